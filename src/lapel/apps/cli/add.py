@@ -1,0 +1,108 @@
+"""``lapel add``: products from a folder, a ZIP or a table into a store."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from lapel.apps.cli.console import DEFAULT_STORE, StoreOption, progress_bar, resumable, say
+from lapel.core.errors import TableError
+
+if TYPE_CHECKING:
+    from lapel.engine.ingest import IngestReport
+
+TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json")
+REJECTED = "rejected.csv"
+
+MapOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="FIELD=COLUMN",
+        help="Where a field comes from, such as title=productDisplayName, 'category=a>b>c' or currency=EUR. Repeat for more.",
+    ),
+]
+EncoderOption = Annotated[
+    str | None, typer.Option("--encoder", help="For a new store: default, colour:, or a model folder.")
+]
+
+
+def add(
+    source: Annotated[Path, typer.Argument(help="A folder or ZIP of pictures, or a table whose rows name pictures.")],
+    products: Annotated[Path | None, typer.Option("--products", help="A CSV, TSV or JSONL table of products.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    mapping: MapOption = None,
+    encoder: EncoderOption = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Stop after this many rows, to try things out.")
+    ] = None,
+) -> None:
+    """Add products to a store, or update them: what has not changed is skipped.
+
+    Without a table, folder names become categories and file names ids. Stopped half way, the same command goes on where it
+    stopped. Pictures that cannot be used are listed in rejected.csv in the store.
+    """
+    add_to_store(source, products=products, store=store, mapping=mapping, encoder=encoder, limit=limit)
+
+
+def add_to_store(
+    source: Path,
+    *,
+    products: Path | None,
+    store: Path,
+    mapping: list[str] | None = None,
+    encoder: str | None = None,
+    limit: int | None = None,
+) -> None:
+    """Add to a store with a progress bar, and print the counts."""
+    from lapel.engine.ingest import ingest
+    from lapel.engine.store import open_store
+    from lapel.sources import open_source
+    from lapel.sources.mapping import ColumnMap
+    from lapel.sources.table import picture_rows, read_table
+
+    if products is None and source.suffix.lower() in TABLES and source.is_file():
+        source, products = source.parent, source
+    if products is None and mapping:
+        raise TableError("--map says how to read a table, but there is none. Give it with --products TABLE.")
+    pictures = open_source(source)
+    table: Any = picture_rows(pictures) if products is None else read_table(products, ColumnMap.parse(mapping or []))
+    total = pictures.count() if products is None else table.count()
+    total = total if limit is None else min(total, limit)
+    opened = open_store(store, create=True, encoder=encoder)
+    with opened as shop, resumable(), progress_bar("adding products") as update:
+        report = ingest(
+            shop,
+            islice(table, limit),
+            source=pictures,
+            rejects=store / REJECTED,
+            total=total,
+            report=lambda done, rows, _: update(done, rows),
+        )
+        update(report.rows, report.rows)
+        _ = shop.index  # drawn now, so that the first search does not wait for it
+    pictures.close()
+    _print(report, named_by_table=products is not None and limit is None)
+
+
+def _print(report: IngestReport, *, named_by_table: bool) -> None:
+    """The counts, which add up."""
+    say(
+        f"{report.rows:,} rows: {report.products_added:,} products added, {report.products_updated:,} updated,"
+        f" {report.products_unchanged:,} unchanged, {report.products_rejected:,} left out",
+    )
+    say(
+        f"{report.photos:,} pictures: {report.photos_added:,} added, {report.photos_updated:,} encoded again,"
+        f" {report.photos_unchanged:,} unchanged, {report.photos_rejected:,} left out"
+        f"  ({report.seconds:.1f} s, {report.photos / max(report.seconds, 1e-9):,.0f} pictures/s)",
+    )
+    if report.photos_removed:
+        say(f"{report.photos_removed:,} stored photos that their products no longer name were removed")
+    if named_by_table and report.pictures_unnamed:
+        say(f"{report.pictures_unnamed:,} pictures of the source are named by no row")
+    if report.products_rejected or report.photos_rejected or report.warnings:
+        say(f"[yellow]What was left out, and why: {escape(str(report.rejects))}[/]")

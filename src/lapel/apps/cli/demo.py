@@ -1,0 +1,49 @@
+"""``lapel demo``: the sample wardrobe drawn, indexed, searched and served."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lapel.apps.cli.add import add_to_store
+from lapel.apps.cli.console import console, hit_table, progress_bar
+from lapel.apps.cli.ui import HostOption, PortOption
+from lapel.core.types import Query
+
+
+def demo(
+    folder: Annotated[Path, typer.Option("--folder", help="Where the sample wardrobe and its store go.")] = Path(
+        ".demo"
+    ),
+    products: Annotated[int, typer.Option("--products", min=20, help="How many products to draw.")] = 640,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed draws another shop.")] = 7,
+    encoder: Annotated[
+        str, typer.Option("--encoder", help="A model: default, colour:, or a model folder.")
+    ] = "default",
+    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Serve the web page at the end.")] = True,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8501,
+) -> None:
+    """Draw a sample shop, index it, show one search, and serve the web page. The second time starts in seconds."""
+    from lapel.engine.search import SearchEngine
+    from lapel.engine.store import open_store
+    from lapel.sources.wardrobe import draw_wardrobe
+
+    store = folder / "shop"
+    with progress_bar("drawing products") as update:
+        draw_wardrobe(folder / "wardrobe", products=products, seed=seed, progress=update)
+    table = folder / "wardrobe" / "products.csv"
+    add_to_store(table, products=None, store=store, encoder=encoder)
+    with open_store(store) as shop:
+        example = shop.catalog.products(limit=1, offset=min(40, products - 1))[0]
+        picture = shop.catalog.photos(example.id)[-1]
+        hits = SearchEngine(shop).search(Query(image=shop.picture(picture.key), k=8))
+    console.print(
+        hit_table(hits, f"\nLook-alikes of {Path(picture.uri).name}, another photo of {example.id} “{example.title}”")
+    )
+    if serve:
+        from lapel.apps.ui import serve as serve_ui
+
+        raise typer.Exit(serve_ui(store, host=host, port=port))

@@ -1,0 +1,77 @@
+"""``lapel search``: one picture or product in, its look-alikes out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lapel.apps.cli.console import (
+    DEFAULT_STORE,
+    JsonOption,
+    StoreOption,
+    WhereOption,
+    console,
+    hit_json,
+    hit_table,
+    print_json,
+    say,
+)
+from lapel.core.errors import ImageError, QueryError
+from lapel.core.images import decode
+from lapel.core.types import Filter, Query
+
+
+def search(
+    picture: Annotated[str | None, typer.Argument(help="A picture file, or a link to one.")] = None,
+    product: Annotated[
+        str | None, typer.Option("--product", help="Start from this product of the store instead.")
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    k: Annotated[int, typer.Option("-k", help="How many products to find.")] = 10,
+    where: WhereOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the products that look most like a picture.
+
+    The score is the cosine between the two looks: 1 is the same picture, 0 has nothing in common.
+    """
+    from lapel.engine.search import SearchEngine
+    from lapel.engine.store import open_store
+
+    if (picture is None) == (product is None):
+        raise QueryError("Give one thing to search for: a picture file, a link, or --product ID.")
+    image = None if picture is None else decode(_read(picture))
+    query = Query(image=image, product_id=product, k=k, where=Filter.parse(where or []))
+    with open_store(store) as shop:
+        hits = SearchEngine(shop).search(query)
+        products = shop.catalog.counts().products
+    if as_json:
+        print_json(
+            {
+                "query": {"picture": picture, "product": product, "k": k, "where": str(query.where)},
+                "hits": [hit_json(h) for h in hits],
+            }
+        )
+    elif hits:
+        console.print(hit_table(hits, f"Look-alikes of {picture or product}"))
+    else:
+        why = f"passes the filter {query.where}" if query.where else "is in the store yet"
+        say(f"No product {why} ({products:,} in the store). Loosen --where, or add products with 'lapel add'.")
+
+
+def _read(picture: str) -> bytes:
+    """The bytes of a file or a link."""
+    if picture.startswith(("http://", "https://")):
+        from lapel.sources.web import fetch_picture
+
+        # The person at this keyboard can reach these addresses anyway, so private ones are fine here.
+        return fetch_picture(picture, allow_private=True)
+    path = Path(picture)
+    if path.is_dir():
+        raise ImageError(f"'{picture}' is a folder. Give one picture file; 'lapel add' takes folders.")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"The picture '{picture}' cannot be read: {error.strerror}. Check the path.") from error

@@ -1,0 +1,69 @@
+"""A grid of product cards: picture, score, title, brand and colour, price, and a button that searches from there."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from lapel.apps.ui.shop import thumbs
+from lapel.core.types import Hit, Photo, Product
+from lapel.engine.search import SearchEngine
+
+SCORE = "Cosine similarity of the two pictures' looks: 1.00 is the same look, 0 has nothing in common."
+PLACEHOLDER = (
+    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 300 400'><rect width='300' height='400' fill='#efece6'/>"
+    "<g fill='none' stroke='#a49b8e' stroke-width='5' stroke-linejoin='round' stroke-linecap='round'>"
+    "<path d='M150 168c0-12 16-12 16-26a16 16 0 0 0-32 0'/><path d='M150 168l88 56a10 10 0 0 1-6 18H68a10 10 0 0 1-6-18z'/></g></svg>"
+)
+
+
+def grid(engine: SearchEngine, products: Sequence[Product], *, action: str, follow: Callable[[str], None]) -> None:
+    """Cards of products without scores, each with its first photo.
+
+    Args:
+        engine: Whose catalogue knows the photos.
+        products: What to show.
+        action: The button's words.
+        follow: Called with the product's id when its button is pressed.
+    """
+    photos = [next(iter(engine.store.catalog.photos(product.id)), Photo(0, product.id, "", "")) for product in products]
+    _cards([(product, photo, None) for product, photo in zip(products, photos, strict=True)], action, follow)
+
+
+def hits_grid(hits: Sequence[Hit], *, action: str, follow: Callable[[str], None]) -> None:
+    """Cards of an answer, best first, each with the photo that matched."""
+    _cards([(hit.product, hit.photo, hit.score) for hit in hits], action, follow)
+
+
+def picture(small: bytes | None, alt: str) -> None:
+    """One picture, or a coat hanger where it cannot be read."""
+    st.image(small or PLACEHOLDER, alt=alt if small else f"{alt} (the picture cannot be read)", width="stretch")
+
+
+def _cards(entries: Sequence[tuple[Product, Photo, float | None]], action: str, follow: Callable[[str], None]) -> None:
+    priced = any(product.price for product, _, _ in entries)
+    small = thumbs().of([photo for _, photo, _ in entries])
+    with st.container(key="grid"):
+        for place, ((product, _, score), image) in enumerate(zip(entries, small, strict=True)):
+            with st.container(key=f"card-{place}", gap=None):
+                picture(image, product.title or product.id)
+                st.html(_words(product, score, priced=priced))
+                st.button(action, key=f"follow-{product.id}", on_click=follow, args=(product.id,))
+
+
+def _words(product: Product, score: float | None, *, priced: bool) -> str:
+    """What stands below the picture, and the badges on it."""
+    shown = html.escape
+    parts = []
+    if score is not None:
+        parts.append(f"<span class='lapel-score' title='{shown(SCORE, quote=True)}'><span class='lapel-hidden'>Similarity </span>{score:.2f}</span>")
+    if product.in_stock is False:
+        parts.append("<span class='lapel-out'>Out of stock</span>")
+    parts.append(f"<div class='lapel-title'>{shown(product.title or product.id)}</div>")
+    facts = " · ".join(shown(text) for text in (product.brand, product.colour) if text)
+    parts.append(f"<div class='lapel-facts'>{facts or shown(product.id)}</div>")
+    if priced:  # a blank line for those without a price keeps a row's buttons in line
+        parts.append(f"<div class='lapel-price'>{shown(product.price) or '&nbsp;'}</div>")
+    return f"<div class='lapel-words'>{''.join(parts)}</div>"

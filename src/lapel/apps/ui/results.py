@@ -1,0 +1,125 @@
+"""The answer: what was asked, the way there and back, and the look-alikes as a gallery."""
+
+from __future__ import annotations
+
+import html
+
+import streamlit as st
+
+from lapel.apps.ui import state
+from lapel.apps.ui.cards import SCORE, hits_grid, picture
+from lapel.apps.ui.filters import chips, escape
+from lapel.apps.ui.shop import Shop, thumbs
+from lapel.apps.ui.state import Step, Wanted
+from lapel.core.errors import QueryError
+from lapel.core.types import Product, Query
+from lapel.engine.search import SearchEngine
+
+CRUMB = 26  # letters of a title in the trail
+CRUMBS = 5  # steps of the trail that are shown; the first and the last ones
+
+
+def results(engine: SearchEngine, shop: Shop, now: Wanted) -> None:
+    """Draw the answer to the last step of the trail."""
+    step = state.trail()[-1]
+    product = None
+    if step.product_id:
+        try:
+            product = engine.store.catalog.product(step.product_id)
+        except QueryError as error:
+            _gone(error)
+            return
+    _crumbs(engine)
+    _asked(engine, step, product)
+    k = min(state.shown(), 10_000)
+    query = Query(product_id=step.product_id, k=k, where=now.filter()) if product else Query(vector=step.vector, k=k, where=now.filter())
+    with st.spinner("Looking for look-alikes …"):
+        hits = engine.search(query)
+    chips(shop, now)
+    if not hits:
+        _nothing(shop, now)
+        return
+    passing = engine.store.catalog.count(now.filter())
+    among = f"{passing:,} that pass the filters" if now.filter() else f"{passing:,} products"
+    st.html(
+        f"<p class='lapel-count'><span><strong>{len(hits):,} nearest</strong> of {among}</span>"
+        f"<span class='lapel-legend' title='{html.escape(SCORE, quote=True)}'>score = cosine similarity, 1.00 is the same look</span></p>"
+    )
+    hits_grid(hits, action="More like this", follow=state.follow)
+    if len(hits) == k and k < passing:
+        st.button("Show more", key="more", on_click=state.show_more)
+
+
+def _asked(engine: SearchEngine, step: Step, product: Product | None) -> None:
+    """The picture that was asked with, and the trail to it."""
+    with st.container(key="asked", horizontal=True, vertical_alignment="center", gap="medium"):
+        with st.container(key="asked-picture"):
+            if product:
+                picture(thumbs().of(engine.store.catalog.photos(product.id)[:1])[0], product.title or product.id)
+            else:
+                picture(step.thumb, step.label)
+        with st.container(key="asked-words", gap="small"):
+            shown = html.escape
+            title = shown(product.title or product.id) if product else shown(step.label)
+            facts = [product.brand, product.colour, product.price, product.id] if product else ["What in the catalogue looks like it"]
+            st.html(
+                f"<div class='lapel-asked'><p>Look-alikes of</p><h1>{title}</h1>"
+                f"<p>{' · '.join(shown(fact) for fact in facts if fact)}</p></div>"
+            )
+            with st.container(key="asked-actions", horizontal=True, gap="small"):
+                depth = len(state.trail())
+                if depth > 1:
+                    st.button("Back", icon=":material/arrow_back:", key="back", on_click=state.back_to, args=(depth - 1,))
+                st.button("New search", icon=":material/search:", key="clear", on_click=state.back_to, args=(0,))
+
+
+def _crumbs(engine: SearchEngine) -> None:
+    """The way from the first picture to this one; every step leads back."""
+    steps = state.trail()
+    if len(steps) < 2:
+        return
+    places = list(range(len(steps)))
+    if len(places) > CRUMBS:
+        places = [0, *places[-(CRUMBS - 1) :]]
+    with st.container(key="crumbs", horizontal=True, gap="xxsmall", vertical_alignment="center"):
+        for place in places[:-1]:
+            label = _crumb(engine, steps[place])
+            st.button(escape(label), type="tertiary", key=f"crumb-{place}", on_click=state.back_to, args=(place + 1,))
+            st.html(f"<span class='lapel-between' aria-hidden='true'>{'… ›' if place == 0 and len(steps) > CRUMBS else '›'}</span>", width="content")
+        st.html(f"<span class='lapel-here' aria-current='page'>{html.escape(_crumb(engine, steps[-1]))}</span>", width="content")
+
+
+def _crumb(engine: SearchEngine, step: Step) -> str:
+    text = step.label
+    if step.product_id:
+        try:
+            text = engine.store.catalog.product(step.product_id).title or step.product_id
+        except QueryError:
+            text = step.product_id
+    return text if len(text) <= CRUMB else text[: CRUMB - 1].rstrip() + "…"
+
+
+def _nothing(shop: Shop, now: Wanted) -> None:
+    """No product passes the filters."""
+    st.html(
+        "<div class='lapel-empty'><h3>No look-alike passes these filters</h3>"
+        f"<p>{html.escape(_in_words(shop, now))} leaves none of {shop.products:,} products. Take one away above, or clear them all.</p></div>"
+    )
+    st.button("Clear filters", type="primary", key="clear-filters", on_click=state.drop, args=("", "", shop))
+
+
+def _in_words(shop: Shop, now: Wanted) -> str:
+    parts = [f"category {now.category}"] if now.category else []
+    parts += [f"{name} {' or '.join(values)}" for name, values in now.choices.items() if values]
+    if now.price:
+        parts.append(f"price {state.plain(now.price[0])} to {state.plain(now.price[1])} {shop.currency}".strip())
+    if now.in_stock:
+        parts.append("in stock")
+    text = ", ".join(parts) or "The search"
+    return text[:1].upper() + text[1:]
+
+
+def _gone(error: QueryError) -> None:
+    """The link leads to a product that is not there."""
+    st.error(str(error), icon=":material/link_off:", title="This product is not in the catalogue")
+    st.button("New search", type="primary", key="clear", on_click=state.back_to, args=(0,))

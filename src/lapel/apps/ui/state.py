@@ -1,0 +1,254 @@
+"""What a visitor is looking at: the trail of queries and the filters, kept in the session and, as far as they can be shared, in the URL.
+
+The trail begins with a photo or a product and grows with every "more like this". A photo stays in the session: only its vector
+and a small picture are kept. Products and filters stand in the URL, so a link or a reload shows the same page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from lapel.apps.ui.shop import Shop
+from lapel.core.types import Condition, Filter
+
+PAGE_SIZE = 20  # hits at first, and with each "show more": four rows of five
+CHOICES = ("gender", "colour", "season")  # fields with several values at once
+LEVELS = 4  # of a category path that can be chosen one below the other
+BETWEEN = " > "  # the levels of a category path
+
+
+@dataclass(frozen=True)
+class Step:
+    """One query of the trail: a product, or a photo.
+
+    Attributes:
+        product_id: The product; empty for a photo.
+        label: What the trail calls a photo.
+        vector: (dim,) float32, the photo's unit vector; None for a product.
+        thumb: The photo as a small JPEG; empty for a product.
+    """
+
+    product_id: str = ""
+    label: str = ""
+    vector: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    thumb: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The filters a visitor chose.
+
+    Attributes:
+        category: A path such as ``Apparel > Topwear``; empty for all.
+        choices: By field the values of which any will do.
+        in_stock: Only what can be bought.
+        price: Lowest and highest price, or None for any.
+    """
+
+    category: str = ""
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    in_stock: bool = False
+    price: tuple[float, float] | None = None
+
+    def filter(self, *, without: str = "") -> Filter:
+        """The same as the engine understands it, one field left out when it is named."""
+        conditions = []
+        if self.category and without != "category":
+            conditions.append(Condition("category", "=", (self.category,)))
+        conditions += [Condition(name, "=", values) for name, values in self.choices.items() if values and name != without]
+        if self.in_stock and without != "in_stock":
+            conditions.append(Condition("in_stock", "=", ("yes",)))
+        if self.price:
+            low, high = self.price
+            conditions += [Condition("price", ">=", (plain(low),)), Condition("price", "<=", (plain(high),))]
+        return Filter(tuple(conditions))
+
+    def params(self) -> dict[str, list[str]]:
+        """The same as it stands in the URL."""
+        params = {name: list(values) for name, values in self.choices.items() if values}
+        if self.category:
+            params["category"] = [self.category]
+        if self.in_stock:
+            params["in_stock"] = ["yes"]
+        if self.price:
+            params["price"] = [f"{plain(self.price[0])}-{plain(self.price[1])}"]
+        return params
+
+
+def plain(value: float) -> str:
+    """A price without needless digits: ``20`` or ``19.9``."""
+    return f"{value:.3f}".rstrip("0").rstrip(".")
+
+
+# --- the trail --------------------------------------------------------------------------------------------------------
+
+
+def trail() -> tuple[Step, ...]:
+    """The queries so far; empty on the start page. The last one is being shown."""
+    steps: tuple[Step, ...] = st.session_state.get("trail", ())
+    return steps
+
+
+def go(steps: tuple[Step, ...]) -> None:
+    """Show the last of ``steps``, from the top of the page."""
+    st.session_state["trail"] = steps
+    st.session_state["shown"] = PAGE_SIZE
+    st.session_state["visit"] = st.session_state.get("visit", 0) + 1
+
+
+def follow(product_id: str) -> None:
+    """One step further, or back to where this product already was."""
+    steps = trail()
+    known = next((i for i, step in enumerate(steps) if step.product_id == product_id), None)
+    go((*steps, Step(product_id)) if known is None else steps[: known + 1])
+
+
+def back_to(length: int) -> None:
+    """Back to the first ``length`` steps; 0 is the start page."""
+    go(trail()[:length])
+
+
+def shown() -> int:
+    """How many hits or products to show."""
+    return int(st.session_state.get("shown", PAGE_SIZE))
+
+
+def show_more() -> None:
+    """One page more."""
+    st.session_state["shown"] = shown() + PAGE_SIZE
+
+
+# --- the filters ------------------------------------------------------------------------------------------------------
+
+
+def wanted(shop: Shop) -> Wanted:
+    """The filters as they are now: what the widgets of the sidebar hold."""
+    held = st.session_state
+    levels = [held.get(f"f-category-{level}") for level in range(LEVELS)]
+    price = held.get("f-price")
+    return Wanted(
+        category=next((path for path in reversed(levels) if path), ""),
+        choices={name: tuple(held.get(f"f-{name}") or ()) for name in CHOICES if name in shop.values},
+        in_stock=bool(held.get("f-in_stock")),
+        price=None if not price or not shop.price or tuple(price) == price_bounds(shop.price) else tuple(price),
+    )
+
+
+def want(choice: Wanted, shop: Shop) -> None:
+    """Put filters into the widgets; only before these are drawn, or in a callback."""
+    held = st.session_state
+    parts = choice.category.split(BETWEEN) if choice.category else []
+    for level in range(LEVELS):
+        held[f"f-category-{level}"] = BETWEEN.join(parts[: level + 1]) if level < len(parts) else None
+    for name in CHOICES:
+        held[f"f-{name}"] = list(choice.choices.get(name, ()))
+    held["f-in_stock"] = choice.in_stock
+    if shop.price:
+        held["f-price"] = choice.price or price_bounds(shop.price)
+    held["shown"] = PAGE_SIZE
+
+
+def drop(name: str, value: str, shop: Shop) -> None:
+    """Take one filter away, or with an empty ``name`` all of them."""
+    now = wanted(shop)
+    if not name:
+        now = Wanted()
+    elif name in CHOICES:
+        kept = tuple(other for other in now.choices.get(name, ()) if other != value)
+        now = replace(now, choices={**now.choices, name: kept})
+    else:
+        now = replace(now, **{name: getattr(Wanted(), name)})
+    want(now, shop)
+
+
+def price_bounds(price: tuple[float, float]) -> tuple[float, float]:
+    """The ends of the price slider: whole numbers around the prices."""
+    low, high = price
+    return float(int(low)), float(-int(-high // 1))
+
+
+# --- the URL ----------------------------------------------------------------------------------------------------------
+
+
+def from_url(shop: Shop) -> list[str]:
+    """Take over what the URL asks for, when it was not this page that wrote it: a link, a reload, the browser's Back.
+
+    Also when the shop's own values have changed since: the URL is where the filters are kept.
+
+    Returns:
+        What the URL asks for and this shop does not have.
+    """
+    params = {name: st.query_params.get_all(name) for name in st.query_params}
+    offer = (shop.values, shop.price)
+    visited = st.session_state.get("url") != params
+    # Products came or went: a widget must not hold what it can no longer offer.
+    if visited or st.session_state.get("offer") != offer:
+        st.session_state["offer"] = offer
+        choice, unknown = read_params(params, shop)
+        want(choice, shop)
+    else:
+        unknown = []
+    if visited:
+        st.session_state["url"] = params
+        _visit(params.get("product", [""])[-1])
+    return unknown
+
+
+def _visit(product_id: str) -> None:
+    """Make the trail end where the URL says."""
+    steps = trail()
+    if product_id:
+        known = next((i for i, step in enumerate(steps) if step.product_id == product_id), None)
+        go((Step(product_id),) if known is None else steps[: known + 1])
+    elif steps and steps[-1].product_id:
+        go(steps[:1] if not steps[0].product_id else ())
+
+
+def read_params(params: Mapping[str, list[str]], shop: Shop) -> tuple[Wanted, list[str]]:
+    """The filters a URL asks for, and those of them that this shop does not have."""
+    unknown = []
+    kept: dict[str, tuple[str, ...]] = {}
+    for name in ("category", "in_stock", *CHOICES):
+        asked = params.get(name, [])
+        kept[name] = tuple(value for value in asked if value in shop.values.get(name, ()))
+        unknown += [f"{name}={value}" for value in asked if value not in kept[name]]
+    price = None
+    for text in params.get("price", []):
+        ends = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,3})?)-([0-9]{1,12}(?:\.[0-9]{1,3})?)", text)
+        low, high = (float(ends[1]), float(ends[2])) if ends else (0.0, -1.0)
+        if shop.price:
+            least, most = price_bounds(shop.price)
+            low, high = max(low, least), min(high, most)
+        if shop.price and low <= high:
+            price = (low, high)
+        else:
+            unknown.append(f"price={text}")
+    choice = Wanted(
+        category=kept["category"][-1] if kept["category"] else "",
+        choices={name: kept[name] for name in CHOICES},
+        in_stock="yes" in kept["in_stock"],
+        price=price,
+    )
+    return choice, unknown
+
+
+def to_url(choice: Wanted) -> None:
+    """Write what is being shown into the URL, as far as it can be shared."""
+    params = choice.params()
+    steps = trail()
+    if steps and steps[-1].product_id:
+        params["product"] = [steps[-1].product_id]
+    if params != {name: st.query_params.get_all(name) for name in st.query_params}:
+        st.query_params.from_dict(params)
+    st.session_state["url"] = params
+
+
+def distrust() -> None:
+    """Read the URL anew next time: a page that shows no filters makes Streamlit forget them."""
+    st.session_state.pop("url", None)

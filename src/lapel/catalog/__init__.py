@@ -1,0 +1,29 @@
+"""The catalogue: one SQLite file that holds every product, photo, vector and setting of a shop. ``Catalog.open(path)``."""
+
+from __future__ import annotations
+
+from lapel.catalog.catalog import Catalog
+from lapel.catalog.entries import (
+    Change,
+    Counts,
+    Entry,
+    PhotoEntry,
+    PhotoFacets,
+    StoredPhoto,
+    StoredProduct,
+    content_hash,
+)
+from lapel.catalog.lock import writer_lock
+
+__all__ = [
+    "Catalog",
+    "Change",
+    "Counts",
+    "Entry",
+    "PhotoEntry",
+    "PhotoFacets",
+    "StoredPhoto",
+    "StoredProduct",
+    "content_hash",
+    "writer_lock",
+]

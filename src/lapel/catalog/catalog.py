@@ -1,0 +1,377 @@
+"""The catalogue: every product, photo, vector and setting of a shop, in one SQLite file that is the only truth.
+
+Questions go in as values (keys, ids, a :class:`~lapel.core.types.Filter`), values come out. Every writing method is one
+transaction; any number of threads and processes may read while one writes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from lapel.catalog import writing
+from lapel.catalog.connection import Pool
+from lapel.catalog.entries import (
+    PRODUCT_COLUMNS,
+    Change,
+    Counts,
+    Entry,
+    PhotoFacets,
+    StoredPhoto,
+    StoredProduct,
+    from_row,
+)
+from lapel.catalog.filters import field_names, resolve, where_clause
+from lapel.catalog.schema import migrate
+from lapel.core.errors import QueryError, StoreDamaged, StoreError, StoreMissing, StoreReadOnly
+from lapel.core.types import Filter, Photo, Product
+from lapel.core.vectors import Keys, Vectors, check_keys
+
+_PRODUCT = ", ".join(f"product.{name}" for name in PRODUCT_COLUMNS.split(", "))
+EVERYTHING = Filter()  # no condition
+_BOUND = "IN (SELECT value FROM json_each(?))"
+
+
+class Catalog:
+    """One catalogue file. Open it with :meth:`open`; safe to share between threads."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    @classmethod
+    def open(cls, path: str | Path, *, create: bool = False, read_only: bool = False) -> Catalog:
+        """Open a catalogue file.
+
+        Args:
+            path: The file.
+            create: Make it, and its folder, when there is none.
+            read_only: Never write; without it, a file that cannot be written to is still opened for reading.
+
+        Raises:
+            StoreMissing: there is none, and ``create`` is false.
+            StoreDamaged: the file is no catalogue, or is broken.
+            StoreTooNew: a newer Lapel wrote it.
+            StoreReadOnly: it must be made or brought to a newer version, and may not be written to.
+            StoreBusy: another process is making it.
+        """
+        path = Path(path)
+        try:
+            there = path.is_file()
+        except OSError as error:
+            raise StoreError(
+                f"The catalogue {path} cannot be reached: {error.strerror}. Give this user the right to enter its folder."
+            ) from error
+        if not there:
+            _make(path, create and not read_only)
+        pool = Pool(path, read_only=read_only)
+        try:
+            with pool.errors():
+                pool.start()
+            with pool.borrow() as database:
+                migrate(database, path, create=create, read_only=pool.read_only)
+                if not pool.read_only and database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                    # Kept in the file from the first time on; readers then never wait for the writer.
+                    database.execute("PRAGMA journal_mode = WAL")
+        except BaseException:
+            pool.close()
+            raise
+        return cls(pool)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._pool.path
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it was opened for reading only, by wish or because nothing else was possible."""
+        return self._pool.read_only
+
+    def close(self) -> None:
+        """Let go of the file. Closing twice is fine."""
+        self._pool.close()
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- settings -----------------------------------------------------------------------------------------------------
+
+    def setting(self, name: str) -> str | None:
+        """One setting, or None."""
+        with self._pool.borrow() as database:
+            row = database.execute("SELECT value FROM setting WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_setting(self, name: str, value: str) -> None:
+        """Keep one setting. Settings are not products: the generation stays."""
+        if name == "generation":
+            raise StoreError("The generation counts changes and is not set by hand.")
+        with self._pool.transaction() as database:
+            database.execute(
+                "INSERT INTO setting VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                (name, value),
+            )
+
+    @property
+    def generation(self) -> int:
+        """How many transactions changed products, photos or vectors. An index made at this number is complete."""
+        return int(self.setting("generation") or 0)
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def write(self, entries: Sequence[Entry], *, fingerprint: str) -> Change:
+        """Insert or update products with their photos and vectors: all of them, or none.
+
+        A product's stored photos that its entry does not list are removed. A photo whose bytes changed gets a new key.
+
+        Args:
+            entries: Products, each id once.
+            fingerprint: The model that made the vectors.
+
+        Raises:
+            InputError: an id or a photo twice, or a new photo without a vector.
+            StoreBusy, StoreReadOnly: nothing was written.
+        """
+        with self._pool.transaction() as database:
+            return writing.put(database, entries, fingerprint)
+
+    def remove(self, product_ids: Iterable[str]) -> tuple[int, Keys]:
+        """Remove products; unknown ids are ignored. Returns how many were there, and the keys of their photos."""
+        with self._pool.transaction() as database:
+            count, change = writing.take_out(database, product_ids)
+        return count, change.removed
+
+    # --- one thing ----------------------------------------------------------------------------------------------------
+
+    def product(self, product_id: str) -> Product:
+        """One product.
+
+        Raises:
+            QueryError: there is none of this id.
+        """
+        with self._pool.borrow() as database:
+            row = database.execute(f"SELECT {PRODUCT_COLUMNS} FROM product WHERE id = ?", (product_id,)).fetchone()
+            if row is None:
+                some = [text for (text,) in database.execute("SELECT id FROM product ORDER BY row LIMIT 3")]
+        if row is None:
+            found = f"Its ids look like {', '.join(some)}." if some else "It is empty; fill it with: lapel add"
+            raise QueryError(f"The catalogue has no product '{product_id}'. {found}")
+        return from_row(row)
+
+    def photos(self, product_id: str) -> tuple[Photo, ...]:
+        """A product's photos in their order; none when there is no such product."""
+        asked = "SELECT key, product.id, uri, sha256 FROM photo JOIN product ON product.row = product_row WHERE id = ? ORDER BY position, key"
+        with self._pool.borrow() as database:
+            return tuple(Photo(*row) for row in database.execute(asked, (product_id,)))
+
+    def entries(self, keys: Keys | Sequence[int]) -> dict[int, tuple[Product, Photo]]:
+        """The product and photo of each key; keys that are gone are left out."""
+        asked = (
+            f"SELECT photo.key, uri, sha256, {_PRODUCT} FROM json_each(?) AS wanted JOIN photo ON photo.key = wanted.value"
+            " JOIN product ON product.row = product_row"
+        )
+        found: dict[int, tuple[Product, Photo]] = {}
+        with self._pool.borrow() as database:
+            for key, uri, sha256, *columns in database.execute(asked, (_json(keys),)):
+                found[key] = (from_row(tuple(columns)), Photo(key, columns[0], uri, sha256))
+        return found
+
+    def stored(self, product_ids: Sequence[str], *, fingerprint: str) -> dict[str, StoredProduct]:
+        """What is known of these products, for deciding what work is left; unknown ids are left out."""
+        ids = json.dumps(list(product_ids))
+        hashes: dict[str, str] = {}
+        photos: dict[str, dict[str, StoredPhoto]] = {}
+        # The index on (model) also holds the key, so whether there is a vector is answered without reading the vector.
+        asked = (
+            "SELECT product.id, uri, photo.key, stamp, sha256, vector.key IS NOT NULL FROM product JOIN photo ON product_row = product.row"
+            " LEFT JOIN vector INDEXED BY vector_model ON vector.key = photo.key AND vector.model = (SELECT id FROM model WHERE fingerprint = ?)"
+            f" WHERE product.id {_BOUND} ORDER BY position, photo.key"
+        )
+        with self._pool.snapshot() as database:
+            for product_id, content in database.execute(
+                f"SELECT id, content_hash FROM product WHERE id {_BOUND}", (ids,)
+            ):
+                hashes[product_id], photos[product_id] = content, {}
+            for product_id, uri, key, stamp, sha256, has_vector in database.execute(asked, (fingerprint, ids)):
+                photos[product_id][uri] = StoredPhoto(key, stamp, sha256, bool(has_vector))
+        return {product_id: StoredProduct(content, photos[product_id]) for product_id, content in hashes.items()}
+
+    # --- vectors ------------------------------------------------------------------------------------------------------
+
+    def vectors(self, fingerprint: str, *, batch: int = 8192) -> Iterator[tuple[Keys, Vectors]]:
+        """Every vector of a model by rising key, as of one moment, in pieces of (n,) keys and (n, dim) float32.
+
+        Raises:
+            StoreDamaged: vectors of different width.
+        """
+        with self._pool.snapshot() as database:
+            cursor = database.execute(
+                "SELECT key, data FROM vector WHERE model = (SELECT id FROM model WHERE fingerprint = ?) ORDER BY key",
+                (fingerprint,),
+            )
+            while rows := cursor.fetchmany(batch):
+                yield np.array([key for key, _ in rows], np.int64), self._matrix([data for _, data in rows])
+
+    def vector_keys(self, fingerprint: str) -> Keys:
+        """The keys of every vector of a model, (n,) int64, sorted."""
+        asked = "SELECT key FROM vector WHERE model = (SELECT id FROM model WHERE fingerprint = ?) ORDER BY key"
+        with self._pool.borrow() as database:
+            return np.fromiter((key for (key,) in database.execute(asked, (fingerprint,))), np.int64)
+
+    def vector_of(self, keys: Keys | Sequence[int]) -> Vectors:
+        """The vectors of these keys in this order, (n, dim) float32; keys without one are left out."""
+        asked = "SELECT data FROM json_each(?) AS wanted JOIN vector ON vector.key = wanted.value ORDER BY wanted.key"
+        with self._pool.borrow() as database:
+            return self._matrix([data for (data,) in database.execute(asked, (_json(keys),))])
+
+    def _matrix(self, blobs: list[bytes]) -> Vectors:
+        width = len(blobs[0]) if blobs else 0
+        if width % 4 or any(len(blob) != width for blob in blobs):
+            raise StoreDamaged(
+                f"The catalogue {self.path} holds vectors of different width. Put back a copy of it, or fill a new store."
+            )
+        return np.frombuffer(b"".join(blobs), "<f4").astype(np.float32).reshape(len(blobs), width // 4)
+
+    # --- many things --------------------------------------------------------------------------------------------------
+
+    def allowed(self, where: Filter) -> Keys:
+        """The keys of all photos whose product fulfils every condition, (n,) int64, sorted.
+
+        ``category=`` takes a whole path, the beginning of one (``Apparel > Topwear``) or one level's name (``Topwear``); ``price``
+        compares major units; attributes compare as texts without regard to case, or as numbers with ``<`` and ``>``. ``!=`` also
+        allows products that lack the field.
+
+        Raises:
+            QueryError: an unknown field (the message lists those there are), or a range over texts.
+        """
+        with self._pool.snapshot() as database:
+            clause, parameters = where_clause(database, where)
+            # A product's photos mostly have neighbouring keys, so the keys come nearly sorted and numpy does the rest.
+            asked = f"SELECT key FROM photo WHERE product_row IN (SELECT row FROM product WHERE {clause})"
+            if not where:
+                asked, parameters = "SELECT key FROM photo", []
+            return np.sort(np.fromiter((key for (key,) in database.execute(asked, parameters)), np.int64))
+
+    def products(self, where: Filter = EVERYTHING, *, limit: int = 100, offset: int = 0) -> list[Product]:
+        """Products that fulfil every condition, in the order they were first added."""
+        with self._pool.snapshot() as database:
+            clause, parameters = where_clause(database, where)
+            asked = f"SELECT {PRODUCT_COLUMNS} FROM product WHERE {clause} ORDER BY row LIMIT ? OFFSET ?"
+            return [from_row(row) for row in database.execute(asked, (*parameters, limit, offset))]
+
+    def count(self, where: Filter = EVERYTHING) -> int:
+        """How many products fulfil every condition."""
+        with self._pool.snapshot() as database:
+            clause, parameters = where_clause(database, where)
+            return int(database.execute(f"SELECT count(*) FROM product WHERE {clause}", parameters).fetchone()[0])
+
+    def field_names(self) -> list[str]:
+        """Every name a filter can use: the fields, then the attributes that some product has."""
+        with self._pool.borrow() as database:
+            return field_names(database)
+
+    def facet_values(self, name: str, *, where: Filter = EVERYTHING, limit: int = 100) -> list[tuple[str, int]]:
+        """The most frequent values of a field, with how many products that fulfil ``where`` have them.
+
+        A category counts at each of its levels. Values longer than 120 characters are shortened.
+
+        Raises:
+            QueryError: an unknown field; or ``price``, which has a range instead.
+        """
+        with self._pool.snapshot() as database:
+            name = resolve(database, name)
+            if name == "price":
+                raise QueryError("Prices have a range, not a list of values. Ask for the price range instead.")
+            clause, parameters = where_clause(database, where)
+            inside = f"SELECT row FROM product WHERE {clause}"
+            if name in ("id", "title"):
+                asked = f"SELECT {name}, count(*) FROM product WHERE row IN ({inside}) AND {name} <> '' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
+                return list(database.execute(asked, (*parameters, limit)))
+            narrowed = f"AND product_row IN ({inside})" if where else ""
+            asked = (
+                "SELECT value, count(*) FROM term JOIN facet ON facet.term = term.id"
+                f" WHERE name = ? {narrowed} GROUP BY term.id ORDER BY 2 DESC, 1 LIMIT ?"
+            )
+            return list(database.execute(asked, (name, *(parameters if where else ()), limit)))
+
+    def price_range(self) -> tuple[float, float] | None:
+        """The lowest and the highest price in major units, whatever the currency; None when nothing has a price."""
+        with self._pool.borrow() as database:
+            lowest, highest = database.execute(
+                "SELECT (SELECT min(price) FROM product), (SELECT max(price) FROM product)"
+            ).fetchone()
+        return None if lowest is None else (float(lowest), float(highest))
+
+    def counts(self) -> Counts:
+        """How many products, photos and vectors there are."""
+        with self._pool.snapshot() as database:
+            products = database.execute("SELECT count(*) FROM product").fetchone()[0]
+            photos = database.execute("SELECT count(*) FROM photo").fetchone()[0]
+            asked = "SELECT fingerprint, (SELECT count(*) FROM vector WHERE model = model.id) FROM model"
+            vectors = {fingerprint: count for fingerprint, count in database.execute(asked) if count}
+        return Counts(int(products), int(photos), vectors)
+
+    def photo_facets(self, names: Sequence[str], where: Filter = EVERYTHING) -> PhotoFacets:
+        """Every photo whose product fulfils ``where``, with the named fields: what evaluation reads.
+
+        Raises:
+            QueryError: an unknown field, or ``price``.
+        """
+        with self._pool.snapshot() as database:
+            clause, parameters = where_clause(database, where)
+            asked = f"SELECT key, row, id, title, category FROM photo JOIN product ON row = product_row WHERE {clause} ORDER BY key"
+            found = list(zip(*database.execute(asked, parameters), strict=True)) or [()] * 5
+            keys, rows, ids, titles, categories = found
+            values: dict[str, list[str]] = {}
+            for name in names:
+                field = resolve(database, name)
+                if field == "price":
+                    raise QueryError("A price is a number, not a label to compare by. Name another field.")
+                if field == "category":
+                    paths = {text: " > ".join(json.loads(text)) for text in set(categories)}
+                    values[name] = [paths[text] for text in categories]
+                elif field in ("id", "title"):
+                    values[name] = list(ids if field == "id" else titles)
+                else:
+                    joined = "SELECT product_row, value FROM term JOIN facet ON facet.term = term.id WHERE name = ?"
+                    by_row: dict[int, str] = dict(database.execute(joined, (field,)))
+                    values[name] = [by_row.get(row, "") for row in rows]
+        return PhotoFacets(np.array(keys, np.int64), np.array(rows, np.int64), list(ids), values)
+
+    def check(self) -> list[str]:
+        """What SQLite finds wrong with the file; empty when it is sound. Reads all of it."""
+        with self._pool.borrow() as database:
+            found = [text for (text,) in database.execute("PRAGMA integrity_check")]
+            found += [
+                f"{table} row {row} has no {parent}"
+                for table, row, parent, _ in database.execute("PRAGMA foreign_key_check")
+            ]
+        return [text for text in found if text != "ok"]
+
+
+def _json(keys: Keys | Sequence[int]) -> str:
+    return json.dumps(check_keys(np.asarray(keys, np.int64)).tolist())
+
+
+def _make(path: Path, create: bool) -> None:
+    """Make an empty file where the catalogue will be."""
+    if path.exists():
+        raise StoreDamaged(f"{path} is a folder, not a catalogue file. Choose another folder with --store.")
+    if not create:
+        raise StoreMissing(f"There is no catalogue {path}. Make one with: lapel add PICTURES --store {path.parent}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise StoreReadOnly(
+            f"The catalogue {path} cannot be made: {error.strerror}. Choose another folder with --store."
+        ) from error

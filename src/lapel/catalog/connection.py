@@ -1,0 +1,155 @@
+"""Connections to one SQLite file: how it is opened, shared between threads, and how SQLite's errors become Lapel's.
+
+A thread borrows a connection for one question and gives it back, so a web page's many short-lived threads share a few of them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lapel.core.errors import StoreBusy, StoreDamaged, StoreError, StoreMissing, StoreReadOnly
+
+BUSY_SECONDS = 5.0  # how long a writer waits for another one; a batch takes well under a second
+
+
+class Pool:
+    """Connections to the file ``path``.
+
+    Attributes:
+        path: The file.
+        read_only: Whether writing is refused; also true when the file or its folder turned out not to be writable.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool) -> None:
+        self.path = path
+        self.read_only = read_only
+        self._query = "mode=ro" if read_only else "mode=rw"
+        self._idle: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._writer = threading.RLock()
+        self._closed = False
+
+    def start(self) -> None:
+        """Check that the file can be read at all, and find out how.
+
+        Raises:
+            StoreDamaged: not an SQLite file.
+            StoreReadOnly: it has unfinished writes that cannot be read in a folder that cannot be written.
+        """
+        try:
+            self._probe()
+        except sqlite3.OperationalError as error:
+            # A WAL file is read with a small -shm file beside it, which a read-only folder does not let SQLite make. With no
+            # writes pending the main file is the whole truth, and `immutable` reads it alone.
+            if (error.sqlite_errorcode & 0xFF) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+                raise
+            wal = self.path.with_name(self.path.name + "-wal")
+            if wal.exists() and wal.stat().st_size:
+                raise StoreReadOnly(
+                    f"The catalogue {self.path} has writes in {wal.name} that can only be read where its folder can be written. "
+                    "Copy the whole folder to a writable place, or make this one writable."
+                ) from error
+            self.read_only, self._query = True, "mode=ro&immutable=1"
+            self._probe()
+
+    def _probe(self) -> None:
+        connection = self._connect()
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?{self._query}",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,  # transactions are begun and ended by hand
+            check_same_thread=False,  # the pool sees to it that one thread at a time has it
+        )
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(
+            "PRAGMA synchronous = NORMAL"
+        )  # with WAL: kill -9 loses nothing, a power cut the last moments
+        return connection
+
+    @contextmanager
+    def borrow(self) -> Iterator[sqlite3.Connection]:
+        """A connection for one question; SQLite's errors leave as Lapel's."""
+        with self._lock:
+            if self._closed:
+                raise StoreError(f"The catalogue {self.path} is closed. Open it again.")
+            connection = self._idle.pop() if self._idle else None
+        with self.errors():
+            if connection is None:
+                connection = self._connect()
+            try:
+                yield connection
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                with self._lock:
+                    keep = not self._closed
+                    if keep:
+                        self._idle.append(connection)
+                if not keep:
+                    connection.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """A connection that sees one moment of the file, however long the reading takes."""
+        with self.borrow() as connection:
+            connection.execute("BEGIN")
+            yield connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A connection inside a writing transaction: all of it is kept, or nothing."""
+        if self.read_only:
+            raise StoreReadOnly(self._read_only_message())
+        with self._writer, self.borrow() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn SQLite's errors into Lapel's."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise StoreBusy(
+                    f"The catalogue {self.path} is being written by another process; waited {BUSY_SECONDS:.0f} seconds. Try again when it is done."
+                ) from error
+            if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+                raise StoreReadOnly(self._read_only_message()) from error
+            if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise StoreDamaged(
+                    f"{self.path} is not a readable catalogue: {error}. Put back a copy of it, or choose another folder with --store."
+                ) from error
+            if code == sqlite3.SQLITE_CANTOPEN and not self.path.exists():
+                raise StoreMissing(f"The catalogue {self.path} is gone. Was the folder moved?") from error
+            if code == sqlite3.SQLITE_FULL:
+                raise StoreError(
+                    f"The disk of {self.path} is full; the last batch was not kept. Make room and run the same command again."
+                ) from error
+            raise StoreError(f"The catalogue {self.path} cannot be used: {error}.") from error
+
+    def _read_only_message(self) -> str:
+        return f"The catalogue {self.path} may not be written to. Give this user the right to write there, or choose another folder with --store."
+
+    def close(self) -> None:
+        """Close every idle connection; a borrowed one is closed when it comes back."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()

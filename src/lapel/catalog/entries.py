@@ -1,0 +1,200 @@
+"""What goes into the catalogue and comes out of it, as values, and how a product becomes a row and its facets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lapel.core.types import MINOR_UNITS, Product
+from lapel.core.vectors import Keys
+
+# Longer texts, such as descriptions, are kept whole in the product but stand in the facets shortened and with their hash.
+LONGEST_TERM = 120  # characters
+NUMBER = re.compile(r"[+-]?[0-9]{1,300}(\.[0-9]{1,300})?")  # 300 digits still fit a double
+
+PRODUCT_COLUMNS = "id, title, category, gender, brand, colour, season, price_minor, currency, in_stock, attributes"
+
+
+@dataclass(frozen=True)
+class PhotoEntry:
+    """One picture to be kept.
+
+    Attributes:
+        uri: Where its bytes are.
+        stamp: The source's cheap mark of change.
+        sha256: Hash of the bytes, hex.
+        vector: (dim,) float32 of length 1; None keeps the stored one, which needs the same uri and bytes.
+    """
+
+    uri: str
+    stamp: str
+    sha256: str
+    vector: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One product to be kept, with all its photos in order, best first; stored photos that are not among them are removed."""
+
+    product: Product
+    photos: tuple[PhotoEntry, ...]
+
+
+@dataclass(frozen=True)
+class StoredPhoto:
+    """What the catalogue knows of a photo, as far as it decides whether work is needed.
+
+    Attributes:
+        key: Its key.
+        stamp: The source's mark of change when it was read.
+        sha256: Hash of its bytes, hex.
+        has_vector: Whether it has a vector of the model that was asked for.
+    """
+
+    key: int
+    stamp: str
+    sha256: str
+    has_vector: bool
+
+
+@dataclass(frozen=True)
+class StoredProduct:
+    """What the catalogue knows of a product, as far as it decides whether work is needed.
+
+    Attributes:
+        content_hash: :func:`content_hash` of the product.
+        photos: Its photos by uri, in their order.
+    """
+
+    content_hash: str
+    photos: Mapping[str, StoredPhoto]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a writing transaction did to the vectors.
+
+    Attributes:
+        added: (n,) keys whose vectors are new.
+        removed: (m,) keys that are gone for ever.
+    """
+
+    added: Keys
+    removed: Keys
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much there is.
+
+    Attributes:
+        products: Products.
+        photos: Photos.
+        vectors: Vectors by the fingerprint of their model.
+    """
+
+    products: int
+    photos: int
+    vectors: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class PhotoFacets:
+    """Every photo with some fields of its product, as columns of length n, by rising key.
+
+    Attributes:
+        keys: (n,) int64 photo keys.
+        rows: (n,) int64 product numbers; photos of one product share one.
+        product_ids: (n,) the products' ids.
+        values: For each field (n,) texts; empty when unknown. A category is its whole path, ``Apparel > Topwear > Tshirts``.
+    """
+
+    keys: Keys
+    rows: NDArray[np.int64]
+    product_ids: list[str]
+    values: Mapping[str, list[str]]
+
+
+def to_row(product: Product) -> tuple[Any, ...]:
+    """A product as the columns of :data:`PRODUCT_COLUMNS`."""
+    in_stock = None if product.in_stock is None else int(product.in_stock)
+    # Sorted, so that two tables that order their columns differently give equal content.
+    attributes = json.dumps(dict(sorted(product.attributes.items())), ensure_ascii=False, separators=(",", ":"))
+    return (
+        product.id,
+        product.title,
+        json.dumps(product.category, ensure_ascii=False),
+        product.gender,
+        product.brand,
+        product.colour,
+        product.season,
+        product.price_minor,
+        product.currency,
+        in_stock,
+        attributes,
+    )
+
+
+def from_row(row: tuple[Any, ...]) -> Product:
+    """The product of the columns of :data:`PRODUCT_COLUMNS`."""
+    identifier, title, category, gender, brand, colour, season, price_minor, currency, in_stock, attributes = row
+    return Product(
+        id=identifier,
+        title=title,
+        category=tuple(json.loads(category)),
+        gender=gender,
+        brand=brand,
+        colour=colour,
+        season=season,
+        price_minor=price_minor,
+        currency=currency,
+        in_stock=None if in_stock is None else bool(in_stock),
+        attributes=json.loads(attributes),
+    )
+
+
+def content_hash(product: Product) -> str:
+    """A hash of everything a product says about itself: equal for equal content, in any run on any machine."""
+    return hash_row(to_row(product))
+
+
+def hash_row(row: tuple[Any, ...]) -> str:
+    """The content hash of :func:`to_row`'s columns."""
+    # Lengths between the texts, so that moving a letter from one column to the next is a change.
+    text = "".join(f"{len(str(value))}:{value}," for value in row)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def price_of(product: Product) -> float | None:
+    """The price in major units; the double nearest to it, so that 49.90 equals 49.90."""
+    if product.price_minor is None:
+        return None
+    return float(product.price_minor / 10 ** MINOR_UNITS.get(product.currency, 2))
+
+
+def terms(product: Product) -> Iterator[tuple[str, str]]:
+    """A product's facets as (name, value); the id is left out, as it is a column."""
+    for name, values in product.facets().items():
+        if name != "id":
+            for value in values:
+                yield name.replace("\0", ""), term_value(value)
+
+
+def term_value(text: str) -> str:
+    """A text as it stands in the facets: not too long, and without NUL, at which SQLite's JSON functions stop."""
+    text = text.replace("\0", "")
+    if len(text) <= LONGEST_TERM:
+        return text
+    return f"{text[: LONGEST_TERM - 40]}… {hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
+
+
+def term_number(value: str) -> float | None:
+    """The number a value is, when it is one."""
+    return float(value) if NUMBER.fullmatch(value) else None

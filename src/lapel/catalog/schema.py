@@ -1,0 +1,142 @@
+"""The catalogue's tables, as an ordered list of SQL scripts: script n brings a file from version n to version n + 1.
+
+A script is never edited once a release carried it; a change is a new script at the end. ``migrate`` runs what is missing in one
+transaction, so a file is at one version or at another, never between.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from lapel.core.errors import StoreDamaged, StoreMissing, StoreReadOnly, StoreTooNew
+
+APPLICATION_ID = (
+    0x4C41504C  # "LAPL" in the file's header, so another program's SQLite file is never taken for a catalogue
+)
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    INSERT INTO setting VALUES ('generation', '0');
+
+    CREATE TABLE product (
+        row INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        title TEXT NOT NULL,
+        category TEXT NOT NULL,      -- JSON list, wide to narrow
+        gender TEXT NOT NULL,
+        brand TEXT NOT NULL,
+        colour TEXT NOT NULL,
+        season TEXT NOT NULL,
+        price_minor INTEGER,
+        currency TEXT NOT NULL,
+        price REAL,                  -- price_minor in major units, what price<2000 compares
+        in_stock INTEGER,
+        attributes TEXT NOT NULL,    -- JSON object of texts
+        content_hash TEXT NOT NULL
+    );
+    CREATE INDEX product_title ON product (title);
+    CREATE INDEX product_price ON product (price);
+
+    -- A key stands for the same bytes for ever: when a photo's bytes change it gets a new key (AUTOINCREMENT never reuses one).
+    CREATE TABLE photo (
+        key INTEGER PRIMARY KEY AUTOINCREMENT,
+        product_row INTEGER NOT NULL REFERENCES product (row) ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        uri TEXT NOT NULL,
+        stamp TEXT NOT NULL,
+        sha256 TEXT NOT NULL,
+        UNIQUE (product_row, uri)
+    );
+
+    CREATE TABLE model (id INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL UNIQUE);
+    CREATE TABLE vector (
+        key INTEGER PRIMARY KEY REFERENCES photo (key) ON DELETE CASCADE,
+        model INTEGER NOT NULL REFERENCES model (id),
+        data BLOB NOT NULL           -- dim little-endian float32
+    );
+    CREATE INDEX vector_model ON vector (model);
+
+    -- Facets: each distinct value once, and which products have it.
+    CREATE TABLE term (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        value TEXT NOT NULL,
+        folded TEXT NOT NULL,        -- the value as filters compare it, without case
+        number REAL,                 -- the value as ranges compare it, when it is a number
+        UNIQUE (name, value)
+    );
+    CREATE INDEX term_folded ON term (name, folded);
+    CREATE TABLE facet (
+        product_row INTEGER NOT NULL REFERENCES product (row) ON DELETE CASCADE,
+        term INTEGER NOT NULL REFERENCES term (id),
+        PRIMARY KEY (product_row, term)
+    ) WITHOUT ROWID;
+    CREATE INDEX facet_term ON facet (term, product_row);
+    """,
+)
+
+
+def migrate(database: sqlite3.Connection, path: Path, *, create: bool, read_only: bool) -> None:
+    """Bring an open catalogue to the newest version, or say why not.
+
+    Raises:
+        StoreTooNew: a newer Lapel wrote it.
+        StoreDamaged: it is an SQLite file, but no catalogue.
+        StoreMissing: it is an empty file and ``create`` is false.
+        StoreReadOnly: it is older and may not be written.
+    """
+    newest = len(MIGRATIONS)
+    if _version(database, path, create=create) == newest:
+        return
+    if read_only:
+        raise StoreReadOnly(
+            f"The catalogue {path} has version {_version(database, path, create=create)} and must be brought to {newest}, "
+            "but it may not be written to. Open it once where it can be written."
+        )
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        # Asked again inside the transaction: another process may have migrated it while this one waited.
+        for script in MIGRATIONS[_version(database, path, create=create) :]:
+            for statement in _statements(script):
+                database.execute(statement)
+        database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        database.execute(f"PRAGMA user_version = {newest}")
+        database.execute("COMMIT")
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+
+
+def _version(database: sqlite3.Connection, path: Path, *, create: bool) -> int:
+    version = int(database.execute("PRAGMA user_version").fetchone()[0])
+    application = int(database.execute("PRAGMA application_id").fetchone()[0])
+    tables = int(database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+    if not version and not application and not tables:
+        if create:
+            return 0
+        raise StoreMissing(
+            f"The catalogue {path} is empty: its making was interrupted. Run: lapel add PICTURES --store {path.parent}"
+        )
+    if application != APPLICATION_ID:
+        raise StoreDamaged(
+            f"{path} is an SQLite file of another program, not a Lapel catalogue. Choose another folder with --store."
+        )
+    if version > len(MIGRATIONS):
+        raise StoreTooNew(
+            f"The catalogue {path} has version {version}; this Lapel reads up to version {len(MIGRATIONS)}. "
+            "Nothing was changed. Run: pip install --upgrade lapel"
+        )
+    return version
+
+
+def _statements(script: str) -> Iterator[str]:
+    """One statement at a time: sqlite3's own executescript would commit halfway."""
+    pending = ""
+    for piece in script.split(";")[:-1]:
+        pending += piece + ";"
+        if sqlite3.complete_statement(pending):  # false inside a text, a comment or a trigger's body
+            yield pending
+            pending = ""

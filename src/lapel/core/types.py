@@ -1,0 +1,252 @@
+"""The nouns: what a product, a photo, a question and an answer are. Frozen values that check themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lapel.core.errors import QueryError, TableError
+from lapel.core.vectors import Keys
+
+# Fields every product has; anything else a table holds is an attribute. All can be filtered by name.
+TEXT_FIELDS = ("id", "title", "category", "gender", "brand", "colour", "season")
+FIELDS = (*TEXT_FIELDS, "price", "in_stock")
+MINOR_UNITS = {
+    "JPY": 0,
+    "KRW": 0,
+    "VND": 0,
+    "CLP": 0,
+    "ISK": 0,
+    "BHD": 3,
+    "KWD": 3,
+    "OMR": 3,
+    "TND": 3,
+    "JOD": 3,
+}  # ISO 4217
+
+
+@dataclass(frozen=True)
+class Product:
+    """One thing that is sold.
+
+    Attributes:
+        id: The shop's own id.
+        title: What it is called.
+        category: Path from wide to narrow, such as ``("Apparel", "Topwear", "T-shirts")``.
+        gender: For whom; empty when unknown, as all texts below.
+        brand: Who makes it.
+        colour: Its main colour.
+        season: When it is sold.
+        price_minor: Price in the currency's smallest unit (cents), or None.
+        currency: ISO 4217 code, needed with a price.
+        in_stock: Whether it can be bought, or None when unknown.
+        attributes: Every other column, by the table's own names, such as ``articleType`` or ``split``.
+    """
+
+    id: str
+    title: str = ""
+    category: tuple[str, ...] = ()
+    gender: str = ""
+    brand: str = ""
+    colour: str = ""
+    season: str = ""
+    price_minor: int | None = None
+    currency: str = ""
+    in_stock: bool | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.id or self.id != self.id.strip():
+            raise TableError(f"A product needs an id without blanks around it; found '{self.id}'.")
+        if self.price_minor is not None and self.price_minor < 0:
+            raise TableError(f"Product {self.id}: a price cannot be negative; found {self.price_minor}.")
+        if self.price_minor is not None and not re.fullmatch("[A-Z]{3}", self.currency):
+            raise TableError(f"Product {self.id}: a price needs a three-letter currency; found '{self.currency}'.")
+        clash = set(self.attributes) & set(FIELDS)
+        if clash:
+            raise TableError(f"Product {self.id}: attributes cannot be named like fields: {', '.join(sorted(clash))}.")
+
+    @property
+    def price(self) -> str:
+        """The price for people, such as ``49.90 EUR``; empty when unknown."""
+        if self.price_minor is None:
+            return ""
+        digits = MINOR_UNITS.get(self.currency, 2)
+        return f"{Decimal(self.price_minor).scaleb(-digits):,.{digits}f} {self.currency}"
+
+    def facets(self) -> dict[str, tuple[str, ...]]:
+        """Everything a filter or a relevance rule can name, as texts; a category counts at each of its levels."""
+        known: dict[str, tuple[str, ...]] = {"id": (self.id,)}
+        for name, value in (
+            ("gender", self.gender),
+            ("brand", self.brand),
+            ("colour", self.colour),
+            ("season", self.season),
+        ):
+            if value:
+                known[name] = (value,)
+        if self.category:
+            known["category"] = tuple(" > ".join(self.category[: level + 1]) for level in range(len(self.category)))
+        if self.in_stock is not None:
+            known["in_stock"] = ("yes" if self.in_stock else "no",)
+        known.update((name, (value,)) for name, value in self.attributes.items() if value)
+        return known
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One picture of a product.
+
+    Attributes:
+        key: The catalogue's row id and the index's key: int64, never used again.
+        product_id: Whose picture it is.
+        uri: Where its bytes are, see :func:`lapel.sources.read_uri`.
+        sha256: Hash of those bytes, hex.
+    """
+
+    key: int
+    product_id: str
+    uri: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One thing a product must fulfil: a field, an operator and the values that will do.
+
+    Attributes:
+        field: A product's field or attribute.
+        operator: ``=``, ``!=``, ``<``, ``<=``, ``>`` or ``>=``.
+        values: Alternatives for ``=`` (any of them) and ``!=`` (none of them); one number for the others.
+    """
+
+    field: str
+    operator: str
+    values: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.operator not in ("=", "!=", "<", "<=", ">", ">="):
+            raise QueryError(f"A filter compares with = != < <= > >=; found '{self.operator}'.")
+        if not self.field or not self.values or "" in self.values:
+            raise QueryError("A filter needs a field and a value, such as gender=Women or price<2000.")
+        if self.operator not in ("=", "!="):
+            _ = self.number
+
+    @property
+    def number(self) -> float:
+        """The one number of a range."""
+        try:
+            value = Decimal(self.values[0])
+            if len(self.values) != 1 or not value.is_finite():
+                raise InvalidOperation
+        except InvalidOperation as error:
+            raise QueryError(
+                f"The filter {self} compares with one number; found '{'|'.join(self.values)}'. Write for example price<2000."
+            ) from error
+        return float(value)
+
+    def __str__(self) -> str:
+        return f"{self.field}{self.operator}{'|'.join(self.values)}"
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Conditions that must all hold. Data, never SQL text."""
+
+    conditions: tuple[Condition, ...] = ()
+
+    @classmethod
+    def parse(cls, texts: Sequence[str]) -> Filter:
+        """Read texts such as ``gender=Women``, ``price<2000`` or ``colour=Black|Navy`` (either).
+
+        Raises:
+            QueryError: a text without field, operator or value, or a range that is not a number.
+        """
+        return cls(tuple(cls._parse_one(text) for text in texts))
+
+    @staticmethod
+    def _parse_one(text: str) -> Condition:
+        match = re.fullmatch(r"\s*([^<>=!]+?)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s*", text)
+        if not match:
+            raise QueryError(
+                f"The filter '{text}' is not understood. Write field=value, such as gender=Women or price<2000."
+            )
+        return Condition(match[1], match[2], tuple(value.strip() for value in match[3].split("|")))
+
+    def __bool__(self) -> bool:
+        return bool(self.conditions)
+
+    def __str__(self) -> str:
+        return " and ".join(map(str, self.conditions))
+
+
+@dataclass(frozen=True)
+class Query:
+    """What to look for: exactly one of a picture, a unit vector and a product of the catalogue.
+
+    Attributes:
+        image: An RGB picture.
+        vector: (dim,) float32 of length 1.
+        product_id: "More like this": its photos' mean direction; the product itself is left out of the answer.
+        k: How many products to find, 1..10,000.
+        where: Conditions the products must fulfil.
+        exclude: Ids of products to leave out.
+    """
+
+    image: Image.Image | None = None
+    vector: NDArray[np.float32] | None = None
+    product_id: str | None = None
+    k: int = 10
+    where: Filter = Filter()
+    exclude: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("image", "vector", "product_id") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise QueryError(
+                f"A query is one picture, one vector or one product id; found {' and '.join(given) or 'none'}."
+            )
+        if not 1 <= self.k <= 10_000:
+            raise QueryError(f"k is how many products to find, 1 to 10,000; found {self.k}.")
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One product of an answer.
+
+    Attributes:
+        rank: 1 for the best.
+        score: Cosine between the query and the product's best photo, -1..1; higher is more alike.
+        product: What was found.
+        photo: Its photo that matched best.
+    """
+
+    rank: int
+    score: float
+    product: Product
+    photo: Photo
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What an index answers to q queries, best first.
+
+    Attributes:
+        keys: (q, k) int64, padded with -1 where fewer than k exist.
+        scores: (q, k) float32 cosines, padded with -inf.
+    """
+
+    keys: Keys
+    scores: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.keys.ndim != 2 or self.keys.shape != self.scores.shape:
+            raise QueryError(
+                f"Matches need keys and scores of one shape (q, k); found {self.keys.shape}, {self.scores.shape}."
+            )

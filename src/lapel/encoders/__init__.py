@@ -1,0 +1,96 @@
+"""The encoder door: pictures go in, unit vectors come out. ``open_encoder("default")`` is the network Lapel ships.
+
+A model folder holds ``model.json`` (what it is and how pictures are prepared), the exported network, and the model card. ``colour:``
+needs no weights: it compares colours and their places, and is the floor that any learned look must beat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Protocol
+
+from PIL import Image
+
+from lapel.core.errors import ModelError
+from lapel.core.images import Pixels, Preprocessing
+from lapel.core.plugins import Backend, Door
+from lapel.core.vectors import Vectors
+
+__all__ = ["ENCODERS", "Encoder", "default_model", "open_encoder"]
+
+ENCODERS = Door(
+    "encoder",
+    {
+        "colour": Backend("lapel.encoders.colour:ColourEncoder"),
+        "onnx": Backend("lapel.encoders.onnx:OnnxEncoder"),
+    },
+    "lapel.encoders",
+)
+
+
+class Encoder(Protocol):
+    """What every encoder can do. Two encoders with the same fingerprint give the same vectors; all others must not be mixed."""
+
+    @property
+    def name(self) -> str:
+        """What people call the model."""
+        ...
+
+    @property
+    def spec(self) -> str:
+        """What :func:`open_encoder` opens it again with."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the weights and the preprocessing, 16 hex digits."""
+        ...
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a picture becomes the network's input."""
+        ...
+
+    def encode(self, images: Sequence[Image.Image]) -> Vectors:
+        """N RGB pictures of any size -> (n, dim) float32 unit rows."""
+        ...
+
+    def encode_pixels(self, pixels: Pixels) -> Vectors:
+        """(n, height, width, 3) uint8 made by ``preprocessing`` -> (n, dim) float32 unit rows."""
+        ...
+
+
+def default_model() -> Path:
+    """The folder of the model that comes with Lapel."""
+    return Path(str(resources.files("lapel") / "models" / "default"))
+
+
+def open_encoder(spec: str = "default", *, threads: int | None = None) -> Encoder:
+    """Open an encoder.
+
+    Args:
+        spec: ``default``, the path of a model folder, ``colour:``, or ``scheme:rest`` of an installed plugin.
+        threads: How many CPU threads to use; all cores by default.
+
+    Raises:
+        ModelError: no such model folder, or a broken one.
+        InputError: an unknown scheme.
+    """
+    scheme, colon, rest = spec.partition(":")
+    if spec == "default":
+        scheme, rest = "onnx", str(default_model())
+    elif Path(spec).is_dir() or not colon:
+        scheme, rest = "onnx", spec
+    if scheme == "onnx" and not Path(rest).is_dir():
+        raise ModelError(
+            f"There is no model folder '{rest}'. Use 'default', 'colour:' or the path of a folder with model.json."
+        )
+    encoder: Encoder = ENCODERS.find(scheme)(rest, threads=threads)
+    return encoder

@@ -1,0 +1,119 @@
+"""The model folder: what training writes and encoders open. ``model.json`` + the exported network + ``MODEL_CARD.md``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lapel.core.errors import ModelError
+from lapel.core.images import Preprocessing
+
+FORMAT = 1
+MANIFEST = "model.json"
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model on disk, checked.
+
+    Attributes:
+        path: The folder.
+        name: What people call it.
+        dim: Width of its vectors.
+        network: Name of the exported file in the folder; it takes (n, height, width, 3) uint8 and gives ``vectors`` (n, dim)
+            and ``spatial`` (n, dim, h, w).
+        sha256: Hash of that file, hex.
+        preprocessing: How pictures become its input.
+        precision: Number format of its weights, such as ``int8``.
+        details: How it was made and how good it is: free-form, shown by ``lapel info``, not part of the fingerprint.
+    """
+
+    path: Path
+    name: str
+    dim: int
+    network: str
+    sha256: str
+    preprocessing: Preprocessing
+    precision: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the weights and the preprocessing, 16 hex digits."""
+        return fingerprint(self.sha256, self.preprocessing, self.dim)
+
+    def network_bytes(self) -> bytes:
+        """The exported network, after checking its hash.
+
+        Raises:
+            ModelError: missing, or changed since the folder was written.
+        """
+        try:
+            data = (self.path / self.network).read_bytes()
+        except OSError as error:
+            raise ModelError(
+                f"The model {self.path} misses its network {self.network}: {error}. Install it again."
+            ) from error
+        found = hashlib.sha256(data).hexdigest()
+        if found != self.sha256:
+            raise ModelError(
+                f"The network {self.path / self.network} is not the one model.json was written for"
+                f" (hash {found[:12]}, expected {self.sha256[:12]}; {len(data):,} bytes). Copy the model folder again."
+            )
+        return data
+
+    def save(self) -> None:
+        """Write ``model.json``; the network must be there already."""
+        manifest = {
+            "format": FORMAT,
+            "name": self.name,
+            "dim": self.dim,
+            "network": self.network,
+            "sha256": self.sha256,
+            "precision": self.precision,
+            "preprocessing": self.preprocessing.to_json(),
+            "details": dict(self.details),
+        }
+        (self.path / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def fingerprint(weights: str, preprocessing: Preprocessing, dim: int) -> str:
+    """16 hex digits that change with the weights' hash, any preprocessing setting or the width of the vectors."""
+    text = json.dumps([weights, preprocessing.to_json(), dim], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_model(path: Path) -> ModelFolder:
+    """Read and check a model folder's manifest.
+
+    Raises:
+        ModelError: no manifest, not JSON, missing fields, or a format this Lapel does not know.
+    """
+    manifest = path / MANIFEST
+    try:
+        data = json.loads(manifest.read_text(encoding="utf-8"))
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            found = data.get("format") if isinstance(data, dict) else type(data).__name__
+            raise ModelError(
+                f"{manifest} has format {found}; this Lapel reads format {FORMAT}. Update Lapel or export it again."
+            )
+        return ModelFolder(
+            path=path,
+            name=str(data["name"]),
+            dim=int(data["dim"]),
+            network=str(data["network"]),
+            sha256=str(data["sha256"]),
+            preprocessing=Preprocessing.from_json(data["preprocessing"]),
+            precision=str(data["precision"]),
+            details=data.get("details", {}),
+        )
+    except FileNotFoundError as error:
+        raise ModelError(f"{path} is not a model folder: it has no {MANIFEST}.") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(f"{manifest} cannot be read: {error}. Copy the model folder again.") from error
+    except KeyError as error:
+        raise ModelError(f"{manifest} misses the field {error}. Export the model again.") from error

@@ -1,0 +1,70 @@
+"""From a question to an answer: a query becomes one unit vector, the index finds photos, the catalogue says whose they are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lapel.core.errors import QueryError
+from lapel.core.types import Hit, Photo, Product, Query
+from lapel.core.vectors import Keys, Vectors, check_vectors, normalise
+from lapel.engine.store import Store
+
+
+class SearchEngine:
+    """Answers queries over one store. Safe to share between threads."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def search(self, query: Query) -> list[Hit]:
+        """The products that look most like the query, best first, each once with its best photo.
+
+        Returns:
+            Up to ``query.k`` hits: fewer only when fewer products pass the filter. Empty when none does.
+
+        Raises:
+            QueryError: an unknown product or field, or a product without a usable photo.
+            ModelMismatch: the store's vectors come from another model.
+        """
+        vector = self.vector(query)
+        allowed = self.store.catalog.allowed(query.where) if query.where else None
+        excluded = query.exclude if query.product_id is None else query.exclude | {query.product_id}
+        index = self.store.index
+        reachable = len(index) if allowed is None else len(allowed)
+        # A product has one to many photos, so k products may need more than k photos: fetch some spare, then ever more.
+        fetch = query.k + max(8, query.k // 2) + 4 * len(excluded)
+        while True:
+            matches = index.search(vector, min(fetch, max(reachable, 1)), allowed)
+            hits = self._hits(matches.keys[0], matches.scores[0], query.k, excluded)
+            if len(hits) == query.k or fetch >= reachable:
+                return hits
+            fetch *= 4
+
+    def vector(self, query: Query) -> Vectors:
+        """The query as a (1, dim) float32 unit row."""
+        if query.image is not None:
+            return self.store.encoder.encode([query.image])
+        if query.vector is not None:
+            return check_vectors(np.atleast_2d(query.vector), self.store.dim)
+        catalog = self.store.catalog
+        photos = catalog.photos(str(query.product_id))
+        if not photos:
+            raise QueryError(
+                f"There is no product '{query.product_id}' in this store. 'lapel info' says what it holds."
+            )
+        vectors = catalog.vector_of(np.array([photo.key for photo in photos], np.int64))
+        return normalise(vectors.mean(axis=0, keepdims=True))
+
+    def _hits(self, keys: Keys, scores: np.ndarray, k: int, excluded: frozenset[str]) -> list[Hit]:
+        found = keys >= 0
+        entries: dict[int, tuple[Product, Photo]] = self.store.catalog.entries(keys[found])
+        hits: list[Hit] = []
+        seen = set(excluded)
+        for key, score in zip(keys[found].tolist(), scores[found].tolist(), strict=True):
+            entry = entries.get(key)  # None: removed by another process since the index was drawn
+            if entry is not None and entry[0].id not in seen:
+                seen.add(entry[0].id)
+                hits.append(Hit(len(hits) + 1, score, *entry))
+                if len(hits) == k:
+                    break
+        return hits

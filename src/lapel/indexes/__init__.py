@@ -1,0 +1,79 @@
+"""The index door: unit vectors under integer keys, searched by inner product. Knows nothing of products.
+
+``open_index("faiss:Flat", dim=128)`` for work, ``open_index("exact:", dim=128)`` for the numpy reference all others are compared with.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from lapel.core.plugins import Backend, Door
+from lapel.core.types import Matches
+from lapel.core.vectors import Keys, Vectors
+
+__all__ = ["INDEXES", "VectorIndex", "open_index"]
+
+INDEXES = Door(
+    "index",
+    {
+        "exact": Backend("lapel.indexes.exact:ExactIndex"),
+        "faiss": Backend("lapel.indexes.faiss:FaissIndex"),
+    },
+    "lapel.indexes",
+)
+
+
+class VectorIndex(Protocol):
+    """What every index can do. Keys are int64, vectors (n, dim) float32 unit rows; callers' arrays are never changed."""
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        ...
+
+    @property
+    def keys(self) -> Keys:
+        """Every key, (n,) int64, sorted."""
+        ...
+
+    def __len__(self) -> int:
+        """How many vectors there are."""
+        ...
+
+    def add(self, keys: Keys, vectors: Vectors) -> None:
+        """Add (n,) keys with (n, dim) vectors; a key that is there already gets the new vector; the last of equal keys counts."""
+        ...
+
+    def remove(self, keys: Keys) -> int:
+        """Remove these keys and return how many were there."""
+        ...
+
+    def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> Matches:
+        """The k best for each of (q, dim) queries, only among ``allowed`` keys when given (unknown keys are ignored)."""
+        ...
+
+    def save(self) -> None:
+        """Write to the path it was opened with, atomically."""
+        ...
+
+    def close(self) -> None:
+        """Let go of memory and files. Closing twice is fine; unsaved changes are lost."""
+        ...
+
+
+def open_index(spec: str, *, dim: int = 128, path: Path | None = None) -> VectorIndex:
+    """Open an index, from ``path`` when there is a saved one, else empty.
+
+    Args:
+        spec: ``exact:`` or ``faiss:<kind>``; ``faiss:Flat`` is exact inner product.
+        dim: Width of the vectors.
+        path: The file to load from and save to; without it the index lives in memory.
+
+    Raises:
+        InputError: an unknown spec, or a saved index of another width or kind, or a damaged file.
+        MissingDependency: the backend's library is not installed.
+    """
+    scheme, _, rest = spec.partition(":")
+    index: VectorIndex = INDEXES.find(scheme)(rest, dim=dim, path=path)
+    return index

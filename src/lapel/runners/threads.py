@@ -1,0 +1,64 @@
+"""Work in threads of this process: right for decoding and reading, which let go of Python's lock while they work."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from lapel.core.errors import InputError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class ThreadRunner:
+    """A pool of threads for one call of :meth:`map` at a time.
+
+    Args:
+        rest: Nothing.
+        workers: Threads; by default as many as this process may use cores.
+
+    Raises:
+        InputError: fewer than one worker.
+    """
+
+    def __init__(self, rest: str = "", *, workers: int | None = None) -> None:
+        if rest:
+            raise InputError(
+                f"The runner 'threads:' takes nothing after the colon; found '{rest}'. Give the number of workers apart."
+            )
+        self.workers = workers if workers is not None else cores()
+        if self.workers < 1:
+            raise InputError(f"At least one worker is needed; found {workers}.")
+
+    def map(self, make: Callable[[], Callable[[Item], Result]], items: Iterable[Item]) -> Iterator[Result]:
+        """The result of each item in order; at most ``workers + 1`` items are under way."""
+        local = threading.local()
+
+        def work(item: Item) -> Result:
+            if not hasattr(local, "function"):
+                local.function = make()
+            function: Callable[[Item], Result] = local.function
+            return function(item)
+
+        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="lapel")
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > self.workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            # Also on Ctrl-C or when the caller stops early: what has not begun is dropped, what runs is waited for.
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

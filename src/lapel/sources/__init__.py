@@ -1,0 +1,213 @@
+"""The source door: where pictures' bytes come from. ``open_source("pictures/")``, ``open_source("pictures.zip")``.
+
+A source lists its pictures as URIs that stay the same from run to run, such as ``file:///shop/a.jpg`` or
+``zip:///shop/pictures.zip!/a.jpg``; :func:`read_uri` reads any of them again later. Links are fetched one by one by
+:mod:`lapel.sources.web`, product tables are read by :mod:`lapel.sources.table`.
+"""
+
+from __future__ import annotations
+
+import stat
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from lapel.core.errors import SourceError
+from lapel.core.plugins import Backend, Door
+
+__all__ = ["EXTENSIONS", "SOURCES", "ImageSource", "is_picture_name", "open_source", "read_uri"]
+
+SOURCES = Door(
+    "source",
+    {
+        "folder": Backend("lapel.sources.folder:FolderSource"),
+        "zip": Backend("lapel.sources.archive:ZipSource"),
+    },
+    "lapel.sources",
+)
+
+# File names that are walked. A table may name others; then the content decides.
+EXTENSIONS = frozenset(
+    (
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".avif",
+        ".gif",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".jp2",
+        ".j2k",
+        ".ppm",
+        ".pgm",
+        ".mpo",
+    )
+)
+MAX_BYTES = 256 * 2**20  # a file above it is no product photo: the largest 80-million-pixel camera TIFF has 240 MB
+OPEN_ARCHIVES = 8  # read_uri keeps this many ZIPs open; their lists of members cost 0.6 KB a picture
+
+
+class ImageSource(Protocol):
+    """What every source can do. Safe to read from several threads at once."""
+
+    @property
+    def where(self) -> str:
+        """What people call it, such as its path."""
+        ...
+
+    @property
+    def ignored(self) -> int:
+        """How many files the last complete walk passed over because their names are not pictures' names."""
+        ...
+
+    def walk(self) -> Iterator[str]:
+        """Every picture's URI, always in the same order. Hidden files and what is not named like a picture are left out."""
+        ...
+
+    def count(self) -> int:
+        """How many pictures a walk gives."""
+        ...
+
+    def find(self, name: str) -> str:
+        """The URI of the file that a table names, relative to the source.
+
+        Raises:
+            SourceError: there is none, or the name leads out of the source.
+        """
+        ...
+
+    def find_id(self, product_id: str) -> str:
+        """The URI of the picture called ``<product_id>.<any picture extension>``, in any folder of the source.
+
+        Raises:
+            SourceError: there is none, or more than one.
+        """
+        ...
+
+    def path(self, uri: str) -> tuple[str, ...]:
+        """Folder names and file name of a URI below the source's root."""
+        ...
+
+    def read(self, uri: str) -> bytes:
+        """The bytes of a picture.
+
+        Raises:
+            SourceError: it is gone, cannot be read or is larger than 256 MB.
+        """
+        ...
+
+    def stamp(self, uri: str) -> str:
+        """A short text that changes whenever the bytes do, found without reading them.
+
+        Raises:
+            SourceError: it is gone.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of files. Closing twice is fine."""
+        ...
+
+
+def is_picture_name(name: str) -> bool:
+    """Whether a file's name says that it is a picture that is meant to be seen."""
+    last = name.rpartition("/")[2]
+    dot = last.rfind(".")
+    return dot > 0 and not last.startswith("._") and last[0] != "." and last[dot:].lower() in EXTENSIONS
+
+
+def refuse_link(name: str) -> None:
+    """Say that a table's links are not followed: a thousand downloads are another command's work, with other ways to fail.
+
+    Raises:
+        SourceError: the name is a link.
+    """
+    if name.startswith(("http://", "https://")):
+        raise SourceError(
+            f"'{name}' is a link, and links are not fetched while adding. Download the pictures, and give their folder."
+        )
+
+
+def open_source(where: str | Path) -> ImageSource:
+    """Open a folder of pictures or a ZIP of pictures; ``scheme:rest`` opens any other backend.
+
+    Raises:
+        SourceError: there is none, it cannot be read, or it is neither.
+        InputError: an unknown scheme.
+    """
+    path = Path(where)
+    scheme, colon, rest = str(where).partition(":")
+    # One letter is a Windows drive.
+    if colon and len(scheme) > 1 and scheme.isalnum() and not path.exists():
+        source: ImageSource = SOURCES.find(scheme)(rest)
+        return source
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise SourceError(
+            f"There is nothing to read at {where}: {error.strerror}. Give a folder of pictures or a ZIP."
+        ) from error
+    if stat.S_ISDIR(mode):
+        source = SOURCES.find("folder")(str(path))
+    elif stat.S_ISREG(mode):
+        source = SOURCES.find("zip")(str(path))
+    else:
+        raise SourceError(f"{where} is neither a folder nor a file. Give a folder of pictures or a ZIP.")
+    return source
+
+
+_archives: OrderedDict[tuple[str, str], ImageSource] = OrderedDict()
+_archives_lock = threading.Lock()
+
+
+def read_uri(uri: str) -> bytes:
+    """Read a picture again by the URI a source gave it.
+
+    Raises:
+        SourceError: it is gone (say where it was and how to bring it back), or the URI is of an unknown kind.
+    """
+    from lapel.sources.archive import split_uri
+    from lapel.sources.folder import read_file, to_path
+
+    scheme = urlsplit(uri).scheme
+    if scheme == "file":
+        return read_file(to_path(uri))
+    if scheme != "zip":
+        raise SourceError(f"The picture '{uri}' cannot be read: Lapel knows file:// and zip:// addresses.")
+    archive = split_uri(uri)[0]
+    try:
+        found = archive.stat()
+    except OSError as error:
+        raise SourceError(
+            f"The archive {archive} of a picture is gone: {error.strerror}. Put it back, or run lapel add again with its new place."
+        ) from error
+    # An archive that was replaced has another list of members, so the file's time and size are part of the key.
+    key = (str(archive), f"{found.st_size}-{found.st_mtime_ns}")
+    with _archives_lock:
+        # Read under the lock: the oldest archive may then be closed without anyone reading from it.
+        source = _archives.get(key)
+        if source is None:
+            source = _archives[key] = open_source(archive)
+            while len(_archives) > OPEN_ARCHIVES:
+                _archives.popitem(last=False)[1].close()
+        _archives.move_to_end(key)
+        return source.read(uri)
+
+
+def close_archives() -> None:
+    """Close every ZIP that :func:`read_uri` keeps open; the next reading opens it again."""
+    with _archives_lock:
+        while _archives:
+            _archives.popitem()[1].close()
+
+
+def unquote(text: str) -> str:
+    """Undo the %-quoting of a URI's path, whatever bytes a file's name is made of."""
+    return unquote_to_bytes(text).decode("utf-8", "surrogateescape")

@@ -1,0 +1,155 @@
+"""From a trained network to a model folder: batch norms folded, exported to ONNX, weights and activations in 8 bits.
+
+The file has one input, ``pixels`` (n, height, width, 3) uint8, and two outputs, ``vectors`` (n, dim) unit rows and ``spatial``
+(n, dim, h, w), the map whose mean the vectors are. Normalisation is inside, so whoever runs it only scales pictures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from lapel.core.images import Pixels, Preprocessing
+from lapel.core.vectors import Vectors
+from lapel.encoders.model import ModelFolder
+from lapel.training.network import Bottleneck, LookNetwork
+
+NETWORK = "network.onnx"
+REFERENCE = "reference.npz"
+PRECISIONS = ("float32", "int8")
+
+
+def fold_batch_norms(network: LookNetwork) -> LookNetwork:
+    """Put each batch norm's scale and shift into the convolution before it: the same numbers with half the layers."""
+    network = network.eval()
+    backbone = network.backbone
+    backbone.conv1, backbone.bn1 = fuse_conv_bn_eval(backbone.conv1, backbone.bn1), nn.Identity()  # type: ignore[assignment]
+    for block in backbone.modules():
+        if isinstance(block, Bottleneck):
+            for number in (1, 2, 3):
+                conv: nn.Conv2d = getattr(block, f"conv{number}")
+                setattr(block, f"conv{number}", fuse_conv_bn_eval(conv, getattr(block, f"bn{number}")))
+                setattr(block, f"bn{number}", nn.Identity())
+            if isinstance(block.downsample, nn.Sequential):
+                shortcut, norm = block.downsample[0], block.downsample[1]
+                assert isinstance(shortcut, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+                block.downsample = fuse_conv_bn_eval(shortcut, norm)
+    return network
+
+
+def export_float32(network: LookNetwork, preprocessing: Preprocessing, path: Path) -> None:
+    """Write the network as it is, in float32, with a free batch size. Folds its batch norms in place."""
+    network = fold_batch_norms(network.float())
+    pixels = torch.zeros(2, preprocessing.height, preprocessing.width, 3, dtype=torch.uint8)
+    program = torch.onnx.export(
+        network,
+        (pixels,),
+        input_names=["pixels"],
+        output_names=["vectors", "spatial"],
+        dynamic_shapes={"pixels": {0: torch.export.Dim("n")}},
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    assert program is not None  # dynamo=True always returns one
+    program.save(str(path), external_data=False)
+
+
+class _Calibration(CalibrationDataReader):  # type: ignore[misc]
+    """Feeds real pictures to the quantiser, a batch at a time."""
+
+    def __init__(self, pixels: Pixels, batch: int = 16) -> None:
+        self._batches: Iterator[dict[str, Pixels]] = (
+            {"pixels": pixels[at : at + batch]} for at in range(0, len(pixels), batch)
+        )
+
+    def get_next(self) -> dict[str, Pixels] | None:
+        """The next batch, or None at the end."""
+        return next(self._batches, None)
+
+
+def quantise(source: Path, target: Path, pixels: Pixels) -> None:
+    """Float32 file -> int8 file: convolutions in 8 bits (weights per channel), the head and all around it in float32.
+
+    Args:
+        source: What :func:`export_float32` wrote.
+        target: Where the int8 file goes.
+        pixels: (n, height, width, 3) uint8 of real pictures: they set each activation's range; 256 are plenty.
+    """
+    graph = onnx.load(str(source)).graph
+    convolutions = [node.name for node in graph.node if node.op_type == "Conv"]
+    inner = convolutions[:-1]  # the last is the head: half a megabyte that decides everything
+    quantize_static(
+        str(source),
+        str(target),
+        _Calibration(pixels),
+        quant_format=QuantFormat.QDQ,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        nodes_to_quantize=[*inner, *_residual_additions(graph)],
+        calibrate_method=CalibrationMethod.MinMax,
+    )
+
+
+def _residual_additions(graph: Any) -> list[str]:
+    return [node.name for node in graph.node if node.op_type == "Add" and "layer" in node.name]
+
+
+def write_model_folder(
+    network: LookNetwork,
+    folder: Path,
+    *,
+    name: str,
+    preprocessing: Preprocessing,
+    calibration: Pixels,
+    reference: Pixels,
+    precision: str = "int8",
+    details: Mapping[str, Any],
+) -> ModelFolder:
+    """Export a trained network to a model folder.
+
+    Args:
+        network: The trained network; its batch norms are folded.
+        folder: Made when missing.
+        name: What people will call it.
+        preprocessing: How its pictures were prepared.
+        calibration: (n, height, width, 3) uint8 for :func:`quantise`.
+        reference: (m, height, width, 3) uint8, kept as ``reference.npz`` with the trained network's float32 vectors of them, so
+            that anyone can check that the exported file agrees with what was trained.
+        precision: ``int8`` or ``float32``.
+        details: Kept in ``model.json``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    expected = encode_float32(network, reference)
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        plain = Path(work) / "float32.onnx"
+        export_float32(network, preprocessing, plain)
+        if precision == "int8":
+            quantise(plain, folder / NETWORK, calibration)
+        else:
+            plain.replace(folder / NETWORK)
+    np.savez_compressed(folder / REFERENCE, pixels=reference, vectors=expected)
+    sha256 = hashlib.sha256((folder / NETWORK).read_bytes()).hexdigest()
+    model = ModelFolder(folder, name, expected.shape[1], NETWORK, sha256, preprocessing, precision, details)
+    model.save()
+    return model
+
+
+def encode_float32(network: LookNetwork, pixels: NDArray[np.uint8], *, batch: int = 32) -> Vectors:
+    """The trained network's own vectors, in float32: (n, dim) unit rows."""
+    network.eval()
+    with torch.inference_mode():
+        parts = [network(torch.from_numpy(pixels[at : at + batch]))[0].numpy() for at in range(0, len(pixels), batch)]
+    return np.concatenate(parts)

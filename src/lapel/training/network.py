@@ -1,0 +1,121 @@
+"""ResNet50 with a 128-d head on the unit sphere. In go uint8 pictures; out come unit vectors and the map they are the mean of.
+
+The backbone's parameter names are torchvision's, so its weight files load; the source is He et al., "Deep Residual Learning for
+Image Recognition" (2016).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+STAGES = (3, 4, 6, 3)  # bottleneck blocks a stage: what makes it the 50-layer network
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of 0..1
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Bottleneck(nn.Module):
+    """1 x 1 down, 3 x 3, 1 x 1 up (four times wider), added to the input."""
+
+    def __init__(self, inputs: int, width: int, stride: int, stride_first: bool) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, width, 1, stride=stride if stride_first else 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride=1 if stride_first else stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, width * 4, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(width * 4)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or inputs != width * 4:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, width * 4, 1, stride=stride, bias=False), nn.BatchNorm2d(width * 4)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, inputs, h, w) -> (n, 4 width, h / stride, w / stride)."""
+        kept = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        out: Tensor = self.relu(self.bn3(self.conv3(x)) + kept)
+        return out
+
+
+class ResNet50(nn.Module):
+    """The backbone, without its ImageNet classifier.
+
+    Args:
+        stride_first: Where a stage halves the picture: in its first 1 x 1 convolution (v1, as Keras' weights were trained), or in
+            its 3 x 3 (v1.5, as torchvision's were).
+    """
+
+    def __init__(self, *, stride_first: bool) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        inputs = 64
+        for stage, blocks in enumerate(STAGES):
+            width = 64 * 2**stage
+            layers = []
+            for block in range(blocks):
+                layers.append(Bottleneck(inputs, width, 2 if block == 0 and stage > 0 else 1, stride_first))
+                inputs = width * 4
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 3, h, w) normalised RGB -> (n, 2048, h / 32, w / 32)."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        for stage in range(len(STAGES)):
+            x = getattr(self, f"layer{stage + 1}")(x)
+        return x
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What the network says of n pictures.
+
+    Attributes:
+        vectors: (n, dim) float, unit rows.
+        spatial: (n, dim, h, w) float: the map whose mean over h and w, scaled to length 1, is ``vectors``.
+    """
+
+    vectors: Tensor
+    spatial: Tensor
+
+
+class LookNetwork(nn.Module):
+    """Backbone -> 1 x 1 head -> mean over places -> unit length. Preprocessed uint8 pictures go in as they are.
+
+    The head is applied before the mean (the same numbers as after it, both being linear), so that every place of the picture
+    has its own 128 numbers to explain a match with.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, *, dim: int = 128, stride_first: bool = True) -> None:
+        super().__init__()
+        self.backbone = ResNet50(stride_first=stride_first)
+        self.head = nn.Conv2d(2048, dim, 1)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1) * 255, persistent=False)
+
+    def normalise_pixels(self, pixels: Tensor) -> Tensor:
+        """(n, h, w, 3) uint8 or 0..255 float -> (n, 3, h, w) float32 with ImageNet's mean and deviation taken out."""
+        x = pixels.permute(0, 3, 1, 2).to(torch.float32)
+        return (x - self.mean) / self.std
+
+    def embed(self, x: Tensor) -> Embedding:
+        """(n, 3, h, w) normalised floats -> Embedding."""
+        spatial = self.head(self.backbone(x)).float()  # (n, dim, h / 32, w / 32)
+        return Embedding(functional.normalize(spatial.mean(dim=(2, 3)), dim=1), spatial)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, h, w, 3) uint8 RGB -> ((n, dim) unit rows, (n, dim, h / 32, w / 32)): the two outputs of the exported file."""
+        out = self.embed(self.normalise_pixels(pixels))
+        return out.vectors, out.spatial

@@ -1,0 +1,107 @@
+"""A real browser before the real server: fixtures that also watch that nothing leaves the machine and nothing is reported wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+pytest.importorskip("playwright", reason="the browser tests need playwright: pip install playwright")
+
+from browser.shop import fill_shop
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from lapel.apps.ui import command
+
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+)
+LOCAL = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:http://127.0.0.1:")
+DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+PATIENCE = 20_000  # milliseconds
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if not path:
+        pytest.skip("there is no Chromium: apt-get install chromium, or set CHROMIUM to its path")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def shop_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds pictures/, products.csv and the store shop/. The picture of W0038 is gone."""
+    folder = tmp_path_factory.mktemp("browser")
+    fill_shop(folder)
+    (folder / "pictures" / "38.png").unlink()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def address(browser: Browser, shop_folder: Path) -> Iterator[str]:
+    """Where the page of the shop is served. Afterwards the server's log must be free of warnings."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = shop_folder / "server.log"
+    environment = {**os.environ, "LAPEL_ALLOW_PRIVATE_LINKS": "1", "PYTHONWARNINGS": "default::DeprecationWarning:lapel"}
+    with log.open("wb") as stream:
+        server = subprocess.Popen(command(shop_folder / "shop", port=port), stdout=stream, stderr=stream, env=environment)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2).close()
+                break
+            except OSError:
+                assert server.poll() is None, log.read_text(encoding="utf-8")
+                assert time.monotonic() < deadline, "the server did not answer within a minute"
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+    text = log.read_text(encoding="utf-8")
+    assert not [word for word in ("Warning", "warning", "eprecat", "Traceback", "Error") if word in text], text
+
+
+@pytest.fixture
+def visit(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
+    """Opens a page of the server: ``visit("?product=W0000", viewport=PHONE, color_scheme="dark")``."""
+    contexts = []
+    seen: list[str] = []
+    wrong: list[str] = []
+
+    def open_page(path: str = "", **options: Any) -> Page:
+        context = browser.new_context(**{"viewport": DESKTOP, "color_scheme": "light", **options})
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        page.on("request", lambda request: seen.append(request.url))
+        page.on("websocket", lambda socket: seen.append(socket.url))
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto(f"{address}/{path}")
+        page.wait_for_selector(".lapel-head")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert seen
+    assert not [url for url in seen if not url.startswith(LOCAL)], "something left the machine"
+    assert not wrong, wrong

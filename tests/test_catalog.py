@@ -1,0 +1,732 @@
+"""The catalogue: what goes in comes out, filters agree with a slow oracle, and every bad file says what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lapel.catalog import Catalog, Entry, PhotoEntry, content_hash, schema, writer_lock
+from lapel.catalog.connection import Pool
+from lapel.core.errors import (
+    InputError,
+    QueryError,
+    StoreBusy,
+    StoreDamaged,
+    StoreError,
+    StoreMissing,
+    StoreReadOnly,
+    StoreTooNew,
+)
+from lapel.core.types import MINOR_UNITS, Condition, Filter, Product
+
+MODEL = "model-one"
+DIM = 8
+
+
+def unit(number: int) -> np.ndarray:
+    vector = np.random.default_rng(number).normal(size=DIM).astype(np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+def photo(uri: str, version: int = 1) -> PhotoEntry:
+    return PhotoEntry(uri, f"stamp-{version}", f"sha-{uri}-{version}", unit(hash((uri, version)) % 2**32))
+
+
+def entry(product_id: str, uris: Sequence[str] = ("a",), **fields: object) -> Entry:
+    return Entry(Product(product_id, **fields), tuple(photo(f"{product_id}/{uri}") for uri in uris))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    with Catalog.open(tmp_path / "shop" / "catalog.sqlite", create=True) as opened:
+        yield opened
+
+
+SHIRT = Product(
+    id="s1",
+    title="Blue shirt",
+    category=("Apparel", "Topwear", "Shirts"),
+    gender="Men",
+    brand="Acme",
+    colour="Blue",
+    season="Fall",
+    price_minor=4990,
+    currency="EUR",
+    in_stock=True,
+    attributes={"year": "2012", "split": "val", "Größe": "M"},
+)
+
+
+def test_what_goes_in_comes_out(catalog: Catalog) -> None:
+    catalog.write([Entry(SHIRT, (photo("file:///a.jpg"), photo("file:///b.jpg")))], fingerprint=MODEL)
+    assert catalog.product("s1") == SHIRT
+    photos = catalog.photos("s1")
+    assert [each.uri for each in photos] == ["file:///a.jpg", "file:///b.jpg"]
+    assert catalog.entries([photos[1].key, 999]) == {photos[1].key: (SHIRT, photos[1])}
+    (keys, vectors), *rest = list(catalog.vectors(MODEL))
+    assert not rest
+    assert keys.tolist() == [each.key for each in photos] == catalog.vector_keys(MODEL).tolist()
+    assert (vectors[0] == photo("file:///a.jpg").vector).all()
+    assert vectors.dtype == np.float32
+    assert catalog.vector_of(keys[::-1])[0].tolist() == vectors[1].tolist()
+    counts = catalog.counts()
+    assert (counts.products, counts.photos, counts.vectors) == (1, 2, {MODEL: 2})
+    assert catalog.check() == []
+
+
+def test_vectors_of_another_model_or_of_nobody_are_not_given(catalog: Catalog) -> None:
+    catalog.write([entry("p")], fingerprint=MODEL)
+    assert list(catalog.vectors("another")) == []
+    assert catalog.vector_of([77]).shape == (0, 0)
+
+
+def test_vectors_come_in_pieces_as_of_one_moment(catalog: Catalog) -> None:
+    catalog.write([entry(f"p{n}") for n in range(10)], fingerprint=MODEL)
+    pieces = catalog.vectors(MODEL, batch=4)
+    first = next(pieces)
+    catalog.remove(["p9"])
+    catalog.write([entry("new")], fingerprint=MODEL)
+    sizes = [len(first[0]), *(len(keys) for keys, _ in pieces)]
+    assert sizes == [4, 4, 2]
+
+
+def test_writing_again_updates_and_keeps_keys(catalog: Catalog) -> None:
+    catalog.write([entry("p", ("a", "b"), colour="Red")], fingerprint=MODEL)
+    before = {each.uri: each.key for each in catalog.photos("p")}
+    unchanged = [PhotoEntry(each.uri, each.stamp, each.sha256) for each in (photo("p/b"), photo("p/a"))]
+    change = catalog.write([Entry(Product("p", colour="Green"), tuple(unchanged))], fingerprint=MODEL)
+    assert change.added.size == change.removed.size == 0
+    assert catalog.product("p").colour == "Green"
+    assert [each.uri for each in catalog.photos("p")] == ["p/b", "p/a"]
+    assert {each.uri: each.key for each in catalog.photos("p")} == before
+    assert catalog.counts().vectors == {MODEL: 2}
+    assert catalog.facet_values("colour") == [("Green", 1)]
+
+
+def test_changed_bytes_get_a_new_key_and_unlisted_photos_go(catalog: Catalog) -> None:
+    catalog.write([entry("p", ("a", "b", "c"))], fingerprint=MODEL)
+    a, b, c = (each.key for each in catalog.photos("p"))
+    change = catalog.write([Entry(Product("p"), (photo("p/a"), photo("p/b", version=2)))], fingerprint=MODEL)
+    kept, new = (each.key for each in catalog.photos("p"))
+    assert kept == a
+    assert new > c
+    assert change.removed.tolist() == [b, c]
+    assert catalog.vector_keys(MODEL).tolist() == [a, new]
+
+
+def test_keys_are_never_used_again(catalog: Catalog) -> None:
+    catalog.write([entry("p"), entry("q")], fingerprint=MODEL)
+    last = catalog.photos("q")[0].key
+    catalog.remove(["q", "p"])
+    catalog.write([entry("q")], fingerprint=MODEL)
+    assert catalog.photos("q")[0].key > last
+
+
+def test_removing(catalog: Catalog) -> None:
+    catalog.write([entry("p", ("a", "b"), colour="Red"), entry("q", colour="Blue")], fingerprint=MODEL)
+    keys = [each.key for each in catalog.photos("p")]
+    count, gone = catalog.remove(["p", "unknown"])
+    assert (count, gone.tolist()) == (1, keys)
+    assert catalog.photos("p") == ()
+    assert catalog.facet_values("colour") == [("Blue", 1)]
+    assert catalog.counts().vectors == {MODEL: 1}
+    assert catalog.remove(["p"])[0] == 0
+    assert catalog.check() == []
+
+
+def test_a_batch_is_written_whole_or_not_at_all(catalog: Catalog) -> None:
+    catalog.write([entry("p", colour="Red")], fingerprint=MODEL)
+    generation = catalog.generation
+    without_vector = Entry(Product("bad"), (PhotoEntry("x", "1", "sha"),))
+    for wrong in (without_vector, entry("q"), Entry(Product("twice"), (photo("x"), photo("x")))):
+        with pytest.raises(InputError):
+            catalog.write([entry("q"), entry("p", colour="Blue"), wrong], fingerprint=MODEL)
+    assert catalog.counts().products == 1
+    assert catalog.product("p").colour == "Red"
+    assert catalog.generation == generation
+
+
+def test_the_generation_counts_changes(catalog: Catalog) -> None:
+    assert catalog.generation == 0
+    catalog.write([entry("p")], fingerprint=MODEL)
+    catalog.set_setting("encoder", "default")
+    assert catalog.generation == 1
+    catalog.remove(["p"])
+    assert catalog.generation == 2
+    assert catalog.setting("encoder") == "default"
+    assert catalog.setting("nothing") is None
+    with pytest.raises(StoreError, match="by hand"):
+        catalog.set_setting("generation", "9")
+
+
+def test_content_hash_sees_every_field() -> None:
+    changes: dict[str, object] = {
+        "title": "x",
+        "category": ("Apparel",),
+        "gender": "x",
+        "brand": "x",
+        "colour": "x",
+        "season": "x",
+        "price_minor": 1,
+        "currency": "USD",
+        "in_stock": False,
+        "attributes": {"year": "2013"},
+    }
+    import dataclasses
+
+    hashes = {content_hash(dataclasses.replace(SHIRT, **{name: value})) for name, value in changes.items()}  # type: ignore[arg-type]
+    assert len(hashes | {content_hash(SHIRT)}) == len(changes) + 1
+    reordered = dataclasses.replace(SHIRT, attributes=dict(reversed(SHIRT.attributes.items())))
+    assert content_hash(reordered) == content_hash(SHIRT)
+
+
+# --- filters ----------------------------------------------------------------------------------------------------------
+
+
+def keys_of(catalog: Catalog, ids: Sequence[str]) -> list[int]:
+    return sorted(each.key for product_id in ids for each in catalog.photos(product_id))
+
+
+@pytest.fixture
+def shop(catalog: Catalog) -> Catalog:
+    entries = [
+        Entry(SHIRT, (photo("s1/a"), photo("s1/b"))),
+        entry(
+            "t1",
+            category=("Apparel", "Topwear", "Tshirts"),
+            gender="Women",
+            price_minor=199_999,
+            currency="INR",
+            attributes={"year": "2014"},
+        ),
+        entry(
+            "w1",
+            category=("Accessories", "Watches"),
+            gender="Unisex",
+            price_minor=200_000,
+            currency="JPY",
+            in_stock=False,
+        ),
+        entry("n1", title="No facets at all"),
+    ]
+    catalog.write(entries, fingerprint=MODEL)
+    return catalog
+
+
+@pytest.mark.parametrize(
+    ("texts", "ids"),
+    [
+        ([], ["s1", "t1", "w1", "n1"]),
+        (["gender=Women"], ["t1"]),
+        (["gender=women|MEN"], ["s1", "t1"]),
+        (["gender!=Women"], ["s1", "w1", "n1"]),
+        (["category=Apparel"], ["s1", "t1"]),
+        (["category=Topwear"], ["s1", "t1"]),
+        (["category=Apparel > Topwear > Shirts"], ["s1"]),
+        (["category=apparel>topwear"], ["s1", "t1"]),
+        (["category=Shirts|Watches"], ["s1", "w1"]),
+        (["category=Topwear > Apparel"], []),
+        (["category!=Apparel"], ["w1", "n1"]),
+        (["price<2000"], ["s1", "t1"]),
+        (["price<=1999.99"], ["s1", "t1"]),
+        (["price<1999.99"], ["s1"]),
+        (["price=49.90"], ["s1"]),
+        (["price=49.9|200000"], ["s1", "w1"]),
+        (["price!=49.9"], ["t1", "w1", "n1"]),
+        (["price>=200000"], ["w1"]),
+        (["in_stock=yes"], ["s1"]),
+        (["in_stock=no"], ["w1"]),
+        (["in_stock=true"], ["s1"]),
+        (["id=s1|w1"], ["s1", "w1"]),
+        (["id!=s1"], ["t1", "w1", "n1"]),
+        (["title=Blue shirt"], ["s1"]),
+        (["title=blue"], []),
+        (["year>=2012"], ["s1", "t1"]),
+        (["year>2012", "gender=Women"], ["t1"]),
+        (["YEAR=2012"], ["s1"]),
+        (["größe=m"], ["s1"]),
+        (["brand=Nobody"], []),
+    ],
+)
+def test_filters(shop: Catalog, texts: list[str], ids: list[str]) -> None:
+    where = Filter.parse(texts)
+    assert shop.allowed(where).tolist() == keys_of(shop, ids)
+    assert sorted(product.id for product in shop.products(where)) == sorted(ids)
+    assert shop.count(where) == len(ids)
+
+
+def test_wrong_filters_say_what_there_is(shop: Catalog) -> None:
+    with pytest.raises(QueryError, match=r"no field 'size'.*category.*price.*Größe.*split.*year"):
+        shop.allowed(Filter.parse(["size=M"]))
+    with pytest.raises(QueryError, match="compares numbers"):
+        shop.allowed(Filter.parse(["gender<5"]))
+    with pytest.raises(QueryError, match=r"price=49\.90"):
+        shop.allowed(Filter.parse(["price=cheap"]))
+    with pytest.raises(QueryError, match="in_stock=yes"):
+        shop.allowed(Filter.parse(["in_stock=maybe"]))
+
+
+def test_a_filter_is_never_sql(shop: Catalog) -> None:
+    for text in ("gender=x' OR '1'='1", "title=x'); DROP TABLE product; --", 'id="s1" OR 1'):
+        assert shop.allowed(Filter.parse([text])).size == 0
+    with pytest.raises(QueryError):
+        shop.allowed(Filter((Condition("gender' OR '1", "=", ("1",)),)))
+    assert shop.counts().products == 4
+
+
+def test_facets_prices_and_names(shop: Catalog) -> None:
+    assert shop.facet_values("gender") == [("Men", 1), ("Unisex", 1), ("Women", 1)]
+    assert shop.facet_values("category", limit=2) == [("Apparel", 2), ("Apparel > Topwear", 2)]
+    assert shop.facet_values("gender", where=Filter.parse(["category=Apparel"])) == [("Men", 1), ("Women", 1)]
+    assert shop.facet_values("title")[0][1] == 1
+    assert shop.price_range() == (49.9, 200_000.0)
+    assert shop.field_names()[-3:] == ["Größe", "split", "year"] or shop.field_names()[-3:] == [
+        "split",
+        "year",
+        "Größe",
+    ]
+    with pytest.raises(QueryError, match="range"):
+        shop.facet_values("price")
+    with pytest.raises(QueryError, match=r"no product 'zz'.*s1"):
+        shop.product("zz")
+
+
+def test_long_texts_are_kept_whole_and_found_whole(catalog: Catalog) -> None:
+    long = "A very long description. " * 40
+    catalog.write(
+        [entry("p", attributes={"text": long}), entry("q", attributes={"text": long + "!"})], fingerprint=MODEL
+    )
+    assert catalog.product("p").attributes["text"] == long
+    assert catalog.allowed(Filter((Condition("text", "=", (long,)),))).tolist() == keys_of(catalog, ["p"])
+    assert all(len(value) <= 120 for value, _ in catalog.facet_values("text"))
+
+
+def test_photo_facets_are_columns_by_key(shop: Catalog) -> None:
+    facets = shop.photo_facets(["gender", "category", "year", "id"])
+    assert facets.product_ids == ["s1", "s1", "t1", "w1", "n1"]
+    assert facets.values["gender"] == ["Men", "Men", "Women", "Unisex", ""]
+    assert facets.values["category"][2] == "Apparel > Topwear > Tshirts"
+    assert facets.values["year"] == ["2012", "2012", "2014", "", ""]
+    assert facets.values["id"] == facets.product_ids
+    assert facets.rows[0] == facets.rows[1] != facets.rows[2]
+    assert (np.diff(facets.keys) > 0).all()
+    some = shop.photo_facets(["split"], Filter.parse(["split=val"]))
+    assert some.values["split"] == ["val", "val"]
+    assert shop.photo_facets(["split"], Filter.parse(["split=none"])).keys.shape == (0,)
+
+
+WORDS = st.sampled_from(["Red", "red", "Blue", "10", "9.5", "-3", "x y", "Ä", "2012", "a>b", "100000000000000000000"])
+FIELD_NAMES = ["gender", "colour", "brand", "year", "size"]
+PATHS = st.lists(st.sampled_from(["A", "B", "Shirts"]), max_size=3).map(tuple)
+
+
+@st.composite
+def products(draw: st.DrawFn, number: int) -> Product:
+    texts = {name: draw(st.one_of(st.just(""), WORDS)) for name in ("gender", "colour", "brand")}
+    attributes = draw(st.dictionaries(st.sampled_from(["year", "size"]), WORDS, max_size=2))
+    price = draw(st.one_of(st.none(), st.integers(0, 100_000)))
+    currency = draw(st.sampled_from(["EUR", "JPY", "KWD"])) if price is not None else ""
+    in_stock = draw(st.sampled_from([None, True, False]))
+    return Product(
+        f"p{number}",
+        category=draw(PATHS),
+        price_minor=price,
+        currency=currency,
+        in_stock=in_stock,
+        attributes=attributes,
+        **texts,
+    )  # type: ignore[arg-type]
+
+
+CONDITIONS = st.one_of(
+    st.builds(
+        Condition,
+        st.sampled_from(FIELD_NAMES),
+        st.sampled_from(["=", "!="]),
+        st.lists(WORDS, min_size=1, max_size=3).map(tuple),
+    ),
+    st.builds(
+        Condition,
+        st.just("category"),
+        st.sampled_from(["=", "!="]),
+        st.tuples(st.sampled_from(["A", "a > b", "Shirts", "B>A", "A > B > A"])),
+    ),
+    st.builds(
+        Condition,
+        st.just("price"),
+        st.sampled_from(["=", "!=", "<", "<=", ">", ">="]),
+        st.tuples(st.sampled_from(["10", "0.01", "12.345", "500"])),
+    ),
+    st.builds(
+        Condition,
+        st.just("year"),
+        st.sampled_from(["<", "<=", ">", ">="]),
+        st.tuples(st.sampled_from(["9.5", "10", "-3"])),
+    ),
+    st.builds(Condition, st.just("in_stock"), st.just("="), st.tuples(st.sampled_from(["yes", "no"]))),
+)
+
+
+def fulfils(product: Product, condition: Condition) -> bool:
+    """The slow and obvious oracle."""
+    compare = {"<": float.__lt__, "<=": float.__le__, ">": float.__gt__, ">=": float.__ge__}
+    if condition.field == "price":
+        price = (
+            None if product.price_minor is None else product.price_minor / 10 ** MINOR_UNITS.get(product.currency, 2)
+        )
+        if condition.operator in compare:
+            return price is not None and compare[condition.operator](float(price), condition.number)
+        return (price in [float(value) for value in condition.values]) == (condition.operator == "=")
+    if condition.field == "category":
+        names = set()
+        for end in range(1, len(product.category) + 1):
+            names |= {" > ".join(product.category[:end]).casefold(), product.category[end - 1].casefold()}
+        wanted = {" > ".join(part.strip() for part in value.casefold().split(">")) for value in condition.values}
+        return bool(names & wanted) == (condition.operator == "=")
+    values = product.facets().get(condition.field, ())
+    if condition.operator in compare:
+        numbers = []
+        for value in values:
+            try:
+                numbers.append(float(value))
+            except ValueError:
+                continue
+        return any(compare[condition.operator](number, condition.number) for number in numbers)
+    return any(value.casefold() in [each.casefold() for each in condition.values] for value in values) == (
+        condition.operator == "="
+    )
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@given(st.data())
+def test_filters_agree_with_the_oracle(data: st.DataObject) -> None:
+    made = [data.draw(products(number)) for number in range(data.draw(st.integers(0, 8)))]
+    with tempfile.TemporaryDirectory() as folder, Catalog.open(Path(folder) / "c.sqlite", create=True) as catalog:
+        # Two anchors, so that every field exists and year is a number somewhere; both are part of the shop.
+        made += [Product("z1", attributes={"year": "1", "size": "S"}), Product("z2", gender="Men")]
+        catalog.write(
+            [Entry(product, (photo(f"{product.id}/1"), photo(f"{product.id}/2"))) for product in made],
+            fingerprint=MODEL,
+        )
+        for _ in range(6):
+            where = Filter(tuple(data.draw(st.lists(CONDITIONS, max_size=3))))
+            expected = [
+                product.id for product in made if all(fulfils(product, condition) for condition in where.conditions)
+            ]
+            assert catalog.allowed(where).tolist() == keys_of(catalog, expected), str(where)
+            assert [product.id for product in catalog.products(where)] == expected
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.data())
+def test_products_survive_any_text(data: st.DataObject) -> None:
+    text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+    names = text.filter(
+        lambda name: name not in ("id", "title", "category", "gender", "brand", "colour", "season", "price", "in_stock")
+    )
+    product = Product(
+        "p",
+        title=data.draw(text),
+        category=tuple(data.draw(st.lists(text, max_size=3))),
+        attributes=data.draw(st.dictionaries(names, text)),
+    )
+    with tempfile.TemporaryDirectory() as folder, Catalog.open(Path(folder) / "c.sqlite", create=True) as catalog:
+        catalog.write([Entry(product, (photo("a"),))], fingerprint=MODEL)
+        assert catalog.product("p") == product
+        for name, value in product.attributes.items():
+            name, value = name.replace("\0", ""), value.replace("\0", "")
+            if value and name:
+                assert catalog.count(Filter((Condition(name, "=", (value,)),))) == 1
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_missing_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(StoreMissing, match="lapel add"):
+        Catalog.open(tmp_path / "none.sqlite")
+    with pytest.raises(StoreMissing):
+        Catalog.open(tmp_path / "none.sqlite", create=True, read_only=True)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(StoreDamaged, match="folder"):
+        Catalog.open(tmp_path, create=True)
+
+
+def test_a_file_left_empty_by_a_crash_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "c.sqlite").touch()
+    with pytest.raises(StoreMissing, match="interrupted"):
+        Catalog.open(tmp_path / "c.sqlite")
+    Catalog.open(tmp_path / "c.sqlite", create=True).close()
+    Catalog.open(tmp_path / "c.sqlite").close()
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_other_files_are_refused_and_left_alone(tmp_path: Path, create: bool) -> None:
+    text = tmp_path / "text.sqlite"
+    text.write_text("this is not a database, but a text that is long enough to be looked at " * 20)
+    other = tmp_path / "other.sqlite"
+    database = sqlite3.connect(other)
+    database.execute("CREATE TABLE somebody (x)")
+    database.commit()
+    database.close()
+    for path, words in ((text, "not a readable catalogue"), (other, "another program")):
+        before = path.read_bytes()
+        with pytest.raises(StoreDamaged, match=words):
+            Catalog.open(path, create=create)
+        assert path.read_bytes() == before
+
+
+def test_a_broken_catalogue_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    with Catalog.open(path, create=True) as catalog:
+        catalog.write([entry(f"p{number}") for number in range(300)], fingerprint=MODEL)
+    data = bytearray(path.read_bytes())
+    data[8192:] = bytes(len(data) - 8192)
+    path.write_bytes(data)
+    with Catalog.open(path) as catalog, pytest.raises(StoreDamaged, match="Put back a copy"):
+        list(catalog.vectors(MODEL))
+
+
+def test_a_newer_catalogue_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    Catalog.open(path, create=True).close()
+    database = sqlite3.connect(path)
+    database.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS) + 1}")
+    database.close()
+    with pytest.raises(
+        StoreTooNew, match=rf"version {len(schema.MIGRATIONS) + 1}.*up to version {len(schema.MIGRATIONS)}.*pip install"
+    ):
+        Catalog.open(path)
+
+
+def test_migrations_run_once_whole_and_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "c.sqlite"
+    monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+    with Catalog.open(path, create=True) as catalog:
+        catalog.write([Entry(SHIRT, (photo("a"),))], fingerprint=MODEL)
+    second = "ALTER TABLE product ADD COLUMN note TEXT;"
+    broken = "ALTER TABLE product ADD COLUMN more TEXT; INSERT INTO no_such_table VALUES (1);"
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, second, broken))
+    with pytest.raises(StoreError, match="no_such_table"):
+        Catalog.open(path)
+
+    def columns_and_version() -> tuple[set[str], int]:
+        database = sqlite3.connect(path)
+        names = {row[1] for row in database.execute("PRAGMA table_info(product)")}
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        database.close()
+        return names, version
+
+    names, version = columns_and_version()
+    assert version == 1
+    assert not {"note", "more"} & names
+    monkeypatch.setattr(schema, "MIGRATIONS", (schema.MIGRATIONS[0], second))
+    with pytest.raises(StoreReadOnly, match="version 1 and must be brought to 2"):
+        Catalog.open(path, read_only=True)
+    for _ in range(2):
+        with Catalog.open(path) as catalog:
+            assert catalog.product("s1") == SHIRT
+    names, version = columns_and_version()
+    assert version == 2
+    assert "note" in names
+
+
+def test_a_locked_catalogue_is_read_but_not_written(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog.write([entry("p")], fingerprint=MODEL)
+    monkeypatch.setattr("lapel.catalog.connection.BUSY_SECONDS", 0.05)
+    other = sqlite3.connect(catalog.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        with Catalog.open(catalog.path) as second:
+            assert second.product("p").id == "p"
+            with pytest.raises(StoreBusy, match="another process"):
+                second.write([entry("q")], fingerprint=MODEL)
+            with pytest.raises(StoreBusy):
+                second.remove(["p"])
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+    assert catalog.counts().products == 1
+
+
+def test_read_only_refuses_writing(catalog: Catalog) -> None:
+    catalog.write([entry("p")], fingerprint=MODEL)
+    with Catalog.open(catalog.path, read_only=True) as reader:
+        assert reader.read_only
+        assert reader.product("p").id == "p"
+        for write in (
+            lambda: reader.write([entry("q")], fingerprint=MODEL),
+            lambda: reader.remove(["p"]),
+            lambda: reader.set_setting("a", "b"),
+        ):
+            with pytest.raises(StoreReadOnly, match="may not be written to"):
+                write()
+        # What SQLite itself answers, should the file turn read-only under way, reads the same.
+        with pytest.raises(StoreReadOnly, match="may not be written to"), reader._pool.borrow() as database:
+            database.execute("DELETE FROM product")
+
+
+READ_AS_NOBODY = """
+import sys
+from lapel.catalog import Catalog, writer_lock
+from lapel.core.errors import StoreReadOnly
+from pathlib import Path
+import os
+if os.geteuid() == 0:
+    os.setuid(65534)
+path = Path(sys.argv[1])
+try:
+    catalog = Catalog.open(path)
+except StoreReadOnly as error:
+    print("refused:", error); sys.exit()
+print(catalog.read_only, catalog.product("p").id, catalog.counts().photos, len(list(catalog.vectors("model-one"))))
+try:
+    catalog.remove(["p"]); print("wrote!")
+except StoreReadOnly as error:
+    print(error)
+try:
+    with writer_lock(path.parent): print("locked!")
+except StoreReadOnly as error:
+    print(error)
+try:
+    Catalog.open(path.parent / "new.sqlite", create=True); print("made!")
+except StoreReadOnly as error:
+    print(error)
+"""
+
+
+def as_nobody(code: str, *arguments: str) -> str:
+    """Run Python as a user without rights: root passes through permission bits, so as root a test would prove nothing."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users may enter, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
+def test_a_read_only_folder_is_read_and_not_written(open_folder: Path) -> None:
+    path = open_folder / "catalog.sqlite"
+    with Catalog.open(path, create=True) as catalog:
+        catalog.write([entry("p")], fingerprint=MODEL)
+    path.chmod(0o444)
+    open_folder.chmod(0o555)
+    before = path.read_bytes()
+    lines = as_nobody(READ_AS_NOBODY, str(path)).splitlines()
+    assert lines[0] == "True p 1 1"
+    assert "may not be written to" in lines[1]
+    assert "may not be written to" in lines[2]
+    assert "cannot be made" in lines[3]
+    assert len(lines) == 4
+    assert path.read_bytes() == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
+def test_unfinished_writes_in_a_read_only_folder_are_not_passed_over(open_folder: Path) -> None:
+    """A copy made while the shop was open has writes in its -wal file; reading only the main file would be silently old."""
+    path = open_folder / "catalog.sqlite"
+    with Catalog.open(path, create=True) as catalog:
+        catalog.write([entry("p")], fingerprint=MODEL)
+        copy = open_folder / "copy"
+        copy.mkdir()
+        for name in ("catalog.sqlite", "catalog.sqlite-wal"):
+            shutil.copy(open_folder / name, copy / name)
+            (copy / name).chmod(0o444)
+    copy.chmod(0o555)
+    said = as_nobody(READ_AS_NOBODY, str(copy / "catalog.sqlite"))
+    copy.chmod(0o755)
+    assert "refused" in said
+    assert "catalog.sqlite-wal" in said
+
+
+def test_a_full_disk_says_so(catalog: Catalog) -> None:
+    catalog.write([entry("p")], fingerprint=MODEL)
+    with catalog._pool.borrow() as database:
+        pages = database.execute("PRAGMA page_count").fetchone()[0]
+        database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreError, match=r"disk .* is full"):
+        catalog.write([entry(f"q{number}") for number in range(500)], fingerprint=MODEL)
+    assert catalog.counts().products == 1
+
+
+def test_many_threads_read_while_one_writes(catalog: Catalog) -> None:
+    errors: list[BaseException] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        try:
+            while not stop.is_set():
+                counts = catalog.counts()
+                assert counts.products == counts.photos == sum(counts.vectors.values())
+                catalog.allowed(Filter.parse(["gender=Women"]))
+        except BaseException as error:
+            errors.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(6)]
+    for reader in readers:
+        reader.start()
+    for batch in range(20):
+        catalog.write([entry(f"p{batch}-{number}", gender="Women") for number in range(10)], fingerprint=MODEL)
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert not errors
+    assert catalog.counts().products == 200
+    assert len(catalog._pool._idle) <= 8
+
+
+def test_a_closed_catalogue_says_so(tmp_path: Path) -> None:
+    catalog = Catalog.open(tmp_path / "c.sqlite", create=True)
+    catalog.close()
+    catalog.close()
+    with pytest.raises(StoreError, match="closed"):
+        catalog.counts()
+
+
+def test_the_writer_lock_keeps_a_second_process_out(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib\nfrom lapel.catalog import writer_lock\nfrom lapel.core.errors import StoreBusy\n"
+        "try:\n    with writer_lock(pathlib.Path(sys.argv[1])): print('mine')\nexcept StoreBusy as error: print(error)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+    def other() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    with writer_lock(tmp_path):
+        said = other()
+    assert f"process {os.getpid()}" in said
+    assert "nothing was changed" in said
+    assert other() == "mine\n"
+
+
+def test_the_pool_maps_a_vanished_file(tmp_path: Path) -> None:
+    pool = Pool(tmp_path / "gone.sqlite", read_only=False)
+    with pytest.raises(StoreMissing, match="gone"), pool.borrow() as database:
+        database.execute("SELECT 1 FROM sqlite_master")
+    pool.close()

@@ -1,0 +1,173 @@
+"""The indexes: each through the one contract, FAISS compared with the reference, the reference with a loop."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.register_assert_rewrite("contracts.index_contract")
+
+from contracts.index_contract import DIM, EAST, IndexContract, keys, rows  # noqa: E402
+from lapel.core.errors import InputError  # noqa: E402
+from lapel.core.vectors import normalise  # noqa: E402
+from lapel.indexes import VectorIndex, open_index  # noqa: E402
+from lapel.indexes.exact import best_rows  # noqa: E402
+
+
+class TestExact(IndexContract):
+    def open(self, dim: int = DIM, path: Path | None = None) -> VectorIndex:
+        return open_index("exact:", dim=dim, path=path)
+
+    def test_kinds(self) -> None:
+        with pytest.raises(InputError, match="no kinds; found 'exact:HNSW'"):
+            open_index("exact:HNSW")
+
+
+class TestFaiss(IndexContract):
+    def open(self, dim: int = DIM, path: Path | None = None) -> VectorIndex:
+        return open_index("faiss:Flat", dim=dim, path=path)
+
+    @pytest.mark.parametrize("kind", ["", "HNSW", "flat"])
+    def test_kinds(self, kind: str) -> None:
+        with pytest.raises(InputError, match=f"kinds Flat; found 'faiss:{kind}'"):
+            open_index(f"faiss:{kind}")
+
+    def test_another_indexes_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "index.bin"
+        index = open_index("exact:", dim=DIM, path=path)
+        index.add(keys(1), rows(EAST))
+        index.save()
+        with pytest.raises(InputError, match="does not start like one"):
+            self.open(path=path)
+
+    def test_a_failed_save_leaves_the_old_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = tmp_path / "index.bin"
+        index = self.open(path=path)
+        index.add(keys(1), rows(EAST))
+        index.save()
+        index.add(keys(2), rows(EAST))
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("lapel.indexes.exact.os.fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            index.save()
+        assert [file.name for file in tmp_path.iterdir()] == ["index.bin"]
+        assert self.open(path=path).keys.tolist() == [1]
+
+
+def test_unknown_index() -> None:
+    with pytest.raises(InputError, match=r"No index is called 'fais:'\. There are exact:, faiss:"):
+        open_index("fais:Flat")
+
+
+@pytest.mark.parametrize("spec", ["exact:", "faiss:Flat"])
+def test_dim_must_be_positive(spec: str) -> None:
+    with pytest.raises(InputError, match="at least 1 wide"):
+        open_index(spec, dim=0)
+
+
+def test_faiss_is_loaded_only_when_it_is_opened() -> None:
+    code = "import sys, lapel.indexes; lapel.indexes.open_index('exact:', dim=4); sys.exit('faiss' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# --- FAISS against the reference -------------------------------------------------------------------------------------
+
+# Few keys and few directions, so that sequences meet the same key and the same score often. All products are exact in float32.
+DIRECTIONS = np.concatenate([np.eye(DIM), -np.eye(DIM), [[0.5, 0.5, 0.5, 0.5], [0.5, -0.5, 0.5, -0.5]]]).astype(
+    np.float32
+)
+some_keys = st.lists(st.integers(0, 30), max_size=12)
+directions = st.lists(st.integers(0, len(DIRECTIONS) - 1), max_size=12)
+adds = st.tuples(st.just("add"), some_keys, directions)
+removes = st.tuples(st.just("remove"), some_keys, st.none())
+searches = st.tuples(st.just("search"), st.none() | some_keys, st.tuples(directions, st.integers(1, 40)))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(adds | removes | searches, max_size=25))
+def test_faiss_answers_as_exact_whatever_was_done(operations: list[tuple[str, list[int] | None, object]]) -> None:
+    exact, fast = open_index("exact:", dim=DIM), open_index("faiss:Flat", dim=DIM)
+    for what, some, more in operations:
+        named = None if some is None else np.array(some, np.int64)
+        if what == "add":
+            count = min(len(named), len(more))
+            for index in (exact, fast):
+                index.add(named[:count], DIRECTIONS[more[:count]])
+        elif what == "remove":
+            assert exact.remove(named) == fast.remove(named)
+        else:
+            asked, k = more
+            expected, found = (index.search(DIRECTIONS[asked], k, named) for index in (exact, fast))
+            assert (expected.keys == found.keys).all()
+            assert (expected.scores == found.scores).all()
+        assert exact.keys.tolist() == fast.keys.tolist()
+        assert len(exact) == len(fast)
+
+
+@pytest.mark.parametrize("queries", [1, 3, 40])
+@pytest.mark.parametrize("share", [None, 0.01, 0.3, 0.95])
+def test_faiss_answers_as_exact_on_128_numbers(queries: int, share: float | None) -> None:
+    rng = np.random.default_rng(7)
+    exact, fast = open_index("exact:"), open_index("faiss:Flat")
+    held = rng.permutation(5000)[:3000]
+    vectors = normalise(rng.normal(size=(3000, 128)))
+    for index in (exact, fast):
+        index.add(held, vectors)
+    asked = normalise(rng.normal(size=(queries, 128)))
+    allowed = None if share is None else rng.permutation(5000)[: int(5000 * share)]
+    for k in (1, 10, 101):
+        expected, found = exact.search(asked, k, allowed), fast.search(asked, k, allowed)
+        assert np.allclose(expected.scores, found.scores, atol=2e-6)
+        # Keys may change places only where scores are equal to float rounding.
+        swapped = expected.keys != found.keys
+        assert swapped.mean() < 0.01
+
+
+@given(st.integers(1, 5), st.integers(1, 30), st.integers(1, 40), st.integers(0, 2**32 - 1))
+@settings(max_examples=100, deadline=None)
+def test_best_rows_against_sorting_a_list(queries: int, count: int, k: int, seed: int) -> None:
+    scores = np.random.default_rng(seed).integers(-3, 3, (queries, count)).astype(np.float32)
+    found = best_rows(scores, k)
+    for query in range(queries):
+        ranked = sorted(range(count), key=lambda row: (-scores[query, row], row))
+        assert found[query].tolist() == ranked[:k]
+
+
+def test_readers_and_writers_together() -> None:
+    """Threads search while one adds, replaces and removes; nothing fails and no answer mixes two states."""
+    index = open_index("faiss:Flat", dim=DIM)
+    index.add(np.arange(100), np.tile(EAST, (100, 1)))
+    stop, problems = threading.Event(), []
+
+    def read() -> None:
+        try:
+            while not stop.is_set():
+                matches = index.search(rows(EAST), 150)
+                there = matches.keys[0] >= 0
+                if there.sum() not in (100, 150) or (matches.scores[0][there] != 1).any():
+                    problems.append(matches)
+                index.search(rows(EAST), 3, np.arange(0, 6000, 7))
+        except Exception as error:
+            problems.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for _ in range(40):
+        index.add(np.arange(100, 5100), np.tile(EAST, (5000, 1)))
+        assert index.remove(np.arange(100, 5100)) == 5000
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert problems == []
+    assert len(index) == 100

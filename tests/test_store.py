@@ -1,0 +1,187 @@
+"""The store and its search: what agrees, what is redrawn, what is refused; answers a person can see."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lapel import Filter, Product, Query, SearchEngine, open_store
+from lapel.catalog import Entry, PhotoEntry
+from lapel.core.errors import InputError, ModelMismatch, QueryError, StoreDamaged, StoreMissing, StoreTooNew
+from lapel.core.vectors import normalise
+from lapel.engine.store import CATALOGUE, INDEX, Store
+
+
+def corner(*directions: float) -> np.ndarray:
+    """A unit vector whose first numbers are given."""
+    vector = np.zeros(128, np.float32)
+    vector[: len(directions)] = directions
+    return normalise(vector[None])[0]
+
+
+# The mug is straight ahead; the others lean away more and more. The tee has a second photo that is straight ahead too.
+LOOKS: dict[str, list[np.ndarray]] = {
+    "mug": [corner(1)],
+    "cup": [corner(1, 0.2)],
+    "jar": [corner(1, 0.5)],
+    "tee": [corner(0, 1), corner(1, 0.1)],
+    "hat": [corner(0, 0, 1)],
+}
+
+
+def fill(store: Store, looks: dict[str, list[np.ndarray]] = LOOKS) -> None:
+    store.claim()
+    entries = [
+        Entry(
+            Product(
+                name, title=name.title(), colour="Red" if "t" in name else "Blue", price_minor=100 * row, currency="EUR"
+            ),
+            tuple(PhotoEntry(f"file:///{name}{n}.jpg", "1", "00", vector) for n, vector in enumerate(vectors)),
+        )
+        for row, (name, vectors) in enumerate(looks.items(), start=1)
+    ]
+    store.catalog.write(entries, fingerprint=store.encoder.fingerprint)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = open_store(tmp_path / "shop", create=True, encoder="colour:")
+    fill(store)
+    return store
+
+
+def ask(store: Store, **query: object) -> list[str]:
+    return [hit.product.id for hit in SearchEngine(store).search(Query(**query))]  # type: ignore[arg-type]
+
+
+def test_nearest_first_and_each_product_once_with_its_best_photo(store: Store) -> None:
+    hits = SearchEngine(store).search(Query(vector=corner(1), k=5))
+    assert [hit.product.id for hit in hits] == ["mug", "tee", "cup", "jar", "hat"]
+    assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5]
+    assert hits[0].score == pytest.approx(1)
+    assert hits[1].photo.uri == "file:///tee1.jpg"
+    assert all(a.score >= b.score for a, b in zip(hits, hits[1:], strict=False))
+
+
+def test_fewer_hits_only_when_there_are_fewer(store: Store) -> None:
+    assert len(ask(store, vector=corner(1), k=3)) == 3
+    assert len(ask(store, vector=corner(1), k=100)) == 5
+
+
+def test_k_products_come_back_however_many_photos_are_in_between(tmp_path: Path) -> None:
+    with open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
+        many = {
+            "star": [corner(1, 0.0001 * n) for n in range(300)],
+            **{f"far{n}": [corner(0.1, 1, n)] for n in range(5)},
+        }
+        fill(store, many)
+        assert len(ask(store, vector=corner(1), k=4)) == 4
+        assert ask(store, vector=corner(1), k=4)[0] == "star"
+
+
+def test_filters_come_before_ranking(store: Store) -> None:
+    assert ask(store, vector=corner(1), k=2, where=Filter.parse(["colour=Red"])) == ["tee", "hat"]
+    assert ask(store, vector=corner(1), where=Filter.parse(["price<3"])) == ["mug", "cup"]
+    assert ask(store, vector=corner(1), where=Filter.parse(["colour=Green"])) == []
+
+
+def test_more_like_this_leaves_the_product_itself_out(store: Store) -> None:
+    assert ask(store, product_id="mug", k=2) == ["tee", "cup"]
+    assert "cup" not in ask(store, vector=corner(1), exclude=frozenset({"cup"}))
+
+
+def test_a_picture_is_encoded_by_the_store_s_own_model(store: Store) -> None:
+    picture = Image.new("RGB", (40, 60), (200, 30, 30))
+    fill(store, {"red": list(store.encoder.encode([picture]))})
+    assert ask(store, image=picture, k=1) == ["red"]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"product_id": "ghost"}, "no product 'ghost'"),
+        ({"vector": np.ones(128, np.float32)}, "length"),
+        ({"vector": corner(1)[:64]}, "128"),
+        ({"vector": corner(1), "where": Filter.parse(["size=M"])}, "size"),
+    ],
+)
+def test_impossible_questions_are_told(store: Store, query: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        ask(store, **query)
+
+
+def test_a_query_is_one_thing() -> None:
+    with pytest.raises(QueryError, match="found none"):
+        Query()
+    with pytest.raises(QueryError, match="vector and product_id"):
+        Query(vector=corner(1), product_id="mug")
+    with pytest.raises(QueryError, match="1 to 10,000"):
+        Query(product_id="mug", k=0)
+
+
+def test_an_addition_by_another_process_is_seen(store: Store) -> None:
+    assert len(store.index) == 6
+    with open_store(store.folder) as other:
+        fill(other, {"new": [corner(-1)]})
+    assert ask(store, vector=corner(-1), k=1) == ["new"]
+
+
+def test_removing_is_seen_at_once(store: Store) -> None:
+    assert store.remove(["mug", "nobody"]) == 1
+    assert ask(store, vector=corner(1), k=1) == ["tee"]
+
+
+def test_the_saved_index_is_loaded_and_a_stale_or_broken_one_redrawn(store: Store) -> None:
+    assert len(store.index) == 6
+    store.close()
+    saved = store.folder / INDEX
+    before = saved.stat().st_mtime_ns
+    with open_store(store.folder) as again:
+        assert ask(again, vector=corner(1), k=1) == ["mug"]
+        assert saved.stat().st_mtime_ns == before
+    saved.write_bytes(saved.read_bytes()[:40])
+    with open_store(store.folder) as again:
+        assert ask(again, vector=corner(1), k=1) == ["mug"]
+    saved.unlink()
+    with open_store(store.folder) as again:
+        assert ask(again, vector=corner(1), k=1) == ["mug"]
+
+
+def test_an_empty_store_answers_nothing(tmp_path: Path) -> None:
+    with open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
+        assert ask(store, vector=corner(1)) == []
+
+
+def test_two_models_are_never_mixed(store: Store) -> None:
+    folder = store.folder
+    store.close()
+    with (
+        open_store(folder, encoder="default") as other,
+        pytest.raises(ModelMismatch, match=r"colour.*cannot be compared"),
+    ):
+        ask(other, image=Image.new("RGB", (40, 60)))
+    with open_store(folder) as own:
+        assert own.encoder.name == "colour"
+
+
+def test_no_store_is_told_with_the_command_to_type(tmp_path: Path) -> None:
+    with pytest.raises(StoreMissing, match="lapel add"):
+        open_store(tmp_path)
+
+
+def test_a_newer_store_and_a_file_that_is_none_are_refused_and_left_alone(store: Store, tmp_path: Path) -> None:
+    store.close()
+    database = sqlite3.connect(store.folder / CATALOGUE)
+    database.execute("PRAGMA user_version = 999")
+    database.close()
+    with pytest.raises(StoreTooNew, match="999"):
+        open_store(store.folder)
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / CATALOGUE).write_bytes(b"not a database, but long enough to look at" * 100)
+    with pytest.raises(StoreDamaged):
+        open_store(tmp_path / "bad")
+    assert (tmp_path / "bad" / CATALOGUE).read_bytes().startswith(b"not a database")

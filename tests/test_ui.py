@@ -1,0 +1,374 @@
+"""The web page without a browser: its states, its filters, its trail and its URL, run by Streamlit's own test runner."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+from browser.shop import draw, fill_shop
+from PIL import Image
+
+pytest.importorskip("streamlit", reason="the page needs streamlit: pip install 'lapel[ui]'")
+
+from streamlit.testing.v1 import AppTest
+
+from lapel.apps import ui
+from lapel.apps.ui import shop as shops
+from lapel.apps.ui import state
+from lapel.apps.ui.filters import escape
+from lapel.apps.ui.shop import NEUTRAL, Shop, Thumbs, ground, thumb
+from lapel.core.errors import InputError, LapelError, MissingDependency, SourceError
+from lapel.core.images import decode
+from lapel.core.types import Filter, Photo, Query
+from lapel.engine.search import SearchEngine
+from lapel.engine.store import open_store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fill_shop(tmp_path_factory.mktemp("ui"))
+
+
+@pytest.fixture
+def show(monkeypatch: pytest.MonkeyPatch):
+    """Opens the page of a store, with a query string when one is given."""
+
+    def open_page(store: Path, **params: str | list[str]) -> AppTest:
+        monkeypatch.setattr(sys, "argv", ["page.py", str(store)])
+        page = AppTest.from_file(str(ui.PAGE), default_timeout=60)
+        for name, value in params.items():
+            page.query_params[name] = value
+        return settled(page.run())
+
+    return open_page
+
+
+def settled(page: AppTest) -> AppTest:
+    assert not page.exception, page.exception
+    return page
+
+
+def said(page: AppTest) -> str:
+    """All of the page's own HTML as one text."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", " ".join(element.proto.body for element in page.get("html"))))
+
+
+def followable(page: AppTest) -> list[str]:
+    """Ids of the products shown, in their order."""
+    return [button.key.removeprefix("follow-") for button in page.button if button.key.startswith("follow-")]
+
+
+def url(page: AppTest) -> dict[str, list[str]]:
+    """What stands in the URL."""
+    return {name: [value] if isinstance(value, str) else list(value) for name, value in dict(page.query_params).items()}
+
+
+# --- states -----------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_store_the_page_says_what_to_type_and_finds_the_store_once_it_is_there(show, tmp_path):
+    page = show(tmp_path / "shop")
+    assert "There is no shop here yet" in said(page)
+    assert f"lapel add PICTURES --store {tmp_path / 'shop'}" in page.code[0].value
+    assert not page.sidebar.button
+    fill_shop(tmp_path)
+    settled(page.button(key="again").click().run())
+    assert "the nearest of 40 products" in said(page)
+
+
+def test_an_empty_store_says_so_and_what_to_type(show, tmp_path):
+    with open_store(tmp_path, create=True, encoder="colour:") as shop:
+        shop.claim()
+    page = show(tmp_path)
+    assert "This shop is empty" in said(page)
+    assert f"lapel add PICTURES --store {tmp_path}" in page.code[0].value
+
+
+def test_a_store_of_another_model_shows_the_reason(show, tmp_path):
+    with open_store(tmp_path, create=True, encoder="colour:") as shop:
+        shop.claim()
+        shop.catalog.set_setting("fingerprint", "0" * 16)
+    page = show(tmp_path)
+    assert "was filled with the model 'colour'" in page.error[0].value
+    assert page.button(key="again")
+
+
+def test_a_damaged_store_shows_the_reason(show, tmp_path):
+    (tmp_path / "catalog.sqlite").write_bytes(b"not a catalogue" * 100)
+    page = show(tmp_path)
+    assert "catalog.sqlite" in page.error[0].value
+
+
+def test_the_start_page_shows_products_and_what_the_shop_can_be_filtered_by(show, store):
+    page = show(store)
+    assert len(followable(page)) == 10
+    assert page.sidebar.selectbox(key="f-category-0").options == ["Accessories  ·  10", "Apparel  ·  30"]
+    assert {pills.key for pills in page.pills} == {"f-gender", "f-colour", "f-season"}
+    assert page.slider(key="f-price").value == (10.0, 50.0)
+    assert "In stock only :gray[39]" in page.toggle(key="f-in_stock").label
+
+
+# --- filters ----------------------------------------------------------------------------------------------------------
+
+
+def test_filters_narrow_the_answer_the_counts_and_the_url(show, store):
+    page = show(store, product="W0000")
+    settled(page.pills(key="f-colour").set_value(["Red"]).run())
+    assert sorted(followable(page)) == sorted(f"W{number:04}" for number in range(40) if number // 2 % 5 == 2)
+    settled(page.sidebar.selectbox(key="f-category-0").set_value("Apparel").run())
+    settled(page.sidebar.selectbox(key="f-category-1").set_value("Apparel > Topwear").run())
+    settled(page.pills(key="f-gender").set_value(["Men"]).run())
+    assert followable(page) == ["W0005"]
+    assert "1 nearest of 1 that pass the filters" in said(page)
+    assert url(page)["category"] == ["Apparel > Topwear"]
+    assert url(page)["colour"] == ["Red"]
+    assert url(page)["product"] == ["W0000"]
+    settled(page.button(key="drop-colour-Red").click().run())
+    assert sorted(followable(page)) == ["W0001", "W0003", "W0005", "W0007", "W0009"]
+    settled(page.button(key="clear-side").click().run())
+    assert len(followable(page)) == 20
+    assert set(url(page)) == {"product"}
+
+
+def test_another_category_ends_the_choice_below_it(show, store):
+    page = show(store, category="Apparel > Topwear > T-shirts")
+    assert page.sidebar.selectbox(key="f-category-2").value == "Apparel > Topwear > T-shirts"
+    settled(page.sidebar.selectbox(key="f-category-0").set_value("Accessories").run())
+    assert url(page)["category"] == ["Accessories"]
+    assert page.sidebar.selectbox(key="f-category-1").value is None
+
+
+def test_nothing_passes_and_one_button_brings_everything_back(show, store):
+    page = show(store, product="W0000", colour="Red", price="10-11")
+    assert "No look-alike passes these filters" in said(page)
+    assert "Colour Red, price 10 to 11 EUR leaves none of 40 products" in said(page)
+    settled(page.button(key="clear-filters").click().run())
+    assert len(followable(page)) == 20
+
+
+def test_stock_and_price(show, store):
+    page = show(store, in_stock="yes", price="10-15", product="W0000")
+    assert sorted(followable(page)) == ["W0001", "W0002", "W0004"]
+    assert url(page)["price"] == ["10-15"]
+
+
+def test_a_link_with_filters_the_shop_does_not_have_says_which(show, store):
+    page = show(store, colour=["Red", "Mauve"], price="cheap")
+    assert "colour=Mauve, price=cheap" in page.warning[0].value
+    assert page.pills(key="f-colour").value == ["Red"]
+
+
+# --- the trail --------------------------------------------------------------------------------------------------------
+
+
+def test_more_like_this_goes_on_and_back(show, store):
+    page = show(store, product="W0000")
+    first = followable(page)
+    with open_store(store, read_only=True) as shop:
+        truth = [hit.product.id for hit in SearchEngine(shop).search(Query(product_id="W0000", k=20))]
+    assert first == truth
+    assert first[0] == "W0001"
+    settled(page.button(key="follow-W0001").click().run())
+    assert url(page)["product"] == ["W0001"]
+    assert "Black t-shirt for men" in said(page)
+    settled(page.button(key="follow-W0020").click().run())
+    assert len(page.session_state["trail"]) == 3
+    settled(page.button(key="back").click().run())
+    assert url(page)["product"] == ["W0001"]
+    settled(page.button(key="crumb-0").click().run())
+    assert followable(page) == first
+    settled(page.button(key="clear").click().run())
+    assert "Find what looks like it" in said(page)
+    assert "product" not in url(page)
+
+
+def test_a_product_that_was_already_visited_is_gone_back_to(show, store):
+    page = show(store, product="W0000")
+    settled(page.button(key="follow-W0001").click().run())
+    settled(page.button(key="follow-W0000").click().run())
+    assert [step.product_id for step in page.session_state["trail"]] == ["W0000"]
+
+
+def test_show_more(show, store):
+    page = show(store, product="W0000")
+    settled(page.button(key="more").click().run())
+    assert len(followable(page)) == 39
+    assert "more" not in [button.key for button in page.button]
+
+
+def test_a_link_to_a_product_that_is_gone(show, store):
+    page = show(store, product="W9999")
+    assert "no product 'W9999'" in page.error[0].value
+    settled(page.button(key="clear").click().run())
+    assert len(followable(page)) == 10
+
+
+# --- pictures in ------------------------------------------------------------------------------------------------------
+
+
+def test_a_bad_upload_is_explained_and_a_good_one_then_works(show, store):
+    page = show(store)
+    settled(page.file_uploader(key="upload").set_value(("shirt.jpg", b"no picture at all", "image/jpeg")).run())
+    assert "Not a picture" in page.error[0].value
+    assert len(followable(page)) == 10
+    stream = io.BytesIO()
+    draw("Dress", "Green", 24).save(stream, "PNG")
+    settled(page.file_uploader(key="upload").set_value(("dress.png", stream.getvalue(), "image/png")).run())
+    assert followable(page)[0] == "W0027"
+    assert "Look-alikes of Your photo" in said(page)
+
+
+@pytest.mark.parametrize(
+    ("link", "words"),
+    [("", "There is no link yet"), ("shirt.jpg", "not an http or https address"), ("http://127.0.0.1:9/x.jpg", "127.0.0.1")],
+)
+def test_a_bad_link_is_explained(show, store, link, words):
+    page = show(store)
+    settled(page.segmented_control(key="way").set_value("Link").run())
+    page.text_input(key="link").set_value(link)
+    settled(next(button for button in page.button if button.label == "Find look-alikes").click().run())
+    assert words in (page.error or page.warning)[0].value
+    assert len(followable(page)) == 10
+
+
+def test_the_catalogue_can_be_searched_by_words(show, store):
+    page = show(store)
+    settled(page.segmented_control(key="way").set_value("Catalogue").run())
+    assert len(followable(page)) == 20
+    settled(page.text_input(key="words").set_value("GREEN dress").run())
+    assert followable(page) == ["W0026", "W0027"]
+    settled(page.text_input(key="words").set_value("velvet <b>").run())
+    assert "has the words “velvet &lt;b&gt;”" in said(page)
+    settled(page.text_input(key="words").set_value("").run())
+    settled(page.button(key="follow-W0004").click().run())
+    assert url(page)["product"] == ["W0004"]
+
+
+# --- pieces -----------------------------------------------------------------------------------------------------------
+
+RACK = Shop(
+    products=3, vectors=3, price=(9.5, 40.25), currency="EUR",
+    values={"category": ("A", "A > B"), "colour": ("Red", "a|b"), "in_stock": ("yes", "no")},
+)  # fmt: skip
+
+
+def test_what_the_url_says_and_what_is_wanted_are_the_same():
+    wanted = state.Wanted("A > B", {"gender": (), "colour": ("Red", "a|b"), "season": ()}, True, (10.0, 20.5))
+    assert state.read_params(wanted.params(), RACK) == (wanted, [])
+    assert str(wanted.filter()) == "category=A > B and colour=Red|a|b and in_stock=yes and price>=10 and price<=20.5"
+    assert str(wanted.filter(without="colour")) == "category=A > B and in_stock=yes and price>=10 and price<=20.5"
+    assert state.Wanted().filter() == Filter()
+    assert state.Wanted().params() == {}
+
+
+def test_a_price_in_the_url_is_cut_to_the_shops_own():
+    assert state.read_params({"price": ["0-15"]}, RACK)[0].price == (9.0, 15.0)
+    for text in ("50-60", "20-10", "-5-10", "1e3-2e3", "", "９-１0"):
+        assert state.read_params({"price": [text]}, RACK)[1] == [f"price={text}"]
+
+
+def test_price_bounds_are_whole_and_around():
+    assert state.price_bounds((9.5, 40.25)) == (9.0, 41.0)
+    assert state.price_bounds((9.0, 40.0)) == (9.0, 40.0)
+
+
+def test_titles_are_shown_letter_by_letter():
+    assert escape("**A** [b](c) :red[d] $e$\n\nf") == r"\*\*A\*\* \[b\]\(c\) \:red\[d\] \$e\$ f"
+
+
+def test_a_picture_goes_on_in_its_own_ground():
+    picture = Image.new("RGB", (100, 100), (200, 10, 30))
+    before = picture.tobytes()
+    tile = np.asarray(decode(thumb(picture)))
+    assert tile.shape == (600, 450, 3)
+    assert np.abs(tile.astype(int) - (200, 10, 30)).max() <= 3
+    assert picture.tobytes() == before
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8))
+    assert ground(noise) == NEUTRAL
+    assert ground(Image.new("RGB", (1, 1), (1, 2, 3))) == (1, 2, 3)
+
+
+def test_pictures_are_read_once_by_content_and_a_missing_one_is_left_in_peace(monkeypatch):
+    stream = io.BytesIO()
+    draw("Tote", "Red").save(stream, "PNG")
+    asked: list[str] = []
+
+    def read(uri: str) -> bytes:
+        asked.append(uri)
+        if "gone" in uri:
+            raise SourceError("gone")
+        return stream.getvalue()
+
+    clock = [100.0]
+    monkeypatch.setattr(shops.time, "monotonic", lambda: clock[0])
+    keeper = Thumbs(read)
+    photos = [Photo(1, "a", "one", "same"), Photo(2, "b", "gone", "other")]
+    small, missing = keeper.of(photos)
+    assert small
+    assert missing is None
+    assert keeper.of([Photo(3, "c", "elsewhere", "same"), photos[1]]) == [small, None]
+    assert sorted(asked) == ["gone", "one"]
+    clock[0] += 61
+    assert keeper.of(photos[1:]) == [None]
+    assert asked.count("gone") == 2
+
+
+# --- the server -------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_keeps_to_itself(tmp_path):
+    line = ui.command(tmp_path / "my shop", host="127.0.0.1", port=8600)
+    assert line[:4] == [sys.executable, "-m", "streamlit", "run"]
+    assert {"--browser.gatherUsageStats=false", "--server.address=127.0.0.1", "--server.port=8600"} <= set(line)
+    assert line[-2:] == ["--", str(tmp_path / "my shop")]
+
+
+def test_without_streamlit_the_error_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setattr(ui.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependency, match=re.escape("pip install 'lapel[ui]'")):
+        ui.command(tmp_path)
+
+
+def test_a_port_that_is_taken_is_passed_over():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert ui.free_port("127.0.0.1", port) > port
+    with pytest.raises(InputError, match=r"no\.such\.host"):
+        ui.free_port("no.such.host.invalid", 8501)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_says_where_it_is_and_stops_when_told(tmp_path, number):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code = f"from lapel.apps.ui import serve; raise SystemExit(serve({str(tmp_path)!r}, port={port}))"
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith(f"Port {port} is taken; using ")
+            address = re.search(r"http://\S+", process.stdout.readline())
+            assert address
+            assert urlopen(f"{address[0]}/_stcore/health").read() == b"ok"
+            process.send_signal(number)
+            assert process.wait(timeout=20) == 0
+    with pytest.raises(OSError, match="refused"):
+        urlopen(f"{address[0]}/_stcore/health")
+
+
+def test_a_server_that_ends_at_once_is_reported(monkeypatch, tmp_path):
+    monkeypatch.setattr(ui, "command", lambda *args, **options: [sys.executable, "-c", "raise SystemExit(3)"])
+    with pytest.raises(LapelError, match="did not start"):
+        ui.serve(tmp_path, port=ui.free_port("127.0.0.1", 0))
