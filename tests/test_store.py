@@ -151,6 +151,15 @@ def test_the_saved_index_is_loaded_and_a_stale_or_broken_one_redrawn(store: Stor
         assert ask(again, vector=corner(1), k=1) == ["mug"]
 
 
+def test_a_store_opened_for_reading_writes_nothing(store: Store) -> None:
+    store.close()
+    before = sorted(path.name for path in store.folder.iterdir())
+    with open_store(store.folder, read_only=True) as reader:
+        assert ask(reader, vector=corner(1), k=1) == ["mug"]
+        assert not (store.folder / INDEX).exists()
+    assert {path.name for path in store.folder.iterdir()} - set(before) <= {f"{CATALOGUE}-shm", f"{CATALOGUE}-wal"}
+
+
 def test_an_empty_store_answers_nothing(tmp_path: Path) -> None:
     with open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
         assert ask(store, vector=corner(1)) == []

@@ -12,9 +12,10 @@ import torch
 from lapel.core.errors import InputError, ModelError
 from lapel.core.images import Preprocessing
 from lapel.encoders import open_encoder
-from lapel.training.batches import TrainingSet, augment, class_batches
+from lapel.training.augment import Augmentation, augment, paper, random_backgrounds
+from lapel.training.batches import TrainingSet, class_batches
 from lapel.training.export import encode_float32, export_float32, write_model_folder
-from lapel.training.loop import Level, TrainingConfig, train
+from lapel.training.loop import PHOTO, Level, Stage, TrainingConfig, train
 from lapel.training.losses import AttributeHeads, batch_hard_triplet
 from lapel.training.network import IMAGENET_STD, LookNetwork, ResNet50
 from lapel.training.weights import KERAS_EPSILON, load_backbone
@@ -92,14 +93,50 @@ def test_batches_visit_every_picture_once() -> None:
 def test_augmentation_keeps_shape_and_range_and_is_seeded() -> None:
     pixels = torch.full((3, 64, 48, 3), 255, dtype=torch.uint8)
     pixels[:, 20:40, 10:30] = torch.tensor([200, 30, 40], dtype=torch.uint8)
-    first = augment(pixels, torch.Generator().manual_seed(3))
+    first = augment(pixels, torch.Generator().manual_seed(3), Augmentation())
     assert first.shape == (3, 64, 48, 3)
     assert float(first.min()) >= 0
     assert float(first.max()) <= 255
-    assert torch.equal(first, augment(pixels, torch.Generator().manual_seed(3)))
-    assert not torch.equal(first, augment(pixels, torch.Generator().manual_seed(4)))
+    assert torch.equal(first, augment(pixels, torch.Generator().manual_seed(3), Augmentation()))
+    assert not torch.equal(first, augment(pixels, torch.Generator().manual_seed(4), Augmentation()))
     red, green = first[0, 28:34, 18:24].mean(dim=(0, 1))[:2]
     assert red > 2 * green  # a red thing stays red
+
+
+def slow_paper(picture: np.ndarray) -> np.ndarray:
+    """Flood fill, pixel by pixel."""
+    white = picture.min(axis=0) > 236
+    height, width = white.shape
+    reached = np.zeros_like(white)
+    todo = [(y, x) for y in range(height) for x in range(width) if y in (0, height - 1) or x in (0, width - 1)]
+    while todo:
+        y, x = todo.pop()
+        if 0 <= y < height and 0 <= x < width and white[y, x] and not reached[y, x]:
+            reached[y, x] = True
+            todo += [(y + 1, x), (y - 1, x), (y, x + 1), (y, x - 1)]
+    return reached
+
+
+def test_paper_is_the_white_that_reaches_the_border() -> None:
+    picture = torch.full((1, 3, 40, 32), 250.0)
+    picture[0, :, 8:30, 8:24] = 90  # a product ...
+    picture[0, :, 14:22, 12:20] = 250  # ... with a white patch on it, which is not paper
+    found = paper(picture)[0, 0].numpy()
+    assert not found[14:22, 12:20].any()
+    assert (found == slow_paper(picture[0].numpy())).mean() > 0.99
+
+
+def test_another_background_leaves_the_product_its_colour() -> None:
+    pixels = torch.full((8, 64, 48, 3), 255, dtype=torch.uint8)
+    pixels[:, 12:52, 12:36] = torch.tensor([180, 40, 60], dtype=torch.uint8)
+    still = Augmentation(turn=0, zoom=(1, 1), shift=0, light=0, tint=0, background=1)
+    out = augment(pixels, torch.Generator().manual_seed(0), still)
+    assert (out[:, 30, 24] - torch.tensor([180.0, 40, 60])).abs().max() < 12
+    assert (out[:, 2, 2] - 255).abs().max() > 20
+    assert out[:, :4, :4].std(dim=0).max() > 10  # each on another one
+    backgrounds = random_backgrounds(4, 30, 20, torch.Generator().manual_seed(1))
+    assert backgrounds.shape == (4, 3, 30, 20)
+    assert 0 <= backgrounds.min().item() <= backgrounds.max().item() <= 255
 
 
 def write_keras(folder: Path, network: ResNet50) -> None:
@@ -202,8 +239,7 @@ CONFIG = TrainingConfig(
     heads=("kind", "colour"),
     classes=3,
     pictures=4,
-    epochs=2,
-    rate=1e-3,
+    stages=(Stage(1, 1e-3), Stage(1, 5e-4, PHOTO)),
 )
 
 
@@ -213,7 +249,7 @@ CONFIG = TrainingConfig(
 def test_training_learns_resumes_and_exports_a_model_folder(keras: tuple[Path, ResNet50], tmp_path: Path) -> None:
     data = coloured_squares()
     rows: list[dict[str, object]] = []
-    network = train(data, CONFIG, init=keras[0], out=tmp_path, report=rows.append)
+    network = train(data, CONFIG, init=keras[0], out=tmp_path, report=rows.append).network
     assert (tmp_path / "log.csv").read_text().startswith("epoch,step,loss,triplet")
     assert any("recall@1 kind,colour" in row for row in rows)
     assert all(np.isfinite(value) for row in rows for value in row.values() if isinstance(value, float))
@@ -222,7 +258,7 @@ def test_training_learns_resumes_and_exports_a_model_folder(keras: tuple[Path, R
         data, CONFIG, init=keras[0], out=tmp_path, report=rows.append
     )  # nothing left to do: the checkpoint's network
     pixels = np.asarray(data.pixels[:8])
-    assert np.allclose(encode_float32(again, pixels), encode_float32(network, pixels), atol=1e-6)
+    assert np.allclose(encode_float32(again.network, pixels), encode_float32(network, pixels), atol=1e-6)
 
     expected = encode_float32(network, pixels)
     model = write_model_folder(
@@ -247,9 +283,11 @@ def test_training_learns_resumes_and_exports_a_model_folder(keras: tuple[Path, R
 
 def test_another_recipe_does_not_go_on_from_a_checkpoint(keras: tuple[Path, ResNet50], tmp_path: Path) -> None:
     data = coloured_squares(24)
-    one = TrainingConfig(levels=CONFIG.levels, heads=CONFIG.heads, classes=3, pictures=4, epochs=1)
+    one = TrainingConfig(levels=CONFIG.levels, heads=CONFIG.heads, classes=3, pictures=4, stages=(Stage(1, 1e-3),))
     train(data, one, init=keras[0], out=tmp_path, report=lambda row: None)
-    other = TrainingConfig(levels=CONFIG.levels, heads=CONFIG.heads, classes=3, pictures=4, epochs=1, seed=8)
+    other = TrainingConfig(
+        levels=CONFIG.levels, heads=CONFIG.heads, classes=3, pictures=4, stages=(Stage(1, 1e-3),), seed=8
+    )
     with pytest.raises(ModelError, match="another recipe"):
         train(data, other, init=keras[0], out=tmp_path, report=lambda row: None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,8 +15,9 @@ from urllib.request import urlopen
 
 import numpy as np
 import pytest
-from browser.shop import draw, fill_shop
 from PIL import Image
+
+from browser.shop import draw, fill_shop
 
 pytest.importorskip("streamlit", reason="the page needs streamlit: pip install 'lapel[ui]'")
 
@@ -24,7 +26,7 @@ from streamlit.testing.v1 import AppTest
 from lapel.apps import ui
 from lapel.apps.ui import shop as shops
 from lapel.apps.ui import state
-from lapel.apps.ui.filters import escape
+from lapel.apps.ui.filters import swatch
 from lapel.apps.ui.shop import NEUTRAL, Shop, Thumbs, ground, thumb
 from lapel.core.errors import InputError, LapelError, MissingDependency, SourceError
 from lapel.core.images import decode
@@ -67,6 +69,11 @@ def followable(page: AppTest) -> list[str]:
     return [button.key.removeprefix("follow-") for button in page.button if button.key.startswith("follow-")]
 
 
+def plain(markdown: str) -> str:
+    """What escaped Markdown shows."""
+    return re.sub(r"\\([^\w\s])", r"\1", markdown)
+
+
 def url(page: AppTest) -> dict[str, list[str]]:
     """What stands in the URL."""
     return {name: [value] if isinstance(value, str) else list(value) for name, value in dict(page.query_params).items()}
@@ -98,14 +105,14 @@ def test_a_store_of_another_model_shows_the_reason(show, tmp_path):
         shop.claim()
         shop.catalog.set_setting("fingerprint", "0" * 16)
     page = show(tmp_path)
-    assert "was filled with the model 'colour'" in page.error[0].value
+    assert "was filled with the model 'colour'" in plain(page.error[0].value)
     assert page.button(key="again")
 
 
 def test_a_damaged_store_shows_the_reason(show, tmp_path):
     (tmp_path / "catalog.sqlite").write_bytes(b"not a catalogue" * 100)
     page = show(tmp_path)
-    assert "catalog.sqlite" in page.error[0].value
+    assert "catalog.sqlite" in plain(page.error[0].value)
 
 
 def test_the_start_page_shows_products_and_what_the_shop_can_be_filtered_by(show, store):
@@ -114,7 +121,7 @@ def test_the_start_page_shows_products_and_what_the_shop_can_be_filtered_by(show
     assert page.sidebar.selectbox(key="f-category-0").options == ["Accessories  ·  10", "Apparel  ·  30"]
     assert {pills.key for pills in page.pills} == {"f-gender", "f-colour", "f-season"}
     assert page.slider(key="f-price").value == (10.0, 50.0)
-    assert "In stock only :gray[39]" in page.toggle(key="f-in_stock").label
+    assert "In stock only · 39" in page.toggle(key="f-in_stock").label
 
 
 # --- filters ----------------------------------------------------------------------------------------------------------
@@ -163,11 +170,33 @@ def test_stock_and_price(show, store):
 
 def test_a_link_with_filters_the_shop_does_not_have_says_which(show, store):
     page = show(store, colour=["Red", "Mauve"], price="cheap")
-    assert "colour=Mauve, price=cheap" in page.warning[0].value
+    assert "colour=Mauve, price=cheap" in plain(page.warning[0].value)
     assert page.pills(key="f-colour").value == ["Red"]
 
 
+def test_filters_go_with_the_products_they_stood_for(show, store, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(store, copy)
+    page = show(copy, colour=["Red", "Navy"], price="45-50", product="W0000")
+    assert "45 – 50 EUR" in [plain(button.label) for button in page.button]
+    with open_store(copy) as shop:
+        red = [product.id for product in shop.catalog.products(Filter.parse(["colour=Red"]))]
+        dear = [product.id for product in shop.catalog.products(Filter.parse(["price>=40"]))]
+        shop.remove([*red, *dear])
+    settled(page.run())
+    assert page.pills(key="f-colour").value == ["Navy"]
+    assert page.slider(key="f-price").value == (10.0, 40.0)
+    assert page.warning
+
+
 # --- the trail --------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_in_a_link_becomes_a_picture_or_a_link(show, store):
+    page = show(store, product="![x](https://elsewhere.example/x.png)", colour="[y](https://elsewhere.example)")
+    for text in (page.error[0].value, page.warning[0].value):
+        assert not re.search(r"(?<!\\)\[", text)
+        assert "elsewhere" in text
 
 
 def test_more_like_this_goes_on_and_back(show, store):
@@ -207,7 +236,7 @@ def test_show_more(show, store):
 
 def test_a_link_to_a_product_that_is_gone(show, store):
     page = show(store, product="W9999")
-    assert "no product 'W9999'" in page.error[0].value
+    assert "no product 'W9999'" in plain(page.error[0].value)
     settled(page.button(key="clear").click().run())
     assert len(followable(page)) == 10
 
@@ -218,7 +247,7 @@ def test_a_link_to_a_product_that_is_gone(show, store):
 def test_a_bad_upload_is_explained_and_a_good_one_then_works(show, store):
     page = show(store)
     settled(page.file_uploader(key="upload").set_value(("shirt.jpg", b"no picture at all", "image/jpeg")).run())
-    assert "Not a picture" in page.error[0].value
+    assert "Not a picture" in plain(page.error[0].value)
     assert len(followable(page)) == 10
     stream = io.BytesIO()
     draw("Dress", "Green", 24).save(stream, "PNG")
@@ -229,14 +258,18 @@ def test_a_bad_upload_is_explained_and_a_good_one_then_works(show, store):
 
 @pytest.mark.parametrize(
     ("link", "words"),
-    [("", "There is no link yet"), ("shirt.jpg", "not an http or https address"), ("http://127.0.0.1:9/x.jpg", "127.0.0.1")],
+    [
+        ("", "There is no link yet"),
+        ("shirt.jpg", "not an http or https address"),
+        ("http://127.0.0.1:9/x.jpg", "127.0.0.1"),
+    ],
 )
 def test_a_bad_link_is_explained(show, store, link, words):
     page = show(store)
     settled(page.segmented_control(key="way").set_value("Link").run())
     page.text_input(key="link").set_value(link)
     settled(next(button for button in page.button if button.label == "Find look-alikes").click().run())
-    assert words in (page.error or page.warning)[0].value
+    assert words in plain((page.error or page.warning)[0].value)
     assert len(followable(page)) == 10
 
 
@@ -281,8 +314,14 @@ def test_price_bounds_are_whole_and_around():
     assert state.price_bounds((9.0, 40.0)) == (9.0, 40.0)
 
 
+def test_colours_have_dots():
+    assert swatch("Navy Blue") == swatch("navy blue") == "#1f2a4d"
+    assert swatch("Bottle Green") == swatch("Green")
+    assert swatch("Whatever") == ""
+
+
 def test_titles_are_shown_letter_by_letter():
-    assert escape("**A** [b](c) :red[d] $e$\n\nf") == r"\*\*A\*\* \[b\]\(c\) \:red\[d\] \$e\$ f"
+    assert state.escape("**A** [b](c) :red[d] $e$\n\nf") == r"\*\*A\*\* \[b\]\(c\) \:red\[d\] \$e\$ f"
 
 
 def test_a_picture_goes_on_in_its_own_ground():
@@ -327,9 +366,24 @@ def test_pictures_are_read_once_by_content_and_a_missing_one_is_left_in_peace(mo
 
 def test_the_command_keeps_to_itself(tmp_path):
     line = ui.command(tmp_path / "my shop", host="127.0.0.1", port=8600)
-    assert line[:4] == [sys.executable, "-m", "streamlit", "run"]
+    assert line[:4] == [sys.executable, "-m", "lapel.apps.ui.launch", "run"]
     assert {"--browser.gatherUsageStats=false", "--server.address=127.0.0.1", "--server.port=8600"} <= set(line)
     assert line[-2:] == ["--", str(tmp_path / "my shop")]
+
+
+def test_nobody_is_asked_for_this_machines_address():
+    code = """
+from streamlit import config, net_util
+from streamlit.web.server.server_util import is_url_from_allowed_origins
+from lapel.apps.ui.launch import stay_home
+asked = []
+net_util._make_blocking_http_get = lambda url, **options: asked.append(url)
+stay_home()
+assert is_url_from_allowed_origins("http://localhost:8501")
+assert not is_url_from_allowed_origins("https://elsewhere.example")
+assert not asked, asked
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_without_streamlit_the_error_says_what_to_install(monkeypatch, tmp_path):

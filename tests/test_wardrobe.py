@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import lapel.sources.wardrobe as wardrobe
+from lapel.core.errors import SourceError
 from lapel.sources.wardrobe import COLUMNS, WardrobeProduct, draw_wardrobe, plan_wardrobe, render_photo
 from lapel.sources.wardrobe.fabric import PATTERNS, TEXTURES
 from lapel.sources.wardrobe.kinds import KINDS
@@ -63,8 +64,11 @@ def test_default_plan_is_a_shop(plan: tuple[WardrobeProduct, ...]) -> None:
 def test_every_field_is_filled_and_prices_are_money(plan: tuple[WardrobeProduct, ...]) -> None:
     for p in plan:
         assert all((p.id, p.title, p.category, p.brand, p.colour, p.pattern, p.material))
-        assert p.price > 0 and p.price == p.price.quantize(Decimal("0.01")) and p.currency == "EUR"
-        assert p.colour in p.title and p.brand in p.title
+        assert p.price > 0
+        assert p.price == p.price.quantize(Decimal("0.01"))
+        assert p.currency == "EUR"
+        assert p.colour in p.title
+        assert p.title.startswith(p.brand)
 
 
 def test_colourways_share_a_design_but_not_a_colour(plan: tuple[WardrobeProduct, ...]) -> None:
@@ -130,7 +134,8 @@ def test_a_saved_photo_is_the_rendered_photo(drawn: Path) -> None:
 def test_second_call_draws_nothing(drawn: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in drawn.rglob("*")}
     summary = draw_wardrobe(drawn, products=6)
-    assert not summary.drawn and summary.products == 6
+    assert not summary.drawn
+    assert summary.products == 6
     assert summary.photos == len(list((drawn / "images").iterdir()))
     assert {path: path.stat().st_mtime_ns for path in drawn.rglob("*")} == before
 
@@ -145,8 +150,8 @@ def test_another_wardrobe_replaces_the_old_one(tmp_path: Path) -> None:
 
 def test_helpers_draw_the_same_as_one_process(tmp_path: Path, drawn: Path) -> None:
     seen: list[tuple[int, int]] = []
-    draw_wardrobe(tmp_path / "many", products=14, progress=lambda done, total: seen.append((done, total)))
-    total = sum(len(p.views) for p in plan_wardrobe(14))
+    draw_wardrobe(tmp_path / "many", products=13, progress=lambda done, total: seen.append((done, total)))
+    total = sum(len(p.views) for p in plan_wardrobe(13))
     assert seen[-1] == (total, total)
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
     for path in (drawn / "images").iterdir():
@@ -164,7 +169,7 @@ def test_interrupted_drawing_leaves_nothing(tmp_path: Path) -> None:
 
 def test_foreign_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(FileExistsError, match="something else than a sample wardrobe"):
+    with pytest.raises(SourceError, match="something else than a sample wardrobe"):
         draw_wardrobe(tmp_path, products=1)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
@@ -184,7 +189,7 @@ def histogram(picture: Image.Image) -> NDArray[np.float64]:
 
 
 def test_photos_of_one_product_look_alike(plan: tuple[WardrobeProduct, ...]) -> None:
-    some = plan[::27]
+    some = plan[::40]
     fronts = [histogram(render_photo(p, "front")) for p in some]
     others = [histogram(render_photo(p, p.views[-1])) for p in some]
     apart = np.array([[np.abs(a - b).sum() for b in others] for a in fronts])

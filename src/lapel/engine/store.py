@@ -98,23 +98,24 @@ class Store:
         return None
 
     def _redraw(self, generation: str) -> VectorIndex:
+        """A new index from the catalogue's vectors, saved when this store may be written to."""
         path, stamp = self.folder / INDEX, self.folder / f"{INDEX}.generation"
-        fingerprint = self.catalog.setting("fingerprint") or ""
-        try:
-            # Gone before the new one is begun: an index without its stamp is redrawn, one with a wrong stamp would be believed.
-            stamp.unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
-            index = open_index(INDEX_SPEC, dim=self.dim, path=path)
-        except OSError:  # a folder that may not be written to can still be searched, from memory
-            index = open_index(INDEX_SPEC, dim=self.dim)
-            path = None  # type: ignore[assignment]
-        for keys, vectors in self.catalog.vectors(fingerprint):
+        saved = not self.catalog.read_only
+        if saved:
+            try:
+                # Gone before the new one is begun: without its stamp an index is redrawn, a wrong stamp would be believed.
+                stamp.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
+            except OSError:  # the folder may not be written to, though the catalogue may: search from memory
+                saved = False
+        index = open_index(INDEX_SPEC, dim=self.dim, path=path if saved else None)
+        for keys, vectors in self.catalog.vectors(self.catalog.setting("fingerprint") or ""):
             index.add(keys, vectors)
-        if path is not None:
+        if saved:
             try:
                 index.save()
                 stamp.write_text(generation, encoding="utf-8")
-            except OSError:
+            except OSError:  # a full disk costs the next process a redraw, not this one its answer
                 stamp.unlink(missing_ok=True)
         return index
 

@@ -1,4 +1,4 @@
-"""What a training step sees: P x K batches of pixels and labels, augmented. In go arrays of a whole set; out come batches.
+"""What a training step learns from: pixels and labels of a whole set, and the order in which P x K batches visit them.
 
 Pixels are those of :class:`lapel.core.images.Preprocessing`, so training sees what indexing and querying see.
 """
@@ -9,10 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
 from lapel.core.errors import InputError
 from lapel.core.images import Pixels
@@ -91,35 +88,3 @@ def _full_batches(groups: list[NDArray[np.int64]], size: int) -> Iterator[list[N
         count += len(group)
     if batch:
         yield batch
-
-
-def augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Another photo of the same thing: mirrored, turned up to 8 degrees, zoomed, shifted, lit a little differently.
-
-    Colour must survive, since shops tell products apart by it: light changes by up to 15 %, each channel by up to 4 %.
-
-    Args:
-        pixels: (n, h, w, 3) uint8.
-        generator: Decides everything.
-
-    Returns:
-        (n, h, w, 3) float32 in 0..255, white where the picture does not reach.
-    """
-    n, height, width, _ = pixels.shape
-
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(*shape, generator=generator)
-
-    angle = uniform(-8, 8, n) * torch.pi / 180
-    mirror = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
-    zoom_x, zoom_y = uniform(0.8, 1.1, n) * uniform(0.94, 1.06, n), uniform(0.8, 1.1, n)
-    shift_x, shift_y = uniform(-0.1, 0.1, n), uniform(-0.1, 0.1, n)
-    ratio = height / width
-    cos, sin = torch.cos(angle), torch.sin(angle)
-    row_x = torch.stack([zoom_x * mirror * cos, -zoom_x * sin * ratio, shift_x], dim=1)
-    row_y = torch.stack([zoom_y * mirror * sin / ratio, zoom_y * cos, shift_y], dim=1)
-    grid = functional.affine_grid(torch.stack([row_x, row_y], dim=1), [n, 3, height, width], align_corners=False)
-    below_white = pixels.permute(0, 3, 1, 2).float() - 255  # so that "outside" (zero) is white
-    moved = functional.grid_sample(below_white, grid, padding_mode="zeros", align_corners=False) + 255
-    light = uniform(0.85, 1.15, n, 1, 1, 1) * uniform(0.96, 1.04, n, 3, 1, 1)
-    return (moved * light).clamp(0, 255).permute(0, 2, 3, 1)

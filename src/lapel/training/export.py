@@ -43,7 +43,8 @@ def fold_batch_norms(network: LookNetwork) -> LookNetwork:
                 setattr(block, f"bn{number}", nn.Identity())
             if isinstance(block.downsample, nn.Sequential):
                 shortcut, norm = block.downsample[0], block.downsample[1]
-                assert isinstance(shortcut, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+                assert isinstance(shortcut, nn.Conv2d)
+                assert isinstance(norm, nn.BatchNorm2d)
                 block.downsample = fuse_conv_bn_eval(shortcut, norm)
     return network
 

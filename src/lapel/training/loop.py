@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from lapel.core.errors import ModelError
 from lapel.core.vectors import Vectors
-from lapel.training.batches import TrainingSet, augment, class_batches
+from lapel.training.augment import Augmentation, augment
+from lapel.training.batches import TrainingSet, class_batches
 from lapel.training.losses import AttributeHeads, batch_hard_triplet
 from lapel.training.network import LookNetwork
 from lapel.training.weights import load_backbone
@@ -36,6 +37,27 @@ class Level:
     weight: float = 1.0
 
 
+# A shop's own picture of the same product, a little different.
+SHOP = Augmentation()
+# What a query photo may be and a shop's picture is not: turned, partly seen, in other light, on a floor or a wall.
+PHOTO = Augmentation(turn=20, zoom=(0.55, 1.35), shift=0.15, light=0.25, tint=0.06, background=0.5)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Some epochs with a learning rate that rises and falls once, and an optimizer of their own.
+
+    Attributes:
+        epochs: Passes over the pictures.
+        rate: Peak learning rate of the backbone; the head and the classifiers learn 5 times faster, having just begun.
+        augmentation: How far pictures are changed.
+    """
+
+    epochs: int
+    rate: float
+    augmentation: Augmentation = SHOP
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """Everything that decides the result, written into the model folder.
@@ -46,9 +68,8 @@ class TrainingConfig:
         heads_weight: Weight of the mean of their losses.
         classes: P, groups of one class a batch.
         pictures: K, pictures a group.
-        epochs: Passes over the pictures.
-        rate: Peak learning rate of the backbone (AdamW); the head and the classifiers learn 5 times faster, having just begun.
-        warmup: Share of the steps over which the rate rises; then it falls as a half cosine.
+        stages: First the shop's pictures nearly as they are, then pictures as people take them.
+        warmup: Share of a stage's steps over which the rate rises; then it falls as a half cosine.
         seed: Decides initial values, order and augmentation.
         dim: Width of the vectors.
     """
@@ -61,15 +82,27 @@ class TrainingConfig:
     heads_weight: float = 1.0
     classes: int = 24
     pictures: int = 4
-    epochs: int = 4
-    rate: float = 3e-4
+    stages: tuple[Stage, ...] = (Stage(4, 3e-4), Stage(2, 1.5e-4, PHOTO))
     warmup: float = 0.1
     weight_decay: float = 0.02
     seed: int = 7
     dim: int = 128
 
 
-def train(data: TrainingSet, config: TrainingConfig, *, init: Path, out: Path, report: Report) -> LookNetwork:
+@dataclass(frozen=True)
+class Trained:
+    """A finished training.
+
+    Attributes:
+        network: The network, ready to export.
+        seconds: Time it took, over all starts.
+    """
+
+    network: LookNetwork
+    seconds: float
+
+
+def train(data: TrainingSet, config: TrainingConfig, *, init: Path, out: Path, report: Report) -> Trained:
     """Train from ImageNet weights, or go on from ``out/checkpoint.pt``.
 
     Args:
@@ -87,25 +120,24 @@ def train(data: TrainingSet, config: TrainingConfig, *, init: Path, out: Path, r
     network.backbone = load_backbone(init)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     heads = AttributeHeads({name: len(data.names[name]) for name in config.heads}, dim=config.dim)
-    fast = [*network.head.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(
-        [{"params": network.backbone.parameters(), "lr": config.rate}, {"params": fast, "lr": 5 * config.rate}],
-        weight_decay=config.weight_decay,
-    )
     levels = {level: data.joint(level.attributes) for level in config.levels}
     sampled = levels[config.levels[-1]][data.train]
-    steps = config.epochs * sum(1 for _ in _epoch_batches(sampled, config, epoch=0))
-    # The count differs by a few from epoch to epoch (groups fall differently), so the schedule stops at its end.
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, config.warmup))
-    parts = _Parts(network, heads, optimizer, schedule)
-    first = _load_checkpoint(out / "checkpoint.pt", parts, config)
-    for epoch in range(first, config.epochs):
-        _train_epoch(data, config, levels, sampled, parts, epoch, out / "log.csv", report)
-        recall = quick_recall(network, data, config)
-        report({"epoch": epoch + 1, **recall})
-        _save_checkpoint(out / "checkpoint.pt", parts, config, epoch + 1)
+    checkpoint = _load_checkpoint(out / "checkpoint.pt", config)
+    done, seconds, epoch = checkpoint["epoch"], checkpoint["seconds"], 0
+    for stage in config.stages:
+        parts = _stage_parts(network, heads, stage, config, sampled, epoch)
+        for _ in range(stage.epochs):
+            if epoch + 1 == done:
+                _restore(parts, checkpoint)
+            if epoch >= done:
+                began = time.monotonic()
+                _train_epoch(data, config, stage, levels, sampled, parts, epoch, out / "log.csv", report)
+                report({"epoch": epoch + 1, **quick_recall(network, data, config)})
+                seconds += time.monotonic() - began
+                _save_checkpoint(out / "checkpoint.pt", parts, config, epoch + 1, seconds)
+            epoch += 1
     network.eval()
-    return network
+    return Trained(network, seconds)
 
 
 @dataclass(frozen=True)
@@ -114,6 +146,26 @@ class _Parts:
     heads: AttributeHeads
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LambdaLR
+
+
+def _stage_parts(
+    network: LookNetwork,
+    heads: AttributeHeads,
+    stage: Stage,
+    config: TrainingConfig,
+    sampled: NDArray[np.int64],
+    epoch: int,
+) -> _Parts:
+    """An optimizer (AdamW) and a schedule for a stage that begins with this epoch."""
+    fast = [*network.head.parameters(), *heads.parameters()]
+    optimizer = torch.optim.AdamW(
+        [{"params": network.backbone.parameters(), "lr": stage.rate}, {"params": fast, "lr": 5 * stage.rate}],
+        weight_decay=config.weight_decay,
+    )
+    # The count differs by a few from epoch to epoch (groups fall differently), so the schedule stops at its end.
+    steps = stage.epochs * sum(1 for _ in _epoch_batches(sampled, config, epoch=epoch))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, config.warmup))
+    return _Parts(network, heads, optimizer, schedule)
 
 
 def _epoch_batches(labels: NDArray[np.int64], config: TrainingConfig, *, epoch: int) -> Any:
@@ -131,6 +183,7 @@ def _rate(step: int, steps: int, warmup: float) -> float:
 def _train_epoch(
     data: TrainingSet,
     config: TrainingConfig,
+    stage: Stage,
     levels: dict[Level, NDArray[np.int64]],
     sampled: NDArray[np.int64],
     parts: _Parts,
@@ -143,8 +196,9 @@ def _train_epoch(
     began, seen = time.monotonic(), 0
     for step, rows in enumerate(_epoch_batches(sampled, config, epoch=epoch)):
         rows = data.train[rows]  # (P K,)
-        pixels = augment(torch.from_numpy(data.pixels[np.sort(rows)]), generator)  # sorted: the file is read in order
-        row = _step(parts, pixels, np.sort(rows), data, config, levels)
+        rows = np.sort(rows)  # so that the file is read in order
+        pixels = augment(torch.from_numpy(data.pixels[rows]), generator, stage.augmentation)
+        row = _step(parts, pixels, rows, data, config, levels)
         seen += len(rows)
         if step % 20 == 0:
             row = {"epoch": epoch + 1, "step": step, **row, "pictures_s": seen / (time.monotonic() - began)}
@@ -227,11 +281,12 @@ def _append(log: Path, row: dict[str, Any]) -> None:
         writer.writerow({name: f"{value:.5g}" if isinstance(value, float) else value for name, value in row.items()})
 
 
-def _save_checkpoint(path: Path, parts: _Parts, config: TrainingConfig, epoch: int) -> None:
+def _save_checkpoint(path: Path, parts: _Parts, config: TrainingConfig, epoch: int, seconds: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {
         "config": asdict(config),
         "epoch": epoch,
+        "seconds": seconds,
         "network": parts.network.state_dict(),
         "heads": parts.heads.state_dict(),
         "optimizer": parts.optimizer.state_dict(),
@@ -242,15 +297,18 @@ def _save_checkpoint(path: Path, parts: _Parts, config: TrainingConfig, epoch: i
     part.replace(path)  # atomic: a full disk or kill -9 leaves the last good one
 
 
-def _load_checkpoint(path: Path, parts: _Parts, config: TrainingConfig) -> int:
-    """Load what is there and return the epoch to go on with (0 without a checkpoint)."""
+def _load_checkpoint(path: Path, config: TrainingConfig) -> dict[str, Any]:
+    """What is there, or epoch 0."""
     if not path.exists():
-        return 0
-    state = torch.load(path, map_location="cpu", weights_only=True)
+        return {"epoch": 0, "seconds": 0.0}
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     if state["config"] != asdict(config):
         raise ModelError(f"The checkpoint {path} is of another recipe. Use its settings, or another --out folder.")
+    return state
+
+
+def _restore(parts: _Parts, state: dict[str, Any]) -> None:
     parts.network.load_state_dict(state["network"])
     parts.heads.load_state_dict(state["heads"])
     parts.optimizer.load_state_dict(state["optimizer"])
     parts.schedule.load_state_dict(state["schedule"])
-    return int(state["epoch"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import time
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -30,7 +29,6 @@ def train(
     ],
     out: Annotated[Path, typer.Option("--out", help="The model folder to write; checkpoints go there too.")],
     name: Annotated[str, typer.Option("--name", help="What the model is called.")] = "resnet50-triplet",
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the pictures.")] = 4,
     seed: Annotated[int, typer.Option("--seed", help="Decides initial values, order and augmentation.")] = 7,
     mapping: MapOption = None,
 ) -> None:
@@ -53,7 +51,7 @@ def train(
     from lapel.training.loop import TrainingConfig
     from lapel.training.loop import train as run_training
 
-    config = TrainingConfig(epochs=epochs, seed=seed)
+    config = TrainingConfig(seed=seed)
     preprocessing = Preprocessing(height=112, width=84)  # 3:4, the shape of shop photos; 80 pictures/s on 2 cores
     attributes = sorted({*config.heads, *(name for level in config.levels for name in level.attributes)})
     pictures = open_source(source)
@@ -65,20 +63,19 @@ def train(
     say(f"{len(data.train):,} pictures to learn from, {len(data.val):,} to judge by, {len(rejected):,} unusable")
     for uri, reason in rejected[:5]:
         say(f"  {uri}: {reason}")
-    began = time.monotonic()
     with resumable():
-        network = run_training(data, config, init=init, out=out, report=_print_row)
+        trained = run_training(data, config, init=init, out=out, report=_print_row)
     details = {
         "training": asdict(config),
         "pictures": len(data.train),
         "init": init.name,
-        "minutes": round((time.monotonic() - began) / 60, 1),
+        "minutes": round(trained.seconds / 60, 1),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
     }
     spread = np.linspace(0, len(data.train) - 1, 256).astype(int)
     sample = np.asarray(data.pixels[data.train[spread]])
     model = write_model_folder(
-        network,
+        trained.network,
         out,
         name=name,
         preprocessing=preprocessing,

@@ -74,7 +74,7 @@ def command(store: str | Path, *, host: str = "127.0.0.1", port: int = 8501, hea
         **THEME,
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
-    return [sys.executable, "-m", "streamlit", "run", str(PAGE), *flags, "--", str(store)]
+    return [sys.executable, "-m", "lapel.apps.ui.launch", "run", str(PAGE), *flags, "--", str(store)]
 
 
 def free_port(host: str, port: int) -> int:
@@ -90,9 +90,13 @@ def free_port(host: str, port: int) -> int:
                 probe.bind((host, candidate))
                 return int(probe.getsockname()[1])
         except PermissionError as error:
-            raise InputError(f"Port {candidate} needs more rights than you have. Use one above 1023, such as 8501.") from error
+            raise InputError(
+                f"Port {candidate} needs more rights than you have. Use one above 1023, such as 8501."
+            ) from error
         except socket.gaierror as error:
-            raise InputError(f"The host '{host}' is not an address of this machine. Use 127.0.0.1, or 0.0.0.0 for all.") from error
+            raise InputError(
+                f"The host '{host}' is not an address of this machine. Use 127.0.0.1, or 0.0.0.0 for all."
+            ) from error
         except OSError as error:
             last = error
     raise InputError(f"No port from {port} to {candidate} can be used on {host}: {last}. Choose another with --port.")
@@ -146,7 +150,8 @@ def _address(host: str) -> str:
 
 def _wait(server: subprocess.Popen[bytes], host: str, port: int) -> bool:
     """Whether the server answered before it ended or the time was over."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot reach this machine's loopback
+    # No proxy: it could not reach this machine's loopback.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
         try:

@@ -58,7 +58,9 @@ def _words(product: Product, score: float | None, *, priced: bool) -> str:
     shown = html.escape
     parts = []
     if score is not None:
-        parts.append(f"<span class='lapel-score' title='{shown(SCORE, quote=True)}'><span class='lapel-hidden'>Similarity </span>{score:.2f}</span>")
+        parts.append(
+            f"<span class='lapel-score' title='{shown(SCORE, quote=True)}'><span class='lapel-hidden'>Similarity </span>{score:.2f}</span>"
+        )
     if product.in_stock is False:
         parts.append("<span class='lapel-out'>Out of stock</span>")
     parts.append(f"<div class='lapel-title'>{shown(product.title or product.id)}</div>")

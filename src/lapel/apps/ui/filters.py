@@ -5,13 +5,11 @@ Only fields that the shop has are offered. A count says how many products would 
 
 from __future__ import annotations
 
-import re
-
 import streamlit as st
 
 from lapel.apps.ui import state
 from lapel.apps.ui.shop import Shop, facet_counts
-from lapel.apps.ui.state import BETWEEN, CHOICES, LEVELS, Wanted
+from lapel.apps.ui.state import BETWEEN, CHOICES, LEVELS, Wanted, escape
 from lapel.engine.search import SearchEngine
 
 FIRST = 12  # values of a field to show before "all"; more is a wall of buttons
@@ -41,9 +39,18 @@ def sidebar(engine: SearchEngine, shop: Shop) -> Wanted:
     """Draw the filters. Returns what they hold."""
     now = state.wanted(shop)
     with st.sidebar, st.container(key="filters"):
-        top = st.container(key="filters-head", horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
+        top = st.container(
+            key="filters-head", horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
+        )
         top.html("<h2 class='lapel-side'>Filters</h2>")
-        top.button("Clear all", type="tertiary", disabled=not now.filter(), on_click=state.drop, args=("", "", shop), key="clear-side")
+        top.button(
+            "Clear all",
+            type="tertiary",
+            disabled=not now.filter(),
+            on_click=state.drop,
+            args=("", "", shop),
+            key="clear-side",
+        )
         if "category" in shop.values:
             _category(engine, shop, now)
         for name in CHOICES:
@@ -55,7 +62,7 @@ def sidebar(engine: SearchEngine, shop: Shop) -> Wanted:
             st.slider(f"Price{unit}", low, high, key="f-price", step=1.0, format="%.0f", on_change=_from_the_top)
         if "in_stock" in shop.values:
             count = facet_counts(engine, "in_stock", now.filter(without="in_stock")).get("yes", 0)
-            st.toggle(f"In stock only{_grey(count)}", key="f-in_stock", on_change=_from_the_top)
+            st.toggle(f"In stock only · {count:,}", key="f-in_stock", on_change=_from_the_top)
         if not shop.values and not shop.price:
             st.caption("The products of this shop have no category, colour, season or price to filter by.")
     return state.wanted(shop)
@@ -81,11 +88,6 @@ def chips(shop: Shop, now: Wanted) -> None:
             st.button("Clear all", type="tertiary", key="drop-all", on_click=state.drop, args=("", "", shop))
 
 
-def escape(text: str) -> str:
-    """A text that Streamlit's Markdown shows letter by letter."""
-    return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])", r"\\\1", " ".join(text.split()))
-
-
 def _grey(count: int) -> str:
     return f" :gray[{count:,}]"
 
@@ -100,7 +102,9 @@ def _category(engine: SearchEngine, shop: Shop, now: Wanted) -> None:
     above = ""
     for level in range(LEVELS):
         prefix = above + BETWEEN if above else ""
-        below = sorted(path for path in shop.values["category"] if path.startswith(prefix) and path.count(BETWEEN) == level)
+        below = sorted(
+            path for path in shop.values["category"] if path.startswith(prefix) and path.count(BETWEEN) == level
+        )
         if not below:
             break
         chosen = st.selectbox(
@@ -141,7 +145,9 @@ def _choice(engine: SearchEngine, shop: Shop, now: Wanted, name: str) -> None:
             format_func=lambda value: escape(value) + _grey(counts.get(value, 0)),
         )  # fmt: skip
         if len(first) < len(every):
-            st.button(f"All {len(every)} {name}s", type="tertiary", key=f"more-{name}", on_click=_open, args=(open_key,))
+            st.button(
+                f"All {len(every)} {name}s", type="tertiary", key=f"more-{name}", on_click=_open, args=(open_key,)
+            )
 
 
 def _open(key: str) -> None:

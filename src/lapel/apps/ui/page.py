@@ -6,6 +6,7 @@ It only puts the pieces together: open the shop, draw the filters, then the star
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -30,7 +31,9 @@ def main(store: Path) -> None:
     """Draw the page of one shop."""
     st.set_page_config(page_title="Lapel", page_icon=ICON, layout="wide", initial_sidebar_state="auto")
     st.html(STYLE)
-    st.html(f"<div class='lapel-head'>{MARK}<span class='lapel-name'>Lapel</span><span class='lapel-promise'>Look-alikes for fashion</span></div>")
+    st.html(
+        f"<div class='lapel-head'>{MARK}<span class='lapel-name'>Lapel</span><span class='lapel-promise'>Look-alikes for fashion</span></div>"
+    )
     try:
         _shop(store)
     except LapelError as error:
@@ -49,7 +52,9 @@ def _shop(store: Path) -> None:
     now = sidebar(engine, shop)
     state.to_url(now)
     if unknown:
-        st.warning(f"The link asks for {', '.join(unknown)}, which this shop does not have. It was left out.")
+        st.warning(
+            f"The link asks for {state.escape(', '.join(unknown))}, which this shop does not have. It was left out."
+        )
     if state.trail():
         results(engine, shop, now)
     else:
@@ -74,17 +79,19 @@ def _empty(store: Path, products: int) -> None:
     st.html(
         f"<div class='lapel-empty'><h1>This shop {found}</h1><p>Add pictures, a product table or a ZIP, then look again:</p></div>"
     )
-    _type(f"lapel add PICTURES --store {store}")
+    _type(f"lapel add PICTURES --store {shlex.quote(str(store))}")
 
 
 def _sorry(error: LapelError, store: Path) -> None:
     if isinstance(error, StoreMissing):
-        st.html("<div class='lapel-empty'><h1>There is no shop here yet</h1><p>Fill one with your pictures, or try the sample wardrobe:</p></div>")
-        _type(f"lapel add PICTURES --store {store}\nlapel demo")
+        st.html(
+            "<div class='lapel-empty'><h1>There is no shop here yet</h1><p>Fill one with your pictures, or try the sample wardrobe:</p></div>"
+        )
+        _type(f"lapel add PICTURES --store {shlex.quote(str(store))}\nlapel demo")
         return
     st.html("<div class='lapel-empty'><h1>This shop cannot be shown</h1></div>")
     with st.container(key="sorry"):
-        st.error(str(error), icon=":material/error:")
+        st.error(state.escape(str(error)), icon=":material/error:")
         st.button("Look again", type="primary", key="again")
 
 

@@ -8,9 +8,9 @@ import streamlit as st
 
 from lapel.apps.ui import state
 from lapel.apps.ui.cards import SCORE, hits_grid, picture
-from lapel.apps.ui.filters import chips, escape
+from lapel.apps.ui.filters import chips
 from lapel.apps.ui.shop import Shop, thumbs
-from lapel.apps.ui.state import Step, Wanted
+from lapel.apps.ui.state import Step, Wanted, escape
 from lapel.core.errors import QueryError
 from lapel.core.types import Product, Query
 from lapel.engine.search import SearchEngine
@@ -32,7 +32,11 @@ def results(engine: SearchEngine, shop: Shop, now: Wanted) -> None:
     _crumbs(engine)
     _asked(engine, step, product)
     k = min(state.shown(), 10_000)
-    query = Query(product_id=step.product_id, k=k, where=now.filter()) if product else Query(vector=step.vector, k=k, where=now.filter())
+    query = (
+        Query(product_id=step.product_id, k=k, where=now.filter())
+        if product
+        else Query(vector=step.vector, k=k, where=now.filter())
+    )
     with st.spinner("Looking for look-alikes …"):
         hits = engine.search(query)
     chips(shop, now)
@@ -61,7 +65,11 @@ def _asked(engine: SearchEngine, step: Step, product: Product | None) -> None:
         with st.container(key="asked-words", gap="small"):
             shown = html.escape
             title = shown(product.title or product.id) if product else shown(step.label)
-            facts = [product.brand, product.colour, product.price, product.id] if product else ["What in the catalogue looks like it"]
+            facts = (
+                [product.brand, product.colour, product.price, product.id]
+                if product
+                else ["What in the catalogue looks like it"]
+            )
             st.html(
                 f"<div class='lapel-asked'><p>Look-alikes of</p><h1>{title}</h1>"
                 f"<p>{' · '.join(shown(fact) for fact in facts if fact)}</p></div>"
@@ -69,7 +77,9 @@ def _asked(engine: SearchEngine, step: Step, product: Product | None) -> None:
             with st.container(key="asked-actions", horizontal=True, gap="small"):
                 depth = len(state.trail())
                 if depth > 1:
-                    st.button("Back", icon=":material/arrow_back:", key="back", on_click=state.back_to, args=(depth - 1,))
+                    st.button(
+                        "Back", icon=":material/arrow_back:", key="back", on_click=state.back_to, args=(depth - 1,)
+                    )
                 st.button("New search", icon=":material/search:", key="clear", on_click=state.back_to, args=(0,))
 
 
@@ -85,8 +95,14 @@ def _crumbs(engine: SearchEngine) -> None:
         for place in places[:-1]:
             label = _crumb(engine, steps[place])
             st.button(escape(label), type="tertiary", key=f"crumb-{place}", on_click=state.back_to, args=(place + 1,))
-            st.html(f"<span class='lapel-between' aria-hidden='true'>{'… ›' if place == 0 and len(steps) > CRUMBS else '›'}</span>", width="content")
-        st.html(f"<span class='lapel-here' aria-current='page'>{html.escape(_crumb(engine, steps[-1]))}</span>", width="content")
+            st.html(
+                f"<span class='lapel-between' aria-hidden='true'>{'… ›' if place == 0 and len(steps) > CRUMBS else '›'}</span>",
+                width="content",
+            )
+        st.html(
+            f"<span class='lapel-here' aria-current='page'>{html.escape(_crumb(engine, steps[-1]))}</span>",
+            width="content",
+        )
 
 
 def _crumb(engine: SearchEngine, step: Step) -> str:
@@ -121,5 +137,5 @@ def _in_words(shop: Shop, now: Wanted) -> str:
 
 def _gone(error: QueryError) -> None:
     """The link leads to a product that is not there."""
-    st.error(str(error), icon=":material/link_off:", title="This product is not in the catalogue")
+    st.error(escape(str(error)), icon=":material/link_off:", title="This product is not in the catalogue")
     st.button("New search", type="primary", key="clear", on_click=state.back_to, args=(0,))

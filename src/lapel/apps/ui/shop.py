@@ -198,7 +198,14 @@ def thumb(picture: Image.Image) -> bytes:
 def ground(picture: Image.Image) -> tuple[int, int, int]:
     """The colour around a picture: that of its edge where this is even, as on shop photos, else a neutral one."""
     pixels = np.asarray(picture, np.int16)  # (height, width, 3); signed, as differences are taken
-    edge = np.concatenate([pixels[:2].reshape(-1, 3), pixels[-2:].reshape(-1, 3), pixels[:, :2].reshape(-1, 3), pixels[:, -2:].reshape(-1, 3)])
+    edge = np.concatenate(
+        [
+            pixels[:2].reshape(-1, 3),
+            pixels[-2:].reshape(-1, 3),
+            pixels[:, :2].reshape(-1, 3),
+            pixels[:, -2:].reshape(-1, 3),
+        ]
+    )
     middle = np.median(edge, axis=0)
     if float(np.abs(edge - middle).mean()) > EVEN:
         return NEUTRAL

@@ -12,7 +12,7 @@ from lapel.apps.ui import state
 from lapel.apps.ui.cards import grid
 from lapel.apps.ui.filters import chips
 from lapel.apps.ui.shop import Shop, browse, thumb
-from lapel.apps.ui.state import Step, Wanted
+from lapel.apps.ui.state import Step, Wanted, escape
 from lapel.core.errors import LapelError
 from lapel.core.images import decode
 from lapel.core.types import Query
@@ -61,7 +61,7 @@ def begin(engine: SearchEngine, read: Callable[[], bytes], label: str) -> None:
             picture: Image.Image = decode(read())
             vector = engine.vector(Query(image=picture))[0]
     except LapelError as error:
-        st.error(str(error), icon=":material/broken_image:", title="This picture cannot be used")
+        st.error(escape(str(error)), icon=":material/broken_image:", title="This picture cannot be used")
         return
     state.go((Step(label=label, vector=vector, thumb=thumb(picture)),))
     st.rerun()
@@ -79,7 +79,11 @@ def _upload(engine: SearchEngine) -> None:
 def _link(engine: SearchEngine, private_links: bool) -> None:
     with st.form("link-form", border=False), st.container(key="link-row", horizontal=True, vertical_alignment="bottom"):
         link = st.text_input(
-            "Link of a picture", type="url", key="link", placeholder="https://… the address of a picture", label_visibility="collapsed"
+            "Link of a picture",
+            type="url",
+            key="link",
+            placeholder="https://… the address of a picture",
+            label_visibility="collapsed",
         )
         sent = st.form_submit_button("Find look-alikes", type="primary")
     st.caption("Right-click a picture on any page and choose “Copy image address”.")
@@ -96,7 +100,9 @@ def _link(engine: SearchEngine, private_links: bool) -> None:
 
 def _camera(engine: SearchEngine) -> None:
     shot = st.camera_input("Take a picture", key="camera", label_visibility="collapsed")
-    st.caption("Lay the piece flat or hang it, with a calm background. Browsers lend the camera to https and localhost pages only.")
+    st.caption(
+        "Lay the piece flat or hang it, with a calm background. Browsers lend the camera to https and localhost pages only."
+    )
     if shot is not None:
         begin(engine, shot.getvalue, "Your photo")
 
@@ -105,9 +111,16 @@ def _catalogue(engine: SearchEngine, shop: Shop, now: Wanted, *, everything: boo
     """Products to start from: a row as an appetiser, or all of them with a box for words."""
     words = ""
     if everything:
-        words = st.text_input(
-            "Search titles", key="words", placeholder="Words of the title, brand or colour", icon=":material/search:", label_visibility="collapsed"
-        ) or ""
+        words = (
+            st.text_input(
+                "Search titles",
+                key="words",
+                placeholder="Words of the title, brand or colour",
+                icon=":material/search:",
+                label_visibility="collapsed",
+            )
+            or ""
+        )
     else:
         st.html("<h2 class='lapel-section'>Or start from the catalogue</h2>")
     chips(shop, now)
@@ -115,7 +128,9 @@ def _catalogue(engine: SearchEngine, shop: Shop, now: Wanted, *, everything: boo
     products, total = browse(engine, words, now.filter(), limit)
     if not products:
         said = f" and has the words “{html.escape(words.strip())}”" if words.strip() else ""
-        st.html(f"<div class='lapel-empty'><h3>No product passes these filters{said}</h3><p>Take a filter or a word away.</p></div>")
+        st.html(
+            f"<div class='lapel-empty'><h3>No product passes these filters{said}</h3><p>Take a filter or a word away.</p></div>"
+        )
         return
     if everything:
         st.html(f"<p class='lapel-count'>{total:,} {'product' if total == 1 else 'products'}</p>")

@@ -61,7 +61,9 @@ class Wanted:
         conditions = []
         if self.category and without != "category":
             conditions.append(Condition("category", "=", (self.category,)))
-        conditions += [Condition(name, "=", values) for name, values in self.choices.items() if values and name != without]
+        conditions += [
+            Condition(name, "=", values) for name, values in self.choices.items() if values and name != without
+        ]
         if self.in_stock and without != "in_stock":
             conditions.append(Condition("in_stock", "=", ("yes",)))
         if self.price:
@@ -84,6 +86,11 @@ class Wanted:
 def plain(value: float) -> str:
     """A price without needless digits: ``20`` or ``19.9``."""
     return f"{value:.3f}".rstrip("0").rstrip(".")
+
+
+def escape(text: str) -> str:
+    """A text that Streamlit's Markdown shows letter by letter."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])", r"\\\1", " ".join(text.split()))
 
 
 # --- the trail --------------------------------------------------------------------------------------------------------

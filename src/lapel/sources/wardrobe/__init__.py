@@ -6,8 +6,8 @@ photos, and which belong together is known, so the wardrobe is also the test set
 
 from __future__ import annotations
 
-from .draw import COLUMNS, DRAWING_VERSION, WardrobeSummary, draw_wardrobe, render_photo
-from .plan import DEFAULT_PRODUCTS, DEFAULT_SEED, WardrobeProduct, plan_wardrobe
+from lapel.sources.wardrobe.draw import COLUMNS, DRAWING_VERSION, WardrobeSummary, draw_wardrobe, render_photo
+from lapel.sources.wardrobe.plan import DEFAULT_PRODUCTS, DEFAULT_SEED, WardrobeProduct, plan_wardrobe
 
 __all__ = [
     "COLUMNS",

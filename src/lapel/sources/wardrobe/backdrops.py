@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .canvas import HEIGHT, WIDTH, grid, noise
+from lapel.sources.wardrobe.canvas import HEIGHT, WIDTH, grid, noise
 
 Colours = NDArray[np.float32]
 _ROWS, _COLUMNS = HEIGHT + 160, WIDTH + 160  # spare room, so that two photos show different places of a table
@@ -42,7 +42,9 @@ def _marble(rng: np.random.Generator) -> Colours:
     fine = np.abs(np.sin((x * 0.5 - y * 0.4) * 0.016 + warp * 1.9 + 0.3 * noise(rng, _COLUMNS, _ROWS, 40, 40)))
     depth = np.clip(0.6 + 0.6 * noise(rng, _COLUMNS, _ROWS, 6, 6), 0, 1)
     vein = depth * (0.16 * np.exp(-along * 9) + 0.07 * np.exp(-fine * 16)) + 0.02 * warp
-    return np.asarray(np.array((0.93, 0.925, 0.915), np.float32) - vein[..., None] * np.array((1, 0.97, 0.92)), np.float32)
+    return np.asarray(
+        np.array((0.93, 0.925, 0.915), np.float32) - vein[..., None] * np.array((1, 0.97, 0.92)), np.float32
+    )
 
 
 def _concrete(rng: np.random.Generator) -> Colours:
@@ -113,5 +115,5 @@ def studio(rng: np.random.Generator, *, floor: bool) -> Colours:
     cx, cy = rng.uniform(-60, 60), rng.uniform(180, 300)
     fall = ((x - np.float32(cx)) ** 2 + (y - np.float32(cy)) ** 2) * np.float32(rng.uniform(2.5e-7, 5.5e-7))
     if floor:
-        fall = fall + np.clip((y - 400) / 200, 0, 1) ** 2 * np.float32(0.03)
+        fall += np.clip((y - 400) / np.float32(200), 0, 1) ** 2 * np.float32(0.03)
     return np.asarray(tint.reshape(3, 1, 1) * (1 - fall), dtype=np.float32)

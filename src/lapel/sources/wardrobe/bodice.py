@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .canvas import HEIGHT, WIDTH, Canvas, Plane, creases, noise
-from .fabric import RGB, Fabric, mixed, plain, rgb
-from .outlines import Outline, Point, box, closed, curve, ellipse, limb, mirror, mirrored
+from lapel.sources.wardrobe.canvas import HEIGHT, WIDTH, Canvas, Plane, creases, noise
+from lapel.sources.wardrobe.fabric import RGB, Fabric, mixed, plain, rgb
+from lapel.sources.wardrobe.outlines import Outline, Point, box, closed, curve, ellipse, limb, mirror, mirrored
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,11 @@ class Bodice:
         n = self.neck
         line = [(-n, -0.2), (-n * 0.55, 1.6), (0, 2.2), (n * 0.55, 1.6), (n, -0.2)]
         return limb(self.trace(line), [width * self.scale] * 2)
+
+    def panel(self, x0: float, y0: float, x1: float, y1: float, radius: float = 0.0) -> Outline:
+        """Rectangle between two centimetre points, its corners rounded by `radius` pixels."""
+        (left, top, _), (right, bottom, _) = self.at(x0, y0), self.at(x1, y1)
+        return box(left, top, right, bottom, radius)
 
     def across(self, y: float, half: float, sag: float = 0.0) -> Outline:
         """Line across the front at `y`, `half` centimetres to each side, `sag` lower in the middle."""
@@ -242,7 +247,9 @@ def button(c: Canvas, x: float, y: float, radius: float, color: RGB) -> None:
     c.part(ellipse(x, y, radius, radius), plain(color, "smooth", 0.45), lift=1.6, edge=1.2, shadow=0.35, follow=True)
     hole = rgb(mixed(color, (0.05, 0.05, 0.05), 0.65))
     for dx in (-0.3, 0.3):
-        c.line(curve([(x + dx * radius, y - 0.35 * radius), (x + dx * radius, y + 0.35 * radius)]), hole, 0.8, lift=-0.5)
+        c.line(
+            curve([(x + dx * radius, y - 0.35 * radius), (x + dx * radius, y + 0.35 * radius)]), hole, 0.8, lift=-0.5
+        )
 
 
 def thread(fabric: Fabric, share: float = 0.3) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -295,7 +302,9 @@ def lay_hem(c: Canvas, b: Bodice, fabric: Fabric, width: float, tuck: float = 0.
     c.part(band, fabric, follow=True, lift=0.4, edge=2.5, shadow=0.2)
 
 
-def lay_buttons(c: Canvas, b: Bodice, y0: float, y1: float, count: int, color: RGB, *, x: float = 0.0, radius: float = 0.62) -> None:
+def lay_buttons(
+    c: Canvas, b: Bodice, y0: float, y1: float, count: int, color: RGB, *, x: float = 0.0, radius: float = 0.62
+) -> None:
     """`count` buttons down the line `x` from `y0` to `y1` centimetres."""
     for k in range(count):
         px, py, _ = b.at(x, y0 + (y1 - y0) * k / max(count - 1, 1))

@@ -7,14 +7,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .bodice import both, placed, single, thread
-from .canvas import HEIGHT, WIDTH, Canvas, Plane, creases, noise
-from .dresses import clips
-from .fabric import RGB, mixed, plain, rgb
-from .outerwear import JEANS_THREAD
-from .outlines import Outline, Point, box, closed, curve, dashes, ellipse, limb, mirror, mirrored
-from .plan import WardrobeProduct
-from .tops import button_colour
+from lapel.sources.wardrobe.bodice import both, placed, single, thread
+from lapel.sources.wardrobe.canvas import HEIGHT, WIDTH, Canvas, Plane, creases, noise
+from lapel.sources.wardrobe.dresses import clips
+from lapel.sources.wardrobe.fabric import RGB, mixed, plain, rgb
+from lapel.sources.wardrobe.outerwear import JEANS_THREAD
+from lapel.sources.wardrobe.outlines import (
+    Outline,
+    Point,
+    box,
+    closed,
+    curve,
+    dashes,
+    ellipse,
+    limb,
+    mirror,
+    mirrored,
+    moved,
+)
+from lapel.sources.wardrobe.plan import WardrobeProduct
+from lapel.sources.wardrobe.tops import button_colour
 
 
 @dataclass(frozen=True)
@@ -53,10 +65,20 @@ class Legs:
         """Both legs in one outline."""
         knee_at = min(self.rise + 30, (self.rise + self.length) * 0.52)
         inner = self.apart / 2
-        half: list[Point] = [(0, 1.2), (self.waist * 0.6, 0.9), (self.waist, 0, 1), (self.hip - 0.8, 10), (self.hip, self.rise - 7)]
+        half: list[Point] = [
+            (0, 1.2),
+            (self.waist * 0.6, 0.9),
+            (self.waist, 0, 1),
+            (self.hip - 0.8, 10),
+            (self.hip, self.rise - 7),
+        ]
         if self.length > 50:
             half.append((inner * 0.7 + self.knee, knee_at))
-        half += [(inner + self.hem, self.length, 1), (inner + self.hem * 0.5, self.length + 0.5), (inner, self.length, 1)]
+        half += [
+            (inner + self.hem, self.length, 1),
+            (inner + self.hem * 0.5, self.length + 0.5),
+            (inner, self.length, 1),
+        ]
         if self.length > 50:
             half.append((inner * 0.6, knee_at))
         return mirrored(self.trace([*half, (0, self.rise, 1)]))
@@ -103,7 +125,9 @@ def _start(c: Canvas, g: Legs, p: WardrobeProduct, pose: str, *, amount: float =
 
 def _waistband(c: Canvas, g: Legs, p: WardrobeProduct, width: float = 4.0) -> None:
     w = g.waist
-    band = closed(g.trace([(-w, 0, 1), (0, 1.2), (w, 0, 1), (w + 0.5, width, 1), (0, width + 1.2), (-w - 0.5, width, 1)]))
+    band = closed(
+        g.trace([(-w, 0, 1), (0, 1.2), (w, 0, 1), (w + 0.5, width, 1), (0, width + 1.2), (-w - 0.5, width, 1)])
+    )
     c.part(band, p.fabric, follow=True, lift=0.9, edge=1.6, shadow=0.2, angle=90 if p.pattern == "pinstripe" else 0)
 
 
@@ -122,7 +146,17 @@ def jeans(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     if pose == "flat":
         apart += 3
     scale, top = placed(2 * hem + apart + 8, length, hanger=pose == "hanger")
-    g = Legs(scale, top + (16 if pose == "hanger" else 0), length, p.vary("waist", 16.5, 18.5), hip, knee, hem, apart, p.vary("rise", 24, 29))
+    g = Legs(
+        scale,
+        top + (16 if pose == "hanger" else 0),
+        length,
+        p.vary("waist", 16.5, 18.5),
+        hip,
+        knee,
+        hem,
+        apart,
+        p.vary("rise", 24, 29),
+    )
     _start(c, g, p, pose, amount=1.25)
     wash = {"clean": 0.05, "faded": 0.34, "ripped": 0.26}[p.trait("wash")]
     for side in (-1, 1):
@@ -136,19 +170,26 @@ def jeans(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     fly = g.line((3.0, 5.2), (3.0, 15.5), (0.4, 19.5))
     c.seam(fly, depth=0.5, dark=0.12)
     c.stitches(fly, sewing)
-    c.stitches(fly - (3.0, 0), sewing)
+    c.stitches(moved(fly, -3, 0), sewing)
     mouth = g.line((g.waist * 0.52, 5.0), (g.waist * 0.64, 9.6), (g.hip - 0.8, 11.6))
     coin = g.line((g.waist * 0.72, 9.4), (g.waist * 0.74, 12.2))
     for line in (mouth, mirror(mouth)):
         c.seam(line, width=2.2, depth=1.8, dark=0.4)
-        c.stitches(line + (0, 3.0), sewing)
-        c.stitches(line + (0, 5.2), sewing)
+        c.stitches(moved(line, 0, 3.0), sewing)
+        c.stitches(moved(line, 0, 5.2), sewing)
     c.stitches(coin, sewing)
     metal = plain((0.74, 0.56, 0.36), "smooth", 0.9)
     for x, y in ((g.waist * 0.54, 5.6), (g.hip - 1.8, 11.7)):
         for sx in (x, -x):
             c.part(ellipse(sx * scale, g.top + y * scale, 2.0, 2.0), metal, follow=True, lift=1, edge=1, shadow=0.3)
-    c.part(ellipse(0.8 * scale, g.top + 3.2 * scale, 1.15 * scale, 1.15 * scale), metal, follow=True, lift=1.8, edge=1.6, shadow=0.4)
+    c.part(
+        ellipse(0.8 * scale, g.top + 3.2 * scale, 1.15 * scale, 1.15 * scale),
+        metal,
+        follow=True,
+        lift=1.8,
+        edge=1.6,
+        shadow=0.4,
+    )
     _loops(c, g, p)
     for line in (g.across(1.6), g.across(2.1)):
         c.stitches(line, sewing)
@@ -180,7 +221,17 @@ def trousers(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     if pose == "flat":
         apart += 3
     hip = p.vary("hip", 22, 24.5) + (1.0 if p.trait("front") == "pleats" else 0)
-    g = Legs(scale, top + (16 if pose == "hanger" else 0), length, p.vary("waist", 16.5, 18.5), hip, knee, hem, apart, p.vary("rise", 26, 30))
+    g = Legs(
+        scale,
+        top + (16 if pose == "hanger" else 0),
+        length,
+        p.vary("waist", 16.5, 18.5),
+        hip,
+        knee,
+        hem,
+        apart,
+        p.vary("rise", 26, 30),
+    )
     _start(c, g, p, pose, amount=0.85)
     _waistband(c, g, p, 4.2)
     press = g.line((g.waist * 0.5, 9 if p.trait("front") == "pleats" else 20), (g.apart / 4 + g.knee * 0.5, (g.rise + g.length) / 2),
@@ -219,17 +270,33 @@ def shorts(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     length, hem = p.vary("length", 36, 54), p.vary("hem", 25, 31)
     scale = min(7.6, placed(2 * hem + 8, length)[0])
     top = (HEIGHT - length * scale) / 2 + (22 if pose == "hanger" else 0)
-    g = Legs(scale, top, length, p.vary("waist", 17, 19), 24.0, hem, hem, 2.0 if pose == "worn" else 4.0, p.vary("rise", 25, 28))
+    g = Legs(
+        scale,
+        top,
+        length,
+        p.vary("waist", 17, 19),
+        24.0,
+        hem,
+        hem,
+        2.0 if pose == "worn" else 4.0,
+        p.vary("rise", 25, 28),
+    )
     _start(c, g, p, pose, amount=1.1)
     _waistband(c, g, p, 4.0)
     slant = g.line((g.waist * 0.7, 4.6), (g.hip - 0.6, 17.0))
     for line in (slant, mirror(slant)):
         c.seam(line, width=2.0, depth=1.6, dark=0.35)
-        c.stitches(line + (2.5 if line is slant else -2.5, 3), thread(p.fabric, 0.2))
+        c.stitches(moved(line, 2.5 if line is slant else -2.5, 3), thread(p.fabric, 0.2))
     if p.trait("waist") == "fly":
         c.stitches(g.line((2.8, 5.4), (2.8, 15.0), (0.3, 18.5)), thread(p.fabric, 0.2))
         _loops(c, g, p)
-        c.part(ellipse(0, g.top + 3.2 * scale, 1.0 * scale, 1.0 * scale), plain(button_colour(p), "smooth", 0.4), follow=True, lift=1.4, edge=1.3)
+        c.part(
+            ellipse(0, g.top + 3.2 * scale, 1.0 * scale, 1.0 * scale),
+            plain(button_colour(p), "smooth", 0.4),
+            follow=True,
+            lift=1.4,
+            edge=1.3,
+        )
     else:
         ticks = [g.line((x, 0.8), (x, 4.6)) for x in [k * 1.5 - g.waist + 1 for k in range(int(g.waist * 2 / 1.5))]]
         c.height += creases(ticks, 3.6, 1.8)
@@ -250,11 +317,23 @@ def leggings(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     """Tight stretch leggings with a wide waistband and optional side or knee panels."""
     length = p.vary("length", 78, 94)
     scale, top = placed(46, length, hanger=pose == "hanger")
-    g = Legs(min(scale, 5.6), top + (16 if pose == "hanger" else 0), length, 14.5, 19.0, 15.0, p.vary("hem", 9, 11), 6.0 if pose == "worn" else 9.0, 25.0)
+    g = Legs(
+        min(scale, 5.6),
+        top + (16 if pose == "hanger" else 0),
+        length,
+        14.5,
+        19.0,
+        15.0,
+        p.vary("hem", 9, 11),
+        6.0 if pose == "worn" else 9.0,
+        25.0,
+    )
     _start(c, g, p, pose, amount=0.8)
     band = p.vary("band", 6, 11)
     _waistband(c, g, p, band)
-    c.stitches(g.line((-g.waist - 0.6, band - 0.6), (0, band + 0.6), (g.waist + 0.6, band - 0.6)), thread(p.fabric, 0.25))
+    c.stitches(
+        g.line((-g.waist - 0.6, band - 0.6), (0, band + 0.6), (g.waist + 0.6, band - 0.6)), thread(p.fabric, 0.25)
+    )
     dark = plain(mixed(p.fabric.colours[0], (0, 0, 0), 0.5), "jersey", 0.08)
     inner = g.apart / 2
     if p.trait("panel") == "side":

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from .fabric import Fabric, paint, relief
-from .outlines import Outline, dashes
+from lapel.sources.wardrobe.fabric import Fabric, paint, relief
+from lapel.sources.wardrobe.outlines import Outline, dashes, moved
 
 WIDTH, HEIGHT = 450, 600
 _FINE = 3  # masks are drawn three times as large and averaged: ten grey levels on an edge
@@ -172,12 +172,23 @@ class Canvas:
         rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
         y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
         at = (slice(y0, y1), slice(x0, x1))
-        height = np.pad(self.height[at] + inflated(self.alpha, self.depth, open_below=self.open_below)[at], 1, mode="edge")
+        height = np.pad(
+            self.height[at] + inflated(self.alpha, self.depth, open_below=self.open_below)[at], 1, mode="edge"
+        )
         inner = _inner(np.pad(self.alpha[at], 1)) * np.float32(0.5)
         gx = np.clip((height[1:-1, 2:] - height[1:-1, :-2]) * inner, -0.9, 0.9)
         gy = np.clip((height[2:, 1:-1] - height[:-2, 1:-1]) * inner, -0.9, 0.9)
         albedo = self.albedo[:, at[0], at[1]]
-        return Drawing((x0, y0, x1, y1), albedo, self.alpha[at], self.shade[at], self.gloss[at], gx, gy, 1 / np.sqrt(1 + gx * gx + gy * gy))
+        return Drawing(
+            (x0, y0, x1, y1),
+            albedo,
+            self.alpha[at],
+            self.shade[at],
+            self.gloss[at],
+            gx,
+            gy,
+            1 / np.sqrt(1 + gx * gx + gy * gy),
+        )
 
 
 @dataclass(frozen=True)
@@ -235,7 +246,7 @@ def creases(lines: Sequence[Outline], width: float, height: float) -> Plane:
         normal = np.stack([-along[:, 1], along[:, 0]], axis=1)
         normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
         half = width * np.linspace(0.55, 0.08, len(line))[:, None] * normal
-        middle = line + (WIDTH / 2, 0)
+        middle = moved(line, WIDTH / 2, 0)
         for offset, value in ((0.0, 250), (1.0, 30)):
             centre = middle + normal * width * offset
             ring = np.concatenate([centre + half, (centre - half)[::-1]])
@@ -251,10 +262,8 @@ def inflated(alpha: Plane, depth: float, *, open_below: bool = False) -> Plane:
     a flat middle with round borders.
     """
     step = 6
-    inside = np.asarray(Image.fromarray(alpha).reduce(step)) > 0.5
+    inside = np.asarray(Image.fromarray(alpha).reduce(step)) > 0.02
     rows = np.flatnonzero(inside.any(axis=1))
-    if not len(rows):
-        return np.zeros_like(alpha)
     tail = rows[0] + int((rows[-1] - rows[0]) * 0.86)  # hems are open tubes: let the bulge run out of the bottom
     if open_below:
         inside[tail:] = np.maximum.accumulate(inside[tail:], axis=0)
@@ -265,7 +274,9 @@ def inflated(alpha: Plane, depth: float, *, open_below: bool = False) -> Plane:
     for _ in range(70):
         around = film[:-2, 1:-1] + film[2:, 1:-1] + film[1:-1, :-2] + film[1:-1, 2:]
         film[1:-1, 1:-1] = weight * (0.25 * around + 0.35)
-    film = np.sqrt(film[1:-9, 1:-1])
+    film = np.sqrt(film)
+    film[1:-1, 1:-1] += film[:-2, 1:-1] + film[2:, 1:-1] + film[1:-1, :-2] + film[1:-1, 2:]  # or the grid's steps show
+    film = film[1:-9, 1:-1]
     film *= depth / float(film.max())
     return resized(film, alpha.shape[1], alpha.shape[0]) * alpha
 

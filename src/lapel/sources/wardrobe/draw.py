@@ -21,10 +21,11 @@ from zlib import crc32
 import numpy as np
 from PIL import Image
 
-from .canvas import Drawing
-from .plan import DEFAULT_PRODUCTS, DEFAULT_SEED, WardrobeProduct, plan_wardrobe
-from .scene import photograph, plan_shot
-from .shapes import lay_out, pose_of
+from lapel.core.errors import SourceError
+from lapel.sources.wardrobe.canvas import Drawing
+from lapel.sources.wardrobe.plan import DEFAULT_PRODUCTS, DEFAULT_SEED, WardrobeProduct, plan_wardrobe
+from lapel.sources.wardrobe.scene import photograph, plan_shot
+from lapel.sources.wardrobe.shapes import lay_out, pose_of
 
 DRAWING_VERSION = 1
 """Raised by one whenever a change makes any picture look different, so that old folders are drawn again."""
@@ -35,7 +36,9 @@ COLUMNS = (
 )  # fmt: skip
 _QUALITY = 88
 _FEW = 12  # so few products are drawn sooner than helpers are started
-_CHUNK = 8  # products handed to a helper at a time: short enough for smooth progress, long enough to hide the handing over
+_CHUNK = (
+    8  # products handed to a helper at a time: short enough for smooth progress, long enough to hide the handing over
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def draw_wardrobe(
         Counts, and whether anything had to be drawn.
 
     Raises:
-        FileExistsError: the folder holds something that is not a wardrobe.
+        SourceError: the folder holds something that is not a wardrobe.
     """
     planned = plan_wardrobe(products, seed)
     photos = sum(len(product.views) for product in planned)
@@ -97,7 +100,7 @@ def draw_wardrobe(
     if (folder / "products.csv").is_file() and _made_from(folder) == made_from:
         return WardrobeSummary(folder, products, photos, drawn=False)
     if folder.exists() and _made_from(folder) is None and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} holds something else than a sample wardrobe: name an empty or a new folder")
+        raise SourceError(f"{folder} holds something else than a sample wardrobe. Name an empty or a new folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .bodice import (
+from lapel.sources.wardrobe.bodice import (
     Bodice,
     Sleeve,
     both,
@@ -23,16 +23,18 @@ from .bodice import (
     thread,
     torso_folds,
 )
-from .canvas import HEIGHT, WIDTH, Canvas, Plane, creases, grid, noise
-from .fabric import RGB, mixed, plain
-from .outlines import Outline, Point, box, closed, curve, ellipse, limb, mirror, mirrored
-from .plan import WardrobeProduct
-from .tops import button_colour, hanger_of
+from lapel.sources.wardrobe.canvas import HEIGHT, WIDTH, Canvas, Plane, creases, grid, noise
+from lapel.sources.wardrobe.fabric import RGB, mixed, plain
+from lapel.sources.wardrobe.outlines import Outline, Point, box, closed, curve, ellipse, limb, mirror, mirrored
+from lapel.sources.wardrobe.plan import WardrobeProduct
+from lapel.sources.wardrobe.tops import button_colour, hanger_of
 
 _SPREAD = {"worn": 0.0, "hanger": -3.0, "flat": 8.0}
 
 
-def drape(c: Canvas, top: float, bottom: float, half_top: float, half_bottom: float, *, count: float, height: float) -> Plane:
+def drape(
+    c: Canvas, top: float, bottom: float, half_top: float, half_bottom: float, *, count: float, height: float
+) -> Plane:
     """Folds that fan out from a waist to a hem.
 
     Args:
@@ -94,7 +96,9 @@ def dress(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     cut, kind = _cut(p), p.trait("cut")
     style = "none" if kind == "slip" else p.trait("sleeve")
     neckline = "v" if kind == "wrap" else p.trait("neckline")
-    scale, top = placed(max(cut.hem * 2, {"long": 72.0, "none": 44.0}.get(style, 62.0)), cut.length, hanger=pose == "hanger")
+    scale, top = placed(
+        max(cut.hem * 2, {"long": 72.0, "none": 44.0}.get(style, 62.0)), cut.length, hanger=pose == "hanger"
+    )
     depth = {"v": 19.0, "scoop": 13.5, "square": 13.0, "boat": 4.5, "sweetheart": 14.0}[neckline]
     thin = style == "none" and (kind == "slip" or neckline == "sweetheart")
     neck = 13.2 if thin else {"boat": 13.0, "square": 11.0, "scoop": 10.5}.get(neckline, 8.5)
@@ -117,7 +121,14 @@ def dress(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     upper = replace(b, hem=b.waist + 0.3, length=waist_at + 1.0)
     c.part(upper.front(), p.fabric, folds=torso_folds(c, b, amount=0.8) + folds * 0.5, edge=3, shadow=0.12, lift=1.2)
     _dress_details(c, b, p, cut, y0, y1)
-    c.part(b.band(0.9), single(p.fabric) if p.pattern == "plain" else p.fabric, follow=True, lift=0.4, edge=1.0, shadow=0.12)
+    c.part(
+        b.band(0.9),
+        single(p.fabric) if p.pattern == "plain" else p.fabric,
+        follow=True,
+        lift=0.4,
+        edge=1.0,
+        shadow=0.12,
+    )
     c.part(b.back_band(0.9), p.fabric, follow=True, lift=0.4, edge=1.0, shadow=0.12, dim=0.85)
 
 
@@ -136,7 +147,9 @@ def _dress_sleeves(c: Canvas, b: Bodice, p: WardrobeProduct, pose: str, style: s
 def _dress_details(c: Canvas, b: Bodice, p: WardrobeProduct, cut: _Cut, y0: float, y1: float) -> None:
     kind, s = p.trait("cut"), b.scale
     if kind == "wrap":
-        c.seam(curve(b.trace([(-b.neck + 1, 1), (0, b.depth), (b.waist - 3, b.waist_at)])), width=1.8, depth=2.0, dark=0.35)
+        c.seam(
+            curve(b.trace([(-b.neck + 1, 1), (0, b.depth), (b.waist - 3, b.waist_at)])), width=1.8, depth=2.0, dark=0.35
+        )
         hem = [(b.waist - 3, b.waist_at), (b.waist * 0.55, b.waist_at + 24), (2.0, (y1 - b.top) / s)]
         c.seam(curve(b.trace(hem)), width=1.8, depth=2.2, dark=0.35)
         _tied_belt(c, b, p)
@@ -164,18 +177,37 @@ def _dress_details(c: Canvas, b: Bodice, p: WardrobeProduct, cut: _Cut, y0: floa
         last = (y1 - b.top) / s * (0.94 if kind == "maxi" else 0.5)
         c.seam(b.down(0, b.depth + 0.8, last + 2), depth=0.6)
         lay_buttons(c, b, b.depth + 2.5, last, 11 if kind == "maxi" else 7, button_colour(p), radius=0.6)
-    c.stitches(curve([(-cut.hem * s + 4, y1 - 6), (0, y1 - 5 + 2 * s), (cut.hem * s - 4, y1 - 6)]), thread(p.fabric, 0.12))
+    c.stitches(
+        curve([(-cut.hem * s + 4, y1 - 6), (0, y1 - 5 + 2 * s), (cut.hem * s - 4, y1 - 6)]), thread(p.fabric, 0.12)
+    )
 
 
 def _tied_belt(c: Canvas, b: Bodice, p: WardrobeProduct) -> None:
     s, y, w = b.scale, b.waist_at, b.waist + 0.2
-    c.part(limb(b.trace([(-w, y), (0, y + 0.6), (w, y)]), [3.4 * s] * 2), p.fabric, follow=True, lift=1.4, edge=2, shadow=0.35)
+    c.part(
+        limb(b.trace([(-w, y), (0, y + 0.6), (w, y)]), [3.4 * s] * 2),
+        p.fabric,
+        follow=True,
+        lift=1.4,
+        edge=2,
+        shadow=0.35,
+    )
     x = b.waist - 4
     for dx, end in ((1.2, 24.0), (-1.8, 19.0)):
         tail = limb(b.trace([(x, y), (x + dx, y + end * 0.5), (x + dx * 1.6, y + end)]), [2.0 * s, 3.4 * s, 3.8 * s])
         c.part(tail, p.fabric, follow=True, lift=1.8, edge=2, shadow=0.35)
     for side in (1, -1):
-        loop = closed(b.trace([(x, y, 1), (x + side * 3.5, y - 2.6), (x + side * 7.2, y - 1.2), (x + side * 6.6, y + 2.4), (x + side * 3, y + 1.4)]))
+        loop = closed(
+            b.trace(
+                [
+                    (x, y, 1),
+                    (x + side * 3.5, y - 2.6),
+                    (x + side * 7.2, y - 1.2),
+                    (x + side * 6.6, y + 2.4),
+                    (x + side * 3, y + 1.4),
+                ]
+            )
+        )
         c.part(loop, p.fabric, follow=True, lift=2.2, edge=2.4, shadow=0.35)
     px, py, _ = b.at(x, y)
     c.part(ellipse(px, py, 1.5 * s, 1.7 * s), p.fabric, follow=True, lift=3, edge=2.4, shadow=0.4)
@@ -189,7 +221,13 @@ def clips(c: Canvas, top: float, half: float) -> None:
     hook = [(0, top - 16), (0, top - 42), (3, top - 54), (14, top - 62), (13, top - 78), (0, top - 83), (-12, top - 75)]
     c.part(limb(hook, [4, 4]), bar, edge=1.6, shadow=0)
     for x in (-half * 0.72, half * 0.72):
-        c.part(box(x - 9, top - 22, x + 9, top + 13, 3), plain((0.86, 0.85, 0.83), "smooth", 0.4), lift=5, edge=2.5, shadow=0.4)
+        c.part(
+            box(x - 9, top - 22, x + 9, top + 13, 3),
+            plain((0.86, 0.85, 0.83), "smooth", 0.4),
+            lift=5,
+            edge=2.5,
+            shadow=0.4,
+        )
 
 
 def skirt(c: Canvas, p: WardrobeProduct, pose: str) -> None:
@@ -203,14 +241,25 @@ def skirt(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     top = (HEIGHT - length * scale) / 2 + (20 if pose == "hanger" else 0)
     y1 = top + length * scale
     c.depth, c.open_below = (30.0 if pose == "worn" else 17.0), True
-    back = closed([(-waist * scale, top + 2, 1), (0, top - 1.6 * scale), (waist * scale, top + 2, 1), (0, top + 3.0 * scale)])
+    back = closed(
+        [(-waist * scale, top + 2, 1), (0, top - 1.6 * scale), (waist * scale, top + 2, 1), (0, top + 3.0 * scale)]
+    )
     c.part(back, single(p.fabric), dim=0.55, shadow=0, edge=2)
-    count, height = {"aline": (6.0, 4.5), "pleated": (15.0, 4.0), "pencil": (2.0, 1.0), "mini": (3.0, 1.8), "tiered": (13.0, 3.6)}[kind]
+    count, height = {
+        "aline": (6.0, 4.5),
+        "pleated": (15.0, 4.0),
+        "pencil": (2.0, 1.0),
+        "mini": (3.0, 1.8),
+        "tiered": (13.0, 3.6),
+    }[kind]
     if kind == "pleated":
         folds = _pleats(top, y1, waist * scale, hem * scale, int(p.vary("pleats", 9, 17)))
         folds += noise(c.rng, WIDTH, HEIGHT, 5, 4) * 1.3
     else:
-        folds = drape(c, top, y1, waist * scale, hem * scale, count=count, height=height) + noise(c.rng, WIDTH, HEIGHT, 6, 6) * 1.3
+        folds = (
+            drape(c, top, y1, waist * scale, hem * scale, count=count, height=height)
+            + noise(c.rng, WIDTH, HEIGHT, 6, 6) * 1.3
+        )
     hip = 23.0 if kind in ("pencil", "mini") else 22.0 + (hem - 22) * 0.3
     sag = (2.6 if pose == "worn" else 1.2) * scale * (0.4 if kind == "pencil" else 1.0)
     c.part(skirt_outline(scale, top, y1, waist, hip, hem, sag), p.fabric, folds=folds, edge=4, shadow=0.2)
@@ -227,7 +276,9 @@ def _pleats(top: float, bottom: float, half_top: float, half_bottom: float, coun
     """Knife pleats: a saw-tooth across the width that opens towards the hem."""
     x, y = grid()
     t = np.clip((y - np.float32(top)) / np.float32(bottom - top), 0, 1.1)
-    place = x / (np.float32(half_top) + np.float32(half_bottom - half_top) * t) * np.float32(count / 2) + np.float32(40.2)
+    place = x / (np.float32(half_top) + np.float32(half_bottom - half_top) * t) * np.float32(count / 2) + np.float32(
+        40.2
+    )
     saw = place % 1
     soft = np.where(saw < 0.85, saw / np.float32(0.85), (1 - saw) / np.float32(0.15))
     return np.asarray(soft * (2.0 + 5.0 * t), dtype=np.float32)
@@ -250,7 +301,14 @@ def _skirt_details(c: Canvas, p: WardrobeProduct, s: float, top: float, y1: floa
         count = 5 if kind == "mini" else 7
         for k in range(count):
             y = top + 2.8 * s + k * (y1 - top - 6 * s) / count
-            c.part(ellipse(-0.2 * s, y, 0.95 * s, 0.95 * s), plain(button_colour(p), "smooth", 0.4), follow=True, lift=1.6, edge=1.4, shadow=0.4)
+            c.part(
+                ellipse(-0.2 * s, y, 0.95 * s, 0.95 * s),
+                plain(button_colour(p), "smooth", 0.4),
+                follow=True,
+                lift=1.6,
+                edge=1.4,
+                shadow=0.4,
+            )
     c.stitches(curve([(-hem * s + 4, y1 - 7), (0, y1 + sag - 7), (hem * s - 4, y1 - 7)]), thread(p.fabric, 0.15))
 
 
@@ -261,9 +319,24 @@ def swimsuit(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     depth = {"scoop": 20.0, "v": 25.0, "sweetheart": 15.0}[p.trait("neckline")]
     strap = p.trait("strap")
     neck = 9.5 if strap == "wide" else 11.0
-    b = Bodice(s, top, neck, neck + (4.5 if strap == "wide" else 2.0), 17.5, waist, 18, 60, depth, p.trait("neckline"), 0.8, 21)
+    b = Bodice(
+        s, top, neck, neck + (4.5 if strap == "wide" else 2.0), 17.5, waist, 18, 60, depth, p.trait("neckline"), 0.8, 21
+    )
     c.depth = 30.0 if pose == "worn" else 16.0
-    back = closed(b.trace([(-neck - 1, 2, 1), (-neck + 2, 20), (0, 27), (neck - 2, 20), (neck + 1, 2, 1), (16, 22), (0, 40), (-16, 22)]))
+    back = closed(
+        b.trace(
+            [
+                (-neck - 1, 2, 1),
+                (-neck + 2, 20),
+                (0, 27),
+                (neck - 2, 20),
+                (neck + 1, 2, 1),
+                (16, 22),
+                (0, 40),
+                (-16, 22),
+            ]
+        )
+    )
     c.part(back, single(p.fabric), dim=0.55, shadow=0)
     side = b.shoulder
     half: list[Point] = [*b.opening(), (side, b.slope, 1), (side - 0.4, 11), (17.2, 21, 1), (waist, 36), (18.6, leg, 1),
@@ -279,4 +352,10 @@ def swimsuit(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     both(c, thigh, trim, lift=0.5, edge=1.2, shadow=0.12)
     if strap == "one":
         tint = mixed(p.fabric.colours[0], (0, 0, 0), 0.1)
-        c.part(limb(b.trace([(-11, 33), (0, 34.0), (11, 33)]), [2.8 * s] * 2), plain(tint, "satin", 0.15), follow=True, lift=1, edge=2)
+        c.part(
+            limb(b.trace([(-11, 33), (0, 34.0), (11, 33)]), [2.8 * s] * 2),
+            plain(tint, "satin", 0.15),
+            follow=True,
+            lift=1,
+            edge=2,
+        )

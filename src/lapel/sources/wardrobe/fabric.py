@@ -116,15 +116,15 @@ def _crop(tile: Plane, shape: tuple[int, ...], seed: int) -> Plane:
 
 
 def _noisy(kind: str, height: float) -> Callable[[Plane, Plane, int], Plane]:
-    def bumps(u: Plane, v: Plane, seed: int) -> Plane:
-        return _crop(_tile(kind), u.shape, seed) * np.float32(height)
+    def bumps(u: Plane, _v: Plane, seed: int) -> Plane:
+        return np.asarray(_crop(_tile(kind), u.shape, seed) * np.float32(height), dtype=np.float32)
 
     return bumps
 
 
 def _ribbed(period: float, height: float) -> Callable[[Plane, Plane, int], Plane]:
-    def bumps(u: Plane, v: Plane, seed: int) -> Plane:
-        return np.abs(np.sin(u * np.float32(np.pi / period))) * np.float32(height)
+    def bumps(u: Plane, _v: Plane, _seed: int) -> Plane:
+        return np.asarray(np.abs(np.sin(u * np.float32(np.pi / period))) * np.float32(height), dtype=np.float32)
 
     return bumps
 
@@ -132,10 +132,11 @@ def _ribbed(period: float, height: float) -> Callable[[Plane, Plane, int], Plane
 def _knitted(period: float, height: float) -> Callable[[Plane, Plane, int], Plane]:
     """Stocking stitch: columns of small Vs."""
 
-    def bumps(u: Plane, v: Plane, seed: int) -> Plane:
+    def bumps(u: Plane, v: Plane, _seed: int) -> Plane:
         column = np.abs((u / np.float32(period)) % 1 - np.float32(0.5))
         row = np.sin((v + column * np.float32(period * 1.6)) * np.float32(2 * np.pi / (period * 0.85)))
-        return (row * np.float32(0.4) + np.sqrt(0.5 - column + 0.01) * np.float32(1.6)) * np.float32(height)
+        stitch = row * np.float32(0.4) + np.sqrt(0.5 - column + 0.01) * np.float32(1.6)
+        return np.asarray(stitch * np.float32(height), dtype=np.float32)
 
     return bumps
 
@@ -147,13 +148,14 @@ def _cabled(u: Plane, v: Plane, seed: int) -> Plane:
     left = np.exp(-(((lane - 22 - swing) / 5) ** 2))
     right = np.exp(-(((lane - 22 + swing) / 5) ** 2))
     rib = np.abs(np.sin(u * np.float32(np.pi / 5.5))) * ((lane < 8) | (lane > 36))
-    return (np.maximum(left, right) * 4 + rib * 1.2).astype(np.float32) + _knitted(4.6, 0.5)(u, v, seed)
+    plaits = np.maximum(left, right) * 4 + rib * 1.2 + _knitted(4.6, 0.5)(u, v, seed)
+    return np.asarray(plaits, dtype=np.float32)
 
 
 def _twilled(period: float, height: float) -> Callable[[Plane, Plane, int], Plane]:
     def bumps(u: Plane, v: Plane, seed: int) -> Plane:
         lines = np.sin((u + v * np.float32(0.8)) * np.float32(2 * np.pi / period)) * np.float32(height * 0.5)
-        return lines + _crop(_tile("grain"), u.shape, seed) * np.float32(height)
+        return np.asarray(lines + _crop(_tile("grain"), u.shape, seed) * np.float32(height), dtype=np.float32)
 
     return bumps
 
@@ -162,20 +164,23 @@ def _woven(period: float, height: float) -> Callable[[Plane, Plane, int], Plane]
     def bumps(u: Plane, v: Plane, seed: int) -> Plane:
         k = np.float32(np.pi / period)
         cells = np.sin(u * k) * np.sin(v * k)
-        return cells * np.float32(height) + _crop(_tile("slub"), u.shape, seed) * np.float32(height * 0.4)
+        slub = _crop(_tile("slub"), u.shape, seed) * np.float32(height * 0.4)
+        return np.asarray(cells * np.float32(height) + slub, dtype=np.float32)
 
     return bumps
 
 
-def _herringbone(u: Plane, v: Plane, seed: int) -> Plane:
+def _herringbone(u: Plane, v: Plane, _seed: int) -> Plane:
     lane = np.abs((u / np.float32(22.0)) % 1 - np.float32(0.5)) * 22
-    return np.sin((v + lane) * np.float32(2 * np.pi / 5)) * np.float32(0.3)
+    return np.asarray(np.sin((v + lane) * np.float32(2 * np.pi / 5)) * np.float32(0.3), dtype=np.float32)
 
 
 def _quilted(size: float, height: float) -> Callable[[Plane, Plane, int], Plane]:
-    def bumps(u: Plane, v: Plane, seed: int) -> Plane:
+    def bumps(u: Plane, v: Plane, _seed: int) -> Plane:
         k = np.float32(np.pi / size)
-        return np.sqrt(np.abs(np.sin((u + v) * k) * np.sin((u - v) * k)) + 1e-4) * np.float32(height)
+        return np.asarray(
+            np.sqrt(np.abs(np.sin((u + v) * k) * np.sin((u - v) * k)) + 1e-4) * np.float32(height), dtype=np.float32
+        )
 
     return bumps
 
@@ -211,19 +216,28 @@ TEXTURES: dict[str, Texture | None] = {
     "quilted": _quilted(26.0, 4.5),
     "puffer": _channels,
 }
-_MOTTLE = {"denim": 0.045, "wool": 0.05, "linen": 0.03, "straw": 0.08, "suede": 0.03, "canvas": 0.05, "satin": 0.0, "smooth": 0.0}
+_MOTTLE = {
+    "denim": 0.045,
+    "wool": 0.05,
+    "linen": 0.03,
+    "straw": 0.08,
+    "suede": 0.03,
+    "canvas": 0.05,
+    "satin": 0.0,
+    "smooth": 0.0,
+}
 _THREAD = {"denim": "vertical", "linen": "slub", "canvas": "slub", "wool": "hair"}
 
 
 # ------------------------------------------------------------------------------------------------------------- patterns
 
 
-def _edge(distance: Plane) -> Plane:
+def _edge(distance: NDArray[np.floating]) -> Plane:
     """0 to 1 across one pixel around distance zero."""
-    return np.clip(distance + np.float32(0.5), 0, 1)
+    return np.asarray(np.clip(distance + np.float32(0.5), 0, 1), dtype=np.float32)
 
 
-def _band(v: Plane, period: float, width: float) -> Plane:
+def _band(v: Plane, period: float | np.float32, width: float | np.float32) -> Plane:
     """1 inside bands `width` pixels wide that repeat every `period` pixels, antialiased."""
     away = np.abs((v / np.float32(period)) % 1 - np.float32(0.5)) * np.float32(period)
     return _edge(np.float32(width / 2) - away)
@@ -239,33 +253,33 @@ def _blend(fabric: Fabric, weight: Plane, base: Colours | None = None, which: in
     return np.asarray(below + (rgb(fabric.colours[which]) - below) * weight, dtype=np.float32)
 
 
-def _pattern_plain(fabric: Fabric, u: Plane, v: Plane) -> Colours:
+def _pattern_plain(fabric: Fabric, u: Plane, _v: Plane) -> Colours:
     return _flat(fabric, u.shape)
 
 
-def _pattern_melange(fabric: Fabric, u: Plane, v: Plane) -> Colours:
+def _pattern_melange(fabric: Fabric, u: Plane, _v: Plane) -> Colours:
     threads = _crop(_tile("slub"), u.shape, fabric.seed) + _crop(_tile("grain"), u.shape, fabric.seed // 3) * 0.6
     return _blend(fabric, np.clip(threads * 0.07 + 0.2, 0, 1))
 
 
-def _pattern_stripes(fabric: Fabric, u: Plane, v: Plane) -> Colours:
+def _pattern_stripes(fabric: Fabric, _u: Plane, v: Plane) -> Colours:
     return _blend(fabric, _band(v, fabric.scale, fabric.scale * 0.5))
 
 
-def _pattern_breton(fabric: Fabric, u: Plane, v: Plane) -> Colours:
+def _pattern_breton(fabric: Fabric, _u: Plane, v: Plane) -> Colours:
     return _blend(fabric, _band(v, fabric.scale, fabric.scale * 0.3))
 
 
-def _pattern_multistripe(fabric: Fabric, u: Plane, v: Plane) -> Colours:
+def _pattern_multistripe(fabric: Fabric, _u: Plane, v: Plane) -> Colours:
     color = _blend(fabric, _band(v, fabric.scale * 2, fabric.scale * 0.7))
     return _blend(fabric, _band(v + fabric.scale * 0.7, fabric.scale * 2, fabric.scale * 0.25), color, 2)
 
 
-def _pattern_pinstripe(fabric: Fabric, u: Plane, v: Plane) -> Colours:
+def _pattern_pinstripe(fabric: Fabric, u: Plane, _v: Plane) -> Colours:
     return _blend(fabric, _band(u, fabric.scale * 0.7, 1.2) * np.float32(0.75))
 
 
-def _pattern_bengal(fabric: Fabric, u: Plane, v: Plane) -> Colours:
+def _pattern_bengal(fabric: Fabric, u: Plane, _v: Plane) -> Colours:
     return _blend(fabric, _band(u, fabric.scale * 0.5, fabric.scale * 0.22))
 
 
@@ -323,7 +337,7 @@ def _pattern_zigzag(fabric: Fabric, u: Plane, v: Plane) -> Colours:
     return _blend(fabric, _band(v + wave + s * np.float32(0.6), s * 1.2, s * 0.2), color, 2)
 
 
-def _pattern_gradient(fabric: Fabric, u: Plane, v: Plane) -> Colours:
+def _pattern_gradient(fabric: Fabric, _u: Plane, v: Plane) -> Colours:
     t = np.clip((v - 120) / np.float32(330), 0, 1)
     return _blend(fabric, t * t * (3 - 2 * t))
 
@@ -333,12 +347,12 @@ def _pattern_tiedye(fabric: Fabric, u: Plane, v: Plane) -> Colours:
     r = np.sqrt(a * a + b * b)
     ink = _crop(_tile("blotch"), u.shape, fabric.seed)
     arms = np.sin(np.arctan2(b, a) * 5 + r * np.float32(0.035) + ink * 0.5)
-    color = _blend(fabric, np.clip(arms * 0.9 + 0.5, 0, 1))
-    rings = np.clip(np.sin(r * np.float32(0.06) + ink * 0.8) * 0.9 - 0.1, 0, 1)
+    color = _blend(fabric, np.clip(arms * np.float32(0.9) + np.float32(0.5), 0, 1))
+    rings = np.clip(np.sin(r * np.float32(0.06) + ink * 0.8) * np.float32(0.9) - np.float32(0.1), 0, 1)
     return _blend(fabric, rings, color, 2)
 
 
-def _pattern_camouflage(fabric: Fabric, u: Plane, v: Plane) -> Colours:
+def _pattern_camouflage(fabric: Fabric, u: Plane, _v: Plane) -> Colours:
     hills = _crop(_tile("cloud"), u.shape, fabric.seed) + 0.35 * _crop(_tile("blotch"), u.shape, fabric.seed // 5)
     color = _blend(fabric, _edge((hills - 0.3) * 14))
     return _blend(fabric, _edge((-0.75 - hills) * 14), color, 2)

@@ -5,7 +5,7 @@ Each function lays the parts of one product on a `Canvas`; `pose` is worn (on an
 
 from __future__ import annotations
 
-from .bodice import (
+from lapel.sources.wardrobe.bodice import (
     Bodice,
     Sleeve,
     both,
@@ -23,11 +23,11 @@ from .bodice import (
     torso_folds,
     zipper,
 )
-from .canvas import Canvas
-from .fabric import RGB, Fabric, mixed, plain, rgb
-from .outlines import Outline, box, closed, curve, ellipse, limb, mirror
-from .plan import WardrobeProduct
-from .tops import button_colour, hanger_of
+from lapel.sources.wardrobe.canvas import Canvas
+from lapel.sources.wardrobe.fabric import RGB, Fabric, mixed, plain, rgb
+from lapel.sources.wardrobe.outlines import Outline, box, closed, curve, ellipse, limb, mirror, moved
+from lapel.sources.wardrobe.plan import WardrobeProduct
+from lapel.sources.wardrobe.tops import button_colour, hanger_of
 
 _SPREAD = {"worn": 0.0, "hanger": -3.0, "flat": 7.0}
 _STEEL: RGB = (0.78, 0.78, 0.80)
@@ -59,14 +59,28 @@ def _lapels(c: Canvas, b: Bodice, p: WardrobeProduct, *, width: float, peak: boo
                            (-n * 0.62 - width * 0.35, d * 0.62), (cross, d + 0.6, 1), (-n * 0.36, d * 0.5)]))  # fmt: skip
     for piece, turn in ((left, -25.0), (right, 25.0)):
         c.part(piece, p.fabric, angle=turn, lift=2.4, edge=3.0, shadow=0.35)
-    collar = closed(b.trace([(n * 0.72, -2.2, 1), (n + 1.2, -0.4), (n + 2.6, notch * 0.55), (n + 0.7, notch - 0.3, 1), (n * 0.66, notch * 0.42)]))
+    collar = closed(
+        b.trace(
+            [
+                (n * 0.72, -2.2, 1),
+                (n + 1.2, -0.4),
+                (n + 2.6, notch * 0.55),
+                (n + 0.7, notch - 0.3, 1),
+                (n * 0.66, notch * 0.42),
+            ]
+        )
+    )
     c.part(limb(b.trace([(-n, -0.6), (-n * 0.5, -2.2), (0, -2.7), (n * 0.5, -2.2), (n, -0.6)]), [3.6 * b.scale] * 2), p.fabric, lift=1.5,
            edge=3, shadow=0.2, dim=0.92)  # fmt: skip
     both(c, collar, p.fabric, follow=False, lift=3.2, edge=2.6, shadow=0.25, angle=30)
 
 
-def _flap_pocket(c: Canvas, b: Bodice, p: WardrobeProduct, x: float, y: float, w: float = 13.5, h: float = 5.0, tilt: float = 0.6) -> None:
-    flap = closed(b.trace([(x - w / 2, y, 1), (x + w / 2, y - tilt, 1), (x + w / 2, y + h - tilt, 1), (x - w / 2, y + h, 1)]))
+def _flap_pocket(
+    c: Canvas, b: Bodice, p: WardrobeProduct, x: float, y: float, w: float = 13.5, h: float = 5.0, tilt: float = 0.6
+) -> None:
+    flap = closed(
+        b.trace([(x - w / 2, y, 1), (x + w / 2, y - tilt, 1), (x + w / 2, y + h - tilt, 1), (x - w / 2, y + h, 1)])
+    )
     both(c, flap, p.fabric, lift=0.8, edge=1.6, shadow=0.3)
 
 
@@ -76,7 +90,22 @@ def blazer(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     body, double = p.vary("length", 68, 76), p.trait("breast") == "double"
     scale, top = placed(84, body + 3, hanger=pose == "hanger")
     waist = 22.5 * fit - (2 if p.gender == "Women" else 0)
-    b = Bodice(scale, top + 2 * scale, 7.5, 23.0 * fit, 25.5 * fit, waist, 27 * fit, body, p.vary("depth", 30, 38), "v", 4.0, 24.0, 43.0, 1.0)
+    b = Bodice(
+        scale,
+        top + 2 * scale,
+        7.5,
+        23.0 * fit,
+        25.5 * fit,
+        waist,
+        27 * fit,
+        body,
+        p.vary("depth", 30, 38),
+        "v",
+        4.0,
+        24.0,
+        43.0,
+        1.0,
+    )
     lining = plain(mixed(p.fabric.colours[0], p.fabric.colours[1], 0.5), "satin", 0.2)
     sleeve = Sleeve(61, 13.0 * fit, 13.5 + _SPREAD[pose], 1.0)
     _begin(c, b, p, pose, lining)
@@ -85,9 +114,13 @@ def blazer(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     lay_sleeves(c, b, sleeve, p.fabric, stiff=0.75)
     c.part(b.front(), p.fabric, folds=torso_folds(c, b, amount=0.6), shadow=0.2, edge=4)
     for x in (-12.5, 12.5):
-        c.seam(curve(b.trace([(x, b.armhole + 5), (x * 0.95, b.waist_at), (x * 1.03, b.length - 22)])), depth=0.5, dark=0.1)
+        c.seam(
+            curve(b.trace([(x, b.armhole + 5), (x * 0.95, b.waist_at), (x * 1.03, b.length - 22)])), depth=0.5, dark=0.1
+        )
     cross = -5.0 if double else 0.3
-    edge = curve(b.trace([(cross, b.depth), (cross, b.length * 0.75), (cross + (0.5 if double else 2.5), b.length + b.curve)]))
+    edge = curve(
+        b.trace([(cross, b.depth), (cross, b.length * 0.75), (cross + (0.5 if double else 2.5), b.length + b.curve)])
+    )
     c.seam(edge, width=1.8, depth=2.2, dark=0.4)
     _lapels(c, b, p, width=p.vary("lapel", 5.5, 9.5), peak=p.trait("lapel") == "peak", cross=cross)
     _flap_pocket(c, b, p, 15, b.length - 23)
@@ -148,13 +181,20 @@ def trucker(c: Canvas, p: WardrobeProduct, pose: str) -> None:
         line = b.down(x0, 20.0, b.length - 5, x1)
         for each in (line, mirror(line)):
             c.seam(each, depth=0.9)
-            c.stitches(each + (2.2, 0), rgb(JEANS_THREAD))
+            c.stitches(moved(each, 2.2, 0), rgb(JEANS_THREAD))
     flap = closed(b.trace([(6.3, 19.6, 1), (17.2, 19.6, 1), (17.2, 23.2, 1), (11.8, 26.0, 1), (6.3, 23.2, 1)]))
     both(c, flap, p.fabric, lift=1.0, edge=1.6, shadow=0.35)
     rim = curve(b.trace([(6.9, 20.0), (6.9, 22.9, 1), (11.8, 25.3, 1), (16.6, 22.9, 1), (16.6, 20.0)]))
     for each in (rim, mirror(rim)):
         c.stitches(each, rgb(JEANS_THREAD))
-    c.part(box(*b.at(-2.2, b.depth - 0.5)[:2], *b.at(2.2, b.length + 1)[:2]), p.fabric, follow=True, lift=0.7, edge=1.2, shadow=0.3)
+    c.part(
+        b.panel(-2.2, b.depth - 0.5, 2.2, b.length + 1),
+        p.fabric,
+        follow=True,
+        lift=0.7,
+        edge=1.2,
+        shadow=0.3,
+    )
     for x in (-1.8, 1.8):
         c.stitches(b.down(x, b.depth + 0.5, b.length + 1), rgb(JEANS_THREAD))
     lay_hem(c, b, p.fabric, 4.2, 0.2)
@@ -174,7 +214,9 @@ def _jacket_collar(c: Canvas, b: Bodice, cloth: Fabric, p: WardrobeProduct) -> N
     n = b.neck
     c.part(limb(b.trace([(-n, 0), (-n * 0.5, -2.4), (0, -3.0), (n * 0.5, -2.4), (n, 0)]), [4.2 * b.scale] * 2), cloth, lift=1.4, edge=3,
            shadow=0.2, dim=0.9)  # fmt: skip
-    leaf = closed(b.trace([(n * 0.7, -3.0, 1), (n + 2.2, 0.5), (n + 3.0, 8.8, 1), (0.8, b.depth + 0.4, 1), (n * 0.5, 3.5)]))
+    leaf = closed(
+        b.trace([(n * 0.7, -3.0, 1), (n + 2.2, 0.5), (n + 3.0, 8.8, 1), (0.8, b.depth + 0.4, 1), (n * 0.5, 3.5)])
+    )
     both(c, leaf, cloth, follow=False, lift=3.2, edge=2.6, shadow=0.35, angle=35)
     rim = curve(b.trace([(n + 1.5, 0.8), (n + 2.3, 8.0, 1), (1.6, b.depth - 0.1)]))
     _sewn(c, rim, p.fabric)
@@ -191,8 +233,32 @@ def biker(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     lay_sleeves(c, b, sleeve, p.fabric, stiff=1.9)
     c.part(b.front(), p.fabric, folds=torso_folds(c, b, amount=1.6), shadow=0.3, edge=4)
     n, d = b.neck, b.depth
-    right = closed(b.trace([(n * 0.8, -1, 1), (n + 3.5, 4), (n + 5.0, 9.0, 1), (n + 6.0, 16.5, 1), (5.5, 26.0, 1), (-1.0, d + 1.0), (n * 0.4, d * 0.5)]))
-    left = closed(b.trace([(-n * 0.8, -1, 1), (-n - 3.5, 4), (-n - 4.5, 9.0, 1), (-n - 4.5, 15.5, 1), (-3.0, 24.0, 1), (-0.6, d + 2), (-n * 0.35, d * 0.5)]))
+    right = closed(
+        b.trace(
+            [
+                (n * 0.8, -1, 1),
+                (n + 3.5, 4),
+                (n + 5.0, 9.0, 1),
+                (n + 6.0, 16.5, 1),
+                (5.5, 26.0, 1),
+                (-1.0, d + 1.0),
+                (n * 0.4, d * 0.5),
+            ]
+        )
+    )
+    left = closed(
+        b.trace(
+            [
+                (-n * 0.8, -1, 1),
+                (-n - 3.5, 4),
+                (-n - 4.5, 9.0, 1),
+                (-n - 4.5, 15.5, 1),
+                (-3.0, 24.0, 1),
+                (-0.6, d + 2),
+                (-n * 0.35, d * 0.5),
+            ]
+        )
+    )
     for piece in (left, right):
         c.part(piece, p.fabric, lift=3.0, edge=3.2, shadow=0.4)
     _jacket_collar(c, b, p.fabric, p)
@@ -222,7 +288,20 @@ def puffer(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     gilet, hood = p.trait("sleeves") == "gilet", p.trait("hood") == "yes"
     scale, top = placed(60 if gilet else 86, body + (13 if hood else 6), hanger=pose == "hanger")
     chest = 24.5 if gilet else 28.0
-    b = Bodice(scale, top + (11 if hood else 5) * scale, 9.0, (20 if gilet else 22.5) * fit, chest * fit, (chest - 0.5) * fit, 27 * fit, body, 5.0, "high", 4.8, 25.5)
+    b = Bodice(
+        scale,
+        top + (11 if hood else 5) * scale,
+        9.0,
+        (20 if gilet else 22.5) * fit,
+        chest * fit,
+        (chest - 0.5) * fit,
+        27 * fit,
+        body,
+        5.0,
+        "high",
+        4.8,
+        25.5,
+    )
     sleeve = Sleeve(60, 12.5 * fit, 17 + _SPREAD[pose], 2.2, 2.4)
     c.depth, c.open_below = 36.0, False
     inside = plain(mixed(p.fabric.colours[0], (0.1, 0.1, 0.1), 0.5), "satin", 0.2)
@@ -230,7 +309,12 @@ def puffer(c: Canvas, p: WardrobeProduct, pose: str) -> None:
         lay_hanger(c, b, hanger_of(p))
     if hood:
         ring = [(9.8, 3.0, 1), (13.0, -3.0), (10.6, -10.4), (4.5, -13.0), (0, -13.4)]
-        c.part(closed(b.trace([*ring, *[(-x, y, *k) for x, y, *k in reversed(ring[:-1])], (0, 9)])), p.fabric, edge=9, shadow=0.1)
+        c.part(
+            closed(b.trace([*ring, *[(-x, y, *k) for x, y, *k in reversed(ring[:-1])], (0, 9)])),
+            p.fabric,
+            edge=9,
+            shadow=0.1,
+        )
         cave = [(7.6, 2.0, 1), (8.0, -3.5), (6.0, -8.2), (0, -9.8)]
         c.part(closed(b.trace([*cave, *[(-x, y, *k) for x, y, *k in reversed(cave[:-1])], (0, 6.6, 1)])), inside, dim=0.55, lift=-2, edge=3,
                shadow=0.0)  # fmt: skip
@@ -252,7 +336,13 @@ def puffer(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     if not gilet:
         lay_cuffs(c, b, sleeve, ribbed(p.fabric), 2.6)
     x, y, _ = b.at(12.5, b.armhole - 1)
-    c.part(box(x - 9, y - 4, x + 9, y + 4, 1), plain((0.93, 0.93, 0.92) if p.design % 2 else (0.1, 0.1, 0.11)), follow=True, lift=0.6, edge=1)
+    c.part(
+        box(x - 9, y - 4, x + 9, y + 4, 1),
+        plain((0.93, 0.93, 0.92) if p.design % 2 else (0.1, 0.1, 0.11)),
+        follow=True,
+        lift=0.6,
+        edge=1,
+    )
 
 
 def coat(c: Canvas, p: WardrobeProduct, pose: str) -> None:
@@ -281,7 +371,9 @@ def coat(c: Canvas, p: WardrobeProduct, pose: str) -> None:
         lay_buttons(c, b, b.depth + 2, b.depth + 34, 3, color, x=-1.5, radius=1.3)
     _flap_pocket(c, b, p, 15.5, b.waist_at + 14, 14.5, 5.5, -1.0 if belted else 0.6)
     if style == "trench":
-        storm = closed(b.trace([(-b.shoulder + 1, 6.0, 1), (-7.5, 5.5, 1), (-6.5, 21.5), (-12, 24.5), (-b.chest + 1.5, 23.0, 1)]))
+        storm = closed(
+            b.trace([(-b.shoulder + 1, 6.0, 1), (-7.5, 5.5, 1), (-6.5, 21.5), (-12, 24.5), (-b.chest + 1.5, 23.0, 1)])
+        )
         c.part(storm, p.fabric, follow=True, lift=1.2, edge=2, shadow=0.3)
         strap = limb(b.trace([(b.neck + 2.5, 2.4), (b.shoulder - 0.8, 5.6)]), [3.2 * scale, 4.0 * scale])
         both(c, strap, p.fabric, lift=1.2, edge=1.6)
@@ -306,7 +398,10 @@ def _coat_belt(c: Canvas, b: Bodice, p: WardrobeProduct) -> None:
         c.part(tail, p.fabric, lift=2.4, edge=2.2, shadow=0.4, follow=True)
         return
     for side, end in ((1.0, 30.0), (-0.6, 25.0)):
-        tail = limb(b.trace([(-2.0, y), (-2.0 + side * 3.2, y + end * 0.5), (-2.0 + side * 3.8, y + end)]), [4.0 * s, 5.0 * s, 5.4 * s])
+        tail = limb(
+            b.trace([(-2.0, y), (-2.0 + side * 3.2, y + end * 0.5), (-2.0 + side * 3.8, y + end)]),
+            [4.0 * s, 5.0 * s, 5.4 * s],
+        )
         c.part(tail, p.fabric, lift=2.4, edge=2.4, shadow=0.4, follow=True)
     loop = closed(b.trace([(-2, y, 1), (2.5, y - 2.2), (8.5, y + 0.8), (8.0, y + 4.2), (3.0, y + 2.2)]))
     c.part(loop, p.fabric, lift=3, edge=3, shadow=0.4, follow=True)

@@ -7,6 +7,7 @@ marks a sharp corner. What comes out is an `Outline`, a dense polygon ready for 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,7 @@ def curve(points: Sequence[Point]) -> Outline:
     last = len(points) - 1
     cuts = [0, *(i for i in range(1, last) if len(points[i]) > 2 and points[i][2]), last]
     runs = []
-    for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+    for start, stop in pairwise(cuts):
         piece = xy[start : stop + 1]
         tangents = np.gradient(piece, axis=0).astype(np.float32)
         runs.append(_run(piece, tangents))

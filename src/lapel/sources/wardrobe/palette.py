@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .fabric import RGB
+from lapel.sources.wardrobe.fabric import RGB
 
 _HEX = {
     "Black": "1f1f22",

@@ -14,9 +14,9 @@ from zlib import crc32
 
 import numpy as np
 
-from .fabric import Fabric
-from .kinds import KINDS, Kind
-from .palette import GROUPS, colour, companions
+from lapel.sources.wardrobe.fabric import Fabric, mixed
+from lapel.sources.wardrobe.kinds import KINDS, Kind
+from lapel.sources.wardrobe.palette import GROUPS, colour, companions
 
 _T = TypeVar("_T")
 
@@ -235,6 +235,10 @@ def _fabrics(
     words, texture = material
     rng = np.random.default_rng([seed, 17])
     second, third = companions(name, rng)
+    if pattern == "camouflage":  # tones of one colour: foreign ones look like a mistake
+        second, third = mixed(colour(name), (0.12, 0.13, 0.09), 0.6), mixed(colour(name), (0.45, 0.43, 0.30), 0.55)
+    elif pattern == "leopard":
+        second, third = (0.13, 0.09, 0.07), mixed(colour(name), (0.55, 0.33, 0.16), 0.6)
     gloss = kind.gloss + {"satin": 0.18, "puffer": 0.05}.get(texture, 0.0)
     if words in ("Patent Leather", "Smooth Leather"):
         gloss = min(1.0, gloss + 0.3)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from .backdrops import TABLES, WALLS, studio, surface
-from .canvas import HEIGHT, WIDTH, Drawing, Plane
+from lapel.sources.wardrobe.backdrops import TABLES, WALLS, studio, surface
+from lapel.sources.wardrobe.canvas import HEIGHT, WIDTH, Drawing, Plane
 
 Colours = NDArray[np.float32]
 
@@ -68,7 +68,7 @@ def plan_shot(view: str, rng: np.random.Generator, *, stands: bool, pairs: bool 
     if view == "front":
         return Shot("floor" if stands else "studio", azimuth, 54.0, warmth * 0.4, 1.02, lying=not stands)
     if view == "crop":
-        shift = (float(rng.uniform(-45, 45)), float(rng.uniform(-70, 90)))
+        shift = (float(rng.uniform(-30, 30)), float(rng.uniform(-110, -50) if stands else rng.uniform(-60, 80)))
         return Shot("studio", azimuth, elevation - 8, warmth, exposure, float(rng.uniform(1.5, 1.7)),
                     float(rng.uniform(-4, 4)), shift=shift, lying=not stands)  # fmt: skip
     if view == "angle":
@@ -164,7 +164,8 @@ def _placed(layer: Image.Image, box: tuple[int, int, int, int], shot: Shot) -> I
     if shot.scale == 1 and not (shot.turn or shot.yaw or shot.pitch):
         whole.paste(layer, (x0, y0))
         return whole
-    corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], dtype=np.float64) - (WIDTH / 2, HEIGHT / 2)
+    centre = ((x0 + x1) / 2, (y0 + y1) / 2) if shot.scale > 1 else (WIDTH / 2, HEIGHT / 2)  # a detail is of the product
+    corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], dtype=np.float64) - centre
     a = np.deg2rad(shot.turn)
     spun = corners @ np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]]) * shot.scale
     nearer = 1 + shot.yaw * spun[:, 0] / WIDTH + shot.pitch * spun[:, 1] / HEIGHT
@@ -187,8 +188,12 @@ def _placed(layer: Image.Image, box: tuple[int, int, int, int], shot: Shot) -> I
 def _paired(layer: Image.Image, shot: Shot) -> Image.Image:
     """The layer with its twin a step behind it."""
     aside = 34 if shot.flip else -34
-    behind = layer.transform(layer.size, Image.Transform.AFFINE, (1.05, 0, -aside - 11, 0, 1.05, 16), Image.Resampling.BILINEAR)
-    front = layer.transform(layer.size, Image.Transform.AFFINE, (1.05, 0, aside * 0.5 - 11, 0, 1.05, -38), Image.Resampling.BILINEAR)
+    behind = layer.transform(
+        layer.size, Image.Transform.AFFINE, (1.05, 0, -aside - 11, 0, 1.05, 16), Image.Resampling.BILINEAR
+    )
+    front = layer.transform(
+        layer.size, Image.Transform.AFFINE, (1.05, 0, aside * 0.5 - 11, 0, 1.05, -38), Image.Resampling.BILINEAR
+    )
     soft = front.getchannel("A").filter(ImageFilter.GaussianBlur(9)).point(lambda a: a * 0.4)
     dark = Image.composite(Image.new("RGB", layer.size, (12, 11, 10)), behind.convert("RGB"), soft)
     dark.putalpha(behind.getchannel("A"))

@@ -10,9 +10,24 @@ from zlib import crc32
 
 import numpy as np
 
-from . import accessories, bags, bottoms, dresses, footwear, headwear, jewellery, outerwear, tops
-from .canvas import Canvas, Drawing
-from .plan import WardrobeProduct
+from lapel.sources.wardrobe.canvas import Canvas, Drawing
+from lapel.sources.wardrobe.plan import WardrobeProduct
+
+from . import (
+    accessories,
+    bags,
+    bottoms,
+    dresses,
+    eyewear,
+    footwear,
+    headwear,
+    jewellery,
+    light_shoes,
+    outerwear,
+    packs,
+    tops,
+    watches,
+)
 
 Shape = Callable[[Canvas, WardrobeProduct, str], None]
 
@@ -23,10 +38,10 @@ SHAPES: dict[str, Shape] = {
         outerwear.blazer, outerwear.bomber, outerwear.trucker, outerwear.biker, outerwear.puffer, outerwear.coat,
         dresses.dress, dresses.skirt, dresses.swimsuit,
         bottoms.jeans, bottoms.trousers, bottoms.shorts, bottoms.leggings,
-        footwear.sneaker, footwear.boot, footwear.heel, footwear.sandal, footwear.loafer, footwear.ballet,
-        bags.tote, bags.handbag, bags.crossbody, bags.clutch, bags.backpack,
+        footwear.sneaker, footwear.boot, light_shoes.heel, light_shoes.sandal, footwear.loafer, light_shoes.ballet,
+        packs.tote, bags.handbag, bags.crossbody, bags.clutch, packs.backpack,
         headwear.cap, headwear.beanie, headwear.hat,
-        accessories.watch, accessories.sunglasses, accessories.scarf, accessories.belt, accessories.tie,
+        watches.watch, eyewear.sunglasses, accessories.scarf, accessories.belt, accessories.tie,
         accessories.gloves, accessories.socks, jewellery.necklace, jewellery.earrings,
     )
 }  # fmt: skip

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .bodice import (
+from lapel.sources.wardrobe.bodice import (
     Bodice,
     Sleeve,
     both,
-    button,
     cuff_line,
     lay_buttons,
     lay_cuffs,
@@ -26,11 +25,11 @@ from .bodice import (
     torso_folds,
     zipper,
 )
-from .canvas import WIDTH, Canvas, creases
-from .fabric import RGB, mixed, plain, rgb
-from .outlines import Outline, box, closed, curve, ellipse, limb, mirror, moved
-from .palette import brightness
-from .plan import WardrobeProduct
+from lapel.sources.wardrobe.canvas import WIDTH, Canvas, creases
+from lapel.sources.wardrobe.fabric import RGB, mixed, plain, rgb
+from lapel.sources.wardrobe.outlines import Outline, box, closed, curve, ellipse, limb, mirror, moved
+from lapel.sources.wardrobe.palette import brightness
+from lapel.sources.wardrobe.plan import WardrobeProduct
 
 _SPREAD = {"worn": 0.0, "hanger": -3.0, "flat": 8.0}
 
@@ -68,7 +67,18 @@ def tshirt(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     neckline = p.trait("neckline")
     depth = {"crew": 8.5, "v": 15.0, "scoop": 13.0}[neckline] * p.vary("depth", 0.88, 1.15)
     waist = 25 * fit - (2.5 if p.gender == "Women" else 0.5)
-    b = Bodice(scale, top, 8.3 + (2 if neckline == "scoop" else 0), 21 * fit, 25 * fit, waist, 25.5 * fit, body, depth, neckline)
+    b = Bodice(
+        scale,
+        top,
+        8.3 + (2 if neckline == "scoop" else 0),
+        21 * fit,
+        25 * fit,
+        waist,
+        25.5 * fit,
+        body,
+        depth,
+        neckline,
+    )
     sleeve = Sleeve(length, (16.5 if length < 40 else 9.5) * fit, spread)
     ringer = p.trait("detail") == "ringer"
     _start(c, b, p, pose)
@@ -108,8 +118,7 @@ def _chest_print(c: Canvas, b: Bodice, p: WardrobeProduct) -> None:
     x, y, _ = b.at(0, b.armhole + 8)
     r = 8.2 * b.scale
     second, third = rgb(p.fabric.colours[1]), rgb(p.fabric.colours[2])
-    ink, other = replace(plain(p.fabric.colours[1], "smooth", 0.06)), plain(p.fabric.colours[2], "smooth", 0.06)
-    flat = {"follow": True, "lift": 0.1, "edge": 0.8, "shadow": 0.0}
+    ink, other = plain(p.fabric.colours[1], "smooth", 0.06), plain(p.fabric.colours[2], "smooth", 0.06)
     choice = int(p.vary("print", 0, 3.999))
     if choice == 0:
         c.part(ellipse(x, y, r, r), ink, follow=True, lift=0.1, edge=0.8, shadow=0.0)
@@ -123,10 +132,15 @@ def _chest_print(c: Canvas, b: Bodice, p: WardrobeProduct) -> None:
                    edge=0.8, shadow=0.0)  # fmt: skip
     elif choice == 2:
         for k in range(4):
-            c.line(ellipse(x, y, r * (1 - k * 0.24), r * (1 - k * 0.24)), second if k % 2 else third, r * 0.11, lift=0.1)
+            c.line(
+                ellipse(x, y, r * (1 - k * 0.24), r * (1 - k * 0.24)), second if k % 2 else third, r * 0.11, lift=0.1
+            )
     else:
         for k in range(4):
-            points = [(-r * 1.3 + i * r * 0.52, y - r * 0.6 + k * r * 0.4 + (r * 0.22 if i % 2 else -r * 0.22)) for i in range(6)]
+            points = [
+                (-r * 1.3 + i * r * 0.52, y - r * 0.6 + k * r * 0.4 + (r * 0.22 if i % 2 else -r * 0.22))
+                for i in range(6)
+            ]
             c.line(curve(points), second if k % 2 else third, r * 0.12, lift=0.1)
 
 
@@ -137,7 +151,21 @@ def tank(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     neckline = p.trait("neckline")
     thin = p.trait("strap") == "thin"
     neck, shoulder = (11.5, 14.5) if thin else (10.0, 16.5)
-    b = Bodice(scale, top, neck, shoulder, 23.5 * fit, 21.5 * fit, 24.5 * fit, body, p.vary("depth", 14, 19), neckline, 2.0, 23.0, 40.0)
+    b = Bodice(
+        scale,
+        top,
+        neck,
+        shoulder,
+        23.5 * fit,
+        21.5 * fit,
+        24.5 * fit,
+        body,
+        p.vary("depth", 14, 19),
+        neckline,
+        2.0,
+        23.0,
+        40.0,
+    )
     _start(c, b, p, pose)
     _body(c, b, p, straps=False)
     band = single(p.fabric)
@@ -153,7 +181,20 @@ def _collar(c: Canvas, b: Bodice, p: WardrobeProduct, *, spread: float, long: fl
     """Folded collar: the stand at the back and two points at the front."""
     n = b.neck
     cloth = single(p.fabric, which) if which else p.fabric
-    stand = closed(b.trace([(-n, 0.4), (-n * 0.72, -2.6), (0, -3.3), (n * 0.72, -2.6), (n, 0.4), (n * 0.6, 1.2), (0, 1.6), (-n * 0.6, 1.2)]))
+    stand = closed(
+        b.trace(
+            [
+                (-n, 0.4),
+                (-n * 0.72, -2.6),
+                (0, -3.3),
+                (n * 0.72, -2.6),
+                (n, 0.4),
+                (n * 0.6, 1.2),
+                (0, 1.6),
+                (-n * 0.6, 1.2),
+            ]
+        )
+    )
     c.part(stand, cloth, lift=1.0, edge=2.5, shadow=0.2, dim=0.88)
     leaf = closed(b.trace([(n * 0.80, -2.4, 1), (n + 1.3, 0.6), (n * 0.7 + spread, long, 1), (0.35, b.depth + 0.2, 1),
                            (n * 0.52, b.depth * 0.55), (n * 0.82, 0.6)]))  # fmt: skip
@@ -171,14 +212,18 @@ def shirt(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     scale, top = placed(84 if long else 82, body + 4, hanger=pose == "hanger")
     band = p.trait("collar") == "band"
     waist = 24 * fit - (2.5 if p.gender == "Women" else 0)
-    b = Bodice(scale, top + 3 * scale, 7.4, 22.5 * fit, 26 * fit, waist, 26 * fit, body - 5, 7.5, "v", 4.2, 24.0, 43.0, 5.0)
+    b = Bodice(
+        scale, top + 3 * scale, 7.4, 22.5 * fit, 26 * fit, waist, 26 * fit, body - 5, 7.5, "v", 4.2, 24.0, 43.0, 5.0
+    )
     sleeve = Sleeve(61 if long else 22, (11 if long else 18) * fit, (15 if long else 31) + _SPREAD[pose], 0.6)
     _start(c, b, p, pose)
     lay_sleeves(c, b, sleeve, p.fabric, stiff=1.15)
     _body(c, b, p, amount=1.1)
     for line in (b.down(b.neck + 1.5, 3.0, 9.5, b.shoulder - 2), b.down(-b.neck - 1.5, 3.0, 9.5, -b.shoulder + 2)):
         c.seam(line, depth=0.4, dark=0.08)
-    placket = box(-1.7 * scale, b.top + (b.depth - 0.6) * scale, 1.7 * scale, b.top + (b.length + b.curve - 0.3) * scale)
+    placket = box(
+        -1.7 * scale, b.top + (b.depth - 0.6) * scale, 1.7 * scale, b.top + (b.length + b.curve - 0.3) * scale
+    )
     c.part(placket, p.fabric, follow=True, lift=0.5, edge=1.0, shadow=0.22)
     for x in (-1.35, 1.35):
         c.stitches(b.down(x, b.depth + 1, b.length + b.curve - 0.5), thread(p.fabric, 0.2))
@@ -225,7 +270,9 @@ def polo(c: Canvas, p: WardrobeProduct, pose: str) -> None:
         edge = curve(b.trace([(b.neck + 1.0, 1.2), (b.neck * 0.7 + 1.5, 8.6, 1), (1.0, b.depth + 0.4)]))
         for line in (edge, mirror(edge)):
             c.line(line, rgb(p.fabric.colours[1]), 0.45 * scale)
-    lay_buttons(c, b, b.depth + 2.0, bottom - 2.5, 3 if p.vary("count", 0, 1) > 0.5 else 2, button_colour(p), radius=0.55)
+    lay_buttons(
+        c, b, b.depth + 2.0, bottom - 2.5, 3 if p.vary("count", 0, 1) > 0.5 else 2, button_colour(p), radius=0.55
+    )
     lay_cuffs(c, b, sleeve, ribbed(p.fabric, 1 if tipped else 0), 2.6 if not long else 5)
     c.stitches(b.across(b.length - 2.0, b.hem - 0.5, b.curve), thread(p.fabric, 0.18))
 
@@ -236,7 +283,18 @@ def blouse(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     scale, top = placed(84, body, hanger=pose == "hanger")
     neckline = p.trait("neckline")
     depth = {"v": 16.0, "boat": 5.5, "square": 12.0, "high": 3.0}[neckline]
-    b = Bodice(scale, top, {"boat": 13.0, "square": 10.5}.get(neckline, 7.8), 20 * fit, 24 * fit, 22.5 * fit, 26.5 * fit, body, depth, neckline)
+    b = Bodice(
+        scale,
+        top,
+        {"boat": 13.0, "square": 10.5}.get(neckline, 7.8),
+        20 * fit,
+        24 * fit,
+        22.5 * fit,
+        26.5 * fit,
+        body,
+        depth,
+        neckline,
+    )
     style = p.trait("sleeve")
     sleeve = {
         "puff": Sleeve(p.vary("arm", 30, 56), 12, 20 + _SPREAD[pose], 3.2, 5.0),
@@ -302,7 +360,20 @@ def sweater(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     scale, top = placed(84, body + tall, hanger=pose == "hanger")
     depth = {"crew": 8.0, "v": 17.0, "high": 3.5, "boat": 5.0}[neckline]
     neck = 11.5 if neckline == "boat" else 8.3
-    b = Bodice(scale, top + tall * scale * 0.8, neck, 22 * fit, 26 * fit, 25.5 * fit, 25 * fit, body, depth, neckline, 4.5, 24.5)
+    b = Bodice(
+        scale,
+        top + tall * scale * 0.8,
+        neck,
+        22 * fit,
+        26 * fit,
+        25.5 * fit,
+        25 * fit,
+        body,
+        depth,
+        neckline,
+        4.5,
+        24.5,
+    )
     sleeve = Sleeve(59, 11 * fit, 15.5 + _SPREAD[pose], 1.2, 1.6)
     _start(c, b, p, pose)
     lay_sleeves(c, b, sleeve, p.fabric, stiff=1.25)
@@ -321,7 +392,9 @@ def cardigan(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     fit = p.vary("fit", 0.94, 1.12)
     body = {"hip": 64.0, "long": 84.0, "cropped": 50.0}[p.trait("length")]
     scale, top = placed(84, body, hanger=pose == "hanger")
-    b = Bodice(scale, top, 8.0, 21.5 * fit, 25.5 * fit, 24.5 * fit, 25.5 * fit, body, p.vary("depth", 22, 30), "v", 4.5, 24.5)
+    b = Bodice(
+        scale, top, 8.0, 21.5 * fit, 25.5 * fit, 24.5 * fit, 25.5 * fit, body, p.vary("depth", 22, 30), "v", 4.5, 24.5
+    )
     sleeve = Sleeve(59, 11 * fit, 15.5 + _SPREAD[pose], 1.2, 1.6)
     _start(c, b, p, pose)
     lay_sleeves(c, b, sleeve, p.fabric, stiff=1.25)
@@ -336,9 +409,9 @@ def cardigan(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     lay_buttons(c, b, b.depth + 2, b.length - 2.5, 5 if body < 60 else 6, button_colour(p), radius=0.85)
     if p.trait("pockets") == "yes" and body > 55:
         for x in (-13.5, 13.5):
-            shape = box(*b.at(x - 6.5, b.length - 22)[:2], *b.at(x + 6.5, b.length - 8)[:2], 3)
+            shape = b.panel(x - 6.5, b.length - 22, x + 6.5, b.length - 8, 3)
             c.part(shape, p.fabric, follow=True, lift=0.8, edge=1.8, shadow=0.25)
-            c.part(box(*b.at(x - 6.5, b.length - 22)[:2], *b.at(x + 6.5, b.length - 19.5)[:2], 2), ribbed(p.fabric), follow=True,
+            c.part(b.panel(x - 6.5, b.length - 22, x + 6.5, b.length - 19.5, 2), ribbed(p.fabric), follow=True,
                    lift=0.6, edge=1.4, shadow=0.15)  # fmt: skip
 
 
@@ -353,7 +426,12 @@ def hoodie(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     if pose == "hanger":
         lay_hanger(c, replace(b, top=b.top - 9 * scale), hanger_of(p))
     hood = [(9.8, 3.0, 1), (11.8, -3.0), (9.6, -10.0), (4.5, -12.8), (0, -13.2)]
-    c.part(closed(b.trace([*hood, *[(-x, y, *k) for x, y, *k in reversed(hood[:-1])], (0, 9)])), p.fabric, edge=6, shadow=0.1)
+    c.part(
+        closed(b.trace([*hood, *[(-x, y, *k) for x, y, *k in reversed(hood[:-1])], (0, 9)])),
+        p.fabric,
+        edge=6,
+        shadow=0.1,
+    )
     cave = [(8.0, 2.0, 1), (8.6, -3.5), (6.6, -8.6), (0, -10.4)]
     c.part(closed(b.trace([*cave, *[(-x, y, *k) for x, y, *k in reversed(cave[:-1])], (0, 9.6, 1)])), single(p.fabric), dim=0.5, lift=-2,
            edge=3, shadow=0.0)  # fmt: skip
@@ -363,7 +441,14 @@ def hoodie(c: Canvas, p: WardrobeProduct, pose: str) -> None:
     both(c, flap, p.fabric, follow=False, lift=3.0, edge=4, shadow=0.3)
     y0, y1 = b.length - 26, b.length - 7
     pocket = [(9.5, y0, 1), (16.5, y0 + 11, 1), (16.5, y1, 1)]
-    c.part(closed(b.trace([*pocket, *[(-x, y, 1) for x, y, _ in reversed(pocket)]])), p.fabric, follow=True, lift=0.9, edge=2, shadow=0.25)
+    c.part(
+        closed(b.trace([*pocket, *[(-x, y, 1) for x, y, _ in reversed(pocket)]])),
+        p.fabric,
+        follow=True,
+        lift=0.9,
+        edge=2,
+        shadow=0.25,
+    )
     slit = b.down(9.0, y0 + 0.3, y0 + 11, 16.0)
     for line in (slit, mirror(slit)):
         c.stitches(line, thread(p.fabric, 0.2))
@@ -384,7 +469,9 @@ def _hoodie_front(c: Canvas, b: Bodice, p: WardrobeProduct) -> None:
         _chest_print(c, b, p)
     elif p.trait("detail") == "stripe":
         x0, y0, _ = b.at(-b.chest + 0.5, b.armhole + 6)
-        c.line(curve([(x0, y0), (0, y0 + 4), (-x0, y0)]), rgb(p.fabric.colours[1]), min(5.0 * b.scale, WIDTH / 12), lift=0.1)
-
-
-__all__ = ["blouse", "button", "cardigan", "hoodie", "polo", "shirt", "sweater", "tank", "tshirt"]
+        c.line(
+            curve([(x0, y0), (0, y0 + 4), (-x0, y0)]),
+            rgb(p.fabric.colours[1]),
+            min(5.0 * b.scale, WIDTH / 12),
+            lift=0.1,
+        )

@@ -1,0 +1,67 @@
+"""Documents cannot lie: links lead somewhere, commands and options exist, README's Python runs, decisions are listed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lapel.apps.cli import app
+from lapel.apps.cli.add import add_to_store
+from lapel.sources.wardrobe import draw_wardrobe
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_relative_links_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)", document.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (document.parent / link).exists()]
+    assert missing == []
+
+
+def commands() -> list[str]:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shell = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)).replace("\\\n", " ")
+    return [line.split("#")[0].strip() for line in shell.splitlines() if line.startswith("lapel ")]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_in_the_readme_exist_with_their_options(command: str) -> None:
+    words = shlex.split(command)
+    text = CliRunner().invoke(app, [words[1], "--help"]).output
+    options = [word for word in words if word.startswith("-")]
+    assert [option for option in options if not re.search(rf"(^|\s){re.escape(option)}[\s,]", text)] == []
+
+
+def test_the_python_in_the_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_wardrobe(tmp_path / "wardrobe", products=14)
+    add_to_store(tmp_path / "wardrobe" / "products.csv", products=None, store=tmp_path / ".demo" / "shop")
+    capsys.readouterr()
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(block, "README.md", "exec"), {})
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 4
+    assert printed[0].startswith("1 ")
+    assert printed[-1] == "(1, 128) float32"
+
+
+def test_every_decision_is_listed() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(r"\((\d{4}-[^)]+\.md)\)", (folder / "README.md").read_text(encoding="utf-8"))
+    assert sorted(listed) == sorted(path.name for path in folder.glob("0*.md"))
+
+
+def test_make_targets_named_in_documents_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {
+        target for path in DOCUMENTS for target in re.findall(r"`?\bmake ([a-z]+)`", path.read_text(encoding="utf-8"))
+    }
+    assert named <= targets
