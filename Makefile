@@ -17,14 +17,14 @@ $(VENV)/python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/demo: pyproject.toml | $(VENV)/python
+$(VENV)/demo: pyproject.toml constraints.txt | $(VENV)/python
 	@echo "Installing Lapel (about 650 MB, no PyTorch) into $(VENV) ..."
-	@$(PIP) install -e '.[ui]'
+	@$(PIP) install -c constraints.txt -e '.[ui]'
 	@touch $@
 
-$(VENV)/dev: pyproject.toml | $(VENV)/python
+$(VENV)/dev: pyproject.toml constraints.txt | $(VENV)/python
 	@echo "Installing Lapel with its training and development tools into $(VENV) ..."
-	@$(PIP) install -e '.[ui,train,dev]'
+	@$(PIP) install -c constraints.txt -e '.[ui,train,dev]'
 	@touch $@ $(VENV)/demo
 
 demo: $(VENV)/demo ## Draw a sample shop, index it, show a search, serve the web page

@@ -150,7 +150,7 @@ def test_a_missing_library_says_what_to_install() -> None:
 
 
 def test_an_unknown_scheme_lists_those_there_are() -> None:
-    with pytest.raises(InputError, match="No thing is called 'x:'. There are bare:, gone:, json:"):
+    with pytest.raises(InputError, match=r"No thing is called .x:.\. There are bare:, gone:, json:"):
         DOOR.find("x")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def test_nearest_first_and_each_product_once_with_its_best_photo(store: Store) -
     assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5]
     assert hits[0].score == pytest.approx(1)
     assert hits[1].photo.uri == "file:///tee1.jpg"
-    assert all(a.score >= b.score for a, b in zip(hits, hits[1:], strict=False))
+    assert all(a.score >= b.score for a, b in itertools.pairwise(hits))
 
 
 def test_fewer_hits_only_when_there_are_fewer(store: Store) -> None:

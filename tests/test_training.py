@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lapel.core.errors import InputError, ModelError
-from lapel.core.images import Preprocessing
+from lapel.core.images import Preprocessing, decode
+from lapel.core.types import Product
 from lapel.encoders import open_encoder
 from lapel.training.augment import Augmentation, augment, paper, random_backgrounds
 from lapel.training.batches import TrainingSet, class_batches
+from lapel.training.data import load_training_set
 from lapel.training.export import encode_float32, export_float32, write_model_folder
 from lapel.training.loop import PHOTO, Level, Stage, TrainingConfig, train
 from lapel.training.losses import AttributeHeads, batch_hard_triplet
@@ -312,6 +316,61 @@ def test_the_exported_network_agrees_with_the_trained_one(tmp_path: Path) -> Non
         assert np.allclose(places, spatial[rows], atol=1e-4)
     mean = spatial.mean(axis=(2, 3))
     assert np.allclose(mean / np.linalg.norm(mean, axis=1, keepdims=True), vectors, atol=1e-5)
+
+
+def jpeg(colour: tuple[int, int, int], size: tuple[int, int] = (60, 80)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def test_training_sees_what_indexing_and_querying_see(tmp_path: Path) -> None:
+    """One path from bytes to pixels; a bad picture is left out and reported, and does not shift the labels of the others."""
+    files = {
+        "a": jpeg((200, 0, 0)),
+        "b": b"no picture",
+        "c": jpeg((0, 0, 200), (80, 60)),
+        "d": jpeg((0, 200, 0)),
+        "e": b"",
+    }
+
+    def product(name: str, colour: str, split: str) -> Product:
+        return Product(name, attributes={"tint": colour, "split": split})
+
+    examples = [
+        (product("a", "red", "train"), "a"),
+        (product("b", "red", "train"), "b"),
+        (product("c", "blue", "train"), "c"),
+        (product("d", "green", "val"), "d"),  # a tint that no training picture has
+        (product("e", "red", "test"), "e"),  # neither train nor val: not even read
+    ]
+    told: list[tuple[int, int]] = []
+    data, rejected = load_training_set(
+        examples, files.__getitem__, SMALL, attributes=["tint"], folder=tmp_path, progress=lambda *at: told.append(at)
+    )
+    assert (data.train.tolist(), data.val.tolist()) == ([0, 2], [3])
+    assert data.names["tint"] == ("blue", "red")
+    assert data.labels["tint"].tolist() == [1, 1, 0, -1]
+    assert [uri for uri, _ in rejected] == ["b"]
+    assert "Not a picture" in rejected[0][1]
+    assert told[-1] == (4, 4)
+    for row, name in ((0, "a"), (2, "c")):
+        assert np.array_equal(data.pixels[row], SMALL.batch([decode(files[name])])[0])
+
+
+def test_labels_that_cannot_be_learned_are_told(tmp_path: Path) -> None:
+    files = {"a": jpeg((200, 0, 0))}
+
+    def load(attributes: dict[str, str]) -> None:
+        examples = [(Product("a", attributes=attributes), "a")]
+        load_training_set(
+            examples, files.__getitem__, SMALL, attributes=["tint"], folder=tmp_path, progress=lambda *at: None
+        )
+
+    with pytest.raises(InputError, match="'split' that says train or val"):
+        load({"tint": "red"})
+    with pytest.raises(InputError, match="empty for every training product"):
+        load({"split": "train"})
 
 
 def test_a_set_checks_itself() -> None:

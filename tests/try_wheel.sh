@@ -6,7 +6,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$python" -m build --wheel --outdir "$work/dist" . >"$work/build.log" 2>&1 || { tail -20 "$work/build.log"; exit 1; }
 "$python" -m venv "$work/venv"
-"$work/venv/bin/python" -m pip --disable-pip-version-check --quiet install "$work"/dist/lapel-*.whl
+"$work/venv/bin/python" -m pip --disable-pip-version-check --quiet install -c constraints.txt "$work"/dist/lapel-*.whl
 cd "$work"
 lapel="$work/venv/bin/lapel"
 "$lapel" --help
