@@ -90,6 +90,14 @@ def test_filters_come_before_ranking(store: Store) -> None:
     assert ask(store, vector=corner(1), where=Filter.parse(["colour=Green"])) == []
 
 
+def test_a_remembered_filter_sees_what_was_added_since(store: Store) -> None:
+    engine, where = SearchEngine(store), Filter.parse(["colour=Red"])
+    asked = Query(vector=corner(1), where=where, k=5)
+    assert [hit.product.id for hit in engine.search(asked)] == ["tee", "hat"]
+    fill(store, {"tub": [corner(1)]})
+    assert [hit.product.id for hit in engine.search(asked)] == ["tub", "tee", "hat"]
+
+
 def test_more_like_this_leaves_the_product_itself_out(store: Store) -> None:
     assert ask(store, product_id="mug", k=2) == ["tee", "cup"]
     assert "cup" not in ask(store, vector=corner(1), exclude=frozenset({"cup"}))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from lapel.core.errors import QueryError
-from lapel.core.types import Hit, Photo, Product, Query
+from lapel.core.types import Filter, Hit, Photo, Product, Query
 from lapel.core.vectors import Keys, Vectors, check_vectors, normalise
 from lapel.engine.store import Store
+
+
+RECENT_FILTERS = 64  # filters whose keys are kept; at 40,000 photos each is 0.3 MB at most
 
 
 class SearchEngine:
@@ -15,6 +18,7 @@ class SearchEngine:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._recent: dict[Filter, tuple[int, Keys]] = {}  # filter -> generation, its keys
 
     def search(self, query: Query) -> list[Hit]:
         """The products that look most like the query, best first, each once with its best photo.
@@ -27,7 +31,7 @@ class SearchEngine:
             ModelMismatch: the store's vectors come from another model.
         """
         vector = self.vector(query)
-        allowed = self.store.catalog.allowed(query.where) if query.where else None
+        allowed = self._allowed(query.where) if query.where else None
         excluded = query.exclude if query.product_id is None else query.exclude | {query.product_id}
         index = self.store.index
         reachable = len(index) if allowed is None else len(allowed)
@@ -54,6 +58,17 @@ class SearchEngine:
             )
         vectors = catalog.vector_of(np.array([photo.key for photo in photos], np.int64))
         return normalise(vectors.mean(axis=0, keepdims=True))
+
+    def _allowed(self, where: Filter) -> Keys:
+        """The photo keys that pass a filter; kept for the next query, as people look at many pictures with one filter."""
+        generation = self.store.catalog.generation
+        known = self._recent.get(where)
+        if known is None or known[0] != generation:
+            known = (generation, self.store.catalog.allowed(where))
+            if len(self._recent) >= RECENT_FILTERS:
+                self._recent.clear()
+            self._recent[where] = known
+        return known[1]
 
     def _hits(self, keys: Keys, scores: np.ndarray, k: int, excluded: frozenset[str]) -> list[Hit]:
         found = keys >= 0

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from lapel.apps.cli.console import (
     DEFAULT_STORE,
@@ -58,7 +59,7 @@ def search(
         console.print(hit_table(hits, f"Look-alikes of {picture or product}"))
     else:
         why = f"passes the filter {query.where}" if query.where else "is in the store yet"
-        say(f"No product {why} ({products:,} in the store). Loosen --where, or add products with 'lapel add'.")
+        say(f"No product {escape(why)} ({products:,} in the store). Loosen --where, or add products with 'lapel add'.")
 
 
 def _read(picture: str) -> bytes:

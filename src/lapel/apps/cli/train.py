@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from lapel.apps.cli.add import MapOption
 from lapel.apps.cli.console import progress_bar, resumable, say
@@ -62,7 +63,7 @@ def train(
         )
     say(f"{len(data.train):,} pictures to learn from, {len(data.val):,} to judge by, {len(rejected):,} unusable")
     for uri, reason in rejected[:5]:
-        say(f"  {uri}: {reason}")
+        say(escape(f"  {uri}: {reason}"))
     with resumable():
         trained = run_training(data, config, init=init, out=out, report=_print_row)
     details = {
