@@ -9,7 +9,6 @@ from lapel.core.types import Filter, Hit, Photo, Product, Query
 from lapel.core.vectors import Keys, Vectors, check_vectors, normalise
 from lapel.engine.store import Store
 
-
 RECENT_FILTERS = 64  # filters whose keys are kept; at 40,000 photos each is 0.3 MB at most
 
 

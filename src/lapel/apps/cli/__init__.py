@@ -6,9 +6,11 @@ Exit codes: 0 done, 1 an error with its message on stderr, 2 wrong usage, 130 in
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Annotated
 
 import typer
+from PIL import Image
 
 from lapel import __version__
 from lapel.apps.cli.add import add
@@ -49,6 +51,8 @@ def root(
 
 def main() -> None:
     """Run the command line of this process."""
+    # Lapel refuses large pictures below the size at which Pillow warns, and says so itself.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     try:
         app()
     except LapelError as error:

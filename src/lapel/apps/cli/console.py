@@ -69,9 +69,9 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def hit_table(hits: Sequence[Hit], title: str) -> Table:
+def hit_table(hits: Sequence[Hit]) -> Table:
     """Hits as a table for the terminal; columns that no product fills are left out."""
-    table = Table(title=escape(title), title_justify="left", header_style="bold", pad_edge=False, box=None)
+    table = Table(header_style="bold", pad_edge=False, box=None)
     table.add_column("rank", justify="right")
     table.add_column("score", justify="right")
     table.add_column("id", no_wrap=True)

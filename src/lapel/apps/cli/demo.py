@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from lapel.apps.cli.add import add_to_store
-from lapel.apps.cli.console import console, hit_table, progress_bar
+from lapel.apps.cli.console import console, hit_table, progress_bar, say
 from lapel.apps.cli.ui import HostOption, PortOption
+from lapel.core.errors import ModelMismatch
 from lapel.core.types import Query
 
 
@@ -32,17 +35,22 @@ def demo(
     from lapel.sources.wardrobe import draw_wardrobe
 
     store = folder / "shop"
-    with progress_bar("drawing products") as update:
+    with progress_bar("drawing photos") as update:
         draw_wardrobe(folder / "wardrobe", products=products, seed=seed, progress=update)
     table = folder / "wardrobe" / "products.csv"
-    add_to_store(table, products=None, store=store, encoder=encoder)
+    try:
+        add_to_store(table, products=None, store=store, encoder=encoder)
+    except ModelMismatch:  # Lapel's model is newer than this sample store, or another one was asked for
+        say("The sample store was filled with another model: filling it again.")
+        shutil.rmtree(store)
+        add_to_store(table, products=None, store=store, encoder=encoder)
     with open_store(store) as shop:
         example = shop.catalog.products(limit=1, offset=min(40, products - 1))[0]
         picture = shop.catalog.photos(example.id)[-1]
         hits = SearchEngine(shop).search(Query(image=shop.picture(picture.key), k=8))
-    console.print(
-        hit_table(hits, f"\nLook-alikes of {Path(picture.uri).name}, another photo of {example.id} “{example.title}”")
-    )
+    about = f"{Path(picture.uri).name}, another photo of {example.id} “{example.title}”"
+    say(f"\n[bold]Look-alikes of {escape(about)}[/]")
+    console.print(hit_table(hits))
     if serve:
         from lapel.apps.ui import serve as serve_ui
 

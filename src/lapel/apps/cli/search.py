@@ -56,7 +56,8 @@ def search(
             }
         )
     elif hits:
-        console.print(hit_table(hits, f"Look-alikes of {picture or product}"))
+        say(f"[bold]Look-alikes of {escape(str(picture or product))}[/]")
+        console.print(hit_table(hits))
     else:
         why = f"passes the filter {query.where}" if query.where else "is in the store yet"
         say(f"No product {escape(why)} ({products:,} in the store). Loosen --where, or add products with 'lapel add'.")
