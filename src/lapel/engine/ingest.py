@@ -12,7 +12,8 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -145,7 +146,7 @@ def ingest(
         StoreBusy: another process adds to this store, or writes to it for longer than a few seconds.
         StoreReadOnly: nothing can be written there.
         ModelMismatch: the store's vectors come from another model.
-        KeyboardInterrupt: Ctrl-C; every batch that was reported is kept.
+        KeyboardInterrupt: Ctrl-C; every batch that was reported is kept, and the one that was being written.
     """
     begun = time.monotonic()
     with writer_lock(store.folder), _rejects_file(rejects) as note:
@@ -155,11 +156,11 @@ def ingest(
         done = IngestReport(rejects=rejects)
         loaded = (runner or open_runner("threads:")).map(lambda: _loader(source, encoder), planner.batches(rows))
         try:
-            for tasks in loaded:
-                counts = _write(store.catalog, encoder, tasks, batch, note)
-                done = done.plus(counts, time.monotonic() - begun)
-                if report is not None:
-                    report(done.rows, total, done)
+            with closing(_written(store.catalog, encoder, loaded, batch, note)) as written:
+                for counts in written:
+                    done = done.plus(counts, time.monotonic() - begun)
+                    if report is not None:
+                        report(done.rows, total, done)
         finally:
             getattr(loaded, "close", lambda: None)()  # stops the threads now, whatever ended the loop
         rest = {"pictures_unnamed": source.count() - len(planner.named), "files_ignored": source.ignored}
@@ -284,9 +285,25 @@ def _loader(source: ImageSource, encoder: Encoder) -> Callable[[list[_Task]], li
 Note = Callable[[TableRow, str, str, str], None]  # row, picture, outcome, reason
 
 
-def _write(catalog: Catalog, encoder: Encoder, tasks: list[_Task], batch: int, note: Note) -> Counter[str]:
-    """Encode a batch, write it in one transaction, and only then count it and note what was left out."""
-    vectors = _encode(encoder, tasks, batch)
+def _written(
+    catalog: Catalog, encoder: Encoder, loaded: Iterable[list[_Task]], batch: int, note: Note
+) -> Iterator[Counter[str]]:
+    """Encode and write each batch and give its counts; while one is written, the next is encoded."""
+    with ThreadPoolExecutor(1, thread_name_prefix="lapel-write") as writer:  # on leaving, the last batch is written
+        pending: Future[Counter[str]] | None = None
+        for tasks in loaded:
+            vectors = _encode(encoder, tasks, batch)
+            if pending is not None:
+                yield pending.result()
+            pending = writer.submit(_write, catalog, encoder.fingerprint, tasks, vectors, note)
+        if pending is not None:
+            yield pending.result()
+
+
+def _write(
+    catalog: Catalog, fingerprint: str, tasks: list[_Task], vectors: Mapping[int, Vectors], note: Note
+) -> Counter[str]:
+    """Write a batch in one transaction, and only then count it and note what was left out."""
     entries: list[Entry] = []
     counts: Counter[str] = Counter(rows=len(tasks))
     for task in tasks:
@@ -294,7 +311,7 @@ def _write(catalog: Catalog, encoder: Encoder, tasks: list[_Task], batch: int, n
         if entry is not None:
             entries.append(entry)
     if entries:
-        catalog.write(entries, fingerprint=encoder.fingerprint)
+        catalog.write(entries, fingerprint=fingerprint)
     for task in tasks:
         _note_problems(task, note)
     return counts

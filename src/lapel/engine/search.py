@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lapel.core.errors import QueryError
-from lapel.core.types import Filter, Hit, Photo, Product, Query
+from lapel.core.types import Filter, Hit, Query
 from lapel.core.vectors import Keys, Vectors, check_vectors, normalise
 from lapel.engine.store import Store
 
@@ -71,14 +71,17 @@ class SearchEngine:
 
     def _hits(self, keys: Keys, scores: np.ndarray, k: int, excluded: frozenset[str]) -> list[Hit]:
         found = keys >= 0
-        entries: dict[int, tuple[Product, Photo]] = self.store.catalog.entries(keys[found])
+        keys, scores = keys[found], scores[found]
         hits: list[Hit] = []
         seen = set(excluded)
-        for key, score in zip(keys[found].tolist(), scores[found].tolist(), strict=True):
-            entry = entries.get(key)  # None: removed by another process since the index was drawn
-            if entry is not None and entry[0].id not in seen:
-                seen.add(entry[0].id)
-                hits.append(Hit(len(hits) + 1, score, *entry))
-                if len(hits) == k:
-                    break
+        # Looked up in pieces: mostly the first k photos are of k products, and the spare ones are not needed.
+        for at in range(0, len(keys), k):
+            entries = self.store.catalog.entries(keys[at : at + k])
+            for key, score in zip(keys[at : at + k].tolist(), scores[at : at + k].tolist(), strict=True):
+                entry = entries.get(key)  # None: removed by another process since the index was drawn
+                if entry is not None and entry[0].id not in seen:
+                    seen.add(entry[0].id)
+                    hits.append(Hit(len(hits) + 1, score, *entry))
+                    if len(hits) == k:
+                        return hits
         return hits

@@ -84,7 +84,9 @@ def train(
         reference=_reference(preprocessing),
         details=details,
     )
+    agreement = model.details["agreement_with_trained"]["mean_cosine"]
     say(f"Wrote {out} ({model.name}, {model.precision}, fingerprint {model.fingerprint}).")
+    say(f"Its vectors agree with the trained network's: mean cosine {agreement:.4f}.")
 
 
 def _examples(table: Any, pictures: Any) -> list[tuple[Product, str]]:
