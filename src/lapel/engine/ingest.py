@@ -11,7 +11,7 @@ import csv
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -287,7 +287,7 @@ Note = Callable[[TableRow, str, str, str], None]  # row, picture, outcome, reaso
 
 def _written(
     catalog: Catalog, encoder: Encoder, loaded: Iterable[list[_Task]], batch: int, note: Note
-) -> Iterator[Counter[str]]:
+) -> Generator[Counter[str], None, None]:
     """Encode and write each batch and give its counts; while one is written, the next is encoded."""
     with ThreadPoolExecutor(1, thread_name_prefix="lapel-write") as writer:  # on leaving, the last batch is written
         pending: Future[Counter[str]] | None = None

@@ -36,7 +36,8 @@ def demo(
 
     store = folder / "shop"
     with progress_bar("drawing photos") as update:
-        draw_wardrobe(folder / "wardrobe", products=products, seed=seed, progress=update)
+        drawn = draw_wardrobe(folder / "wardrobe", products=products, seed=seed, progress=update)
+        update(drawn.photos, drawn.photos)
     table = folder / "wardrobe" / "products.csv"
     try:
         add_to_store(table, products=None, store=store, encoder=encoder)
@@ -46,10 +47,8 @@ def demo(
         add_to_store(table, products=None, store=store, encoder=encoder)
     with open_store(store) as shop:
         example = shop.catalog.products(limit=1, offset=min(40, products - 1))[0]
-        picture = shop.catalog.photos(example.id)[-1]
-        hits = SearchEngine(shop).search(Query(image=shop.picture(picture.key), k=8))
-    about = f"{Path(picture.uri).name}, another photo of {example.id} “{example.title}”"
-    say(f"\n[bold]Look-alikes of {escape(about)}[/]")
+        hits = SearchEngine(shop).search(Query(product_id=example.id, k=8))
+    say(f"\n[bold]Look-alikes of {example.id}, {escape(example.title)}[/]")
     console.print(hit_table(hits))
     if serve:
         from lapel.apps.ui import serve as serve_ui
