@@ -13,7 +13,7 @@ from lapel.runners import open_runner
 
 
 def threads_of_runners() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("lapel")]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("lapel-runner")]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])

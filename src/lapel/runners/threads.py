@@ -45,7 +45,7 @@ class ThreadRunner:
             function: Callable[[Item], Result] = local.function
             return function(item)
 
-        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="lapel")
+        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="lapel-runner")
         waiting: deque[Future[Result]] = deque()
         try:
             for item in items:
