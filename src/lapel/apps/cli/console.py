@@ -84,7 +84,9 @@ def hit_table(hits: Sequence[Hit]) -> Table:
     }
     columns = {name: values for name, values in columns.items() if any(values)}
     for name in columns:
-        table.add_column(name, justify="right" if name == "price" else "left", overflow="ellipsis", no_wrap=name != "title")
+        table.add_column(
+            name, justify="right" if name == "price" else "left", overflow="ellipsis", no_wrap=name != "title"
+        )
     for row, hit in enumerate(hits):
         cells = [escape(values[row]) for values in columns.values()]
         table.add_row(str(hit.rank), f"{hit.score:.3f}", escape(hit.product.id), *cells)
