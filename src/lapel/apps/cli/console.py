@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -70,26 +69,24 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
 
 
 def hit_table(hits: Sequence[Hit]) -> Table:
-    """Hits as a table for the terminal; columns that no product fills are left out."""
-    table = Table(header_style="bold", pad_edge=False, box=None)
-    table.add_column("rank", justify="right")
-    table.add_column("score", justify="right")
-    table.add_column("id", no_wrap=True)
+    """Hits as a table for the terminal, a line each; columns that no product fills are left out, a long title is cut."""
     columns = {
+        "rank": [str(hit.rank) for hit in hits],
+        "score": [f"{hit.score:.3f}" for hit in hits],
+        "id": [hit.product.id for hit in hits],
         "title": [hit.product.title for hit in hits],
         "category": [hit.product.category[-1] if hit.product.category else "" for hit in hits],
         "colour": [hit.product.colour for hit in hits],
-        "gender": [hit.product.gender for hit in hits],
         "price": [hit.product.price for hit in hits],
     }
     columns = {name: values for name, values in columns.items() if any(values)}
+    table = Table(header_style="bold", pad_edge=False, box=None)
     for name in columns:
-        table.add_column(
-            name, justify="right" if name == "price" else "left", overflow="ellipsis", no_wrap=name != "title"
-        )
-    for row, hit in enumerate(hits):
-        cells = [escape(values[row]) for values in columns.values()]
-        table.add_row(str(hit.rank), f"{hit.score:.3f}", escape(hit.product.id), *cells)
+        # Rich narrows the columns that may wrap before all others; only the title's may, and its text then does not.
+        right = name in ("rank", "score", "price")
+        table.add_column(name, justify="right" if right else "left", no_wrap=name != "title")
+    for row in range(len(hits)):
+        table.add_row(*(Text(values[row], no_wrap=True, overflow="ellipsis") for values in columns.values()))
     return table
 
 
