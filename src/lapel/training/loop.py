@@ -1,6 +1,6 @@
 """The training loop, top to bottom: batches -> network -> losses -> step; a checkpoint an epoch; a table of what happened.
 
-Recipe of the shipped model on 2 cores with bfloat16 (AMX), 35,959 pictures at 112 x 84: about 75 pictures/s, 8 minutes an epoch.
+Recipe of the shipped model on 2 cores with bfloat16 (AMX), 35,959 pictures at 112 x 84: about 65 pictures/s, 9 minutes an epoch.
 """
 
 from __future__ import annotations
