@@ -14,7 +14,7 @@ from lapel import Filter, Product, Query, SearchEngine, open_store
 from lapel.catalog import Entry, PhotoEntry
 from lapel.core.errors import InputError, ModelMismatch, QueryError, StoreDamaged, StoreMissing, StoreTooNew
 from lapel.core.vectors import normalise
-from lapel.engine.store import CATALOGUE, INDEX, Store
+from lapel.engine.store import CATALOGUE, Store
 
 
 def corner(*directions: float) -> np.ndarray:
@@ -147,7 +147,7 @@ def test_removing_is_seen_at_once(store: Store) -> None:
 def test_the_saved_index_is_loaded_and_a_stale_or_broken_one_redrawn(store: Store) -> None:
     assert len(store.index) == 6
     store.close()
-    saved = store.folder / INDEX
+    (saved,) = store.folder.glob("index-*.bin")
     before = saved.stat().st_mtime_ns
     with open_store(store.folder) as again:
         assert ask(again, vector=corner(1), k=1) == ["mug"]
@@ -165,8 +165,32 @@ def test_a_store_opened_for_reading_writes_nothing(store: Store) -> None:
     before = sorted(path.name for path in store.folder.iterdir())
     with open_store(store.folder, read_only=True) as reader:
         assert ask(reader, vector=corner(1), k=1) == ["mug"]
-        assert not (store.folder / INDEX).exists()
+        assert not list(store.folder.glob("index-*.bin"))
     assert {path.name for path in store.folder.iterdir()} - set(before) <= {f"{CATALOGUE}-shm", f"{CATALOGUE}-wal"}
+
+
+def test_a_slow_process_cannot_leave_its_old_index_for_the_new_one(store: Store) -> None:
+    """One process draws an index, another adds a product and saves the newer index, then the first saves its own."""
+    slow = open_store(store.folder)
+    old = slow.index
+    fill(store, {"new": [corner(-1)]})
+    assert ask(store, vector=corner(-1), k=1) == ["new"]
+    old.save()
+    store.close()
+    with open_store(store.folder) as again:
+        assert ask(again, vector=corner(-1), k=1) == ["new"]
+    assert ask(slow, vector=corner(-1), k=1) == ["new"]
+    slow.close()
+
+
+def test_a_catalogue_made_anew_does_not_find_the_old_index(store: Store) -> None:
+    assert len(store.index) == 6
+    store.close()
+    (store.folder / CATALOGUE).unlink()
+    with open_store(store.folder, create=True, encoder="colour:") as fresh:
+        fill(fresh, {"only": [corner(0, 1)]})
+        assert fresh.catalog.generation == 1
+        assert ask(fresh, vector=corner(1)) == ["only"]
 
 
 def test_an_empty_store_answers_nothing(tmp_path: Path) -> None:

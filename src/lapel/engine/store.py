@@ -1,12 +1,14 @@
 """A shop on disk: catalogue + encoder + index that agree, or say clearly that they don't.
 
-The catalogue is the truth. The index file beside it carries the catalogue's generation; when the two differ (another process
-added products, a crash came before the save) the index is redrawn from the catalogue's vectors, which costs time, never data.
+The catalogue is the truth. The index file beside it is named after the catalogue's generation; when there is none of that name
+(another process added products, a crash came before the save) the index is redrawn from the catalogue's vectors, which costs time, never data.
 """
 
 from __future__ import annotations
 
 import threading
+import uuid
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -22,7 +24,6 @@ from lapel.indexes import VectorIndex, open_index
 from lapel.sources import read_uri
 
 CATALOGUE = "catalog.sqlite"
-INDEX = "index.bin"
 INDEX_SPEC = "faiss:Flat"
 
 
@@ -34,7 +35,7 @@ class Store:
         self.catalog = catalog
         self._encoder_spec = encoder or catalog.setting("encoder") or "default"
         self._index: VectorIndex | None = None
-        self._index_generation = ""
+        self._drawn_as: Path | None = None
         self._lock = threading.Lock()
 
     @cached_property
@@ -63,6 +64,7 @@ class Store:
             # A model folder is kept by its absolute path; names such as default and colour: mean the same everywhere.
             spec = str(Path(spec).resolve()) if Path(spec).is_dir() else spec
             for name, value in (
+                ("identity", uuid.uuid4().hex[:8]),  # a catalogue made anew in this folder is another one
                 ("encoder", spec),
                 ("model", encoder.name),
                 ("fingerprint", encoder.fingerprint),
@@ -74,49 +76,51 @@ class Store:
     def index(self) -> VectorIndex:
         """The index of the catalogue as it is now: loaded when a saved one fits, else redrawn (0.3 s for 40,000)."""
         with self._lock:
-            generation = f"{self.catalog.setting('fingerprint')}:{self.catalog.generation}"
-            if self._index is None or self._index_generation != generation:
+            path = self._index_path()
+            if self._index is None or self._drawn_as != path:
                 # The old one is let go of, not closed: another thread may be searching it.
-                self._index = self._load(generation) or self._redraw(generation)
-                self._index_generation = generation
+                self._index = self._load(path) or self._redraw(path)
+                self._drawn_as = path
             return self._index
+
+    def _index_path(self) -> Path:
+        """The file of an index of the catalogue as it is now.
+
+        Its name says which catalogue and which generation, so a file is never taken for another one's, whichever process wrote
+        it last: name and content arrive together.
+        """
+        identity, generation = self.catalog.setting("identity") or "0", self.catalog.generation
+        return self.folder / f"index-{identity}-{generation}.bin"
 
     def redraw_index(self) -> None:
         """Throw the saved index away, so that the next use draws it anew from the catalogue."""
         with self._lock:
-            (self.folder / f"{INDEX}.generation").unlink(missing_ok=True)
-            self._index_generation = ""
+            self._index_path().unlink(missing_ok=True)
+            self._index = None
 
-    def _load(self, generation: str) -> VectorIndex | None:
-        """The saved index, unless there is none, it is of another generation, or it is damaged: then it is redrawn anyway."""
-        path, stamp = self.folder / INDEX, self.folder / f"{INDEX}.generation"
+    def _load(self, path: Path) -> VectorIndex | None:
+        """The saved index; None when there is none of this generation, or it is damaged and has to be redrawn anyway."""
         try:
-            if path.exists() and stamp.read_text(encoding="utf-8") == generation:
-                return open_index(INDEX_SPEC, dim=self.dim, path=path)
+            return open_index(INDEX_SPEC, dim=self.dim, path=path) if path.exists() else None
         except (OSError, LapelError):
-            pass
-        return None
+            return None
 
-    def _redraw(self, generation: str) -> VectorIndex:
-        """A new index from the catalogue's vectors, saved when this store may be written to."""
-        path, stamp = self.folder / INDEX, self.folder / f"{INDEX}.generation"
+    def _redraw(self, path: Path) -> VectorIndex:
+        """A new index from the catalogue's vectors, saved in place of older ones when this store may be written to."""
         saved = not self.catalog.read_only
         if saved:
             try:
-                # Gone before the new one is begun: without its stamp an index is redrawn, a wrong stamp would be believed.
-                stamp.unlink(missing_ok=True)
-                path.unlink(missing_ok=True)
+                for old in self.folder.glob("index-*.bin"):
+                    old.unlink(missing_ok=True)
             except OSError:  # the folder may not be written to, though the catalogue may: search from memory
                 saved = False
         index = open_index(INDEX_SPEC, dim=self.dim, path=path if saved else None)
         for keys, vectors in self.catalog.vectors(self.catalog.setting("fingerprint") or ""):
             index.add(keys, vectors)
         if saved:
-            try:
+            # A full disk costs the next process a redraw, not this one its answer.
+            with suppress(OSError):
                 index.save()
-                stamp.write_text(generation, encoding="utf-8")
-            except OSError:  # a full disk costs the next process a redraw, not this one its answer
-                stamp.unlink(missing_ok=True)
         return index
 
     @property

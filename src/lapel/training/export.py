@@ -29,7 +29,6 @@ from lapel.training.network import Bottleneck, LookNetwork
 
 NETWORK = "network.onnx"
 REFERENCE = "reference.npz"
-PRECISIONS = ("float32", "int8")
 
 
 def fold_batch_norms(network: LookNetwork) -> LookNetwork:

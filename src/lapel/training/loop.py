@@ -70,6 +70,7 @@ class TrainingConfig:
         pictures: K, pictures a group.
         stages: First the shop's pictures nearly as they are, then pictures as people take them.
         warmup: Share of a stage's steps over which the rate rises; then it falls as a half cosine.
+        weight_decay: AdamW's, on all weights.
         seed: Decides initial values, order and augmentation.
         dim: Width of the vectors.
     """
