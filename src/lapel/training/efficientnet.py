@@ -104,6 +104,7 @@ class EfficientNetLite0(nn.Module):
     That is done before the first padding: folded into the first convolution it would be wrong along the edges.
     """
 
+    features = FEATURES
     rescale: Tensor
     shift: Tensor
 
@@ -122,6 +123,10 @@ class EfficientNetLite0(nn.Module):
                 inputs = outputs
         self.blocks = nn.Sequential(*blocks)
         self.head = ConvNorm(inputs, FEATURES)
+
+    def early(self) -> tuple[nn.Module, ...]:
+        """The layers whose ImageNet weights serve as they are: edges, colours and simple textures."""
+        return (self.stem, *self.blocks[:3])
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, 3, h, w) normalised RGB -> (n, 1280, ceil(h / 32), ceil(w / 32)), all values in 0..6."""
