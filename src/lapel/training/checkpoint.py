@@ -116,15 +116,16 @@ class Log:
                 self.add(row)
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Append a row; numbers are written with five digits."""
-        texts = {name: f"{value:.5g}" if isinstance(value, float) else value for name, value in row.items()}
-        names = list(read_header(self.path)) or list(texts)
-        new = not self.path.exists()
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=names, extrasaction="ignore", restval="")
-            if new:
+        """Append a row; numbers are written with five digits. A name that was not there before becomes a column."""
+        texts = {name: f"{value:.5g}" if isinstance(value, float) else str(value) for name, value in row.items()}
+        names = list(read_header(self.path))
+        fresh = [name for name in texts if name not in names]
+        rows = [*read_log(self.path), texts] if fresh else [texts]
+        with self.path.open("w" if fresh else "a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=[*names, *fresh], restval="")
+            if fresh:
                 writer.writeheader()
-            writer.writerow(texts)
+            writer.writerows(rows)
 
 
 def read_header(path: Path) -> tuple[str, ...]:
