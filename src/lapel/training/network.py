@@ -75,6 +75,7 @@ class ResNet50(nn.Module):
 
     def __init__(self, *, stride_first: bool) -> None:
         super().__init__()
+        self.stride_first = stride_first
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)

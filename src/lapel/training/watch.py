@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,51 +10,131 @@ import torch
 from numpy.typing import NDArray
 
 from lapel.core.vectors import Vectors
+from lapel.training.augment import Augmentation, augment
 from lapel.training.batches import PRODUCT, TrainingSet
 from lapel.training.checkpoint import read_log
 from lapel.training.network import LookNetwork
-from lapel.training.recipe import TrainingConfig
+from lapel.training.recipe import PHOTO, TrainingConfig
 
 # Mean distance between the pictures of a batch: sqrt(2) for points all over the sphere; below this they lie within 15 degrees.
 COLLAPSED = 0.25
 
 
-def encode_rows(network: LookNetwork, data: TrainingSet, rows: NDArray[np.int64], *, batch: int = 64) -> Vectors:
-    """Vectors of some pictures with the network as it is: (len(rows), dim) float32 unit rows; zeros for unreadable ones."""
+def encode_rows(
+    network: LookNetwork,
+    data: TrainingSet,
+    rows: NDArray[np.int64],
+    *,
+    batch: int = 64,
+    change: Augmentation | None = None,
+) -> Vectors:
+    """Vectors of some pictures with the network as it is: (len(rows), dim) float32 unit rows; zeros for unreadable ones.
+
+    Args:
+        network: Left in evaluation mode.
+        data: Where the pictures are.
+        rows: Which of them.
+        batch: Pictures at once.
+        change: Change each picture first, the same way each time.
+    """
     network.eval()
     device = network.mean.device
+    generator = torch.Generator(device).manual_seed(0)
     out = []
     with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16):
         for at in range(0, len(rows), batch):
             pixels, good = data.pictures.read(rows[at : at + batch])
-            x = network.normalise_pixels(torch.from_numpy(pixels[..., :3]).to(device))
+            given = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+            x = network.normalise_pixels(augment(given, generator, change) if change else given[..., :3])
             vectors = network.embed(x.contiguous(memory_format=torch.channels_last)).vectors.float().cpu().numpy()
             out.append(np.where(good[:, None], vectors, 0).astype(np.float32))
     return np.concatenate(out)
 
 
-def quick_recall(
+def right_answers(
     network: LookNetwork, data: TrainingSet, config: TrainingConfig, *, queries: int = 1000, gallery: int = 6000
-) -> dict[str, float]:
-    """Recall@1 of some val pictures of each part among some train pictures of the shop: a curve to watch, not a result to report.
+) -> dict[str, NDArray[np.bool_]]:
+    """Whether the first answer is right, for some held-out pictures of each part among some train pictures of the shop.
 
-    Where val products are not in training (labels unknown there), or nothing else is learned, it is left out.
+    The same rows are asked for whichever network it is, so that two of them can be compared query by query.
+
+    Returns:
+        For each level (and part, if it is not the shop) one value a query that has a right answer; and for ``product again``,
+        whether a photo made of a held-out picture finds that picture among all others.
     """
     rng = np.random.default_rng(config.seed)
     shop = data.train[data.parts[data.train] == 0]
     gallery_rows = np.sort(rng.permutation(shop)[:gallery])
     known = encode_rows(network, data, gallery_rows)
-    recall = {}
+    right: dict[str, NDArray[np.bool_]] = {}
     for part in np.unique(data.parts[data.val]):
         rows = np.sort(rng.permutation(data.val[data.parts[data.val] == part])[:queries])
-        nearest = gallery_rows[np.argmax(encode_rows(network, data, rows) @ known.T, axis=1)]
+        asked = encode_rows(network, data, rows)
+        nearest = gallery_rows[np.argmax(asked @ known.T, axis=1)]
         for level in config.levels:
             labels = data.joint(level.attributes)
             possible = np.isin(labels[rows], labels[gallery_rows]) & (labels[rows] >= 0)
             if level.attributes != (PRODUCT,) and possible.any():
-                name = f"recall@1 {level.name}" + (f" part {part}" if part else "")
-                recall[name] = float(np.mean(labels[rows] == labels[nearest], where=possible))
-    return recall
+                name = level.name + (f" part {part}" if part else "")
+                right[name] = labels[rows[possible]] == labels[nearest[possible]]
+        if part == 0:
+            changed = encode_rows(network, data, rows, change=PHOTO)
+            own = np.einsum("nd,nd->n", changed, asked)
+            others = np.where(_same(data, rows, rows), -1, changed @ asked.T).max(axis=1, initial=-1)
+            elsewhere = np.where(_same(data, rows, gallery_rows), -1, changed @ known.T).max(axis=1, initial=-1)
+            right["product again"] = (own > others) & (own > elsewhere)
+    return right
+
+
+def _same(data: TrainingSet, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+    product = data.labels[PRODUCT]
+    return product[rows][:, None] == product[others][None, :]
+
+
+def quick_recall(network: LookNetwork, data: TrainingSet, config: TrainingConfig) -> dict[str, float]:
+    """Recall@1 of :func:`right_answers`: a curve to watch, not a result to report."""
+    right = right_answers(network, data, config)
+    return {f"recall@1 {name}": float(answers.mean()) for name, answers in right.items()}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a trained network answers held-out queries, beside the one it started from.
+
+    Attributes:
+        name: The level.
+        queries: How many were asked.
+        before: Recall@1 of the start, 0..1.
+        after: Recall@1 now, 0..1.
+        low: Lower end of the 95 % interval of the difference.
+        high: Its upper end.
+    """
+
+    name: str
+    queries: int
+    before: float
+    after: float
+    low: float
+    high: float
+
+    @property
+    def word(self) -> str:
+        """``better``, ``worse``, or ``no clear difference`` when the interval holds 0."""
+        return "better" if self.low > 0 else "worse" if self.high < 0 else "no clear difference"
+
+
+def judge(before: dict[str, NDArray[np.bool_]], after: dict[str, NDArray[np.bool_]]) -> list[Verdict]:
+    """Compare two :func:`right_answers` of the same queries.
+
+    The interval is that of a difference of paired proportions (Newcombe 1998, method 1, the Wald interval of discordant pairs).
+    """
+    verdicts = []
+    for name, old in before.items():
+        change = after[name].astype(float) - old
+        spread = 1.96 * float(change.std()) / len(change) ** 0.5
+        mean = float(change.mean())
+        verdicts.append(Verdict(name, len(old), float(old.mean()), float(after[name].mean()), mean - spread, mean + spread))
+    return verdicts
 
 
 def draw_curves(log: Path, target: Path) -> None:

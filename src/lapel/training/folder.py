@@ -1,0 +1,126 @@
+"""A trained network back from its model folder, to go on learning from: ``lapel train --from``.
+
+The folder holds an exported file only: batch norms folded into convolutions, most weights in 8 bits. That is enough. The weights are
+scaled back to floats, put into the same backbone without norms, and checked against the vectors that the folder carries.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from torch import nn
+
+from lapel.core.errors import ModelError
+from lapel.encoders.model import ModelFolder, read_model
+from lapel.training.efficientnet import EfficientNetLite0
+from lapel.training.export import REFERENCE, encode_float32
+from lapel.training.network import Backbone, LookNetwork, ResNet50
+
+# What a backbone is called in model.json. The two ResNet50 differ in where a stage halves the picture.
+BACKBONES = ("resnet50", "resnet50-v1.5", "efficientnet-lite0")
+LEAST_COSINE = 0.98  # with the vectors of the folder; 8-bit activations differ from floats by about 0.002
+
+
+def backbone_name(backbone: Backbone) -> str:
+    """What model.json calls a backbone."""
+    if isinstance(backbone, EfficientNetLite0):
+        return BACKBONES[2]
+    return BACKBONES[0 if backbone.stride_first else 1]
+
+
+def load_model_folder(folder: Path) -> tuple[LookNetwork, ModelFolder]:
+    """The network of a model folder, ready to train: its convolutions have biases and no norms.
+
+    Raises:
+        ModelError: not a model folder, of an unknown backbone, or its weights do not give its vectors.
+    """
+    model = read_model(folder)
+    name = model.details.get("backbone")
+    if name not in BACKBONES:
+        raise ModelError(f"The model {folder} has the backbone {name!r}; training goes on from {', '.join(BACKBONES)}.")
+    backbone: Backbone = EfficientNetLite0() if name == BACKBONES[2] else ResNet50(stride_first=name == BACKBONES[0])
+    network = LookNetwork(without_norms(backbone), dim=model.dim, frozen=True)
+    convolutions = _in_order(network, model)
+    weights = _weights(onnx.load_from_string(model.network_bytes()))
+    if [tuple(conv.weight.shape) for conv in convolutions] != [weight.shape for weight, _ in weights]:
+        raise ModelError(f"The network of {folder} is not built like its backbone '{name}'. Export it again.")
+    with torch.no_grad():
+        for conv, (weight, bias) in zip(convolutions, weights, strict=True):
+            assert conv.bias is not None
+            conv.weight.copy_(torch.from_numpy(weight))
+            conv.bias.copy_(torch.from_numpy(bias))
+    _check(network, folder)
+    return network, model
+
+
+def without_norms(backbone: Backbone) -> Backbone:
+    """The same backbone with a bias in each convolution in place of the batch norm after it; changed in place."""
+    for module in list(backbone.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(module, name, nn.Identity())
+            elif isinstance(child, nn.Conv2d):
+                child.bias = nn.Parameter(torch.zeros(child.out_channels))
+    return backbone
+
+
+def _in_order(network: LookNetwork, model: ModelFolder) -> list[nn.Conv2d]:
+    """The convolutions in the order in which a picture passes them, which is the order of the exported file."""
+    passed: list[nn.Conv2d] = []
+    hooks = [
+        module.register_forward_hook(lambda conv, given, out: passed.append(conv))
+        for module in network.modules()
+        if isinstance(module, nn.Conv2d)
+    ]
+    with torch.inference_mode():
+        network.eval()(torch.zeros(1, model.preprocessing.height, model.preprocessing.width, 3, dtype=torch.uint8))
+    for hook in hooks:
+        hook.remove()
+    return passed
+
+
+Weights = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+
+def _weights(model: onnx.ModelProto) -> Weights:
+    """Weight and bias of each convolution of a file, as floats, in its order."""
+    graph = model.graph
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    made_by = {output: node for node in graph.node for output in node.output}
+
+    def floats(name: str) -> NDArray[np.float32]:
+        if name in stored:
+            return stored[name].astype(np.float32)
+        node = made_by[name]
+        if node.op_type != "DequantizeLinear":
+            raise ModelError(f"The network's weights '{name}' come from {node.op_type}; expected stored numbers.")
+        value, scale = stored[node.input[0]].astype(np.float32), stored[node.input[1]]
+        zero = stored[node.input[2]].astype(np.float32) if len(node.input) > 2 else np.zeros_like(scale)
+        shape = (-1, *[1] * (value.ndim - 1)) if scale.ndim else ()
+        return ((value - zero.reshape(shape)) * scale.reshape(shape)).astype(np.float32)
+
+    found: Weights = []
+    for node in graph.node:
+        if node.op_type == "Conv":
+            weight = floats(node.input[1])
+            found.append((weight, floats(node.input[2]) if len(node.input) > 2 else np.zeros(len(weight), np.float32)))
+    return found
+
+
+def _check(network: LookNetwork, folder: Path) -> None:
+    """The weights were read rightly if they give the vectors that the folder carries."""
+    try:
+        with np.load(folder / REFERENCE) as reference:
+            pixels, vectors = reference["pixels"], reference["vectors"]
+    except (OSError, KeyError, ValueError) as error:
+        raise ModelError(f"The model {folder} misses its {REFERENCE}: {error}. Copy the model folder again.") from error
+    cosine = np.einsum("nd,nd->n", encode_float32(network, pixels), vectors)
+    if cosine.min() < LEAST_COSINE:
+        raise ModelError(
+            f"The weights of {folder} give other vectors than its {REFERENCE} (least cosine {cosine.min():.3f}). Export it again."
+        )
