@@ -7,7 +7,6 @@ for float layers only, and falls back to float32 for a quantised convolution it 
 
 from __future__ import annotations
 
-import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, helper
 
 
@@ -28,8 +27,7 @@ def move_strides_up(model: ModelProto) -> int:
             node.input[0] = kept
         moved += 1
     if moved:
-        del model.graph.value_info[:]
-        model.CopyFrom(onnx.shape_inference.infer_shapes(model))
+        del model.graph.value_info[:]  # shapes that are no longer true; whoever needs them infers them again
     return moved
 
 
