@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from lapel.core.errors import InputError
 from lapel.core.metrics import (
     Estimate,
+    Hubness,
     average_precision,
+    effective_rank,
+    hubness,
     mean_of,
     precision_at,
     proportion,
@@ -192,3 +195,42 @@ def test_bad_values() -> None:
         proportion(np.array([0.5]))
     with pytest.raises(InputError, match="inside its interval"):
         Estimate(0.5, 0.6, 0.7, 3)
+
+
+def test_effective_rank_by_eye() -> None:
+    assert effective_rank(np.eye(5)) == pytest.approx(5)
+    assert effective_rank(np.ones((7, 3))) == pytest.approx(1)  # one line
+    assert effective_rank(np.eye(6)[[0, 0, 0, 0, 1, 1, 1, 1]]) == pytest.approx(2)  # two of six directions, equally often
+    # singular values 3 and 1: shares 3/4 and 1/4
+    expected = np.exp(-(0.75 * np.log(0.75) + 0.25 * np.log(0.25)))
+    assert effective_rank(np.array([[3.0, 0.0], [0.0, 1.0]])) == pytest.approx(expected)
+    # not changed by turning or scaling
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(2, 2)))[0]
+    assert effective_rank(7 * np.array([[3.0, 0.0], [0.0, 1.0]]) @ turn) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("shape", [(50, 8), (8, 50), (9000, 3)])
+def test_effective_rank_equals_the_obvious_one(shape: tuple[int, int]) -> None:
+    rows = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    singular = np.linalg.svd(rows.astype(np.float64), compute_uv=False)
+    share = singular / singular.sum()
+    assert effective_rank(rows) == pytest.approx(np.exp(-sum(p * np.log(p) for p in share)), rel=1e-6)
+
+
+def test_hubness_by_eye() -> None:
+    ring = np.array([[1], [2], [3], [0]])  # each is the nearest of exactly one
+    assert hubness(ring, 4) == Hubness(most=1, never=0.0, skewness=0.0)
+    star = np.array([[1], [0], [0], [0]])  # 0 is everybody's nearest, 2 and 3 nobody's
+    found = hubness(star, 4)
+    assert (found.most, found.never) == (3, 0.5)
+    # times 3, 1, 0, 0 around 1: cubes 8, 0, -1, -1 of mean 1.5; squares 4, 0, 1, 1 of mean 1.5
+    assert found.skewness == pytest.approx(1.5 / 1.5**1.5)
+
+
+def test_geometry_refuses_what_it_cannot_judge() -> None:
+    for rows in (np.zeros((3, 2)), np.full((2, 2), np.nan), np.empty((0, 4)), np.ones(3)):
+        with pytest.raises(InputError):
+            effective_rank(rows)
+    for neighbours in (np.array([[4]]), np.array([[-1]]), np.empty((0, 3), int), np.array([1, 2])):
+        with pytest.raises(InputError):
+            hubness(neighbours, 4)

@@ -1,4 +1,4 @@
-"""The measures of retrieval and their intervals: arrays of right and wrong answers in, one number a query or one estimate out.
+"""The measures of retrieval, their intervals, and the shape of an embedding: arrays in, one number a query or one estimate out.
 
 Everywhere ``relevant`` is (q, depth) bool, where ``relevant[i, r]`` says whether query i's answer at rank r + 1 is relevant, and
 ``total`` is (q,) int, how many relevant items there were to find, at least one a query: a query with none says nothing about the
@@ -162,3 +162,63 @@ def _check_values(values: PerQuery) -> None:
         raise InputError(f"A mean needs one value a query and at least one query; found shape {values.shape}.")
     if not np.isfinite(values).all():
         raise InputError(f"{int((~np.isfinite(values)).sum())} of {len(values)} values are not finite.")
+
+
+def effective_rank(rows: NDArray[np.floating[Any]]) -> float:
+    """How many dimensions an embedding really uses: 1 when all rows lie on one line, the width when all directions count alike.
+
+    ``exp(-sum of p log p)`` with ``p = singular values / their sum`` (Roy and Vetterli, "The effective rank: a measure of effective
+    dimensionality", 2007). The rows are taken as they are: take their mean out first to leave out the direction that all share.
+
+    Args:
+        rows: (n, dim), not all zero.
+
+    Raises:
+        InputError: another shape, not finite, or nothing but zeros.
+    """
+    if rows.ndim != 2 or not rows.size or not np.isfinite(rows).all():
+        raise InputError(f"An effective rank needs finite (n, dim) rows; found shape {rows.shape}.")
+    wide = rows if len(rows) >= rows.shape[1] else rows.T
+    gram = np.zeros((wide.shape[1], wide.shape[1]))
+    for at in range(0, len(wide), 8192):  # in float64, a part at a time: the singular values are roots of its eigenvalues
+        part = wide[at : at + 8192].astype(np.float64)
+        gram += part.T @ part
+    singular = np.sqrt(np.clip(np.linalg.eigvalsh(gram), 0, None))
+    if not singular.sum():
+        raise InputError("An effective rank needs a row that is not zero.")
+    share = singular / singular.sum()
+    share = share[share > 0]
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
+@dataclass(frozen=True)
+class Hubness:
+    """How evenly n items appear among each other's k nearest (Radovanovic et al., "Hubs in space", 2010).
+
+    Attributes:
+        most: How often the most frequent one appears; k is the mean.
+        never: The share that appears in no list at all: what nobody will ever be shown.
+        skewness: Third standardised moment of how often each appears; 0 when even, above 1 where hubs push others out.
+    """
+
+    most: int
+    never: float
+    skewness: float
+
+
+def hubness(neighbours: NDArray[np.integer[Any]], count: int) -> Hubness:
+    """Count how often each item appears in the others' lists of nearest.
+
+    Args:
+        neighbours: (q, k) int, positions 0 .. count - 1 of each item's k nearest, itself left out.
+        count: How many items there are.
+
+    Raises:
+        InputError: another shape, or positions outside.
+    """
+    if neighbours.ndim != 2 or not neighbours.size or neighbours.min() < 0 or neighbours.max() >= count:
+        raise InputError(f"Hubness needs (q, k) positions from 0 to {count - 1}; found shape {neighbours.shape}.")
+    times = np.bincount(neighbours.ravel(), minlength=count)
+    spread = float(times.std())
+    skewness = float(((times - times.mean()) ** 3).mean()) / spread**3 if spread else 0.0
+    return Hubness(int(times.max()), float((times == 0).mean()), skewness)

@@ -1,11 +1,13 @@
-"""Another photo of the same thing, made from a shop's picture: turned, cropped, lit, and perhaps laid somewhere else.
+"""Another photo of the same thing, made from a shop's picture: turned, cropped, seen from the side, lit, blurred, and laid somewhere else.
 
-In go preprocessed uint8 pixels, out come floats of the same shape. Colour must survive, since shops tell products apart by it, so
-light and tint change little, and a new background replaces only the white around the product.
+In go preprocessed uint8 pixels with the product's mask, out come floats at any size. Everything is plain tensor arithmetic, so it
+runs where the pictures are, CPU or GPU. Colour must survive, since shops tell products apart by it: no grey, no hue shift; light and
+white balance change as lamps and cameras change them, and a new background replaces only the white around the product.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,84 +18,133 @@ from torch.nn import functional
 WHITE = 236
 # Next to paper, a pixel above this one is the edge of the product mixed with white.
 RIM = 200
+# Luminance quantisation of JPEG, quality 50 (ITU-T T.81, table K.1).
+JPEG_STEPS = (
+    *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55),
+    *(14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62),
+    *(18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92),
+    *(49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99),
+)
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a picture may be changed. Each value is the largest change to either side.
+    """How far a picture may be changed. A value is the largest change to either side; a share says how many pictures are changed so.
 
     Attributes:
         turn: Degrees.
         zoom: Smallest and largest part of the picture that is shown, by side; above 1 there is room around it.
-        shift: Share of the side.
+        shift: Share of the side; a picture with room around it may also lie anywhere in that room.
+        perspective: Share by which the far side looks smaller than the near one.
         light: Share of the brightness of all channels.
-        tint: Share of the brightness of each channel.
+        gamma: Exponent's natural logarithm.
+        tint: Share of the brightness of each channel: white balance.
         background: Share of pictures that are laid on another background, 0..1.
+        blur: Largest Gaussian deviation as a share of the height; small values stand for upscaled pictures too.
+        blurred: Share of pictures that are blurred.
+        compressed: Share of pictures with JPEG's losses, quality 10 to 60.
+        covered: Share of pictures with a part covered by something else.
+        mirror: Share of pictures that are mirrored.
     """
 
     turn: float = 8.0
     zoom: tuple[float, float] = (0.8, 1.1)
     shift: float = 0.1
+    perspective: float = 0.0
     light: float = 0.15
+    gamma: float = 0.0
     tint: float = 0.04
     background: float = 0.0
+    blur: float = 0.0
+    blurred: float = 0.0
+    compressed: float = 0.0
+    covered: float = 0.0
+    mirror: float = 0.5
 
 
-def augment(pixels: Tensor, generator: torch.Generator, options: Augmentation) -> Tensor:
-    """Change every picture of a batch in its own way; half of them are also mirrored.
+def augment(
+    pixels: Tensor, generator: torch.Generator, options: Augmentation, *, size: tuple[int, int] | None = None
+) -> Tensor:
+    """Change every picture of a batch in its own way.
 
     Args:
-        pixels: (n, h, w, 3) uint8.
-        generator: Decides everything.
+        pixels: (n, h, w, 4) uint8: RGB and the product's mask (255 inside), or (n, h, w, 3), whose mask is then found.
+        generator: Decides everything; of the same device.
         options: How far.
+        size: Height and width of the result; those of ``pixels`` by default.
 
     Returns:
-        (n, h, w, 3) float32 in 0..255.
+        (n, height, width, 3) float32 in 0..255.
     """
-    n, height, width, _ = pixels.shape
-    uniform = _Uniform(generator)
-    picture = pixels.permute(0, 3, 1, 2).float()  # (n, 3, h, w)
-    grid = functional.affine_grid(
-        _random_affine(n, height / width, uniform, options), [n, 4, height, width], align_corners=False
-    )
-    product = torch.ones(n, 1, height, width)
-    behind = torch.full_like(picture, 255.0)
+    uniform = _Uniform(generator, pixels.device)
+    picture = pixels[..., :3].permute(0, 3, 1, 2).float()  # (n, 3, h, w)
+    n, _, *given = picture.shape
+    height, width = size or given
+    grid = _grid(_random_homography(n, given[0] / given[1], uniform, options), height, width)
+    product = torch.ones_like(picture[:, :1])
+    behind = torch.full((n, 3, height, width), 255.0, device=pixels.device)
     if options.background > 0:
-        product = 1 - paper(picture).float()
-        elsewhere = torch.rand(n, generator=generator) < options.background
-        behind = torch.where(elsewhere[:, None, None, None], random_backgrounds(n, height, width, generator), behind)
-        product = torch.where(elsewhere[:, None, None, None], product, torch.ones_like(product))
+        cut = pixels[..., 3:].permute(0, 3, 1, 2).float() / 255 if pixels.shape[-1] == 4 else 1 - paper(picture).float()
+        elsewhere = (uniform(0, 1, n) < options.background)[:, None, None, None]
+        # At half size: a background need not be sharp, and this is most of the work.
+        rooms = random_backgrounds(n, height // 2, width // 2, generator)
+        scene = functional.interpolate(clutter(rooms, picture, uniform), size=(height, width), mode="bilinear")
+        behind = torch.where(elsewhere, scene, behind)
+        product = torch.where(elsewhere, cut, product)
     # Colours are multiplied by their mask before they are moved, so that no white is mixed into the edges of the product.
     moved = functional.grid_sample(
         torch.cat([picture * product, product], dim=1), grid, padding_mode="zeros", align_corners=False
     )
     laid = moved[:, :3] + behind * (1 - moved[:, 3:])
-    lit = 1 + uniform(-options.light, options.light, n, 1, 1, 1)
-    tinted = 1 + uniform(-options.tint, options.tint, n, 3, 1, 1)
-    return (laid * lit * tinted).clamp(0, 255).permute(0, 2, 3, 1)
+    laid = _some(laid, options.covered, uniform, lambda part: _cover(part, uniform))
+    laid = _light(laid, uniform, options)
+    laid = _some(laid, options.blurred, uniform, lambda part: _blur(part, uniform, options.blur))
+    laid = _some(laid, options.compressed, uniform, lambda part: _compress(part, uniform))
+    return laid.clamp(0, 255).permute(0, 2, 3, 1)
 
 
 class _Uniform:
-    """Seeded uniform numbers."""
+    """Seeded uniform numbers on one device."""
 
-    def __init__(self, generator: torch.Generator) -> None:
-        self._generator = generator
+    def __init__(self, generator: torch.Generator, device: torch.device) -> None:
+        self._generator, self._device = generator, device
 
     def __call__(self, low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(*shape, generator=self._generator)
+        return low + (high - low) * torch.rand(*shape, generator=self._generator, device=self._device)
 
 
-def _random_affine(n: int, ratio: float, uniform: _Uniform, options: Augmentation) -> Tensor:
-    """(n, 2, 3) maps from places of the new picture to places of the old one; ``ratio`` is height over width."""
+def _some(picture: Tensor, share: float, uniform: _Uniform, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """Change a random share of a batch, and spend time on no other."""
+    if share <= 0:
+        return picture
+    chosen = torch.nonzero(uniform(0, 1, len(picture)) < share)[:, 0]
+    return picture.index_copy(0, chosen, change(picture[chosen])) if len(chosen) else picture
+
+
+def _random_homography(n: int, ratio: float, uniform: _Uniform, options: Augmentation) -> Tensor:
+    """(n, 3, 3) maps from places of the new picture to places of the old one; ``ratio`` is height over width."""
     angle = uniform(-options.turn, options.turn, n) * torch.pi / 180
-    mirror = torch.where(uniform(0, 1, n) < 0.5, -1.0, 1.0)
+    mirror = torch.where(uniform(0, 1, n) < options.mirror, -1.0, 1.0)
     zoom = uniform(*options.zoom, n)
     zoom_x, zoom_y = zoom * uniform(0.94, 1.06, n), zoom * uniform(0.94, 1.06, n)
-    shift = uniform(-options.shift, options.shift, n, 2)
+    reach = options.shift + (zoom - 1).clamp_min(0)
+    shift_x, shift_y = reach * uniform(-1, 1, n), reach * uniform(-1, 1, n)
     cos, sin = torch.cos(angle), torch.sin(angle)
-    row_x = torch.stack([zoom_x * mirror * cos, -zoom_x * sin * ratio, shift[:, 0]], dim=1)
-    row_y = torch.stack([zoom_y * mirror * sin / ratio, zoom_y * cos, shift[:, 1]], dim=1)
-    return torch.stack([row_x, row_y], dim=1)
+    row_x = torch.stack([zoom_x * mirror * cos, -zoom_x * sin * ratio, shift_x], dim=1)
+    row_y = torch.stack([zoom_y * mirror * sin / ratio, zoom_y * cos, shift_y], dim=1)
+    far = uniform(-options.perspective, options.perspective, n, 2)
+    row_w = torch.cat([far, torch.ones_like(far[:, :1])], dim=1)
+    return torch.stack([row_x, row_y, row_w], dim=1)
+
+
+def _grid(homography: Tensor, height: int, width: int) -> Tensor:
+    """(n, 3, 3) -> (n, height, width, 2) places to sample, in -1..1 inside the picture."""
+    device = homography.device
+    y = (torch.arange(height, device=device) * 2 + 1) / height - 1
+    x = (torch.arange(width, device=device) * 2 + 1) / width - 1
+    places = torch.stack([x.expand(height, width), y[:, None].expand(height, width), torch.ones_like(x + y[:, None])])
+    mapped = homography @ places.reshape(3, -1)  # (n, 3, h w)
+    return (mapped[:, :2] / mapped[:, 2:]).permute(0, 2, 1).reshape(-1, height, width, 2)
 
 
 def paper(picture: Tensor) -> Tensor:
@@ -124,18 +175,101 @@ def random_backgrounds(n: int, height: int, width: int, generator: torch.Generat
     """Walls, floors and fabrics, roughly: two colours that run into each other, with blotches, grain or stripes of another.
 
     Returns:
-        (n, 3, height, width) float32 in 0..255.
+        (n, 3, height, width) float32 in 0..255, on the generator's device.
     """
-    uniform = _Uniform(generator)
+    uniform = _Uniform(generator, generator.device)
     grey = uniform(40, 245, n, 1, 1, 1)
     base = (grey + uniform(-30, 30, n, 3, 1, 1)).clamp(0, 255)  # mostly muted, as rooms are
     other = (base + uniform(-60, 60, n, 1, 1, 1) + uniform(-20, 20, n, 3, 1, 1)).clamp(0, 255)
-    blend = torch.zeros(n, 1, height, width)
+    blend = torch.zeros(n, 1, height, width, device=generator.device)
     for cells in (2, 5, 14, 40):
         noise = uniform(0, 1, n, 1, cells, cells)
-        stretched = functional.interpolate(noise, size=(height, width), mode="bicubic", align_corners=False)
+        stretched = functional.interpolate(noise, size=(height, width), mode="bilinear", align_corners=False)
         blend = blend + stretched * uniform(0, 1, n, 1, 1, 1) ** 2
-    across = torch.linspace(0, 1, width).view(1, 1, 1, width)
+    across = torch.linspace(0, 1, width, device=generator.device).view(1, 1, 1, width)
     stripes = torch.sin(across * uniform(10, 120, n, 1, 1, 1)) * uniform(-1, 0.6, n, 1, 1, 1).clamp_min(0)
     blend = (blend + 0.5 * stripes - 0.5).clamp(0, 1)
     return base * (1 - blend) + other * blend
+
+
+def clutter(scene: Tensor, pictures: Tensor, uniform: _Uniform) -> Tensor:
+    """Put things on half of the backgrounds: boxes and ovals of any colour; a quarter become a close-up of another picture.
+
+    Args:
+        scene: (n, 3, h, w) float in 0..255.
+        pictures: (n, 3, h', w') float in 0..255, the batch; each scene may show its neighbour's picture, never its own.
+        uniform: Decides everything.
+    """
+    n, _, height, width = scene.shape
+    y = torch.linspace(-1, 1, height, device=scene.device).view(1, 1, height, 1)
+    x = torch.linspace(-1, 1, width, device=scene.device).view(1, 1, 1, width)
+    kind = uniform(0, 1, n, 1, 1, 1)
+    for _ in range(6):
+        dx = (x - uniform(-1.2, 1.2, n, 1, 1, 1)).abs() / uniform(0.08, 0.6, n, 1, 1, 1)
+        dy = (y - uniform(-1.2, 1.2, n, 1, 1, 1)).abs() / uniform(0.08, 0.6, n, 1, 1, 1)
+        oval = uniform(0, 1, n, 1, 1, 1) < 0.5
+        inside = torch.where(oval, dx * dx + dy * dy, torch.maximum(dx, dy)) < 1
+        scene = torch.where(inside & (kind < 0.5), uniform(15, 245, n, 3, 1, 1), scene)
+    part = functional.interpolate(
+        pictures.roll(1, dims=0)[:, :, : pictures.shape[2] // 2, : pictures.shape[3] // 2],
+        size=(height, width),
+        mode="bilinear",
+        align_corners=False,
+    )
+    return torch.where(kind > 0.75, part, scene) if n > 1 else scene
+
+
+def _cover(picture: Tensor, uniform: _Uniform) -> Tensor:
+    """Cover up to a third of the side with a plain box, as a hand, a label or another thing would."""
+    n, _, height, width = picture.shape
+    y = torch.linspace(-1, 1, height, device=picture.device).view(1, 1, height, 1)
+    x = torch.linspace(-1, 1, width, device=picture.device).view(1, 1, 1, width)
+    inside = ((x - uniform(-1, 1, n, 1, 1, 1)).abs() < uniform(0.1, 0.35, n, 1, 1, 1)) & (
+        (y - uniform(-1, 1, n, 1, 1, 1)).abs() < uniform(0.1, 0.35, n, 1, 1, 1)
+    )
+    return torch.where(inside, uniform(15, 245, n, 3, 1, 1), picture)
+
+
+def _light(picture: Tensor, uniform: _Uniform, options: Augmentation) -> Tensor:
+    """Brightness and white balance, and gamma where there is any."""
+    n = len(picture)
+    gain = (1 + uniform(-options.light, options.light, n, 1, 1, 1)) * (
+        1 + uniform(-options.tint, options.tint, n, 3, 1, 1)
+    )
+    if options.gamma > 0:
+        exponent = torch.exp(uniform(-options.gamma, options.gamma, n, 1, 1, 1))
+        # x ** e as exp(e log x), which torch computes several values at a time.
+        picture = torch.exp(torch.log(picture.clamp_min(1.0) / 255) * exponent) * 255
+    return picture * gain
+
+
+def _blur(picture: Tensor, uniform: _Uniform, largest: float) -> Tensor:
+    """A Gaussian of each picture's own width, along rows and then along columns."""
+    n, channels, height, width = picture.shape
+    sigma = uniform(0.15 * largest, largest, n) * height
+    radius = max(1, round(2.5 * largest * height))
+    at = torch.arange(-radius, radius + 1, device=picture.device)
+    kernel = torch.exp(-0.5 * (at / sigma[:, None]) ** 2)
+    kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0)  # (3 n, taps)
+    flat = functional.pad(picture.reshape(1, n * channels, height, width), (radius,) * 4, mode="replicate")
+    flat = functional.conv2d(flat, kernel[:, None, None, :], groups=n * channels)
+    flat = functional.conv2d(flat, kernel[:, None, :, None], groups=n * channels)
+    return flat.reshape(n, channels, height, width)
+
+
+def _compress(picture: Tensor, uniform: _Uniform) -> Tensor:
+    """JPEG's loss: 8 x 8 blocks, their cosine transform, rounded in steps of quality 10 to 60, and back."""
+    n, channels, height, width = picture.shape
+    if height % 8 or width % 8:
+        padded = functional.pad(picture, (0, -width % 8, 0, -height % 8), mode="replicate")
+        return _compress(padded, uniform)[:, :, :height, :width]
+    k = torch.arange(8, device=picture.device)
+    cosine = torch.cos((2 * k[None, :] + 1) * k[:, None] * torch.pi / 16) / 2  # (8 frequencies, 8 places)
+    cosine[0] /= 2**0.5
+    steps = torch.tensor(JPEG_STEPS, device=picture.device, dtype=torch.float32).view(8, 8)
+    quality = uniform(10, 60, n, 1, 1, 1)
+    scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50)[..., None, None]
+    blocks = picture.reshape(n, channels, height // 8, 8, width // 8, 8).permute(0, 1, 2, 4, 3, 5)
+    coarse = steps * scale
+    blocks = cosine.T @ (torch.round((cosine @ blocks @ cosine.T) / coarse) * coarse) @ cosine
+    return blocks.permute(0, 1, 2, 4, 3, 5).reshape(n, channels, height, width)

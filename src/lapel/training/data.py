@@ -1,86 +1,191 @@
-"""From a source and a product table to a :class:`TrainingSet`: pictures prepared once, labels as integers.
+"""From sources and product tables to a :class:`TrainingSet`: labels as integers, pictures prepared once or streamed.
 
-The pixels are kept in a file beside the checkpoint and memory-mapped, so that a second start is quick and memory stays small.
+Prepared pixels are kept in a file beside the checkpoint and memory-mapped, so that a second start is quick and memory stays small.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import csv
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from lapel.core.errors import InputError, LapelError
+from lapel.core.errors import InputError, LapelError, TableError
 from lapel.core.images import Preprocessing, decode
 from lapel.core.types import Product
-from lapel.training.batches import Labels, TrainingSet
+from lapel.training.batches import PRODUCT, Labels, Pictures, StoredPictures, StreamedPictures, TrainingSet, with_mask
 
 PIXELS = "pixels.npy"
-Examples = Sequence[tuple[Product, str]]  # a product and one picture of it
+SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val"}
+CHUNK = 64  # pictures prepared at once
+SharedLabels = Mapping[str, Mapping[tuple[str, str], str]]  # new attribute -> (attribute, value) -> its value
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture of one product.
+
+    Attributes:
+        product: Its attribute ``split`` says ``train`` or ``val``.
+        uri: The picture.
+        part: Which of the given sources it is from; 0 is the shop.
+    """
+
+    product: Product
+    uri: str
+    part: int = 0
+
+    @property
+    def split(self) -> str:
+        """``train``, ``val``, or nothing for a picture to leave out."""
+        return SPLITS.get(self.product.attributes.get("split", ""), "")
 
 
 def load_training_set(
-    examples: Examples,
+    examples: Sequence[Example],
     read: Callable[[str], bytes],
-    preprocessing: Preprocessing,
     *,
+    preprocessing: Preprocessing,
     attributes: Sequence[str],
-    folder: Path,
+    product: str = "",
+    shared: SharedLabels | None = None,
+    folder: Path | None,
     progress: Callable[[int, int], None],
 ) -> tuple[TrainingSet, list[tuple[str, str]]]:
-    """Read, prepare and label every picture; a bad one is left out and reported.
+    """Label every picture, and prepare it unless it is to be streamed; a bad one is left out and reported.
 
     Args:
-        examples: Products with one picture each; their attribute ``split`` says ``train`` or ``val``, anything else is left out.
+        examples: Pictures; those whose split is neither train nor val are left out.
         read: Gives a picture's bytes.
         preprocessing: The one path from bytes to pixels.
         attributes: What is learned; an empty value is unknown.
-        folder: Where ``pixels.npy`` goes.
+        product: The attribute that says which pictures show the same thing; the product's id by default.
+        shared: Attributes made of others, see :func:`read_shared_labels`.
+        folder: Where ``pixels.npy`` goes; None streams the pictures instead.
         progress: Called with (done, total).
 
     Returns:
-        The set, and (picture, reason) of each picture that could not be used.
+        The set, and (picture, reason) of each picture that could not be used; while streaming, the list grows.
 
     Raises:
         InputError: no example, or an attribute that no product has.
     """
-    examples = [(product, uri) for product, uri in examples if product.attributes.get("split") in ("train", "val")]
+    examples = [example for example in examples if example.split]
     if not examples:
         raise InputError("Training needs products with an attribute 'split' that says train or val; found none.")
-    folder.mkdir(parents=True, exist_ok=True)
-    shape = (len(examples), preprocessing.height, preprocessing.width, 3)
-    pixels = np.lib.format.open_memmap(folder / PIXELS, mode="w+", dtype=np.uint8, shape=shape)
-    kept: list[int] = []
     rejected: list[tuple[str, str]] = []
-    for row, (_, uri) in enumerate(examples):
-        try:
-            pixels[row] = preprocessing.apply(decode(read(uri)))
-            kept.append(row)
-        except LapelError as error:
-            rejected.append((uri, str(error)))
-        if row % 500 == 0 or row + 1 == len(examples):
-            progress(row + 1, len(examples))
-    split = np.array([product.attributes["split"] for product, _ in examples])
-    usable = np.zeros(len(examples), bool)
-    usable[kept] = True
-    labels, names = {}, {}
-    for name in attributes:
-        values = [_value(product, name) for product, _ in examples]
-        labels[name], names[name] = _codes(values, (split == "train") & usable)
-    train, val = np.flatnonzero((split == "train") & usable), np.flatnonzero((split == "val") & usable)
-    return TrainingSet(pixels, labels, names, train, val), rejected
+    usable = np.ones(len(examples), bool)
+    uris = [example.uri for example in examples]
+    pictures: Pictures
+    if folder is None:
+        pictures = StreamedPictures(
+            uris, read, preprocessing=preprocessing, threads=8, failed=lambda *pair: rejected.append(pair)
+        )
+    else:
+        pictures, rejected = prepare(uris, read, preprocessing=preprocessing, folder=folder, progress=progress)
+        bad = {uri for uri, _ in rejected}
+        usable = np.array([uri not in bad for uri in uris])
+    split = np.array([example.split for example in examples])
+    learned = (split == "train") & usable
+    values = {name: [_value(example.product, name, shared or {}) for example in examples] for name in attributes}
+    coded = {name: _codes(name, listed, learned) for name, listed in values.items()}
+    labels = {name: codes for name, (codes, _) in coded.items()}
+    same = [example.product.facets().get(product, (example.product.id,))[-1] if product else example.product.id for example in examples]
+    labels[PRODUCT] = np.unique([f"{e.part}/{name}" for e, name in zip(examples, same, strict=True)], return_inverse=True)[1].astype(np.int64)
+    return TrainingSet(
+        pictures,
+        labels,
+        {name: names for name, (_, names) in coded.items()},
+        np.flatnonzero(learned),
+        np.flatnonzero((split == "val") & usable),
+        np.array([example.part for example in examples], np.int64),
+    ), rejected
 
 
-def _value(product: Product, name: str) -> str:
-    values = product.facets().get(name, ("",))
-    return values[-1]
+def prepare(
+    uris: Sequence[str],
+    read: Callable[[str], bytes],
+    *,
+    preprocessing: Preprocessing,
+    folder: Path,
+    progress: Callable[[int, int], None],
+) -> tuple[StoredPictures, list[tuple[str, str]]]:
+    """Write all pictures as pixels and masks, (n, h, w, 4) uint8; the same list is not prepared twice.
+
+    Returns:
+        The pictures, and (picture, reason) of each that cannot be read; its pixels are white.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    described = json.dumps([list(uris), preprocessing.to_json()])
+    stamp = hashlib.sha256(described.encode()).hexdigest()
+    record = folder / "pixels.json"
+    if record.exists() and (folder / PIXELS).exists():
+        known = json.loads(record.read_text(encoding="utf-8"))
+        if known["stamp"] == stamp:
+            progress(len(uris), len(uris))
+            return StoredPictures(np.load(folder / PIXELS, mmap_mode="r")), [(u, r) for u, r in known["rejected"]]
+    record.unlink(missing_ok=True)
+    shape = (len(uris), preprocessing.height, preprocessing.width, 4)
+    pixels = np.lib.format.open_memmap(folder / PIXELS, mode="w+", dtype=np.uint8, shape=shape)
+    rejected: list[tuple[str, str]] = []
+    for start in range(0, len(uris), CHUNK):
+        chunk = np.full((min(CHUNK, len(uris) - start), *shape[1:3], 3), 255, np.uint8)
+        for at, uri in enumerate(uris[start : start + CHUNK]):
+            try:
+                chunk[at] = preprocessing.apply(decode(read(uri)))
+            except LapelError as error:
+                rejected.append((uri, str(error)))
+        pixels[start : start + CHUNK] = with_mask(chunk)
+        progress(start + len(chunk), len(uris))
+    pixels.flush()
+    # Written last: a preparation cut short is done again, never believed.
+    record.write_text(json.dumps({"stamp": stamp, "rejected": rejected}), encoding="utf-8")
+    return StoredPictures(pixels), rejected
 
 
-def _codes(values: Iterable[str], train: np.ndarray) -> tuple[Labels, tuple[str, ...]]:
+def read_shared_labels(path: Path) -> SharedLabels:
+    """Which values of two tables mean the same: a CSV with the columns label, name, attribute, value.
+
+    A row ``kind,shoes,articleType,Heels`` gives each product with articleType=Heels the attribute kind=shoes, and a row
+    ``kind,shoes,label,shoes`` gives it to each photo with label=shoes, so that photos learn to find products.
+
+    Raises:
+        TableError: it cannot be read, or misses a column.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise TableError(f"The shared labels {path} cannot be read: {error}.") from error
+    wanted = ("label", "name", "attribute", "value")
+    if not rows or any(row.get(column) is None for row in rows for column in wanted):
+        found = ", ".join(rows[0]) if rows else "no row"
+        raise TableError(f"The shared labels {path} need the columns {', '.join(wanted)} in every row; found {found}.")
+    shared: dict[str, dict[tuple[str, str], str]] = {}
+    for row in rows:
+        shared.setdefault(row["label"], {})[row["attribute"], row["value"]] = row["name"]
+    return shared
+
+
+def _value(product: Product, name: str, shared: SharedLabels) -> str:
+    facets = product.facets()
+    if name in shared:
+        rules = shared[name]
+        return next((rules[pair] for pair in ((a, v[-1]) for a, v in facets.items()) if pair in rules), "")
+    return facets.get(name, ("",))[-1]
+
+
+def _codes(name: str, values: Iterable[str], train: np.ndarray) -> tuple[Labels, tuple[str, ...]]:
     """Integers for texts, numbered among the training pictures; -1 for what is empty or appears in val alone."""
     listed = list(values)
     names = tuple(sorted({value for value, known in zip(listed, train, strict=True) if known and value}))
     if not names:
-        raise InputError("An attribute to learn is empty for every training product. Choose others.")
-    number = {name: code for code, name in enumerate(names)}
+        raise InputError(
+            f"The attribute '{name}' is to be learned, but is empty for every training product. Choose others with --level and --head."
+        )
+    number = {value: code for code, value in enumerate(names)}
     return np.array([number.get(value, -1) for value in listed], np.int64), names

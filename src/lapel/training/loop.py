@@ -1,93 +1,38 @@
-"""The training loop, top to bottom: batches -> network -> losses -> step; a checkpoint an epoch; a table of what happened.
+"""The training loop, top to bottom: pictures -> views -> network -> losses -> step; a checkpoint every few minutes; a table of it all.
 
-Recipe of the shipped model on 2 cores with bfloat16 (AMX), 35,959 pictures at 112 x 84: about 65 pictures/s, 9 minutes an epoch.
+It is seeded by epoch and step, so a run that was killed goes on to the same result. It runs on CPU (bfloat16), on one CUDA GPU
+(bfloat16, channels last, augmentation on the GPU) and, started by ``torchrun``, on several.
 """
 
 from __future__ import annotations
 
-import csv
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from lapel.core.errors import ModelError
-from lapel.core.vectors import Vectors
-from lapel.training.augment import Augmentation, augment
-from lapel.training.batches import TrainingSet, class_batches
-from lapel.training.losses import AttributeHeads, batch_hard_triplet
+from lapel.core.errors import InputError
+from lapel.training.augment import augment
+from lapel.training.batches import PRODUCT, Rows, TrainingSet, class_batches
+from lapel.training.checkpoint import Checkpoint, Log, Progress
+from lapel.training.learner import Learner, Targets
+from lapel.training.losses import Memory
+from lapel.training.machine import Machine
 from lapel.training.network import LookNetwork
-from lapel.training.weights import load_backbone
+from lapel.training.recipe import Stage, TrainingConfig
+from lapel.training.watch import COLLAPSED, draw_curves, quick_recall
 
 Report = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Level:
-    """One level of the label hierarchy: pictures that agree on all ``attributes`` are positives of each other."""
-
-    attributes: tuple[str, ...]
-    margin: float
-    weight: float = 1.0
-
-
-# A shop's own picture of the same product, a little different.
-SHOP = Augmentation()
-# What a query photo may be and a shop's picture is not: turned, partly seen, in other light, on a floor or a wall.
-PHOTO = Augmentation(turn=20, zoom=(0.55, 1.35), shift=0.15, light=0.25, tint=0.06, background=0.5)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Some epochs with a learning rate that rises and falls once, and an optimizer of their own.
-
-    Attributes:
-        epochs: Passes over the pictures.
-        rate: Peak learning rate of the backbone; the head and the classifiers learn 5 times faster, having just begun.
-        augmentation: How far pictures are changed.
-    """
-
-    epochs: int
-    rate: float
-    augmentation: Augmentation = SHOP
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Everything that decides the result, written into the model folder.
-
-    Attributes:
-        levels: Triplet levels, coarse to fine; batches are drawn from the classes of the last.
-        heads: Attributes that get a classifier beside the triplets.
-        heads_weight: Weight of the mean of their losses.
-        classes: P, groups of one class a batch.
-        pictures: K, pictures a group.
-        stages: First the shop's pictures nearly as they are, then pictures as people take them.
-        warmup: Share of a stage's steps over which the rate rises; then it falls as a half cosine.
-        weight_decay: AdamW's, on all weights.
-        seed: Decides initial values, order and augmentation.
-        dim: Width of the vectors.
-    """
-
-    levels: tuple[Level, ...] = (
-        Level(("articleType",), margin=0.3, weight=0.5),
-        Level(("articleType", "baseColour", "gender"), margin=0.2),
-    )
-    heads: tuple[str, ...] = ("articleType", "baseColour", "gender", "subCategory")
-    heads_weight: float = 1.0
-    classes: int = 24
-    pictures: int = 4
-    stages: tuple[Stage, ...] = (Stage(4, 3e-4), Stage(2, 1.5e-4, PHOTO))
-    warmup: float = 0.1
-    weight_decay: float = 0.02
-    seed: int = 7
-    dim: int = 128
+LOG_EVERY = 20  # steps a row
+AVERAGE_EVERY = 10  # steps between two updates of the average: it moves little in one
 
 
 @dataclass(frozen=True)
@@ -95,221 +40,220 @@ class Trained:
     """A finished training.
 
     Attributes:
-        network: The network, ready to export.
+        network: The averaged network, ready to export.
         seconds: Time it took, over all starts.
+        skipped: Pictures that could not be read while streaming, counted each time.
     """
 
     network: LookNetwork
     seconds: float
+    skipped: int
 
 
-def train(data: TrainingSet, config: TrainingConfig, *, init: Path, out: Path, report: Report) -> Trained:
-    """Train from ImageNet weights, or go on from ``out/checkpoint.pt``.
+def train(
+    data: TrainingSet,
+    config: TrainingConfig,
+    *,
+    network: LookNetwork,
+    start: str,
+    out: Path,
+    report: Report,
+    machine: Machine,
+    save_seconds: float = 300.0,
+) -> Trained:
+    """Train a network, or go on from ``out/checkpoint.pt``.
 
     Args:
         data: Pictures and labels.
         config: The recipe; a checkpoint of another recipe is refused.
-        init: Starting weights, see :func:`lapel.training.weights.load_backbone`.
-        out: Folder for ``checkpoint.pt`` (after each epoch) and ``log.csv`` (every 20 steps).
-        report: Called with each row of the log.
+        network: With the weights to start from; changed in place.
+        start: What those weights are, in words.
+        out: Folder for ``checkpoint.pt``, ``log.csv`` (every 20 steps) and ``curves.png`` (every epoch).
+        report: Called with each row of the log and each warning.
+        machine: Where it runs.
+        save_seconds: Time between two checkpoints; 0 saves after every step.
 
     Raises:
-        ModelError: the checkpoint is of another recipe, or the starting weights do not fit.
+        ModelError: the checkpoint is of another recipe, or damaged.
+        InputError: labels from which nothing can be learned.
     """
+    check_labels(data, config)
     torch.manual_seed(config.seed)
-    network = LookNetwork(dim=config.dim)
-    network.backbone = load_backbone(init)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    heads = AttributeHeads({name: len(data.names[name]) for name in config.heads}, dim=config.dim)
-    levels = {level: data.joint(level.attributes) for level in config.levels}
-    sampled = levels[config.levels[-1]][data.train]
-    checkpoint = _load_checkpoint(out / "checkpoint.pt", config)
-    done, seconds, epoch = checkpoint["epoch"], checkpoint["seconds"], 0
-    for stage in config.stages:
-        parts = _stage_parts(network, heads, stage, config, sampled, epoch)
-        for _ in range(stage.epochs):
-            if epoch + 1 == done:
-                _restore(parts, checkpoint)
-            if epoch >= done:
-                began = time.monotonic()
-                _train_epoch(data, config, stage, levels, sampled, parts, epoch, out / "log.csv", report)
-                report({"epoch": epoch + 1, **quick_recall(network, data, config)})
-                seconds += time.monotonic() - began
-                _save_checkpoint(out / "checkpoint.pt", parts, config, epoch + 1, seconds)
-            epoch += 1
-    network.eval()
-    return Trained(network, seconds)
-
-
-@dataclass(frozen=True)
-class _Parts:
-    network: LookNetwork
-    heads: AttributeHeads
-    optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LambdaLR
-
-
-def _stage_parts(
-    network: LookNetwork,
-    heads: AttributeHeads,
-    stage: Stage,
-    config: TrainingConfig,
-    sampled: NDArray[np.int64],
-    epoch: int,
-) -> _Parts:
-    """An optimizer (AdamW) and a schedule for a stage that begins with this epoch."""
-    fast = [*network.head.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(
-        [{"params": network.backbone.parameters(), "lr": stage.rate}, {"params": fast, "lr": 5 * stage.rate}],
-        weight_decay=config.weight_decay,
+    network.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    learner = Learner(network, config, {name: len(data.names[name]) for name in config.heads}).to(machine.device)
+    run = _Run(data, config, learner, machine, out, report)
+    checkpoint = Checkpoint(
+        out / "checkpoint.pt",
+        config=config,
+        start=start,
+        modules={"learner": learner, "average": run.average, "memory": run.memory},
+        optimizer=run.optimizer,
     )
-    # The count differs by a few from epoch to epoch (groups fall differently), so the schedule stops at its end.
-    steps = stage.epochs * sum(1 for _ in _epoch_batches(sampled, config, epoch=epoch))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, config.warmup))
-    return _Parts(network, heads, optimizer, schedule)
+    at = checkpoint.load()
+    log = Log(out / "log.csv", at)
+    shared = _share(learner, machine)
+    total = sum(len(run.batches(epoch)) for epoch in range(len(run.stages)))
+    began, saved = time.monotonic() - at.seconds, time.monotonic()
+    for epoch in range(at.epoch, len(run.stages)):
+        batches = run.batches(epoch)
+        before = sum(len(run.batches(earlier)) for earlier in range(epoch))
+        first = at.step if epoch == at.epoch else 0
+        learner.train()
+        marked, seen = time.monotonic(), 0
+        for step, (rows, pixels) in enumerate(run.ahead(batches[first:]), start=first):
+            row = run.step(shared, rows, pixels, epoch, step, (before + step) / total)
+            seen += len(rows) * len(run.stages[epoch].views) * machine.world
+            if step % LOG_EVERY == 0 and machine.leads:
+                row = {"epoch": epoch + 1, "step": step, **row, "pictures_s": seen / (time.monotonic() - marked)}
+                log.add(row)
+                report(row)
+                if row["spread"] < COLLAPSED:
+                    report({"warning": f"collapse: all pictures lie close together (mean distance {row['spread']:.2f})"})
+            if time.monotonic() - saved >= save_seconds and machine.leads:
+                run.save(checkpoint, Progress(epoch, step + 1, time.monotonic() - began))
+                saved = time.monotonic()
+        if machine.leads:
+            recall = quick_recall(run.averaged, data, config)
+            row = {"epoch": epoch + 1, "step": len(batches), **recall}
+            report(row)
+            log.add(row)
+            run.save(checkpoint, Progress(epoch + 1, 0, time.monotonic() - began))
+            draw_curves(log.path, out / "curves.png")
+        machine.wait()
+    run.averaged.eval()
+    return Trained(run.averaged, time.monotonic() - began, run.skipped)
 
 
-def _epoch_batches(labels: NDArray[np.int64], config: TrainingConfig, *, epoch: int) -> Any:
-    rng = np.random.default_rng((config.seed, epoch))
-    return class_batches(labels, classes=config.classes, pictures=config.pictures, rng=rng)
+def check_labels(data: TrainingSet, config: TrainingConfig) -> None:
+    """Say now what would make a loss of nothing all along.
+
+    Raises:
+        InputError: a level with fewer than two classes, or without a class of two pictures.
+    """
+    for level in config.levels:
+        labels = data.joint(level.attributes)[data.train]
+        counts = np.unique(labels[labels >= 0], return_counts=True)[1]
+        if len(counts) < 2:
+            raise InputError(
+                f"The level '{level.name}' has {len(counts)} class among the training pictures; triplets need two or more."
+                " Choose other attributes with --level."
+            )
+        if counts.max() < 2 and level.attributes != (PRODUCT,):
+            raise InputError(
+                f"No class of the level '{level.name}' has two training pictures, so no picture has a positive."
+                " Choose coarser attributes with --level."
+            )
 
 
-def _rate(step: int, steps: int, warmup: float) -> float:
-    done = min(step / steps, 1.0)
+def _share(learner: Learner, machine: Machine) -> nn.Module:
+    """The learner, or the wrapper that averages its gradients over processes."""
+    if machine.world == 1:
+        return learner
+    return DistributedDataParallel(learner, find_unused_parameters=True)
+
+
+def _rate(done: float, warmup: float) -> float:
+    """Share of the peak rate after a share of all steps: a line up, half a cosine down."""
     if done < warmup:
         return max(done / warmup, 0.01)
-    return max(0.5 * (1 + float(np.cos(np.pi * (done - warmup) / (1 - warmup)))), 0.001)
+    return max(0.5 * (1 + float(np.cos(np.pi * (done - warmup) / (1 - warmup)))), 0.002)
 
 
-def _train_epoch(
-    data: TrainingSet,
-    config: TrainingConfig,
-    stage: Stage,
-    levels: dict[Level, NDArray[np.int64]],
-    sampled: NDArray[np.int64],
-    parts: _Parts,
-    epoch: int,
-    log: Path,
-    report: Report,
-) -> None:
-    generator = torch.Generator().manual_seed(config.seed * 1000 + epoch)
-    parts.network.train()
-    began, seen = time.monotonic(), 0
-    for step, rows in enumerate(_epoch_batches(sampled, config, epoch=epoch)):
-        rows = data.train[rows]  # (P K,)
-        rows = np.sort(rows)  # so that the file is read in order
-        pixels = augment(torch.from_numpy(data.pixels[rows]), generator, stage.augmentation)
-        row = _step(parts, pixels, rows, data, config, levels)
-        seen += len(rows)
-        if step % 20 == 0:
-            row = {"epoch": epoch + 1, "step": step, **row, "pictures_s": seen / (time.monotonic() - began)}
-            _append(log, row)
-            report(row)
+class _Run:
+    """What stays the same from step to step."""
 
+    def __init__(
+        self, data: TrainingSet, config: TrainingConfig, learner: Learner, machine: Machine, out: Path, report: Report
+    ) -> None:
+        self.data, self.config, self.learner, self.machine, self.report = data, config, learner, machine, report
+        self.targets = Targets(data, config, machine.device)
+        self.stages: list[Stage] = [stage for stage in config.stages for _ in range(stage.epochs)]
+        self.memory = Memory(config.memory, dim=config.dim, columns=1 + len(config.levels)).to(machine.device)
+        # use_buffers: batch norm statistics are averaged too.
+        self.average = AveragedModel(
+            learner.network, multi_avg_fn=get_ema_multi_avg_fn(config.average), use_buffers=True
+        )
+        network = learner.network
+        fast = [*network.head.parameters(), *learner.heads.parameters()]
+        slow = [parameter for parameter in network.backbone.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": slow, "peak": config.rate}, {"params": fast, "peak": config.fast * config.rate}],
+            lr=config.rate,
+            weight_decay=config.weight_decay,
+        )
+        self.skipped = 0
+        out.mkdir(parents=True, exist_ok=True)
 
-def _step(
-    parts: _Parts,
-    pixels: Tensor,
-    rows: NDArray[np.int64],
-    data: TrainingSet,
-    config: TrainingConfig,
-    levels: dict[Level, NDArray[np.int64]],
-) -> dict[str, float]:
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        x = parts.network.normalise_pixels(pixels).contiguous(memory_format=torch.channels_last)
-        vectors = parts.network.embed(x).vectors
-    vectors = vectors.float()  # (P K, dim): the losses compare small differences, so not in bfloat16
-    triplets = [
-        batch_hard_triplet(vectors, torch.from_numpy(levels[level][rows]), level.margin) for level in config.levels
-    ]
-    labels = {name: torch.from_numpy(data.labels[name][rows]) for name in config.heads}
-    attributes = parts.heads(vectors, labels)
-    loss = config.heads_weight * attributes
-    for level, triplet in zip(config.levels, triplets, strict=True):
-        loss = loss + level.weight * triplet.loss
-    parts.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(parts.network.parameters(), 5.0)  # a rare bad batch must not undo the ImageNet weights
-    parts.optimizer.step()
-    parts.schedule.step()
-    fine = triplets[-1]
-    return {
-        "loss": float(loss.detach()),
-        "triplet": float(fine.loss.detach()),
-        "attributes": float(attributes.detach()),
-        "active": fine.active,
-        "d_positive": fine.positive_distance,
-        "d_negative": fine.negative_distance,
-    }
+    @property
+    def averaged(self) -> LookNetwork:
+        network = self.average.module if self.config.average else self.learner.network
+        assert isinstance(network, LookNetwork)
+        return network
 
+    def batches(self, epoch: int) -> list[Rows]:
+        """This process's batches of an epoch: every picture once (photos as often as the recipe says), whole groups together."""
+        config, data = self.config, self.data
+        repeats = np.array([*config.repeats, *[1] * 8])[np.minimum(data.parts[data.train], 8)]
+        rows = np.repeat(data.train, repeats)
+        labels = data.joint(config.levels[config.sampled].attributes)[rows]
+        rng = np.random.default_rng((config.seed, epoch))
+        whole = [
+            np.sort(rows[chosen])  # so that a file is read in order
+            for chosen in class_batches(labels, classes=config.classes, pictures=config.pictures, rng=rng)
+        ]
+        world, rank = self.machine.world, self.machine.rank
+        return whole[rank : len(whole) - len(whole) % world : world]
 
-def encode_rows(network: LookNetwork, data: TrainingSet, rows: NDArray[np.int64], *, batch: int = 128) -> Vectors:
-    """Vectors of some pictures with the network as it is: (len(rows), dim) float32 unit rows."""
-    network.eval()
-    out = []
-    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
-        for at in range(0, len(rows), batch):
-            x = network.normalise_pixels(torch.from_numpy(data.pixels[rows[at : at + batch]]))
-            out.append(network.embed(x.contiguous(memory_format=torch.channels_last)).vectors.float().numpy())
-    return np.concatenate(out)
+    def ahead(self, batches: list[Rows]) -> Iterator[tuple[Rows, Tensor]]:
+        """Rows and their (n, h, w, 4) uint8 pixels, read while the step before is computed; unreadable pictures are left out."""
+        with ThreadPoolExecutor(1) as reader:
+            waiting = [reader.submit(self.data.pictures.read, rows) for rows in batches[:2]]
+            for number, rows in enumerate(batches):
+                pixels, good = waiting.pop(0).result()
+                if number + 2 < len(batches):
+                    waiting.append(reader.submit(self.data.pictures.read, batches[number + 2]))
+                self.skipped += int((~good).sum())
+                if good.sum() >= 2:
+                    yield rows[good], torch.from_numpy(np.ascontiguousarray(pixels[good]))
 
+    def step(
+        self, shared: nn.Module, rows: Rows, pixels: Tensor, epoch: int, step: int, done: float
+    ) -> dict[str, float]:
+        """One batch: views, losses, gradients, update."""
+        config, machine, stage = self.config, self.machine, self.stages[epoch]
+        seed = ((config.seed * 1000 + epoch) * 100_000 + step) * machine.world + machine.rank
+        generator = torch.Generator(machine.device).manual_seed(seed)
+        size = tuple(round(side * stage.scale) for side in self.data.pictures.size)
+        pixels = pixels.to(machine.device, non_blocking=True)
+        views = torch.cat(
+            [augment(pixels, generator, options, size=(size[0], size[1])) for options in stage.views]
+        )
+        places = torch.from_numpy(rows).to(machine.device)
+        columns = self.targets.columns[places]
+        heads = {name: labels[places] for name, labels in self.targets.heads.items()}
+        result = shared(views, columns, heads, self.memory)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * _rate(done, config.warmup)
+        self.optimizer.zero_grad(set_to_none=True)
+        result.loss.backward()
+        # A rare bad batch must not undo the ImageNet weights.
+        nn.utils.clip_grad_norm_(self.learner.parameters(), 5.0)
+        self.optimizer.step()
+        self._remember(result.vectors, columns)
+        if config.average and step % AVERAGE_EVERY == 0:
+            self.average.update_parameters(self.learner.network)
+        return {"rate": config.rate * _rate(done, config.warmup), **result.parts}
 
-def quick_recall(network: LookNetwork, data: TrainingSet, config: TrainingConfig) -> dict[str, float]:
-    """Recall@1 of up to 800 val pictures among up to 4,000 train pictures: a curve to watch, not a result to report."""
-    rng = np.random.default_rng(config.seed)
-    queries = np.sort(rng.permutation(data.val)[:800])
-    gallery = np.sort(rng.permutation(data.train)[:4000])
-    if not len(queries):
-        return {}
-    nearest = gallery[np.argmax(encode_rows(network, data, queries) @ encode_rows(network, data, gallery).T, axis=1)]
-    recall = {}
-    for level in config.levels:
-        labels = data.joint(level.attributes)
-        possible = np.isin(labels[queries], labels[gallery]) & (labels[queries] >= 0)
-        if possible.any():
-            recall[f"recall@1 {','.join(level.attributes)}"] = float(
-                np.mean(labels[queries] == labels[nearest], where=possible)
-            )
-    return recall
+    def _remember(self, vectors: Tensor, columns: Tensor) -> None:
+        """Put the vectors of all processes into the memory; batches differ by a few rows, so the shorter ones are padded."""
+        if self.machine.world > 1:
+            most = self.config.classes * self.config.pictures
+            vectors = nn.functional.pad(vectors, (0, 0, 0, most - len(vectors)))
+            columns = nn.functional.pad(columns, (0, 0, 0, most - len(columns)), value=-1)
+        self.memory.add(self.machine.gather(vectors), self.machine.gather(columns))
 
-
-def _append(log: Path, row: dict[str, Any]) -> None:
-    new = not log.exists()
-    with log.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow({name: f"{value:.5g}" if isinstance(value, float) else value for name, value in row.items()})
-
-
-def _save_checkpoint(path: Path, parts: _Parts, config: TrainingConfig, epoch: int, seconds: float) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = {
-        "config": asdict(config),
-        "epoch": epoch,
-        "seconds": seconds,
-        "network": parts.network.state_dict(),
-        "heads": parts.heads.state_dict(),
-        "optimizer": parts.optimizer.state_dict(),
-        "schedule": parts.schedule.state_dict(),
-    }
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.replace(path)  # atomic: a full disk or kill -9 leaves the last good one
-
-
-def _load_checkpoint(path: Path, config: TrainingConfig) -> dict[str, Any]:
-    """What is there, or epoch 0."""
-    if not path.exists():
-        return {"epoch": 0, "seconds": 0.0}
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    if state["config"] != asdict(config):
-        raise ModelError(f"The checkpoint {path} is of another recipe. Use its settings, or another --out folder.")
-    return state
-
-
-def _restore(parts: _Parts, state: dict[str, Any]) -> None:
-    parts.network.load_state_dict(state["network"])
-    parts.heads.load_state_dict(state["heads"])
-    parts.optimizer.load_state_dict(state["optimizer"])
-    parts.schedule.load_state_dict(state["schedule"])
+    def save(self, checkpoint: Checkpoint, at: Progress) -> None:
+        """Write the checkpoint; a full disk is a warning, since the training itself is not harmed."""
+        problem = checkpoint.save(at)
+        if problem:
+            self.report({"warning": problem})

@@ -1,6 +1,10 @@
-"""Triplet margin loss with batch-hard mining, and the attribute heads beside it. In go unit vectors and labels; out comes a scalar.
+"""What the network is told about one batch: triplets, neighbours and attributes. In go unit vectors and labels; out comes a scalar.
 
-Batch-hard is Hermans, Beyer and Leibe, "In Defense of the Triplet Loss for Person Re-Identification" (2017).
+- Triplets (Schroff et al., "FaceNet", 2015) with batch-hard mining (Hermans et al., "In Defense of the Triplet Loss", 2017), semi-hard
+  mining, and a soft margin; miners and loss are those of the library pytorch-metric-learning.
+- Neighbours: Neighbourhood Component Analysis (Goldberger et al., 2004; Wu et al., "Improving Generalization via Scalable NCA", 2018)
+  against a memory of recent vectors (Wang et al., "Cross-Batch Memory", 2020): the smoothed Recall@1 of the whole catalogue.
+- Attributes: one cosine classifier each, the proxies of "Normalised softmax" (Zhai and Wu, 2019).
 """
 
 from __future__ import annotations
@@ -9,8 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from pytorch_metric_learning.distances import LpDistance
+from pytorch_metric_learning.losses import TripletMarginLoss
+from pytorch_metric_learning.miners import BatchHardMiner, TripletMarginMiner
+from pytorch_metric_learning.reducers import MeanReducer
 from torch import Tensor, nn
 from torch.nn import functional
+
+MINING = ("batch-hard", "semi-hard")
 
 
 @dataclass(frozen=True)
@@ -18,10 +28,10 @@ class TripletLoss:
     """The loss of one batch and what its mining found.
 
     Attributes:
-        loss: () mean over the anchors that have a positive and a negative in the batch; 0 when none has.
-        active: Share of those anchors whose triplet still violates the margin, 0..1. A float.
-        positive_distance: Mean distance to the hardest positive, 0..2. Near the next value and small: collapse.
-        negative_distance: Mean distance to the hardest negative, 0..2.
+        loss: () mean over the mined triplets; 0 when there is none.
+        active: Share of them that still violate the margin (or, with a soft margin, whose negative is nearer), 0..1. A float.
+        positive_distance: Mean distance to the mined positive, 0..2. Near the next value and small: collapse.
+        negative_distance: Mean distance to the mined negative, 0..2.
     """
 
     loss: Tensor
@@ -30,30 +40,95 @@ class TripletLoss:
     negative_distance: float
 
 
-def batch_hard_triplet(vectors: Tensor, labels: Tensor, margin: float) -> TripletLoss:
-    """``mean_a max(0, max_p d(a, p) - min_n d(a, n) + margin)`` with Euclidean distance between unit rows.
+def triplet_loss(
+    vectors: Tensor, labels: Tensor, *, margin: float, mining: str = "batch-hard", soft: bool = False
+) -> TripletLoss:
+    """``mean max(0, d(a, p) - d(a, n) + margin)`` with Euclidean distance between unit rows.
 
     Args:
         vectors: (n, dim) unit rows.
         labels: (n,) int64; equal labels are positives; -1 is unknown: neither an anchor, a positive nor a negative.
         margin: Distance by which a negative must be farther than a positive, 0..2.
+        mining: ``batch-hard``: each anchor's farthest positive and nearest negative; ``semi-hard``: every triplet whose negative is
+            farther than the positive, but by less than the margin.
+        soft: ``mean log(1 + exp(d(a, p) - d(a, n) + margin))``, which never lets go.
     """
-    # Squared distance is 2 - 2 cos; the floor keeps the root's gradient finite at zero distance.
-    distance = (2 - 2 * vectors @ vectors.T).clamp_min(1e-6).sqrt()  # (n, n)
     known = labels >= 0
-    both = known[:, None] & known[None, :]
-    same = (labels[:, None] == labels[None, :]) & both
-    same.fill_diagonal_(False)
-    different = (labels[:, None] != labels[None, :]) & both
-    hardest_positive = distance.masked_fill(~same, -1).amax(dim=1)  # (n,)
-    hardest_negative = distance.masked_fill(~different, 3).amin(dim=1)  # (n,)
-    anchors = same.any(dim=1) & different.any(dim=1)
-    if not bool(anchors.any()):
+    vectors, labels = vectors[known], labels[known]
+    # Rows have unit length already; Lp with p = 2 is the Euclidean distance.
+    distance = LpDistance(normalize_embeddings=False, p=2)
+    miner = (
+        BatchHardMiner(distance=distance)
+        if mining == "batch-hard"
+        else TripletMarginMiner(margin=margin, type_of_triplets="semihard", distance=distance)
+    )
+    with torch.no_grad():
+        anchors, positives, negatives = miner(vectors, labels) if len(labels) else (labels, labels, labels)
+    if not len(anchors):
         return TripletLoss(vectors.sum() * 0, 0.0, 0.0, 0.0)
-    positive, negative = hardest_positive[anchors], hardest_negative[anchors]
-    violation = functional.relu(positive - negative + margin)
-    active = float((violation > 0).float().mean())
-    return TripletLoss(violation.mean(), active, float(positive.detach().mean()), float(negative.detach().mean()))
+    measure = TripletMarginLoss(margin=margin, smooth_loss=soft, distance=distance, reducer=MeanReducer())
+    loss = measure(vectors, labels, indices_tuple=(anchors, positives, negatives))
+    with torch.no_grad():
+        near = (vectors[anchors] - vectors[positives]).norm(dim=1)
+        far = (vectors[anchors] - vectors[negatives]).norm(dim=1)
+        active = float((near - far + (0.0 if soft else margin) > 0).float().mean())
+    return TripletLoss(loss, active, float(near.mean()), float(far.mean()))
+
+
+def neighbour_loss(
+    similarity: Tensor, anchors: Tensor, candidates: Tensor, ignored: Tensor, *, temperature: float
+) -> Tensor:
+    """``-mean log sum_{j: same label} p(j)``, where ``p`` is the softmax of cosine over temperature: the chance to draw a right neighbour.
+
+    Args:
+        similarity: (n, m) cosines of anchors and candidates.
+        anchors: (n,) int64 labels; -1 is no anchor.
+        candidates: (m,) int64 labels; -1 is no candidate.
+        ignored: (n, m) bool: pairs that are neither right nor wrong, such as an anchor and itself.
+        temperature: Below 0.1 only the nearest few count, as they do for Recall@1.
+
+    Returns:
+        () mean over the anchors that have a right candidate; 0 when none has.
+    """
+    open_pairs = ~ignored & (candidates >= 0)[None, :]
+    right = (anchors[:, None] == candidates[None, :]) & open_pairs
+    usable = right.any(dim=1) & (anchors >= 0)
+    if not bool(usable.any()):
+        return similarity.sum() * 0
+    scores = similarity[usable] / temperature
+    among_all = scores.masked_fill(~open_pairs[usable], float("-inf")).logsumexp(dim=1)
+    among_right = scores.masked_fill(~right[usable], float("-inf")).logsumexp(dim=1)
+    return (among_all - among_right).mean()
+
+
+class Memory(nn.Module):
+    """The newest vectors and what they are labelled, first in, first out: candidates beyond the batch.
+
+    Args:
+        size: Vectors it holds.
+        dim: Width of the vectors.
+        columns: Labels a vector.
+    """
+
+    vectors: Tensor
+    labels: Tensor
+    cursor: Tensor
+
+    def __init__(self, size: int, *, dim: int, columns: int) -> None:
+        super().__init__()
+        self.register_buffer("vectors", torch.zeros(size, dim))
+        self.register_buffer("labels", torch.full((size, columns), -1))
+        self.register_buffer("cursor", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def add(self, vectors: Tensor, labels: Tensor) -> None:
+        """Put (n, dim) vectors with (n, columns) labels in place of the oldest."""
+        size = len(self.vectors)
+        if size:
+            at = (self.cursor + torch.arange(len(vectors), device=vectors.device)) % size
+            self.vectors[at[-size:]] = vectors.detach()[-size:]
+            self.labels[at[-size:]] = labels[-size:]
+            self.cursor += len(vectors)
 
 
 class AttributeHeads(nn.Module):
@@ -63,11 +138,14 @@ class AttributeHeads(nn.Module):
         classes: Number of classes of each attribute.
         dim: Width of the vectors.
         scale: Inverse temperature of the softmax over cosines; 16 lets a cosine gap of 0.3 reach 99 % of the mass of two classes.
+        smoothing: Share of the target spread over all classes.
     """
 
-    def __init__(self, classes: Mapping[str, int], *, dim: int = 128, scale: float = 16.0) -> None:
+    def __init__(
+        self, classes: Mapping[str, int], *, dim: int = 128, scale: float = 16.0, smoothing: float = 0.1
+    ) -> None:
         super().__init__()
-        self.scale = scale
+        self.scale, self.smoothing = scale, smoothing
         self.prototypes = nn.ParameterDict(
             {
                 name: nn.Parameter(functional.normalize(torch.randn(count, dim), dim=1))
@@ -82,5 +160,5 @@ class AttributeHeads(nn.Module):
             known = labels[name] >= 0
             if bool(known.any()):
                 logits = self.scale * vectors[known] @ functional.normalize(prototypes, dim=1).T
-                losses.append(functional.cross_entropy(logits, labels[name][known], label_smoothing=0.1))
+                losses.append(functional.cross_entropy(logits, labels[name][known], label_smoothing=self.smoothing))
         return torch.stack(losses).mean() if losses else vectors.sum() * 0

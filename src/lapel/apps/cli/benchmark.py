@@ -1,0 +1,107 @@
+"""``lapel benchmark``: how an encoder does on a public data set, beside what others have published."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from lapel.apps.cli.console import JsonOption, console, print_json, progress_bar, say
+
+if TYPE_CHECKING:
+    from lapel.insight.protocol import BenchmarkReport
+    from lapel.insight.public import Benchmark
+
+SHOWN = 5  # pictures left out that are named; --json names all
+
+
+class Name(StrEnum):
+    """The data sets, as people type them."""
+
+    IN_SHOP = "in-shop"
+    ONLINE_PRODUCTS = "online-products"
+
+
+def benchmark(
+    data_set: Annotated[
+        Name, typer.Argument(help="DeepFashion In-Shop or Stanford Online Products.", show_default=False)
+    ],
+    folder: Annotated[Path, typer.Argument(help="The folder with your copy, as it was unpacked.", show_default=False)],
+    encoder: Annotated[str, typer.Option("--encoder", help="default, colour:, or a model folder.")] = "default",
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="Only so many test items, to try things out: too easy to compare."),
+    ] = None,
+    write_table: Annotated[
+        Path | None,
+        typer.Option("--write-table", help="Write the training pictures as a table for 'lapel train', and stop."),
+    ] = None,
+    val_share: Annotated[
+        float, typer.Option("--val-share", help="Of the table: the share of items held out as val.")
+    ] = 0.1,
+    seed: Annotated[int, typer.Option("--seed", help="Of the table: decides which items.")] = 7,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure Recall@K on a public data set by its official protocol, beside published figures.
+
+    The data sets do not come with Lapel: ask their authors. DeepFashion is for non-commercial research only.
+
+    Recall@K is the share of queries with a picture of the same item among the K nearest. In-Shop's queries ask its gallery; every
+    test picture of Online Products asks all others.
+    """
+    from lapel.encoders import open_encoder
+    from lapel.insight.protocol import measure
+    from lapel.insight.public import open_benchmark
+
+    copy = open_benchmark(data_set.value, folder)
+    if write_table is not None:
+        _write_table(copy, write_table, val_share, seed)
+        return
+    report = measure(copy, open_encoder(encoder), limit=limit, progress=progress_bar)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        _print(report)
+
+
+def _write_table(copy: Benchmark, path: Path, share: float, seed: int) -> None:
+    from lapel.insight.public import write_table
+
+    counts = write_table(copy, path, share=share, seed=seed)
+    say(
+        f"Wrote {escape(str(path))}: {counts['train']:,} items to learn from, {counts['val']:,} to judge by,"
+        f" {counts['pictures']:,} pictures; the test items are not in it."
+    )
+    missing = sum(picture.split == "train" and not picture.uri for picture in copy.pictures)
+    if missing:
+        say(f"[yellow]{missing:,} training pictures of the list are not in {escape(copy.source.where)}.[/]")
+    say(escape(f"Its pictures are in {copy.source.where}; what to learn is in its column item_id."))
+
+
+def _print(report: BenchmarkReport) -> None:
+    data_set = report.data_set
+    say(
+        f"[bold]{data_set.title}[/]: {report.asked:,} queries against {report.gallery:,} pictures of {report.items:,} items"
+        f" ({data_set.terms})"
+    )
+    header, *rows = report.rows()
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for column in header:
+        table.add_column(column, justify="right" if column else "left", no_wrap=bool(column))
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
+    say("% with 95 % intervals; then what others published:")
+    for one in data_set.published:
+        say(f"  {escape(one.method)}: {escape(one.source)}")
+    for difference in report.differences:
+        say(f"[yellow]Not to be put beside the published figures: {escape(difference)}.[/]")
+    for name, reason in report.left_out[:SHOWN]:
+        say(escape(f"  {name}: {reason}"))
+    if len(report.left_out) > SHOWN:
+        say(f"  ... and {len(report.left_out) - SHOWN:,} more; --json names all")

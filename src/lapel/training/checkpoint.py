@@ -1,0 +1,144 @@
+"""What a training needs to go on after ``kill -9``: a checkpoint that is whole or not there, and a log that agrees with it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from lapel.core.errors import ModelError
+from lapel.training.recipe import TrainingConfig
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training is.
+
+    Attributes:
+        epoch: Whole epochs done.
+        step: Steps done of the epoch in work.
+        seconds: Time spent, over all starts.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+
+
+class Checkpoint:
+    """One file that holds a training.
+
+    Args:
+        path: The file.
+        config: The recipe; a checkpoint of another one is refused.
+        start: What it started from; likewise.
+        modules: What is learned, by name.
+        optimizer: Its state.
+    """
+
+    def __init__(
+        self, path: Path, *, config: TrainingConfig, start: str, modules: Mapping[str, nn.Module], optimizer: Optimizer
+    ) -> None:
+        self.path = path
+        self._identity = {"config": asdict(config), "start": start}
+        self._modules, self._optimizer = modules, optimizer
+
+    def save(self, at: Progress) -> str:
+        """Write it beside the old one and put it in its place.
+
+        Returns:
+            Nothing, or why it could not be written; then the old one is still there.
+        """
+        part = self.path.with_suffix(".part")
+        state = {
+            **self._identity,
+            "progress": asdict(at),
+            "modules": {name: module.state_dict() for name, module in self._modules.items()},
+            "optimizer": self._optimizer.state_dict(),
+        }
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(state, part)
+            part.replace(self.path)  # atomic: a full disk or kill -9 leaves the last good one
+        except (OSError, RuntimeError) as error:  # torch says RuntimeError for a full disk
+            part.unlink(missing_ok=True)
+            kept = "the last good one is kept" if self.path.exists() else "there is none yet"
+            return f"The checkpoint {self.path} could not be written ({error}); {kept}. Make room on the disk."
+        return ""
+
+    def load(self) -> Progress:
+        """Put what the file holds into modules and optimizer; the beginning when there is no file.
+
+        Raises:
+            ModelError: it is of another recipe or start, or damaged.
+        """
+        if not self.path.exists():
+            return Progress()
+        try:
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+            differing = sorted(name for name, value in self._identity.items() if state[name] != value)
+            if not differing:
+                for name, module in self._modules.items():
+                    module.load_state_dict(state["modules"][name])
+                self._optimizer.load_state_dict(state["optimizer"])
+                return Progress(**state["progress"])
+        except Exception as error:  # torch raises what its unpickler and zip reader raise
+            raise ModelError(
+                f"The checkpoint {self.path} cannot be read: {error}. Delete it to begin again, or use another --out folder."
+            ) from error
+        raise ModelError(
+            f"The checkpoint {self.path} is of another recipe (its {' and '.join(differing)} differ)."
+            " Use its settings, or another --out folder."
+        )
+
+
+class Log:
+    """A CSV with a row every few steps.
+
+    Args:
+        path: The file.
+        at: Rows from here on are of steps that a killed process did and that will be done again; they go.
+    """
+
+    def __init__(self, path: Path, at: Progress) -> None:
+        self.path = path
+        rows = read_log(path)
+        kept = [row for row in rows if (int(row["epoch"]) - 1, int(row["step"])) < (at.epoch, at.step)]
+        if len(kept) < len(rows):
+            path.unlink()
+            for row in kept:
+                self.add(row)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Append a row; numbers are written with five digits. A name that was not there before becomes a column."""
+        texts = {name: f"{value:.5g}" if isinstance(value, float) else str(value) for name, value in row.items()}
+        names = list(read_header(self.path))
+        fresh = [name for name in texts if name not in names]
+        rows = [*read_log(self.path), texts] if fresh else [texts]
+        with self.path.open("w" if fresh else "a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=[*names, *fresh], restval="")
+            if fresh:
+                writer.writeheader()
+            writer.writerows(rows)
+
+
+def read_header(path: Path) -> tuple[str, ...]:
+    """Column names of a log; none when there is no log."""
+    if not path.exists():
+        return ()
+    with path.open(newline="", encoding="utf-8") as file:
+        return tuple(next(csv.reader(file), ()))
+
+
+def read_log(path: Path) -> list[dict[str, str]]:
+    """The rows of a log; none when there is no log."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,185 @@
+"""Everything that decides what is learned, as values that are written into the model folder; and the recipes Lapel ships."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lapel.core.errors import InputError
+from lapel.training.augment import Augmentation
+from lapel.training.batches import PRODUCT
+from lapel.training.losses import MINING
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of the label hierarchy: pictures that agree on all ``attributes`` are positives of each other.
+
+    Attributes:
+        attributes: Names of labels; ``product`` alone makes the views of one product the positives.
+        triplet: Weight of the triplet loss.
+        margin: Its margin, 0..2.
+        mining: ``batch-hard`` or ``semi-hard``.
+        soft: Soft margin, log(1 + exp(x)), in place of max(0, x).
+        neighbours: Weight of the neighbour loss against the memory.
+        temperature: The neighbour loss's.
+    """
+
+    attributes: tuple[str, ...]
+    triplet: float = 1.0
+    margin: float = 0.2
+    mining: str = "batch-hard"
+    soft: bool = False
+    neighbours: float = 0.0
+    temperature: float = 0.07
+
+    def __post_init__(self) -> None:
+        if not self.attributes:
+            raise InputError("A level needs at least one attribute; found none.")
+        if self.mining not in MINING:
+            raise InputError(f"Mining is one of {', '.join(MINING)}; found '{self.mining}'.")
+        if not 0 <= self.margin <= 2 or self.temperature <= 0:
+            raise InputError(f"A margin is 0 to 2 and a temperature above 0; found {self.margin}, {self.temperature}.")
+
+    @property
+    def name(self) -> str:
+        """How reports call it."""
+        return ",".join(self.attributes)
+
+
+# The gallery's side: a shop's own picture, hardly changed.
+SHOP = Augmentation(turn=4, zoom=(0.9, 1.08), shift=0.04, light=0.06, tint=0.02)
+# The query's side: what a screenshot or a phone makes of it.
+PHOTO = Augmentation(
+    turn=20,
+    zoom=(0.6, 1.7),
+    shift=0.12,
+    perspective=0.2,
+    light=0.3,
+    gamma=0.25,
+    tint=0.08,
+    background=0.55,
+    blur=0.03,
+    blurred=0.35,
+    compressed=0.25,
+    covered=0.15,
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Some epochs at one size.
+
+    Attributes:
+        epochs: Passes over the pictures.
+        scale: Side of the pictures as a share of the final size: early epochs at a smaller size cost a fraction.
+        views: One augmentation for each view of a product that a batch holds.
+    """
+
+    epochs: int
+    scale: float = 1.0
+    views: tuple[Augmentation, ...] = (SHOP, PHOTO)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that decides the result, written into the model folder.
+
+    Attributes:
+        levels: Coarse to fine; batches are drawn from the classes of the level ``sampled``.
+        sampled: Index of that level.
+        heads: Attributes that get a classifier beside the triplets.
+        heads_weight: Weight of the mean of their losses.
+        smoothing: Label smoothing of the classifiers.
+        memory: Vectors the neighbour loss is taken against.
+        classes: P, groups of one class a batch.
+        pictures: K, pictures a group. A batch is P x K pictures times the views of the stage.
+        stages: What is shown when.
+        rate: Peak learning rate of the backbone; head and classifiers, having just begun, learn ``fast`` times faster.
+        fast: See ``rate``.
+        warmup: Share of all steps over which the rate rises; then it falls as a half cosine.
+        weight_decay: AdamW's, on all weights.
+        average: Decay of the exponential moving average of the weights, per 10 steps; what is exported. 0 switches it off.
+        frozen: Keep the backbone's early layers as ImageNet made them.
+        repeats: How often an epoch shows the pictures of each part (the shop, then photos).
+        seed: Decides initial values, order and augmentation.
+        dim: Width of the vectors.
+    """
+
+    levels: tuple[Level, ...]
+    heads: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    sampled: int = 0
+    heads_weight: float = 1.0
+    smoothing: float = 0.0
+    memory: int = 12_288
+    classes: int = 12
+    pictures: int = 4
+    rate: float = 3e-4
+    fast: float = 5.0
+    warmup: float = 0.05
+    weight_decay: float = 0.02
+    average: float = 0.98
+    frozen: bool = True
+    repeats: tuple[int, ...] = (1,)
+    seed: int = 7
+    dim: int = 128
+
+    def __post_init__(self) -> None:
+        if not self.levels or not 0 <= self.sampled < len(self.levels):
+            raise InputError(f"A recipe needs levels, one of them sampled; found {len(self.levels)}, {self.sampled}.")
+        if self.classes < 2 or self.pictures < 2:
+            raise InputError(f"P and K must be 2 or more, or there is no triplet; found {self.classes}, {self.pictures}.")
+
+
+def fashion(*, epochs: tuple[int, int] = (4, 2), photos: bool = True, seed: int = 7) -> TrainingConfig:
+    """The recipe of the shipped models: kind, colour, gender, all three, and the very product.
+
+    Args:
+        epochs: At 0.7 of the size, then at the whole.
+        photos: Whether photos of people's own with the shared label ``kind`` are learned from too.
+        seed: See :class:`TrainingConfig`.
+    """
+    fine = ("articleType", "baseColour", "gender")
+    levels = [
+        Level(("articleType",), triplet=0.3, margin=0.3, neighbours=0.4),
+        Level(("baseColour",), triplet=0.0, neighbours=0.4),
+        Level(("gender",), triplet=0.0, neighbours=0.3),
+        Level(fine, triplet=0.5, margin=0.2, neighbours=0.6),
+        Level((PRODUCT,), triplet=0.5, margin=0.2, neighbours=0.6),
+    ]
+    heads = ["articleType", "baseColour", "gender", "subCategory"]
+    if photos:
+        levels.append(Level(("kind",), triplet=0.0, neighbours=0.3))
+        heads.append("kind")
+    return TrainingConfig(
+        levels=tuple(levels),
+        sampled=3,
+        heads=tuple(heads),
+        heads_weight=1.5,
+        smoothing=0.05,
+        stages=(Stage(epochs[0], 0.7), Stage(epochs[1], 1.0)),
+        repeats=(1, 2) if photos else (1,),
+        seed=seed,
+    )
+
+
+def look(
+    levels: tuple[tuple[str, ...], ...], *, heads: tuple[str, ...] = (), epochs: tuple[int, int], seed: int = 7
+) -> TrainingConfig:
+    """A recipe for a shop's own labels; without any, for products with several photos and augmented views.
+
+    Args:
+        levels: Attributes of each level, coarse to fine.
+        heads: Attributes that get a classifier.
+        epochs: At 0.7 of the size, then at the whole.
+        seed: See :class:`TrainingConfig`.
+    """
+    learned = [Level(attributes, triplet=0.5, neighbours=0.6) for attributes in levels]
+    return TrainingConfig(
+        levels=(*learned, Level((PRODUCT,), triplet=0.5, neighbours=0.6)),
+        sampled=max(len(learned) - 1, 0),
+        heads=heads,
+        heads_weight=1.5 if heads else 0.0,
+        stages=(Stage(epochs[0], 0.7), Stage(epochs[1], 1.0)),
+        seed=seed,
+    )

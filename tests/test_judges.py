@@ -1,0 +1,221 @@
+"""The judges of the look: their distortions, the hash they compare with, their mapping of kinds, and each of them on a tiny shop."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import geometry
+import numpy as np
+import phone_to_shop
+import pytest
+import same_product
+from distortions import DISTORTIONS, HEIGHT, MILD, enlarge
+from looks import PerceptualHash, encode_shop, open_look
+from PIL import Image, ImageDraw, ImageFilter
+from shops import Shop, read_shop
+
+from lapel.core.vectors import normalise
+from lapel.sources.wardrobe import draw_wardrobe
+
+PRODUCTS = 24
+
+
+def shirt(colour: str = "navy") -> Image.Image:
+    """60 x 80, white around it, as the catalogue's pictures are."""
+    image = Image.new("RGB", (60, 80), "white")
+    pen = ImageDraw.Draw(image)
+    pen.polygon([(15, 12), (45, 12), (56, 30), (47, 34), (47, 70), (13, 70), (13, 34), (4, 30)], fill=colour)
+    pen.line((30, 12, 30, 70), fill="white", width=2)
+    return image
+
+
+def shoe() -> Image.Image:
+    image = Image.new("RGB", (60, 80), "white")
+    ImageDraw.Draw(image).polygon([(4, 50), (22, 46), (34, 58), (57, 62), (57, 70), (4, 70)], fill="black")
+    return image
+
+
+@pytest.fixture(scope="module")
+def wardrobe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wardrobe")
+    draw_wardrobe(folder, products=PRODUCTS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shop(wardrobe: Path) -> Shop:
+    return read_shop(wardrobe, wardrobe / "products.csv")
+
+
+# --- distortions ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", DISTORTIONS)
+def test_the_same_seed_gives_the_same_pixels(name: str) -> None:
+    picture = enlarge(shirt())
+    before = picture.tobytes()
+    first, again, other = (DISTORTIONS[name](picture, np.random.default_rng((3, seed))) for seed in (0, 0, 1))
+    assert first.mode == "RGB"
+    assert first.tobytes() == again.tobytes()
+    assert name == "rotation 15°" or first.tobytes() != other.tobytes()  # it only draws the side
+    assert picture.tobytes() == before
+
+
+def test_what_each_distortion_is() -> None:
+    picture = enlarge(shirt())
+    assert picture.size == (HEIGHT * 3 // 4, HEIGHT)
+    done = {name: distort(picture, np.random.default_rng(0)) for name, distort in DISTORTIONS.items()}
+    assert MILD == tuple(DISTORTIONS)[:6]
+    width, height = done["crop to 60 %"].size
+    assert width * height == pytest.approx(0.6 * picture.width * picture.height, rel=0.01)
+    turned = np.radians(15)
+    assert done["rotation 15°"].height == pytest.approx(
+        picture.height * np.cos(turned) + picture.width * np.sin(turned), abs=2
+    )
+    for name in ("perspective", "light and white balance", "blur", "JPEG 20-50"):
+        assert done[name].size == picture.size
+    # the scene takes the place of the white: hardly a white pixel is left where three in ten were
+    for name in ("cluttered scene", "phone photo"):
+        assert (np.asarray(done[name]).min(axis=2) > 245).mean() < 0.1
+
+
+# --- the perceptual hash --------------------------------------------------------------------------------------------
+
+
+def test_the_hash_is_64_signs_and_knows_a_picture_again() -> None:
+    pictures = [shirt(), shirt().filter(ImageFilter.GaussianBlur(1)), shirt().resize((240, 320)), shoe()]
+    vectors = PerceptualHash().encode(pictures)
+    assert vectors.shape == (4, 64)
+    assert set(np.abs(vectors).ravel().tolist()) == {1 / 8}
+    different = 32 * (1 - vectors @ vectors[0])
+    assert different[0] == 0
+    assert different[1] <= 6
+    assert different[2] <= 6
+    assert different[3] >= 16
+
+
+def test_the_hash_equals_the_obvious_cosine_transform() -> None:
+    grey = np.asarray(shirt().convert("L").resize((32, 32), Image.Resampling.LANCZOS), np.float64)
+    low = np.array(
+        [
+            [
+                sum(
+                    grey[y, x] * np.cos(np.pi / 32 * (y + 0.5) * v) * np.cos(np.pi / 32 * (x + 0.5) * u)
+                    for y in range(32)
+                    for x in range(32)
+                )
+                for u in range(8)
+            ]
+            for v in range(8)
+        ]
+    ).ravel()
+    assert ((PerceptualHash().encode([shirt()])[0] > 0) == (low > np.median(low))).all()
+
+
+# --- kinds ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_label_asks_for_kinds_that_the_catalogue_has(catalogue: Path) -> None:
+    with (catalogue / "products.csv").open(encoding="utf-8", newline="") as file:
+        there = {row["articleType"] for row in csv.DictReader(file)}
+    assert len(phone_to_shop.KINDS) == 10
+    for label, kinds in phone_to_shop.KINDS.items():
+        assert kinds, label
+        assert kinds <= there, (label, kinds - there)
+
+
+def test_every_photo_has_a_label_that_is_mapped() -> None:
+    if not (phone_to_shop.PHOTOS / "photos.csv").exists():
+        pytest.skip(f"the clothing photos are not at {phone_to_shop.PHOTOS}")
+    photos = phone_to_shop.read_photos(phone_to_shop.PHOTOS)
+    assert set(photos.labels.tolist()) == set(phone_to_shop.KINDS)
+    assert set(photos.splits.tolist()) == {"train", "validation"}
+
+
+# --- each judge on a tiny shop --------------------------------------------------------------------------------------
+
+
+def test_a_shop_is_encoded_once_and_kept(shop: Shop, tmp_path: Path) -> None:
+    vectors = encode_shop(open_look("colour:", tmp_path), shop, tmp_path)
+    assert vectors.shape == (PRODUCTS, 128)
+    (kept,) = tmp_path.glob("*.npy")
+    np.save(kept, vectors[::-1])
+    assert np.array_equal(encode_shop(open_look("colour:", tmp_path), shop, tmp_path), vectors[::-1])
+
+
+def test_same_product_prints_its_table_and_draws_its_sheet(
+    wardrobe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["--data", str(wardrobe), "--products", str(wardrobe / "products.csv"), "--cache", str(tmp_path)]
+    sheet = tmp_path / "sheet.png"
+    same_product.main([*common, "--encoder", "colour:", "--baseline", "phash", "--queries", "6", "--sheet", str(sheet)])
+    printed = capsys.readouterr().out
+    assert f"6 pictures among {PRODUCTS} products" in printed
+    for name in (*DISTORTIONS, "mean of the six mild ones", "colour", "pHash, 64 bit"):
+        assert name in printed
+    line = next(line for line in printed.splitlines() if line.startswith("JPEG"))
+    assert line.count("100.0 [") == 2  # JPEG changes next to nothing, and there are 24 products only
+    with Image.open(sheet) as drawn:
+        assert drawn.format == "PNG"
+
+
+def test_a_group_counts_as_the_product() -> None:
+    asked = same_product.Asked(None, np.array([1, 2]), np.array(["a", "a", "b"]))  # type: ignore[arg-type]
+    right = asked.right(np.array([[0, 2], [1, 2]]), slice(0, 2))
+    assert right.tolist() == [[True, False], [False, True]]
+
+
+def test_phone_to_shop_judges_by_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Three products of plain colours and two photos of the same colours: what is right can be seen."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "photos").mkdir()
+    table = ["id,articleType"]
+    for name, colour, kind in (("1", "red", "Dresses"), ("2", "green", "Caps"), ("3", "blue", "Jeans")):
+        Image.new("RGB", (60, 80), colour).save(tmp_path / "shop" / f"{name}.png")
+        table.append(f"{name},{kind}")
+    (tmp_path / "products.csv").write_text("\n".join(table) + "\n")
+    rows = ["file,label,split"]
+    for name, colour, label in (("a", "red", "dress"), ("b", "green", "pants")):
+        Image.new("RGB", (90, 120), colour).save(tmp_path / "photos" / f"{name}.png")
+        rows.append(f"{name}.png,{label},validation")
+    (tmp_path / "photos" / "photos.csv").write_text("\n".join(rows) + "\n")
+    phone_to_shop.main(
+        [
+            *("--data", str(tmp_path / "shop"), "--products", str(tmp_path / "products.csv")),
+            *("--photos", str(tmp_path / "photos"), "--cache", str(tmp_path), "--encoder", "colour:"),
+            *("--baseline", "--sheet", str(tmp_path / "sheet.png")),
+        ]
+    )
+    lines = {line[:26].strip(): line[26:].split() for line in capsys.readouterr().out.splitlines()}
+    assert lines["dress"][:2] == ["1", "100.0"]
+    assert lines["pants"][:2] == ["1", "0.0"]
+    assert lines["all"][:2] == lines["validation"][:2] == ["2", "50.0"]
+    assert "train" not in lines
+    assert (tmp_path / "sheet.png").exists()
+
+
+def test_geometry_prints_rank_and_hubs(wardrobe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    common = ["--data", str(wardrobe), "--products", str(wardrobe / "products.csv"), "--cache", str(tmp_path)]
+    geometry.main([*common, "--encoder", "colour:", "--baseline", "phash"])
+    printed = capsys.readouterr().out
+    assert "effective rank" in printed
+    assert "colour" in printed
+
+
+def test_neighbours_leave_each_product_out_of_its_own() -> None:
+    vectors = normalise(np.random.default_rng(0).normal(size=(40, 8)))
+    vectors[1] = vectors[2] = vectors[3] = vectors[0]  # four alike: a product need not be first in its own list
+    found = geometry.neighbours(vectors, 2)
+    scores = vectors @ vectors.T
+    for row, nearest in enumerate(found.tolist()):
+        others = np.delete(np.arange(40), row)
+        best = np.sort(scores[row, others])[::-1][:2]
+        assert row not in nearest
+        assert scores[row, nearest] == pytest.approx(best, abs=1e-5)
+
+
+def test_mean_cosine_equals_the_obvious_loop() -> None:
+    vectors = normalise(np.random.default_rng(1).normal(size=(9, 4)) + 0.5)
+    pairs = [float(vectors[a] @ vectors[b]) for a in range(9) for b in range(9) if a != b]
+    assert geometry.mean_cosine(vectors) == pytest.approx(np.mean(pairs), abs=1e-6)
