@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +15,14 @@ import pytest
 from PIL import Image
 
 import lapel
-from lapel.core.errors import InputError, ModelError
-from lapel.core.images import Preprocessing
-from lapel.encoders import Encoder, default_model, open_encoder
+from lapel.core.errors import InputError, MissingDependency, ModelError
+from lapel.core.images import Pixels, Preprocessing
+from lapel.core.vectors import Vectors
+from lapel.encoders import Encoder, default_model, fastest, open_encoder
+from lapel.encoders.fastest import open_fastest
 from lapel.encoders.model import fingerprint, read_model
+from lapel.encoders.network import NetworkEncoder
+from lapel.encoders.openvino import open_openvino
 
 
 def picture(colour: tuple[int, int, int], size: tuple[int, int] = (60, 80)) -> Image.Image:
@@ -23,7 +31,7 @@ def picture(colour: tuple[int, int, int], size: tuple[int, int] = (60, 80)) -> I
     return image
 
 
-@pytest.fixture(scope="module", params=["colour:", "default"])
+@pytest.fixture(scope="module", params=["colour:", "openvino:default", "onnx:default"])
 def encoder(request: pytest.FixtureRequest) -> Encoder:
     return open_encoder(request.param)
 
@@ -83,10 +91,11 @@ def test_the_package_offers_it() -> None:
     assert lapel.open_encoder("default").fingerprint == read_model(default_model()).fingerprint
 
 
-def test_the_shipped_network_agrees_with_the_one_that_was_trained() -> None:
+@pytest.mark.parametrize("spec", ["openvino:default", "onnx:default"])
+def test_the_shipped_network_agrees_with_the_one_that_was_trained(spec: str) -> None:
     """``reference.npz`` holds the trained network's own float32 vectors of pictures of the sample wardrobe."""
     reference = np.load(default_model() / "reference.npz")
-    vectors = open_encoder("default").encode_pixels(reference["pixels"])
+    vectors = open_encoder(spec).encode_pixels(reference["pixels"])
     cosine = np.einsum("nd,nd->n", vectors, reference["vectors"])
     assert cosine.min() > 0.95
     assert cosine.mean() > 0.98
@@ -96,6 +105,142 @@ def test_the_shipped_network_agrees_with_the_one_that_was_trained() -> None:
 
 def test_the_shipped_network_is_small_enough_to_ship() -> None:
     assert (default_model() / "network.onnx").stat().st_size < 30_000_000
+
+
+def reference_pixels() -> Pixels:
+    pixels: Pixels = np.load(default_model() / "reference.npz")["pixels"]
+    return pixels
+
+
+def least_cosine(one: Vectors, other: Vectors) -> float:
+    return float(np.einsum("nd,nd->n", one, other).min())
+
+
+def test_how_far_the_same_model_moves_between_machines() -> None:
+    """Another runtime, or bfloat16 where float32 was asked for: 8 bits round differently, and a search hardly notices.
+
+    The smallest distance between two of these pictures is far above what either moves a vector by.
+    """
+    pixels = reference_pixels()
+    chosen = open_openvino(str(default_model())).encode_pixels(pixels)
+    others = {
+        "ONNX Runtime": open_encoder("onnx:default").encode_pixels(pixels),
+        "bfloat16": open_openvino(str(default_model()), precision="bf16").encode_pixels(pixels),
+    }
+    for vectors in others.values():
+        assert least_cosine(chosen, vectors) > 0.99
+        assert (np.argmax(vectors @ chosen.T, axis=1) == np.arange(len(pixels))).all()
+
+
+@pytest.mark.parametrize("scheme", ["openvino", "onnx"])
+def test_the_number_of_threads_moves_nothing(scheme: str) -> None:
+    pixels = reference_pixels()[:8]
+    one, two = (open_encoder(f"{scheme}:default", threads=threads) for threads in (1, 2))
+    assert isinstance(one, NetworkEncoder)
+    assert isinstance(two, NetworkEncoder)
+    assert (one.runtime.threads, two.runtime.threads) == (1, 2)
+    assert least_cosine(one.encode_pixels(pixels), two.encode_pixels(pixels)) > 0.9999
+
+
+def test_openvino_computes_in_the_precision_that_is_named() -> None:
+    """Asked of OpenVINO itself: left alone it takes bfloat16 on CPUs that have it."""
+    code = (
+        "import lapel.encoders.openvino as o, openvino\n"
+        "compile = openvino.Core.compile_model\n"
+        "def noted(self, *args):\n"
+        "    found = compile(self, *args)\n"
+        "    names = ('INFERENCE_PRECISION_HINT', 'INFERENCE_NUM_THREADS', 'NUM_STREAMS')\n"
+        "    print([found.get_property(name) for name in names])\n"
+        "    return found\n"
+        "openvino.Core.compile_model = noted\n"
+        "from lapel.encoders import default_model\n"
+        "o.open_openvino(str(default_model()), threads=1)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[<Type: 'float32'>, 1, 1]"
+
+
+def test_it_can_be_called_from_several_threads() -> None:
+    encoder = open_encoder("openvino:default")
+    pixels = reference_pixels()[:12]
+    expected = [encoder.encode_pixels(pixels[row : row + 1]) for row in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda row: encoder.encode_pixels(pixels[row : row + 1]), range(12)))
+    assert np.array_equal(np.concatenate(found), np.concatenate(expected))
+
+
+def test_openvino_tells_nobody_and_writes_nothing_at_home(tmp_path: Path) -> None:
+    """Any connection, and any thread that telemetry starts to make one, would be seen by the audit hook."""
+    code = (
+        "import sys\n"
+        "seen = []\n"
+        "watched = ('socket.connect', 'socket.getaddrinfo', 'socket.sendto', 'urllib.Request', 'subprocess.Popen')\n"
+        "sys.addaudithook(lambda event, args: seen.append(event) if event in watched else None)\n"
+        "from lapel.encoders import open_encoder\n"
+        "from PIL import Image\n"
+        "encoder = open_encoder('openvino:default')\n"
+        "encoder.encode([Image.new('RGB', (60, 80))])\n"
+        "loaded = [name for name in sys.modules if name.startswith('openvino_telemetry') and sys.modules[name]]\n"
+        "print(encoder.runtime.name, seen, loaded)\n"
+    )
+    home = tmp_path / "home"
+    home.mkdir()
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "HOME": str(home), "USERPROFILE": str(home)},
+    )
+    assert found.stdout.strip() == "openvino [] []"
+    assert list(home.iterdir()) == []
+
+
+def test_default_runs_on_the_fastest_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fastest, "nvidia_driver", lambda: False)
+    encoder = open_encoder("default")
+    assert isinstance(encoder, NetworkEncoder)
+    assert (encoder.runtime.name, encoder.runtime.device, encoder.runtime.note) == ("openvino", "CPU", "")
+    assert encoder.spec == str(default_model())
+
+
+def test_a_driver_without_a_cuda_runtime_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fastest, "nvidia_driver", lambda: True)
+    import onnxruntime
+
+    wanted = "onnxruntime" if "CUDAExecutionProvider" in onnxruntime.get_available_providers() else "openvino"
+    assert open_fastest(str(default_model())).runtime.name == wanted
+
+
+def test_without_openvino_the_other_runtime_takes_over_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = open_encoder("openvino:default").encode_pixels(reference_pixels()[:8])
+    monkeypatch.setattr(fastest, "nvidia_driver", lambda: False)
+    monkeypatch.delitem(sys.modules, "lapel.encoders.openvino", raising=False)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    encoder = open_fastest(str(default_model()))
+    assert encoder.runtime.name == "onnxruntime"
+    assert "OpenVINO is not used" in encoder.runtime.note
+    assert "openvino" in encoder.runtime.note
+    assert encoder.spec == str(default_model())
+    assert encoder.fingerprint == read_model(default_model()).fingerprint
+    assert least_cosine(encoder.encode_pixels(reference_pixels()[:8]), expected) > 0.99
+    with pytest.raises(MissingDependency, match=r"'openvino:' needs openvino.*pip install"):
+        open_encoder("openvino:default")
+
+
+def test_on_a_cpu_that_openvino_cannot_use_the_other_runtime_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    import openvino
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("this CPU has no AVX2")
+
+    monkeypatch.setattr(fastest, "nvidia_driver", lambda: False)
+    monkeypatch.setattr(openvino.Core, "compile_model", fail)
+    encoder = open_fastest(str(default_model()))
+    assert encoder.runtime.name == "onnxruntime"
+    assert "this CPU has no AVX2" in encoder.runtime.note
+    with pytest.raises(ModelError, match=r"cannot be run by OpenVINO: this CPU has no AVX2"):
+        open_encoder("openvino:default")
 
 
 @pytest.fixture
@@ -135,6 +280,12 @@ def test_a_network_that_is_none_is_told(copied: Path) -> None:
         open_encoder(str(copied))
 
 
+@pytest.mark.parametrize("scheme", ["onnx", "openvino"])
+def test_a_named_runtime_needs_a_folder_too(scheme: str) -> None:
+    with pytest.raises(ModelError, match="no model folder 'nowhere'"):
+        open_encoder(f"{scheme}:nowhere")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -151,7 +302,7 @@ def test_a_wrong_manifest_is_told(copied: Path, change: dict[str, object], messa
 
 
 def test_an_unknown_scheme_lists_those_there_are() -> None:
-    with pytest.raises(InputError, match=r"No encoder is called 'magic:'.*colour:.*onnx:"):
+    with pytest.raises(InputError, match=r"No encoder is called 'magic:'.*colour:.*onnx:.*openvino:"):
         open_encoder("magic:9")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import lapel
 
-HEAVY = ("torch", "faiss", "onnxruntime", "streamlit", "sqlite3", "typer", "httpx")
+HEAVY = ("torch", "faiss", "onnxruntime", "openvino", "streamlit", "sqlite3", "typer", "httpx")
 
 
 def test_importing_it_is_light() -> None:

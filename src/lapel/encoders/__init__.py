@@ -24,7 +24,9 @@ ENCODERS = Door(
     "encoder",
     {
         "colour": Backend("lapel.encoders.colour:ColourEncoder"),
-        "onnx": Backend("lapel.encoders.onnx:OnnxEncoder"),
+        "model": Backend("lapel.encoders.fastest:open_fastest"),
+        "onnx": Backend("lapel.encoders.onnx:open_onnx"),
+        "openvino": Backend("lapel.encoders.openvino:open_openvino"),
     },
     "lapel.encoders",
 )
@@ -76,19 +78,23 @@ def open_encoder(spec: str = "default", *, threads: int | None = None) -> Encode
     """Open an encoder.
 
     Args:
-        spec: ``default``, the path of a model folder, ``colour:``, or ``scheme:rest`` of an installed plugin.
+        spec: ``default``, the path of a model folder, ``colour:``, or ``scheme:rest`` of an installed plugin. What runs a model
+            folder is chosen by what is fastest here; ``onnx:PATH`` and ``openvino:PATH`` choose it by name.
         threads: How many CPU threads to use; all cores by default.
 
     Raises:
         ModelError: no such model folder, or a broken one.
         InputError: an unknown scheme.
+        MissingDependency: the runtime that was named is not installed.
     """
     scheme, colon, rest = spec.partition(":")
     if spec == "default":
-        scheme, rest = "onnx", str(default_model())
+        scheme, rest = "model", str(default_model())
     elif Path(spec).is_dir() or not colon:
-        scheme, rest = "onnx", spec
-    if scheme == "onnx" and not Path(rest).is_dir():
+        scheme, rest = "model", spec
+    elif scheme in ("onnx", "openvino") and rest == "default":
+        rest = str(default_model())
+    if scheme in ("model", "onnx", "openvino") and not Path(rest).is_dir():
         raise ModelError(
             f"There is no model folder '{rest}'. Use 'default', 'colour:' or the path of a folder with model.json."
         )

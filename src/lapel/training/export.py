@@ -18,41 +18,27 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from lapel.core.images import Pixels, Preprocessing
 from lapel.core.vectors import Vectors
 from lapel.encoders import open_encoder
 from lapel.encoders.model import ModelFolder
-from lapel.training.network import Bottleneck, LookNetwork
+from lapel.training.network import LookNetwork
+from lapel.training.strides import move_strides_up
 
 NETWORK = "network.onnx"
 REFERENCE = "reference.npz"
-
-
-def fold_batch_norms(network: LookNetwork) -> LookNetwork:
-    """Put each batch norm's scale and shift into the convolution before it: the same numbers with half the layers."""
-    network = network.eval()
-    backbone = network.backbone
-    backbone.conv1, backbone.bn1 = fuse_conv_bn_eval(backbone.conv1, backbone.bn1), nn.Identity()  # type: ignore[assignment]
-    for block in backbone.modules():
-        if isinstance(block, Bottleneck):
-            for number in (1, 2, 3):
-                conv: nn.Conv2d = getattr(block, f"conv{number}")
-                setattr(block, f"conv{number}", fuse_conv_bn_eval(conv, getattr(block, f"bn{number}")))
-                setattr(block, f"bn{number}", nn.Identity())
-            if isinstance(block.downsample, nn.Sequential):
-                shortcut, norm = block.downsample[0], block.downsample[1]
-                assert isinstance(shortcut, nn.Conv2d)
-                assert isinstance(norm, nn.BatchNorm2d)
-                block.downsample = fuse_conv_bn_eval(shortcut, norm)
-    return network
+QUANTISED = ("Conv", "Relu", "Clip", "MaxPool")
 
 
 def export_float32(network: LookNetwork, preprocessing: Preprocessing, path: Path) -> None:
-    """Write the network as it is, in float32, with a free batch size. Folds its batch norms in place."""
-    network = fold_batch_norms(network.float())
+    """Write the network as it computes, in float32, with a free batch size.
+
+    The exporter folds batch norms into the convolutions before them; ONNX Runtime's own first pass then folds what is left of
+    constants, whatever the backbone is built of; last, strides move to where they save work. All three keep the numbers.
+    """
+    network = network.float().eval()
     pixels = torch.zeros(2, preprocessing.height, preprocessing.width, 3, dtype=torch.uint8)
     program = torch.onnx.export(
         network,
@@ -66,6 +52,10 @@ def export_float32(network: LookNetwork, preprocessing: Preprocessing, path: Pat
     )
     assert program is not None  # dynamo=True always returns one
     program.save(str(path), external_data=False)
+    quant_pre_process(path, path, skip_symbolic_shape=True)
+    model = onnx.load(path)
+    move_strides_up(model)
+    onnx.save(model, path)
 
 
 class _Calibration(CalibrationDataReader):  # type: ignore[misc]
@@ -89,13 +79,14 @@ def quantise(source: Path, target: Path, pixels: Pixels) -> None:
         target: Where the int8 file goes.
         pixels: (n, height, width, 3) uint8 of real pictures: they set each activation's range; 256 are plenty.
     """
-    graph = onnx.load(str(source)).graph
-    convolutions = [node.name for node in graph.node if node.op_type == "Conv"]
-    # All but the head: half a megabyte that decides everything. Quantising the additions too made it slower and no better.
-    inner = convolutions[:-1]
+    graph = onnx.load(source).graph
+    head = _head(graph)
+    # Activations and pools are named so that they live in their convolution's 8 bits: a ReLU becomes the lower end of the range.
+    # Left out, its input and its output would be rounded one after the other, at a third of a bit each.
+    inner = [node.name for node in graph.node if node.op_type in QUANTISED and node.name != head]
     quantize_static(
-        str(source),
-        str(target),
+        source,
+        target,
         _Calibration(pixels),
         quant_format=QuantFormat.QDQ,
         activation_type=QuantType.QUInt8,
@@ -103,7 +94,18 @@ def quantise(source: Path, target: Path, pixels: Pixels) -> None:
         per_channel=True,
         nodes_to_quantize=inner,
         calibrate_method=CalibrationMethod.MinMax,
+        # The mean over batches of each batch's extremes: one odd picture does not stretch a range for all.
+        extra_options={"CalibMovingAverage": True},
     )
+
+
+def _head(graph: onnx.GraphProto) -> str:
+    """Name of the convolution that gives ``spatial``: half a megabyte that decides everything, so it stays in float32."""
+    made_by = {output: node for node in graph.node for output in node.output}
+    node = made_by["spatial"]
+    while node.op_type != "Conv":
+        node = made_by[node.input[0]]
+    return str(node.name)
 
 
 def write_model_folder(
@@ -120,7 +122,7 @@ def write_model_folder(
     """Export a trained network to a model folder.
 
     Args:
-        network: The trained network; its batch norms are folded.
+        network: The trained network.
         folder: Made when missing.
         name: What people will call it.
         preprocessing: How its pictures were prepared.

@@ -1,0 +1,87 @@
+"""A model folder's network as an encoder, whichever library runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from lapel.core.images import Pixels, Preprocessing
+from lapel.core.vectors import Vectors, normalise
+from lapel.encoders.model import ModelFolder
+
+BATCH = 32  # pictures a run: throughput is flat from here on, and memory stays small
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What runs a network. Vectors of one model differ a little between runtimes, so it can be asked for.
+
+    Attributes:
+        name: ``openvino`` or ``onnxruntime``.
+        version: Of that library.
+        device: ``CPU`` or ``CUDA``.
+        threads: CPU threads it may use.
+        note: Why it was taken when another was wanted; empty when it was the first choice.
+    """
+
+    name: str
+    version: str
+    device: str
+    threads: int
+    note: str = ""
+
+
+class NetworkEncoder:
+    """An exported network from a model folder.
+
+    Args:
+        model: The folder.
+        run: (n, height, width, 3) uint8, 1 <= n <= 32 -> (n, dim) float32; may be called from several threads.
+        runtime: What ``run`` runs on.
+        spec: What opens this encoder again.
+    """
+
+    def __init__(self, model: ModelFolder, run: Callable[[Pixels], Vectors], *, runtime: Runtime, spec: str) -> None:
+        self.model = model
+        self.runtime = runtime
+        self.spec = spec
+        self._run = run
+
+    @property
+    def name(self) -> str:
+        """What people call the model."""
+        return self.model.name
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        return self.model.dim
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the weights and the preprocessing."""
+        return self.model.fingerprint
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a picture becomes the network's input."""
+        return self.model.preprocessing
+
+    def encode(self, images: Sequence[Image.Image]) -> Vectors:
+        """N RGB pictures of any size -> (n, dim) float32 unit rows."""
+        parts = [self.preprocessing.batch(images[at : at + BATCH]) for at in range(0, len(images), BATCH)]
+        return (
+            np.concatenate([self.encode_pixels(part) for part in parts])
+            if parts
+            else np.empty((0, self.dim), np.float32)
+        )
+
+    def encode_pixels(self, pixels: Pixels) -> Vectors:
+        """(n, height, width, 3) uint8 made by ``preprocessing`` -> (n, dim) float32 unit rows."""
+        out = np.empty((len(pixels), self.dim), np.float32)
+        for at in range(0, len(pixels), BATCH):
+            out[at : at + BATCH] = self._run(pixels[at : at + BATCH])
+        return normalise(out)
