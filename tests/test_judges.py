@@ -5,18 +5,18 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import geometry
 import numpy as np
-import phone_to_shop
 import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+import geometry
+import phone_to_shop
 import same_product
 from distortions import DISTORTIONS, HEIGHT, MILD, enlarge
-from looks import PerceptualHash, encode_shop, open_look
-from PIL import Image, ImageDraw, ImageFilter
-from shops import Shop, read_shop
-
 from lapel.core.vectors import normalise
 from lapel.sources.wardrobe import draw_wardrobe
+from looks import PerceptualHash, encode_shop, open_look
+from shops import Shop, read_shop
 
 PRODUCTS = 24
 
@@ -66,7 +66,7 @@ def test_what_each_distortion_is() -> None:
     picture = enlarge(shirt())
     assert picture.size == (HEIGHT * 3 // 4, HEIGHT)
     done = {name: distort(picture, np.random.default_rng(0)) for name, distort in DISTORTIONS.items()}
-    assert MILD == tuple(DISTORTIONS)[:6]
+    assert tuple(DISTORTIONS)[:6] == MILD
     width, height = done["crop to 60 %"].size
     assert width * height == pytest.approx(0.6 * picture.width * picture.height, rel=0.01)
     turned = np.radians(15)

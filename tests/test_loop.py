@@ -220,9 +220,7 @@ def test_pictures_that_lie_in_one_point_warn_of_collapse(tmp_path: Path) -> None
     torch.nn.init.zeros_(network.head.weight)  # only the bias is left: every picture gets the same vector
     rows: list[dict[str, Any]] = []
     config = replace(CONFIG, rate=0.0, stages=(Stage(1),))
-    train(
-        coloured_squares(), config, network=network, start="x", out=tmp_path, report=rows.append, machine=CPU
-    )
+    train(coloured_squares(), config, network=network, start="x", out=tmp_path, report=rows.append, machine=CPU)
     assert any("collapse" in str(row.get("warning")) for row in rows)
 
 
@@ -297,7 +295,11 @@ def test_two_processes_learn_one_network(tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
     done = subprocess.run(
-        [*command, str(tmp_path), str(Path(__file__).parent)], env=environment, capture_output=True, text=True, check=False
+        [*command, str(tmp_path), str(Path(__file__).parent)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     one, two = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))

@@ -11,6 +11,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lapel.core.errors import InputError
@@ -26,7 +27,7 @@ from lapel.insight.public import (
 )
 from lapel.sources import open_source
 from lapel.sources.table import read_table
-from lapel.training.data import load_training_set
+from lapel.training.data import Example, load_training_set
 from tiny_copies import PRODUCTS, SHOP, AngleEncoder, in_shop_list, shares, write_in_shop, write_products
 
 
@@ -253,11 +254,11 @@ def test_training_reads_the_table(shop: Path, tmp_path: Path) -> None:
     benchmark = load_in_shop(shop)
     write_table(benchmark, tmp_path / "table.csv", share=0.25)
     source = open_source(benchmark.source.where)
-    examples = [(row.product, source.find(name)) for row in read_table(tmp_path / "table.csv") for name in row.pictures]
+    rows = [row for row in read_table(tmp_path / "table.csv") if row.product is not None]
     data, rejected = load_training_set(
-        [(product, uri) for product, uri in examples if product is not None],
+        [Example(row.product, source.find(name)) for row in rows if row.product for name in row.pictures],
         source.read,
-        Preprocessing(height=8, width=8),
+        preprocessing=Preprocessing(height=8, width=8),
         attributes=["item_id", "category", "gender"],
         folder=tmp_path / "run",
         progress=lambda *_: None,

@@ -14,13 +14,12 @@ from PIL import Image
 from lapel.core.errors import InputError, ModelError, TableError
 from lapel.core.images import Preprocessing, decode
 from lapel.core.types import Product
-from lapel.encoders import open_encoder
 from lapel.training.batches import StoredPictures, TrainingSet, class_batches
 from lapel.training.data import Example, load_training_set, read_shared_labels
-from lapel.training.export import encode_float32, export_float32, write_model_folder
+from lapel.training.export import export_float32
+from lapel.training.imagenet import IMAGENET_STD
 from lapel.training.losses import AttributeHeads, Memory, neighbour_loss, triplet_loss
 from lapel.training.network import LookNetwork, ResNet50, convolve
-from lapel.training.imagenet import IMAGENET_STD
 from lapel.training.weights import KERAS_EPSILON, load_backbone
 
 SMALL = Preprocessing(height=64, width=48)
@@ -99,13 +98,17 @@ def test_neighbours_equal_the_obvious_loop() -> None:
     ignored = torch.zeros(5, 12, dtype=torch.bool)
     ignored[:, :5].fill_diagonal_(True)
     fast = neighbour_loss(similarity, torch.tensor(anchors), torch.tensor(candidates), ignored, temperature=0.1)
-    assert float(fast) == pytest.approx(slow_neighbours(similarity.numpy(), anchors, candidates, ignored.numpy()), abs=1e-5)
+    assert float(fast) == pytest.approx(
+        slow_neighbours(similarity.numpy(), anchors, candidates, ignored.numpy()), abs=1e-5
+    )
 
 
 def test_neighbours_are_content_when_the_right_one_is_near_and_alone() -> None:
     vectors = torch.tensor([[1.0, 0], [0, 1]])
     none = torch.zeros(2, 2, dtype=torch.bool)
-    assert neighbour_loss(vectors @ vectors.T, torch.tensor([0, 1]), torch.tensor([0, 1]), none, temperature=0.05) < 1e-6
+    assert (
+        neighbour_loss(vectors @ vectors.T, torch.tensor([0, 1]), torch.tensor([0, 1]), none, temperature=0.05) < 1e-6
+    )
     assert neighbour_loss(vectors @ vectors.T, torch.tensor([0, 1]), torch.tensor([1, 0]), none, temperature=0.05) > 19
     assert neighbour_loss(vectors @ vectors.T, torch.tensor([5, -1]), torch.tensor([1, 0]), none, temperature=0.05) == 0
 
@@ -332,7 +335,9 @@ def test_streaming_gives_the_same_pixels_and_counts_what_it_cannot_read() -> Non
 
 def test_shared_labels_join_two_tables(tmp_path: Path) -> None:
     path = tmp_path / "shared.csv"
-    path.write_text("label,name,attribute,value\nkind,shoes,articleType,Heels\nkind,shoes,label,shoe\nkind,hat,label,cap\n")
+    path.write_text(
+        "label,name,attribute,value\nkind,shoes,articleType,Heels\nkind,shoes,label,shoe\nkind,hat,label,cap\n"
+    )
     files = {name: jpeg((9, 9, 9)) for name in "abcd"}
     attributes = [{"articleType": "Heels"}, {"label": "shoe"}, {"label": "cap"}, {"articleType": "Socks"}]
     examples = [

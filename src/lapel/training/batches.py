@@ -141,7 +141,9 @@ class TrainingSet:
     def __post_init__(self) -> None:
         for name, labels in {**self.labels, "parts": self.parts}.items():
             if labels.shape != (len(self.pictures),):
-                raise InputError(f"Labels '{name}' need one value a picture: {len(self.pictures)}; found {labels.shape}.")
+                raise InputError(
+                    f"Labels '{name}' need one value a picture: {len(self.pictures)}; found {labels.shape}."
+                )
         if PRODUCT not in self.labels:
             raise InputError(f"A training set needs the label '{PRODUCT}'; found {', '.join(self.labels) or 'none'}.")
         if not len(self.train):

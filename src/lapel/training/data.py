@@ -30,7 +30,7 @@ class Example:
     """One picture of one product.
 
     Attributes:
-        product: Its attribute ``split`` says ``train`` or ``val``.
+        product: Its attribute ``split`` may say ``train`` or ``val``.
         uri: The picture.
         part: Which of the given sources it is from; 0 is the shop.
     """
@@ -38,11 +38,6 @@ class Example:
     product: Product
     uri: str
     part: int = 0
-
-    @property
-    def split(self) -> str:
-        """``train``, ``val``, or nothing for a picture to leave out."""
-        return SPLITS.get(self.product.attributes.get("split", ""), "")
 
 
 def load_training_set(
@@ -53,18 +48,20 @@ def load_training_set(
     attributes: Sequence[str],
     product: str = "",
     shared: SharedLabels | None = None,
+    val_share: float = 0.1,
     folder: Path | None,
     progress: Callable[[int, int], None],
 ) -> tuple[TrainingSet, list[tuple[str, str]]]:
     """Label every picture, and prepare it unless it is to be streamed; a bad one is left out and reported.
 
     Args:
-        examples: Pictures; those whose split is neither train nor val are left out.
+        examples: Pictures; those whose split is neither train nor val are left out, where any says it.
         read: Gives a picture's bytes.
         preprocessing: The one path from bytes to pixels.
         attributes: What is learned; an empty value is unknown.
         product: The attribute that says which pictures show the same thing; the product's id by default.
         shared: Attributes made of others, see :func:`read_shared_labels`.
+        val_share: Share of the products held out where no product says ``split``.
         folder: Where ``pixels.npy`` goes; None streams the pictures instead.
         progress: Called with (done, total).
 
@@ -74,9 +71,11 @@ def load_training_set(
     Raises:
         InputError: no example, or an attribute that no product has.
     """
-    examples = [example for example in examples if example.split]
+    splits = _splits(examples, val_share)
+    examples = [example for example, split in zip(examples, splits, strict=True) if split]
+    split = np.array([split for split in splits if split])
     if not examples:
-        raise InputError("Training needs products with an attribute 'split' that says train or val; found none.")
+        raise InputError("There is no product whose attribute 'split' says train or val, and none without one.")
     rejected: list[tuple[str, str]] = []
     usable = np.ones(len(examples), bool)
     uris = [example.uri for example in examples]
@@ -89,13 +88,17 @@ def load_training_set(
         pictures, rejected = prepare(uris, read, preprocessing=preprocessing, folder=folder, progress=progress)
         bad = {uri for uri, _ in rejected}
         usable = np.array([uri not in bad for uri in uris])
-    split = np.array([example.split for example in examples])
     learned = (split == "train") & usable
     values = {name: [_value(example.product, name, shared or {}) for example in examples] for name in attributes}
     coded = {name: _codes(name, listed, learned) for name, listed in values.items()}
     labels = {name: codes for name, (codes, _) in coded.items()}
-    same = [example.product.facets().get(product, (example.product.id,))[-1] if product else example.product.id for example in examples]
-    labels[PRODUCT] = np.unique([f"{e.part}/{name}" for e, name in zip(examples, same, strict=True)], return_inverse=True)[1].astype(np.int64)
+    same = [
+        example.product.facets().get(product, (example.product.id,))[-1] if product else example.product.id
+        for example in examples
+    ]
+    labels[PRODUCT] = np.unique(
+        [f"{e.part}/{name}" for e, name in zip(examples, same, strict=True)], return_inverse=True
+    )[1].astype(np.int64)
     return TrainingSet(
         pictures,
         labels,
@@ -169,6 +172,19 @@ def read_shared_labels(path: Path) -> SharedLabels:
     for row in rows:
         shared.setdefault(row["label"], {})[row["attribute"], row["value"]] = row["name"]
     return shared
+
+
+def _splits(examples: Sequence[Example], share: float) -> list[str]:
+    """``train``, ``val``, or nothing for a picture to leave out; where no product of a part says so, by the id's hash."""
+    said = {example.part for example in examples if example.product.attributes.get("split")}
+    splits = []
+    for example in examples:
+        if example.part in said:
+            splits.append(SPLITS.get(example.product.attributes.get("split", ""), ""))
+        else:
+            number = int.from_bytes(hashlib.sha256(example.product.id.encode()).digest()[:4], "big") / 2**32
+            splits.append("val" if number < share else "train")
+    return splits
 
 
 def _value(product: Product, name: str, shared: SharedLabels) -> str:

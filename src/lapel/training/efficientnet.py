@@ -126,7 +126,7 @@ class EfficientNetLite0(nn.Module):
 
     def early(self) -> tuple[nn.Module, ...]:
         """The layers whose ImageNet weights serve as they are: edges, colours and simple textures."""
-        return (self.stem, *self.blocks[:3])
+        return (self.stem, *list(self.blocks)[:3])
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, 3, h, w) normalised RGB -> (n, 1280, ceil(h / 32), ceil(w / 32)), all values in 0..6."""

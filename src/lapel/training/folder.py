@@ -72,11 +72,12 @@ def without_norms(backbone: Backbone) -> Backbone:
 def _in_order(network: LookNetwork, model: ModelFolder) -> list[nn.Conv2d]:
     """The convolutions in the order in which a picture passes them, which is the order of the exported file."""
     passed: list[nn.Conv2d] = []
-    hooks = [
-        module.register_forward_hook(lambda conv, given, out: passed.append(conv))
-        for module in network.modules()
-        if isinstance(module, nn.Conv2d)
-    ]
+
+    def note(conv: nn.Module, *_: object) -> None:
+        assert isinstance(conv, nn.Conv2d)
+        passed.append(conv)
+
+    hooks = [module.register_forward_hook(note) for module in network.modules() if isinstance(module, nn.Conv2d)]
     with torch.inference_mode():
         network.eval()(torch.zeros(1, model.preprocessing.height, model.preprocessing.width, 3, dtype=torch.uint8))
     for hook in hooks:
@@ -95,14 +96,16 @@ def _weights(model: onnx.ModelProto) -> Weights:
 
     def floats(name: str) -> NDArray[np.float32]:
         if name in stored:
-            return stored[name].astype(np.float32)
+            plain: NDArray[np.float32] = stored[name].astype(np.float32)
+            return plain
         node = made_by[name]
         if node.op_type != "DequantizeLinear":
             raise ModelError(f"The network's weights '{name}' come from {node.op_type}; expected stored numbers.")
         value, scale = stored[node.input[0]].astype(np.float32), stored[node.input[1]]
         zero = stored[node.input[2]].astype(np.float32) if len(node.input) > 2 else np.zeros_like(scale)
         shape = (-1, *[1] * (value.ndim - 1)) if scale.ndim else ()
-        return ((value - zero.reshape(shape)) * scale.reshape(shape)).astype(np.float32)
+        scaled: NDArray[np.float32] = ((value - zero.reshape(shape)) * scale.reshape(shape)).astype(np.float32)
+        return scaled
 
     found: Weights = []
     for node in graph.node:

@@ -40,7 +40,9 @@ class Targets:
 
     def __init__(self, data: TrainingSet, config: TrainingConfig, device: torch.device) -> None:
         columns = [data.labels[PRODUCT], *(data.joint(level.attributes) for level in config.levels)]
-        self.columns = torch.stack([torch.from_numpy(column) for column in columns], dim=1).to(device)  # (n, 1 + levels)
+        self.columns = torch.stack([torch.from_numpy(column) for column in columns], dim=1).to(
+            device
+        )  # (n, 1 + levels)
         self.heads = {name: torch.from_numpy(data.labels[name]).to(device) for name in config.heads}
 
 
@@ -98,5 +100,8 @@ class Learner(nn.Module):
                 loss = loss + level.neighbours * near
                 parts[f"neighbours {level.name}"] = near
         spread = torch.cdist(vectors[:n].detach(), vectors[:n].detach()).mean()
-        numbers = {name: float(torch.as_tensor(value).detach()) for name, value in {"loss": loss, **parts, "spread": spread}.items()}
+        numbers = {
+            name: float(torch.as_tensor(value).detach())
+            for name, value in {"loss": loss, **parts, "spread": spread}.items()
+        }
         return BatchLoss(loss, vectors[:n].detach(), numbers)

@@ -108,7 +108,9 @@ def train(
                 log.add(row)
                 report(row)
                 if row["spread"] < COLLAPSED:
-                    report({"warning": f"collapse: all pictures lie close together (mean distance {row['spread']:.2f})"})
+                    report(
+                        {"warning": f"collapse: all pictures lie close together (mean distance {row['spread']:.2f})"}
+                    )
             if time.monotonic() - saved >= save_seconds and machine.leads:
                 run.save(checkpoint, Progress(epoch, step + 1, time.monotonic() - began))
                 saved = time.monotonic()
@@ -171,7 +173,9 @@ class _Run:
         self.memory = Memory(config.memory, dim=config.dim, columns=1 + len(config.levels)).to(machine.device)
         # use_buffers: batch norm statistics are averaged too.
         self.average = AveragedModel(
-            learner.network, multi_avg_fn=get_ema_multi_avg_fn(config.average), use_buffers=True
+            learner.network,
+            multi_avg_fn=get_ema_multi_avg_fn(config.average),  # type: ignore[no-untyped-call]
+            use_buffers=True,
         )
         network = learner.network
         fast = [*network.head.parameters(), *learner.heads.parameters()]
@@ -225,9 +229,7 @@ class _Run:
         generator = torch.Generator(machine.device).manual_seed(seed)
         size = tuple(round(side * stage.scale) for side in self.data.pictures.size)
         pixels = pixels.to(machine.device, non_blocking=True)
-        views = torch.cat(
-            [augment(pixels, generator, options, size=(size[0], size[1])) for options in stage.views]
-        )
+        views = torch.cat([augment(pixels, generator, options, size=(size[0], size[1])) for options in stage.views])
         places = torch.from_numpy(rows).to(machine.device)
         columns = self.targets.columns[places]
         heads = {name: labels[places] for name, labels in self.targets.heads.items()}

@@ -56,7 +56,9 @@ def this_machine(device: str = "auto") -> Machine:
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     has_gpu = torch.cuda.is_available()
     if device.startswith("cuda") and not has_gpu:
-        raise InputError(f"Training on '{device}' was asked for, but PyTorch finds no CUDA GPU. Use --device cpu or auto.")
+        raise InputError(
+            f"Training on '{device}' was asked for, but PyTorch finds no CUDA GPU. Use --device cpu or auto."
+        )
     chosen = ("cuda" if has_gpu else "cpu") if device == "auto" else device
     if chosen == "cuda":
         chosen = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"

