@@ -130,7 +130,8 @@ def evaluate(
         QueryError: an unknown field or rule, k outside 1..depth, or a filter that no photo with a vector passes.
     """
     plan = Plan.of(relevant, k, depth=depth, per=per, worst=worst)
-    catalog, index = store.catalog, store.index
+    catalog, view = store.catalog, store.view()  # one view: vectors and index of one model, whatever happens meanwhile
+    index, model = view.index, view.model
     photos = catalog.photo_facets(plan.fields)
     present = np.intersect1d(index.keys, photos.keys, assume_unique=True)
     wanted = {"queries": catalog.allowed(queries), "gallery": catalog.allowed(gallery)}
@@ -145,7 +146,7 @@ def evaluate(
             raise QueryError(
                 f"The {name} of an evaluation need photos. The filter was '{where}': {found}. 'lapel info' says what there is."
             )
-    asking = Judged(photos, sides["queries"], catalog.vector_of(sides["queries"]), sides["gallery"])
+    asking = Judged(photos, sides["queries"], catalog.vector_of(sides["queries"], fingerprint=model.fingerprint), sides["gallery"])
     rules, worst_queries = judge(asking, index, plan, report=report)
     return EvalReport(
         query_filter=str(queries),
@@ -153,8 +154,8 @@ def evaluate(
         k=plan.k,
         depth=plan.depth,
         per=plan.per,
-        model=catalog.setting("model") or "",
-        fingerprint=catalog.setting("fingerprint") or "",
+        model=model.name,
+        fingerprint=model.fingerprint,
         index=INDEX_SPEC,
         queries=len(sides["queries"]),
         gallery_photos=len(sides["gallery"]),
