@@ -7,7 +7,9 @@ transaction; any number of threads and processes may read while one writes.
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -217,12 +219,20 @@ class Catalog:
             StoreDamaged: vectors of different width.
         """
         with self._pool.snapshot() as database:
-            cursor = database.execute(
-                "SELECT key, data FROM vector WHERE model = (SELECT id FROM model WHERE fingerprint = ?) ORDER BY key",
-                (fingerprint,),
-            )
-            while rows := cursor.fetchmany(batch):
-                yield np.array([key for key, _ in rows], np.int64), self._matrix([data for _, data in rows])
+            yield from self._pieces(database, fingerprint, batch)
+
+    @contextmanager
+    def searched(self) -> Iterator[tuple[dict[str, str], Iterator[tuple[Keys, Vectors]]]]:
+        """The settings and every vector of the model they name, as :meth:`vectors` gives them: both as of one moment."""
+        with self._pool.snapshot() as database:
+            said = models.settings(database)
+            yield said, self._pieces(database, said.get("fingerprint", ""), 8192)
+
+    def _pieces(self, database: sqlite3.Connection, fingerprint: str, batch: int) -> Iterator[tuple[Keys, Vectors]]:
+        asked = "SELECT key, data FROM vector WHERE model = (SELECT id FROM model WHERE fingerprint = ?) ORDER BY key"
+        cursor = database.execute(asked, (fingerprint,))
+        while rows := cursor.fetchmany(batch):
+            yield np.array([key for key, _ in rows], np.int64), self._matrix([data for _, data in rows])
 
     def vector_keys(self, fingerprint: str) -> Keys:
         """The keys of every vector of a model, (n,) int64, sorted."""

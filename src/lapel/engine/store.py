@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +99,7 @@ class Store:
     @property
     def model(self) -> ModelEntry:
         """The model whose vectors are searched now; without a fingerprint while the store has none yet."""
-        return self._now()[0]
+        return self._meaning(self.catalog.settings())[0]
 
     @property
     def encoder(self) -> Encoder:
@@ -122,36 +123,27 @@ class Store:
     def view(self) -> View:
         """The model and its index as they are now: loaded when a saved one fits, else redrawn (0.3 s for 40,000)."""
         with self._lock:
-            while True:
-                model, path = self._now()
-                if self._view is not None and (self._view.model, self._view.drawn_as) == (model, path):
-                    return self._view
-                opener = self._opener_of(model)
-                dim = model.dim or opener.encoder().dim
+            model, path = self._meaning(self.catalog.settings())
+            if self._view is None or (self._view.model, self._view.drawn_as) != (model, path):
                 # The old one is let go of, not closed: another thread may be searching it.
-                index = self._load(path, dim) or self._redraw(path, model.fingerprint, dim)
-                # Products that came while it was drawn show the next time. A model that was changed meanwhile does not wait:
-                # the vectors that were being read may be gone.
-                if self._now()[0].fingerprint == model.fingerprint:
-                    self._view = View(model, index, path, opener)
-                    return self._view
+                self._view = self._load(model, path) or self._redraw()
+            return self._view
 
     @property
     def index(self) -> VectorIndex:
         """The index of the catalogue as it is now."""
         return self.view().index
 
-    def _now(self) -> tuple[ModelEntry, Path]:
-        """The model that is searched and the file of its index, both as of one moment.
+    def _meaning(self, said: Mapping[str, str]) -> tuple[ModelEntry, Path]:
+        """What the catalogue's settings say: the model that is searched, and the file of its index.
 
         The name says which catalogue and which generation, so a file is never taken for another one's, whichever process wrote it
         last: name and content arrive together. Changing the model raises the generation too.
         """
-        said = self.catalog.settings()
         model = ModelEntry(
             said.get("fingerprint", ""), said.get("model", ""), said.get("encoder", ""), int(said.get("dim", 0))
         )
-        return model, self.folder / f"index-{said.get('identity', '0')}-{said['generation']}.bin"
+        return model, self.folder / f"index-{said.get('identity', '0')}-{said.get('generation', '0')}.bin"
 
     def _opener_of(self, model: ModelEntry) -> _Opener:
         """What opens the encoder of a model; kept until the store has another one."""
@@ -165,18 +157,24 @@ class Store:
     def redraw_index(self) -> None:
         """Throw the saved index away, so that the next use draws it anew from the catalogue."""
         with self._lock:
-            self._now()[1].unlink(missing_ok=True)
+            self._meaning(self.catalog.settings())[1].unlink(missing_ok=True)
             self._view = None
 
-    def _load(self, path: Path, dim: int) -> VectorIndex | None:
-        """The saved index; None when there is none of this generation, or it is damaged and has to be redrawn anyway."""
+    def _view_of(self, model: ModelEntry, path: Path, *, saved: bool) -> View:
+        """A view of a model with the saved index of that path, or with an empty one."""
+        opener = self._opener_of(model)
+        dim = model.dim or opener.encoder().dim
+        return View(model, open_index(INDEX_SPEC, dim=dim, path=path if saved else None), path, opener)
+
+    def _load(self, model: ModelEntry, path: Path) -> View | None:
+        """A view with the saved index; None when there is none of this generation, or it is damaged and has to be redrawn anyway."""
         try:
-            return open_index(INDEX_SPEC, dim=dim, path=path) if path.exists() else None
+            return self._view_of(model, path, saved=True) if path.exists() else None
         except (OSError, LapelError):
             return None
 
-    def _redraw(self, path: Path, fingerprint: str, dim: int) -> VectorIndex:
-        """A new index from the catalogue's vectors of one model, saved in place of older ones when this store may be written to."""
+    def _redraw(self) -> View:
+        """A view with a new index from the catalogue's vectors, saved in place of older ones when this store may be written to."""
         saved = not self.catalog.read_only
         if saved:
             try:
@@ -184,14 +182,17 @@ class Store:
                     old.unlink(missing_ok=True)
             except OSError:  # the folder may not be written to, though the catalogue may: search from memory
                 saved = False
-        index = open_index(INDEX_SPEC, dim=dim, path=path if saved else None)
-        for keys, vectors in self.catalog.vectors(fingerprint):
-            index.add(keys, vectors)
+        # The model and its vectors as of one moment: another process may change the model, and drop vectors, meanwhile.
+        with self.catalog.searched() as (said, pieces):
+            model, path = self._meaning(said)
+            view = self._view_of(model, path, saved=saved)
+            for keys, vectors in pieces:
+                view.index.add(keys, vectors)
         if saved:
             # A full disk costs the next process a redraw, not this one its answer.
             with suppress(OSError):
-                index.save()
-        return index
+                view.index.save()
+        return view
 
     def picture(self, key: int) -> Image.Image:
         """The picture of a photo key, read from where it was added from.
