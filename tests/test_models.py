@@ -166,7 +166,9 @@ def test_a_store_opened_with_a_model_by_name_refuses_to_go_on_with_another(store
 def test_the_list_says_what_is_there(store: Store) -> None:
     use(store, "grid:")
     prepare(store, open_model(store, "grid:2"), keys=store.catalog.vector_keys("grid-1")[:7])
-    assert [(known.model.name, known.model.dim, known.photos, known.active, known.previous) for known in models_of(store)] == [
+    assert [
+        (known.model.name, known.model.dim, known.photos, known.active, known.previous) for known in models_of(store)
+    ] == [
         ("colour", 128, PHOTOS, False, True),
         ("grid", 48, PHOTOS, True, False),
         ("grid", 48, 7, False, False),
@@ -417,7 +419,7 @@ def test_a_picture_in_which_the_model_sees_nothing_is_listed(store: Store, monke
         return vectors
 
     monkeypatch.setattr(GridEncoder, "encode_pixels", blind)
-    with pytest.raises(StoreError, match="1 of 30.*sees nothing"):
+    with pytest.raises(StoreError, match=r"1 of 30.*sees nothing"):
         use(store, "grid:")
 
 
