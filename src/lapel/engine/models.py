@@ -16,9 +16,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from lapel.catalog import Catalog, ModelEntry, model_lock, writer_lock
-from lapel.core.errors import ImageError, InputError, ModelError, ModelMismatch, SourceError, StoreBusy, StoreError
+from lapel.core.errors import (
+    ImageError,
+    InputError,
+    LapelError,
+    ModelError,
+    ModelMismatch,
+    SourceError,
+    StoreBusy,
+    StoreError,
+)
 from lapel.core.images import Pixels, decode
 from lapel.core.types import Photo
 from lapel.core.vectors import UNIT_TOLERANCE, Keys, Vectors
@@ -140,7 +150,7 @@ def open_model(store: Store, spec: str) -> Candidate:
         except ModelError as error:
             names = ", ".join(f"'{model.name}'" for model in known if model.name)
             raise ModelError(f"{error} This store has vectors of {names or 'no model'}.") from error
-        return Candidate(encoder, ModelEntry(encoder.fingerprint, encoder.name, lasting(spec), encoder.dim))
+        return Candidate(_tried(encoder), ModelEntry(encoder.fingerprint, encoder.name, lasting(spec), encoder.dim))
     if len(named) > 1:
         raise ModelError(
             f"'{spec}' is the name of {len(named)} models of the store {store.folder}: fingerprints"
@@ -153,7 +163,29 @@ def open_model(store: Store, spec: str) -> Candidate:
             f" '{named[0].encoder}' holds '{encoder.name}' ({encoder.fingerprint}) now."
             f" Bring the old model folder back, or change to the new one: lapel model use {named[0].encoder} --store {store.folder}"
         )
-    return Candidate(encoder, named[0])
+    return Candidate(_tried(encoder), named[0])
+
+
+def _tried(encoder: Encoder) -> Encoder:
+    """The encoder, after it has looked at one picture: what is broken is told before hours of work, not in them.
+
+    Raises:
+        ModelError: it cannot.
+    """
+    try:
+        vector = encoder.encode_pixels(encoder.preprocessing.batch([Image.new("RGB", (60, 80), "grey")]))
+    except LapelError:
+        raise
+    except Exception as error:  # each runtime raises classes of its own
+        raise ModelError(
+            f"The model '{encoder.name}' ({encoder.spec}) cannot look at a picture: {str(error).rstrip('.')}. Export it again."
+        ) from error
+    if vector.shape != (1, encoder.dim):
+        raise ModelError(
+            f"The model '{encoder.name}' ({encoder.spec}) says that its vectors have {encoder.dim} numbers; found the shape"
+            f" {vector.shape}. Export it again."
+        )
+    return encoder
 
 
 # --- encoding ---------------------------------------------------------------------------------------------------------

@@ -139,6 +139,7 @@ class Comparison:
         rbo: Mean rank-biased overlap, p = 0.9.
         rules: One result a rule.
         changed: The queries that changed most, each category in turn.
+        marked_by: The rule that says which of their answers are right; empty without one.
     """
 
     a: ModelEntry
@@ -154,6 +155,7 @@ class Comparison:
     rbo: Estimate
     rules: tuple[RuleComparison, ...]
     changed: tuple[Changed, ...]
+    marked_by: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; the same store, models and question give the same ones."""
@@ -342,6 +344,7 @@ def _result(
         rbo=mean_of(rbo),
         rules=rules,
         changed=tuple(changed),
+        marked_by=str(marking or ""),
     )
 
 

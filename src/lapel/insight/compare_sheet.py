@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from lapel.insight.compare import Answer, Changed, Comparison
 from lapel.insight.sheet import BLANK, FAINT, GAP, INK, PAPER, QUERY, RIGHT, WRONG, Colour, cut, face, mark, tile
 
-# Pixels. Ten answers of 3:4 and a larger query fill 1,290, which fits a laptop's width.
+# Pixels. Ten answers of 3:4 and a larger query fill 1,242, which fits a laptop's width.
 SMALL = (96, 128)
 LARGE = (126, 168)
 STEP = SMALL[0] + 10
@@ -24,7 +24,7 @@ NAME = 20  # the line above a model's row
 CAPTION = 48  # three lines of small text below a tile
 TITLE = 96
 ROW = NAME + SMALL[1] + CAPTION
-BLOCK = HEAD + 2 * ROW + GAP
+BLOCK = HEAD + 2 * ROW + 2 * GAP
 
 # Orange and blue stay apart for those who see no difference between red and green, and as greys.
 OLD: Colour = (196, 98, 16)
@@ -43,7 +43,7 @@ def draw_comparison(found: Comparison, read_picture: Read) -> Image.Image:
         read_picture: Gives the picture of a photo key; a LapelError or OSError leaves a grey tile that says so.
 
     Returns:
-        An RGB picture, 1,248 pixels wide and 440 high for each query, below a title.
+        An RGB picture, 1,242 pixels wide and 454 high for each query, below a title.
     """
     width = LEFT + SHOWN * STEP + GAP
     sheet = Image.new("RGB", (width, TITLE + max(len(found.changed) * BLOCK, 40) + GAP), PAPER)
@@ -64,7 +64,7 @@ def _title(pen: ImageDraw.ImageDraw, found: Comparison, width: int) -> None:
         f" · rank-biased overlap: {found.rbo.value:.2f} · each category in turn"
     )
     pen.text((GAP, 46), cut(pen, about, face(13), width - 2 * GAP), FAINT, face(13))
-    x = float(GAP)
+    x = GAP
     legend = (
         (OLD, f"only A, {found.a.name}, finds it"),
         (NEW, f"only B, {found.b.name}, finds it"),
@@ -74,7 +74,11 @@ def _title(pen: ImageDraw.ImageDraw, found: Comparison, width: int) -> None:
         pen.rectangle((x, 71, x + 13, 84), PAPER, colour, 3)
         text = cut(pen, text, face(13), 340)
         pen.text((x + 20, 69), text, FAINT, face(13))
-        x += 20 + pen.textlength(text, face(13)) + 24
+        x += 20 + round(pen.textlength(text, face(13))) + 24
+    if found.marked_by:
+        mark(pen, (x, 70), RIGHT, True)
+        text = cut(pen, f"right by {found.marked_by}", face(13), max(width - GAP - x - 22, 0))
+        pen.text((x + 22, 69), text, FAINT, face(13))
 
 
 def _query(
@@ -90,20 +94,26 @@ def _query(
     tile(sheet, pen, (GAP, y + NAME), query.key, read, QUERY, (f"query {query.product_id}", query.title), size=LARGE)
     rows = ((f"A   {found.a.name}", query.a, OLD), (f"B   {found.b.name}", query.b, NEW))
     for row, (name, answers, colour) in enumerate(rows):
-        at = y + row * ROW
+        at = y + row * (ROW + GAP)
         pen.text((LEFT, at + 2), cut(pen, name, face(13), SHOWN * STEP), colour, face(13))
         for place, one in enumerate(answers[:SHOWN]):
-            _answer(sheet, pen, one, (LEFT + place * STEP, at + NAME), colour, read)
+            where = f"no. {one.other_rank} in {'BA'[row]}" if one.other_rank else f"only in {'AB'[row]}"
+            _answer(sheet, pen, one, (LEFT + place * STEP, at + NAME), colour, where, read)
 
 
 def _answer(
-    sheet: Image.Image, pen: ImageDraw.ImageDraw, one: Answer, at: tuple[int, int], colour: Colour, read: Read
+    sheet: Image.Image,
+    pen: ImageDraw.ImageDraw,
+    one: Answer,
+    at: tuple[int, int],
+    colour: Colour,
+    where: str,
+    read: Read,
 ) -> None:
     x, y = at
-    alone = not one.other_rank
-    where = f"{one.score:.2f} · " + ("only here" if alone else f"there no. {one.other_rank}")
-    tile(sheet, pen, at, one.key, read, colour if alone else BOTH, (where, one.title or one.product_id), size=SMALL)
-    if not alone:  # a thin frame: what both found is not what this sheet is about
+    captions = (f"{one.score:.2f} · {where}", one.title or one.product_id)
+    tile(sheet, pen, at, one.key, read, BOTH if one.other_rank else colour, captions, size=SMALL)
+    if one.other_rank:  # a thin frame: what both found is not what this sheet is about
         pen.rectangle((x + 1, y + 1, x + SMALL[0] - 2, y + SMALL[1] - 2), None, BLANK, 2)
     if one.relevant is not None:
         mark(pen, (x + SMALL[0] - 20, y + 4), RIGHT if one.relevant else WRONG, one.relevant)
