@@ -53,7 +53,15 @@ class SearchEngine:
     def embed(self, query: Query) -> Query:
         """The same query with its vector and the model that made it, for asking it again without encoding again."""
         view, vector = self._vector(query)
-        return replace(query, image=None, product_id=None, vector=vector[0], fingerprint=view.model.fingerprint)
+        own = frozenset() if query.product_id is None else {query.product_id}
+        return replace(
+            query,
+            image=None,
+            product_id=None,
+            vector=vector[0],
+            fingerprint=view.model.fingerprint,
+            exclude=query.exclude | own,
+        )
 
     def _vector(self, query: Query) -> tuple[View, Vectors]:
         """The store as it is now, and the query as a (1, dim) float32 unit row of that model."""

@@ -95,6 +95,9 @@ def list_models(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False)
         say(escape(f"Another process is at work: {work}."))
     elif not known:
         say("The store has no model yet: 'lapel add' gives it one.")
+    elif any(one.photos < photos and not one.active for one in known):
+        said = f" What the last change in the background said is in {store / LOG}." if (store / LOG).exists() else ""
+        say(escape(f"'lapel model use' encodes what a model has not seen yet, and goes on where it was stopped.{said}"))
 
 
 @model.command()
