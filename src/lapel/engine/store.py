@@ -149,9 +149,11 @@ class Store:
         """What opens the encoder of a model; kept until the store has another one."""
         spec = self._wanted or model.encoder or "default"
         with self._opening:
-            # The fingerprint counts too: a folder may have been given another model since.
-            if self._opener is None or self._opened_for != (spec, model.fingerprint):
-                self._opener, self._opened_for = _Opener(spec), (spec, model.fingerprint)
+            # The fingerprint counts too: a folder may have been given another model since. An empty one is that of a store before
+            # its first vector, which then gets this encoder's.
+            if self._opener is None or self._opened_for not in ((spec, model.fingerprint), (spec, "")):
+                self._opener = _Opener(spec)
+            self._opened_for = (spec, model.fingerprint)
             return self._opener
 
     def redraw_index(self) -> None:
