@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lapel.catalog import Catalog, Entry, PhotoEntry, content_hash, schema, writer_lock
+from lapel.catalog import Catalog, Entry, ModelEntry, PhotoEntry, content_hash, schema, writer_lock
 from lapel.catalog.connection import Pool
 from lapel.core.errors import (
     InputError,
@@ -80,7 +80,7 @@ def test_what_goes_in_comes_out(catalog: Catalog) -> None:
     assert keys.tolist() == [each.key for each in photos] == catalog.vector_keys(MODEL).tolist()
     assert (vectors[0] == photo("file:///a.jpg").vector).all()
     assert vectors.dtype == np.float32
-    assert catalog.vector_of(keys[::-1])[0].tolist() == vectors[1].tolist()
+    assert catalog.vector_of(keys[::-1], fingerprint=MODEL)[0].tolist() == vectors[1].tolist()
     counts = catalog.counts()
     assert (counts.products, counts.photos, counts.vectors) == (1, 2, {MODEL: 2})
     assert catalog.check() == []
@@ -89,7 +89,42 @@ def test_what_goes_in_comes_out(catalog: Catalog) -> None:
 def test_vectors_of_another_model_or_of_nobody_are_not_given(catalog: Catalog) -> None:
     catalog.write([entry("p")], fingerprint=MODEL)
     assert list(catalog.vectors("another")) == []
-    assert catalog.vector_of([77]).shape == (0, 0)
+    assert catalog.vector_of([77], fingerprint=MODEL).shape == (0, 0)
+
+
+def test_models_stand_side_by_side(catalog: Catalog) -> None:
+    one, other = ModelEntry(MODEL, "one", "one:", DIM), ModelEntry("model-other", "other", "other:", 3)
+    assert catalog.models() == []
+    catalog.claim(one, identity="x")
+    catalog.claim(other)  # a store that has a model keeps it
+    catalog.write([entry("p", ("a", "b")), entry("q")], fingerprint=MODEL)
+    a, b, q = keys = catalog.vector_keys(MODEL).tolist()
+    before, generation = catalog.vector_of(keys, fingerprint=MODEL), catalog.generation
+    assert [photo.key for photo in catalog.photos_without(other.fingerprint)] == keys
+    assert [photo.key for photo in catalog.photos_without(other.fingerprint, after=a, limit=1)] == [b]
+    flat = np.eye(3, dtype=np.float32)
+    catalog.put_vectors(other, np.array([a, b, 999]), flat)  # 999 is no photo any more
+    assert catalog.vector_of(keys, fingerprint=other.fingerprint).tolist() == flat[:2].tolist()
+    assert catalog.vector_of(keys, fingerprint=MODEL).tolist() == before.tolist()
+    assert catalog.models() == [(one, 3), (other, 2)]
+    assert catalog.generation == generation  # nobody searches the other's vectors
+    assert not catalog.activate(other, missing=np.array([a]))
+    assert catalog.settings()["fingerprint"] == MODEL
+    assert catalog.activate(other, missing=np.array([q]))
+    said = catalog.settings()
+    assert (said["fingerprint"], said["model"], said["encoder"], said["dim"]) == ("model-other", "other", "other:", "3")
+    assert (said["previous"], said["identity"], catalog.generation) == (MODEL, "x", generation + 1)
+    with catalog.searched() as (now, pieces):
+        assert now == said
+        assert [keys.tolist() for keys, _ in pieces] == [[a, b]]
+    catalog.put_vectors(other, np.array([q]), flat[2:])
+    assert catalog.generation == generation + 2  # these are searched
+    assert catalog.forget([MODEL, other.fingerprint, "unknown"]) == 3  # never the one in use
+    assert catalog.models() == [(other, 3)]
+    assert "previous" not in catalog.settings()
+    catalog.remove(["p"])
+    assert catalog.models() == [(other, 1)]
+    assert catalog.check() == []
 
 
 def test_vectors_come_in_pieces_as_of_one_moment(catalog: Catalog) -> None:
@@ -513,12 +548,12 @@ def test_a_newer_catalogue_is_refused_and_left_alone(tmp_path: Path) -> None:
 
 def test_migrations_run_once_whole_and_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "c.sqlite"
-    monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+    here = schema.MIGRATIONS
     with Catalog.open(path, create=True) as catalog:
         catalog.write([Entry(SHIRT, (photo("a"),))], fingerprint=MODEL)
     second = "ALTER TABLE product ADD COLUMN note TEXT;"
     broken = "ALTER TABLE product ADD COLUMN more TEXT; INSERT INTO no_such_table VALUES (1);"
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, second, broken))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*here, second, broken))
     with pytest.raises(StoreError, match="no_such_table"):
         Catalog.open(path)
 
@@ -530,16 +565,16 @@ def test_migrations_run_once_whole_and_in_order(tmp_path: Path, monkeypatch: pyt
         return names, version
 
     names, version = columns_and_version()
-    assert version == 1
+    assert version == len(here)
     assert not {"note", "more"} & names
-    monkeypatch.setattr(schema, "MIGRATIONS", (schema.MIGRATIONS[0], second))
-    with pytest.raises(StoreReadOnly, match="version 1 and must be brought to 2"):
+    monkeypatch.setattr(schema, "MIGRATIONS", (*here, second))
+    with pytest.raises(StoreReadOnly, match=f"version {len(here)} and must be brought to {len(here) + 1}"):
         Catalog.open(path, read_only=True)
     for _ in range(2):
         with Catalog.open(path) as catalog:
             assert catalog.product("s1") == SHIRT
     names, version = columns_and_version()
-    assert version == 2
+    assert version == len(here) + 1
     assert "note" in names
 
 

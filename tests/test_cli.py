@@ -244,6 +244,86 @@ def test_interrupted_adding_says_so_and_goes_on(pictures: Path, tmp_path: Path) 
     assert facts["photos"] == 400
 
 
+@pytest.fixture
+def changeable(pictures: Path, tmp_path: Path) -> Path:
+    """A shop of its own, whose model may be changed."""
+    store = tmp_path / "shop"
+    run(*add_arguments(pictures, store))
+    return store
+
+
+def models(store: Path) -> dict[str, tuple[int, bool, bool]]:
+    found = run_json("model", "list", "--store", store)["models"]
+    return {one["name"]: (one["photos"], one["active"], one["previous"]) for one in found}
+
+
+def test_changing_the_model_and_back(changeable: Path) -> None:
+    assert models(changeable) == {"colour": (30, True, False)}
+    before = run_json("search", "--product", "4", "--store", changeable)
+    text = run("model", "use", "default", "--store", changeable)
+    assert "encoding: 30 of 30" in text
+    assert re.search(r"searched with .* now; 30 photos were encoded for it", text)
+    (new,) = models(changeable).keys() - {"colour"}
+    assert models(changeable) == {"colour": (30, False, True), new: (30, True, False)}
+    assert run_json("search", "--product", "4", "--store", changeable) != before
+    assert "30 more vectors of other models" in run("info", "--store", changeable)
+    assert "searched with colour" in run("model", "rollback", "--store", changeable)
+    assert run_json("search", "--product", "4", "--store", changeable) == before
+    listed = run("model", "list", "--store", changeable)
+    assert re.search(r"in use +colour .* 30 of 30 +colour:", listed)
+    assert re.search(rf"before +{new} .* 30 of 30 +default", listed)
+    assert "Dropped 30 vectors" in run("model", "prune", "--store", changeable)
+    assert models(changeable) == {"colour": (30, True, False)}
+    assert "no model to go back to" in run("model", "rollback", "--store", changeable, code=1)
+
+
+def test_changing_the_model_in_the_background(changeable: Path) -> None:
+    text = run("model", "use", "default", "--store", changeable, "--background")
+    assert re.search(r"in the background \(process \d+\)", text)
+    deadline = time.monotonic() + 100
+    while models(changeable)["colour"][1] and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert models(changeable)["colour"] == (30, False, True)
+    while run_json("model", "list", "--store", changeable)["work"] and time.monotonic() < deadline:
+        time.sleep(0.2)
+    while "photos were encoded" not in (changeable / "model.log").read_text() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    log = (changeable / "model.log").read_text()
+    assert "encoding: 30 of 30" in log
+    assert "Traceback" not in log
+
+
+def test_comparing_two_models(shop: Path, tmp_path: Path) -> None:
+    arguments = ["model", "compare", "colour:", "default", "--store", shop, "--sheet", tmp_path / "sheet.png"]
+    text = run(*arguments, "--relevant", "colour", "-k", "5", "--show", "2")
+    assert "30 queries against 30 products" in text
+    assert re.search(r"Recall@1 +A 100\.0 %", text)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 1000
+    assert run_json(*arguments, "--ask", "7")["queries"] == 7
+    assert models(shop)["colour"] == (30, True, False)
+    arguments[-1] = tmp_path / "no" / "sheet.png"
+    assert "--sheet" in run(*arguments, code=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["use", "colour:"], "already"),
+        (["use", "colour:", "--background"], "already"),
+        (["use", "nowhere"], "no model folder 'nowhere'.*vectors of"),
+        (["use", "nowhere", "--background"], "no model folder 'nowhere'"),
+        (["rollback"], "no model to go back to"),
+        (["compare", "colour:", "colour"], "the same model"),
+        (["compare", "colour:", "default", "-k", "0"], "found 0"),
+    ],
+)
+def test_impossible_changes_are_told_in_one_line(shop: Path, arguments: list[str], message: str) -> None:
+    text = run("model", *arguments, "--store", shop, code=1)
+    assert re.search(message, text), text
+    assert "Traceback" not in text
+
+
 def test_demo_draws_indexes_and_searches_and_is_quick_to_repeat(tmp_path: Path) -> None:
     arguments = ["demo", "--folder", tmp_path / "demo", "--products", "20", "--no-serve"]
     first = run(*arguments, "--encoder", "colour:")
@@ -257,4 +337,7 @@ def test_demo_draws_indexes_and_searches_and_is_quick_to_repeat(tmp_path: Path) 
 def test_help_and_version() -> None:
     assert "lapel 0." in run("--version")
     text = run("--help")
-    assert all(name in text for name in ("add", "search", "evaluate", "info", "remove", "index", "ui", "demo", "train"))
+    assert all(
+        name in text
+        for name in ("add", "search", "evaluate", "info", "remove", "index", "model", "ui", "demo", "train")
+    )

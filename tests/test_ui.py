@@ -31,6 +31,7 @@ from lapel.apps.ui.shop import NEUTRAL, Shop, Thumbs, ground, thumb
 from lapel.core.errors import InputError, LapelError, MissingDependency, SourceError
 from lapel.core.images import decode
 from lapel.core.types import Filter, Photo, Query
+from lapel.engine.models import use
 from lapel.engine.search import SearchEngine
 from lapel.engine.store import open_store
 
@@ -254,6 +255,23 @@ def test_a_bad_upload_is_explained_and_a_good_one_then_works(show, store):
     settled(page.file_uploader(key="upload").set_value(("dress.png", stream.getvalue(), "image/png")).run())
     assert followable(page)[0] == "W0027"
     assert "Look-alikes of Your photo" in said(page)
+
+
+def test_a_photo_is_looked_at_again_when_the_shop_has_another_model_since(show, store, tmp_path):
+    copy = Path(shutil.copytree(store, tmp_path / "copy"))
+    page = show(copy)
+    stream = io.BytesIO()
+    draw("Dress", "Green", 24).save(stream, "PNG")
+    settled(page.file_uploader(key="upload").set_value(("dress.png", stream.getvalue(), "image/png")).run())
+    with open_store(copy) as shop:
+        switch = use(shop, "default")
+    settled(page.run())
+    assert followable(page)[0] == "W0027"
+    (step,) = page.session_state["trail"]
+    assert step.fingerprint == switch.model.fingerprint
+    assert step.label == "Your photo"
+    settled(page.button(key="follow-W0027").click().run())
+    assert followable(page)[0] == "W0026"
 
 
 @pytest.mark.parametrize(

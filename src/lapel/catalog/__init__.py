@@ -7,23 +7,27 @@ from lapel.catalog.entries import (
     Change,
     Counts,
     Entry,
+    ModelEntry,
     PhotoEntry,
     PhotoFacets,
     StoredPhoto,
     StoredProduct,
     content_hash,
 )
-from lapel.catalog.lock import writer_lock
+from lapel.catalog.lock import model_lock, model_work, writer_lock
 
 __all__ = [
     "Catalog",
     "Change",
     "Counts",
     "Entry",
+    "ModelEntry",
     "PhotoEntry",
     "PhotoFacets",
     "StoredPhoto",
     "StoredProduct",
     "content_hash",
+    "model_lock",
+    "model_work",
     "writer_lock",
 ]

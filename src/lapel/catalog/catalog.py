@@ -7,19 +7,22 @@ transaction; any number of threads and processes may read while one writes.
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
-from lapel.catalog import writing
+from lapel.catalog import models, writing
 from lapel.catalog.connection import Pool
 from lapel.catalog.entries import (
     PRODUCT_COLUMNS,
     Change,
     Counts,
     Entry,
+    ModelEntry,
     PhotoFacets,
     StoredPhoto,
     StoredProduct,
@@ -111,19 +114,21 @@ class Catalog:
             row = database.execute("SELECT value FROM setting WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
 
+    def settings(self) -> dict[str, str]:
+        """Every setting, all as of one moment."""
+        with self._pool.borrow() as database:
+            return models.settings(database)
+
     def set_setting(self, name: str, value: str) -> None:
         """Keep one setting. Settings are not products: the generation stays."""
         if name == "generation":
             raise StoreError("The generation counts changes and is not set by hand.")
         with self._pool.transaction() as database:
-            database.execute(
-                "INSERT INTO setting VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                (name, value),
-            )
+            models.keep(database, {name: value})
 
     @property
     def generation(self) -> int:
-        """How many transactions changed products, photos or vectors. An index made at this number is complete."""
+        """How many transactions changed products, photos, or which vectors are searched. An index made at this number is complete."""
         return int(self.setting("generation") or 0)
 
     # --- writing ------------------------------------------------------------------------------------------------------
@@ -214,12 +219,20 @@ class Catalog:
             StoreDamaged: vectors of different width.
         """
         with self._pool.snapshot() as database:
-            cursor = database.execute(
-                "SELECT key, data FROM vector WHERE model = (SELECT id FROM model WHERE fingerprint = ?) ORDER BY key",
-                (fingerprint,),
-            )
-            while rows := cursor.fetchmany(batch):
-                yield np.array([key for key, _ in rows], np.int64), self._matrix([data for _, data in rows])
+            yield from self._pieces(database, fingerprint, batch)
+
+    @contextmanager
+    def searched(self) -> Iterator[tuple[dict[str, str], Iterator[tuple[Keys, Vectors]]]]:
+        """The settings and every vector of the model they name, as :meth:`vectors` gives them: both as of one moment."""
+        with self._pool.snapshot() as database:
+            said = models.settings(database)
+            yield said, self._pieces(database, said.get("fingerprint", ""), 8192)
+
+    def _pieces(self, database: sqlite3.Connection, fingerprint: str, batch: int) -> Iterator[tuple[Keys, Vectors]]:
+        asked = "SELECT key, data FROM vector WHERE model = (SELECT id FROM model WHERE fingerprint = ?) ORDER BY key"
+        cursor = database.execute(asked, (fingerprint,))
+        while rows := cursor.fetchmany(batch):
+            yield np.array([key for key, _ in rows], np.int64), self._matrix([data for _, data in rows])
 
     def vector_keys(self, fingerprint: str) -> Keys:
         """The keys of every vector of a model, (n,) int64, sorted."""
@@ -227,11 +240,14 @@ class Catalog:
         with self._pool.borrow() as database:
             return np.fromiter((key for (key,) in database.execute(asked, (fingerprint,))), np.int64)
 
-    def vector_of(self, keys: Keys | Sequence[int]) -> Vectors:
-        """The vectors of these keys in this order, (n, dim) float32; keys without one are left out."""
-        asked = "SELECT data FROM json_each(?) AS wanted JOIN vector ON vector.key = wanted.value ORDER BY wanted.key"
+    def vector_of(self, keys: Keys | Sequence[int], *, fingerprint: str) -> Vectors:
+        """The vectors of a model for these keys in this order, (n, dim) float32; keys without one are left out."""
+        asked = (
+            "SELECT data FROM json_each(?) AS wanted JOIN vector ON vector.key = wanted.value"
+            " AND vector.model = (SELECT id FROM model WHERE fingerprint = ?) ORDER BY wanted.key"
+        )
         with self._pool.borrow() as database:
-            return self._matrix([data for (data,) in database.execute(asked, (_json(keys),))])
+            return self._matrix([data for (data,) in database.execute(asked, (_json(keys), fingerprint))])
 
     def _matrix(self, blobs: list[bytes]) -> Vectors:
         width = len(blobs[0]) if blobs else 0
@@ -240,6 +256,51 @@ class Catalog:
                 f"The catalogue {self.path} holds vectors of different width. Put back a copy of it, or fill a new store."
             )
         return np.frombuffer(b"".join(blobs), "<f4").astype(np.float32).reshape(len(blobs), width // 4)
+
+    # --- models -------------------------------------------------------------------------------------------------------
+
+    def models(self) -> list[tuple[ModelEntry, int]]:
+        """Every model that is known here, the oldest first, with how many photos have its vector."""
+        with self._pool.snapshot() as database:
+            return models.known(database)
+
+    def claim(self, model: ModelEntry, **settings: str) -> None:
+        """Make a model the one of a store that has none yet, together with other settings."""
+        with self._pool.transaction() as database:
+            if not models.settings(database).get("fingerprint"):
+                models.register(database, model)
+                models.keep(database, {**settings, **models.as_settings(model)})
+
+    def photos_without(self, fingerprint: str, *, after: int = 0, limit: int = 1024) -> list[Photo]:
+        """Photos that have no vector of a model, by rising key, only those with keys above ``after``."""
+        with self._pool.borrow() as database:
+            return models.photos_without(database, fingerprint, after, limit)
+
+    def put_vectors(self, model: ModelEntry, keys: Keys, vectors: Vectors) -> None:
+        """Keep vectors of stored photos: (n,) keys with (n, dim) vectors. Photos that are gone by now are passed over.
+
+        Vectors of a model that is not the store's do not change the generation: nobody searches them.
+        """
+        with self._pool.transaction() as database:
+            models.put_vectors(database, model, check_keys(keys, len(vectors)), vectors)
+
+    def activate(self, model: ModelEntry, *, missing: Keys) -> bool:
+        """Make a model the store's own, remember the former one as the previous, and raise the generation: all in one transaction.
+
+        Args:
+            model: The model whose vectors will be searched.
+            missing: Keys of photos that may be without its vector.
+
+        Returns:
+            Whether it was done. False when other photos have no vector of it: nothing was changed.
+        """
+        with self._pool.transaction() as database:
+            return models.activate(database, model, set(missing.tolist()))
+
+    def forget(self, fingerprints: Iterable[str]) -> int:
+        """Drop models with all their vectors, never the store's own. Returns how many vectors there were."""
+        with self._pool.transaction() as database:
+            return models.forget(database, fingerprints)
 
     # --- many things --------------------------------------------------------------------------------------------------
 

@@ -106,6 +106,23 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class ModelEntry:
+    """A model whose vectors are kept.
+
+    Attributes:
+        fingerprint: Hash of its weights and preprocessing; what tells models apart.
+        name: What people call it.
+        encoder: What opens it again, see :func:`lapel.open_encoder`.
+        dim: Width of its vectors.
+    """
+
+    fingerprint: str
+    name: str
+    encoder: str
+    dim: int
+
+
+@dataclass(frozen=True)
 class PhotoFacets:
     """Every photo with some fields of its product, as columns of length n, by rising key.
 

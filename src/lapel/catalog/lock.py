@@ -1,6 +1,6 @@
-"""One writer a store: a lock file beside the catalogue, held for as long as a command adds to it.
+"""Locks beside the catalogue: one writer a store, and one process at a time that brings another model into it.
 
-The operating system lets go of the lock when its process ends, however it ends, so a killed run never blocks the next one.
+The operating system lets go of a lock when its process ends, however it ends, so a killed run never blocks the next one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from filelock import FileLock, Timeout
 
 from lapel.core.errors import StoreBusy, StoreReadOnly
 
-LOCK = "writer.lock"
-HOLDER = "writer.json"  # who holds it, for the message; the lock itself is in LOCK
+WRITER = "writer"  # writer.lock is the lock; writer.json says who holds it, for the message
+MODEL = "model"
 
 
 @contextmanager
@@ -29,35 +29,84 @@ def writer_lock(folder: Path) -> Iterator[None]:
         StoreBusy: another process is; the message says which.
         StoreReadOnly: no lock file can be made there.
     """
+    with _lock(folder, WRITER, "writing to"):
+        yield
+
+
+@contextmanager
+def model_lock(folder: Path, *, work: str) -> Iterator[None]:
+    """Be the only one to bring another model into the store in ``folder``. Adding products goes on beside it.
+
+    Args:
+        folder: The store.
+        work: What is being done, for those who look.
+
+    Raises:
+        StoreBusy: another process does; the message says which.
+        StoreReadOnly: no lock file can be made there.
+    """
+    # A second's patience: who only looks (model_work) holds it for a moment.
+    with _lock(folder, MODEL, "changing the model of", work=work, patience=1.0):
+        yield
+
+
+def model_work(folder: Path) -> str:
+    """What the holder of the model's lock does, who it is and since when; empty when nobody holds it."""
+    lock = FileLock(folder / f"{MODEL}.lock", timeout=0)
+    if not (folder / f"{MODEL}.json").exists():
+        return ""
+    try:
+        lock.acquire()
+    except Timeout:
+        return f"{_say(folder, MODEL).get('work', '')}{_holder(folder, MODEL)}"
+    except OSError:  # nobody can lock in a folder that may not be written to
+        return ""
+    lock.release()
+    return ""
+
+
+@contextmanager
+def _lock(folder: Path, name: str, doing: str, *, work: str = "", patience: float = 0) -> Iterator[None]:
     # Not thread-local: a run's worker threads belong to the one that took the lock.
-    lock = FileLock(folder / LOCK, timeout=0, thread_local=False)
+    lock = FileLock(folder / f"{name}.lock", timeout=patience, thread_local=False)
     try:
         lock.acquire()
     except Timeout as error:
         raise StoreBusy(
-            f"Another process is writing to the store {folder}{_holder(folder)}. Wait until it is done, or stop it; nothing was changed."
+            f"Another process is {doing} the store {folder}{_holder(folder, name)}. Wait until it is done, or stop it; nothing was changed."
         ) from error
     except OSError as error:
         raise StoreReadOnly(
             f"The store {folder} may not be written to: {error.strerror or error}. Choose another folder with --store."
         ) from error
+    holder = folder / f"{name}.json"
     try:
         who = {
             "process": os.getpid(),
             "machine": socket.gethostname(),
             "since": datetime.now().astimezone().isoformat(" ", "seconds"),
+            "work": work,
         }
-        (folder / HOLDER).write_text(json.dumps(who), encoding="utf-8")
+        with suppress(OSError):  # on a full disk the lock holds all the same
+            holder.write_text(json.dumps(who), encoding="utf-8")
         yield
     finally:
-        (folder / HOLDER).unlink(missing_ok=True)
+        holder.unlink(missing_ok=True)
         lock.release()
 
 
-def _holder(folder: Path) -> str:
-    """Who holds the lock, in words; empty when they did not say."""
+def _say(folder: Path, name: str) -> dict[str, str]:
+    """What the holder of a lock wrote down; nothing when it did not, or not yet all of it."""
     try:
-        who = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
-        return f" (process {who['process']} on {who['machine']}, since {who['since']})"
-    except (OSError, ValueError, KeyError, TypeError):
+        said = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        return {key: str(value) for key, value in said.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _holder(folder: Path, name: str) -> str:
+    """Who holds a lock, in words; empty when they did not say."""
+    who = _say(folder, name)
+    if not {"process", "machine", "since"} <= who.keys():
         return ""
+    return f" (process {who['process']} on {who['machine']}, since {who['since']})"

@@ -76,6 +76,28 @@ MIGRATIONS: tuple[str, ...] = (
     ) WITHOUT ROWID;
     CREATE INDEX facet_term ON facet (term, product_row);
     """,
+    # Vectors of several models side by side, and what each model is, so that a store can change its model and go back.
+    """
+    CREATE TABLE vector_by_model (
+        key INTEGER NOT NULL REFERENCES photo (key) ON DELETE CASCADE,
+        model INTEGER NOT NULL REFERENCES model (id),
+        data BLOB NOT NULL,          -- dim little-endian float32
+        PRIMARY KEY (key, model)
+    );
+    INSERT INTO vector_by_model SELECT key, model, data FROM vector ORDER BY key;
+    DROP TABLE vector;
+    ALTER TABLE vector_by_model RENAME TO vector;
+    CREATE INDEX vector_model ON vector (model, key);
+
+    ALTER TABLE model ADD COLUMN name TEXT NOT NULL DEFAULT '';
+    ALTER TABLE model ADD COLUMN encoder TEXT NOT NULL DEFAULT '';  -- what opens it again
+    ALTER TABLE model ADD COLUMN dim INTEGER NOT NULL DEFAULT 0;
+    UPDATE model SET
+        name = coalesce((SELECT value FROM setting WHERE setting.name = 'model'), ''),
+        encoder = coalesce((SELECT value FROM setting WHERE setting.name = 'encoder'), ''),
+        dim = coalesce((SELECT value FROM setting WHERE setting.name = 'dim'), 0)
+    WHERE fingerprint = (SELECT value FROM setting WHERE setting.name = 'fingerprint');
+    """,
 )
 
 

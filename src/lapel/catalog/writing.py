@@ -27,7 +27,7 @@ def put(database: sqlite3.Connection, entries: Sequence[Entry], fingerprint: str
         InputError: two entries with one id, a photo that is listed twice, or a new photo without a vector.
     """
     rows = _put_products(database, entries)
-    change = _put_photos(database, entries, rows, _model(database, fingerprint))
+    change = _put_photos(database, entries, rows, model_id(database, fingerprint))
     raise_generation(database)
     return change
 
@@ -64,7 +64,8 @@ def _change(added: list[int], removed: list[int]) -> Change:
     return Change(np.array(sorted(added), np.int64), np.array(sorted(removed), np.int64))
 
 
-def _model(database: sqlite3.Connection, fingerprint: str) -> int:
+def model_id(database: sqlite3.Connection, fingerprint: str) -> int:
+    """The number under which a model's vectors are kept; a new one for a model that is not known yet."""
     database.execute("INSERT OR IGNORE INTO model (fingerprint) VALUES (?)", (fingerprint,))
     return int(database.execute("SELECT id FROM model WHERE fingerprint = ?", (fingerprint,)).fetchone()[0])
 
@@ -178,7 +179,7 @@ def _put_photos(database: sqlite3.Connection, entries: Sequence[Entry], rows: di
         "INSERT INTO photo (key, product_row, position, uri, stamp, sha256) VALUES (?, ?, ?, ?, ?, ?)", inserts
     )
     database.executemany(
-        "INSERT INTO vector (key, model, data) VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET model = excluded.model, data = excluded.data",
+        "INSERT INTO vector (key, model, data) VALUES (?, ?, ?) ON CONFLICT (key, model) DO UPDATE SET data = excluded.data",
         vectors,
     )
     return _change([key for key, _, _ in vectors], gone)

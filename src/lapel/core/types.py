@@ -197,6 +197,7 @@ class Query:
         k: How many products to find, 1..10,000.
         where: Conditions the products must fulfil.
         exclude: Ids of products to leave out.
+        fingerprint: With a vector, the model that made it, when that is known: a store of another model then refuses it.
     """
 
     image: Image.Image | None = None
@@ -205,6 +206,7 @@ class Query:
     k: int = 10
     where: Filter = Filter()
     exclude: frozenset[str] = frozenset()
+    fingerprint: str = ""
 
     def __post_init__(self) -> None:
         given = [name for name in ("image", "vector", "product_id") if getattr(self, name) is not None]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from lapel.core.errors import QueryError
+from lapel.core.errors import ModelMismatch, QueryError
 from lapel.core.types import Filter, Hit, Query
 from lapel.core.vectors import Keys, Vectors, check_vectors, normalise
-from lapel.engine.store import Store
+from lapel.engine.store import Store, View
 
 RECENT_FILTERS = 64  # filters whose keys are kept; at 40,000 photos each is 0.3 MB at most
 
@@ -27,12 +29,13 @@ class SearchEngine:
 
         Raises:
             QueryError: an unknown product or field, or a product without a usable photo.
-            ModelMismatch: the store's vectors come from another model.
+            ModelMismatch: the store's vectors come from another model than its encoder's, or than the query's vector.
         """
-        vector = self.vector(query)
+        # One view for all of it: whatever another process does meanwhile, the query and the index are of one model.
+        view, vector = self._vector(query)
         allowed = self._allowed(query.where) if query.where else None
         excluded = query.exclude if query.product_id is None else query.exclude | {query.product_id}
-        index = self.store.index
+        index = view.index
         reachable = len(index) if allowed is None else len(allowed)
         # A product has one to many photos, so k products may need more than k photos: fetch some spare, then ever more.
         fetch = query.k + max(8, query.k // 2) + 4 * len(excluded)
@@ -45,18 +48,53 @@ class SearchEngine:
 
     def vector(self, query: Query) -> Vectors:
         """The query as a (1, dim) float32 unit row."""
+        return self._vector(query)[1]
+
+    def embed(self, query: Query) -> Query:
+        """The same query with its vector and the model that made it, for asking it again without encoding again."""
+        view, vector = self._vector(query)
+        own = frozenset() if query.product_id is None else {query.product_id}
+        return replace(
+            query,
+            image=None,
+            product_id=None,
+            vector=vector[0],
+            fingerprint=view.model.fingerprint,
+            exclude=query.exclude | own,
+        )
+
+    def _vector(self, query: Query) -> tuple[View, Vectors]:
+        """The store as it is now, and the query as a (1, dim) float32 unit row of that model."""
+        view = self.store.view()
         if query.image is not None:
-            return self.store.encoder.encode([query.image])
+            return view, view.encoder.encode([query.image])
         if query.vector is not None:
-            return check_vectors(np.atleast_2d(query.vector), self.store.dim)
+            if query.fingerprint and query.fingerprint != view.model.fingerprint:
+                raise ModelMismatch(
+                    f"The query's vector was made by the model {query.fingerprint}; the store {self.store.folder} is searched"
+                    f" with '{view.model.name}' ({view.model.fingerprint}) now. Ask with the picture again."
+                )
+            return view, check_vectors(np.atleast_2d(query.vector), view.index.dim)
+        return self._of_product(query, view)
+
+    def _of_product(self, query: Query, view: View) -> tuple[View, Vectors]:
+        """The mean direction of a product's photos."""
         catalog = self.store.catalog
         photos = catalog.photos(str(query.product_id))
         if not photos:
             raise QueryError(
                 f"There is no product '{query.product_id}' in this store. 'lapel info' says what it holds."
             )
-        vectors = catalog.vector_of(np.array([photo.key for photo in photos], np.int64))
-        return normalise(vectors.mean(axis=0, keepdims=True))
+        keys = np.array([photo.key for photo in photos], np.int64)
+        while not len(vectors := catalog.vector_of(keys, fingerprint=view.model.fingerprint)):
+            now = self.store.view()
+            if now.drawn_as == view.drawn_as:
+                raise QueryError(
+                    f"No photo of the product '{query.product_id}' has a vector of the model '{view.model.name}'."
+                    " Run 'lapel add' for it again."
+                )
+            view = now  # the store changed its model and dropped this one's vectors since
+        return view, normalise(vectors.mean(axis=0, keepdims=True))
 
     def _allowed(self, where: Filter) -> Keys:
         """The photo keys that pass a filter; kept for the next query, as people look at many pictures with one filter."""

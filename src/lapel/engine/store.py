@@ -2,21 +2,24 @@
 
 The catalogue is the truth. The index file beside it is named after the catalogue's generation; when there is none of that name
 (another process added products, a crash came before the save) the index is redrawn from the catalogue's vectors, which costs time, never data.
+The catalogue also says which model is searched; another process may change it at any moment, so whoever compares vectors takes one
+:class:`View` and stays with it.
 """
 
 from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from lapel.catalog import Catalog
-from lapel.core.errors import LapelError, ModelMismatch, QueryError, StoreMissing
+from lapel.catalog import Catalog, ModelEntry
+from lapel.core.errors import LapelError, ModelMismatch, QueryError, StoreMissing, StoreReadOnly
 from lapel.core.images import decode
 from lapel.core.vectors import Keys
 from lapel.encoders import Encoder, open_encoder
@@ -27,86 +30,153 @@ CATALOGUE = "catalog.sqlite"
 INDEX_SPEC = "faiss:Flat"
 
 
+class _Opener:
+    """Opens one encoder when it is first needed, once for all threads."""
+
+    def __init__(self, spec: str) -> None:
+        self.spec = spec
+        self._encoder: Encoder | None = None
+        self._lock = threading.Lock()
+
+    def encoder(self) -> Encoder:
+        with self._lock:
+            if self._encoder is None:
+                self._encoder = open_encoder(self.spec)
+            return self._encoder
+
+
+@dataclass(frozen=True)
+class View:
+    """What a store is searched with, as of one moment: a model and the index of its vectors. It never changes.
+
+    Attributes:
+        model: The model; its name and fingerprint are empty while a store has none yet.
+        index: The vectors of that model and of no other.
+        drawn_as: The file the index belongs in.
+    """
+
+    model: ModelEntry
+    index: VectorIndex
+    drawn_as: Path
+    _opener: _Opener = field(repr=False)
+
+    @property
+    def encoder(self) -> Encoder:
+        """What made the index's vectors, opened when it is first asked for.
+
+        Raises:
+            ModelMismatch: its fingerprint is not the one the vectors carry.
+            ModelError: the model folder is gone or broken.
+        """
+        return _checked(self._opener, self.model, self.drawn_as.parent)
+
+
+def _checked(opener: _Opener, model: ModelEntry, folder: Path) -> Encoder:
+    """The opened encoder, after making sure that it is the one that made the stored vectors."""
+    encoder = opener.encoder()
+    if model.fingerprint and model.fingerprint != encoder.fingerprint:
+        raise ModelMismatch(
+            f"The store {folder} was filled with the model '{model.name}' (fingerprint {model.fingerprint});"
+            f" '{opener.spec}' is '{encoder.name}' ({encoder.fingerprint}), whose vectors cannot be compared with those."
+            f" Open it with its own model, or give it the other one: lapel model use {opener.spec} --store {folder}"
+        )
+    return encoder
+
+
 class Store:
     """One shop folder. Open it with :func:`open_store`; safe to share between threads."""
 
     def __init__(self, folder: Path, catalog: Catalog, *, encoder: str | None = None) -> None:
         self.folder = folder
         self.catalog = catalog
-        self._encoder_spec = encoder or catalog.setting("encoder") or "default"
-        self._index: VectorIndex | None = None
-        self._drawn_as: Path | None = None
+        self._wanted = encoder
+        self._opener: _Opener | None = None
+        self._opened_for = ("", "")
+        self._view: View | None = None
         self._lock = threading.Lock()
+        self._opening = threading.Lock()
 
-    @cached_property
+    @property
+    def model(self) -> ModelEntry:
+        """The model whose vectors are searched now; without a fingerprint while the store has none yet."""
+        return self._meaning(self.catalog.settings())[0]
+
+    @property
     def encoder(self) -> Encoder:
-        """The store's encoder.
+        """The store's encoder now. Who also searches takes it from a :meth:`view`.
 
         Raises:
             ModelMismatch: its fingerprint is not the one the stored vectors carry.
             ModelError: the model folder is gone or broken.
         """
-        encoder = open_encoder(self._encoder_spec)
-        known = self.catalog.setting("fingerprint")
-        if known and known != encoder.fingerprint:
-            raise ModelMismatch(
-                f"The store {self.folder} was filled with the model '{self.catalog.setting('model')}' (fingerprint {known});"
-                f" '{self._encoder_spec}' is '{encoder.name}' ({encoder.fingerprint}), whose vectors cannot be compared with those."
-                " Open it with its own model, or add the products to a new store."
-            )
-        return encoder
+        model = self.model
+        return _checked(self._opener_of(model), model, self.folder)
 
     def claim(self) -> None:
         """Write down which encoder fills this store, before its first vector."""
-        encoder = self.encoder
-        if not self.catalog.setting("fingerprint"):
-            spec = self._encoder_spec
-            # A model folder is kept by its absolute path; names such as default and colour: mean the same everywhere.
-            spec = str(Path(spec).resolve()) if Path(spec).is_dir() else spec
-            for name, value in (
-                ("identity", uuid.uuid4().hex[:8]),  # a catalogue made anew in this folder is another one
-                ("encoder", spec),
-                ("model", encoder.name),
-                ("fingerprint", encoder.fingerprint),
-                ("dim", str(encoder.dim)),
-            ):
-                self.catalog.set_setting(name, value)
+        model, encoder = self.model, self.encoder
+        if not model.fingerprint:
+            mine = ModelEntry(encoder.fingerprint, encoder.name, lasting(self._opener_of(model).spec), encoder.dim)
+            # A catalogue made anew in this folder is another one.
+            self.catalog.claim(mine, identity=uuid.uuid4().hex[:8])
+
+    def view(self) -> View:
+        """The model and its index as they are now: loaded when a saved one fits, else redrawn (0.3 s for 40,000)."""
+        with self._lock:
+            model, path = self._meaning(self.catalog.settings())
+            if self._view is None or (self._view.model, self._view.drawn_as) != (model, path):
+                # The old one is let go of, not closed: another thread may be searching it.
+                self._view = self._load(model, path) or self._redraw()
+            return self._view
 
     @property
     def index(self) -> VectorIndex:
-        """The index of the catalogue as it is now: loaded when a saved one fits, else redrawn (0.3 s for 40,000)."""
-        with self._lock:
-            path = self._index_path()
-            if self._index is None or self._drawn_as != path:
-                # The old one is let go of, not closed: another thread may be searching it.
-                self._index = self._load(path) or self._redraw(path)
-                self._drawn_as = path
-            return self._index
+        """The index of the catalogue as it is now."""
+        return self.view().index
 
-    def _index_path(self) -> Path:
-        """The file of an index of the catalogue as it is now.
+    def _meaning(self, said: Mapping[str, str]) -> tuple[ModelEntry, Path]:
+        """What the catalogue's settings say: the model that is searched, and the file of its index.
 
-        Its name says which catalogue and which generation, so a file is never taken for another one's, whichever process wrote
-        it last: name and content arrive together.
+        The name says which catalogue and which generation, so a file is never taken for another one's, whichever process wrote it
+        last: name and content arrive together. Changing the model raises the generation too.
         """
-        identity, generation = self.catalog.setting("identity") or "0", self.catalog.generation
-        return self.folder / f"index-{identity}-{generation}.bin"
+        model = ModelEntry(
+            said.get("fingerprint", ""), said.get("model", ""), said.get("encoder", ""), int(said.get("dim", 0))
+        )
+        return model, self.folder / f"index-{said.get('identity', '0')}-{said.get('generation', '0')}.bin"
+
+    def _opener_of(self, model: ModelEntry) -> _Opener:
+        """What opens the encoder of a model; kept until the store has another one."""
+        spec = self._wanted or model.encoder or "default"
+        with self._opening:
+            # The fingerprint counts too: a folder may have been given another model since. An empty one is that of a store before
+            # its first vector, which then gets this encoder's.
+            if self._opener is None or self._opened_for not in ((spec, model.fingerprint), (spec, "")):
+                self._opener = _Opener(spec)
+            self._opened_for = (spec, model.fingerprint)
+            return self._opener
 
     def redraw_index(self) -> None:
         """Throw the saved index away, so that the next use draws it anew from the catalogue."""
         with self._lock:
-            self._index_path().unlink(missing_ok=True)
-            self._index = None
+            self._meaning(self.catalog.settings())[1].unlink(missing_ok=True)
+            self._view = None
 
-    def _load(self, path: Path) -> VectorIndex | None:
-        """The saved index; None when there is none of this generation, or it is damaged and has to be redrawn anyway."""
+    def _view_of(self, model: ModelEntry, path: Path, *, saved: bool) -> View:
+        """A view of a model with the saved index of that path, or with an empty one."""
+        opener = self._opener_of(model)
+        dim = model.dim or opener.encoder().dim
+        return View(model, open_index(INDEX_SPEC, dim=dim, path=path if saved else None), path, opener)
+
+    def _load(self, model: ModelEntry, path: Path) -> View | None:
+        """A view with the saved index; None when there is none of this generation, or it is damaged and has to be redrawn anyway."""
         try:
-            return open_index(INDEX_SPEC, dim=self.dim, path=path) if path.exists() else None
+            return self._view_of(model, path, saved=True) if path.exists() else None
         except (OSError, LapelError):
             return None
 
-    def _redraw(self, path: Path) -> VectorIndex:
-        """A new index from the catalogue's vectors, saved in place of older ones when this store may be written to."""
+    def _redraw(self) -> View:
+        """A view with a new index from the catalogue's vectors, saved in place of older ones when this store may be written to."""
         saved = not self.catalog.read_only
         if saved:
             try:
@@ -114,19 +184,17 @@ class Store:
                     old.unlink(missing_ok=True)
             except OSError:  # the folder may not be written to, though the catalogue may: search from memory
                 saved = False
-        index = open_index(INDEX_SPEC, dim=self.dim, path=path if saved else None)
-        for keys, vectors in self.catalog.vectors(self.catalog.setting("fingerprint") or ""):
-            index.add(keys, vectors)
+        # The model and its vectors as of one moment: another process may change the model, and drop vectors, meanwhile.
+        with self.catalog.searched() as (said, pieces):
+            model, path = self._meaning(said)
+            view = self._view_of(model, path, saved=saved)
+            for keys, vectors in pieces:
+                view.index.add(keys, vectors)
         if saved:
             # A full disk costs the next process a redraw, not this one its answer.
             with suppress(OSError):
-                index.save()
-        return index
-
-    @property
-    def dim(self) -> int:
-        """Width of the stored vectors."""
-        return int(self.catalog.setting("dim") or self.encoder.dim)
+                view.index.save()
+        return view
 
     def picture(self, key: int) -> Image.Image:
         """The picture of a photo key, read from where it was added from.
@@ -148,9 +216,9 @@ class Store:
     def close(self) -> None:
         """Close the catalogue and the index. Closing twice is fine."""
         with self._lock:
-            if self._index is not None:
-                self._index.close()
-                self._index = None
+            if self._view is not None:
+                self._view.index.close()
+                self._view = None
         self.catalog.close()
 
     def __enter__(self) -> Store:
@@ -180,3 +248,20 @@ def open_store(
             raise StoreMissing(f"There is no store in {path}. Fill one with: lapel add PICTURES --store {path}")
         path.mkdir(parents=True, exist_ok=True)
     return Store(path, Catalog.open(path / CATALOGUE, create=create, read_only=read_only), encoder=encoder)
+
+
+def open_to_look(folder: str | Path) -> Store:
+    """Open a shop folder without meaning to write to it; a catalogue of an older version is brought to this one first.
+
+    Raises:
+        StoreMissing, StoreBusy, StoreTooNew, StoreDamaged, StoreReadOnly: see :mod:`lapel.core.errors`.
+    """
+    try:
+        return open_store(folder, read_only=True)
+    except StoreReadOnly:
+        return open_store(folder)
+
+
+def lasting(spec: str) -> str:
+    """An encoder's spec as it is kept: a model folder by its absolute path; ``default`` and ``colour:`` mean the same everywhere."""
+    return str(Path(spec).resolve()) if Path(spec).is_dir() else spec

@@ -130,7 +130,8 @@ def evaluate(
         QueryError: an unknown field or rule, k outside 1..depth, or a filter that no photo with a vector passes.
     """
     plan = Plan.of(relevant, k, depth=depth, per=per, worst=worst)
-    catalog, index = store.catalog, store.index
+    catalog, view = store.catalog, store.view()  # one view: vectors and index of one model, whatever happens meanwhile
+    index, model = view.index, view.model
     photos = catalog.photo_facets(plan.fields)
     present = np.intersect1d(index.keys, photos.keys, assume_unique=True)
     wanted = {"queries": catalog.allowed(queries), "gallery": catalog.allowed(gallery)}
@@ -145,7 +146,9 @@ def evaluate(
             raise QueryError(
                 f"The {name} of an evaluation need photos. The filter was '{where}': {found}. 'lapel info' says what there is."
             )
-    asking = Judged(photos, sides["queries"], catalog.vector_of(sides["queries"]), sides["gallery"])
+    asking = Judged(
+        photos, sides["queries"], catalog.vector_of(sides["queries"], fingerprint=model.fingerprint), sides["gallery"]
+    )
     rules, worst_queries = judge(asking, index, plan, report=report)
     return EvalReport(
         query_filter=str(queries),
@@ -153,8 +156,8 @@ def evaluate(
         k=plan.k,
         depth=plan.depth,
         per=plan.per,
-        model=catalog.setting("model") or "",
-        fingerprint=catalog.setting("fingerprint") or "",
+        model=model.name,
+        fingerprint=model.fingerprint,
         index=INDEX_SPEC,
         queries=len(sides["queries"]),
         gallery_photos=len(sides["gallery"]),
@@ -170,18 +173,18 @@ def judge(
 ) -> tuple[tuple[RuleResult, ...], tuple[WorstQuery, ...]]:
     """The evaluation itself, over arrays and an index: one result a rule, and the worst queries of the last rule that has any."""
     query_rows = np.searchsorted(asked.photos.keys, asked.queries)
-    per = np.array([_short(plan.per, value) or "unknown" for value in asked.photos.values[plan.per]])
+    per = np.array([short(plan.per, value) or "unknown" for value in asked.photos.values[plan.per]])
     categories = per[query_rows]
     rounds = sorted({rule.same_product for rule in plan.relevant})
     answers = {
-        same: _answer(asked, index, plan.depth, same_product=same, report=_part_of(report, number, len(rounds)))
+        same: answer(asked, index, plan.depth, same_product=same, report=_part_of(report, number, len(rounds)))
         for number, same in enumerate(rounds)
     }
     results: list[RuleResult] = []
     worst: tuple[WorstQuery, ...] = ()
     for rule in plan.relevant:
         found = answers[rule.same_product]
-        verdict = _verdict(asked, rule, found)
+        verdict = verdict_of(asked, rule, found)
         columns = _measure(verdict, plan)
         results.append(
             RuleResult(
@@ -195,7 +198,7 @@ def judge(
         )
         if len(verdict.used):
             ap = columns[f"map@{plan.depth}"]
-            chosen = _pick_worst(ap, categories[verdict.used], found.scores[verdict.used, 0], plan.worst)
+            chosen = pick_worst(ap, categories[verdict.used], found.scores[verdict.used, 0], plan.worst)
             worst = tuple(
                 _worst_query(
                     asked,
@@ -211,7 +214,7 @@ def judge(
     return tuple(results), worst
 
 
-def _short(field: str, value: str) -> str:
+def short(field: str, value: str) -> str:
     """A value as people say it: of a category path the last level."""
     return value.rpartition(" > ")[2] if field == "category" else value
 
@@ -227,7 +230,7 @@ def _part_of(report: Progress | None, number: int, rounds: int) -> Progress | No
 
 
 @dataclass(frozen=True)
-class _Answers:
+class Answers:
     """The products found for each query, each by its best photo, best first.
 
     Attributes:
@@ -239,7 +242,7 @@ class _Answers:
     scores: NDArray[np.float32]
 
 
-def _answer(asked: Judged, index: VectorIndex, depth: int, *, same_product: bool, report: Progress | None) -> _Answers:
+def answer(asked: Judged, index: VectorIndex, depth: int, *, same_product: bool, report: Progress | None) -> Answers:
     """Search for every query, without its own product, or without its own photo only when its product is what is looked for."""
     keys, products = asked.photos.keys, asked.photos.rows
     own = products[np.searchsorted(keys, asked.queries)]
@@ -267,7 +270,7 @@ def _answer(asked: Judged, index: VectorIndex, depth: int, *, same_product: bool
             fetch *= 2
         if report is not None:
             report(min(start + BLOCK, len(asked.queries)), len(asked.queries))
-    return _Answers(rows, scores)
+    return Answers(rows, scores)
 
 
 def _first_of_each(products: Ints, depth: int) -> tuple[Ints, Ints]:
@@ -294,7 +297,7 @@ def _first_of_each(products: Ints, depth: int) -> tuple[Ints, Ints]:
 
 
 @dataclass(frozen=True)
-class _Verdict:
+class Verdict:
     """What a rule says of the answers.
 
     Attributes:
@@ -311,7 +314,8 @@ class _Verdict:
         return np.flatnonzero(self.total > 0)
 
 
-def _verdict(asked: Judged, rule: Rule, answers: _Answers) -> _Verdict:
+def verdict_of(asked: Judged, rule: Rule, answers: Answers) -> Verdict:
+    """Judge the answers by one rule."""
     photos = asked.photos
     query_rows = np.searchsorted(photos.keys, asked.queries)
     gallery_rows = np.searchsorted(photos.keys, asked.gallery)
@@ -329,7 +333,7 @@ def _verdict(asked: Judged, rule: Rule, answers: _Answers) -> _Verdict:
         own_is_there = np.isin(photos.rows[query_rows], products)
         total = np.where(code[query_rows] >= 0, alike[code[query_rows]] - own_is_there, -1)
     relevant = (code[answers.rows] == code[query_rows][:, None]) & (answers.rows >= 0) & (total >= 0)[:, None]
-    return _Verdict(relevant, total.astype(np.int64))
+    return Verdict(relevant, total.astype(np.int64))
 
 
 def _codes(columns: Sequence[Sequence[str]]) -> Ints:
@@ -350,7 +354,7 @@ def _codes(columns: Sequence[Sequence[str]]) -> Ints:
 # --- measures --------------------------------------------------------------------------------------------------------
 
 
-def _measure(verdict: _Verdict, plan: Plan) -> dict[str, NDArray[np.float64]]:
+def _measure(verdict: Verdict, plan: Plan) -> dict[str, NDArray[np.float64]]:
     """Every measure for every query that counts, in the order of :func:`lapel.insight.report.measure_names`."""
     relevant, total = verdict.relevant[verdict.used], verdict.total[verdict.used]
     columns = {f"recall@{k}": recall_at(relevant, k) for k in plan.k} | {
@@ -386,7 +390,7 @@ def _by_category(
 # --- the worst -------------------------------------------------------------------------------------------------------
 
 
-def _pick_worst(ap: NDArray[np.float64], categories: NDArray[np.str_], best: NDArray[np.float32], count: int) -> Ints:
+def pick_worst(ap: NDArray[np.float64], categories: NDArray[np.str_], best: NDArray[np.float32], count: int) -> Ints:
     """Positions of the worst queries: the worst of each category first, then the second worst of each, and so on.
 
     Among equals the more confident mistake comes first: the one whose best answer scored higher, in ``best``.
@@ -400,12 +404,12 @@ def _pick_worst(ap: NDArray[np.float64], categories: NDArray[np.str_], best: NDA
 
 
 def _worst_query(
-    asked: Judged, rule: Rule, answers: _Answers, verdict: _Verdict, query: int, category: str, ap: float
+    asked: Judged, rule: Rule, answers: Answers, verdict: Verdict, query: int, category: str, ap: float
 ) -> WorstQuery:
     photos = asked.photos
 
     def label(row: int) -> str:
-        return ", ".join(_short(name, photos.values[name][row]) for name in rule.fields)
+        return ", ".join(short(name, photos.values[name][row]) for name in rule.fields)
 
     hits = [
         WorstHit(int(photos.keys[row]), photos.product_ids[row], float(score), bool(relevant), label(row))

@@ -59,15 +59,15 @@ def _title(pen: ImageDraw.ImageDraw, report: EvalReport, width: int) -> None:
     rules = [str(found.rule) for found in report.rules if found.used]
     pen.text(
         (GAP, 14),
-        _cut(pen, f"Worst queries by {rules[-1]}" if rules else "No query counts", _font(22), width - 2 * GAP),
+        cut(pen, f"Worst queries by {rules[-1]}" if rules else "No query counts", face(22), width - 2 * GAP),
         INK,
-        _font(22),
+        face(22),
     )
     asked, found = report.query_filter or "all photos", report.gallery_filter or "all photos"
     about = (
         f"queries {asked} · gallery {found} · model {report.model} · lowest average precision, each category in turn"
     )
-    pen.text((GAP, 46), _cut(pen, about, _font(13), width - 2 * GAP), FAINT, _font(13))
+    pen.text((GAP, 46), cut(pen, about, face(13), width - 2 * GAP), FAINT, face(13))
 
 
 def _row(
@@ -75,18 +75,18 @@ def _row(
 ) -> None:
     pen.line((GAP, top, sheet.width - GAP, top), fill=(229, 231, 235))
     number = f"{query.relevant:,} relevant product{'s' if query.relevant != 1 else ''} in the gallery, average precision {query.average_precision:.3f}"
-    pen.text((GAP, top + 8), query.category, INK, _font(14))
-    pen.text((GAP + pen.textlength(query.category, _font(14)) + 12, top + 9), number, FAINT, _font(13))
+    pen.text((GAP, top + 8), query.category, INK, face(14))
+    pen.text((GAP + pen.textlength(query.category, face(14)) + 12, top + 9), number, FAINT, face(13))
     y = top + HEAD
-    _tile(sheet, pen, (GAP, y), query.key, read, QUERY, (query.product_id, query.label))
+    tile(sheet, pen, (GAP, y), query.key, read, QUERY, (query.product_id, query.label))
     for place, hit in enumerate(query.hits[:ANSWERS]):
         x = 2 * GAP + (place + 1) * (TILE[0] + GAP)
         colour = RIGHT if hit.relevant else WRONG
-        _tile(sheet, pen, (x, y), hit.key, read, colour, (f"{hit.score:.3f} · {hit.product_id}", hit.label))
-        _mark(pen, (x + TILE[0] - 20, y + 4), colour, hit.relevant)
+        tile(sheet, pen, (x, y), hit.key, read, colour, (f"{hit.score:.3f} · {hit.product_id}", hit.label))
+        mark(pen, (x + TILE[0] - 20, y + 4), colour, hit.relevant)
 
 
-def _tile(
+def tile(
     sheet: Image.Image,
     pen: ImageDraw.ImageDraw,
     at: tuple[int, int],
@@ -94,22 +94,26 @@ def _tile(
     read: Callable[[int], Image.Image],
     frame: Colour,
     captions: tuple[str, str],
+    *,
+    size: tuple[int, int] = TILE,
 ) -> None:
+    """Draw one photo in a frame at (x, y), ``size`` pixels wide and high, with three lines of text below it."""
     x, y = at
-    inside = (TILE[0] - 2 * FRAME, TILE[1] - 2 * FRAME)
-    pen.rectangle((x, y, x + TILE[0] - 1, y + TILE[1] - 1), PAPER, frame, FRAME)
+    wide, high = size
+    inside = (wide - 2 * FRAME, high - 2 * FRAME)
+    pen.rectangle((x, y, x + wide - 1, y + high - 1), PAPER, frame, FRAME)
     try:
         picture = ImageOps.contain(read(key).convert("RGB"), inside, Image.Resampling.BICUBIC)
-        sheet.paste(picture, (x + (TILE[0] - picture.width) // 2, y + (TILE[1] - picture.height) // 2))
+        sheet.paste(picture, (x + (wide - picture.width) // 2, y + (high - picture.height) // 2))
     except (LapelError, OSError):
-        pen.rectangle((x + FRAME, y + FRAME, x + TILE[0] - 1 - FRAME, y + TILE[1] - 1 - FRAME), BLANK)
-        pen.text((x + TILE[0] / 2, y + TILE[1] / 2), "cannot be read", FAINT, _font(12), anchor="mm")
-    lines = [_cut(pen, captions[0], _font(11), TILE[0]), *_wrap(pen, captions[1], _font(11), TILE[0])]
+        pen.rectangle((x + FRAME, y + FRAME, x + wide - 1 - FRAME, y + high - 1 - FRAME), BLANK)
+        pen.text((x + wide / 2, y + high / 2), "cannot be read", FAINT, face(12), anchor="mm")
+    lines = [cut(pen, captions[0], face(11), wide), *_wrap(pen, captions[1], face(11), wide)]
     for line, text in enumerate(lines):
-        pen.text((x, y + TILE[1] + 4 + 14 * line), text, FAINT if line else INK, _font(11))
+        pen.text((x, y + high + 4 + 14 * line), text, FAINT if line else INK, face(11))
 
 
-def _mark(pen: ImageDraw.ImageDraw, at: tuple[int, int], colour: Colour, right: bool) -> None:
+def mark(pen: ImageDraw.ImageDraw, at: tuple[int, int], colour: Colour, right: bool) -> None:
     """A white tick or cross on a disc 16 pixels wide."""
     x, y = at
     pen.ellipse((x, y, x + 16, y + 16), colour)
@@ -120,7 +124,7 @@ def _mark(pen: ImageDraw.ImageDraw, at: tuple[int, int], colour: Colour, right: 
         pen.line((x + 11, y + 5, x + 5, y + 11), PAPER, 2)
 
 
-def _cut(pen: ImageDraw.ImageDraw, text: str, font: Font, width: float) -> str:
+def cut(pen: ImageDraw.ImageDraw, text: str, font: Font, width: float) -> str:
     """The text, or as much of it as fits before an ellipsis."""
     text = text.replace("\n", " ")
     if pen.textlength(text, font) <= width:
@@ -134,10 +138,11 @@ def _wrap(pen: ImageDraw.ImageDraw, text: str, font: Font, width: float) -> tupl
     """The text on two lines, broken between words, the second one cut when there is more."""
     words = text.split()
     fits = max((n for n in range(len(words) + 1) if pen.textlength(" ".join(words[:n]), font) <= width), default=0)
-    first = " ".join(words[:fits]) if fits else _cut(pen, text, font, width)
-    return first, _cut(pen, " ".join(words[fits:]), font, width) if fits else ""
+    first = " ".join(words[:fits]) if fits else cut(pen, text, font, width)
+    return first, cut(pen, " ".join(words[fits:]), font, width) if fits else ""
 
 
 @cache
-def _font(size: int) -> Font:
+def face(size: int) -> Font:
+    """The type of every text, ``size`` pixels high."""
     return ImageFont.load_default(size)

@@ -20,6 +20,7 @@ from lapel.apps.cli.demo import demo
 from lapel.apps.cli.evaluate import evaluate
 from lapel.apps.cli.index import index
 from lapel.apps.cli.info import info
+from lapel.apps.cli.model import model
 from lapel.apps.cli.remove import remove
 from lapel.apps.cli.search import search
 from lapel.apps.cli.train import train
@@ -33,6 +34,7 @@ app = typer.Typer(
 for command in (add, search, evaluate, benchmark, info, remove, ui, demo, train):
     app.command()(command)
 app.add_typer(index, name="index")
+app.add_typer(model, name="model")
 
 
 def _version(wanted: bool) -> None:

@@ -15,9 +15,9 @@ from lapel.catalog.schema import MIGRATIONS
 
 def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """Say what a store holds: products, photos, its model, its fields and their commonest values."""
-    from lapel.engine.store import CATALOGUE, INDEX_SPEC, open_store
+    from lapel.engine.store import CATALOGUE, INDEX_SPEC, open_to_look
 
-    with open_store(store, read_only=True) as shop:
+    with open_to_look(store) as shop:
         catalog = shop.catalog
         counts = catalog.counts()
         size = sum(path.stat().st_size for path in store.iterdir() if path.is_file())
@@ -45,8 +45,11 @@ def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> Non
         return
     model = facts["model"]
     say(f"[bold]{escape(facts['store'])}[/]  {size / 1e6:,.1f} MB")
-    say(f"{counts.products:,} products, {counts.photos:,} photos, {sum(counts.vectors.values()):,} vectors")
+    searched = counts.vectors.get(model["fingerprint"] or "", 0)
+    say(f"{counts.products:,} products, {counts.photos:,} photos, {searched:,} vectors")
     say(f"model {model['name'] or 'not chosen yet'} ({model['fingerprint'] or '-'}), index {INDEX_SPEC}")
+    if others := sum(counts.vectors.values()) - searched:
+        say(f"{others:,} more vectors of other models; 'lapel model list' shows them")
     table = Table(header_style="bold", box=None, pad_edge=False)
     table.add_column("field", no_wrap=True)
     table.add_column("commonest values (products)")

@@ -14,7 +14,7 @@ WIDTH = {"COLUMNS": "100", "TERMINAL_WIDTH": "100"}  # so that every machine wra
 
 def pages() -> dict[str, str]:
     """File name -> text of each page."""
-    names = [str(command.callback.__name__) for command in app.registered_commands if command.callback]
+    names = [str(command.name or command.callback.__name__) for command in app.registered_commands if command.callback]
     names += [str(group.name) for group in app.registered_groups]
     index = "# Commands\n\n" + "".join(f"- [lapel {name}]({name}.md)\n" for name in names)
     return {"README.md": index, **{f"{name}.md": _page(name) for name in names}}
@@ -23,7 +23,7 @@ def pages() -> dict[str, str]:
 def _page(name: str) -> str:
     groups = {group.name: group.typer_instance for group in app.registered_groups}
     inner = [
-        str(command.callback.__name__)
+        str(command.name or command.callback.__name__)
         for command in getattr(groups.get(name), "registered_commands", ())
         if command.callback
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from dataclasses import replace
 
 import streamlit as st
 
@@ -11,8 +12,9 @@ from lapel.apps.ui.cards import SCORE, hits_grid, picture
 from lapel.apps.ui.filters import chips
 from lapel.apps.ui.shop import Shop, thumbs
 from lapel.apps.ui.state import Step, Wanted, escape
-from lapel.core.errors import QueryError
-from lapel.core.types import Product, Query
+from lapel.core.errors import ModelMismatch, QueryError
+from lapel.core.images import decode
+from lapel.core.types import Hit, Product, Query
 from lapel.engine.search import SearchEngine
 
 CRUMB = 26  # letters of a title in the trail
@@ -32,13 +34,11 @@ def results(engine: SearchEngine, shop: Shop, now: Wanted) -> None:
     _crumbs(engine)
     _asked(engine, step, product)
     k = min(state.shown(), 10_000)
-    query = (
-        Query(product_id=step.product_id, k=k, where=now.filter())
-        if product
-        else Query(vector=step.vector, k=k, where=now.filter())
-    )
     with st.spinner("Looking for look-alikes …"):
-        hits = engine.search(query)
+        if product:
+            hits = engine.search(Query(product_id=step.product_id, k=k, where=now.filter()))
+        else:
+            hits = _of_photo(engine, step, k, now)
     chips(shop, now)
     if not hits:
         _nothing(shop, now)
@@ -52,6 +52,17 @@ def results(engine: SearchEngine, shop: Shop, now: Wanted) -> None:
     hits_grid(hits, action="More like this", follow=state.follow)
     if len(hits) == k and k < passing:
         st.button("Show more", key="more", on_click=state.show_more)
+
+
+def _of_photo(engine: SearchEngine, step: Step, k: int, now: Wanted) -> list[Hit]:
+    """The look-alikes of the trail's last photo; when the shop has another model now, its small picture is looked at again."""
+    query = Query(vector=step.vector, fingerprint=step.fingerprint, k=k, where=now.filter())
+    try:
+        return engine.search(query)
+    except ModelMismatch:
+        asked = engine.embed(Query(image=decode(step.thumb)))
+        state.renew(replace(step, vector=asked.vector, fingerprint=asked.fingerprint))
+        return engine.search(replace(asked, k=k, where=now.filter()))
 
 
 def _asked(engine: SearchEngine, step: Step, product: Product | None) -> None:

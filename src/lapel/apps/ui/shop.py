@@ -18,11 +18,11 @@ import numpy as np
 import streamlit as st
 from PIL import Image, ImageOps
 
-from lapel.core.errors import LapelError, StoreReadOnly
+from lapel.core.errors import LapelError
 from lapel.core.images import decode
 from lapel.core.types import Filter, Photo, Product
 from lapel.engine.search import SearchEngine
-from lapel.engine.store import CATALOGUE, open_store
+from lapel.engine.store import CATALOGUE, open_to_look
 from lapel.sources import read_uri
 
 THUMB_SIZE = (450, 600)  # pixels: a card is up to 225 points wide, on a screen of two pixels a point
@@ -70,10 +70,7 @@ def open_engine(folder: Path) -> SearchEngine:
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _open_engine(folder: str, identity: int) -> SearchEngine:
     del identity  # only part of the cache's key
-    try:
-        store = open_store(folder, read_only=True)
-    except StoreReadOnly:
-        store = open_store(folder)  # an older catalogue is brought to this version first
+    store = open_to_look(folder)
     if store.catalog.setting("fingerprint"):
         _ = store.encoder  # a store of another model is refused here, not at the first search
     return SearchEngine(store)

@@ -59,11 +59,11 @@ def begin(engine: SearchEngine, read: Callable[[], bytes], label: str) -> None:
     try:
         with st.spinner("Looking at the picture …"):
             picture: Image.Image = decode(read())
-            vector = engine.vector(Query(image=picture))[0]
+            asked = engine.embed(Query(image=picture))
     except LapelError as error:
         st.error(escape(str(error)), icon=":material/broken_image:", title="This picture cannot be used")
         return
-    state.go((Step(label=label, vector=vector, thumb=thumb(picture)),))
+    state.go((Step(label=label, vector=asked.vector, fingerprint=asked.fingerprint, thumb=thumb(picture)),))
     st.rerun()
 
 

@@ -31,12 +31,14 @@ class Step:
         product_id: The product; empty for a photo.
         label: What the trail calls a photo.
         vector: (dim,) float32, the photo's unit vector; None for a product.
+        fingerprint: The model that made the vector; empty for a product.
         thumb: The photo as a small JPEG; empty for a product.
     """
 
     product_id: str = ""
     label: str = ""
     vector: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    fingerprint: str = field(default="", compare=False, repr=False)
     thumb: bytes = field(default=b"", repr=False)
 
 
@@ -114,6 +116,11 @@ def follow(product_id: str) -> None:
     steps = trail()
     known = next((i for i, step in enumerate(steps) if step.product_id == product_id), None)
     go((*steps, Step(product_id)) if known is None else steps[: known + 1])
+
+
+def renew(step: Step) -> None:
+    """Put a step in the place of the last one: the same photo, looked at by another model."""
+    st.session_state["trail"] = (*trail()[:-1], step)
 
 
 def back_to(length: int) -> None:
