@@ -53,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     wanted = parser.parse_args(arguments)
     shop = open_shop(wanted.data, wanted.products, wanted.cache)
     print(f"{len(shop.products):,} products; {machine()}")
-    print(f"{'':24}{'width':>8}{'effective rank':>16}{'mean out':>10}{'cosine':>8}{'top-10s: most':>16}{'never':>9}{'skew':>7}")
+    print(
+        f"{'':24}{'width':>8}{'effective rank':>16}{'mean out':>10}{'cosine':>8}{'top-10s: most':>16}{'never':>9}{'skew':>7}"
+    )
     for look in looks_of(wanted):
         vectors = encode_shop(look, shop, wanted.cache)
         hubs = hubness(neighbours(vectors, min(K, len(vectors) - 1)), len(vectors))

@@ -83,7 +83,9 @@ def imagenet_model(folder: Path) -> Path:
         def __init__(self) -> None:
             super().__init__()
             self.backbone = load_efficientnet()
-            self.mean, self.std = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in (IMAGENET_MEAN, IMAGENET_STD))
+            self.mean, self.std = (
+                torch.tensor(values).view(1, 3, 1, 1) * 255 for values in (IMAGENET_MEAN, IMAGENET_STD)
+            )
 
         def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             spatial = self.backbone((pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std)

@@ -43,11 +43,31 @@ KINDS: dict[str, frozenset[str]] = {
     "longsleeve": frozenset({"Tshirts", "Sweaters", "Sweatshirts", "Tops"}),
     "outwear": frozenset({"Jackets", "Blazers", "Rain Jacket", "Nehru Jackets", "Sweatshirts", "Shrug", "Waistcoat"}),
     "pants": frozenset(
-        {"Jeans", "Trousers", "Track Pants", "Leggings", "Jeggings", "Capris", "Lounge Pants", "Rain Trousers", "Tights"}
+        {
+            "Jeans",
+            "Trousers",
+            "Track Pants",
+            "Leggings",
+            "Jeggings",
+            "Capris",
+            "Lounge Pants",
+            "Rain Trousers",
+            "Tights",
+        }
     ),
     "shirt": frozenset({"Shirts"}),
     "shoes": frozenset(
-        {"Casual Shoes", "Sports Shoes", "Formal Shoes", "Heels", "Flats", "Sandals", "Sports Sandals", "Flip Flops", "Booties"}
+        {
+            "Casual Shoes",
+            "Sports Shoes",
+            "Formal Shoes",
+            "Heels",
+            "Flats",
+            "Sandals",
+            "Sports Sandals",
+            "Flip Flops",
+            "Booties",
+        }
     ),
     "shorts": frozenset({"Shorts", "Lounge Shorts", "Boxers"}),
     "skirt": frozenset({"Skirts"}),

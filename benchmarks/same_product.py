@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +56,7 @@ class Column:
 
     Attributes:
         look: The look.
-        index: The shop's vectors.
+        vectors: The shop's, (n, dim).
         right: For each distortion whether each query's first answer was right.
         rows: Examples for the sheet.
     """
@@ -73,9 +72,7 @@ def choose(shop: Shop, queries: int) -> Asked:
     splits = shop.values("split")
     of_val = np.array([row for row, split in enumerate(splits) if split == "val"] or range(len(splits)), np.int64)
     rows = np.sort(np.random.default_rng(7).permutation(of_val)[:queries])
-    groups = [
-        group or f"id {product.id}" for product, group in zip(shop.products, shop.values("group"), strict=True)
-    ]
+    groups = [group or f"id {product.id}" for product, group in zip(shop.products, shop.values("group"), strict=True)]
     return Asked(shop, rows, np.array(groups))
 
 

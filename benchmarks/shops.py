@@ -59,9 +59,7 @@ def read_shop(source: Path, table: Path) -> Shop:
     rows = [(row.product, row.pictures) for row in read_table(table) if row.product is not None]
     uris = tuple(pictures.find(names[0]) if names else pictures.find_id(product.id) for product, names in rows)
     stamps = " ".join(f"{product.id}={pictures.stamp(uri)}" for (product, _), uri in zip(rows, uris, strict=True))
-    return Shop(
-        tuple(product for product, _ in rows), uris, pictures, hashlib.sha256(stamps.encode()).hexdigest()[:16]
-    )
+    return Shop(tuple(product for product, _ in rows), uris, pictures, hashlib.sha256(stamps.encode()).hexdigest()[:16])
 
 
 def open_shop(source: Path | None, table: Path | None, work: Path) -> Shop:

@@ -200,7 +200,9 @@ def test_bad_values() -> None:
 def test_effective_rank_by_eye() -> None:
     assert effective_rank(np.eye(5)) == pytest.approx(5)
     assert effective_rank(np.ones((7, 3))) == pytest.approx(1)  # one line
-    assert effective_rank(np.eye(6)[[0, 0, 0, 0, 1, 1, 1, 1]]) == pytest.approx(2)  # two of six directions, equally often
+    assert effective_rank(np.eye(6)[[0, 0, 0, 0, 1, 1, 1, 1]]) == pytest.approx(
+        2
+    )  # two of six directions, equally often
     # singular values 3 and 1: shares 3/4 and 1/4
     expected = np.exp(-(0.75 * np.log(0.75) + 0.25 * np.log(0.25)))
     assert effective_rank(np.array([[3.0, 0.0], [0.0, 1.0]])) == pytest.approx(expected)

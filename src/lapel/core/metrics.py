@@ -180,7 +180,9 @@ def effective_rank(rows: NDArray[np.floating[Any]]) -> float:
         raise InputError(f"An effective rank needs finite (n, dim) rows; found shape {rows.shape}.")
     wide = rows if len(rows) >= rows.shape[1] else rows.T
     gram = np.zeros((wide.shape[1], wide.shape[1]))
-    for at in range(0, len(wide), 8192):  # in float64, a part at a time: the singular values are roots of its eigenvalues
+    for at in range(
+        0, len(wide), 8192
+    ):  # in float64, a part at a time: the singular values are roots of its eigenvalues
         part = wide[at : at + 8192].astype(np.float64)
         gram += part.T @ part
     singular = np.sqrt(np.clip(np.linalg.eigvalsh(gram), 0, None))
