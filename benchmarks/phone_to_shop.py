@@ -40,7 +40,7 @@ SHOWN = 6  # answers a row of the sheet
 KINDS: dict[str, frozenset[str]] = {
     "dress": frozenset({"Dresses", "Jumpsuit", "Nightdress", "Tunics"}),
     "hat": frozenset({"Caps", "Hat"}),
-    "longsleeve": frozenset({"Tshirts", "Sweaters", "Sweatshirts", "Tops"}),
+    "longsleeve": frozenset({"Tshirts", "Sweaters", "Sweatshirts", "Tops", "Lounge Tshirts"}),
     "outwear": frozenset({"Jackets", "Blazers", "Rain Jacket", "Nehru Jackets", "Sweatshirts", "Shrug", "Waistcoat"}),
     "pants": frozenset(
         {
@@ -53,6 +53,9 @@ KINDS: dict[str, frozenset[str]] = {
             "Lounge Pants",
             "Rain Trousers",
             "Tights",
+            "Churidar",
+            "Patiala",
+            "Salwar",
         }
     ),
     "shirt": frozenset({"Shirts"}),
@@ -73,6 +76,37 @@ KINDS: dict[str, frozenset[str]] = {
     "skirt": frozenset({"Skirts"}),
     "t-shirt": frozenset({"Tshirts", "Tops", "Lounge Tshirts"}),
 }
+
+# What is worn on the body and yet answers none of the ten: underwear, nightwear, clothes the photos do not show, and sets.
+# All that is not Apparel, Footwear or Headwear (bags, watches, make-up ...) can never be right.
+LEFT_OUT = frozenset(
+    {
+        "Baby Dolls",
+        "Bath Robe",
+        "Bra",
+        "Briefs",
+        "Camisoles",
+        "Clothing Set",
+        "Dupatta",
+        "Headband",
+        "Innerwear Vests",
+        "Kurta Sets",
+        "Kurtas",
+        "Kurtis",
+        "Lehenga Choli",
+        "Night suits",
+        "Robe",
+        "Rompers",
+        "Salwar and Dupatta",
+        "Sarees",
+        "Shapewear",
+        "Stockings",
+        "Suspenders",
+        "Swimwear",
+        "Tracksuits",
+        "Trunk",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -165,6 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_arguments(parser)
+    parser.add_argument("--sheet", type=Path, help="write examples of the first encoder as a PNG")
     parser.add_argument("--photos", type=Path, default=PHOTOS, help="folder with photos.csv and images.zip")
     wanted = parser.parse_args(arguments)
     shop = open_shop(wanted.data, wanted.products, wanted.cache)

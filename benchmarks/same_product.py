@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_arguments(parser)
+    parser.add_argument("--sheet", type=Path, help="write examples of the first encoder as a PNG")
     parser.add_argument("--queries", type=int, default=1000)
     wanted = parser.parse_args(arguments)
     shop = open_shop(wanted.data, wanted.products, wanted.cache)
