@@ -36,12 +36,14 @@ BATCH = 64
 SHOWN = 6  # answers a row of the sheet
 
 # Which articleTypes a photo of this label asks for. A type may answer two labels where the labels themselves overlap: the
-# catalogue calls a T-shirt "Tshirts" whatever its sleeves, and women's upper parts "Tops".
+# catalogue calls a T-shirt "Tshirts" whatever its sleeves, blouses and women's other upper parts "Tops", and cardigans "Sweaters".
 KINDS: dict[str, frozenset[str]] = {
     "dress": frozenset({"Dresses", "Jumpsuit", "Nightdress", "Tunics"}),
     "hat": frozenset({"Caps", "Hat"}),
     "longsleeve": frozenset({"Tshirts", "Sweaters", "Sweatshirts", "Tops", "Lounge Tshirts"}),
-    "outwear": frozenset({"Jackets", "Blazers", "Rain Jacket", "Nehru Jackets", "Sweatshirts", "Shrug", "Waistcoat"}),
+    "outwear": frozenset(
+        {"Jackets", "Blazers", "Rain Jacket", "Nehru Jackets", "Sweatshirts", "Sweaters", "Shrug", "Waistcoat"}
+    ),
     "pants": frozenset(
         {
             "Jeans",
@@ -58,7 +60,7 @@ KINDS: dict[str, frozenset[str]] = {
             "Salwar",
         }
     ),
-    "shirt": frozenset({"Shirts"}),
+    "shirt": frozenset({"Shirts", "Tops"}),
     "shoes": frozenset(
         {
             "Casual Shoes",
