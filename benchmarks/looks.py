@@ -149,4 +149,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, help="folder or ZIP of pictures, with --products")
     parser.add_argument("--products", type=Path, help="table of the products")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where vectors of whole shops are kept")
-    parser.add_argument("--sheet", type=Path, help="write examples of the first encoder as a PNG")

@@ -36,12 +36,14 @@ BATCH = 64
 SHOWN = 6  # answers a row of the sheet
 
 # Which articleTypes a photo of this label asks for. A type may answer two labels where the labels themselves overlap: the
-# catalogue calls a T-shirt "Tshirts" whatever its sleeves, and women's upper parts "Tops".
+# catalogue calls a T-shirt "Tshirts" whatever its sleeves, blouses and women's other upper parts "Tops", and cardigans "Sweaters".
 KINDS: dict[str, frozenset[str]] = {
     "dress": frozenset({"Dresses", "Jumpsuit", "Nightdress", "Tunics"}),
     "hat": frozenset({"Caps", "Hat"}),
-    "longsleeve": frozenset({"Tshirts", "Sweaters", "Sweatshirts", "Tops"}),
-    "outwear": frozenset({"Jackets", "Blazers", "Rain Jacket", "Nehru Jackets", "Sweatshirts", "Shrug", "Waistcoat"}),
+    "longsleeve": frozenset({"Tshirts", "Sweaters", "Sweatshirts", "Tops", "Lounge Tshirts"}),
+    "outwear": frozenset(
+        {"Jackets", "Blazers", "Rain Jacket", "Nehru Jackets", "Sweatshirts", "Sweaters", "Shrug", "Waistcoat"}
+    ),
     "pants": frozenset(
         {
             "Jeans",
@@ -53,9 +55,12 @@ KINDS: dict[str, frozenset[str]] = {
             "Lounge Pants",
             "Rain Trousers",
             "Tights",
+            "Churidar",
+            "Patiala",
+            "Salwar",
         }
     ),
-    "shirt": frozenset({"Shirts"}),
+    "shirt": frozenset({"Shirts", "Tops"}),
     "shoes": frozenset(
         {
             "Casual Shoes",
@@ -73,6 +78,37 @@ KINDS: dict[str, frozenset[str]] = {
     "skirt": frozenset({"Skirts"}),
     "t-shirt": frozenset({"Tshirts", "Tops", "Lounge Tshirts"}),
 }
+
+# What is worn on the body and yet answers none of the ten: underwear, nightwear, clothes the photos do not show, and sets.
+# All that is not Apparel, Footwear or Headwear (bags, watches, make-up ...) can never be right.
+LEFT_OUT = frozenset(
+    {
+        "Baby Dolls",
+        "Bath Robe",
+        "Bra",
+        "Briefs",
+        "Camisoles",
+        "Clothing Set",
+        "Dupatta",
+        "Headband",
+        "Innerwear Vests",
+        "Kurta Sets",
+        "Kurtas",
+        "Kurtis",
+        "Lehenga Choli",
+        "Night suits",
+        "Robe",
+        "Rompers",
+        "Salwar and Dupatta",
+        "Sarees",
+        "Shapewear",
+        "Stockings",
+        "Suspenders",
+        "Swimwear",
+        "Tracksuits",
+        "Trunk",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -165,6 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_arguments(parser)
+    parser.add_argument("--sheet", type=Path, help="write examples of the first encoder as a PNG")
     parser.add_argument("--photos", type=Path, default=PHOTOS, help="folder with photos.csv and images.zip")
     wanted = parser.parse_args(arguments)
     shop = open_shop(wanted.data, wanted.products, wanted.cache)

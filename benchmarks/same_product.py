@@ -56,7 +56,7 @@ class Column:
 
     Attributes:
         look: The look.
-        index: The shop's vectors.
+        vectors: The shop's, (n, dim).
         right: For each distortion whether each query's first answer was right.
         rows: Examples for the sheet.
     """
@@ -118,6 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_arguments(parser)
+    parser.add_argument("--sheet", type=Path, help="write examples of the first encoder as a PNG")
     parser.add_argument("--queries", type=int, default=1000)
     wanted = parser.parse_args(arguments)
     shop = open_shop(wanted.data, wanted.products, wanted.cache)
