@@ -45,15 +45,12 @@ def load_model_folder(folder: Path) -> tuple[LookNetwork, ModelFolder]:
         raise ModelError(f"The model {folder} has the backbone {name!r}; training goes on from {', '.join(BACKBONES)}.")
     backbone: Backbone = EfficientNetLite0() if name == BACKBONES[2] else ResNet50(stride_first=name == BACKBONES[0])
     network = LookNetwork(without_norms(backbone), dim=model.dim, frozen=True)
-    convolutions = _in_order(network, model)
     weights = _weights(onnx.load_from_string(model.network_bytes()))
-    if [tuple(conv.weight.shape) for conv in convolutions] != [weight.shape for weight, _ in weights]:
-        raise ModelError(f"The network of {folder} is not built like its backbone '{name}'. Export it again.")
-    with torch.no_grad():
-        for conv, (weight, bias) in zip(convolutions, weights, strict=True):
-            assert conv.bias is not None
-            conv.weight.copy_(torch.from_numpy(weight))
-            conv.bias.copy_(torch.from_numpy(bias))
+    state = {part: torch.from_numpy(value) for part, value in weights.items()}
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ModelError(f"The network of {folder} is not built like its backbone '{name}': {error}") from error
     _check(network, folder)
     return network, model
 
@@ -69,49 +66,33 @@ def without_norms(backbone: Backbone) -> Backbone:
     return backbone
 
 
-def _in_order(network: LookNetwork, model: ModelFolder) -> list[nn.Conv2d]:
-    """The convolutions in the order in which a picture passes them, which is the order of the exported file."""
-    passed: list[nn.Conv2d] = []
-
-    def note(conv: nn.Module, *_: object) -> None:
-        assert isinstance(conv, nn.Conv2d)
-        passed.append(conv)
-
-    hooks = [module.register_forward_hook(note) for module in network.modules() if isinstance(module, nn.Conv2d)]
-    with torch.inference_mode():
-        network.eval()(torch.zeros(1, model.preprocessing.height, model.preprocessing.width, 3, dtype=torch.uint8))
-    for hook in hooks:
-        hook.remove()
-    return passed
-
-
-Weights = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
-
-
-def _weights(model: onnx.ModelProto) -> Weights:
-    """Weight and bias of each convolution of a file, as floats, in its order."""
+def _weights(model: onnx.ModelProto) -> dict[str, NDArray[np.float32]]:
+    """Weight and bias of each convolution of a file as floats, by the names they had in training."""
     graph = model.graph
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     made_by = {output: node for node in graph.node for output in node.output}
 
-    def floats(name: str) -> NDArray[np.float32]:
+    def floats(name: str) -> tuple[str, NDArray[np.float32]]:
+        """The stored tensor behind an input and its numbers, which are 8-bit integers with a scale a channel, or floats."""
         if name in stored:
-            plain: NDArray[np.float32] = stored[name].astype(np.float32)
-            return plain
+            return name, stored[name].astype(np.float32)
         node = made_by[name]
         if node.op_type != "DequantizeLinear":
             raise ModelError(f"The network's weights '{name}' come from {node.op_type}; expected stored numbers.")
         value, scale = stored[node.input[0]].astype(np.float32), stored[node.input[1]]
         zero = stored[node.input[2]].astype(np.float32) if len(node.input) > 2 else np.zeros_like(scale)
         shape = (-1, *[1] * (value.ndim - 1)) if scale.ndim else ()
-        scaled: NDArray[np.float32] = ((value - zero.reshape(shape)) * scale.reshape(shape)).astype(np.float32)
-        return scaled
+        return node.input[0], ((value - zero.reshape(shape)) * scale.reshape(shape)).astype(np.float32)
 
-    found: Weights = []
+    found: dict[str, NDArray[np.float32]] = {}
     for node in graph.node:
         if node.op_type == "Conv":
-            weight = floats(node.input[1])
-            found.append((weight, floats(node.input[2]) if len(node.input) > 2 else np.zeros(len(weight), np.float32)))
+            name, weight = floats(node.input[1])
+            part = name.removesuffix("_quantized").removesuffix(".weight")
+            found[f"{part}.weight"] = weight
+            found[f"{part}.bias"] = (
+                floats(node.input[2])[1] if len(node.input) > 2 else np.zeros(len(weight), np.float32)
+            )
     return found
 
 

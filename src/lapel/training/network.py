@@ -19,8 +19,11 @@ STAGES = (3, 4, 6, 3)  # bottleneck blocks a stage: what makes it the 50-layer n
 
 
 def convolve(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
-    """A convolution and its batch norm; outside training the norm's scale goes into the weights, which saves a pass over the map."""
-    if norm.training or not isinstance(norm, nn.BatchNorm2d):
+    """A convolution and its batch norm; outside training the norm's scale goes into the weights, which saves a pass over the map.
+
+    The exporter does the same by itself, and then keeps the names of the weights.
+    """
+    if norm.training or not isinstance(norm, nn.BatchNorm2d) or torch.compiler.is_exporting():
         out: Tensor = norm(conv(x))
         return out
     assert norm.running_mean is not None

@@ -1,0 +1,162 @@
+"""Going on from a model folder: its weights come back, and ``lapel train --from`` says whether it got better."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from lapel.apps.cli import app
+from lapel.core.errors import ModelError
+from lapel.core.images import Preprocessing
+from lapel.encoders import open_encoder
+from lapel.training.efficientnet import EfficientNetLite0
+from lapel.training.export import write_model_folder
+from lapel.training.folder import backbone_name, load_model_folder
+from lapel.training.network import Backbone, LookNetwork, ResNet50
+from lapel.training.watch import judge
+
+SMALL = Preprocessing(height=64, width=48)
+# torch's exporter walks its own deprecated names and complains that torchvision is not there; neither is ours to mend.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+
+def export(backbone: Backbone, folder: Path) -> LookNetwork:
+    torch.manual_seed(2)
+    network = LookNetwork(backbone)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.running_mean is not None
+            module.running_mean.normal_(0, 0.05)
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 64, 48, 3), dtype=np.uint8)
+    write_model_folder(
+        network,
+        folder,
+        name="start",
+        preprocessing=SMALL,
+        calibration=pixels,
+        reference=pixels[:4],
+        details={"backbone": backbone_name(network.backbone)},
+    )
+    return network
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with a ResNet50 of random weights."""
+    out = tmp_path_factory.mktemp("models") / "start"
+    export(ResNet50(stride_first=True), out)
+    return out
+
+
+def test_the_weights_of_an_exported_file_come_back(folder: Path) -> None:
+    torch.manual_seed(2)
+    network, model = load_model_folder(folder)
+    assert (model.name, backbone_name(network.backbone)) == ("start", "resnet50")
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+    assert all(parameter.requires_grad for parameter in network.backbone.layer2.parameters())
+    assert not any(parameter.requires_grad for parameter in network.backbone.layer1.parameters())
+
+
+def test_the_small_backbone_comes_back_too(tmp_path: Path) -> None:
+    export(EfficientNetLite0(), tmp_path)
+    network, _ = load_model_folder(tmp_path)
+    assert backbone_name(network.backbone) == "efficientnet-lite0"
+
+
+def test_what_cannot_be_gone_on_from_is_told(folder: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(folder, tmp_path / "other")
+    manifest = json.loads((other / "model.json").read_text())
+    manifest["details"]["backbone"] = "vit"
+    (other / "model.json").write_text(json.dumps(manifest))
+    with pytest.raises(ModelError, match="backbone 'vit'; training goes on from resnet50"):
+        load_model_folder(other)
+    manifest["details"]["backbone"] = "efficientnet-lite0"
+    (other / "model.json").write_text(json.dumps(manifest))
+    with pytest.raises(ModelError, match="not built like its backbone"):
+        load_model_folder(other)
+    changed = shutil.copytree(folder, tmp_path / "changed")
+    with np.load(folder / "reference.npz") as reference:
+        pixels, vectors = reference["pixels"], reference["vectors"]
+    np.savez(changed / "reference.npz", pixels=pixels, vectors=vectors[:, ::-1])
+    with pytest.raises(ModelError, match="give other vectors"):
+        load_model_folder(changed)
+    (changed / "reference.npz").unlink()
+    with pytest.raises(ModelError, match="misses its reference"):
+        load_model_folder(changed)
+
+
+def shop(folder: Path, *, split: bool) -> None:
+    """Thirty coloured squares, two photos each, and their table."""
+    rng = np.random.default_rng(1)
+    (folder / "pictures").mkdir(parents=True)
+    with (folder / "products.csv").open("w", newline="") as file:
+        names = ["id", "title", "category", "pictures", *(["split"] if split else [])]
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        for number in range(30):
+            colour = tuple(int(value) for value in rng.integers(0, 256, 3))
+            photos = [f"{number}-{photo}.png" for photo in range(2)]
+            for name in photos:
+                picture = Image.new("RGB", (48, 64), "white")
+                picture.paste(colour, (8, 8, 40, 8 + (16 if number % 2 else 40)))
+                picture.save(folder / "pictures" / name)
+            row = {"id": f"p{number}", "title": "square", "category": "low" if number % 2 else "high"}
+            row["pictures"] = "|".join(photos)
+            writer.writerow({**row, **({"split": "val" if number > 23 else "train"} if split else {})})
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["train", *arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.output
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_a_shop_goes_on_from_a_model_with_and_without_labels(folder: Path, tmp_path: Path, labels: bool) -> None:
+    shop(tmp_path, split=labels)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    out = tmp_path / "mine"
+    more = ["--level", "category", "--head", "category"] if labels else ["--stream", "--val-share", "0.3"]
+    said = run(
+        *(str(tmp_path / "pictures"), "--products", str(tmp_path / "products.csv"), "--from", str(folder)),
+        *("--out", str(out), "--epochs", "1,1", "--name", "mine", *more),
+    )
+    assert "Recall@1 on held-out pictures" in said
+    assert "product again" in said
+    assert ("category" in said.split("Recall@1 on held-out")[1]) == labels
+    assert "Nothing is replaced" in said
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    encoder = open_encoder(str(out))
+    assert encoder.name == "mine"
+    assert encoder.preprocessing == SMALL
+    details = json.loads((out / "model.json").read_text())["details"]
+    assert {row["name"] for row in details["verdicts"]} == (
+        {"category", "product again"} if labels else {"product again"}
+    )
+    assert details["backbone"] == "resnet50"
+    assert (out / "pixels.npy").exists() == labels  # nothing of a streamed catalogue is kept
+
+
+def test_a_verdict_needs_more_than_chance() -> None:
+    rng = np.random.default_rng(0)
+    old = rng.random(400) < 0.5
+    better = old | (rng.random(400) < 0.2)
+    flipped = old.copy()
+    flipped[:4] = ~flipped[:4]
+    words = [judge({"a": old}, {"a": new})[0].word for new in (better, old & ~better, flipped, old)]
+    assert words == ["better", "worse", "no clear difference", "no clear difference"]
+    verdict = judge({"a": old}, {"a": better})[0]
+    assert verdict.after - verdict.before == pytest.approx((verdict.low + verdict.high) / 2)
