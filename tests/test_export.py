@@ -175,7 +175,10 @@ def residual_graph(*, seen: bool = False) -> onnx.ModelProto:
         nodes,
         "residual",
         [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 4, "h", "w"])],
-        [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in ("yz" + "u" * seen)],
+        [
+            helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", channels, None, None])
+            for name, channels in (("y", 6), ("z", 5), *([("u", 4)] if seen else []))
+        ],
         [numpy_helper.from_array(rng.normal(size=size).astype(np.float32), name) for name, size in weights.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)

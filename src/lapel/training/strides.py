@@ -42,7 +42,7 @@ def _halved_by_all(graph: GraphProto) -> str | None:
                 continue
             strides = {_ints(node, "strides", (1, 1)) for node in users}
             if len(strides) == 1 and strides != {(1, 1)} and all(_is_point(node, sizes) for node in users):
-                return tensor
+                return str(tensor)
     return None
 
 
