@@ -68,11 +68,7 @@ def load_network(weights: Path | None, backbone: str, pixels: Pixels) -> LookNet
             network.head.weight[len(directions) :] = 0
             network.head.bias.copy_(-(network.head.weight[:, :, 0, 0] @ mean))
         return network
-    network = LookNetwork(
-        {"resnet50": ResNet50, "efficientnet-lite0": EfficientNetLite0}[backbone](
-            **({"stride_first": True} if backbone == "resnet50" else {})
-        )
-    )
+    network = LookNetwork(EfficientNetLite0() if backbone == "efficientnet-lite0" else ResNet50(stride_first=True))
     if weights is not None:
         network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     return network
@@ -98,7 +94,8 @@ def open_variants(network: LookNetwork, preprocessing: Preprocessing, pixels: Pi
         print(f"{precision} file: {size:.1f} MB")
         variants[f"ONNX Runtime {precision}"] = open_onnx(str(folder)).encode_pixels
         variants[f"OpenVINO {precision}"] = open_openvino(str(folder)).encode_pixels
-        variants[f"OpenVINO {precision}, rest bf16"] = open_openvino(str(folder), precision="bf16").encode_pixels
+        mixed = "OpenVINO bfloat16" if precision == "float32" else "OpenVINO int8, rest bfloat16"
+        variants[mixed] = open_openvino(str(folder), precision="bf16").encode_pixels
     return variants
 
 
