@@ -18,7 +18,7 @@ import lapel
 from lapel.core.errors import InputError, MissingDependency, ModelError
 from lapel.core.images import Pixels, Preprocessing
 from lapel.core.vectors import Vectors
-from lapel.encoders import Encoder, default_model, fastest, open_encoder
+from lapel.encoders import Encoder, fastest, open_encoder, shipped_model
 from lapel.encoders.fastest import open_fastest
 from lapel.encoders.model import fingerprint, read_model
 from lapel.encoders.network import NetworkEncoder
@@ -88,13 +88,13 @@ def test_the_fingerprint_knows_weights_and_preprocessing() -> None:
 
 
 def test_the_package_offers_it() -> None:
-    assert lapel.open_encoder("default").fingerprint == read_model(default_model()).fingerprint
+    assert lapel.open_encoder("default").fingerprint == read_model(shipped_model()).fingerprint
 
 
 @pytest.mark.parametrize("spec", ["openvino:default", "onnx:default"])
 def test_the_shipped_network_agrees_with_the_one_that_was_trained(spec: str) -> None:
     """``reference.npz`` holds the trained network's own float32 vectors of pictures of the sample wardrobe."""
-    reference = np.load(default_model() / "reference.npz")
+    reference = np.load(shipped_model() / "reference.npz")
     vectors = open_encoder(spec).encode_pixels(reference["pixels"])
     cosine = np.einsum("nd,nd->n", vectors, reference["vectors"])
     assert cosine.min() > 0.95
@@ -104,11 +104,11 @@ def test_the_shipped_network_agrees_with_the_one_that_was_trained(spec: str) -> 
 
 
 def test_the_shipped_network_is_small_enough_to_ship() -> None:
-    assert (default_model() / "network.onnx").stat().st_size < 30_000_000
+    assert (shipped_model() / "network.onnx").stat().st_size < 30_000_000
 
 
 def reference_pixels() -> Pixels:
-    pixels: Pixels = np.load(default_model() / "reference.npz")["pixels"]
+    pixels: Pixels = np.load(shipped_model() / "reference.npz")["pixels"]
     return pixels
 
 
@@ -122,10 +122,10 @@ def test_how_far_the_same_model_moves_between_machines() -> None:
     The smallest distance between two of these pictures is far above what either moves a vector by.
     """
     pixels = reference_pixels()
-    chosen = open_openvino(str(default_model())).encode_pixels(pixels)
+    chosen = open_openvino(str(shipped_model())).encode_pixels(pixels)
     others = {
         "ONNX Runtime": open_encoder("onnx:default").encode_pixels(pixels),
-        "bfloat16": open_openvino(str(default_model()), precision="bf16").encode_pixels(pixels),
+        "bfloat16": open_openvino(str(shipped_model()), precision="bf16").encode_pixels(pixels),
     }
     for vectors in others.values():
         assert least_cosine(chosen, vectors) > 0.99
@@ -153,8 +153,8 @@ def test_openvino_computes_in_the_precision_that_is_named() -> None:
         "    print([found.get_property(name) for name in names])\n"
         "    return found\n"
         "openvino.Core.compile_model = noted\n"
-        "from lapel.encoders import default_model\n"
-        "o.open_openvino(str(default_model()), threads=1)\n"
+        "from lapel.encoders import shipped_model\n"
+        "o.open_openvino(str(shipped_model()), threads=1)\n"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[<Type: 'float32'>, 1, 1]"
@@ -201,7 +201,7 @@ def test_default_runs_on_the_fastest_there_is(monkeypatch: pytest.MonkeyPatch) -
     encoder = open_encoder("default")
     assert isinstance(encoder, NetworkEncoder)
     assert (encoder.runtime.name, encoder.runtime.device, encoder.runtime.note) == ("openvino", "CPU", "")
-    assert encoder.spec == str(default_model())
+    assert encoder.spec == str(shipped_model())
 
 
 def test_a_driver_without_a_cuda_runtime_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +209,7 @@ def test_a_driver_without_a_cuda_runtime_changes_nothing(monkeypatch: pytest.Mon
     import onnxruntime
 
     wanted = "onnxruntime" if "CUDAExecutionProvider" in onnxruntime.get_available_providers() else "openvino"
-    assert open_fastest(str(default_model())).runtime.name == wanted
+    assert open_fastest(str(shipped_model())).runtime.name == wanted
 
 
 def test_without_openvino_the_other_runtime_takes_over_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,12 +217,12 @@ def test_without_openvino_the_other_runtime_takes_over_and_says_so(monkeypatch: 
     monkeypatch.setattr(fastest, "nvidia_driver", lambda: False)
     monkeypatch.delitem(sys.modules, "lapel.encoders.openvino", raising=False)
     monkeypatch.setitem(sys.modules, "openvino", None)
-    encoder = open_fastest(str(default_model()))
+    encoder = open_fastest(str(shipped_model()))
     assert encoder.runtime.name == "onnxruntime"
     assert "OpenVINO is not used" in encoder.runtime.note
     assert "openvino" in encoder.runtime.note
-    assert encoder.spec == str(default_model())
-    assert encoder.fingerprint == read_model(default_model()).fingerprint
+    assert encoder.spec == str(shipped_model())
+    assert encoder.fingerprint == read_model(shipped_model()).fingerprint
     assert least_cosine(encoder.encode_pixels(reference_pixels()[:8]), expected) > 0.99
     with pytest.raises(MissingDependency, match=r"'openvino:' needs openvino.*pip install"):
         open_encoder("openvino:default")
@@ -236,7 +236,7 @@ def test_on_a_cpu_that_openvino_cannot_use_the_other_runtime_takes_over(monkeypa
 
     monkeypatch.setattr(fastest, "nvidia_driver", lambda: False)
     monkeypatch.setattr(openvino.Core, "compile_model", fail)
-    encoder = open_fastest(str(default_model()))
+    encoder = open_fastest(str(shipped_model()))
     assert encoder.runtime.name == "onnxruntime"
     assert "this CPU has no AVX2" in encoder.runtime.note
     with pytest.raises(ModelError, match=r"cannot be run by OpenVINO: this CPU has no AVX2"):
@@ -245,7 +245,7 @@ def test_on_a_cpu_that_openvino_cannot_use_the_other_runtime_takes_over(monkeypa
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(default_model(), tmp_path / "model"))
+    return Path(shutil.copytree(shipped_model(), tmp_path / "model"))
 
 
 def test_a_copied_folder_is_the_same_model(copied: Path) -> None:

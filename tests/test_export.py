@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from lapel.core.images import Preprocessing
-from lapel.encoders import default_model, open_encoder
+from lapel.encoders import open_encoder, shipped_model
 from lapel.training.efficientnet import EfficientNetLite0
 from lapel.training.export import encode_float32, export_float32, quantise, write_model_folder
 from lapel.training.network import LookNetwork
@@ -155,8 +155,8 @@ def test_a_model_folder_opens_in_both_runtimes(network: LookNetwork, tmp_path: P
 
 
 def test_the_shipped_vectors_are_the_mean_of_the_shipped_map() -> None:
-    pixels = np.load(default_model() / "reference.npz")["pixels"][:4]
-    vectors, spatial = run(default_model() / "network.onnx", pixels)
+    pixels = np.load(shipped_model() / "reference.npz")["pixels"][:4]
+    vectors, spatial = run(shipped_model() / "network.onnx", pixels)
     assert spatial.shape[:2] == vectors.shape == (4, 128)
     mean = spatial.mean(axis=(2, 3))
     assert np.allclose(mean / np.linalg.norm(mean, axis=1, keepdims=True), vectors, atol=1e-5)

@@ -18,7 +18,7 @@ from lapel.core.images import Pixels, Preprocessing
 from lapel.core.plugins import Backend, Door
 from lapel.core.vectors import Vectors
 
-__all__ = ["ENCODERS", "Encoder", "default_model", "open_encoder"]
+__all__ = ["ENCODERS", "SHIPPED", "Encoder", "open_encoder", "shipped_model"]
 
 ENCODERS = Door(
     "encoder",
@@ -30,6 +30,10 @@ ENCODERS = Door(
     },
     "lapel.encoders",
 )
+
+
+# Names that mean the same on every machine: the ResNet50, and an EfficientNet-Lite0 for phones and tiny servers.
+SHIPPED = ("default", "small")
 
 
 class Encoder(Protocol):
@@ -69,16 +73,16 @@ class Encoder(Protocol):
         ...
 
 
-def default_model() -> Path:
-    """The folder of the model that comes with Lapel."""
-    return Path(str(resources.files("lapel") / "models" / "default"))
+def shipped_model(name: str = "default") -> Path:
+    """The folder of a model that comes with Lapel, see :data:`SHIPPED`."""
+    return Path(str(resources.files("lapel") / "models" / name))
 
 
 def open_encoder(spec: str = "default", *, threads: int | None = None) -> Encoder:
     """Open an encoder.
 
     Args:
-        spec: ``default``, the path of a model folder, ``colour:``, or ``scheme:rest`` of an installed plugin. What runs a model
+        spec: ``default`` or ``small``, the path of a model folder, ``colour:``, or ``scheme:rest`` of an installed plugin. What runs a model
             folder is chosen by what is fastest here; ``onnx:PATH`` and ``openvino:PATH`` choose it by name.
         threads: How many CPU threads to use; all cores by default.
 
@@ -88,15 +92,15 @@ def open_encoder(spec: str = "default", *, threads: int | None = None) -> Encode
         MissingDependency: the runtime that was named is not installed.
     """
     scheme, colon, rest = spec.partition(":")
-    if spec == "default":
-        scheme, rest = "model", str(default_model())
+    if spec in SHIPPED:
+        scheme, rest = "model", str(shipped_model(spec))
     elif Path(spec).is_dir() or not colon:
         scheme, rest = "model", spec
-    elif scheme in ("onnx", "openvino") and rest == "default":
-        rest = str(default_model())
+    elif scheme in ("onnx", "openvino") and rest in SHIPPED:
+        rest = str(shipped_model(rest))
     if scheme in ("model", "onnx", "openvino") and not Path(rest).is_dir():
         raise ModelError(
-            f"There is no model folder '{rest}'. Use 'default', 'colour:' or the path of a folder with model.json."
+            f"There is no model folder '{rest}'. Use 'default', 'small', 'colour:' or the path of a folder with model.json."
         )
     encoder: Encoder = ENCODERS.find(scheme)(rest, threads=threads)
     return encoder

@@ -32,7 +32,7 @@ from lapel.core.errors import (
 from lapel.core.images import Pixels, decode
 from lapel.core.types import Photo
 from lapel.core.vectors import UNIT_TOLERANCE, Keys, Vectors
-from lapel.encoders import Encoder, open_encoder
+from lapel.encoders import SHIPPED, Encoder, open_encoder
 from lapel.engine.store import Store, lasting
 from lapel.runners import Runner, open_runner
 from lapel.sources import read_uri
@@ -144,7 +144,7 @@ def open_model(store: Store, spec: str) -> Candidate:
     """
     known = [found.model for found in models_of(store)]
     named = [model for model in known if spec in (model.fingerprint, model.name)]
-    if Path(spec).is_dir() or ":" in spec or spec == "default" or not named:
+    if Path(spec).is_dir() or ":" in spec or spec in SHIPPED or not named:
         try:
             encoder = open_encoder(spec)
         except ModelError as error:

@@ -48,7 +48,8 @@ def train(
     start: Annotated[
         str,
         typer.Option(
-            "--from", help="Go on from a model instead: 'default', or a model folder. Says whether it got better."
+            "--from",
+            help="Go on from a model instead: 'default', 'small' or a model folder. Says whether it got better.",
         ),
     ] = "",
     name: Annotated[str, typer.Option("--name", help="What the model is called.")] = "resnet50-triplet",
@@ -160,13 +161,13 @@ def train(
 
 def _start(init: str, start: str, *, preprocessing: Preprocessing) -> tuple[LookNetwork, Preprocessing]:
     """A network with ImageNet weights for pictures of the wanted size, or a trained one with its own."""
-    from lapel.encoders import default_model
+    from lapel.encoders import SHIPPED, shipped_model
     from lapel.training.folder import load_model_folder
     from lapel.training.network import LookNetwork
     from lapel.training.weights import load_backbone
 
     if start:
-        network, model = load_model_folder(default_model() if start == "default" else Path(start))
+        network, model = load_model_folder(shipped_model(start) if start in SHIPPED else Path(start))
         return network, model.preprocessing
     return LookNetwork(load_backbone(init), frozen=True), preprocessing
 
