@@ -1,0 +1,107 @@
+"""What training costs beside the network itself: whole steps against bare forward + backward + update of the same batch, turn by turn.
+
+    python benchmarks/training.py [--device auto] [--size 160x120] [--steps 12]
+
+A whole step reads pictures and masks, makes two views of each (backgrounds, perspective, blur, JPEG ...), computes the losses against
+a full memory and updates weights and moving average. Aim: 0.9 of the bare pictures a second. Runs on the CPU or on CUDA, as training does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lapel.training.batches import StoredPictures, TrainingSet
+from lapel.training.learner import Learner
+from lapel.training.loop import _Run
+from lapel.training.machine import Machine, this_machine
+from lapel.training.network import LookNetwork, ResNet50
+from lapel.training.recipe import Stage, TrainingConfig, fashion
+from shops import machine as describe
+
+PICTURES = 2000
+
+
+def some_pictures(height: int, width: int, config: TrainingConfig) -> TrainingSet:
+    """Random things on white with random labels: time does not depend on what is shown."""
+    rng = np.random.default_rng(0)
+    pixels = np.full((PICTURES, height, width, 4), 255, np.uint8)
+    pixels[:, height // 4 : -height // 4, width // 4 : -width // 4, :3] = rng.integers(
+        0, 255, (PICTURES, 1, 1, 3), dtype=np.uint8
+    )
+    pixels[..., 3] = np.where((pixels[..., :3] < 255).any(axis=3), 255, 0)
+    attributes = {name for level in config.levels for name in level.attributes} | set(config.heads)
+    labels = {name: rng.integers(0, 20, PICTURES) for name in attributes} | {"product": np.arange(PICTURES)}
+    names = {name: tuple(str(code) for code in range(20)) for name in attributes}
+    rows = np.arange(PICTURES)
+    return TrainingSet(StoredPictures(pixels), labels, names, rows, rows[:0], np.zeros(PICTURES, np.int64))
+
+
+def bare_step(learner: Learner, optimizer: torch.optim.Optimizer, pixels: torch.Tensor) -> None:
+    """Forward, backward and update on pictures that are there, towards nothing in particular."""
+    with torch.autocast(pixels.device.type, dtype=torch.bfloat16):
+        x = learner.network.normalise_pixels(pixels).contiguous(memory_format=torch.channels_last)
+        vectors = learner.network.embed(x).vectors
+    optimizer.zero_grad(set_to_none=True)
+    vectors.float().pow(4).sum().backward()
+    optimizer.step()
+
+
+def measure(machine: Machine, config: TrainingConfig, size: tuple[int, int], steps: int) -> tuple[float, float]:
+    """Pictures (views) a second of bare and of whole steps: medians."""
+    data = some_pictures(*size, config)
+    network = LookNetwork(ResNet50(stride_first=True), frozen=config.frozen)
+    network.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    learner = Learner(network, config, {name: len(data.names[name]) for name in config.heads}).to(machine.device)
+    with tempfile.TemporaryDirectory() as work:
+        run = _Run(data, config, learner, machine, Path(work), print)
+        learner.train()
+        run.memory.labels.random_(0, 20)
+        views = config.classes * config.pictures * 2
+        still = torch.randint(0, 255, (views, *size, 3), dtype=torch.uint8).to(machine.device)
+        bare, whole = [], []
+        batches = [rows for rows in run.batches(0) if 2 * len(rows) == views] * 10
+        for step, (rows, pixels) in enumerate(run.ahead(batches[: steps + 2])):
+            began = time.perf_counter()
+            run.step(learner, rows, pixels, 0, step, 0.5)
+            _settle(machine)
+            between = time.perf_counter()
+            bare_step(learner, run.optimizer, still)
+            _settle(machine)
+            if step >= 2:  # the first ones also pay for memory and kernels
+                whole.append(between - began)
+                bare.append(time.perf_counter() - between)
+    return views / float(np.median(bare)), views / float(np.median(whole))
+
+
+def _settle(machine: Machine) -> None:
+    if machine.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--size", default="160x120")
+    parser.add_argument("--steps", type=int, default=12)
+    wanted = parser.parse_args()
+    machine = this_machine(wanted.device)
+    height, width = (int(part) for part in wanted.size.split("x"))
+    config = replace(
+        fashion(), stages=(Stage(1),), heads=("articleType", "baseColour", "gender", "subCategory", "kind")
+    )
+    bare, whole = measure(machine, config, (height, width), wanted.steps)
+    where = torch.cuda.get_device_name() if machine.device.type == "cuda" else describe()
+    print(f"{where}, torch {torch.__version__}, {height} x {width}")
+    print(f"bare {bare:.0f} pictures/s, whole steps {whole:.0f} pictures/s, ratio {whole / bare:.2f} (aim 0.9)")
+
+
+if __name__ == "__main__":
+    main()
