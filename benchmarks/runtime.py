@@ -10,8 +10,8 @@ variant loses at the first size: 800 validation pictures searched in 6,000 train
 gender are those of the query. ImageNet weights get a head of the 128 main directions of their features, so that it works there too.
 
 Aims: 7 times eager float32 in batches of 32 with nothing lost, 12 times with at most 0.5 points lost, file below 30 MB.
-Expected on 2 cores of an AMD EPYC with AVX-512 VNNI (no AMX), int8 in OpenVINO: about 6 times eager at 112 x 84, about 16 times at
-224 x 224, where eager PyTorch spends its time on fresh memory. The limit of such a CPU is 4 operations in int8 for one in float32.
+Expected on an AMD EPYC with AVX-512 VNNI (no AMX), ResNet50 int8 in OpenVINO, on one thread: about 6 times eager at 112 x 84 and 8.5
+times at 224 x 224, ONNX Runtime a tenth slower. Such a CPU does at most 4 operations in int8 for one in float32.
 """
 
 from __future__ import annotations
