@@ -1,6 +1,6 @@
 """Chooses what runs a model folder: ONNX Runtime on a CUDA device, else OpenVINO, else ONNX Runtime on the CPU.
 
-``benchmarks/runtime.py`` is the measurement behind this order.
+``benchmarks/runtime.py`` is the measurement behind the order of the two on the CPU.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def open_openvino(
     threads = threads or os.cpu_count() or 1
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": "1",  # one picture gets all threads; two streams add 4 % to batches and double the wait
+        "NUM_STREAMS": "1",  # one picture gets all threads; two streams would add 4 % to batches
         "INFERENCE_NUM_THREADS": threads,
         "ENABLE_CPU_PINNING": False,  # else two processes with few threads each would sit on the same first cores
         "INFERENCE_PRECISION_HINT": precision,

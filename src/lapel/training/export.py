@@ -82,7 +82,7 @@ def quantise(source: Path, target: Path, pixels: Pixels) -> None:
     graph = onnx.load(source).graph
     head = _head(graph)
     # Activations and pools are named so that they live in their convolution's 8 bits: a ReLU becomes the lower end of the range.
-    # Left out, its input and its output would be rounded one after the other, at a third of a bit each.
+    # Left out, its input and its output would be rounded one after the other, which doubles what 8 bits cost.
     inner = [node.name for node in graph.node if node.op_type in QUANTISED and node.name != head]
     quantize_static(
         source,
