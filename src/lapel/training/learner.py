@@ -21,12 +21,12 @@ class BatchLoss:
     Attributes:
         loss: () to go backward from.
         vectors: (n, dim) of the first view of each picture, detached: what the memory keeps.
-        parts: Numbers for the log.
+        parts: () each: what the log shows, detached; left on the device, since to read them waits for it.
     """
 
     loss: Tensor
     vectors: Tensor
-    parts: Mapping[str, float]
+    parts: Mapping[str, Tensor]
 
 
 class Targets:
@@ -100,8 +100,5 @@ class Learner(nn.Module):
                 loss = loss + level.neighbours * near
                 parts[f"neighbours {level.name}"] = near
         spread = torch.cdist(vectors[:n].detach(), vectors[:n].detach()).mean()
-        numbers = {
-            name: float(torch.as_tensor(value).detach())
-            for name, value in {"loss": loss, **parts, "spread": spread}.items()
-        }
-        return BatchLoss(loss, vectors[:n].detach(), numbers)
+        shown = {name: value.detach() for name, value in {"loss": loss, **parts, "spread": spread}.items()}
+        return BatchLoss(loss, vectors[:n].detach(), shown)

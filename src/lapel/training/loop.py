@@ -7,7 +7,7 @@ It is seeded by epoch and step, so a run that was killed goes on to the same res
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,16 +101,18 @@ def train(
         learner.train()
         marked, seen = time.monotonic(), 0
         for step, (rows, pixels) in enumerate(run.ahead(batches[first:]), start=first):
-            row = run.step(shared, rows, pixels, epoch, step, (before + step) / total)
+            result = run.step(shared, rows, pixels, epoch, step, (before + step) / total)
             seen += len(rows) * len(run.stages[epoch].views) * machine.world
             if step % LOG_EVERY == 0 and machine.leads:
-                row = {"epoch": epoch + 1, "step": step, **row, "pictures_s": seen / (time.monotonic() - marked)}
+                numbers = {name: float(value) for name, value in result.items()}
+                rate = run.optimizer.param_groups[0]["lr"]
+                speed = seen / (time.monotonic() - marked)
+                row = {"epoch": epoch + 1, "step": step, "rate": rate, **numbers, "pictures_s": speed}
                 log.add(row)
                 report(row)
-                if row["spread"] < COLLAPSED:
-                    report(
-                        {"warning": f"collapse: all pictures lie close together (mean distance {row['spread']:.2f})"}
-                    )
+                if numbers["spread"] < COLLAPSED:
+                    spread = f"mean distance {numbers['spread']:.2f}"
+                    report({"warning": f"collapse: all pictures lie close together ({spread})"})
             if time.monotonic() - saved >= save_seconds and machine.leads:
                 run.save(checkpoint, Progress(epoch, step + 1, time.monotonic() - began))
                 saved = time.monotonic()
@@ -222,8 +224,8 @@ class _Run:
 
     def step(
         self, shared: nn.Module, rows: Rows, pixels: Tensor, epoch: int, step: int, done: float
-    ) -> dict[str, float]:
-        """One batch: views, losses, gradients, update."""
+    ) -> Mapping[str, Tensor]:
+        """One batch: views, losses, gradients, update. Returns what the log shows."""
         config, machine, stage = self.config, self.machine, self.stages[epoch]
         seed = ((config.seed * 1000 + epoch) * 100_000 + step) * machine.world + machine.rank
         generator = torch.Generator(machine.device).manual_seed(seed)
@@ -244,7 +246,8 @@ class _Run:
         self._remember(result.vectors, columns)
         if config.average and step % AVERAGE_EVERY == 0:
             self.average.update_parameters(self.learner.network)
-        return {"rate": config.rate * _rate(done, config.warmup), **result.parts}
+        parts: Mapping[str, Tensor] = result.parts
+        return parts
 
     def _remember(self, vectors: Tensor, columns: Tensor) -> None:
         """Put the vectors of all processes into the memory; batches differ by a few rows, so the shorter ones are padded."""

@@ -29,15 +29,15 @@ class TripletLoss:
 
     Attributes:
         loss: () mean over the mined triplets; 0 when there is none.
-        active: Share of them that still violate the margin (or, with a soft margin, whose negative is nearer), 0..1. A float.
-        positive_distance: Mean distance to the mined positive, 0..2. Near the next value and small: collapse.
-        negative_distance: Mean distance to the mined negative, 0..2.
+        active: () share of them that still violate the margin (or, with a soft margin, whose negative is nearer), 0..1.
+        positive_distance: () mean distance to the mined positive, 0..2. Near the next value and small: collapse.
+        negative_distance: () mean distance to the mined negative, 0..2.
     """
 
     loss: Tensor
-    active: float
-    positive_distance: float
-    negative_distance: float
+    active: Tensor
+    positive_distance: Tensor
+    negative_distance: Tensor
 
 
 def triplet_loss(
@@ -65,14 +65,15 @@ def triplet_loss(
     with torch.no_grad():
         anchors, positives, negatives = miner(vectors, labels) if len(labels) else (labels, labels, labels)
     if not len(anchors):
-        return TripletLoss(vectors.sum() * 0, 0.0, 0.0, 0.0)
+        nothing = vectors.sum() * 0
+        return TripletLoss(nothing, *[nothing.detach()] * 3)
     measure = TripletMarginLoss(margin=margin, smooth_loss=soft, distance=distance, reducer=MeanReducer())
     loss = measure(vectors, labels, indices_tuple=(anchors, positives, negatives))
     with torch.no_grad():
         near = (vectors[anchors] - vectors[positives]).norm(dim=1)
         far = (vectors[anchors] - vectors[negatives]).norm(dim=1)
-        active = float((near - far + (0.0 if soft else margin) > 0).float().mean())
-    return TripletLoss(loss, active, float(near.mean()), float(far.mean()))
+        active = (near - far + (0.0 if soft else margin) > 0).float().mean()
+    return TripletLoss(loss, active, near.mean(), far.mean())
 
 
 def neighbour_loss(

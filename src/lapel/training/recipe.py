@@ -182,6 +182,9 @@ def look(
         sampled=max(len(learned) - 1, 0),
         heads=heads,
         heads_weight=1.5 if heads else 0.0,
+        # Pairs, of twice as many classes: the memory brings the other positives, and a batch shows more of the shop.
+        classes=24,
+        pictures=2,
         stages=(Stage(epochs[0], 0.7), Stage(epochs[1], 1.0)),
         seed=seed,
     )
