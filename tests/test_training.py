@@ -360,8 +360,8 @@ def test_labels_that_cannot_be_learned_are_told(tmp_path: Path) -> None:
             progress=lambda *at: None,
         )
 
-    with pytest.raises(InputError, match="'split' that says train or val"):
-        load({"tint": "red"})
+    with pytest.raises(InputError, match="no product whose attribute 'split' says train or val"):
+        load({"tint": "red", "split": "test"})
     with pytest.raises(InputError, match="'tint' is to be learned, but is empty for every training product"):
         load({"split": "train"})
 
