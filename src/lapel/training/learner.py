@@ -85,11 +85,15 @@ class Learner(nn.Module):
         similarity = vectors @ torch.cat([vectors, memory.vectors]).T  # (v n, v n + m)
         own = torch.zeros_like(similarity, dtype=torch.bool)
         own[:, : len(vectors)].fill_diagonal_(True)
+        # The memory holds no fresh view of the product itself. Asked to find it there too, the network learns to turn the whole sphere
+        # away from its own past, where all the wrong answers lie; the loss falls, and rises again when the rate does not let it turn.
+        beyond = own.clone()
+        beyond[:, len(vectors) :] = True
         # A label is not learned from another view of the same product, which is too easy.
         same = columns[:, :1] == candidates[None, :, 0]
         for number, level in enumerate(config.levels, start=1):
             labels = columns[:, number]
-            ignored = own if level.attributes == (PRODUCT,) else same
+            ignored = beyond if level.attributes == (PRODUCT,) else same
             if level.triplet > 0:
                 triplet = triplet_loss(vectors, labels, margin=level.margin, mining=level.mining, soft=level.soft)
                 loss = loss + level.triplet * triplet.loss

@@ -159,6 +159,8 @@ def fashion(*, epochs: tuple[int, int] = (4, 2), photos: bool = True, seed: int 
         heads=tuple(heads),
         heads_weight=1.5,
         smoothing=0.05,
+        classes=24,
+        pictures=2,
         stages=(Stage(epochs[0], 0.7), Stage(epochs[1], 1.0)),
         repeats=(1, 2) if photos else (1,),
         seed=seed,
@@ -176,7 +178,9 @@ def look(
         epochs: At 0.7 of the size, then at the whole.
         seed: See :class:`TrainingConfig`.
     """
-    learned = [Level(attributes, triplet=0.5, neighbours=0.6) for attributes in levels]
+    # Triplets at the finest level: the hardest positive of a broad one, such as a gender, looks like nothing of its kind.
+    finest = len(levels) - 1
+    learned = [Level(names, triplet=0.5 * (at == finest), neighbours=0.6) for at, names in enumerate(levels)]
     return TrainingConfig(
         levels=(*learned, Level((PRODUCT,), triplet=0.5, neighbours=0.6)),
         sampled=max(len(learned) - 1, 0),
