@@ -206,6 +206,7 @@ class _Run:
         whole = [
             np.sort(rows[chosen])  # so that a file is read in order
             for chosen in class_batches(labels, classes=config.classes, pictures=config.pictures, rng=rng)
+            if len(chosen) > 1  # batch norm and triplets need two
         ]
         world, rank = self.machine.world, self.machine.rank
         return whole[rank : len(whole) - len(whole) % world : world]
@@ -219,6 +220,8 @@ class _Run:
                 if number + 2 < len(batches):
                     waiting.append(reader.submit(self.data.pictures.read, batches[number + 2]))
                 self.skipped += int((~good).sum())
+                if good.sum() < 2 and self.machine.world > 1:
+                    good[:] = True  # the other processes wait for this step: take it on white pictures
                 if good.sum() >= 2:
                     yield rows[good], torch.from_numpy(np.ascontiguousarray(pixels[good]))
 
