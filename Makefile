@@ -9,6 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUNS ?= runs
 DATA ?= ../shared/data/fashion-products
 PHOTOS ?= ../shared/data/clothing-photos
+MODELS ?= default
 
 help: ## List the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -65,14 +66,14 @@ LEARN = MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=16000000000 MAL
 	$(DATA)/images.zip --products $(DATA)/products.csv --same group --photos $(PHOTOS)/images.zip --photo-table $(PHOTOS)/photos.csv \
 	--photo-map id=file --photo-map title= --photo-map pictures=file --shared benchmarks/photo_kinds.csv
 
-model: $(VENV)/dev weights ## Train the default model again (DATA= and PHOTOS= name the pictures; see its card for the time)
+model: $(VENV)/dev weights ## Train a ResNet50 on shop pictures and photos (DATA= and PHOTOS= name them; 100 minutes on 2 cores)
 	$(LEARN) --init $(RUNS)/imagenet/package/ResNet50 --out $(RUNS)/default
 
-small: $(VENV)/dev ## Train the small model again
+small: $(VENV)/dev ## Train an EfficientNet-Lite0 on the same pictures, for phones and tiny servers
 	$(LEARN) --init efficientnet-lite0 --name efficientnet-lite0-triplet --epochs 1,1 --out $(RUNS)/small
 
-judge: $(VENV)/dev ## All tables of the model cards: labels, the very product, photo to shop, geometry
-	cd benchmarks && for table in models same_product phone_to_shop geometry; do ../$(BIN)/python $$table.py --encoder default --encoder small || exit 1; done
+judge: $(VENV)/dev ## All tables of the model card: labels, the very product, photo to shop, geometry (MODELS= names more models)
+	cd benchmarks && for table in models same_product phone_to_shop geometry; do ../$(BIN)/python $$table.py $(MODELS:%=--encoder %) || exit 1; done
 
 clean: ## Remove what these commands made
 	rm -rf $(VENV) .demo dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,6 +1,6 @@
 """The choice between models: what each finds, how large its file is and how fast it runs, side by side in one run.
 
-    python benchmarks/models.py [--encoder default] [--encoder small] [--encoder runs/mine]
+    python benchmarks/models.py [--encoder default] [--encoder runs/default]
 
 Labels: val queries against train products (exact search), Recall@1 / @5 in %; a query without a relevant product counts as a miss, as in
 the table that the aims were stated in (``lapel evaluate`` leaves such queries out, 140 of the last rule). Speed: pictures a second in
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_arguments(parser)
     wanted = parser.parse_args(arguments)
     shop = open_shop(wanted.data, wanted.products, wanted.cache)
-    looks = [open_look(spec, wanted.cache) for spec in wanted.encoder or ["default", "small"]]
+    looks = [open_look(spec, wanted.cache) for spec in wanted.encoder or ["default"]]
     encoders = [look for look in looks if isinstance(look, NetworkEncoder)]
     table = [recalls(shop, encode_shop(look, shop, wanted.cache)) for look in looks]
     print(f"{len(shop.products):,} products; {machine()}")

@@ -32,8 +32,8 @@ ENCODERS = Door(
 )
 
 
-# Names that mean the same on every machine: the ResNet50, and an EfficientNet-Lite0 for phones and tiny servers.
-SHIPPED = ("default", "small")
+# Names that mean the same on every machine.
+SHIPPED = ("default",)
 
 
 class Encoder(Protocol):
@@ -82,7 +82,7 @@ def open_encoder(spec: str = "default", *, threads: int | None = None) -> Encode
     """Open an encoder.
 
     Args:
-        spec: ``default`` or ``small``, the path of a model folder, ``colour:``, or ``scheme:rest`` of an installed plugin. What runs a model
+        spec: ``default``, the path of a model folder, ``colour:``, or ``scheme:rest`` of an installed plugin. What runs a model
             folder is chosen by what is fastest here; ``onnx:PATH`` and ``openvino:PATH`` choose it by name.
         threads: How many CPU threads to use; all cores by default.
 
@@ -100,7 +100,7 @@ def open_encoder(spec: str = "default", *, threads: int | None = None) -> Encode
         rest = str(shipped_model(rest))
     if scheme in ("model", "onnx", "openvino") and not Path(rest).is_dir():
         raise ModelError(
-            f"There is no model folder '{rest}'. Use 'default', 'small', 'colour:' or the path of a folder with model.json."
+            f"There is no model folder '{rest}'. Use 'default', 'colour:' or the path of a folder with model.json."
         )
     encoder: Encoder = ENCODERS.find(scheme)(rest, threads=threads)
     return encoder
