@@ -20,7 +20,7 @@ $(VENV)/python:
 	@touch $@
 
 $(VENV)/demo: pyproject.toml constraints.txt | $(VENV)/python
-	@echo "Installing Lapel (about 650 MB, no PyTorch) into $(VENV) ..."
+	@echo "Installing Lapel (about 850 MB, no PyTorch) into $(VENV) ..."
 	@$(PIP) install -c constraints.txt -e '.[ui]'
 	@touch $@
 
