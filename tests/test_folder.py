@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from lapel.apps.cli import app
 from lapel.core.errors import ModelError
 from lapel.core.images import Preprocessing
-from lapel.encoders import open_encoder
+from lapel.encoders import open_encoder, shipped_model
 from lapel.training.efficientnet import EfficientNetLite0
 from lapel.training.export import write_model_folder
 from lapel.training.folder import backbone_name, load_model_folder
@@ -67,6 +67,11 @@ def test_the_weights_of_an_exported_file_come_back(folder: Path) -> None:
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
     assert all(parameter.requires_grad for parameter in network.backbone.layer2.parameters())
     assert not any(parameter.requires_grad for parameter in network.backbone.layer1.parameters())
+
+
+def test_the_shipped_model_can_be_gone_on_from() -> None:
+    network, model = load_model_folder(shipped_model())
+    assert (backbone_name(network.backbone), model.dim) == ("resnet50", network.head.out_channels)
 
 
 def test_the_small_backbone_comes_back_too(tmp_path: Path) -> None:

@@ -89,6 +89,10 @@ def _weights(model: onnx.ModelProto) -> dict[str, NDArray[np.float32]]:
         if node.op_type == "Conv":
             name, weight = floats(node.input[1])
             part = name.removesuffix("_quantized").removesuffix(".weight")
+            if part.endswith(
+                ".downsample"
+            ):  # as the first exporter called a shortcut's convolution: the shipped model is its
+                part += ".0"
             found[f"{part}.weight"] = weight
             found[f"{part}.bias"] = (
                 floats(node.input[2])[1] if len(node.input) > 2 else np.zeros(len(weight), np.float32)
