@@ -250,6 +250,10 @@ def _examples(parts: list[Part]) -> tuple[list[Example], Callable[[str], bytes]]
         for product, uri in _rows(read_table(table, ColumnMap.parse(mapping or [])), pictures):
             examples.append(Example(product, uri, number))
             readers[uri] = pictures.read
+    if not examples:
+        raise InputError(
+            f"None of the pictures that {parts[0][1]} names is in {parts[0][0]}. Give the folder or ZIP its names start from."
+        )
     return examples, lambda uri: readers[uri](uri)
 
 
