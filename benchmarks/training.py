@@ -18,14 +18,16 @@ import numpy as np
 import torch
 
 from lapel.training.batches import StoredPictures, TrainingSet
-from lapel.training.learner import Learner
+from lapel.training.learner import Learner, head_classes
 from lapel.training.loop import _Run
+from lapel.training.losses import Memory
 from lapel.training.machine import Machine, this_machine
 from lapel.training.network import LookNetwork, ResNet50
 from lapel.training.recipe import Stage, TrainingConfig, fashion
 from shops import machine as describe
 
 PICTURES = 2000
+CATALOGUE = 40_000  # products the memory holds
 
 
 def some_pictures(height: int, width: int, config: TrainingConfig) -> TrainingSet:
@@ -36,7 +38,7 @@ def some_pictures(height: int, width: int, config: TrainingConfig) -> TrainingSe
         0, 255, (PICTURES, 1, 1, 3), dtype=np.uint8
     )
     pixels[..., 3] = np.where((pixels[..., :3] < 255).any(axis=3), 255, 0)
-    attributes = {name for level in config.levels for name in level.attributes} | set(config.heads)
+    attributes = config.attributes()
     labels = {name: rng.integers(0, 20, PICTURES) for name in attributes} | {"product": np.arange(PICTURES)}
     names = {name: tuple(str(code) for code in range(20)) for name in attributes}
     rows = np.arange(PICTURES)
@@ -58,11 +60,13 @@ def measure(machine: Machine, config: TrainingConfig, size: tuple[int, int], ste
     data = some_pictures(*size, config)
     network = LookNetwork(ResNet50(stride_first=True), frozen=config.frozen)
     network.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    learner = Learner(network, config, {name: len(data.names[name]) for name in config.heads}).to(machine.device)
+    learner = Learner(network, config, head_classes(data, config)).to(machine.device)
     with tempfile.TemporaryDirectory() as work:
         run = _Run(data, config, learner, machine, Path(work), print)
         learner.train()
+        run.memory = Memory(CATALOGUE, dim=config.dim, columns=1 + len(config.levels)).to(machine.device)
         run.memory.labels.random_(0, 20)
+        run.memory.labels[:, 0] = torch.arange(CATALOGUE)  # as in the second epoch: every product was seen before
         views = config.classes * config.pictures * 2
         still = torch.randint(0, 255, (views, *size, 3), dtype=torch.uint8).to(machine.device)
         bare, whole = [], []
@@ -94,9 +98,7 @@ def main() -> None:
     wanted = parser.parse_args()
     machine = this_machine(wanted.device)
     height, width = (int(part) for part in wanted.size.split("x"))
-    config = replace(
-        fashion(), stages=(Stage(1),), heads=("articleType", "baseColour", "gender", "subCategory", "kind")
-    )
+    config = replace(fashion(), stages=(Stage(1),))
     bare, whole = measure(machine, config, (height, width), wanted.steps)
     where = torch.cuda.get_device_name() if machine.device.type == "cuda" else describe()
     print(f"{where}, torch {torch.__version__}, {height} x {width}")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,13 +33,14 @@ CONFIG = TrainingConfig(
         Level(("kind", "colour"), triplet=0.5, mining="semi-hard", soft=True),
         Level(("product",), triplet=0.5, neighbours=0.5),
     ),
-    heads=("kind", "colour"),
+    heads=("kind", "colour", "kind,colour"),
     stages=(Stage(1, 0.75), Stage(1, views=(SHOP, PHOTO))),
     sampled=1,
     memory=32,
     classes=3,
     pictures=2,
     rate=1e-3,
+    finish=1,
 )
 
 
@@ -97,7 +99,8 @@ def test_a_training_logs_judges_and_draws(finished: tuple[Path, Trained, list[di
     assert all(np.isfinite(value) for row in rows for value in row.values() if isinstance(value, float))
     log = read_log(out / "log.csv")
     assert {"loss", "active kind", "d+ kind", "d- kind", "spread", "neighbours product", "recall@1 kind"} <= set(log[0])
-    assert sum(bool(row["recall@1 kind"]) for row in log) == 2  # once an epoch
+    assert [row["epoch"] for row in log if row["recall@1 kind"]] == ["1", "2", "3"]  # the third is of the head alone
+    assert not list(out.glob("maps*"))
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert trained.skipped == 0
     start = fresh().state_dict()
@@ -204,7 +207,7 @@ def test_a_full_disk_warns_and_keeps_the_last_good_checkpoint(
     rows: list[dict[str, Any]] = []
     trained = run(tmp_path, report=rows.append)
     warnings = [row["warning"] for row in rows if "written" in str(row.get("warning"))]
-    assert len(warnings) == 1
+    assert len(warnings) == 2  # after the second epoch, and after the head
     assert "No space left on device" in warnings[0]
     assert "the last good one is kept" in warnings[0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "curves.png", "log.csv"]
@@ -229,7 +232,7 @@ def test_pictures_that_lie_in_one_point_warn_of_collapse(tmp_path: Path) -> None
     network = fresh()
     torch.nn.init.zeros_(network.head.weight)  # only the bias is left: every picture gets the same vector
     rows: list[dict[str, Any]] = []
-    config = replace(CONFIG, rate=0.0, stages=(Stage(1),))
+    config = replace(CONFIG, rate=0.0, stages=(Stage(1),), finish=0)
     train(coloured_squares(), config, network=network, start="x", out=tmp_path, report=rows.append, machine=CPU)
     assert any("collapse" in str(row.get("warning")) for row in rows)
 
@@ -254,6 +257,31 @@ def test_fewer_classes_than_p_and_classes_of_one_picture_train(tmp_path: Path) -
     config = replace(CONFIG, classes=8, stages=(Stage(1, 0.75),))
     trained = run(tmp_path, config=config, data=replace(squares, labels={**squares.labels, "kind": kind}))
     assert np.isfinite(trained.network.head.weight.detach().numpy()).all()
+
+
+def test_the_last_stretch_changes_the_head_alone_and_learns_the_catalogue(
+    finished: tuple[Path, Trained, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    before = run(tmp_path / "before", config=replace(CONFIG, finish=0)).network.state_dict()
+    rows: list[dict[str, Any]] = []
+    trained = run(tmp_path / "after", config=replace(CONFIG, finish=150), report=rows.append)
+    after = trained.network.state_dict()
+    changed = {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed == {"head", "wide"}
+    losses = [row["attributes"] for row in rows if row.get("epoch", 0) > 2 and "attributes" in row]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_no_room_for_the_maps_is_told_and_the_training_can_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as full:
+        full.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+        with pytest.raises(InputError, match=r"maps of 18 pictures need .* Make room"):
+            run(tmp_path)
+    rows: list[dict[str, Any]] = []
+    assert run(tmp_path, report=rows.append).skipped == 0
+    assert {row["epoch"] for row in rows} == {3}  # the first two epochs are not done again
 
 
 def test_recipes_check_themselves() -> None:

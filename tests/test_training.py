@@ -18,7 +18,7 @@ from lapel.training.batches import StoredPictures, TrainingSet, class_batches
 from lapel.training.data import Example, load_training_set, read_shared_labels
 from lapel.training.efficientnet import EfficientNetLite0
 from lapel.training.imagenet import IMAGENET_STD
-from lapel.training.losses import AttributeHeads, Memory, neighbour_loss, triplet_loss
+from lapel.training.losses import AttributeHeads, Memory, find_loss, neighbour_loss, triplet_loss
 from lapel.training.network import ResNet50, convolve
 from lapel.training.weights import KERAS_EPSILON, load_backbone
 
@@ -107,13 +107,44 @@ def test_neighbours_are_content_when_the_right_one_is_near_and_alone() -> None:
     assert neighbour_loss(vectors @ vectors.T, torch.tensor([5, -1]), torch.tensor([1, 0]), none, temperature=0.05) == 0
 
 
-def test_the_memory_keeps_the_newest() -> None:
+def test_the_memory_keeps_the_last_of_each_picture() -> None:
     memory = Memory(4, dim=2, columns=1)
     for start in (0, 3, 6):
-        memory.add(torch.arange(start, start + 3.0).repeat(2, 1).T, torch.arange(start, start + 3)[:, None])
-    assert sorted(memory.labels[:, 0].tolist()) == [5, 6, 7, 8]
+        rows = torch.arange(start, start + 3)
+        memory.add(rows, rows.float().repeat(2, 1).T, rows[:, None])
+    memory.add(torch.tensor([-1]), torch.full((1, 2), 99.0), torch.tensor([[99]]))  # a row that only fills a batch
+    assert memory.labels[:, 0].tolist() == [8, 5, 6, 7]  # rows 0 to 8 share four places
     assert torch.equal(memory.vectors[:, 0].long(), memory.labels[:, 0])
     assert (Memory(4, dim=2, columns=1).labels == -1).all()  # what is not filled yet is no candidate
+
+
+def test_some_of_the_memory_is_another_part_each_time() -> None:
+    memory = Memory(10, dim=2, columns=1)
+    seen: set[int] = set()
+    for row in range(10):
+        memory.add(torch.tensor([row]), torch.zeros(1, 2), torch.tensor([[row]]))
+    for _ in range(4):
+        memory.add(torch.tensor([0]), torch.zeros(1, 2), torch.tensor([[0]]))
+        vectors, labels = memory.some(3)
+        assert len(vectors) == len(labels) <= 3
+        seen |= set(labels[:, 0].tolist())
+    assert seen == set(range(10))
+    assert len(Memory(0, dim=2, columns=1).some(3)[0]) == 0
+
+
+def test_finding_the_product_in_the_memory_equals_the_obvious_loop() -> None:
+    memory = Memory(6, dim=16, columns=1)
+    kept, products = unit(6, 3), torch.tensor([0, 1, 1, 2, 3, 4])
+    memory.add(torch.arange(6), kept, products[:, None])
+    vectors, rows = unit(4, 4), torch.tensor([1, 2, 5, 0])
+    asked = torch.tensor([1, 1, 4, 7])  # the last one's product is not what the memory holds in its place
+    losses = []
+    for at in range(3):
+        scores = {c: float(vectors[at] @ kept[c]) / 0.1 for c in range(6) if c == rows[at] or products[c] != asked[at]}
+        losses.append(np.log(sum(np.exp(score) for score in scores.values())) - scores[int(rows[at])])
+    found = find_loss(vectors, asked, memory.slots(rows), memory, temperature=0.1)
+    assert float(found) == pytest.approx(float(np.mean(losses)), abs=1e-5)
+    assert find_loss(vectors, torch.full((4,), 9), memory.slots(rows), memory, temperature=0.1) == 0
 
 
 def test_attribute_heads_leave_unknown_labels_out() -> None:

@@ -80,10 +80,10 @@ def quantise(source: Path, target: Path, pixels: Pixels) -> None:
         pixels: (n, height, width, 3) uint8 of real pictures: they set each activation's range; 256 are plenty.
     """
     graph = onnx.load(source).graph
-    head = _head(graph)
+    heads = _heads(graph)
     # Activations and pools are named so that they live in their convolution's 8 bits: a ReLU becomes the lower end of the range.
     # Left out, its input and its output would be rounded one after the other, which doubles what 8 bits cost.
-    inner = [node.name for node in graph.node if node.op_type in QUANTISED and node.name != head]
+    inner = [node.name for node in graph.node if node.op_type in QUANTISED and node.name not in heads]
     quantize_static(
         source,
         target,
@@ -99,13 +99,17 @@ def quantise(source: Path, target: Path, pixels: Pixels) -> None:
     )
 
 
-def _head(graph: onnx.GraphProto) -> str:
-    """Name of the convolution that gives ``spatial``: half a megabyte that decides everything, so it stays in float32."""
+def _heads(graph: onnx.GraphProto) -> set[str]:
+    """Names of the convolutions whose sum is ``spatial``: a megabyte or two that decide everything, so they stay in float32."""
     made_by = {output: node for node in graph.node for output in node.output}
-    node = made_by["spatial"]
-    while node.op_type != "Conv":
-        node = made_by[node.input[0]]
-    return str(node.name)
+    found, open_nodes = set(), [made_by["spatial"]]
+    while open_nodes:
+        node = open_nodes.pop()
+        if node.op_type == "Conv":
+            found.add(str(node.name))
+        else:
+            open_nodes += [made_by[name] for name in node.input if name in made_by]
+    return found
 
 
 def write_model_folder(

@@ -23,6 +23,7 @@ from lapel.training.network import Backbone, LookNetwork, ResNet50
 
 # What a backbone is called in model.json. The two ResNet50 differ in where a stage halves the picture.
 BACKBONES = ("resnet50", "resnet50-v1.5", "efficientnet-lite0")
+NO_BIAS = "wide.2"  # the only convolution of a trained network without one
 LEAST_COSINE = 0.98  # with the vectors of the folder; 8-bit activations differ from floats by about 0.002
 
 
@@ -46,7 +47,9 @@ def load_model_folder(folder: Path) -> tuple[LookNetwork, ModelFolder]:
     backbone: Backbone = EfficientNetLite0() if name == BACKBONES[2] else ResNet50(stride_first=name == BACKBONES[0])
     network = LookNetwork(without_norms(backbone), dim=model.dim, frozen=True)
     weights = _weights(onnx.load_from_string(model.network_bytes()))
-    state = {part: torch.from_numpy(value) for part, value in weights.items()}
+    # A head without a hidden layer is one whose hidden layer says nothing yet.
+    fresh = {part: value for part, value in network.state_dict().items() if part.startswith("wide.")}
+    state = fresh | {part: torch.from_numpy(value) for part, value in weights.items()}
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
@@ -94,9 +97,10 @@ def _weights(model: onnx.ModelProto) -> dict[str, NDArray[np.float32]]:
             ):  # as the first exporter called a shortcut's convolution: the shipped model is its
                 part += ".0"
             found[f"{part}.weight"] = weight
-            found[f"{part}.bias"] = (
-                floats(node.input[2])[1] if len(node.input) > 2 else np.zeros(len(weight), np.float32)
-            )
+            if part != NO_BIAS:
+                found[f"{part}.bias"] = (
+                    floats(node.input[2])[1] if len(node.input) > 2 else np.zeros(len(weight), np.float32)
+                )
     return found
 
 

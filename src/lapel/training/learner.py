@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from lapel.training.batches import PRODUCT, TrainingSet
-from lapel.training.losses import AttributeHeads, Memory, neighbour_loss, triplet_loss
+from lapel.training.losses import AttributeHeads, Memory, find_loss, neighbour_loss, triplet_loss
 from lapel.training.network import LookNetwork
 from lapel.training.recipe import TrainingConfig
+
+CANDIDATES = 8192  # of the memory, for the neighbour loss of a label
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,12 @@ class Targets:
         self.columns = torch.stack([torch.from_numpy(column) for column in columns], dim=1).to(
             device
         )  # (n, 1 + levels)
-        self.heads = {name: torch.from_numpy(data.labels[name]).to(device) for name in config.heads}
+        self.heads = {name: torch.from_numpy(data.joint(name.split(","))).to(device) for name in config.heads}
+
+
+def head_classes(data: TrainingSet, config: TrainingConfig) -> dict[str, int]:
+    """How many classes each attribute head tells apart; a head of several attributes tells their combinations apart."""
+    return {name: int(data.joint(name.split(",")).max()) + 1 for name in config.heads}
 
 
 class Learner(nn.Module):
@@ -61,46 +68,54 @@ class Learner(nn.Module):
         self.heads = AttributeHeads(classes, dim=config.dim, smoothing=config.smoothing)
         self.config = config
 
-    def forward(self, pixels: Tensor, columns: Tensor, heads: Mapping[str, Tensor], memory: Memory) -> BatchLoss:
+    def forward(
+        self, pixels: Tensor, rows: Tensor, columns: Tensor, heads: Mapping[str, Tensor], memory: Memory
+    ) -> BatchLoss:
         """Losses of a batch of v views of n pictures.
 
         Args:
             pixels: (v n, h, w, 3) float in 0..255, view by view.
+            rows: (n,) int64: where the training set has them.
             columns: (n, 1 + levels) int64 labels: the product, then each level.
             heads: (n,) int64 labels of each head.
             memory: Candidates beyond the batch; not changed.
         """
-        config, n = self.config, len(columns)
-        views = len(pixels) // n
-        device = pixels.device.type
-        with torch.autocast(device, dtype=torch.bfloat16):
+        with torch.autocast(pixels.device.type, dtype=torch.bfloat16):
             x = self.network.normalise_pixels(pixels).contiguous(memory_format=torch.channels_last)
             vectors = self.network.embed(x).vectors
-        vectors = vectors.float()  # the losses compare small differences, so not in bfloat16
+        return self.judge(vectors.float(), rows, columns, heads, memory)
+
+    def judge(
+        self, vectors: Tensor, rows: Tensor, columns: Tensor, heads: Mapping[str, Tensor], memory: Memory
+    ) -> BatchLoss:
+        """As :meth:`forward`, given the views' (v n, dim) float32 unit rows: losses compare small differences, so not in bfloat16."""
+        config, n = self.config, len(columns)
+        views = len(vectors) // n
         columns = columns.repeat(views, 1)  # (v n, 1 + levels)
         attributes = self.heads(vectors, {name: labels.repeat(views) for name, labels in heads.items()})
         loss = config.heads_weight * attributes
         parts = {"attributes": attributes}
-        candidates = torch.cat([columns, memory.labels])
-        similarity = vectors @ torch.cat([vectors, memory.vectors]).T  # (v n, v n + m)
-        own = torch.zeros_like(similarity, dtype=torch.bool)
-        own[:, : len(vectors)].fill_diagonal_(True)
-        # The memory holds no fresh view of the product itself. Asked to find it there too, the network learns to turn the whole sphere
-        # away from its own past, where all the wrong answers lie; the loss falls, and rises again when the rate does not let it turn.
-        beyond = own.clone()
-        beyond[:, len(vectors) :] = True
-        # A label is not learned from another view of the same product, which is too easy.
-        same = columns[:, :1] == candidates[None, :, 0]
+        near_vectors, near_labels = memory.some(CANDIDATES)
+        candidates = torch.cat([columns, near_labels])
         for number, level in enumerate(config.levels, start=1):
             labels = columns[:, number]
-            ignored = beyond if level.attributes == (PRODUCT,) else same
             if level.triplet > 0:
                 triplet = triplet_loss(vectors, labels, margin=level.margin, mining=level.mining, soft=level.soft)
                 loss = loss + level.triplet * triplet.loss
                 parts |= {f"triplet {level.name}": triplet.loss, f"active {level.name}": triplet.active}
                 parts |= {f"d+ {level.name}": triplet.positive_distance, f"d- {level.name}": triplet.negative_distance}
-            if level.neighbours > 0:
-                near = neighbour_loss(similarity, labels, candidates[:, number], ignored, temperature=level.temperature)
+            if level.neighbours > 0 and level.attributes == (PRODUCT,):
+                own = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
+                near = neighbour_loss(vectors @ vectors.T, labels, labels, own, temperature=level.temperature)
+                slots = memory.slots(rows).repeat(views)
+                found = find_loss(vectors, labels, slots, memory, temperature=level.temperature)
+                loss = loss + level.neighbours * (near + found)
+                parts |= {f"neighbours {level.name}": near, f"found {level.name}": found}
+            elif level.neighbours > 0:
+                similarity = vectors @ torch.cat([vectors, near_vectors]).T  # (v n, v n + m)
+                # A label is not learned from another view of the same product, which is too easy.
+                same = columns[:, :1] == candidates[None, :, 0]
+                near = neighbour_loss(similarity, labels, candidates[:, number], same, temperature=level.temperature)
                 loss = loss + level.neighbours * near
                 parts[f"neighbours {level.name}"] = near
         spread = torch.cdist(vectors[:n].detach(), vectors[:n].detach()).mean()

@@ -24,7 +24,8 @@ from lapel.core.errors import InputError
 from lapel.training.augment import augment
 from lapel.training.batches import PRODUCT, Rows, TrainingSet, class_batches
 from lapel.training.checkpoint import Checkpoint, Log, Progress
-from lapel.training.learner import Learner, Targets
+from lapel.training.finish import finish_head
+from lapel.training.learner import Learner, Targets, head_classes
 from lapel.training.losses import Memory
 from lapel.training.machine import Machine
 from lapel.training.network import LookNetwork
@@ -81,7 +82,7 @@ def train(
     check_labels(data, config)
     torch.manual_seed(config.seed)
     network.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    learner = Learner(network, config, {name: len(data.names[name]) for name in config.heads}).to(machine.device)
+    learner = Learner(network, config, head_classes(data, config)).to(machine.device)
     run = _Run(data, config, learner, machine, out, report)
     checkpoint = Checkpoint(
         out / "checkpoint.pt",
@@ -125,6 +126,19 @@ def train(
             run.save(checkpoint, Progress(epoch + 1, 0, time.monotonic() - began))
             draw_curves(log.path, out / "curves.png")
         machine.wait()
+    finished = len(run.stages) + config.finish
+    if at.epoch < finished and config.finish and machine.leads:
+        number = len(run.stages) + 1
+
+        def add(row: dict[str, Any]) -> None:
+            row["epoch"] += number
+            log.add(row)
+            report(row)
+
+        finish_head(run.averaged, learner, data, run.targets, machine=machine, folder=out, add=add)
+        draw_curves(log.path, out / "curves.png")
+        run.save(checkpoint, Progress(finished, 0, time.monotonic() - began))
+    machine.wait()
     run.averaged.eval()
     return Trained(run.averaged, time.monotonic() - began, run.skipped)
 
@@ -173,7 +187,9 @@ class _Run:
         self.data, self.config, self.learner, self.machine, self.report = data, config, learner, machine, report
         self.targets = Targets(data, config, machine.device)
         self.stages: list[Stage] = [stage for stage in config.stages for _ in range(stage.epochs)]
-        self.memory = Memory(config.memory, dim=config.dim, columns=1 + len(config.levels)).to(machine.device)
+        self.memory = Memory(min(config.memory, len(data.pictures)), dim=config.dim, columns=1 + len(config.levels)).to(
+            machine.device
+        )
         # use_buffers: batch norm statistics are averaged too.
         self.average = AveragedModel(
             learner.network,
@@ -181,7 +197,7 @@ class _Run:
             use_buffers=True,
         )
         network = learner.network
-        fast = [*network.head.parameters(), *learner.heads.parameters()]
+        fast = [*network.head.parameters(), *network.wide.parameters(), *learner.heads.parameters()]
         slow = [parameter for parameter in network.backbone.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
             [{"params": slow, "peak": config.rate}, {"params": fast, "peak": config.fast * config.rate}],
@@ -239,7 +255,7 @@ class _Run:
         places = torch.from_numpy(rows).to(machine.device)
         columns = self.targets.columns[places]
         heads = {name: labels[places] for name, labels in self.targets.heads.items()}
-        result = shared(views, columns, heads, self.memory)
+        result = shared(views, places, columns, heads, self.memory)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * _rate(done, config.warmup)
         self.optimizer.zero_grad(set_to_none=True)
@@ -247,19 +263,20 @@ class _Run:
         # A rare bad batch must not undo the ImageNet weights.
         nn.utils.clip_grad_norm_(self.learner.parameters(), 5.0)
         self.optimizer.step()
-        self._remember(result.vectors, columns)
+        self._remember(places, result.vectors, columns)
         if config.average and step % AVERAGE_EVERY == 0:
             self.average.update_parameters(self.learner.network)
         parts: Mapping[str, Tensor] = result.parts
         return parts
 
-    def _remember(self, vectors: Tensor, columns: Tensor) -> None:
+    def _remember(self, rows: Tensor, vectors: Tensor, columns: Tensor) -> None:
         """Put the vectors of all processes into the memory; batches differ by a few rows, so the shorter ones are padded."""
         if self.machine.world > 1:
             most = self.config.classes * self.config.pictures
             vectors = nn.functional.pad(vectors, (0, 0, 0, most - len(vectors)))
             columns = nn.functional.pad(columns, (0, 0, 0, most - len(columns)), value=-1)
-        self.memory.add(self.machine.gather(vectors), self.machine.gather(columns))
+            rows = nn.functional.pad(rows, (0, most - len(rows)), value=-1)
+        self.memory.add(*(self.machine.gather(given) for given in (rows, vectors, columns)))
 
     def save(self, checkpoint: Checkpoint, at: Progress) -> None:
         """Write the checkpoint; a full disk is a warning, since the training itself is not harmed."""

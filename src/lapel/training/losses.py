@@ -102,34 +102,70 @@ def neighbour_loss(
     return (among_all - among_right).mean()
 
 
-class Memory(nn.Module):
-    """The newest vectors and what they are labelled, first in, first out: candidates beyond the batch.
+def find_loss(vectors: Tensor, products: Tensor, slots: Tensor, memory: Memory, *, temperature: float) -> Tensor:
+    """Each picture finds its own product among all that the memory holds: cross-entropy over cosines, as in Wu et al., "Unsupervised
+    Feature Learning via Non-Parametric Instance Discrimination" (2018).
+
+    Right and wrong answers are equally old here. Set beside a fresh right answer, old wrong ones teach the network to turn away from its
+    own past: the loss falls, and rises again when the rate no longer lets it turn.
 
     Args:
-        size: Vectors it holds.
+        vectors: (n, dim) unit rows.
+        products: (n,) int64.
+        slots: (n,) int64: where the memory keeps these pictures.
+        memory: Whose first label is the product.
+        temperature: Of the softmax.
+
+    Returns:
+        () mean over the pictures that the memory knows; 0 when it knows none.
+    """
+    known = memory.labels[slots, 0] == products
+    if not bool(known.any()):
+        return vectors.sum() * 0
+    scores = vectors[known] @ memory.vectors.T / temperature
+    # Other pictures of the same product are neither right nor wrong.
+    same = products[known, None] == memory.labels[None, :, 0]
+    same.scatter_(1, slots[known, None], False)
+    return functional.cross_entropy(scores.masked_fill(same, float("-inf")), slots[known])
+
+
+class Memory(nn.Module):
+    """The last vector of each picture and what it is labelled: candidates beyond the batch.
+
+    Args:
+        size: Vectors it holds; with more pictures, some share a place and the newest stays.
         dim: Width of the vectors.
         columns: Labels a vector.
     """
 
     vectors: Tensor
     labels: Tensor
-    cursor: Tensor
+    turn: Tensor
 
     def __init__(self, size: int, *, dim: int, columns: int) -> None:
         super().__init__()
         self.register_buffer("vectors", torch.zeros(size, dim))
         self.register_buffer("labels", torch.full((size, columns), -1))
-        self.register_buffer("cursor", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("turn", torch.zeros((), dtype=torch.int64))
+
+    def slots(self, rows: Tensor) -> Tensor:
+        """(n,) rows of the training set -> (n,) places they are kept at."""
+        return rows % max(len(self.vectors), 1)
 
     @torch.no_grad()
-    def add(self, vectors: Tensor, labels: Tensor) -> None:
-        """Put (n, dim) vectors with (n, columns) labels in place of the oldest."""
-        size = len(self.vectors)
-        if size:
-            at = (self.cursor + torch.arange(len(vectors), device=vectors.device)) % size
-            self.vectors[at[-size:]] = vectors.detach()[-size:]
-            self.labels[at[-size:]] = labels[-size:]
-            self.cursor += len(vectors)
+    def add(self, rows: Tensor, vectors: Tensor, labels: Tensor) -> None:
+        """Keep (n, dim) vectors with (n, columns) labels as those of (n,) rows; a row of -1 is left out."""
+        kept = rows >= 0
+        if len(self.vectors):
+            at = self.slots(rows[kept])
+            self.vectors[at], self.labels[at] = vectors.detach()[kept], labels[kept]
+            self.turn += 1
+
+    def some(self, most: int) -> tuple[Tensor, Tensor]:
+        """At most so many (vectors, labels), others each time."""
+        step = -(-len(self.vectors) // most) or 1
+        start = int(self.turn) % step
+        return self.vectors[start::step], self.labels[start::step]
 
 
 class AttributeHeads(nn.Module):

@@ -16,6 +16,7 @@ from lapel.training.efficientnet import EfficientNetLite0
 from lapel.training.imagenet import IMAGENET_MEAN, IMAGENET_STD
 
 STAGES = (3, 4, 6, 3)  # bottleneck blocks a stage: what makes it the 50-layer network
+WIDTH = 1024  # of the head's hidden layer
 
 
 def convolve(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
@@ -125,8 +126,9 @@ class Embedding:
 class LookNetwork(nn.Module):
     """Backbone -> 1 x 1 head -> mean over places -> unit length. Preprocessed uint8 pictures go in as they are.
 
-    The head is applied before the mean (the same numbers as after it, both being linear), so that every place of the picture
-    has its own 128 numbers to explain a match with.
+    The head is applied before the mean, so that every place of the picture has its own 128 numbers to explain a match with. It is a
+    linear part and, beside it, a ``wide`` one with a hidden layer: what a linear head mixes up on the way from 2,048 numbers to 128,
+    that one keeps apart.
     """
 
     mean: Tensor
@@ -143,6 +145,10 @@ class LookNetwork(nn.Module):
         super().__init__()
         self.backbone: Backbone = backbone if backbone is not None else ResNet50(stride_first=True)
         self.head = nn.Conv2d(self.backbone.features, dim, 1)
+        self.wide = nn.Sequential(
+            nn.Conv2d(self.backbone.features, WIDTH, 1), nn.ReLU(inplace=True), nn.Conv2d(WIDTH, dim, 1, bias=False)
+        )
+        nn.init.zeros_(self.wide[2].weight)  # type: ignore[arg-type]  # it begins as the linear head alone
         self.frozen = self.backbone.early() if frozen else ()
         for module in self.frozen:
             module.requires_grad_(False)
@@ -163,8 +169,13 @@ class LookNetwork(nn.Module):
 
     def embed(self, x: Tensor) -> Embedding:
         """(n, 3, h, w) normalised floats -> Embedding."""
-        spatial = self.head(self.backbone(x)).float()  # (n, dim, h / 32, w / 32)
+        spatial = self.project(self.backbone(x))
         return Embedding(functional.normalize(spatial.mean(dim=(2, 3)), dim=1), spatial)
+
+    def project(self, features: Tensor) -> Tensor:
+        """(n, features, h, w) of the backbone -> (n, dim, h, w) float32: the head, at every place."""
+        spatial: Tensor = self.head(features) + self.wide(features)
+        return spatial.float()
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """(n, h, w, 3) uint8 RGB -> ((n, dim) unit rows, (n, dim, h / 32, w / 32)): the two outputs of the exported file."""

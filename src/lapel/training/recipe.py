@@ -47,7 +47,7 @@ class Level:
 
 
 # The gallery's side: a shop's own picture, hardly changed.
-SHOP = Augmentation(turn=4, zoom=(0.9, 1.08), shift=0.04, light=0.06, tint=0.02)
+SHOP = Augmentation(turn=2, zoom=(0.96, 1.04), shift=0.02, light=0.03, tint=0.01)
 # The query's side: what a screenshot or a phone makes of it.
 PHOTO = Augmentation(
     turn=20,
@@ -87,10 +87,10 @@ class TrainingConfig:
     Attributes:
         levels: Coarse to fine; batches are drawn from the classes of the level ``sampled``.
         sampled: Index of that level.
-        heads: Attributes that get a classifier beside the triplets.
+        heads: Attributes that get a classifier beside the triplets; several, joined by commas, get one for their combinations.
         heads_weight: Weight of the mean of their losses.
         smoothing: Label smoothing of the classifiers.
-        memory: Vectors the neighbour loss is taken against.
+        memory: Most pictures whose last vectors are kept to be searched in.
         classes: P, groups of one class a batch.
         pictures: K, pictures a group. A batch is P x K pictures times the views of the stage.
         stages: What is shown when.
@@ -100,6 +100,7 @@ class TrainingConfig:
         weight_decay: AdamW's, on all weights.
         average: Decay of the exponential moving average of the weights, per 10 steps; what is exported. 0 switches it off.
         frozen: Keep the backbone's early layers as ImageNet made them.
+        finish: Epochs of the head alone at the end, see :mod:`lapel.training.finish`.
         repeats: How often an epoch shows the pictures of each part (the shop, then photos).
         seed: Decides initial values, order and augmentation.
         dim: Width of the vectors.
@@ -111,7 +112,7 @@ class TrainingConfig:
     sampled: int = 0
     heads_weight: float = 1.0
     smoothing: float = 0.0
-    memory: int = 12_288
+    memory: int = 65_536
     classes: int = 12
     pictures: int = 4
     rate: float = 3e-4
@@ -120,6 +121,7 @@ class TrainingConfig:
     weight_decay: float = 0.02
     average: float = 0.98
     frozen: bool = True
+    finish: int = 10
     repeats: tuple[int, ...] = (1,)
     seed: int = 7
     dim: int = 128
@@ -132,6 +134,11 @@ class TrainingConfig:
                 f"P and K must be 2 or more, or there is no triplet; found {self.classes}, {self.pictures}."
             )
 
+    def attributes(self) -> set[str]:
+        """All labels that are learned or watched."""
+        levels = {name for level in self.levels for name in level.attributes}
+        return (levels | {name for head in self.heads for name in head.split(",")}) - {PRODUCT}
+
 
 def fashion(*, epochs: tuple[int, int] = (4, 2), photos: bool = True, seed: int = 7) -> TrainingConfig:
     """The recipe of the shipped models: kind, colour, gender, all three, and the very product.
@@ -142,23 +149,23 @@ def fashion(*, epochs: tuple[int, int] = (4, 2), photos: bool = True, seed: int 
         seed: See :class:`TrainingConfig`.
     """
     fine = ("articleType", "baseColour", "gender")
+    # The broad levels are learned by the heads; here they are watched.
     levels = [
-        Level(("articleType",), triplet=0.3, margin=0.3, neighbours=0.4),
-        Level(("baseColour",), triplet=0.0, neighbours=0.4),
-        Level(("gender",), triplet=0.0, neighbours=0.3),
-        Level(fine, triplet=0.5, margin=0.2, neighbours=0.6),
-        Level((PRODUCT,), triplet=0.5, margin=0.2, neighbours=0.6),
+        Level(("articleType",), triplet=0.0),
+        Level(("baseColour",), triplet=0.0),
+        Level(("gender",), triplet=0.0),
+        Level(fine, triplet=0.5, margin=0.2),
+        Level((PRODUCT,), triplet=0.5, margin=0.2, neighbours=0.5),
     ]
-    heads = ["articleType", "baseColour", "gender", "subCategory"]
+    heads = ["articleType", "baseColour", "gender", "subCategory", ",".join(fine)]
     if photos:
-        levels.append(Level(("kind",), triplet=0.0, neighbours=0.3))
+        levels.append(Level(("kind",), triplet=0.0, neighbours=0.5))
         heads.append("kind")
     return TrainingConfig(
         levels=tuple(levels),
         sampled=3,
         heads=tuple(heads),
-        heads_weight=1.5,
-        smoothing=0.05,
+        heads_weight=4.0,
         classes=24,
         pictures=2,
         stages=(Stage(epochs[0], 0.7), Stage(epochs[1], 1.0)),

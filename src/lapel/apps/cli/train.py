@@ -71,6 +71,10 @@ def train(
     photo_mapping: Annotated[
         list[str] | None, typer.Option("--photo-map", help="As --map, for the photos' table.")
     ] = None,
+    recipe: Annotated[
+        str,
+        typer.Option("--recipe", help="fashion (kind, colour, gender: the shipped models') or look (--level, --head)."),
+    ] = "",
     shared: Annotated[
         Path | None,
         typer.Option("--shared", help="A CSV (label, name, attribute, value) of labels that both tables share."),
@@ -115,11 +119,14 @@ def train(
         )
     height, width = _pair(size, "x", "--size 160x120")
     network, preprocessing = _start(init, start, preprocessing=Preprocessing(height=height, width=width))
+    if recipe not in ("", "fashion", "look"):
+        raise InputError(f"--recipe is fashion or look; found '{recipe}'.")
+    fashionable = recipe == "fashion" or not (recipe or level or head or start)
     config = _recipe(
-        level, head, epochs=_pair(epochs, ",", "--epochs 3,2"), photos=photos is not None, fresh=bool(init)
+        level, head, epochs=_pair(epochs, ",", "--epochs 3,2"), photos=photos is not None, fashionable=fashionable
     )
     config = replace(config, seed=seed, rate=rate if init else rate / 3, dim=network.head.out_channels)
-    attributes = sorted({*config.heads, *(name for level in config.levels for name in level.attributes)} - {"product"})
+    attributes = sorted(config.attributes())
     examples, read = _examples([(source, products, mapping), (photos, photo_table, photo_mapping)])
     with progress_bar("reading pictures") as update:
         data, rejected = load_training_set(
@@ -211,12 +218,16 @@ def _export(
 
 
 def _recipe(
-    levels: list[str] | None, heads: list[str] | None, *, epochs: tuple[int, int], photos: bool, fresh: bool
+    levels: list[str] | None, heads: list[str] | None, *, epochs: tuple[int, int], photos: bool, fashionable: bool
 ) -> TrainingConfig:
     """The shipped models' recipe; with labels that were named, or from a model, one for a shop's own."""
     from lapel.training.recipe import fashion, look
 
-    if levels or heads or not fresh:
+    if fashionable and (levels or heads):
+        raise InputError(
+            "--recipe fashion has its own levels and heads. Leave out --level and --head, or use --recipe look."
+        )
+    if not fashionable:
         named = tuple(tuple(part.strip() for part in text.split(",")) for text in levels or ())
         return look(named, heads=tuple(heads or ()), epochs=epochs)
     return fashion(epochs=epochs, photos=photos)
