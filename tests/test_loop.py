@@ -281,7 +281,7 @@ def test_no_room_for_the_maps_is_told_and_the_training_can_go_on(
             run(tmp_path)
     rows: list[dict[str, Any]] = []
     assert run(tmp_path, report=rows.append).skipped == 0
-    assert {row["epoch"] for row in rows} == {3}  # the first two epochs are not done again
+    assert {row["epoch"] for row in rows if "epoch" in row} == {3}  # the first two epochs are not done again
 
 
 def test_recipes_check_themselves() -> None:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from lapel.core.errors import InputError
 from lapel.training.augment import Augmentation, augment
@@ -24,13 +23,12 @@ from lapel.training.learner import Learner, Targets
 from lapel.training.losses import Memory
 from lapel.training.machine import Machine
 from lapel.training.network import LookNetwork
-from lapel.training.watch import quick_recall
+from lapel.training.watch import LOG_EVERY, quick_recall
 
 MAPS = "maps.bin"
 MOST = 60_000  # pictures: what their maps take at 160 x 120 is 5 GB a view
 BATCH = 256  # pictures a step
 REMEMBERED = 12_288  # pictures each one is to be found among: with more, that would be most of the work of a step
-LOG_EVERY = 20  # steps a row
 
 Add = Callable[[dict[str, Any]], None]
 
@@ -44,6 +42,7 @@ def finish_head(
     machine: Machine,
     folder: Path,
     add: Add,
+    report: Add,
 ) -> None:
     """Train head and classifiers on stored maps, ``learner.config.finish`` times over.
 
@@ -55,6 +54,7 @@ def finish_head(
         machine: Where it runs.
         folder: Where the maps are kept meanwhile, a file of 2 bytes a number.
         add: Called with rows for the log: ``epoch`` from 0, ``step``, losses, and Recall@1 at the end.
+        report: Called with how far the maps are.
     """
     config = learner.config
     rng = np.random.default_rng((config.seed, 1))
@@ -64,7 +64,7 @@ def finish_head(
     path = folder / MAPS
     try:
         stored = [
-            store_maps(network, data, rows, view, path.with_suffix(f".{number}"), machine=machine, add=add)
+            store_maps(network, data, rows, view, path.with_suffix(f".{number}"), machine=machine, report=report)
             for number, view in enumerate(views)
         ]
         usable = torch.stack([good for _, good in stored]).all(dim=0).nonzero()[:, 0]
@@ -85,7 +85,7 @@ def store_maps(
     path: Path,
     *,
     machine: Machine,
-    add: Add,
+    report: Add,
     batch: int = 64,
 ) -> tuple[Tensor, Tensor]:
     """The backbone's maps of some pictures, in a file.
@@ -97,7 +97,7 @@ def store_maps(
         view: How they are changed first; None leaves them.
         path: The file.
         machine: Where it runs.
-        add: Called now and then.
+        report: Called now and then with how many there are.
         batch: Pictures at once.
 
     Returns:
@@ -129,7 +129,7 @@ def store_maps(
             maps = torch.from_file(str(path), shared=True, size=size, dtype=torch.bfloat16).view(shape)
         maps[at : at + batch] = features.to(maps)
         if at // batch % 100 == 0:
-            add({"epoch": 0, "step": 0, "maps": at})
+            report({"maps": at, "of": len(rows)})
     assert maps is not None  # a training set has pictures to learn from
     return maps, usable
 
@@ -156,16 +156,15 @@ def _train_head(
     places = torch.from_numpy(rows).to(device)
     memory = Memory(min(REMEMBERED, int(rows.max()) + 1), dim=config.dim, columns=targets.columns.shape[1])
     memory.to(device)
-    parameters = [*network.head.parameters(), *network.wide.parameters(), *learner.heads.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=config.fast * config.rate, weight_decay=config.weight_decay)
-    repeats = torch.tensor([*config.repeats, *[1] * 8])[parts[usable].clamp_max(8)]
-    epoch_rows = usable.repeat_interleave(repeats)
+    parameters = [*network.head_parameters(), *learner.heads.parameters()]
+    peak = config.fast * config.rate
+    optimizer = torch.optim.AdamW(parameters, lr=peak, weight_decay=config.weight_decay)
+    epoch_rows = usable.repeat_interleave(torch.from_numpy(config.times_shown(parts[usable].numpy())))
     steps = -(-len(epoch_rows) // BATCH)
 
     def embed(chosen: Tensor, view: Tensor) -> Tensor:
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            spatial = network.project(view[chosen].to(device).permute(0, 3, 1, 2))
-        return functional.normalize(spatial.mean(dim=(2, 3)), dim=1)
+            return network.project(view[chosen].to(device).permute(0, 3, 1, 2)).vectors
 
     for epoch in range(config.finish):
         with torch.no_grad():
@@ -176,7 +175,7 @@ def _train_head(
         for step, chosen in enumerate(torch.split(order, BATCH)):
             done = (epoch * steps + step) / (config.finish * steps)
             for group in optimizer.param_groups:
-                group["lr"] = config.fast * config.rate * min(20 * done, 0.5 * (1 + np.cos(np.pi * done))) + 1e-6
+                group["lr"] = peak * config.rate_share(done)
             at = places[chosen.to(device)]
             vectors = torch.cat([embed(chosen, view) for view in maps])
             heads = {name: labels[at] for name, labels in targets.heads.items()}

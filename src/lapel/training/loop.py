@@ -30,10 +30,9 @@ from lapel.training.losses import Memory
 from lapel.training.machine import Machine
 from lapel.training.network import LookNetwork
 from lapel.training.recipe import Stage, TrainingConfig
-from lapel.training.watch import COLLAPSED, draw_curves, quick_recall
+from lapel.training.watch import COLLAPSED, LOG_EVERY, draw_curves, quick_recall
 
 Report = Callable[[dict[str, Any]], None]
-LOG_EVERY = 20  # steps a row
 AVERAGE_EVERY = 10  # steps between two updates of the average: it moves little in one
 
 
@@ -135,7 +134,7 @@ def train(
             log.add(row)
             report(row)
 
-        finish_head(run.averaged, learner, data, run.targets, machine=machine, folder=out, add=add)
+        finish_head(run.averaged, learner, data, run.targets, machine=machine, folder=out, add=add, report=report)
         draw_curves(log.path, out / "curves.png")
         run.save(checkpoint, Progress(finished, 0, time.monotonic() - began))
     machine.wait()
@@ -171,13 +170,6 @@ def _share(learner: Learner, machine: Machine) -> nn.Module:
     return DistributedDataParallel(learner, find_unused_parameters=True)
 
 
-def _rate(done: float, warmup: float) -> float:
-    """Share of the peak rate after a share of all steps: a line up, half a cosine down."""
-    if done < warmup:
-        return max(done / warmup, 0.01)
-    return max(0.5 * (1 + float(np.cos(np.pi * (done - warmup) / (1 - warmup)))), 0.002)
-
-
 class _Run:
     """What stays the same from step to step."""
 
@@ -197,7 +189,7 @@ class _Run:
             use_buffers=True,
         )
         network = learner.network
-        fast = [*network.head.parameters(), *network.wide.parameters(), *learner.heads.parameters()]
+        fast = [*network.head_parameters(), *learner.heads.parameters()]
         slow = [parameter for parameter in network.backbone.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
             [{"params": slow, "peak": config.rate}, {"params": fast, "peak": config.fast * config.rate}],
@@ -216,8 +208,7 @@ class _Run:
     def batches(self, epoch: int) -> list[Rows]:
         """This process's batches of an epoch: every picture once (photos as often as the recipe says), whole groups together."""
         config, data = self.config, self.data
-        repeats = np.array([*config.repeats, *[1] * 8])[np.minimum(data.parts[data.train], 8)]
-        rows = np.repeat(data.train, repeats)
+        rows = np.repeat(data.train, config.times_shown(data.parts[data.train]))
         labels = data.joint(config.levels[config.sampled].attributes)[rows]
         rng = np.random.default_rng((config.seed, epoch))
         whole = [
@@ -257,7 +248,7 @@ class _Run:
         heads = {name: labels[places] for name, labels in self.targets.heads.items()}
         result = shared(views, places, columns, heads, self.memory)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * _rate(done, config.warmup)
+            group["lr"] = group["peak"] * config.rate_share(done)
         self.optimizer.zero_grad(set_to_none=True)
         result.loss.backward()
         # A rare bad batch must not undo the ImageNet weights.

@@ -169,13 +169,16 @@ class LookNetwork(nn.Module):
 
     def embed(self, x: Tensor) -> Embedding:
         """(n, 3, h, w) normalised floats -> Embedding."""
-        spatial = self.project(self.backbone(x))
+        return self.project(self.backbone(x))
+
+    def project(self, features: Tensor) -> Embedding:
+        """(n, features, h, w) of the backbone -> Embedding: the head at every place, and what it says on average."""
+        spatial = (self.head(features) + self.wide(features)).float()  # (n, dim, h, w)
         return Embedding(functional.normalize(spatial.mean(dim=(2, 3)), dim=1), spatial)
 
-    def project(self, features: Tensor) -> Tensor:
-        """(n, features, h, w) of the backbone -> (n, dim, h, w) float32: the head, at every place."""
-        spatial: Tensor = self.head(features) + self.wide(features)
-        return spatial.float()
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Those of the head, both its parts."""
+        return [*self.head.parameters(), *self.wide.parameters()]
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """(n, h, w, 3) uint8 RGB -> ((n, dim) unit rows, (n, dim, h / 32, w / 32)): the two outputs of the exported file."""

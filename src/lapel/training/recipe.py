@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+import numpy as np
 
 from lapel.core.errors import InputError
 from lapel.training.augment import Augmentation
-from lapel.training.batches import PRODUCT
+from lapel.training.batches import PRODUCT, Rows
 from lapel.training.losses import MINING
 
 
@@ -133,6 +136,17 @@ class TrainingConfig:
             raise InputError(
                 f"P and K must be 2 or more, or there is no triplet; found {self.classes}, {self.pictures}."
             )
+
+    def rate_share(self, done: float) -> float:
+        """Share of the peak rate after a share of all steps: a line up, half a cosine down."""
+        if done < self.warmup:
+            return max(done / self.warmup, 0.01)
+        return max(0.5 * (1 + math.cos(math.pi * (done - self.warmup) / (1 - self.warmup))), 0.002)
+
+    def times_shown(self, parts: Rows) -> Rows:
+        """How often an epoch shows pictures of these parts: (n,) int64 each."""
+        times = np.array([*self.repeats, 1])
+        return times[np.minimum(parts, len(self.repeats))]
 
     def attributes(self) -> set[str]:
         """All labels that are learned or watched."""

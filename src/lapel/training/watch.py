@@ -18,6 +18,7 @@ from lapel.training.recipe import PHOTO, TrainingConfig
 
 # Mean distance between the pictures of a batch: sqrt(2) for points all over the sphere; below this they lie within 15 degrees.
 COLLAPSED = 0.25
+LOG_EVERY = 20  # steps a row of the log
 
 
 def encode_rows(
