@@ -18,6 +18,7 @@ from torch.nn import functional
 WHITE = 236
 # Next to paper, a pixel above this one is the edge of the product mixed with white.
 RIM = 200
+THINGS = 10  # on a cluttered background
 # Luminance quantisation of JPEG, quality 50 (ITU-T T.81, table K.1).
 JPEG_STEPS = (
     *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55),
@@ -204,7 +205,7 @@ def clutter(scene: Tensor, pictures: Tensor, uniform: _Uniform) -> Tensor:
     y = torch.linspace(-1, 1, height, device=scene.device).view(1, 1, height, 1)
     x = torch.linspace(-1, 1, width, device=scene.device).view(1, 1, 1, width)
     kind = uniform(0, 1, n, 1, 1, 1)
-    for _ in range(6):
+    for _ in range(THINGS):
         dx = (x - uniform(-1.2, 1.2, n, 1, 1, 1)).abs() / uniform(0.08, 0.6, n, 1, 1, 1)
         dy = (y - uniform(-1.2, 1.2, n, 1, 1, 1)).abs() / uniform(0.08, 0.6, n, 1, 1, 1)
         oval = uniform(0, 1, n, 1, 1, 1) < 0.5

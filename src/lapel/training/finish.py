@@ -1,34 +1,33 @@
-"""The last stretch: the backbone stays as it is, and the head alone goes over the whole catalogue many times, on maps computed once.
+"""The last stretch: the backbone stays as it is, and the head alone goes over the whole catalogue many times, on features computed once.
 
 An epoch of the head takes seconds where one of the network takes minutes. It is what lets the head learn the catalogue by heart: a query's
-nearest neighbours are pictures of the catalogue, and each of them that lies among its own kind is a right answer more. The views beside
-the plain pictures keep what the network learned about photos.
+nearest neighbours are pictures of the catalogue, and each of them that lies among its own kind is a right answer more. Labels are learned
+from the plain pictures, which is what the catalogue will be searched by; the changed ones are asked for their product.
+
+What the head says of a picture depends on the mean of its features alone (:meth:`LookNetwork.project`), so that is what is kept: 4 KB a look.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
-from lapel.core.errors import InputError
 from lapel.training.augment import Augmentation, augment
-from lapel.training.batches import Rows, TrainingSet
+from lapel.training.batches import PRODUCT, Rows, TrainingSet
 from lapel.training.learner import Learner, Targets
-from lapel.training.losses import Memory
+from lapel.training.losses import neighbour_loss
 from lapel.training.machine import Machine
 from lapel.training.network import LookNetwork
 from lapel.training.watch import LOG_EVERY, quick_recall
 
-MAPS = "maps.bin"
-MOST = 60_000  # pictures: what their maps take at 160 x 120 is 5 GB a view
-BATCH = 256  # pictures a step
-REMEMBERED = 12_288  # pictures each one is to be found among: with more, that would be most of the work of a step
+MOST = 200_000  # pictures: their features take 0.8 GB a look
+BATCH = 512  # pictures a step, each plain and in one look
+CANDIDATES = 4096  # of the catalogue, others each step: with all of them, comparing would be most of the work
 
 Add = Callable[[dict[str, Any]], None]
 
@@ -40,98 +39,106 @@ def finish_head(
     targets: Targets,
     *,
     machine: Machine,
-    folder: Path,
     add: Add,
     report: Add,
 ) -> None:
-    """Train head and classifiers on stored maps, ``learner.config.finish`` times over.
+    """Train head and classifiers on stored features, as ``learner.config.finish`` says.
 
     Args:
         network: Its head is changed in place; the backbone is not.
-        learner: Its classifiers go on from where they are; its losses are those of the training.
+        learner: Its classifiers go on from where they are.
         data: Pictures and labels.
         targets: The labels, on the device.
         machine: Where it runs.
-        folder: Where the maps are kept meanwhile, a file of 2 bytes a number.
         add: Called with rows for the log: ``epoch`` from 0, ``step``, losses, and Recall@1 at the end.
-        report: Called with how far the maps are.
+        report: Called with how far the features are.
     """
     config = learner.config
     rng = np.random.default_rng((config.seed, 1))
     rows = np.sort(rng.permutation(data.train)[:MOST])
     # The first view is the catalogue's: here the very picture that will be searched in.
-    views = (None, *config.stages[-1].views[1:])
-    path = folder / MAPS
+    changes = config.stages[-1].views[1:] or config.stages[-1].views
+    looks = [None, *(changes[look % len(changes)] for look in range(config.finish.looks))]
+    stored = []
+    for number, look in enumerate(looks):
+
+        def progress(done: int, number: int = number) -> None:
+            report({"features of look": number + 1, "looks": len(looks), "pictures": done, "of": len(rows)})
+
+        stored.append(store_features(network, data, rows, look, machine=machine, seed=number, progress=progress))
+    usable = torch.stack([good for _, good in stored]).all(dim=0).nonzero()[:, 0]
+    features = [kept for kept, _ in stored]
+    mean, deviation = _moments(features[0][usable])
+    _standardise(network, mean, deviation)
+    torch.manual_seed(config.seed)
+    network.wake()
     try:
-        stored = [
-            store_maps(network, data, rows, view, path.with_suffix(f".{number}"), machine=machine, report=report)
-            for number, view in enumerate(views)
-        ]
-        usable = torch.stack([good for _, good in stored]).all(dim=0).nonzero()[:, 0]
-        maps = [view for view, _ in stored]
+        standard = [((kept.float() - mean) / deviation).bfloat16() for kept in features]
+        del stored, features
         parts = torch.from_numpy(data.parts[rows])
-        _train_head(network, learner, targets, rows, usable, parts, maps, machine=machine, rng=rng, add=add)
+        _train_head(network, learner, targets, rows, usable, parts, standard, machine=machine, rng=rng, add=add)
     finally:
-        for number in range(len(views)):
-            path.with_suffix(f".{number}").unlink(missing_ok=True)
-    add({"epoch": config.finish - 1, "step": -(-len(rows) // BATCH), **quick_recall(network, data, config)})
+        _standardise(network, -mean / deviation, 1 / deviation)
+    add({"epoch": config.finish.epochs - 1, "step": -(-len(rows) // BATCH), **quick_recall(network, data, config)})
 
 
-def store_maps(
+def store_features(
     network: LookNetwork,
     data: TrainingSet,
     rows: Rows,
-    view: Augmentation | None,
-    path: Path,
+    look: Augmentation | None,
     *,
     machine: Machine,
-    report: Add,
+    seed: int,
+    progress: Callable[[int], None],
     batch: int = 64,
 ) -> tuple[Tensor, Tensor]:
-    """The backbone's maps of some pictures, in a file.
+    """The backbone's features of some pictures, each the mean over its places.
 
     Args:
         network: Whose backbone.
         data: Where the pictures are.
         rows: Which of them.
-        view: How they are changed first; None leaves them.
-        path: The file.
+        look: How they are changed first; None leaves them.
         machine: Where it runs.
-        report: Called now and then with how many there are.
+        seed: Decides the changes.
+        progress: Called now and then with how many there are.
         batch: Pictures at once.
 
     Returns:
-        (len(rows), h, w, features) bfloat16, backed by the file; and (len(rows),) bool, false for a picture that cannot be read.
-
-    Raises:
-        InputError: the disk has no room for it.
+        (len(rows), features) bfloat16, and (len(rows),) bool, false for a picture that cannot be read.
     """
     network.eval()
     usable = torch.ones(len(rows), dtype=torch.bool)
-    generator = torch.Generator(machine.device).manual_seed(1)
-    maps: Tensor | None = None
+    features = torch.empty(len(rows), network.backbone.features, dtype=torch.bfloat16)
+    generator = torch.Generator(machine.device).manual_seed(seed)
     for at in range(0, len(rows), batch):
         pixels, good = data.pictures.read(rows[at : at + batch])
         usable[at : at + batch] = torch.from_numpy(good)
         given = torch.from_numpy(np.ascontiguousarray(pixels)).to(machine.device)
         with torch.inference_mode(), torch.autocast(machine.device.type, dtype=torch.bfloat16):
-            x = network.normalise_pixels(augment(given, generator, view) if view else given[..., :3])
-            features = network.backbone(x.contiguous(memory_format=torch.channels_last)).permute(0, 2, 3, 1)
-        if maps is None:
-            shape = (len(rows), *features.shape[1:])
-            size = int(np.prod(shape))
-            free = shutil.disk_usage(path.parent).free
-            if free < 2 * size:
-                raise InputError(
-                    f"The maps of {len(rows):,} pictures need {2 * size / 1e9:.1f} GB in {path.parent}; {free / 1e9:.1f} GB are free."
-                    " Make room and start again: the training goes on from its checkpoint."
-                )
-            maps = torch.from_file(str(path), shared=True, size=size, dtype=torch.bfloat16).view(shape)
-        maps[at : at + batch] = features.to(maps)
+            x = network.normalise_pixels(augment(given, generator, look) if look else given[..., :3])
+            maps = network.backbone(x.contiguous(memory_format=torch.channels_last))
+            features[at : at + batch] = maps.float().mean(dim=(2, 3)).to(features)
         if at // batch % 100 == 0:
-            report({"maps": at, "of": len(rows)})
-    assert maps is not None  # a training set has pictures to learn from
-    return maps, usable
+            progress(at)
+    return features, usable
+
+
+def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """(n, features) -> mean and standard deviation of each feature, (features,) float32; a feature that never changes keeps its size."""
+    deviation, mean = torch.std_mean(features.float(), dim=0, correction=0)
+    return mean, torch.where(deviation > 1e-3, deviation, 1.0)
+
+
+@torch.no_grad()
+def _standardise(network: LookNetwork, mean: Tensor, deviation: Tensor) -> None:
+    """Let the head say of ``(features - mean) / deviation`` what it said of ``features``: all of them then learn at the same rate."""
+    for layer in network.head, network.wide[0]:
+        assert isinstance(layer, nn.Conv2d)
+        assert layer.bias is not None
+        layer.bias += layer.weight[:, :, 0, 0] @ mean.to(layer.weight)
+        layer.weight *= deviation.to(layer.weight)[:, None, None]
 
 
 def _train_head(
@@ -141,7 +148,7 @@ def _train_head(
     rows: Rows,
     usable: Tensor,
     parts: Tensor,
-    maps: list[Tensor],
+    looks: list[Tensor],
     *,
     machine: Machine,
     rng: np.random.Generator,
@@ -149,41 +156,104 @@ def _train_head(
 ) -> None:
     """Steps of AdamW on head and classifiers, with a rate that falls as a half cosine.
 
-    Only the shop's pictures are remembered, as only they are searched in: a photo is to find them, and not another photo.
+    Only the shop's pictures are searched in, here as later: a photo is to find them, and not another photo.
     """
-    config = learner.config
-    device = machine.device
-    places = torch.from_numpy(rows).to(device)
-    memory = Memory(min(REMEMBERED, int(rows.max()) + 1), dim=config.dim, columns=targets.columns.shape[1])
-    memory.to(device)
-    parameters = [*network.head_parameters(), *learner.heads.parameters()]
-    peak = config.fast * config.rate
-    optimizer = torch.optim.AdamW(parameters, lr=peak, weight_decay=config.weight_decay)
+    config, finish, device = learner.config, learner.config.finish, machine.device
+    places = torch.from_numpy(rows)
+    optimizer = torch.optim.AdamW(
+        [*network.head_parameters(), *learner.heads.parameters()], lr=finish.rate, weight_decay=finish.weight_decay
+    )
     epoch_rows = usable.repeat_interleave(torch.from_numpy(config.times_shown(parts[usable].numpy())))
     steps = -(-len(epoch_rows) // BATCH)
+    shop = usable[parts[usable] == 0]
+    slots = torch.full((len(rows),), -1)
+    slots[shop] = torch.arange(len(shop))
+    labels = targets.columns[places[shop].to(device)]  # (shop, 1 + levels)
 
-    def embed(chosen: Tensor, view: Tensor) -> Tensor:
+    def embed(features: Tensor) -> Tensor:
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            return network.project(view[chosen].to(device).permute(0, 3, 1, 2)).vectors
+            return network.project(features.to(device)[:, :, None, None]).vectors
 
-    for epoch in range(config.finish):
+    for epoch in range(finish.epochs):
         with torch.no_grad():
-            for chosen in torch.split(usable[parts[usable] == 0], 4 * BATCH):
-                at = places[chosen.to(device)]
-                memory.add(at, embed(chosen, maps[0]), targets.columns[at])
+            known = torch.cat([embed(looks[0][chosen]) for chosen in torch.split(shop, 8 * BATCH)])
         order = epoch_rows[torch.from_numpy(rng.permutation(len(epoch_rows)))]
         for step, chosen in enumerate(torch.split(order, BATCH)):
-            done = (epoch * steps + step) / (config.finish * steps)
+            done = (epoch * steps + step) / (finish.epochs * steps)
             for group in optimizer.param_groups:
-                group["lr"] = peak * config.rate_share(done)
-            at = places[chosen.to(device)]
-            vectors = torch.cat([embed(chosen, view) for view in maps])
-            heads = {name: labels[at] for name, labels in targets.heads.items()}
-            result = learner.judge(vectors, at, targets.columns[at], heads, memory)
+                group["lr"] = finish.rate * config.rate_share(done)
+            at = places[chosen].to(device)
+            look = looks[int(rng.integers(1, len(looks)))]
+            vectors = embed(torch.cat([looks[0][chosen], look[chosen]]))
+            candidates = torch.from_numpy(rng.permutation(len(shop))[:CANDIDATES]).to(device)
+            losses = _losses(
+                learner,
+                vectors,
+                targets.columns[at],
+                {name: head[at] for name, head in targets.heads.items()},
+                known,
+                labels,
+                candidates=candidates,
+                slots=slots[chosen].to(device),
+            )
             optimizer.zero_grad(set_to_none=True)
-            result.loss.backward()  # type: ignore[no-untyped-call]
+            losses["loss"].backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            memory.add(torch.where(parts[chosen].to(device) == 0, at, -1), result.vectors, targets.columns[at])
+            in_shop = slots[chosen] >= 0
+            known[slots[chosen][in_shop].to(device)] = vectors[: len(chosen)][in_shop].detach()
             if step % LOG_EVERY == 0:
-                numbers = {name: float(value) for name, value in result.parts.items()}
+                numbers = {name: float(value.detach()) for name, value in losses.items()}
                 add({"epoch": epoch, "step": step, "rate": optimizer.param_groups[0]["lr"], **numbers})
+
+
+def _losses(
+    learner: Learner,
+    vectors: Tensor,
+    columns: Tensor,
+    heads: dict[str, Tensor],
+    known: Tensor,
+    labels: Tensor,
+    *,
+    candidates: Tensor,
+    slots: Tensor,
+) -> dict[str, Tensor]:
+    """What one batch says.
+
+    Args:
+        learner: Its classifiers and recipe.
+        vectors: (2 n, dim) unit rows: the plain pictures, then their looks.
+        columns: (n, 1 + levels) int64 labels: the product, then each level.
+        heads: (n,) int64 labels of each classifier.
+        known: (shop, dim) the last vectors of the plain pictures of the shop.
+        labels: (shop, 1 + levels) their labels.
+        candidates: (m,) int64 which of them are searched in.
+        slots: (n,) int64 where ``known`` has these pictures; -1 is elsewhere.
+
+    Returns:
+        ``loss`` to go backward from, and its parts.
+    """
+    config, finish, n = learner.config, learner.config.finish, len(columns)
+    plain, look = vectors[:n], vectors[n:]
+    similarity = vectors @ known[candidates].T  # (2 n, m)
+    same = (columns[:, :1] == labels[None, candidates, 0]).repeat(2, 1)
+    parts = {"attributes": learner.heads(plain, heads), "attributes of looks": learner.heads(look, heads)}
+    loss = finish.labels * parts["attributes"] + finish.labels_of_looks * parts["attributes of looks"]
+    elsewhere = (slots < 0).repeat(2)
+    elsewhere[:n] = True  # of the shop's pictures the plain ones draw neighbours, of a person's photos the looks too
+    for number, level in enumerate(config.levels, start=1):
+        if level.attributes == (PRODUCT,):
+            in_shop = (slots >= 0).repeat(2)
+            if bool(in_shop.any()):
+                own = (vectors[in_shop] * known[slots.repeat(2)[in_shop]]).sum(dim=1, keepdim=True)
+                others = similarity[in_shop].masked_fill(same[in_shop], float("-inf"))
+                first = torch.zeros(len(own), dtype=torch.int64, device=own.device)
+                scores = torch.cat([own, others], dim=1) / level.temperature
+                found = functional.cross_entropy(scores, first, reduction="none").view(2, -1).mean(dim=1)
+                parts |= {"found plain": found[0], "found": found[1]}
+                loss = loss + finish.find * (finish.find_plain * found[0] + found[1])
+        else:
+            anchors = torch.where(elsewhere, columns[:, number].repeat(2), -1)
+            near = neighbour_loss(similarity, anchors, labels[candidates, number], same, temperature=level.temperature)
+            parts[f"neighbours {level.name}"] = near
+            loss = loss + finish.neighbours * near
+    return {"loss": loss, **parts}

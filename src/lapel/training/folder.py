@@ -55,6 +55,8 @@ def load_model_folder(folder: Path) -> tuple[LookNetwork, ModelFolder]:
     except RuntimeError as error:
         raise ModelError(f"The network of {folder} is not built like its backbone '{name}': {error}") from error
     _check(network, folder)
+    if "wide.2.weight" in weights:
+        network.wake()
     return network, model
 
 

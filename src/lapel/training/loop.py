@@ -125,8 +125,8 @@ def train(
             run.save(checkpoint, Progress(epoch + 1, 0, time.monotonic() - began))
             draw_curves(log.path, out / "curves.png")
         machine.wait()
-    finished = len(run.stages) + config.finish
-    if at.epoch < finished and config.finish and machine.leads:
+    finished = len(run.stages) + config.finish.epochs
+    if at.epoch < finished and config.finish.epochs and machine.leads:
         number = len(run.stages) + 1
 
         def add(row: dict[str, Any]) -> None:
@@ -134,7 +134,7 @@ def train(
             log.add(row)
             report(row)
 
-        finish_head(run.averaged, learner, data, run.targets, machine=machine, folder=out, add=add, report=report)
+        finish_head(run.averaged, learner, data, run.targets, machine=machine, add=add, report=report)
         draw_curves(log.path, out / "curves.png")
         run.save(checkpoint, Progress(finished, 0, time.monotonic() - began))
     machine.wait()

@@ -110,6 +110,14 @@ class ResNet50(nn.Module):
 Backbone = ResNet50 | EfficientNetLite0
 
 
+class _OpenOnAverage(nn.Module):
+    """A ReLU that decides once for all places: (n, c, h, w) -> the same, with the channels whose mean is not above 0 set to 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        return torch.where(x.mean(dim=(2, 3), keepdim=True) > 0, x, 0.0)
+
+
 @dataclass(frozen=True)
 class Embedding:
     """What the network says of n pictures.
@@ -128,7 +136,8 @@ class LookNetwork(nn.Module):
 
     The head is applied before the mean, so that every place of the picture has its own 128 numbers to explain a match with. It is a
     linear part and, beside it, a ``wide`` one with a hidden layer: what a linear head mixes up on the way from 2,048 numbers to 128,
-    that one keeps apart.
+    that one keeps apart. A hidden unit is open when its mean over the places is above 0, at all places or at none: so the mean of the
+    map is what the head says of the mean of the features, and each place has its exact share in it.
     """
 
     mean: Tensor
@@ -146,9 +155,11 @@ class LookNetwork(nn.Module):
         self.backbone: Backbone = backbone if backbone is not None else ResNet50(stride_first=True)
         self.head = nn.Conv2d(self.backbone.features, dim, 1)
         self.wide = nn.Sequential(
-            nn.Conv2d(self.backbone.features, WIDTH, 1), nn.ReLU(inplace=True), nn.Conv2d(WIDTH, dim, 1, bias=False)
+            nn.Conv2d(self.backbone.features, WIDTH, 1), _OpenOnAverage(), nn.Conv2d(WIDTH, dim, 1, bias=False)
         )
-        nn.init.zeros_(self.wide[2].weight)  # type: ignore[arg-type]  # it begins as the linear head alone
+        # It says nothing until the last stretch, which knows the features it gets: the network begins as the linear head alone.
+        nn.init.zeros_(self.wide[2].weight)  # type: ignore[arg-type]
+        self.wide.requires_grad_(False)
         self.frozen = self.backbone.early() if frozen else ()
         for module in self.frozen:
             module.requires_grad_(False)
@@ -172,13 +183,27 @@ class LookNetwork(nn.Module):
         return self.project(self.backbone(x))
 
     def project(self, features: Tensor) -> Embedding:
-        """(n, features, h, w) of the backbone -> Embedding: the head at every place, and what it says on average."""
+        """(n, features, h, w) of the backbone -> Embedding: the head at every place, and what it says on average.
+
+        The vectors of the features' mean over the places, (n, features, 1, 1), are the same.
+        """
         spatial = (self.head(features) + self.wide(features)).float()  # (n, dim, h, w)
         return Embedding(functional.normalize(spatial.mean(dim=(2, 3)), dim=1), spatial)
 
+    def wake(self) -> None:
+        """Let the head's hidden layer learn from now on; one that says nothing yet gets random weights, for features of deviation 1."""
+        self.wide.requires_grad_(True)
+        last = self.wide[2]
+        assert isinstance(last, nn.Conv2d)
+        if not bool(last.weight.any()):
+            for layer in self.wide[0], last:
+                layer.reset_parameters()  # type: ignore[operator]
+            with torch.no_grad():
+                last.weight *= 0.3
+
     def head_parameters(self) -> list[nn.Parameter]:
-        """Those of the head, both its parts."""
-        return [*self.head.parameters(), *self.wide.parameters()]
+        """What the head learns: the linear part and, once it is awake, the hidden layer."""
+        return [given for given in (*self.head.parameters(), *self.wide.parameters()) if given.requires_grad]
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """(n, h, w, 3) uint8 RGB -> ((n, dim) unit rows, (n, dim, h / 32, w / 32)): the two outputs of the exported file."""

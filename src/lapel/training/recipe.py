@@ -60,7 +60,7 @@ PHOTO = Augmentation(
     light=0.3,
     gamma=0.25,
     tint=0.08,
-    background=0.55,
+    background=0.75,
     blur=0.03,
     blurred=0.35,
     compressed=0.25,
@@ -84,6 +84,33 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Finish:
+    """The last stretch, see :mod:`lapel.training.finish`.
+
+    Attributes:
+        epochs: Of the head alone.
+        looks: How many changed pictures of each are kept beside the plain one.
+        rate: Peak learning rate.
+        weight_decay: AdamW's.
+        labels: Weight of the classifiers' mean loss on plain pictures.
+        labels_of_looks: The same on changed ones.
+        neighbours: Weight of each level's neighbour loss against the shop's plain pictures.
+        find: Weight of finding the very product among them by a changed picture.
+        find_plain: The same by the plain picture, as a share.
+    """
+
+    epochs: int = 12
+    looks: int = 3
+    rate: float = 1e-3
+    weight_decay: float = 1e-4
+    labels: float = 4.0
+    labels_of_looks: float = 1.0
+    neighbours: float = 0.4
+    find: float = 2.5
+    find_plain: float = 0.2
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """Everything that decides the result, written into the model folder.
 
@@ -103,7 +130,7 @@ class TrainingConfig:
         weight_decay: AdamW's, on all weights.
         average: Decay of the exponential moving average of the weights, per 10 steps; what is exported. 0 switches it off.
         frozen: Keep the backbone's early layers as ImageNet made them.
-        finish: Epochs of the head alone at the end, see :mod:`lapel.training.finish`.
+        finish: The head alone, at the end.
         repeats: How often an epoch shows the pictures of each part (the shop, then photos).
         seed: Decides initial values, order and augmentation.
         dim: Width of the vectors.
@@ -124,7 +151,7 @@ class TrainingConfig:
     weight_decay: float = 0.02
     average: float = 0.98
     frozen: bool = True
-    finish: int = 10
+    finish: Finish = Finish()
     repeats: tuple[int, ...] = (1,)
     seed: int = 7
     dim: int = 128
@@ -163,12 +190,11 @@ def fashion(*, epochs: tuple[int, int] = (4, 2), photos: bool = True, seed: int 
         seed: See :class:`TrainingConfig`.
     """
     fine = ("articleType", "baseColour", "gender")
-    # The broad levels are learned by the heads; here they are watched.
     levels = [
-        Level(("articleType",), triplet=0.0),
-        Level(("baseColour",), triplet=0.0),
-        Level(("gender",), triplet=0.0),
-        Level(fine, triplet=0.5, margin=0.2),
+        Level(("articleType",), triplet=0.0, neighbours=0.3),
+        Level(("baseColour",), triplet=0.0, neighbours=0.3),
+        Level(("gender",), triplet=0.0, neighbours=0.3),
+        Level(fine, triplet=0.5, margin=0.2, neighbours=0.3),
         Level((PRODUCT,), triplet=0.5, margin=0.2, neighbours=0.5),
     ]
     heads = ["articleType", "baseColour", "gender", "subCategory", ",".join(fine)]
