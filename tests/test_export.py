@@ -128,8 +128,8 @@ def test_in_8_bits_every_convolution_but_the_head_is_quantised(network: LookNetw
     made_by = {output: node.op_type for node in graph.node for output in node.output}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     plain = [node for node in convolutions if made_by.get(node.input[1]) != "DequantizeLinear"]
-    spatial = next(node for node in graph.node if "spatial" in node.output)
-    assert {node.output[0] for node in plain} == set(spatial.input)  # the head is a sum of two
+    assert sorted(node.input[1] for node in plain) == ["head.weight", "wide.0.weight", "wide.2.weight"]
+    assert {made_by[node.input[1]] for node in plain} == {"Cast"}  # stored in 16 bits
     # No activation is rounded twice, before its ReLU and after.
     activations = [node for node in graph.node if node.op_type in ("Relu", "Clip")]
     assert not [node for node in activations if made_by.get(node.input[0]) == "DequantizeLinear"]

@@ -412,3 +412,17 @@ def test_a_set_checks_itself() -> None:
         build({"product": two}, np.array([], np.int64))
     labelled = build({"product": two, "kind": np.array([0, -1]), "colour": np.array([1, 1])})
     assert labelled.joint(["kind", "colour"]).tolist()[1] == -1
+
+
+def test_the_head_says_of_the_mean_what_it_says_on_average() -> None:
+    """Its hidden units are open at all places or at none, so that the last stretch needs the mean features alone."""
+    torch.manual_seed(0)
+    network = LookNetwork()
+    network.wake()
+    features = torch.randn(6, 2048, 5, 4)
+    with torch.no_grad():
+        whole, mean = network.project(features), network.project(features.mean(dim=(2, 3), keepdim=True))
+        linear = network.head(features.mean(dim=(2, 3), keepdim=True))[:, :, 0, 0]
+    assert torch.allclose(whole.vectors, mean.vectors, atol=1e-5)
+    assert torch.allclose(whole.spatial.mean(dim=(2, 3)), mean.spatial[:, :, 0, 0], atol=1e-5)
+    assert not torch.allclose(mean.spatial[:, :, 0, 0], linear, atol=1e-2)  # the hidden layer says something

@@ -78,10 +78,12 @@ def _weights(model: onnx.ModelProto) -> dict[str, NDArray[np.float32]]:
     made_by = {output: node for node in graph.node for output in node.output}
 
     def floats(name: str) -> tuple[str, NDArray[np.float32]]:
-        """The stored tensor behind an input and its numbers, which are 8-bit integers with a scale a channel, or floats."""
+        """The stored tensor behind an input and its numbers: 8-bit integers with a scale a channel, or floats of 32 or 16 bits."""
         if name in stored:
             return name, stored[name].astype(np.float32)
         node = made_by[name]
+        if node.op_type == "Cast":
+            return name, stored[node.input[0]].astype(np.float32)
         if node.op_type != "DequantizeLinear":
             raise ModelError(f"The network's weights '{name}' come from {node.op_type}; expected stored numbers.")
         value, scale = stored[node.input[0]].astype(np.float32), stored[node.input[1]]
