@@ -172,10 +172,10 @@ def test_a_store_opened_for_reading_writes_nothing(store: Store) -> None:
 def test_a_slow_process_cannot_leave_its_old_index_for_the_new_one(store: Store) -> None:
     """One process draws an index, another adds a product and saves the newer index, then the first saves its own."""
     slow = open_store(store.folder)
-    old = slow.index
+    old = slow.view()
     fill(store, {"new": [corner(-1)]})
     assert ask(store, vector=corner(-1), k=1) == ["new"]
-    old.save()
+    old.index.save(slow.folder / old.drawn.name)
     store.close()
     with open_store(store.folder) as again:
         assert ask(again, vector=corner(-1), k=1) == ["new"]

@@ -91,6 +91,23 @@ class Change:
 
 
 @dataclass(frozen=True)
+class News:
+    """What an index of an earlier generation misses.
+
+    Attributes:
+        settings: The catalogue's, as of the same moment.
+        keys: (n,) keys whose vectors are new or others than before.
+        vectors: (n, dim) float32: those vectors.
+        gone: (m,) keys that have no vector any more.
+    """
+
+    settings: Mapping[str, str]
+    keys: Keys
+    vectors: Vectors
+    gone: Keys
+
+
+@dataclass(frozen=True)
 class Counts:
     """How much there is.
 

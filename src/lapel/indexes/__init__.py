@@ -18,7 +18,7 @@ INDEXES = Door(
     "index",
     {
         "exact": Backend("lapel.indexes.exact:ExactIndex"),
-        "faiss": Backend("lapel.indexes.faiss:FaissIndex"),
+        "faiss": Backend("lapel.indexes.faiss:open_faiss"),
     },
     "lapel.indexes",
 )
@@ -53,8 +53,8 @@ class VectorIndex(Protocol):
         """The k best for each of (q, dim) queries, only among ``allowed`` keys when given (unknown keys are ignored)."""
         ...
 
-    def save(self) -> None:
-        """Write to the path it was opened with, atomically."""
+    def save(self, path: Path | None = None) -> None:
+        """Write to ``path``, or to the one it was opened with, atomically."""
         ...
 
     def close(self) -> None:
@@ -66,7 +66,8 @@ def open_index(spec: str, *, dim: int = 128, path: Path | None = None) -> Vector
     """Open an index, from ``path`` when there is a saved one, else empty.
 
     Args:
-        spec: ``exact:`` or ``faiss:<kind>``; ``faiss:Flat`` is exact inner product.
+        spec: ``exact:``, ``faiss:Flat`` (exact too, and quick), ``faiss:auto`` (chooses as it grows) or ``faiss:`` with FAISS's
+            factory string; options follow a question mark, such as ``faiss:auto?recall=0.99&memory=4GB``.
         dim: Width of the vectors.
         path: The file to load from and save to; without it the index lives in memory.
 
