@@ -135,6 +135,20 @@ class Store:
         return _model_of(self.catalog.settings())
 
     @property
+    def index_spec(self) -> str:
+        """Which kind of index the store is searched with, see :func:`lapel.open_index`."""
+        return _drawn_of(self.catalog.settings()).spec
+
+    def use_index(self, spec: str) -> None:
+        """Search with another kind of index from now on, in every process; it is drawn when it is next needed.
+
+        Raises:
+            InputError: there is no such kind; nothing was changed.
+        """
+        open_index(spec, dim=self.model.dim or 128).close()
+        self.catalog.set_setting("index", spec)
+
+    @property
     def encoder(self) -> Encoder:
         """The store's encoder now. Who also searches takes it from a :meth:`view`.
 
