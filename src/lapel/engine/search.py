@@ -102,6 +102,7 @@ class SearchEngine:
         known = self._recent.get(where)
         if known is None or known[0] != generation:
             known = (generation, self.store.catalog.allowed(where))
+            known[1].flags.writeable = False  # so that an index may keep what it found out about these keys
             if len(self._recent) >= RECENT_FILTERS:
                 self._recent.clear()
             self._recent[where] = known

@@ -34,6 +34,7 @@ faiss: Any = typed_faiss
 
 TAIL = 4096  # vectors that are scanned before they are carried into the base
 PIECE = 64  # vectors carried at once: searches wait that long
+SELECTIONS = 16  # filters whose rows are kept
 AGAIN = 1.1  # growth after which a failed building is tried again
 MARKED = 0.2  # share of the base's rows that may be marked as gone
 # Allowed rows up to this many are scanned one by one: exact, and quicker than a search that may use few of what it meets.
@@ -49,6 +50,7 @@ class _Rows:
         self.keys = keys
         self.alive: Mask = np.ones(len(keys), bool) if alive is None else alive
         self.dead = int(len(keys) - self.alive.sum())
+        self.version = 0  # changes with every change
         self._sort()
 
     def _sort(self) -> None:
@@ -73,10 +75,12 @@ class _Rows:
         """These rows no longer count."""
         self.alive[rows] = False
         self.dead += len(rows)
+        self.version += 1
 
     def extend(self, keys: Keys) -> None:
         """More rows at the end, of sorted keys that are not there."""
         first = len(self.keys)
+        self.version += 1
         self.keys = np.concatenate([self.keys, keys])
         self.alive = np.concatenate([self.alive, np.ones(len(keys), bool)])
         places = np.searchsorted(self._sorted_keys, keys)
@@ -89,6 +93,23 @@ class _Rows:
         fresh = ~listed
         self._sorted_keys = np.insert(self._sorted_keys, places[fresh], keys[fresh])
         self._sorted_rows = np.insert(self._sorted_rows, places[fresh], rows[fresh])
+
+
+@dataclass(frozen=True)
+class _Selection:
+    """The rows that some allowed keys mean.
+
+    Attributes:
+        allowed: The caller's own array: while it is held here, no other array has its identity.
+        version: Of the rows it was made for.
+        rows: (m,) ascending.
+        may: (n,) bool, whether each row is among them.
+    """
+
+    allowed: Keys
+    version: int
+    rows: Rows
+    may: Mask
 
 
 @dataclass
@@ -117,6 +138,7 @@ class ApproximateIndex:
         self._tail = FaissIndex("Flat", dim=dim)
         self._base: _Base | None = None
         self._choice = self._choose(0)
+        self._selections: dict[int, _Selection] = {}
         self._closed = False
         self._base_lock = threading.Lock()  # held while the base is changed by FAISS, or written
         self._wake = threading.Condition()
@@ -208,33 +230,49 @@ class ApproximateIndex:
         """
         asked = check_vectors(queries, self._dim)
         check_k(k)
-        wanted = None if allowed is None else np.unique(check_keys(allowed))
+        wanted = None if allowed is None else check_keys(allowed)
         with self._gate.reading():
             self._check_open()
             tail = self._tail.search(asked, k, wanted)
             if self._base is None:
                 return tail
-            base = self._search_base(self._base, asked, k, wanted)
+            selected = None if allowed is None or wanted is None else self._select(self._base, allowed, wanted)
+            base = self._search_base(self._base, asked, k, selected)
         keys = np.concatenate([base.keys, tail.keys], axis=1)
         scores = np.concatenate([base.scores, tail.scores], axis=1)
         order = np.lexsort((keys, -scores))[:, :k]
         return Matches(np.take_along_axis(keys, order, axis=1), np.take_along_axis(scores, order, axis=1))
 
-    def _search_base(self, base: _Base, asked: Vectors, k: int, wanted: Keys | None) -> Matches:
+    def _select(self, base: _Base, allowed: Keys, wanted: Keys) -> _Selection:
+        """The rows of the allowed keys; kept for arrays that cannot change, since many queries are asked under one filter."""
+        lasting = isinstance(allowed, np.ndarray) and not allowed.flags.writeable
+        known = self._selections.get(id(allowed)) if lasting else None
+        if known is not None and known.version == base.rows.version and known.allowed is allowed:
+            return known
+        places, there = base.rows.find(np.unique(wanted) if bool((np.diff(wanted) <= 0).any()) else wanted)
+        rows = np.sort(places[there])
+        may = np.zeros(len(base.rows.keys), bool)
+        may[rows] = True
+        selection = _Selection(allowed, base.rows.version, rows, may)
+        if lasting:
+            if len(self._selections) >= SELECTIONS:
+                self._selections.clear()
+            self._selections[id(allowed)] = selection
+        return selection
+
+    def _search_base(self, base: _Base, asked: Vectors, k: int, selected: _Selection | None) -> Matches:
         structure, rows = base.structure, base.rows
         may: Mask | None = None
         effort = structure.effort
-        if wanted is not None:
-            places, known = rows.find(wanted)
-            among = np.sort(places[known])
-            if len(among) <= max(SCANNED, NARROW * len(rows.keys)):
-                return pad(rows.keys, *structure.scan(asked, among, k), k)
-            may = np.zeros(len(rows.keys), bool)
-            may[among] = True
-            effort = effort.times(len(rows.keys) / len(among))
+        available = len(rows.keys) - rows.dead
+        if selected is not None:
+            available = len(selected.rows)
+            if available <= max(SCANNED, NARROW * len(rows.keys)):
+                return pad(rows.keys, *structure.scan(asked, selected.rows, k), k)
+            may = selected.may
+            effort = effort.times(len(rows.keys) / available)
         elif rows.dead:
             may = rows.alive
-        available = len(rows.keys) - rows.dead if wanted is None else len(among)
         found, scores = structure.search(asked, min(k, available), may, effort=effort)
         # A structure may find fewer than there are; those queries are scanned instead, so that k come back whenever k exist.
         short = np.flatnonzero((found < 0).any(axis=1)) if found.size else np.empty(0, np.int64)
@@ -319,6 +357,7 @@ class ApproximateIndex:
                     fresh.rows.mark(rows[known])
                     self._tail.remove(carried)
                 self._base, self._choice = fresh, choice
+                self._selections.clear()
         finally:
             with self._gate.writing():
                 self._touched = None
