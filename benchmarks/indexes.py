@@ -78,7 +78,9 @@ def recall_of(found: np.ndarray, truth: np.ndarray) -> float:
     return float(np.mean([len(np.intersect1d(f, t)) / K for f, t in zip(found, truth, strict=True)]))
 
 
-def measure(peer: str, setting: str, search: Search, queries: Vectors, truth: np.ndarray, build_s: float, size: float) -> Point:
+def measure(
+    peer: str, setting: str, search: Search, queries: Vectors, truth: np.ndarray, build_s: float, size: float
+) -> Point:
     """Recall, rate and time of one query."""
     search(queries[:BATCH], K)
     began = time.perf_counter()
@@ -90,7 +92,10 @@ def measure(peer: str, setting: str, search: Search, queries: Vectors, truth: np
         search(queries[row : row + 1], K)
         times.append(time.perf_counter() - began)
     point = Point(peer, setting, recall_of(found, truth), rate, 1000 * float(np.median(times)), build_s, size)
-    print(f"{peer:22} {setting:28} recall {point.recall:.4f}  {rate:10,.0f}/s  {point.p50_ms:7.3f} ms  built in {build_s:6.1f} s  {size:5.0f} bytes", flush=True)
+    print(
+        f"{peer:22} {setting:28} recall {point.recall:.4f}  {rate:10,.0f}/s  {point.p50_ms:7.3f} ms  built in {build_s:6.1f} s  {size:5.0f} bytes",
+        flush=True,
+    )
     return point
 
 
@@ -125,11 +130,19 @@ def faiss_points(vectors: Vectors, queries: Vectors, truth: np.ndarray) -> Itera
         name = "efSearch" if "HNSW" in factory else "nprobe"
         for effort in (16, 32, 64, 128, 256, 512) if "HNSW" in factory else (4, 8, 16, 32, 64, 128, 256):
             space.set_index_parameter(index, name, effort)
-            yield measure("FAISS " + factory, f"{name} {effort}", lambda q, k, i=index: i.search(q, k)[1], queries, truth, built, size)
+            yield measure(
+                "FAISS " + factory,
+                f"{name} {effort}",
+                lambda q, k, i=index: i.search(q, k)[1],
+                queries,
+                truth,
+                built,
+                size,
+            )
 
 
 def hnswlib_points(vectors: Vectors, queries: Vectors, truth: np.ndarray) -> Iterator[Point]:
-    """hnswlib with its defaults."""
+    """Hnswlib with its defaults."""
     import hnswlib
 
     began = time.perf_counter()
@@ -139,11 +152,19 @@ def hnswlib_points(vectors: Vectors, queries: Vectors, truth: np.ndarray) -> Ite
     built = time.perf_counter() - began
     for effort in (16, 32, 64, 128, 256, 512):
         index.set_ef(effort)
-        yield measure("hnswlib M16", f"ef {effort}", lambda q, k: index.knn_query(q, k)[0].astype(np.int64), queries, truth, built, 4 * vectors.shape[1] + 4 * 33 + 8)
+        yield measure(
+            "hnswlib M16",
+            f"ef {effort}",
+            lambda q, k: index.knn_query(q, k)[0].astype(np.int64),
+            queries,
+            truth,
+            built,
+            4 * vectors.shape[1] + 4 * 33 + 8,
+        )
 
 
 def usearch_points(vectors: Vectors, queries: Vectors, truth: np.ndarray) -> Iterator[Point]:
-    """usearch with its defaults, in float32 and bfloat16."""
+    """Usearch with its defaults, in float32 and bfloat16."""
     from usearch.index import Index
 
     for dtype in ("f32", "bf16"):
@@ -157,7 +178,15 @@ def usearch_points(vectors: Vectors, queries: Vectors, truth: np.ndarray) -> Ite
             def search(q: Vectors, k: int, index: Any = index) -> np.ndarray:
                 return np.asarray(index.search(q, k).keys).reshape(len(q), -1).astype(np.int64)
 
-            yield measure(f"usearch {dtype}", f"expansion {effort}", search, queries, truth, built, index.memory_usage / len(vectors))
+            yield measure(
+                f"usearch {dtype}",
+                f"expansion {effort}",
+                search,
+                queries,
+                truth,
+                built,
+                index.memory_usage / len(vectors),
+            )
 
 
 def sklearn_points(vectors: Vectors, queries: Vectors, truth: np.ndarray) -> Iterator[Point]:
@@ -168,7 +197,15 @@ def sklearn_points(vectors: Vectors, queries: Vectors, truth: np.ndarray) -> Ite
     index = NearestNeighbors(n_neighbors=K, algorithm="brute", metric="cosine").fit(vectors)
     built = time.perf_counter() - began
     some = slice(0, 200)
-    yield measure("scikit-learn brute", "", lambda q, k: index.kneighbors(q, k, return_distance=False), queries[some], truth[some], built, 4 * vectors.shape[1])
+    yield measure(
+        "scikit-learn brute",
+        "",
+        lambda q, k: index.kneighbors(q, k, return_distance=False),
+        queries[some],
+        truth[some],
+        built,
+        4 * vectors.shape[1],
+    )
 
 
 def bandwidth(vectors: Vectors) -> None:
@@ -188,7 +225,9 @@ def bandwidth(vectors: Vectors) -> None:
             index.search(vectors[:1], K)
             searching.append(time.perf_counter() - began)
     read, search = min(reading), min(searching)
-    print(f"exact search {vectors.nbytes / search / 1e9:.1f} GB/s of {vectors.nbytes / read / 1e9:.1f} GB/s read by two threads: {read / search:.2f} (aim 0.60)")
+    print(
+        f"exact search {vectors.nbytes / search / 1e9:.1f} GB/s of {vectors.nbytes / read / 1e9:.1f} GB/s read by two threads: {read / search:.2f} (aim 0.60)"
+    )
 
 
 def filters(vectors: Vectors, queries: Vectors) -> None:
@@ -213,7 +252,9 @@ def filters(vectors: Vectors, queries: Vectors) -> None:
         wanted = allowed[truth_of(vectors[allowed], few)]
         found = index.search(few, K, allowed).keys
         took = p50(allowed)
-        print(f"filter {100 * share:g} %: recall {recall_of(found, wanted):.4f} (aim 0.99), p50 {took:.3f} ms, {took / base:.2f} of unfiltered {base:.3f} ms (aim 2)")
+        print(
+            f"filter {100 * share:g} %: recall {recall_of(found, wanted):.4f} (aim 0.99), p50 {took:.3f} ms, {took / base:.2f} of unfiltered {base:.3f} ms (aim 2)"
+        )
 
 
 def additions(vectors: Vectors) -> None:
@@ -230,7 +271,9 @@ def additions(vectors: Vectors) -> None:
             times.append(time.perf_counter() - began)
         medians[size] = float(np.median(times))
     small, large = medians.values()
-    print(f"one addition: {1e6 * small:.0f} us at 1,000, {1e6 * large:.0f} us at {len(vectors):,}: {large / small:.2f} (aim 1.5)")
+    print(
+        f"one addition: {1e6 * small:.0f} us at 1,000, {1e6 * large:.0f} us at {len(vectors):,}: {large / small:.2f} (aim 1.5)"
+    )
 
 
 def draw(points: list[Point], target: Path) -> None:
@@ -266,7 +309,13 @@ def main() -> None:
     print(f"{len(vectors):,} x {vectors.shape[1]}, {QUERIES:,} queries; {machine()}", flush=True)
     truth = truth_of(vectors, queries)
     points: list[Point] = []
-    for peer in (lambda *given: lapel_points(*given, wanted.out), faiss_points, hnswlib_points, usearch_points, sklearn_points):
+    for peer in (
+        lambda *given: lapel_points(*given, wanted.out),
+        faiss_points,
+        hnswlib_points,
+        usearch_points,
+        sklearn_points,
+    ):
         try:
             for point in peer(vectors, queries, truth):
                 points.append(point)
@@ -276,7 +325,10 @@ def main() -> None:
     draw(points, wanted.out / "curve.png")
     for level in LEVELS:
         best = {p.peer: p for p in sorted(points, key=lambda p: p.rate) if p.recall >= level}
-        print(f"queries a second at Recall@{K} >= {level}: " + ", ".join(f"{name} {p.rate:,.0f}" for name, p in best.items()))
+        print(
+            f"queries a second at Recall@{K} >= {level}: "
+            + ", ".join(f"{name} {p.rate:,.0f}" for name, p in best.items())
+        )
     bandwidth(vectors)
     filters(vectors, queries)
     additions(vectors)

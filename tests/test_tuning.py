@@ -27,7 +27,9 @@ def tuning(tmp_path_factory: pytest.TempPathFactory) -> Tuning:
     folder = tmp_path_factory.mktemp("tuning")
     before, structure.LEAST = structure.LEAST, 500
     try:
-        found = tune(keys, vectors, vectors[:60], keys[:60], specs=SPECS, recall=0.95, folder=folder, report=lambda _: None)
+        found = tune(
+            keys, vectors, vectors[:60], keys[:60], specs=SPECS, recall=0.95, folder=folder, report=lambda _: None
+        )
     finally:
         structure.LEAST = before
     assert not list(folder.iterdir())
@@ -82,7 +84,22 @@ def test_the_command_measures_writes_and_takes(tmp_path: Path) -> None:
     with open_store(folder, create=True, encoder="colour:") as shop:
         fill(shop, {f"p{n}": [normalise(rng.normal(size=(1, 128)))[0]] for n in range(40)})
     run = CliRunner().invoke
-    done = run(app, ["index", "tune", "--store", str(folder), "--try", "faiss:Flat", "--try", "exact:", "--out", str(tmp_path / "out"), "--use"])
+    done = run(
+        app,
+        [
+            "index",
+            "tune",
+            "--store",
+            str(folder),
+            "--try",
+            "faiss:Flat",
+            "--try",
+            "exact:",
+            "--out",
+            str(tmp_path / "out"),
+            "--use",
+        ],
+    )
     assert done.exit_code == 0, done.output
     assert "faiss:Flat" in done.output
     assert json.loads((tmp_path / "out" / "tuning.json").read_text())["vectors"] == 40

@@ -17,13 +17,13 @@ import numpy as np
 
 from lapel.catalog import models, writing
 from lapel.catalog.connection import Pool
-from lapel.catalog.entries import (  # noqa: I001
-    News,
+from lapel.catalog.entries import (
     PRODUCT_COLUMNS,
     Change,
     Counts,
     Entry,
     ModelEntry,
+    News,
     PhotoFacets,
     StoredPhoto,
     StoredProduct,

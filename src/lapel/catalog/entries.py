@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapel.core.types import MINOR_UNITS, Product
-from lapel.core.vectors import Keys
+from lapel.core.vectors import Keys, Vectors
 
 # Longer texts, such as descriptions, are kept whole in the product but stand in the facets shortened and with their hash.
 LONGEST_TERM = 120  # characters

@@ -90,12 +90,19 @@ def choose(count: int, *, dim: int, options: Options, factory: str = "") -> Choi
     if factory:
         needed = least_rows(factory)
         if count < needed:
-            return Choice("", f"{count:,} of the {needed:,} vectors that '{factory}' needs: all are scanned until then.", flat)
+            return Choice(
+                "", f"{count:,} of the {needed:,} vectors that '{factory}' needs: all are scanned until then.", flat
+            )
         return Choice(factory, f"'{factory}' was asked for.", bytes_of(factory, dim))
     if count <= EXACT:
         return Choice("", f"Up to {EXACT:,} vectors, scanning all of them is exact and quick enough.", flat)
     lists = 2 ** (int(min(4 * count**0.5, count / PER_CENTROID)).bit_length() - 1)
-    ladder = (f"HNSW{LINKS}", f"HNSW{LINKS}_SQfp16", f"IVF{lists},PQ{dim // 4}x4fs,Refine(SQfp16)", f"IVF{lists},PQ{dim // 4}x4fs,Refine(SQ8)")
+    ladder = (
+        f"HNSW{LINKS}",
+        f"HNSW{LINKS}_SQfp16",
+        f"IVF{lists},PQ{dim // 4}x4fs,Refine(SQfp16)",
+        f"IVF{lists},PQ{dim // 4}x4fs,Refine(SQ8)",
+    )
     limit = options.bytes
     for kind in ladder:
         each = bytes_of(kind, dim)

@@ -279,5 +279,3 @@ def least_rows(factory: str) -> int:
     lists = re.search(r"IVF(\d+)", factory)
     eight_bits = re.search(r"PQ\d+(x8)?(?!x|\d)", factory)
     return max(LEAST, PER_CENTROID * (int(lists[1]) if lists else 0), PER_CENTROID * 256 if eight_bits else 0)
-
-

@@ -191,12 +191,21 @@ def _choose(trials: Sequence[Trial], recall: float, bytes_a_vector: float | None
         if not t.problem and t.recall >= recall and (bytes_a_vector is None or t.bytes_a_vector <= bytes_a_vector)
     ]
     if not fit:
-        return "faiss:auto", f"No candidate reaches a recall of {recall:.2f} within the memory; faiss:auto decides by size."
+        return (
+            "faiss:auto",
+            f"No candidate reaches a recall of {recall:.2f} within the memory; faiss:auto decides by size.",
+        )
     best = min(fit, key=lambda t: t.p50_ms)
     exact = next((t for t in fit if t.spec == "faiss:Flat"), None)
     if exact is not None and exact.p50_ms <= 1.5 * best.p50_ms:
-        return exact.spec, f"Exact search takes {exact.p50_ms:.2f} ms, hardly more than the quickest ({best.p50_ms:.2f} ms)."
-    return best.spec, f"The quickest with a recall of at least {recall:.2f}: {best.p50_ms:.2f} ms a query at {best.recall:.3f}."
+        return (
+            exact.spec,
+            f"Exact search takes {exact.p50_ms:.2f} ms, hardly more than the quickest ({best.p50_ms:.2f} ms).",
+        )
+    return (
+        best.spec,
+        f"The quickest with a recall of at least {recall:.2f}: {best.p50_ms:.2f} ms a query at {best.recall:.3f}.",
+    )
 
 
 def draw(tuning: Tuning, target: Path) -> None:
@@ -216,13 +225,21 @@ def draw(tuning: Tuning, target: Path) -> None:
         if not trial.problem:
             chosen = trial.spec == tuning.choice
             axis.scatter(
-                trial.p50_ms, trial.recall, s=trial.bytes_a_vector / 4, alpha=0.6, color="tab:red" if chosen else "tab:blue"
+                trial.p50_ms,
+                trial.recall,
+                s=trial.bytes_a_vector / 4,
+                alpha=0.6,
+                color="tab:red" if chosen else "tab:blue",
             )
-            axis.annotate(trial.kind, (trial.p50_ms, trial.recall), xytext=(6, -10), textcoords="offset points", fontsize=8)
+            axis.annotate(
+                trial.kind, (trial.p50_ms, trial.recall), xytext=(6, -10), textcoords="offset points", fontsize=8
+            )
     axis.axhline(tuning.recall, color="grey", linewidth=0.8, linestyle="--")
     axis.set_xscale("log")
     axis.set_xlabel("milliseconds a query (median)")
     axis.set_ylabel(f"Recall@{K} against exact search")
-    axis.set_title(f"{tuning.vectors:,} vectors, {tuning.queries:,} queries; area: bytes a vector; red: chosen", fontsize=10)
+    axis.set_title(
+        f"{tuning.vectors:,} vectors, {tuning.queries:,} queries; area: bytes a vector; red: chosen", fontsize=10
+    )
     axis.grid(alpha=0.3)
     figure.savefig(target, dpi=120)

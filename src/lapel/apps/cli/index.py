@@ -63,16 +63,18 @@ def tune(
     """Measure kinds of index on the shop's own vectors and queries: recall, times, memory; and choose."""
     import numpy as np
 
-    from lapel.core.types import EVERYTHING, Filter
+    from lapel.core.types import Filter
+    from lapel.core.vectors import Keys, Vectors
     from lapel.engine.store import open_store
     from lapel.insight.tuning import Trial, draw
     from lapel.insight.tuning import tune as measure
 
     with open_store(store) as shop:
         pieces = list(shop.catalog.vectors(shop.model.fingerprint))
-        keys = np.concatenate([part for part, _ in pieces]) if pieces else np.empty(0, np.int64)
-        vectors = np.concatenate([part for _, part in pieces]) if pieces else np.empty((0, shop.model.dim or 128))
-        asking = np.intersect1d(shop.catalog.allowed(Filter.parse(queries) if queries else EVERYTHING), keys)
+        keys: Keys = np.concatenate([part for part, _ in pieces]) if pieces else np.empty(0, np.int64)
+        width = pieces[0][1].shape[1] if pieces else 0
+        vectors: Vectors = np.concatenate([np.empty((0, width), np.float32), *(part for _, part in pieces)])
+        asking = np.intersect1d(shop.catalog.allowed(Filter.parse(queries or ())), keys)
         own = np.sort(np.random.default_rng(7).permutation(asking)[:count])
         table = Table(header_style="bold", box=None, pad_edge=False)
         for name in ("kind", "recall@10", "p50 ms", "p95 ms", "queries/s", "bytes a vector", "built in s"):
