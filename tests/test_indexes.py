@@ -34,7 +34,7 @@ class TestFaiss(IndexContract):
     def open(self, dim: int = DIM, path: Path | None = None) -> VectorIndex:
         return open_index("faiss:Flat", dim=dim, path=path)
 
-    @pytest.mark.parametrize("kind", ["", "HNSW", "flat", "IVF", "Flat,Flat"])
+    @pytest.mark.parametrize("kind", ["", "flat", "IVF", "Flat,Flat"])
     def test_kinds(self, kind: str) -> None:
         with pytest.raises(InputError, match=f"FAISS cannot make 'faiss:{kind}'.*faiss:auto"):
             open_index(f"faiss:{kind}")

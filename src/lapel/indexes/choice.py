@@ -1,6 +1,6 @@
 """Which structure an index of a size is kept in, and why: the rules behind ``faiss:auto``.
 
-The limits are those measured by ``benchmarks/indexes.py`` on the shipped encoder's vectors; ``docs/decisions/`` says how they were drawn.
+``docs/decisions/0009-indexes.md`` says why these; ``benchmarks/indexes.py`` sets them beside other libraries.
 """
 
 from __future__ import annotations
