@@ -303,7 +303,7 @@ def test_report_as_json_repeats_and_holds_the_question(store: Store) -> None:
     assert text == json.dumps(run(store).to_json())
     told = json.loads(text)
     assert told["model"] == {"name": "colour", "fingerprint": "f" * 16}
-    assert (told["index"], told["depth"], told["k"], told["per"]) == ("faiss:Flat", 100, [1, 2], "category")
+    assert (told["index"], told["depth"], told["k"], told["per"]) == ("faiss:auto", 100, [1, 2], "category")
     assert told["queries"] == {"filter": "split=val", "photos": 2}
     assert [rule["relevant"] for rule in told["rules"]] == ["category", "colour", "category,colour"]
     assert set(told["rules"][0]["measures"]) == {

@@ -139,6 +139,58 @@ def test_an_addition_by_another_process_is_seen(store: Store) -> None:
     assert ask(store, vector=corner(-1), k=1) == ["new"]
 
 
+def test_an_index_catches_up_and_is_not_drawn_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Additions, other pictures and removals of another process reach an index that is open, and one that was saved before them."""
+    index = store.index
+    early = store.folder / store.view().drawn.name
+    kept = early.read_bytes()
+    monkeypatch.setattr(Store, "_redraw", lambda self: pytest.fail("drawn again"))
+    with open_store(store.folder) as other:
+        fill(other, {"new": [corner(-1)]})
+        other.catalog.write(
+            [Entry(Product("mug"), (PhotoEntry("file:///mug0.jpg", "2", "01", corner(0, -1)),))],
+            fingerprint=other.encoder.fingerprint,
+        )
+        assert other.remove(["jar"]) == 1
+    assert ask(store, vector=corner(-1), k=1) == ["new"]
+    assert ask(store, vector=corner(0, -1), k=1) == ["mug"]
+    assert "jar" not in ask(store, vector=corner(1), k=10)
+    assert store.index is index
+    assert sorted(index.keys.tolist()) == store.catalog.vector_keys(store.model.fingerprint).tolist()
+    store.close()
+    early.write_bytes(kept)
+    for newer in set(early.parent.glob("index-*.bin")) - {early}:
+        newer.unlink()
+    with open_store(early.parent) as again:
+        assert ask(again, vector=corner(0, -1), k=1) == ["mug"]
+        assert sorted(again.index.keys.tolist()) == again.catalog.vector_keys(again.model.fingerprint).tolist()
+
+
+def test_what_is_too_long_ago_is_drawn_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lapel.catalog.writing.KEPT", 3)
+    monkeypatch.setattr("lapel.catalog.writing.COUNTED", 2)
+    index = store.index
+    for number in range(8):
+        fill(store, {f"new{number}": [corner(-1, number)]})
+    assert store.catalog.news(1) is None
+    news = store.catalog.news(store.catalog.generation - 2)
+    assert news is not None
+    assert len(news.keys) == 2
+    assert len(ask(store, vector=corner(1), k=100)) == 13
+    assert store.index is not index
+
+
+def test_a_store_changes_its_kind_of_index(store: Store) -> None:
+    assert store.index_spec == "faiss:auto"
+    with open_store(store.folder) as other:
+        with pytest.raises(InputError, match="FAISS cannot make"):
+            other.use_index("faiss:NOTHING")
+        other.use_index("exact:")
+    assert ask(store, vector=corner(1), k=1) == ["mug"]
+    assert type(store.index).__name__ == "ExactIndex"
+    assert len(list(store.folder.glob("index-*.bin"))) == 1
+
+
 def test_removing_is_seen_at_once(store: Store) -> None:
     assert store.remove(["mug", "nobody"]) == 1
     assert ask(store, vector=corner(1), k=1) == ["tee"]
@@ -172,10 +224,10 @@ def test_a_store_opened_for_reading_writes_nothing(store: Store) -> None:
 def test_a_slow_process_cannot_leave_its_old_index_for_the_new_one(store: Store) -> None:
     """One process draws an index, another adds a product and saves the newer index, then the first saves its own."""
     slow = open_store(store.folder)
-    old = slow.index
+    old = slow.view()
     fill(store, {"new": [corner(-1)]})
     assert ask(store, vector=corner(-1), k=1) == ["new"]
-    old.save()
+    old.index.save(slow.folder / old.drawn.name)
     store.close()
     with open_store(store.folder) as again:
         assert ask(again, vector=corner(-1), k=1) == ["new"]

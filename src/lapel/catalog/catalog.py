@@ -23,6 +23,7 @@ from lapel.catalog.entries import (
     Counts,
     Entry,
     ModelEntry,
+    News,
     PhotoFacets,
     StoredPhoto,
     StoredProduct,
@@ -227,6 +228,22 @@ class Catalog:
         with self._pool.snapshot() as database:
             said = models.settings(database)
             yield said, self._pieces(database, said.get("fingerprint", ""), 8192)
+
+    def news(self, since: int) -> News | None:
+        """What changed among the vectors of the model that is searched after a generation; None when that is no longer known."""
+        with self._pool.snapshot() as database:
+            said = models.settings(database)
+            changed = writing.changed_since(database, since)
+            if changed is None:
+                return None
+            asked = (
+                "SELECT wanted.value, data FROM json_each(?) AS wanted JOIN vector ON vector.key = wanted.value"
+                " AND vector.model = (SELECT id FROM model WHERE fingerprint = ?) ORDER BY wanted.key"
+            )
+            found = database.execute(asked, (json.dumps(changed), said.get("fingerprint", ""))).fetchall()
+        keys = np.array([key for key, _ in found], np.int64)
+        gone = np.setdiff1d(np.array(changed, np.int64), keys)
+        return News(said, keys, self._matrix([data for _, data in found]), gone)
 
     def _pieces(self, database: sqlite3.Connection, fingerprint: str, batch: int) -> Iterator[tuple[Keys, Vectors]]:
         asked = "SELECT key, data FROM vector WHERE model = (SELECT id FROM model WHERE fingerprint = ?) ORDER BY key"

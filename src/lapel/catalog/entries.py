@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapel.core.types import MINOR_UNITS, Product
-from lapel.core.vectors import Keys
+from lapel.core.vectors import Keys, Vectors
 
 # Longer texts, such as descriptions, are kept whole in the product but stand in the facets shortened and with their hash.
 LONGEST_TERM = 120  # characters
@@ -88,6 +88,23 @@ class Change:
 
     added: Keys
     removed: Keys
+
+
+@dataclass(frozen=True)
+class News:
+    """What an index of an earlier generation misses.
+
+    Attributes:
+        settings: The catalogue's, as of the same moment.
+        keys: (n,) keys whose vectors are new or others than before.
+        vectors: (n, dim) float32: those vectors.
+        gone: (m,) keys that have no vector any more.
+    """
+
+    settings: Mapping[str, str]
+    keys: Keys
+    vectors: Vectors
+    gone: Keys
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def put_vectors(database: sqlite3.Connection, model: ModelEntry, keys: Keys, vec
         [(number, row.tobytes(), key) for key, row in zip(keys.tolist(), rows, strict=True)],
     )
     if settings(database).get("fingerprint") == model.fingerprint:
-        raise_generation(database)
+        raise_generation(database, keys.tolist())
 
 
 def activate(database: sqlite3.Connection, model: ModelEntry, missing: set[int]) -> bool:
@@ -93,7 +93,7 @@ def activate(database: sqlite3.Connection, model: ModelEntry, missing: set[int])
     if former != model.fingerprint:
         changes[PREVIOUS] = former
     keep(database, changes)
-    raise_generation(database)
+    raise_generation(database, [])
     return True
 
 

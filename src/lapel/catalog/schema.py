@@ -98,6 +98,15 @@ MIGRATIONS: tuple[str, ...] = (
         dim = coalesce((SELECT value FROM setting WHERE setting.name = 'dim'), 0)
     WHERE fingerprint = (SELECT value FROM setting WHERE setting.name = 'fingerprint');
     """,
+    # Whose searched vector changed at which generation, so that an index catches up instead of being drawn again.
+    """
+    CREATE TABLE change (
+        generation INTEGER NOT NULL,
+        key INTEGER NOT NULL,
+        PRIMARY KEY (generation, key)
+    ) WITHOUT ROWID;
+    INSERT INTO setting SELECT 'changes_since', value FROM setting WHERE name = 'generation';
+    """,
 )
 
 

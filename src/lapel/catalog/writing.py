@@ -15,6 +15,8 @@ import numpy as np
 from lapel.catalog.entries import PRODUCT_COLUMNS, Change, Entry, hash_row, price_of, term_number, terms, to_row
 from lapel.core.errors import InputError
 
+KEPT = 200_000  # keys whose changes are remembered; an index that is further behind is drawn again
+COUNTED = 64  # generations between two looks at how many there are
 _COLUMNS = f"row, {PRODUCT_COLUMNS}, price, content_hash"
 _UPDATES = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS.split(", ")[2:])
 _PUT_PRODUCT = f"INSERT INTO product ({_COLUMNS}) VALUES ({', '.join('?' * len(_COLUMNS.split(', ')))}) ON CONFLICT (row) DO UPDATE SET {_UPDATES}"
@@ -28,7 +30,7 @@ def put(database: sqlite3.Connection, entries: Sequence[Entry], fingerprint: str
     """
     rows = _put_products(database, entries)
     change = _put_photos(database, entries, rows, model_id(database, fingerprint))
-    raise_generation(database)
+    raise_generation(database, [*change.added.tolist(), *change.removed.tolist()])
     return change
 
 
@@ -51,13 +53,29 @@ def take_out(database: sqlite3.Connection, product_ids: Iterable[str]) -> tuple[
     _clear_facets(database, text)
     # Photos, vectors and what is left of the facets go with their product (ON DELETE CASCADE).
     database.execute("DELETE FROM product WHERE row IN (SELECT value FROM json_each(?))", (text,))
-    raise_generation(database)
+    raise_generation(database, keys)
     return len(rows), _change([], keys)
 
 
-def raise_generation(database: sqlite3.Connection) -> None:
-    """Count one more change."""
+def raise_generation(database: sqlite3.Connection, keys: Sequence[int]) -> None:
+    """Count one more change, and keep whose vectors it was about: the newest generations of them, about ``KEPT`` in all."""
     database.execute("UPDATE setting SET value = CAST(value AS INTEGER) + 1 WHERE name = 'generation'")
+    now = int(database.execute("SELECT value FROM setting WHERE name = 'generation'").fetchone()[0])
+    database.executemany("INSERT INTO change VALUES (?, ?)", [(now, key) for key in sorted(set(keys))])
+    if now % COUNTED == 0:
+        oldest = database.execute("SELECT generation FROM change ORDER BY generation DESC LIMIT 1 OFFSET ?", (KEPT,))
+        for (generation,) in oldest.fetchall():
+            database.execute("DELETE FROM change WHERE generation <= ?", (generation,))
+            database.execute("UPDATE setting SET value = ? WHERE name = 'changes_since'", (str(generation),))
+
+
+def changed_since(database: sqlite3.Connection, generation: int) -> list[int] | None:
+    """The keys whose searched vectors changed after a generation, sorted; None when that is no longer known."""
+    since = database.execute("SELECT value FROM setting WHERE name = 'changes_since'").fetchone()
+    if since is None or int(since[0]) > generation:
+        return None
+    asked = "SELECT DISTINCT key FROM change WHERE generation > ? ORDER BY key"
+    return [key for (key,) in database.execute(asked, (generation,))]
 
 
 def _change(added: list[int], removed: list[int]) -> Change:

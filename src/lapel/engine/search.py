@@ -88,7 +88,7 @@ class SearchEngine:
         keys = np.array([photo.key for photo in photos], np.int64)
         while not len(vectors := catalog.vector_of(keys, fingerprint=view.model.fingerprint)):
             now = self.store.view()
-            if now.drawn_as == view.drawn_as:
+            if now.drawn == view.drawn:
                 raise QueryError(
                     f"No photo of the product '{query.product_id}' has a vector of the model '{view.model.name}'."
                     " Run 'lapel add' for it again."
@@ -102,6 +102,7 @@ class SearchEngine:
         known = self._recent.get(where)
         if known is None or known[0] != generation:
             known = (generation, self.store.catalog.allowed(where))
+            known[1].flags.writeable = False  # so that an index may keep what it found out about these keys
             if len(self._recent) >= RECENT_FILTERS:
                 self._recent.clear()
             self._recent[where] = known

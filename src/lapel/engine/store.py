@@ -1,7 +1,8 @@
 """A shop on disk: catalogue + encoder + index that agree, or say clearly that they don't.
 
-The catalogue is the truth. The index file beside it is named after the catalogue's generation; when there is none of that name
-(another process added products, a crash came before the save) the index is redrawn from the catalogue's vectors, which costs time, never data.
+The catalogue is the truth. The index file beside it is named after the catalogue's generation. One of an earlier generation catches up with
+what changed since, which takes as long as there are changes; when there is none, or it is damaged, the index is redrawn from the
+catalogue's vectors, which costs time, never data.
 The catalogue also says which model is searched; another process may change it at any moment, so whoever compares vectors takes one
 :class:`View` and stays with it.
 """
@@ -10,9 +11,10 @@ from __future__ import annotations
 
 import threading
 import uuid
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,8 @@ from lapel.indexes import VectorIndex, open_index
 from lapel.sources import read_uri
 
 CATALOGUE = "catalog.sqlite"
-INDEX_SPEC = "faiss:Flat"
+INDEX_SPEC = "faiss:auto"  # of a store that says no other
+SAVED_AFTER = 0.1  # share of the index that has changed before its file is written again
 
 
 class _Opener:
@@ -46,18 +49,47 @@ class _Opener:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """What an index is of; it names the index's file, so that name and content arrive together.
+
+    Attributes:
+        identity: Which catalogue.
+        fingerprint: Which model's vectors.
+        spec: Which kind of index.
+        generation: Which generation of the catalogue.
+    """
+
+    identity: str
+    fingerprint: str
+    spec: str
+    generation: int
+
+    @property
+    def line(self) -> str:
+        """The part of the name that generations share."""
+        return f"index-{self.identity}-{zlib.crc32(f'{self.fingerprint} {self.spec}'.encode()):08x}-"
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return f"{self.line}{self.generation}.bin"
+
+
+@dataclass(frozen=True)
 class View:
-    """What a store is searched with, as of one moment: a model and the index of its vectors. It never changes.
+    """What a store is searched with: a model and the index of its vectors. A view keeps its model; its index follows the catalogue.
 
     Attributes:
         model: The model; its name and fingerprint are empty while a store has none yet.
         index: The vectors of that model and of no other.
-        drawn_as: The file the index belongs in.
+        drawn: Which catalogue and generation the index is complete for.
+        folder: The store's.
     """
 
     model: ModelEntry
     index: VectorIndex
-    drawn_as: Path
+    drawn: Drawn
+    folder: Path
     _opener: _Opener = field(repr=False)
 
     @property
@@ -68,7 +100,7 @@ class View:
             ModelMismatch: its fingerprint is not the one the vectors carry.
             ModelError: the model folder is gone or broken.
         """
-        return _checked(self._opener, self.model, self.drawn_as.parent)
+        return _checked(self._opener, self.model, self.folder)
 
 
 def _checked(opener: _Opener, model: ModelEntry, folder: Path) -> Encoder:
@@ -93,13 +125,28 @@ class Store:
         self._opener: _Opener | None = None
         self._opened_for = ("", "")
         self._view: View | None = None
+        self._unsaved = 0  # changes the index has and its file has not
         self._lock = threading.Lock()
         self._opening = threading.Lock()
 
     @property
     def model(self) -> ModelEntry:
         """The model whose vectors are searched now; without a fingerprint while the store has none yet."""
-        return self._meaning(self.catalog.settings())[0]
+        return _model_of(self.catalog.settings())
+
+    @property
+    def index_spec(self) -> str:
+        """Which kind of index the store is searched with, see :func:`lapel.open_index`."""
+        return _drawn_of(self.catalog.settings()).spec
+
+    def use_index(self, spec: str) -> None:
+        """Search with another kind of index from now on, in every process; it is drawn when it is next needed.
+
+        Raises:
+            InputError: there is no such kind; nothing was changed.
+        """
+        open_index(spec, dim=self.model.dim or 128).close()
+        self.catalog.set_setting("index", spec)
 
     @property
     def encoder(self) -> Encoder:
@@ -121,29 +168,24 @@ class Store:
             self.catalog.claim(mine, identity=uuid.uuid4().hex[:8])
 
     def view(self) -> View:
-        """The model and its index as they are now: loaded when a saved one fits, else redrawn (0.3 s for 40,000)."""
+        """The model and its index as they are now: the one at hand or a saved one, caught up; else redrawn (0.3 s for 40,000)."""
         with self._lock:
-            model, path = self._meaning(self.catalog.settings())
-            if self._view is None or (self._view.model, self._view.drawn_as) != (model, path):
-                # The old one is let go of, not closed: another thread may be searching it.
-                self._view = self._load(model, path) or self._redraw()
+            said = self.catalog.settings()
+            model, drawn = _model_of(said), _drawn_of(said)
+            held = self._view
+            if held is not None and (held.model, held.drawn.line) != (model, drawn.line):
+                held = None  # let go of, not closed: another thread may be searching it
+            view = held or self._load(model, drawn)
+            if view is not None and view.drawn != drawn:
+                view = self._catch_up(view)
+            self._view = view or self._redraw()
+            self._save_if_due(self._view)
             return self._view
 
     @property
     def index(self) -> VectorIndex:
         """The index of the catalogue as it is now."""
         return self.view().index
-
-    def _meaning(self, said: Mapping[str, str]) -> tuple[ModelEntry, Path]:
-        """What the catalogue's settings say: the model that is searched, and the file of its index.
-
-        The name says which catalogue and which generation, so a file is never taken for another one's, whichever process wrote it
-        last: name and content arrive together. Changing the model raises the generation too.
-        """
-        model = ModelEntry(
-            said.get("fingerprint", ""), said.get("model", ""), said.get("encoder", ""), int(said.get("dim", 0))
-        )
-        return model, self.folder / f"index-{said.get('identity', '0')}-{said.get('generation', '0')}.bin"
 
     def _opener_of(self, model: ModelEntry) -> _Opener:
         """What opens the encoder of a model; kept until the store has another one."""
@@ -159,42 +201,62 @@ class Store:
     def redraw_index(self) -> None:
         """Throw the saved index away, so that the next use draws it anew from the catalogue."""
         with self._lock:
-            self._meaning(self.catalog.settings())[1].unlink(missing_ok=True)
+            for old in self._saved():
+                old.unlink(missing_ok=True)
             self._view = None
 
-    def _view_of(self, model: ModelEntry, path: Path, *, saved: bool) -> View:
-        """A view of a model with the saved index of that path, or with an empty one."""
+    def _saved(self) -> list[Path]:
+        return sorted(self.folder.glob("index-*.bin"))
+
+    def _view_of(self, model: ModelEntry, drawn: Drawn, *, saved_as: Path | None) -> View:
+        """A view of a model with the index saved at that path, or with an empty one that will be."""
         opener = self._opener_of(model)
         dim = model.dim or opener.encoder().dim
-        return View(model, open_index(INDEX_SPEC, dim=dim, path=path if saved else None), path, opener)
+        return View(model, open_index(drawn.spec, dim=dim, path=saved_as), drawn, self.folder, opener)
 
-    def _load(self, model: ModelEntry, path: Path) -> View | None:
-        """A view with the saved index; None when there is none of this generation, or it is damaged and has to be redrawn anyway."""
-        try:
-            return self._view_of(model, path, saved=True) if path.exists() else None
-        except (OSError, LapelError):
+    def _load(self, model: ModelEntry, drawn: Drawn) -> View | None:
+        """A view with the newest saved index that is not newer than the catalogue; None when there is none, or it is damaged."""
+        generations = [int(path.stem.rpartition("-")[2]) for path in self._saved() if path.name.startswith(drawn.line)]
+        for generation in sorted((found for found in generations if found <= drawn.generation), reverse=True):
+            found = replace(drawn, generation=generation)
+            with suppress(OSError, LapelError):
+                view = self._view_of(model, found, saved_as=self.folder / found.name)
+                self._unsaved = 0
+                return view
+        return None
+
+    def _catch_up(self, view: View) -> View | None:
+        """The view with what its index misses; None when its model is searched no more, or what it misses is no longer known."""
+        news = self.catalog.news(view.drawn.generation)
+        if news is None or _model_of(news.settings) != view.model or _drawn_of(news.settings).line != view.drawn.line:
             return None
+        view.index.remove(news.gone)
+        if len(news.keys):
+            view.index.add(news.keys, news.vectors)
+        self._unsaved += len(news.keys) + len(news.gone)
+        return replace(view, drawn=_drawn_of(news.settings))
 
     def _redraw(self) -> View:
-        """A view with a new index from the catalogue's vectors, saved in place of older ones when this store may be written to."""
-        saved = not self.catalog.read_only
-        if saved:
-            try:
-                for old in self.folder.glob("index-*.bin"):
-                    old.unlink(missing_ok=True)
-            except OSError:  # the folder may not be written to, though the catalogue may: search from memory
-                saved = False
+        """A view with a new index from the catalogue's vectors."""
         # The model and its vectors as of one moment: another process may change the model, and drop vectors, meanwhile.
         with self.catalog.searched() as (said, pieces):
-            model, path = self._meaning(said)
-            view = self._view_of(model, path, saved=saved)
+            view = self._view_of(_model_of(said), _drawn_of(said), saved_as=None)
             for keys, vectors in pieces:
                 view.index.add(keys, vectors)
-        if saved:
-            # A full disk costs the next process a redraw, not this one its answer.
-            with suppress(OSError):
-                view.index.save()
+        self._unsaved = len(view.index) + 1
         return view
+
+    def _save_if_due(self, view: View) -> None:
+        """Save the index in place of older ones when enough has changed, and this store may be written to."""
+        if self.catalog.read_only or self._unsaved <= SAVED_AFTER * len(view.index):
+            return
+        # A full disk, or a folder that may not be written to, costs the next process a redraw, not this one its answer.
+        with suppress(OSError):
+            view.index.save(self.folder / view.drawn.name)
+            self._unsaved = 0
+            for old in self._saved():
+                if old.name != view.drawn.name:
+                    old.unlink(missing_ok=True)
 
     def picture(self, key: int) -> Image.Image:
         """The picture of a photo key, read from where it was added from.
@@ -226,6 +288,19 @@ class Store:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _model_of(said: Mapping[str, str]) -> ModelEntry:
+    """The model that is searched, by the catalogue's settings."""
+    return ModelEntry(
+        said.get("fingerprint", ""), said.get("model", ""), said.get("encoder", ""), int(said.get("dim", 0))
+    )
+
+
+def _drawn_of(said: Mapping[str, str]) -> Drawn:
+    """What an index of the catalogue is of, by its settings."""
+    spec = said.get("index", INDEX_SPEC)
+    return Drawn(said.get("identity", "0"), said.get("fingerprint", ""), spec, int(said.get("generation", 0)))
 
 
 def open_store(

@@ -18,7 +18,7 @@ INDEXES = Door(
     "index",
     {
         "exact": Backend("lapel.indexes.exact:ExactIndex"),
-        "faiss": Backend("lapel.indexes.faiss:FaissIndex"),
+        "faiss": Backend("lapel.indexes.faiss:open_faiss"),
     },
     "lapel.indexes",
 )
@@ -53,8 +53,8 @@ class VectorIndex(Protocol):
         """The k best for each of (q, dim) queries, only among ``allowed`` keys when given (unknown keys are ignored)."""
         ...
 
-    def save(self) -> None:
-        """Write to the path it was opened with, atomically."""
+    def save(self, path: Path | None = None) -> None:
+        """Write to ``path``, or to the one it was opened with, atomically."""
         ...
 
     def close(self) -> None:
@@ -62,11 +62,22 @@ class VectorIndex(Protocol):
         ...
 
 
+def explain(spec: str, *, count: int, dim: int) -> str:
+    """What an index of this kind keeps so many vectors in, and why: a sentence, or nothing for kinds that do not choose."""
+    from lapel.indexes.choice import Options, choose
+
+    factory, _, options = spec.removeprefix("faiss:").partition("?")
+    if factory == "Flat" or not spec.startswith("faiss:"):
+        return ""
+    return choose(count, dim=dim, options=Options.parse(options), factory="" if factory == "auto" else factory).why
+
+
 def open_index(spec: str, *, dim: int = 128, path: Path | None = None) -> VectorIndex:
     """Open an index, from ``path`` when there is a saved one, else empty.
 
     Args:
-        spec: ``exact:`` or ``faiss:<kind>``; ``faiss:Flat`` is exact inner product.
+        spec: ``exact:``, ``faiss:Flat`` (exact too, and quick), ``faiss:auto`` (chooses as it grows) or ``faiss:`` with FAISS's
+            factory string; options follow a question mark, such as ``faiss:auto?recall=0.99&memory=4GB``.
         dim: Width of the vectors.
         path: The file to load from and save to; without it the index lives in memory.
 

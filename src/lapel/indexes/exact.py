@@ -109,11 +109,11 @@ class ExactIndex:
         rows, scores = best_by_matrix(asked, vectors, k)
         return pad(keys, rows, scores, k)
 
-    def save(self) -> None:
-        """Write to the path it was opened with: wholly, or not at all.
+    def save(self, path: Path | None = None) -> None:
+        """Write to ``path``, or to the one it was opened with: wholly, or not at all.
 
         Raises:
-            InputError: it was opened without a path.
+            InputError: neither is given.
         """
         with self._lock:
             held = self._now()
@@ -121,7 +121,7 @@ class ExactIndex:
             def write(file: IO[bytes]) -> None:
                 np.savez(file, format=np.array(FORMAT), keys=held.keys, vectors=held.vectors)
 
-            write_whole(self._path, write)
+            write_whole(path or self._path, write)
 
     def close(self) -> None:
         """Let go of memory. Closing twice is fine; unsaved changes are lost."""

@@ -7,10 +7,7 @@ products that are equally alike to that precision may change places.
 
 from __future__ import annotations
 
-import json
 import os
-import threading
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -37,13 +34,12 @@ from lapel.indexes.exact import (
     pad,
     write_whole,
 )
+from lapel.indexes.files import Checked, read_header, write_checked
+from lapel.indexes.gate import Gate
 
 faiss: Any = typed_faiss  # its type stubs know the C++ signatures, not those its Python layer puts over them
 
 KINDS = ("Flat",)
-MAGIC = b"LAPELIDX"
-HEADER = 256  # bytes of magic and JSON before the data; the JSON takes about 110
-CHUNK = 1 << 20
 
 # Measured on 40,097 x 128 with one thread of a 2-core Xeon: FAISS takes 0.72 ms for each query however many there are; numpy 0.78
 # for one, 2.8 for two, 3.0 for four, 3.5 for eight, 15 for 64. So FAISS answers people and numpy's matrix product answers batches.
@@ -53,6 +49,15 @@ FEW = 4
 NARROW = 0.08
 # One query over all rows: on two threads 0.56 ms instead of 1.07; below this many rows waking the second costs what it saves.
 SHARED = 8_000
+
+
+def open_faiss(rest: str = "", *, dim: int = 128, path: Path | None = None) -> Any:
+    """``faiss:Flat``, ``faiss:auto``, or ``faiss:`` and a factory string."""
+    if rest in KINDS:
+        return FaissIndex(rest, dim=dim, path=path)
+    from lapel.indexes.approximate import ApproximateIndex
+
+    return ApproximateIndex(rest, dim=dim, path=path)
 
 
 class FaissIndex:
@@ -67,12 +72,10 @@ class FaissIndex:
 
     def __init__(self, rest: str = "Flat", *, dim: int = 128, path: Path | None = None) -> None:
         if rest not in KINDS:
-            raise InputError(
-                f"FAISS indexes here are of the kinds {', '.join(KINDS)}; found 'faiss:{rest}'. Write 'faiss:Flat'."
-            )
+            raise InputError(f"Scanning all vectors is 'faiss:Flat'; found 'faiss:{rest}'.")
         self._dim = check_dim(dim)
         self._path = path
-        self._gate = _Gate()
+        self._gate = Gate()
         self._keys: Keys = np.empty(0, np.int64)
         self._flat: Any = faiss.IndexFlatIP(dim)
         if path is not None and path.exists():
@@ -107,8 +110,8 @@ class FaissIndex:
         rows_of_new = given[last]
         with self._gate.writing():
             self._check_open()
-            rows, known = _rows_of(self._keys, new_keys)
-            _matrix(self._flat)[rows[known]] = rows_of_new[known]
+            rows, known = rows_of(self._keys, new_keys)
+            matrix_of(self._flat)[rows[known]] = rows_of_new[known]
             self._insert(new_keys[~known], rows_of_new[~known])
 
     def _insert(self, keys: Keys, vectors: Vectors) -> None:
@@ -117,7 +120,7 @@ class FaissIndex:
             return
         if len(self._keys) and keys[0] < self._keys[-1]:
             places = np.searchsorted(self._keys, keys)
-            merged = np.insert(_matrix(self._flat), places, vectors, axis=0)
+            merged = np.insert(matrix_of(self._flat), places, vectors, axis=0)
             flat = faiss.IndexFlatIP(self._dim)
             flat.add(merged)
             self._keys, self._flat = np.insert(self._keys, places, keys), flat
@@ -130,7 +133,7 @@ class FaissIndex:
         gone_keys = np.unique(check_keys(keys))
         with self._gate.writing():
             self._check_open()
-            rows, known = _rows_of(self._keys, gone_keys)
+            rows, known = rows_of(self._keys, gone_keys)
             if not known.any():
                 return 0
             gone = np.zeros(len(self._keys), bool)
@@ -159,7 +162,7 @@ class FaissIndex:
                 if len(asked) <= FEW:
                     rows, scores = _best_by_faiss(self._flat, asked, min(k, len(self._keys)), None)
                 else:
-                    rows, scores = best_by_matrix(asked, _matrix(self._flat), k)
+                    rows, scores = best_by_matrix(asked, matrix_of(self._flat), k)
                 return pad(self._keys, rows, scores, k)
             return self._search_among(asked, k, wanted)
 
@@ -169,37 +172,36 @@ class FaissIndex:
         if len(asked) <= FEW and len(among) > NARROW * len(self._keys):
             rows, scores = _best_by_faiss(self._flat, asked, min(k, len(among)), may)
             return pad(self._keys, rows, scores, k)
-        rows, scores = best_by_matrix(asked, _matrix(self._flat)[among], k)
+        rows, scores = best_by_matrix(asked, matrix_of(self._flat)[among], k)
         return pad(self._keys[among], rows, scores, k)
 
-    def save(self) -> None:
-        """Write to the path it was opened with: wholly, or not at all.
+    def save(self, path: Path | None = None) -> None:
+        """Write to ``path``, or to the one it was opened with: wholly, or not at all.
 
         Raises:
-            InputError: it was opened without a path.
+            InputError: neither is given.
         """
         with self._gate.reading():
             self._check_open()
-            write_whole(self._path, self._write)
+            write_whole(path or self._path, self._write)
 
     def _write(self, file: IO[bytes]) -> None:
-        """A header of fixed length, the keys, then what FAISS writes; the header comes last, when length and checksum are known."""
-        check = _Checked(file)
-        file.seek(HEADER)
-        check.write(self._keys.tobytes())
-        writer = faiss.PyCallbackIOWriter(check.write)
-        faiss.write_index(self._flat, writer)
-        del writer  # it holds back its last bytes until it is gone
-        about = {
-            "kind": "Flat",
-            "metric": "ip",
-            "dim": self._dim,
-            "count": len(self._keys),
-            "bytes": check.bytes,
-            "crc32": check.crc32,
-        }
-        file.seek(0)
-        file.write((MAGIC + json.dumps(about).encode()).ljust(HEADER))
+        """The keys, then what FAISS writes."""
+        about = {"kind": "Flat", "metric": "ip", "dim": self._dim, "count": len(self._keys)}
+
+        def data(check: Checked) -> None:
+            check.write(self._keys.tobytes())
+            writer = faiss.PyCallbackIOWriter(check.write)
+            faiss.write_index(self._flat, writer)
+            del writer  # it holds back its last bytes until it is gone
+
+        write_checked(file, about, data)
+
+    def held(self) -> tuple[Keys, Vectors]:
+        """Every key, sorted, with its vector: copies."""
+        with self._gate.reading():
+            self._check_open()
+            return self._keys.copy(), matrix_of(self._flat).copy()
 
     def close(self) -> None:
         """Let go of memory. Closing twice is fine; unsaved changes are lost."""
@@ -211,7 +213,7 @@ class FaissIndex:
             raise InputError("This index is closed. Open it again with open_index.")
 
 
-def _matrix(flat: Any) -> Vectors:
+def matrix_of(flat: Any) -> Vectors:
     """FAISS's own memory as (n, dim) float32: writing here changes the index, growing the index makes this invalid."""
     if not flat.ntotal:
         return np.empty((0, flat.d), np.float32)
@@ -219,7 +221,7 @@ def _matrix(flat: Any) -> Vectors:
     return matrix
 
 
-def _rows_of(keys: Keys, wanted: Keys) -> tuple[Rows, NDArray[np.bool_]]:
+def rows_of(keys: Keys, wanted: Keys) -> tuple[Rows, NDArray[np.bool_]]:
     """The place of each wanted key in the sorted keys, (m,), and whether it is there, (m,) bool."""
     if not len(keys):
         return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
@@ -254,14 +256,14 @@ def _best_by_faiss(flat: Any, queries: Vectors, k: int, may: NDArray[np.bool_] |
         params = faiss.SearchParameters(sel=selector)
     more = min(k + 1, flat.ntotal)
     if may is None and flat.ntotal >= SHARED and (os.cpu_count() or 1) > 1:
-        scores, rows = _search_halves(_matrix(flat), queries, more)
+        scores, rows = _search_halves(matrix_of(flat), queries, more)
     else:
-        with _one_thread():
+        with one_thread():
             scores, rows = flat.search(queries, more, params=params)
     # Equal scores across the k-th place: FAISS keeps any of them, the rule wants the lowest keys.
     if scores.shape[1] > k and bool((scores[:, k - 1] == scores[:, k]).any()):
         among = np.arange(flat.ntotal) if may is None else np.flatnonzero(may)
-        rows, scores = best_by_matrix(queries, _matrix(flat) if may is None else _matrix(flat)[among], k)
+        rows, scores = best_by_matrix(queries, matrix_of(flat) if may is None else matrix_of(flat)[among], k)
         return among[rows], scores
     order = np.lexsort((rows, -scores))[:, :k]
     return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
@@ -275,7 +277,7 @@ def _search_halves(matrix: Vectors, queries: Vectors, k: int) -> tuple[Scores, R
     """
 
     def scan(begin: int, end: int) -> tuple[Scores, Rows]:
-        with _one_thread():
+        with one_thread():
             scores, rows = faiss.knn(queries, matrix[begin:end], min(k, end - begin), metric=faiss.METRIC_INNER_PRODUCT)
         return scores, rows + begin
 
@@ -294,7 +296,7 @@ def _second_thread() -> ThreadPoolExecutor:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Keep this thread's next FAISS calls on one core.
 
     FAISS wakes a team of threads even for one query, which only one of them can work on; on a busy machine waiting for the rest
@@ -312,7 +314,7 @@ def _load(path: Path, dim: int) -> tuple[Keys, Any]:
     """Read a saved index. FAISS trusts the bytes it is given, so they are checked first."""
     try:
         with path.open("rb") as file:
-            about = _read_header(file, path)
+            about = read_header(file, path)
             if about["kind"] not in KINDS or about["metric"] != "ip":
                 raise InputError(
                     f"The saved index {path} is 'faiss:{about['kind']}'; 'faiss:Flat' was asked. Run 'lapel index rebuild'."
@@ -327,77 +329,3 @@ def _load(path: Path, dim: int) -> tuple[Keys, Any]:
     if not isinstance(flat, faiss.IndexFlatIP) or flat.d != dim or flat.ntotal != len(keys):
         raise damaged(path, "its parts do not belong together")
     return keys, flat
-
-
-def _read_header(file: IO[bytes], path: Path) -> dict[str, Any]:
-    """Check magic, length and checksum, and leave the file at the first byte of the data."""
-    head = file.read(HEADER)
-    if not head.startswith(MAGIC):
-        raise damaged(path, "it does not start like one")
-    about: dict[str, Any] = json.loads(head[len(MAGIC) :])
-    size, crc32 = 0, 0
-    while chunk := file.read(CHUNK):
-        size, crc32 = size + len(chunk), zlib.crc32(chunk, crc32)
-    if size != about["bytes"]:
-        raise damaged(path, f"it has {size:,} bytes of data where {about['bytes']:,} were written")
-    if crc32 != about["crc32"]:
-        raise damaged(path, "its checksum is another")
-    file.seek(HEADER)
-    return about
-
-
-class _Checked:
-    """Hands bytes on to a file and keeps their number and checksum."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.bytes = 0
-        self.crc32 = 0
-
-    def write(self, data: bytes) -> int:
-        """Write one piece."""
-        self._file.write(data)
-        self.bytes += len(data)
-        self.crc32 = zlib.crc32(data, self.crc32)
-        return len(data)
-
-
-class _Gate:
-    """Readers together, writers alone; a waiting writer goes before new readers."""
-
-    def __init__(self) -> None:
-        self._state = threading.Condition()
-        self._readers = 0
-        self._writers_waiting = 0
-        self._writing = False
-
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        with self._state:
-            while self._writing or self._writers_waiting:
-                self._state.wait()
-            self._readers += 1
-        try:
-            yield
-        finally:
-            with self._state:
-                self._readers -= 1
-                if not self._readers:
-                    self._state.notify_all()
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        with self._state:
-            self._writers_waiting += 1
-            try:
-                while self._writing or self._readers:
-                    self._state.wait()
-            finally:
-                self._writers_waiting -= 1
-            self._writing = True
-        try:
-            yield
-        finally:
-            with self._state:
-                self._writing = False
-                self._state.notify_all()

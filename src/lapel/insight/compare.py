@@ -21,7 +21,7 @@ from lapel.core.overlap import overlap, rank_biased_overlap
 from lapel.core.types import Filter
 from lapel.core.vectors import Keys, Vectors
 from lapel.engine.models import Prepared, open_model, prepare
-from lapel.engine.store import INDEX_SPEC, Store
+from lapel.engine.store import Store
 from lapel.indexes import open_index
 from lapel.insight.evaluate import Answers, Judged, answer, pick_worst, short, verdict_of
 from lapel.insight.report import Rule
@@ -294,7 +294,7 @@ class _Side:
             zip(("asking", "found"), (vectors[np.searchsorted(keys, some)] for some in (asking, found)), strict=True)
         )
         self.judged = Judged(photos, asking, of["asking"], found)
-        self._index = open_index(INDEX_SPEC, dim=vectors.shape[1])
+        self._index = open_index("faiss:Flat", dim=vectors.shape[1])
         self._index.add(found, of["found"])
 
     def answers(self, depth: int, *, same_product: bool = False) -> Answers:

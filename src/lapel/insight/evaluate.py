@@ -26,7 +26,7 @@ from lapel.core.metrics import (
 )
 from lapel.core.types import Filter
 from lapel.core.vectors import Keys, Vectors
-from lapel.engine.store import INDEX_SPEC, Store
+from lapel.engine.store import Store
 from lapel.indexes import VectorIndex
 from lapel.insight.report import CategoryResult, EvalReport, Rule, RuleResult, WorstHit, WorstQuery
 
@@ -158,7 +158,7 @@ def evaluate(
         per=plan.per,
         model=model.name,
         fingerprint=model.fingerprint,
-        index=INDEX_SPEC,
+        index=store.view().drawn.spec,
         queries=len(sides["queries"]),
         gallery_photos=len(sides["gallery"]),
         gallery_products=len(np.unique(photos.rows[np.searchsorted(photos.keys, sides["gallery"])])),

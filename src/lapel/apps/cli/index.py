@@ -1,12 +1,22 @@
-"""``lapel index``: look after the index, the catalogue's shadow."""
+"""``lapel index``: look after the index, the catalogue's shadow, and choose its kind."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Annotated
+
 import typer
+from rich.markup import escape
+from rich.table import Table
 
-from lapel.apps.cli.console import DEFAULT_STORE, StoreOption, say
+from lapel.apps.cli.console import DEFAULT_STORE, JsonOption, StoreOption, console, print_json, say
 
-index = typer.Typer(help="Look after the index.", rich_markup_mode=None, no_args_is_help=True)
+index = typer.Typer(help="Look after the index and choose its kind.", rich_markup_mode=None, no_args_is_help=True)
+
+SpecArgument = Annotated[
+    str, typer.Argument(help="faiss:auto, faiss:Flat, faiss:HNSW32, faiss:IVF1024,SQ8 ..., exact:", metavar="SPEC")
+]
 
 
 @index.callback()
@@ -22,3 +32,85 @@ def rebuild(store: StoreOption = DEFAULT_STORE) -> None:
     with open_store(store) as shop:
         shop.redraw_index()
         say(f"Drew an index of {len(shop.index):,} vectors.")
+
+
+@index.command()
+def use(spec: SpecArgument, store: StoreOption = DEFAULT_STORE) -> None:
+    """Search with another kind of index from now on, in every process that serves the store."""
+    from lapel.engine.store import open_store
+
+    with open_store(store) as shop:
+        shop.use_index(spec)
+        say(f"Drew '{escape(spec)}' with {len(shop.index):,} vectors.")
+
+
+@index.command()
+def tune(
+    store: StoreOption = DEFAULT_STORE,
+    try_: Annotated[
+        list[str] | None, typer.Option("--try", help="A kind to measure, such as faiss:HNSW32. Repeat.")
+    ] = None,
+    recall: Annotated[float, typer.Option("--recall", help="Wanted Recall@10 against exact search.")] = 0.99,
+    queries: Annotated[
+        list[str] | None,
+        typer.Option("--queries", help="Photos to ask with, as filters such as split=val; some of all by default."),
+    ] = None,
+    count: Annotated[int, typer.Option("--count", help="How many queries.")] = 500,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for tuning.json and tuning.png.")] = None,
+    keep: Annotated[bool, typer.Option("--use", help="Search with the chosen kind from now on.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure kinds of index on the shop's own vectors and queries: recall, times, memory; and choose."""
+    import numpy as np
+
+    from lapel.core.types import Filter
+    from lapel.core.vectors import Keys, Vectors
+    from lapel.engine.store import open_store
+    from lapel.insight.tuning import Trial, draw
+    from lapel.insight.tuning import tune as measure
+
+    with open_store(store) as shop:
+        pieces = list(shop.catalog.vectors(shop.model.fingerprint))
+        keys: Keys = np.concatenate([part for part, _ in pieces]) if pieces else np.empty(0, np.int64)
+        width = pieces[0][1].shape[1] if pieces else 0
+        vectors: Vectors = np.concatenate([np.empty((0, width), np.float32), *(part for _, part in pieces)])
+        asking = np.intersect1d(shop.catalog.allowed(Filter.parse(queries or ())), keys)
+        own = np.sort(np.random.default_rng(7).permutation(asking)[:count])
+        table = Table(header_style="bold", box=None, pad_edge=False)
+        for name in ("kind", "recall@10", "p50 ms", "p95 ms", "queries/s", "bytes a vector", "built in s"):
+            table.add_column(name, justify="left" if name == "kind" else "right")
+
+        def report(trial: Trial) -> None:
+            if trial.problem:
+                table.add_row(escape(trial.spec), escape(trial.problem))
+                return
+            numbers = (f"{trial.recall:.3f}", f"{trial.p50_ms:.2f}", f"{trial.p95_ms:.2f}", f"{trial.rate:,.0f}")
+            table.add_row(escape(trial.spec), *numbers, f"{trial.bytes_a_vector:.0f}", f"{trial.build_s:.1f}")
+            if not as_json:
+                say(f"measured {escape(trial.spec)}")
+
+        tuning = measure(
+            keys,
+            vectors,
+            vectors[np.searchsorted(keys, own)],
+            own,
+            specs=try_ or (),
+            recall=recall,
+            folder=store,
+            report=report,
+        )
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "tuning.json").write_text(json.dumps(tuning.to_json(), indent=2) + "\n", encoding="utf-8")
+            draw(tuning, out / "tuning.png")
+        if keep:
+            shop.use_index(tuning.choice)
+        if as_json:
+            print_json(tuning.to_json())
+            return
+        console.print(table)
+        say(f"[bold]{escape(tuning.choice)}[/]  {escape(tuning.why)}")
+        if keep:
+            say("It is what the store is searched with now.")
+        else:
+            say(f"Take it: lapel index use '{escape(tuning.choice)}' --store {escape(str(store))}")

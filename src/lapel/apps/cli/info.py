@@ -15,7 +15,8 @@ from lapel.catalog.schema import MIGRATIONS
 
 def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """Say what a store holds: products, photos, its model, its fields and their commonest values."""
-    from lapel.engine.store import CATALOGUE, INDEX_SPEC, open_to_look
+    from lapel.engine.store import CATALOGUE, open_to_look
+    from lapel.indexes import explain
 
     with open_to_look(store) as shop:
         catalog = shop.catalog
@@ -37,17 +38,21 @@ def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> Non
                 "fingerprint": catalog.setting("fingerprint"),
                 "dim": int(catalog.setting("dim") or 0) or None,
             },
-            "index": INDEX_SPEC,
+            "index": shop.index_spec,
+            "index_choice": "",
             "fields": _fields(catalog),
         }
+    model = facts["model"]
+    searched = counts.vectors.get(model["fingerprint"] or "", 0)
+    facts["index_choice"] = explain(facts["index"], count=searched, dim=model["dim"] or 128)
     if as_json:
         print_json(facts)
         return
-    model = facts["model"]
     say(f"[bold]{escape(facts['store'])}[/]  {size / 1e6:,.1f} MB")
-    searched = counts.vectors.get(model["fingerprint"] or "", 0)
     say(f"{counts.products:,} products, {counts.photos:,} photos, {searched:,} vectors")
-    say(f"model {model['name'] or 'not chosen yet'} ({model['fingerprint'] or '-'}), index {INDEX_SPEC}")
+    say(f"model {model['name'] or 'not chosen yet'} ({model['fingerprint'] or '-'}), index {facts['index']}")
+    if facts["index_choice"]:
+        say(facts["index_choice"])
     if others := sum(counts.vectors.values()) - searched:
         say(f"{others:,} more vectors of other models; 'lapel model list' shows them")
     table = Table(header_style="bold", box=None, pad_edge=False)

@@ -1,0 +1,463 @@
+"""Indexes that grow: a *base* that FAISS built, and a *tail* of the newest vectors that is scanned exactly.
+
+Adding or replacing a vector puts it into the tail, and removing one marks its row of the base, so each takes the same time at a
+thousand vectors and at a million. When the tail is long, or many rows are marked, a thread of its own carries the tail into the base or
+builds another base beside it; searches go on meanwhile, and nothing added or removed meanwhile is lost.
+
+``faiss:<factory string>`` builds what the string says; ``faiss:auto`` chooses by size, memory and wanted recall, and chooses again as the
+index grows. Options follow a question mark: ``faiss:auto?recall=0.99&memory=4GB``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import faiss as typed_faiss
+import numpy as np
+
+from lapel.core.errors import InputError
+from lapel.core.types import Matches
+from lapel.core.vectors import Keys, Vectors, check_keys, check_vectors
+from lapel.indexes.choice import Choice, Options, choose
+from lapel.indexes.exact import Rows, check_dim, check_k, damaged, last_of_each, other_width, pad, write_whole
+from lapel.indexes.faiss import FaissIndex, rows_of
+from lapel.indexes.files import Checked, read_header, write_checked
+from lapel.indexes.gate import Gate
+from lapel.indexes.structure import Effort, Mask, Structure, make
+
+faiss: Any = typed_faiss
+
+TAIL = 4096  # vectors that are scanned before they are carried into the base
+PIECE = 64  # vectors carried at once: searches wait that long
+SELECTIONS = 16  # filters whose rows are kept
+AGAIN = 1.1  # growth after which a failed building is tried again
+MARKED = 0.2  # share of the base's rows that may be marked as gone
+# Allowed rows up to this many are scanned one by one: exact, and quicker than a search that may use few of what it meets.
+SCANNED = 20_000
+# Of more rows, a structure finds enough among the allowed ones only if it tries harder; below this share scanning is quicker again.
+NARROW = 0.05
+
+
+class _Rows:
+    """Which key each row of a base has, and whether it still counts."""
+
+    def __init__(self, keys: Keys, alive: Mask | None = None) -> None:
+        self.keys = keys
+        self.alive: Mask = np.ones(len(keys), bool) if alive is None else alive
+        self.dead = int(len(keys) - self.alive.sum())
+        self.version = 0  # changes with every change
+        self._sort()
+
+    def _sort(self) -> None:
+        rows = np.flatnonzero(self.alive)
+        order = np.argsort(self.keys[rows], kind="stable")
+        self._sorted_rows = rows[order]
+        self._sorted_keys = self.keys[self._sorted_rows]
+        self._sorted = len(self.keys)
+
+    def find(self, keys: Keys) -> tuple[Rows, Mask]:
+        """The row of each key, (m,), and whether it is there and counts, (m,) bool."""
+        places, known = rows_of(self._sorted_keys, keys)
+        rows = self._sorted_rows[np.minimum(places, len(self._sorted_rows) - 1)] if known.any() else places * 0
+        known &= self.alive[rows] if known.any() else known
+        return rows, known
+
+    def living(self) -> Keys:
+        """The keys that count, sorted."""
+        return self._sorted_keys[self.alive[self._sorted_rows]]
+
+    def mark(self, rows: Rows) -> None:
+        """These rows no longer count."""
+        self.alive[rows] = False
+        self.dead += len(rows)
+        self.version += 1
+
+    def extend(self, keys: Keys) -> None:
+        """More rows at the end, of sorted keys that are not there."""
+        first = len(self.keys)
+        self.version += 1
+        self.keys = np.concatenate([self.keys, keys])
+        self.alive = np.concatenate([self.alive, np.ones(len(keys), bool)])
+        places = np.searchsorted(self._sorted_keys, keys)
+        # A dead row of the same key may still be listed: the new one takes its place there.
+        listed = places < len(self._sorted_keys)
+        listed[listed] = self._sorted_keys[places[listed]] == keys[listed]
+        rows = np.arange(first, first + len(keys))
+        self._sorted_rows = self._sorted_rows.copy()
+        self._sorted_rows[places[listed]] = rows[listed]
+        fresh = ~listed
+        self._sorted_keys = np.insert(self._sorted_keys, places[fresh], keys[fresh])
+        self._sorted_rows = np.insert(self._sorted_rows, places[fresh], rows[fresh])
+
+
+@dataclass(frozen=True)
+class _Selection:
+    """The rows that some allowed keys mean.
+
+    Attributes:
+        allowed: The caller's own array: while it is held here, no other array has its identity.
+        version: Of the rows it was made for.
+        rows: (m,) ascending.
+        may: (n,) bool, whether each row is among them.
+    """
+
+    allowed: Keys
+    version: int
+    rows: Rows
+    may: Mask
+
+
+@dataclass
+class _Base:
+    """What FAISS built, and whose its rows are. Changed under the writers' gate only."""
+
+    structure: Structure
+    rows: _Rows
+
+
+class ApproximateIndex:
+    """``faiss:<factory string>`` and ``faiss:auto``. See :class:`lapel.indexes.VectorIndex`.
+
+    Reading is safe from any thread, also while another one writes; writers wait for each other.
+    """
+
+    def __init__(self, rest: str, *, dim: int = 128, path: Path | None = None) -> None:
+        self._dim = check_dim(dim)
+        factory, _, options = rest.partition("?")
+        self._options = Options.parse(options)
+        self._factory = "" if factory == "auto" else factory
+        if factory != "auto":
+            make(factory, dim)  # an unknown one is told now, not when there are enough vectors
+        self._path = path
+        self._gate = Gate()
+        self._tail = FaissIndex("Flat", dim=dim)
+        self._base: _Base | None = None
+        self._choice = self._choose(0)
+        self._selections: dict[int, _Selection] = {}
+        self._closed = False
+        self._base_lock = threading.Lock()  # held while the base is changed by FAISS, or written
+        self._wake = threading.Condition()
+        self._tending: threading.Thread | None = None
+        self._touched: set[int] | None = None  # keys changed while another base is being built
+        self.problem = ""  # why the last tending failed; the index goes on with what it has
+        self._failed_at = 0  # vectors there were then: it is tried again when there are a tenth more
+        if path is not None and path.exists():
+            self._load(path)
+
+    # --- what it is ---
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        return self._dim
+
+    @property
+    def choice(self) -> Choice:
+        """What the vectors are kept in now, and why."""
+        return self._choice
+
+    @property
+    def keys(self) -> Keys:
+        """Every key, (n,) int64, sorted; a copy."""
+        with self._gate.reading():
+            self._check_open()
+            parts = [self._tail.keys, *([] if self._base is None else [self._base.rows.living()])]
+            keys: Keys = np.sort(np.concatenate(parts))
+            return keys
+
+    def __len__(self) -> int:
+        """How many vectors there are."""
+        with self._gate.reading():
+            self._check_open()
+            return self._count()
+
+    def _count(self) -> int:
+        base = self._base
+        return len(self._tail) + (0 if base is None else len(base.rows.keys) - base.rows.dead)
+
+    # --- changing it ---
+
+    def add(self, keys: Keys, vectors: Vectors) -> None:
+        """Add (n,) keys with (n, dim) vectors; a key that is there already gets the new vector; the last of equal keys counts.
+
+        Raises:
+            InputError: keys or vectors that cannot be used; then nothing is added.
+        """
+        given = check_vectors(vectors, self._dim)
+        distinct, last = last_of_each(check_keys(keys, len(given)))
+        with self._gate.writing():
+            self._check_open()
+            self._mark(distinct)
+            self._tail.add(distinct, given[last])
+            if self._touched is not None:
+                self._touched.update(distinct.tolist())
+        self._tend_if_needed()
+
+    def remove(self, keys: Keys) -> int:
+        """Remove these keys and return how many were there."""
+        gone = np.unique(check_keys(keys))
+        with self._gate.writing():
+            self._check_open()
+            if self._touched is not None:
+                self._touched.update(gone.tolist())
+            count = self._mark(gone) + self._tail.remove(gone)
+        self._tend_if_needed()
+        return count
+
+    def _mark(self, keys: Keys) -> int:
+        if self._base is None:
+            return 0
+        rows, known = self._base.rows.find(keys)
+        self._base.rows.mark(rows[known])
+        return int(known.sum())
+
+    # --- searching it ---
+
+    def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> Matches:
+        """About the k best for each of (q, dim) unit queries, only among ``allowed`` keys when given.
+
+        Returns:
+            (q, k), by descending score, then ascending key; padded with -1 and -inf only where fewer than k exist.
+
+        Raises:
+            InputError: queries that are not (q, dim) unit rows, or keys that are none.
+            QueryError: k below one.
+        """
+        asked = check_vectors(queries, self._dim)
+        check_k(k)
+        wanted = None if allowed is None else check_keys(allowed)
+        with self._gate.reading():
+            self._check_open()
+            tail = self._tail.search(asked, k, wanted)
+            if self._base is None:
+                return tail
+            selected = None if allowed is None or wanted is None else self._select(self._base, allowed, wanted)
+            base = self._search_base(self._base, asked, k, selected)
+        keys = np.concatenate([base.keys, tail.keys], axis=1)
+        scores = np.concatenate([base.scores, tail.scores], axis=1)
+        order = np.lexsort((keys, -scores))[:, :k]
+        return Matches(np.take_along_axis(keys, order, axis=1), np.take_along_axis(scores, order, axis=1))
+
+    def _select(self, base: _Base, allowed: Keys, wanted: Keys) -> _Selection:
+        """The rows of the allowed keys; kept for arrays that cannot change, since many queries are asked under one filter."""
+        lasting = isinstance(allowed, np.ndarray) and not allowed.flags.writeable
+        known = self._selections.get(id(allowed)) if lasting else None
+        if known is not None and known.version == base.rows.version and known.allowed is allowed:
+            return known
+        places, there = base.rows.find(np.unique(wanted) if bool((np.diff(wanted) <= 0).any()) else wanted)
+        rows = np.sort(places[there])
+        may = np.zeros(len(base.rows.keys), bool)
+        may[rows] = True
+        selection = _Selection(allowed, base.rows.version, rows, may)
+        if lasting:
+            if len(self._selections) >= SELECTIONS:
+                self._selections.clear()
+            self._selections[id(allowed)] = selection
+        return selection
+
+    def _search_base(self, base: _Base, asked: Vectors, k: int, selected: _Selection | None) -> Matches:
+        structure, rows = base.structure, base.rows
+        may: Mask | None = None
+        effort = structure.effort
+        available = len(rows.keys) - rows.dead
+        if selected is not None:
+            available = len(selected.rows)
+            if available <= max(SCANNED, NARROW * len(rows.keys)):
+                return pad(rows.keys, *structure.scan(asked, selected.rows, k), k)
+            may = selected.may
+            effort = effort.times(len(rows.keys) / available)
+        elif rows.dead:
+            may = rows.alive
+        found, scores = structure.search(asked, min(k, available), may, effort=effort)
+        # A structure may find fewer than there are; those queries are scanned instead, so that k come back whenever k exist.
+        short = np.flatnonzero((found < 0).any(axis=1)) if found.size else np.empty(0, np.int64)
+        if len(short):
+            everything = np.flatnonzero(rows.alive if may is None else may)
+            found[short], scores[short] = structure.scan(asked[short], everything, found.shape[1])
+        return pad(rows.keys, found, scores, k)
+
+    # --- tending it ---
+
+    def _choose(self, count: int) -> Choice:
+        return choose(count, dim=self._dim, options=self._options, factory=self._factory)
+
+    def _work(self) -> Callable[[], None] | None:
+        """What there is to be done now, if anything."""
+        with self._gate.reading():
+            if self._closed:
+                return None
+            count, base, tail = self._count(), self._base, len(self._tail)
+            if self.problem and count < AGAIN * self._failed_at:
+                return None
+            choice = self._choose(count)
+            built = "" if base is None else base.structure.factory
+            if choice.factory != built and (built or tail >= TAIL or self._factory):
+                return lambda: self._rebuild(choice)
+            if base is None or choice.factory == "":
+                return None
+            rows = len(base.rows.keys)
+            if base.rows.dead > max(TAIL, MARKED * rows) or tail > max(TAIL, rows):
+                return lambda: self._rebuild(choice)
+            return self._carry if tail >= TAIL else None
+
+    def _tend_if_needed(self) -> None:
+        """Start the thread that tends the index, if it is not at work and there is something to do."""
+        with self._wake:
+            if self._tending is None and self._work() is not None:
+                self._tending = threading.Thread(target=self._tend, name="lapel-index-tending", daemon=True)
+                self._tending.start()
+
+    def _tend(self) -> None:
+        try:
+            while (work := self._work()) is not None:
+                work()
+            self.problem = ""
+        except Exception as error:  # what is there goes on being searched, tail and all
+            self.problem, self._failed_at = f"{type(error).__name__}: {error}", self._count()
+        finally:
+            with self._wake:
+                self._tending = None
+                self._wake.notify_all()
+
+    def settle(self, timeout: float | None = None) -> bool:
+        """Wait until the background work is done; false when it is not within ``timeout`` seconds."""
+        with self._wake:
+            return self._wake.wait_for(lambda: self._tending is None, timeout)
+
+    def _rebuild(self, choice: Choice) -> None:
+        """Build a base of everything beside the one that is searched, then put it in its place."""
+        with self._gate.writing():
+            self._touched = set()
+        try:
+            with self._gate.reading():
+                keys, vectors = self._tail.held()
+                base = self._base
+                if base is not None:
+                    rows = np.flatnonzero(base.rows.alive)
+                    keys = np.concatenate([base.rows.keys[rows], keys])
+                    vectors = np.concatenate([base.structure.vectors(rows), vectors])
+            fresh: _Base | None = None
+            if choice.factory:
+                structure = Structure.build(choice.factory, vectors)
+                structure.tune(self._options.recall)
+                fresh = _Base(structure, _Rows(keys))
+            with self._base_lock, self._gate.writing():
+                touched = np.array(sorted(self._touched or ()), np.int64)
+                carried = keys[~np.isin(keys, touched)]
+                if fresh is None:  # back to exact: what was not touched meanwhile joins the tail
+                    stays = np.isin(keys, carried)
+                    self._tail.add(keys[stays], vectors[stays])
+                else:
+                    rows, known = fresh.rows.find(touched)
+                    fresh.rows.mark(rows[known])
+                    self._tail.remove(carried)
+                self._base, self._choice = fresh, choice
+                self._selections.clear()
+        finally:
+            with self._gate.writing():
+                self._touched = None
+
+    def _carry(self) -> None:
+        """Carry the tail into the base, a few vectors at a time, so that searches hardly wait."""
+        keys = self._tail.keys
+        for at in range(0, len(keys), PIECE):
+            with self._base_lock, self._gate.writing():
+                if self._closed or self._base is None:
+                    return
+                held, vectors = self._tail.held()
+                places, known = rows_of(held, keys[at : at + PIECE])
+                some = places[known]
+                self._base.structure.add(vectors[some])
+                self._base.rows.extend(held[some])
+                self._tail.remove(held[some])
+
+    # --- keeping it ---
+
+    def save(self, path: Path | None = None) -> None:
+        """Write to ``path``, or to the one it was opened with: wholly, or not at all. Searches, additions and removals go on meanwhile.
+
+        Raises:
+            InputError: neither is given.
+        """
+        with self._base_lock:  # what FAISS built stays as it is while it is written
+            with self._gate.reading():
+                self._check_open()
+                write = self._writer()
+            write_whole(path or self._path, write)
+
+    def _writer(self) -> Callable[[IO[bytes]], None]:
+        """What writes the index as it is now: tail, then the base's keys and marks, then what FAISS writes."""
+        tail_keys, tail_vectors = self._tail.held()
+        base = self._base
+        keys, alive = (base.rows.keys, base.rows.alive.copy()) if base is not None else (tail_keys[:0], None)
+        about: dict[str, Any] = {
+            "kind": self._kind,
+            "metric": "ip",
+            "dim": self._dim,
+            "tail": len(tail_keys),
+            "base": len(keys),
+        }
+        if base is not None:
+            effort = base.structure.effort
+            about |= {"factory": base.structure.factory, "probe": effort.probe, "refine": effort.refine}
+
+        def data(check: Checked) -> None:
+            for array in (tail_keys, tail_vectors):
+                check.write(array.tobytes())
+            if base is not None and alive is not None:
+                check.write(keys.tobytes())
+                check.write(alive.tobytes())
+                writer = faiss.PyCallbackIOWriter(check.write)
+                faiss.write_index(base.structure.index, writer)
+                del writer  # it holds back its last bytes until it is gone
+
+        return lambda file: write_checked(file, about, data)
+
+    @property
+    def _kind(self) -> str:
+        return self._factory or "auto"
+
+    def _load(self, path: Path) -> None:
+        try:
+            with path.open("rb") as file:
+                about = read_header(file, path)
+                if about["kind"] != self._kind or about["metric"] != "ip":
+                    raise InputError(
+                        f"The saved index {path} is 'faiss:{about['kind']}'; 'faiss:{self._kind}' was asked. Run 'lapel index rebuild'."
+                    )
+                if about["dim"] != self._dim:
+                    raise other_width(path, about["dim"], self._dim)
+
+                def column(dtype: type, count: int) -> Any:
+                    return np.frombuffer(file.read(np.dtype(dtype).itemsize * count), dtype).copy()
+
+                tail_keys = column(np.int64, about["tail"])
+                self._tail.add(tail_keys, column(np.float32, about["tail"] * self._dim).reshape(-1, self._dim))
+                if about["base"]:
+                    keys, alive = column(np.int64, about["base"]), column(np.bool_, about["base"])
+                    index = faiss.read_index(faiss.PyCallbackIOReader(file.read))
+                    if index.d != self._dim or index.ntotal != len(keys):
+                        raise damaged(path, "its parts do not belong together")
+                    effort = Effort(about["probe"], about["refine"])
+                    self._base = _Base(Structure(about["factory"], index, effort), _Rows(keys, alive))
+                    self._choice = self._choose(self._count())
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise damaged(path, error) from error
+
+    def close(self) -> None:
+        """Let go of memory. Closing twice is fine; unsaved changes are lost."""
+        self._closed = True
+        self.settle()
+        with self._gate.writing():
+            self._base = None
+        with suppress(InputError):
+            self._tail.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InputError("This index is closed. Open it again with open_index.")

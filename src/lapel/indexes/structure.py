@@ -1,0 +1,281 @@
+"""One FAISS structure of any kind over rows 0, 1, 2 ...: built from a factory string, searched with an effort that was tuned for it.
+
+In go unit vectors and row masks, out come rows and inner products. It knows no keys and forgets nothing; see
+:mod:`lapel.indexes.approximate` for what makes an index of it. Its last step is exact: candidates are scored again with vectors kept as
+float32 or float16, so scores are cosines whatever the structure compresses.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import faiss as typed_faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from lapel.core.errors import InputError
+from lapel.core.vectors import Vectors
+from lapel.indexes.exact import Rows, Scores, best_by_matrix, best_rows
+from lapel.indexes.faiss import FEW, matrix_of, one_thread
+
+faiss: Any = typed_faiss  # its type stubs know the C++ signatures, not those its Python layer puts over them
+
+Mask = NDArray[np.bool_]  # (rows,)
+
+REFINE = "SQfp16"  # how vectors are kept for the exact last step where the structure itself does not keep them
+LEAST = 1000  # rows below which no structure is worth building
+PER_CENTROID = 39  # rows FAISS wants for each centroid it learns
+MOST_TRAINED = 200_000  # rows a structure is trained on
+CONSTRUCTION = 64  # HNSW's efConstruction
+SAMPLE = 200  # queries a structure is tuned with
+TUNED_K = 10
+PROBES = {"hnsw": (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512), "ivf": (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)}
+REFINES = (1, 2, 4, 8, 16, 32)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard a search tries.
+
+    Attributes:
+        probe: HNSW's efSearch, or IVF's nprobe; unused by others.
+        refine: Candidates scored exactly for each one that is wanted.
+    """
+
+    probe: int = 64
+    refine: int = 1
+
+    def times(self, factor: float) -> Effort:
+        """So many times as hard."""
+        return Effort(round(self.probe * factor), self.refine)
+
+
+class Structure:
+    """A built FAISS index and the effort it is searched with.
+
+    Args:
+        factory: FAISS's factory string it was built from.
+        index: The FAISS index.
+        effort: How hard a search tries.
+    """
+
+    def __init__(self, factory: str, index: Any, effort: Effort | None = None) -> None:
+        self.factory = factory
+        self.index = index
+        self.effort = effort or Effort()
+
+    @classmethod
+    def build(cls, factory: str, vectors: Vectors, *, seed: int = 7) -> Structure:
+        """Train and fill one with (n, dim) unit rows.
+
+        Raises:
+            InputError: FAISS knows no such factory string, or the vectors are too few for it.
+        """
+        index = make(factory, vectors.shape[1])
+        needed = least_rows(factory)
+        if len(vectors) < needed:
+            raise InputError(f"'faiss:{factory}' needs {needed:,} vectors to be built; found {len(vectors):,}.")
+        if not index.is_trained:
+            some = np.random.default_rng(seed).permutation(len(vectors))[:MOST_TRAINED]
+            index.train(vectors[np.sort(some)])
+        index.add(vectors)
+        return cls(factory, index)
+
+    def __len__(self) -> int:
+        return int(self.index.ntotal)
+
+    def add(self, vectors: Vectors) -> None:
+        """Append rows. Not while another thread searches."""
+        with one_thread():
+            self.index.add(vectors)
+
+    @cached_property
+    def core(self) -> Any:
+        """The part that is searched, below refinement and transforms."""
+        part = self.index
+        while True:
+            part = faiss.downcast_index(part)
+            if isinstance(part, faiss.IndexRefine):
+                part = part.base_index
+            elif isinstance(part, faiss.IndexPreTransform):
+                part = part.index
+            else:
+                return part
+
+    @cached_property
+    def _store(self) -> Any:
+        """The part that keeps every row's own vector, one after the other."""
+        outer = faiss.downcast_index(self.index)
+        if isinstance(outer, faiss.IndexRefine):
+            return faiss.downcast_index(outer.refine_index)
+        return faiss.downcast_index(outer.storage) if isinstance(outer, faiss.IndexHNSW) else outer
+
+    @property
+    def family(self) -> str:
+        """``hnsw``, ``ivf`` or ``scan``."""
+        if isinstance(self.core, faiss.IndexHNSW):
+            return "hnsw"
+        return "ivf" if isinstance(self.core, faiss.IndexIVF) else "scan"
+
+    def vectors(self, rows: Rows) -> Vectors:
+        """(m,) rows -> their (m, dim) float32 vectors, as exact as they are kept."""
+        store = self._store
+        if isinstance(store, faiss.IndexFlat):
+            flat: Vectors = matrix_of(store)[rows]
+            return flat
+        codes = faiss.rev_swig_ptr(store.codes.data(), store.codes.size()).reshape(store.ntotal, -1)
+        with one_thread():
+            decoded: Vectors = store.sa_decode(np.ascontiguousarray(codes[rows]))
+        return decoded
+
+    def scan(self, queries: Vectors, rows: Rows, k: int) -> tuple[Rows, Scores]:
+        """The exact min(k, m) best among (m,) ascending rows: (q, k) rows and scores, equal scores by ascending row."""
+        store = self._store
+        if isinstance(store, faiss.IndexFlat) and len(queries) <= FEW and len(rows):
+            # FAISS reads the rows where they are; copying them together first takes five times as long.
+            scores = np.empty((len(queries), len(rows)), np.float32)
+            ids = np.ascontiguousarray(np.broadcast_to(rows, (len(queries), len(rows))))
+            with one_thread():
+                faiss.fvec_inner_products_by_idx(
+                    faiss.swig_ptr(scores),
+                    faiss.swig_ptr(queries),
+                    store.get_xb(),
+                    faiss.swig_ptr(ids),
+                    store.d,
+                    len(queries),
+                    len(rows),
+                )
+            best = best_rows(scores, min(k, len(rows)))
+            return rows[best], np.take_along_axis(scores, best, axis=1)
+        places, scores = best_by_matrix(queries, self.vectors(rows), k)
+        return rows[places], scores
+
+    def search(
+        self, queries: Vectors, k: int, may: Mask | None = None, *, effort: Effort | None = None
+    ) -> tuple[Rows, Scores]:
+        """About the k best of all rows, or of those that ``may``: (q, k) rows, -1 where none was found, and scores."""
+        if not len(queries):
+            return np.empty((0, k), np.int64), np.empty((0, k), np.float32)
+        kept: list[Any] = []  # FAISS keeps pointers only: these must live until the search is over
+        selector = None
+        if may is not None:
+            bits = np.packbits(may, bitorder="little")
+            selector = faiss.IDSelectorBitmap(bits)
+            kept += [bits, selector]
+        effort = effort or self.effort
+        params = self._params(self.index, selector, effort, k, kept)
+        if len(queries) <= FEW:
+            with one_thread():
+                scores, rows = self.index.search(queries, k, params=params)
+        else:
+            scores, rows = self.index.search(queries, k, params=params)
+        return rows, np.where(rows < 0, -np.inf, scores).astype(np.float32)
+
+    def _params(self, index: Any, selector: Any, effort: Effort, k: int, kept: list[Any]) -> Any:
+        """FAISS's search parameters for an index and all parts below it."""
+        index = faiss.downcast_index(index)
+        chosen = {} if selector is None else {"sel": selector}
+        if isinstance(index, faiss.IndexRefine):
+            below = self._params(index.base_index, selector, effort, k * effort.refine, kept)
+            params = faiss.IndexRefineSearchParameters(k_factor=float(effort.refine), base_index_params=below)
+        elif isinstance(index, faiss.IndexPreTransform):
+            below = self._params(index.index, selector, effort, k, kept)
+            params = faiss.SearchParametersPreTransform(index_params=below)
+        elif isinstance(index, faiss.IndexHNSW):
+            params = faiss.SearchParametersHNSW(efSearch=max(effort.probe, k), **chosen)
+        elif isinstance(index, faiss.IndexIVF):
+            params = faiss.SearchParametersIVF(nprobe=min(max(effort.probe, 1), index.nlist), **chosen)
+        else:
+            params = faiss.SearchParameters(**chosen)
+        kept.append(params)
+        return params
+
+    def tune(self, recall: float, *, alive: Mask | None = None, seed: int = 7) -> float:
+        """Find the least effort that reaches a recall, by asking for the neighbours of some of its own rows.
+
+        Args:
+            recall: Wanted Recall@10 against exact search, 0..1.
+            alive: Rows that may be found; all by default.
+            seed: Decides which rows ask.
+
+        Returns:
+            The recall that was reached: below ``recall`` only if no effort reaches it; then the hardest one is kept.
+        """
+        rows = np.arange(len(self)) if alive is None else np.flatnonzero(alive)
+        k = min(TUNED_K, len(rows) - 1)
+        if k < 1:
+            return 1.0
+        asking = np.sort(np.random.default_rng(seed).permutation(rows)[:SAMPLE])
+        queries = self.vectors(asking)
+        truth = self._truth(queries, asking, rows, k)
+        best: tuple[float, Effort, float] | None = None
+        reached: tuple[float, Effort] = (-1.0, self.effort)
+        for refine in REFINES if isinstance(faiss.downcast_index(self.index), faiss.IndexRefine) else (1,):
+            for probe in PROBES.get(self.family, (1,)):
+                effort = Effort(probe, refine)
+                began = time.perf_counter()
+                found, _ = self.search(queries, k + 1, alive, effort=effort)
+                took = time.perf_counter() - began
+                found = np.where(found == asking[:, None], -1, found)
+                share = float(np.mean([len(np.intersect1d(f, t)) / k for f, t in zip(found, truth, strict=True)]))
+                if share > reached[0]:
+                    reached = (share, effort)
+                if share >= recall:
+                    if best is None or took < best[0]:
+                        best = (took, effort, share)
+                    break
+        if best is None:
+            self.effort = reached[1]
+            return reached[0]
+        self.effort = best[1]
+        return best[2]
+
+    def _truth(self, queries: Vectors, asking: Rows, rows: Rows, k: int) -> Rows:
+        """The exact k nearest rows of each query but itself, a block of rows at a time."""
+        found: list[Rows] = []
+        scored: list[Scores] = []
+        for block in np.array_split(rows, max(1, len(rows) // 65_536)):
+            places, scores = best_by_matrix(queries, self.vectors(block), k + 1)
+            found.append(block[places])
+            scored.append(scores)
+        near, score = np.concatenate(found, axis=1), np.concatenate(scored, axis=1)
+        score[near == asking[:, None]] = -np.inf
+        order = np.argsort(-score, axis=1, kind="stable")[:, :k]
+        nearest: Rows = np.take_along_axis(near, order, axis=1)
+        return nearest
+
+
+def make(factory: str, dim: int) -> Any:
+    """An empty FAISS index for inner products that keeps every vector for an exact last step.
+
+    Raises:
+        InputError: FAISS knows no such factory string.
+    """
+    kept = re.fullmatch(r"HNSW\d+(_SQfp16|,Flat|_Flat)?|SQfp16", factory)
+    full = factory if kept or "Refine" in factory or "RFlat" in factory else f"{factory},Refine({REFINE})"
+    try:
+        if not factory:
+            raise RuntimeError("nothing to make")
+        index = faiss.index_factory(dim, full, faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError as error:
+        raise InputError(
+            f"FAISS cannot make 'faiss:{factory}' for vectors {dim} wide. Write a factory string such as HNSW32, SQ8, IVF1024,SQ8 or"
+            f" IVF1024,PQ{max(dim // 4, 1)}x4fs, or faiss:auto."
+        ) from error
+    if index.metric_type != faiss.METRIC_INNER_PRODUCT:
+        raise InputError(f"'faiss:{factory}' does not compare by inner product. Use another kind, or faiss:auto.")
+    core = Structure(factory, index).core
+    if isinstance(core, faiss.IndexHNSW):
+        core.hnsw.efConstruction = CONSTRUCTION
+    return index
+
+
+def least_rows(factory: str) -> int:
+    """How many vectors a factory string needs before it can be built well."""
+    lists = re.search(r"IVF(\d+)", factory)
+    eight_bits = re.search(r"PQ\d+(x8)?(?!x|\d)", factory)
+    return max(LEAST, PER_CENTROID * (int(lists[1]) if lists else 0), PER_CENTROID * 256 if eight_bits else 0)

@@ -1,0 +1,245 @@
+"""Which index suits a shop: every candidate measured on the shop's own vectors and queries, as a table, a plot and a choice.
+
+In go vectors and queries, out come recall against exact search, times, memory and building time of each kind; the choice is the quickest
+kind that reaches the wanted recall within the memory.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lapel.core.errors import InputError, MissingDependency
+from lapel.core.vectors import Keys, Vectors
+from lapel.indexes import VectorIndex, open_index
+
+K = 10
+BATCH = 64  # queries at once where the rate is measured
+REPEATS = 3  # times each query is asked; the quickest counts, so that other programs do not
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one kind of index did.
+
+    Attributes:
+        spec: What opens it, see :func:`lapel.open_index`.
+        kind: What it built: for ``faiss:auto`` what it chose.
+        recall: Recall@10 against exact search, 0..1.
+        p50_ms: Median time of one query, milliseconds.
+        p95_ms: 95th percentile.
+        rate: Queries a second in batches of 64.
+        bytes_a_vector: Size of its file over the number of vectors: what it takes in memory, about.
+        build_s: Seconds to build.
+        problem: Why it could not be measured, or nothing.
+    """
+
+    spec: str
+    kind: str = ""
+    recall: float = 0.0
+    p50_ms: float = 0.0
+    p95_ms: float = 0.0
+    rate: float = 0.0
+    bytes_a_vector: float = 0.0
+    build_s: float = 0.0
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """All trials and what follows from them.
+
+    Attributes:
+        vectors: How many vectors were held.
+        queries: How many were asked.
+        recall: What was wanted, 0..1.
+        trials: One for each candidate.
+        choice: The spec of the quickest one that reaches it; exact search when none does.
+        why: One sentence for people.
+    """
+
+    vectors: int
+    queries: int
+    recall: float
+    trials: tuple[Trial, ...]
+    choice: str
+    why: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+
+def candidates(count: int, dim: int, *, recall: float) -> list[str]:
+    """The kinds worth trying for so many vectors."""
+    lists = max(16, 2 ** (int(4 * count**0.5).bit_length() - 1))
+    kinds = ["SQ8", "HNSW16", "HNSW32", "HNSW32_SQfp16", f"IVF{lists},SQ8"]
+    if dim % 4 == 0:
+        kinds.append(f"IVF{lists},PQ{dim // 4}x4fs")
+    return ["faiss:Flat", *(f"faiss:{kind}?recall={recall}" for kind in kinds)]
+
+
+def tune(
+    keys: Keys,
+    vectors: Vectors,
+    queries: Vectors,
+    own: Keys,
+    *,
+    specs: Sequence[str] = (),
+    recall: float = 0.99,
+    memory: int | None = None,
+    folder: Path,
+    report: Callable[[Trial], None],
+) -> Tuning:
+    """Measure candidates.
+
+    Args:
+        keys: (n,) of the vectors.
+        vectors: (n, dim) unit rows.
+        queries: (q, dim) unit rows.
+        own: (q,) keys that do not count as answers of their query, -1 for none.
+        specs: Kinds to try; :func:`candidates` by default.
+        recall: Wanted Recall@10, 0..1.
+        memory: Bytes the index may take; any number by default.
+        folder: Where files are written while they are measured.
+        report: Called with each trial.
+
+    Raises:
+        InputError: too few vectors or no query.
+    """
+    if len(keys) <= K or not len(queries):
+        raise InputError(
+            f"Tuning needs more than {K} vectors and at least one query; found {len(keys)} and {len(queries)}. Add products first."
+        )
+    exact = open_index("faiss:Flat", dim=vectors.shape[1])
+    exact.add(keys, vectors)
+    truth = _answers(exact, queries, own)
+    trials = []
+    for spec in specs or candidates(len(keys), vectors.shape[1], recall=recall):
+        try:
+            trial = _try(spec, keys, vectors, queries, own, truth, folder)
+        except InputError as error:
+            trial = Trial(spec, problem=str(error))
+        report(trial)
+        trials.append(trial)
+    choice, why = _choose(trials, recall, None if memory is None else memory / len(keys))
+    return Tuning(len(keys), len(queries), recall, tuple(trials), choice, why)
+
+
+def _try(
+    spec: str, keys: Keys, vectors: Vectors, queries: Vectors, own: Keys, truth: list[set[int]], folder: Path
+) -> Trial:
+    began = time.perf_counter()
+    index = open_index(spec, dim=vectors.shape[1])
+    index.add(keys, vectors)
+    getattr(index, "settle", lambda: True)()
+    built = time.perf_counter() - began
+    problem = getattr(index, "problem", "")
+    choice = getattr(index, "choice", None)
+    if problem or (choice is not None and not choice.factory and "auto" not in spec):
+        return Trial(spec, problem=problem or choice.why)  # type: ignore[union-attr]
+    found = _answers(index, queries, own)
+    hit = [len(f & t) / len(t) for f, t in zip(found, truth, strict=True) if t]
+    times = []
+    for row in range(len(queries)):
+        times.append(min(_timed(index, queries[row : row + 1]) for _ in range(REPEATS)))
+    batches = [queries[at : at + BATCH] for at in range(0, len(queries), BATCH)]
+    took = sum(min(_timed(index, batch) for _ in range(REPEATS)) for batch in batches)
+    path = folder / "tuning.bin"
+    try:
+        index.save(path)
+        size = path.stat().st_size
+    finally:
+        path.unlink(missing_ok=True)
+        index.close()
+    return Trial(
+        spec,
+        choice.factory or "all scanned" if choice is not None else spec.partition(":")[2],
+        float(np.mean(hit)),
+        float(np.median(times)) * 1000,
+        float(np.percentile(times, 95)) * 1000,
+        len(queries) / took,
+        size / len(keys),
+        built,
+    )
+
+
+def _timed(index: VectorIndex, queries: Vectors) -> float:
+    began = time.perf_counter()
+    index.search(queries, K)
+    return time.perf_counter() - began
+
+
+def _answers(index: VectorIndex, queries: Vectors, own: Keys) -> list[set[int]]:
+    """The K best keys of each query without its own."""
+    answers = []
+    for at in range(0, len(queries), BATCH):
+        for found, mine in zip(index.search(queries[at : at + BATCH], K + 1).keys.tolist(), own[at:], strict=False):
+            answers.append(set([key for key in found if key not in (int(mine), -1)][:K]))
+    return answers
+
+
+def _choose(trials: Sequence[Trial], recall: float, bytes_a_vector: float | None) -> tuple[str, str]:
+    fit = [
+        t
+        for t in trials
+        if not t.problem and t.recall >= recall and (bytes_a_vector is None or t.bytes_a_vector <= bytes_a_vector)
+    ]
+    if not fit:
+        return (
+            "faiss:auto",
+            f"No candidate reaches a recall of {recall:.2f} within the memory; faiss:auto decides by size.",
+        )
+    best = min(fit, key=lambda t: t.p50_ms)
+    exact = next((t for t in fit if t.spec == "faiss:Flat"), None)
+    if exact is not None and exact.p50_ms <= 1.5 * best.p50_ms:
+        return (
+            exact.spec,
+            f"Exact search takes {exact.p50_ms:.2f} ms, hardly more than the quickest ({best.p50_ms:.2f} ms).",
+        )
+    return (
+        best.spec,
+        f"The quickest with a recall of at least {recall:.2f}: {best.p50_ms:.2f} ms a query at {best.recall:.3f}.",
+    )
+
+
+def draw(tuning: Tuning, target: Path) -> None:
+    """A plot of recall over time for one query, each candidate a point as large as its memory.
+
+    Raises:
+        MissingDependency: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependency("The plot needs matplotlib. Run: pip install 'lapel[plot]'") from error
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axis = figure.subplots()
+    for trial in tuning.trials:
+        if not trial.problem:
+            chosen = trial.spec == tuning.choice
+            axis.scatter(
+                trial.p50_ms,
+                trial.recall,
+                s=trial.bytes_a_vector / 4,
+                alpha=0.6,
+                color="tab:red" if chosen else "tab:blue",
+            )
+            axis.annotate(
+                trial.kind, (trial.p50_ms, trial.recall), xytext=(6, -10), textcoords="offset points", fontsize=8
+            )
+    axis.axhline(tuning.recall, color="grey", linewidth=0.8, linestyle="--")
+    axis.set_xscale("log")
+    axis.set_xlabel("milliseconds a query (median)")
+    axis.set_ylabel(f"Recall@{K} against exact search")
+    axis.set_title(
+        f"{tuning.vectors:,} vectors, {tuning.queries:,} queries; area: bytes a vector; red: chosen", fontsize=10
+    )
+    axis.grid(alpha=0.3)
+    figure.savefig(target, dpi=120)

@@ -1,0 +1,245 @@
+"""Indexes that grow: against the exact reference whatever was done, while another base is built, and across files."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.register_assert_rewrite("contracts.index_contract")
+
+from contracts.index_contract import DIM, IndexContract  # noqa: E402
+from lapel.core.errors import InputError  # noqa: E402
+from lapel.core.types import Matches  # noqa: E402
+from lapel.core.vectors import Vectors, normalise  # noqa: E402
+from lapel.indexes import VectorIndex, approximate, choice, open_index, structure  # noqa: E402
+from lapel.indexes.approximate import ApproximateIndex  # noqa: E402
+from lapel.indexes.choice import Options, choose  # noqa: E402
+from lapel.indexes.structure import Structure  # noqa: E402
+
+WIDE = 32
+KINDS = ["HNSW32", "HNSW16_SQfp16", "IVF16,SQ8", "IVF16,PQ8x4fs", "SQ8"]
+
+
+class TestAuto(IndexContract):
+    def open(self, dim: int = DIM, path: Path | None = None) -> VectorIndex:
+        return open_index("faiss:auto", dim=dim, path=path)
+
+
+class TestNamed(IndexContract):
+    def open(self, dim: int = DIM, path: Path | None = None) -> VectorIndex:
+        return open_index("faiss:HNSW32", dim=dim, path=path)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits a test reaches: bases from 300 rows, tails of 100, exact up to 400, everything above 50 allowed rows not scanned."""
+    monkeypatch.setattr(structure, "LEAST", 300)
+    monkeypatch.setattr(structure, "SAMPLE", 50)
+    monkeypatch.setattr(approximate, "TAIL", 100)
+    monkeypatch.setattr(approximate, "SCANNED", 50)
+    monkeypatch.setattr(choice, "EXACT", 400)
+
+
+def looks(n: int, seed: int = 0) -> Vectors:
+    """Unit rows in clusters, as products are."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).normal(size=(20, WIDE))
+    return normalise(centres[rng.integers(0, 20, n)] + rng.normal(size=(n, WIDE)) * 0.6)
+
+
+def opened(spec: str, path: Path | None = None) -> ApproximateIndex:
+    index = open_index(spec, dim=WIDE, path=path)
+    assert isinstance(index, ApproximateIndex)
+    return index
+
+
+def agreement(found: Matches, wanted: Matches) -> float:
+    """Recall of the wanted answers."""
+    there = wanted.keys >= 0
+    hits = [np.isin(w[t], f).sum() for f, w, t in zip(found.keys, wanted.keys, there, strict=True)]
+    return float(np.sum(hits) / there.sum())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_as_exact_whatever_was_done(kind: str) -> None:
+    rng = np.random.default_rng(1)
+    index, exact = opened(f"faiss:{kind}"), open_index("exact:", dim=WIDE)
+    vectors = looks(4000)
+    for step in range(25):
+        some = rng.integers(0, 2000, 120)
+        if step % 3 == 2:
+            assert index.remove(some) == exact.remove(some)
+        else:
+            given = vectors[rng.integers(0, 4000, 120)]
+            index.add(some, given)
+            exact.add(some, given)
+        if step % 5 == 0:
+            assert index.settle(60)
+        assert np.array_equal(index.keys, exact.keys)
+        assert len(index) == len(exact)
+    assert index.settle(60)
+    assert index.problem == ""
+    assert index.choice.factory == kind
+    for allowed in (None, np.arange(0, 2000, 2), np.arange(0, 2000, 40), np.arange(0)):
+        found, wanted = index.search(vectors[:40], 10, allowed), exact.search(vectors[:40], 10, allowed)
+        assert np.array_equal(found.keys >= 0, wanted.keys >= 0)  # k come back whenever k exist
+        assert (np.diff(found.scores[:, : (found.keys[0] >= 0).sum()], axis=1) <= 0).all()
+        if (wanted.keys >= 0).any():
+            assert agreement(found, wanted) >= 0.97
+            near = np.where(found.keys >= 0, found.scores - wanted.scores, 0)
+            assert np.abs(near).max() < 0.1
+
+
+def test_nothing_done_while_a_base_is_built_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The building is held up; meanwhile vectors are searched, added, replaced and removed; then it goes on."""
+    going, building = threading.Event(), threading.Event()
+    build = Structure.build.__func__  # type: ignore[attr-defined]
+
+    def slow(cls: type[Structure], *given: object, **more: object) -> Structure:
+        building.set()
+        assert going.wait(30)
+        built: Structure = build(cls, *given, **more)
+        return built
+
+    monkeypatch.setattr(Structure, "build", classmethod(slow))
+    index, exact = opened("faiss:HNSW32"), open_index("exact:", dim=WIDE)
+    vectors = looks(2000)
+    for target in (index, exact):
+        target.add(np.arange(1000), vectors[:1000])
+    assert building.wait(30)
+    for target in (index, exact):
+        target.add(np.arange(1000, 1050), vectors[1000:1050])  # new
+        target.add(np.arange(100, 150), vectors[1100:1150])  # others under old keys
+        assert target.remove(np.arange(200, 260)) == 60
+        target.add(np.arange(200, 210), vectors[1200:1210])  # removed and back
+    assert agreement(index.search(vectors[:50], 5), exact.search(vectors[:50], 5)) == 1.0
+    going.set()
+    assert index.settle(60)
+    assert index.problem == ""
+    assert index.choice.factory == "HNSW32"
+    assert np.array_equal(index.keys, exact.keys)
+    for asked in (vectors[1100:1150], vectors[1200:1210], vectors[100:150]):
+        assert agreement(index.search(asked, 1), exact.search(asked, 1)) >= 0.98
+
+
+def test_searches_go_on_while_the_tail_is_carried() -> None:
+    index = opened("faiss:HNSW32")
+    vectors = looks(5000)
+    index.add(np.arange(600), vectors[:600])
+    assert index.settle(60)
+    stop, problems = threading.Event(), []
+
+    def read() -> None:
+        try:
+            while not stop.is_set():
+                found = index.search(vectors[:3], 5)
+                if found.keys[0, 0] != 0 or len(set(found.keys[0].tolist())) < 5:
+                    problems.append(found)
+        except Exception as error:
+            problems.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for at in range(600, 3000, 60):
+        index.add(np.arange(at, at + 60), vectors[at : at + 60])
+        index.remove(np.arange(at, at + 10))
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert problems == []
+    assert index.settle(60)
+    assert len(index) == 600 + 40 * 50
+
+
+def test_many_removals_lead_to_another_base() -> None:
+    index = opened("faiss:HNSW32")
+    vectors = looks(2000)
+    index.add(np.arange(2000), vectors)
+    assert index.settle(60)
+    index.remove(np.arange(0, 2000, 2))
+    assert index.settle(60)
+    assert index._base is not None
+    assert index._base.rows.dead == 0
+    assert index.search(vectors[1:2], 1).keys.tolist() == [[1]]
+
+
+def test_auto_goes_through_its_stages_and_back() -> None:
+    index = opened("faiss:auto?memory=400KB")
+    vectors = looks(3000)
+    index.add(np.arange(300), vectors[:300])
+    assert index.choice.factory == ""
+    assert "scanning all of them is exact" in index.choice.why
+    index.add(np.arange(300, 800), vectors[300:800])
+    assert index.settle(60)
+    assert index.choice.factory == "HNSW32"
+    index.add(np.arange(800, 2000), vectors[800:2000])
+    assert index.settle(60)
+    assert index.choice.factory.startswith("IVF")
+    index.remove(np.arange(200, 2000))
+    assert index.settle(60)
+    assert index.choice.factory == ""
+    assert index.keys.tolist() == list(range(200))
+    assert index.search(vectors[7:8], 1).keys.tolist() == [[7]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_saved_comes_back(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "index.bin"
+    index = opened(f"faiss:{kind}", path)
+    vectors = looks(1500)
+    index.add(np.arange(1000), vectors[:1000])
+    assert index.settle(60)
+    index.remove(np.arange(0, 50))
+    index.add(np.arange(2000, 2020), vectors[1000:1020])  # still in the tail
+    index.save()
+    again = opened(f"faiss:{kind}", path)
+    assert np.array_equal(again.keys, index.keys)
+    before, after = index.search(vectors[:30], 10), again.search(vectors[:30], 10)
+    assert np.array_equal(before.keys, after.keys)
+    assert np.allclose(before.scores, after.scores, atol=1e-6)
+    again.add(np.arange(3000, 3200), vectors[1100:1300])
+    assert again.settle(60)
+    assert len(again) == 950 + 20 + 200
+    with pytest.raises(InputError, match=r"'faiss:HNSW8' was asked. Run 'lapel index rebuild'"):
+        opened("faiss:HNSW8", path)
+
+
+def test_a_failed_building_is_told_and_the_index_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> Structure:
+        raise MemoryError("no more")
+
+    monkeypatch.setattr(Structure, "build", fail)
+    index = opened("faiss:HNSW32")
+    vectors = looks(900)
+    index.add(np.arange(900), vectors)
+    assert index.settle(60)
+    assert "no more" in index.problem
+    assert index.search(vectors[5:6], 1).keys.tolist() == [[5]]
+
+
+def test_the_choice_by_size_and_memory() -> None:
+    options = Options(memory=10**9)
+    assert choose(400, dim=128, options=options).factory == ""
+    assert choose(10**6, dim=128, options=options).factory == "HNSW32"
+    assert choose(1_500_000, dim=128, options=options).factory == "HNSW32_SQfp16"
+    assert choose(3 * 10**6, dim=128, options=options).factory.endswith("PQ32x4fs,Refine(SQfp16)")
+    assert choose(6 * 10**6, dim=128, options=options).factory.endswith("Refine(SQ8)")
+    assert "milvus://" in choose(10**8, dim=128, options=options).why
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("size=3", "options recall, memory; found 'size'"),
+        ("recall=2", "above 0 and at most 1; found 2.0"),
+        ("recall=most", "not read as index options"),
+        ("memory=some", "number of bytes such as 4GB"),
+    ],
+)
+def test_options_that_cannot_be_used(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        open_index(f"faiss:auto?{text}")
