@@ -19,7 +19,7 @@ from lapel.training.data import Example, load_training_set, read_shared_labels
 from lapel.training.efficientnet import EfficientNetLite0
 from lapel.training.imagenet import IMAGENET_STD
 from lapel.training.losses import AttributeHeads, Memory, find_loss, neighbour_loss, triplet_loss
-from lapel.training.network import ResNet50, convolve
+from lapel.training.network import LookNetwork, ResNet50, convolve
 from lapel.training.weights import KERAS_EPSILON, load_backbone
 
 SMALL = Preprocessing(height=64, width=48)
