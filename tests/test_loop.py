@@ -292,6 +292,8 @@ def test_recipes_check_themselves() -> None:
         Level(("kind",), margin=3)
     with pytest.raises(InputError, match="P and K must be 2 or more"):
         replace(CONFIG, pictures=1)
+    with pytest.raises(InputError, match="1 look or more"):
+        Finish(looks=0)
     with pytest.raises(InputError, match="one of them sampled"):
         replace(CONFIG, sampled=3)
 

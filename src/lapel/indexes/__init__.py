@@ -64,12 +64,12 @@ class VectorIndex(Protocol):
 
 def explain(spec: str, *, count: int, dim: int) -> str:
     """What an index of this kind keeps so many vectors in, and why: a sentence, or nothing for kinds that do not choose."""
-    from lapel.indexes.choice import Options, choose
+    from lapel.indexes.choice import choose, read_kind
 
-    factory, _, options = spec.removeprefix("faiss:").partition("?")
-    if factory == "Flat" or not spec.startswith("faiss:"):
+    if spec == "faiss:Flat" or not spec.startswith("faiss:"):
         return ""
-    return choose(count, dim=dim, options=Options.parse(options), factory="" if factory == "auto" else factory).why
+    factory, options = read_kind(spec.removeprefix("faiss:"))
+    return choose(count, dim=dim, options=options, factory=factory).why
 
 
 def open_index(spec: str, *, dim: int = 128, path: Path | None = None) -> VectorIndex:

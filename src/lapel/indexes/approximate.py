@@ -23,7 +23,7 @@ import numpy as np
 from lapel.core.errors import InputError
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors, check_keys, check_vectors
-from lapel.indexes.choice import Choice, Options, choose
+from lapel.indexes.choice import Choice, choose, read_kind
 from lapel.indexes.exact import Rows, check_dim, check_k, damaged, last_of_each, other_width, pad, write_whole
 from lapel.indexes.faiss import FaissIndex, rows_of
 from lapel.indexes.files import Checked, read_header, write_checked
@@ -128,11 +128,9 @@ class ApproximateIndex:
 
     def __init__(self, rest: str, *, dim: int = 128, path: Path | None = None) -> None:
         self._dim = check_dim(dim)
-        factory, _, options = rest.partition("?")
-        self._options = Options.parse(options)
-        self._factory = "" if factory == "auto" else factory
-        if factory != "auto":
-            make(factory, dim)  # an unknown one is told now, not when there are enough vectors
+        self._factory, self._options = read_kind(rest)
+        if rest.partition("?")[0] != "auto":
+            make(self._factory, dim)  # an unknown one is told now, not when there are enough vectors
         self._path = path
         self._gate = Gate()
         self._tail = FaissIndex("Flat", dim=dim)
@@ -313,16 +311,19 @@ class ApproximateIndex:
                 self._tending.start()
 
     def _tend(self) -> None:
-        try:
-            while (work := self._work()) is not None:
-                work()
-            self.problem = ""
-        except Exception as error:  # what is there goes on being searched, tail and all
-            self.problem, self._failed_at = f"{type(error).__name__}: {error}", self._count()
-        finally:
+        while True:
+            # Looked for and given up under one lock: what is added just then starts another thread.
             with self._wake:
-                self._tending = None
-                self._wake.notify_all()
+                work = self._work()
+                if work is None:
+                    self._tending = None
+                    self._wake.notify_all()
+                    return
+            try:
+                work()
+                self.problem = ""
+            except Exception as error:  # what is there goes on being searched, tail and all
+                self.problem, self._failed_at = f"{type(error).__name__}: {error}", self._count()
 
     def settle(self, timeout: float | None = None) -> bool:
         """Wait until the background work is done; false when it is not within ``timeout`` seconds."""
@@ -375,6 +376,9 @@ class ApproximateIndex:
                 self._base.structure.add(vectors[some])
                 self._base.rows.extend(held[some])
                 self._tail.remove(held[some])
+        with self._base_lock:  # the effort was right for the rows there were before
+            if self._base is not None:
+                self._base.structure.tune(self._options.recall, alive=self._base.rows.alive.copy())
 
     # --- keeping it ---
 

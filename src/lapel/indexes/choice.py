@@ -62,6 +62,12 @@ class Options:
         return cls(recall, memory)
 
 
+def read_kind(rest: str) -> tuple[str, Options]:
+    """What follows ``faiss:`` -> FAISS's factory string, empty for ``auto``; and the options after a question mark."""
+    factory, _, options = rest.partition("?")
+    return "" if factory == "auto" else factory, Options.parse(options)
+
+
 @dataclass(frozen=True)
 class Choice:
     """What an index is kept in.

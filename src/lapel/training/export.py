@@ -30,6 +30,7 @@ from lapel.training.strides import move_strides_up
 
 NETWORK = "network.onnx"
 REFERENCE = "reference.npz"
+HEAD = ("head.", "wide.")  # how the names of the head's weights begin
 QUANTISED = ("Conv", "Relu", "Clip", "MaxPool")
 
 
@@ -103,7 +104,7 @@ def quantise(source: Path, target: Path, pixels: Pixels) -> None:
 
 def _heads(graph: onnx.GraphProto) -> set[str]:
     """Names of the head's convolutions: they decide everything and tell small differences apart, so they do not get 8 bits."""
-    return {node.name for node in graph.node if node.op_type == "Conv" and node.input[1].startswith(("head.", "wide."))}
+    return {node.name for node in graph.node if node.op_type == "Conv" and node.input[1].startswith(HEAD)}
 
 
 def _halve_heads(path: Path) -> None:
@@ -111,7 +112,7 @@ def _halve_heads(path: Path) -> None:
     model = onnx.load(path)
     graph = model.graph
     for tensor in list(graph.initializer):
-        if tensor.name in ("head.weight", "wide.0.weight", "wide.2.weight"):
+        if tensor.name.startswith(HEAD) and tensor.name.endswith(".weight"):
             half = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{tensor.name}_half")
             graph.initializer.remove(tensor)
             graph.initializer.append(half)

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lapel.training.augment import Augmentation, augment
 from lapel.training.batches import PRODUCT, Rows, TrainingSet
 from lapel.training.learner import Learner, Targets
-from lapel.training.losses import neighbour_loss
+from lapel.training.losses import neighbour_loss, own_loss
 from lapel.training.machine import Machine
 from lapel.training.network import LookNetwork
 from lapel.training.watch import LOG_EVERY, quick_recall
@@ -242,15 +241,15 @@ def _losses(
     elsewhere[:n] = True  # of the shop's pictures the plain ones draw neighbours, of a person's photos the looks too
     for number, level in enumerate(config.levels, start=1):
         if level.attributes == (PRODUCT,):
-            in_shop = (slots >= 0).repeat(2)
+            in_shop = slots >= 0
             if bool(in_shop.any()):
-                own = (vectors[in_shop] * known[slots.repeat(2)[in_shop]]).sum(dim=1, keepdim=True)
-                others = similarity[in_shop].masked_fill(same[in_shop], float("-inf"))
-                first = torch.zeros(len(own), dtype=torch.int64, device=own.device)
-                scores = torch.cat([own, others], dim=1) / level.temperature
-                found = functional.cross_entropy(scores, first, reduction="none").view(2, -1).mean(dim=1)
-                parts |= {"found plain": found[0], "found": found[1]}
-                loss = loss + finish.find * (finish.find_plain * found[0] + found[1])
+                held = known[slots[in_shop]]
+                for name, view, at in ("found plain", plain, slice(0, n)), ("found", look, slice(n, 2 * n)):
+                    own = (view[in_shop] * held).sum(dim=1)
+                    parts[name] = own_loss(
+                        own, similarity[at][in_shop], same[at][in_shop], temperature=level.temperature
+                    )
+                loss = loss + finish.find * (finish.find_plain * parts["found plain"] + parts["found"])
         else:
             anchors = torch.where(elsewhere, columns[:, number].repeat(2), -1)
             near = neighbour_loss(similarity, anchors, labels[candidates, number], same, temperature=level.temperature)

@@ -122,11 +122,26 @@ def find_loss(vectors: Tensor, products: Tensor, slots: Tensor, memory: Memory, 
     known = memory.labels[slots, 0] == products
     if not bool(known.any()):
         return vectors.sum() * 0
-    scores = vectors[known] @ memory.vectors.T / temperature
-    # Other pictures of the same product are neither right nor wrong.
+    asked = vectors[known]
+    own = (asked * memory.vectors[slots[known]]).sum(dim=1)
     same = products[known, None] == memory.labels[None, :, 0]
-    same.scatter_(1, slots[known, None], False)
-    return functional.cross_entropy(scores.masked_fill(same, float("-inf")), slots[known])
+    return own_loss(own, asked @ memory.vectors.T, same, temperature=temperature)
+
+
+def own_loss(own: Tensor, similarity: Tensor, same: Tensor, *, temperature: float) -> Tensor:
+    """Cross-entropy of the own picture among others.
+
+    Args:
+        own: (n,) cosines with the own picture.
+        similarity: (n, m) cosines with those it is found among.
+        same: (n, m) bool: pictures of the same product, its own one too: neither right nor wrong.
+        temperature: Of the softmax.
+
+    Returns:
+        () mean.
+    """
+    scores = torch.cat([own[:, None], similarity.masked_fill(same, float("-inf"))], dim=1) / temperature
+    return functional.cross_entropy(scores, torch.zeros(len(own), dtype=torch.int64, device=own.device))
 
 
 class Memory(nn.Module):

@@ -109,6 +109,12 @@ class Finish:
     find: float = 2.5
     find_plain: float = 0.2
 
+    def __post_init__(self) -> None:
+        if self.epochs < 0 or self.looks < 1:
+            raise InputError(
+                f"The last stretch has 0 epochs or more and 1 look or more; found {self.epochs}, {self.looks}."
+            )
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
