@@ -311,19 +311,16 @@ class ApproximateIndex:
                 self._tending.start()
 
     def _tend(self) -> None:
-        while True:
-            # Looked for and given up under one lock: what is added just then starts another thread.
-            with self._wake:
-                work = self._work()
-                if work is None:
-                    self._tending = None
-                    self._wake.notify_all()
-                    return
-            try:
+        try:
+            while (work := self._work()) is not None:
                 work()
-                self.problem = ""
-            except Exception as error:  # what is there goes on being searched, tail and all
-                self.problem, self._failed_at = f"{type(error).__name__}: {error}", self._count()
+            self.problem = ""
+        except Exception as error:  # what is there goes on being searched, tail and all
+            self.problem, self._failed_at = f"{type(error).__name__}: {error}", self._count()
+        finally:
+            with self._wake:
+                self._tending = None
+                self._wake.notify_all()
 
     def settle(self, timeout: float | None = None) -> bool:
         """Wait until the background work is done; false when it is not within ``timeout`` seconds."""
@@ -376,9 +373,6 @@ class ApproximateIndex:
                 self._base.structure.add(vectors[some])
                 self._base.rows.extend(held[some])
                 self._tail.remove(held[some])
-        with self._base_lock:  # the effort was right for the rows there were before
-            if self._base is not None:
-                self._base.structure.tune(self._options.recall, alive=self._base.rows.alive.copy())
 
     # --- keeping it ---
 
