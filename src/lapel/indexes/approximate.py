@@ -35,6 +35,7 @@ faiss: Any = typed_faiss
 TAIL = 4096  # vectors that are scanned before they are carried into the base
 PIECE = 64  # vectors carried at once: searches wait that long
 SELECTIONS = 16  # filters whose rows are kept
+GROWN = 1.5  # growth of a base after which the effort of searching it is found again
 AGAIN = 1.1  # growth after which a failed building is tried again
 MARKED = 0.2  # share of the base's rows that may be marked as gone
 # Allowed rows up to this many are scanned one by one: exact, and quicker than a search that may use few of what it meets.
@@ -301,7 +302,9 @@ class ApproximateIndex:
             rows = len(base.rows.keys)
             if base.rows.dead > max(TAIL, MARKED * rows) or tail > max(TAIL, rows):
                 return lambda: self._rebuild(choice)
-            return self._carry if tail >= TAIL else None
+            if tail >= TAIL:
+                return self._carry
+            return self._tune if rows >= GROWN * base.structure.tuned else None
 
     def _tend_if_needed(self) -> None:
         """Start the thread that tends the index, if it is not at work and there is something to do."""
@@ -312,15 +315,25 @@ class ApproximateIndex:
 
     def _tend(self) -> None:
         try:
-            while (work := self._work()) is not None:
+            while (work := self._next_work()) is not None:
                 work()
-            self.problem = ""
+                self.problem = ""
         except Exception as error:  # what is there goes on being searched, tail and all
-            self.problem, self._failed_at = f"{type(error).__name__}: {error}", self._count()
-        finally:
             with self._wake:
-                self._tending = None
-                self._wake.notify_all()
+                self.problem, self._failed_at = f"{type(error).__name__}: {error}", self._count()
+                self._rest()
+
+    def _next_work(self) -> Callable[[], None] | None:
+        """What there is to be done; with nothing, the thread is given up at once, so that what is added next starts another."""
+        with self._wake:
+            work = self._work()
+            if work is None:
+                self._rest()
+            return work
+
+    def _rest(self) -> None:
+        self._tending = None
+        self._wake.notify_all()
 
     def settle(self, timeout: float | None = None) -> bool:
         """Wait until the background work is done; false when it is not within ``timeout`` seconds."""
@@ -373,6 +386,14 @@ class ApproximateIndex:
                 self._base.structure.add(vectors[some])
                 self._base.rows.extend(held[some])
                 self._tail.remove(held[some])
+
+    def _tune(self) -> None:
+        """Find the effort again: what was enough for a base is too little when it has grown."""
+        with self._gate.reading():
+            if self._closed or self._base is None:
+                return
+            structure, alive = self._base.structure, self._base.rows.alive.copy()
+        structure.tune(self._options.recall, alive=alive)  # only this thread adds to it
 
     # --- keeping it ---
 

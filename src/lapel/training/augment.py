@@ -77,12 +77,25 @@ def augment(
     Returns:
         (n, height, width, 3) float32 in 0..255.
     """
+    return augment_masked(pixels, generator, options, size=size)[0]
+
+
+def augment_masked(
+    pixels: Tensor, generator: torch.Generator, options: Augmentation, *, size: tuple[int, int] | None = None
+) -> tuple[Tensor, Tensor]:
+    """As :func:`augment`, and where the product is afterwards.
+
+    Returns:
+        (n, height, width, 3) float32 in 0..255; and (n, height, width) float32 in 0..1, 1 on the product. Where ``options`` never
+        change the background, the whole picture counts as product.
+    """
     uniform = _Uniform(generator, pixels.device)
     picture = pixels[..., :3].permute(0, 3, 1, 2).float()  # (n, 3, h, w)
     n, _, *given = picture.shape
     height, width = size or given
     grid = _grid(_random_homography(n, given[0] / given[1], uniform, options), height, width)
     product = torch.ones_like(picture[:, :1])
+    cut = product
     behind = torch.full((n, 3, height, width), 255.0, device=pixels.device)
     if options.background > 0:
         cut = pixels[..., 3:].permute(0, 3, 1, 2).float() / 255 if pixels.shape[-1] == 4 else 1 - paper(picture).float()
@@ -94,14 +107,14 @@ def augment(
         product = torch.where(elsewhere, cut, product)
     # Colours are multiplied by their mask before they are moved, so that no white is mixed into the edges of the product.
     moved = functional.grid_sample(
-        torch.cat([picture * product, product], dim=1), grid, padding_mode="zeros", align_corners=False
+        torch.cat([picture * product, product, cut], dim=1), grid, padding_mode="zeros", align_corners=False
     )
-    laid = moved[:, :3] + behind * (1 - moved[:, 3:])
+    laid = moved[:, :3] + behind * (1 - moved[:, 3:4])
     laid = _some(laid, options.covered, uniform, lambda part: _cover(part, uniform))
     laid = _light(laid, uniform, options)
     laid = _some(laid, options.blurred, uniform, lambda part: _blur(part, uniform, options.blur))
     laid = _some(laid, options.compressed, uniform, lambda part: _compress(part, uniform))
-    return laid.clamp(0, 255).permute(0, 2, 3, 1)
+    return laid.clamp(0, 255).permute(0, 2, 3, 1), moved[:, 4]
 
 
 class _Uniform:
