@@ -1,6 +1,6 @@
 # The two commands a newcomer needs: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check wheel docs screenshots weights model small judge clean
+.PHONY: help demo test check wheel docs screenshots weights model small foreground judge clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -72,6 +72,9 @@ model: $(VENV)/dev weights ## Train a ResNet50 on shop pictures and photos (DATA
 
 small: $(VENV)/dev ## Train an EfficientNet-Lite0 on the same pictures, for phones and tiny servers
 	$(LEARN) --init efficientnet-lite0 --name efficientnet-lite0-triplet --epochs 1,1 --out $(RUNS)/small
+
+foreground: $(VENV)/dev ## Train what cuts products out of photos (half an hour on 2 cores)
+	$(LEARN) --foreground --init efficientnet-lite0 --epochs 0,2 --out $(RUNS)/foreground
 
 judge: $(VENV)/dev ## All tables of the model card: labels, the very product, photo to shop, geometry (MODELS= names more models)
 	cd benchmarks && for table in models same_product phone_to_shop geometry; do ../$(BIN)/python $$table.py $(MODELS:%=--encoder %) || exit 1; done

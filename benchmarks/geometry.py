@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(
         f"{'':24}{'width':>8}{'effective rank':>16}{'mean out':>10}{'cosine':>8}{'top-10s: most':>16}{'never':>9}{'skew':>7}"
     )
-    for look in looks_of(wanted):
+    for look in looks_of(wanted, cut_out=False):
         vectors = encode_shop(look, shop, wanted.cache)
         hubs = hubness(neighbours(vectors, min(K, len(vectors) - 1)), len(vectors))
         rank, centred = effective_rank(vectors), effective_rank(vectors - vectors.mean(axis=0))

@@ -1,8 +1,9 @@
 """The looks that the judges compare: any encoder of Lapel, ImageNet features, and perceptual hashing. RGB pictures in, unit vectors out.
 
 ``default``, a model folder or ``colour:`` opens an encoder; ``imagenet`` is an EfficientNet-Lite0 as ImageNet taught it, its last map's
-mean, 1,280 numbers; ``phash`` is the 64-bit perceptual hash, whose cosine is 1 - 2 x (different bits) / 64. A whole shop is
-encoded once a look and kept in a cache folder, under the look's fingerprint and the pictures' own stamps.
+mean, 1,280 numbers; ``phash`` is the 64-bit perceptual hash, whose cosine is 1 - 2 x (different bits) / 64. Every encoder is
+measured twice: asked with the picture alone, and also with the product cut out of it, as a search does unless it is told not to. A whole shop
+is encoded once a look and kept in a cache folder, under the look's fingerprint and the pictures' own stamps.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from rich.progress import track
 
 from lapel.core.images import Preprocessing
 from lapel.core.vectors import Vectors
-from lapel.encoders import open_encoder
+from lapel.encoders import Encoder, open_encoder
+from lapel.encoders.foreground import encode_photos
 from lapel.encoders.model import MANIFEST, ModelFolder
 from shops import Shop
 
@@ -48,6 +50,18 @@ class Look(Protocol):
     def encode(self, images: Sequence[Image.Image]) -> Vectors:
         """N RGB pictures of any size -> (n, dim) float32 unit rows."""
         ...
+
+
+class CutOut:
+    """An encoder asked as a search asks it: with a photo and the product cut out of it. The shop's own pictures are encoded as they are."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+        self.name, self.fingerprint = f"{encoder.name}, cut", encoder.fingerprint
+
+    def encode(self, images: Sequence[Image.Image]) -> Vectors:
+        """N RGB pictures of any size -> (n, dim) float32 unit rows."""
+        return encode_photos(self.encoder, images)
 
 
 class PerceptualHash:
@@ -118,13 +132,16 @@ def open_look(spec: str, cache: Path) -> Look:
     return open_encoder(spec)
 
 
-def looks_of(wanted: argparse.Namespace) -> list[Look]:
-    """The looks that the options of :func:`add_arguments` name: the encoders, then the baselines."""
-    return [open_look(spec, wanted.cache) for spec in (*(wanted.encoder or ["default"]), *wanted.baseline)]
+def looks_of(wanted: argparse.Namespace, *, cut_out: bool = True) -> list[Look]:
+    """The looks that the options of :func:`add_arguments` name: each encoder, asked with the whole and cut out, then the baselines."""
+    encoders = [open_encoder(spec) for spec in wanted.encoder or ["default"]]
+    asked: list[Look] = [look for each in encoders for look in ([each, CutOut(each)] if cut_out else [each])]
+    return asked + [open_look(spec, wanted.cache) for spec in wanted.baseline]
 
 
 def encode_shop(look: Look, shop: Shop, cache: Path) -> Vectors:
     """Every picture of a shop in its order, (n, dim): from the cache where it is there, else encoded and kept."""
+    look = look.encoder if isinstance(look, CutOut) else look
     key = hashlib.sha256(f"{look.fingerprint} {shop.stamp}".encode()).hexdigest()[:16]
     path = cache / f"{key}.npy"
     if path.is_file():

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from browser.shop import draw, fill_shop
+from distortions import cluttered
 
 pytest.importorskip("streamlit", reason="the page needs streamlit: pip install 'lapel[ui]'")
 
@@ -27,6 +28,7 @@ from lapel.apps import ui
 from lapel.apps.ui import shop as shops
 from lapel.apps.ui import state
 from lapel.apps.ui.filters import swatch
+from lapel.apps.ui.photo import PRODUCT, WHOLE
 from lapel.apps.ui.shop import NEUTRAL, Shop, Thumbs, ground, thumb
 from lapel.core.errors import InputError, LapelError, MissingDependency, SourceError
 from lapel.core.images import decode
@@ -272,6 +274,32 @@ def test_a_photo_is_looked_at_again_when_the_shop_has_another_model_since(show, 
     assert step.label == "Your photo"
     settled(page.button(key="follow-W0027").click().run())
     assert followable(page)[0] == "W0026"
+
+
+def test_the_product_is_cut_out_of_a_photo_and_the_whole_can_be_asked_for(show, store):
+    page = show(store)
+    stream = io.BytesIO()
+    cluttered(draw("Dress", "Green", 24), np.random.default_rng(5)).save(stream, "PNG")
+    settled(page.file_uploader(key="upload").set_value(("photo.png", stream.getvalue(), "image/png")).run())
+    of_product = followable(page)
+    assert "W0027" in of_product
+    (switch,) = [control for control in page.segmented_control if control.key.startswith("part-")]
+    assert switch.value == PRODUCT
+    settled(switch.set_value(WHOLE).run())
+    assert page.session_state["trail"][-1].whole
+    assert followable(page) != of_product
+    (switch,) = [control for control in page.segmented_control if control.key.startswith("part-")]
+    settled(switch.set_value(PRODUCT).run())
+    assert followable(page) == of_product
+
+
+def test_a_photo_on_white_leaves_no_choice(show, store):
+    page = show(store)
+    stream = io.BytesIO()
+    draw("Dress", "Green", 24).save(stream, "PNG")
+    settled(page.file_uploader(key="upload").set_value(("photo.png", stream.getvalue(), "image/png")).run())
+    assert followable(page)[0] == "W0027"
+    assert not [control for control in page.segmented_control if control.key.startswith("part-")]
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,12 @@ class Preprocessing:
         if len(self.background) != 3 or not all(0 <= value <= 255 for value in self.background):
             raise ModelError(f"Preprocessing needs three background values in 0..255; found {self.background}.")
 
+    def place(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Where a picture of this size comes to lie in the input: left, top, width and height, pixels."""
+        scale = min(self.width / width, self.height / height)
+        scaled = max(1, round(width * scale)), max(1, round(height * scale))
+        return (self.width - scaled[0]) // 2, (self.height - scaled[1]) // 2, *scaled
+
     def apply(self, picture: Image.Image) -> Pixels:
         """Scale and pad one RGB picture.
 
@@ -153,15 +159,14 @@ class Preprocessing:
         """
         if min(picture.size) < 1:
             raise ImageError(f"A picture of {picture.width} x {picture.height} pixels has nothing to see.")
-        scale = min(self.width / picture.width, self.height / picture.height)
-        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+        left, top, *sides = self.place(picture.width, picture.height)
+        size = (sides[0], sides[1])
         rgb = _to_rgb(picture)
         scaled = np.asarray(rgb if rgb.size == size else rgb.resize(size, RESAMPLING[self.resample]))
         if size == (self.width, self.height):
             return scaled.copy() if not scaled.flags.writeable else scaled
         canvas = np.empty((self.height, self.width, 3), np.uint8)
         canvas[:] = self.background
-        top, left = (self.height - size[1]) // 2, (self.width - size[0]) // 2
         canvas[top : top + size[1], left : left + size[0]] = scaled
         return canvas
 

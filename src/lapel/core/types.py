@@ -192,6 +192,8 @@ class Query:
 
     Attributes:
         image: An RGB picture.
+        cut_out: With a picture, whether its product is found too and laid on white, as shops show theirs; the query is then the mean
+            direction of the picture and of that.
         vector: (dim,) float32 of length 1.
         product_id: "More like this": its photos' mean direction; the product itself is left out of the answer.
         k: How many products to find, 1..10,000.
@@ -207,6 +209,7 @@ class Query:
     where: Filter = Filter()
     exclude: frozenset[str] = frozenset()
     fingerprint: str = ""
+    cut_out: bool = True
 
     def __post_init__(self) -> None:
         given = [name for name in ("image", "vector", "product_id") if getattr(self, name) is not None]

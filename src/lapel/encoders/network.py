@@ -6,12 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from lapel.core.images import Pixels, Preprocessing
 from lapel.core.vectors import Vectors, normalise
 from lapel.encoders.model import ModelFolder
 
+Output = NDArray[np.float32]  # one output of a network, (n, ...)
+Run = Callable[[Pixels], Output]  # (n, height, width, 3) uint8 -> Output; may be called from several threads
 BATCH = 32  # pictures a run: throughput is flat from here on, and memory stays small
 
 
@@ -39,12 +42,12 @@ class NetworkEncoder:
 
     Args:
         model: The folder.
-        run: (n, height, width, 3) uint8, 1 <= n <= 32 -> (n, dim) float32; may be called from several threads.
+        run: For 1 <= n <= 32 pictures; its output is (n, dim).
         runtime: What ``run`` runs on.
         spec: What opens this encoder again.
     """
 
-    def __init__(self, model: ModelFolder, run: Callable[[Pixels], Vectors], *, runtime: Runtime, spec: str) -> None:
+    def __init__(self, model: ModelFolder, run: Run, runtime: Runtime, *, spec: str) -> None:
         self.model = model
         self.runtime = runtime
         self.spec = spec

@@ -10,9 +10,8 @@ import onnxruntime
 
 from lapel.core.errors import ModelError
 from lapel.core.images import Pixels
-from lapel.core.vectors import Vectors
-from lapel.encoders.model import read_model
-from lapel.encoders.network import NetworkEncoder, Runtime
+from lapel.encoders.model import ModelFolder, read_model
+from lapel.encoders.network import NetworkEncoder, Output, Run, Runtime
 
 # On CUDA float32 means float32: the default, TF32, keeps 10 bits and would move vectors between machines by accident.
 PROVIDERS: tuple[tuple[str, dict[str, str]], ...] = (
@@ -21,19 +20,25 @@ PROVIDERS: tuple[tuple[str, dict[str, str]], ...] = (
 )
 
 
-def open_onnx(folder: str, *, threads: int | None = None, spec: str | None = None, note: str = "") -> NetworkEncoder:
+def open_onnx(folder: str, *, threads: int | None = None, spec: str | None = None) -> NetworkEncoder:
     """Open a model folder with ONNX Runtime.
 
     Args:
         folder: Path of the model folder.
         threads: CPU threads; all cores by default.
         spec: What opens it again; ``onnx:FOLDER`` by default.
-        note: Kept in ``runtime.note``.
 
     Raises:
         ModelError: the folder or its network cannot be read or run.
     """
     model = read_model(Path(folder))
+    return NetworkEncoder(model, *run_onnx(model, threads=threads), spec=spec or f"onnx:{folder}")
+
+
+def run_onnx(
+    model: ModelFolder, *, output: str = "vectors", threads: int | None = None, note: str = ""
+) -> tuple[Run, Runtime]:
+    """What computes one output of a model folder's network, and on what; ``note`` is kept there. For the rest see :func:`open_onnx`."""
     data = model.network_bytes()
     threads = threads or os.cpu_count() or 1
     options = onnxruntime.SessionOptions()
@@ -50,11 +55,10 @@ def open_onnx(folder: str, *, threads: int | None = None, spec: str | None = Non
     except Exception as error:
         raise ModelError(f"The network of {model.path} cannot be run by ONNX Runtime: {error}") from error
 
-    def run(pixels: Pixels) -> Vectors:
-        vectors: Vectors = session.run(["vectors"], {"pixels": pixels})[0]
-        return vectors
+    def run(pixels: Pixels) -> Output:
+        found: Output = session.run([output], {"pixels": pixels})[0]
+        return found
 
     # A provider that is installed but finds no device or driver is left out of the session's own list.
     device = "CUDA" if "CUDAExecutionProvider" in session.get_providers() else "CPU"
-    runtime = Runtime("onnxruntime", onnxruntime.__version__, device, threads, note)
-    return NetworkEncoder(model, run, runtime=runtime, spec=spec or f"onnx:{folder}")
+    return run, Runtime("onnxruntime", onnxruntime.__version__, device, threads, note)

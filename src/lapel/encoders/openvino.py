@@ -15,9 +15,8 @@ import openvino  # noqa: E402
 
 from lapel.core.errors import ModelError  # noqa: E402
 from lapel.core.images import Pixels  # noqa: E402
-from lapel.core.vectors import Vectors  # noqa: E402
-from lapel.encoders.model import read_model  # noqa: E402
-from lapel.encoders.network import NetworkEncoder, Runtime  # noqa: E402
+from lapel.encoders.model import ModelFolder, read_model  # noqa: E402
+from lapel.encoders.network import NetworkEncoder, Output, Run, Runtime  # noqa: E402
 
 # What the file holds in float32 is computed in float32. Left alone, OpenVINO takes bfloat16 where the CPU has it, and vectors would
 # differ between two machines with the same model. The 8-bit layers, nearly all of the work, do not depend on it.
@@ -39,6 +38,15 @@ def open_openvino(
         ModelError: the folder or its network cannot be read, or not run on this CPU.
     """
     model = read_model(Path(folder))
+    return NetworkEncoder(
+        model, *run_openvino(model, threads=threads, precision=precision), spec=spec or f"openvino:{folder}"
+    )
+
+
+def run_openvino(
+    model: ModelFolder, *, output: str = "vectors", threads: int | None = None, precision: str = PRECISION
+) -> tuple[Run, Runtime]:
+    """What computes one output of a model folder's network, and on what. For the rest see :func:`open_openvino`."""
     data = model.network_bytes()
     threads = threads or os.cpu_count() or 1
     settings = {
@@ -51,18 +59,17 @@ def open_openvino(
     try:
         core = openvino.Core()
         compiled = core.compile_model(core.read_model(data), "CPU", settings)
-        request, vectors = compiled.create_infer_request(), compiled.output("vectors")
+        request, wanted = compiled.create_infer_request(), compiled.output(output)
     # OpenVINO raises RuntimeError and a few classes of its own, for broken files and for CPUs it cannot use.
     except Exception as error:
         raise ModelError(f"The network of {model.path} cannot be run by OpenVINO: {error}") from error
     lock = Lock()
 
-    def run(pixels: Pixels) -> Vectors:
+    def run(pixels: Pixels) -> Output:
         # One request at a time: each uses all threads, so a second would only wait inside. It copies before letting go.
         with lock:
             results: Any = request.infer({0: pixels}, share_inputs=True, share_outputs=True)
-            found: Vectors = results[vectors].copy()
+            found: Output = results[wanted].copy()
         return found
 
-    runtime = Runtime("openvino", openvino.__version__, "CPU", threads)
-    return NetworkEncoder(model, run, runtime=runtime, spec=spec or f"openvino:{folder}")
+    return run, Runtime("openvino", openvino.__version__, "CPU", threads)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from PIL import Image
 
 from lapel.core.errors import ModelMismatch, QueryError
 from lapel.core.types import Filter, Hit, Query
 from lapel.core.vectors import Keys, Vectors, check_vectors, normalise
+from lapel.encoders.foreground import encode_photos, open_foreground
 from lapel.engine.store import Store, View
 
 RECENT_FILTERS = 64  # filters whose keys are kept; at 40,000 photos each is 0.3 MB at most
@@ -63,10 +65,16 @@ class SearchEngine:
             exclude=query.exclude | own,
         )
 
+    def cut_out(self, image: Image.Image) -> Image.Image | None:
+        """The product of an RGB picture on white, as a search sees it; None where none is found, or where it is on white already."""
+        return open_foreground().cut_out([image], shape=self.store.view().encoder.preprocessing)[0]
+
     def _vector(self, query: Query) -> tuple[View, Vectors]:
         """The store as it is now, and the query as a (1, dim) float32 unit row of that model."""
         view = self.store.view()
         if query.image is not None:
+            if query.cut_out:
+                return view, encode_photos(view.encoder, [query.image])
             return view, view.encoder.encode([query.image])
         if query.vector is not None:
             if query.fingerprint and query.fingerprint != view.model.fingerprint:

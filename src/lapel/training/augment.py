@@ -81,15 +81,27 @@ def augment(
 
 
 def augment_masked(
-    pixels: Tensor, generator: torch.Generator, options: Augmentation, *, size: tuple[int, int] | None = None
+    pixels: Tensor,
+    generator: torch.Generator,
+    options: Augmentation,
+    *,
+    size: tuple[int, int] | None = None,
+    scene: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """As :func:`augment`, and where the product is afterwards.
+
+    Args:
+        pixels: See :func:`augment`, as the next two.
+        generator: See there.
+        options: See there.
+        size: See there.
+        scene: (n, 3, h', w') float in 0..255, a background for each picture; drawn by default.
 
     Returns:
         (n, height, width, 3) float32 in 0..255; and (n, height, width) float32 in 0..1, 1 on the product. Where ``options`` never
         change the background, the whole picture counts as product.
     """
-    uniform = _Uniform(generator, pixels.device)
+    uniform = Uniform(generator, pixels.device)
     picture = pixels[..., :3].permute(0, 3, 1, 2).float()  # (n, 3, h, w)
     n, _, *given = picture.shape
     height, width = size or given
@@ -100,9 +112,10 @@ def augment_masked(
     if options.background > 0:
         cut = pixels[..., 3:].permute(0, 3, 1, 2).float() / 255 if pixels.shape[-1] == 4 else 1 - paper(picture).float()
         elsewhere = (uniform(0, 1, n) < options.background)[:, None, None, None]
-        # At half size: a background need not be sharp, and this is most of the work.
-        rooms = random_backgrounds(n, height // 2, width // 2, generator)
-        scene = functional.interpolate(clutter(rooms, picture, uniform), size=(height, width), mode="bilinear")
+        if scene is None:
+            # At half size: a background need not be sharp, and this is most of the work.
+            scene = clutter(random_backgrounds(n, height // 2, width // 2, generator), picture, uniform)
+        scene = functional.interpolate(scene, size=(height, width), mode="bilinear")
         behind = torch.where(elsewhere, scene, behind)
         product = torch.where(elsewhere, cut, product)
     # Colours are multiplied by their mask before they are moved, so that no white is mixed into the edges of the product.
@@ -117,17 +130,18 @@ def augment_masked(
     return laid.clamp(0, 255).permute(0, 2, 3, 1), moved[:, 4]
 
 
-class _Uniform:
+class Uniform:
     """Seeded uniform numbers on one device."""
 
     def __init__(self, generator: torch.Generator, device: torch.device) -> None:
         self._generator, self._device = generator, device
 
     def __call__(self, low: float, high: float, *shape: int) -> Tensor:
+        """Values between two ends, of a shape."""
         return low + (high - low) * torch.rand(*shape, generator=self._generator, device=self._device)
 
 
-def _some(picture: Tensor, share: float, uniform: _Uniform, change: Callable[[Tensor], Tensor]) -> Tensor:
+def _some(picture: Tensor, share: float, uniform: Uniform, change: Callable[[Tensor], Tensor]) -> Tensor:
     """Change a random share of a batch, and spend time on no other."""
     if share <= 0:
         return picture
@@ -135,7 +149,7 @@ def _some(picture: Tensor, share: float, uniform: _Uniform, change: Callable[[Te
     return picture.index_copy(0, chosen, change(picture[chosen])) if len(chosen) else picture
 
 
-def _random_homography(n: int, ratio: float, uniform: _Uniform, options: Augmentation) -> Tensor:
+def _random_homography(n: int, ratio: float, uniform: Uniform, options: Augmentation) -> Tensor:
     """(n, 3, 3) maps from places of the new picture to places of the old one; ``ratio`` is height over width."""
     angle = uniform(-options.turn, options.turn, n) * torch.pi / 180
     mirror = torch.where(uniform(0, 1, n) < options.mirror, -1.0, 1.0)
@@ -191,7 +205,7 @@ def random_backgrounds(n: int, height: int, width: int, generator: torch.Generat
     Returns:
         (n, 3, height, width) float32 in 0..255, on the generator's device.
     """
-    uniform = _Uniform(generator, generator.device)
+    uniform = Uniform(generator, generator.device)
     grey = uniform(40, 245, n, 1, 1, 1)
     base = (grey + uniform(-30, 30, n, 3, 1, 1)).clamp(0, 255)  # mostly muted, as rooms are
     other = (base + uniform(-60, 60, n, 1, 1, 1) + uniform(-20, 20, n, 3, 1, 1)).clamp(0, 255)
@@ -206,7 +220,7 @@ def random_backgrounds(n: int, height: int, width: int, generator: torch.Generat
     return base * (1 - blend) + other * blend
 
 
-def clutter(scene: Tensor, pictures: Tensor, uniform: _Uniform) -> Tensor:
+def clutter(scene: Tensor, pictures: Tensor, uniform: Uniform) -> Tensor:
     """Put things on half of the backgrounds: boxes and ovals of any colour; a quarter become a close-up of another picture.
 
     Args:
@@ -233,7 +247,7 @@ def clutter(scene: Tensor, pictures: Tensor, uniform: _Uniform) -> Tensor:
     return torch.where(kind > 0.75, part, scene) if n > 1 else scene
 
 
-def _cover(picture: Tensor, uniform: _Uniform) -> Tensor:
+def _cover(picture: Tensor, uniform: Uniform) -> Tensor:
     """Cover up to a third of the side with a plain box, as a hand, a label or another thing would."""
     n, _, height, width = picture.shape
     y = torch.linspace(-1, 1, height, device=picture.device).view(1, 1, height, 1)
@@ -244,7 +258,7 @@ def _cover(picture: Tensor, uniform: _Uniform) -> Tensor:
     return torch.where(inside, uniform(15, 245, n, 3, 1, 1), picture)
 
 
-def _light(picture: Tensor, uniform: _Uniform, options: Augmentation) -> Tensor:
+def _light(picture: Tensor, uniform: Uniform, options: Augmentation) -> Tensor:
     """Brightness and white balance, and gamma where there is any."""
     n = len(picture)
     gain = (1 + uniform(-options.light, options.light, n, 1, 1, 1)) * (
@@ -257,7 +271,7 @@ def _light(picture: Tensor, uniform: _Uniform, options: Augmentation) -> Tensor:
     return picture * gain
 
 
-def _blur(picture: Tensor, uniform: _Uniform, largest: float) -> Tensor:
+def _blur(picture: Tensor, uniform: Uniform, largest: float) -> Tensor:
     """A Gaussian of each picture's own width, along rows and then along columns."""
     n, channels, height, width = picture.shape
     sigma = uniform(0.15 * largest, largest, n) * height
@@ -271,7 +285,7 @@ def _blur(picture: Tensor, uniform: _Uniform, largest: float) -> Tensor:
     return flat.reshape(n, channels, height, width)
 
 
-def _compress(picture: Tensor, uniform: _Uniform) -> Tensor:
+def _compress(picture: Tensor, uniform: Uniform) -> Tensor:
     """JPEG's loss: 8 x 8 blocks, their cosine transform, rounded in steps of quality 10 to 60, and back."""
     n, channels, height, width = picture.shape
     if height % 8 or width % 8:

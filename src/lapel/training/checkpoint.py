@@ -13,7 +13,6 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lapel.core.errors import ModelError
-from lapel.training.recipe import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,14 @@ class Checkpoint:
 
     Args:
         path: The file.
-        config: The recipe; a checkpoint of another one is refused.
+        config: The recipe, a dataclass; a checkpoint of another one is refused.
         start: What it started from; likewise.
         modules: What is learned, by name.
         optimizer: Its state.
     """
 
     def __init__(
-        self, path: Path, *, config: TrainingConfig, start: str, modules: Mapping[str, nn.Module], optimizer: Optimizer
+        self, path: Path, *, config: Any, start: str, modules: Mapping[str, nn.Module], optimizer: Optimizer
     ) -> None:
         self.path = path
         self._identity = {"config": asdict(config), "start": start}

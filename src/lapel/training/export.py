@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,21 +20,27 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
+from torch import nn
 
 from lapel.core.images import Pixels, Preprocessing
 from lapel.core.vectors import Vectors
 from lapel.encoders import open_encoder
+from lapel.encoders.fastest import run_fastest
+from lapel.encoders.foreground import FOLDER, OUTPUT
 from lapel.encoders.model import ModelFolder
+from lapel.training.foreground import ForegroundNetwork, overlap
 from lapel.training.network import LookNetwork
 from lapel.training.strides import move_strides_up
 
 NETWORK = "network.onnx"
 REFERENCE = "reference.npz"
-HEAD = ("head.", "wide.")  # how the names of the head's weights begin
+HEAD = ("head.", "wide.", "last.")  # how the names of the weights begin that stay out of 8 bits
 QUANTISED = ("Conv", "Relu", "Clip", "MaxPool")
 
 
-def export_float32(network: LookNetwork, preprocessing: Preprocessing, path: Path) -> None:
+def export_float32(
+    network: nn.Module, preprocessing: Preprocessing, path: Path, *, outputs: Sequence[str] = ("vectors", "spatial")
+) -> None:
     """Write the network as it computes, in float32, with a free batch size.
 
     The exporter folds batch norms into the convolutions before them; ONNX Runtime's own first pass then folds what is left of
@@ -46,7 +52,7 @@ def export_float32(network: LookNetwork, preprocessing: Preprocessing, path: Pat
         network,
         (pixels,),
         input_names=["pixels"],
-        output_names=["vectors", "spatial"],
+        output_names=list(outputs),
         dynamic_shapes={"pixels": {0: torch.export.Dim("n")}},
         dynamo=True,
         external_data=False,
@@ -160,6 +166,45 @@ def write_model_folder(
     # What 8 bits cost on pictures the quantiser has not seen: written down, so that a bad export cannot pass for a good one.
     cosine = np.einsum("nd,nd->n", open_encoder(str(folder)).encode_pixels(reference), expected)
     agreement = {"mean_cosine": round(float(cosine.mean()), 5), "least_cosine": round(float(cosine.min()), 5)}
+    model = replace(model, details={**details, "agreement_with_trained": agreement})
+    model.save()
+    return model
+
+
+def write_foreground_folder(
+    network: ForegroundNetwork,
+    folder: Path,
+    *,
+    preprocessing: Preprocessing,
+    scenes: Pixels,
+    details: Mapping[str, Any],
+) -> ModelFolder:
+    """Export a trained finder of products to a model folder, in 8 bits.
+
+    Args:
+        network: The trained network.
+        folder: Made when missing.
+        preprocessing: How its pictures were prepared.
+        scenes: (n, height, width, 3) uint8 pictures as it will see them: the first half sets each activation's range, the second says
+            how well the exported file's masks agree with the trained network's.
+        details: Kept in ``model.json``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    half = len(scenes) // 2
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        plain = Path(work) / "float32.onnx"
+        export_float32(network, preprocessing, plain, outputs=(OUTPUT,))
+        quantise(plain, folder / NETWORK, scenes[:half])
+    sha256 = hashlib.sha256((folder / NETWORK).read_bytes()).hexdigest()
+    model = ModelFolder(folder, FOLDER, 1, NETWORK, sha256, preprocessing, "int8", details)
+    model.save()
+    run, _ = run_fastest(model, output=OUTPUT)
+    shares = []
+    with torch.inference_mode():
+        for part in np.array_split(scenes[half:], -(-len(scenes[half:]) // 32)):
+            trained = network(torch.from_numpy(part))
+            shares.append(overlap(torch.from_numpy(run(part)), trained))
+    agreement = {"mean_overlap": round(float(torch.cat(shares).mean()), 4)}
     model = replace(model, details={**details, "agreement_with_trained": agreement})
     model.save()
     return model

@@ -14,8 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
+from lapel.core.images import Preprocessing
+from lapel.encoders.foreground import open_foreground
 from lapel.training.augment import Augmentation, augment
 from lapel.training.batches import PRODUCT, Rows, TrainingSet
 from lapel.training.learner import Learner, Targets
@@ -57,14 +60,15 @@ def finish_head(
     rows = np.sort(rng.permutation(data.train)[:MOST])
     # The first view is the catalogue's: here the very picture that will be searched in.
     changes = config.stages[-1].views[1:] or config.stages[-1].views
-    looks = [None, *(changes[look % len(changes)] for look in range(config.finish.looks))]
+    looks = [None, *(changes[look % len(changes)] for look in range(config.finish.looks + config.finish.cut_out))]
     stored = []
     for number, look in enumerate(looks):
 
         def progress(done: int, number: int = number) -> None:
             report({"features of look": number + 1, "looks": len(looks), "pictures": done, "of": len(rows)})
 
-        stored.append(store_features(network, data, rows, look, machine=machine, seed=number, progress=progress))
+        cut = number > config.finish.looks
+        stored.append(store_features(network, data, rows, look, cut, machine=machine, seed=number, progress=progress))
     usable = torch.stack([good for _, good in stored]).all(dim=0).nonzero()[:, 0]
     features = [kept for kept, _ in stored]
     mean, deviation = _moments(features[0][usable])
@@ -86,6 +90,7 @@ def store_features(
     data: TrainingSet,
     rows: Rows,
     look: Augmentation | None,
+    cut: bool,
     *,
     machine: Machine,
     seed: int,
@@ -99,6 +104,7 @@ def store_features(
         data: Where the pictures are.
         rows: Which of them.
         look: How they are changed first; None leaves them.
+        cut: Whether the product is then found and laid on white, as a search does with a photo.
         machine: Where it runs.
         seed: Decides the changes.
         progress: Called now and then with how many there are.
@@ -116,12 +122,22 @@ def store_features(
         usable[at : at + batch] = torch.from_numpy(good)
         given = torch.from_numpy(np.ascontiguousarray(pixels)).to(machine.device)
         with torch.inference_mode(), torch.autocast(machine.device.type, dtype=torch.bfloat16):
-            x = network.normalise_pixels(augment(given, generator, look) if look else given[..., :3])
+            changed = augment(given, generator, look) if look else given[..., :3]
+            x = network.normalise_pixels(_cut_out(changed) if cut else changed)
             maps = network.backbone(x.contiguous(memory_format=torch.channels_last))
             features[at : at + batch] = maps.float().mean(dim=(2, 3)).to(features)
         if at // batch % 100 == 0:
             progress(at)
     return features, usable
+
+
+def _cut_out(pictures: Tensor) -> Tensor:
+    """(n, h, w, 3) in 0..255 -> the same, each product on white in the middle, where one was found."""
+    shape = Preprocessing(height=pictures.shape[1], width=pictures.shape[2])
+    given = [Image.fromarray(picture) for picture in pictures.round().to(torch.uint8).cpu().numpy()]
+    found = open_foreground().cut_out(given, shape=shape)
+    pixels = shape.batch([cut or picture for cut, picture in zip(found, given, strict=True)])
+    return torch.from_numpy(pixels).to(pictures.device)
 
 
 def _moments(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,13 +1,17 @@
 """A small network that finds the product in a picture, learned from shop pictures alone: no mask is drawn by hand.
 
-A shop's picture shows its product on white, so where the product is follows from the picture. Laid on scenes that are made up, turned,
-lit and blurred, it becomes a picture of which every pixel's answer is known. The network is an EfficientNet-Lite0 with a decoder
+A shop's picture shows its product on white, so where the product is follows from the picture. Laid on a scene, turned, lit and blurred, it
+becomes a picture of which every pixel's answer is known. Scenes are made up, or are the floors and walls of people's photos. The network is an EfficientNet-Lite0 with a decoder
 that joins its maps from coarse to fine (Lin et al., "Feature Pyramid Networks for Object Detection", 2017).
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lapel.training.augment import Augmentation, augment_masked
-from lapel.training.batches import TrainingSet
+from lapel.core.errors import InputError
+from lapel.core.images import Pixels
+from lapel.training.augment import Augmentation, Uniform, augment_masked, clutter, random_backgrounds
+from lapel.training.batches import Rows, TrainingSet
+from lapel.training.checkpoint import Checkpoint, Log, Progress
 from lapel.training.efficientnet import ConvNorm, EfficientNetLite0
 from lapel.training.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from lapel.training.machine import Machine
@@ -24,9 +31,15 @@ from lapel.training.machine import Machine
 # Blocks whose maps are joined, and their channels: strides 2, 4, 8, 16 and 32.
 TAPS = {0: 16, 2: 24, 4: 40, 10: 112, 15: 320}
 WIDTH = 32  # channels of the joined maps
-BATCH = 32
-RATE = 1e-3
+WARMUP = 100  # steps
+SHARE = (
+    0.03,
+    0.85,
+)  # of a picture that its product fills: above it, the picture has no white around, and nothing says where the product is
+COLOURS, FLOORS = 0.3, 0.35  # shares of scenes: bright colours; floors of people's photos
+GRAIN = 12.0  # largest deviation
 LOG_EVERY = 20
+Report = Callable[[dict[str, Any]], None]
 # More room around than a search's photo has, and nothing laid over it: a covered place has no right answer.
 SCENES = Augmentation(
     turn=25,
@@ -41,6 +54,31 @@ SCENES = Augmentation(
     blurred=0.3,
     compressed=0.3,
 )
+
+
+@dataclass(frozen=True)
+class ForegroundConfig:
+    """Everything that decides what is learned.
+
+    Attributes:
+        epochs: Passes over the shop's pictures.
+        batch: Pictures a step.
+        rate: Peak learning rate of the decoder; the backbone learns at a third of it.
+        scenes: How the pictures are changed, and how often they are laid on a scene.
+        seed: Decides order and scenes.
+    """
+
+    epochs: int = 2
+    batch: int = 32
+    rate: float = 1e-3
+    scenes: Augmentation = SCENES
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 2:
+            raise InputError(
+                f"A finder learns for 1 epoch or more from batches of 2 or more; found {self.epochs}, {self.batch}."
+            )
 
 
 class ForegroundNetwork(nn.Module):
@@ -67,7 +105,7 @@ class ForegroundNetwork(nn.Module):
         """(n, h, w, 3) uint8 RGB or 0..255 float -> (n, h, w)."""
         x = (pixels.permute(0, 3, 1, 2).to(torch.float32) - self.mean) / self.std
         x = self.backbone.stem(x * self.backbone.rescale + self.backbone.shift)
-        maps = []
+        maps: list[Tensor] = []
         for number, block in enumerate(self.backbone.blocks):
             x = block(x)
             if number in TAPS:
@@ -99,75 +137,151 @@ def overlap(found: Tensor, truth: Tensor) -> Tensor:
 
 def train_foreground(
     data: TrainingSet,
-    network: ForegroundNetwork,
+    config: ForegroundConfig,
     *,
-    epochs: int,
+    network: ForegroundNetwork,
+    start: str,
+    out: Path,
+    report: Report,
     machine: Machine,
-    report: Callable[[dict[str, Any]], None],
-    seed: int = 7,
+    save_seconds: float = 300.0,
 ) -> float:
-    """Learn from the train pictures of the shop.
+    """Learn from the train pictures of the shop, or go on from ``out/checkpoint.pt``.
 
     Args:
         data: Pictures with masks.
+        config: What decides the result; a checkpoint of another one is refused.
         network: Changed in place.
-        epochs: Passes over the pictures.
+        start: What its weights are, in words.
+        out: Folder for ``checkpoint.pt`` and ``log.csv``.
+        report: Called with each row of the log and each warning.
         machine: Where it runs.
-        report: Called with a row every few steps.
-        seed: Decides order and scenes.
+        save_seconds: Time between two checkpoints.
 
     Returns:
         Mean intersection over union on val pictures in scenes of their own.
+
+    Raises:
+        ModelError: the checkpoint is of another configuration, or damaged.
     """
+    out.mkdir(parents=True, exist_ok=True)
     network.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    slow, fast = list(network.backbone.parameters()), [
-        *network.laterals.parameters(),
-        *network.joins.parameters(),
-        *network.last.parameters(),
+    fast = [*network.laterals.parameters(), *network.joins.parameters(), *network.last.parameters()]
+    groups = [
+        {"params": list(network.backbone.parameters()), "peak": config.rate / 3},
+        {"params": fast, "peak": config.rate},
     ]
-    optimizer = torch.optim.AdamW([{"params": slow, "peak": RATE / 3}, {"params": fast, "peak": RATE}], lr=RATE)
+    optimizer = torch.optim.AdamW(groups, lr=config.rate)
+    checkpoint = Checkpoint(
+        out / "checkpoint.pt", config=config, start=start, modules={"network": network}, optimizer=optimizer
+    )
+    at = checkpoint.load()
+    log = Log(out / "log.csv", at)
     rows = data.train[data.parts[data.train] == 0]
-    steps = epochs * (len(rows) // BATCH)
-    step = 0
-    for epoch in range(epochs):
-        rng = np.random.default_rng((seed, epoch))
-        order = rng.permutation(rows)
+    steps = len(rows) // config.batch
+    began, saved = time.monotonic() - at.seconds, time.monotonic()
+    for epoch in range(at.epoch, config.epochs):
+        order = np.random.default_rng((config.seed, epoch)).permutation(rows)
         network.train()
-        for at in range(0, len(order) - BATCH + 1, BATCH):
-            done = step / steps
+        for step in range(at.step if epoch == at.epoch else 0, steps):
+            number = epoch * steps + step
+            done = number / (config.epochs * steps)
             for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * min(1.0, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * done))
-            loss, found, truth = _ask(network, data, np.sort(order[at : at + BATCH]), machine, seed=(seed << 32) + step)
+                group["lr"] = group["peak"] * min(1, (number + 1) / WARMUP) * (1 + math.cos(math.pi * done)) / 2
+            chosen = np.sort(order[step * config.batch : (step + 1) * config.batch])
+            loss, found, truth = _ask(network, data, chosen, config, machine, seed=(config.seed << 32) + number)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             if step % LOG_EVERY == 0:
-                share = float(overlap(torch.sigmoid(found), truth).mean())
-                report({"epoch": epoch + 1, "step": step, "of": steps, "loss": float(loss.detach()), "overlap": share})
-            step += 1
-    return judge_foreground(network, data, machine)
+                share = float(overlap(torch.sigmoid(found.detach()), truth).mean())
+                row = {"epoch": epoch + 1, "step": step, "loss": float(loss.detach()), "overlap": share}
+                log.add(row)
+                report(row)
+            if time.monotonic() - saved >= save_seconds:
+                _save(checkpoint, Progress(epoch, step + 1, time.monotonic() - began), report)
+                saved = time.monotonic()
+        _save(checkpoint, Progress(epoch + 1, 0, time.monotonic() - began), report)
+    return judge_foreground(network, data, config, machine=machine)
 
 
-def judge_foreground(network: ForegroundNetwork, data: TrainingSet, machine: Machine, *, most: int = 1024) -> float:
+def _save(checkpoint: Checkpoint, at: Progress, report: Report) -> None:
+    if problem := checkpoint.save(at):
+        report({"warning": problem})
+
+
+def judge_foreground(
+    network: ForegroundNetwork, data: TrainingSet, config: ForegroundConfig, *, machine: Machine, most: int = 1024
+) -> float:
     """Mean intersection over union on val pictures of the shop, each in a scene of its own."""
     network.eval()
     rows = data.val[data.parts[data.val] == 0][:most]
     shares = []
     with torch.no_grad():
-        for at in range(0, len(rows), BATCH):
-            _, found, truth = _ask(network, data, rows[at : at + BATCH], machine, seed=at)
+        for at in range(0, len(rows), config.batch):
+            _, found, truth = _ask(network, data, rows[at : at + config.batch], config, machine, seed=at)
             shares.append(overlap(torch.sigmoid(found), truth))
-    return float(torch.cat(shares).mean())
+    return float(torch.cat(shares).mean()) if shares else math.nan
+
+
+def in_scenes(pixels: Pixels, config: ForegroundConfig, *, seed: int) -> Pixels:
+    """(n, h, w, 4) uint8 pictures with masks -> (n, h, w, 3) uint8, each in a scene: what an export is calibrated with."""
+    given, generator = torch.from_numpy(pixels), torch.Generator().manual_seed(seed)
+    pictures, _ = augment_masked(given, generator, config.scenes, scene=draw_scenes(given, None, generator))
+    laid: Pixels = pictures.round().to(torch.uint8).numpy()
+    return laid
 
 
 def _ask(
-    network: ForegroundNetwork, data: TrainingSet, rows: Any, machine: Machine, *, seed: int
+    network: ForegroundNetwork, data: TrainingSet, rows: Rows, config: ForegroundConfig, machine: Machine, *, seed: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss, logits and truth of some pictures in scenes."""
-    pixels, _ = data.pictures.read(rows)
-    given = torch.from_numpy(np.ascontiguousarray(pixels)).to(machine.device)
+    """Loss, logits and truth of some pictures in scenes; one that cannot be read, or shows no product on white, is left out."""
+    pixels, good = data.pictures.read(rows)
+    share = (pixels[..., 3] > 127).mean(axis=(1, 2))
+    good &= (share > SHARE[0]) & (share < SHARE[1])
+    if not good.any():
+        good[:] = True
+    photos = data.train[data.parts[data.train] > 0]
+    floors = None
+    if len(photos):
+        chosen = np.random.default_rng(seed).choice(photos, int(good.sum()))
+        floors = torch.from_numpy(data.pictures.read(chosen)[0][..., :3]).to(machine.device)
     generator = torch.Generator(machine.device).manual_seed(seed)
-    pictures, truth = augment_masked(given, generator, SCENES)
+    given = torch.from_numpy(np.ascontiguousarray(pixels[good])).to(machine.device)
+    pictures, truth = augment_masked(given, generator, config.scenes, scene=draw_scenes(given, floors, generator))
     with torch.autocast(machine.device.type, dtype=torch.bfloat16):
         logits = network.logits(pictures.contiguous())
     return mask_loss(logits, truth), logits, truth
+
+
+def draw_scenes(pictures: Tensor, photos: Tensor | None, generator: torch.Generator) -> Tensor:
+    """Something to lay each picture on: rooms as :mod:`lapel.training.augment` draws them, colours that run into each other, or what lies
+    in the corner of a photo, continued in its own mirror image. Half of all get things on them.
+
+    Args:
+        pictures: (n, h, w, 4) uint8.
+        photos: (n, h, w, 3) uint8 of other things, if there are any.
+        generator: Decides everything.
+
+    Returns:
+        (n, 3, h / 2, w / 2) float32 in 0..255.
+    """
+    uniform = Uniform(generator, pictures.device)
+    n, height, width, _ = pictures.shape
+    size = height // 2, width // 2
+    scene = random_backgrounds(n, *size, generator)
+    colours = functional.interpolate(uniform(10, 245, n, 3, 3, 3), size=size, mode="bicubic")
+    kind = uniform(0, 1, n, 1, 1, 1)
+    scene = torch.where(kind < COLOURS, colours, scene)
+    if photos is not None:
+        down, across = height // 6, width // 6
+        # A little inside the corner: a photo of another shape has white along its edges.
+        top, left = height // 12, width // 12
+        corner = photos.permute(0, 3, 1, 2).float()[:, :, top : top + down, left : left + across]
+        row = torch.cat([corner, corner.flip(3)], dim=3)
+        tile = torch.cat([row, row.flip(2)], dim=2)
+        floor = functional.interpolate(tile, size=size, mode="bilinear", align_corners=False)
+        scene = torch.where(kind > 1 - FLOORS, floor, scene)
+    scene = clutter(scene, pictures[..., :3].permute(0, 3, 1, 2).float(), uniform)
+    noise = torch.randn(n, 1, *size, generator=generator, device=pictures.device)
+    return scene + noise * uniform(0, GRAIN, n, 1, 1, 1)

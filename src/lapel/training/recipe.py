@@ -90,6 +90,7 @@ class Finish:
     Attributes:
         epochs: Of the head alone.
         looks: How many changed pictures of each are kept beside the plain one.
+        cut_out: How many more, from which the product is cut out as a search does it.
         rate: Peak learning rate.
         weight_decay: AdamW's.
         labels: Weight of the classifiers' mean loss on plain pictures.
@@ -101,6 +102,7 @@ class Finish:
 
     epochs: int = 12
     looks: int = 3
+    cut_out: int = 2
     rate: float = 1e-3
     weight_decay: float = 1e-4
     labels: float = 4.0

@@ -32,10 +32,12 @@ def search(
     store: StoreOption = DEFAULT_STORE,
     k: Annotated[int, typer.Option("-k", help="How many products to find.")] = 10,
     where: WhereOption = None,
+    whole: Annotated[bool, typer.Option("--whole", help="Search for the whole picture only.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find the products that look most like a picture.
 
+    The product in the picture is found too and laid on white, as shops show theirs; --whole leaves that out.
     The score is the cosine between the two looks: 1 is the same picture, 0 has nothing in common.
     """
     from lapel.engine.search import SearchEngine
@@ -44,7 +46,7 @@ def search(
     if (picture is None) == (product is None):
         raise QueryError("Give one thing to search for: a picture file, a link, or --product ID.")
     image = None if picture is None else decode(_read(picture))
-    query = Query(image=image, product_id=product, k=k, where=Filter.parse(where or []))
+    query = Query(image=image, product_id=product, k=k, where=Filter.parse(where or []), cut_out=not whole)
     with open_store(store) as shop:
         hits = SearchEngine(shop).search(query)
         products = shop.catalog.counts().products

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import html
-from dataclasses import replace
 
 import streamlit as st
 
 from lapel.apps.ui import state
 from lapel.apps.ui.cards import SCORE, hits_grid, picture
 from lapel.apps.ui.filters import chips
+from lapel.apps.ui.photo import look_at_photo, switch
 from lapel.apps.ui.shop import Shop, thumbs
 from lapel.apps.ui.state import Step, Wanted, escape
 from lapel.core.errors import ModelMismatch, QueryError
@@ -56,13 +56,12 @@ def results(engine: SearchEngine, shop: Shop, now: Wanted) -> None:
 
 def _of_photo(engine: SearchEngine, step: Step, k: int, now: Wanted) -> list[Hit]:
     """The look-alikes of the trail's last photo; when the shop has another model now, its small picture is looked at again."""
-    query = Query(vector=step.vector, fingerprint=step.fingerprint, k=k, where=now.filter())
     try:
-        return engine.search(query)
+        return engine.search(Query(vector=step.asked, fingerprint=step.fingerprint, k=k, where=now.filter()))
     except ModelMismatch:
-        asked = engine.embed(Query(image=decode(step.thumb)))
-        state.renew(replace(step, vector=asked.vector, fingerprint=asked.fingerprint))
-        return engine.search(replace(asked, k=k, where=now.filter()))
+        step = look_at_photo(engine, decode(step.thumb), step.label, whole=step.whole)
+        state.renew(step)
+        return engine.search(Query(vector=step.asked, fingerprint=step.fingerprint, k=k, where=now.filter()))
 
 
 def _asked(engine: SearchEngine, step: Step, product: Product | None) -> None:
@@ -71,6 +70,8 @@ def _asked(engine: SearchEngine, step: Step, product: Product | None) -> None:
         with st.container(key="asked-picture"):
             if product:
                 picture(thumbs().of(engine.store.catalog.photos(product.id)[:1])[0], product.title or product.id)
+            elif step.product is not None and not step.whole:
+                picture(step.product_thumb, f"{step.label}, what was found in it")
             else:
                 picture(step.thumb, step.label)
         with st.container(key="asked-words", gap="small"):
@@ -85,6 +86,8 @@ def _asked(engine: SearchEngine, step: Step, product: Product | None) -> None:
                 f"<div class='lapel-asked'><p>Look-alikes of</p><h1>{title}</h1>"
                 f"<p>{' · '.join(shown(fact) for fact in facts if fact)}</p></div>"
             )
+            if not product:
+                switch(step)
             with st.container(key="asked-actions", horizontal=True, gap="small"):
                 depth = len(state.trail())
                 if depth > 1:

@@ -6,16 +6,15 @@ import html
 from collections.abc import Callable
 
 import streamlit as st
-from PIL import Image
 
 from lapel.apps.ui import state
 from lapel.apps.ui.cards import grid
 from lapel.apps.ui.filters import chips
-from lapel.apps.ui.shop import Shop, browse, thumb
+from lapel.apps.ui.photo import look_at_photo
+from lapel.apps.ui.shop import Shop, browse
 from lapel.apps.ui.state import Step, Wanted, escape
 from lapel.core.errors import LapelError
 from lapel.core.images import decode
-from lapel.core.types import Query
 from lapel.engine.search import SearchEngine
 
 WAYS = {
@@ -58,12 +57,11 @@ def begin(engine: SearchEngine, read: Callable[[], bytes], label: str) -> None:
     """
     try:
         with st.spinner("Looking at the picture …"):
-            picture: Image.Image = decode(read())
-            asked = engine.embed(Query(image=picture))
+            step = look_at_photo(engine, decode(read()), label)
     except LapelError as error:
         st.error(escape(str(error)), icon=":material/broken_image:", title="This picture cannot be used")
         return
-    state.go((Step(label=label, vector=asked.vector, fingerprint=asked.fingerprint, thumb=thumb(picture)),))
+    state.go((step,))
     st.rerun()
 
 

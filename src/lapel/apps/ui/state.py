@@ -31,8 +31,11 @@ class Step:
         product_id: The product; empty for a photo.
         label: What the trail calls a photo.
         vector: (dim,) float32, the photo's unit vector; None for a product.
-        fingerprint: The model that made the vector; empty for a product.
+        fingerprint: The model that made the vectors; empty for a product.
         thumb: The photo as a small JPEG; empty for a product.
+        product: (dim,) float32, the unit vector of what was found in the photo; None when nothing was.
+        product_thumb: What was found, on white, as a small JPEG.
+        whole: Search for the whole photo all the same.
     """
 
     product_id: str = ""
@@ -40,6 +43,14 @@ class Step:
     vector: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
     fingerprint: str = field(default="", compare=False, repr=False)
     thumb: bytes = field(default=b"", repr=False)
+    product: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    product_thumb: bytes = field(default=b"", compare=False, repr=False)
+    whole: bool = False
+
+    @property
+    def asked(self) -> NDArray[np.float32] | None:
+        """(dim,) the vector of what is searched for in a photo."""
+        return self.vector if self.whole or self.product is None else self.product
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,12 @@ def follow(product_id: str) -> None:
 def renew(step: Step) -> None:
     """Put a step in the place of the last one: the same photo, looked at by another model."""
     st.session_state["trail"] = (*trail()[:-1], step)
+
+
+def turn() -> None:
+    """From the product of the last photo to the whole of it, or back."""
+    renew(replace(trail()[-1], whole=not trail()[-1].whole))
+    st.session_state["shown"] = PAGE_SIZE
 
 
 def back_to(length: int) -> None:
