@@ -5,6 +5,7 @@ python -m browser.screenshots .demo OUT     (in tests/; .demo is what 'lapel dem
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 from urllib.request import urlopen
 
+from PIL import Image, ImageChops, ImageDraw
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from browser.chromium import DESKTOP, FLAGS, PHONE
@@ -25,6 +27,20 @@ def rest(page: Page) -> None:
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
     page.wait_for_timeout(900)
     page.wait_for_function("[...document.images].every(image => image.complete)")
+
+
+def on_a_floor(photo: Path) -> bytes:
+    """A shop's picture, cut out by its white, on a wooden floor: a PNG."""
+    product = Image.open(photo).convert("RGB").resize((450, 600))
+    floor = Image.new("RGB", (720, 900))
+    pen = ImageDraw.Draw(floor)
+    for board in range(9):
+        pen.rectangle((board * 80, 0, board * 80 + 78, 900), fill=(150 - 6 * (board % 4), 104 - 5 * (board % 3), 70))
+    darkest = ImageChops.darker(ImageChops.darker(*product.split()[:2]), product.split()[2])
+    floor.paste(product, (130, 170), darkest.point(lambda value: 0 if value > 235 else 255))
+    stream = io.BytesIO()
+    floor.save(stream, "PNG")
+    return stream.getvalue()
 
 
 def states(page: Page, address: str, photo: Path) -> list[tuple[str, bytes]]:
@@ -48,6 +64,16 @@ def states(page: Page, address: str, photo: Path) -> list[tuple[str, bytes]]:
     page.set_input_files("input[type=file]", photo)
     page.wait_for_selector(".lapel-asked")
     shoot("photo")
+    page.goto(address)
+    page.wait_for_selector(".lapel-hero")
+    rest(page)
+    page.set_input_files(
+        "input[type=file]", files=[{"name": "scene.png", "mimeType": "image/png", "buffer": on_a_floor(photo)}]
+    )
+    page.wait_for_selector(".lapel-asked")
+    shoot("photo-cut-out")
+    page.get_by_role("radio", name="Whole picture").click()
+    shoot("photo-whole")
     page.goto(f"{address}/?product={PRODUCT}&colour=Black&colour=Brown&price=20-250")
     page.wait_for_selector(".lapel-count")
     shoot("filtered")

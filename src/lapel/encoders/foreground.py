@@ -30,7 +30,9 @@ SHARE = (
     0.97,
 )  # of the picture: a product smaller than the first or larger than the second is none that was found
 PART = 0.15  # a part this small beside the largest one is not of the product; a pair of shoes has two large ones
-PAPER, EDGE = 225, 0.8  # a picture with so much of its edge above that brightness shows its product on white already
+EDGE = 0.8  # of a picture's edge has one colour where its product lies on paper,
+EVEN = 20  # to so many of 255 steps,
+PAPER = (150, 0.8)  # and that colour is as bright as this and so even a grey: white, in whatever light
 FILL = 0.95  # of the new frame's width or height: what products fill in the middle of catalogues
 
 Mask = NDArray[np.float32]  # (height, width), 0..1
@@ -72,7 +74,7 @@ class Foreground:
             For each an RGB picture, or None where no product was found, or it is on white already.
         """
         small = [_shrink(picture) for picture in pictures]
-        asked = [not _on_white(picture) for picture in small]
+        asked = [not _on_paper(picture) for picture in small]
         masks = iter(self.masks([picture for picture, ask in zip(small, asked, strict=True) if ask]))
         return [_lay(picture, next(masks), shape) if ask else None for picture, ask in zip(small, asked, strict=True)]
 
@@ -85,11 +87,13 @@ def _shrink(picture: Image.Image) -> Image.Image:
     return picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
 
 
-def _on_white(picture: Image.Image) -> bool:
-    """Whether nearly all of a picture's edge is white, as in a shop's own pictures."""
-    darkest = np.asarray(picture).min(axis=2)
-    edge = np.concatenate([darkest[0], darkest[-1], darkest[:, 0], darkest[:, -1]])
-    return bool((edge > PAPER).mean() >= EDGE)
+def _on_paper(picture: Image.Image) -> bool:
+    """Whether the product lies on white already, as in a shop's own pictures, in whatever light."""
+    pixels = np.asarray(picture)
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]).astype(np.float32)
+    middle = np.median(edge, axis=0)
+    even = (np.abs(edge - middle).max(axis=1) <= EVEN).mean() >= EDGE
+    return bool(even and middle.min() >= max(PAPER[0], PAPER[1] * middle.max()))
 
 
 def _main_parts(mask: Output) -> Output:
