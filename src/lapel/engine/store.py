@@ -2,7 +2,8 @@
 
 The catalogue is the truth. The index file beside it is named after the catalogue's generation. One of an earlier generation catches up with
 what changed since, which takes as long as there are changes; when there is none, or it is damaged, the index is redrawn from the
-catalogue's vectors, which costs time, never data.
+catalogue's vectors, which costs time, never data. An index that keeps itself, on a server, has the generation in its note instead of a
+file's name, and one process at a time brings it up to the catalogue.
 The catalogue also says which model is searched; another process may change it at any moment, so whoever compares vectors takes one
 :class:`View` and stays with it.
 """
@@ -16,16 +17,17 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from PIL import Image
 
-from lapel.catalog import Catalog, ModelEntry
+from lapel.catalog import Catalog, ModelEntry, index_lock
 from lapel.core.errors import LapelError, ModelMismatch, QueryError, StoreMissing, StoreReadOnly
 from lapel.core.images import decode
 from lapel.core.vectors import Keys
 from lapel.encoders import Encoder, open_encoder
-from lapel.indexes import VectorIndex, open_index
+from lapel.indexes import KeepsItself, VectorIndex, keeps_itself, open_index
 from lapel.sources import read_uri
 
 CATALOGUE = "catalog.sqlite"
@@ -175,6 +177,9 @@ class Store:
             held = self._view
             if held is not None and (held.model, held.drawn.line) != (model, drawn.line):
                 held = None  # let go of, not closed: another thread may be searching it
+            if keeps_itself(drawn.spec):
+                self._view = self._shared(held, model, drawn)
+                return self._view
             view = held or self._load(model, drawn)
             if view is not None and view.drawn != drawn:
                 view = self._catch_up(view)
@@ -199,10 +204,21 @@ class Store:
             return self._opener
 
     def redraw_index(self) -> None:
-        """Throw the saved index away, so that the next use draws it anew from the catalogue."""
+        """Throw the saved index away, so that the next use draws it anew from the catalogue.
+
+        Raises:
+            IndexAway: it is kept elsewhere and does not answer.
+        """
         with self._lock:
             for old in self._saved():
                 old.unlink(missing_ok=True)
+            said = self.catalog.settings()
+            if keeps_itself(_drawn_of(said).spec):
+                with index_lock(self.folder):
+                    index = self._view_of(_model_of(said), _drawn_of(said), saved_as=None).index
+                    cast(KeepsItself, index).drop()
+            if self._view is not None and keeps_itself(self._view.drawn.spec):
+                self._view.index.close()
             self._view = None
 
     def _saved(self) -> list[Path]:
@@ -212,6 +228,8 @@ class Store:
         """A view of a model with the index saved at that path, or with an empty one that will be."""
         opener = self._opener_of(model)
         dim = model.dim or opener.encoder().dim
+        if keeps_itself(drawn.spec):
+            saved_as = self.folder / drawn.line.rstrip("-")  # one for all generations
         return View(model, open_index(drawn.spec, dim=dim, path=saved_as), drawn, self.folder, opener)
 
     def _load(self, model: ModelEntry, drawn: Drawn) -> View | None:
@@ -228,21 +246,60 @@ class Store:
     def _catch_up(self, view: View) -> View | None:
         """The view with what its index misses; None when its model is searched no more, or what it misses is no longer known."""
         news = self.catalog.news(view.drawn.generation)
-        if news is None or _model_of(news.settings) != view.model or _drawn_of(news.settings).line != view.drawn.line:
+        if news is None or _model_of(news.settings) != view.model:
+            return None
+        now = _drawn_of(news.settings)
+        # An index of a later generation than the catalogue's is one of a catalogue that was put back since.
+        if now.line != view.drawn.line or now.generation < view.drawn.generation:
             return None
         view.index.remove(news.gone)
         if len(news.keys):
             view.index.add(news.keys, news.vectors)
         self._unsaved += len(news.keys) + len(news.gone)
-        return replace(view, drawn=_drawn_of(news.settings))
+        return replace(view, drawn=now)
 
-    def _redraw(self) -> View:
-        """A view with a new index from the catalogue's vectors."""
+    def _shared(self, held: View | None, model: ModelEntry, drawn: Drawn) -> View:
+        """A view of an index that keeps itself, brought to the catalogue's generation by whichever process comes first.
+
+        Raises:
+            IndexAway: it does not answer.
+        """
+        if held is not None and held.drawn == drawn:
+            return held
+        view = held or self._view_of(model, drawn, saved_as=None)
+        try:
+            if _noted(view.index) == drawn.generation:
+                return replace(view, drawn=drawn)
+            with index_lock(self.folder):
+                known = _noted(view.index)  # another process may have been at it meanwhile
+                now = None if known is None else self._catch_up(replace(view, drawn=replace(drawn, generation=known)))
+                now = now or self._redraw(view)
+                if keeps_itself(now.drawn.spec):
+                    now.index.save()
+                    cast(KeepsItself, now.index).note = str(now.drawn.generation)
+        except BaseException:
+            if held is None:
+                view.index.close()
+            raise
+        if held is None and now.index is not view.index:
+            view.index.close()
+        return now
+
+    def _redraw(self, held: View | None = None) -> View:
+        """A view with an index of the catalogue's vectors and no others: a new one, or ``held`` one that keeps itself."""
         # The model and its vectors as of one moment: another process may change the model, and drop vectors, meanwhile.
         with self.catalog.searched() as (said, pieces):
-            view = self._view_of(_model_of(said), _drawn_of(said), saved_as=None)
+            model, drawn = _model_of(said), _drawn_of(said)
+            if held is not None and (held.model, held.drawn.line) == (model, drawn.line):
+                view = replace(held, drawn=drawn)
+            else:
+                view = self._view_of(model, drawn, saved_as=None)
+            everything = [np.empty(0, np.int64)]
             for keys, vectors in pieces:
                 view.index.add(keys, vectors)
+                everything.append(keys)
+            if keeps_itself(drawn.spec):  # it is not emptied first, so that it can be searched meanwhile
+                view.index.remove(np.setdiff1d(view.index.keys, np.concatenate(everything)))
         self._unsaved = len(view.index) + 1
         return view
 
@@ -301,6 +358,12 @@ def _drawn_of(said: Mapping[str, str]) -> Drawn:
     """What an index of the catalogue is of, by its settings."""
     spec = said.get("index", INDEX_SPEC)
     return Drawn(said.get("identity", "0"), said.get("fingerprint", ""), spec, int(said.get("generation", 0)))
+
+
+def _noted(index: VectorIndex) -> int | None:
+    """The generation that an index which keeps itself is complete for; None when it is not said."""
+    note = cast(KeepsItself, index).note
+    return int(note) if note.isdecimal() else None
 
 
 def open_store(

@@ -15,7 +15,10 @@ from lapel.apps.cli.console import DEFAULT_STORE, JsonOption, StoreOption, conso
 index = typer.Typer(help="Look after the index and choose its kind.", rich_markup_mode=None, no_args_is_help=True)
 
 SpecArgument = Annotated[
-    str, typer.Argument(help="faiss:auto, faiss:Flat, faiss:HNSW32, faiss:IVF1024,SQ8 ..., exact:", metavar="SPEC")
+    str,
+    typer.Argument(
+        help="faiss:auto, faiss:Flat, faiss:HNSW32, faiss:IVF1024,SQ8 ..., exact:, milvus://...", metavar="SPEC"
+    ),
 ]
 
 
