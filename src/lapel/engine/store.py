@@ -13,8 +13,8 @@ from __future__ import annotations
 import threading
 import uuid
 import zlib
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -23,15 +23,16 @@ import numpy as np
 from PIL import Image
 
 from lapel.catalog import Catalog, ModelEntry, index_lock
-from lapel.core.errors import LapelError, ModelMismatch, QueryError, StoreMissing, StoreReadOnly
+from lapel.core.errors import LapelError, ModelMismatch, QueryError, StoreBusy, StoreMissing, StoreReadOnly
 from lapel.core.images import decode
-from lapel.core.vectors import Keys
+from lapel.core.vectors import Keys, Vectors
 from lapel.encoders import Encoder, open_encoder
 from lapel.indexes import KeepsItself, VectorIndex, keeps_itself, open_index
 from lapel.sources import read_uri
 
 CATALOGUE = "catalog.sqlite"
 INDEX_SPEC = "faiss:auto"  # of a store that says no other
+TRIES = 5  # looks at a store before it is said to change all the time
 SAVED_AFTER = 0.1  # share of the index that has changed before its file is written again
 
 
@@ -172,20 +173,57 @@ class Store:
     def view(self) -> View:
         """The model and its index as they are now: the one at hand or a saved one, caught up; else redrawn (0.3 s for 40,000)."""
         with self._lock:
-            said = self.catalog.settings()
-            model, drawn = _model_of(said), _drawn_of(said)
-            held = self._view
-            if held is not None and (held.model, held.drawn.line) != (model, drawn.line):
-                held = None  # let go of, not closed: another thread may be searching it
-            if keeps_itself(drawn.spec):
-                self._view = self._shared(held, model, drawn)
-                return self._view
-            view = held or self._load(model, drawn)
-            if view is not None and view.drawn != drawn:
-                view = self._catch_up(view)
-            self._view = view or self._redraw()
-            self._save_if_due(self._view)
+            return self._current()
+
+    def _current(self) -> View:
+        said = self.catalog.settings()
+        model, drawn = _model_of(said), _drawn_of(said)
+        held = self._view
+        if held is not None and (held.model, held.drawn.line) != (model, drawn.line):
+            held = None  # let go of, not closed: another thread may be searching it
+        if keeps_itself(drawn.spec):
+            self._view = self._shared(held, model, drawn)
             return self._view
+        view = held or self._load(model, drawn)
+        if view is not None and view.drawn != drawn:
+            view = self._catch_up(view)
+        self._view = view or self._redraw()
+        self._save_if_due(self._view)
+        return self._view
+
+    @contextmanager
+    def still(self) -> Iterator[tuple[View, Iterator[tuple[Keys, Vectors]]]]:
+        """The view, and every vector that its index should hold by rising key, in pieces; both stay as they are inside.
+
+        Raises:
+            StoreBusy: the catalogue changes faster than it is looked at.
+        """
+        for _ in range(TRIES):
+            with self._lock, ExitStack() as inside:
+                view = self._current()
+                shared = keeps_itself(view.drawn.spec)
+                if shared:
+                    inside.enter_context(index_lock(self.folder))
+                said, pieces = inside.enter_context(self.catalog.searched())
+                if (_model_of(said), _drawn_of(said)) == (view.model, view.drawn) and (
+                    not shared or _noted(view.index) == view.drawn.generation
+                ):
+                    yield view, pieces
+                    return
+        raise StoreBusy(
+            f"The store {self.folder} is being changed by another process all the time. Try again when it is done."
+        )
+
+    def save_index(self, view: View) -> None:
+        """Keep what was put right in a view's index.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if keeps_itself(view.drawn.spec):
+            view.index.save()
+        elif not self.catalog.read_only:
+            view.index.save(self.folder / view.drawn.name)
 
     @property
     def index(self) -> VectorIndex:

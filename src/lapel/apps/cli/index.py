@@ -48,6 +48,49 @@ def use(spec: SpecArgument, store: StoreOption = DEFAULT_STORE) -> None:
 
 
 @index.command()
+def check(
+    store: StoreOption = DEFAULT_STORE,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what differs, and nothing else.")] = False,
+    sample: Annotated[
+        int, typer.Option("--sample", min=0, help="Vectors to compare; --repair compares all. Keys are compared all.")
+    ] = 1000,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the index with the catalogue: missing keys, surplus keys, other vectors. Exit code 1 when they differ.
+
+    A server that has loaded a damaged index file goes on with it until it is started again.
+    """
+    from lapel.engine.check import check_index
+    from lapel.engine.store import open_store
+
+    with open_store(store) as shop:
+        found = check_index(shop, sample=sample, repair=repair)
+        mended = repair and not found.agrees and check_index(shop, sample=sample).agrees
+    if as_json:
+        facts = {"index": found.spec, "generation": found.generation, "wanted": found.wanted, "held": found.held}
+        differ = {name: getattr(found, name).tolist() for name in ("missing", "surplus", "other")}
+        print_json({**facts, **differ, "compared": found.compared, "agrees": found.agrees, "mended": mended})
+    else:
+        say(
+            f"'{escape(found.spec)}' holds {found.held:,} vectors, the catalogue {found.wanted:,} (generation {found.generation:,})"
+        )
+        say(
+            f"{len(found.missing):,} missing, {len(found.surplus):,} surplus, {len(found.other):,} other vectors among"
+            f" {found.compared:,} compared"
+        )
+        if found.agrees:
+            say("They agree.")
+        elif mended:
+            say("Mended: now they agree.")
+        elif repair:
+            say("[red]They still differ.[/] Draw it anew: lapel index rebuild")
+        else:
+            say(f"[red]They differ.[/] Mend it: lapel index check --repair --store {escape(str(store))}")
+    if not (found.agrees or mended):
+        raise typer.Exit(1)
+
+
+@index.command()
 def tune(
     store: StoreOption = DEFAULT_STORE,
     try_: Annotated[
