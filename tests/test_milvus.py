@@ -260,6 +260,19 @@ def test_milvus_away_and_back(shop: Store, server: Server, monkeypatch: pytest.M
     try:
         with pytest.raises(IndexAway, match=r"127\.0\.0\.1:\d+\) cannot be used: .*The catalogue is whole"):
             ask(shop, vector=corner(1), k=1)
+        index = shop._view.index if shop._view else None
+        assert isinstance(index, MilvusIndex)
+        for use in (
+            lambda: len(index),
+            lambda: index.keys,
+            lambda: index.note,
+            lambda: index.add(np.array([1]), corner(1)[None]),
+            lambda: index.remove(np.array([1])),
+            lambda: index.search(corner(1)[None], 1, np.array([1])),
+            lambda: index.vectors(np.array([1])),
+        ):
+            with pytest.raises(IndexAway, match="The catalogue is whole"):
+                use()
         fill(shop, {"new": [corner(-1)]})
         assert shop.remove(["jar"]) == 1
         with pytest.raises(IndexAway), open_store(shop.folder) as other:
