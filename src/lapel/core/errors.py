@@ -14,6 +14,7 @@ LapelError
 │   ├── StoreDamaged        its file is not a catalogue, or is broken
 │   └── ModelMismatch       its vectors come from another model
 ├── IndexAway               an index that lives elsewhere, such as on a server, does not answer
+├── RunnerLost              workers on other machines are gone, or cannot be reached
 ├── ModelError              a model folder that is missing, broken or of another format
 └── MissingDependency       an optional library is not installed
 """
@@ -75,6 +76,10 @@ class ModelMismatch(StoreError):
 
 class IndexAway(LapelError):
     """An index that lives elsewhere does not answer."""
+
+
+class RunnerLost(LapelError):
+    """Workers on other machines are gone, or cannot be reached."""
 
 
 class ModelError(LapelError):

@@ -162,6 +162,11 @@ class Store:
         model = self.model
         return _checked(self._opener_of(model), model, self.folder)
 
+    @property
+    def encoder_spec(self) -> str:
+        """What opens the store's encoder, here and on other machines: see :func:`lapel.open_encoder`."""
+        return lasting(self._opener_of(self.model).spec)
+
     def claim(self) -> None:
         """Write down which encoder fills this store, before its first vector."""
         model, encoder = self.model, self.encoder
