@@ -266,4 +266,5 @@ def test_a_store_on_a_full_disk_is_searched_all_the_same(
         fill(store, {f"q{number}": [vector] for number, vector in enumerate(looks(200, dim=128, seed=2))})
         assert store.index is index
         assert index.search(looks(COUNT, dim=128)[:1], 1).keys.tolist() == [[1]]
+        store.settle()
         assert not [path for path in store.folder.iterdir() if path.name.endswith((".bin", ".part"))]

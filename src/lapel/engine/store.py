@@ -128,7 +128,9 @@ class Store:
         self._opener: _Opener | None = None
         self._opened_for = ("", "")
         self._view: View | None = None
-        self._unsaved = 0  # changes the index has and its file has not
+        self._unsaved = 0  # changes the index has and its file has not, nor the one that is being written
+        self._unwritten = 0  # of those, the ones a thread could not write
+        self._saving: threading.Thread | None = None
         self._lock = threading.Lock()
         self._opening = threading.Lock()
 
@@ -225,6 +227,7 @@ class Store:
         Raises:
             OSError: it cannot be written.
         """
+        self.settle()
         if keeps_itself(view.drawn.spec):
             view.index.save()
         elif not self.catalog.read_only:
@@ -253,6 +256,7 @@ class Store:
             IndexAway: it is kept elsewhere and does not answer.
         """
         with self._lock:
+            self.settle()
             for old in self._saved():
                 old.unlink(missing_ok=True)
             said = self.catalog.settings()
@@ -347,16 +351,34 @@ class Store:
         return view
 
     def _save_if_due(self, view: View) -> None:
-        """Save the index in place of older ones when enough has changed, and this store may be written to."""
-        if self.catalog.read_only or self._unsaved <= SAVED_AFTER * len(view.index):
+        """Have the index saved in place of older ones when enough has changed, and this store may be written to.
+
+        A thread does it: a large index takes seconds, and nobody who searches waits for them. What the index takes in meanwhile may be
+        in the file or not; whoever loads it catches up from the generation in its name, which does no harm twice.
+        """
+        if self.catalog.read_only or (self._saving is not None and self._saving.is_alive()):
             return
+        self._unsaved, self._unwritten = self._unsaved + self._unwritten, 0
+        if self._unsaved > SAVED_AFTER * len(view.index):
+            unsaved, self._unsaved = self._unsaved, 0
+            self._saving = threading.Thread(target=self._save, args=(view, unsaved), name="lapel-index-saving")
+            self._saving.start()
+
+    def _save(self, view: View, unsaved: int) -> None:
         # A full disk, or a folder that may not be written to, costs the next process a redraw, not this one its answer.
-        with suppress(OSError):
+        try:
             view.index.save(self.folder / view.drawn.name)
-            self._unsaved = 0
-            for old in self._saved():
-                if old.name != view.drawn.name:
-                    old.unlink(missing_ok=True)
+        except OSError:
+            self._unwritten = unsaved  # tried again when the index is next asked for
+            return
+        for old in self._saved():
+            if old.name != view.drawn.name:
+                old.unlink(missing_ok=True)
+
+    def settle(self) -> None:
+        """Wait until what is being saved is."""
+        if self._saving is not None:
+            self._saving.join()
 
     def picture(self, key: int) -> Image.Image:
         """The picture of a photo key, read from where it was added from.
@@ -376,8 +398,9 @@ class Store:
         return removed[0]
 
     def close(self) -> None:
-        """Close the catalogue and the index. Closing twice is fine."""
+        """Close the catalogue and the index, when it is saved. Closing twice is fine."""
         with self._lock:
+            self.settle()
             if self._view is not None:
                 self._view.index.close()
                 self._view = None
