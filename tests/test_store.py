@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from lapel.catalog import Entry, PhotoEntry
 from lapel.core.errors import InputError, ModelMismatch, QueryError, StoreDamaged, StoreMissing, StoreTooNew
 from lapel.core.vectors import normalise
 from lapel.engine.store import CATALOGUE, Store
+from lapel.indexes.approximate import ApproximateIndex
 
 
 def corner(*directions: float) -> np.ndarray:
@@ -143,6 +145,7 @@ def test_an_index_catches_up_and_is_not_drawn_again(store: Store, monkeypatch: p
     """Additions, other pictures and removals of another process reach an index that is open, and one that was saved before them."""
     index = store.index
     early = store.folder / store.view().drawn.name
+    store.settle()
     kept = early.read_bytes()
     monkeypatch.setattr(Store, "_redraw", lambda self: pytest.fail("drawn again"))
     with open_store(store.folder) as other:
@@ -188,6 +191,7 @@ def test_a_store_changes_its_kind_of_index(store: Store) -> None:
         other.use_index("exact:")
     assert ask(store, vector=corner(1), k=1) == ["mug"]
     assert type(store.index).__name__ == "ExactIndex"
+    store.settle()
     assert len(list(store.folder.glob("index-*.bin"))) == 1
 
 
@@ -210,6 +214,48 @@ def test_the_saved_index_is_loaded_and_a_stale_or_broken_one_redrawn(store: Stor
     saved.unlink()
     with open_store(store.folder) as again:
         assert ask(again, vector=corner(1), k=1) == ["mug"]
+
+
+def test_nobody_waits_for_an_index_that_is_being_saved(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saving is held up; meanwhile the store is searched, added to and searched again; closing waits for it."""
+    begun, going = threading.Event(), threading.Event()
+    save = ApproximateIndex.save
+
+    def slow(index: ApproximateIndex, path: Path | None = None) -> None:
+        begun.set()
+        assert going.wait(30)
+        save(index, path)
+
+    monkeypatch.setattr(ApproximateIndex, "save", slow)
+    assert ask(store, vector=corner(1), k=1) == ["mug"]
+    assert begun.wait(30)
+    fill(store, {"new": [corner(-1)]})
+    assert ask(store, vector=corner(-1), k=1) == ["new"]
+    assert not list(store.folder.glob("index-*.bin"))
+    going.set()
+    store.close()
+    # The file is named after the generation it was begun at and holds more: catching up from there does no harm.
+    (saved,) = store.folder.glob("index-*.bin")
+    assert saved.stem.endswith("-1")
+    with open_store(store.folder) as again:
+        monkeypatch.setattr(Store, "_redraw", lambda *_: pytest.fail("drawn again"))
+        assert ask(again, vector=corner(-1), k=1) == ["new"]
+        assert again.index.keys.tolist() == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_an_index_that_could_not_be_saved_is_saved_later(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as while_full:
+        while_full.setattr(ApproximateIndex, "save", full)
+        for _ in range(2):
+            assert ask(store, vector=corner(1), k=1) == ["mug"]
+            store.settle()
+        assert not list(store.folder.glob("index-*.bin"))
+    assert ask(store, vector=corner(1), k=1) == ["mug"]
+    store.settle()
+    assert len(list(store.folder.glob("index-*.bin"))) == 1
 
 
 def test_a_store_opened_for_reading_writes_nothing(store: Store) -> None:

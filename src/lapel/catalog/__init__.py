@@ -14,7 +14,7 @@ from lapel.catalog.entries import (
     StoredProduct,
     content_hash,
 )
-from lapel.catalog.lock import model_lock, model_work, writer_lock
+from lapel.catalog.lock import index_lock, model_lock, model_work, writer_lock
 
 __all__ = [
     "Catalog",
@@ -27,6 +27,7 @@ __all__ = [
     "StoredPhoto",
     "StoredProduct",
     "content_hash",
+    "index_lock",
     "model_lock",
     "model_work",
     "writer_lock",

@@ -1,4 +1,5 @@
-"""Locks beside the catalogue: one writer a store, and one process at a time that brings another model into it.
+"""Locks beside the catalogue: one writer a store, one process at a time that brings another model into it, and one that brings an index
+that several processes share up to the catalogue.
 
 The operating system lets go of a lock when its process ends, however it ends, so a killed run never blocks the next one.
 """
@@ -19,6 +20,8 @@ from lapel.core.errors import StoreBusy, StoreReadOnly
 
 WRITER = "writer"  # writer.lock is the lock; writer.json says who holds it, for the message
 MODEL = "model"
+INDEX = "index"
+PATIENCE = 600.0  # seconds to wait for another process that fills the shared index
 
 
 @contextmanager
@@ -47,6 +50,18 @@ def model_lock(folder: Path, *, work: str) -> Iterator[None]:
     """
     # A second's patience: who only looks (model_work) holds it for a moment.
     with _lock(folder, MODEL, "changing the model of", work=work, patience=1.0):
+        yield
+
+
+@contextmanager
+def index_lock(folder: Path) -> Iterator[None]:
+    """Be the only one to change an index that all processes of the store in ``folder`` share; waits for another one.
+
+    Raises:
+        StoreBusy: another process has been at it for ten minutes.
+        StoreReadOnly: no lock file can be made there.
+    """
+    with _lock(folder, INDEX, "filling the index of", patience=PATIENCE):
         yield
 
 

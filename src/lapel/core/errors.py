@@ -13,6 +13,8 @@ LapelError
 │   ├── StoreTooNew         a newer Lapel wrote it
 │   ├── StoreDamaged        its file is not a catalogue, or is broken
 │   └── ModelMismatch       its vectors come from another model
+├── IndexAway               an index that lives elsewhere, such as on a server, does not answer
+├── RunnerLost              workers on other machines are gone, or cannot be reached
 ├── ModelError              a model folder that is missing, broken or of another format
 └── MissingDependency       an optional library is not installed
 """
@@ -70,6 +72,14 @@ class StoreDamaged(StoreError):
 
 class ModelMismatch(StoreError):
     """The store's vectors come from another model."""
+
+
+class IndexAway(LapelError):
+    """An index that lives elsewhere does not answer."""
+
+
+class RunnerLost(LapelError):
+    """Workers on other machines are gone, or cannot be reached."""
 
 
 class ModelError(LapelError):

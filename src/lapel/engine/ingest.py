@@ -2,32 +2,36 @@
 
 Work is cut into batches of pictures. While one batch is encoded, threads read and decode the next ones; each batch is written in
 one transaction. So a run can be stopped at any moment, also by ``kill -9``: the same call goes on where the last batch ended,
-skips what has not changed and updates what has. What cannot be used is written to a CSV with the reason, and never stops the run.
+skips what has not changed and updates what has. Workers on other machines read and encode, with a model that each opens once; what they
+made is written here all the same. What cannot be used is written to a CSV with the reason, and never stops the run.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lapel.catalog import Catalog, Entry, PhotoEntry, StoredPhoto, StoredProduct, content_hash, writer_lock
-from lapel.core.errors import ImageError, InputError, SourceError
+from lapel.core.errors import ImageError, InputError, ModelMismatch, SourceError
 from lapel.core.images import Pixels, decode
-from lapel.core.vectors import UNIT_TOLERANCE, Vectors
-from lapel.encoders import Encoder
+from lapel.core.vectors import UNIT_TOLERANCE
+from lapel.encoders import Encoder, open_encoder
 from lapel.runners import Runner, open_runner
-from lapel.sources import ImageSource, is_picture_name
+from lapel.sources import ImageSource, is_picture_name, read_uri
 from lapel.sources.table import TableRow
 
 LOOKUP = 256  # rows whose stored state is asked for at once
@@ -51,6 +55,11 @@ class Target(Protocol):
     @property
     def encoder(self) -> Encoder:
         """What makes the vectors."""
+        ...
+
+    @property
+    def encoder_spec(self) -> str:
+        """What opens it elsewhere."""
         ...
 
     def claim(self) -> None:
@@ -140,7 +149,8 @@ def ingest(
         report: Called after each batch with the rows done, ``total`` and the counts so far.
         total: How many rows there are, when known.
         batch: Pictures encoded and written at once. 64 keep the encoder busy and lose at most a second's work.
-        runner: Who reads and decodes; threads on all cores by default.
+        runner: Who reads and decodes; threads on all cores by default. One whose workers are elsewhere also encodes there, and needs the
+            pictures and the model under the same addresses.
 
     Raises:
         StoreBusy: another process adds to this store, or writes to it for longer than a few seconds.
@@ -154,7 +164,11 @@ def ingest(
         store.claim()
         planner = _Planner(store.catalog, encoder.fingerprint, source, batch)
         done = IngestReport(rejects=rejects)
-        loaded = (runner or open_runner("threads:")).map(lambda: _loader(source, encoder), planner.batches(rows))
+        runner = runner or open_runner("threads:")
+        make: Callable[[], Callable[[list[_Task]], list[_Task]]] = partial(_loader, source.read, encoder)
+        if getattr(runner, "elsewhere", False):
+            make = partial(_worker, store.encoder_spec, encoder.fingerprint, batch)
+        loaded = runner.map(make, planner.batches(rows))
         try:
             with closing(_written(store.catalog, encoder, loaded, batch, note)) as written:
                 for counts in written:
@@ -178,6 +192,7 @@ class _Picture:
     needed: bool = False  # must be read
     sha256: str = ""
     pixels: Pixels | None = None  # (height, width, 3) uint8, must be encoded
+    vector: NDArray[np.float32] | None = None  # (dim,), encoded
     problem: str = ""
 
 
@@ -258,11 +273,28 @@ def _pieces(rows: Iterable[TableRow], size: int) -> Iterator[list[TableRow]]:
         yield some
 
 
-def _loader(source: ImageSource, encoder: Encoder) -> Callable[[list[_Task]], list[_Task]]:
+def _worker(spec: str, fingerprint: str, batch: int) -> Callable[[list[_Task]], list[_Task]]:
+    """What a worker elsewhere does: it opens its own encoder, and encodes what it has read."""
+    encoder = open_encoder(spec, threads=1)  # each of a machine's cores has a worker
+    if encoder.fingerprint != fingerprint:
+        raise ModelMismatch(
+            f"The model '{spec}' on the worker {platform.node()} is another ({encoder.fingerprint}) than the store's ({fingerprint})."
+            " Install the same Lapel there, or copy the model folder."
+        )
+    load = _loader(read_uri, encoder)
+
+    def work(tasks: list[_Task]) -> list[_Task]:
+        _encode(encoder, load(tasks), batch)
+        return tasks
+
+    return work
+
+
+def _loader(read: Callable[[str], bytes], encoder: Encoder) -> Callable[[list[_Task]], list[_Task]]:
     """What a worker does: read, hash, decode and scale every picture of a batch that needs it."""
 
     def load(picture: _Picture) -> None:
-        data = source.read(picture.uri)
+        data = read(picture.uri)
         picture.sha256 = hashlib.sha256(data).hexdigest()
         known = picture.stored
         if known is None or known.sha256 != picture.sha256 or not known.has_vector:
@@ -292,22 +324,20 @@ def _written(
     with ThreadPoolExecutor(1, thread_name_prefix="lapel-write") as writer:  # on leaving, the last batch is written
         pending: Future[Counter[str]] | None = None
         for tasks in loaded:
-            vectors = _encode(encoder, tasks, batch)
+            _encode(encoder, tasks, batch)
             if pending is not None:
                 yield pending.result()
-            pending = writer.submit(_write, catalog, encoder.fingerprint, tasks, vectors, note)
+            pending = writer.submit(_write, catalog, encoder.fingerprint, tasks, note)
         if pending is not None:
             yield pending.result()
 
 
-def _write(
-    catalog: Catalog, fingerprint: str, tasks: list[_Task], vectors: Mapping[int, Vectors], note: Note
-) -> Counter[str]:
+def _write(catalog: Catalog, fingerprint: str, tasks: list[_Task], note: Note) -> Counter[str]:
     """Write a batch in one transaction, and only then count it and note what was left out."""
     entries: list[Entry] = []
     counts: Counter[str] = Counter(rows=len(tasks))
     for task in tasks:
-        entry = _settle(task, vectors, counts)
+        entry = _settle(task, counts)
         if entry is not None:
             entries.append(entry)
     if entries:
@@ -317,10 +347,9 @@ def _write(
     return counts
 
 
-def _encode(encoder: Encoder, tasks: list[_Task], batch: int) -> dict[int, Vectors]:
-    """The vector of each loaded picture, by the picture's identity. A picture without a direction gets a problem instead."""
+def _encode(encoder: Encoder, tasks: list[_Task], batch: int) -> None:
+    """Give each loaded picture its vector. A picture without a direction gets a problem instead."""
     loaded = [picture for task in tasks for picture in task.pictures if picture.pixels is not None]
-    vectors: dict[int, Vectors] = {}
     for at in range(0, len(loaded), batch):
         some = loaded[at : at + batch]
         made = encoder.encode_pixels(np.stack([picture.pixels for picture in some if picture.pixels is not None]))
@@ -328,13 +357,12 @@ def _encode(encoder: Encoder, tasks: list[_Task], batch: int) -> dict[int, Vecto
         for picture, vector, length in zip(some, made, lengths.tolist(), strict=True):
             picture.pixels = None
             if abs(length - 1) <= UNIT_TOLERANCE:
-                vectors[id(picture)] = vector
+                picture.vector = vector
             else:
                 picture.problem = f"The model '{encoder.name}' sees nothing in the picture (a vector of length {length:.3g}). Use another one."
-    return vectors
 
 
-def _settle(task: _Task, vectors: Mapping[int, Vectors], counts: Counter[str]) -> Entry | None:
+def _settle(task: _Task, counts: Counter[str]) -> Entry | None:
     """Decide and count what becomes of a row: the entry to write, or None when nothing has to be."""
     product, stored = task.row.product, task.stored
     counts["photos"] += len(task.pictures)
@@ -346,7 +374,7 @@ def _settle(task: _Task, vectors: Mapping[int, Vectors], counts: Counter[str]) -
         if picture.problem:
             counts["photos_rejected"] += 1
             continue
-        known, vector = picture.stored, vectors.get(id(picture))
+        known, vector = picture.stored, picture.vector
         sha256 = picture.sha256 or (known.sha256 if known else "")
         photos.append(PhotoEntry(picture.uri, picture.stamp, sha256, vector))
         state = "unchanged" if vector is None else "added" if known is None else "updated"

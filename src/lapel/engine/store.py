@@ -2,7 +2,8 @@
 
 The catalogue is the truth. The index file beside it is named after the catalogue's generation. One of an earlier generation catches up with
 what changed since, which takes as long as there are changes; when there is none, or it is damaged, the index is redrawn from the
-catalogue's vectors, which costs time, never data.
+catalogue's vectors, which costs time, never data. An index that keeps itself, on a server, has the generation in its note instead of a
+file's name, and one process at a time brings it up to the catalogue.
 The catalogue also says which model is searched; another process may change it at any moment, so whoever compares vectors takes one
 :class:`View` and stays with it.
 """
@@ -12,24 +13,26 @@ from __future__ import annotations
 import threading
 import uuid
 import zlib
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from PIL import Image
 
-from lapel.catalog import Catalog, ModelEntry
-from lapel.core.errors import LapelError, ModelMismatch, QueryError, StoreMissing, StoreReadOnly
+from lapel.catalog import Catalog, ModelEntry, index_lock
+from lapel.core.errors import LapelError, ModelMismatch, QueryError, StoreBusy, StoreMissing, StoreReadOnly
 from lapel.core.images import decode
-from lapel.core.vectors import Keys
+from lapel.core.vectors import Keys, Vectors
 from lapel.encoders import Encoder, open_encoder
-from lapel.indexes import VectorIndex, open_index
+from lapel.indexes import KeepsItself, VectorIndex, keeps_itself, open_index
 from lapel.sources import read_uri
 
 CATALOGUE = "catalog.sqlite"
 INDEX_SPEC = "faiss:auto"  # of a store that says no other
+TRIES = 5  # looks at a store before it is said to change all the time
 SAVED_AFTER = 0.1  # share of the index that has changed before its file is written again
 
 
@@ -125,7 +128,9 @@ class Store:
         self._opener: _Opener | None = None
         self._opened_for = ("", "")
         self._view: View | None = None
-        self._unsaved = 0  # changes the index has and its file has not
+        self._unsaved = 0  # changes the index has and its file has not, nor the one that is being written
+        self._unwritten = 0  # of those, the ones a thread could not write
+        self._saving: threading.Thread | None = None
         self._lock = threading.Lock()
         self._opening = threading.Lock()
 
@@ -159,6 +164,11 @@ class Store:
         model = self.model
         return _checked(self._opener_of(model), model, self.folder)
 
+    @property
+    def encoder_spec(self) -> str:
+        """What opens the store's encoder, here and on other machines: see :func:`lapel.open_encoder`."""
+        return lasting(self._opener_of(self.model).spec)
+
     def claim(self) -> None:
         """Write down which encoder fills this store, before its first vector."""
         model, encoder = self.model, self.encoder
@@ -170,17 +180,58 @@ class Store:
     def view(self) -> View:
         """The model and its index as they are now: the one at hand or a saved one, caught up; else redrawn (0.3 s for 40,000)."""
         with self._lock:
-            said = self.catalog.settings()
-            model, drawn = _model_of(said), _drawn_of(said)
-            held = self._view
-            if held is not None and (held.model, held.drawn.line) != (model, drawn.line):
-                held = None  # let go of, not closed: another thread may be searching it
-            view = held or self._load(model, drawn)
-            if view is not None and view.drawn != drawn:
-                view = self._catch_up(view)
-            self._view = view or self._redraw()
-            self._save_if_due(self._view)
+            return self._current()
+
+    def _current(self) -> View:
+        said = self.catalog.settings()
+        model, drawn = _model_of(said), _drawn_of(said)
+        held = self._view
+        if held is not None and (held.model, held.drawn.line) != (model, drawn.line):
+            held = None  # let go of, not closed: another thread may be searching it
+        if keeps_itself(drawn.spec):
+            self._view = self._shared(held, model, drawn)
             return self._view
+        view = held or self._load(model, drawn)
+        if view is not None and view.drawn != drawn:
+            view = self._catch_up(view)
+        self._view = view or self._redraw()
+        self._save_if_due(self._view)
+        return self._view
+
+    @contextmanager
+    def still(self) -> Iterator[tuple[View, Iterator[tuple[Keys, Vectors]]]]:
+        """The view, and every vector that its index should hold by rising key, in pieces; both stay as they are inside.
+
+        Raises:
+            StoreBusy: the catalogue changes faster than it is looked at.
+        """
+        for _ in range(TRIES):
+            with self._lock, ExitStack() as inside:
+                view = self._current()
+                shared = keeps_itself(view.drawn.spec)
+                if shared:
+                    inside.enter_context(index_lock(self.folder))
+                said, pieces = inside.enter_context(self.catalog.searched())
+                if (_model_of(said), _drawn_of(said)) == (view.model, view.drawn) and (
+                    not shared or _noted(view.index) == view.drawn.generation
+                ):
+                    yield view, pieces
+                    return
+        raise StoreBusy(
+            f"The store {self.folder} is being changed by another process all the time. Try again when it is done."
+        )
+
+    def save_index(self, view: View) -> None:
+        """Keep what was put right in a view's index.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self.settle()
+        if keeps_itself(view.drawn.spec):
+            view.index.save()
+        elif not self.catalog.read_only:
+            view.index.save(self.folder / view.drawn.name)
 
     @property
     def index(self) -> VectorIndex:
@@ -199,10 +250,22 @@ class Store:
             return self._opener
 
     def redraw_index(self) -> None:
-        """Throw the saved index away, so that the next use draws it anew from the catalogue."""
+        """Throw the saved index away, so that the next use draws it anew from the catalogue.
+
+        Raises:
+            IndexAway: it is kept elsewhere and does not answer.
+        """
         with self._lock:
+            self.settle()
             for old in self._saved():
                 old.unlink(missing_ok=True)
+            said = self.catalog.settings()
+            if keeps_itself(_drawn_of(said).spec):
+                with index_lock(self.folder):
+                    index = self._view_of(_model_of(said), _drawn_of(said), saved_as=None).index
+                    cast(KeepsItself, index).drop()
+            if self._view is not None and keeps_itself(self._view.drawn.spec):
+                self._view.index.close()
             self._view = None
 
     def _saved(self) -> list[Path]:
@@ -212,6 +275,8 @@ class Store:
         """A view of a model with the index saved at that path, or with an empty one that will be."""
         opener = self._opener_of(model)
         dim = model.dim or opener.encoder().dim
+        if keeps_itself(drawn.spec):
+            saved_as = self.folder / drawn.line.rstrip("-")  # one for all generations
         return View(model, open_index(drawn.spec, dim=dim, path=saved_as), drawn, self.folder, opener)
 
     def _load(self, model: ModelEntry, drawn: Drawn) -> View | None:
@@ -228,35 +293,92 @@ class Store:
     def _catch_up(self, view: View) -> View | None:
         """The view with what its index misses; None when its model is searched no more, or what it misses is no longer known."""
         news = self.catalog.news(view.drawn.generation)
-        if news is None or _model_of(news.settings) != view.model or _drawn_of(news.settings).line != view.drawn.line:
+        if news is None or _model_of(news.settings) != view.model:
+            return None
+        now = _drawn_of(news.settings)
+        # An index of a later generation than the catalogue's is one of a catalogue that was put back since.
+        if now.line != view.drawn.line or now.generation < view.drawn.generation:
             return None
         view.index.remove(news.gone)
         if len(news.keys):
             view.index.add(news.keys, news.vectors)
         self._unsaved += len(news.keys) + len(news.gone)
-        return replace(view, drawn=_drawn_of(news.settings))
+        return replace(view, drawn=now)
 
-    def _redraw(self) -> View:
-        """A view with a new index from the catalogue's vectors."""
+    def _shared(self, held: View | None, model: ModelEntry, drawn: Drawn) -> View:
+        """A view of an index that keeps itself, brought to the catalogue's generation by whichever process comes first.
+
+        Raises:
+            IndexAway: it does not answer.
+        """
+        if held is not None and held.drawn == drawn:
+            return held
+        view = held or self._view_of(model, drawn, saved_as=None)
+        try:
+            if _noted(view.index) == drawn.generation:
+                return replace(view, drawn=drawn)
+            with index_lock(self.folder):
+                known = _noted(view.index)  # another process may have been at it meanwhile
+                now = None if known is None else self._catch_up(replace(view, drawn=replace(drawn, generation=known)))
+                now = now or self._redraw(view)
+                if keeps_itself(now.drawn.spec):
+                    now.index.save()
+                    cast(KeepsItself, now.index).note = str(now.drawn.generation)
+        except BaseException:
+            if held is None:
+                view.index.close()
+            raise
+        if held is None and now.index is not view.index:
+            view.index.close()
+        return now
+
+    def _redraw(self, held: View | None = None) -> View:
+        """A view with an index of the catalogue's vectors and no others: a new one, or ``held`` one that keeps itself."""
         # The model and its vectors as of one moment: another process may change the model, and drop vectors, meanwhile.
         with self.catalog.searched() as (said, pieces):
-            view = self._view_of(_model_of(said), _drawn_of(said), saved_as=None)
+            model, drawn = _model_of(said), _drawn_of(said)
+            if held is not None and (held.model, held.drawn.line) == (model, drawn.line):
+                view = replace(held, drawn=drawn)
+            else:
+                view = self._view_of(model, drawn, saved_as=None)
+            everything = [np.empty(0, np.int64)]
             for keys, vectors in pieces:
                 view.index.add(keys, vectors)
+                everything.append(keys)
+            if keeps_itself(drawn.spec):  # it is not emptied first, so that it can be searched meanwhile
+                view.index.remove(np.setdiff1d(view.index.keys, np.concatenate(everything)))
         self._unsaved = len(view.index) + 1
         return view
 
     def _save_if_due(self, view: View) -> None:
-        """Save the index in place of older ones when enough has changed, and this store may be written to."""
-        if self.catalog.read_only or self._unsaved <= SAVED_AFTER * len(view.index):
+        """Have the index saved in place of older ones when enough has changed, and this store may be written to.
+
+        A thread does it: a large index takes seconds, and nobody who searches waits for them. What the index takes in meanwhile may be
+        in the file or not; whoever loads it catches up from the generation in its name, which does no harm twice.
+        """
+        if self.catalog.read_only or (self._saving is not None and self._saving.is_alive()):
             return
+        self._unsaved, self._unwritten = self._unsaved + self._unwritten, 0
+        if self._unsaved > SAVED_AFTER * len(view.index):
+            unsaved, self._unsaved = self._unsaved, 0
+            self._saving = threading.Thread(target=self._save, args=(view, unsaved), name="lapel-index-saving")
+            self._saving.start()
+
+    def _save(self, view: View, unsaved: int) -> None:
         # A full disk, or a folder that may not be written to, costs the next process a redraw, not this one its answer.
-        with suppress(OSError):
+        try:
             view.index.save(self.folder / view.drawn.name)
-            self._unsaved = 0
-            for old in self._saved():
-                if old.name != view.drawn.name:
-                    old.unlink(missing_ok=True)
+        except OSError:
+            self._unwritten = unsaved  # tried again when the index is next asked for
+            return
+        for old in self._saved():
+            if old.name != view.drawn.name:
+                old.unlink(missing_ok=True)
+
+    def settle(self) -> None:
+        """Wait until what is being saved is."""
+        if self._saving is not None:
+            self._saving.join()
 
     def picture(self, key: int) -> Image.Image:
         """The picture of a photo key, read from where it was added from.
@@ -276,8 +398,9 @@ class Store:
         return removed[0]
 
     def close(self) -> None:
-        """Close the catalogue and the index. Closing twice is fine."""
+        """Close the catalogue and the index, when it is saved. Closing twice is fine."""
         with self._lock:
+            self.settle()
             if self._view is not None:
                 self._view.index.close()
                 self._view = None
@@ -301,6 +424,12 @@ def _drawn_of(said: Mapping[str, str]) -> Drawn:
     """What an index of the catalogue is of, by its settings."""
     spec = said.get("index", INDEX_SPEC)
     return Drawn(said.get("identity", "0"), said.get("fingerprint", ""), spec, int(said.get("generation", 0)))
+
+
+def _noted(index: VectorIndex) -> int | None:
+    """The generation that an index which keeps itself is complete for; None when it is not said."""
+    note = cast(KeepsItself, index).note
+    return int(note) if note.isdecimal() else None
 
 
 def open_store(

@@ -1,6 +1,7 @@
 """The index door: unit vectors under integer keys, searched by inner product. Knows nothing of products.
 
-``open_index("faiss:Flat", dim=128)`` for work, ``open_index("exact:", dim=128)`` for the numpy reference all others are compared with.
+``open_index("faiss:Flat", dim=128)`` for work, ``open_index("exact:", dim=128)`` for the numpy reference all others are compared with,
+``open_index("milvus://host:19530")`` for vectors that live on a server and keep themselves.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from lapel.core.plugins import Backend, Door
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
 
-__all__ = ["INDEXES", "VectorIndex", "open_index"]
+__all__ = ["INDEXES", "KeepsItself", "VectorIndex", "keeps_itself", "open_index"]
 
 INDEXES = Door(
     "index",
     {
         "exact": Backend("lapel.indexes.exact:ExactIndex"),
         "faiss": Backend("lapel.indexes.faiss:open_faiss"),
+        "milvus": Backend("lapel.indexes.milvus:MilvusIndex", "milvus"),
     },
     "lapel.indexes",
 )
@@ -62,6 +64,27 @@ class VectorIndex(Protocol):
         ...
 
 
+class KeepsItself(VectorIndex, Protocol):
+    """An index without a file: what is added is there for every process at once, and after a restart. ``path`` is its name."""
+
+    @property
+    def note(self) -> str:
+        """A short text kept with the vectors, in which a store writes what they are complete for; empty at first."""
+        ...
+
+    @note.setter
+    def note(self, text: str) -> None: ...
+
+    def drop(self) -> None:
+        """Remove everything, wherever it is kept, and close."""
+        ...
+
+
+def keeps_itself(spec: str) -> bool:
+    """Whether indexes of this kind are :class:`KeepsItself`: their class says so by an attribute of that name."""
+    return bool(getattr(INDEXES.find(spec.partition(":")[0]), "keeps_itself", False))
+
+
 def explain(spec: str, *, count: int, dim: int) -> str:
     """What an index of this kind keeps so many vectors in, and why: a sentence, or nothing for kinds that do not choose."""
     from lapel.indexes.choice import choose, read_kind
@@ -77,13 +100,15 @@ def open_index(spec: str, *, dim: int = 128, path: Path | None = None) -> Vector
 
     Args:
         spec: ``exact:``, ``faiss:Flat`` (exact too, and quick), ``faiss:auto`` (chooses as it grows) or ``faiss:`` with FAISS's
-            factory string; options follow a question mark, such as ``faiss:auto?recall=0.99&memory=4GB``.
+            factory string; options follow a question mark, such as ``faiss:auto?recall=0.99&memory=4GB``; ``milvus://lite``, ``milvus:///file.db`` or
+            ``milvus://host:port/database``.
         dim: Width of the vectors.
-        path: The file to load from and save to; without it the index lives in memory.
+        path: The file to load from and save to; without it the index lives in memory. For Milvus, the name under which it stays.
 
     Raises:
         InputError: an unknown spec, or a saved index of another width or kind, or a damaged file.
         MissingDependency: the backend's library is not installed.
+        IndexAway: a server does not answer.
     """
     scheme, _, rest = spec.partition(":")
     index: VectorIndex = INDEXES.find(scheme)(rest, dim=dim, path=path)

@@ -245,7 +245,7 @@ def damaged(path: Path, why: object) -> InputError:
     )
 
 
-def other_width(path: Path, found: int, dim: int) -> InputError:
+def other_width(path: Path | str, found: int, dim: int) -> InputError:
     """The error for a saved index of another width than the model's."""
     return InputError(
         f"The saved index {path} holds vectors {found} wide; {dim} are needed."

@@ -1,4 +1,7 @@
-"""The runner door: the same work for many items, on several workers, answers in order. ``open_runner("threads:")``."""
+"""The runner door: the same work for many items, on several workers, answers in order.
+
+``open_runner("threads:")`` works in this process, ``open_runner("ray://host:10001")`` on the machines of a Ray cluster.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,14 @@ from lapel.core.plugins import Backend, Door
 
 __all__ = ["RUNNERS", "Runner", "open_runner"]
 
-RUNNERS = Door("runner", {"threads": Backend("lapel.runners.threads:ThreadRunner")}, "lapel.runners")
+RUNNERS = Door(
+    "runner",
+    {
+        "ray": Backend("lapel.runners.ray:RayRunner", "ray"),
+        "threads": Backend("lapel.runners.threads:ThreadRunner"),
+    },
+    "lapel.runners",
+)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -17,6 +27,11 @@ Result = TypeVar("Result")
 
 class Runner(Protocol):
     """What every runner can do."""
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether workers are other processes, perhaps on other machines: ``make``, items and results are then pickled."""
+        ...
 
     def map(self, make: Callable[[], Callable[[Item], Result]], items: Iterable[Item]) -> Iterator[Result]:
         """The result of each item, in the items' order.
@@ -32,11 +47,12 @@ def open_runner(spec: str = "threads:", *, workers: int | None = None) -> Runner
     """Open a runner.
 
     Args:
-        spec: ``threads:``, or ``scheme:rest`` of an installed plugin.
+        spec: ``threads:``, ``ray:``, ``ray:auto``, ``ray://host:10001``, or ``scheme:rest`` of an installed plugin.
         workers: How many work at once; by default one for each core.
 
     Raises:
         InputError: an unknown scheme, or fewer than one worker.
+        MissingDependency: its library is not installed.
     """
     scheme, _, rest = spec.partition(":")
     runner: Runner = RUNNERS.find(scheme)(rest, workers=workers)

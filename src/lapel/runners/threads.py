@@ -26,6 +26,8 @@ class ThreadRunner:
         InputError: fewer than one worker.
     """
 
+    elsewhere = False
+
     def __init__(self, rest: str = "", *, workers: int | None = None) -> None:
         if rest:
             raise InputError(

@@ -40,13 +40,19 @@ def add(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Stop after this many rows, to try things out.")
     ] = None,
+    runner: Annotated[
+        str,
+        typer.Option(
+            "--runner", help="Who reads and encodes: threads:, or ray: ray:auto ray://host:10001 for a Ray cluster."
+        ),
+    ] = "threads:",
 ) -> None:
     """Add products to a store, or update them: what has not changed is skipped.
 
     Without a table, folder names become categories and file names ids. Stopped half way, the same command goes on where it
     stopped. Pictures that cannot be used are listed in rejected.csv in the store.
     """
-    add_to_store(source, products=products, store=store, mapping=mapping, encoder=encoder, limit=limit)
+    add_to_store(source, products=products, store=store, mapping=mapping, encoder=encoder, limit=limit, runner=runner)
 
 
 def add_to_store(
@@ -57,10 +63,12 @@ def add_to_store(
     mapping: list[str] | None = None,
     encoder: str | None = None,
     limit: int | None = None,
+    runner: str = "threads:",
 ) -> None:
     """Add to a store with a progress bar, and print the counts."""
     from lapel.engine.ingest import ingest
     from lapel.engine.store import open_store
+    from lapel.runners import open_runner
     from lapel.sources import open_source
     from lapel.sources.mapping import ColumnMap
     from lapel.sources.table import picture_rows, read_table
@@ -69,6 +77,7 @@ def add_to_store(
         source, products = source.parent, source
     if products is None and mapping:
         raise TableError("--map says how to read a table, but there is none. Give it with --products TABLE.")
+    workers = open_runner(runner)
     pictures = open_source(source)
     table: Any = picture_rows(pictures) if products is None else read_table(products, ColumnMap.parse(mapping or []))
     total = pictures.count() if products is None else table.count()
@@ -82,6 +91,7 @@ def add_to_store(
             rejects=store / REJECTED,
             total=total,
             report=lambda done, rows, _: update(done, rows),
+            runner=workers,
         )
         update(report.rows, report.rows)
         _ = shop.index  # drawn now, so that the first search does not wait for it

@@ -15,7 +15,10 @@ from lapel.apps.cli.console import DEFAULT_STORE, JsonOption, StoreOption, conso
 index = typer.Typer(help="Look after the index and choose its kind.", rich_markup_mode=None, no_args_is_help=True)
 
 SpecArgument = Annotated[
-    str, typer.Argument(help="faiss:auto, faiss:Flat, faiss:HNSW32, faiss:IVF1024,SQ8 ..., exact:", metavar="SPEC")
+    str,
+    typer.Argument(
+        help="faiss:auto, faiss:Flat, faiss:HNSW32, faiss:IVF1024,SQ8 ..., exact:, milvus://...", metavar="SPEC"
+    ),
 ]
 
 
@@ -42,6 +45,49 @@ def use(spec: SpecArgument, store: StoreOption = DEFAULT_STORE) -> None:
     with open_store(store) as shop:
         shop.use_index(spec)
         say(f"Drew '{escape(spec)}' with {len(shop.index):,} vectors.")
+
+
+@index.command()
+def check(
+    store: StoreOption = DEFAULT_STORE,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what differs, and nothing else.")] = False,
+    sample: Annotated[
+        int, typer.Option("--sample", min=0, help="Vectors to compare; --repair compares all. Keys are compared all.")
+    ] = 1000,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the index with the catalogue: missing keys, surplus keys, other vectors. Exit code 1 when they differ.
+
+    A server that has loaded a damaged index file goes on with it until it is started again.
+    """
+    from lapel.engine.check import check_index
+    from lapel.engine.store import open_store
+
+    with open_store(store) as shop:
+        found = check_index(shop, sample=sample, repair=repair)
+        mended = repair and not found.agrees and check_index(shop, sample=sample).agrees
+    if as_json:
+        facts = {"index": found.spec, "generation": found.generation, "wanted": found.wanted, "held": found.held}
+        differ = {name: getattr(found, name).tolist() for name in ("missing", "surplus", "other")}
+        print_json({**facts, **differ, "compared": found.compared, "agrees": found.agrees, "mended": mended})
+    else:
+        say(
+            f"'{escape(found.spec)}' holds {found.held:,} vectors, the catalogue {found.wanted:,} (generation {found.generation:,})"
+        )
+        say(
+            f"{len(found.missing):,} missing, {len(found.surplus):,} surplus, {len(found.other):,} other vectors among"
+            f" {found.compared:,} compared"
+        )
+        if found.agrees:
+            say("They agree.")
+        elif mended:
+            say("Mended: now they agree.")
+        elif repair:
+            say("[red]They still differ.[/] Draw it anew: lapel index rebuild")
+        else:
+            say(f"[red]They differ.[/] Mend it: lapel index check --repair --store {escape(str(store))}")
+    if not (found.agrees or mended):
+        raise typer.Exit(1)
 
 
 @index.command()
