@@ -135,6 +135,8 @@ def encode_photos(encoder: Encoder, photos: Sequence[Image.Image]) -> Vectors:
     vectors = encoder.encode(photos)
     products = open_foreground().cut_out(photos, shape=encoder.preprocessing)
     found = [row for row, product in enumerate(products) if product is not None]
+    if not found:
+        return vectors
     vectors[found] += encoder.encode([product for product in products if product is not None])
     return normalise(vectors)
 
