@@ -163,7 +163,7 @@ def open_of(spec: str, path: Path) -> Iterator[VectorIndex]:
 
 @pytest.mark.parametrize(
     "spec",
-    ["milvus:", "milvus:lite", "milvus://lite/x", "milvus:///x.bin", "milvus://host:port", "milvus://host/a/b",
+    ["milvus:", "milvus:lite", "milvus://lite/x", "milvus:///x.bin", "milvus://host:port", "milvus://[host", "milvus://host/a/b",
      "milvus://host?index=IVF_PQ", "milvus://host?size=3", "milvus://host?tls=no", "milvus://lite?tls=yes"],
 )  # fmt: skip
 def test_specs_that_are_none(spec: str) -> None:
@@ -224,6 +224,16 @@ def test_a_store_in_milvus(shop: Store, monkeypatch: pytest.MonkeyPatch) -> None
         assert ask(other, vector=corner(-1), k=1) == ["new"]
     assert ask(shop, vector=corner(-1), k=1) == ["new"]
     assert same(shop)
+
+
+def test_another_process_takes_in_what_this_one_added(shop: Store) -> None:
+    index = shop.index
+    fill(shop, {"new": [corner(-1)]})
+    command = "from lapel.apps.cli import main; main()"
+    words = [sys.executable, "-c", command, "index", "check", "--store", str(shop.folder)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert "They agree" in done.stdout, done.stderr
+    assert index.keys.tolist() == [1, 2, 3, 4, 5, 6, 7]  # added from there, before this process looked again
 
 
 def test_what_was_interrupted_is_done_again(shop: Store, monkeypatch: pytest.MonkeyPatch) -> None:

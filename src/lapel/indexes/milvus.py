@@ -73,22 +73,22 @@ class Place:
         Raises:
             InputError: it is none of the three forms, or has options that there are not.
         """
-        parts = urlsplit(f"milvus:{rest}")
+        if "@" in rest:
+            raise InputError(
+                "A Milvus spec is kept in the store and shown; set LAPEL_MILVUS_TOKEN to user:password instead."
+            )
         wrong = InputError(
             f"A Milvus index is milvus://lite, milvus:///path/to/file.db or milvus://host:port/database, perhaps with"
             f" ?index={'|'.join(INDEXES)}&tls=yes; found 'milvus:{rest}'."
         )
+        try:
+            parts = urlsplit(f"milvus:{rest}")
+            host, port = parts.hostname or "", parts.port or PORT
+        except ValueError as error:  # a port that is no number, a bracket that is not closed
+            raise wrong from error
         given = dict(parse_qsl(parts.query, keep_blank_values=True))
         if set(given) - {"index", "tls"} or given.get("tls", "yes") != "yes" or parts.fragment:
             raise wrong
-        if "@" in parts.netloc:
-            raise InputError(
-                "A Milvus spec is kept in the store and shown; set LAPEL_MILVUS_TOKEN to user:password instead."
-            )
-        try:
-            host, port = parts.hostname or "", parts.port or PORT
-        except ValueError as error:
-            raise wrong from error
         embedded = host in ("", "lite")
         index = given.get("index", "FLAT" if embedded else "AUTOINDEX")
         if index not in INDEXES or not rest.startswith("//") or (embedded and "tls" in given):
@@ -126,9 +126,7 @@ class MilvusIndex:
             self._file = Path(self._folder.name) / "milvus.db"
         self._client: Any = None
         self._closed = False
-        self._lost = (
-            False  # whether Milvus was away: after a restart an embedded one must be told again to load the collection
-        )
+        self._lost = False  # whether Milvus was away: after a restart an embedded one must load the collection again
         try:
             with self._asking():
                 self._client = self._connect()
@@ -138,10 +136,7 @@ class MilvusIndex:
             raise
 
     def _connect(self) -> Any:
-        for talker in (
-            "pymilvus",
-            "milvus_lite",
-        ):  # they print every failed call with its stack; here it becomes an error
+        for talker in ("pymilvus", "milvus_lite"):  # they print every failed call with its stack; here it is an error
             logging.getLogger(talker).setLevel(logging.CRITICAL)
         token = os.environ.get("LAPEL_MILVUS_TOKEN", "")
         if self._file is None:
@@ -421,7 +416,7 @@ class MilvusIndex:
                 self._client.load_collection(self._name, timeout=TIMEOUT)
                 self._lost = False
             yield self._client
-        except (MilvusException, grpc.RpcError) as error:
+        except (MilvusException, grpc.RpcError, OSError) as error:
             self._lost = self._client is not None
             raise self._away(error) from error
 
