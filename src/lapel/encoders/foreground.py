@@ -7,7 +7,7 @@ laid on white and framed as catalogue pictures are, so that any encoder can see 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +19,13 @@ from lapel.core.vectors import Vectors, normalise
 from lapel.encoders import Encoder, shipped_model
 from lapel.encoders.fastest import run_fastest
 from lapel.encoders.model import ModelFolder, read_model
-from lapel.encoders.network import BATCH, Output, Run, Runtime
+from lapel.encoders.network import BATCH, Output, Run
 
 FOLDER = "foreground"
 OUTPUT = "mask"
 SIDE = 512  # pixels of the longer side that is worked on; no encoder here sees more
 LIKELY = (0.3, 0.7)  # below the first a pixel is background, above the second product, and a mixture in between
-SHARE = (
-    0.02,
-    0.97,
-)  # of the picture: a product smaller than the first or larger than the second is none that was found
+SHARE = (0.02, 0.97)  # of the picture: what is smaller than the first or larger than the second is no product
 PART = 0.15  # a part this small beside the largest one is not of the product; a pair of shoes has two large ones
 EDGE = 0.8  # of a picture's edge has one colour where its product lies on paper,
 EVEN = 20  # to so many of 255 steps,
@@ -43,13 +40,15 @@ class Foreground:
 
     Args:
         model: Its folder; the network's output ``mask`` is (n, height, width) in 0..1.
-        run: What computes that output.
-        runtime: What ``run`` runs on.
     """
 
-    def __init__(self, model: ModelFolder, run: Run, runtime: Runtime) -> None:
-        self.model, self.runtime = model, runtime
-        self._run = run
+    def __init__(self, model: ModelFolder) -> None:
+        self.model = model
+
+    @cached_property
+    def _run(self) -> Run:
+        """What computes the masks: opened for the first photo that is not on white, as most searches of a shop's own pictures need none."""
+        return run_fastest(self.model, output=OUTPUT)[0]
 
     def masks(self, pictures: Sequence[Image.Image]) -> list[Mask]:
         """How likely each pixel is of the product: one (height, width) mask for each RGB picture, of its own size."""
@@ -141,12 +140,11 @@ def encode_photos(encoder: Encoder, photos: Sequence[Image.Image]) -> Vectors:
     return normalise(vectors)
 
 
-@lru_cache(maxsize=4)
-def open_foreground(threads: int | None = None) -> Foreground:
-    """The finder that comes with Lapel, opened once.
+@cache
+def open_foreground() -> Foreground:
+    """The finder that comes with Lapel.
 
     Raises:
-        ModelError: its folder cannot be read, or no runtime can run it.
+        ModelError: its folder cannot be read; or later, at the first photo, no runtime can run it.
     """
-    model = read_model(shipped_model(FOLDER))
-    return Foreground(model, *run_fastest(model, output=OUTPUT, threads=threads))
+    return Foreground(read_model(shipped_model(FOLDER)))

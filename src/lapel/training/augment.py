@@ -77,7 +77,7 @@ def augment(
     Returns:
         (n, height, width, 3) float32 in 0..255.
     """
-    return augment_masked(pixels, generator, options, size=size)[0]
+    return _change(pixels, generator, options, size=size)[0]
 
 
 def augment_masked(
@@ -101,6 +101,19 @@ def augment_masked(
         (n, height, width, 3) float32 in 0..255; and (n, height, width) float32 in 0..1, 1 on the product. Where ``options`` never
         change the background, the whole picture counts as product.
     """
+    changed, cut, grid = _change(pixels, generator, options, size=size, scene=scene)
+    return changed, functional.grid_sample(cut, grid, padding_mode="zeros", align_corners=False)[:, 0]
+
+
+def _change(
+    pixels: Tensor,
+    generator: torch.Generator,
+    options: Augmentation,
+    *,
+    size: tuple[int, int] | None,
+    scene: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The changed pictures as :func:`augment` gives them, the product's mask before it was moved, (n, 1, h, w), and how it is moved."""
     uniform = Uniform(generator, pixels.device)
     picture = pixels[..., :3].permute(0, 3, 1, 2).float()  # (n, 3, h, w)
     n, _, *given = picture.shape
@@ -120,14 +133,14 @@ def augment_masked(
         product = torch.where(elsewhere, cut, product)
     # Colours are multiplied by their mask before they are moved, so that no white is mixed into the edges of the product.
     moved = functional.grid_sample(
-        torch.cat([picture * product, product, cut], dim=1), grid, padding_mode="zeros", align_corners=False
+        torch.cat([picture * product, product], dim=1), grid, padding_mode="zeros", align_corners=False
     )
-    laid = moved[:, :3] + behind * (1 - moved[:, 3:4])
+    laid = moved[:, :3] + behind * (1 - moved[:, 3:])
     laid = _some(laid, options.covered, uniform, lambda part: _cover(part, uniform))
     laid = _light(laid, uniform, options)
     laid = _some(laid, options.blurred, uniform, lambda part: _blur(part, uniform, options.blur))
     laid = _some(laid, options.compressed, uniform, lambda part: _compress(part, uniform))
-    return laid.clamp(0, 255).permute(0, 2, 3, 1), moved[:, 4]
+    return laid.clamp(0, 255).permute(0, 2, 3, 1), cut, grid
 
 
 class Uniform:

@@ -33,13 +33,14 @@ from lapel.training.network import LookNetwork
 from lapel.training.strides import move_strides_up
 
 NETWORK = "network.onnx"
+VECTORS = ("vectors", "spatial")  # the outputs of a look
 REFERENCE = "reference.npz"
 HEAD = ("head.", "wide.", "last.")  # how the names of the weights begin that stay out of 8 bits
 QUANTISED = ("Conv", "Relu", "Clip", "MaxPool")
 
 
 def export_float32(
-    network: nn.Module, preprocessing: Preprocessing, path: Path, *, outputs: Sequence[str] = ("vectors", "spatial")
+    network: nn.Module, preprocessing: Preprocessing, path: Path, *, outputs: Sequence[str] = VECTORS
 ) -> None:
     """Write the network as it computes, in float32, with a free batch size.
 
@@ -152,15 +153,8 @@ def write_model_folder(
     """
     folder.mkdir(parents=True, exist_ok=True)
     expected = encode_float32(network, reference)
-    with tempfile.TemporaryDirectory(dir=folder) as work:
-        plain = Path(work) / "float32.onnx"
-        export_float32(network, preprocessing, plain)
-        if precision == "int8":
-            quantise(plain, folder / NETWORK, calibration)
-        else:
-            plain.replace(folder / NETWORK)
+    sha256 = _write_network(network, folder, preprocessing, calibration, precision=precision)
     np.savez_compressed(folder / REFERENCE, pixels=reference, vectors=expected)
-    sha256 = hashlib.sha256((folder / NETWORK).read_bytes()).hexdigest()
     model = ModelFolder(folder, name, expected.shape[1], NETWORK, sha256, preprocessing, precision, details)
     model.save()
     # What 8 bits cost on pictures the quantiser has not seen: written down, so that a bad export cannot pass for a good one.
@@ -169,6 +163,26 @@ def write_model_folder(
     model = replace(model, details={**details, "agreement_with_trained": agreement})
     model.save()
     return model
+
+
+def _write_network(
+    network: nn.Module,
+    folder: Path,
+    preprocessing: Preprocessing,
+    calibration: Pixels,
+    *,
+    precision: str = "int8",
+    outputs: Sequence[str] = VECTORS,
+) -> str:
+    """Write the file a model folder is about, and return its hash, hex."""
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        plain = Path(work) / "float32.onnx"
+        export_float32(network, preprocessing, plain, outputs=outputs)
+        if precision == "int8":
+            quantise(plain, folder / NETWORK, calibration)
+        else:
+            plain.replace(folder / NETWORK)
+    return hashlib.sha256((folder / NETWORK).read_bytes()).hexdigest()
 
 
 def write_foreground_folder(
@@ -191,11 +205,7 @@ def write_foreground_folder(
     """
     folder.mkdir(parents=True, exist_ok=True)
     half = len(scenes) // 2
-    with tempfile.TemporaryDirectory(dir=folder) as work:
-        plain = Path(work) / "float32.onnx"
-        export_float32(network, preprocessing, plain, outputs=(OUTPUT,))
-        quantise(plain, folder / NETWORK, scenes[:half])
-    sha256 = hashlib.sha256((folder / NETWORK).read_bytes()).hexdigest()
+    sha256 = _write_network(network, folder, preprocessing, scenes[:half], outputs=(OUTPUT,))
     model = ModelFolder(folder, FOLDER, 1, NETWORK, sha256, preprocessing, "int8", details)
     model.save()
     run, _ = run_fastest(model, output=OUTPUT)

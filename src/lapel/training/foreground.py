@@ -1,8 +1,8 @@
 """A small network that finds the product in a picture, learned from shop pictures alone: no mask is drawn by hand.
 
 A shop's picture shows its product on white, so where the product is follows from the picture. Laid on a scene, turned, lit and blurred, it
-becomes a picture of which every pixel's answer is known. Scenes are made up, or are the floors and walls of people's photos. The network is an EfficientNet-Lite0 with a decoder
-that joins its maps from coarse to fine (Lin et al., "Feature Pyramid Networks for Object Detection", 2017).
+becomes a picture of which every pixel's answer is known. Scenes are made up, or are the floors and walls of people's photos. The network is
+an EfficientNet-Lite0 with a decoder that joins its maps from coarse to fine (Lin et al., "Feature Pyramid Networks", 2017).
 """
 
 from __future__ import annotations
@@ -24,18 +24,15 @@ from lapel.core.images import Pixels
 from lapel.training.augment import Augmentation, Uniform, augment_masked, clutter, random_backgrounds
 from lapel.training.batches import Rows, TrainingSet
 from lapel.training.checkpoint import Checkpoint, Log, Progress
-from lapel.training.efficientnet import ConvNorm, EfficientNetLite0
-from lapel.training.imagenet import IMAGENET_MEAN, IMAGENET_STD
+from lapel.training.efficientnet import LITE_MEAN, LITE_STD, ConvNorm, EfficientNetLite0
 from lapel.training.machine import Machine
 
 # Blocks whose maps are joined, and their channels: strides 2, 4, 8, 16 and 32.
 TAPS = {0: 16, 2: 24, 4: 40, 10: 112, 15: 320}
 WIDTH = 32  # channels of the joined maps
 WARMUP = 100  # steps
-SHARE = (
-    0.03,
-    0.85,
-)  # of a picture that its product fills: above it, the picture has no white around, and nothing says where the product is
+# Of a picture that its product fills: above the second it has no white around it, and nothing says where the product is.
+SHARE = (0.03, 0.85)
 COLOURS, FLOORS = 0.3, 0.35  # shares of scenes: bright colours; floors of people's photos
 GRAIN = 12.0  # largest deviation
 LOG_EVERY = 20
@@ -88,9 +85,6 @@ class ForegroundNetwork(nn.Module):
         backbone: With ImageNet weights.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, backbone: EfficientNetLite0) -> None:
         super().__init__()
         self.backbone = backbone
@@ -98,13 +92,10 @@ class ForegroundNetwork(nn.Module):
         self.laterals = nn.ModuleList(nn.Conv2d(channels, WIDTH, 1) for channels in TAPS.values())
         self.joins = nn.ModuleList(ConvNorm(WIDTH, WIDTH, kernel=3) for _ in list(TAPS)[:-1])
         self.last = nn.Conv2d(WIDTH, 1, 3, padding=1)
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1) * 255, persistent=False)
 
     def logits(self, pixels: Tensor) -> Tensor:
         """(n, h, w, 3) uint8 RGB or 0..255 float -> (n, h, w)."""
-        x = (pixels.permute(0, 3, 1, 2).to(torch.float32) - self.mean) / self.std
-        x = self.backbone.stem(x * self.backbone.rescale + self.backbone.shift)
+        x = self.backbone.stem((pixels.permute(0, 3, 1, 2).to(torch.float32) - LITE_MEAN) / LITE_STD)
         maps: list[Tensor] = []
         for number, block in enumerate(self.backbone.blocks):
             x = block(x)
@@ -239,7 +230,7 @@ def _ask(
     pixels, good = data.pictures.read(rows)
     share = (pixels[..., 3] > 127).mean(axis=(1, 2))
     good &= (share > SHARE[0]) & (share < SHARE[1])
-    if not good.any():
+    if not good.any():  # a batch of none at all; its truth is the whole of each picture
         good[:] = True
     photos = data.train[data.parts[data.train] > 0]
     floors = None

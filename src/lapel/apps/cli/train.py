@@ -125,7 +125,7 @@ def train(
     height, width = _pair(size, "x", "--size 160x120")
     if foreground:
         parts = [(source, products, mapping), (photos, photo_table, photo_mapping)]
-        _foreground(parts, out, init, (height, width), epochs=epochs, seed=seed, machine=machine)
+        _foreground(parts, out, init, (height, width), epochs=epochs, stream=stream, seed=seed, machine=machine)
         return
     network, preprocessing = _start(init, start, preprocessing=Preprocessing(height=height, width=width))
     if recipe not in ("", "fashion", "look"):
@@ -182,6 +182,7 @@ def _foreground(
     size: tuple[int, int],
     *,
     epochs: str,
+    stream: bool,
     seed: int,
     machine: Machine,
 ) -> None:
@@ -202,7 +203,12 @@ def _foreground(
     examples, read = _examples(parts)
     with progress_bar("reading pictures") as update:
         data, rejected = load_training_set(
-            examples, read, preprocessing=preprocessing, attributes=(), folder=out, progress=update
+            examples,
+            read,
+            preprocessing=preprocessing,
+            attributes=(),
+            folder=None if stream else out,
+            progress=update,
         )
     say(f"{len(data.train):,} pictures to learn from, {len(data.val):,} to judge by, {len(rejected):,} unusable")
     torch.manual_seed(seed)

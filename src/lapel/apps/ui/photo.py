@@ -28,12 +28,13 @@ def look_at_photo(engine: SearchEngine, picture: Image.Image, label: str, *, who
     Raises:
         LapelError: the picture or the model cannot be used.
     """
-    asked = engine.embed(Query(image=picture, cut_out=False))
+    asked, product = engine.embed(Query(image=picture, cut_out=False)), engine.cut_out(picture)
     step = Step(label=label, vector=asked.vector, fingerprint=asked.fingerprint, thumb=thumb(picture), whole=whole)
-    product = engine.cut_out(picture)
     if product is None:
         return step
     found = engine.embed(Query(image=picture))
+    if found.fingerprint != asked.fingerprint:  # the shop changed its model in between
+        return look_at_photo(engine, picture, label, whole=whole)
     return replace(step, product=found.vector, product_thumb=thumb(product))
 
 
