@@ -36,6 +36,10 @@ IN_FILES = [
     "faiss:IVF16,SQ8",
     "faiss:IVF16,PQ8x4fs",
     "faiss:SQ8",
+    pytest.param(
+        "torch:cpu",
+        marks=pytest.mark.skipif(not importlib.util.find_spec("torch"), reason="PyTorch is not installed"),
+    ),
 ]
 kinds = pytest.mark.parametrize("spec", [*IN_FILES, MILVUS])
 kinds_in_files = pytest.mark.parametrize("spec", IN_FILES)
