@@ -40,6 +40,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(approximate, "TAIL", 100)
     monkeypatch.setattr(approximate, "SCANNED", 50)
     monkeypatch.setattr(choice, "EXACT", 400)
+    monkeypatch.setattr(choice, "device_memory", lambda: 0)
 
 
 def looks(n: int, seed: int = 0) -> Vectors:
@@ -229,6 +230,15 @@ def test_the_choice_by_size_and_memory() -> None:
     assert choose(3 * 10**6, dim=128, options=options).factory.endswith("PQ32x4fs,Refine(SQfp16)")
     assert choose(6 * 10**6, dim=128, options=options).factory.endswith("Refine(SQ8)")
     assert "milvus://" in choose(10**8, dim=128, options=options).why
+
+
+def test_the_choice_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "device_memory", lambda: 8 * 10**9)
+    large, small = Options(memory=10**11), Options(memory=10**8)
+    assert choose(400, dim=128, options=large).factory == ""
+    assert choose(10**7, dim=128, options=large).factory == "GPU"
+    assert choose(2 * 10**7, dim=128, options=large).factory == "HNSW32"  # 5 GB in half precision, and none to grow
+    assert choose(10**6, dim=128, options=small).factory != "GPU"  # 529 MB in float32
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ index grows. Options follow a question mark: ``faiss:auto?recall=0.99&memory=4GB
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import faiss as typed_faiss
 import numpy as np
@@ -23,12 +23,15 @@ import numpy as np
 from lapel.core.errors import InputError
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors, check_keys, check_vectors
-from lapel.indexes.choice import Choice, choose, read_kind
+from lapel.indexes.choice import GPU, Choice, choose, device_memory, read_kind
 from lapel.indexes.exact import Rows, check_dim, check_k, damaged, last_of_each, other_width, pad, write_whole
 from lapel.indexes.faiss import FaissIndex, rows_of
 from lapel.indexes.files import Checked, read_header, write_checked
 from lapel.indexes.gate import Gate
 from lapel.indexes.structure import Effort, Mask, Structure, make
+
+if TYPE_CHECKING:
+    from lapel.indexes.gpu import GpuStructure
 
 faiss: Any = typed_faiss
 
@@ -117,8 +120,15 @@ class _Selection:
 class _Base:
     """What FAISS built, and whose its rows are. Changed under the writers' gate only."""
 
-    structure: Structure
+    structure: Structure | GpuStructure
     rows: _Rows
+
+
+def _gpu() -> type[GpuStructure]:
+    """Imported only where there is one: it needs PyTorch."""
+    from lapel.indexes.gpu import GpuStructure
+
+    return GpuStructure
 
 
 class ApproximateIndex:
@@ -252,6 +262,7 @@ class ApproximateIndex:
         rows = np.sort(places[there])
         may = np.zeros(len(base.rows.keys), bool)
         may[rows] = True
+        may.flags.writeable = False
         selection = _Selection(allowed, base.rows.version, rows, may)
         if lasting:
             if len(self._selections) >= SELECTIONS:
@@ -354,7 +365,7 @@ class ApproximateIndex:
                     vectors = np.concatenate([base.structure.vectors(rows), vectors])
             fresh: _Base | None = None
             if choice.factory:
-                structure = Structure.build(choice.factory, vectors)
+                structure = _gpu().build(vectors) if choice.factory == GPU else Structure.build(choice.factory, vectors)
                 structure.tune(self._options.recall)
                 fresh = _Base(structure, _Rows(keys))
             with self._base_lock, self._gate.writing():
@@ -431,9 +442,7 @@ class ApproximateIndex:
             if base is not None and alive is not None:
                 check.write(keys.tobytes())
                 check.write(alive.tobytes())
-                writer = faiss.PyCallbackIOWriter(check.write)
-                faiss.write_index(base.structure.index, writer)
-                del writer  # it holds back its last bytes until it is gone
+                base.structure.write(check.write)
 
         return lambda file: write_checked(file, about, data)
 
@@ -459,14 +468,21 @@ class ApproximateIndex:
                 self._tail.add(tail_keys, column(np.float32, about["tail"] * self._dim).reshape(-1, self._dim))
                 if about["base"]:
                     keys, alive = column(np.int64, about["base"]), column(np.bool_, about["base"])
-                    index = faiss.read_index(faiss.PyCallbackIOReader(file.read))
-                    if index.d != self._dim or index.ntotal != len(keys):
-                        raise damaged(path, "its parts do not belong together")
-                    effort = Effort(about["probe"], about["refine"])
-                    self._base = _Base(Structure(about["factory"], index, effort), _Rows(keys, alive))
+                    self._base = _Base(self._read(file, path, about), _Rows(keys, alive))
                     self._choice = self._choose(self._count())
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise damaged(path, error) from error
+
+    def _read(self, file: IO[bytes], path: Path, about: Mapping[str, Any]) -> Structure | GpuStructure:
+        """The base's structure."""
+        if about["factory"] == GPU:
+            if not device_memory():
+                raise damaged(path, "it was written for a GPU, and there is none here")
+            return _gpu().read(file.read, about["base"], self._dim)
+        index = faiss.read_index(faiss.PyCallbackIOReader(file.read))
+        if index.d != self._dim or index.ntotal != about["base"]:
+            raise damaged(path, "its parts do not belong together")
+        return Structure(about["factory"], index, Effort(about["probe"], about["refine"]))
 
     def close(self) -> None:
         """Let go of memory. Closing twice is fine; unsaved changes are lost."""

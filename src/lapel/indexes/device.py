@@ -256,6 +256,16 @@ class _Place:
             yield at, scores
 
 
+def best_device() -> torch.device:
+    """The first CUDA device, or the CPU where there is none."""
+    return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+
+
+def memory_of_device() -> int:
+    """Bytes of memory the first CUDA device has, 0 where there is none."""
+    return int(torch.cuda.get_device_properties(0).total_memory) if torch.cuda.is_available() else 0
+
+
 def _copied(near: Tensor, rows: Tensor) -> _Place:
     """Some rows alone."""
     copied = torch.zeros((_whole_blocks(len(rows)), near.shape[1]), dtype=near.dtype, device=near.device)

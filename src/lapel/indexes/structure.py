@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -195,6 +196,12 @@ class Structure:
             params = faiss.SearchParameters(**chosen)
         kept.append(params)
         return params
+
+    def write(self, write: Callable[[bytes], int]) -> None:
+        """What FAISS writes, some bytes at a time."""
+        writer = faiss.PyCallbackIOWriter(write)
+        faiss.write_index(self.index, writer)
+        del writer  # it holds back its last bytes until it is gone
 
     def tune(self, recall: float, *, alive: Mask | None = None, seed: int = 7) -> float:
         """Find the least effort that reaches a recall, by asking for the neighbours of some of its own rows.

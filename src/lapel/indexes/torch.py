@@ -22,7 +22,7 @@ from torch import Tensor
 from lapel.core.errors import InputError
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors, check_keys, check_vectors
-from lapel.indexes.device import DeviceRows, Selected
+from lapel.indexes.device import DeviceRows, Selected, best_device
 from lapel.indexes.exact import check_dim, check_k, damaged, last_of_each, other_width, pad, write_whole
 from lapel.indexes.files import Checked, read_header, write_checked
 from lapel.indexes.gate import Gate
@@ -270,10 +270,9 @@ def _device(rest: str) -> torch.device:
     Raises:
         InputError: there is no such device.
     """
-    there = torch.cuda.is_available()
-    devices = [f"cuda:{number}" for number in range(torch.cuda.device_count())] if there else []
     if not rest:
-        return torch.device(devices[0] if devices else "cpu")
+        return best_device()
+    devices = [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     if rest == "cuda" and devices:
         return torch.device(devices[0])
     if rest not in [*devices, "cpu"]:
