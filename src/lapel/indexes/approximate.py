@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import faiss as typed_faiss
 import numpy as np
+from numpy.typing import NDArray
 
 from lapel.core.errors import InputError
 from lapel.core.types import Matches
@@ -28,6 +29,7 @@ from lapel.indexes.exact import Rows, check_dim, check_k, damaged, last_of_each,
 from lapel.indexes.faiss import FaissIndex, rows_of
 from lapel.indexes.files import Checked, read_header, write_checked
 from lapel.indexes.gate import Gate
+from lapel.indexes.rowkeys import RowKeys
 from lapel.indexes.structure import Effort, Mask, Structure, make
 
 if TYPE_CHECKING:
@@ -45,58 +47,6 @@ MARKED = 0.2  # share of the base's rows that may be marked as gone
 SCANNED = 20_000
 # Of more rows, a structure finds enough among the allowed ones only if it tries harder; below this share scanning is quicker again.
 NARROW = 0.05
-
-
-class _Rows:
-    """Which key each row of a base has, and whether it still counts."""
-
-    def __init__(self, keys: Keys, alive: Mask | None = None) -> None:
-        self.keys = keys
-        self.alive: Mask = np.ones(len(keys), bool) if alive is None else alive
-        self.dead = int(len(keys) - self.alive.sum())
-        self.version = 0  # changes with every change
-        self._sort()
-
-    def _sort(self) -> None:
-        rows = np.flatnonzero(self.alive)
-        order = np.argsort(self.keys[rows], kind="stable")
-        self._sorted_rows = rows[order]
-        self._sorted_keys = self.keys[self._sorted_rows]
-        self._sorted = len(self.keys)
-
-    def find(self, keys: Keys) -> tuple[Rows, Mask]:
-        """The row of each key, (m,), and whether it is there and counts, (m,) bool."""
-        places, known = rows_of(self._sorted_keys, keys)
-        rows = self._sorted_rows[np.minimum(places, len(self._sorted_rows) - 1)] if known.any() else places * 0
-        known &= self.alive[rows] if known.any() else known
-        return rows, known
-
-    def living(self) -> Keys:
-        """The keys that count, sorted."""
-        return self._sorted_keys[self.alive[self._sorted_rows]]
-
-    def mark(self, rows: Rows) -> None:
-        """These rows no longer count."""
-        self.alive[rows] = False
-        self.dead += len(rows)
-        self.version += 1
-
-    def extend(self, keys: Keys) -> None:
-        """More rows at the end, of sorted keys that are not there."""
-        first = len(self.keys)
-        self.version += 1
-        self.keys = np.concatenate([self.keys, keys])
-        self.alive = np.concatenate([self.alive, np.ones(len(keys), bool)])
-        places = np.searchsorted(self._sorted_keys, keys)
-        # A dead row of the same key may still be listed: the new one takes its place there.
-        listed = places < len(self._sorted_keys)
-        listed[listed] = self._sorted_keys[places[listed]] == keys[listed]
-        rows = np.arange(first, first + len(keys))
-        self._sorted_rows = self._sorted_rows.copy()
-        self._sorted_rows[places[listed]] = rows[listed]
-        fresh = ~listed
-        self._sorted_keys = np.insert(self._sorted_keys, places[fresh], keys[fresh])
-        self._sorted_rows = np.insert(self._sorted_rows, places[fresh], rows[fresh])
 
 
 @dataclass(frozen=True)
@@ -121,7 +71,7 @@ class _Base:
     """What FAISS built, and whose its rows are. Changed under the writers' gate only."""
 
     structure: Structure | GpuStructure
-    rows: _Rows
+    rows: RowKeys
 
 
 def _gpu() -> type[GpuStructure]:
@@ -242,15 +192,17 @@ class ApproximateIndex:
         wanted = None if allowed is None else check_keys(allowed)
         with self._gate.reading():
             self._check_open()
-            tail = self._tail.search(asked, k, wanted)
             if self._base is None:
-                return tail
+                return self._tail.search(asked, k, wanted)
             selected = None if allowed is None or wanted is None else self._select(self._base, allowed, wanted)
-            base = self._search_base(self._base, asked, k, selected)
-        keys = np.concatenate([base.keys, tail.keys], axis=1)
-        scores = np.concatenate([base.scores, tail.scores], axis=1)
-        order = np.lexsort((keys, -scores))[:, :k]
-        return Matches(np.take_along_axis(keys, order, axis=1), np.take_along_axis(scores, order, axis=1))
+            keys, scores = self._search_base(self._base, asked, k, selected)
+            if len(self._tail):
+                tail = self._tail.search(asked, k, wanted)
+                keys, scores = np.concatenate([keys, tail.keys], axis=1), np.concatenate([scores, tail.scores], axis=1)
+        if keys.shape[1] > k or bool((scores[:, :-1] <= scores[:, 1:]).any()):
+            order = np.lexsort((keys, -scores))[:, :k]
+            keys, scores = np.take_along_axis(keys, order, axis=1), np.take_along_axis(scores, order, axis=1)
+        return Matches(keys, scores)
 
     def _select(self, base: _Base, allowed: Keys, wanted: Keys) -> _Selection:
         """The rows of the allowed keys; kept for arrays that cannot change, since many queries are asked under one filter."""
@@ -270,7 +222,10 @@ class ApproximateIndex:
             self._selections[id(allowed)] = selection
         return selection
 
-    def _search_base(self, base: _Base, asked: Vectors, k: int, selected: _Selection | None) -> Matches:
+    def _search_base(
+        self, base: _Base, asked: Vectors, k: int, selected: _Selection | None
+    ) -> tuple[Keys, NDArray[np.float32]]:
+        """(q, k) keys and scores, best first, padded."""
         structure, rows = base.structure, base.rows
         may: Mask | None = None
         effort = structure.effort
@@ -278,18 +233,22 @@ class ApproximateIndex:
         if selected is not None:
             available = len(selected.rows)
             if available <= max(SCANNED, NARROW * len(rows.keys)):
-                return pad(rows.keys, *structure.scan(asked, selected.rows, k), k)
+                scanned = pad(rows.keys, *structure.scan(asked, selected.rows, k), k)
+                return scanned.keys, scanned.scores
             may = selected.may
             effort = effort.times(len(rows.keys) / available)
         elif rows.dead:
             may = rows.alive
         found, scores = structure.search(asked, min(k, available), may, effort=effort)
         # A structure may find fewer than there are; those queries are scanned instead, so that k come back whenever k exist.
-        short = np.flatnonzero((found < 0).any(axis=1)) if found.size else np.empty(0, np.int64)
-        if len(short):
+        if found.size and found.min() < 0:
+            short = np.flatnonzero((found < 0).any(axis=1))
             everything = np.flatnonzero(rows.alive if may is None else may)
             found[short], scores[short] = structure.scan(asked[short], everything, found.shape[1])
-        return pad(rows.keys, found, scores, k)
+        if found.shape[1] == k:
+            return rows.keys[found], scores
+        padded = pad(rows.keys, found, scores, k)
+        return padded.keys, padded.scores
 
     # --- tending it ---
 
@@ -367,7 +326,7 @@ class ApproximateIndex:
             if choice.factory:
                 structure = _gpu().build(vectors) if choice.factory == GPU else Structure.build(choice.factory, vectors)
                 structure.tune(self._options.recall)
-                fresh = _Base(structure, _Rows(keys))
+                fresh = _Base(structure, RowKeys(keys))
             with self._base_lock, self._gate.writing():
                 touched = np.array(sorted(self._touched or ()), np.int64)
                 carried = keys[~np.isin(keys, touched)]
@@ -468,7 +427,7 @@ class ApproximateIndex:
                 self._tail.add(tail_keys, column(np.float32, about["tail"] * self._dim).reshape(-1, self._dim))
                 if about["base"]:
                     keys, alive = column(np.int64, about["base"]), column(np.bool_, about["base"])
-                    self._base = _Base(self._read(file, path, about), _Rows(keys, alive))
+                    self._base = _Base(self._read(file, path, about), RowKeys(keys, alive))
                     self._choice = self._choose(self._count())
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise damaged(path, error) from error

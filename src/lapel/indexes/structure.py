@@ -36,6 +36,7 @@ SAMPLE = 200  # queries a structure is tuned with
 TUNED_K = 10
 TIE = 1e-4  # of a cosine: a row that misses the k-th score by less is as good an answer; shops sell the same picture twice
 PROBES = {"hnsw": (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512), "ivf": (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)}
+KEPT = 32  # sets of search parameters
 REFINES = (1, 2, 4, 8, 16, 32)
 
 
@@ -69,6 +70,7 @@ class Structure:
         self.factory = factory
         self.index = index
         self.effort = effort or Effort()
+        self._kept: dict[tuple[Effort, int], list[Any]] = {}  # parameters of searches without a filter
         self.tuned = int(index.ntotal)  # rows there were when the effort was found
 
     @classmethod
@@ -163,20 +165,32 @@ class Structure:
         """About the k best of all rows, or of those that ``may``: (q, k) rows, -1 where none was found, and scores."""
         if not len(queries):
             return np.empty((0, k), np.int64), np.empty((0, k), np.float32)
-        kept: list[Any] = []  # FAISS keeps pointers only: these must live until the search is over
-        selector = None
-        if may is not None:
-            bits = np.packbits(may, bitorder="little")
-            selector = faiss.IDSelectorBitmap(bits)
-            kept += [bits, selector]
         effort = effort or self.effort
-        params = self._params(self.index, selector, effort, k, kept)
+        if may is None:
+            if len(self._kept) > KEPT:
+                self._kept = {}
+            kept = self._kept.get((effort, k)) or self._kept.setdefault((effort, k), self._all_params(effort, k))
+        else:
+            kept = self._all_params(effort, k, np.packbits(may, bitorder="little"))
+        params = kept[-1]
         if len(queries) <= FEW:
             with one_thread():
                 scores, rows = self.index.search(queries, k, params=params)
         else:
             scores, rows = self.index.search(queries, k, params=params)
-        return rows, np.where(rows < 0, -np.inf, scores).astype(np.float32)
+        if rows.size and rows.min() < 0:
+            scores[rows < 0] = -np.inf
+        return rows, scores
+
+    def _all_params(self, effort: Effort, k: int, bits: NDArray[np.uint8] | None = None) -> list[Any]:
+        """FAISS's search parameters, last, after all that they point to: FAISS keeps pointers only."""
+        kept: list[Any] = []
+        selector = None
+        if bits is not None:
+            selector = faiss.IDSelectorBitmap(bits)
+            kept += [bits, selector]
+        self._params(self.index, selector, effort, k, kept)
+        return kept
 
     def _params(self, index: Any, selector: Any, effort: Effort, k: int, kept: list[Any]) -> Any:
         """FAISS's search parameters for an index and all parts below it."""
