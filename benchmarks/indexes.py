@@ -5,7 +5,7 @@
 
 Vectors are those of the shop's pictures under the shipped encoder; beyond them, points between near neighbours of those with a spread like
 theirs, so that clusters and the distances inside them stay as they are. Queries are made the same way and are not held. All indexes are
-built first, one after the other; then they are asked in turns, three times over, and the best of each counts, so that what else the machine
+built first, one after the other (and kept in --out: a second run asks those of the first, except Lapel's); then they are asked in turns, three times over, and the best of each counts, so that what else the machine
 does meets all of them. An answer counts when it is as near as the tenth (Recall@10 by score), since shops sell the same picture twice.
 ``index_sizes.py`` measures what changes with size: filters, additions, growth.
 """
@@ -117,6 +117,19 @@ def recall_of(found: np.ndarray, vectors: Vectors, queries: Vectors, last: Vecto
     return float(np.mean([len(set(row[good].tolist())) / K for row, good in zip(found, right, strict=True)]))
 
 
+def kept(path: Path, build: Callable[[], Any], save: Callable[[Any, str], Any], load: Callable[[str], Any]) -> Any:
+    """An index that was built in an earlier run, or one built now and kept; and the seconds it took."""
+    took = path.with_suffix(".seconds")
+    if took.exists():
+        return load(str(path)), float(took.read_text())
+    began = time.perf_counter()
+    index = build()
+    seconds = time.perf_counter() - began
+    save(index, str(path))
+    took.write_text(str(seconds))
+    return index, seconds
+
+
 def lapel_peers(vectors: Vectors, work: Path) -> Iterator[Peer]:
     """Exact search, and ``faiss:auto`` with the effort it finds for each recall, and with others."""
     from lapel.indexes.structure import Effort
@@ -144,15 +157,19 @@ def lapel_peers(vectors: Vectors, work: Path) -> Iterator[Peer]:
         yield Peer(name, built, size, lambda q, k, i=index: i.search(q, k).keys, settings)
 
 
-def faiss_peers(vectors: Vectors) -> Iterator[Peer]:
+def faiss_peers(vectors: Vectors, work: Path) -> Iterator[Peer]:
     """FAISS's usual choices as its own documentation builds them."""
     lists = 2 ** (int(4 * len(vectors) ** 0.5).bit_length() - 1)
     for factory in ("HNSW32", f"IVF{lists},Flat", f"IVF{lists},PQ32x4fs,RFlat"):
-        began = time.perf_counter()
-        index: Any = faiss.index_factory(vectors.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
-        index.train(vectors[: min(len(vectors), 100 * lists)])
-        index.add(vectors)
-        built = time.perf_counter() - began
+
+        def build(factory: str = factory) -> Any:
+            index = faiss.index_factory(vectors.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
+            index.train(vectors[: min(len(vectors), 100 * lists)])
+            index.add(vectors)
+            return index
+
+        path = work / f"{factory}-{len(vectors)}.kept"
+        index, built = kept(path, build, faiss.write_index, faiss.read_index)
         size = len(faiss.serialize_index(index)) / len(vectors)
         graph = "HNSW" in factory
         texts = [f"efSearch={e}" if graph else f"nprobe={e}" for e in (GRAPH if graph else (4, 8, 16, 32, 64, 128))]
@@ -166,29 +183,41 @@ def faiss_peers(vectors: Vectors) -> Iterator[Peer]:
         yield Peer(f"FAISS {factory}", built, size, lambda q, k, i=index: i.search(q, k)[1], settings)
 
 
-def hnswlib_peers(vectors: Vectors) -> Iterator[Peer]:
+def hnswlib_peers(vectors: Vectors, work: Path) -> Iterator[Peer]:
     """Hnswlib with its defaults."""
     import hnswlib
 
-    began = time.perf_counter()
-    index = hnswlib.Index(space="ip", dim=vectors.shape[1])
-    index.init_index(max_elements=len(vectors), M=16, ef_construction=200)
-    index.add_items(vectors)
-    built = time.perf_counter() - began
+    def build() -> Any:
+        index = hnswlib.Index(space="ip", dim=vectors.shape[1])
+        index.init_index(max_elements=len(vectors), M=16, ef_construction=200)
+        index.add_items(vectors)
+        return index
+
+    def load(path: str) -> Any:
+        index = hnswlib.Index(space="ip", dim=vectors.shape[1])
+        index.load_index(path)
+        return index
+
+    path = work / f"hnswlib-{len(vectors)}.kept"
+    index, built = kept(path, build, lambda index, path: index.save_index(path), load)
     size = 4 * vectors.shape[1] + 4 * 33 + 8 + 4 * 17 / 16
     settings = tuple((f"ef {effort}", lambda effort=effort: index.set_ef(effort)) for effort in GRAPH)
     yield Peer("hnswlib M16", built, size, lambda q, k: index.knn_query(q, k)[0].astype(np.int64), settings)
 
 
-def usearch_peers(vectors: Vectors) -> Iterator[Peer]:
+def usearch_peers(vectors: Vectors, work: Path) -> Iterator[Peer]:
     """Usearch with its defaults, in float32 and bfloat16."""
     from usearch.index import Index
 
     for dtype in ("f32", "bf16"):
-        began = time.perf_counter()
-        index = Index(ndim=vectors.shape[1], metric="ip", dtype=dtype)
-        index.add(np.arange(len(vectors)), vectors)
-        built = time.perf_counter() - began
+
+        def build(dtype: str = dtype) -> Any:
+            index = Index(ndim=vectors.shape[1], metric="ip", dtype=dtype)
+            index.add(np.arange(len(vectors)), vectors)
+            return index
+
+        path = work / f"usearch-{dtype}-{len(vectors)}.kept"
+        index, built = kept(path, build, lambda index, path: index.save(path), Index.restore)
 
         def search(q: Vectors, k: int, index: Any = index) -> np.ndarray:
             return np.asarray(index.search(q, k).keys).reshape(len(q), -1).astype(np.int64)
@@ -200,8 +229,9 @@ def usearch_peers(vectors: Vectors) -> Iterator[Peer]:
         yield Peer(f"usearch {dtype}", built, index.memory_usage / len(vectors), search, settings)
 
 
-def sklearn_peers(vectors: Vectors) -> Iterator[Peer]:
+def sklearn_peers(vectors: Vectors, work: Path) -> Iterator[Peer]:
     """scikit-learn's brute force."""
+    del work
     from sklearn.neighbors import NearestNeighbors
 
     began = time.perf_counter()
@@ -297,7 +327,7 @@ def main() -> None:
     vectors, queries = vectors_of(wanted)
     print(f"{len(vectors):,} x {vectors.shape[1]}, {QUERIES:,} queries; {machine()}", flush=True)
     kinds = {
-        "lapel": lambda given: lapel_peers(given, wanted.out),
+        "lapel": lapel_peers,
         "faiss": faiss_peers,
         "hnswlib": hnswlib_peers,
         "usearch": usearch_peers,
@@ -306,7 +336,7 @@ def main() -> None:
     peers: list[Peer] = []
     for kind in wanted.only:
         try:
-            for peer in kinds[kind](vectors):
+            for peer in kinds[kind](vectors, wanted.out):
                 print(f"built {peer.name} in {peer.build_s:.1f} s", flush=True)
                 peers.append(peer)
         except ImportError as error:

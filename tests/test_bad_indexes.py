@@ -33,6 +33,7 @@ IN_FILES = [
     "faiss:auto",
     "faiss:HNSW32",
     "faiss:HNSW16_SQfp16",
+    "faiss:IVF16_HNSW16,Flat",
     "faiss:IVF16,SQ8",
     "faiss:IVF16,PQ8x4fs",
     "faiss:SQ8",

@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 
 from lapel.core.errors import InputError
 from lapel.core.vectors import Keys, Vectors, normalise
-from lapel.indexes import VectorIndex, approximate, choice, device, open_index
+from lapel.indexes import VectorIndex, approximate, choice, device, open_index, structure
 from lapel.indexes import torch as gpu
 from lapel.indexes.approximate import ApproximateIndex
 from lapel.indexes.torch import TorchIndex
@@ -139,7 +139,7 @@ def test_auto_takes_the_gpu_where_there_is_one(tmp_path: Path, monkeypatch: pyte
     path = tmp_path / "index.bin"
     monkeypatch.setattr(choice, "EXACT", 400)
     monkeypatch.setattr(approximate, "TAIL", 100)
-    monkeypatch.setattr(approximate, "SCANNED", 50)
+    monkeypatch.setattr(structure, "SCANNED", 50)
     for module in (choice, approximate):
         monkeypatch.setattr(module, "device_memory", lambda: 10**9)
     index = open_index("faiss:auto", dim=WIDE, path=path)

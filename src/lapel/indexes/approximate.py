@@ -30,7 +30,7 @@ from lapel.indexes.faiss import FaissIndex, rows_of
 from lapel.indexes.files import Checked, read_header, write_checked
 from lapel.indexes.gate import Gate
 from lapel.indexes.rowkeys import RowKeys
-from lapel.indexes.structure import Effort, Mask, Structure, make
+from lapel.indexes.structure import Effort, Structure, make
 
 if TYPE_CHECKING:
     from lapel.indexes.gpu import GpuStructure
@@ -43,10 +43,6 @@ SELECTIONS = 16  # filters whose rows are kept
 GROWN = 1.5  # growth of a base after which the effort of searching it is found again
 AGAIN = 1.1  # growth after which a failed building is tried again
 MARKED = 0.2  # share of the base's rows that may be marked as gone
-# Allowed rows up to this many are scanned one by one: exact, and quicker than a search that may use few of what it meets.
-SCANNED = 20_000
-# Of more rows, a structure finds enough among the allowed ones only if it tries harder; below this share scanning is quicker again.
-NARROW = 0.05
 
 
 @dataclass(frozen=True)
@@ -57,13 +53,13 @@ class _Selection:
         allowed: The caller's own array: while it is held here, no other array has its identity.
         version: Of the rows it was made for.
         rows: (m,) ascending.
-        may: (n,) bool, whether each row is among them.
+        among: The same for the structure; None when there are so few that they are scanned.
     """
 
     allowed: Keys
     version: int
     rows: Rows
-    may: Mask
+    among: Any
 
 
 @dataclass
@@ -98,6 +94,7 @@ class ApproximateIndex:
         self._base: _Base | None = None
         self._choice = self._choose(0)
         self._selections: dict[int, _Selection] = {}
+        self._alive: tuple[_Base, int, Any] | None = None
         self._closed = False
         self._base_lock = threading.Lock()  # held while the base is changed by FAISS, or written
         self._wake = threading.Condition()
@@ -212,10 +209,12 @@ class ApproximateIndex:
             return known
         places, there = base.rows.find(np.unique(wanted) if bool((np.diff(wanted) <= 0).any()) else wanted)
         rows = np.sort(places[there])
-        may = np.zeros(len(base.rows.keys), bool)
-        may[rows] = True
-        may.flags.writeable = False
-        selection = _Selection(allowed, base.rows.version, rows, may)
+        among = None
+        if len(rows) > base.structure.scanned:
+            may = np.zeros(len(base.rows.keys), bool)
+            may[rows] = True
+            among = base.structure.among(may, rows)
+        selection = _Selection(allowed, base.rows.version, rows, among)
         if lasting:
             if len(self._selections) >= SELECTIONS:
                 self._selections.clear()
@@ -227,28 +226,31 @@ class ApproximateIndex:
     ) -> tuple[Keys, NDArray[np.float32]]:
         """(q, k) keys and scores, best first, padded."""
         structure, rows = base.structure, base.rows
-        may: Mask | None = None
-        effort = structure.effort
-        available = len(rows.keys) - rows.dead
+        available, among = len(rows.keys) - rows.dead, None
         if selected is not None:
-            available = len(selected.rows)
-            if available <= max(SCANNED, NARROW * len(rows.keys)):
+            available, among = len(selected.rows), selected.among
+            if among is None:
                 scanned = pad(rows.keys, *structure.scan(asked, selected.rows, k), k)
                 return scanned.keys, scanned.scores
-            may = selected.may
-            effort = effort.times(len(rows.keys) / available)
         elif rows.dead:
-            may = rows.alive
-        found, scores = structure.search(asked, min(k, available), may, effort=effort)
+            among = self._living(base)
+        found, scores = structure.search(asked, min(k, available), among)
         # A structure may find fewer than there are; those queries are scanned instead, so that k come back whenever k exist.
         if found.size and found.min() < 0:
             short = np.flatnonzero((found < 0).any(axis=1))
-            everything = np.flatnonzero(rows.alive if may is None else may)
+            everything = np.flatnonzero(rows.alive) if selected is None else selected.rows
             found[short], scores[short] = structure.scan(asked[short], everything, found.shape[1])
         if found.shape[1] == k:
             return rows.keys[found], scores
         padded = pad(rows.keys, found, scores, k)
         return padded.keys, padded.scores
+
+    def _living(self, base: _Base) -> Any:
+        """The rows that still count, for the structure; made anew when they change."""
+        known = self._alive
+        if known is None or known[0] is not base or known[1] != base.rows.version:
+            known = self._alive = (base, base.rows.version, base.structure.among(base.rows.alive.copy()))
+        return known[2]
 
     # --- tending it ---
 

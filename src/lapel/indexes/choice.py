@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import re
 import shutil
@@ -19,7 +20,7 @@ from lapel.indexes.structure import PER_CENTROID, least_rows
 
 EXACT = 50_000  # vectors up to which scanning all of them answers within a millisecond or two
 GPU = "GPU"  # what stands for a factory string where the vectors are on a device
-LINKS = 32  # of an HNSW node; the lowest layer has twice as many
+LINKS = 16  # of a node of the graph over the centroids
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -110,12 +111,13 @@ def choose(count: int, *, dim: int, options: Options, factory: str = "") -> Choi
     if 2 * 2 * dim * count <= device_memory() and (flat + 9) * count <= options.bytes:
         why = f"{count:,} vectors fit the GPU's {device_memory() / 1e9:.0f} GB twice: scanning them there is exact and quick."
         return Choice(GPU, why, flat + 9)
-    lists = 2 ** (int(min(4 * count**0.5, count / PER_CENTROID)).bit_length() - 1)
+    # At 1,000,000, 4,096 lists answer 0.99 as quickly as 8,192 and 0.95 a third more slowly; 16,384 are no quicker and learn twice as long.
+    lists = 2 ** min(round(math.log2(8 * count**0.5)), int(math.log2(count / PER_CENTROID)))
     ladder = (
-        f"HNSW{LINKS}",
-        f"HNSW{LINKS}_SQfp16",
-        f"IVF{lists},PQ{dim // 4}x4fs,Refine(SQfp16)",
-        f"IVF{lists},PQ{dim // 4}x4fs,Refine(SQ8)",
+        f"IVF{lists}_HNSW{LINKS},Flat",
+        f"IVF{lists}_HNSW{LINKS},SQfp16",
+        f"IVF{lists}_HNSW{LINKS},PQ{dim // 4}x4fs,Refine(SQfp16)",
+        f"IVF{lists}_HNSW{LINKS},PQ{dim // 4}x4fs,Refine(SQ8)",
     )
     limit = options.bytes
     for kind in ladder:
@@ -130,13 +132,15 @@ def choose(count: int, *, dim: int, options: Options, factory: str = "") -> Choi
 def bytes_of(factory: str, dim: int) -> int:
     """Memory a vector takes in a structure, about: codes, links, the vector for the exact last step, and its key."""
     each = 8 + 1
-    if match := re.search(r"HNSW(\d+)", factory):
+    if "IVF" in factory:
+        each += 16  # its number in its list, and where it is
+    if match := re.match(r"HNSW(\d+)", factory):
         each += 4 * 2 * int(match[1]) * 17 // 16
     if match := re.search(r"PQ(\d+)x4", factory):
         each += int(match[1]) // 2 + 8
     elif match := re.search(r"PQ(\d+)", factory):
         each += int(match[1]) + 8
-    kept = 4 * dim if re.search(r"HNSW\d+$|Flat", factory) else dim if "Refine(SQ8)" in factory else 2 * dim
+    kept = 4 * dim if re.search(r"^HNSW\d+$|Flat", factory) else dim if "Refine(SQ8)" in factory else 2 * dim
     return each + kept + (dim if re.search(r"(?<!\()SQ8", factory) else 0)
 
 

@@ -26,7 +26,6 @@ class GpuStructure:
         self.effort = Effort()
         self.tuned = 0
         self._held = DeviceRows(dim, best_device())
-        self._selected: dict[int, tuple[Mask, Selected]] = {}
 
     @classmethod
     def build(cls, vectors: Vectors) -> GpuStructure:
@@ -45,7 +44,6 @@ class GpuStructure:
     def add(self, vectors: Vectors) -> None:
         """Append rows. Not while another thread searches."""
         self._held.append(vectors)
-        self._selected.clear()
 
     def vectors(self, rows: Rows) -> Vectors:
         """(m,) rows -> their (m, dim) float32 vectors."""
@@ -59,26 +57,24 @@ class GpuStructure:
         places, scores = best_by_matrix(queries, self.vectors(rows), k)
         return rows[places], scores
 
+    @property
+    def scanned(self) -> int:
+        """Allowed rows up to which they are scanned here: fewer than it takes time to ask the device."""
+        return 500
+
+    def among(self, may: Mask, rows: Rows | None = None) -> Selected:
+        """What is needed to find only the rows that ``may``."""
+        del rows
+        return self._held.select(torch.from_numpy(may).to(self._held.device))
+
     def search(
-        self, queries: Vectors, k: int, may: Mask | None = None, *, effort: Effort | None = None
+        self, queries: Vectors, k: int, among: Selected | None = None, *, effort: Effort | None = None
     ) -> tuple[Rows, Scores]:
-        """The k best of all rows, or of those that ``may``: (q, k) rows, -1 where there are fewer, and scores."""
+        """The k best of all rows, or of those ``among`` others: (q, k) rows, -1 where there are fewer, and scores."""
         del effort
-        rows, scores = self._held.search(queries, k, None if may is None else self._select(may))
+        rows, scores = self._held.search(queries, k, among)
         missing = ((0, 0), (0, k - rows.shape[1]))
         return np.pad(rows, missing, constant_values=-1), np.pad(scores, missing, constant_values=-np.inf)
-
-    def _select(self, may: Mask) -> Selected:
-        """The rows of a mask, on the device; kept for masks that cannot change."""
-        known = self._selected.get(id(may))
-        if known is not None and known[0] is may:
-            return known[1]
-        selected = self._held.select(torch.from_numpy(may.copy()).to(self._held.device))
-        if not may.flags.writeable:
-            if len(self._selected) >= 16:
-                self._selected.clear()
-            self._selected[id(may)] = (may, selected)
-        return selected
 
     def tune(self, recall: float, *, alive: Mask | None = None) -> float:
         """Nothing to find: the recall is 1."""
