@@ -30,9 +30,10 @@ from lapel.catalog.entries import (
     from_row,
 )
 from lapel.catalog.filters import field_names, resolve, where_clause
+from lapel.catalog.hosting import Hosting
 from lapel.catalog.schema import migrate
 from lapel.core.errors import QueryError, StoreDamaged, StoreError, StoreMissing, StoreReadOnly
-from lapel.core.types import Filter, Photo, Product
+from lapel.core.types import Filter, Links, Photo, Product
 from lapel.core.vectors import Keys, Vectors, check_keys
 
 _PRODUCT = ", ".join(f"product.{name}" for name in PRODUCT_COLUMNS.split(", "))
@@ -94,6 +95,11 @@ class Catalog:
     def read_only(self) -> bool:
         """Whether it was opened for reading only, by wish or because nothing else was possible."""
         return self._pool.read_only
+
+    @property
+    def hosting(self) -> Hosting:
+        """Where the photos are, and changing that."""
+        return Hosting(self._pool)
 
     def close(self) -> None:
         """Let go of the file. Closing twice is fine."""
@@ -175,20 +181,26 @@ class Catalog:
 
     def photos(self, product_id: str) -> tuple[Photo, ...]:
         """A product's photos in their order; none when there is no such product."""
-        asked = "SELECT key, product.id, uri, sha256 FROM photo JOIN product ON product.row = product_row WHERE id = ? ORDER BY position, key"
+        asked = (
+            "SELECT key, product.id, uri, sha256, full_link, thumbnail_link FROM photo JOIN product ON product.row = product_row"
+            " WHERE id = ? ORDER BY position, key"
+        )
         with self._pool.borrow() as database:
-            return tuple(Photo(*row) for row in database.execute(asked, (product_id,)))
+            return tuple(
+                Photo(key, owner, uri, sha256, Links(full, small))
+                for key, owner, uri, sha256, full, small in database.execute(asked, (product_id,))
+            )
 
     def entries(self, keys: Keys | Sequence[int]) -> dict[int, tuple[Product, Photo]]:
         """The product and photo of each key; keys that are gone are left out."""
         asked = (
-            f"SELECT photo.key, uri, sha256, {_PRODUCT} FROM json_each(?) AS wanted JOIN photo ON photo.key = wanted.value"
+            f"SELECT photo.key, uri, sha256, full_link, thumbnail_link, {_PRODUCT} FROM json_each(?) AS wanted JOIN photo ON photo.key = wanted.value"
             " JOIN product ON product.row = product_row"
         )
         found: dict[int, tuple[Product, Photo]] = {}
         with self._pool.borrow() as database:
-            for key, uri, sha256, *columns in database.execute(asked, (_json(keys),)):
-                found[key] = (from_row(tuple(columns)), Photo(key, columns[0], uri, sha256))
+            for key, uri, sha256, full, small, *columns in database.execute(asked, (_json(keys),)):
+                found[key] = (from_row(tuple(columns)), Photo(key, columns[0], uri, sha256, Links(full, small)))
         return found
 
     def stored(self, product_ids: Sequence[str], *, fingerprint: str) -> dict[str, StoredProduct]:
@@ -198,7 +210,8 @@ class Catalog:
         photos: dict[str, dict[str, StoredPhoto]] = {}
         # The index on (model) also holds the key, so whether there is a vector is answered without reading the vector.
         asked = (
-            "SELECT product.id, uri, photo.key, stamp, sha256, vector.key IS NOT NULL FROM product JOIN photo ON product_row = product.row"
+            "SELECT product.id, uri, photo.key, stamp, sha256, vector.key IS NOT NULL, full_link, thumbnail_link FROM product"
+            " JOIN photo ON product_row = product.row"
             " LEFT JOIN vector INDEXED BY vector_model ON vector.key = photo.key AND vector.model = (SELECT id FROM model WHERE fingerprint = ?)"
             f" WHERE product.id {_BOUND} ORDER BY position, photo.key"
         )
@@ -207,8 +220,8 @@ class Catalog:
                 f"SELECT id, content_hash FROM product WHERE id {_BOUND}", (ids,)
             ):
                 hashes[product_id], photos[product_id] = content, {}
-            for product_id, uri, key, stamp, sha256, has_vector in database.execute(asked, (fingerprint, ids)):
-                photos[product_id][uri] = StoredPhoto(key, stamp, sha256, bool(has_vector))
+            for product_id, uri, key, stamp, sha256, has_vector, *links in database.execute(asked, (fingerprint, ids)):
+                photos[product_id][uri] = StoredPhoto(key, stamp, sha256, bool(has_vector), Links(*links))
         return {product_id: StoredProduct(content, photos[product_id]) for product_id, content in hashes.items()}
 
     # --- vectors ------------------------------------------------------------------------------------------------------

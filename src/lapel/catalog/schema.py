@@ -107,6 +107,11 @@ MIGRATIONS: tuple[str, ...] = (
     ) WITHOUT ROWID;
     INSERT INTO setting SELECT 'changes_since', value FROM setting WHERE name = 'generation';
     """,
+    # Where a browser gets a picture, beside where its bytes were read from.
+    """
+    ALTER TABLE photo ADD COLUMN full_link TEXT NOT NULL DEFAULT '';
+    ALTER TABLE photo ADD COLUMN thumbnail_link TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 

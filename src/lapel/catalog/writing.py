@@ -166,8 +166,8 @@ def _put_photos(database: sqlite3.Connection, entries: Sequence[Entry], rows: di
         for key, row, uri, sha256 in database.execute(asked, (json.dumps(list(rows.values())),))
     }
     free = 1 + int((database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'photo'").fetchone() or (0,))[0])
-    updates: list[tuple[int, str, int]] = []
-    inserts: list[tuple[int, int, int, str, str, str]] = []
+    updates: list[tuple[Any, ...]] = []
+    inserts: list[tuple[Any, ...]] = []
     vectors: list[tuple[int, int, bytes]] = []
     kept: set[int] = set()
     seen: set[tuple[int, str]] = set()
@@ -180,21 +180,25 @@ def _put_photos(database: sqlite3.Connection, entries: Sequence[Entry], rows: di
             key, sha256 = stored.get((row, photo.uri), (0, ""))
             if sha256 == photo.sha256:
                 kept.add(key)
-                updates.append((position, photo.stamp, key))
+                updates.append((position, photo.stamp, photo.links.full, photo.links.thumbnail, key))
             elif photo.vector is None:
                 raise InputError(
                     f"Product {entry.product.id}: the photo {photo.uri} is new to the catalogue and needs a vector."
                 )
             else:
                 key, free = free, free + 1
-                inserts.append((key, row, position, photo.uri, photo.stamp, photo.sha256))
+                links = (photo.links.full, photo.links.thumbnail)
+                inserts.append((key, row, position, photo.uri, photo.stamp, photo.sha256, *links))
             if photo.vector is not None:
                 vectors.append((key, model, np.ascontiguousarray(photo.vector, "<f4").tobytes()))
     gone = [key for key, _ in stored.values() if key not in kept]
     database.executemany("DELETE FROM photo WHERE key = ?", [(key,) for key in gone])
-    database.executemany("UPDATE photo SET position = ?, stamp = ? WHERE key = ?", updates)
     database.executemany(
-        "INSERT INTO photo (key, product_row, position, uri, stamp, sha256) VALUES (?, ?, ?, ?, ?, ?)", inserts
+        "UPDATE photo SET position = ?, stamp = ?, full_link = ?, thumbnail_link = ? WHERE key = ?", updates
+    )
+    database.executemany(
+        "INSERT INTO photo (key, product_row, position, uri, stamp, sha256, full_link, thumbnail_link) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        inserts,
     )
     database.executemany(
         "INSERT INTO vector (key, model, data) VALUES (?, ?, ?) ON CONFLICT (key, model) DO UPDATE SET data = excluded.data",

@@ -28,10 +28,11 @@ from numpy.typing import NDArray
 from lapel.catalog import Catalog, Entry, PhotoEntry, StoredPhoto, StoredProduct, content_hash, writer_lock
 from lapel.core.errors import ImageError, InputError, ModelMismatch, SourceError
 from lapel.core.images import Pixels, decode
+from lapel.core.types import NO_LINKS, Links
 from lapel.core.vectors import UNIT_TOLERANCE
 from lapel.encoders import Encoder, open_encoder
 from lapel.runners import Runner, open_runner
-from lapel.sources import ImageSource, is_picture_name, read_uri
+from lapel.sources import ImageSource, is_picture_name, links_of, read_uri
 from lapel.sources.table import TableRow
 
 LOOKUP = 256  # rows whose stored state is asked for at once
@@ -188,6 +189,7 @@ class _Picture:
     name: str
     uri: str = ""
     stamp: str = ""
+    links: Links = NO_LINKS
     stored: StoredPhoto | None = None
     needed: bool = False  # must be read
     sha256: str = ""
@@ -252,6 +254,7 @@ class _Planner:
                 seen.add(uri)
                 self._name(uri)
                 picture.uri, picture.stamp = uri, self._source.stamp(uri)
+                picture.links = links_of(self._source, uri)
             except SourceError as error:
                 picture.problem = str(error)
             else:
@@ -376,7 +379,7 @@ def _settle(task: _Task, counts: Counter[str]) -> Entry | None:
             continue
         known, vector = picture.stored, picture.vector
         sha256 = picture.sha256 or (known.sha256 if known else "")
-        photos.append(PhotoEntry(picture.uri, picture.stamp, sha256, vector))
+        photos.append(PhotoEntry(picture.uri, picture.stamp, sha256, vector, picture.links))
         state = "unchanged" if vector is None else "added" if known is None else "updated"
         counts[f"photos_{state}"] += 1
         news += state != "unchanged"
@@ -392,13 +395,16 @@ def _settle(task: _Task, counts: Counter[str]) -> Entry | None:
     else:
         # While any of its pictures cannot be used, nothing that is stored of a product is given up.
         photos += [
-            PhotoEntry(uri, photo.stamp, photo.sha256) for uri, photo in stored.photos.items() if uri not in listed
+            PhotoEntry(uri, photo.stamp, photo.sha256, None, photo.links)
+            for uri, photo in stored.photos.items()
+            if uri not in listed
         ]
     order = [photo.uri for photo in photos]
     changed = bool(news) or task.content != stored.content_hash or order != list(stored.photos)
     counts["products_updated" if changed else "products_unchanged"] += 1
-    stamped = any(photo.uri in stored.photos and photo.stamp != stored.photos[photo.uri].stamp for photo in photos)
-    return Entry(product, tuple(photos)) if changed or stamped else None
+    before = {uri: (photo.stamp, photo.links) for uri, photo in stored.photos.items()}
+    elsewhere = any(before.get(photo.uri) != (photo.stamp, photo.links) for photo in photos)
+    return Entry(product, tuple(photos)) if changed or elsewhere else None
 
 
 def _note_problems(task: _Task, note: Note) -> None:
