@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from lapel.catalog.connection import Pool
 from lapel.catalog.writing import raise_generation
 from lapel.core.errors import InputError
+from lapel.core.types import Links, Photo
 
 # An address lies below a prefix when it goes on with one of these, or when the prefix ends with one.
 _ENDS = "/?#!&="
@@ -33,6 +34,18 @@ class Hosting:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+
+    def photos(self, *, after: int = 0, limit: int = 256) -> list[Photo]:
+        """Photos by rising key, only those with keys above ``after``."""
+        asked = (
+            "SELECT key, product.id, uri, sha256, full_link, thumbnail_link FROM photo JOIN product ON product.row = product_row"
+            " WHERE key > ? ORDER BY key LIMIT ?"
+        )
+        with self._pool.borrow() as database:
+            return [
+                Photo(key, owner, uri, sha256, Links(full, small))
+                for key, owner, uri, sha256, full, small in database.execute(asked, (after, limit))
+            ]
 
     def move(self, prefixes: Sequence[tuple[str, str]], *, keep: bool = True) -> Moved:
         """Give every address that begins with an old prefix the new one instead. Keys and vectors stay.

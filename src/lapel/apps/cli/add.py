@@ -92,6 +92,7 @@ def add_to_store(
             total=total,
             report=lambda done, rows, _: update(done, rows),
             runner=workers,
+            small=shop.thumbnails if shop.thumbnails.most else None,
         )
         update(report.rows, report.rows)
         _ = shop.index  # drawn now, so that the first search does not wait for it

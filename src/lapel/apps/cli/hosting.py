@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from lapel.apps.cli.console import DEFAULT_STORE, StoreOption, say
+from lapel.apps.cli.console import DEFAULT_STORE, StoreOption, progress_bar, resumable, say
 
 hosting = typer.Typer(help="Look after where the pictures are.", rich_markup_mode=None, no_args_is_help=True)
 
@@ -35,3 +35,29 @@ def move(
     say(f"{moved.photos:,} of {photos:,} pictures {would} another address, and {moved.links:,} links for browsers")
     if not moved.photos and not moved.links:
         say(f"No address begins with '{escape(old)}'. 'lapel search --json' shows what addresses look like.")
+
+
+@hosting.command()
+def thumbnails(
+    store: StoreOption = DEFAULT_STORE,
+    most: Annotated[
+        int | None, typer.Option("--most", min=0, help="MB they may take from now on; 0 keeps none. At first 2,000.")
+    ] = None,
+) -> None:
+    """Make the small pictures that are missing, and let go of those that are of no photo any more.
+
+    'lapel add' makes them too, so this is for stores of an older Lapel, and after the bound was changed.
+    """
+    from lapel.engine.store import open_store
+    from lapel.engine.thumbnails import fill_thumbnails
+
+    with open_store(store) as shop, resumable(), progress_bar("making small pictures") as update:
+        if most is not None:
+            shop.limit_thumbnails(most)
+        filled = fill_thumbnails(shop, report=update)
+        size = shop.thumbnails.size()
+    say(f"{filled.made:,} photos got small pictures; {size.photos:,} have them, in {size.bytes / 1e6:,.1f} MB")
+    for photo, reason in filled.failed[:3]:
+        say(f"[yellow]{escape(photo.uri)}: {escape(reason)}[/]")
+    if len(filled.failed) > 3:
+        say(f"[yellow]... {len(filled.failed) - 3:,} more could not be read[/]")
