@@ -17,7 +17,7 @@ from lapel.engine.hosting import move
 from lapel.engine.ingest import IngestReport, ingest
 from lapel.engine.search import SearchEngine
 from lapel.engine.store import Store, open_store
-from lapel.sources import links_of, open_source
+from lapel.sources import display_links, open_source
 from lapel.sources.address import prefixes
 from lapel.sources.folder import FolderSource
 from lapel.sources.table import picture_rows
@@ -82,9 +82,9 @@ def test_links_come_from_the_source_and_reach_the_hit(shop: Store, tmp_path: Pat
 
 def test_a_photo_behind_a_link_is_shown_from_there(tmp_path: Path) -> None:
     source = FolderSource(str(tmp_path))
-    assert links_of(source, "https://shop.example/a.jpg") == Links("https://shop.example/a.jpg")
-    assert links_of(source, "https://shop.example/a (1).jpg") == Links()
-    assert links_of(source, "file:///a.jpg") == Links()
+    assert display_links(source, "https://shop.example/a.jpg") == Links("https://shop.example/a.jpg")
+    assert display_links(source, "https://shop.example/a (1).jpg") == Links()
+    assert display_links(source, "file:///a.jpg") == Links()
 
 
 def test_an_older_catalogue_gets_the_columns(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from lapel.core.types import NO_LINKS, Links
 from lapel.core.vectors import UNIT_TOLERANCE
 from lapel.encoders import Encoder, open_encoder
 from lapel.runners import Runner, open_runner
-from lapel.sources import ImageSource, is_picture_name, links_of, read_uri
+from lapel.sources import ImageSource, display_links, is_picture_name, read_uri
 from lapel.sources.table import TableRow
 
 LOOKUP = 256  # rows whose stored state is asked for at once
@@ -260,7 +260,7 @@ class _Planner:
                 seen.add(uri)
                 self._name(uri)
                 picture.uri, picture.stamp = uri, self._source.stamp(uri)
-                picture.links = links_of(self._source, uri)
+                picture.links = display_links(self._source, uri)
             except SourceError as error:
                 picture.problem = str(error)
             else:

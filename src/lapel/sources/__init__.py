@@ -20,7 +20,16 @@ from lapel.core.errors import InputError, SourceError
 from lapel.core.plugins import Backend, Door
 from lapel.core.types import NO_LINKS, Links
 
-__all__ = ["EXTENSIONS", "SOURCES", "ImageSource", "is_picture_name", "links_of", "open_source", "read_uri"]
+__all__ = [
+    "EXTENSIONS",
+    "SOURCES",
+    "ImageSource",
+    "Links",
+    "display_links",
+    "is_picture_name",
+    "open_source",
+    "read_uri",
+]
 
 SOURCES = Door(
     "source",
@@ -125,7 +134,7 @@ def is_picture_name(name: str) -> bool:
     return dot > 0 and not last.startswith("._") and last[0] != "." and last[dot:].lower() in EXTENSIONS
 
 
-def links_of(source: ImageSource, uri: str) -> Links:
+def display_links(source: ImageSource, uri: str) -> Links:
     """Where a browser gets a picture: what the source's optional method ``links(uri)`` says, else the address itself if it is a link."""
     known: Links | None = getattr(source, "links", lambda _: None)(uri)
     if known is None and uri.startswith(("http://", "https://")):
