@@ -119,11 +119,15 @@ class Counts:
         products: Products.
         photos: Photos.
         vectors: Vectors by the fingerprint of their model.
+        gone: Products beside those that are counted, which their feed no longer names.
+        hidden: Photos among those that are counted which no search finds.
     """
 
     products: int
     photos: int
     vectors: Mapping[str, int]
+    gone: int = 0
+    hidden: int = 0
 
 
 @dataclass(frozen=True)

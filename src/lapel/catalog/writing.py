@@ -30,7 +30,8 @@ def put(database: sqlite3.Connection, entries: Sequence[Entry], fingerprint: str
     """
     rows = _put_products(database, entries)
     change = _put_photos(database, entries, rows, model_id(database, fingerprint))
-    raise_generation(database, [*change.added.tolist(), *change.removed.tolist()])
+    back = _bring_back(database, json.dumps(list(rows.values())))
+    raise_generation(database, [*change.added.tolist(), *change.removed.tolist(), *back])
     return change
 
 
@@ -121,6 +122,14 @@ def _put_products(database: sqlite3.Connection, entries: Sequence[Entry]) -> dic
     database.executemany(_PUT_PRODUCT, changed)
     _put_facets(database, facets)
     return rows
+
+
+def _bring_back(database: sqlite3.Connection, rows: str) -> list[int]:
+    """Show those of these products (a JSON list of rows) that were gone. Returns the keys of their photos."""
+    gone = "SELECT row FROM product WHERE gone <> '' AND row IN (SELECT value FROM json_each(?))"
+    keys = [key for (key,) in database.execute(f"SELECT key FROM photo WHERE product_row IN ({gone})", (rows,))]
+    database.execute(f"UPDATE product SET gone = '' WHERE row IN ({gone})", (rows,))
+    return keys
 
 
 def _clear_facets(database: sqlite3.Connection, rows: str) -> None:

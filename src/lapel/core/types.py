@@ -95,7 +95,8 @@ class Product:
             known["category"] = tuple(" > ".join(self.category[: level + 1]) for level in range(len(self.category)))
         if self.in_stock is not None:
             known["in_stock"] = ("yes" if self.in_stock else "no",)
-        known.update((name, (value,)) for name, value in self.attributes.items() if value)
+        # An attribute with several values, such as sizes, holds them between bars: each can be asked for.
+        known.update((name, tuple(filter(None, value.split("|")))) for name, value in self.attributes.items() if value)
         return known
 
 

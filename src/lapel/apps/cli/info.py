@@ -32,6 +32,8 @@ def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> Non
             "generation": catalog.generation,
             "products": counts.products,
             "photos": counts.photos,
+            "gone": counts.gone,
+            "hidden": counts.hidden,
             "vectors": dict(counts.vectors),
             "model": {
                 "name": catalog.setting("model"),
@@ -52,6 +54,8 @@ def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> Non
         return
     say(f"[bold]{escape(facts['store'])}[/]  {size / 1e6:,.1f} MB")
     say(f"{counts.products:,} products, {counts.photos:,} photos, {searched:,} vectors")
+    if counts.gone or counts.hidden:
+        say(f"{counts.gone:,} more products are gone from their feed; {counts.hidden:,} photos are hidden from results")
     say(f"model {model['name'] or 'not chosen yet'} ({model['fingerprint'] or '-'}), index {facts['index']}")
     say(
         f"{small['photos']:,} photos with small pictures, {small['bytes'] / 1e6:,.1f} of at most {small['most'] / 1e6:,.0f} MB"
