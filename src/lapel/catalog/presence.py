@@ -16,6 +16,7 @@ from lapel.core.errors import InputError
 
 #: The keys of photos that no search finds; a view of the catalogue.
 HIDDEN = "SELECT key FROM hidden"
+LISTED = "(SELECT value FROM json_each(?))"  # bound to a JSON list
 SHOWN = "product.gone = ''"
 MOST_GONE = 0.5  # of a feed's products that may go at once: more is rather a broken export than a clearance
 
@@ -60,13 +61,13 @@ class Presence:
             census = _census(database, feed, names)
             rows = [row for (row,) in database.execute(_GONE.format("row"), (feed, names))]
             rows += [row for (row,) in database.execute(_BACK.format("row"), (names,))]
-            keys = f"SELECT key FROM photo WHERE product_row IN {_LISTED}"
+            keys = f"SELECT key FROM photo WHERE product_row IN {LISTED}"
             touched = [key for (key,) in database.execute(keys, (json.dumps(rows),))]
             database.execute(
-                f"UPDATE product SET gone = ? WHERE feed = ? AND gone = '' AND id NOT IN {_LISTED}", (now, feed, names)
+                f"UPDATE product SET gone = ? WHERE feed = ? AND gone = '' AND id NOT IN {LISTED}", (now, feed, names)
             )
             database.execute(
-                f"UPDATE product SET gone = '', feed = ? WHERE id IN {_LISTED} AND (gone <> '' OR feed <> ?)",
+                f"UPDATE product SET gone = '', feed = ? WHERE id IN {LISTED} AND (gone <> '' OR feed <> ?)",
                 (feed, names, feed),
             )
             if rows:
@@ -74,9 +75,8 @@ class Presence:
         return census
 
 
-_LISTED = "(SELECT value FROM json_each(?))"
-_GONE = f"SELECT {{}} FROM product WHERE feed = ? AND gone = '' AND id NOT IN {_LISTED}"
-_BACK = f"SELECT {{}} FROM product WHERE gone <> '' AND id IN {_LISTED}"
+_GONE = f"SELECT {{}} FROM product WHERE feed = ? AND gone = '' AND id NOT IN {LISTED}"
+_BACK = f"SELECT {{}} FROM product WHERE gone <> '' AND id IN {LISTED}"
 
 
 def _census(database: sqlite3.Connection, feed: str, names: str) -> Census:
