@@ -51,9 +51,17 @@ def upkeep(store: Store, where: Path) -> None:
     """A move there and back, a feed run again with a tenth missing, and a round."""
     count = store.catalog.counts().photos
     source = open_source(where)
-    timed("move all pictures, and back", lambda: [move(store, a, b).photos for a, b in ((where, "s3://x"), ("s3://x", where))], count)
+    timed(
+        "move all pictures, and back",
+        lambda: [move(store, a, b).photos for a, b in ((where, "s3://x"), ("s3://x", where))],
+        count,
+    )
     rows = list(picture_rows(source))[:count]
-    timed("a table that lacks a tenth, taken as the whole", lambda: whole_feed(store.catalog, "", rows[: int(0.9 * count)]).settle(store.catalog), count)
+    timed(
+        "a table that lacks a tenth, taken as the whole",
+        lambda: whole_feed(store.catalog, "", rows[: int(0.9 * count)]).settle(store.catalog),
+        count,
+    )
     timed("the index follows", lambda: len(store.index), count)
     timed("the whole table again", lambda: whole_feed(store.catalog, "", rows).settle(store.catalog), count)
     rounds = Rounds()
@@ -78,7 +86,9 @@ def main() -> None:
                 for small in (False, True):
                     rates[small].append(add(where, Path(work) / f"{name[:5]}-{turn}-{small}", pictures, small=small))
             with_small, without = max(rates[True]), max(rates[False])
-            print(f"  adding: {with_small:,.0f} pictures/s with small pictures, {without:,.0f} without: {with_small / without:.2f}")
+            print(
+                f"  adding: {with_small:,.0f} pictures/s with small pictures, {without:,.0f} without: {with_small / without:.2f}"
+            )
         with open_store(Path(work) / "the c-0-True") as store:
             upkeep(store, catalogue)
 

@@ -73,12 +73,17 @@ class Hosting:
                 for key, owner, uri, sha256, full, small in database.execute(asked, (after, limit))
             ]
 
-    def stamps(self, keys: Iterable[int]) -> dict[int, str]:
-        """The marks of change of these photos."""
+    def marks(self, keys: Iterable[int]) -> dict[int, tuple[str, str]]:
+        """The stamp of each photo, as its source gave it, and what its server called its bytes; empty while nobody asked."""
+        asked = f"SELECT key, stamp, mark FROM photo WHERE key IN {LISTED}"
         with self._pool.borrow() as database:
-            return dict(
-                database.execute(f"SELECT key, stamp FROM photo WHERE key IN {LISTED}", (json.dumps(list(keys)),))
-            )
+            return {key: (stamp, mark) for key, stamp, mark in database.execute(asked, (json.dumps(list(keys)),))}
+
+    def mark(self, marks: Mapping[int, str]) -> None:
+        """Keep what the photos' servers call their bytes."""
+        with self._pool.transaction() as database:
+            rows = [(mark, key) for key, mark in marks.items()]
+            database.executemany("UPDATE photo SET mark = ?1 WHERE key = ?2 AND mark <> ?1", rows)
 
     def note(self, found: Mapping[int, tuple[str, str]], fine: Iterable[int], *, now: str) -> None:
         """Write down which photos are in trouble, as kind and reason by key, and which are not. What was there keeps its date."""

@@ -117,6 +117,7 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE product ADD COLUMN feed TEXT NOT NULL DEFAULT '';  -- which feed named it last
     ALTER TABLE product ADD COLUMN gone TEXT NOT NULL DEFAULT '';  -- since when it is not named
     ALTER TABLE photo ADD COLUMN lost TEXT NOT NULL DEFAULT '';    -- since when it is hidden for being out of reach
+    ALTER TABLE photo ADD COLUMN mark TEXT NOT NULL DEFAULT '';    -- what its server called these bytes, such as an ETag
     CREATE INDEX product_gone ON product (gone) WHERE gone <> '';
     CREATE INDEX photo_lost ON photo (lost) WHERE lost <> '';
     CREATE VIEW hidden AS

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lapel.catalog import Entry, PhotoEntry, writer_lock
 from lapel.catalog.hosting import Trouble
-from lapel.core.errors import ImageError, InputError
-from lapel.core.images import decode, thumbnails
+from lapel.core.errors import InputError
+from lapel.core.images import Pixels, decode, thumbnails
 from lapel.core.types import Photo
 from lapel.core.vectors import UNIT_TOLERANCE
 from lapel.engine.store import Store
@@ -26,6 +27,7 @@ from lapel.sources.health import Health, Rounds
 
 PAGE = 256  # photos looked at together
 VISITORS = 8  # photos looked at at once
+READ = 32  # photos that are read and encoded together
 MOST_LOST = (
     0.5  # of the photos that may be out of reach; when there are more it is rather this machine's network or disk
 )
@@ -81,18 +83,19 @@ def check_hosting(
     now = now or datetime.now(UTC)
     hosting, total = store.catalog.hosting, store.catalog.counts().photos
     states: Counter[str] = Counter()
-    changed: list[tuple[Photo, Health]] = []
+    changed: list[_Visit] = []
     after = 0
     with ThreadPoolExecutor(VISITORS, thread_name_prefix="lapel-visit") as pool:
         while page := hosting.photos(after=after, limit=PAGE, shown=True):
             after = page[-1].key
-            stamps = hosting.stamps(photo.key for photo in page)
-            looks = [(photo.uri, stamps.get(photo.key, "")) for photo in page]
+            marks = hosting.marks(photo.key for photo in page)
+            page = [photo for photo in page if photo.key in marks]  # others were taken out just now
+            looks = [(photo.uri, *marks[photo.key]) for photo in page]
             asked = list(dict.fromkeys(looks))  # products may share a picture
             found = dict(zip(asked, pool.map(lambda look: rounds.look(*look), asked), strict=True))
             health = [(photo, found[look]) for photo, look in zip(page, looks, strict=True)]
             states.update(each.state for _, each in health)
-            changed += [(photo, each) for photo, each in health if each.state == "changed"]
+            changed += [_Visit(photo, marks[photo.key][0], each) for photo, each in health if each.state == "changed"]
             bad = {photo.key: (each.state, each.reason) for photo, each in health if each.state in (*BROKEN, "moved")}
             hosting.note(bad, [photo.key for photo, each in health if each.state == "fine"], now=_text(now))
             if report is not None:
@@ -109,52 +112,107 @@ def _text(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(" ", "seconds")
 
 
-def _renew(
-    store: Store, rounds: Rounds, changed: Sequence[tuple[Photo, Health]], states: Counter[str], *, now: str
-) -> int:
-    """Read what seems to be another picture. One that is the same gets its new mark, another one a vector. Counts the latter."""
+@dataclass
+class _Visit:
+    """A photo that may have changed, on its way: read, then encoded when its bytes are others, or found unusable."""
+
+    photo: Photo
+    stamp: str  # what is stored
+    health: Health
+    sha256: str = ""
+    pixels: Pixels | None = None  # (height, width, 3) uint8, must be encoded
+    small: Mapping[int, bytes] = field(default_factory=dict)
+    vector: NDArray[np.float32] | None = None  # (dim,)
+    problem: str = ""
+
+    @property
+    def written(self) -> bool:
+        """Whether the catalogue must hear of it."""
+        return not self.problem and (self.vector is not None or self.stamp != self.health.stamp)
+
+
+def _renew(store: Store, rounds: Rounds, changed: Sequence[_Visit], states: Counter[str], *, now: str) -> int:
+    """Read what seems to be another picture, encode what is one, and write it down. Returns how many are."""
     encoded = 0
-    for at in range(0, len(changed), PAGE):
-        with writer_lock(store.folder):
-            for photo, health in changed[at : at + PAGE]:
-                state, reason = _renew_one(store, rounds, photo, health)
-                encoded += state == "changed"
-                states["changed"] -= 1
-                states[state] += 1
-                # A photo with other bytes has another key now.
-                key = next(
-                    (each.key for each in store.catalog.photos(photo.product_id) if each.uri == photo.uri), photo.key
-                )
-                note = {} if state == "fine" else {key: (state, reason)}
-                store.catalog.hosting.note(note, [key] if state == "fine" else [], now=now)
+    with ThreadPoolExecutor(VISITORS, thread_name_prefix="lapel-visit") as pool:
+        for at in range(0, len(changed), READ):
+            visits = list(pool.map(lambda visit: _read(store, rounds, visit), changed[at : at + READ]))
+            _encode(store, visits)
+            if any(visit.written for visit in visits):
+                with writer_lock(store.folder):
+                    _write(store, [visit for visit in visits if visit.written])
+            news = {visit.photo.key: _verdict(visit) for visit in visits}
+            # A photo with other bytes has another key now.
+            keys = {
+                visit.photo.key: each.key
+                for visit in visits
+                for each in store.catalog.photos(visit.photo.product_id)
+                if each.uri == visit.photo.uri
+            }
+            states["changed"] -= len(visits)
+            states.update(state for state, _ in news.values())
+            encoded += sum(state == "changed" for state, _ in news.values())
+            bad = {keys[key]: verdict for key, verdict in news.items() if verdict[0] != "fine" and key in keys}
+            store.catalog.hosting.note(bad, [key for key, (state, _) in news.items() if state == "fine"], now=now)
+            marks = {
+                keys[visit.photo.key]: visit.health.mark
+                for visit in visits
+                if visit.photo.key in keys and not visit.problem
+            }
+            store.catalog.hosting.mark(marks)
     return encoded
 
 
-def _renew_one(store: Store, rounds: Rounds, photo: Photo, health: Health) -> tuple[str, str]:
-    """One photo that may have changed: what it is now, and why."""
+def _verdict(visit: _Visit) -> tuple[str, str]:
+    if visit.problem:
+        return "dead", f"it changed and cannot be used: {visit.problem}"
+    return ("fine", "") if visit.vector is None else ("changed", "it was another picture and was embedded anew")
+
+
+def _read(store: Store, rounds: Rounds, visit: _Visit) -> _Visit:
+    """Read a photo; when its bytes are others, decode and scale it."""
     try:
-        data = rounds.read(photo.uri)
-        sha256 = hashlib.sha256(data).hexdigest()
-        vector = None
-        if sha256 != photo.sha256:
+        data = rounds.read(visit.photo.uri)
+        visit.sha256 = hashlib.sha256(data).hexdigest()
+        if visit.sha256 != visit.photo.sha256:
             picture = decode(data)
-            encoder = store.encoder
-            (vector,) = encoder.encode_pixels(encoder.preprocessing.apply(picture)[None])
-            if abs(float(np.linalg.norm(vector)) - 1) > UNIT_TOLERANCE:
-                raise ImageError(f"The model '{encoder.name}' sees nothing in the picture.")
-            store.thumbnails.put({sha256: thumbnails(picture)})
+            visit.pixels, visit.small = store.encoder.preprocessing.apply(picture), thumbnails(picture)
     except InputError as error:
-        return "dead", f"it changed and cannot be used: {error}"
-    stored = store.catalog.stored([photo.product_id], fingerprint=store.model.fingerprint).get(photo.product_id)
-    if stored is None or photo.uri not in stored.photos:
-        return "fine", ""  # taken out meanwhile
-    entries = [
-        PhotoEntry(uri, health.stamp, sha256, vector, each.links)
-        if uri == photo.uri
-        else PhotoEntry(uri, each.stamp, each.sha256, None, each.links)
-        for uri, each in stored.photos.items()
-    ]
-    store.catalog.write(
-        [Entry(store.catalog.product(photo.product_id), tuple(entries))], fingerprint=store.model.fingerprint
-    )
-    return ("fine", "") if vector is None else ("changed", "it was another picture and was embedded anew")
+        visit.problem = str(error)
+    return visit
+
+
+def _encode(store: Store, visits: Sequence[_Visit]) -> None:
+    """Give what was read its vectors and small pictures."""
+    read = [visit for visit in visits if visit.pixels is not None]
+    if not read:
+        return
+    made = store.encoder.encode_pixels(np.stack([visit.pixels for visit in read if visit.pixels is not None]))
+    for visit, vector in zip(read, made, strict=True):
+        visit.pixels = None
+        if abs(float(np.linalg.norm(vector)) - 1) <= UNIT_TOLERANCE:
+            visit.vector = vector
+        else:
+            visit.problem = f"the model '{store.encoder.name}' sees nothing in it"
+    store.thumbnails.put({visit.sha256: visit.small for visit in read if not visit.problem})
+
+
+def _write(store: Store, visits: Sequence[_Visit]) -> None:
+    """Put photos with other bytes or another stamp in the place of what is stored; the other photos of their products stay."""
+    seen: dict[str, dict[str, _Visit]] = {}
+    for visit in visits:
+        seen.setdefault(visit.photo.product_id, {})[visit.photo.uri] = visit
+    fingerprint = store.model.fingerprint
+    entries = []
+    for product_id, known in store.catalog.stored(list(seen), fingerprint=fingerprint).items():
+        if not known.content_hash:
+            continue  # gone meanwhile: writing it would bring it back
+        photos = [PhotoEntry(uri, each.stamp, each.sha256, None, each.links) for uri, each in known.photos.items()]
+        for place, photo in enumerate(photos):
+            visit_of = seen[product_id].get(photo.uri)
+            if visit_of is not None:
+                photos[place] = replace(
+                    photo, stamp=visit_of.health.stamp, sha256=visit_of.sha256, vector=visit_of.vector
+                )
+        entries.append(Entry(store.catalog.product(product_id), tuple(photos)))
+    store.catalog.write(entries, fingerprint=fingerprint)

@@ -29,12 +29,14 @@ class Health:
 
     Attributes:
         state: ``changed`` when its mark of change is another, so that its bytes may be.
-        stamp: The mark of change now; empty when it is out of reach.
+        stamp: What the source says now, see :meth:`lapel.sources.ImageSource.stamp`; for a link as it was, as asking does not tell.
+        mark: What a link's server calls the bytes now, such as an ETag; empty when it does not say, and for other sources.
         reason: Why it is not fine, for people.
     """
 
     state: State
     stamp: str = ""
+    mark: str = ""
     reason: str = ""
 
 
@@ -51,17 +53,15 @@ class Rounds:
         self._opened: dict[str, ImageSource] = {}
         self._lock = threading.Lock()
 
-    def look(self, uri: str, stamp: str) -> Health:
-        """Whether a picture is still there and still the same."""
+    def look(self, uri: str, stamp: str, mark: str = "") -> Health:
+        """Whether a picture is still there and still the same as when it had that stamp and mark."""
         try:
             if uri.startswith(("http://", "https://")):
-                return _judge(self._links.ask(uri, stamp), stamp)
+                return _judge(self._links.ask(uri, mark), stamp, mark)
             found = self._source(uri).stamp(uri)
         except SourceError as error:
-            return Health(_kind(uri, error), "", str(error))
-        return Health(
-            "fine" if found == stamp else "changed", found, "" if found == stamp else "it is another file now"
-        )
+            return Health(_kind(uri, error), reason=str(error))
+        return Health("fine" if found == stamp else "changed", found)
 
     def read(self, uri: str) -> bytes:
         """The bytes of a picture.
@@ -96,18 +96,19 @@ class Rounds:
             return self._opened[where]
 
 
-def _judge(answer: Answer, stamp: str) -> Health:
+def _judge(answer: Answer, stamp: str, mark: str) -> Health:
+    said = f"the link answers {answer.status}"
     if answer.status in DEAD:
-        return Health("dead", "", f"the link answers {answer.status}")
+        return Health("dead", reason=said)
     if answer.status in FORBIDDEN:
-        return Health("forbidden", "", f"the link answers {answer.status}")
+        return Health("forbidden", reason=said)
     if answer.status not in (200, 304):
-        return Health("unreachable", "", f"the link answers {answer.status}")
-    if answer.status == 200 and (not answer.stamp or answer.stamp != stamp):
-        return Health("changed", answer.stamp, "the link gives another picture now")
+        return Health("unreachable", reason=said)
+    if answer.status == 200 and (not answer.mark or answer.mark != mark):
+        return Health("changed", stamp, answer.mark)
     if answer.moved:
-        return Health("moved", stamp, f"it is at {answer.moved} now; say so with: lapel hosting move")
-    return Health("fine", stamp)
+        return Health("moved", stamp, mark, f"it is at {answer.moved} now; say so with: lapel hosting move")
+    return Health("fine", stamp, mark)
 
 
 def _kind(uri: str, error: SourceError) -> State:

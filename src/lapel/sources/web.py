@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
 import time
 from dataclasses import dataclass
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 
@@ -156,12 +157,12 @@ class Answer:
 
     Attributes:
         status: The HTTP status at the end of all redirects; 304 when the picture is still the one that was known.
-        stamp: Its mark of change: the ETag, else when it was last changed; empty when the server says neither.
+        mark: What the server calls its bytes: the ETag, else when it was last changed; empty when it says neither.
         moved: Where it is for good, when a permanent redirect says so.
     """
 
     status: int
-    stamp: str = ""
+    mark: str = ""
     moved: str = ""
 
 
@@ -176,12 +177,11 @@ class LinkReader:
     def __init__(self, *, timeout: float = 20, allow_private: bool = False) -> None:
         self.timeout = timeout
         self.allow_private = allow_private
-        self._client = httpx.Client(
-            trust_env=False, follow_redirects=False, headers={"User-Agent": "lapel", "Accept": "image/*"}
-        )
+        self._clients: dict[str, httpx.Client] = {}
+        self._lock = threading.Lock()
 
-    def ask(self, url: str, stamp: str = "") -> Answer:
-        """Ask whether a picture is still the one with that mark of change.
+    def ask(self, url: str, mark: str = "") -> Answer:
+        """Ask whether a picture is still the one that its server called so.
 
         Raises:
             SourceError: the link is not understood or not allowed, or nobody answers.
@@ -190,12 +190,11 @@ class LinkReader:
         address, moved, lasting = url, "", True
         try:
             for _ in range(REDIRECTS + 1):
-                request = _request(self._client, address, self.allow_private, end)
-                if stamp.startswith(('"', 'W/"')):
-                    request.headers["If-None-Match"] = stamp
-                elif stamp.endswith(" GMT"):
-                    request.headers["If-Modified-Since"] = stamp
-                response = self._client.send(request, stream=True)
+                client = self._client(address)
+                request = _request(client, address, self.allow_private, end)
+                if mark:
+                    request.headers["If-Modified-Since" if mark.endswith(" GMT") else "If-None-Match"] = mark
+                response = client.send(request, stream=True)
                 response.close()  # the body is not read
                 if response.status_code not in REDIRECT_CODES:
                     said = response.headers
@@ -215,4 +214,16 @@ class LinkReader:
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        with self._lock:
+            while self._clients:
+                self._clients.popitem()[1].close()
+
+    def _client(self, address: str) -> httpx.Client:
+        """A client for each host: a connection's certificate was checked for that host only."""
+        host = urlsplit(address).netloc
+        with self._lock:
+            if host not in self._clients:
+                self._clients[host] = httpx.Client(
+                    trust_env=False, follow_redirects=False, headers={"User-Agent": "lapel", "Accept": "image/*"}
+                )
+            return self._clients[host]
