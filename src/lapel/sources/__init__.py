@@ -11,14 +11,25 @@ import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from lapel.core.errors import SourceError
+from lapel.core.errors import InputError, SourceError
 from lapel.core.plugins import Backend, Door
+from lapel.core.types import NO_LINKS, Links
 
-__all__ = ["EXTENSIONS", "SOURCES", "ImageSource", "is_picture_name", "open_source", "read_uri"]
+__all__ = [
+    "EXTENSIONS",
+    "SOURCES",
+    "ImageSource",
+    "Links",
+    "display_links",
+    "is_picture_name",
+    "open_source",
+    "read_uri",
+]
 
 SOURCES = Door(
     "source",
@@ -121,6 +132,15 @@ def is_picture_name(name: str) -> bool:
     last = name.rpartition("/")[2]
     dot = last.rfind(".")
     return dot > 0 and not last.startswith("._") and last[0] != "." and last[dot:].lower() in EXTENSIONS
+
+
+def display_links(source: ImageSource, uri: str) -> Links:
+    """Where a browser gets a picture: what the source's optional method ``links(uri)`` says, else the address itself if it is a link."""
+    known: Links | None = getattr(source, "links", lambda _: None)(uri)
+    if known is None and uri.startswith(("http://", "https://")):
+        with suppress(InputError):  # an address that cannot stand in a page
+            return Links(uri)
+    return known or NO_LINKS
 
 
 def refuse_link(name: str) -> None:
