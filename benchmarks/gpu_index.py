@@ -186,7 +186,7 @@ def check(index: TorchIndex, queries: np.ndarray, k: int) -> None:
     asked = torch.from_numpy(queries).to(index.device)
     keys = torch.from_numpy(index.keys).to(index.device)
     full = index._open_rows()._full
-    living = index._alive[: len(index._open_rows())].nonzero()[:, 0].cpu()
+    living = torch.from_numpy(np.flatnonzero(index._alive[: len(index._open_rows())]))
     best = torch.full((len(queries), k), -torch.inf, device=index.device)
     named = torch.full((len(queries), k), -1, device=index.device)
     for at in range(0, len(living), PIECE):

@@ -201,7 +201,7 @@ def test_a_filter_far_from_the_query_finds_its_nearest(monkeypatch: pytest.Monke
     monkeypatch.setattr(structure, "FAR", 8)
     asked, allowed = vectors[3000:3100], np.arange(700)
     assert index._base is not None
-    assert index._select(index._base, allowed, allowed).among.lists is not None
+    assert index._select(index._base, allowed).among.lists is not None
     assert agreement(index.search(asked, 10, allowed), exact.search(asked, 10, allowed)) >= 0.98
     assert index.search(asked, 700, allowed).keys.min() >= 0
 

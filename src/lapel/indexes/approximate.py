@@ -25,8 +25,8 @@ from lapel.core.errors import InputError
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors, check_keys, check_vectors
 from lapel.indexes.choice import GPU, Choice, choose, device_memory, read_kind
-from lapel.indexes.exact import Rows, check_dim, check_k, damaged, last_of_each, other_width, pad, write_whole
-from lapel.indexes.faiss import FaissIndex, rows_of
+from lapel.indexes.exact import Rows, check_dim, check_k, damaged, last_of_each, other_width, pad, rows_of, write_whole
+from lapel.indexes.faiss import FaissIndex
 from lapel.indexes.files import Checked, read_header, write_checked
 from lapel.indexes.gate import Gate
 from lapel.indexes.rowkeys import RowKeys
@@ -186,27 +186,27 @@ class ApproximateIndex:
         """
         asked = check_vectors(queries, self._dim)
         check_k(k)
-        wanted = None if allowed is None else check_keys(allowed)
         with self._gate.reading():
             self._check_open()
             if self._base is None:
-                return self._tail.search(asked, k, wanted)
-            selected = None if allowed is None or wanted is None else self._select(self._base, allowed, wanted)
+                return self._tail.search(asked, k, allowed)
+            selected = None if allowed is None else self._select(self._base, allowed)
             keys, scores = self._search_base(self._base, asked, k, selected)
             if len(self._tail):
-                tail = self._tail.search(asked, k, wanted)
+                tail = self._tail.search(asked, k, allowed)
                 keys, scores = np.concatenate([keys, tail.keys], axis=1), np.concatenate([scores, tail.scores], axis=1)
         if keys.shape[1] > k or bool((scores[:, :-1] <= scores[:, 1:]).any()):
             order = np.lexsort((keys, -scores))[:, :k]
             keys, scores = np.take_along_axis(keys, order, axis=1), np.take_along_axis(scores, order, axis=1)
         return Matches(keys, scores)
 
-    def _select(self, base: _Base, allowed: Keys, wanted: Keys) -> _Selection:
+    def _select(self, base: _Base, allowed: Keys) -> _Selection:
         """The rows of the allowed keys; kept for arrays that cannot change, since many queries are asked under one filter."""
         lasting = isinstance(allowed, np.ndarray) and not allowed.flags.writeable
         known = self._selections.get(id(allowed)) if lasting else None
         if known is not None and known.version == base.rows.version and known.allowed is allowed:
             return known
+        wanted = check_keys(allowed)
         places, there = base.rows.find(np.unique(wanted) if bool((np.diff(wanted) <= 0).any()) else wanted)
         rows = np.sort(places[there])
         among = None

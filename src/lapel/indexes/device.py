@@ -24,7 +24,7 @@ from lapel.core.vectors import Vectors
 from lapel.indexes.exact import Rows, Scores
 
 BLOCK = 128  # rows that are judged by their best score
-MORE = 32  # rows ranked in float32 beyond the k wanted
+MORE = 22  # rows ranked in float32 beyond the k wanted
 TOGETHER = 256  # queries searched at once
 SCORES = 2**26  # scores held at once: 256 MB of float32
 GATHERED = 2**28  # numbers of the best blocks held at once: 512 MB of float16
@@ -76,28 +76,32 @@ class DeviceRows:
         Raises:
             InputError: the device has no room for them; then nothing is added.
         """
-        self.reserve(self._count + len(vectors))
-        first = self._count
-        self._count += len(vectors)
-        self.replace(torch.arange(first, self._count), vectors)
+        first, count = self._count, self._count + len(vectors)
+        self.reserve(count)
+        for at in range(0, len(vectors), PIECE):
+            self._put(slice(first + at, min(first + at + PIECE, count)), vectors[at : at + PIECE])
+        self._count = count
 
-    def replace(self, rows: Tensor, vectors: Vectors) -> None:
+    def replace(self, rows: Rows, vectors: Vectors) -> None:
         """Other (m, dim) vectors for (m,) rows that are there."""
         for at in range(0, len(vectors), PIECE):
-            some, full = rows[at : at + PIECE], torch.from_numpy(vectors[at : at + PIECE].copy())
-            self._full[some.cpu()] = full
-            sent = full.to(self.device)
-            near = sent.half()
-            self._near[some.to(self.device)] = near
-            self._error = max(self._error, float((sent - near.float()).norm(dim=1).max()))
+            self._put(torch.from_numpy(rows[at : at + PIECE]), vectors[at : at + PIECE])
 
-    def keep(self, rows: Tensor) -> None:
+    def _put(self, rows: slice | Tensor, vectors: Vectors) -> None:
+        full = torch.from_numpy(vectors.copy())
+        near = full.half()
+        self._error = max(self._error, float((full - near.float()).norm(dim=1).max()))
+        self._full[rows] = full
+        self._near[rows if isinstance(rows, slice) else rows.to(self.device)] = near.to(self.device)
+
+    def keep(self, rows: Rows) -> None:
         """Only these (m,) rows, in this order."""
         room = _whole_blocks(len(rows))
         near = torch.zeros((room, self.dim), dtype=torch.float16, device=self.device)
-        near[: len(rows)] = self._near[rows.to(self.device)]
+        kept = torch.from_numpy(rows)
+        near[: len(rows)] = self._near[kept.to(self.device)]
         full = torch.empty((room, self.dim), dtype=torch.float32)
-        full[: len(rows)] = self._full[rows.cpu()]
+        full[: len(rows)] = self._full[kept]
         self._near, self._full, self._count = near, full, len(rows)
 
     def reserve(self, count: int) -> None:
@@ -204,7 +208,7 @@ class _Place:
     rows: Tensor | None = None
     may: Tensor | None = None
 
-    def candidates(self, asked: Tensor, more: int) -> tuple[Rows, NDArray[np.float32]]:
+    def candidates(self, asked: Tensor, more: int) -> tuple[Rows, NDArray[np.float64]]:
         """About the best rows of each query.
 
         Returns:
@@ -227,7 +231,9 @@ class _Place:
         left = ranked.values[:, -1] if more < self.count else torch.full_like(ranked.values[:, -1], -torch.inf)
         if top.indices.shape[1] < best.shape[1]:
             left = torch.maximum(left, top.values[:, -1])
-        return named.cpu().numpy(), left.cpu().numpy()
+        # Waiting for the device takes longer than copying, so both come in one piece.
+        packed = torch.cat([named, left.double().view(torch.int64)[:, None]], dim=1).cpu().numpy()
+        return packed[:, :-1], packed[:, -1].copy().view(np.float64)
 
     def above(self, asked: Tensor, least: float) -> Rows:
         """Every row that scores at least so much for one (1, dim) query, ascending: (m,)."""

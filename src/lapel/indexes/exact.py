@@ -176,6 +176,14 @@ def last_of_each(keys: Keys) -> tuple[Keys, Rows]:
     return distinct, (len(keys) - 1 - from_end).astype(np.int64)
 
 
+def rows_of(keys: Keys, wanted: Keys) -> tuple[Rows, NDArray[np.bool_]]:
+    """The place of each wanted key in the sorted keys, (m,), and whether it is there, (m,) bool."""
+    if not len(keys):
+        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
+    rows = np.searchsorted(keys, wanted)
+    return rows, keys[np.minimum(rows, len(keys) - 1)] == wanted
+
+
 def best_rows(scores: Scores, k: int) -> Rows:
     """Positions of the k best of each row of scores: (q, n) to (q, k) with k <= n; equal scores by ascending position."""
     count = scores.shape[1]

@@ -32,6 +32,7 @@ from lapel.indexes.exact import (
     last_of_each,
     other_width,
     pad,
+    rows_of,
     write_whole,
 )
 from lapel.indexes.files import Checked, read_header, write_checked
@@ -219,14 +220,6 @@ def matrix_of(flat: Any) -> Vectors:
         return np.empty((0, flat.d), np.float32)
     matrix: Vectors = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d)
     return matrix
-
-
-def rows_of(keys: Keys, wanted: Keys) -> tuple[Rows, NDArray[np.bool_]]:
-    """The place of each wanted key in the sorted keys, (m,), and whether it is there, (m,) bool."""
-    if not len(keys):
-        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
-    rows = np.searchsorted(keys, wanted)
-    return rows, keys[np.minimum(rows, len(keys) - 1)] == wanted
 
 
 def _which(keys: Keys, wanted: Keys) -> NDArray[np.bool_]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from lapel.core.vectors import Keys
-from lapel.indexes.exact import Rows
-from lapel.indexes.faiss import rows_of
+from lapel.indexes.exact import Rows, rows_of
 from lapel.indexes.structure import Mask
 
 

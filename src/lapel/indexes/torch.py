@@ -17,13 +17,12 @@ from typing import IO
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lapel.core.errors import InputError
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors, check_keys, check_vectors
 from lapel.indexes.device import DeviceRows, Selected, best_device
-from lapel.indexes.exact import check_dim, check_k, damaged, last_of_each, other_width, pad, write_whole
+from lapel.indexes.exact import Rows, check_dim, check_k, damaged, last_of_each, other_width, pad, rows_of, write_whole
 from lapel.indexes.files import Checked, read_header, write_checked
 from lapel.indexes.gate import Gate
 
@@ -61,8 +60,11 @@ class TorchIndex:
             threading.Lock()
         )  # held by writers, and while a file is written, so that searches go on meanwhile
         self._rows: DeviceRows | None = DeviceRows(dim, self.device)
-        self._keys = torch.empty(0, dtype=torch.int64, device=self.device)  # with room, as long as it pays
-        self._alive = torch.empty(0, dtype=torch.bool, device=self.device)
+        # With room for more. Both are here and on the device, since asking the device takes longer than looking.
+        self._keys: Keys = np.empty(0, np.int64)
+        self._alive = np.empty(0, bool)
+        self._device_keys = torch.empty(0, dtype=torch.int64, device=self.device)
+        self._device_alive = torch.empty(0, dtype=torch.bool, device=self.device)
         self._dead = 0
         self._filters: dict[int, _Filter] = {}
         if path is not None and path.exists():
@@ -80,7 +82,7 @@ class TorchIndex:
         """Every key, (n,) int64, sorted; a copy."""
         with self._gate.reading():
             rows = self._open_rows()
-            living: Keys = self._keys[: len(rows)][self._alive[: len(rows)]].cpu().numpy()
+            living: Keys = self._keys[: len(rows)][self._alive[: len(rows)]]
             return living
 
     def __len__(self) -> int:
@@ -102,15 +104,15 @@ class TorchIndex:
             given = given[last]
         with self._changing, self._gate.writing():
             rows = self._open_rows()
-            places, known = self._find(distinct)
-            new = ~known.cpu().numpy()
-            if new.any():
-                self._append(distinct[new], given[new] if not new.all() else given)
-            if not new.all():
-                self._dead -= int((~self._alive[places[known]]).sum())
-                self._alive[places[known]] = True
-                rows.replace(places[known], given[~new])
-            if new.any():
+            places, known = rows_of(self._keys[: len(rows)], distinct)
+            if not known.all():
+                self._append(distinct[~known], given[~known] if known.any() else given)
+            if known.any():
+                back = places[known]
+                self._dead -= int((~self._alive[back]).sum())
+                self._mark(back, True)
+                rows.replace(back, given[known] if not known.all() else given)
+            if not known.all():
                 self._sort()
             self._filters.clear()
 
@@ -120,48 +122,50 @@ class TorchIndex:
         rows.append(vectors)
         count, first = len(rows), len(rows) - len(keys)
         if count > len(self._keys):
-            room = max(count, 2 * len(self._keys))
-            held, alive = self._keys[:first], self._alive[:first]
-            self._keys = torch.empty(room, dtype=torch.int64, device=self.device)
-            self._alive = torch.empty(room, dtype=torch.bool, device=self.device)
-            self._keys[:first], self._alive[:first] = held, alive
-        self._keys[first:count] = torch.from_numpy(keys).to(self.device)
-        self._alive[first:count] = True
+            self._reserve(max(count, 2 * len(self._keys)), first)
+        self._keys[first:count], self._alive[first:count] = keys, True
+        self._device_keys[first:count] = torch.from_numpy(keys).to(self.device)
+        self._device_alive[first:count] = True
+
+    def _reserve(self, room: int, count: int) -> None:
+        """Columns with room for more rows than the ``count`` there are."""
+        keys, alive = self._keys[:count], self._alive[:count]
+        self._keys, self._alive = np.empty(room, np.int64), np.empty(room, bool)
+        self._keys[:count], self._alive[:count] = keys, alive
+        self._device_keys = torch.from_numpy(self._keys.copy()).to(self.device)
+        self._device_alive = torch.from_numpy(self._alive.copy()).to(self.device)
 
     def _sort(self) -> None:
         """Bring the rows back into the order of their keys, if they are not."""
-        count = len(self._open_rows())
-        if bool((self._keys[1:count] < self._keys[: count - 1]).any()):
-            self._keep(self._keys[:count].argsort())
+        keys = self._keys[: len(self._open_rows())]
+        if bool((keys[1:] < keys[:-1]).any()):
+            self._keep(np.argsort(keys))
 
-    def _keep(self, rows: Tensor) -> None:
+    def _keep(self, rows: Rows) -> None:
         self._open_rows().keep(rows)
         self._keys, self._alive = self._keys[rows], self._alive[rows]
         self._dead = int((~self._alive).sum())
+        self._reserve(len(rows), len(rows))
+
+    def _mark(self, rows: Rows, alive: bool) -> None:
+        """These rows count, or no longer do."""
+        self._alive[rows] = alive
+        self._device_alive[torch.from_numpy(rows).to(self.device)] = alive
 
     def remove(self, keys: Keys) -> int:
         """Remove these keys and return how many were there."""
         gone = np.unique(check_keys(keys))
         with self._changing, self._gate.writing():
             rows = self._open_rows()
-            places, known = self._find(gone)
+            places, known = rows_of(self._keys[: len(rows)], gone)
             marked = places[known]
             marked = marked[self._alive[marked]]
-            self._alive[marked] = False
+            self._mark(marked, False)
             self._dead += len(marked)
             if self._dead > max(DEAD, len(rows) // 4):
-                self._keep(self._alive[: len(rows)].nonzero()[:, 0])
+                self._keep(np.flatnonzero(self._alive[: len(rows)]))
             self._filters.clear()
             return len(marked)
-
-    def _find(self, keys: Keys) -> tuple[Tensor, Tensor]:
-        """The row of each key, removed or not, (m,), and whether there is one, (m,) bool."""
-        held = self._keys[: len(self._open_rows())]
-        wanted = torch.from_numpy(keys).to(self.device)
-        if not len(held):
-            return torch.zeros_like(wanted), torch.zeros_like(wanted, dtype=torch.bool)
-        places = torch.searchsorted(held, wanted).clamp_(max=len(held) - 1)
-        return places, held[places] == wanted
 
     # --- searching it ---
 
@@ -183,10 +187,8 @@ class TorchIndex:
             if allowed is not None:
                 selected = self._select(allowed)
             elif self._dead:
-                selected = Selected(len(rows) - self._dead, may=self._alive[: len(rows)])
-            found, scores = rows.search(asked, k, selected)
-            named = self._keys[torch.from_numpy(found).to(self.device)].cpu().numpy()
-        return pad(named.ravel(), np.arange(named.size).reshape(named.shape), scores, k)
+                selected = Selected(len(rows) - self._dead, may=self._device_alive[: len(rows)])
+            return pad(self._keys, *rows.search(asked, k, selected), k)
 
     def _select(self, allowed: Keys) -> Selected:
         """The rows of the allowed keys; kept for arrays that cannot change, since many queries are asked under one filter."""
@@ -195,10 +197,13 @@ class TorchIndex:
         if known is not None and known.allowed is allowed:
             return known.selected
         rows = self._open_rows()
-        places, there = self._find(check_keys(allowed))
+        wanted = torch.from_numpy(check_keys(allowed)).to(self.device)
         may = torch.zeros(len(rows), dtype=torch.bool, device=self.device)
-        may[places[there]] = True
-        selected = rows.select(may & self._alive[: len(rows)])
+        if len(rows):
+            held = self._device_keys[: len(rows)]
+            places = torch.searchsorted(held, wanted).clamp_(max=len(held) - 1)
+            may[places[held[places] == wanted]] = True
+        selected = rows.select(may & self._device_alive[: len(rows)])
         if lasting:
             if len(self._filters) >= SELECTIONS:
                 self._filters.clear()
@@ -220,14 +225,13 @@ class TorchIndex:
     def _write(self, file: IO[bytes]) -> None:
         """The keys, then the vectors in float32."""
         rows = self._open_rows()
-        living = self._alive[: len(rows)].nonzero()[:, 0]
+        living = np.flatnonzero(self._alive[: len(rows)])
         about = {"kind": "torch", "metric": "ip", "dim": self._dim, "count": len(living)}
 
         def data(check: Checked) -> None:
-            check.write(self._keys[living].cpu().numpy().tobytes())
-            places = living.cpu().numpy()
-            for at in range(0, len(places), PIECE):
-                check.write(rows.vectors(places[at : at + PIECE]).tobytes())
+            check.write(self._keys[living].tobytes())
+            for at in range(0, len(living), PIECE):
+                check.write(rows.vectors(living[at : at + PIECE]).tobytes())
 
         write_checked(file, about, data)
 
@@ -254,7 +258,7 @@ class TorchIndex:
         """Let go of memory. Closing twice is fine; unsaved changes are lost."""
         with self._changing, self._gate.writing():
             self._rows = None
-            self._keys, self._alive = self._keys[:0].clone(), self._alive[:0].clone()
+            self._reserve(0, 0)
             self._filters.clear()
 
     def _open_rows(self) -> DeviceRows:
