@@ -31,7 +31,7 @@ from lapel.core.images import Pixels, decode
 from lapel.core.vectors import UNIT_TOLERANCE
 from lapel.encoders import Encoder, open_encoder
 from lapel.runners import Runner, open_runner
-from lapel.sources import ImageSource, is_picture_name, read_uri
+from lapel.sources import ImageSource, read_uri
 from lapel.sources.table import TableRow
 
 LOOKUP = 256  # rows whose stored state is asked for at once
@@ -263,7 +263,7 @@ class _Planner:
         return task
 
     def _name(self, uri: str) -> None:
-        if is_picture_name(uri):
+        if self._source.lists(uri):
             self.named.add(hash(uri))
 
 

@@ -11,6 +11,7 @@ import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -18,12 +19,22 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from lapel.core.errors import SourceError
 from lapel.core.plugins import Backend, Door
 
-__all__ = ["EXTENSIONS", "SOURCES", "ImageSource", "is_picture_name", "open_source", "read_uri"]
+__all__ = [
+    "EXTENSIONS",
+    "SOURCES",
+    "ImageSource",
+    "Links",
+    "display_links",
+    "is_picture_name",
+    "open_source",
+    "read_uri",
+]
 
 SOURCES = Door(
     "source",
     {
         "folder": Backend("lapel.sources.folder:FolderSource"),
+        "gdrive": Backend("lapel.sources.drive.source:DriveSource", "drive"),
         "zip": Backend("lapel.sources.archive:ZipSource"),
     },
     "lapel.sources",
@@ -51,7 +62,21 @@ EXTENSIONS = frozenset(
     )
 )
 MAX_BYTES = 256 * 2**20  # a file above it is no product photo: the largest 80-million-pixel camera TIFF has 240 MB
+REMOTE = ("gdrive",)  # schemes whose pictures come over a network
 OPEN_ARCHIVES = 8  # read_uri keeps this many ZIPs open; their lists of members cost 0.6 KB a picture
+
+
+@dataclass(frozen=True)
+class Links:
+    """Where a browser finds a picture; empty where it can not.
+
+    Attributes:
+        full: The whole picture.
+        thumbnail: A small one.
+    """
+
+    full: str = ""
+    thumbnail: str = ""
 
 
 class ImageSource(Protocol):
@@ -73,6 +98,10 @@ class ImageSource(Protocol):
 
     def count(self) -> int:
         """How many pictures a walk gives."""
+        ...
+
+    def lists(self, uri: str) -> bool:
+        """Whether a walk gives this picture; a table may name others."""
         ...
 
     def find(self, name: str) -> str:
@@ -121,6 +150,12 @@ def is_picture_name(name: str) -> bool:
     last = name.rpartition("/")[2]
     dot = last.rfind(".")
     return dot > 0 and not last.startswith("._") and last[0] != "." and last[dot:].lower() in EXTENSIONS
+
+
+def display_links(source: ImageSource, uri: str) -> Links:
+    """Where a browser finds a picture of a source. Sources offer it by a method ``links(uri) -> Links``; most have none to give."""
+    links: Links = getattr(source, "links", lambda _: Links())(uri)
+    return links
 
 
 def refuse_link(name: str) -> None:
@@ -177,10 +212,14 @@ def read_uri(uri: str) -> bytes:
     from lapel.sources.folder import read_file, to_path
 
     scheme = urlsplit(uri).scheme
+    if scheme in REMOTE:
+        return _opened(scheme).read(uri)
     if scheme == "file":
         return read_file(to_path(uri))
     if scheme != "zip":
-        raise SourceError(f"The picture '{uri}' cannot be read: Lapel knows file:// and zip:// addresses.")
+        raise SourceError(
+            f"The picture '{uri}' cannot be read: Lapel knows file://, zip://, {'://, '.join(REMOTE)}:// addresses."
+        )
     archive = split_uri(uri)[0]
     try:
         found = archive.stat()
@@ -201,9 +240,22 @@ def read_uri(uri: str) -> bytes:
         return source.read(uri)
 
 
-def close_archives() -> None:
-    """Close every ZIP that :func:`read_uri` keeps open; the next reading opens it again."""
+_remotes: dict[str, ImageSource] = {}
+
+
+def _opened(scheme: str) -> ImageSource:
+    """What reads single pictures of a scheme; opened once."""
     with _archives_lock:
+        if scheme not in _remotes:
+            _remotes[scheme] = open_source(f"{scheme}://")
+        return _remotes[scheme]
+
+
+def close_archives() -> None:
+    """Close everything that :func:`read_uri` keeps open; the next reading opens it again."""
+    with _archives_lock:
+        while _remotes:
+            _remotes.popitem()[1].close()
         while _archives:
             _archives.popitem()[1].close()
 

@@ -32,7 +32,13 @@ EncoderOption = Annotated[
 
 
 def add(
-    source: Annotated[Path, typer.Argument(help="A folder or ZIP of pictures, or a table whose rows name pictures.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A folder or ZIP of pictures, a table whose rows name pictures, or gdrive://FOLDER_ID.",
+            metavar="SOURCE",
+        ),
+    ],
     products: Annotated[Path | None, typer.Option("--products", help="A CSV, TSV or JSONL table of products.")] = None,
     store: StoreOption = DEFAULT_STORE,
     mapping: MapOption = None,
@@ -56,7 +62,7 @@ def add(
 
 
 def add_to_store(
-    source: Path,
+    source: str | Path,
     *,
     products: Path | None,
     store: Path,
@@ -73,8 +79,9 @@ def add_to_store(
     from lapel.sources.mapping import ColumnMap
     from lapel.sources.table import picture_rows, read_table
 
-    if products is None and source.suffix.lower() in TABLES and source.is_file():
-        source, products = source.parent, source
+    path = Path(source)
+    if products is None and path.suffix.lower() in TABLES and path.is_file():
+        source, products = path.parent, path
     if products is None and mapping:
         raise TableError("--map says how to read a table, but there is none. Give it with --products TABLE.")
     workers = open_runner(runner)
@@ -97,6 +104,10 @@ def add_to_store(
         _ = shop.index  # drawn now, so that the first search does not wait for it
     pictures.close()
     _print(report, named_by_table=products is not None and limit is None)
+    skipped = getattr(pictures, "skipped", {})
+    if skipped:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(skipped.items()))
+        say(f"{report.files_ignored:,} files of the source are not read: {escape(kinds)}")
 
 
 def _print(report: IngestReport, *, named_by_table: bool) -> None:
