@@ -77,6 +77,7 @@ def add_to_store(
     from lapel.runners import open_runner
     from lapel.sources import open_source
     from lapel.sources.mapping import ColumnMap
+    from lapel.sources.mixed import MixedSource
     from lapel.sources.table import picture_rows, read_table
 
     path = Path(source)
@@ -86,6 +87,8 @@ def add_to_store(
         raise TableError("--map says how to read a table, but there is none. Give it with --products TABLE.")
     workers = open_runner(runner)
     pictures = open_source(source)
+    if products is not None:
+        pictures = MixedSource(pictures)
     table: Any = picture_rows(pictures) if products is None else read_table(products, ColumnMap.parse(mapping or []))
     total = pictures.count() if products is None else table.count()
     total = total if limit is None else min(total, limit)
@@ -102,12 +105,24 @@ def add_to_store(
         )
         update(report.rows, report.rows)
         _ = shop.index  # drawn now, so that the first search does not wait for it
+    _say_fetched(pictures)
     pictures.close()
     _print(report, named_by_table=products is not None and limit is None)
     skipped = getattr(pictures, "skipped", {})
     if skipped:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(skipped.items()))
         say(f"{report.files_ignored:,} files of the source are not read: {escape(kinds)}")
+
+
+def _say_fetched(pictures: Any) -> None:
+    """What came over the network, and what of it is kept here."""
+    for part in getattr(pictures, "opened", [pictures]):
+        cache = getattr(part, "cache", None)
+        if cache is not None:
+            say(
+                f"{cache.fetched:,} pictures fetched ({cache.fetched_bytes / 1e6:,.0f} MB) from {escape(part.where)};"
+                f" {cache.size / 1e9:.1f} of at most {cache.limit / 1e9:.1f} GB kept in {escape(str(cache.folder))}"
+            )
 
 
 def _print(report: IngestReport, *, named_by_table: bool) -> None:

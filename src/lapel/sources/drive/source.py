@@ -76,6 +76,7 @@ class DriveSource:
     """
 
     remote = True
+    scheme = "gdrive"
 
     def __init__(self, where: str, settings: DriveSettings | None = None, *, account: Account | None = None) -> None:
         self.root = where.strip("/")
