@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -93,7 +94,7 @@ def add_to_store(
     total = pictures.count() if products is None else table.count()
     total = total if limit is None else min(total, limit)
     opened = open_store(store, create=True, encoder=encoder)
-    with opened as shop, resumable(), progress_bar("adding products") as update:
+    with closing(pictures), opened as shop, resumable(), progress_bar("adding products") as update:
         report = ingest(
             shop,
             islice(table, limit),
@@ -106,7 +107,6 @@ def add_to_store(
         update(report.rows, report.rows)
         _ = shop.index  # drawn now, so that the first search does not wait for it
     _say_fetched(pictures)
-    pictures.close()
     _print(report, named_by_table=products is not None and limit is None)
     skipped = getattr(pictures, "skipped", {})
     if skipped:
