@@ -11,13 +11,14 @@ import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from lapel.core.errors import SourceError
+from lapel.core.errors import InputError, SourceError
 from lapel.core.plugins import Backend, Door
+from lapel.core.types import NO_LINKS, Links
 
 __all__ = [
     "EXTENSIONS",
@@ -69,19 +70,6 @@ EXTENSIONS = frozenset(
 MAX_BYTES = 256 * 2**20  # a file above it is no product photo: the largest 80-million-pixel camera TIFF has 240 MB
 REMOTE = ("gdrive", "s3", "gs", "az", "https", "http")  # schemes whose pictures come over a network
 OPEN_ARCHIVES = 8  # read_uri keeps this many ZIPs open; their lists of members cost 0.6 KB a picture
-
-
-@dataclass(frozen=True)
-class Links:
-    """Where a browser finds a picture; empty where it can not.
-
-    Attributes:
-        full: The whole picture.
-        thumbnail: A small one.
-    """
-
-    full: str = ""
-    thumbnail: str = ""
 
 
 class ImageSource(Protocol):
@@ -158,9 +146,12 @@ def is_picture_name(name: str) -> bool:
 
 
 def display_links(source: ImageSource, uri: str) -> Links:
-    """Where a browser finds a picture of a source. Sources offer it by a method ``links(uri) -> Links``; most have none to give."""
-    links: Links = getattr(source, "links", lambda _: Links())(uri)
-    return links
+    """Where a browser gets a picture: what the source's optional method ``links(uri)`` says, else the address itself if it is a link."""
+    known: Links | None = getattr(source, "links", lambda _: None)(uri)
+    if known is None and uri.startswith(("http://", "https://")):
+        with suppress(InputError):  # an address that cannot stand in a page
+            return Links(uri)
+    return known or NO_LINKS
 
 
 def refuse_link(name: str) -> None:

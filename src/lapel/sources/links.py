@@ -18,7 +18,6 @@ from urllib.parse import unquote
 import httpx
 
 from lapel.core.errors import InputError, SourceError
-from lapel.sources import Links
 from lapel.sources.cache import PictureCache
 from lapel.sources.web import MAX_BYTES, Fetched, PassingError, fetch, new_client
 
@@ -147,10 +146,6 @@ class HttpsSource:
         if self.cache is not None:
             self.cache.put(uri, stamp, data, got.validators)
         return stamp
-
-    def links(self, uri: str) -> Links:
-        """The link itself; who offers a small picture is not known."""
-        return Links(full=uri, thumbnail=uri)
 
     def close(self) -> None:
         """Close the connections."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 
@@ -221,3 +222,79 @@ def _slow(url: str) -> SourceError:
     return PassingError(
         f"The link {url} took too long to answer. Try again, or save the picture and upload the file instead."
     )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a link says about its picture without giving it.
+
+    Attributes:
+        status: The HTTP status at the end of all redirects; 304 when the picture is still the one that was known.
+        mark: What the server calls its bytes: the ETag, else when it was last changed; empty when it says neither.
+        moved: Where it is for good, when a permanent redirect says so.
+    """
+
+    status: int
+    mark: str = ""
+    moved: str = ""
+
+
+class LinkReader:
+    """Asks many links, with connections that are used again. Safe to share between threads.
+
+    Args:
+        timeout: Seconds for one link, redirects included.
+        allow_private: Also ask private, loopback and link-local addresses.
+    """
+
+    def __init__(self, *, timeout: float = 20, allow_private: bool = False) -> None:
+        self.timeout = timeout
+        self.allow_private = allow_private
+        self._clients: dict[str, httpx.Client] = {}
+        self._lock = threading.Lock()
+
+    def ask(self, url: str, mark: str = "") -> Answer:
+        """Ask whether a picture is still the one that its server called so.
+
+        Raises:
+            SourceError: the link is not understood or not allowed, or nobody answers.
+        """
+        end = time.monotonic() + self.timeout
+        address, moved, lasting = url, "", True
+        try:
+            for _ in range(REDIRECTS + 1):
+                client = self._client(address)
+                request = _request(client, address, lambda _: self.allow_private, end)
+                if mark:
+                    request.headers["If-Modified-Since" if mark.endswith(" GMT") else "If-None-Match"] = mark
+                response = client.send(request, stream=True)
+                response.close()  # the body is not read
+                if response.status_code not in REDIRECT_CODES:
+                    said = response.headers
+                    return Answer(response.status_code, said.get("etag") or said.get("last-modified", ""), moved)
+                address = urljoin(address, response.headers.get("location", ""))
+                lasting = lasting and response.status_code in (301, 308)
+                moved = address if lasting else moved
+        except httpx.TimeoutException as error:
+            raise _slow(url) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise SourceError(f"The link {url} cannot be asked: {error}.") from error
+        raise SourceError(f"The link {url} is redirected more than {REDIRECTS} times.")
+
+    def read(self, url: str) -> bytes:
+        """The bytes behind a link, see :func:`fetch_picture`."""
+        return fetch_picture(url, timeout=self.timeout, allow_private=self.allow_private)
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            while self._clients:
+                self._clients.popitem()[1].close()
+
+    def _client(self, address: str) -> httpx.Client:
+        """A client for each host: a connection's certificate was checked for that host only."""
+        host = urlsplit(address).netloc
+        with self._lock:
+            if host not in self._clients:
+                self._clients[host] = new_client()
+            return self._clients[host]

@@ -180,7 +180,7 @@ class Account:
                     return attempt(http)
             except HttpError as error:
                 if last or not _passes(error):
-                    raise self._explain(error, what) from error
+                    raise self._explain(error, what) from _plainly(error)
                 after = error.resp.get("retry-after", "")
                 wait = float(after) if after.isdecimal() else 0.0
             except GoogleAuthError as error:
@@ -277,6 +277,13 @@ def _credentials(path: Path | None, scope: str) -> Any:
         raise SourceError(
             f"The Google credentials {path} cannot be used: {error or type(error).__name__}. {WAYS}"
         ) from error
+
+
+def _plainly(error: HttpError) -> Exception:
+    """The error as other sources have it, where there is one: what is not there, and what may not be read."""
+    if error.status_code == 404:
+        return FileNotFoundError(str(error))
+    return PermissionError(str(error)) if error.status_code in (401, 403) else error
 
 
 def _passes(error: HttpError) -> bool:
