@@ -33,11 +33,14 @@ from lapel.core.types import NO_LINKS, Links
 from lapel.core.vectors import UNIT_TOLERANCE
 from lapel.encoders import Encoder, open_encoder
 from lapel.runners import Runner, open_runner
-from lapel.sources import ImageSource, display_links, is_picture_name, read_uri
+from lapel.sources import ImageSource, display_links, read_uri
+from lapel.sources.stream import ahead
 from lapel.sources.table import TableRow
 
 LOOKUP = 256  # rows whose stored state is asked for at once
 MOST_ROWS = 1024  # rows a batch has at most, so that progress shows while nothing has changed
+EXPECTED = 512  # rows whose pictures a remote source hears of in advance: what it does not know it asks for meanwhile
+PREFETCHED = 4  # batches whose pictures a remote source fetches in advance
 REJECT_COLUMNS = ("line", "product", "picture", "outcome", "reason")
 
 
@@ -163,6 +166,7 @@ def ingest(
         KeyboardInterrupt: Ctrl-C; every batch that was reported is kept, and the one that was being written.
     """
     begun = time.monotonic()
+    expect, prefetch = (getattr(source, name, lambda _: None) for name in ("expect", "prefetch"))
     with writer_lock(store.folder), _rejects_file(rejects) as note:
         encoder = store.encoder
         store.claim()
@@ -172,9 +176,12 @@ def ingest(
         make: Callable[[], Callable[[list[_Task]], list[_Task]]] = partial(
             _loader, source.read, encoder, small is not None
         )
+        planned = planner.batches(ahead(rows, lambda row: expect(row.pictures), EXPECTED))
         if getattr(runner, "elsewhere", False):
             make = partial(_worker, store.encoder_spec, encoder.fingerprint, batch, small is not None)
-        loaded = runner.map(make, planner.batches(rows))
+        else:
+            planned = ahead(planned, lambda tasks: prefetch(_needed(tasks)), PREFETCHED)
+        loaded = runner.map(make, planned)
         try:
             with closing(_written(store.catalog, encoder, loaded, batch, note, small)) as written:
                 for counts in written:
@@ -272,8 +279,13 @@ class _Planner:
         return task
 
     def _name(self, uri: str) -> None:
-        if is_picture_name(uri):
+        if self._source.lists(uri):
             self.named.add(hash(uri))
+
+
+def _needed(tasks: list[_Task]) -> list[str]:
+    """The pictures that will be read."""
+    return [picture.uri for task in tasks for picture in task.pictures if picture.needed and not picture.problem]
 
 
 def _pieces(rows: Iterable[TableRow], size: int) -> Iterator[list[TableRow]]:

@@ -97,7 +97,7 @@ def picture_rows(source: ImageSource) -> Iterator[TableRow]:
         folders = tuple(filter(None, parts[:-1]))
         identifier = "/".join((*folders, stem)).strip()
         if identifier == before:  # a.jpg and a.png are neighbours, as walks are sorted
-            problem = f"two pictures would be product '{identifier}': they differ in their extension only. Rename one"
+            problem = f"two pictures would be product '{identifier}': they differ in their extension only, or not at all. Rename one"
             yield TableRow(number, None, (uri,), problem, identifier)
         else:
             yield TableRow(

@@ -36,7 +36,13 @@ EncoderOption = Annotated[
 
 
 def add(
-    source: Annotated[Path, typer.Argument(help="A folder or ZIP of pictures, or a table whose rows name pictures.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A folder or ZIP of pictures, a table whose rows name pictures, or gdrive://FOLDER_ID.",
+            metavar="SOURCE",
+        ),
+    ],
     products: Annotated[Path | None, typer.Option("--products", help="A CSV, TSV or JSONL table of products.")] = None,
     store: StoreOption = DEFAULT_STORE,
     mapping: MapOption = None,
@@ -76,7 +82,7 @@ def add(
 
 
 def add_to_store(
-    source: Path,
+    source: str | Path,
     *,
     products: Path | None,
     store: Path,
@@ -94,14 +100,18 @@ def add_to_store(
     from lapel.runners import open_runner
     from lapel.sources import open_source
     from lapel.sources.mapping import ColumnMap
+    from lapel.sources.mixed import MixedSource
     from lapel.sources.table import picture_rows, read_table
 
-    if products is None and source.suffix.lower() in TABLES and source.is_file():
-        source, products = source.parent, source
+    path = Path(source)
+    if products is None and path.suffix.lower() in TABLES and path.is_file():
+        source, products = path.parent, path
     if products is None and mapping:
         raise TableError("--map says how to read a table, but there is none. Give it with --products TABLE.")
     workers = open_runner(runner)
     pictures = open_source(source)
+    if products is not None:
+        pictures = MixedSource(pictures)
     table: Any = picture_rows(pictures) if products is None else read_table(products, ColumnMap.parse(mapping or []))
     total = pictures.count() if products is None else table.count()
     total = total if limit is None else min(total, limit)
@@ -121,12 +131,17 @@ def add_to_store(
         update(report.rows, report.rows)
         census = named and named.settle(shop.catalog)
         _ = shop.index  # drawn now, so that the first search does not wait for it
+    _say_fetched(pictures)
     pictures.close()
     _print(report, named_by_table=products is not None and limit is None)
     if products is not None and table.hidden:
         say(f"{table.hidden:,} products that {table.kind} does not show, such as drafts, were left out")
     if census and (census.gone or census.back):
         say(f"{census.gone:,} products are gone and hidden from now on, {census.back:,} are back")
+    skipped = getattr(pictures, "skipped", {})
+    if skipped:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(skipped.items()))
+        say(f"{report.files_ignored:,} files of the source are not read: {escape(kinds)}")
 
 
 def _rows(table: Any, pictures: ImageSource) -> Iterable[TableRow]:
@@ -134,6 +149,17 @@ def _rows(table: Any, pictures: ImageSource) -> Iterable[TableRow]:
     from lapel.sources.table import Table, picture_rows
 
     return table if isinstance(table, Table) else picture_rows(pictures)
+
+
+def _say_fetched(pictures: Any) -> None:
+    """What came over the network, and what of it is kept here."""
+    for part in getattr(pictures, "opened", [pictures]):
+        cache = getattr(part, "cache", None)
+        if cache is not None:
+            say(
+                f"{cache.fetched:,} pictures fetched ({cache.fetched_bytes / 1e6:,.0f} MB) from {escape(part.where)};"
+                f" {cache.size / 1e9:.1f} of at most {cache.limit / 1e9:.1f} GB kept in {escape(str(cache.folder))}"
+            )
 
 
 def _print(report: IngestReport, *, named_by_table: bool) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lapel.training.watch import Verdict
 
 PhotosOption = Annotated[
-    Path | None, typer.Option("--photos", help="A folder or ZIP of people's own photos to learn from too.")
+    str | None, typer.Option("--photos", help="A folder or ZIP of people's own photos to learn from too.")
 ]
 PhotoTableOption = Annotated[
     Path | None, typer.Option("--photo-table", help="Their table; its column 'split' says train or val.")
@@ -34,7 +34,9 @@ PhotoTableOption = Annotated[
 
 
 def train(
-    source: Annotated[Path, typer.Argument(help="A folder or ZIP of pictures.")],
+    source: Annotated[
+        str, typer.Argument(help="A folder or ZIP of pictures, or gdrive://FOLDER_ID.", metavar="SOURCE")
+    ],
     products: Annotated[
         Path, typer.Option("--products", help="The product table; a column 'split' may say train or val.")
     ],
@@ -300,7 +302,7 @@ def _pair(text: str, separator: str, example: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
-Part = tuple[Path | None, Path | None, list[str] | None]
+Part = tuple[str | None, Path | None, list[str] | None]
 
 
 def _examples(parts: list[Part]) -> tuple[list[Example], Callable[[str], bytes]]:
