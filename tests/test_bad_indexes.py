@@ -33,9 +33,14 @@ IN_FILES = [
     "faiss:auto",
     "faiss:HNSW32",
     "faiss:HNSW16_SQfp16",
+    "faiss:IVF16_HNSW16,Flat",
     "faiss:IVF16,SQ8",
     "faiss:IVF16,PQ8x4fs",
     "faiss:SQ8",
+    pytest.param(
+        "torch:cpu",
+        marks=pytest.mark.skipif(not importlib.util.find_spec("torch"), reason="PyTorch is not installed"),
+    ),
 ]
 kinds = pytest.mark.parametrize("spec", [*IN_FILES, MILVUS])
 kinds_in_files = pytest.mark.parametrize("spec", IN_FILES)

@@ -20,7 +20,7 @@ from lapel.indexes.choice import Options, choose  # noqa: E402
 from lapel.indexes.structure import Structure  # noqa: E402
 
 WIDE = 32
-KINDS = ["HNSW32", "HNSW16_SQfp16", "IVF16,SQ8", "IVF16,PQ8x4fs", "SQ8"]
+KINDS = ["HNSW32", "HNSW16_SQfp16", "IVF16_HNSW16,Flat", "IVF16_HNSW16,SQfp16", "IVF16,SQ8", "IVF16,PQ8x4fs", "SQ8"]
 
 
 class TestAuto(IndexContract):
@@ -38,8 +38,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits a test reaches: bases from 300 rows, tails of 100, exact up to 400, everything above 50 allowed rows not scanned."""
     monkeypatch.setattr(structure, "LEAST", 300)
     monkeypatch.setattr(approximate, "TAIL", 100)
-    monkeypatch.setattr(approximate, "SCANNED", 50)
+    monkeypatch.setattr(structure, "SCANNED", 50)
+    monkeypatch.setattr(structure, "FEW_LISTED", 50)
     monkeypatch.setattr(choice, "EXACT", 400)
+    monkeypatch.setattr(choice, "device_memory", lambda: 0)
 
 
 def looks(n: int, seed: int = 0) -> Vectors:
@@ -168,22 +170,40 @@ def test_many_removals_lead_to_another_base() -> None:
 
 
 def test_auto_goes_through_its_stages_and_back() -> None:
-    index = opened("faiss:auto?memory=400KB")
+    index = opened("faiss:auto?memory=200KB")
     vectors = looks(3000)
     index.add(np.arange(300), vectors[:300])
     assert index.choice.factory == ""
     assert "scanning all of them is exact" in index.choice.why
     index.add(np.arange(300, 800), vectors[300:800])
     assert index.settle(60)
-    assert index.choice.factory == "HNSW32"
+    assert index.choice.factory == "IVF16_HNSW16,Flat"
     index.add(np.arange(800, 2000), vectors[800:2000])
     assert index.settle(60)
-    assert index.choice.factory.startswith("IVF")
+    assert index.choice.factory == "IVF32_HNSW16,SQfp16"
     index.remove(np.arange(200, 2000))
     assert index.settle(60)
     assert index.choice.factory == ""
     assert index.keys.tolist() == list(range(200))
     assert index.search(vectors[7:8], 1).keys.tolist() == [[7]]
+
+
+def test_a_filter_far_from_the_query_finds_its_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shoes ask among shirts: the lists near the query hold nothing allowed, and the nearest of the others are read."""
+    rng = np.random.default_rng(5)
+    shirts, shoes = rng.normal(size=(2, 1, WIDE))
+    vectors = normalise(np.concatenate([shirts + rng.normal(size=(700, WIDE)), shoes + rng.normal(size=(3300, WIDE))]))
+    index = opened("faiss:IVF64_HNSW16,Flat?recall=0.95")
+    index.add(np.arange(4000), vectors)
+    assert index.settle(60)
+    exact = open_index("exact:", dim=WIDE)
+    exact.add(np.arange(4000), vectors)
+    monkeypatch.setattr(structure, "FAR", 8)
+    asked, allowed = vectors[3000:3100], np.arange(700)
+    assert index._base is not None
+    assert index._select(index._base, allowed, allowed).among.lists is not None
+    assert agreement(index.search(asked, 10, allowed), exact.search(asked, 10, allowed)) >= 0.98
+    assert index.search(asked, 700, allowed).keys.min() >= 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -224,11 +244,21 @@ def test_a_failed_building_is_told_and_the_index_goes_on(monkeypatch: pytest.Mon
 def test_the_choice_by_size_and_memory() -> None:
     options = Options(memory=10**9)
     assert choose(400, dim=128, options=options).factory == ""
-    assert choose(10**6, dim=128, options=options).factory == "HNSW32"
-    assert choose(1_500_000, dim=128, options=options).factory == "HNSW32_SQfp16"
-    assert choose(3 * 10**6, dim=128, options=options).factory.endswith("PQ32x4fs,Refine(SQfp16)")
-    assert choose(6 * 10**6, dim=128, options=options).factory.endswith("Refine(SQ8)")
+    assert choose(10**6, dim=128, options=options).factory == "IVF8192_HNSW16,Flat"
+    assert choose(3 * 10**6, dim=128, options=options).factory == "IVF16384_HNSW16,SQfp16"
+    assert choose(5 * 10**6, dim=128, options=options).factory == "IVF16384_HNSW16,PQ32x4fs,Refine(SQ8)"
     assert "milvus://" in choose(10**8, dim=128, options=options).why
+
+
+def test_the_choice_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "device_memory", lambda: 8 * 10**9)
+    large, small = Options(memory=10**11), Options(memory=10**8)
+    assert choose(400, dim=128, options=large).factory == ""
+    assert choose(10**7, dim=128, options=large).factory == "GPU"
+    assert (
+        choose(2 * 10**7, dim=128, options=large).factory == "IVF32768_HNSW16,Flat"
+    )  # 5 GB in half precision, and none to grow
+    assert choose(10**6, dim=128, options=small).factory != "GPU"  # 529 MB in float32
 
 
 @pytest.mark.parametrize(

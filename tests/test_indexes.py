@@ -30,6 +30,17 @@ class TestExact(IndexContract):
             open_index("exact:HNSW")
 
 
+class TestTorch(IndexContract):
+    def open(self, dim: int = DIM, path: Path | None = None) -> VectorIndex:
+        pytest.importorskip("torch")
+        return open_index("torch:cpu", dim=dim, path=path)
+
+    def test_kinds(self) -> None:
+        pytest.importorskip("torch")
+        with pytest.raises(InputError, match="'torch:abacus' names no device; here are cpu"):
+            open_index("torch:abacus")
+
+
 class TestFaiss(IndexContract):
     def open(self, dim: int = DIM, path: Path | None = None) -> VectorIndex:
         return open_index("faiss:Flat", dim=dim, path=path)

@@ -1,7 +1,7 @@
 """The index door: unit vectors under integer keys, searched by inner product. Knows nothing of products.
 
 ``open_index("faiss:Flat", dim=128)`` for work, ``open_index("exact:", dim=128)`` for the numpy reference all others are compared with,
-``open_index("milvus://host:19530")`` for vectors that live on a server and keep themselves.
+``open_index("torch:")`` for exact search on a GPU, ``open_index("milvus://host:19530")`` for vectors that live on a server and keep themselves.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ INDEXES = Door(
         "exact": Backend("lapel.indexes.exact:ExactIndex"),
         "faiss": Backend("lapel.indexes.faiss:open_faiss"),
         "milvus": Backend("lapel.indexes.milvus:MilvusIndex", "milvus"),
+        "torch": Backend("lapel.indexes.torch:TorchIndex", "gpu"),
     },
     "lapel.indexes",
 )
@@ -100,8 +101,8 @@ def open_index(spec: str, *, dim: int = 128, path: Path | None = None) -> Vector
 
     Args:
         spec: ``exact:``, ``faiss:Flat`` (exact too, and quick), ``faiss:auto`` (chooses as it grows) or ``faiss:`` with FAISS's
-            factory string; options follow a question mark, such as ``faiss:auto?recall=0.99&memory=4GB``; ``milvus://lite``, ``milvus:///file.db`` or
-            ``milvus://host:port/database``.
+            factory string; options follow a question mark, such as ``faiss:auto?recall=0.99&memory=4GB``; ``torch:`` (exact, on a GPU); ``milvus://lite``,
+            ``milvus:///file.db`` or ``milvus://host:port/database``.
         dim: Width of the vectors.
         path: The file to load from and save to; without it the index lives in memory. For Milvus, the name under which it stays.
 

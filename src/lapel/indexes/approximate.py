@@ -11,24 +11,29 @@ index grows. Options follow a question mark: ``faiss:auto?recall=0.99&memory=4GB
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import faiss as typed_faiss
 import numpy as np
+from numpy.typing import NDArray
 
 from lapel.core.errors import InputError
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors, check_keys, check_vectors
-from lapel.indexes.choice import Choice, choose, read_kind
+from lapel.indexes.choice import GPU, Choice, choose, device_memory, read_kind
 from lapel.indexes.exact import Rows, check_dim, check_k, damaged, last_of_each, other_width, pad, write_whole
 from lapel.indexes.faiss import FaissIndex, rows_of
 from lapel.indexes.files import Checked, read_header, write_checked
 from lapel.indexes.gate import Gate
-from lapel.indexes.structure import Effort, Mask, Structure, make
+from lapel.indexes.rowkeys import RowKeys
+from lapel.indexes.structure import Effort, Structure, make
+
+if TYPE_CHECKING:
+    from lapel.indexes.gpu import GpuStructure
 
 faiss: Any = typed_faiss
 
@@ -38,62 +43,6 @@ SELECTIONS = 16  # filters whose rows are kept
 GROWN = 1.5  # growth of a base after which the effort of searching it is found again
 AGAIN = 1.1  # growth after which a failed building is tried again
 MARKED = 0.2  # share of the base's rows that may be marked as gone
-# Allowed rows up to this many are scanned one by one: exact, and quicker than a search that may use few of what it meets.
-SCANNED = 20_000
-# Of more rows, a structure finds enough among the allowed ones only if it tries harder; below this share scanning is quicker again.
-NARROW = 0.05
-
-
-class _Rows:
-    """Which key each row of a base has, and whether it still counts."""
-
-    def __init__(self, keys: Keys, alive: Mask | None = None) -> None:
-        self.keys = keys
-        self.alive: Mask = np.ones(len(keys), bool) if alive is None else alive
-        self.dead = int(len(keys) - self.alive.sum())
-        self.version = 0  # changes with every change
-        self._sort()
-
-    def _sort(self) -> None:
-        rows = np.flatnonzero(self.alive)
-        order = np.argsort(self.keys[rows], kind="stable")
-        self._sorted_rows = rows[order]
-        self._sorted_keys = self.keys[self._sorted_rows]
-        self._sorted = len(self.keys)
-
-    def find(self, keys: Keys) -> tuple[Rows, Mask]:
-        """The row of each key, (m,), and whether it is there and counts, (m,) bool."""
-        places, known = rows_of(self._sorted_keys, keys)
-        rows = self._sorted_rows[np.minimum(places, len(self._sorted_rows) - 1)] if known.any() else places * 0
-        known &= self.alive[rows] if known.any() else known
-        return rows, known
-
-    def living(self) -> Keys:
-        """The keys that count, sorted."""
-        return self._sorted_keys[self.alive[self._sorted_rows]]
-
-    def mark(self, rows: Rows) -> None:
-        """These rows no longer count."""
-        self.alive[rows] = False
-        self.dead += len(rows)
-        self.version += 1
-
-    def extend(self, keys: Keys) -> None:
-        """More rows at the end, of sorted keys that are not there."""
-        first = len(self.keys)
-        self.version += 1
-        self.keys = np.concatenate([self.keys, keys])
-        self.alive = np.concatenate([self.alive, np.ones(len(keys), bool)])
-        places = np.searchsorted(self._sorted_keys, keys)
-        # A dead row of the same key may still be listed: the new one takes its place there.
-        listed = places < len(self._sorted_keys)
-        listed[listed] = self._sorted_keys[places[listed]] == keys[listed]
-        rows = np.arange(first, first + len(keys))
-        self._sorted_rows = self._sorted_rows.copy()
-        self._sorted_rows[places[listed]] = rows[listed]
-        fresh = ~listed
-        self._sorted_keys = np.insert(self._sorted_keys, places[fresh], keys[fresh])
-        self._sorted_rows = np.insert(self._sorted_rows, places[fresh], rows[fresh])
 
 
 @dataclass(frozen=True)
@@ -104,21 +53,28 @@ class _Selection:
         allowed: The caller's own array: while it is held here, no other array has its identity.
         version: Of the rows it was made for.
         rows: (m,) ascending.
-        may: (n,) bool, whether each row is among them.
+        among: The same for the structure; None when there are so few that they are scanned.
     """
 
     allowed: Keys
     version: int
     rows: Rows
-    may: Mask
+    among: Any
 
 
 @dataclass
 class _Base:
     """What FAISS built, and whose its rows are. Changed under the writers' gate only."""
 
-    structure: Structure
-    rows: _Rows
+    structure: Structure | GpuStructure
+    rows: RowKeys
+
+
+def _gpu() -> type[GpuStructure]:
+    """Imported only where there is one: it needs PyTorch."""
+    from lapel.indexes.gpu import GpuStructure
+
+    return GpuStructure
 
 
 class ApproximateIndex:
@@ -138,6 +94,7 @@ class ApproximateIndex:
         self._base: _Base | None = None
         self._choice = self._choose(0)
         self._selections: dict[int, _Selection] = {}
+        self._alive: tuple[_Base, int, Any] | None = None
         self._closed = False
         self._base_lock = threading.Lock()  # held while the base is changed by FAISS, or written
         self._wake = threading.Condition()
@@ -232,15 +189,17 @@ class ApproximateIndex:
         wanted = None if allowed is None else check_keys(allowed)
         with self._gate.reading():
             self._check_open()
-            tail = self._tail.search(asked, k, wanted)
             if self._base is None:
-                return tail
+                return self._tail.search(asked, k, wanted)
             selected = None if allowed is None or wanted is None else self._select(self._base, allowed, wanted)
-            base = self._search_base(self._base, asked, k, selected)
-        keys = np.concatenate([base.keys, tail.keys], axis=1)
-        scores = np.concatenate([base.scores, tail.scores], axis=1)
-        order = np.lexsort((keys, -scores))[:, :k]
-        return Matches(np.take_along_axis(keys, order, axis=1), np.take_along_axis(scores, order, axis=1))
+            keys, scores = self._search_base(self._base, asked, k, selected)
+            if len(self._tail):
+                tail = self._tail.search(asked, k, wanted)
+                keys, scores = np.concatenate([keys, tail.keys], axis=1), np.concatenate([scores, tail.scores], axis=1)
+        if keys.shape[1] > k or bool((scores[:, :-1] <= scores[:, 1:]).any()):
+            order = np.lexsort((keys, -scores))[:, :k]
+            keys, scores = np.take_along_axis(keys, order, axis=1), np.take_along_axis(scores, order, axis=1)
+        return Matches(keys, scores)
 
     def _select(self, base: _Base, allowed: Keys, wanted: Keys) -> _Selection:
         """The rows of the allowed keys; kept for arrays that cannot change, since many queries are asked under one filter."""
@@ -250,35 +209,48 @@ class ApproximateIndex:
             return known
         places, there = base.rows.find(np.unique(wanted) if bool((np.diff(wanted) <= 0).any()) else wanted)
         rows = np.sort(places[there])
-        may = np.zeros(len(base.rows.keys), bool)
-        may[rows] = True
-        selection = _Selection(allowed, base.rows.version, rows, may)
+        among = None
+        if len(rows) > base.structure.scanned:
+            may = np.zeros(len(base.rows.keys), bool)
+            may[rows] = True
+            among = base.structure.among(may, rows)
+        selection = _Selection(allowed, base.rows.version, rows, among)
         if lasting:
             if len(self._selections) >= SELECTIONS:
                 self._selections.clear()
             self._selections[id(allowed)] = selection
         return selection
 
-    def _search_base(self, base: _Base, asked: Vectors, k: int, selected: _Selection | None) -> Matches:
+    def _search_base(
+        self, base: _Base, asked: Vectors, k: int, selected: _Selection | None
+    ) -> tuple[Keys, NDArray[np.float32]]:
+        """(q, k) keys and scores, best first, padded."""
         structure, rows = base.structure, base.rows
-        may: Mask | None = None
-        effort = structure.effort
-        available = len(rows.keys) - rows.dead
+        available, among = len(rows.keys) - rows.dead, None
         if selected is not None:
-            available = len(selected.rows)
-            if available <= max(SCANNED, NARROW * len(rows.keys)):
-                return pad(rows.keys, *structure.scan(asked, selected.rows, k), k)
-            may = selected.may
-            effort = effort.times(len(rows.keys) / available)
+            available, among = len(selected.rows), selected.among
+            if among is None:
+                scanned = pad(rows.keys, *structure.scan(asked, selected.rows, k), k)
+                return scanned.keys, scanned.scores
         elif rows.dead:
-            may = rows.alive
-        found, scores = structure.search(asked, min(k, available), may, effort=effort)
+            among = self._living(base)
+        found, scores = structure.search(asked, min(k, available), among)
         # A structure may find fewer than there are; those queries are scanned instead, so that k come back whenever k exist.
-        short = np.flatnonzero((found < 0).any(axis=1)) if found.size else np.empty(0, np.int64)
-        if len(short):
-            everything = np.flatnonzero(rows.alive if may is None else may)
+        if found.size and found.min() < 0:
+            short = np.flatnonzero((found < 0).any(axis=1))
+            everything = np.flatnonzero(rows.alive) if selected is None else selected.rows
             found[short], scores[short] = structure.scan(asked[short], everything, found.shape[1])
-        return pad(rows.keys, found, scores, k)
+        if found.shape[1] == k:
+            return rows.keys[found], scores
+        padded = pad(rows.keys, found, scores, k)
+        return padded.keys, padded.scores
+
+    def _living(self, base: _Base) -> Any:
+        """The rows that still count, for the structure; made anew when they change."""
+        known = self._alive
+        if known is None or known[0] is not base or known[1] != base.rows.version:
+            known = self._alive = (base, base.rows.version, base.structure.among(base.rows.alive.copy()))
+        return known[2]
 
     # --- tending it ---
 
@@ -354,9 +326,9 @@ class ApproximateIndex:
                     vectors = np.concatenate([base.structure.vectors(rows), vectors])
             fresh: _Base | None = None
             if choice.factory:
-                structure = Structure.build(choice.factory, vectors)
+                structure = _gpu().build(vectors) if choice.factory == GPU else Structure.build(choice.factory, vectors)
                 structure.tune(self._options.recall)
-                fresh = _Base(structure, _Rows(keys))
+                fresh = _Base(structure, RowKeys(keys))
             with self._base_lock, self._gate.writing():
                 touched = np.array(sorted(self._touched or ()), np.int64)
                 carried = keys[~np.isin(keys, touched)]
@@ -431,9 +403,7 @@ class ApproximateIndex:
             if base is not None and alive is not None:
                 check.write(keys.tobytes())
                 check.write(alive.tobytes())
-                writer = faiss.PyCallbackIOWriter(check.write)
-                faiss.write_index(base.structure.index, writer)
-                del writer  # it holds back its last bytes until it is gone
+                base.structure.write(check.write)
 
         return lambda file: write_checked(file, about, data)
 
@@ -459,14 +429,21 @@ class ApproximateIndex:
                 self._tail.add(tail_keys, column(np.float32, about["tail"] * self._dim).reshape(-1, self._dim))
                 if about["base"]:
                     keys, alive = column(np.int64, about["base"]), column(np.bool_, about["base"])
-                    index = faiss.read_index(faiss.PyCallbackIOReader(file.read))
-                    if index.d != self._dim or index.ntotal != len(keys):
-                        raise damaged(path, "its parts do not belong together")
-                    effort = Effort(about["probe"], about["refine"])
-                    self._base = _Base(Structure(about["factory"], index, effort), _Rows(keys, alive))
+                    self._base = _Base(self._read(file, path, about), RowKeys(keys, alive))
                     self._choice = self._choose(self._count())
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise damaged(path, error) from error
+
+    def _read(self, file: IO[bytes], path: Path, about: Mapping[str, Any]) -> Structure | GpuStructure:
+        """The base's structure."""
+        if about["factory"] == GPU:
+            if not device_memory():
+                raise damaged(path, "it was written for a GPU, and there is none here")
+            return _gpu().read(file.read, about["base"], self._dim)
+        index = faiss.read_index(faiss.PyCallbackIOReader(file.read))
+        if index.d != self._dim or index.ntotal != about["base"]:
+            raise damaged(path, "its parts do not belong together")
+        return Structure(about["factory"], index, Effort(about["probe"], about["refine"]))
 
     def close(self) -> None:
         """Let go of memory. Closing twice is fine; unsaved changes are lost."""

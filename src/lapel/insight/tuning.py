@@ -17,6 +17,7 @@ import numpy as np
 from lapel.core.errors import InputError, MissingDependency
 from lapel.core.vectors import Keys, Vectors
 from lapel.indexes import VectorIndex, open_index
+from lapel.indexes.choice import device_memory
 
 K = 10
 BATCH = 64  # queries at once where the rate is measured
@@ -78,10 +79,14 @@ class Tuning:
 def candidates(count: int, dim: int, *, recall: float) -> list[str]:
     """The kinds worth trying for so many vectors."""
     lists = max(16, 2 ** (int(4 * count**0.5).bit_length() - 1))
-    kinds = ["SQ8", "HNSW16", "HNSW32", "HNSW32_SQfp16", f"IVF{lists},SQ8"]
+    kinds = ["SQ8", "HNSW16", "HNSW32", "HNSW32_SQfp16", f"IVF{lists}_HNSW16,Flat", f"IVF{lists},SQ8"]
     if dim % 4 == 0:
         kinds.append(f"IVF{lists},PQ{dim // 4}x4fs")
-    return ["faiss:Flat", *(f"faiss:{kind}?recall={recall}" for kind in kinds)]
+    return [
+        "faiss:Flat",
+        *(["torch:"] if device_memory() else []),
+        *(f"faiss:{kind}?recall={recall}" for kind in kinds),
+    ]
 
 
 def tune(

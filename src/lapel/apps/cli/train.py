@@ -87,6 +87,13 @@ def train(
     ] = "160x120",
     epochs: Annotated[str, typer.Option("--epochs", help="Epochs at 0.7 of the size, then at the whole.")] = "3,2",
     rate: Annotated[float, typer.Option("--rate", help="Peak learning rate; a third of it with --from.")] = 3e-4,
+    batch: Annotated[
+        int,
+        typer.Option(
+            "--batch",
+            help="Pictures a step, each in two views. A GPU is only busy with more of them: try 256 with --rate 1e-3.",
+        ),
+    ] = 48,
     val_share: Annotated[
         float, typer.Option("--val-share", help="Share of products held out where the table has no column 'split'.")
     ] = 0.1,
@@ -136,7 +143,13 @@ def train(
     config = _recipe(
         level, head, epochs=_pair(epochs, ",", "--epochs 3,2"), photos=photos is not None, fashionable=fashionable
     )
-    config = replace(config, seed=seed, rate=rate if init else rate / 3, dim=network.head.out_channels)
+    config = replace(
+        config,
+        seed=seed,
+        rate=rate if init else rate / 3,
+        classes=batch // config.pictures,
+        dim=network.head.out_channels,
+    )
     attributes = sorted(config.attributes())
     examples, read = _examples([(source, products, mapping), (photos, photo_table, photo_mapping)])
     with progress_bar("reading pictures") as update:

@@ -1,0 +1,187 @@
+"""What changes with the size of an index: time, memory and building from 10,000 to a million; filters; one addition; exact search beside reading memory.
+
+    python benchmarks/index_sizes.py [--count 1000000] [--out runs/indexes] [--only bandwidth filters additions growth]
+
+On the vectors of ``indexes.py``. Every ratio is of two things measured in turns in one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from indexes import BATCH, QUERIES, K, add_arguments, recall_of, tenth_score, vectors_of
+from lapel.core.vectors import Vectors
+from lapel.indexes import open_index
+from shops import machine
+
+SHARES = (0.5, 0.01, 0.0001)
+SIZES = (10_000, 30_000, 50_000, 100_000, 300_000, 1_000_000)
+ADDED = 300
+ROUNDS = 10
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    parts: dict[str, Callable[[Vectors, Vectors, Path], None]] = {
+        "bandwidth": bandwidth,
+        "filters": filters,
+        "additions": additions,
+        "growth": growth,
+    }
+    parser.add_argument("--only", nargs="*", default=list(parts))
+    wanted = parser.parse_args()
+    wanted.out.mkdir(parents=True, exist_ok=True)
+    vectors, queries = vectors_of(wanted)
+    print(f"{len(vectors):,} x {vectors.shape[1]}, {QUERIES:,} queries; {machine()}", flush=True)
+    for name in wanted.only:
+        parts[name](vectors, queries, wanted.out)
+
+
+def built(spec: str, vectors: Vectors) -> Any:
+    """An index of these vectors, its background work done."""
+    index = open_index(spec, dim=vectors.shape[1])
+    index.add(np.arange(len(vectors)), vectors)
+    getattr(index, "settle", lambda: True)()
+    return index
+
+
+def median_ms(search: Callable[[Vectors], object], queries: Vectors) -> float:
+    """Of one query at a time, milliseconds."""
+    times = []
+    for row in range(len(queries)):
+        began = time.perf_counter()
+        search(queries[row : row + 1])
+        times.append(time.perf_counter() - began)
+    return 1000 * float(np.median(times))
+
+
+def bandwidth(vectors: Vectors, queries: Vectors, out: Path) -> None:
+    """Exact search as a share of what memory gives: both read the same bytes, turn by turn."""
+    del out
+    index = built("faiss:Flat", vectors)
+    reading, searching = [], []
+    halves = np.array_split(vectors.view(np.uint32).reshape(-1), 2)
+    with ThreadPoolExecutor(2) as pool:
+        for row in range(3 * ROUNDS):
+            began = time.perf_counter()
+            list(pool.map(lambda half: half.max(), halves))
+            reading.append(time.perf_counter() - began)
+            began = time.perf_counter()
+            index.search(queries[row : row + 1], K)
+            searching.append(time.perf_counter() - began)
+    read, search = min(reading), min(searching)
+    print(
+        f"exact search {vectors.nbytes / search / 1e9:.1f} GB/s ({1000 * search:.1f} ms) of {vectors.nbytes / read / 1e9:.1f} GB/s"
+        f" that two threads read: {read / search:.2f} (aim 0.60)",
+        flush=True,
+    )
+
+
+def filters(vectors: Vectors, queries: Vectors, out: Path) -> None:
+    """Filtered search: recall of the exact filtered answer, and p50 beside the unfiltered one, turn by turn."""
+    del out
+    index = built("faiss:auto", vectors)
+    rng = np.random.default_rng(3)
+    few = queries[:200]
+    for share in SHARES:
+        allowed = np.sort(rng.permutation(len(vectors))[: max(K, int(share * len(vectors)))])
+        allowed.flags.writeable = False  # as the catalogue hands them out
+        found = index.search(few, K, allowed).keys
+        recall = recall_of(found, vectors, few, tenth_score(vectors[allowed], few))
+        plain, under = [], []
+        for _ in range(3):
+            plain.append(median_ms(lambda q: index.search(q, K), few))
+            under.append(median_ms(lambda q, a=allowed: index.search(q, K, a), few))
+        ratio = min(under) / min(plain)
+        print(
+            f"filter {100 * share:g} %: recall {recall:.4f} (aim 0.99), p50 {min(under):.3f} ms, {ratio:.2f} of unfiltered"
+            f" {min(plain):.3f} ms (aim 2)",
+            flush=True,
+        )
+
+
+def additions(vectors: Vectors, queries: Vectors, out: Path) -> None:
+    """One addition at a thousand and at all, turn by turn."""
+    del queries, out
+    sizes = (1000, len(vectors))
+    held = {size: built("faiss:auto", vectors[:size]) for size in sizes}
+    times: dict[int, list[float]] = {size: [] for size in sizes}
+    for step in range(ADDED):
+        for size, index in held.items():
+            began = time.perf_counter()
+            index.add(np.array([len(vectors) + step]), vectors[step : step + 1])
+            times[size].append(time.perf_counter() - began)
+    small, large = (1e6 * float(np.median(times[size])) for size in sizes)
+    print(
+        f"one addition: {small:.0f} us at 1,000, {large:.0f} us at {len(vectors):,}: {large / small:.2f} (aim 1.5)",
+        flush=True,
+    )
+
+
+def growth(vectors: Vectors, queries: Vectors, out: Path) -> None:
+    """One index that grows through all sizes, measured at each; and a scan of as many beside it."""
+    rows = []
+    index = open_index("faiss:auto", dim=vectors.shape[1])
+    flat = open_index("faiss:Flat", dim=vectors.shape[1])
+    held, spent = 0, 0.0
+    for size in [size for size in SIZES if size <= len(vectors)]:
+        keys = np.arange(held, size)
+        flat.add(keys, vectors[keys])
+        began = time.perf_counter()
+        for at in range(0, len(keys), 20_000):
+            index.add(keys[at : at + 20_000], vectors[keys[at : at + 20_000]])
+        index.settle()  # type: ignore[attr-defined]
+        spent += time.perf_counter() - began
+        held = size
+        path = out / "index.bin"
+        index.save(path)
+        found = np.concatenate([index.search(queries[at : at + BATCH], K).keys for at in range(0, QUERIES, BATCH)])
+        row = {
+            "size": size,
+            "kind": index.choice.factory or "scan",  # type: ignore[attr-defined]
+            "spent_s": spent,
+            "megabytes": path.stat().st_size / 1e6,
+            "recall": recall_of(found, vectors[:size], queries, tenth_score(vectors[:size], queries)),
+            "p50_ms": min(median_ms(lambda q: index.search(q, K), queries[:200]) for _ in range(3)),
+            "scan_ms": min(median_ms(lambda q: flat.search(q, K), queries[:20]) for _ in range(3)),
+        }
+        path.unlink()
+        rows.append(row)
+        print(row, flush=True)
+    (out / "growth.json").write_text(json.dumps(rows, indent=1))
+    draw(rows, out / "growth.png")
+
+
+def draw(rows: list[dict[str, Any]], target: Path) -> None:
+    """Time of one query, memory and building time against size."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    one, two, three = figure.subplots(1, 3)
+    sizes = [row["size"] for row in rows]
+    one.plot(sizes, [row["scan_ms"] for row in rows], marker="o", label="scanning all")
+    one.plot(sizes, [row["p50_ms"] for row in rows], marker="o", linewidth=2.5, label="faiss:auto")
+    one.set_ylabel("one query, ms")
+    one.legend(fontsize=8)
+    two.plot(sizes, [row["megabytes"] for row in rows], marker="o")
+    two.set_ylabel("size, MB")
+    three.plot(sizes, [row["spent_s"] for row in rows], marker="o")
+    three.set_ylabel("adding and building so far, s")
+    for axis in (one, two, three):
+        axis.set(xscale="log", yscale="log", xlabel="vectors")
+        axis.grid(alpha=0.3, which="both")
+    figure.savefig(target, dpi=100)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""Exact search in half precision, ranked in float32: the same answers as the reference, also where half precision cannot tell."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("torch")
+
+from lapel.core.errors import InputError
+from lapel.core.vectors import Keys, Vectors, normalise
+from lapel.indexes import VectorIndex, approximate, choice, device, open_index, structure
+from lapel.indexes import torch as gpu
+from lapel.indexes.approximate import ApproximateIndex
+from lapel.indexes.torch import TorchIndex
+
+WIDE, COUNT = 24, 3000
+SEED = np.random.default_rng(4)
+SPREAD = normalise(SEED.normal(size=(COUNT, WIDE)))
+# Around eight points, nearer to each other than float16 can tell: its steps are 5e-4 of a number.
+CLOSE = normalise(SPREAD[SEED.integers(0, 8, COUNT)] + 2e-5 * SEED.normal(size=(COUNT, WIDE)))
+COPIES = SPREAD[SEED.integers(0, 4, COUNT)]
+ASKED = normalise(SEED.normal(size=(5, WIDE)))
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks and steps that 3,000 vectors fill many of."""
+    monkeypatch.setattr(device, "BLOCK", 8)
+    monkeypatch.setattr(device, "MORE", 6)
+    monkeypatch.setattr(device, "STEP", {"cpu": 500 * WIDE})
+    monkeypatch.setattr(device, "SCORES", 2000)
+    monkeypatch.setattr(device, "TOGETHER", 3)
+    monkeypatch.setattr(device, "PIECE", 700)
+    monkeypatch.setattr(gpu, "PIECE", 700)
+    monkeypatch.setattr(gpu, "DEAD", 100)
+
+
+@pytest.fixture
+def index() -> Iterator[TorchIndex]:
+    index = open_index("torch:cpu", dim=WIDE)
+    assert isinstance(index, TorchIndex)
+    yield index
+    index.close()
+
+
+def agrees(index: VectorIndex, held: dict[int, Vectors], queries: Vectors, k: int, allowed: Keys | None = None) -> None:
+    """The same scores in the same order as the reference's, each the key's own, no key twice, equal scores by ascending key."""
+    exact = open_index("exact:", dim=WIDE)
+    exact.add(np.array(list(held), np.int64), np.array(list(held.values()), np.float32).reshape(-1, WIDE))
+    wanted, found = exact.search(queries, k, allowed), index.search(queries, k, allowed)
+    assert np.allclose(found.scores, wanted.scores, atol=1e-6)
+    assert ((found.keys < 0) == (wanted.keys < 0)).all()
+    for query, keys, scores in zip(queries, found.keys.tolist(), found.scores, strict=True):
+        there = [key for key in keys if key >= 0]
+        assert len(set(there)) == len(there)
+        own = np.array([held[key] @ query for key in there])
+        assert np.allclose(own, scores[: len(there)], atol=1e-6)
+        assert all(a < b for a, b, s, t in zip(there, there[1:], scores, scores[1:], strict=False) if s == t)
+
+
+@pytest.mark.parametrize("vectors", [SPREAD, CLOSE, COPIES], ids=["spread", "close", "copies"])
+@pytest.mark.parametrize("k", [1, 10, 500])
+def test_agrees_with_exact(index: TorchIndex, vectors: Vectors, k: int) -> None:
+    index.add(np.arange(COUNT), vectors)
+    held = dict(enumerate(vectors))
+    queries = np.concatenate([ASKED, vectors[:2]])
+    agrees(index, held, queries, k)
+    for share in (0.0005, 0.01, 0.3, 1.0):
+        agrees(index, held, queries, k, np.random.default_rng(1).permutation(COUNT)[: max(1, int(share * COUNT))])
+
+
+def test_what_half_precision_cannot_tell_is_ranked_in_full(index: TorchIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    above = device._Place.above
+    monkeypatch.setattr(device._Place, "above", lambda *given: (asked.append(given), above(*given))[1])
+    index.add(np.arange(COUNT), SPREAD)
+    index.search(ASKED, 3)
+    assert not asked
+    index.add(np.arange(COUNT), CLOSE)
+    index.search(CLOSE[:1], 10)
+    assert len(asked) == 1
+
+
+def test_a_filter_that_cannot_change_is_remembered_until_the_index_changes(index: TorchIndex) -> None:
+    index.add(np.arange(COUNT), SPREAD)
+    held = dict(enumerate(SPREAD))
+    for allowed in (np.arange(40, 90), np.arange(10, 2000)):
+        allowed.flags.writeable = False
+        for _ in range(2):
+            agrees(index, held, ASKED, 7, allowed)
+        index.remove(np.array([50, 60]))
+        agrees(index, {key: held[key] for key in held if key not in (50, 60)}, ASKED, 7, allowed)
+        index.add(np.array([50, 60]), SPREAD[[50, 60]])
+        agrees(index, held, ASKED, 7, allowed)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(["add", "remove"]), st.lists(st.integers(0, 400), max_size=60)), max_size=12),
+    st.integers(0, 2**31),
+)
+def test_any_order_of_additions_and_removals(steps: list[tuple[str, list[int]]], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    index = open_index("torch:cpu", dim=WIDE)
+    assert isinstance(index, TorchIndex)
+    held: dict[int, Vectors] = {}
+    for step, some in steps:
+        keys = np.array(some, np.int64)
+        if step == "add":
+            vectors = normalise(rng.normal(size=(len(keys), WIDE)))
+            index.add(keys, vectors)
+            held |= dict(zip(keys.tolist(), vectors, strict=True))
+        else:
+            assert index.remove(keys) == len({key for key in some if held.pop(key, None) is not None})
+        assert (len(index), index.keys.tolist()) == (len(held), sorted(held))
+    agrees(index, held, ASKED, 9)
+    agrees(index, held, ASKED, 9, np.arange(0, 400, 3))
+
+
+def test_adding_one_by_one_doubles_the_room(index: TorchIndex) -> None:
+    rooms = set()
+    for key in range(200):
+        index.add(np.array([key]), SPREAD[key : key + 1])
+        assert index._rows is not None
+        rooms.add(len(index._rows._near))
+    assert rooms == {8, 16, 32, 64, 128, 256}
+
+
+def test_auto_takes_the_gpu_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here the CPU plays the GPU: it grows onto it, answers exactly, changes, is saved, and is redrawn where there is none."""
+    path = tmp_path / "index.bin"
+    monkeypatch.setattr(choice, "EXACT", 400)
+    monkeypatch.setattr(approximate, "TAIL", 100)
+    monkeypatch.setattr(structure, "SCANNED", 50)
+    for module in (choice, approximate):
+        monkeypatch.setattr(module, "device_memory", lambda: 10**9)
+    index = open_index("faiss:auto", dim=WIDE, path=path)
+    assert isinstance(index, ApproximateIndex)
+    held = dict(enumerate(SPREAD[:2000]))
+    index.add(np.arange(300), SPREAD[:300])
+    assert index.settle(60)
+    assert index.choice.factory == ""
+    for at in range(300, 2000, 340):
+        index.add(np.arange(at, at + 340), SPREAD[at : at + 340])
+        assert index.settle(60)
+    assert (index.choice.factory, index.problem) == ("GPU", "")
+    assert "fit the GPU" in index.choice.why
+    for _ in range(2):
+        for allowed in (None, np.arange(20), np.arange(0, 2000, 17), np.arange(100, 1900)):
+            agrees(index, held, ASKED, 60, allowed)
+        index.remove(np.arange(40, 60))
+        held = {key: row for key, row in held.items() if not 40 <= key < 60}
+    index.save()
+    index.close()
+    again = open_index("faiss:auto", dim=WIDE, path=path)
+    agrees(again, held, ASKED, 9)
+    again.close()
+    monkeypatch.setattr(approximate, "device_memory", lambda: 0)
+    with pytest.raises(InputError, match=r"written for a GPU, and there is none here.*lapel index rebuild"):
+        open_index("faiss:auto", dim=WIDE, path=path)
+
+
+def test_no_gpu_no_pytorch() -> None:
+    """Asking whether there is a GPU does not import PyTorch where NVIDIA's driver is not installed."""
+    said = "import sys; from lapel.indexes.choice import device_memory; print(device_memory(), 'torch' in sys.modules)"
+    if choice.device_memory():
+        pytest.skip("there is a GPU")
+    assert (
+        subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True).stdout.split()[0]
+        == "0"
+    )
