@@ -11,7 +11,7 @@ import pytest
 from lapel.core.errors import InputError, SourceError
 from lapel.sources import Links, open_source
 from lapel.sources.cache import Known, PictureCache, open_cache
-from lapel.sources.stream import Streamed, ahead
+from lapel.sources.stream import Streamed, ahead, in_order
 
 
 @pytest.fixture
@@ -171,6 +171,19 @@ def test_ahead_starts_what_comes_next() -> None:
     assert log[:4] == ["start 0", "start 1", "start 2", "use 0"]
     assert log[-3:] == ["use 2", "use 3", "use 4"]
     assert list(ahead([], log.append, 2)) == []
+
+
+def test_reading_in_order_fetches_what_follows(slow: Streamed) -> None:
+    source = slow.source
+    assert isinstance(source, Slow)
+    source.gate.set()
+    uris = [f"slow://{number}" for number in range(10)]
+    read = in_order(slow, uris, 3)
+    assert read(uris[0]) == b"slow://0"
+    assert set(slow._reads) == set(uris[1:3])
+    for uri in (*uris[1:4], *uris[7:]):  # some are passed over
+        assert read(uri) == uri.encode()
+    assert sorted(source.begun) == sorted(set(source.begun))
 
 
 def test_local_sources_stay_as_they_are(tmp_path: Path) -> None:

@@ -492,3 +492,23 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lapel.sources.drive.source", None)
     with pytest.raises(MissingDependency, match=r"pip install 'lapel\[drive\]'"):
         open_source("gdrive://abc")
+
+
+@pytest.mark.usefixtures("robot_shell")
+def test_training_reads_ahead_from_drive(drive: DriveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import click
+
+    from lapel.apps.cli.train import _examples
+
+    monkeypatch.setenv("LAPEL_CACHE", str(tmp_path / "cache"))
+    shop = drive.folder("Shop")
+    data = {drive.file(f"{number}.jpg", b"picture %d" % number, shop): b"picture %d" % number for number in range(20)}
+    table = tmp_path / "shop.csv"
+    table.write_text("id\n" + "\n".join(map(str, range(25))))
+    for stream in (False, True):  # read in order, then by chance; the second time from the cache
+        with click.Context(click.Command("train")):
+            examples, read = _examples([(f"gdrive://{shop}", table, None), (None, None, None)], stream=stream)
+            assert [read(example.uri) for example in examples[:: -1 if stream else 1]] == (
+                list(data.values())[:: -1 if stream else 1]
+            )
+    assert len([request for request in drive.requests if request.query.get("alt") == "media"]) == 20

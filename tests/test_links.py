@@ -63,6 +63,8 @@ def test_links_are_read(shop: ShopServer, links: HttpsSource) -> None:
             links.find(name)
     with pytest.raises(SourceError, match="column 'pictures'"):
         links.find_id("3")
+    with pytest.raises(SourceError, match="Give it as gdrive://1AbC-d"):
+        open_source("https://drive.google.com/drive/u/0/folders/1AbC-d?usp=sharing")
 
 
 def test_servers_are_asked_for_changes_only(shop: ShopServer, links: HttpsSource) -> None:

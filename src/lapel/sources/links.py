@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -86,6 +87,9 @@ class HttpsSource:
 
     def __init__(self, where: str, settings: LinkSettings | None = None, *, cache: PictureCache | None = None) -> None:
         self._one = f"{self.scheme}:{where}" if where.strip("/") else ""
+        folder = re.match(r"//drive\.google\.com/.*/folders/([\w-]+)", where)
+        if folder:
+            raise SourceError(f"{self._one} is a folder on Google Drive. Give it as gdrive://{folder[1]}")
         self._settings = settings or LinkSettings.from_environment()
         self.cache = cache
         self._hosts: dict[str, _Host] = {}

@@ -23,6 +23,7 @@ from lapel.training.batches import PRODUCT, Labels, Pictures, StoredPictures, St
 
 PIXELS = "pixels.npy"
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val"}
+READS = 32  # streamed pictures read at once: over a network each takes tens of milliseconds, whatever the cores do
 CHUNK = 64  # pictures prepared at once
 SharedLabels = Mapping[str, Mapping[tuple[str, str], str]]  # new attribute -> (attribute, value) -> its value
 
@@ -84,7 +85,7 @@ def load_training_set(
     pictures: Pictures
     if folder is None:
         pictures = StreamedPictures(
-            uris, read, preprocessing=preprocessing, threads=8, failed=lambda *pair: rejected.append(pair)
+            uris, read, preprocessing=preprocessing, threads=READS, failed=lambda *pair: rejected.append(pair)
         )
     else:
         pictures, rejected = prepare(uris, read, preprocessing=preprocessing, folder=folder, progress=progress)

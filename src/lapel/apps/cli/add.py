@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -116,7 +117,7 @@ def add_to_store(
     total = pictures.count() if products is None else table.count()
     total = total if limit is None else min(total, limit)
     opened = open_store(store, create=True, encoder=encoder)
-    with opened as shop, resumable(), progress_bar("adding products") as update:
+    with closing(pictures), opened as shop, resumable(), progress_bar("adding products") as update:
         named = None if whole is None else whole_feed(shop.catalog, whole, _rows(table, pictures), force=force)
         report = ingest(
             shop,
@@ -132,7 +133,6 @@ def add_to_store(
         census = named and named.settle(shop.catalog)
         _ = shop.index  # drawn now, so that the first search does not wait for it
     _say_fetched(pictures)
-    pictures.close()
     _print(report, named_by_table=products is not None and limit is None)
     if products is not None and table.hidden:
         say(f"{table.hidden:,} products that {table.kind} does not show, such as drafts, were left out")
