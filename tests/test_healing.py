@@ -94,7 +94,7 @@ class WebSource:
     where = "the web"
 
     def __init__(self) -> None:
-        self.reader = LinkReader(allow_private=True)
+        self.reader = LinkReader(allowed=lambda _: True)
 
     def find(self, name: str) -> str:
         return name
@@ -107,6 +107,9 @@ class WebSource:
 
     def count(self) -> int:
         return 0
+
+    def lists(self, uri: str) -> bool:
+        return False
 
 
 @pytest.fixture

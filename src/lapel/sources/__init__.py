@@ -147,11 +147,13 @@ def is_picture_name(name: str) -> bool:
 
 def display_links(source: ImageSource, uri: str) -> Links:
     """Where a browser gets a picture: what the source's optional method ``links(uri)`` says, else the address itself if it is a link."""
-    known: Links | None = getattr(source, "links", lambda _: None)(uri)
-    if known is None and uri.startswith(("http://", "https://")):
-        with suppress(InputError):  # an address that cannot stand in a page
+    with suppress(InputError):  # an address that cannot stand in a page
+        known: Links | None = getattr(source, "links", lambda _: None)(uri)
+        if known is not None:
+            return known
+        if uri.startswith(("http://", "https://")):
             return Links(uri)
-    return known or NO_LINKS
+    return NO_LINKS
 
 
 def refuse_link(name: str) -> None:

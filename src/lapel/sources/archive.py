@@ -74,8 +74,8 @@ class ZipSource:
         return len(self._pictures)
 
     def lists(self, uri: str) -> bool:
-        """Whether the name is a picture's."""
-        return is_picture_name(uri)
+        """Whether it lies here and its name is a picture's."""
+        return uri.startswith(self._prefix) and is_picture_name(uri)
 
     def find(self, name: str) -> str:
         """The URI of the member of this name, with or without the folder that packing added."""

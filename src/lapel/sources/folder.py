@@ -75,8 +75,8 @@ class FolderSource:
         return sum(1 for _ in self.walk())
 
     def lists(self, uri: str) -> bool:
-        """Whether the name is a picture's."""
-        return is_picture_name(uri)
+        """Whether it lies here and its name is a picture's."""
+        return uri.startswith(self._prefix) and is_picture_name(uri)
 
     def find(self, name: str) -> str:
         """The URI of the file of this relative name, or of an absolute name or file:// URI below the folder."""

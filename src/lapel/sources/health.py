@@ -16,6 +16,7 @@ from lapel.core.errors import SourceError
 from lapel.sources import ImageSource, open_source, read_uri
 from lapel.sources.archive import split_uri
 from lapel.sources.folder import to_path
+from lapel.sources.links import LinkSettings
 from lapel.sources.web import Answer, LinkReader
 
 State = Literal["fine", "changed", "moved", "dead", "forbidden", "unreachable"]
@@ -45,11 +46,12 @@ class Rounds:
 
     Args:
         timeout: Seconds for a link.
-        allow_private: Also visit private, loopback and link-local addresses.
+        allow_private: Also visit private, loopback and link-local addresses, not only of the hosts in ``LAPEL_ALLOW_HOSTS``.
     """
 
     def __init__(self, *, timeout: float = 20, allow_private: bool = False) -> None:
-        self._links = LinkReader(timeout=timeout, allow_private=allow_private)
+        hosts = LinkSettings.from_environment().allow
+        self._links = LinkReader(timeout=timeout, allowed=lambda host: allow_private or host in hosts)
         self._opened: dict[str, ImageSource] = {}
         self._lock = threading.Lock()
 

@@ -244,12 +244,12 @@ class LinkReader:
 
     Args:
         timeout: Seconds for one link, redirects included.
-        allow_private: Also ask private, loopback and link-local addresses.
+        allowed: Whether a host may have a private address.
     """
 
-    def __init__(self, *, timeout: float = 20, allow_private: bool = False) -> None:
+    def __init__(self, *, timeout: float = 20, allowed: Callable[[str], bool] = lambda _: False) -> None:
         self.timeout = timeout
-        self.allow_private = allow_private
+        self.allowed = allowed
         self._clients: dict[str, httpx.Client] = {}
         self._lock = threading.Lock()
 
@@ -264,7 +264,7 @@ class LinkReader:
         try:
             for _ in range(REDIRECTS + 1):
                 client = self._client(address)
-                request = _request(client, address, lambda _: self.allow_private, end)
+                request = _request(client, address, self.allowed, end)
                 if mark:
                     request.headers["If-Modified-Since" if mark.endswith(" GMT") else "If-None-Match"] = mark
                 response = client.send(request, stream=True)
@@ -282,8 +282,9 @@ class LinkReader:
         raise SourceError(f"The link {url} is redirected more than {REDIRECTS} times.")
 
     def read(self, url: str) -> bytes:
-        """The bytes behind a link, see :func:`fetch_picture`."""
-        return fetch_picture(url, timeout=self.timeout, allow_private=self.allow_private)
+        """The bytes behind a link, see :func:`fetch`."""
+        client = self._client(url)
+        return fetch(client, url, max_bytes=MAX_BYTES, timeout=self.timeout, allowed=self.allowed).data or b""
 
     def close(self) -> None:
         """Close the connections."""
