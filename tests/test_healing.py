@@ -108,6 +108,9 @@ class WebSource:
     def count(self) -> int:
         return 0
 
+    def lists(self, uri: str) -> bool:
+        return False
+
 
 @pytest.fixture
 def shop(origin: Origin, tmp_path: Path) -> Iterator[Store]:
