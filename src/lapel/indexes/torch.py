@@ -177,26 +177,25 @@ class TorchIndex:
         """
         asked = check_vectors(queries, self._dim)
         check_k(k)
-        wanted = None if allowed is None else check_keys(allowed)
         with self._gate.reading():
             rows = self._open_rows()
             selected: Selected | None = None
-            if allowed is not None and wanted is not None:
-                selected = self._select(allowed, wanted)
+            if allowed is not None:
+                selected = self._select(allowed)
             elif self._dead:
                 selected = Selected(len(rows) - self._dead, may=self._alive[: len(rows)])
             found, scores = rows.search(asked, k, selected)
             named = self._keys[torch.from_numpy(found).to(self.device)].cpu().numpy()
         return pad(named.ravel(), np.arange(named.size).reshape(named.shape), scores, k)
 
-    def _select(self, allowed: Keys, wanted: Keys) -> Selected:
+    def _select(self, allowed: Keys) -> Selected:
         """The rows of the allowed keys; kept for arrays that cannot change, since many queries are asked under one filter."""
         lasting = isinstance(allowed, np.ndarray) and not allowed.flags.writeable
         known = self._filters.get(id(allowed)) if lasting else None
         if known is not None and known.allowed is allowed:
             return known.selected
         rows = self._open_rows()
-        places, there = self._find(wanted)
+        places, there = self._find(check_keys(allowed))
         may = torch.zeros(len(rows), dtype=torch.bool, device=self.device)
         may[places[there]] = True
         selected = rows.select(may & self._alive[: len(rows)])
