@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -51,22 +52,19 @@ def shop_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def address(browser: Browser, shop_folder: Path) -> Iterator[str]:
-    """Where the page of the shop is served. Afterwards the server's log must be free of warnings."""
+@contextmanager
+def served(store: Path, log: Path) -> Iterator[str]:
+    """Where the page of a store is served. Afterwards the server's log must be free of warnings."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    log = shop_folder / "server.log"
     environment = {
         **os.environ,
         "LAPEL_ALLOW_PRIVATE_LINKS": "1",
         "PYTHONWARNINGS": "default::DeprecationWarning:lapel",
     }
     with log.open("wb") as stream:
-        server = subprocess.Popen(
-            command(shop_folder / "shop", port=port), stdout=stream, stderr=stream, env=environment
-        )
+        server = subprocess.Popen(command(store, port=port), stdout=stream, stderr=stream, env=environment)
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -83,6 +81,13 @@ def address(browser: Browser, shop_folder: Path) -> Iterator[str]:
         server.wait(timeout=20)
     text = log.read_text(encoding="utf-8")
     assert not [word for word in ("Warning", "warning", "eprecat", "Traceback", "Error") if word in text], text
+
+
+@pytest.fixture(scope="session")
+def address(browser: Browser, shop_folder: Path) -> Iterator[str]:
+    """Where the page of the shop is served."""
+    with served(shop_folder / "shop", shop_folder / "server.log") as root:
+        yield root
 
 
 def is_wrong(message: ConsoleMessage) -> bool:

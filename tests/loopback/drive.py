@@ -66,6 +66,7 @@ class DriveServer(LoopbackServer):
         self.fault: Callable[[Request], Answer | str | None] = lambda _: None
         self.tokens: dict[str, str] = {}  # token -> account
         self.keys = {"good-key"}
+        self.show: Callable[[File], bytes] = lambda file: file.data  # what an embedding page gets of a picture
         self.uploads: dict[str, tuple[dict[str, Any], bytearray, int]] = {}
         self.number = 0
         self.folder("My Drive", id=ROOT, parent="")
@@ -109,6 +110,11 @@ class DriveServer(LoopbackServer):
     def _answer(self, request: Request) -> Answer:
         if request.path == "/token":
             return self._token(request)
+        if request.path == "/thumbnail":  # as drive.google.com has it: for everybody, without a token
+            file = self.files.get(request.query.get("id", ""))
+            if file is None or file.trashed or file.readers is not None:
+                return Answer(404)
+            return Answer(200, self.show(file), {"Content-Type": file.kind})
         account = self._account(request)
         if account is None:
             return error(400, "keyInvalid", "API key not valid.") if "key" in request.query else error(401)

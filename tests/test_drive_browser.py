@@ -1,0 +1,147 @@
+"""From a folder on this machine to Drive, from there into a store and onto the page: with Drive there, and with Drive gone."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("streamlit", reason="the page needs streamlit: pip install 'lapel[ui]'")
+pytest.importorskip("playwright", reason="the browser tests need playwright: pip install playwright")
+pytest.importorskip("googleapiclient", reason="Drive needs its client: pip install 'lapel[drive]'")
+
+import numpy as np
+from PIL import Image, ImageOps
+from playwright.sync_api import Browser, Page, expect
+from typer.testing import CliRunner
+
+from browser.chromium import DESKTOP, LOCAL, PATIENCE, browser, served
+from lapel import sources
+from lapel.apps.cli import app
+from lapel.apps.ui.shop import THUMB_SIZE, thumb
+from lapel.engine.store import open_store
+from lapel.sources.wardrobe import draw_wardrobe
+from loopback.drive import DriveServer, File
+
+__all__ = ["browser"]  # a fixture
+PRODUCTS = 24
+
+
+def inverted(file: File) -> bytes:
+    """What this Drive shows of a picture: the same in other colours, so that a look tells where it comes from."""
+    stream = io.BytesIO()
+    ImageOps.invert(Image.open(io.BytesIO(file.data)).convert("RGB")).save(stream, "JPEG", quality=95)
+    return stream.getvalue()
+
+
+def lapel(*words: object) -> str:
+    said = CliRunner().invoke(app, [str(word) for word in words])
+    assert said.exit_code == 0, said.output
+    return said.output
+
+
+@pytest.fixture
+def drive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DriveServer]:
+    """A Drive that a login may write to and whose pictures are shown by its own links."""
+    with DriveServer(page=7) as server:
+        info = {"client_id": "lapel", "client_secret": "x", "refresh_token": "good", "token_uri": f"{server.root}token"}
+        (tmp_path / "login.json").write_text(json.dumps({"type": "authorized_user", **info}), encoding="utf-8")
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "login.json"))
+        monkeypatch.setenv("LAPEL_DRIVE_ENDPOINT", server.root)
+        monkeypatch.setenv("LAPEL_DRIVE_LINK", f"{server.root}thumbnail?id={{id}}&sz=w1600")
+        monkeypatch.setenv("LAPEL_DRIVE_THUMBNAIL", f"{server.root}thumbnail?id={{id}}&sz=w400")
+        monkeypatch.setenv("LAPEL_CACHE", str(tmp_path / "cache"))
+        monkeypatch.delenv("LAPEL_DRIVE_KEY", raising=False)
+        server.show = inverted
+        yield server
+    sources.close_archives()
+
+
+def asked(drive: DriveServer) -> list[str]:
+    """Ids of the pictures that browsers asked for."""
+    return [request.query["id"] for request in drive.requests if request.path == "/thumbnail"]
+
+
+def look(browser: Browser, address: str, photo: Path) -> list[tuple[str, Image.Image]]:
+    """Search with a photo, in a browser that remembers nothing: the first hits' titles, and what is seen of their pictures."""
+    context = browser.new_context(viewport=DESKTOP)
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    left: list[str] = []
+    page.on("request", lambda request: None if request.url.startswith(LOCAL) else left.append(request.url))
+    page.goto(address)
+    page.wait_for_selector(".lapel-head")
+    page.set_input_files("input[type=file]", photo)
+    expect(page.get_by_role("heading", name="Your photo")).to_be_visible()
+    seen = [picture(page, place) for place in range(4)]
+    context.close()
+    assert not left, left
+    return seen
+
+
+def picture(page: Page, place: int) -> tuple[str, Image.Image]:
+    card = page.locator(f".st-key-card-{place}")
+    card.scroll_into_view_if_needed()
+    title = card.locator(".lapel-title").inner_text()
+    image = card.get_by_role("img")
+    expect(image).to_have_js_property("naturalWidth", THUMB_SIZE[0])
+    page.wait_for_timeout(500)  # what lies over it has arrived, or failed
+    box = image.bounding_box()
+    assert box
+    return title, Image.open(io.BytesIO(page.screenshot(clip=box))).convert("RGB")
+
+
+def unlike(one: Image.Image, other: Image.Image) -> float:
+    """Mean difference in 0..255 of what two pictures show; of their middles, as a card has badges and round corners."""
+    small = [np.asarray(each.resize((30, 40)), np.int16)[8:32, 6:24] for each in (one, other)]
+    return float(np.abs(small[0] - small[1]).mean())
+
+
+def test_a_catalogue_goes_to_drive_and_its_hits_are_seen_with_drive_and_without(
+    browser: Browser, drive: DriveServer, tmp_path: Path
+) -> None:
+    wardrobe, table, store = tmp_path / "wardrobe", tmp_path / "drive.csv", tmp_path / "shop"
+    drawn = draw_wardrobe(wardrobe, products=PRODUCTS)
+    target = drive.folder("Shop")
+    said = lapel("drive", "upload", wardrobe, "--products", wardrobe / "products.csv", "--to", target, "--out", table)
+    assert f"{drawn.photos} pictures uploaded, 0 there already, 0 left out" in said
+
+    said = lapel("add", f"gdrive://{target}", "--products", table, "--store", store, "--encoder", "colour:")
+    assert f"{PRODUCTS} products added" in said
+    assert f"{drawn.photos} pictures: {drawn.photos} added" in said
+    wardrobe.rename(tmp_path / "away")  # the originals are on Drive only
+    assert f"{PRODUCTS} unchanged" in lapel("add", table, "--store", store)  # the table alone leads there too
+
+    with open_store(store) as shop:
+        products = shop.catalog.products(limit=PRODUCTS)
+        photos = {product.title: shop.catalog.photos(product.id) for product in products}
+        small = shop.thumbnails.get([photo.sha256 for each in photos.values() for photo in each], THUMB_SIZE[0])
+    assert len(small) == drawn.photos
+    for photo in photos[products[0].title]:
+        assert photo.links.small.startswith(drive.root)
+        assert photo.links.full.startswith(drive.root)
+    with (tmp_path / "away" / "products.csv").open(newline="", encoding="utf-8") as file:
+        first = next(csv.DictReader(file))
+    query = tmp_path / "away" / first["pictures"].split("|")[0]
+
+    with served(store, tmp_path / "server.log") as address:
+        assert asked(drive) == []
+        with_drive = look(browser, address, query)
+        assert with_drive[0][0] == first["title"]
+        on_cards = {photo.uri.removeprefix("gdrive://"): photo for each in photos.values() for photo in each}
+        assert set(asked(drive)) <= set(on_cards)
+        assert len(set(asked(drive))) >= 4
+        drive.stop()
+        without = look(browser, address, query)
+    assert [title for title, _ in without] == [title for title, _ in with_drive]
+    for title, seen in with_drive:
+        tiles = [thumb(Image.open(io.BytesIO(small[photo.sha256]))) for photo in photos[title]]
+        own = [Image.open(io.BytesIO(tile)) for tile in tiles]
+        there = min(unlike(seen, ImageOps.invert(each)) for each in own)
+        gone = min(unlike(dict(without)[title], each) for each in own)
+        assert there < 12, f"{title} is not what its link gives"
+        assert gone < 12, f"{title} is not the store's own thumbnail"
