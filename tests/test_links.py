@@ -18,6 +18,7 @@ from lapel.apps.cli import app
 from lapel.core.errors import InputError, SourceError
 from lapel.sources import Links, display_links, open_source, read_uri
 from lapel.sources.cache import PictureCache
+from lapel.sources.health import Rounds
 from lapel.sources.links import HttpsSource, LinkSettings
 from loopback.http import Answer
 from loopback.shop import ShopServer
@@ -184,3 +185,35 @@ def test_a_table_of_links_becomes_a_shop(shop: ShopServer, tmp_path: Path, monke
     assert [one.path(uri) for uri in one.walk()] == [("5.png",)]
     one.close()
     sources.close_archives()
+
+
+def test_rounds_visit_hosts_by_name_and_few_at_once(shop: ShopServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    uris = [f"{shop.root}{number}.png" for number in range(12)]
+    refused = Rounds()
+    assert {refused.look(uri, "").state for uri in uris} == {"unreachable"}
+    refused.close()
+    assert shop.requests == []
+    monkeypatch.setenv("LAPEL_ALLOW_HOSTS", "cdn.example, 127.0.0.1")
+    monkeypatch.setenv("LAPEL_PER_HOST", "2")
+    shop.latency = 0.05
+    rounds = Rounds(timeout=0.25)  # waiting for a turn is not counted
+    with ThreadPoolExecutor(12) as pool:
+        looked = list(pool.map(lambda uri: rounds.look(uri, "s"), uris))
+        assert {each.state for each in looked} == {"changed"}  # their marks are new
+        again = pool.map(lambda uri, each: rounds.look(uri, "s", each.mark).state, uris, looked)
+        assert set(again) == {"fine"}
+        assert list(pool.map(rounds.read, uris)) == [picture(number) for number in range(12)]
+    rounds.close()
+    assert shop.busiest == 2
+
+
+def test_a_host_that_had_enough_is_left_alone_and_asked_once_more(shop: ShopServer) -> None:
+    rounds = Rounds(settings=HERE)
+    uri = f"{shop.root}3.png"
+    shop.faults.append(Answer(429, b"", {"Retry-After": "1"}))
+    assert rounds.look(uri, "s").state == "changed"
+    assert len(shop.requests) == 2
+    shop.faults.extend([Answer(503, b"", {"Retry-After": "1"})] * 2)
+    assert rounds.look(uri, "s").reason == "the link answers 503"
+    assert len(shop.requests) == 4
+    rounds.close()

@@ -23,7 +23,7 @@ from lapel.core.images import Pixels, decode, thumbnails
 from lapel.core.types import Photo
 from lapel.core.vectors import UNIT_TOLERANCE
 from lapel.engine.store import Store
-from lapel.sources.health import Health, Rounds
+from lapel.sources.health import Health, Rounds, State
 
 PAGE = 256  # photos looked at together
 VISITORS = 8  # photos looked at at once
@@ -124,6 +124,7 @@ class _Visit:
     small: Mapping[int, bytes] = field(default_factory=dict)
     vector: NDArray[np.float32] | None = None  # (dim,)
     problem: str = ""
+    lost: State = "dead"  # what it is when there is a problem
 
     @property
     def written(self) -> bool:
@@ -165,7 +166,7 @@ def _renew(store: Store, rounds: Rounds, changed: Sequence[_Visit], states: Coun
 
 def _verdict(visit: _Visit) -> tuple[str, str]:
     if visit.problem:
-        return "dead", f"it changed and cannot be used: {visit.problem}"
+        return visit.lost, f"it changed and cannot be used: {visit.problem}"
     return ("fine", "") if visit.vector is None else ("changed", "it was another picture and was embedded anew")
 
 
@@ -178,7 +179,7 @@ def _read(store: Store, rounds: Rounds, visit: _Visit) -> _Visit:
             picture = decode(data)
             visit.pixels, visit.small = store.encoder.preprocessing.apply(picture), thumbnails(picture)
     except InputError as error:
-        visit.problem = str(error)
+        visit.problem, visit.lost = str(error), rounds.unread(error)
     return visit
 
 

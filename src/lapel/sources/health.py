@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from lapel.core.errors import SourceError
-from lapel.sources import ImageSource, open_source, read_uri
+from lapel.core.errors import InputError, SourceError
+from lapel.sources import REMOTE, ImageSource, open_source, read_uri
 from lapel.sources.archive import split_uri
 from lapel.sources.folder import to_path
 from lapel.sources.links import LinkSettings
-from lapel.sources.web import Answer, LinkReader
+from lapel.sources.web import Answer, LinkReader, PassingError
 
 State = Literal["fine", "changed", "moved", "dead", "forbidden", "unreachable"]
 FORBIDDEN = (401, 403, 407, 451)
@@ -47,22 +47,36 @@ class Rounds:
     Args:
         timeout: Seconds for a link.
         allow_private: Also visit private, loopback and link-local addresses, not only of the hosts in ``LAPEL_ALLOW_HOSTS``.
+        settings: How politely links are visited; by default as the environment says.
     """
 
-    def __init__(self, *, timeout: float = 20, allow_private: bool = False) -> None:
-        hosts = LinkSettings.from_environment().allow
-        self._links = LinkReader(timeout=timeout, allowed=lambda host: allow_private or host in hosts)
+    def __init__(
+        self, *, timeout: float = 20, allow_private: bool = False, settings: LinkSettings | None = None
+    ) -> None:
+        polite = settings or LinkSettings.from_environment()
+        self._links = LinkReader(
+            timeout=timeout, allowed=lambda host: allow_private or host in polite.allow, per_host=polite.per_host
+        )
         self._opened: dict[str, ImageSource] = {}
         self._lock = threading.Lock()
 
     def look(self, uri: str, stamp: str, mark: str = "") -> Health:
         """Whether a picture is still there and still the same as when it had that stamp and mark."""
-        try:
-            if uri.startswith(("http://", "https://")):
+        if uri.startswith(("http://", "https://")):
+            try:
                 return _judge(self._links.ask(uri, mark), stamp, mark)
-            found = self._source(uri).stamp(uri)
+            except SourceError as error:  # a server that answers is judged by its answer
+                return Health("unreachable", reason=str(error))
+        try:
+            source = self._source(uri)
         except SourceError as error:
-            return Health(_kind(uri, error), reason=str(error))
+            # Who may not even ask, for want of credentials, knows nothing of the picture.
+            remote = urlsplit(uri).scheme in REMOTE
+            return Health("unreachable" if remote else _kind(error), reason=str(error))
+        try:
+            found = source.stamp(uri)
+        except SourceError as error:
+            return Health(_kind(error), reason=str(error))
         return Health("fine" if found == stamp else "changed", found)
 
     def read(self, uri: str) -> bytes:
@@ -74,6 +88,12 @@ class Rounds:
         if uri.startswith(("http://", "https://")):
             return self._links.read(uri)
         return read_uri(uri)
+
+    def unread(self, error: InputError) -> State:
+        """What an error in :meth:`read`, or in decoding what it gave, says about a picture that seems to have changed."""
+        if isinstance(error, PassingError):
+            return "unreachable"
+        return _kind(error) if isinstance(error, SourceError) else "dead"
 
     def close(self) -> None:
         """Let go of everything."""
@@ -113,14 +133,12 @@ def _judge(answer: Answer, stamp: str, mark: str) -> Health:
     return Health("fine", stamp, mark)
 
 
-def _kind(uri: str, error: SourceError) -> State:
+def _kind(error: SourceError) -> State:
     """What kept a picture from being seen."""
     cause: BaseException | None = error.__cause__
     if isinstance(cause, PermissionError):
         return "forbidden"
     # A missing file is an OSError too; a network that does not answer is none of these.
-    if uri.startswith(("http://", "https://")):
-        return "unreachable"  # a server that answers is judged by its answer
     if isinstance(cause, (FileNotFoundError, NotADirectoryError, IsADirectoryError, KeyError)) or cause is None:
         return "dead"
     return "unreachable"

@@ -19,7 +19,7 @@ import httpx
 
 from lapel.core.errors import InputError, SourceError
 from lapel.sources.cache import PictureCache
-from lapel.sources.web import MAX_BYTES, Fetched, PassingError, fetch, new_client
+from lapel.sources.web import MAX_BYTES, Fetched, Host, PassingError, fetch
 
 SCHEMES = ("http://", "https://")
 
@@ -60,16 +60,6 @@ class LinkSettings:
         return cls(frozenset(filter(None, map(str.strip, hosts))), int(said or cls.per_host))
 
 
-class _Host:
-    """One host: its connections, how many use them at once, and until when it wants to be left alone."""
-
-    def __init__(self, per_host: int) -> None:
-        # A client for each host, as a connection's certificate was checked for that host only.
-        self.client = new_client()
-        self.slots = threading.BoundedSemaphore(per_host)
-        self.rests_until = 0.0  # on time.monotonic's clock
-
-
 class HttpsSource:
     """Pictures behind links.
 
@@ -91,7 +81,7 @@ class HttpsSource:
             raise SourceError(f"{self._one} is a folder on Google Drive. Give it as gdrive://{folder[1]}")
         self._settings = settings or LinkSettings.from_environment()
         self.cache = cache
-        self._hosts: dict[str, _Host] = {}
+        self._hosts: dict[str, Host] = {}
         self._lock = threading.Lock()
 
     @property
@@ -157,8 +147,7 @@ class HttpsSource:
         """Fetch politely, several times when that may help."""
         host = self._host(uri)
         for number in range(self._settings.tries):
-            with host.slots:
-                time.sleep(max(0.0, host.rests_until - time.monotonic()))
+            with host.turn():
                 try:
                     got = fetch(
                         host.client,
@@ -174,7 +163,7 @@ class HttpsSource:
                         raise
                     pause = min(max(error.after, self._settings.pause * 2**number), self._settings.timeout)
                     if error.after:  # the host said so, for all that is asked of it
-                        host.rests_until = time.monotonic() + pause
+                        host.rest(pause)
                         continue
             time.sleep(pause)
         if got.data is not None and (got.kind.startswith("text/") or got.data.lstrip()[:1] == b"<"):
@@ -183,11 +172,11 @@ class HttpsSource:
             )
         return got
 
-    def _host(self, uri: str) -> _Host:
+    def _host(self, uri: str) -> Host:
         name = httpx.URL(uri).netloc.decode("ascii", "replace")
         with self._lock:
             if name not in self._hosts:
-                self._hosts[name] = _Host(self._settings.per_host)
+                self._hosts[name] = Host(self._settings.per_host)
             return self._hosts[name]
 
 

@@ -10,7 +10,8 @@ import ipaddress
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
@@ -56,6 +57,27 @@ class Fetched:
 def new_client() -> httpx.Client:
     """A client for one host. It knows no proxies and no passwords of this machine: they are not for a stranger's link."""
     return httpx.Client(trust_env=False, follow_redirects=False, headers={"User-Agent": "lapel", "Accept": "image/*"})
+
+
+class Host:
+    """One host: its connections, how many use them at once, and until when it wants to be left alone."""
+
+    def __init__(self, per_host: int) -> None:
+        # A client for each host, as a connection's certificate was checked for that host only.
+        self.client = new_client()
+        self._slots = threading.BoundedSemaphore(per_host)
+        self._rests_until = 0.0  # on time.monotonic's clock
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait until few enough ask this host, and until it may be asked again."""
+        with self._slots:
+            time.sleep(max(0.0, self._rests_until - time.monotonic()))
+            yield
+
+    def rest(self, seconds: float) -> None:
+        """Ask nothing more for a while, as the host said."""
+        self._rests_until = max(self._rests_until, time.monotonic() + seconds)
 
 
 def fetch_picture(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = 10, allow_private: bool = False) -> bytes:
@@ -188,9 +210,8 @@ def _is_public(text: str) -> bool:
 def _body(response: httpx.Response, url: str, max_bytes: int, end: float) -> bytes:
     if response.status_code != 200:
         text = f"The link {url} answers {response.status_code} {response.reason_phrase}. Open it in a browser and check the address."
-        after = response.headers.get("retry-after", "")
         if response.status_code in PASSING:
-            raise PassingError(text, float(after) if after.isdecimal() else 0.0)
+            raise PassingError(text, _after(response))
         raise SourceError(text)
     packed = response.headers.get("content-encoding", "identity").lower()
     if packed != "identity":
@@ -210,6 +231,12 @@ def _body(response: httpx.Response, url: str, max_bytes: int, end: float) -> byt
     if not data:
         raise SourceError(f"The link {url} answers with nothing (0 bytes). Check the address.")
     return bytes(data)
+
+
+def _after(response: httpx.Response) -> float:
+    """Seconds that a host asks to be left alone; 0 when it does not say."""
+    said = response.headers.get("retry-after", "")
+    return float(said) if said.isdecimal() else 0.0
 
 
 def _large(url: str, max_bytes: int) -> SourceError:
@@ -243,59 +270,75 @@ class LinkReader:
     """Asks many links, with connections that are used again. Safe to share between threads.
 
     Args:
-        timeout: Seconds for one link, redirects included.
+        timeout: Seconds for one link, redirects included; waiting for its turn is not counted.
         allowed: Whether a host may have a private address.
+        per_host: Requests under way at once to one host.
     """
 
-    def __init__(self, *, timeout: float = 20, allowed: Callable[[str], bool] = lambda _: False) -> None:
+    def __init__(
+        self, *, timeout: float = 20, allowed: Callable[[str], bool] = lambda _: False, per_host: int = 8
+    ) -> None:
         self.timeout = timeout
         self.allowed = allowed
-        self._clients: dict[str, httpx.Client] = {}
+        self.per_host = per_host
+        self._hosts: dict[str, Host] = {}
         self._lock = threading.Lock()
 
     def ask(self, url: str, mark: str = "") -> Answer:
-        """Ask whether a picture is still the one that its server called so.
+        """Ask whether a picture is still the one that its server called so; once more when a host that had enough says how long to wait.
 
         Raises:
             SourceError: the link is not understood or not allowed, or nobody answers.
         """
-        end = time.monotonic() + self.timeout
-        address, moved, lasting = url, "", True
         try:
-            for _ in range(REDIRECTS + 1):
-                client = self._client(address)
-                request = _request(client, address, self.allowed, end)
-                if mark:
-                    request.headers["If-Modified-Since" if mark.endswith(" GMT") else "If-None-Match"] = mark
-                response = client.send(request, stream=True)
-                response.close()  # the body is not read
-                if response.status_code not in REDIRECT_CODES:
-                    said = response.headers
-                    return Answer(response.status_code, said.get("etag") or said.get("last-modified", ""), moved)
-                address = urljoin(address, response.headers.get("location", ""))
-                lasting = lasting and response.status_code in (301, 308)
-                moved = address if lasting else moved
+            answer, after = self._ask(url, mark)
+            return self._ask(url, mark)[0] if after else answer
         except httpx.TimeoutException as error:
             raise _slow(url) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise SourceError(f"The link {url} cannot be asked: {error}.") from error
+
+    def _ask(self, url: str, mark: str) -> tuple[Answer, float]:
+        """The answer, and how long the host that gave it wants to be left alone."""
+        left = self.timeout
+        address, moved, lasting = url, "", True
+        for _ in range(REDIRECTS + 1):
+            host = self._host(address)
+            with host.turn():
+                began = time.monotonic()
+                request = _request(host.client, address, self.allowed, began + left)
+                if mark:
+                    request.headers["If-Modified-Since" if mark.endswith(" GMT") else "If-None-Match"] = mark
+                response = host.client.send(request, stream=True)
+                response.close()  # the body is not read
+                left -= time.monotonic() - began
+                after = min(_after(response), self.timeout) if response.status_code in PASSING else 0.0
+                if after:
+                    host.rest(after)
+            if response.status_code not in REDIRECT_CODES:
+                said = response.headers
+                return Answer(response.status_code, said.get("etag") or said.get("last-modified", ""), moved), after
+            address = urljoin(address, response.headers.get("location", ""))
+            lasting = lasting and response.status_code in (301, 308)
+            moved = address if lasting else moved
         raise SourceError(f"The link {url} is redirected more than {REDIRECTS} times.")
 
     def read(self, url: str) -> bytes:
         """The bytes behind a link, see :func:`fetch`."""
-        client = self._client(url)
-        return fetch(client, url, max_bytes=MAX_BYTES, timeout=self.timeout, allowed=self.allowed).data or b""
+        host = self._host(url)
+        with host.turn():
+            got = fetch(host.client, url, max_bytes=MAX_BYTES, timeout=self.timeout, allowed=self.allowed)
+        return got.data or b""
 
     def close(self) -> None:
         """Close the connections."""
         with self._lock:
-            while self._clients:
-                self._clients.popitem()[1].close()
+            while self._hosts:
+                self._hosts.popitem()[1].client.close()
 
-    def _client(self, address: str) -> httpx.Client:
-        """A client for each host: a connection's certificate was checked for that host only."""
-        host = urlsplit(address).netloc
+    def _host(self, address: str) -> Host:
+        name = urlsplit(address).netloc
         with self._lock:
-            if host not in self._clients:
-                self._clients[host] = new_client()
-            return self._clients[host]
+            if name not in self._hosts:
+                self._hosts[name] = Host(self.per_host)
+            return self._hosts[name]

@@ -280,10 +280,11 @@ def _credentials(path: Path | None, scope: str) -> Any:
 
 
 def _plainly(error: HttpError) -> Exception:
-    """The error as other sources have it, where there is one: what is not there, and what may not be read."""
+    """The error as other sources have it, where there is one: what is not there, and what may not be read. Too many requests are neither."""
     if error.status_code == 404:
         return FileNotFoundError(str(error))
-    return PermissionError(str(error)) if error.status_code in (401, 403) else error
+    refused = error.status_code in (401, 403) and not _passes(error)
+    return PermissionError(str(error)) if refused else error
 
 
 def _passes(error: HttpError) -> bool:

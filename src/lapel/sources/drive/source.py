@@ -36,7 +36,7 @@ EXTENSION = {  # of pictures whose names have none
     "image/jp2": ".jp2",
 }
 UNKNOWN = "application/octet-stream"  # what an upload without a type gets
-FIELDS = "id,name,mimeType,md5Checksum,modifiedTime,size,shortcutDetails(targetId,targetMimeType)"
+FIELDS = "id,name,mimeType,md5Checksum,modifiedTime,size,trashed,shortcutDetails(targetId,targetMimeType)"
 LISTINGS = 8  # folders listed at once
 # The id in the addresses that a browser shows and in those that pictures are embedded by.
 ADDRESS = re.compile(
@@ -191,7 +191,12 @@ class DriveSource:
         file_id = uri.removeprefix(SCHEME)
         if self.root and file_id in self._listing:
             return self._listing[file_id]
-        return _picture(self._about(file_id, FIELDS), ())
+        found = self._about(file_id, FIELDS)
+        if found.get("trashed"):
+            raise SourceError(
+                f"The picture '{found['name']}' ({uri}) is in the trash of Drive. Restore it there."
+            ) from FileNotFoundError(uri)
+        return _picture(found, ())
 
     @cached_property
     def _names(self) -> Mapping[str, list[str]]:
@@ -288,9 +293,10 @@ class DriveSource:
         if details.get("targetMimeType") == FOLDER:
             return {"id": details["targetId"], "mimeType": FOLDER}
         try:
-            return self._about(details["targetId"], FIELDS)
+            found = self._about(details["targetId"], FIELDS)
         except (KeyError, SourceError):
-            return {"id": entry["id"], "mimeType": SHORTCUT}
+            found = {"trashed": True}
+        return {"id": entry["id"], "mimeType": SHORTCUT} if found.get("trashed") else found
 
 
 def _is_picture(name: str, kind: str) -> bool:
