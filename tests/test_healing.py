@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from lapel.core.errors import SourceError
-from lapel.core.types import Links, Product, Query
+from lapel.core.types import Filter, Links, Product, Query
 from lapel.engine.check import check_index
 from lapel.engine.healing import Round, check_hosting
 from lapel.engine.ingest import ingest
@@ -263,6 +263,45 @@ def test_photos_of_products_that_are_gone_are_left_in_peace(shop: Store, origin:
     origin.bodies.pop("/blue.png")
     done = visit(shop)
     assert (done.photos, done.troubles) == (5, ())
+
+
+def test_a_product_is_shown_while_one_of_its_photos_is(shop: Store, origin: Origin) -> None:
+    about = {"colour": "mixed", "price_minor": 100, "currency": "EUR"}
+    links = tuple(f"{origin.root}/{name}.png" for name in ("gold", "teal"))
+    source = WebSource()
+    ingest(shop, [TableRow(1, Product("both", **about), links, "", "both")], source=source)  # type: ignore[arg-type]
+    source.reader.close()
+    visit(shop)
+    catalog, other = shop.catalog, Filter.parse(["id!=red"])
+
+    def shown() -> tuple[set[str], int, int, bool, tuple[float, float] | None]:
+        listed = {product.id for product in catalog.products()}
+        assert {product.id for product in catalog.products(other)} == listed - {"red"}
+        assert (catalog.count(), catalog.count(other)) == (len(listed), len(listed - {"red"}))
+        assert catalog.facet_values("colour") == catalog.facet_values("colour", where=other)
+        assert set(catalog.photo_facets([]).product_ids) == listed
+        counts = catalog.counts()
+        assert counts.products == len(listed)
+        return listed, counts.lost, counts.gone, bool(catalog.facet_values("colour")), catalog.price_range()
+
+    everyone = {*COLOURS, "both"}
+    assert shown() == (everyone, 0, 0, True, (1.0, 1.0))
+    gold, teal = origin.bodies.pop("/gold.png"), origin.bodies.pop("/teal.png")
+    origin.bodies["/teal.png"] = teal
+    visit(shop, 1, grace=timedelta(0))
+    assert shown() == (everyone - {"gold"}, 1, 0, True, (1.0, 1.0))
+    assert "both" in found(shop)
+    origin.bodies.pop("/teal.png")
+    visit(shop, 2, grace=timedelta(0))
+    assert shown() == (everyone - {"gold", "teal", "both"}, 3, 0, False, None)
+    assert found(shop) == {"green", "blue", "navy"}
+    catalog.presence.settle("", everyone - {"both"}, now="2026")
+    assert shown() == (everyone - {"gold", "teal", "both"}, 2, 1, False, None)
+    catalog.presence.settle("", everyone, now="2026")
+    origin.bodies |= {"/gold.png": gold, "/teal.png": teal}
+    assert visit(shop, 3).back == 4
+    assert shown() == (everyone, 0, 0, True, (1.0, 1.0))
+    assert check_index(shop).agrees
 
 
 def test_folders_and_archives(tmp_path: Path) -> None:

@@ -332,6 +332,40 @@ def test_the_catalogue_can_be_searched_by_words(show, store):
     assert url(page)["product"] == ["W0004"]
 
 
+def test_products_without_a_photo_in_reach_cannot_be_browsed(show, store, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(store, copy)
+    page = show(copy)
+    settled(page.segmented_control(key="way").set_value("Catalogue").run())
+    assert followable(page)[0] == "W0000"
+    assert "40 products" in said(page)
+    with open_store(copy) as shop:
+        reds = {product.id for product in shop.catalog.products(Filter.parse(["colour=Red"]))}
+        away = {f"W{number:04}" for number in range(4)} | reds
+        keys = {photo.key for name in away for photo in shop.catalog.photos(name)}
+        shop.catalog.hosting.note(dict.fromkeys(keys, ("dead", "gone")), [], now="2026")
+        assert shop.catalog.hosting.hide(before="2026", now="2026") == (len(keys), 0)
+    settled(page.run())
+    assert not away & set(followable(page))
+    assert f"{40 - len(away)} products" in said(page)
+    assert "Red" not in page.pills(key="f-colour").options
+    settled(page.text_input(key="words").set_value("red").run())
+    assert followable(page) == []
+    with open_store(copy) as shop:
+        shop.catalog.hosting.note({}, keys, now="2026")
+        assert shop.catalog.hosting.hide(before="", now="2026") == (0, len(keys))
+    settled(page.text_input(key="words").set_value("").run())
+    assert followable(page)[0] == "W0000"
+    assert "40 products" in said(page)
+    with open_store(copy) as shop:  # all of them
+        keys = {photo.key for photo in shop.catalog.hosting.photos()}
+        shop.catalog.hosting.note(dict.fromkeys(keys, ("dead", "gone")), [], now="2026")
+        shop.catalog.hosting.hide(before="2026", now="2026")
+    settled(page.run())
+    assert not page.exception
+    assert followable(page) == []
+
+
 # --- pieces -----------------------------------------------------------------------------------------------------------
 
 RACK = Shop(

@@ -31,7 +31,7 @@ from lapel.catalog.entries import (
 )
 from lapel.catalog.filters import field_names, resolve, where_clause
 from lapel.catalog.hosting import Hosting
-from lapel.catalog.presence import HIDDEN, Presence
+from lapel.catalog.presence import HIDDEN, LOST, SHOWN, Presence
 from lapel.catalog.schema import migrate
 from lapel.core.errors import QueryError, StoreDamaged, StoreError, StoreMissing, StoreReadOnly
 from lapel.core.types import Filter, Links, Photo, Product
@@ -41,6 +41,7 @@ _PRODUCT = ", ".join(f"product.{name}" for name in PRODUCT_COLUMNS.split(", "))
 EVERYTHING = Filter()  # no condition
 _BOUND = "IN (SELECT value FROM json_each(?))"
 _GONE = "SELECT row FROM product WHERE gone <> ''"
+_AWAY = f"{_GONE} UNION {LOST}"
 
 
 class Catalog:
@@ -363,14 +364,14 @@ class Catalog:
             return np.sort(np.fromiter((key for (key,) in database.execute(asked, parameters)), np.int64))
 
     def products(self, where: Filter = EVERYTHING, *, limit: int = 100, offset: int = 0) -> list[Product]:
-        """Products that fulfil every condition, in the order they were first added."""
+        """Products that fulfil every condition and are shown, in the order they were first added."""
         with self._pool.snapshot() as database:
             clause, parameters = where_clause(database, where)
             asked = f"SELECT {PRODUCT_COLUMNS} FROM product WHERE {clause} ORDER BY row LIMIT ? OFFSET ?"
             return [from_row(row) for row in database.execute(asked, (*parameters, limit, offset))]
 
     def count(self, where: Filter = EVERYTHING) -> int:
-        """How many products fulfil every condition."""
+        """How many products fulfil every condition and are shown."""
         with self._pool.snapshot() as database:
             clause, parameters = where_clause(database, where)
             return int(database.execute(f"SELECT count(*) FROM product WHERE {clause}", parameters).fetchone()[0])
@@ -397,8 +398,8 @@ class Catalog:
             if name in ("id", "title"):
                 asked = f"SELECT {name}, count(*) FROM product WHERE row IN ({inside}) AND {name} <> '' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
                 return list(database.execute(asked, (*parameters, limit)))
-            # Without a filter it is faster to leave out the few that are gone than to look each product up.
-            narrowed = f"AND product_row {f'IN ({inside})' if where else 'NOT IN (' + _GONE + ')'}"
+            # Without a filter it is faster to leave out the few that are not shown than to look each product up.
+            narrowed = f"AND product_row {f'IN ({inside})' if where else 'NOT IN (' + _AWAY + ')'}"
             asked = (
                 "SELECT value, count(*) FROM term JOIN facet ON facet.term = term.id"
                 f" WHERE name = ? {narrowed} GROUP BY term.id ORDER BY 2 DESC, 1 LIMIT ?"
@@ -406,23 +407,24 @@ class Catalog:
             return list(database.execute(asked, (name, *(parameters if where else ()), limit)))
 
     def price_range(self) -> tuple[float, float] | None:
-        """The lowest and the highest price in major units, whatever the currency; None when nothing has a price."""
+        """The lowest and the highest price of what is shown, in major units, whatever the currency; None when nothing has a price."""
+        # Each end is found by going along the index on prices, mostly a single step.
+        end = f"SELECT price FROM product WHERE price IS NOT NULL AND {SHOWN} ORDER BY price {{}} LIMIT 1"
         with self._pool.borrow() as database:
-            lowest, highest = database.execute(
-                "SELECT (SELECT min(price) FROM product), (SELECT max(price) FROM product)"
-            ).fetchone()
+            lowest, highest = database.execute(f"SELECT ({end.format('ASC')}), ({end.format('DESC')})").fetchone()
         return None if lowest is None else (float(lowest), float(highest))
 
     def counts(self) -> Counts:
         """How many products, photos and vectors there are."""
         with self._pool.snapshot() as database:
             gone = database.execute(f"SELECT count(*) FROM ({_GONE})").fetchone()[0]
-            products = database.execute("SELECT count(*) FROM product").fetchone()[0] - gone
+            away = database.execute(f"SELECT count(*) FROM ({_AWAY})").fetchone()[0]
+            products = database.execute("SELECT count(*) FROM product").fetchone()[0] - away
             hidden = database.execute(f"SELECT count(*) FROM ({HIDDEN})").fetchone()[0]
             photos = database.execute("SELECT count(*) FROM photo").fetchone()[0]
             asked = "SELECT fingerprint, (SELECT count(*) FROM vector WHERE model = model.id) FROM model"
             vectors = {fingerprint: count for fingerprint, count in database.execute(asked) if count}
-        return Counts(int(products), int(photos), vectors, int(gone), int(hidden))
+        return Counts(int(products), int(photos), vectors, int(gone), int(away - gone), int(hidden))
 
     def photo_facets(self, names: Sequence[str], where: Filter = EVERYTHING) -> PhotoFacets:
         """Every photo whose product fulfils ``where``, with the named fields: what evaluation reads.

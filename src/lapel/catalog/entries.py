@@ -116,10 +116,11 @@ class Counts:
     """How much there is.
 
     Attributes:
-        products: Products.
+        products: Products that are shown.
         photos: Photos.
         vectors: Vectors by the fingerprint of their model.
         gone: Products beside those that are counted, which their feed no longer names.
+        lost: Products beside those that are counted, all of whose photos are out of reach for long.
         hidden: Photos among those that are counted which no search finds.
     """
 
@@ -127,6 +128,7 @@ class Counts:
     photos: int
     vectors: Mapping[str, int]
     gone: int = 0
+    lost: int = 0
     hidden: int = 0
 
 

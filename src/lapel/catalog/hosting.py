@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lapel.catalog.connection import Pool
-from lapel.catalog.presence import LISTED, SHOWN
+from lapel.catalog.presence import LISTED, NAMED
 from lapel.catalog.writing import raise_generation
 from lapel.core.errors import InputError
 from lapel.core.types import Links, Photo
@@ -65,7 +65,7 @@ class Hosting:
         """Photos by rising key, only those with keys above ``after``; with ``shown`` without those of products that are gone."""
         asked = (
             "SELECT key, product.id, uri, sha256, full_link, thumbnail_link FROM photo JOIN product ON product.row = product_row"
-            f" WHERE key > ? AND {SHOWN if shown else '1'} ORDER BY key LIMIT ?"
+            f" WHERE key > ? AND {NAMED if shown else '1'} ORDER BY key LIMIT ?"
         )
         with self._pool.borrow() as database:
             return [
@@ -121,7 +121,7 @@ class Hosting:
         """Every photo in trouble, those that are so for longest first."""
         asked = (
             "SELECT kind, reason, since, lost, product.id, uri FROM trouble JOIN photo USING (key)"
-            f" JOIN product ON product.row = product_row WHERE {SHOWN} ORDER BY since, key"
+            f" JOIN product ON product.row = product_row WHERE {NAMED} ORDER BY since, key"
         )
         with self._pool.borrow() as database:
             return [Trouble(*row) for row in database.execute(asked)]

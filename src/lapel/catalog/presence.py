@@ -17,7 +17,13 @@ from lapel.core.errors import InputError
 #: The keys of photos that no search finds; a view of the catalogue.
 HIDDEN = "SELECT key FROM hidden"
 LISTED = "(SELECT value FROM json_each(?))"  # bound to a JSON list
-SHOWN = "product.gone = ''"
+NAMED = "product.gone = ''"
+#: The rows of products all of whose photos are lost. Few photos are, and an index holds those.
+LOST = (
+    "SELECT away.product_row FROM photo AS away WHERE away.lost <> ''"
+    " AND NOT EXISTS (SELECT 1 FROM photo AS seen WHERE seen.product_row = away.product_row AND seen.lost = '')"
+)
+SHOWN = f"{NAMED} AND product.row NOT IN ({LOST})"
 MOST_GONE = 0.5  # of a feed's products that may go at once: more is rather a broken export than a clearance
 
 

@@ -33,6 +33,7 @@ def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> Non
             "products": counts.products,
             "photos": counts.photos,
             "gone": counts.gone,
+            "lost": counts.lost,
             "hidden": counts.hidden,
             "vectors": dict(counts.vectors),
             "model": {
@@ -55,7 +56,10 @@ def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> Non
     say(f"[bold]{escape(facts['store'])}[/]  {size / 1e6:,.1f} MB")
     say(f"{counts.products:,} products, {counts.photos:,} photos, {searched:,} vectors")
     if counts.gone or counts.hidden:
-        say(f"{counts.gone:,} more products are gone from their feed; {counts.hidden:,} photos are hidden from results")
+        say(
+            f"{counts.gone:,} more products are gone from their feed, {counts.lost:,} more have no picture in reach;"
+            f" {counts.hidden:,} photos are hidden from results"
+        )
     say(f"model {model['name'] or 'not chosen yet'} ({model['fingerprint'] or '-'}), index {facts['index']}")
     say(
         f"{small['photos']:,} photos with small pictures, {small['bytes'] / 1e6:,.1f} of at most {small['most'] / 1e6:,.0f} MB"
