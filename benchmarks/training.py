@@ -1,6 +1,6 @@
 """What training costs beside the network itself: whole steps against bare forward + backward + update of the same batch, turn by turn.
 
-    python benchmarks/training.py [--device auto] [--size 160x120] [--steps 12]
+    python benchmarks/training.py [--device auto] [--size 160x120] [--batch 48] [--steps 12]
 
 A whole step reads pictures and masks, makes two views of each (backgrounds, perspective, blur, JPEG ...), computes the losses against
 a full memory and updates weights and moving average. Aim: 0.9 of the bare pictures a second. Runs on the CPU or on CUDA, as training does.
@@ -94,14 +94,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", default="auto")
     parser.add_argument("--size", default="160x120")
+    parser.add_argument("--batch", type=int, default=48, help="pictures, each in two views; a GPU wants 256")
     parser.add_argument("--steps", type=int, default=12)
     wanted = parser.parse_args()
     machine = this_machine(wanted.device)
     height, width = (int(part) for part in wanted.size.split("x"))
-    config = replace(fashion(), stages=(Stage(1),))
+    config = replace(fashion(), stages=(Stage(1),), classes=wanted.batch // fashion().pictures)
     bare, whole = measure(machine, config, (height, width), wanted.steps)
     where = torch.cuda.get_device_name() if machine.device.type == "cuda" else describe()
-    print(f"{where}, torch {torch.__version__}, {height} x {width}")
+    print(f"{where}, torch {torch.__version__}, {height} x {width}, {2 * wanted.batch} views a step")
     print(f"bare {bare:.0f} pictures/s, whole steps {whole:.0f} pictures/s, ratio {whole / bare:.2f} (aim 0.9)")
 
 

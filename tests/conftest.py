@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,11 @@ def catalogue() -> Path:
     if not (CATALOGUE / "images.zip").exists():
         pytest.skip(f"the real catalogue is not at {CATALOGUE}")
     return CATALOGUE
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Pictures on their way are kept in a folder of the tests, not in the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAPEL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

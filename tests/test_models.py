@@ -491,7 +491,8 @@ def test_a_catalogue_of_the_first_version_keeps_its_vectors(store: Store, tmp_pa
     old.execute("DELETE FROM setting")
     old.execute("ATTACH ? AS now", (str(store.catalog.path),))
     for table in ("setting", "product", "photo", "term", "facet"):
-        old.execute(f"INSERT INTO main.{table} SELECT * FROM now.{table}")
+        columns = ", ".join(row[1] for row in old.execute(f"PRAGMA main.table_info({table})"))
+        old.execute(f"INSERT INTO main.{table} SELECT {columns} FROM now.{table}")
     old.execute("DELETE FROM main.setting WHERE name = 'changes_since'")  # a later version's
     old.execute("INSERT INTO main.model SELECT id, fingerprint FROM now.model")
     old.execute("INSERT INTO main.vector SELECT key, model, data FROM now.vector")

@@ -179,8 +179,8 @@ def test_read_uri_keeps_few_archives_open_and_serves_threads(tmp_path: Path) -> 
 
 
 def test_read_uri_knows_its_kinds() -> None:
-    with pytest.raises(SourceError, match="file:// and zip://"):
-        read_uri("http://example.com/a.jpg")
+    with pytest.raises(SourceError, match="file://, zip://, gdrive://"):
+        read_uri("ftp://example.com/a.jpg")
 
 
 def test_an_archives_own_folder_says_nothing(tmp_path: Path) -> None:
@@ -255,8 +255,8 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_what_is_no_source_says_so(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="folder of pictures or a ZIP"):
         open_source(tmp_path / "none")
-    with pytest.raises(InputError, match=r"No source is called 'gdrive:'.*folder:.*zip:"):
-        open_source("gdrive:abc")
+    with pytest.raises(InputError, match=r"No source is called 'dropbox:'.*folder:.*zip:"):
+        open_source("dropbox:abc")
     (tmp_path / "fifo").write_bytes(b"")
     with pytest.raises(SourceError, match="not a ZIP"):
         open_source(tmp_path / "fifo")

@@ -112,7 +112,6 @@ def test_the_memory_keeps_the_last_of_each_picture() -> None:
     for start in (0, 3, 6):
         rows = torch.arange(start, start + 3)
         memory.add(rows, rows.float().repeat(2, 1).T, rows[:, None])
-    memory.add(torch.tensor([-1]), torch.full((1, 2), 99.0), torch.tensor([[99]]))  # a row that only fills a batch
     assert memory.labels[:, 0].tolist() == [8, 5, 6, 7]  # rows 0 to 8 share four places
     assert torch.equal(memory.vectors[:, 0].long(), memory.labels[:, 0])
     assert (Memory(4, dim=2, columns=1).labels == -1).all()  # what is not filled yet is no candidate

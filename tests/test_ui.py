@@ -387,9 +387,9 @@ def test_pictures_are_read_once_by_content_and_a_missing_one_is_left_in_peace(mo
     draw("Tote", "Red").save(stream, "PNG")
     asked: list[str] = []
 
-    def read(uri: str) -> bytes:
-        asked.append(uri)
-        if "gone" in uri:
+    def read(photo: Photo) -> bytes:
+        asked.append(photo.uri)
+        if "gone" in photo.uri:
             raise SourceError("gone")
         return stream.getvalue()
 

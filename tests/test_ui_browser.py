@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,7 +16,8 @@ import pytest
 pytest.importorskip("streamlit", reason="the page needs streamlit: pip install 'lapel[ui]'")
 pytest.importorskip("playwright", reason="the browser tests need playwright: pip install playwright")
 
-from playwright.sync_api import Locator, Page, expect
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from browser.chromium import DESKTOP, PHONE, address, browser, shop_folder, visit
 from browser.shop import draw
@@ -252,3 +255,39 @@ def test_text_of_the_catalogue_is_never_markup(visit: Visit) -> None:
 
 def test_the_pictures_of_the_shop_differ() -> None:
     assert draw("Tote", "Red").tobytes() != draw("Tote", "Green").tobytes()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_photo_comes_from_its_link_and_from_the_store_when_that_fails(
+    browser: Browser, address: str, shop_folder: Path, there: bool
+) -> None:
+    """The store's picture of W0011 is a pair of black trousers on white; its link gives a plain blue."""
+    with sqlite3.connect(shop_folder / "shop" / "catalog.sqlite") as database:
+        database.execute(
+            "UPDATE photo SET thumbnail_link = 'https://cdn.invalid/small.png?w=450&q=8'"
+            " WHERE product_row = (SELECT row FROM product WHERE id = 'W0011')"
+        )
+    database.close()
+    stream = io.BytesIO()
+    Image.new("RGB", (300, 400), (0, 0, 255)).save(stream, "PNG")
+    context = browser.new_context(viewport=DESKTOP)
+    context.route(
+        "https://cdn.invalid/small.png?w=450&q=8",
+        lambda route: route.fulfill(body=stream.getvalue(), content_type="image/png") if there else route.abort(),
+    )
+    page = context.new_page()
+    page.goto(f"{address}/?product=W0021")
+    expect(title(page)).to_have_text("Black trousers for men")
+    expect(card(page, 0).locator(".lapel-linked")).to_be_visible()
+    page.wait_for_function("[...document.images].every(image => image.complete)")
+    page.wait_for_timeout(500)
+    box = card(page, 0).get_by_role("img").bounding_box()
+    linked = card(page, 0).locator(".lapel-linked").bounding_box()
+    assert box
+    assert linked
+    assert all(abs(box[side] - linked[side]) < 1.5 for side in ("x", "y", "width", "height"))
+    seen = Image.open(io.BytesIO(page.screenshot(clip=box))).convert("RGB")
+    context.close()
+    middle = seen.getpixel((seen.width // 2, seen.height // 2))
+    wanted = (0, 0, 255) if there else (23, 23, 26)
+    assert max(abs(one - other) for one, other in zip(middle, wanted, strict=True)) < 6

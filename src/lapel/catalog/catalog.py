@@ -30,14 +30,17 @@ from lapel.catalog.entries import (
     from_row,
 )
 from lapel.catalog.filters import field_names, resolve, where_clause
+from lapel.catalog.hosting import Hosting
+from lapel.catalog.presence import HIDDEN, Presence
 from lapel.catalog.schema import migrate
 from lapel.core.errors import QueryError, StoreDamaged, StoreError, StoreMissing, StoreReadOnly
-from lapel.core.types import Filter, Photo, Product
+from lapel.core.types import Filter, Links, Photo, Product
 from lapel.core.vectors import Keys, Vectors, check_keys
 
 _PRODUCT = ", ".join(f"product.{name}" for name in PRODUCT_COLUMNS.split(", "))
 EVERYTHING = Filter()  # no condition
 _BOUND = "IN (SELECT value FROM json_each(?))"
+_GONE = "SELECT row FROM product WHERE gone <> ''"
 
 
 class Catalog:
@@ -94,6 +97,16 @@ class Catalog:
     def read_only(self) -> bool:
         """Whether it was opened for reading only, by wish or because nothing else was possible."""
         return self._pool.read_only
+
+    @property
+    def presence(self) -> Presence:
+        """Which products are shown, and changing that."""
+        return Presence(self._pool)
+
+    @property
+    def hosting(self) -> Hosting:
+        """Where the photos are, and changing that."""
+        return Hosting(self._pool)
 
     def close(self) -> None:
         """Let go of the file. Closing twice is fine."""
@@ -175,20 +188,26 @@ class Catalog:
 
     def photos(self, product_id: str) -> tuple[Photo, ...]:
         """A product's photos in their order; none when there is no such product."""
-        asked = "SELECT key, product.id, uri, sha256 FROM photo JOIN product ON product.row = product_row WHERE id = ? ORDER BY position, key"
+        asked = (
+            "SELECT key, product.id, uri, sha256, full_link, thumbnail_link FROM photo JOIN product ON product.row = product_row"
+            " WHERE id = ? ORDER BY position, key"
+        )
         with self._pool.borrow() as database:
-            return tuple(Photo(*row) for row in database.execute(asked, (product_id,)))
+            return tuple(
+                Photo(key, owner, uri, sha256, Links(full, small))
+                for key, owner, uri, sha256, full, small in database.execute(asked, (product_id,))
+            )
 
     def entries(self, keys: Keys | Sequence[int]) -> dict[int, tuple[Product, Photo]]:
         """The product and photo of each key; keys that are gone are left out."""
         asked = (
-            f"SELECT photo.key, uri, sha256, {_PRODUCT} FROM json_each(?) AS wanted JOIN photo ON photo.key = wanted.value"
+            f"SELECT photo.key, uri, sha256, full_link, thumbnail_link, {_PRODUCT} FROM json_each(?) AS wanted JOIN photo ON photo.key = wanted.value"
             " JOIN product ON product.row = product_row"
         )
         found: dict[int, tuple[Product, Photo]] = {}
         with self._pool.borrow() as database:
-            for key, uri, sha256, *columns in database.execute(asked, (_json(keys),)):
-                found[key] = (from_row(tuple(columns)), Photo(key, columns[0], uri, sha256))
+            for key, uri, sha256, full, small, *columns in database.execute(asked, (_json(keys),)):
+                found[key] = (from_row(tuple(columns)), Photo(key, columns[0], uri, sha256, Links(full, small)))
         return found
 
     def stored(self, product_ids: Sequence[str], *, fingerprint: str) -> dict[str, StoredProduct]:
@@ -198,17 +217,20 @@ class Catalog:
         photos: dict[str, dict[str, StoredPhoto]] = {}
         # The index on (model) also holds the key, so whether there is a vector is answered without reading the vector.
         asked = (
-            "SELECT product.id, uri, photo.key, stamp, sha256, vector.key IS NOT NULL FROM product JOIN photo ON product_row = product.row"
+            "SELECT product.id, uri, photo.key, stamp, sha256, vector.key IS NOT NULL, full_link, thumbnail_link FROM product"
+            " JOIN photo ON product_row = product.row"
             " LEFT JOIN vector INDEXED BY vector_model ON vector.key = photo.key AND vector.model = (SELECT id FROM model WHERE fingerprint = ?)"
             f" WHERE product.id {_BOUND} ORDER BY position, photo.key"
         )
         with self._pool.snapshot() as database:
             for product_id, content in database.execute(
-                f"SELECT id, content_hash FROM product WHERE id {_BOUND}", (ids,)
+                # What is gone counts as changed: being named again brings it back.
+                f"SELECT id, iif(gone = '', content_hash, '') FROM product WHERE id {_BOUND}",
+                (ids,),
             ):
                 hashes[product_id], photos[product_id] = content, {}
-            for product_id, uri, key, stamp, sha256, has_vector in database.execute(asked, (fingerprint, ids)):
-                photos[product_id][uri] = StoredPhoto(key, stamp, sha256, bool(has_vector))
+            for product_id, uri, key, stamp, sha256, has_vector, *links in database.execute(asked, (fingerprint, ids)):
+                photos[product_id][uri] = StoredPhoto(key, stamp, sha256, bool(has_vector), Links(*links))
         return {product_id: StoredProduct(content, photos[product_id]) for product_id, content in hashes.items()}
 
     # --- vectors ------------------------------------------------------------------------------------------------------
@@ -238,7 +260,7 @@ class Catalog:
                 return None
             asked = (
                 "SELECT wanted.value, data FROM json_each(?) AS wanted JOIN vector ON vector.key = wanted.value"
-                " AND vector.model = (SELECT id FROM model WHERE fingerprint = ?) ORDER BY wanted.key"
+                f" AND vector.model = (SELECT id FROM model WHERE fingerprint = ?) AND vector.key NOT IN ({HIDDEN}) ORDER BY wanted.key"
             )
             found = database.execute(asked, (json.dumps(changed), said.get("fingerprint", ""))).fetchall()
         keys = np.array([key for key, _ in found], np.int64)
@@ -246,7 +268,10 @@ class Catalog:
         return News(said, keys, self._matrix([data for _, data in found]), gone)
 
     def _pieces(self, database: sqlite3.Connection, fingerprint: str, batch: int) -> Iterator[tuple[Keys, Vectors]]:
-        asked = "SELECT key, data FROM vector WHERE model = (SELECT id FROM model WHERE fingerprint = ?) ORDER BY key"
+        asked = (
+            "SELECT key, data FROM vector WHERE model = (SELECT id FROM model WHERE fingerprint = ?)"
+            f" AND key NOT IN ({HIDDEN}) ORDER BY key"
+        )
         cursor = database.execute(asked, (fingerprint,))
         while rows := cursor.fetchmany(batch):
             yield np.array([key for key, _ in rows], np.int64), self._matrix([data for _, data in rows])
@@ -334,9 +359,7 @@ class Catalog:
         with self._pool.snapshot() as database:
             clause, parameters = where_clause(database, where)
             # A product's photos mostly have neighbouring keys, so the keys come nearly sorted and numpy does the rest.
-            asked = f"SELECT key FROM photo WHERE product_row IN (SELECT row FROM product WHERE {clause})"
-            if not where:
-                asked, parameters = "SELECT key FROM photo", []
+            asked = f"SELECT key FROM photo WHERE product_row IN (SELECT row FROM product WHERE {clause}) AND lost = ''"
             return np.sort(np.fromiter((key for (key,) in database.execute(asked, parameters)), np.int64))
 
     def products(self, where: Filter = EVERYTHING, *, limit: int = 100, offset: int = 0) -> list[Product]:
@@ -374,7 +397,8 @@ class Catalog:
             if name in ("id", "title"):
                 asked = f"SELECT {name}, count(*) FROM product WHERE row IN ({inside}) AND {name} <> '' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
                 return list(database.execute(asked, (*parameters, limit)))
-            narrowed = f"AND product_row IN ({inside})" if where else ""
+            # Without a filter it is faster to leave out the few that are gone than to look each product up.
+            narrowed = f"AND product_row {f'IN ({inside})' if where else 'NOT IN (' + _GONE + ')'}"
             asked = (
                 "SELECT value, count(*) FROM term JOIN facet ON facet.term = term.id"
                 f" WHERE name = ? {narrowed} GROUP BY term.id ORDER BY 2 DESC, 1 LIMIT ?"
@@ -392,11 +416,13 @@ class Catalog:
     def counts(self) -> Counts:
         """How many products, photos and vectors there are."""
         with self._pool.snapshot() as database:
-            products = database.execute("SELECT count(*) FROM product").fetchone()[0]
+            gone = database.execute(f"SELECT count(*) FROM ({_GONE})").fetchone()[0]
+            products = database.execute("SELECT count(*) FROM product").fetchone()[0] - gone
+            hidden = database.execute(f"SELECT count(*) FROM ({HIDDEN})").fetchone()[0]
             photos = database.execute("SELECT count(*) FROM photo").fetchone()[0]
             asked = "SELECT fingerprint, (SELECT count(*) FROM vector WHERE model = model.id) FROM model"
             vectors = {fingerprint: count for fingerprint, count in database.execute(asked) if count}
-        return Counts(int(products), int(photos), vectors)
+        return Counts(int(products), int(photos), vectors, int(gone), int(hidden))
 
     def photo_facets(self, names: Sequence[str], where: Filter = EVERYTHING) -> PhotoFacets:
         """Every photo whose product fulfils ``where``, with the named fields: what evaluation reads.
@@ -420,7 +446,11 @@ class Catalog:
                 elif field in ("id", "title"):
                     values[name] = list(ids if field == "id" else titles)
                 else:
-                    joined = "SELECT product_row, value FROM term JOIN facet ON facet.term = term.id WHERE name = ?"
+                    # Several values, such as sizes, are one label: all of them.
+                    joined = (
+                        "SELECT product_row, group_concat(value, '|') FROM term JOIN facet ON facet.term = term.id"
+                        " WHERE name = ? GROUP BY product_row"
+                    )
                     by_row: dict[int, str] = dict(database.execute(joined, (field,)))
                     values[name] = [by_row.get(row, "") for row in rows]
         return PhotoFacets(np.array(keys, np.int64), np.array(rows, np.int64), list(ids), values)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lapel.core.types import MINOR_UNITS, Product
+from lapel.core.types import MINOR_UNITS, NO_LINKS, Links, Product
 from lapel.core.vectors import Keys, Vectors
 
 # Longer texts, such as descriptions, are kept whole in the product but stand in the facets shortened and with their hash.
@@ -31,12 +31,14 @@ class PhotoEntry:
         stamp: The source's cheap mark of change.
         sha256: Hash of the bytes, hex.
         vector: (dim,) float32 of length 1; None keeps the stored one, which needs the same uri and bytes.
+        links: Where a browser gets it.
     """
 
     uri: str
     stamp: str
     sha256: str
     vector: NDArray[np.float32] | None = None
+    links: Links = NO_LINKS
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,14 @@ class StoredPhoto:
         stamp: The source's mark of change when it was read.
         sha256: Hash of its bytes, hex.
         has_vector: Whether it has a vector of the model that was asked for.
+        links: Where a browser gets it.
     """
 
     key: int
     stamp: str
     sha256: str
     has_vector: bool
+    links: Links = NO_LINKS
 
 
 @dataclass(frozen=True)
@@ -115,11 +119,15 @@ class Counts:
         products: Products.
         photos: Photos.
         vectors: Vectors by the fingerprint of their model.
+        gone: Products beside those that are counted, which their feed no longer names.
+        hidden: Photos among those that are counted which no search finds.
     """
 
     products: int
     photos: int
     vectors: Mapping[str, int]
+    gone: int = 0
+    hidden: int = 0
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lapel.catalog.entries import NUMBER, term_value
+from lapel.catalog.presence import SHOWN
 from lapel.core.errors import QueryError
 from lapel.core.types import FIELDS, Condition, Filter
 
@@ -48,7 +49,7 @@ def where_clause(database: sqlite3.Connection, where: Filter) -> tuple[str, list
     Raises:
         QueryError: an unknown field, a range over texts, or a price that is not a number.
     """
-    clauses, parameters = ["1"], []
+    clauses, parameters = [SHOWN], []
     for condition in where.conditions:
         name = resolve(database, condition.field)
         clause, values = _clause(database, name, condition)

@@ -107,6 +107,30 @@ MIGRATIONS: tuple[str, ...] = (
     ) WITHOUT ROWID;
     INSERT INTO setting SELECT 'changes_since', value FROM setting WHERE name = 'generation';
     """,
+    # Where a browser gets a picture, beside where its bytes were read from.
+    """
+    ALTER TABLE photo ADD COLUMN full_link TEXT NOT NULL DEFAULT '';
+    ALTER TABLE photo ADD COLUMN thumbnail_link TEXT NOT NULL DEFAULT '';
+    """,
+    # Who is shown: products that their feed no longer names and photos that nobody can reach stay, hidden, with their vectors.
+    """
+    ALTER TABLE product ADD COLUMN feed TEXT NOT NULL DEFAULT '';  -- which feed named it last
+    ALTER TABLE product ADD COLUMN gone TEXT NOT NULL DEFAULT '';  -- since when it is not named
+    ALTER TABLE photo ADD COLUMN lost TEXT NOT NULL DEFAULT '';    -- since when it is hidden for being out of reach
+    ALTER TABLE photo ADD COLUMN mark TEXT NOT NULL DEFAULT '';    -- what its server called these bytes, such as an ETag
+    CREATE INDEX product_gone ON product (gone) WHERE gone <> '';
+    CREATE INDEX photo_lost ON photo (lost) WHERE lost <> '';
+    CREATE VIEW hidden AS
+        SELECT key FROM photo WHERE lost <> ''
+        UNION SELECT key FROM product JOIN photo ON product_row = product.row WHERE gone <> '';
+    CREATE TABLE trouble (
+        key INTEGER PRIMARY KEY REFERENCES photo (key) ON DELETE CASCADE,
+        kind TEXT NOT NULL,          -- dead, forbidden, unreachable, moved or changed
+        reason TEXT NOT NULL,
+        since TEXT NOT NULL,         -- when it was first found so
+        seen TEXT NOT NULL           -- when it was last found so
+    );
+    """,
 )
 
 

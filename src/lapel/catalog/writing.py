@@ -30,7 +30,8 @@ def put(database: sqlite3.Connection, entries: Sequence[Entry], fingerprint: str
     """
     rows = _put_products(database, entries)
     change = _put_photos(database, entries, rows, model_id(database, fingerprint))
-    raise_generation(database, [*change.added.tolist(), *change.removed.tolist()])
+    back = _bring_back(database, json.dumps(list(rows.values())))
+    raise_generation(database, [*change.added.tolist(), *change.removed.tolist(), *back])
     return change
 
 
@@ -123,6 +124,14 @@ def _put_products(database: sqlite3.Connection, entries: Sequence[Entry]) -> dic
     return rows
 
 
+def _bring_back(database: sqlite3.Connection, rows: str) -> list[int]:
+    """Show those of these products (a JSON list of rows) that were gone. Returns the keys of their photos."""
+    gone = "SELECT row FROM product WHERE gone <> '' AND row IN (SELECT value FROM json_each(?))"
+    keys = [key for (key,) in database.execute(f"SELECT key FROM photo WHERE product_row IN ({gone})", (rows,))]
+    database.execute(f"UPDATE product SET gone = '' WHERE row IN ({gone})", (rows,))
+    return keys
+
+
 def _clear_facets(database: sqlite3.Connection, rows: str) -> None:
     """Take the facets off these products (a JSON list of rows), and forget the values that nothing else has."""
     inside = "product_row IN (SELECT value FROM json_each(?))"
@@ -166,8 +175,8 @@ def _put_photos(database: sqlite3.Connection, entries: Sequence[Entry], rows: di
         for key, row, uri, sha256 in database.execute(asked, (json.dumps(list(rows.values())),))
     }
     free = 1 + int((database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'photo'").fetchone() or (0,))[0])
-    updates: list[tuple[int, str, int]] = []
-    inserts: list[tuple[int, int, int, str, str, str]] = []
+    updates: list[tuple[Any, ...]] = []
+    inserts: list[tuple[Any, ...]] = []
     vectors: list[tuple[int, int, bytes]] = []
     kept: set[int] = set()
     seen: set[tuple[int, str]] = set()
@@ -180,21 +189,25 @@ def _put_photos(database: sqlite3.Connection, entries: Sequence[Entry], rows: di
             key, sha256 = stored.get((row, photo.uri), (0, ""))
             if sha256 == photo.sha256:
                 kept.add(key)
-                updates.append((position, photo.stamp, key))
+                updates.append((position, photo.stamp, photo.links.full, photo.links.thumbnail, key))
             elif photo.vector is None:
                 raise InputError(
                     f"Product {entry.product.id}: the photo {photo.uri} is new to the catalogue and needs a vector."
                 )
             else:
                 key, free = free, free + 1
-                inserts.append((key, row, position, photo.uri, photo.stamp, photo.sha256))
+                links = (photo.links.full, photo.links.thumbnail)
+                inserts.append((key, row, position, photo.uri, photo.stamp, photo.sha256, *links))
             if photo.vector is not None:
                 vectors.append((key, model, np.ascontiguousarray(photo.vector, "<f4").tobytes()))
     gone = [key for key, _ in stored.values() if key not in kept]
     database.executemany("DELETE FROM photo WHERE key = ?", [(key,) for key in gone])
-    database.executemany("UPDATE photo SET position = ?, stamp = ? WHERE key = ?", updates)
     database.executemany(
-        "INSERT INTO photo (key, product_row, position, uri, stamp, sha256) VALUES (?, ?, ?, ?, ?, ?)", inserts
+        "UPDATE photo SET position = ?, stamp = ?, full_link = ?, thumbnail_link = ? WHERE key = ?", updates
+    )
+    database.executemany(
+        "INSERT INTO photo (key, product_row, position, uri, stamp, sha256, full_link, thumbnail_link) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        inserts,
     )
     database.executemany(
         "INSERT INTO vector (key, model, data) VALUES (?, ?, ?) ON CONFLICT (key, model) DO UPDATE SET data = excluded.data",

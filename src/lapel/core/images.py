@@ -26,6 +26,8 @@ MAX_PIXELS = 80_000_000  # 240 MB once decoded as RGB; above it a picture is mor
 MIN_SIDE = 8  # pixels; below it nothing of a product can be seen
 MAX_RATIO = 20  # longest over shortest side; beyond it less than six pixels of the short side reach the network
 DRAFT_SIDE = 512  # JPEG decodes at 1/2, 1/4 or 1/8 when both sides stay above this: 5 times faster on phone photos
+THUMBNAIL_WIDTHS = (160, 360)  # pixels: a list, and a card of the page, which is up to 225 points wide
+THUMBNAIL_QUALITY = 75
 RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -116,6 +118,25 @@ def _grey_to_8_bits(picture: Image.Image) -> Image.Image:
     float_scale = 1.0 if grey.max(initial=0.0) > 1 else 255.0
     scale = float_scale if picture.mode.startswith("F") else 255.0 / 65535.0
     return Image.fromarray(np.clip(np.rint(np.nan_to_num(grey) * scale), 0, 255).astype(np.uint8))
+
+
+def thumbnails(picture: Image.Image) -> dict[int, bytes]:
+    """An RGB picture as small WebP pictures, by the width they are made for in pixels.
+
+    None is wider than the picture, nor higher than twice its width; a picture that is small itself has one.
+    """
+    made: dict[int, bytes] = {}
+    for width in THUMBNAIL_WIDTHS:
+        scale = min(1.0, width / picture.width, 2 * width / picture.height)
+        size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+        small = picture if scale == 1 else picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+        stream = io.BytesIO()
+        # Method 0 takes a third of the time of the usual one, for files a third larger.
+        small.save(stream, "WEBP", quality=THUMBNAIL_QUALITY, method=0)
+        made[width] = stream.getvalue()
+        if scale == 1:
+            break
+    return made
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lapel.core.errors import QueryError, TableError
+from lapel.core.errors import InputError, QueryError, TableError
 from lapel.core.vectors import Keys
 
 # Fields every product has; anything else a table holds is an attribute. All can be filtered by name.
@@ -95,8 +95,38 @@ class Product:
             known["category"] = tuple(" > ".join(self.category[: level + 1]) for level in range(len(self.category)))
         if self.in_stock is not None:
             known["in_stock"] = ("yes" if self.in_stock else "no",)
-        known.update((name, (value,)) for name, value in self.attributes.items() if value)
+        # An attribute with several values, such as sizes, holds them between bars: each can be asked for.
+        known.update((name, tuple(filter(None, value.split("|")))) for name, value in self.attributes.items() if value)
         return known
+
+
+@dataclass(frozen=True)
+class Links:
+    """Where a browser gets a picture without asking Lapel, such as from the shop's CDN. Empty where there is no such place.
+
+    Attributes:
+        full: The picture as large as it is, http or https.
+        thumbnail: A small one, http or https.
+    """
+
+    full: str = ""
+    thumbnail: str = ""
+
+    def __post_init__(self) -> None:
+        for link in (self.full, self.thumbnail):
+            # What may stand in a page: no blanks, quotes, brackets or backslashes, which addresses write as %20 and the like.
+            if link and not re.fullmatch(r"https?://[^\s\"'()<>\\\x00-\x1f\x7f]+", link):
+                raise InputError(
+                    f"A picture's link is an http or https address without blanks or quotes; found '{link}'."
+                )
+
+    @property
+    def small(self) -> str:
+        """What a gallery shows: the thumbnail where there is one, else the full size."""
+        return self.thumbnail or self.full
+
+
+NO_LINKS = Links()
 
 
 @dataclass(frozen=True)
@@ -108,12 +138,14 @@ class Photo:
         product_id: Whose picture it is.
         uri: Where its bytes are, see :func:`lapel.sources.read_uri`.
         sha256: Hash of those bytes, hex.
+        links: Where a browser gets it, when that is known; the store's own thumbnail stands in when they fail.
     """
 
     key: int
     product_id: str
     uri: str
     sha256: str
+    links: Links = NO_LINKS
 
 
 @dataclass(frozen=True)

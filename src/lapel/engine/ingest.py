@@ -26,16 +26,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapel.catalog import Catalog, Entry, PhotoEntry, StoredPhoto, StoredProduct, content_hash, writer_lock
+from lapel.catalog.thumbnails import Thumbnails
 from lapel.core.errors import ImageError, InputError, ModelMismatch, SourceError
-from lapel.core.images import Pixels, decode
+from lapel.core.images import Pixels, decode, thumbnails
+from lapel.core.types import NO_LINKS, Links
 from lapel.core.vectors import UNIT_TOLERANCE
 from lapel.encoders import Encoder, open_encoder
 from lapel.runners import Runner, open_runner
-from lapel.sources import ImageSource, is_picture_name, read_uri
+from lapel.sources import ImageSource, display_links, read_uri
+from lapel.sources.stream import ahead
 from lapel.sources.table import TableRow
 
 LOOKUP = 256  # rows whose stored state is asked for at once
 MOST_ROWS = 1024  # rows a batch has at most, so that progress shows while nothing has changed
+EXPECTED = 512  # rows whose pictures a remote source hears of in advance: what it does not know it asks for meanwhile
+PREFETCHED = 4  # batches whose pictures a remote source fetches in advance
 REJECT_COLUMNS = ("line", "product", "picture", "outcome", "reason")
 
 
@@ -138,6 +143,7 @@ def ingest(
     total: int | None = None,
     batch: int = 64,
     runner: Runner | None = None,
+    small: Thumbnails | None = None,
 ) -> IngestReport:
     """Add rows to a store.
 
@@ -151,6 +157,7 @@ def ingest(
         batch: Pictures encoded and written at once. 64 keep the encoder busy and lose at most a second's work.
         runner: Who reads and decodes; threads on all cores by default. One whose workers are elsewhere also encodes there, and needs the
             pictures and the model under the same addresses.
+        small: Where small pictures are kept of those that are read; none are made by default.
 
     Raises:
         StoreBusy: another process adds to this store, or writes to it for longer than a few seconds.
@@ -159,18 +166,23 @@ def ingest(
         KeyboardInterrupt: Ctrl-C; every batch that was reported is kept, and the one that was being written.
     """
     begun = time.monotonic()
+    expect, prefetch = (getattr(source, name, lambda _: None) for name in ("expect", "prefetch"))
     with writer_lock(store.folder), _rejects_file(rejects) as note:
         encoder = store.encoder
         store.claim()
         planner = _Planner(store.catalog, encoder.fingerprint, source, batch)
         done = IngestReport(rejects=rejects)
         runner = runner or open_runner("threads:")
-        make: Callable[[], Callable[[list[_Task]], list[_Task]]] = partial(_loader, source.read, encoder)
+        thumbs = small is not None
+        make: Callable[[], Callable[[list[_Task]], list[_Task]]] = partial(_loader, source.read, encoder, thumbs)
+        planned = planner.batches(ahead(rows, lambda row: expect(row.pictures), EXPECTED))
         if getattr(runner, "elsewhere", False):
-            make = partial(_worker, store.encoder_spec, encoder.fingerprint, batch)
-        loaded = runner.map(make, planner.batches(rows))
+            make = partial(_worker, store.encoder_spec, encoder.fingerprint, batch, thumbs)
+        else:
+            planned = ahead(planned, lambda tasks: prefetch(_needed(tasks)), PREFETCHED)
+        loaded = runner.map(make, planned)
         try:
-            with closing(_written(store.catalog, encoder, loaded, batch, note)) as written:
+            with closing(_written(store.catalog, encoder, loaded, batch, note, small)) as written:
                 for counts in written:
                     done = done.plus(counts, time.monotonic() - begun)
                     if report is not None:
@@ -188,11 +200,13 @@ class _Picture:
     name: str
     uri: str = ""
     stamp: str = ""
+    links: Links = NO_LINKS
     stored: StoredPhoto | None = None
     needed: bool = False  # must be read
     sha256: str = ""
     pixels: Pixels | None = None  # (height, width, 3) uint8, must be encoded
     vector: NDArray[np.float32] | None = None  # (dim,), encoded
+    small: Mapping[int, bytes] = field(default_factory=dict)  # WebP by width
     problem: str = ""
 
 
@@ -252,6 +266,7 @@ class _Planner:
                 seen.add(uri)
                 self._name(uri)
                 picture.uri, picture.stamp = uri, self._source.stamp(uri)
+                picture.links = display_links(self._source, uri)
             except SourceError as error:
                 picture.problem = str(error)
             else:
@@ -263,8 +278,13 @@ class _Planner:
         return task
 
     def _name(self, uri: str) -> None:
-        if is_picture_name(uri):
+        if self._source.lists(uri):
             self.named.add(hash(uri))
+
+
+def _needed(tasks: list[_Task]) -> list[str]:
+    """The pictures that will be read."""
+    return [picture.uri for task in tasks for picture in task.pictures if picture.needed and not picture.problem]
 
 
 def _pieces(rows: Iterable[TableRow], size: int) -> Iterator[list[TableRow]]:
@@ -273,7 +293,7 @@ def _pieces(rows: Iterable[TableRow], size: int) -> Iterator[list[TableRow]]:
         yield some
 
 
-def _worker(spec: str, fingerprint: str, batch: int) -> Callable[[list[_Task]], list[_Task]]:
+def _worker(spec: str, fingerprint: str, batch: int, small: bool) -> Callable[[list[_Task]], list[_Task]]:
     """What a worker elsewhere does: it opens its own encoder, and encodes what it has read."""
     encoder = open_encoder(spec, threads=1)  # each of a machine's cores has a worker
     if encoder.fingerprint != fingerprint:
@@ -281,7 +301,7 @@ def _worker(spec: str, fingerprint: str, batch: int) -> Callable[[list[_Task]], 
             f"The model '{spec}' on the worker {platform.node()} is another ({encoder.fingerprint}) than the store's ({fingerprint})."
             " Install the same Lapel there, or copy the model folder."
         )
-    load = _loader(read_uri, encoder)
+    load = _loader(read_uri, encoder, small)
 
     def work(tasks: list[_Task]) -> list[_Task]:
         _encode(encoder, load(tasks), batch)
@@ -290,8 +310,8 @@ def _worker(spec: str, fingerprint: str, batch: int) -> Callable[[list[_Task]], 
     return work
 
 
-def _loader(read: Callable[[str], bytes], encoder: Encoder) -> Callable[[list[_Task]], list[_Task]]:
-    """What a worker does: read, hash, decode and scale every picture of a batch that needs it."""
+def _loader(read: Callable[[str], bytes], encoder: Encoder, small: bool) -> Callable[[list[_Task]], list[_Task]]:
+    """What a worker does: read, hash, decode and scale every picture of a batch that needs it, and make its small pictures."""
 
     def load(picture: _Picture) -> None:
         data = read(picture.uri)
@@ -299,7 +319,10 @@ def _loader(read: Callable[[str], bytes], encoder: Encoder) -> Callable[[list[_T
         known = picture.stored
         if known is None or known.sha256 != picture.sha256 or not known.has_vector:
             # Scaled here, so that only small pictures wait for the encoder, whatever size they came in.
-            picture.pixels = encoder.preprocessing.apply(decode(data))
+            decoded = decode(data)
+            picture.pixels = encoder.preprocessing.apply(decoded)
+            if small:
+                picture.small = thumbnails(decoded)
 
     def work(tasks: list[_Task]) -> list[_Task]:
         for task in tasks:
@@ -318,7 +341,12 @@ Note = Callable[[TableRow, str, str, str], None]  # row, picture, outcome, reaso
 
 
 def _written(
-    catalog: Catalog, encoder: Encoder, loaded: Iterable[list[_Task]], batch: int, note: Note
+    catalog: Catalog,
+    encoder: Encoder,
+    loaded: Iterable[list[_Task]],
+    batch: int,
+    note: Note,
+    small: Thumbnails | None,
 ) -> Generator[Counter[str], None, None]:
     """Encode and write each batch and give its counts; while one is written, the next is encoded."""
     with ThreadPoolExecutor(1, thread_name_prefix="lapel-write") as writer:  # on leaving, the last batch is written
@@ -327,12 +355,14 @@ def _written(
             _encode(encoder, tasks, batch)
             if pending is not None:
                 yield pending.result()
-            pending = writer.submit(_write, catalog, encoder.fingerprint, tasks, note)
+            pending = writer.submit(_write, catalog, encoder.fingerprint, tasks, note, small)
         if pending is not None:
             yield pending.result()
 
 
-def _write(catalog: Catalog, fingerprint: str, tasks: list[_Task], note: Note) -> Counter[str]:
+def _write(
+    catalog: Catalog, fingerprint: str, tasks: list[_Task], note: Note, small: Thumbnails | None
+) -> Counter[str]:
     """Write a batch in one transaction, and only then count it and note what was left out."""
     entries: list[Entry] = []
     counts: Counter[str] = Counter(rows=len(tasks))
@@ -340,6 +370,9 @@ def _write(catalog: Catalog, fingerprint: str, tasks: list[_Task], note: Note) -
         entry = _settle(task, counts)
         if entry is not None:
             entries.append(entry)
+    if small is not None:  # before the photos, so that whoever sees them finds their small pictures
+        made = {each.sha256: each.small for task in tasks for each in task.pictures if each.small and not each.problem}
+        small.put(made)
     if entries:
         catalog.write(entries, fingerprint=fingerprint)
     for task in tasks:
@@ -376,7 +409,7 @@ def _settle(task: _Task, counts: Counter[str]) -> Entry | None:
             continue
         known, vector = picture.stored, picture.vector
         sha256 = picture.sha256 or (known.sha256 if known else "")
-        photos.append(PhotoEntry(picture.uri, picture.stamp, sha256, vector))
+        photos.append(PhotoEntry(picture.uri, picture.stamp, sha256, vector, picture.links))
         state = "unchanged" if vector is None else "added" if known is None else "updated"
         counts[f"photos_{state}"] += 1
         news += state != "unchanged"
@@ -392,13 +425,16 @@ def _settle(task: _Task, counts: Counter[str]) -> Entry | None:
     else:
         # While any of its pictures cannot be used, nothing that is stored of a product is given up.
         photos += [
-            PhotoEntry(uri, photo.stamp, photo.sha256) for uri, photo in stored.photos.items() if uri not in listed
+            PhotoEntry(uri, photo.stamp, photo.sha256, None, photo.links)
+            for uri, photo in stored.photos.items()
+            if uri not in listed
         ]
     order = [photo.uri for photo in photos]
     changed = bool(news) or task.content != stored.content_hash or order != list(stored.photos)
     counts["products_updated" if changed else "products_unchanged"] += 1
-    stamped = any(photo.uri in stored.photos and photo.stamp != stored.photos[photo.uri].stamp for photo in photos)
-    return Entry(product, tuple(photos)) if changed or stamped else None
+    before = {uri: (photo.stamp, photo.links) for uri, photo in stored.photos.items()}
+    elsewhere = any(before.get(photo.uri) != (photo.stamp, photo.links) for photo in photos)
+    return Entry(product, tuple(photos)) if changed or elsewhere else None
 
 
 def _note_problems(task: _Task, note: Note) -> None:

@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from lapel.catalog import Catalog, ModelEntry, index_lock
+from lapel.catalog.thumbnails import MOST_MB, Thumbnails
 from lapel.core.errors import LapelError, ModelMismatch, QueryError, StoreBusy, StoreMissing, StoreReadOnly
 from lapel.core.images import decode
 from lapel.core.vectors import Keys, Vectors
@@ -31,6 +32,8 @@ from lapel.indexes import KeepsItself, VectorIndex, keeps_itself, open_index
 from lapel.sources import read_uri
 
 CATALOGUE = "catalog.sqlite"
+THUMBNAILS = "thumbnails.sqlite"
+THUMBNAILS_MB = "thumbnails_mb"  # the setting with what they may take
 INDEX_SPEC = "faiss:auto"  # of a store that says no other
 TRIES = 5  # looks at a store before it is said to change all the time
 SAVED_AFTER = 0.1  # share of the index that has changed before its file is written again
@@ -124,6 +127,8 @@ class Store:
     def __init__(self, folder: Path, catalog: Catalog, *, encoder: str | None = None) -> None:
         self.folder = folder
         self.catalog = catalog
+        self.thumbnails = Thumbnails(folder / THUMBNAILS, read_only=catalog.read_only)
+        self.thumbnails.most = int(catalog.setting(THUMBNAILS_MB) or MOST_MB) * 10**6
         self._wanted = encoder
         self._opener: _Opener | None = None
         self._opened_for = ("", "")
@@ -392,6 +397,11 @@ class Store:
             raise QueryError(f"There is no photo {key} in the store {self.folder}.")
         return decode(read_uri(entry[1].uri))
 
+    def limit_thumbnails(self, megabytes: int) -> None:
+        """Let the small pictures of the photos take so many MB of the disk from now on; 0 keeps none."""
+        self.catalog.set_setting(THUMBNAILS_MB, str(megabytes))
+        self.thumbnails.most = megabytes * 10**6
+
     def remove(self, product_ids: list[str]) -> int:
         """Remove products, their photos and vectors; unknown ids are ignored. Returns how many were there."""
         removed: tuple[int, Keys] = self.catalog.remove(product_ids)
@@ -404,6 +414,7 @@ class Store:
             if self._view is not None:
                 self._view.index.close()
                 self._view = None
+        self.thumbnails.close()
         self.catalog.close()
 
     def __enter__(self) -> Store:

@@ -1,7 +1,7 @@
 """The source door: where pictures' bytes come from. ``open_source("pictures/")``, ``open_source("pictures.zip")``.
 
 A source lists its pictures as URIs that stay the same from run to run, such as ``file:///shop/a.jpg`` or
-``zip:///shop/pictures.zip!/a.jpg``; :func:`read_uri` reads any of them again later. Links are fetched one by one by
+``zip:///shop/pictures.zip!/a.jpg``; :func:`read_uri` reads any of them again later. A visitor's link is fetched by
 :mod:`lapel.sources.web`, product tables are read by :mod:`lapel.sources.table`.
 """
 
@@ -11,19 +11,36 @@ import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from lapel.core.errors import SourceError
+from lapel.core.errors import InputError, SourceError
 from lapel.core.plugins import Backend, Door
+from lapel.core.types import NO_LINKS, Links
 
-__all__ = ["EXTENSIONS", "SOURCES", "ImageSource", "is_picture_name", "open_source", "read_uri"]
+__all__ = [
+    "EXTENSIONS",
+    "SOURCES",
+    "ImageSource",
+    "Links",
+    "display_links",
+    "is_picture_name",
+    "open_source",
+    "read_uri",
+]
 
 SOURCES = Door(
     "source",
     {
+        "az": Backend("lapel.sources.bucket:AzureSource", "az"),
         "folder": Backend("lapel.sources.folder:FolderSource"),
+        "gdrive": Backend("lapel.sources.drive.source:DriveSource", "drive"),
+        "gs": Backend("lapel.sources.bucket:GoogleSource", "gs"),
+        "http": Backend("lapel.sources.links:HttpSource"),
+        "https": Backend("lapel.sources.links:HttpsSource"),
+        "s3": Backend("lapel.sources.bucket:S3Source", "s3"),
         "zip": Backend("lapel.sources.archive:ZipSource"),
     },
     "lapel.sources",
@@ -51,6 +68,7 @@ EXTENSIONS = frozenset(
     )
 )
 MAX_BYTES = 256 * 2**20  # a file above it is no product photo: the largest 80-million-pixel camera TIFF has 240 MB
+REMOTE = ("gdrive", "s3", "gs", "az", "https", "http")  # schemes whose pictures come over a network
 OPEN_ARCHIVES = 8  # read_uri keeps this many ZIPs open; their lists of members cost 0.6 KB a picture
 
 
@@ -73,6 +91,10 @@ class ImageSource(Protocol):
 
     def count(self) -> int:
         """How many pictures a walk gives."""
+        ...
+
+    def lists(self, uri: str) -> bool:
+        """Whether a walk gives this picture; a table may name others."""
         ...
 
     def find(self, name: str) -> str:
@@ -123,20 +145,33 @@ def is_picture_name(name: str) -> bool:
     return dot > 0 and not last.startswith("._") and last[0] != "." and last[dot:].lower() in EXTENSIONS
 
 
+def display_links(source: ImageSource, uri: str) -> Links:
+    """Where a browser gets a picture: what the source's optional method ``links(uri)`` says, else the address itself if it is a link."""
+    with suppress(InputError):  # an address that cannot stand in a page
+        known: Links | None = getattr(source, "links", lambda _: None)(uri)
+        if known is not None:
+            return known
+        if uri.startswith(("http://", "https://")):
+            return Links(uri)
+    return NO_LINKS
+
+
 def refuse_link(name: str) -> None:
-    """Say that a table's links are not followed: a thousand downloads are another command's work, with other ways to fail.
+    """Say that a folder holds no links; :class:`lapel.sources.mixed.MixedSource` follows them.
 
     Raises:
         SourceError: the name is a link.
     """
     if name.startswith(("http://", "https://")):
         raise SourceError(
-            f"'{name}' is a link, and links are not fetched while adding. Download the pictures, and give their folder."
+            f"'{name}' is a link, and this is a folder or ZIP. Download the pictures, or read the table with 'lapel add'."
         )
 
 
 def open_source(where: str | Path) -> ImageSource:
-    """Open a folder of pictures or a ZIP of pictures; ``scheme:rest`` opens any other backend.
+    """Open a folder or a ZIP of pictures, ``gdrive://``, ``s3://``, ``gs://``, ``az://``, ``https://``, or ``scheme:rest`` of a plugin.
+
+    What is remote is read ahead and through a cache, see :mod:`lapel.sources.stream`.
 
     Raises:
         SourceError: there is none, it cannot be read, or it is neither.
@@ -147,7 +182,11 @@ def open_source(where: str | Path) -> ImageSource:
     # One letter is a Windows drive.
     if colon and len(scheme) > 1 and scheme.isalnum() and not path.exists():
         source: ImageSource = SOURCES.find(scheme)(rest)
-        return source
+        if not getattr(source, "remote", False):
+            return source
+        from lapel.sources.stream import streamed
+
+        return streamed(source)
     try:
         mode = path.stat().st_mode
     except OSError as error:
@@ -177,10 +216,14 @@ def read_uri(uri: str) -> bytes:
     from lapel.sources.folder import read_file, to_path
 
     scheme = urlsplit(uri).scheme
+    if scheme in REMOTE:
+        return _opened(scheme).read(uri)
     if scheme == "file":
         return read_file(to_path(uri))
     if scheme != "zip":
-        raise SourceError(f"The picture '{uri}' cannot be read: Lapel knows file:// and zip:// addresses.")
+        raise SourceError(
+            f"The picture '{uri}' cannot be read: Lapel knows file://, zip://, {'://, '.join(REMOTE)}:// addresses."
+        )
     archive = split_uri(uri)[0]
     try:
         found = archive.stat()
@@ -201,9 +244,22 @@ def read_uri(uri: str) -> bytes:
         return source.read(uri)
 
 
-def close_archives() -> None:
-    """Close every ZIP that :func:`read_uri` keeps open; the next reading opens it again."""
+_remotes: dict[str, ImageSource] = {}
+
+
+def _opened(scheme: str) -> ImageSource:
+    """What reads single pictures of a scheme; opened once."""
     with _archives_lock:
+        if scheme not in _remotes:
+            _remotes[scheme] = open_source(f"{scheme}://")
+        return _remotes[scheme]
+
+
+def close_archives() -> None:
+    """Close everything that :func:`read_uri` keeps open; the next reading opens it again."""
+    with _archives_lock:
+        while _remotes:
+            _remotes.popitem()[1].close()
         while _archives:
             _archives.popitem()[1].close()
 

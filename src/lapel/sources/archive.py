@@ -73,6 +73,10 @@ class ZipSource:
         """How many pictures a walk gives."""
         return len(self._pictures)
 
+    def lists(self, uri: str) -> bool:
+        """Whether it lies here and its name is a picture's."""
+        return uri.startswith(self._prefix) and is_picture_name(uri)
+
     def find(self, name: str) -> str:
         """The URI of the member of this name, with or without the folder that packing added."""
         refuse_link(name)

@@ -74,6 +74,10 @@ class FolderSource:
         """How many pictures a walk gives."""
         return sum(1 for _ in self.walk())
 
+    def lists(self, uri: str) -> bool:
+        """Whether it lies here and its name is a picture's."""
+        return uri.startswith(self._prefix) and is_picture_name(uri)
+
     def find(self, name: str) -> str:
         """The URI of the file of this relative name, or of an absolute name or file:// URI below the folder."""
         refuse_link(name)

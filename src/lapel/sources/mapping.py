@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final
 
 from lapel.core.errors import TableError
@@ -206,18 +207,20 @@ class Plan:
     attributes: Mapping[str, str]
 
 
-def _plain(name: str) -> str:
+@cache
+def plain_name(name: str) -> str:
+    """A column's name as names are compared: without case, blanks, - and _."""
     return re.sub(r"[\s_\-]+", "", name).casefold()
 
 
 def _guess(columns: Sequence[str], sources: dict[str, Source], targets: Iterable[str]) -> None:
     plain: dict[str, str] = {}
     for column in columns:
-        plain.setdefault(_plain(column), column)
+        plain.setdefault(plain_name(column), column)
     taken = {column for source in sources.values() for column in source.columns}
     for name in targets:
         for synonym in SYNONYMS[name]:
-            found = plain.get(_plain(synonym))
+            found = plain.get(plain_name(synonym))
             if found is not None and found not in taken:
                 sources[name] = Source((found,))
                 taken.add(found)
@@ -233,7 +236,7 @@ def _source(name: str, wanted: str, columns: Sequence[str]) -> Source:
     found = []
     for part in parts:
         alike = [column for column in columns if column == part] or [
-            column for column in columns if _plain(column) == _plain(part)
+            column for column in columns if plain_name(column) == plain_name(part)
         ]
         if len(alike) != 1:
             if name == "currency" and re.fullmatch("[A-Z]{3}", wanted):

@@ -19,7 +19,21 @@ SYMBOLS = {
     "₺": "TRY",
 }
 LARGEST = 10**15  # minor units; far above any price, far below what SQLite's integers hold
-IN_STOCK = frozenset(("yes", "y", "true", "t", "in stock", "instock", "in_stock", "available", "limited availability"))
+IN_STOCK = frozenset(
+    (
+        "yes",
+        "y",
+        "true",
+        "t",
+        "in stock",
+        "instock",
+        "in_stock",
+        "available",
+        "limited availability",
+        "preorder",
+        "backorder",
+    )
+)
 OUT_OF_STOCK = frozenset(
     ("no", "n", "false", "f", "out of stock", "outofstock", "out_of_stock", "sold out", "unavailable", "discontinued")
 )

@@ -1,4 +1,4 @@
-"""Product tables: CSV, TSV and JSON Lines in, one :class:`TableRow` a product out, read as a stream.
+"""Product tables: CSV, TSV, JSON Lines and feeds (RSS, Atom) in, one :class:`TableRow` a product out, read as a stream.
 
 The encoding (UTF-8, UTF-16, else Windows-1252) and the delimiter (comma, semicolon, tab or bar) are found by looking. A row that
 cannot be used says why and never stops the reading; a price or stock that cannot be read is left out of its product, with a reason.
@@ -10,7 +10,7 @@ import codecs
 import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -18,8 +18,10 @@ from typing import IO, Any
 from lapel.core.errors import TableError
 from lapel.core.types import Product
 from lapel.sources import ImageSource
+from lapel.sources.feeds import ATTRIBUTES, COLUMNS, Feed, recognise
 from lapel.sources.mapping import ColumnMap, Plan, Source
 from lapel.sources.prices import ExactNumber, has_currency, parse_price, parse_stock
+from lapel.sources.xml_feed import read_items
 
 DELIMITERS = ",;\t|"
 SAMPLE = 64 * 1024  # characters that are looked at to find the delimiter
@@ -64,14 +66,21 @@ def read_table(path: str | Path, mapping: ColumnMap = ColumnMap()) -> Table:  # 
     if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         raise TableError(f"The table {path} is an Excel workbook or an archive. Save it as CSV (UTF-8) and give that.")
     text = head.decode(encoding, "replace").lstrip("\ufeff")
+    table: Table
     if not text.strip():
         raise TableError(f"The table {path} is empty. It needs a line of column names and a line for each product.")
     if text.lstrip().startswith("["):
         raise TableError(f"The table {path} is one JSON list. Write one JSON object a line (JSON Lines) instead.")
-    if text.lstrip().startswith("{"):
-        table: Table = JsonTable(path, encoding, mapping)
+    if text.lstrip().startswith("<"):
+        table = XmlTable(path, encoding)
+    elif text.lstrip().startswith("{"):
+        table = JsonTable(path, encoding)
     else:
-        table = CsvTable(path, encoding, mapping, _delimiter(text))
+        table = CsvTable(path, encoding, _delimiter(text))
+    feed = recognise(table.columns) if mapping.preset == "auto" else None
+    if feed is not None:
+        table = FeedTable(table, feed)
+    table.use(mapping)
     table.check_currency()
     return table
 
@@ -88,7 +97,7 @@ def picture_rows(source: ImageSource) -> Iterator[TableRow]:
         folders = tuple(filter(None, parts[:-1]))
         identifier = "/".join((*folders, stem)).strip()
         if identifier == before:  # a.jpg and a.png are neighbours, as walks are sorted
-            problem = f"two pictures would be product '{identifier}': they differ in their extension only. Rename one"
+            problem = f"two pictures would be product '{identifier}': they differ in their extension only, or not at all. Rename one"
             yield TableRow(number, None, (uri,), problem, identifier)
         else:
             yield TableRow(
@@ -104,14 +113,25 @@ def picture_rows(source: ImageSource) -> Iterator[TableRow]:
 class Table:
     """A product table that was looked at and can be read. Open it with :func:`read_table`."""
 
-    def __init__(self, path: Path, encoding: str, mapping: ColumnMap, columns: Sequence[str]) -> None:
+    kind = ""  # what wrote it, where that is known
+    hidden = 0  # products that the last reading left out, as their shop does not show them
+    plan: Plan
+
+    def __init__(self, path: Path, encoding: str, columns: Sequence[str]) -> None:
         self.path = path
         self.encoding = encoding
         self.columns = tuple(columns)
+
+    def use(self, mapping: ColumnMap) -> None:
+        """Decide which column fills which field.
+
+        Raises:
+            TableError: a column that is not there, or no column for the id.
+        """
         try:
-            self.plan: Plan = mapping.resolve(self.columns)
+            self.plan = mapping.resolve(self.columns)
         except TableError as error:
-            raise TableError(f"{path}: {error}") from error
+            raise TableError(f"{self.path}: {error}") from error
 
     def records(self) -> Iterator[tuple[int, dict[str, Any] | str]]:
         """Each record as its line and its cells by column, or what is wrong with it."""
@@ -161,7 +181,7 @@ class Table:
 class CsvTable(Table):
     """Comma- or otherwise separated values with a line of column names."""
 
-    def __init__(self, path: Path, encoding: str, mapping: ColumnMap, delimiter: str) -> None:
+    def __init__(self, path: Path, encoding: str, delimiter: str) -> None:
         self.delimiter = delimiter
         self.path, self.encoding = path, encoding
         with self._open() as file:
@@ -173,7 +193,7 @@ class CsvTable(Table):
             while name and unique in columns:  # the second of two equal names is kept apart, not lost
                 unique, number = f"{name} {number}", number + 1
             columns.append(unique)
-        super().__init__(path, encoding, mapping, columns)
+        super().__init__(path, encoding, columns)
 
     def _reader(self, file: IO[str]) -> Any:
         csv.field_size_limit(LONGEST_CELL)
@@ -207,10 +227,10 @@ class CsvTable(Table):
 class JsonTable(Table):
     """JSON Lines: one object a line."""
 
-    def __init__(self, path: Path, encoding: str, mapping: ColumnMap) -> None:
+    def __init__(self, path: Path, encoding: str) -> None:
         self.path, self.encoding = path, encoding
         some = [record for _, record in islice(self.records(), PEEK) if isinstance(record, dict)]
-        super().__init__(path, encoding, mapping, list(dict.fromkeys(name for record in some for name in record)))
+        super().__init__(path, encoding, list(dict.fromkeys(name for record in some for name in record)))
 
     def records(self) -> Iterator[tuple[int, dict[str, Any] | str]]:
         """Each line that is not blank."""
@@ -229,6 +249,49 @@ class JsonTable(Table):
                     yield number, {_clean(name): value for name, value in record.items()}
                 else:
                     yield number, "the line is not a JSON object in braces"
+
+
+class XmlTable(Table):
+    """An RSS or Atom feed; its lines are the items' numbers."""
+
+    def __init__(self, path: Path, encoding: str) -> None:
+        self._items = read_items(path)
+        super().__init__(path, encoding, list(dict.fromkeys(name for item in self._items for name in item)))
+
+    def records(self) -> Iterator[tuple[int, dict[str, Any] | str]]:
+        """Each item."""
+        return enumerate((dict(item) for item in self._items), 1)
+
+
+class FeedTable(Table):
+    """A feed whose rows are joined, a record a product. All of it is in memory while it is read."""
+
+    def __init__(self, inner: Table, feed: Feed) -> None:
+        self._inner, self._feed = inner, feed
+        self.kind = feed.name
+        super().__init__(inner.path, inner.encoding, list(dict.fromkeys((*COLUMNS, *ATTRIBUTES, *inner.columns))))
+
+    def use(self, mapping: ColumnMap) -> None:
+        """Fields are filled by what was joined, or by any column of the feed that ``mapping`` names."""
+        super().use(mapping)
+        used = {column for each in self.plan.sources.values() for column in each.columns}
+        names = (*ATTRIBUTES, *self._feed.kept(self._inner.columns))
+        self.plan = replace(self.plan, attributes={name: name for name in names if name not in used})
+
+    def records(self) -> Iterator[tuple[int, dict[str, Any] | str]]:
+        """What cannot be read, then each product."""
+        good: list[tuple[int, dict[str, Any]]] = []
+        for line, cells in self._inner.records():
+            if isinstance(cells, str):
+                yield line, cells
+            else:
+                good.append((line, cells))
+        self.hidden = 0
+        for line, record in self._feed.records(good):
+            if record is None:
+                self.hidden += 1
+            else:
+                yield line, record
 
 
 def _builder(plan: Plan) -> Callable[[int, dict[str, Any]], TableRow]:

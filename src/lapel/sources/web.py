@@ -1,4 +1,4 @@
-"""One picture behind a link, for "paste a link": a web page must not become a way into the network it runs in.
+"""A picture behind a link: neither a web page's visitor nor a feed's author may find a way into the network that this runs in.
 
 Only http and https; only addresses of the public internet, checked for each redirect and then connected to by number, so that a
 name cannot change its meaning between check and use; never more than a few megabytes or seconds.
@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
 import time
-from urllib.parse import urljoin
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 
@@ -19,7 +22,43 @@ REDIRECTS = 3  # shops need one (to their image server) or two (to https first)
 REDIRECT_CODES = (301, 302, 303, 307, 308)
 
 
-def fetch_picture(url: str, *, max_bytes: int = 20 * 2**20, timeout: float = 10, allow_private: bool = False) -> bytes:
+PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))  # answers that may be others a little later
+MAX_BYTES = 20 * 2**20
+
+
+class PassingError(SourceError):
+    """A link that may well work a little later.
+
+    Attributes:
+        after: Seconds that the server asks to wait; 0 when it does not say.
+    """
+
+    def __init__(self, text: str, after: float = 0.0) -> None:
+        super().__init__(text)
+        self.after = after
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a link gave.
+
+    Attributes:
+        data: The bytes; None when they are still those that the validators stand for.
+        validators: The server's ETag and date of the last change, a line each; what to ask with the next time.
+        kind: What the server says it is, such as ``image/jpeg``.
+    """
+
+    data: bytes | None
+    validators: str
+    kind: str
+
+
+def new_client() -> httpx.Client:
+    """A client for one host. It knows no proxies and no passwords of this machine: they are not for a stranger's link."""
+    return httpx.Client(trust_env=False, follow_redirects=False, headers={"User-Agent": "lapel", "Accept": "image/*"})
+
+
+def fetch_picture(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = 10, allow_private: bool = False) -> bytes:
     """Fetch the bytes behind a link; whether they are a picture is for :func:`lapel.core.images.decode` to say.
 
     Args:
@@ -31,34 +70,68 @@ def fetch_picture(url: str, *, max_bytes: int = 20 * 2**20, timeout: float = 10,
     Raises:
         SourceError: the link is not understood or not allowed, or the answer is no file, too large, too slow or empty.
     """
+    with new_client() as client:
+        return fetch(client, url, max_bytes=max_bytes, timeout=timeout, allowed=lambda _: allow_private).data or b""
+
+
+def fetch(
+    client: httpx.Client,
+    url: str,
+    *,
+    max_bytes: int,
+    timeout: float,
+    allowed: Callable[[str], bool],
+    validators: str = "",
+) -> Fetched:
+    """Fetch what is behind a link, unless it is what the validators stand for.
+
+    Args:
+        client: One of :func:`new_client`.
+        url: An http or https address.
+        max_bytes: The most that is read.
+        timeout: Seconds for all of it, redirects included.
+        allowed: Whether a host may have a private address.
+        validators: What :attr:`Fetched.validators` was the last time.
+
+    Raises:
+        PassingError: it may work later.
+        SourceError: the link is not understood or not allowed, or the answer is no file, too large or empty.
+    """
     end = time.monotonic() + timeout
-    # Proxies and passwords of this machine (trust_env) are not for a stranger's link.
-    with httpx.Client(
-        trust_env=False, follow_redirects=False, headers={"User-Agent": "lapel", "Accept": "image/*"}
-    ) as client:
-        address = url.strip()
-        try:
-            for _ in range(REDIRECTS + 1):
-                request = _request(client, address, allow_private, end)
-                response = client.send(request, stream=True)
-                try:
-                    if response.status_code not in REDIRECT_CODES:
-                        return _body(response, url, max_bytes, end)
-                    address = urljoin(address, response.headers.get("location", ""))
-                finally:
-                    response.close()
-        except httpx.TimeoutException as error:
-            raise _slow(url) from error
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            raise SourceError(
-                f"The link {url} cannot be fetched: {error}. Save the picture and upload the file instead."
-            ) from error
+    address = url.strip()
+    try:
+        for _ in range(REDIRECTS + 1):
+            request = _request(client, address, allowed, end)
+            request.headers.update(_conditions(validators))
+            response = client.send(request, stream=True)
+            try:
+                if response.status_code == 304 and validators:
+                    return Fetched(None, validators, "")
+                if response.status_code not in REDIRECT_CODES:
+                    data = _body(response, url, max_bytes, end)
+                    lines = (response.headers.get("etag", ""), response.headers.get("last-modified", ""))
+                    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+                    return Fetched(data, "\n".join(lines).rstrip(), kind)
+                address = urljoin(address, response.headers.get("location", ""))
+            finally:
+                response.close()
+    except httpx.TimeoutException as error:
+        raise _slow(url) from error
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        text = f"The link {url} cannot be fetched: {error}. Save the picture and upload the file instead."
+        raise (PassingError if isinstance(error, httpx.TransportError) else SourceError)(text) from error
     raise SourceError(
         f"The link {url} is redirected more than {REDIRECTS} times. Open it in a browser and copy the picture's own address."
     )
 
 
-def _request(client: httpx.Client, address: str, allow_private: bool, end: float) -> httpx.Request:
+def _conditions(validators: str) -> dict[str, str]:
+    etag, _, changed = validators.partition("\n")
+    conditions = {"If-None-Match": etag, "If-Modified-Since": changed}
+    return {name: text for name, text in conditions.items() if text}
+
+
+def _request(client: httpx.Client, address: str, allowed: Callable[[str], bool], end: float) -> httpx.Request:
     """A request to the checked number of the host, that still names the host to the server and to TLS."""
     try:
         url = httpx.URL(address)
@@ -72,7 +145,7 @@ def _request(client: httpx.Client, address: str, allow_private: bool, end: float
         )
     if url.userinfo:
         raise SourceError("The link carries a password. Save the picture and upload the file instead.")
-    number = _resolve(url.host, url.port or (443 if url.scheme == "https" else 80), allow_private)
+    number = _resolve(url.host, url.port or (443 if url.scheme == "https" else 80), allowed(url.host))
     left = end - time.monotonic()
     if left <= 0:
         raise _slow(address)
@@ -114,9 +187,11 @@ def _is_public(text: str) -> bool:
 
 def _body(response: httpx.Response, url: str, max_bytes: int, end: float) -> bytes:
     if response.status_code != 200:
-        raise SourceError(
-            f"The link {url} answers {response.status_code} {response.reason_phrase}. Open it in a browser and check the address."
-        )
+        text = f"The link {url} answers {response.status_code} {response.reason_phrase}. Open it in a browser and check the address."
+        after = response.headers.get("retry-after", "")
+        if response.status_code in PASSING:
+            raise PassingError(text, float(after) if after.isdecimal() else 0.0)
+        raise SourceError(text)
     packed = response.headers.get("content-encoding", "identity").lower()
     if packed != "identity":
         raise SourceError(
@@ -144,6 +219,83 @@ def _large(url: str, max_bytes: int) -> SourceError:
 
 
 def _slow(url: str) -> SourceError:
-    return SourceError(
+    return PassingError(
         f"The link {url} took too long to answer. Try again, or save the picture and upload the file instead."
     )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a link says about its picture without giving it.
+
+    Attributes:
+        status: The HTTP status at the end of all redirects; 304 when the picture is still the one that was known.
+        mark: What the server calls its bytes: the ETag, else when it was last changed; empty when it says neither.
+        moved: Where it is for good, when a permanent redirect says so.
+    """
+
+    status: int
+    mark: str = ""
+    moved: str = ""
+
+
+class LinkReader:
+    """Asks many links, with connections that are used again. Safe to share between threads.
+
+    Args:
+        timeout: Seconds for one link, redirects included.
+        allowed: Whether a host may have a private address.
+    """
+
+    def __init__(self, *, timeout: float = 20, allowed: Callable[[str], bool] = lambda _: False) -> None:
+        self.timeout = timeout
+        self.allowed = allowed
+        self._clients: dict[str, httpx.Client] = {}
+        self._lock = threading.Lock()
+
+    def ask(self, url: str, mark: str = "") -> Answer:
+        """Ask whether a picture is still the one that its server called so.
+
+        Raises:
+            SourceError: the link is not understood or not allowed, or nobody answers.
+        """
+        end = time.monotonic() + self.timeout
+        address, moved, lasting = url, "", True
+        try:
+            for _ in range(REDIRECTS + 1):
+                client = self._client(address)
+                request = _request(client, address, self.allowed, end)
+                if mark:
+                    request.headers["If-Modified-Since" if mark.endswith(" GMT") else "If-None-Match"] = mark
+                response = client.send(request, stream=True)
+                response.close()  # the body is not read
+                if response.status_code not in REDIRECT_CODES:
+                    said = response.headers
+                    return Answer(response.status_code, said.get("etag") or said.get("last-modified", ""), moved)
+                address = urljoin(address, response.headers.get("location", ""))
+                lasting = lasting and response.status_code in (301, 308)
+                moved = address if lasting else moved
+        except httpx.TimeoutException as error:
+            raise _slow(url) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise SourceError(f"The link {url} cannot be asked: {error}.") from error
+        raise SourceError(f"The link {url} is redirected more than {REDIRECTS} times.")
+
+    def read(self, url: str) -> bytes:
+        """The bytes behind a link, see :func:`fetch`."""
+        client = self._client(url)
+        return fetch(client, url, max_bytes=MAX_BYTES, timeout=self.timeout, allowed=self.allowed).data or b""
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            while self._clients:
+                self._clients.popitem()[1].close()
+
+    def _client(self, address: str) -> httpx.Client:
+        """A client for each host: a connection's certificate was checked for that host only."""
+        host = urlsplit(address).netloc
+        with self._lock:
+            if host not in self._clients:
+                self._clients[host] = new_client()
+            return self._clients[host]

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
@@ -114,6 +116,18 @@ def _change(
     scene: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The changed pictures as :func:`augment` gives them, the product's mask before it was moved, (n, 1, h, w), and how it is moved."""
+    with torch.autocast(pixels.device.type, enabled=False):  # colours are counted in float32, whoever asks
+        return _changed(pixels, generator, options, size=size, scene=scene)
+
+
+def _changed(
+    pixels: Tensor,
+    generator: torch.Generator,
+    options: Augmentation,
+    *,
+    size: tuple[int, int] | None,
+    scene: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
     uniform = Uniform(generator, pixels.device)
     picture = pixels[..., :3].permute(0, 3, 1, 2).float()  # (n, 3, h, w)
     n, _, *given = picture.shape
@@ -199,14 +213,14 @@ def paper(picture: Tensor) -> Tensor:
     """
     white = (picture.amin(dim=1, keepdim=True) > WHITE).float()
     small = functional.max_pool2d(1 - white, 2, ceil_mode=True) == 0  # (n, 1, h / 2, w / 2): all four pixels are white
-    reached = torch.zeros_like(small)
-    reached[:, :, [0, -1], :] = small[:, :, [0, -1], :]
-    reached[:, :, :, [0, -1]] = small[:, :, :, [0, -1]]
-    for _ in range(4 * max(small.shape[2:])):  # the longest way round a product is shorter than this
-        grown = (functional.max_pool2d(reached.float(), 3, stride=1, padding=1) > 0) & small
-        if bool((grown == reached).all()):
-            break
-        reached = grown
+    # Pieces of white, the corners' neighbours too, numbered through all pictures; those at a border are paper.
+    within = np.zeros((3, 3, 3), bool)
+    within[1] = True
+    pieces, _ = ndimage.label(small[:, 0].cpu().numpy(), structure=within)
+    border = np.unique(np.concatenate([pieces[:, [0, -1], :].ravel(), pieces[:, :, [0, -1]].ravel()]))
+    at_border = np.zeros(pieces.max(initial=0) + 1, bool)
+    at_border[border[border > 0]] = True
+    reached = torch.from_numpy(at_border[pieces])[:, None].to(small.device)
     full = functional.interpolate(reached.float(), size=picture.shape[2:], mode="nearest")
     # The half-size mask stops a pixel or two before the product: the pale rim next to it belongs to the background too.
     return (functional.max_pool2d(full, 5, stride=1, padding=2) > 0) & (picture.amin(dim=1, keepdim=True) > RIM)

@@ -257,15 +257,11 @@ def _losses(
     elsewhere[:n] = True  # of the shop's pictures the plain ones draw neighbours, of a person's photos the looks too
     for number, level in enumerate(config.levels, start=1):
         if level.attributes == (PRODUCT,):
-            in_shop = slots >= 0
-            if bool(in_shop.any()):
-                held = known[slots[in_shop]]
-                for name, view, at in ("found plain", plain, slice(0, n)), ("found", look, slice(n, 2 * n)):
-                    own = (view[in_shop] * held).sum(dim=1)
-                    parts[name] = own_loss(
-                        own, similarity[at][in_shop], same[at][in_shop], temperature=level.temperature
-                    )
-                loss = loss + finish.find * (finish.find_plain * parts["found plain"] + parts["found"])
+            held = known[slots.clamp_min(0)]
+            for name, view, at in ("found plain", plain, slice(0, n)), ("found", look, slice(n, 2 * n)):
+                own = (view * held).sum(dim=1)
+                parts[name] = own_loss(own, similarity[at], same[at], slots >= 0, temperature=level.temperature)
+            loss = loss + finish.find * (finish.find_plain * parts["found plain"] + parts["found"])
         else:
             anchors = torch.where(elsewhere, columns[:, number].repeat(2), -1)
             near = neighbour_loss(similarity, anchors, labels[candidates, number], same, temperature=level.temperature)

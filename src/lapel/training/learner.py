@@ -97,6 +97,9 @@ class Learner(nn.Module):
         parts = {"attributes": attributes}
         near_vectors, near_labels = memory.some(CANDIDATES)
         candidates = torch.cat([columns, near_labels])
+        similarity = vectors @ torch.cat([vectors, near_vectors]).T  # (v n, v n + m)
+        # A label is not learned from another view of the same product, which is too easy.
+        same = columns[:, :1] == candidates[None, :, 0]
         for number, level in enumerate(config.levels, start=1):
             labels = columns[:, number]
             if level.triplet > 0:
@@ -106,15 +109,13 @@ class Learner(nn.Module):
                 parts |= {f"d+ {level.name}": triplet.positive_distance, f"d- {level.name}": triplet.negative_distance}
             if level.neighbours > 0 and level.attributes == (PRODUCT,):
                 own = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
-                near = neighbour_loss(vectors @ vectors.T, labels, labels, own, temperature=level.temperature)
+                among = similarity[:, : len(vectors)]
+                near = neighbour_loss(among, labels, labels, own, temperature=level.temperature)
                 slots = memory.slots(rows).repeat(views)
                 found = find_loss(vectors, labels, slots, memory, temperature=level.temperature)
                 loss = loss + level.neighbours * (near + found)
                 parts |= {f"neighbours {level.name}": near, f"found {level.name}": found}
             elif level.neighbours > 0:
-                similarity = vectors @ torch.cat([vectors, near_vectors]).T  # (v n, v n + m)
-                # A label is not learned from another view of the same product, which is too easy.
-                same = columns[:, :1] == candidates[None, :, 0]
                 near = neighbour_loss(similarity, labels, candidates[:, number], same, temperature=level.temperature)
                 loss = loss + level.neighbours * near
                 parts[f"neighbours {level.name}"] = near

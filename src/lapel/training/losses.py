@@ -21,6 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 MINING = ("batch-hard", "semi-hard")
+CLOSED = (
+    -1e4
+)  # a cosine or score that counts as none: its exponential is 0, and its gradient, unlike that of infinity, is too
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,15 @@ def neighbour_loss(
     open_pairs = ~ignored & (candidates >= 0)[None, :]
     right = (anchors[:, None] == candidates[None, :]) & open_pairs
     usable = right.any(dim=1) & (anchors >= 0)
-    if not bool(usable.any()):
-        return similarity.sum() * 0
-    scores = similarity[usable] / temperature
-    among_all = scores.masked_fill(~open_pairs[usable], float("-inf")).logsumexp(dim=1)
-    among_right = scores.masked_fill(~right[usable], float("-inf")).logsumexp(dim=1)
-    return (among_all - among_right).mean()
+    scores = similarity / temperature
+    among_all = scores.masked_fill(~open_pairs, CLOSED).logsumexp(dim=1)
+    among_right = scores.masked_fill(~right, CLOSED).logsumexp(dim=1)
+    return _mean_of(among_all - among_right, usable)
+
+
+def _mean_of(values: Tensor, chosen: Tensor) -> Tensor:
+    """() mean of the (n,) values that are chosen, 0 when none is; without asking the device how many there are, which waits for it."""
+    return torch.where(chosen, values, 0.0).sum() / chosen.sum().clamp_min(1)
 
 
 def find_loss(vectors: Tensor, products: Tensor, slots: Tensor, memory: Memory, *, temperature: float) -> Tensor:
@@ -120,28 +126,26 @@ def find_loss(vectors: Tensor, products: Tensor, slots: Tensor, memory: Memory, 
         () mean over the pictures that the memory knows; 0 when it knows none.
     """
     known = memory.labels[slots, 0] == products
-    if not bool(known.any()):
-        return vectors.sum() * 0
-    asked = vectors[known]
-    own = (asked * memory.vectors[slots[known]]).sum(dim=1)
-    same = products[known, None] == memory.labels[None, :, 0]
-    return own_loss(own, asked @ memory.vectors.T, same, temperature=temperature)
+    own = (vectors * memory.vectors[slots]).sum(dim=1)
+    same = products[:, None] == memory.labels[None, :, 0]
+    return own_loss(own, vectors @ memory.vectors.T, same, known, temperature=temperature)
 
 
-def own_loss(own: Tensor, similarity: Tensor, same: Tensor, *, temperature: float) -> Tensor:
+def own_loss(own: Tensor, similarity: Tensor, same: Tensor, known: Tensor, *, temperature: float) -> Tensor:
     """Cross-entropy of the own picture among others.
 
     Args:
         own: (n,) cosines with the own picture.
         similarity: (n, m) cosines with those it is found among.
         same: (n, m) bool: pictures of the same product, its own one too: neither right nor wrong.
+        known: (n,) bool: the pictures that have an own one among them.
         temperature: Of the softmax.
 
     Returns:
-        () mean.
+        () mean over those; 0 when there is none.
     """
-    scores = torch.cat([own[:, None], similarity.masked_fill(same, float("-inf"))], dim=1) / temperature
-    return functional.cross_entropy(scores, torch.zeros(len(own), dtype=torch.int64, device=own.device))
+    scores = torch.cat([own[:, None], similarity.masked_fill(same, CLOSED)], dim=1) / temperature
+    return _mean_of(scores.logsumexp(dim=1) - scores[:, 0], known)
 
 
 class Memory(nn.Module):
@@ -155,13 +159,20 @@ class Memory(nn.Module):
 
     vectors: Tensor
     labels: Tensor
-    turn: Tensor
 
     def __init__(self, size: int, *, dim: int, columns: int) -> None:
         super().__init__()
         self.register_buffer("vectors", torch.zeros(size, dim))
         self.register_buffer("labels", torch.full((size, columns), -1))
-        self.register_buffer("turn", torch.zeros((), dtype=torch.int64))
+        self.turn = 0
+
+    def get_extra_state(self) -> int:
+        """How often something was added: part of a checkpoint."""
+        return self.turn
+
+    def set_extra_state(self, state: int) -> None:
+        """Put it back."""
+        self.turn = state
 
     def slots(self, rows: Tensor) -> Tensor:
         """(n,) rows of the training set -> (n,) places they are kept at."""
@@ -169,17 +180,16 @@ class Memory(nn.Module):
 
     @torch.no_grad()
     def add(self, rows: Tensor, vectors: Tensor, labels: Tensor) -> None:
-        """Keep (n, dim) vectors with (n, columns) labels as those of (n,) rows; a row of -1 is left out."""
-        kept = rows >= 0
+        """Keep (n, dim) vectors with (n, columns) labels as those of (n,) rows."""
         if len(self.vectors):
-            at = self.slots(rows[kept])
-            self.vectors[at], self.labels[at] = vectors.detach()[kept], labels[kept]
+            at = self.slots(rows)
+            self.vectors[at], self.labels[at] = vectors.detach(), labels
             self.turn += 1
 
     def some(self, most: int) -> tuple[Tensor, Tensor]:
         """At most so many (vectors, labels), others each time."""
         step = -(-len(self.vectors) // most) or 1
-        start = int(self.turn) % step
+        start = self.turn % step
         return self.vectors[start::step], self.labels[start::step]
 
 
@@ -207,10 +217,15 @@ class AttributeHeads(nn.Module):
 
     def forward(self, vectors: Tensor, labels: Mapping[str, Tensor]) -> Tensor:
         """Mean cross-entropy over the attributes: (n, dim) unit rows and (n,) int64 labels each (-1 is unknown) -> ()."""
-        losses = []
+        if not self.prototypes:
+            return vectors.sum() * 0
+        losses, asked = [], []
         for name, prototypes in self.prototypes.items():
             known = labels[name] >= 0
-            if bool(known.any()):
-                logits = self.scale * vectors[known] @ functional.normalize(prototypes, dim=1).T
-                losses.append(functional.cross_entropy(logits, labels[name][known], label_smoothing=self.smoothing))
-        return torch.stack(losses).mean() if losses else vectors.sum() * 0
+            logits = self.scale * vectors @ functional.normalize(prototypes, dim=1).T
+            each = functional.cross_entropy(
+                logits, labels[name].clamp_min(0), label_smoothing=self.smoothing, reduction="none"
+            )
+            losses.append(_mean_of(each, known))
+            asked.append(known.any())
+        return _mean_of(torch.stack(losses), torch.stack(asked))

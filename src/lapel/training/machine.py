@@ -66,4 +66,5 @@ def this_machine(device: str = "auto") -> Machine:
         distributed.init_process_group("nccl" if chosen.startswith("cuda") else "gloo")
     if chosen.startswith("cuda"):
         torch.cuda.set_device(torch.device(chosen))
+        torch.backends.cudnn.benchmark = True  # batches have few shapes: try which convolution is fastest for each
     return Machine(torch.device(chosen), rank, world)

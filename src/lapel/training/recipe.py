@@ -100,15 +100,15 @@ class Finish:
         find_plain: The same by the plain picture, as a share.
     """
 
-    epochs: int = 12
-    looks: int = 3
-    cut_out: int = 2
+    epochs: int = 16
+    looks: int = 2
+    cut_out: int = 1
     rate: float = 1e-3
     weight_decay: float = 1e-4
-    labels: float = 4.0
+    labels: float = 8.0
     labels_of_looks: float = 1.0
     neighbours: float = 0.4
-    find: float = 2.5
+    find: float = 2.0
     find_plain: float = 0.2
 
     def __post_init__(self) -> None:

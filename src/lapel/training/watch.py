@@ -26,7 +26,7 @@ def encode_rows(
     data: TrainingSet,
     rows: NDArray[np.int64],
     *,
-    batch: int = 64,
+    batch: int = 128,
     change: Augmentation | None = None,
 ) -> Vectors:
     """Vectors of some pictures with the network as it is: (len(rows), dim) float32 unit rows; zeros for unreadable ones.

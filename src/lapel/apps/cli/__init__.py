@@ -17,7 +17,9 @@ from lapel.apps.cli.add import add
 from lapel.apps.cli.benchmark import benchmark
 from lapel.apps.cli.console import errors
 from lapel.apps.cli.demo import demo
+from lapel.apps.cli.drive import drive
 from lapel.apps.cli.evaluate import evaluate
+from lapel.apps.cli.hosting import hosting
 from lapel.apps.cli.index import index
 from lapel.apps.cli.info import info
 from lapel.apps.cli.model import model
@@ -33,7 +35,9 @@ app = typer.Typer(
 )
 for command in (add, search, evaluate, benchmark, info, remove, ui, demo, train):
     app.command()(command)
+app.add_typer(drive, name="drive")
 app.add_typer(index, name="index")
+app.add_typer(hosting, name="hosting")
 app.add_typer(model, name="model")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -109,5 +110,10 @@ def hit_json(hit: Hit) -> dict[str, Any]:
             "in_stock": product.in_stock,
             "attributes": dict(product.attributes),
         },
-        "photo": {"key": hit.photo.key, "uri": hit.photo.uri, "sha256": hit.photo.sha256},
+        "photo": {
+            "key": hit.photo.key,
+            "uri": hit.photo.uri,
+            "sha256": hit.photo.sha256,
+            "links": asdict(hit.photo.links),
+        },
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from rich.markup import escape
@@ -31,6 +32,8 @@ def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> Non
             "generation": catalog.generation,
             "products": counts.products,
             "photos": counts.photos,
+            "gone": counts.gone,
+            "hidden": counts.hidden,
             "vectors": dict(counts.vectors),
             "model": {
                 "name": catalog.setting("model"),
@@ -38,11 +41,12 @@ def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> Non
                 "fingerprint": catalog.setting("fingerprint"),
                 "dim": int(catalog.setting("dim") or 0) or None,
             },
+            "thumbnails": {**asdict(shop.thumbnails.size()), "most": shop.thumbnails.most},
             "index": shop.index_spec,
             "index_choice": "",
             "fields": _fields(catalog),
         }
-    model = facts["model"]
+    model, small = facts["model"], facts["thumbnails"]
     searched = counts.vectors.get(model["fingerprint"] or "", 0)
     facts["index_choice"] = explain(facts["index"], count=searched, dim=model["dim"] or 128)
     if as_json:
@@ -50,7 +54,12 @@ def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> Non
         return
     say(f"[bold]{escape(facts['store'])}[/]  {size / 1e6:,.1f} MB")
     say(f"{counts.products:,} products, {counts.photos:,} photos, {searched:,} vectors")
+    if counts.gone or counts.hidden:
+        say(f"{counts.gone:,} more products are gone from their feed; {counts.hidden:,} photos are hidden from results")
     say(f"model {model['name'] or 'not chosen yet'} ({model['fingerprint'] or '-'}), index {facts['index']}")
+    say(
+        f"{small['photos']:,} photos with small pictures, {small['bytes'] / 1e6:,.1f} of at most {small['most'] / 1e6:,.0f} MB"
+    )
     if facts["index_choice"]:
         say(facts["index_choice"])
     if others := sum(counts.vectors.values()) - searched:

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import click
 import typer
 from rich.markup import escape
 from rich.table import Table
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from lapel.training.watch import Verdict
 
 PhotosOption = Annotated[
-    Path | None, typer.Option("--photos", help="A folder or ZIP of people's own photos to learn from too.")
+    str | None, typer.Option("--photos", help="A folder or ZIP of people's own photos to learn from too.")
 ]
 PhotoTableOption = Annotated[
     Path | None, typer.Option("--photo-table", help="Their table; its column 'split' says train or val.")
@@ -34,7 +35,12 @@ PhotoTableOption = Annotated[
 
 
 def train(
-    source: Annotated[Path, typer.Argument(help="A folder or ZIP of pictures.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A folder or ZIP of pictures, or gdrive://FOLDER_ID, s3:// gs:// az://BUCKET/FOLDER.", metavar="SOURCE"
+        ),
+    ],
     products: Annotated[
         Path, typer.Option("--products", help="The product table; a column 'split' may say train or val.")
     ],
@@ -85,6 +91,13 @@ def train(
     ] = "160x120",
     epochs: Annotated[str, typer.Option("--epochs", help="Epochs at 0.7 of the size, then at the whole.")] = "3,2",
     rate: Annotated[float, typer.Option("--rate", help="Peak learning rate; a third of it with --from.")] = 3e-4,
+    batch: Annotated[
+        int,
+        typer.Option(
+            "--batch",
+            help="Pictures a step, each in two views. A GPU is only busy with more of them: try 256 with --rate 1e-3.",
+        ),
+    ] = 48,
     val_share: Annotated[
         float, typer.Option("--val-share", help="Share of products held out where the table has no column 'split'.")
     ] = 0.1,
@@ -134,9 +147,15 @@ def train(
     config = _recipe(
         level, head, epochs=_pair(epochs, ",", "--epochs 3,2"), photos=photos is not None, fashionable=fashionable
     )
-    config = replace(config, seed=seed, rate=rate if init else rate / 3, dim=network.head.out_channels)
+    config = replace(
+        config,
+        seed=seed,
+        rate=rate if init else rate / 3,
+        classes=batch // config.pictures,
+        dim=network.head.out_channels,
+    )
     attributes = sorted(config.attributes())
-    examples, read = _examples([(source, products, mapping), (photos, photo_table, photo_mapping)])
+    examples, read = _examples([(source, products, mapping), (photos, photo_table, photo_mapping)], stream=stream)
     with progress_bar("reading pictures") as update:
         data, rejected = load_training_set(
             examples,
@@ -200,7 +219,7 @@ def _foreground(
         raise InputError(f"With --foreground, --init is efficientnet-lite0; found '{init}'.")
     config = ForegroundConfig(epochs=sum(_pair(epochs, ",", "--epochs 1,1")), seed=seed)
     preprocessing = Preprocessing(*size)
-    examples, read = _examples(parts)
+    examples, read = _examples(parts, stream=stream)
     with progress_bar("reading pictures") as update:
         data, rejected = load_training_set(
             examples,
@@ -300,13 +319,15 @@ def _pair(text: str, separator: str, example: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
-Part = tuple[Path | None, Path | None, list[str] | None]
+Part = tuple[str | None, Path | None, list[str] | None]
 
 
-def _examples(parts: list[Part]) -> tuple[list[Example], Callable[[str], bytes]]:
+def _examples(parts: list[Part], *, stream: bool) -> tuple[list[Example], Callable[[str], bytes]]:
     """Each usable row's product with each of its pictures, and what reads them; pictures that are not there are left out."""
     from lapel.sources import open_source
     from lapel.sources.mapping import ColumnMap
+    from lapel.sources.mixed import MixedSource
+    from lapel.sources.stream import in_order
     from lapel.sources.table import read_table
     from lapel.training.data import Example
 
@@ -317,10 +338,13 @@ def _examples(parts: list[Part]) -> tuple[list[Example], Callable[[str], bytes]]
             raise InputError("--photos and --photo-table belong together: pictures, and a table that labels them.")
         if where is None or table is None:
             continue
-        pictures = open_source(where)
-        for product, uri in _rows(read_table(table, ColumnMap.parse(mapping or [])), pictures):
-            examples.append(Example(product, uri, number))
-            readers[uri] = pictures.read
+        pictures = MixedSource(open_source(where))
+        click.get_current_context().call_on_close(pictures.close)
+        found = list(_rows(read_table(table, ColumnMap.parse(mapping or [])), pictures))
+        examples += [Example(product, uri, number) for product, uri in found]
+        uris = [uri for _, uri in found]
+        # Prepared, pictures are read once in this order; streamed, in the order of chance, and after the first epoch from the cache.
+        readers |= dict.fromkeys(uris, pictures.read if stream else in_order(pictures, uris))
     if not examples:
         raise InputError(
             f"None of the pictures that {parts[0][1]} names is in {parts[0][0]}. Give the folder or ZIP its names start from."

@@ -29,12 +29,13 @@ def grid(engine: SearchEngine, products: Sequence[Product], *, action: str, foll
         follow: Called with the product's id when its button is pressed.
     """
     photos = [next(iter(engine.store.catalog.photos(product.id)), Photo(0, product.id, "", "")) for product in products]
-    _cards([(product, photo, None) for product, photo in zip(products, photos, strict=True)], action, follow)
+    entries = [(product, photo, None) for product, photo in zip(products, photos, strict=True)]
+    _cards(engine, entries, action, follow)
 
 
-def hits_grid(hits: Sequence[Hit], *, action: str, follow: Callable[[str], None]) -> None:
+def hits_grid(engine: SearchEngine, hits: Sequence[Hit], *, action: str, follow: Callable[[str], None]) -> None:
     """Cards of an answer, best first, each with the photo that matched."""
-    _cards([(hit.product, hit.photo, hit.score) for hit in hits], action, follow)
+    _cards(engine, [(hit.product, hit.photo, hit.score) for hit in hits], action, follow)
 
 
 def picture(small: bytes | None, alt: str) -> None:
@@ -42,15 +43,26 @@ def picture(small: bytes | None, alt: str) -> None:
     st.image(small or PLACEHOLDER, alt=alt if small else f"{alt} (the picture cannot be read)", width="stretch")
 
 
-def _cards(entries: Sequence[tuple[Product, Photo, float | None]], action: str, follow: Callable[[str], None]) -> None:
+def _cards(
+    engine: SearchEngine,
+    entries: Sequence[tuple[Product, Photo, float | None]],
+    action: str,
+    follow: Callable[[str], None],
+) -> None:
     priced = any(product.price for product, _, _ in entries)
-    small = thumbs().of([photo for _, photo, _ in entries])
+    small = thumbs(engine).of([photo for _, photo, _ in entries])
     with st.container(key="grid"):
-        for place, ((product, _, score), image) in enumerate(zip(entries, small, strict=True)):
+        for place, ((product, photo, score), image) in enumerate(zip(entries, small, strict=True)):
             with st.container(key=f"card-{place}", gap=None):
                 picture(image, product.title or product.id)
-                st.html(_words(product, score, priced=priced))
+                st.html(_linked(photo) + _words(product, score, priced=priced))
                 st.button(action, key=f"follow-{product.id}", on_click=follow, args=(product.id,))
+
+
+def _linked(photo: Photo) -> str:
+    """The photo as its link gives it, laid over the store's own thumbnail; where the link fails, that stays to be seen."""
+    link = photo.links.small
+    return f"<span class='lapel-linked' style='background-image: url(\"{html.escape(link)}\")'></span>" if link else ""
 
 
 def _words(product: Product, score: float | None, *, priced: bool) -> str:

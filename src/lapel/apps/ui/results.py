@@ -49,7 +49,7 @@ def results(engine: SearchEngine, shop: Shop, now: Wanted) -> None:
         f"<p class='lapel-count'><span><strong>{len(hits):,} nearest</strong> of {among}</span>"
         f"<span class='lapel-legend' title='{html.escape(SCORE, quote=True)}'>score = cosine similarity, 1.00 is the same look</span></p>"
     )
-    hits_grid(hits, action="More like this", follow=state.follow)
+    hits_grid(engine, hits, action="More like this", follow=state.follow)
     if len(hits) == k and k < passing:
         st.button("Show more", key="more", on_click=state.show_more)
 
@@ -69,7 +69,7 @@ def _asked(engine: SearchEngine, step: Step, product: Product | None) -> None:
     with st.container(key="asked", horizontal=True, vertical_alignment="center", gap="medium"):
         with st.container(key="asked-picture"):
             if product:
-                picture(thumbs().of(engine.store.catalog.photos(product.id)[:1])[0], product.title or product.id)
+                picture(thumbs(engine).of(engine.store.catalog.photos(product.id)[:1])[0], product.title or product.id)
             elif step.product is not None and not step.whole:
                 picture(step.product_thumb, f"{step.label}, what was found in it")
             else:

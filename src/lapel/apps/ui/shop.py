@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
@@ -18,16 +19,17 @@ import numpy as np
 import streamlit as st
 from PIL import Image, ImageOps
 
-from lapel.core.errors import LapelError
+from lapel.core.errors import LapelError, SourceError
 from lapel.core.images import decode
 from lapel.core.types import Filter, Photo, Product
 from lapel.engine.search import SearchEngine
-from lapel.engine.store import CATALOGUE, open_to_look
+from lapel.engine.store import CATALOGUE, Store, open_to_look
 from lapel.sources import read_uri
 
 THUMB_SIZE = (450, 600)  # pixels: a card is up to 225 points wide, on a screen of two pixels a point
 THUMB_QUALITY = 85  # about 30 kB each
 THUMBS_KEPT = 2_000  # so 60 MB
+LOCAL = ("file:", "zip:")  # pictures on this machine
 EVEN = 14  # mean difference, in 0..255, up to which an edge is one colour: paper with a shadow on it has 2 to 8
 NEUTRAL = (241, 238, 233)  # the page's second ground
 MISSING_SECONDS = 60.0  # how long a picture that could not be read is not asked for again
@@ -139,10 +141,10 @@ class Thumbs:
     """Small JPEGs of photos by the hash of their content, the last used ones kept. Safe to share between threads.
 
     Args:
-        read: From a uri to the bytes of the picture.
+        read: From a photo to the bytes of a picture of it.
     """
 
-    def __init__(self, read: Callable[[str], bytes] = read_uri) -> None:
+    def __init__(self, read: Callable[[Photo], bytes]) -> None:
         self._read = read
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._missing: dict[str, float] = {}
@@ -163,7 +165,7 @@ class Thumbs:
             if time.monotonic() < self._missing.get(photo.uri, 0.0):
                 return None
         try:
-            small = thumb(decode(self._read(photo.uri)))
+            small = thumb(decode(self._read(photo)))
         except (LapelError, OSError):
             with self._lock:
                 self._missing[photo.uri] = time.monotonic() + MISSING_SECONDS
@@ -176,10 +178,27 @@ class Thumbs:
         return small
 
 
-@st.cache_resource(show_spinner=False)
-def thumbs() -> Thumbs:
-    """The server's one keeper of small pictures."""
-    return Thumbs()
+def read_small(store: Store, photo: Photo) -> bytes:
+    """The store's own thumbnail of a photo; where there is none, the photo itself, if it is on this machine.
+
+    Raises:
+        SourceError: there is neither. Nobody waits for a picture to come from elsewhere: browsers get those by their links.
+    """
+    own = store.thumbnails.get([photo.sha256], THUMB_SIZE[0]).get(photo.sha256)
+    if own is None and not photo.uri.startswith(LOCAL):
+        raise SourceError(f"The store has no thumbnail of {photo.uri}. Make it with: lapel hosting thumbnails")
+    return own or read_uri(photo.uri)
+
+
+def thumbs(engine: SearchEngine) -> Thumbs:
+    """The server's one keeper of a shop's small pictures."""
+    return _thumbs(engine, str(engine.store.catalog.path))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _thumbs(_engine: SearchEngine, path: str) -> Thumbs:
+    del path  # only part of the cache's key
+    return Thumbs(partial(read_small, _engine.store))
 
 
 def thumb(picture: Image.Image) -> bytes:

@@ -1,0 +1,201 @@
+"""``lapel hosting``: where the pictures are."""
+
+from __future__ import annotations
+
+import csv
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from lapel.apps.cli.console import (
+    DEFAULT_STORE,
+    JsonOption,
+    StoreOption,
+    errors,
+    print_json,
+    progress_bar,
+    resumable,
+    say,
+)
+from lapel.core.errors import InputError, LapelError
+
+if TYPE_CHECKING:
+    from lapel.catalog.hosting import Trouble
+    from lapel.engine.healing import Round
+
+hosting = typer.Typer(help="Look after where the pictures are.", rich_markup_mode=None, no_args_is_help=True)
+
+
+TROUBLES = "hosting.csv"  # in the store
+SHOWN = 10  # troubles that are printed
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+@hosting.callback()
+def root() -> None:
+    """Look after where the pictures of a store are."""
+
+
+@hosting.command()
+def move(
+    old: Annotated[str, typer.Argument(help="Where they were: a folder, a ZIP, or what their addresses begin with.")],
+    new: Annotated[str, typer.Argument(help="Where they are now.")],
+    store: StoreOption = DEFAULT_STORE,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many would change.")] = False,
+) -> None:
+    """Say that pictures, or the links to them, have moved. Nothing is read or embedded anew."""
+    from lapel.engine.hosting import move as move_pictures
+    from lapel.engine.store import open_store
+
+    with open_store(store) as shop:
+        moved = move_pictures(shop, old, new, keep=not dry_run)
+        photos = shop.catalog.counts().photos
+    would = "would get" if dry_run else "got"
+    say(f"{moved.photos:,} of {photos:,} pictures {would} another address, and {moved.links:,} links for browsers")
+    if not moved.photos and not moved.links:
+        say(f"No address begins with '{escape(old)}'. 'lapel search --json' shows what addresses look like.")
+
+
+@hosting.command()
+def thumbnails(
+    store: StoreOption = DEFAULT_STORE,
+    most: Annotated[
+        int | None, typer.Option("--most", min=0, help="MB they may take from now on; 0 keeps none. At first 2,000.")
+    ] = None,
+) -> None:
+    """Make the small pictures that are missing, and let go of those that are of no photo any more.
+
+    'lapel add' makes them too, so this is for stores of an older Lapel, and after the bound was changed.
+    """
+    from lapel.engine.store import open_store
+    from lapel.engine.thumbnails import fill_thumbnails
+
+    with open_store(store) as shop, resumable(), progress_bar("making small pictures") as update:
+        if most is not None:
+            shop.limit_thumbnails(most)
+        filled = fill_thumbnails(shop, report=update)
+        size = shop.thumbnails.size()
+    say(f"{filled.made:,} photos got small pictures; {size.photos:,} have them, in {size.bytes / 1e6:,.1f} MB")
+    for photo, reason in filled.failed[:3]:
+        say(f"[yellow]{escape(photo.uri)}: {escape(reason)}[/]")
+    if len(filled.failed) > 3:
+        say(f"[yellow]... {len(filled.failed) - 3:,} more could not be read[/]")
+
+
+@hosting.command()
+def check(
+    store: StoreOption = DEFAULT_STORE,
+    every: Annotated[str, typer.Option("--every", help="Go round again so often, such as 6h, until stopped.")] = "",
+    grace: Annotated[
+        str, typer.Option("--grace", help="How long a picture may be out of reach before it is hidden from results.")
+    ] = "7d",
+    force: Annotated[
+        bool, typer.Option("--force", help="Hide pictures also when more than half are out of reach.")
+    ] = False,
+    allow_private: Annotated[
+        bool,
+        typer.Option(
+            "--allow-private",
+            envvar="LAPEL_ALLOW_PRIVATE_LINKS",
+            help="Links may lead into this machine's own network.",
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Visit every picture: dead, forbidden, moved and changed ones are listed in hosting.csv in the store.
+
+    Changed pictures are embedded anew. Dead ones are hidden from results after a while and shown again when they return.
+    """
+    wait, patience = duration(every) if every else None, duration(grace)
+    try:
+        while True:
+            try:
+                _round(store, patience, force=force, allow_private=allow_private, as_json=as_json)
+            except LapelError as error:
+                if wait is None:
+                    raise
+                errors.print(f"[bold red]Error:[/] {escape(str(error))} Trying again in {every}.", highlight=False)
+            if wait is None:
+                return
+            time.sleep(wait.total_seconds())
+    except KeyboardInterrupt:
+        raise typer.Exit(0 if wait is not None else 130) from None
+
+
+def _round(store: Path, grace: timedelta, *, force: bool, allow_private: bool, as_json: bool) -> None:
+    from lapel.engine.healing import check_hosting
+    from lapel.engine.store import open_store
+    from lapel.sources.health import Rounds
+
+    rounds = Rounds(allow_private=allow_private)
+    try:
+        with open_store(store) as shop, progress_bar("visiting pictures") as update:
+            done = check_hosting(shop, rounds, grace=grace, force=force, report=update)
+    finally:
+        rounds.close()
+    path = store / TROUBLES
+    _list(path, done.troubles)
+    if as_json:
+        facts = {
+            "photos": done.photos,
+            **done.states,
+            "encoded": done.encoded,
+            "hidden": done.hidden,
+            "back": done.back,
+        }
+        listed = [asdict(each) for each in done.troubles]
+        print_json({**facts, "held_back": done.held_back, "troubles": listed})
+    else:
+        _print(done, path)
+
+
+def _print(done: Round, path: Path) -> None:
+    counts = ", ".join(f"{count:,} {state}" for state, count in done.states.most_common() if count)
+    say(f"{done.photos:,} pictures: {counts or 'none'}")
+    if done.encoded or done.hidden or done.back:
+        say(f"{done.encoded:,} embedded anew, {done.hidden:,} hidden from results, {done.back:,} brought back")
+    if done.held_back:
+        say(
+            "[yellow]More than half of the pictures are out of reach, so none was hidden: is this machine's network or disk away?"
+            " If they are really gone, --force hides them.[/]"
+        )
+    for each in done.troubles[:SHOWN]:
+        say(f"{each.since[:10]}  {each.kind:<12}{escape(each.product_id)}  {escape(each.uri)}  {escape(each.reason)}")
+    if len(done.troubles) > SHOWN:
+        say(f"... {len(done.troubles) - SHOWN:,} more")
+    if done.troubles:
+        say(f"All of them: {escape(str(path))}")
+
+
+def _list(path: Path, troubles: Sequence[Trouble]) -> None:
+    """Write down every trouble, in place of what the last round found."""
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(("kind", "since", "hidden", "product", "picture", "reason"))
+            rows.writerows(
+                (each.kind, each.since, each.hidden, each.product_id, each.uri, each.reason) for each in troubles
+            )
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"The list of pictures in trouble cannot be written to {path}: {error.strerror}.") from error
+
+
+def duration(text: str) -> timedelta:
+    """A time such as ``90s``, ``30m``, ``6h`` or ``7d``.
+
+    Raises:
+        InputError: it is none.
+    """
+    match = re.fullmatch(r"([0-9]{1,6})([smhd])", text.strip())
+    if not match:
+        raise InputError(f"'{text}' is no length of time. Write for example 6h; s, m, h and d are understood.")
+    return timedelta(**{UNITS[match[2]]: int(match[1])})

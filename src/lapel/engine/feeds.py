@@ -1,0 +1,51 @@
+"""A table that is all there is: what it no longer names is hidden from results, and what it names again is back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from lapel.catalog import Catalog
+from lapel.catalog.presence import Census, refuse_to_empty
+from lapel.sources.table import TableRow
+
+
+@dataclass(frozen=True)
+class WholeFeed:
+    """What a whole table names, found out before anything is changed.
+
+    Attributes:
+        feed: Its name.
+        named: The ids of its rows, also of those that cannot be used: their products are not gone.
+    """
+
+    feed: str
+    named: frozenset[str]
+
+    def settle(self, catalog: Catalog) -> Census:
+        """Hide what the table does not name, and bring back what it does; after its rows were added."""
+        return catalog.presence.settle(self.feed, self.named, now=datetime.now(UTC).isoformat(" ", "seconds"))
+
+
+def whole_feed(catalog: Catalog, feed: str, rows: Iterable[TableRow], *, force: bool = False) -> WholeFeed:
+    """Read which products a table names, and see that taking it for the whole does no harm.
+
+    Args:
+        catalog: What is known.
+        feed: The feed's name, so that several feeds can fill one store; the usual one has none.
+        rows: The table's.
+        force: Believe it whatever it lacks.
+
+    Raises:
+        InputError: it names nothing, has rows that cannot be read, or more than half would be gone; nothing was changed.
+    """
+    named: set[str] = set()
+    unread = 0
+    for row in rows:
+        named.add(row.id)
+        unread += not row.id
+    named.discard("")
+    if not force:
+        refuse_to_empty(catalog.presence.foresee(feed, named), feed, named=len(named), unread=unread)
+    return WholeFeed(feed, frozenset(named))

@@ -1,0 +1,189 @@
+"""Pictures in a bucket, through fsspec: ``s3://bucket/folder``, ``gs://bucket/folder``, ``az://container/folder``.
+
+Credentials and endpoints are those that each cloud's own tools use (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, a profile, ...).
+URIs are ``s3://bucket/folder/a.jpg``, with other characters %-quoted; the store's ETag says whether a picture is still the same.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from threading import Lock
+from typing import Any
+from urllib.parse import quote
+
+import fsspec
+
+from lapel.core.errors import MissingDependency, SourceError
+from lapel.sources import MAX_BYTES, Links, is_picture_name, unquote
+from lapel.sources.folder import SKIPPED, only
+
+TAGS = ("ETag", "etag", "md5Hash", "content_md5")  # what S3, Google and Azure call what changes with the bytes
+TIMES = ("LastModified", "last_modified", "mtime", "updated")
+LINK = "LAPEL_BUCKET_LINK"  # a pattern such as https://cdn.example/{key}
+
+
+class BucketSource:
+    """A folder of pictures in a bucket. Subclasses name the cloud.
+
+    Args:
+        where: ``//bucket/folder``; without a bucket, single pictures can be read by their URIs.
+
+    Raises:
+        SourceError: the cloud's library refuses to start.
+    """
+
+    remote = True
+    scheme = ""
+
+    def __init__(self, where: str) -> None:
+        self._root = where.strip("/")
+        self.ignored = 0
+        self._lock = Lock()
+        self._prefix = f"{self.scheme}://{quote(self._root)}/"
+        try:
+            # fsspec shares one for all of a process; it must then not remember listings.
+            self._files: Any = fsspec.filesystem(self.scheme, use_listings_cache=False)
+        except ImportError as error:
+            raise MissingDependency(
+                f"The source '{self.scheme}:' needs {error.name or 'a library'}. Run: pip install 'lapel[{self.scheme}]'"
+            ) from error
+        except Exception as error:  # each cloud has its own
+            raise self._refused(self.where, error) from error
+
+    @property
+    def where(self) -> str:
+        """The bucket and folder."""
+        return f"{self.scheme}://{self._root}"
+
+    def walk(self) -> Iterator[str]:
+        """Every picture's URI, by name."""
+        return (self._prefix + quote(name) for name in self._listing)
+
+    def count(self) -> int:
+        """How many pictures a walk gives."""
+        return len(self._listing)
+
+    def lists(self, uri: str) -> bool:
+        """Whether the picture is in the folder."""
+        return self._name(uri) in self._listing
+
+    def find(self, name: str) -> str:
+        """The URI of the object of this name, relative to the folder, or of a whole URI below it."""
+        relative = self._name(name) if name.startswith(self._prefix) else name.replace("\\", "/").removeprefix("./")
+        if relative in self._listing:
+            return self._prefix + quote(relative)
+        if name.startswith(f"{self.scheme}://") and not self._root:
+            return name
+        raise SourceError(f"There is no picture '{name}' in {self.where}.")
+
+    def find_id(self, product_id: str) -> str:
+        """The URI of ``<product_id>.<extension>``."""
+        return self._prefix + quote(only(self._stems.get(product_id, []), product_id, self.where))
+
+    def path(self, uri: str) -> tuple[str, ...]:
+        """Folder names and file name below the folder."""
+        return tuple(self._name(uri).split("/"))
+
+    def read(self, uri: str) -> bytes:
+        """The bytes of a picture."""
+        if self._about(uri).get("size", 0) > MAX_BYTES:
+            raise SourceError(f"The picture {uri} has more than {MAX_BYTES // 2**20} MB. Scale it down.")
+        try:
+            data: bytes = self._files.cat_file(self._key(uri))
+            return data
+        except Exception as error:  # each cloud has its own
+            raise self._refused(uri, error) from error
+
+    def stamp(self, uri: str) -> str:
+        """The store's ETag, or where it has none the time of the last change, and the size."""
+        about = self._about(uri)
+        tag = next((str(about[name]).strip('"') for name in (*TAGS, *TIMES) if about.get(name)), "")
+        return f"{tag}-{about.get('size', 0)}"
+
+    def links(self, uri: str) -> Links:
+        """Where a browser shows the picture: the pattern in LAPEL_BUCKET_LINK, as buckets are rarely public."""
+        bucket, _, key = uri.removeprefix(f"{self.scheme}://").partition("/")
+        link = os.environ.get(LINK, "").replace("{bucket}", bucket).replace("{key}", key)
+        return Links(link, link)
+
+    def close(self) -> None:
+        """The cloud's library ends its connections by itself."""
+
+    def _name(self, uri: str) -> str:
+        return unquote(uri.removeprefix(self._prefix))
+
+    def _key(self, uri: str) -> str:
+        return unquote(uri.removeprefix(f"{self.scheme}://"))
+
+    def _about(self, uri: str) -> Mapping[str, Any]:
+        if self._root:
+            found = self._listing.get(self._name(uri))
+            if found is not None:
+                return found
+        try:
+            about: Mapping[str, Any] = self._files.info(self._key(uri))
+            return about
+        except Exception as error:  # each cloud has its own
+            raise self._refused(uri, error) from error
+
+    @property
+    def _listing(self) -> Mapping[str, Mapping[str, Any]]:
+        with self._lock:
+            return self._listed
+
+    @cached_property
+    def _listed(self) -> Mapping[str, Mapping[str, Any]]:
+        """Name below the folder -> what the store says of it, sorted."""
+        if not self._root:
+            return {}
+        try:
+            found = self._files.find(self._root, detail=True)
+        except Exception as error:  # each cloud has its own
+            raise self._refused(self.where, error) from error
+        names = {key.removeprefix(self._root + "/"): about for key, about in found.items() if key != self._root}
+        if not names:
+            raise SourceError(
+                f"There is nothing below {self.where}. Give the bucket and folder that holds the pictures."
+            )
+        seen = [name for name in names if not any(part.startswith(".") or part in SKIPPED for part in name.split("/"))]
+        pictures = sorted(filter(is_picture_name, seen))
+        self.ignored = len(seen) - len(pictures)
+        return {name: names[name] for name in pictures}
+
+    @cached_property
+    def _stems(self) -> Mapping[str, list[str]]:
+        stems: dict[str, list[str]] = {}
+        for name in self._listing:
+            stems.setdefault(name.rpartition("/")[2].rpartition(".")[0], []).append(name)
+        return stems
+
+    def _refused(self, what: str, error: Exception) -> SourceError:
+        if isinstance(error, FileNotFoundError):
+            return SourceError(f"There is no {what}. Check the bucket's and the folder's name.")
+        if isinstance(error, PermissionError):
+            return SourceError(
+                f"{what} may not be read: {error}. Give the account of your environment the permission to list and read it."
+            )
+        return SourceError(
+            f"{what} cannot be read: {error or type(error).__name__}. Check the credentials and the address."
+        )
+
+
+class S3Source(BucketSource):
+    """Amazon S3, and what speaks its language; ``AWS_ENDPOINT_URL`` names another server."""
+
+    scheme = "s3"
+
+
+class GoogleSource(BucketSource):
+    """Google Cloud Storage."""
+
+    scheme = "gs"
+
+
+class AzureSource(BucketSource):
+    """Azure Blob Storage; the account's name is in ``AZURE_STORAGE_ACCOUNT_NAME``."""
+
+    scheme = "az"

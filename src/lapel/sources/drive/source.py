@@ -1,0 +1,316 @@
+"""Pictures in a folder on Google Drive and the folders below it: ``gdrive://<folder id>``. URIs are ``gdrive://<file id>``.
+
+A picture keeps its address when it is renamed or moved; its checksum says whether it is still the same. Shortcuts are followed,
+what lies in the trash is not there, and documents, videos and the like are counted by kind.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Lock
+from typing import Any
+
+from lapel.core.errors import SourceError
+from lapel.sources import MAX_BYTES, Links, is_picture_name
+from lapel.sources.drive.account import Account, DriveSettings
+from lapel.sources.folder import only
+
+SCHEME = "gdrive://"
+FOLDER = "application/vnd.google-apps.folder"
+SHORTCUT = "application/vnd.google-apps.shortcut"
+GOOGLE = "application/vnd.google-apps."
+EXTENSION = {  # of pictures whose names have none
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/webp": ".webp",
+    "image/avif": ".avif",
+    "image/gif": ".gif",
+    "image/bmp": ".bmp",
+    "image/x-ms-bmp": ".bmp",
+    "image/tiff": ".tif",
+    "image/jp2": ".jp2",
+}
+UNKNOWN = "application/octet-stream"  # what an upload without a type gets
+FIELDS = "id,name,mimeType,md5Checksum,modifiedTime,size,shortcutDetails(targetId,targetMimeType)"
+LISTINGS = 8  # folders listed at once
+# The id in the addresses that a browser shows and in those that pictures are embedded by.
+ADDRESS = re.compile(
+    r"^https://(?:drive|docs|lh3)\.google(?:usercontent)?\.com(?=/).*?(?:/d/|/folders/|[?&]id=)([\w-]+)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DriveFile:
+    """One picture on Drive.
+
+    Attributes:
+        id: Its Drive id.
+        path: Folder names below the root, and the file's name, with an extension.
+        stamp: ``md5:<checksum>-<bytes>``, or ``time:<change>-<bytes>`` where Drive knows no checksum.
+        size: Bytes.
+        md5: Checksum; empty where Drive knows none.
+    """
+
+    id: str
+    path: tuple[str, ...]
+    stamp: str
+    size: int
+    md5: str
+
+
+class DriveSource:
+    """A folder of pictures on Google Drive.
+
+    Args:
+        where: ``//<folder id>``; without an id, single pictures can be read by their URIs.
+        settings: Credentials and patience; by default those of the environment.
+        account: Who asks, instead of one made from ``settings``.
+
+    Raises:
+        SourceError: no credentials, or the folder is not there, not shared or not a folder.
+    """
+
+    remote = True
+    scheme = "gdrive"
+
+    def __init__(self, where: str, settings: DriveSettings | None = None, *, account: Account | None = None) -> None:
+        self.root = where.strip("/")
+        self.account = account or Account(settings or DriveSettings.from_environment())
+        self.skipped: Counter[str] = Counter()
+        self._lock = Lock()
+        self._title = ""
+        self._drive: dict[str, str] = {}
+        self.folders: dict[tuple[str, ...], str] = {}  # ids by path, filled by the first walk
+        try:
+            if self.root:
+                self._look_at_root()
+        except SourceError:
+            self.close()
+            raise
+
+    def _look_at_root(self) -> None:
+        found = self._about(self.root, "id,name,mimeType,driveId,trashed,shortcutDetails(targetId)")
+        if found["mimeType"] == SHORTCUT:
+            self.root = found["shortcutDetails"]["targetId"]
+            found = self._about(self.root, "id,name,mimeType,driveId,trashed")
+        if found["mimeType"] != FOLDER:
+            raise SourceError(
+                f"'{found['name']}' ({self.root}) on Drive is a file ({found['mimeType']}). Give a folder's id."
+            )
+        if found.get("trashed"):
+            raise SourceError(
+                f"The Drive folder '{found['name']}' ({self.root}) is in the trash. Restore it there first."
+            )
+        self.root, self._title = found["id"], found["name"]  # "root" is another name for the top of one's own drive
+        if "driveId" in found:
+            self._drive = {"driveId": found["driveId"], "corpora": "drive"}
+
+    @property
+    def where(self) -> str:
+        """The folder's id and name."""
+        return f"{SCHEME}{self.root} ('{self._title}')"
+
+    @property
+    def ignored(self) -> int:
+        """How many files are no pictures."""
+        return self.skipped.total()
+
+    def walk(self) -> Iterator[str]:
+        """Every picture's URI, by folder and name."""
+        return (SCHEME + file for file in self._listing)
+
+    def count(self) -> int:
+        """How many pictures a walk gives."""
+        return len(self._listing)
+
+    def files(self) -> list[DriveFile]:
+        """What is known of every picture of a walk."""
+        return list(self._listing.values())
+
+    def lists(self, uri: str) -> bool:
+        """Whether a walk gives this picture."""
+        return uri.removeprefix(SCHEME) in self._listing
+
+    def find(self, name: str) -> str:
+        """The URI of the picture of this name below the folder, or of a Drive address or URI."""
+        address = ADDRESS.match(name)
+        if address:
+            return SCHEME + address[1]
+        if name.startswith(SCHEME):
+            return name
+        found = self._names.get(name.replace("\\", "/").removeprefix("./"), [])
+        if len(found) > 1:
+            raise SourceError(f"{len(found)} files are called '{name}' in {self.where}. Rename all but one.")
+        if not found:
+            raise SourceError(f"There is no picture '{name}' in {self.where}.")
+        return SCHEME + found[0]
+
+    def find_id(self, product_id: str) -> str:
+        """The URI of ``<product_id>.<extension>``."""
+        return SCHEME + only(self._stems.get(product_id, []), product_id, self.where)
+
+    def path(self, uri: str) -> tuple[str, ...]:
+        """Folder names and file name below the folder."""
+        return self._file(uri).path
+
+    def read(self, uri: str) -> bytes:
+        """The bytes of a picture, checked against Drive's checksum."""
+        file = self._file(uri)
+        what = f"the picture '{'/'.join(file.path)}' ({uri})"
+        if file.size > MAX_BYTES:
+            raise SourceError(f"{what[:1].upper()}{what[1:]} has more than {MAX_BYTES // 2**20} MB. Scale it down.")
+        return self.account.download(file.id, what, md5=file.md5)
+
+    def stamp(self, uri: str) -> str:
+        """Drive's checksum, or where it has none the time of the last change, and the size."""
+        return self._file(uri).stamp
+
+    def links(self, uri: str) -> Links:
+        """Where a browser shows the picture."""
+        file_id = uri.removeprefix(SCHEME)
+        settings = self.account.settings
+        return Links(settings.full.replace("{id}", file_id), settings.thumbnail.replace("{id}", file_id))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.account.close()
+
+    def _about(self, file_id: str, fields: str) -> Any:
+        return self.account.ask(
+            lambda: self.account.files.get(fileId=file_id, fields=fields, supportsAllDrives=True),
+            f"the Drive file or folder {file_id}",
+        )
+
+    def _file(self, uri: str) -> DriveFile:
+        """What is known of a picture; one outside of the folder is asked for."""
+        file_id = uri.removeprefix(SCHEME)
+        if self.root and file_id in self._listing:
+            return self._listing[file_id]
+        return _picture(self._about(file_id, FIELDS), ())
+
+    @cached_property
+    def _names(self) -> Mapping[str, list[str]]:
+        names: dict[str, list[str]] = {}
+        for file in self._listing.values():
+            names.setdefault("/".join(file.path), []).append(file.id)
+        return names
+
+    @cached_property
+    def _stems(self) -> Mapping[str, list[str]]:
+        stems: dict[str, list[str]] = {}
+        for file in self._listing.values():
+            stems.setdefault(file.path[-1].rpartition(".")[0], []).append(file.id)
+        return stems
+
+    @property
+    def _listing(self) -> Mapping[str, DriveFile]:
+        with self._lock:
+            return self._listed
+
+    @cached_property
+    def _listed(self) -> Mapping[str, DriveFile]:
+        """Every picture by id, in the order of their paths. One that lies in several places counts at the first."""
+        if not self.root:
+            raise SourceError("A Drive folder is given by its id, the last part of its address: gdrive://<folder id>.")
+        skipped: Counter[str] = Counter()
+        files: list[DriveFile] = []
+        seen = {self.root}
+        level: list[tuple[str, tuple[str, ...]]] = [(self.root, ())]
+        self.folders = {(): self.root}
+        with ThreadPoolExecutor(LISTINGS, thread_name_prefix="lapel-drive") as pool:
+            while level:
+                below: list[tuple[str, tuple[str, ...]]] = []
+                for folders, pictures, others in pool.map(self._list, level):
+                    files += pictures
+                    skipped += others
+                    below += folders
+                    self.folders.update((path, file_id) for file_id, path in folders)
+                level = []
+                for file_id, path in below:
+                    if file_id not in seen:  # a shortcut may lead back up, and two may lead to one folder
+                        seen.add(file_id)
+                        level.append((file_id, path))
+        found: dict[str, DriveFile] = {}
+        for file in sorted(files, key=lambda file: (file.path, file.id)):
+            if found.setdefault(file.id, file) is not file:
+                skipped["shortcuts to pictures that are there already"] += 1
+        self.skipped = skipped
+        return found
+
+    def _list(self, folder: tuple[str, tuple[str, ...]]) -> tuple[list[Any], list[DriveFile], Counter[str]]:
+        """What lies in one folder: folders with their paths, pictures, and a count of the rest by kind."""
+        file_id, path = folder
+        folders: list[tuple[str, tuple[str, ...]]] = []
+        pictures: list[DriveFile] = []
+        others: Counter[str] = Counter()
+        token = ""
+        while True:
+            page = self._page(file_id, "/".join(path) or self._title, token)
+            for entry in page.get("files", ()):
+                name, kind = entry["name"], entry["mimeType"]
+                if name.startswith("."):
+                    continue
+                if kind == SHORTCUT:
+                    entry = self._target(entry)
+                    kind = entry["mimeType"]
+                if kind == FOLDER:
+                    folders.append((entry["id"], (*path, name)))
+                elif _is_picture(name, kind):
+                    pictures.append(_picture({**entry, "name": name}, path))
+                else:
+                    others[_kind(kind)] += 1
+            token = page.get("nextPageToken", "")
+            if not token:
+                return folders, pictures, others
+
+    def _page(self, file_id: str, what: str, token: str) -> Any:
+        return self.account.ask(
+            lambda: self.account.files.list(
+                q=f"'{file_id}' in parents and trashed = false",
+                pageSize=1000,
+                pageToken=token or None,
+                fields=f"nextPageToken,files({FIELDS})",
+                supportsAllDrives=True,
+                includeItemsFromAllDrives=True,
+                **self._drive,
+            ),
+            f"the list of the Drive folder '{what}' ({file_id})",
+        )
+
+    def _target(self, entry: Any) -> Any:
+        """What a shortcut leads to; a kind of its own when that is gone or not shared."""
+        details = entry.get("shortcutDetails", {})
+        if details.get("targetMimeType") == FOLDER:
+            return {"id": details["targetId"], "mimeType": FOLDER}
+        try:
+            return self._about(details["targetId"], FIELDS)
+        except (KeyError, SourceError):
+            return {"id": entry["id"], "mimeType": SHORTCUT}
+
+
+def _is_picture(name: str, kind: str) -> bool:
+    """By what Drive says it is; by its name where Drive does not know."""
+    return kind in EXTENSION or (kind == UNKNOWN and is_picture_name(name))
+
+
+def _picture(entry: Any, path: tuple[str, ...]) -> DriveFile:
+    name, md5 = entry["name"], entry.get("md5Checksum", "")
+    if not is_picture_name(name):
+        name += EXTENSION.get(entry["mimeType"], "")
+    change = f"md5:{md5}" if md5 else f"time:{entry.get('modifiedTime', '')}"
+    size = int(entry.get("size", 0))
+    return DriveFile(entry["id"], (*path, name), f"{change}-{size}", size, md5)
+
+
+def _kind(kind: str) -> str:
+    """What people call a kind of file that is no picture."""
+    if kind == SHORTCUT:
+        return "shortcuts that lead nowhere"
+    if kind.startswith(GOOGLE):
+        return "Google documents"
+    return {"video": "videos", "image": "pictures of an unknown kind"}.get(kind.partition("/")[0], "other files")

@@ -1,0 +1,1 @@
+"""Servers that tests and benchmarks run on this machine in the place of those on the internet."""

@@ -1,0 +1,116 @@
+"""Buckets through fsspec, against an S3-compatible server on this machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from PIL import Image
+from typer.testing import CliRunner
+
+from lapel import sources
+from lapel.apps.cli import app
+from lapel.core.errors import MissingDependency, SourceError
+from lapel.sources import Links, display_links, open_source, read_uri
+from lapel.sources.bucket import S3Source
+
+NAMES = ("Shirts/a.jpg", "Shirts/b 90%#.png", "Shoes/数.webp")
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="shop")
+    for name in (*NAMES, "Shirts/notes.txt", ".hidden/c.jpg"):
+        client.put_object(Bucket="shop", Key=f"pictures/{name}", Body=name.encode())
+    yield client
+    for found in client.list_objects_v2(Bucket="shop").get("Contents", ()):
+        client.delete_object(Bucket="shop", Key=found["Key"])
+    client.delete_bucket(Bucket="shop")
+    client.close()
+    sources.close_archives()
+
+
+def test_a_bucket_is_walked_found_and_read(bucket: Any) -> None:
+    source = open_source("s3://shop/pictures/")
+    uris = list(source.walk())
+    assert ["/".join(source.path(uri)) for uri in uris] == list(NAMES)
+    assert all(uri.isascii() and " " not in uri and "\n" not in uri for uri in uris)
+    assert (source.count(), source.ignored) == (3, 1)
+    assert [source.read(uri).decode() for uri in uris] == list(NAMES)
+    assert [read_uri(uri).decode() for uri in uris] == list(NAMES)
+    assert source.find("Shirts/a.jpg") == source.find(uris[0]) == source.find_id("a") == uris[0]
+    assert [source.lists(uri) for uri in (*uris, "s3://shop/else.jpg")] == [True, True, True, False]
+    for name in ("none.jpg", "../secret.jpg", "s3://other/a.jpg"):
+        with pytest.raises(SourceError, match="There is no picture"):
+            source.find(name)
+    source.close()
+
+
+def test_tags_tell_what_is_new(bucket: Any) -> None:
+    stamps = []
+    for data in (b"one", b"one", b"two"):
+        bucket.put_object(Bucket="shop", Key="pictures/Shirts/a.jpg", Body=data)
+        source = S3Source("//shop/pictures")
+        stamps.append(source.stamp("s3://shop/pictures/Shirts/a.jpg"))
+        assert stamps[-1] == S3Source("//").stamp("s3://shop/pictures/Shirts/a.jpg")
+    assert stamps[0] == stamps[1] != stamps[2]
+
+
+def test_display_links_follow_a_pattern(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = S3Source("//shop/pictures")
+    uri = source.find("Shirts/b 90%#.png")
+    assert display_links(source, uri) == Links()
+    monkeypatch.setenv("LAPEL_BUCKET_LINK", "https://cdn.example/{bucket}/{key}")
+    assert display_links(source, uri).full == "https://cdn.example/shop/pictures/Shirts/b%2090%25%23.png"
+
+
+def test_what_cannot_be_read_says_so(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for where in ("s3://nobody/pictures", "s3://shop/nothing"):
+        with pytest.raises(SourceError, match=r"[Tt]here is no"):
+            open_source(where).count()
+    source = S3Source("//shop/pictures")
+    uri = source.find("Shirts/a.jpg")
+    bucket.delete_object(Bucket="shop", Key="pictures/Shirts/a.jpg")
+    with pytest.raises(SourceError, match=r"There is no s3://shop/pictures/Shirts/a\.jpg"):
+        source.read(uri)
+    monkeypatch.setattr("lapel.sources.bucket.MAX_BYTES", 5)
+    with pytest.raises(SourceError, match="Scale it down"):
+        source.read(source.find_id("b 90%#"))
+
+
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(MissingDependency, match=r"pip install 'lapel\[gs\]'"):
+        open_source("gs://shop")
+
+
+def test_a_shop_in_a_bucket(bucket: Any, tmp_path: Path) -> None:
+    for number in range(3):
+        path = tmp_path / f"{number}.png"
+        Image.new("RGB", (40, 50), (90 * number, 100, 50)).save(path)
+        bucket.put_object(Bucket="shop", Key=f"real/Bags/{number}.png", Body=path.read_bytes())
+    words = ["add", "s3://shop/real", "--store", str(tmp_path / "store"), "--encoder", "colour:"]
+    said = CliRunner().invoke(app, words)
+    assert said.exit_code == 0, said.output
+    assert "3 products added" in said.output
+    assert "3 pictures fetched" in said.output
+    assert "3 unchanged" in CliRunner().invoke(app, words[:4]).output
