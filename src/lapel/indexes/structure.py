@@ -40,6 +40,7 @@ ROUNDS = 10  # of k-means
 # A filter such as "shirts" leaves most lists empty, and who asks with a shoe is far from all the others: the nearest lists say little
 # there, and so many times as many are read. Measured on 1,000,000 rows with 6 to 35 % of them allowed: 0.99 of the exact answer.
 FAR = 32
+UNSURE = 1.4  # times as many lists under a filter as the rule says: it is a rule of thumb, and the effort was found without one
 SPREAD = 0.7  # of the lists that allowed rows would be in if they were drawn by lot: below, a filter is such a one
 SAMPLE = 200  # queries a structure is tuned with
 TUNED_K = 10
@@ -227,8 +228,11 @@ class Structure:
                 self._kept = {}
             kept = self._kept.get((effort, k)) or self._kept.setdefault((effort, k), self._all_params(effort, k))
         else:
-            # The nearest allowed rows of an IVF lie in about 1/sqrt(share) times as many lists; measured from 1 to 0.003 of 1,000,000.
-            kept = self._all_params(effort.times(among.share ** (-0.5 if self.family == "ivf" else -1)), k, among)
+            harder = 1 / among.share
+            if self.family == "ivf":
+                # The nearest allowed rows lie in about 1/sqrt(share) times as many lists: so measured at 0.5 to 0.003 of 1,000,000.
+                harder = max(1.0, UNSURE * harder**0.5) if among.share < 1 else 1.0
+            kept = self._all_params(effort.times(harder), k, among)
         with one_thread() if len(queries) <= FEW else nullcontext():
             if among is not None and among.lists is not None:
                 return self._search_lists(queries, k, among.lists, kept[-1])
