@@ -306,13 +306,16 @@ def draw(points: list[Point], count: int, target: Path) -> None:
     figure = Figure(figsize=(9, 6), layout="constrained")
     axis = figure.subplots()
     for peer in dict.fromkeys(point.peer for point in points):
-        own = sorted((p.recall, p.rate) for p in points if p.peer == peer)
+        every = [(p.recall, p.rate) for p in points if p.peer == peer]
+        own = sorted(
+            one for one in every if not any(o[0] >= one[0] and o[1] > one[1] for o in every)
+        )  # no worse than its others
         lapel = peer.startswith("Lapel")
         axis.plot(
             *zip(*own, strict=True), marker="o", label=peer, linewidth=2.5 if lapel else 1, zorder=3 if lapel else 2
         )
     axis.set_yscale("log")
-    axis.set_xlim(0.8, 1.002)
+    axis.set_xlim(0.94, 1.002)
     axis.set_title(f"{count:,} vectors of 128 numbers")
     axis.set_xlabel(f"Recall@{K}")
     axis.set_ylabel("queries a second")
