@@ -530,7 +530,7 @@ def test_a_broken_catalogue_says_so(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[8192:] = bytes(len(data) - 8192)
     path.write_bytes(data)
-    with Catalog.open(path) as catalog, pytest.raises(StoreDamaged, match="Put back a copy"):
+    with pytest.raises(StoreDamaged, match="Put back a copy"), Catalog.open(path) as catalog:
         list(catalog.vectors(MODEL))
 
 
