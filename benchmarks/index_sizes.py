@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from indexes import BATCH, QUERIES, K, add_arguments, recall_of, tenth_score, vectors_of
+from indexes import BATCH, QUERIES, K, add_arguments, kept, recall_of, tenth_score, vectors_of
 from lapel.core.vectors import Vectors
 from lapel.indexes import open_index
 from shops import machine
@@ -47,12 +47,21 @@ def main() -> None:
         parts[name](vectors, queries, wanted.out)
 
 
-def built(spec: str, vectors: Vectors) -> Any:
-    """An index of these vectors, its background work done."""
-    index = open_index(spec, dim=vectors.shape[1])
-    index.add(np.arange(len(vectors)), vectors)
-    getattr(index, "settle", lambda: True)()
-    return index
+def built(spec: str, vectors: Vectors, out: Path) -> tuple[Any, float, float]:
+    """An index of these vectors, its background work done; the seconds it took, and megabytes; kept in ``out`` for the next run."""
+    path = out / f"lapel-{spec[6:]}-{len(vectors)}.kept"
+
+    def build() -> Any:
+        index = open_index(spec, dim=vectors.shape[1])
+        index.add(np.arange(len(vectors)), vectors)
+        getattr(index, "settle", lambda: True)()
+        return index
+
+    def load(path: str) -> Any:
+        return open_index(spec, dim=vectors.shape[1], path=Path(path))
+
+    index, took = kept(path, build, lambda index, path: index.save(Path(path)), load)
+    return index, took, path.stat().st_size / 1e6
 
 
 def median_ms(search: Callable[[Vectors], object], queries: Vectors) -> float:
@@ -67,8 +76,7 @@ def median_ms(search: Callable[[Vectors], object], queries: Vectors) -> float:
 
 def bandwidth(vectors: Vectors, queries: Vectors, out: Path) -> None:
     """Exact search as a share of what memory gives: both read the same bytes, turn by turn."""
-    del out
-    index = built("faiss:Flat", vectors)
+    index, _, _ = built("faiss:Flat", vectors, out)
     reading, searching = [], []
     halves = np.array_split(vectors.view(np.uint32).reshape(-1), 2)
     with ThreadPoolExecutor(2) as pool:
@@ -89,8 +97,7 @@ def bandwidth(vectors: Vectors, queries: Vectors, out: Path) -> None:
 
 def filters(vectors: Vectors, queries: Vectors, out: Path) -> None:
     """Filtered search: recall of the exact filtered answer, and p50 beside the unfiltered one, turn by turn."""
-    del out
-    index = built("faiss:auto", vectors)
+    index, _, _ = built("faiss:auto", vectors, out)
     rng = np.random.default_rng(3)
     few = queries[:200]
     for share in SHARES:
@@ -112,9 +119,9 @@ def filters(vectors: Vectors, queries: Vectors, out: Path) -> None:
 
 def additions(vectors: Vectors, queries: Vectors, out: Path) -> None:
     """One addition at a thousand and at all, turn by turn."""
-    del queries, out
+    del queries
     sizes = (1000, len(vectors))
-    held = {size: built("faiss:auto", vectors[:size]) for size in sizes}
+    held = {size: built("faiss:auto", vectors[:size], out)[0] for size in sizes}
     times: dict[int, list[float]] = {size: [] for size in sizes}
     for step in range(ADDED):
         for size, index in held.items():
@@ -129,33 +136,21 @@ def additions(vectors: Vectors, queries: Vectors, out: Path) -> None:
 
 
 def growth(vectors: Vectors, queries: Vectors, out: Path) -> None:
-    """One index that grows through all sizes, measured at each; and a scan of as many beside it."""
+    """An index of each size, and a scan of as many beside it."""
     rows = []
-    index = open_index("faiss:auto", dim=vectors.shape[1])
-    flat = open_index("faiss:Flat", dim=vectors.shape[1])
-    held, spent = 0, 0.0
     for size in [size for size in SIZES if size <= len(vectors)]:
-        keys = np.arange(held, size)
-        flat.add(keys, vectors[keys])
-        began = time.perf_counter()
-        for at in range(0, len(keys), 20_000):
-            index.add(keys[at : at + 20_000], vectors[keys[at : at + 20_000]])
-        index.settle()  # type: ignore[attr-defined]
-        spent += time.perf_counter() - began
-        held = size
-        path = out / "index.bin"
-        index.save(path)
+        index, took, megabytes = built("faiss:auto", vectors[:size], out)
+        flat, _, _ = built("faiss:Flat", vectors[:size], out)
         found = np.concatenate([index.search(queries[at : at + BATCH], K).keys for at in range(0, QUERIES, BATCH)])
         row = {
             "size": size,
-            "kind": index.choice.factory or "scan",  # type: ignore[attr-defined]
-            "spent_s": spent,
-            "megabytes": path.stat().st_size / 1e6,
+            "kind": index.choice.factory or "scan",
+            "build_s": took,
+            "megabytes": megabytes,
             "recall": recall_of(found, vectors[:size], queries, tenth_score(vectors[:size], queries)),
-            "p50_ms": min(median_ms(lambda q: index.search(q, K), queries[:200]) for _ in range(3)),
-            "scan_ms": min(median_ms(lambda q: flat.search(q, K), queries[:20]) for _ in range(3)),
+            "p50_ms": min(median_ms(lambda q, i=index: i.search(q, K), queries[:200]) for _ in range(3)),
+            "scan_ms": min(median_ms(lambda q, i=flat: i.search(q, K), queries[:20]) for _ in range(3)),
         }
-        path.unlink()
         rows.append(row)
         print(row, flush=True)
     (out / "growth.json").write_text(json.dumps(rows, indent=1))
@@ -175,8 +170,8 @@ def draw(rows: list[dict[str, Any]], target: Path) -> None:
     one.legend(fontsize=8)
     two.plot(sizes, [row["megabytes"] for row in rows], marker="o")
     two.set_ylabel("size, MB")
-    three.plot(sizes, [row["spent_s"] for row in rows], marker="o")
-    three.set_ylabel("adding and building so far, s")
+    three.plot(sizes, [row["build_s"] for row in rows], marker="o")
+    three.set_ylabel("adding and building, s")
     for axis in (one, two, three):
         axis.set(xscale="log", yscale="log", xlabel="vectors")
         axis.grid(alpha=0.3, which="both")

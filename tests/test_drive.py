@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -497,8 +498,6 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("robot_shell")
 def test_training_reads_ahead_from_drive(drive: DriveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import click
-
     from lapel.apps.cli.train import _examples
 
     monkeypatch.setenv("LAPEL_CACHE", str(tmp_path / "cache"))
@@ -507,8 +506,9 @@ def test_training_reads_ahead_from_drive(drive: DriveServer, tmp_path: Path, mon
     table = tmp_path / "shop.csv"
     table.write_text("id\n" + "\n".join(map(str, range(25))))
     for stream in (False, True):  # read in order, then by chance; the second time from the cache
-        with click.Context(click.Command("train")):
-            examples, read = _examples([(f"gdrive://{shop}", table, None), (None, None, None)], stream=stream)
+        with ExitStack() as opened:
+            parts = [(f"gdrive://{shop}", table, None), (None, None, None)]
+            examples, read = _examples(parts, stream=stream, at_end=opened.callback)
             assert [read(example.uri) for example in examples[:: -1 if stream else 1]] == (
                 list(data.values())[:: -1 if stream else 1]
             )

@@ -265,6 +265,9 @@ class ApproximateIndex:
             count, base, tail = self._count(), self._base, len(self._tail)
             if self.problem and count < AGAIN * self._failed_at:
                 return None
+            still = tail < TAIL and (not self._factory if base is None else base.rows.dead <= TAIL)
+            if still and (base is None or len(base.rows.keys) < GROWN * base.structure.tuned):
+                return None  # choosing takes longer than adding one
             choice = self._choose(count)
             built = "" if base is None else base.structure.factory
             if choice.factory != built and (built or tail >= TAIL or self._factory):

@@ -116,7 +116,6 @@ def choose(count: int, *, dim: int, options: Options, factory: str = "") -> Choi
     ladder = (
         f"IVF{lists}_HNSW{LINKS},Flat",
         f"IVF{lists}_HNSW{LINKS},SQfp16",
-        f"IVF{lists}_HNSW{LINKS},PQ{dim // 4}x4fs,Refine(SQfp16)",
         f"IVF{lists}_HNSW{LINKS},PQ{dim // 4}x4fs,Refine(SQ8)",
     )
     limit = options.bytes

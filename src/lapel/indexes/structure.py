@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -40,6 +40,7 @@ ROUNDS = 10  # of k-means
 # A filter such as "shirts" leaves most lists empty, and who asks with a shoe is far from all the others: the nearest lists say little
 # there, and so many times as many are read. Measured on 1,000,000 rows with 6 to 35 % of them allowed: 0.99 of the exact answer.
 FAR = 32
+UNSURE = 1.4  # times as many lists under a filter as the rule says: it is a rule of thumb, and the effort was found without one
 SPREAD = 0.7  # of the lists that allowed rows would be in if they were drawn by lot: below, a filter is such a one
 SAMPLE = 200  # queries a structure is tuned with
 TUNED_K = 10
@@ -81,12 +82,14 @@ class Among:
         selector: FAISS's.
         bits: What the selector points to.
         lists: (m,) the IVF's lists that hold them, if those are few; else None.
+        kept: Parameters of searches with it.
     """
 
     share: float
     selector: Any
     bits: NDArray[np.uint8]
     lists: Rows | None = None
+    kept: dict[tuple[Effort, int], list[Any]] = field(default_factory=dict, repr=False)
 
 
 class Structure:
@@ -222,13 +225,12 @@ class Structure:
         if not len(queries):
             return np.empty((0, k), np.int64), np.empty((0, k), np.float32)
         effort = effort or self.effort
-        if among is None:
-            if len(self._kept) > KEPT:
-                self._kept = {}
-            kept = self._kept.get((effort, k)) or self._kept.setdefault((effort, k), self._all_params(effort, k))
-        else:
-            # The nearest allowed rows of an IVF lie in about 1/sqrt(share) times as many lists; measured from 1 to 0.003 of 1,000,000.
-            kept = self._all_params(effort.times(among.share ** (-0.5 if self.family == "ivf" else -1)), k, among)
+        known = self._kept if among is None else among.kept
+        kept = known.get((effort, k))
+        if kept is None:
+            if len(known) >= KEPT:
+                known.clear()
+            kept = known[effort, k] = self._all_params(effort.times(self._harder(among)), k, among)
         with one_thread() if len(queries) <= FEW else nullcontext():
             if among is not None and among.lists is not None:
                 return self._search_lists(queries, k, among.lists, kept[-1])
@@ -236,6 +238,13 @@ class Structure:
         if rows.size and rows.min() < 0:
             scores[rows < 0] = -np.inf
         return rows, scores
+
+    def _harder(self, among: Among | None) -> float:
+        """How many times as hard a search must try under a filter."""
+        if among is None or among.share == 1:
+            return 1.0
+        # The nearest allowed rows of an IVF lie in about 1/sqrt(share) times as many lists: so measured at 0.5 to 0.003 of 1,000,000.
+        return max(1.0, UNSURE * among.share**-0.5) if self.family == "ivf" else 1 / among.share
 
     def _search_lists(self, queries: Vectors, k: int, lists: Rows, params: Any) -> tuple[Rows, Scores]:
         """The same for an IVF, reading the nearest of some lists."""
@@ -258,7 +267,7 @@ class Structure:
 
     def _all_params(self, effort: Effort, k: int, among: Among | None = None) -> list[Any]:
         """FAISS's search parameters, last, after all that they point to: FAISS keeps pointers only."""
-        kept: list[Any] = [among]
+        kept: list[Any] = []  # those of a filter are kept with it
         self._params(self.index, None if among is None else among.selector, effort, k, kept)
         return kept
 
@@ -277,7 +286,7 @@ class Structure:
         elif isinstance(index, faiss.IndexIVF):
             probes = min(max(effort.probe, 1), index.nlist)
             if isinstance(faiss.downcast_index(index.quantizer), faiss.IndexHNSW):
-                chosen["quantizer_params"] = faiss.SearchParametersHNSW(efSearch=max(8, 2 * probes))
+                chosen["quantizer_params"] = faiss.SearchParametersHNSW(efSearch=max(8, min(2 * probes, probes + 8)))
                 kept.append(chosen["quantizer_params"])
             params = faiss.SearchParametersIVF(nprobe=probes, **chosen)
         else:

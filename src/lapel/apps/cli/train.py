@@ -9,7 +9,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 from rich.markup import escape
 from rich.table import Table
@@ -35,6 +34,7 @@ PhotoTableOption = Annotated[
 
 
 def train(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -138,7 +138,17 @@ def train(
     height, width = _pair(size, "x", "--size 160x120")
     if foreground:
         parts = [(source, products, mapping), (photos, photo_table, photo_mapping)]
-        _foreground(parts, out, init, (height, width), epochs=epochs, stream=stream, seed=seed, machine=machine)
+        _foreground(
+            parts,
+            out,
+            init,
+            (height, width),
+            epochs=epochs,
+            stream=stream,
+            seed=seed,
+            machine=machine,
+            at_end=context.call_on_close,
+        )
         return
     network, preprocessing = _start(init, start, preprocessing=Preprocessing(height=height, width=width))
     if recipe not in ("", "fashion", "look"):
@@ -155,7 +165,9 @@ def train(
         dim=network.head.out_channels,
     )
     attributes = sorted(config.attributes())
-    examples, read = _examples([(source, products, mapping), (photos, photo_table, photo_mapping)], stream=stream)
+    examples, read = _examples(
+        [(source, products, mapping), (photos, photo_table, photo_mapping)], stream=stream, at_end=context.call_on_close
+    )
     with progress_bar("reading pictures") as update:
         data, rejected = load_training_set(
             examples,
@@ -204,6 +216,7 @@ def _foreground(
     stream: bool,
     seed: int,
     machine: Machine,
+    at_end: AtEnd,
 ) -> None:
     """Train and export what cuts products out of photos."""
     import numpy as np
@@ -219,7 +232,7 @@ def _foreground(
         raise InputError(f"With --foreground, --init is efficientnet-lite0; found '{init}'.")
     config = ForegroundConfig(epochs=sum(_pair(epochs, ",", "--epochs 1,1")), seed=seed)
     preprocessing = Preprocessing(*size)
-    examples, read = _examples(parts, stream=stream)
+    examples, read = _examples(parts, stream=stream, at_end=at_end)
     with progress_bar("reading pictures") as update:
         data, rejected = load_training_set(
             examples,
@@ -322,8 +335,14 @@ def _pair(text: str, separator: str, example: str) -> tuple[int, int]:
 Part = tuple[str | None, Path | None, list[str] | None]
 
 
-def _examples(parts: list[Part], *, stream: bool) -> tuple[list[Example], Callable[[str], bytes]]:
-    """Each usable row's product with each of its pictures, and what reads them; pictures that are not there are left out."""
+AtEnd = Callable[[Callable[[], None]], Any]
+
+
+def _examples(parts: list[Part], *, stream: bool, at_end: AtEnd) -> tuple[list[Example], Callable[[str], bytes]]:
+    """Each usable row's product with each of its pictures, and what reads them; pictures that are not there are left out.
+
+    ``at_end`` is told what closes each source.
+    """
     from lapel.sources import open_source
     from lapel.sources.mapping import ColumnMap
     from lapel.sources.mixed import MixedSource
@@ -339,7 +358,7 @@ def _examples(parts: list[Part], *, stream: bool) -> tuple[list[Example], Callab
         if where is None or table is None:
             continue
         pictures = MixedSource(open_source(where))
-        click.get_current_context().call_on_close(pictures.close)
+        at_end(pictures.close)
         found = list(_rows(read_table(table, ColumnMap.parse(mapping or [])), pictures))
         examples += [Example(product, uri, number) for product, uri in found]
         uris = [uri for _, uri in found]
