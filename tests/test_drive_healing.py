@@ -18,12 +18,13 @@ from typer.testing import CliRunner
 from lapel import sources
 from lapel.apps.cli import app
 from lapel.core.types import Query
+from lapel.engine import healing
 from lapel.engine.check import check_index
 from lapel.engine.healing import Round, check_hosting
 from lapel.engine.ingest import ingest
 from lapel.engine.search import SearchEngine
 from lapel.engine.store import Store, open_store
-from lapel.sources import open_source
+from lapel.sources import health, open_source
 from lapel.sources.drive.account import DriveSettings
 from lapel.sources.health import Rounds
 from lapel.sources.table import picture_rows
@@ -182,3 +183,16 @@ def test_the_command(shop: Shop) -> None:
     assert "6 pictures: 5 fine, 1 dead" in said.output
     assert "1 hidden from results" in said.output
     assert f"gdrive://{shop.ids['gold']}" in (shop.store.folder / "hosting.csv").read_text(encoding="utf-8")
+
+
+def test_a_drive_that_is_away_is_not_asked_for_each_picture(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "SILENT", 2)
+    monkeypatch.setattr(healing, "VISITORS", 1)
+    shop.drive.fault = lambda _: error(503)
+    for days in (0, 8):  # what was not asked for is neither in trouble nor hidden
+        done = shop.visit(days)
+        assert (done.states, done.held_back, done.hidden) == ({"unreachable": 2, "unasked": 4}, True, 0)
+        assert len(done.troubles) == 2
+    shop.drive.fault = lambda _: None
+    done = shop.visit(9)
+    assert (done.states, done.troubles) == ({"fine": 6}, ())

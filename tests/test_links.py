@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from lapel import sources
 from lapel.apps.cli import app
 from lapel.core.errors import InputError, SourceError
-from lapel.sources import Links, display_links, open_source, read_uri
+from lapel.sources import Links, display_links, health, open_source, read_uri
 from lapel.sources.cache import PictureCache
 from lapel.sources.health import Rounds
 from lapel.sources.links import HttpsSource, LinkSettings
@@ -216,4 +216,19 @@ def test_a_host_that_had_enough_is_left_alone_and_asked_once_more(shop: ShopServ
     shop.faults.extend([Answer(503, b"", {"Retry-After": "1"})] * 2)
     assert rounds.look(uri, "s").reason == "the link answers 503"
     assert len(shop.requests) == 4
+    rounds.close()
+
+
+def test_a_host_that_is_away_is_not_asked_for_each_picture(shop: ShopServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "SILENT", 3)
+    uris = [f"{shop.root}{number}.png" for number in range(12)]
+    rounds = Rounds(settings=HERE)
+    shop.faults.extend([Answer(503), Answer(503), None, *[Answer(503)] * 4])
+    looked = [rounds.look(uri, "s") for uri in uris]
+    assert [each.state for each in looked] == [*["unreachable"] * 2, "changed", *["unreachable"] * 3, *["unasked"] * 6]
+    assert "3 pictures before this one" in looked[-1].reason
+    assert len(shop.requests) == 6
+    monkeypatch.setattr(health, "AGAIN", 0.0)
+    assert rounds.look(uris[0], "s").state == "unreachable"
+    assert {rounds.look(uri, "s").state for uri in uris} == {"changed"}
     rounds.close()

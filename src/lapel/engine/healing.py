@@ -40,7 +40,7 @@ class Round:
 
     Attributes:
         photos: Photos looked at.
-        states: How many are fine, dead, forbidden, unreachable, moved and changed.
+        states: How many are fine, dead, forbidden, unreachable, moved, changed, and unasked as their place does not answer.
         encoded: Changed photos that were embedded anew.
         hidden: Photos hidden from results now.
         back: Photos shown again.
@@ -101,7 +101,7 @@ def check_hosting(
             if report is not None:
                 report(states.total(), total)
     encoded = _renew(store, rounds, changed, states, now=_text(now))
-    lost = sum(states[kind] for kind in BROKEN)
+    lost = sum(states[kind] for kind in (*BROKEN, "unasked"))
     held_back = lost > MOST_LOST * states.total() and not force
     # Held back, only what returned is shown again: nothing is out of reach since before the beginning of time.
     hidden, back = hosting.hide(before="" if held_back else _text(now - grace), now=_text(now))

@@ -7,6 +7,8 @@ links are asked whether they changed (ETag), any other source is asked for its m
 from __future__ import annotations
 
 import threading
+import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,12 +18,14 @@ from lapel.core.errors import InputError, SourceError
 from lapel.sources import REMOTE, ImageSource, open_source, read_uri
 from lapel.sources.archive import split_uri
 from lapel.sources.folder import to_path
-from lapel.sources.links import LinkSettings
+from lapel.sources.links import SCHEMES, LinkSettings
 from lapel.sources.web import Answer, LinkReader, PassingError
 
-State = Literal["fine", "changed", "moved", "dead", "forbidden", "unreachable"]
+State = Literal["fine", "changed", "moved", "dead", "forbidden", "unreachable", "unasked"]
 FORBIDDEN = (401, 403, 407, 451)
 DEAD = (404, 410)
+SILENT = 32  # pictures of one place out of reach, one after the other, after which it is left alone for a while
+AGAIN = 60.0  # seconds after which it is asked again: waiting for each picture of a place that is away would take days
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Health:
     """What was found.
 
     Attributes:
-        state: ``changed`` when its mark of change is another, so that its bytes may be.
+        state: ``changed`` when its mark of change is another, so that its bytes may be; ``unasked`` when its place did not answer for others.
         stamp: What the source says now, see :meth:`lapel.sources.ImageSource.stamp`; for a link as it was, as asking does not tell.
         mark: What a link's server calls the bytes now, such as an ETag; empty when it does not say, and for other sources.
         reason: Why it is not fine, for people.
@@ -59,10 +63,25 @@ class Rounds:
         )
         self._opened: dict[str, ImageSource] = {}
         self._lock = threading.Lock()
+        self._missed: Counter[str] = Counter()  # by place: how many were out of reach since one was not
+        self._asked_at: dict[str, float] = {}  # by place, on time.monotonic's clock
 
     def look(self, uri: str, stamp: str, mark: str = "") -> Health:
         """Whether a picture is still there and still the same as when it had that stamp and mark."""
-        if uri.startswith(("http://", "https://")):
+        place = _place(uri)
+        if not place:
+            return self._look(uri, stamp, mark)
+        with self._lock:
+            if self._missed[place] >= SILENT and time.monotonic() < self._asked_at[place] + AGAIN:
+                return Health("unasked", stamp, mark, f"{place} was out of reach for {SILENT} pictures before this one")
+            self._asked_at[place] = time.monotonic()
+        health = self._look(uri, stamp, mark)
+        with self._lock:
+            self._missed[place] = self._missed[place] + 1 if health.state == "unreachable" else 0
+        return health
+
+    def _look(self, uri: str, stamp: str, mark: str) -> Health:
+        if uri.startswith(SCHEMES):
             try:
                 return _judge(self._links.ask(uri, mark), stamp, mark)
             except SourceError as error:  # a server that answers is judged by its answer
@@ -85,7 +104,7 @@ class Rounds:
         Raises:
             SourceError: it is out of reach.
         """
-        if uri.startswith(("http://", "https://")):
+        if uri.startswith(SCHEMES):
             return self._links.read(uri)
         return read_uri(uri)
 
@@ -116,6 +135,14 @@ class Rounds:
             if where not in self._opened:
                 self._opened[where] = open_source(where)
             return self._opened[where]
+
+
+def _place(uri: str) -> str:
+    """Who answers for a remote picture: its host, its bucket, or Drive as a whole. Empty for what is on this machine."""
+    parts = urlsplit(uri)
+    if parts.scheme not in REMOTE:
+        return ""
+    return "gdrive://" if parts.scheme == "gdrive" else f"{parts.scheme}://{parts.netloc}"
 
 
 def _judge(answer: Answer, stamp: str, mark: str) -> Health:
