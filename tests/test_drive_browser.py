@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,7 @@ from loopback.drive import DriveServer, File
 
 __all__ = ["browser"]  # a fixture
 PRODUCTS = 24
+IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 
 def inverted(file: File) -> bytes:
@@ -66,33 +67,45 @@ def asked(drive: DriveServer) -> list[str]:
     return [request.query["id"] for request in drive.requests if request.path == "/thumbnail"]
 
 
-def look(browser: Browser, address: str, photo: Path) -> list[tuple[str, Image.Image]]:
-    """Search with a photo, in a browser that remembers nothing: the first hits' titles, and what is seen of their pictures."""
+def look(
+    browser: Browser, address: str, photo: Path, right: Callable[[str, Image.Image], bool]
+) -> list[tuple[str, Image.Image]]:
+    """Search with a photo, in a browser that remembers nothing: the first hits' titles, and what is seen of their pictures.
+
+    Pictures may come late; each is looked at until it is right, or for some seconds.
+    """
     context = browser.new_context(viewport=DESKTOP)
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
     left: list[str] = []
     page.on("request", lambda request: None if request.url.startswith(LOCAL) else left.append(request.url))
     page.goto(address)
-    page.wait_for_selector(".lapel-head")
+    page.wait_for_selector(".lapel-hero")
+    page.wait_for_selector(IDLE)
     page.set_input_files("input[type=file]", photo)
-    expect(page.get_by_role("heading", name="Your photo")).to_be_visible()
-    seen = [picture(page, place) for place in range(4)]
+    page.wait_for_selector(".lapel-score")
+    page.wait_for_selector(IDLE)  # nothing is drawn anew any more
+    expect(page.get_by_role("heading", name="Your photo")).to_be_visible(timeout=PATIENCE)
+    seen = [picture(page, place, right) for place in range(4)]
     context.close()
     assert not left, left
     return seen
 
 
-def picture(page: Page, place: int) -> tuple[str, Image.Image]:
+def picture(page: Page, place: int, right: Callable[[str, Image.Image], bool]) -> tuple[str, Image.Image]:
     card = page.locator(f".st-key-card-{place}")
-    card.scroll_into_view_if_needed()
     title = card.locator(".lapel-title").inner_text()
     image = card.get_by_role("img")
-    expect(image).to_have_js_property("naturalWidth", THUMB_SIZE[0])
-    page.wait_for_timeout(500)  # what lies over it has arrived, or failed
-    box = image.bounding_box()
-    assert box
-    return title, Image.open(io.BytesIO(page.screenshot(clip=box))).convert("RGB")
+    image.scroll_into_view_if_needed()
+    expect(image).to_have_js_property("naturalWidth", THUMB_SIZE[0], timeout=PATIENCE)
+    for _ in range(20):
+        page.wait_for_timeout(300)
+        box = image.bounding_box()
+        assert box
+        seen = Image.open(io.BytesIO(page.screenshot(clip=box))).convert("RGB")
+        if right(title, seen):
+            break
+    return title, seen
 
 
 def unlike(one: Image.Image, other: Image.Image) -> float:
@@ -128,20 +141,26 @@ def test_a_catalogue_goes_to_drive_and_its_hits_are_seen_with_drive_and_without(
         first = next(csv.DictReader(file))
     query = tmp_path / "away" / first["pictures"].split("|")[0]
 
+    def tiles(title: str) -> list[Image.Image]:
+        """The store's own thumbnails of a product, as the page has them."""
+        return [Image.open(io.BytesIO(thumb(Image.open(io.BytesIO(small[photo.sha256]))))) for photo in photos[title]]
+
+    def linked(title: str, seen: Image.Image) -> bool:
+        return min(unlike(seen, ImageOps.invert(tile)) for tile in tiles(title)) < 12
+
+    def own(title: str, seen: Image.Image) -> bool:
+        return min(unlike(seen, tile) for tile in tiles(title)) < 12
+
     with served(store, tmp_path / "server.log") as address:
         assert asked(drive) == []
-        with_drive = look(browser, address, query)
+        with_drive = look(browser, address, query, linked)
         assert with_drive[0][0] == first["title"]
-        on_cards = {photo.uri.removeprefix("gdrive://"): photo for each in photos.values() for photo in each}
-        assert set(asked(drive)) <= set(on_cards)
+        on_cards = {photo.uri.removeprefix("gdrive://") for each in photos.values() for photo in each}
+        assert set(asked(drive)) <= on_cards
         assert len(set(asked(drive))) >= 4
         drive.stop()
-        without = look(browser, address, query)
-    assert [title for title, _ in without] == [title for title, _ in with_drive]
-    for title, seen in with_drive:
-        tiles = [thumb(Image.open(io.BytesIO(small[photo.sha256]))) for photo in photos[title]]
-        own = [Image.open(io.BytesIO(tile)) for tile in tiles]
-        there = min(unlike(seen, ImageOps.invert(each)) for each in own)
-        gone = min(unlike(dict(without)[title], each) for each in own)
-        assert there < 12, f"{title} is not what its link gives"
-        assert gone < 12, f"{title} is not the store's own thumbnail"
+        without = look(browser, address, query, own)
+    titles = [title for title, _ in with_drive]
+    assert [title for title, _ in without] == titles
+    assert [linked(*each) for each in with_drive] == [True] * 4, f"what the links give is not seen: {titles}"
+    assert [own(*each) for each in without] == [True] * 4, f"the store's own thumbnails are not seen: {titles}"

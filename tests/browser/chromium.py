@@ -32,7 +32,7 @@ DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 PATIENCE = 20_000  # milliseconds
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # each module that imports it has one of its own, and two at once cannot be
 def browser() -> Iterator[Browser]:
     path = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if not path:
@@ -83,7 +83,7 @@ def served(store: Path, log: Path) -> Iterator[str]:
     assert not [word for word in ("Warning", "warning", "eprecat", "Traceback", "Error") if word in text], text
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address(browser: Browser, shop_folder: Path) -> Iterator[str]:
     """Where the page of the shop is served."""
     with served(shop_folder / "shop", shop_folder / "server.log") as root:
