@@ -12,8 +12,9 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
@@ -146,9 +147,14 @@ def _draw_all(products: tuple[WardrobeProduct, ...], folder: Path) -> Iterator[i
         for product in products:
             yield _draw_products((product,), folder)
         return
-    # Forked helpers start at once and do not run the caller's main module again, which notebooks and web apps need.
-    way = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=way)
+    pool: Executor
+    if threading.active_count() > 1:
+        # A process forked beside other threads may wait for ever for a lock that one of them held.
+        pool = ThreadPoolExecutor(workers)
+    else:
+        # Forked helpers start at once and do not run the caller's main module again.
+        way = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        pool = ProcessPoolExecutor(workers, mp_context=way)
     try:
         chunks = [products[i : i + _CHUNK] for i in range(0, len(products), _CHUNK)]
         for future in as_completed([pool.submit(_draw_products, chunk, folder) for chunk in chunks]):
