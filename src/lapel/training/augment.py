@@ -117,44 +117,37 @@ def _change(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The changed pictures as :func:`augment` gives them, the product's mask before it was moved, (n, 1, h, w), and how it is moved."""
     with torch.autocast(pixels.device.type, enabled=False):  # colours are counted in float32, whoever asks
-        return _changed(pixels, generator, options, size=size, scene=scene)
-
-
-def _changed(
-    pixels: Tensor,
-    generator: torch.Generator,
-    options: Augmentation,
-    *,
-    size: tuple[int, int] | None,
-    scene: Tensor | None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    uniform = Uniform(generator, pixels.device)
-    picture = pixels[..., :3].permute(0, 3, 1, 2).float()  # (n, 3, h, w)
-    n, _, *given = picture.shape
-    height, width = size or given
-    grid = _grid(_random_homography(n, given[0] / given[1], uniform, options), height, width)
-    product = torch.ones_like(picture[:, :1])
-    cut = product
-    behind = torch.full((n, 3, height, width), 255.0, device=pixels.device)
-    if options.background > 0:
-        cut = pixels[..., 3:].permute(0, 3, 1, 2).float() / 255 if pixels.shape[-1] == 4 else 1 - paper(picture).float()
-        elsewhere = (uniform(0, 1, n) < options.background)[:, None, None, None]
-        if scene is None:
-            # At half size: a background need not be sharp, and this is most of the work.
-            scene = clutter(random_backgrounds(n, height // 2, width // 2, generator), picture, uniform)
-        scene = functional.interpolate(scene, size=(height, width), mode="bilinear")
-        behind = torch.where(elsewhere, scene, behind)
-        product = torch.where(elsewhere, cut, product)
-    # Colours are multiplied by their mask before they are moved, so that no white is mixed into the edges of the product.
-    moved = functional.grid_sample(
-        torch.cat([picture * product, product], dim=1), grid, padding_mode="zeros", align_corners=False
-    )
-    laid = moved[:, :3] + behind * (1 - moved[:, 3:])
-    laid = _some(laid, options.covered, uniform, lambda part: _cover(part, uniform))
-    laid = _light(laid, uniform, options)
-    laid = _some(laid, options.blurred, uniform, lambda part: _blur(part, uniform, options.blur))
-    laid = _some(laid, options.compressed, uniform, lambda part: _compress(part, uniform))
-    return laid.clamp(0, 255).permute(0, 2, 3, 1), cut, grid
+        uniform = Uniform(generator, pixels.device)
+        picture = pixels[..., :3].permute(0, 3, 1, 2).float()  # (n, 3, h, w)
+        n, _, *given = picture.shape
+        height, width = size or given
+        grid = _grid(_random_homography(n, given[0] / given[1], uniform, options), height, width)
+        product = torch.ones_like(picture[:, :1])
+        cut = product
+        behind = torch.full((n, 3, height, width), 255.0, device=pixels.device)
+        if options.background > 0:
+            cut = (
+                pixels[..., 3:].permute(0, 3, 1, 2).float() / 255
+                if pixels.shape[-1] == 4
+                else 1 - paper(picture).float()
+            )
+            elsewhere = (uniform(0, 1, n) < options.background)[:, None, None, None]
+            if scene is None:
+                # At half size: a background need not be sharp, and this is most of the work.
+                scene = clutter(random_backgrounds(n, height // 2, width // 2, generator), picture, uniform)
+            scene = functional.interpolate(scene, size=(height, width), mode="bilinear")
+            behind = torch.where(elsewhere, scene, behind)
+            product = torch.where(elsewhere, cut, product)
+        # Colours are multiplied by their mask before they are moved, so that no white is mixed into the edges of the product.
+        moved = functional.grid_sample(
+            torch.cat([picture * product, product], dim=1), grid, padding_mode="zeros", align_corners=False
+        )
+        laid = moved[:, :3] + behind * (1 - moved[:, 3:])
+        laid = _some(laid, options.covered, uniform, lambda part: _cover(part, uniform))
+        laid = _light(laid, uniform, options)
+        laid = _some(laid, options.blurred, uniform, lambda part: _blur(part, uniform, options.blur))
+        laid = _some(laid, options.compressed, uniform, lambda part: _compress(part, uniform))
+        return laid.clamp(0, 255).permute(0, 2, 3, 1), cut, grid
 
 
 class Uniform:

@@ -21,9 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 MINING = ("batch-hard", "semi-hard")
-CLOSED = (
-    -1e4
-)  # a cosine or score that counts as none: its exponential is 0, and its gradient, unlike that of infinity, is too
+# A cosine or score that counts as none: its exponential is 0, and its gradient, unlike that of infinity, is too.
+CLOSED = -1e4
 
 
 @dataclass(frozen=True)
