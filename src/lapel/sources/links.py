@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import httpx
 
 from lapel.core.errors import InputError, SourceError
 from lapel.sources.cache import PictureCache
-from lapel.sources.web import MAX_BYTES, Fetched, Host, PassingError, fetch
+from lapel.sources.web import MAX_BYTES, Fetched, Hosts, PassingError, fetch
 
 SCHEMES = ("http://", "https://")
 
@@ -81,8 +80,7 @@ class HttpsSource:
             raise SourceError(f"{self._one} is a folder on Google Drive. Give it as gdrive://{folder[1]}")
         self._settings = settings or LinkSettings.from_environment()
         self.cache = cache
-        self._hosts: dict[str, Host] = {}
-        self._lock = threading.Lock()
+        self._hosts = Hosts(self._settings.per_host)
 
     @property
     def where(self) -> str:
@@ -139,13 +137,11 @@ class HttpsSource:
 
     def close(self) -> None:
         """Close the connections."""
-        with self._lock:
-            while self._hosts:
-                self._hosts.popitem()[1].client.close()
+        self._hosts.close()
 
     def _fetch(self, uri: str, validators: str) -> Fetched:
         """Fetch politely, several times when that may help."""
-        host = self._host(uri)
+        host = self._hosts.of(uri)
         for number in range(self._settings.tries):
             with host.turn():
                 try:
@@ -171,13 +167,6 @@ class HttpsSource:
                 f"The link {uri} answers with a web page ({got.kind or 'no type'}), not with a picture. Open it in a browser and copy the picture's own address."
             )
         return got
-
-    def _host(self, uri: str) -> Host:
-        name = httpx.URL(uri).netloc.decode("ascii", "replace")
-        with self._lock:
-            if name not in self._hosts:
-                self._hosts[name] = Host(self._settings.per_host)
-            return self._hosts[name]
 
 
 class HttpSource(HttpsSource):

@@ -80,6 +80,33 @@ class Host:
         self._rests_until = max(self._rests_until, time.monotonic() + seconds)
 
 
+class Hosts:
+    """The hosts that are asked, each with its connections. Safe to share between threads.
+
+    Args:
+        per_host: Requests under way at once to one host.
+    """
+
+    def __init__(self, per_host: int) -> None:
+        self._per_host = per_host
+        self._known: dict[str, Host] = {}
+        self._lock = threading.Lock()
+
+    def of(self, url: str) -> Host:
+        """The host of an address."""
+        name = urlsplit(url).netloc
+        with self._lock:
+            if name not in self._known:
+                self._known[name] = Host(self._per_host)
+            return self._known[name]
+
+    def close(self) -> None:
+        """Close all connections. Closing twice is fine."""
+        with self._lock:
+            while self._known:
+                self._known.popitem()[1].client.close()
+
+
 def fetch_picture(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = 10, allow_private: bool = False) -> bytes:
     """Fetch the bytes behind a link; whether they are a picture is for :func:`lapel.core.images.decode` to say.
 
@@ -280,9 +307,7 @@ class LinkReader:
     ) -> None:
         self.timeout = timeout
         self.allowed = allowed
-        self.per_host = per_host
-        self._hosts: dict[str, Host] = {}
-        self._lock = threading.Lock()
+        self._hosts = Hosts(per_host)
 
     def ask(self, url: str, mark: str = "") -> Answer:
         """Ask whether a picture is still the one that its server called so; once more when a host that had enough says how long to wait.
@@ -303,7 +328,7 @@ class LinkReader:
         left = self.timeout
         address, moved, lasting = url, "", True
         for _ in range(REDIRECTS + 1):
-            host = self._host(address)
+            host = self._hosts.of(address)
             with host.turn():
                 began = time.monotonic()
                 request = _request(host.client, address, self.allowed, began + left)
@@ -325,20 +350,11 @@ class LinkReader:
 
     def read(self, url: str) -> bytes:
         """The bytes behind a link, see :func:`fetch`."""
-        host = self._host(url)
+        host = self._hosts.of(url)
         with host.turn():
             got = fetch(host.client, url, max_bytes=MAX_BYTES, timeout=self.timeout, allowed=self.allowed)
         return got.data or b""
 
     def close(self) -> None:
         """Close the connections."""
-        with self._lock:
-            while self._hosts:
-                self._hosts.popitem()[1].client.close()
-
-    def _host(self, address: str) -> Host:
-        name = urlsplit(address).netloc
-        with self._lock:
-            if name not in self._hosts:
-                self._hosts[name] = Host(self.per_host)
-            return self._hosts[name]
+        self._hosts.close()
