@@ -21,7 +21,7 @@ from lapel.training.batches import StoredPictures, TrainingSet
 from lapel.training.learner import Learner, head_classes
 from lapel.training.loop import _Run
 from lapel.training.losses import Memory
-from lapel.training.machine import Machine, this_machine
+from lapel.training.machine import Machine, mixed_precision, this_machine
 from lapel.training.network import LookNetwork, ResNet50
 from lapel.training.recipe import Stage, TrainingConfig, fashion
 from shops import machine as describe
@@ -47,7 +47,7 @@ def some_pictures(height: int, width: int, config: TrainingConfig) -> TrainingSe
 
 def bare_step(learner: Learner, optimizer: torch.optim.Optimizer, pixels: torch.Tensor) -> None:
     """Forward, backward and update on pictures that are there, towards nothing in particular."""
-    with torch.autocast(pixels.device.type, dtype=torch.bfloat16):
+    with mixed_precision(pixels.device):
         x = learner.network.normalise_pixels(pixels).contiguous(memory_format=torch.channels_last)
         vectors = learner.network.embed(x).vectors
     optimizer.zero_grad(set_to_none=True)

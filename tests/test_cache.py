@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,8 +24,10 @@ def cache(tmp_path: Path) -> Iterator[PictureCache]:
     made.close()
 
 
-def files(cache: PictureCache) -> list[Path]:
-    return [path for path in cache.folder.glob("??/*") if path.is_file()]
+def stored(cache: PictureCache) -> list[int]:
+    """Bytes of each picture in the file, as another program sees them."""
+    with closing(sqlite3.connect(cache.folder / "pictures.sqlite")) as database:
+        return [size for (size,) in database.execute("SELECT length(data) FROM blobs")]
 
 
 def test_bytes_are_kept_by_address_and_stamp(cache: PictureCache) -> None:
@@ -32,7 +36,7 @@ def test_bytes_are_kept_by_address_and_stamp(cache: PictureCache) -> None:
     cache.put("a", "1", b"one", "etag")
     cache.put("b", "7", b"one")
     assert (cache.get("a", "1"), cache.get("a", "2"), cache.get("b", "7")) == (b"one", None, b"one")
-    assert (cache.size, len(files(cache))) == (3, 1)  # one picture at two addresses is kept once
+    assert (cache.size, stored(cache)) == (3, [3])  # one picture at two addresses is kept once
     cache.put("a", "1", b"one")
     assert cache.known("a") == Known("1", "etag")
     cache.put("a", "2", b"two!")
@@ -48,7 +52,7 @@ def test_the_oldest_go_when_it_is_full(cache: PictureCache, monkeypatch: pytest.
         cache.put(str(number), "1", b"%03d" % number * 300)
         assert cache.get("0", "1") is not None  # in use all the time
     assert cache.size <= cache.limit
-    assert sum(path.stat().st_size for path in files(cache)) == cache.size
+    assert sum(stored(cache)) == cache.size
     assert cache.get("1", "1") is None
     assert cache.get("29", "1") == b"029" * 300
     assert cache.known("1").stamp == "1"
@@ -56,20 +60,58 @@ def test_the_oldest_go_when_it_is_full(cache: PictureCache, monkeypatch: pytest.
 
 def test_damage_costs_a_second_fetch_only(cache: PictureCache, tmp_path: Path) -> None:
     cache.put("a", "1", b"right")
-    (file,) = files(cache)
-    file.write_bytes(b"wrong")
+    assert cache.size == 5
+    with closing(sqlite3.connect(cache.folder / "pictures.sqlite")) as database:
+        database.execute("UPDATE blobs SET data = ?", (b"wrong",))
+        database.commit()
     assert cache.get("a", "1") is None
     assert cache.size == 0
     cache.put("a", "1", b"right")
     assert cache.get("a", "1") == b"right"
     cache.close()
-    for path in cache.folder.glob("known.sqlite*"):
+    for path in cache.folder.glob("pictures.sqlite*"):
         path.write_bytes(b"no database" * 1000)
     again = PictureCache(cache.folder, 10_000)
     assert again.get("a", "1") is None
     again.put("a", "1", b"right")
     assert again.get("a", "1") == b"right"
     again.close()
+
+
+def test_what_comes_together_is_written_together(cache: PictureCache) -> None:
+    cache.put("first", "1", b"0")  # written at once: nothing came for a while
+    for number in range(5):
+        cache.put(str(number), "1", b"%d" % number, "etag")
+    assert stored(cache) == [1]
+    assert (cache.get("4", "1"), cache.get("4", "2")) == (b"4", None)
+    assert cache.known("4") == Known("1", "etag")  # asking for one writes them
+    assert len(stored(cache)) == 5  # "0" came twice
+    cache.put("4", "2", b"new")
+    cache.close()
+    again = PictureCache(cache.folder, 10_000)
+    assert again.get("4", "2") == b"new"
+    again.close()
+
+
+def test_a_smaller_limit_counts_from_the_next_opening(cache: PictureCache) -> None:
+    for number in range(9):
+        cache.put(str(number), "1", b"%d" % number * 1000)
+    cache.close()
+    before = (cache.folder / "pictures.sqlite").stat().st_size
+    again = PictureCache(cache.folder, 2_000)
+    assert again.size <= 2_000
+    again.close()
+    assert (cache.folder / "pictures.sqlite").stat().st_size < before
+
+
+def test_a_full_disk_only_costs_fetching_again(cache: PictureCache) -> None:
+    cache.put("a", "1", b"here")
+    assert cache.size == 4
+    cache._db.execute(f"PRAGMA max_page_count = {cache._db.execute('PRAGMA page_count').fetchone()[0]}")
+    for number in range(100):
+        cache.put(str(number), "1", bytes(20_000 + number))
+    assert cache.get("a", "1") == b"here"
+    assert cache.get("0", "1") is None
 
 
 def test_two_share_a_cache(cache: PictureCache) -> None:

@@ -23,7 +23,7 @@ from lapel.training.augment import Augmentation, augment
 from lapel.training.batches import PRODUCT, Rows, TrainingSet
 from lapel.training.learner import Learner, Targets
 from lapel.training.losses import neighbour_loss, own_loss
-from lapel.training.machine import Machine
+from lapel.training.machine import Machine, mixed_precision
 from lapel.training.network import LookNetwork
 from lapel.training.watch import LOG_EVERY, quick_recall
 
@@ -121,7 +121,7 @@ def store_features(
         pixels, good = data.pictures.read(rows[at : at + batch])
         usable[at : at + batch] = torch.from_numpy(good)
         given = torch.from_numpy(np.ascontiguousarray(pixels)).to(machine.device)
-        with torch.inference_mode(), torch.autocast(machine.device.type, dtype=torch.bfloat16):
+        with torch.inference_mode(), mixed_precision(machine.device):
             changed = augment(given, generator, look) if look else given[..., :3]
             x = network.normalise_pixels(_cut_out(changed) if cut else changed)
             maps = network.backbone(x.contiguous(memory_format=torch.channels_last))
@@ -186,7 +186,7 @@ def _train_head(
     labels = targets.columns[places[shop].to(device)]  # (shop, 1 + levels)
 
     def embed(features: Tensor) -> Tensor:
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with mixed_precision(device):
             return network.project(features.to(device)[:, :, None, None]).vectors
 
     for epoch in range(finish.epochs):

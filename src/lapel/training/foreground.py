@@ -25,7 +25,7 @@ from lapel.training.augment import Augmentation, Uniform, augment_masked, clutte
 from lapel.training.batches import Rows, TrainingSet
 from lapel.training.checkpoint import Checkpoint, Log, Progress
 from lapel.training.efficientnet import LITE_MEAN, LITE_STD, ConvNorm, EfficientNetLite0
-from lapel.training.machine import Machine
+from lapel.training.machine import Machine, mixed_precision
 
 # Blocks whose maps are joined, and their channels: strides 2, 4, 8, 16 and 32.
 TAPS = {0: 16, 2: 24, 4: 40, 10: 112, 15: 320}
@@ -240,7 +240,7 @@ def _ask(
     generator = torch.Generator(machine.device).manual_seed(seed)
     given = torch.from_numpy(np.ascontiguousarray(pixels[good])).to(machine.device)
     pictures, truth = augment_masked(given, generator, config.scenes, scene=draw_scenes(given, floors, generator))
-    with torch.autocast(machine.device.type, dtype=torch.bfloat16):
+    with mixed_precision(machine.device):
         logits = network.logits(pictures.contiguous())
     return mask_loss(logits, truth), logits, truth
 

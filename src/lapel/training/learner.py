@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lapel.training.batches import PRODUCT, TrainingSet
 from lapel.training.losses import AttributeHeads, Memory, find_loss, neighbour_loss, triplet_loss
+from lapel.training.machine import mixed_precision
 from lapel.training.network import LookNetwork
 from lapel.training.recipe import TrainingConfig
 
@@ -80,7 +81,7 @@ class Learner(nn.Module):
             heads: (n,) int64 labels of each head.
             memory: Candidates beyond the batch; not changed.
         """
-        with torch.autocast(pixels.device.type, dtype=torch.bfloat16):
+        with mixed_precision(pixels.device):
             x = self.network.normalise_pixels(pixels).contiguous(memory_format=torch.channels_last)
             vectors = self.network.embed(x).vectors
         return self.judge(vectors.float(), rows, columns, heads, memory)

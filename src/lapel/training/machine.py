@@ -68,3 +68,12 @@ def this_machine(device: str = "auto") -> Machine:
         torch.cuda.set_device(torch.device(chosen))
         torch.backends.cudnn.benchmark = True  # batches have few shapes: try which convolution is fastest for each
     return Machine(torch.device(chosen), rank, world)
+
+
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """Compute in bfloat16 where the device does, and in float32 on a CPU that would only imitate it: that takes ten times as long.
+
+    The latter are x86 CPUs without AVX-512 BF16 or AMX, AMD's before Zen 4 for example.
+    """
+    enabled = device.type != "cpu" or any(has for name, has in torch.cpu.get_capabilities().items() if "bf16" in name)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)

@@ -13,6 +13,7 @@ from lapel.core.vectors import Vectors
 from lapel.training.augment import Augmentation, augment
 from lapel.training.batches import PRODUCT, TrainingSet
 from lapel.training.checkpoint import read_log
+from lapel.training.machine import mixed_precision
 from lapel.training.network import LookNetwork
 from lapel.training.recipe import PHOTO, TrainingConfig
 
@@ -42,7 +43,7 @@ def encode_rows(
     device = network.mean.device
     generator = torch.Generator(device).manual_seed(0)
     out = []
-    with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16):
+    with torch.inference_mode(), mixed_precision(device):
         for at in range(0, len(rows), batch):
             pixels, good = data.pictures.read(rows[at : at + batch])
             given = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
