@@ -1,13 +1,15 @@
-"""Buckets through fsspec, against an S3-compatible server on this machine."""
+"""Buckets through fsspec: S3 against moto's server, Google's and Azure's against servers of ours, all on this machine."""
 
 from __future__ import annotations
 
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
+import fsspec
 import pytest
 from moto.server import ThreadedMotoServer
 from PIL import Image
@@ -18,6 +20,7 @@ from lapel.apps.cli import app
 from lapel.core.errors import MissingDependency, SourceError
 from lapel.sources import Links, display_links, open_source, read_uri
 from lapel.sources.bucket import S3Source
+from loopback.clouds import AzureCloud, Cloud, GoogleCloud
 
 NAMES = ("Shirts/a.jpg", "Shirts/b 90%#.png", "Shoes/数.webp")
 
@@ -109,6 +112,67 @@ def test_a_shop_in_a_bucket(bucket: Any, tmp_path: Path) -> None:
         Image.new("RGB", (40, 50), (90 * number, 100, 50)).save(path)
         bucket.put_object(Bucket="shop", Key=f"real/Bags/{number}.png", Body=path.read_bytes())
     words = ["add", "s3://shop/real", "--store", str(tmp_path / "store"), "--encoder", "colour:"]
+    said = CliRunner().invoke(app, words)
+    assert said.exit_code == 0, said.output
+    assert "3 products added" in said.output
+    assert "3 pictures fetched" in said.output
+    assert "3 unchanged" in CliRunner().invoke(app, words[:4]).output
+
+
+@pytest.fixture(params=["gs", "az"])
+def cloud(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, Cloud]]:
+    """The scheme, and the server behind it, asked through each cloud's own library."""
+    with (GoogleCloud if request.param == "gs" else AzureCloud)() as served:
+        served.objects = {f"pictures/{name}": name.encode() for name in (*NAMES, "Shirts/notes.txt", ".hidden/c.jpg")}
+        account = f"AccountName=someone;AccountKey={b64encode(b'secret').decode()};BlobEndpoint={served.root}someone;"
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", served.root.rstrip("/"))
+        monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", f"DefaultEndpointsProtocol=http;{account}")
+        monkeypatch.setenv("LAPEL_CACHE", str(tmp_path / "cache"))
+        fsspec.get_filesystem_class(request.param).clear_instance_cache()  # the last server's
+        yield request.param, served
+        sources.close_archives()
+
+
+def test_other_clouds_are_walked_found_and_read(cloud: tuple[str, Cloud]) -> None:
+    scheme, served = cloud
+    source = open_source(f"{scheme}://shop/pictures/")
+    uris = list(source.walk())
+    assert ["/".join(source.path(uri)) for uri in uris] == list(NAMES)
+    assert (source.count(), source.ignored) == (3, 1)
+    assert [source.read(uri).decode() for uri in uris] == list(NAMES)
+    assert [read_uri(uri).decode() for uri in uris] == list(NAMES)
+    assert source.find("Shirts/a.jpg") == source.find(uris[0]) == source.find_id("a") == uris[0]
+    before = {uri: source.stamp(uri) for uri in uris}
+    source.close()
+    served.objects["pictures/Shirts/a.jpg"] = b"another picture"
+    again = open_source(f"{scheme}://shop/pictures")
+    assert [again.stamp(uri) == before[uri] for uri in uris] == [False, True, True]
+    assert again.read(uris[0]) == b"another picture"
+    again.close()
+
+
+def test_what_other_clouds_cannot_read_says_so(cloud: tuple[str, Cloud]) -> None:
+    scheme, served = cloud
+    for where in (f"{scheme}://nobody/pictures", f"{scheme}://shop/nothing"):
+        with pytest.raises(SourceError, match=r"[Tt]here is no"):
+            open_source(where).count()
+    source = open_source(f"{scheme}://shop/pictures")
+    uri = source.find("Shirts/a.jpg")
+    del served.objects["pictures/Shirts/a.jpg"]
+    with pytest.raises(SourceError, match=rf"There is no {scheme}://shop/pictures/Shirts/a\.jpg"):
+        source.read(uri)
+    source.close()
+
+
+def test_a_shop_in_another_cloud(cloud: tuple[str, Cloud], tmp_path: Path) -> None:
+    scheme, served = cloud
+    for number in range(3):
+        path = tmp_path / f"{number}.png"
+        Image.new("RGB", (40, 50), (90 * number, 100, 50)).save(path)
+        served.objects[f"real/Bags/{number}.png"] = path.read_bytes()
+    words = ["add", f"{scheme}://shop/real", "--store", str(tmp_path / "store"), "--encoder", "colour:"]
     said = CliRunner().invoke(app, words)
     assert said.exit_code == 0, said.output
     assert "3 products added" in said.output

@@ -22,6 +22,7 @@ from lapel.training.export import write_model_folder
 from lapel.training.folder import backbone_name, load_model_folder
 from lapel.training.network import Backbone, LookNetwork, ResNet50
 from lapel.training.watch import judge
+from loopback.drive import DriveServer, error
 
 SMALL = Preprocessing(height=64, width=48)
 # torch's exporter walks its own deprecated names and complains that torchvision is not there; neither is ours to mend.
@@ -153,6 +154,31 @@ def test_a_shop_goes_on_from_a_model_with_and_without_labels(folder: Path, tmp_p
     )
     assert details["backbone"] == "resnet50"
     assert (out / "pixels.npy").exists() == labels  # nothing of a streamed catalogue is kept
+
+
+def test_a_shop_on_drive_trains_the_same_model(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop(tmp_path, split=True)
+    monkeypatch.setenv("LAPEL_CACHE", str(tmp_path / "cache"))
+    with DriveServer() as drive:
+        top = drive.folder("Shop")
+        for picture in sorted((tmp_path / "pictures").iterdir()):
+            drive.file(picture.name, picture.read_bytes(), top, "image/png")
+        drive.faults.extend(["cut", error(429), error(403, "userRateLimitExceeded"), error(500)])
+        monkeypatch.setenv("LAPEL_DRIVE_ENDPOINT", drive.root)
+        monkeypatch.setenv("LAPEL_DRIVE_KEY", "good-key")
+        for name, where in (("here", str(tmp_path / "pictures")), ("there", f"gdrive://{top}")):
+            said = run(
+                *(where, "--products", str(tmp_path / "products.csv"), "--from", str(folder), "--level", "category"),
+                *("--out", str(tmp_path / name), "--epochs", "0,1", "--stream"),
+            )
+            assert "Recall@1 on held-out pictures" in said
+        assert not drive.faults
+        fetched = [request.path for request in drive.requests if request.query.get("alt") == "media"]
+        assert len(set(fetched)) == 60
+        assert len(fetched) <= 64  # once each, and once more where it was refused: epochs and verdicts read the cache
+    here, there = (np.load(tmp_path / name / "reference.npz") for name in ("here", "there"))
+    assert np.array_equal(here["pixels"], there["pixels"])
+    assert np.abs(here["vectors"] - there["vectors"]).max() < 1e-3
 
 
 def test_a_verdict_needs_more_than_chance() -> None:

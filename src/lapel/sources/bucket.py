@@ -178,12 +178,17 @@ class S3Source(BucketSource):
 
 
 class GoogleSource(BucketSource):
-    """Google Cloud Storage."""
+    """Google Cloud Storage; ``STORAGE_EMULATOR_HOST`` names another server."""
 
     scheme = "gs"
 
+    def __init__(self, where: str) -> None:
+        # gcsfs otherwise asks of what kind the bucket is before each call, which needs a permission of its own.
+        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+        super().__init__(where)
+
 
 class AzureSource(BucketSource):
-    """Azure Blob Storage; the account's name is in ``AZURE_STORAGE_ACCOUNT_NAME``."""
+    """Azure Blob Storage; the account's name is in ``AZURE_STORAGE_ACCOUNT_NAME``, or all in ``AZURE_STORAGE_CONNECTION_STRING``."""
 
     scheme = "az"
