@@ -20,6 +20,7 @@ import numpy as np
 from indexes import BATCH, QUERIES, K, add_arguments, kept, recall_of, tenth_score, vectors_of
 from lapel.core.vectors import Vectors
 from lapel.indexes import open_index
+from lapel.indexes.approximate import OFTEN
 from shops import machine
 
 SHARES = (0.5, 0.01, 0.0001)
@@ -96,14 +97,23 @@ def bandwidth(vectors: Vectors, queries: Vectors, out: Path) -> None:
 
 
 def filters(vectors: Vectors, queries: Vectors, out: Path) -> None:
-    """Filtered search: recall of the exact filtered answer, and p50 beside the unfiltered one, turn by turn."""
+    """Filtered search: recall of the exact filtered answer, and p50 beside the unfiltered one, turn by turn.
+
+    A filter is asked by many queries, as the catalogue keeps its keys: the first finds their rows, and one of the next may build a
+    structure of its own for them. Both are told.
+    """
     index, _, _ = built("faiss:auto", vectors, out)
     rng = np.random.default_rng(3)
     few = queries[:200]
     for share in SHARES:
         allowed = np.sort(rng.permutation(len(vectors))[: max(K, int(share * len(vectors)))])
         allowed.flags.writeable = False  # as the catalogue hands them out
-        found = index.search(few, K, allowed).keys
+        early = []
+        for row in range(2 * OFTEN):
+            began = time.perf_counter()
+            index.search(few[row : row + 1], K, allowed)
+            early.append(1000 * (time.perf_counter() - began))
+        found = np.concatenate([index.search(few[row : row + 1], K, allowed).keys for row in range(len(few))])
         recall = recall_of(found, vectors, few, tenth_score(vectors[allowed], few))
         plain, under = [], []
         for _ in range(3):
@@ -112,7 +122,8 @@ def filters(vectors: Vectors, queries: Vectors, out: Path) -> None:
         ratio = min(under) / min(plain)
         print(
             f"filter {100 * share:g} %: recall {recall:.4f} (aim 0.99), p50 {min(under):.3f} ms, {ratio:.2f} of unfiltered"
-            f" {min(plain):.3f} ms (aim 2)",
+            f" {min(plain):.3f} ms (aim 2); first {early[0]:.1f} ms, searches 2 to {OFTEN} {np.median(early[1:OFTEN]):.3f} ms,"
+            f" slowest after {max(early[OFTEN:]):.1f} ms",
             flush=True,
         )
 

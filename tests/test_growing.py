@@ -208,6 +208,41 @@ def test_a_filter_far_from_the_query_finds_its_nearest(monkeypatch: pytest.Monke
     assert index.search(asked, 700, allowed).keys.min() >= 0
 
 
+def test_a_filter_that_is_asked_often_gets_a_structure_of_its_own() -> None:
+    vectors = looks(4200)
+    index, exact = opened("faiss:IVF64_HNSW16,Flat?recall=0.95"), open_index("exact:", dim=WIDE)
+    for each in (index, exact):
+        each.add(np.arange(4000), vectors[:4000])
+    assert index.settle(60)
+    assert index._base is not None
+    allowed = np.flatnonzero(np.random.default_rng(3).random(4100) < 0.25)
+    allowed.flags.writeable = False  # as the catalogue hands them out
+    owns = []
+    for at in range(4000, 4000 + 5 * approximate.OFTEN, 5):
+        asked = vectors[at : at + 5]
+        assert agreement(index.search(asked, 10, allowed), exact.search(asked, 10, allowed)) >= 0.9
+        owns.append(index._select(index._base, allowed).own)
+    assert owns[: approximate.OFTEN - 1] == [None] * (approximate.OFTEN - 1)
+    asked = vectors[4000:4200]
+    assert agreement(index.search(asked, 10, allowed), exact.search(asked, 10, allowed)) >= 0.98
+    assert index._select(index._base, allowed).own is not None
+    assert index.search(asked[:1], 2000, allowed).keys[0, len(allowed[allowed < 4000]) :].max() == -1
+    # What is added, replaced and removed afterwards counts at once.
+    gone, moved = allowed[:2]
+    fresh = allowed[allowed >= 4000][0]
+    for each in (index, exact):
+        each.remove(np.array([gone]))
+        each.add(np.array([moved, fresh]), asked[:2])
+    for _ in range(2):
+        found = index.search(asked, 10, allowed)
+        assert found.keys[0, 0] == moved
+        assert found.keys[1, 0] == fresh
+        assert gone not in found.keys
+        assert agreement(found, exact.search(asked, 10, allowed)) >= 0.98
+        index.remove(np.array([allowed[2]]))
+        exact.remove(np.array([allowed[2]]))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_was_saved_comes_back(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "index.bin"

@@ -79,6 +79,7 @@ class FaissIndex:
         self._gate = Gate()
         self._keys: Keys = np.empty(0, np.int64)
         self._flat: Any = faiss.IndexFlatIP(dim)
+        self.version = 0  # changes whenever a key comes or goes
         if path is not None and path.exists():
             self._keys, self._flat = _load(path, dim)
 
@@ -119,6 +120,7 @@ class FaissIndex:
         """Add sorted keys that are not there yet, keeping the rows in key order."""
         if not len(keys):
             return
+        self.version += 1
         if len(self._keys) and keys[0] < self._keys[-1]:
             places = np.searchsorted(self._keys, keys)
             merged = np.insert(matrix_of(self._flat), places, vectors, axis=0)
@@ -142,6 +144,7 @@ class FaissIndex:
             bits = np.packbits(gone, bitorder="little")
             self._flat.remove_ids(faiss.IDSelectorBitmap(bits))  # keeps the order of the others
             self._keys = self._keys[~gone]
+            self.version += 1
             return int(gone.sum())
 
     def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> Matches:
@@ -165,10 +168,20 @@ class FaissIndex:
                 else:
                     rows, scores = best_by_matrix(asked, matrix_of(self._flat), k)
                 return pad(self._keys, rows, scores, k)
-            return self._search_among(asked, k, wanted)
+            return self._search_where(asked, k, _which(self._keys, wanted))
 
-    def _search_among(self, asked: Vectors, k: int, wanted: Keys) -> Matches:
-        may = _which(self._keys, wanted)
+    def which(self, wanted: Keys) -> NDArray[np.bool_]:
+        """Of each of its keys, sorted, whether it is among the wanted ones, which are sorted too: (n,) bool."""
+        with self._gate.reading():
+            _, known = rows_of(wanted, self._keys)
+            return known
+
+    def search_where(self, queries: Vectors, k: int, may: NDArray[np.bool_]) -> Matches:
+        """As :meth:`search` for queries that are unit rows, among keys that ``may`` be found: (n,) bool, from :meth:`which`."""
+        with self._gate.reading():
+            return self._search_where(queries, k, may)
+
+    def _search_where(self, asked: Vectors, k: int, may: NDArray[np.bool_]) -> Matches:
         among = np.flatnonzero(may)
         if len(asked) <= FEW and len(among) > NARROW * len(self._keys):
             rows, scores = _best_by_faiss(self._flat, asked, min(k, len(among)), may)

@@ -126,6 +126,15 @@ class Structure:
         index.add(vectors)
         return cls(factory, index)
 
+    @classmethod
+    def small(cls, vectors: Vectors, recall: float) -> Structure:
+        """An IVF of some thousand (n, dim) unit rows: as many lists as each holds rows."""
+        lists = max(1, min(math.isqrt(len(vectors)), len(vectors) // PER_CENTROID))
+        made = cls.build(f"IVF{lists},Flat", vectors)
+        made.tune(recall)
+        made.effort = made.effort.times(UNSURE)  # it was tuned by its own rows, and others ask
+        return made
+
     def __len__(self) -> int:
         return int(self.index.ntotal)
 
@@ -217,6 +226,10 @@ class Structure:
                 lists = None
         share = float(may.mean()) if rows is None else len(rows) / len(may)
         return Among(share, faiss.IDSelectorBitmap(bits), bits, lists)
+
+    def spread(self, among: Among) -> bool:
+        """Whether rows are spread over an IVF's lists as if by lot."""
+        return self.family == "ivf" and among.lists is None
 
     def search(
         self, queries: Vectors, k: int, among: Among | None = None, *, effort: Effort | None = None
