@@ -7,7 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +20,12 @@ import lapel
 from lapel.core.errors import InputError, MissingDependency, ModelError
 from lapel.core.images import Pixels, Preprocessing
 from lapel.core.vectors import Vectors
-from lapel.encoders import Encoder, fastest, open_encoder, shipped_model
+from lapel.encoders import Encoder, fastest, network, open_encoder, shipped_model
 from lapel.encoders.fastest import open_fastest
 from lapel.encoders.model import fingerprint, read_model
-from lapel.encoders.network import NetworkEncoder
-from lapel.encoders.openvino import open_openvino
+from lapel.encoders.network import NetworkEncoder, Run, Runtime
+from lapel.encoders.onnx import run_onnx
+from lapel.encoders.openvino import open_openvino, run_openvino
 
 
 def picture(colour: tuple[int, int, int], size: tuple[int, int] = (60, 80)) -> Image.Image:
@@ -103,6 +106,32 @@ def test_the_shipped_network_agrees_with_the_one_that_was_trained(spec: str) -> 
     assert (np.argmax(vectors @ reference["vectors"].T, axis=1) == np.arange(len(vectors))).mean() >= 0.9
 
 
+@pytest.mark.parametrize("runtime", [run_openvino, run_onnx])
+@pytest.mark.parametrize(
+    "model", [shipped_model(), shipped_model().with_name("foreground")], ids=["look", "foreground"]
+)
+def test_where_8_bits_overflow_floats_take_over(
+    model: Path, runtime: Callable[..., tuple[Run, Runtime]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """x86 CPUs without VNNI compute other vectors in 8 bits. Here every CPU is taken for one, and gives the right ones in floats."""
+    folder = read_model(model)
+    reference = folder.reference()
+    assert reference is not None
+    run, chosen = runtime(folder, output=reference.output)
+    assert reference.cosines(run(reference.pixels)).mean() > 0.98
+    monkeypatch.setattr(network, "RIGHT", 2.0)
+    run, floats = runtime(folder, output=reference.output)
+    assert floats == replace(chosen, in_float=True)
+    assert reference.cosines(run(reference.pixels)).mean() > 0.996
+    assert reference.cosines(run(reference.pixels)).min() > 0.98
+
+
+def test_a_model_without_reference_is_taken_to_be_right(copied: Path) -> None:
+    (copied / "reference.npz").write_bytes(b"no pictures")
+    assert read_model(copied).reference() is None
+    assert open_encoder(f"openvino:{copied}").runtime.in_float is False  # type: ignore[attr-defined]
+
+
 def test_the_shipped_network_is_small_enough_to_ship() -> None:
     assert (shipped_model() / "network.onnx").stat().st_size < 30_000_000
 
@@ -156,7 +185,8 @@ def test_openvino_computes_in_the_precision_that_is_named() -> None:
         "o.open_openvino(str(shipped_model()), threads=1)\n"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[<Type: 'float32'>, 1, 1]"
+    # Twice where 8 bits overflow.
+    assert set(found.stdout.splitlines()) == {"[<Type: 'float32'>, 1, 1]"}
 
 
 def test_it_can_be_called_from_several_threads() -> None:

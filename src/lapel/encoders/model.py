@@ -1,19 +1,51 @@
-"""The model folder: what training writes and encoders open. ``model.json`` + the exported network + ``MODEL_CARD.md``."""
+"""The model folder: what training writes and encoders open. ``model.json`` + the exported network + ``reference.npz`` + ``MODEL_CARD.md``."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lapel.core.errors import ModelError
-from lapel.core.images import Preprocessing
+from lapel.core.images import Pixels, Preprocessing
 
 FORMAT = 1
 MANIFEST = "model.json"
+REFERENCE = "reference.npz"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Pictures and what the trained network, in float32, makes of them: what an exported file is compared with.
+
+    Attributes:
+        output: Name of the network's output.
+        pixels: (m, height, width, 3) uint8.
+        expected: (m, ...) float32, that output of them.
+    """
+
+    output: str
+    pixels: Pixels
+    expected: NDArray[np.float32]
+
+    def save(self, folder: Path) -> None:
+        """Write it into a model folder."""
+        arrays: dict[str, Any] = {"pixels": self.pixels, self.output: self.expected}
+        np.savez_compressed(folder / REFERENCE, **arrays)
+
+    def cosines(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How much alike the output of the first pictures, (n, ...), is to what is expected: (n,), 1 for the same."""
+        one, other = (values.reshape(len(found), -1) for values in (found, self.expected[: len(found)]))
+        lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+        cosines: NDArray[np.float32] = np.einsum("nd,nd->n", one, other) / np.maximum(lengths, 1e-9)
+        return cosines
 
 
 @dataclass(frozen=True)
@@ -65,6 +97,15 @@ class ModelFolder:
                 f" (hash {found[:12]}, expected {self.sha256[:12]}; {len(data):,} bytes). Copy the model folder again."
             )
         return data
+
+    def reference(self) -> Reference | None:
+        """What its exported network is compared with; None where the folder has none that can be read."""
+        try:
+            with np.load(self.path / REFERENCE) as file:
+                output = next(name for name in file.files if name != "pixels")
+                return Reference(output, file["pixels"], file[output])
+        except (OSError, KeyError, ValueError, StopIteration, zipfile.BadZipFile):
+            return None
 
     def save(self) -> None:
         """Write ``model.json``; the network must be there already."""

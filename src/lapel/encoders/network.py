@@ -16,6 +16,8 @@ from lapel.encoders.model import ModelFolder
 Output = NDArray[np.float32]  # one output of a network, (n, ...)
 Run = Callable[[Pixels], Output]  # (n, height, width, 3) uint8 -> Output; may be called from several threads
 BATCH = 32  # pictures a run: throughput is flat from here on, and memory stays small
+CHECKED = 8  # pictures that show whether 8-bit arithmetic is right here
+RIGHT = 0.985  # their mean cosine, at least: right arithmetic gives 0.997, arithmetic that overflows 0.86 to 0.98
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Runtime:
         device: ``CPU`` or ``CUDA``.
         threads: CPU threads it may use.
         note: Why it was taken when another was wanted; empty when it was the first choice.
+        in_float: Whether 8-bit layers are computed in float32, as 8-bit arithmetic overflows on this CPU.
     """
 
     name: str
@@ -35,6 +38,23 @@ class Runtime:
     device: str
     threads: int
     note: str = ""
+    in_float: bool = False
+
+
+def overflows(model: ModelFolder, compute: Callable[[Pixels, str], Output]) -> bool:
+    """Whether 8-bit layers come out wrong here: x86 CPUs without VNNI add two products of 8 bits in 16, which may overflow.
+
+    Those are Intel's before 2019 and AMD's before Zen 4. Told by the folder's reference pictures, whatever the CPU says of itself.
+
+    Args:
+        model: The folder; one that is not in 8 bits, or has no reference, is taken to be right.
+        compute: Gives the output of a name for pictures.
+    """
+    reference = model.reference() if model.precision == "int8" else None
+    if reference is None:
+        return False
+    found = compute(reference.pixels[:CHECKED], reference.output)
+    return bool(reference.cosines(found).mean() < RIGHT)
 
 
 class NetworkEncoder:

@@ -11,7 +11,7 @@ import onnxruntime
 from lapel.core.errors import ModelError
 from lapel.core.images import Pixels
 from lapel.encoders.model import ModelFolder, read_model
-from lapel.encoders.network import NetworkEncoder, Output, Run, Runtime
+from lapel.encoders.network import NetworkEncoder, Output, Run, Runtime, overflows
 
 # On CUDA float32 means float32: the default, TF32, keeps 10 bits and would move vectors between machines by accident.
 PROVIDERS: tuple[tuple[str, dict[str, str]], ...] = (
@@ -41,24 +41,31 @@ def run_onnx(
     """What computes one output of a model folder's network, and on what; ``note`` is kept there. For the rest see :func:`open_onnx`."""
     data = model.network_bytes()
     threads = threads or os.cpu_count() or 1
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    # Idle threads sleep instead of spinning, so that decoding gets the cores between two runs.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    there = onnxruntime.get_available_providers()
-    try:
-        session: Any = onnxruntime.InferenceSession(
-            data, options, providers=[provider for provider in PROVIDERS if provider[0] in there]
-        )
-    # ONNX Runtime raises a private class for each of its status codes.
-    except Exception as error:
-        raise ModelError(f"The network of {model.path} cannot be run by ONNX Runtime: {error}") from error
+    there = [provider for provider in PROVIDERS if provider[0] in onnxruntime.get_available_providers()]
 
-    def run(pixels: Pixels) -> Output:
+    def start(*, in_float: bool) -> Any:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        # Idle threads sleep instead of spinning, so that decoding gets the cores between two runs.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if in_float:  # 8-bit values are still rounded, but convolutions compute in float32
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
+        return onnxruntime.InferenceSession(data, options, providers=there)
+
+    def compute(pixels: Pixels, output: str) -> Output:
         found: Output = session.run([output], {"pixels": pixels})[0]
         return found
 
+    try:
+        session = start(in_float=False)
+        in_float = overflows(model, compute)
+        if in_float:
+            session = start(in_float=True)
+    # ONNX Runtime raises a private class for each of its status codes.
+    except Exception as error:
+        raise ModelError(f"The network of {model.path} cannot be run by ONNX Runtime: {error}") from error
     # A provider that is installed but finds no device or driver is left out of the session's own list.
     device = "CUDA" if "CUDAExecutionProvider" in session.get_providers() else "CPU"
-    return run, Runtime("onnxruntime", onnxruntime.__version__, device, threads, note)
+    runtime = Runtime("onnxruntime", onnxruntime.__version__, device, threads, note, in_float)
+    return lambda pixels: compute(pixels, output), runtime

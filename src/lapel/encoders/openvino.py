@@ -12,11 +12,12 @@ from typing import Any
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 import openvino  # noqa: E402
+from openvino import opset13 as operations  # noqa: E402
 
 from lapel.core.errors import ModelError  # noqa: E402
 from lapel.core.images import Pixels  # noqa: E402
 from lapel.encoders.model import ModelFolder, read_model  # noqa: E402
-from lapel.encoders.network import NetworkEncoder, Output, Run, Runtime  # noqa: E402
+from lapel.encoders.network import NetworkEncoder, Output, Run, Runtime, overflows  # noqa: E402
 
 # What the file holds in float32 is computed in float32. Left alone, OpenVINO takes bfloat16 where the CPU has it, and vectors would
 # differ between two machines with the same model. The 8-bit layers, nearly all of the work, do not depend on it.
@@ -56,10 +57,25 @@ def run_openvino(
         "ENABLE_CPU_PINNING": False,  # else two processes with few threads each would sit on the same first cores
         "INFERENCE_PRECISION_HINT": precision,
     }
-    try:
+
+    def start(*, in_float: bool) -> Any:
         core = openvino.Core()
-        compiled = core.compile_model(core.read_model(data), "CPU", settings)
-        request, wanted = compiled.create_infer_request(), compiled.output(output)
+        network = core.read_model(data)
+        if in_float:
+            _compute_in_float(network)
+        return core.compile_model(network, "CPU", settings).create_infer_request()
+
+    def compute(pixels: Pixels, output: str) -> Output:
+        request.infer({0: pixels}, share_inputs=True, share_outputs=True)
+        found: Output = request.get_tensor(output).data.copy()
+        return found
+
+    try:
+        request = start(in_float=False)
+        in_float = overflows(model, compute)
+        if in_float:
+            request = start(in_float=True)
+        request.get_tensor(output)
     # OpenVINO raises RuntimeError and a few classes of its own, for broken files and for CPUs it cannot use.
     except Exception as error:
         raise ModelError(f"The network of {model.path} cannot be run by OpenVINO: {error}") from error
@@ -68,8 +84,25 @@ def run_openvino(
     def run(pixels: Pixels) -> Output:
         # One request at a time: each uses all threads, so a second would only wait inside. It copies before letting go.
         with lock:
-            results: Any = request.infer({0: pixels}, share_inputs=True, share_outputs=True)
-            found: Output = results[wanted].copy()
-        return found
+            return compute(pixels, output)
 
-    return run, Runtime("openvino", openvino.__version__, "CPU", threads)
+    return run, Runtime("openvino", openvino.__version__, "CPU", threads, in_float=in_float)
+
+
+def _compute_in_float(network: Any) -> None:
+    """Leave out the roundings to 8 bits between layers, but not the range that they keep values in; weights become float32.
+
+    The vectors are nearer to the trained network's than those of 8 bits (mean cosine 0.999 instead of 0.997), in twice the time.
+    """
+    for rounding in [node for node in network.get_ops() if node.get_type_name() == "FakeQuantize"]:
+        lowest, highest = (float(rounding.input_value(place).get_node().get_data()) for place in (1, 2))
+        kept = operations.clamp(rounding.input_value(0), lowest, highest).output(0)
+        behind = [rounding]  # conversion to integers and back, to be passed over: the last step multiplies by the scale
+        while behind:
+            for place in behind.pop().output(0).get_target_inputs():
+                node = place.get_node()
+                if node.get_type_name() == "Multiply":
+                    node.output(0).replace(kept)
+                else:
+                    behind.append(node)
+    network.validate_nodes_and_infer_types()

@@ -27,14 +27,14 @@ from lapel.core.vectors import Vectors
 from lapel.encoders import open_encoder
 from lapel.encoders.fastest import run_fastest
 from lapel.encoders.foreground import FOLDER, OUTPUT
-from lapel.encoders.model import ModelFolder
+from lapel.encoders.model import ModelFolder, Reference
+from lapel.encoders.network import BATCH, CHECKED
 from lapel.training.foreground import ForegroundNetwork, overlap
 from lapel.training.network import LookNetwork
 from lapel.training.strides import move_strides_up
 
 NETWORK = "network.onnx"
 VECTORS = ("vectors", "spatial")  # the outputs of a look
-REFERENCE = "reference.npz"
 HEAD = ("head.", "wide.", "last.")  # how the names of the weights begin that stay out of 8 bits
 QUANTISED = ("Conv", "Relu", "Clip", "MaxPool")
 
@@ -154,11 +154,12 @@ def write_model_folder(
     folder.mkdir(parents=True, exist_ok=True)
     expected = encode_float32(network, reference)
     sha256 = _write_network(network, folder, preprocessing, calibration, precision=precision)
-    np.savez_compressed(folder / REFERENCE, pixels=reference, vectors=expected)
+    kept = Reference("vectors", reference, expected)
+    kept.save(folder)
     model = ModelFolder(folder, name, expected.shape[1], NETWORK, sha256, preprocessing, precision, details)
     model.save()
     # What 8 bits cost on pictures the quantiser has not seen: written down, so that a bad export cannot pass for a good one.
-    cosine = np.einsum("nd,nd->n", open_encoder(str(folder)).encode_pixels(reference), expected)
+    cosine = kept.cosines(open_encoder(str(folder)).encode_pixels(reference))
     agreement = {"mean_cosine": round(float(cosine.mean()), 5), "least_cosine": round(float(cosine.min()), 5)}
     model = replace(model, details={**details, "agreement_with_trained": agreement})
     model.save()
@@ -208,12 +209,12 @@ def write_foreground_folder(
     sha256 = _write_network(network, folder, preprocessing, scenes[:half], outputs=(OUTPUT,))
     model = ModelFolder(folder, FOLDER, 1, NETWORK, sha256, preprocessing, "int8", details)
     model.save()
-    run, _ = run_fastest(model, output=OUTPUT)
-    shares = []
+    parts = np.array_split(scenes[half:], -(-len(scenes[half:]) // BATCH))
     with torch.inference_mode():
-        for part in np.array_split(scenes[half:], -(-len(scenes[half:]) // 32)):
-            trained = network(torch.from_numpy(part))
-            shares.append(overlap(torch.from_numpy(run(part)), trained))
+        trained = [network(torch.from_numpy(part)) for part in parts]
+    Reference(OUTPUT, parts[0][:CHECKED], trained[0][:CHECKED].numpy()).save(folder)
+    run, _ = run_fastest(model, output=OUTPUT)
+    shares = [overlap(torch.from_numpy(run(part)), masks) for part, masks in zip(parts, trained, strict=True)]
     agreement = {"mean_overlap": round(float(torch.cat(shares).mean()), 4)}
     model = replace(model, details={**details, "agreement_with_trained": agreement})
     model.save()

@@ -16,9 +16,9 @@ from onnx import numpy_helper
 from torch import nn
 
 from lapel.core.errors import ModelError
-from lapel.encoders.model import ModelFolder, read_model
+from lapel.encoders.model import REFERENCE, ModelFolder, read_model
 from lapel.training.efficientnet import EfficientNetLite0
-from lapel.training.export import REFERENCE, encode_float32
+from lapel.training.export import encode_float32
 from lapel.training.network import Backbone, LookNetwork, ResNet50
 
 # What a backbone is called in model.json. The two ResNet50 differ in where a stage halves the picture.
@@ -110,12 +110,12 @@ def _weights(model: onnx.ModelProto) -> dict[str, NDArray[np.float32]]:
 
 def _check(network: LookNetwork, folder: Path) -> None:
     """The weights were read rightly if they give the vectors that the folder carries."""
-    try:
-        with np.load(folder / REFERENCE) as reference:
-            pixels, vectors = reference["pixels"], reference["vectors"]
-    except (OSError, KeyError, ValueError) as error:
-        raise ModelError(f"The model {folder} misses its {REFERENCE}: {error}. Copy the model folder again.") from error
-    cosine = np.einsum("nd,nd->n", encode_float32(network, pixels), vectors)
+    reference = read_model(folder).reference()
+    if reference is None:
+        raise ModelError(
+            f"The model {folder} misses its {REFERENCE}, or it cannot be read. Copy the model folder again."
+        )
+    cosine = reference.cosines(encode_float32(network, reference.pixels))
     if cosine.min() < LEAST_COSINE:
         raise ModelError(
             f"The weights of {folder} give other vectors than its {REFERENCE} (least cosine {cosine.min():.3f}). Export it again."
