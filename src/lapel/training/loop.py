@@ -1,7 +1,7 @@
 """The training loop, top to bottom: pictures -> views -> network -> losses -> step; a checkpoint every few minutes; a table of it all.
 
 It is seeded by epoch and step, so a run that was killed goes on to the same result: to the bit on one thread; with more, sums may be shared
-out differently when other programs want the cores. It runs on CPU (bfloat16), on one CUDA GPU
+out differently when other programs want the cores. It runs on CPU (bfloat16 where the CPU has it), on one CUDA GPU
 (bfloat16, channels last, augmentation on the GPU) and, started by ``torchrun``, on several.
 """
 
