@@ -100,7 +100,7 @@ def open_encoder(spec: str = "default", *, threads: int | None = None) -> Encode
         rest = str(shipped_model(rest))
     if scheme in ("model", "onnx", "openvino") and not Path(rest).is_dir():
         raise ModelError(
-            f"There is no model folder '{rest}'. Use 'default', 'colour:' or the path of a folder with model.json."
+            f"There is no model folder '{rest}'. Use {', '.join(map(repr, SHIPPED))}, 'colour:' or the path of a folder with model.json."
         )
     encoder: Encoder = ENCODERS.find(scheme)(rest, threads=threads)
     return encoder

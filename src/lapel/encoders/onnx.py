@@ -36,20 +36,29 @@ def open_onnx(folder: str, *, threads: int | None = None, spec: str | None = Non
 
 
 def run_onnx(
-    model: ModelFolder, *, output: str = "vectors", threads: int | None = None, note: str = ""
+    model: ModelFolder, *, output: str = "vectors", threads: int | None = None, note: str = "", in_float: bool = False
 ) -> tuple[Run, Runtime]:
-    """What computes one output of a model folder's network, and on what; ``note`` is kept there. For the rest see :func:`open_onnx`."""
+    """What computes one output of a model folder's network, and on what. For the rest see :func:`open_onnx`.
+
+    Args:
+        model: The folder.
+        output: Name of the output.
+        threads: CPU threads; all cores by default.
+        note: Kept in the runtime.
+        in_float: Compute what is in 8 bits in float32, rounding each layer as in 8 bits: right on every CPU, and slow. So it is anyway where
+            8-bit arithmetic overflows.
+    """
     data = model.network_bytes()
     threads = threads or os.cpu_count() or 1
     there = [provider for provider in PROVIDERS if provider[0] in onnxruntime.get_available_providers()]
 
-    def start(*, in_float: bool) -> Any:
+    def start() -> Any:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         # Idle threads sleep instead of spinning, so that decoding gets the cores between two runs.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if in_float:  # 8-bit values are still rounded, but convolutions compute in float32
+        if in_float:
             options.add_session_config_entry("session.disable_quant_qdq", "1")
         return onnxruntime.InferenceSession(data, options, providers=there)
 
@@ -58,10 +67,10 @@ def run_onnx(
         return found
 
     try:
-        session = start(in_float=False)
-        in_float = overflows(model, compute)
-        if in_float:
-            session = start(in_float=True)
+        session = start()
+        if not in_float and overflows(model, compute):
+            in_float = True
+            session = start()
     # ONNX Runtime raises a private class for each of its status codes.
     except Exception as error:
         raise ModelError(f"The network of {model.path} cannot be run by ONNX Runtime: {error}") from error

@@ -24,11 +24,10 @@ from torch import nn
 
 from lapel.core.images import Pixels, Preprocessing
 from lapel.core.vectors import Vectors
-from lapel.encoders import open_encoder
-from lapel.encoders.fastest import run_fastest
 from lapel.encoders.foreground import FOLDER, OUTPUT
 from lapel.encoders.model import ModelFolder, Reference
 from lapel.encoders.network import BATCH, CHECKED
+from lapel.encoders.onnx import run_onnx
 from lapel.training.foreground import ForegroundNetwork, overlap
 from lapel.training.network import LookNetwork
 from lapel.training.strides import move_strides_up
@@ -159,7 +158,8 @@ def write_model_folder(
     model = ModelFolder(folder, name, expected.shape[1], NETWORK, sha256, preprocessing, precision, details)
     model.save()
     # What 8 bits cost on pictures the quantiser has not seen: written down, so that a bad export cannot pass for a good one.
-    cosine = kept.cosines(open_encoder(str(folder)).encode_pixels(reference))
+    run, _ = run_onnx(model, in_float=precision == "int8")  # the same on every CPU
+    cosine = kept.cosines(np.concatenate([run(reference[at : at + BATCH]) for at in range(0, len(reference), BATCH)]))
     agreement = {"mean_cosine": round(float(cosine.mean()), 5), "least_cosine": round(float(cosine.min()), 5)}
     model = replace(model, details={**details, "agreement_with_trained": agreement})
     model.save()
@@ -213,7 +213,7 @@ def write_foreground_folder(
     with torch.inference_mode():
         trained = [network(torch.from_numpy(part)) for part in parts]
     Reference(OUTPUT, parts[0][:CHECKED], trained[0][:CHECKED].numpy()).save(folder)
-    run, _ = run_fastest(model, output=OUTPUT)
+    run, _ = run_onnx(model, output=OUTPUT, in_float=True)  # the same on every CPU
     shares = [overlap(torch.from_numpy(run(part)), masks) for part, masks in zip(parts, trained, strict=True)]
     agreement = {"mean_overlap": round(float(torch.cat(shares).mean()), 4)}
     model = replace(model, details={**details, "agreement_with_trained": agreement})
