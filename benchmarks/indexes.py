@@ -92,7 +92,7 @@ def more(real: Vectors, count: int, seed: int) -> Vectors:
 def vectors_of(wanted: argparse.Namespace) -> tuple[Vectors, Vectors]:
     """What is held, (count, dim), and what is asked, (QUERIES, dim)."""
     real = encode_shop(
-        open_look("default", wanted.cache), open_shop(wanted.data, wanted.products, wanted.out), wanted.cache
+        open_look(wanted.encoder, wanted.cache), open_shop(wanted.data, wanted.products, wanted.out), wanted.cache
     )
     made = more(real, max(0, wanted.count - len(real)), 1)
     return np.ascontiguousarray(np.concatenate([real, made])[: wanted.count]), more(real, QUERIES, 2)
@@ -103,6 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--data", type=Path, help="folder or ZIP of pictures, with --products")
     parser.add_argument("--products", type=Path, help="table of the products")
+    parser.add_argument("--encoder", default="default", help="whose vectors of the shop the others are made like")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where vectors of whole shops are kept")
     parser.add_argument("--out", type=Path, default=Path("runs/indexes"))
 
