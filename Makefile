@@ -73,7 +73,7 @@ model: $(VENV)/dev weights ## Train a ResNet50 on shop pictures and photos (DATA
 	$(LEARN) --init $(RUNS)/imagenet/package/ResNet50 --epochs 0,14 --batch $(BATCH) --rate $(RATE) --out $(RUNS)/default
 
 small: $(VENV)/dev ## Train an EfficientNet-Lite0 on the same pictures, for phones and tiny servers
-	$(LEARN) --init efficientnet-lite0 --name efficientnet-lite0-triplet --epochs 1,1 --out $(RUNS)/small
+	$(LEARN) --init efficientnet-lite0 --name efficientnet-lite0-triplet --epochs 1,1 --looks 1,0 --out $(RUNS)/small
 
 foreground: $(VENV)/dev ## Train what cuts products out of photos (half an hour on 2 cores)
 	$(LEARN) --foreground --init efficientnet-lite0 --epochs 0,2 --out $(RUNS)/foreground

@@ -187,7 +187,7 @@ def _train_head(
 
     def embed(features: Tensor) -> Tensor:
         with mixed_precision(device):
-            return network.project(features.to(device)[:, :, None, None]).vectors
+            return network.project(features.to(device).float()[:, :, None, None]).vectors
 
     for epoch in range(finish.epochs):
         with torch.no_grad():

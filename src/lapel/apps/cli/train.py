@@ -98,6 +98,13 @@ def train(
             help="Pictures a step, each in two views. A GPU is only busy with more of them: 512 with --rate 1.2e-3 made the default model.",
         ),
     ] = 48,
+    looks: Annotated[
+        str,
+        typer.Option(
+            "--looks",
+            help="What the head is finished on beside each picture as it is: so many changed looks of it, and so many with the product cut out. Fewer take less time.",
+        ),
+    ] = "2,1",
     val_share: Annotated[
         float, typer.Option("--val-share", help="Share of products held out where the table has no column 'split'.")
     ] = 0.1,
@@ -164,6 +171,8 @@ def train(
         classes=batch // config.pictures,
         dim=network.head.out_channels,
     )
+    changed, cut_out = _pair(looks, ",", "--looks 2,1")
+    config = replace(config, finish=replace(config.finish, looks=changed, cut_out=cut_out))
     attributes = sorted(config.attributes())
     examples, read = _examples(
         [(source, products, mapping), (photos, photo_table, photo_mapping)], stream=stream, at_end=context.call_on_close
