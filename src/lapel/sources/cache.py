@@ -138,10 +138,10 @@ class PictureCache:
         with self._lock:
             self.fetched += 1
             self.fetched_bytes += len(data)
-            self._waiting_bytes += len(data)
             if uri in self._waiting:
                 self._write()
             self._waiting[uri] = (stamp, validators, data)
+            self._waiting_bytes += len(data)
             if (
                 len(self._waiting) >= TOGETHER
                 or self._waiting_bytes > TOGETHER_BYTES
