@@ -18,11 +18,11 @@ from PIL import Image
 
 import lapel
 from lapel.core.errors import InputError, MissingDependency, ModelError
-from lapel.core.images import Pixels, Preprocessing
+from lapel.core.images import Preprocessing
 from lapel.core.vectors import Vectors
-from lapel.encoders import Encoder, fastest, network, open_encoder, shipped_model
+from lapel.encoders import SHIPPED, Encoder, fastest, network, open_encoder, shipped_model
 from lapel.encoders.fastest import open_fastest
-from lapel.encoders.model import fingerprint, read_model
+from lapel.encoders.model import Reference, fingerprint, read_model
 from lapel.encoders.network import NetworkEncoder, Run, Runtime
 from lapel.encoders.onnx import run_onnx
 from lapel.encoders.openvino import open_openvino, run_openvino
@@ -90,33 +90,37 @@ def test_the_fingerprint_knows_weights_and_preprocessing() -> None:
     )
 
 
-def test_the_package_offers_it() -> None:
-    assert lapel.open_encoder("default").fingerprint == read_model(shipped_model()).fingerprint
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_package_offers_it(name: str) -> None:
+    assert lapel.open_encoder(name).fingerprint == read_model(shipped_model(name)).fingerprint
 
 
-@pytest.mark.parametrize("spec", ["openvino:default", "onnx:default"])
-def test_the_shipped_network_agrees_with_the_one_that_was_trained(spec: str) -> None:
+def reference_of(name: str) -> Reference:
+    reference = read_model(shipped_model(name)).reference()
+    assert reference is not None
+    return reference
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("scheme", ["openvino", "onnx"])
+def test_a_shipped_network_agrees_with_the_one_that_was_trained(scheme: str, name: str) -> None:
     """``reference.npz`` holds the trained network's own float32 vectors of pictures of the sample wardrobe."""
-    reference = np.load(shipped_model() / "reference.npz")
-    vectors = open_encoder(spec).encode_pixels(reference["pixels"])
-    cosine = np.einsum("nd,nd->n", vectors, reference["vectors"])
-    assert cosine.min() > 0.95
-    assert cosine.mean() > 0.98
+    reference = reference_of(name)
+    vectors = open_encoder(f"{scheme}:{name}").encode_pixels(reference.pixels)
+    cosine = reference.cosines(vectors)
+    assert cosine.min() > 0.97
+    assert cosine.mean() > 0.99
     # What a search does with them: every picture is nearest to itself.
-    assert (np.argmax(vectors @ reference["vectors"].T, axis=1) == np.arange(len(vectors))).mean() >= 0.9
+    assert (np.argmax(vectors @ reference.expected.T, axis=1) == np.arange(len(vectors))).mean() >= 0.9
 
 
 @pytest.mark.parametrize("runtime", [run_openvino, run_onnx])
-@pytest.mark.parametrize(
-    "model", [shipped_model(), shipped_model().with_name("foreground")], ids=["look", "foreground"]
-)
+@pytest.mark.parametrize("name", [*SHIPPED, "foreground"])
 def test_where_8_bits_overflow_floats_take_over(
-    model: Path, runtime: Callable[..., tuple[Run, Runtime]], monkeypatch: pytest.MonkeyPatch
+    name: str, runtime: Callable[..., tuple[Run, Runtime]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """x86 CPUs without VNNI compute other vectors in 8 bits. Here every CPU is taken for one, and gives the right ones in floats."""
-    folder = read_model(model)
-    reference = folder.reference()
-    assert reference is not None
+    folder, reference = read_model(shipped_model(name)), reference_of(name)
     run, chosen = runtime(folder, output=reference.output)
     assert reference.cosines(run(reference.pixels)).mean() > 0.98
     monkeypatch.setattr(network, "RIGHT", 2.0)
@@ -132,13 +136,9 @@ def test_a_model_without_reference_is_taken_to_be_right(copied: Path) -> None:
     assert open_encoder(f"openvino:{copied}").runtime.in_float is False  # type: ignore[attr-defined]
 
 
-def test_the_shipped_network_is_small_enough_to_ship() -> None:
-    assert (shipped_model() / "network.onnx").stat().st_size < 30_000_000
-
-
-def reference_pixels() -> Pixels:
-    pixels: Pixels = np.load(shipped_model() / "reference.npz")["pixels"]
-    return pixels
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_network_is_small_enough_to_ship(name: str) -> None:
+    assert (shipped_model(name) / "network.onnx").stat().st_size < 30_000_000
 
 
 def least_cosine(one: Vectors, other: Vectors) -> float:
@@ -149,7 +149,7 @@ def test_how_far_the_same_model_moves_between_machines() -> None:
     """Another runtime, or bfloat16 where float32 was asked for: 8 bits round differently, but each picture stays
     nearest to itself.
     """
-    pixels = reference_pixels()
+    pixels = reference_of("default").pixels
     chosen = open_openvino(str(shipped_model())).encode_pixels(pixels)
     others = {
         "ONNX Runtime": open_encoder("onnx:default").encode_pixels(pixels),
@@ -162,7 +162,7 @@ def test_how_far_the_same_model_moves_between_machines() -> None:
 
 @pytest.mark.parametrize("scheme", ["openvino", "onnx"])
 def test_the_number_of_threads_moves_nothing(scheme: str) -> None:
-    pixels = reference_pixels()[:8]
+    pixels = reference_of("default").pixels[:8]
     one, two = (open_encoder(f"{scheme}:default", threads=threads) for threads in (1, 2))
     assert isinstance(one, NetworkEncoder)
     assert isinstance(two, NetworkEncoder)
@@ -191,7 +191,7 @@ def test_openvino_computes_in_the_precision_that_is_named() -> None:
 
 def test_it_can_be_called_from_several_threads() -> None:
     encoder = open_encoder("openvino:default")
-    pixels = reference_pixels()[:12]
+    pixels = reference_of("default").pixels[:12]
     expected = [encoder.encode_pixels(pixels[row : row + 1]) for row in range(12)]
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda row: encoder.encode_pixels(pixels[row : row + 1]), range(12)))
@@ -242,7 +242,7 @@ def test_a_driver_without_a_cuda_runtime_changes_nothing(monkeypatch: pytest.Mon
 
 
 def test_without_openvino_the_other_runtime_takes_over_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = open_encoder("openvino:default").encode_pixels(reference_pixels()[:8])
+    expected = open_encoder("openvino:default").encode_pixels(reference_of("default").pixels[:8])
     monkeypatch.setattr(fastest, "nvidia_driver", lambda: False)
     monkeypatch.delitem(sys.modules, "lapel.encoders.openvino", raising=False)
     monkeypatch.setitem(sys.modules, "openvino", None)
@@ -252,7 +252,7 @@ def test_without_openvino_the_other_runtime_takes_over_and_says_so(monkeypatch: 
     assert "openvino" in encoder.runtime.note
     assert encoder.spec == str(shipped_model())
     assert encoder.fingerprint == read_model(shipped_model()).fingerprint
-    assert least_cosine(encoder.encode_pixels(reference_pixels()[:8]), expected) > 0.99
+    assert least_cosine(encoder.encode_pixels(reference_of("default").pixels[:8]), expected) > 0.99
     with pytest.raises(MissingDependency, match=r"'openvino:' needs openvino.*pip install"):
         open_encoder("openvino:default")
 

@@ -14,7 +14,8 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from lapel.core.images import Preprocessing
-from lapel.encoders import open_encoder, shipped_model
+from lapel.encoders import SHIPPED, open_encoder, shipped_model
+from lapel.encoders.model import read_model
 from lapel.training.efficientnet import EfficientNetLite0
 from lapel.training.export import encode_float32, export_float32, quantise, write_model_folder
 from lapel.training.network import LookNetwork
@@ -34,6 +35,7 @@ class Tiny(nn.Module):
     """Every kind of layer the backbones have: strided, depthwise and 1 x 1 convolutions, ReLU and ReLU6, a pool, a residual."""
 
     features = 16
+    in_float = ("depthwise.",)
 
     def __init__(self) -> None:
         super().__init__()
@@ -142,6 +144,24 @@ def test_in_8_bits_every_convolution_but_the_head_is_quantised(network: LookNetw
     assert np.allclose(mean / np.linalg.norm(mean, axis=1, keepdims=True), found, atol=1e-5)
 
 
+def test_layers_that_8_bits_would_spoil_stay_in_floats(network: LookNetwork, tmp_path: Path) -> None:
+    model = write_model_folder(
+        network, tmp_path, name="toy", preprocessing=SMALL, calibration=pictures(16), reference=pictures(4), details={}
+    )
+    graph = onnx.load_from_string(model.network_bytes()).graph
+    made_by = {output: node.op_type for node in graph.node for output in node.output}
+    wanted = tuple(f"backbone.{part}" for part in network.backbone.in_float)
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    floats = [node for node in convolutions if node.input[1].startswith(wanted)]
+    assert floats
+    assert not [node for node in floats if made_by.get(node.input[1]) == "DequantizeLinear"]
+    body = [node for node in convolutions if "backbone" in node.input[1] and node not in floats]
+    assert all(made_by[node.input[1]] == "DequantizeLinear" for node in body)
+    # Between two of them nothing is rounded: what comes in is an activation or the picture, as it is.
+    chained = [made_by[node.input[0]] for node in floats[1:]]
+    assert not {"DequantizeLinear"} & set(chained)
+
+
 def test_a_model_folder_opens_in_both_runtimes(network: LookNetwork, tmp_path: Path) -> None:
     pixels = pictures(24)
     model = write_model_folder(
@@ -157,9 +177,11 @@ def test_a_model_folder_opens_in_both_runtimes(network: LookNetwork, tmp_path: P
         assert np.einsum("nd,nd->n", encoder.encode_pixels(pixels), expected).min() > 0.98
 
 
-def test_the_shipped_vectors_are_the_mean_of_the_shipped_map() -> None:
-    pixels = np.load(shipped_model() / "reference.npz")["pixels"][:4]
-    vectors, spatial = run(shipped_model() / "network.onnx", pixels)
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_shipped_vectors_are_the_mean_of_the_shipped_map(name: str) -> None:
+    reference = read_model(shipped_model(name)).reference()
+    assert reference is not None
+    vectors, spatial = run(shipped_model(name) / "network.onnx", reference.pixels[:4])
     assert spatial.shape[:2] == vectors.shape == (4, 128)
     mean = spatial.mean(axis=(2, 3))
     assert np.allclose(mean / np.linalg.norm(mean, axis=1, keepdims=True), vectors, atol=1e-5)

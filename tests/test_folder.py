@@ -17,6 +17,7 @@ from lapel.apps.cli import app
 from lapel.core.errors import ModelError
 from lapel.core.images import Preprocessing
 from lapel.encoders import open_encoder, shipped_model
+from lapel.encoders.model import read_model
 from lapel.training.efficientnet import EfficientNetLite0
 from lapel.training.export import write_model_folder
 from lapel.training.folder import backbone_name, load_model_folder
@@ -176,9 +177,10 @@ def test_a_shop_on_drive_trains_the_same_model(folder: Path, tmp_path: Path, mon
         fetched = [request.path for request in drive.requests if request.query.get("alt") == "media"]
         assert len(set(fetched)) == 60
         assert len(fetched) <= 64  # once each, and once more where it was refused: epochs and verdicts read the cache
-    here, there = (np.load(tmp_path / name / "reference.npz") for name in ("here", "there"))
-    assert np.array_equal(here["pixels"], there["pixels"])
-    assert np.abs(here["vectors"] - there["vectors"]).max() < 1e-3
+    here, there = (read_model(tmp_path / name).reference() for name in ("here", "there"))
+    assert here is not None and there is not None  # noqa: PT018
+    assert np.array_equal(here.pixels, there.pixels)
+    assert np.abs(here.expected - there.expected).max() < 1e-3
 
 
 def test_a_verdict_needs_more_than_chance() -> None:

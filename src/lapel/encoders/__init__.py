@@ -1,4 +1,4 @@
-"""The encoder door: pictures go in, unit vectors come out. ``open_encoder("default")`` is the network Lapel ships.
+"""The encoder door: pictures go in, unit vectors come out. Lapel ships two networks: ``open_encoder("default")`` and ``"small"``.
 
 A model folder holds ``model.json`` (what it is and how pictures are prepared), the exported network, and the model card. ``colour:``
 needs no weights: it compares colours and their places, and is the floor that any learned look must beat.
@@ -33,7 +33,7 @@ ENCODERS = Door(
 
 
 # Names that mean the same on every machine.
-SHIPPED = ("default",)
+SHIPPED = ("default", "small")
 
 
 class Encoder(Protocol):
@@ -82,7 +82,7 @@ def open_encoder(spec: str = "default", *, threads: int | None = None) -> Encode
     """Open an encoder.
 
     Args:
-        spec: ``default``, the path of a model folder, ``colour:``, or ``scheme:rest`` of an installed plugin. What runs a model
+        spec: ``default``, ``small``, the path of a model folder, ``colour:``, or ``scheme:rest`` of an installed plugin. What runs a model
             folder is chosen by what is fastest here; ``onnx:PATH`` and ``openvino:PATH`` choose it by name.
         threads: How many CPU threads to use; all cores by default.
 

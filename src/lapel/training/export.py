@@ -34,8 +34,9 @@ from lapel.training.strides import move_strides_up
 
 NETWORK = "network.onnx"
 VECTORS = ("vectors", "spatial")  # the outputs of a look
-HEAD = ("head.", "wide.", "last.")  # how the names of the weights begin that stay out of 8 bits
-QUANTISED = ("Conv", "Relu", "Clip", "MaxPool")
+HEAD = ("head.", "wide.", "last.")  # how the names of its weights begin
+ACTIVATIONS = ("Relu", "Clip", "MaxPool")
+QUANTISED = ("Conv", *ACTIVATIONS)
 
 
 def export_float32(
@@ -79,19 +80,21 @@ class _Calibration(CalibrationDataReader):  # type: ignore[misc]
         return next(self._batches, None)
 
 
-def quantise(source: Path, target: Path, pixels: Pixels) -> None:
+def quantise(source: Path, target: Path, pixels: Pixels, *, floats: Sequence[str] = ()) -> None:
     """Float32 file -> int8 file: convolutions in 8 bits (weights per channel), the head in float32, its weights stored in 16 bits.
 
     Args:
         source: What :func:`export_float32` wrote.
         target: Where the int8 file goes.
         pixels: (n, height, width, 3) uint8 of real pictures: they set each activation's range; 256 are plenty.
+        floats: How the names of the weights begin that stay in float32 beside the head's.
     """
     graph = onnx.load(source).graph
-    heads = _heads(graph)
+    # The head decides everything and tells small differences apart, so it does not get 8 bits.
+    left = _computing(graph, (*HEAD, *floats))
     # Activations and pools are named so that they live in their convolution's 8 bits: a ReLU becomes the lower end of the range.
     # Left out, its input and its output would be rounded one after the other, which doubles what 8 bits cost.
-    inner = [node.name for node in graph.node if node.op_type in QUANTISED and node.name not in heads]
+    inner = [node.name for node in graph.node if node.op_type in QUANTISED and node.name not in left]
     quantize_static(
         source,
         target,
@@ -108,9 +111,13 @@ def quantise(source: Path, target: Path, pixels: Pixels) -> None:
     _halve_heads(target)
 
 
-def _heads(graph: onnx.GraphProto) -> set[str]:
-    """Names of the head's convolutions: they decide everything and tell small differences apart, so they do not get 8 bits."""
-    return {node.name for node in graph.node if node.op_type == "Conv" and node.input[1].startswith(HEAD)}
+def _computing(graph: onnx.GraphProto, weights: tuple[str, ...]) -> set[str]:
+    """Names of the convolutions whose weights' names begin so, and of the activations and pools right behind them."""
+    names = {
+        node.output[0]: node.name for node in graph.node if node.op_type == "Conv" and node.input[1].startswith(weights)
+    }
+    behind = {node.name for node in graph.node if node.op_type in ACTIVATIONS and node.input[0] in names}
+    return behind | set(names.values())
 
 
 def _halve_heads(path: Path) -> None:
@@ -152,7 +159,8 @@ def write_model_folder(
     """
     folder.mkdir(parents=True, exist_ok=True)
     expected = encode_float32(network, reference)
-    sha256 = _write_network(network, folder, preprocessing, calibration, precision=precision)
+    floats = [f"backbone.{part}" for part in network.backbone.in_float]
+    sha256 = _write_network(network, folder, preprocessing, calibration, precision=precision, floats=floats)
     kept = Reference("vectors", reference, expected)
     kept.save(folder)
     model = ModelFolder(folder, name, expected.shape[1], NETWORK, sha256, preprocessing, precision, details)
@@ -174,13 +182,14 @@ def _write_network(
     *,
     precision: str = "int8",
     outputs: Sequence[str] = VECTORS,
+    floats: Sequence[str] = (),
 ) -> str:
     """Write the file a model folder is about, and return its hash, hex."""
     with tempfile.TemporaryDirectory(dir=folder) as work:
         plain = Path(work) / "float32.onnx"
         export_float32(network, preprocessing, plain, outputs=outputs)
         if precision == "int8":
-            quantise(plain, folder / NETWORK, calibration)
+            quantise(plain, folder / NETWORK, calibration, floats=floats)
         else:
             plain.replace(folder / NETWORK)
     return hashlib.sha256((folder / NETWORK).read_bytes()).hexdigest()

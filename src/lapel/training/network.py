@@ -76,6 +76,7 @@ class ResNet50(nn.Module):
     """
 
     features = 2048
+    in_float: tuple[str, ...] = ()  # no layer needs more than 8 bits
 
     def __init__(self, *, stride_first: bool) -> None:
         super().__init__()

@@ -32,7 +32,7 @@ MapOption = Annotated[
     ),
 ]
 EncoderOption = Annotated[
-    str | None, typer.Option("--encoder", help="For a new store: default, colour:, or a model folder.")
+    str | None, typer.Option("--encoder", help="For a new store: default, small, colour:, or a model folder.")
 ]
 
 

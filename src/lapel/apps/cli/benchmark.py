@@ -32,7 +32,7 @@ def benchmark(
         Name, typer.Argument(help="DeepFashion In-Shop or Stanford Online Products.", show_default=False)
     ],
     folder: Annotated[Path, typer.Argument(help="The folder with your copy, as it was unpacked.", show_default=False)],
-    encoder: Annotated[str, typer.Option("--encoder", help="default, colour:, or a model folder.")] = "default",
+    encoder: Annotated[str, typer.Option("--encoder", help="default, small, colour:, or a model folder.")] = "default",
     limit: Annotated[
         int | None,
         typer.Option("--limit", min=1, help="Only so many test items, to try things out: too easy to compare."),

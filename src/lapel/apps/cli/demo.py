@@ -23,7 +23,7 @@ def demo(
     products: Annotated[int, typer.Option("--products", min=20, help="How many products to draw.")] = 640,
     seed: Annotated[int, typer.Option("--seed", help="Another seed draws another shop.")] = 7,
     encoder: Annotated[
-        str, typer.Option("--encoder", help="A model: default, colour:, or a model folder.")
+        str, typer.Option("--encoder", help="A model: default, small, colour:, or a model folder.")
     ] = "default",
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Serve the web page at the end.")] = True,
     host: HostOption = "127.0.0.1",

@@ -48,7 +48,9 @@ WaitOption = Annotated[
 ]
 ModelArgument = Annotated[
     str,
-    typer.Argument(help="default, colour:, a model folder, or a name or fingerprint that 'lapel model list' shows."),
+    typer.Argument(
+        help="default, small, colour:, a model folder, or a name or fingerprint that 'lapel model list' shows."
+    ),
 ]
 
 

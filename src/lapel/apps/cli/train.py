@@ -56,7 +56,7 @@ def train(
         str,
         typer.Option(
             "--from",
-            help="Go on from a model instead: 'default' or a model folder. Says whether it got better.",
+            help="Go on from a model instead: default, small or a model folder. Says whether it got better.",
         ),
     ] = "",
     name: Annotated[str, typer.Option("--name", help="What the model is called.")] = "resnet50-triplet",
