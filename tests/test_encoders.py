@@ -108,8 +108,8 @@ def test_a_shipped_network_agrees_with_the_one_that_was_trained(scheme: str, nam
     reference = reference_of(name)
     vectors = open_encoder(f"{scheme}:{name}").encode_pixels(reference.pixels)
     cosine = reference.cosines(vectors)
-    assert cosine.min() > 0.97
-    assert cosine.mean() > 0.99
+    assert cosine.min() > 0.95
+    assert cosine.mean() > network.RIGHT
     # What a search does with them: every picture is nearest to itself.
     assert (np.argmax(vectors @ reference.expected.T, axis=1) == np.arange(len(vectors))).mean() >= 0.9
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from lapel.apps.cli import app
 from lapel.core.errors import ModelError
 from lapel.core.images import Preprocessing
-from lapel.encoders import open_encoder, shipped_model
+from lapel.encoders import SHIPPED, open_encoder, shipped_model
 from lapel.encoders.model import read_model
 from lapel.training.efficientnet import EfficientNetLite0
 from lapel.training.export import write_model_folder
@@ -71,9 +71,11 @@ def test_the_weights_of_an_exported_file_come_back(folder: Path) -> None:
     assert not any(parameter.requires_grad for parameter in network.backbone.layer1.parameters())
 
 
-def test_the_shipped_model_can_be_gone_on_from() -> None:
-    network, model = load_model_folder(shipped_model())
-    assert (backbone_name(network.backbone), model.dim) == ("resnet50", network.head.out_channels)
+def test_a_shipped_model_can_be_gone_on_from() -> None:
+    found = {name: load_model_folder(shipped_model(name)) for name in SHIPPED}
+    backbones = {name: backbone_name(network.backbone) for name, (network, _) in found.items()}
+    assert backbones == {"default": "resnet50", "small": "efficientnet-lite0"}
+    assert all(model.dim == network.head.out_channels for network, model in found.values())
 
 
 def test_the_small_backbone_comes_back_too(tmp_path: Path) -> None:
