@@ -173,7 +173,7 @@ def test_adding_on_a_cluster_whose_worker_is_killed_half_way(tmp_path: Path) -> 
 
 def test_a_worker_with_another_model_says_so() -> None:
     with pytest.raises(ModelMismatch, match="Install the same Lapel there"):
-        _worker("colour:", "another", 8)
+        _worker("colour:", "another", 8, small=False)
 
 
 @pytest.mark.parametrize("spec", ["ray:host", "ray://", "ray:8"])
