@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'lapel[ray]'")
-
-from lapel.core.errors import InputError, ModelMismatch, RunnerLost  # noqa: E402
-from lapel.engine.ingest import _worker, ingest  # noqa: E402
-from lapel.engine.store import open_store  # noqa: E402
-from lapel.runners import open_runner  # noqa: E402
-from lapel.runners.ray import RayRunner  # noqa: E402
-from lapel.sources import open_source  # noqa: E402
-from lapel.sources.table import picture_rows  # noqa: E402
-from test_ingest import contents, pictures_in  # noqa: E402
+from lapel.core.errors import InputError, ModelMismatch, RunnerLost
+from lapel.engine.ingest import _worker, ingest
+from lapel.engine.store import open_store
+from lapel.runners import open_runner
+from lapel.runners.ray import RayRunner
+from lapel.sources import open_source
+from lapel.sources.table import picture_rows
+from test_ingest import contents, pictures_in
 
 # Ray's own processes and sockets are closed when it is shut down, after the tests that are blamed for them.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
