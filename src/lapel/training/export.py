@@ -159,8 +159,7 @@ def write_model_folder(
     """
     folder.mkdir(parents=True, exist_ok=True)
     expected = encode_float32(network, reference)
-    floats = [f"backbone.{part}" for part in network.backbone.in_float]
-    sha256 = _write_network(network, folder, preprocessing, calibration, precision=precision, floats=floats)
+    sha256 = _write_network(network, folder, preprocessing, calibration, precision=precision)
     kept = Reference("vectors", reference, expected)
     kept.save(folder)
     model = ModelFolder(folder, name, expected.shape[1], NETWORK, sha256, preprocessing, precision, details)
@@ -175,20 +174,20 @@ def write_model_folder(
 
 
 def _write_network(
-    network: nn.Module,
+    network: LookNetwork | ForegroundNetwork,
     folder: Path,
     preprocessing: Preprocessing,
     calibration: Pixels,
     *,
     precision: str = "int8",
     outputs: Sequence[str] = VECTORS,
-    floats: Sequence[str] = (),
 ) -> str:
     """Write the file a model folder is about, and return its hash, hex."""
     with tempfile.TemporaryDirectory(dir=folder) as work:
         plain = Path(work) / "float32.onnx"
         export_float32(network, preprocessing, plain, outputs=outputs)
         if precision == "int8":
+            floats = [f"backbone.{part}" for part in network.backbone.in_float]
             quantise(plain, folder / NETWORK, calibration, floats=floats)
         else:
             plain.replace(folder / NETWORK)
