@@ -282,10 +282,10 @@ def test_a_product_is_shown_while_one_of_its_photos_is(shop: Store, origin: Orig
         assert set(catalog.photo_facets([]).product_ids) == listed
         counts = catalog.counts()
         assert counts.products == len(listed)
-        return listed, counts.lost, counts.gone, bool(catalog.facet_values("colour")), catalog.price_range()
+        return listed, counts.lost, counts.gone, bool(catalog.facet_values("colour")), catalog.price_ranges()
 
     everyone = {*COLOURS, "both"}
-    assert shown() == (everyone, 0, 0, True, (1.0, 1.0))
+    assert shown() == (everyone, 0, 0, True, {"EUR": (1.0, 1.0)})
     gold, teal = origin.bodies.pop("/gold.png"), origin.bodies.pop("/teal.png")
     origin.bodies["/teal.png"] = teal
     visit(shop, 1, grace=timedelta(0))
@@ -300,7 +300,7 @@ def test_a_product_is_shown_while_one_of_its_photos_is(shop: Store, origin: Orig
     catalog.presence.settle("", everyone, now="2026")
     origin.bodies |= {"/gold.png": gold, "/teal.png": teal}
     assert visit(shop, 3).back == 4
-    assert shown() == (everyone, 0, 0, True, (1.0, 1.0))
+    assert shown() == (everyone, 0, 0, True, {"EUR": (1.0, 1.0)})
     assert check_index(shop).agrees
 
 

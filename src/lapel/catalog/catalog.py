@@ -29,7 +29,7 @@ from lapel.catalog.entries import (
     StoredProduct,
     from_row,
 )
-from lapel.catalog.filters import field_names, resolve, where_clause
+from lapel.catalog.filters import COLUMNS, currencies, field_names, resolve, where_clause
 from lapel.catalog.hosting import Hosting
 from lapel.catalog.presence import HIDDEN, LOST, SHOWN, Presence
 from lapel.catalog.schema import migrate
@@ -395,7 +395,7 @@ class Catalog:
                 raise QueryError("Prices have a range, not a list of values. Ask for the price range instead.")
             clause, parameters = where_clause(database, where)
             inside = f"SELECT row FROM product WHERE {clause}"
-            if name in ("id", "title"):
+            if name in COLUMNS:
                 asked = f"SELECT {name}, count(*) FROM product WHERE row IN ({inside}) AND {name} <> '' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
                 return list(database.execute(asked, (*parameters, limit)))
             # Without a filter it is faster to leave out the few that are not shown than to look each product up.
@@ -406,13 +406,16 @@ class Catalog:
             )
             return list(database.execute(asked, (name, *(parameters if where else ()), limit)))
 
-    def price_range(self) -> tuple[float, float] | None:
-        """The lowest and the highest price of what is shown, in major units, whatever the currency; None when nothing has a price."""
+    def price_ranges(self) -> dict[str, tuple[float, float]]:
+        """By currency the lowest and the highest price of what is shown, in major units; the commonest currency first."""
         # Each end is found by going along the index on prices, mostly a single step.
-        end = f"SELECT price FROM product WHERE price IS NOT NULL AND {SHOWN} ORDER BY price {{}} LIMIT 1"
-        with self._pool.borrow() as database:
-            lowest, highest = database.execute(f"SELECT ({end.format('ASC')}), ({end.format('DESC')})").fetchone()
-        return None if lowest is None else (float(lowest), float(highest))
+        end = f"SELECT price FROM product WHERE currency = ?1 AND price IS NOT NULL AND {SHOWN} ORDER BY price {{}} LIMIT 1"
+        asked = f"SELECT ({end.format('ASC')}), ({end.format('DESC')})"
+        with self._pool.snapshot() as database:
+            counted = "SELECT count(*) FROM product WHERE currency = ? AND price IS NOT NULL"
+            often = {each: database.execute(counted, (each,)).fetchone()[0] for each in currencies(database)}
+            found = {each: database.execute(asked, (each,)).fetchone() for each in sorted(often, key=lambda one: (-often[one], one))}
+        return {each: (float(low), float(high)) for each, (low, high) in found.items() if low is not None}
 
     def counts(self) -> Counts:
         """How many products, photos and vectors there are."""

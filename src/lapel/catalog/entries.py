@@ -19,7 +19,7 @@ from lapel.core.vectors import Keys, Vectors
 LONGEST_TERM = 120  # characters
 NUMBER = re.compile(r"[+-]?[0-9]{1,300}(\.[0-9]{1,300})?")  # 300 digits still fit a double
 
-PRODUCT_COLUMNS = "id, title, category, gender, brand, colour, season, price_minor, currency, in_stock, attributes"
+PRODUCT_COLUMNS = "id, title, category, gender, brand, colour, season, price_minor, currency, in_stock, attributes, url"
 
 
 @dataclass(frozen=True)
@@ -183,12 +183,13 @@ def to_row(product: Product) -> tuple[Any, ...]:
         product.currency,
         in_stock,
         attributes,
+        product.url,
     )
 
 
 def from_row(row: tuple[Any, ...]) -> Product:
     """The product of the columns of :data:`PRODUCT_COLUMNS`."""
-    identifier, title, category, gender, brand, colour, season, price_minor, currency, in_stock, attributes = row
+    identifier, title, category, gender, brand, colour, season, price_minor, currency, in_stock, attributes, url = row
     return Product(
         id=identifier,
         title=title,
@@ -201,6 +202,7 @@ def from_row(row: tuple[Any, ...]) -> Product:
         currency=currency,
         in_stock=None if in_stock is None else bool(in_stock),
         attributes=json.loads(attributes),
+        url=url,
     )
 
 
@@ -211,6 +213,8 @@ def content_hash(product: Product) -> str:
 
 def hash_row(row: tuple[Any, ...]) -> str:
     """The content hash of :func:`to_row`'s columns."""
+    if not row[-1]:  # products without an address keep the hash they had when there were none
+        row = row[:-1]
     # Lengths between the texts, so that moving a letter from one column to the next is a change.
     text = "".join(f"{len(str(value))}:{value}," for value in row)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -12,6 +12,7 @@ from lapel.catalog.presence import SHOWN
 from lapel.core.errors import QueryError
 from lapel.core.types import FIELDS, Condition, Filter
 
+COLUMNS = ("id", "title", "url")  # fields that are columns, not facets
 YES = ("yes", "true", "1", "y")
 NO = ("no", "false", "0", "n")
 
@@ -50,12 +51,41 @@ def where_clause(database: sqlite3.Connection, where: Filter) -> tuple[str, list
         QueryError: an unknown field, a range over texts, or a price that is not a number.
     """
     clauses, parameters = [SHOWN], []
+    currency = _currency(database, where)
+    if currency:
+        clauses.append("product.currency = ?")
+        parameters.append(currency)
     for condition in where.conditions:
         name = resolve(database, condition.field)
         clause, values = _clause(database, name, condition)
         clauses.append(clause)
         parameters += values
     return " AND ".join(clauses), parameters
+
+
+def currencies(database: sqlite3.Connection) -> list[str]:
+    """The currencies of all prices, by name."""
+    return [value for (value,) in database.execute("SELECT value FROM term WHERE name = 'currency' ORDER BY value")]
+
+
+def _currency(database: sqlite3.Connection, where: Filter) -> str:
+    """The one currency in which prices are compared; empty when none are.
+
+    Raises:
+        QueryError: there are several, and the filter does not say which.
+    """
+    ranges = [condition for condition in where.conditions if condition.field.casefold() == "price"]
+    if not ranges:
+        return ""
+    known = currencies(database)
+    for condition in where.conditions:
+        if condition.field.casefold() == "currency" and condition.operator == "=":
+            known = [each for each in known if each.casefold() in {value.casefold() for value in condition.values}]
+    if len(known) > 1:
+        raise QueryError(
+            f"The filter {ranges[0]} compares prices, and there are prices in {', '.join(known)}. Say which: currency={known[0]}"
+        )
+    return known[0] if known else ""
 
 
 def _clause(database: sqlite3.Connection, name: str, condition: Condition) -> tuple[str, list[Any]]:
@@ -69,7 +99,7 @@ def _clause(database: sqlite3.Connection, name: str, condition: Condition) -> tu
         if unlike:
             return "(product.price IS NULL OR product.price NOT IN (SELECT value FROM json_each(?)))", [prices]
         return "product.price IN (SELECT value FROM json_each(?))", [prices]
-    if name in ("id", "title"):
+    if name in COLUMNS:
         return f"product.{name} {'NOT ' if unlike else ''}IN (SELECT value FROM json_each(?))", [
             json.dumps(condition.values)
         ]

@@ -131,6 +131,33 @@ MIGRATIONS: tuple[str, ...] = (
         seen TEXT NOT NULL           -- when it was last found so
     );
     """,
+    # A product's page in the shop; prices are compared within their currency. What had these names as attributes makes room.
+    """
+    ALTER TABLE product ADD COLUMN url TEXT NOT NULL DEFAULT '';
+    DROP INDEX product_price;
+    CREATE INDEX product_price ON product (currency, price);
+
+    UPDATE term SET name = 'table_' || name WHERE name IN ('url', 'currency');
+    UPDATE product SET attributes = json_remove(json_set(attributes, '$.table_url', attributes ->> '$.url'), '$.url')
+    WHERE attributes ->> '$.url' IS NOT NULL;
+    UPDATE product SET attributes = json_remove(json_set(attributes, '$.table_currency', attributes ->> '$.currency'), '$.currency')
+    WHERE attributes ->> '$.currency' IS NOT NULL;
+
+    CREATE TEMP TABLE moved AS
+        SELECT row, iif(attributes ->> '$.link' IS NULL, 'table_url', 'link') AS name FROM product;
+    DELETE FROM moved WHERE NOT coalesce(
+        (SELECT (address GLOB 'http://?*' OR address GLOB 'https://?*') AND NOT address GLOB '*[^!-~]*' AND NOT address GLOB '*["''()<>\\]*'
+         FROM (SELECT attributes ->> ('$.' || moved.name) AS address FROM product WHERE product.row = moved.row)), 0);
+    UPDATE product SET url = attributes ->> ('$.' || moved.name), attributes = json_remove(attributes, '$.' || moved.name)
+    FROM moved WHERE moved.row = product.row;
+    DELETE FROM facet WHERE EXISTS (
+        SELECT 1 FROM moved JOIN term ON term.name = moved.name WHERE moved.row = product_row AND term.id = term);
+    DELETE FROM term WHERE name IN ('link', 'table_url') AND NOT EXISTS (SELECT 1 FROM facet WHERE facet.term = term.id);
+    DROP TABLE moved;
+
+    INSERT INTO term (name, value, folded) SELECT DISTINCT 'currency', currency, lower(currency) FROM product WHERE price IS NOT NULL;
+    INSERT INTO facet SELECT product.row, term.id FROM product JOIN term ON name = 'currency' AND value = currency WHERE price IS NOT NULL;
+    """,
 )
 
 

@@ -16,7 +16,7 @@ from lapel.core.vectors import Keys
 
 # Fields every product has; anything else a table holds is an attribute. All can be filtered by name.
 TEXT_FIELDS = ("id", "title", "category", "gender", "brand", "colour", "season")
-FIELDS = (*TEXT_FIELDS, "price", "in_stock")
+FIELDS = (*TEXT_FIELDS, "price", "currency", "in_stock", "url")
 MINOR_UNITS = {
     "JPY": 0,
     "KRW": 0,
@@ -47,6 +47,7 @@ class Product:
         currency: ISO 4217 code, needed with a price.
         in_stock: Whether it can be bought, or None when unknown.
         attributes: Every other column, by the table's own names, such as ``articleType`` or ``split``.
+        url: The product's page in the shop, http or https.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Product:
     currency: str = ""
     in_stock: bool | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+    url: str = ""
 
     def __post_init__(self) -> None:
         if not self.id or self.id != self.id.strip():
@@ -68,6 +70,8 @@ class Product:
             raise TableError(f"Product {self.id}: a price cannot be negative; found {self.price_minor}.")
         if self.price_minor is not None and not re.fullmatch("[A-Z]{3}", self.currency):
             raise TableError(f"Product {self.id}: a price needs a three-letter currency; found '{self.currency}'.")
+        if self.url and not is_web_address(self.url):
+            raise TableError(f"Product {self.id}: its url is an http or https address without blanks; found '{self.url}'.")
         clash = set(self.attributes) & set(FIELDS)
         if clash:
             raise TableError(f"Product {self.id}: attributes cannot be named like fields: {', '.join(sorted(clash))}.")
@@ -88,6 +92,7 @@ class Product:
             ("brand", self.brand),
             ("colour", self.colour),
             ("season", self.season),
+            ("currency", self.currency if self.price_minor is not None else ""),
         ):
             if value:
                 known[name] = (value,)
@@ -98,6 +103,11 @@ class Product:
         # An attribute with several values, such as sizes, holds them between bars: each can be asked for.
         known.update((name, tuple(filter(None, value.split("|")))) for name, value in self.attributes.items() if value)
         return known
+
+
+def is_web_address(text: str) -> bool:
+    """Whether a text may stand in a page as a link: http or https, without blanks, quotes, brackets or control characters."""
+    return re.fullmatch(r"https?://[^\s\"'()<>\\\x00-\x1f\x7f]+", text) is not None
 
 
 @dataclass(frozen=True)
@@ -114,8 +124,7 @@ class Links:
 
     def __post_init__(self) -> None:
         for link in (self.full, self.thumbnail):
-            # What may stand in a page: no blanks, quotes, brackets or backslashes, which addresses write as %20 and the like.
-            if link and not re.fullmatch(r"https?://[^\s\"'()<>\\\x00-\x1f\x7f]+", link):
+            if link and not is_web_address(link):
                 raise InputError(
                     f"A picture's link is an http or https address without blanks or quotes; found '{link}'."
                 )

@@ -93,14 +93,15 @@ def _look_at(_engine: SearchEngine, path: str, generation: int) -> Shop:
         found = catalog.facet_values(name, limit=FACET_VALUES)
         if len(found) > 1 or any(count < counts.products for _, count in found):
             values[name] = tuple(value for value, _ in found)
-    price = catalog.price_range()
-    currencies = {product.currency for product in catalog.products(Filter.parse(["price>=0"]), limit=200)}
+    # Prices of several currencies cannot stand on one slider.
+    prices = catalog.price_ranges()
+    currency, price = next(iter(prices.items())) if len(prices) == 1 else ("", None)
     return Shop(
         products=counts.products,
         vectors=counts.vectors.get(catalog.setting("fingerprint") or "", 0),
         values=values,
         price=None if price is None or price[0] == price[1] else price,
-        currency=currencies.pop() if len(currencies) == 1 else "",
+        currency=currency,
     )
 
 
