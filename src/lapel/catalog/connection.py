@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lapel.core.errors import StoreBusy, StoreDamaged, StoreError, StoreMissing, StoreReadOnly
+from lapel.core.text import fold
 
 BUSY_SECONDS = 5.0  # how long a writer waits for another one; a batch takes well under a second
 
@@ -79,6 +80,7 @@ class Pool:
         )  # with WAL: kill -9 loses nothing, a power cut the last moments
         # 32 MB of pages, filled as they are read: with the usual 2 MB, ten hits of 40,000 products take twice as long.
         connection.execute("PRAGMA cache_size = -32768")
+        connection.create_function("fold", 1, fold, deterministic=True)
         return connection
 
     @contextmanager
