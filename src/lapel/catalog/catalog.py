@@ -6,6 +6,7 @@ transaction; any number of threads and processes may read while one writes.
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -70,15 +71,18 @@ class Catalog:
         try:
             there = path.is_file()
         except OSError as error:
-            raise StoreError(
-                f"The catalogue {path} cannot be reached: {error.strerror}. Give this user the right to enter its folder."
-            ) from error
-        if not there:
+            advice = "Give this user the right to enter its folder"
+            if error.errno == errno.ENAMETOOLONG:
+                advice = "Choose a shorter name with --store"
+            raise StoreError(f"The catalogue {path} cannot be reached: {error.strerror}. {advice}.") from error
+        made = not there
+        if made:
             _make(path, create and not read_only)
         pool = Pool(path, read_only=read_only)
         try:
             with pool.errors():
                 pool.start()
+            made = False
             with pool.borrow() as database:
                 migrate(database, path, create=create, read_only=pool.read_only)
                 if not pool.read_only and database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
@@ -86,6 +90,8 @@ class Catalog:
                     database.execute("PRAGMA journal_mode = WAL")
         except BaseException:
             pool.close()
+            if made:  # an empty file that SQLite cannot open is of no use
+                path.unlink(missing_ok=True)
             raise
         return cls(pool)
 
