@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lapel.core.errors import InputError, QueryError, TableError
+from lapel.core.text import fold
 from lapel.core.vectors import Keys
 
 # Fields every product has; anything else a table holds is an attribute. All can be filtered by name.
@@ -71,7 +72,9 @@ class Product:
         if self.price_minor is not None and not re.fullmatch("[A-Z]{3}", self.currency):
             raise TableError(f"Product {self.id}: a price needs a three-letter currency; found '{self.currency}'.")
         if self.url and not is_web_address(self.url):
-            raise TableError(f"Product {self.id}: its url is an http or https address without blanks; found '{self.url}'.")
+            raise TableError(
+                f"Product {self.id}: its url is an http or https address without blanks; found '{self.url}'."
+            )
         clash = set(self.attributes) & set(FIELDS)
         if clash:
             raise TableError(f"Product {self.id}: attributes cannot be named like fields: {', '.join(sorted(clash))}.")
@@ -107,7 +110,7 @@ class Product:
 
 def is_web_address(text: str) -> bool:
     """Whether a text may stand in a page as a link: http or https, without blanks, quotes, brackets or control characters."""
-    return re.fullmatch(r"https?://[^\s\"'()<>\\\x00-\x1f\x7f]+", text) is not None
+    return re.fullmatch(r"(?i:https?)://[^\s\"'()<>\\\x00-\x1f\x7f]+", text) is not None
 
 
 @dataclass(frozen=True)
@@ -180,10 +183,19 @@ class Condition:
             _ = self.number
 
     @property
+    def amounts(self) -> tuple[tuple[str, str], ...]:
+        """Each value of a price as number and currency: ``100 EUR`` and ``100EUR`` are 100 and EUR, and 100 has no currency."""
+        found = (re.fullmatch(r"(.*[0-9.])\s*([A-Za-z]{3})", value) for value in self.values)
+        return tuple(
+            (match[1], match[2].upper()) if match else (value, "")
+            for value, match in zip(self.values, found, strict=True)
+        )
+
+    @property
     def number(self) -> float:
-        """The one number of a range."""
+        """The one number of a range; a price's may have a currency after it."""
         try:
-            value = Decimal(self.values[0])
+            value = Decimal(self.amounts[0][0] if fold(self.field) == "price" else self.values[0])
             if len(self.values) != 1 or not value.is_finite():
                 raise InvalidOperation
         except InvalidOperation as error:
