@@ -79,9 +79,9 @@ def _upload(engine: SearchEngine) -> None:
     )
     if file is None:
         return
-    if file.size > MAX_MB * 2**20:
+    if file.size > MAX_MB * 10**6:
         st.error(
-            f"The file {escape(file.name)} has {file.size / 2**20:.1f} MB; a picture may have {MAX_MB} MB. "
+            f"The file {escape(file.name)} has {file.size / 10**6:.1f} MB; a picture may have {MAX_MB} MB. "
             "Choose a smaller one: a photo as phones send it by mail or messenger is enough.",
             icon=":material/broken_image:",
             title=REFUSED,
