@@ -23,7 +23,6 @@ import typer
 from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from lapel.catalog.entries import price_of
@@ -121,12 +120,19 @@ def print_table(
     if shrink and excess > 0:
         at = header.index(shrink)
         widths[at] = max(widths[at] - excess, LEAST)
-    table = Table(header_style="bold", pad_edge=False, box=None)
-    for name, width in zip(header, widths, strict=True):
-        table.add_column(Text(name), justify="right" if name in right else "left", width=width)
-    for row in cells[1:]:
-        table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in row))
-    console.print(table, width=sum(widths) + 2 * (len(widths) - 1), crop=False)
+    for number, row in enumerate(cells):
+        line = Text("  ", "" if number else "bold").join(
+            _cell(cell, width, header[at] in right) for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        line.rstrip()
+        console.print(line, soft_wrap=True)
+
+
+def _cell(text: str, width: int, right: bool) -> Text:
+    cell = Text(text)
+    cell.truncate(width, overflow="ellipsis")
+    cell.align("right" if right else "left", width)
+    return cell
 
 
 def print_json(value: Any) -> None:

@@ -80,7 +80,7 @@ def _read(picture: str) -> bytes:
         return _all_of(sys.stdin.buffer, "on standard input")
     if picture.startswith("data:"):
         raise ImageError(
-            f"'{name}' is a picture written into an address. Save it as a file, or give its bytes: lapel search -"
+            f"'{name}' is a picture written into an address. Save it as a file, or pipe its bytes into lapel search -."
         )
     path = Path(picture)
     try:
