@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -171,13 +171,13 @@ def test_letters_that_the_terminal_lacks(
 
 
 @pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """A terminal of 60 columns."""
     screen = io.StringIO()
     monkeypatch.setattr(
         output, "console", output._Output(file=screen, force_terminal=True, width=60, color_system=None)
     )
-    yield screen
+    return screen
 
 
 def test_a_terminal_cuts_the_title_and_nothing_else(terminal: io.StringIO, lapel: Run, shop: Path) -> None:
@@ -242,29 +242,31 @@ def test_names_that_no_disk_takes_are_sentences(lapel: Run, shop: Path, tmp_path
         ["benchmark", "in-shop", name],
         ["demo", "--folder", name, "--no-serve", "--products", "20", "--encoder", "colour:"],
     ):
-        code, out, err = lapel(*arguments)
+        code, _, err = lapel(*arguments)
         assert code == 1, arguments
         assert re.search(r"^Error: .+\.$", err.strip().splitlines()[-1]), (arguments, err)
         assert "Traceback" not in err, arguments
 
 
 def test_a_system_error_is_a_sentence_with_its_advice(lapel: Run, monkeypatch: pytest.MonkeyPatch, shop: Path) -> None:
-    def fail(*_: Any, **__: Any) -> Any:
-        raise error
+    def failing_with(error: Exception) -> tuple[int, str, str]:
+        def fail(*_: Any, **__: Any) -> Any:
+            raise error
 
-    monkeypatch.setattr("lapel.engine.store.open_to_look", fail)
+        monkeypatch.setattr("lapel.engine.store.open_to_look", fail)
+        return lapel("info", "--store", shop)
+
     for error, words in (
         (OSError(errno.ENOSPC, "No space left on device", "/shop/rejected.csv"), "'/shop/rejected.csv' .* Make room"),
         (PermissionError(errno.EACCES, "Permission denied", "/shop"), "Permission denied. Give this user the right"),
         (OSError("out of luck"), "This cannot be done: out of luck"),
         (LapelError("in words"), "in words"),
     ):
-        code, _, err = lapel("info", "--store", shop)
+        code, _, err = failing_with(error)
         assert code == 1
         assert re.search(f"^Error: .*{words}", err), err
-    error = ZeroDivisionError("a bug")
     with pytest.raises(ZeroDivisionError):  # keeps its traceback
-        lapel("info", "--store", shop)
+        failing_with(ZeroDivisionError("a bug"))
 
 
 # What the commands import when they are called: the user without rights may not read the interpreter's own folder either.
