@@ -439,7 +439,7 @@ def _percent(estimate: Estimate) -> str:
 
 
 def _points(estimate: Estimate) -> str:
-    return f"{100 * estimate.value:+.1f} points [{100 * estimate.low:+.1f}, {100 * estimate.high:+.1f}]"
+    return f"{100 * estimate.value:+z.1f} points [{100 * estimate.low:+z.1f}, {100 * estimate.high:+z.1f}]"
 
 
 def _rule_json(found: RuleComparison) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lapel.apps.cli.console import JsonOption, print_json, print_table, progress_bar, say
+from lapel.core.text import counted
 
 if TYPE_CHECKING:
     from lapel.insight.protocol import BenchmarkReport
@@ -76,7 +77,8 @@ def _write_table(copy: Benchmark, path: Path, share: float, seed: int) -> None:
     )
     missing = sum(picture.split == "train" and not picture.uri for picture in copy.pictures)
     if missing:
-        say(f"Training pictures of the list that are not in {copy.source.where}: {missing:,}", style="yellow")
+        have = counted(missing, "training picture of the list has", "training pictures of the list have")
+        say(f"{have} no file in {copy.source.where}.", style="yellow")
     say(f"Its pictures are in {copy.source.where}; what to learn is in its column item_id.")
 
 

@@ -47,8 +47,7 @@ def demo(
     with open_store(store) as shop:
         example = shop.catalog.products(limit=1, offset=min(40, products - 1))[0]
         hits = SearchEngine(shop).search(Query(product_id=example.id, k=8))
-    say("")
-    print_hits(hits, f"Look-alikes of {example.id}, {example.title}")
+    print_hits(hits, f"\nLook-alikes of {example.id}, {example.title}")
     if serve:
         from lapel.apps.ui import serve as serve_ui
 

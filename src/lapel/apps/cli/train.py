@@ -291,7 +291,7 @@ def _say_verdicts(verdicts: list[Verdict], start: str, out: Path) -> None:
             f"{verdict.queries:,}",
             f"{100 * verdict.before:.1f}",
             f"{100 * verdict.after:.1f}",
-            f"{100 * verdict.low:+.1f} to {100 * verdict.high:+.1f}",
+            f"{100 * verdict.low:+z.1f} to {100 * verdict.high:+z.1f}",
             verdict.word,
         )
         for verdict in verdicts
