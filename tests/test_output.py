@@ -139,8 +139,9 @@ def test_no_module_of_the_command_line_writes_markup() -> None:
         )
 
 
-def test_a_reader_that_has_read_enough(shop: Path) -> None:
-    line = f"{sys.executable} -c 'from lapel.apps.cli import main; main()' info --store {shop}"
+@pytest.mark.parametrize("arguments", ["info", "info --json", "model list"])
+def test_a_reader_that_has_read_enough(shop: Path, arguments: str) -> None:
+    line = f"{sys.executable} -c 'from lapel.apps.cli import main; main()' {arguments} --store {shop}"
     # The reader is gone before the first line comes.
     done = subprocess.run(
         ["bash", "-c", f"{line} | true; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True, check=True

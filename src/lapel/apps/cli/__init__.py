@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import sys
-from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -15,7 +14,7 @@ import typer
 from lapel import __version__
 from lapel.apps.cli.add import add
 from lapel.apps.cli.benchmark import benchmark
-from lapel.apps.cli.console import prepare, reader_gone, say
+from lapel.apps.cli.console import prepare, say
 from lapel.apps.cli.demo import demo
 from lapel.apps.cli.drive import drive
 from lapel.apps.cli.evaluate import evaluate
@@ -76,15 +75,9 @@ def main() -> None:
     """
     prepare()
     try:
-        try:
-            app()
-        finally:
-            sys.stdout.flush()
+        app()
     except LapelError as error:
         _fail(str(error))
-    except BrokenPipeError:
-        with suppress(typer.Exit):
-            reader_gone()
     except OSError as error:
         _fail(_sentence(error))
     except ValueError as error:
