@@ -105,6 +105,26 @@ def test_piped_tables_of_other_commands(lapel: Run, shop: Path) -> None:
     assert ["queries", "0"] in table(said)
 
 
+def test_prices_of_several_currencies(lapel: Run, shop: Path) -> None:
+    facts = json.loads(lapel("info", "--store", shop, "--json")[1])
+    assert facts["prices"] == {"JPY": [1000.0, 1000.0], "USD": [15.0, 15.0]}
+    assert facts["fields"] == {}
+    ask = ["--where", "price<100"]
+    code, out, err = lapel("search", "--product", "W3", "--store", shop, *ask)
+    assert (code, out) == (1, "")
+    assert err == (
+        "Error: The filter price<100 compares prices, and there are prices in JPY, USD. Say which: 'price<100 JPY',"
+        " or add currency=JPY\n"
+    )
+    for more in (["--where", "price<100 USD"], [*ask, "--where", "currency=usd"]):
+        found = json.loads(lapel("search", "--product", "W3", "--store", shop, "--json", *more)[1])["hits"]
+        assert [hit["product"]["id"] for hit in found] == ["W1"]
+    code, _, err = lapel("evaluate", "--relevant", "colour", "--queries", "price<100", "--store", shop)
+    assert (code, "there are prices in JPY, USD" in err) == (1, True)
+    code, _, err = lapel("search", "--product", "W3", "--store", shop, "--where", "currency=EUR")
+    assert (code, "no product has. There are prices in JPY, USD." in err) == (1, True)
+
+
 def test_nothing_is_markup_and_nothing_reaches_the_terminal(lapel: Run, shop: Path) -> None:
     for arguments in (
         ["search", EVIL, "--store", shop],
