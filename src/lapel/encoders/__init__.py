@@ -6,12 +6,10 @@ needs no weights: it compares colours and their places, and is the floor that an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Protocol
-
-from PIL import Image
 
 from lapel.core.errors import ModelError
 from lapel.core.images import Pixels, Preprocessing
@@ -64,8 +62,16 @@ class Encoder(Protocol):
         """How a picture becomes the network's input."""
         ...
 
-    def encode(self, images: Sequence[Image.Image]) -> Vectors:
-        """N RGB pictures of any size -> (n, dim) float32 unit rows."""
+    def encode(self, images: Iterable[object]) -> Vectors:
+        """N pictures of any size -> (n, dim) float32 unit rows.
+
+        Args:
+            images: A list, a generator or an array of several; each as :func:`lapel.core.images.to_image` takes it: PIL images of any mode,
+                arrays, paths, bytes of files.
+
+        Raises:
+            ImageError: one of them is none, or a single picture was given.
+        """
         ...
 
     def encode_pixels(self, pixels: Pixels) -> Vectors:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from lapel.apps.cli.console import DEFAULT_STORE, StoreOption, progress_bar, resumable, say
 from lapel.core.errors import TableError
@@ -137,7 +136,7 @@ def add_to_store(
     skipped = getattr(pictures, "skipped", {})
     if skipped:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(skipped.items()))
-        say(f"{report.files_ignored:,} files of the source are not read: {escape(kinds)}")
+        say(f"{report.files_ignored:,} files of the source are not read: {kinds}")
     if products is not None and table.hidden:
         say(f"{table.hidden:,} products that {table.kind} does not show, such as drafts, were left out")
     if census and (census.gone or census.back):
@@ -150,8 +149,8 @@ def _say_fetched(pictures: Any) -> None:
         cache = getattr(part, "cache", None)
         if cache is not None:
             say(
-                f"{cache.fetched:,} pictures fetched ({cache.fetched_bytes / 1e6:,.0f} MB) from {escape(part.where)};"
-                f" {cache.size / 1e9:.1f} of at most {cache.limit / 1e9:.1f} GB kept in {escape(str(cache.folder))}"
+                f"{cache.fetched:,} pictures fetched ({cache.fetched_bytes / 1e6:,.0f} MB) from {part.where};"
+                f" {cache.size / 1e9:.1f} of at most {cache.limit / 1e9:.1f} GB kept in {cache.folder}"
             )
 
 
@@ -178,4 +177,4 @@ def _print(report: IngestReport, *, named_by_table: bool) -> None:
     if named_by_table and report.pictures_unnamed:
         say(f"{report.pictures_unnamed:,} pictures of the source are named by no row")
     if report.products_rejected or report.photos_rejected or report.warnings:
-        say(f"[yellow]What was left out, and why: {escape(str(report.rejects))}[/]")
+        say(f"What was left out, and why: {report.rejects}", style="yellow")

@@ -83,6 +83,8 @@ def free_port(host: str, port: int) -> int:
     Raises:
         InputError: the address is not one of this machine's, or no port is free.
     """
+    if not 0 <= port <= 65_535:
+        raise InputError(f"A port is 0 to 65,535; found {port:,}. Choose another with --port.")
     for candidate in range(port, min(port + PORTS_TRIED, 65_536)):
         try:
             with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:

@@ -93,7 +93,7 @@ def _words(product: Product, score: float | None, *, priced: bool) -> str:
     parts = []
     if score is not None:
         parts.append(
-            f"<span class='lapel-score' title='{shown(SCORE, quote=True)}'><span class='lapel-hidden'>Similarity </span>{score:.2f}</span>"
+            f"<span class='lapel-score' title='{shown(SCORE, quote=True)}'><span class='lapel-hidden'>Similarity </span>{score:z.2f}</span>"
         )
     if product.in_stock is False:
         parts.append("<span class='lapel-out'>Out of stock</span>")
