@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("streamlit", reason="the page needs streamlit: pip install 'lapel[ui]'")
 pytest.importorskip("playwright", reason="the browser tests need playwright: pip install playwright")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+pytest.importorskip("axe_playwright_python", reason="these tests need axe: pip install axe-playwright-python")
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
 from browser.chromium import PHONE, browser, profile, served, visit
@@ -73,8 +74,9 @@ def test_axe_finds_nothing_and_every_text_can_be_read(visit: Visit, state: str) 
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": 844})
         rest(page)
-        found = axe.Axe().run(page).response["violations"]
-        assert not found, [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found]
+        if scheme == "light" or width == WIDTHS[-1]:  # names and order are the same in the dark
+            found = Axe().run(page).response["violations"]
+            assert not found, [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found]
         assert faint(page) == [], (scheme, width)
 
 
@@ -112,7 +114,8 @@ def test_focus_is_drawn_around_what_is_seen(visit: Visit) -> None:
         )
         seen.add(kind)
         if outline and kind != "INPUT":
-            assert 16 < width < 500 and 16 < height < 80, (kind, width, height)
+            assert 16 < width < 500, (kind, width)
+            assert 16 < height < 80, (kind, height)
         assert kind in ("BUTTON", "A") or outline <= 1, kind
         if kind in ("BUTTON", "A"):
             assert outline == 2
@@ -205,7 +208,8 @@ def test_the_way_to_the_filters_covers_nothing(visit: Visit, width: int) -> None
     for top in (0, 430):
         page.locator("[data-testid='stMain']").evaluate("(main, top) => main.scrollTo(0, top)", top)
         place, name = button.bounding_box(), page.locator(".lapel-name").bounding_box()
-        assert place and name
+        assert place
+        assert name
         assert name["x"] + name["width"] < place["x"]
         below = page.evaluate(
             "([x, y]) => document.elementsFromPoint(x, y).map(one => one.tagName + ' ' + one.className)",
@@ -218,11 +222,12 @@ def test_the_way_to_the_filters_covers_nothing(visit: Visit, width: int) -> None
 # --- pictures in ------------------------------------------------------------------------------------------------------
 
 
-def test_a_heavy_file_and_a_wrong_one_get_a_sentence(visit: Visit) -> None:
+def test_a_heavy_file_and_a_wrong_one_get_a_sentence(visit: Visit, tmp_path: Path) -> None:
+    (tmp_path / "big.jpg").write_bytes(heavy(21))
     page = visit()
     box = page.locator("input[type=file]")
-    expect(box).to_have_attribute("accept", "image/*")  # a phone offers its photos
-    page.set_input_files("input[type=file]", {"name": "big.jpg", "mimeType": "image/jpeg", "buffer": heavy(21)})
+    expect(box).to_have_attribute("accept", re.compile(r"^image/\*,.*\.jfif,"))  # a phone offers its photos
+    page.set_input_files("input[type=file]", tmp_path / "big.jpg")
     expect(page.get_by_test_id("stAlert")).to_contain_text("big.jpg has 22.0 MB; a picture may have 20 MB")
     page.set_input_files("input[type=file]", {"name": "a.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.7"})
     expect(page.get_by_test_id("stAlert")).to_contain_text("Not a picture")

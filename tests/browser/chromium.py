@@ -17,7 +17,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="the browser tests need playwright: pip install playwright")
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from browser.shop import fill_shop
 from lapel.apps.ui import command
@@ -30,6 +30,7 @@ FLAGS = (
 LOCAL = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:http://127.0.0.1:")
 DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 PATIENCE = 20_000  # milliseconds
+expect.set_options(timeout=PATIENCE)  # its own 5 seconds are too few on a busy machine
 
 
 @pytest.fixture(scope="module")  # each module that imports it has one of its own, and two at once cannot be
