@@ -458,13 +458,45 @@ def test_serve_says_where_it_is_and_stops_when_told(tmp_path, number):
         with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert process.stdout.readline().startswith(f"Port {port} is taken; using ")
-            address = re.search(r"http://\S+", process.stdout.readline())
+            lines = iter(process.stdout.readline, "")  # before it there may be one about a port taken meanwhile
+            address = next(filter(None, (re.search(r"http://\S+", line) for line in lines)), None)
             assert address
             assert urlopen(f"{address[0]}/_stcore/health").read() == b"ok"
             process.send_signal(number)
             assert process.wait(timeout=20) == 0
     with pytest.raises(OSError, match="refused"):
         urlopen(f"{address[0]}/_stcore/health")
+
+
+def test_a_port_that_is_taken_while_the_server_starts_is_left(monkeypatch, tmp_path, capsys):
+    """Streamlit asks for its port seconds after it was found free; on a busy machine another program has it by then."""
+    code = """
+import http.server, sys
+class Health(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers(); self.server.answered = True
+    def log_message(self, *_): pass
+with http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Health) as server:
+    server.answered = False
+    while not server.answered: server.handle_request()
+"""
+    with socket.socket() as other:
+        ports: list[int] = []
+
+        def command(store: Path, *, host: str, port: int, headless: bool) -> list[str]:
+            if not ports:  # right after the page has found it free
+                other.bind((host, port))
+            ports.append(port)
+            return [sys.executable, "-c", code, str(port)]
+
+        monkeypatch.setattr(ui, "command", command)
+        start = ui.free_port("127.0.0.1", 0)
+        assert ui.serve(tmp_path, port=start) == 0
+    assert ports[0] == start
+    assert ports[1] > start
+    said = capsys.readouterr().out
+    assert f"Port {start} was taken meanwhile; using {ports[1]}." in said
+    assert f"at http://127.0.0.1:{ports[-1]} " in said
 
 
 def test_a_server_that_ends_at_once_is_reported(monkeypatch, tmp_path):
