@@ -23,7 +23,8 @@ from lapel.sources import Links, display_links, open_source, read_uri
 from lapel.sources.drive.account import Account, DriveSettings
 from lapel.sources.drive.source import DriveSource
 from lapel.sources.drive.upload import upload
-from lapel.sources.table import picture_rows, read_table
+from lapel.sources.pictures import picture_rows
+from lapel.sources.table import read_table
 from loopback.drive import DriveServer, error
 
 GOOGLE = "application/vnd.google-apps."

@@ -17,7 +17,7 @@ import pytest
 from lapel import sources
 from lapel.core.errors import InputError, SourceError
 from lapel.sources import ImageSource, open_source, read_uri
-from lapel.sources.table import picture_rows
+from lapel.sources.pictures import picture_rows
 from lapel.sources.web import fetch_picture
 
 FILES = {

@@ -149,7 +149,7 @@ def ingest(
 
     Args:
         store: Where to.
-        rows: :func:`lapel.sources.table.read_table` or :func:`lapel.sources.table.picture_rows`.
+        rows: :func:`lapel.sources.table.read_table` or :func:`lapel.sources.pictures.picture_rows`.
         source: Where the rows' pictures are.
         rejects: A CSV to write what could not be used to; it grows as ``<name>.part`` and gets its name when the run ends.
         report: Called after each batch with the rows done, ``total`` and the counts so far.

@@ -102,7 +102,8 @@ def add_to_store(
     from lapel.sources import open_source
     from lapel.sources.mapping import ColumnMap
     from lapel.sources.mixed import MixedSource
-    from lapel.sources.table import picture_rows, read_table
+    from lapel.sources.pictures import picture_rows
+    from lapel.sources.table import read_table
 
     path = Path(source)
     if products is None and path.suffix.lower() in TABLES and path.is_file():
@@ -157,7 +158,8 @@ def _say_fetched(pictures: Any) -> None:
 
 def _rows(table: Any, pictures: ImageSource) -> Iterable[TableRow]:
     """The rows once more, beside those that are added."""
-    from lapel.sources.table import Table, picture_rows
+    from lapel.sources.pictures import picture_rows
+    from lapel.sources.table import Table
 
     return table if isinstance(table, Table) else picture_rows(pictures)
 
