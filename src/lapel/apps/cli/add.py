@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,7 +23,7 @@ from lapel.apps.cli.console import (
     say,
 )
 from lapel.core.errors import SourceError, TableError
-from lapel.sources.names import ADVICE
+from lapel.sources.names import ADVICE, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -186,6 +186,8 @@ def add_to_store(
         update(report.rows, report.rows)
         census = named and named.settle(shop.catalog)
         _ = shop.index  # drawn now, so that the first search does not wait for it
+    if products is not None:
+        report = _without_table(report, products, Path(source))
     hidden = 0 if products is None else table.hidden
     by_table = products is not None and limit is None
     if as_json:
@@ -197,7 +199,17 @@ def add_to_store(
     if hidden:
         say(f"{_count(hidden, 'product')} that {table.kind} does not show, such as drafts, left out")
     if census and (census.gone or census.back):
-        say(f"{_count(census.gone, 'product')} gone and hidden from now on, {census.back:,} back")
+        say(f"{_count(census.gone, 'product')} {_are(census.gone)} gone and hidden from now on, {census.back:,} back")
+    return report
+
+
+def _without_table(report: IngestReport, table: Path, folder: Path) -> IngestReport:
+    """The report without the table itself among what was not read beside the pictures."""
+    kind = kind_of(table.name)
+    if report.skipped.get(kind, 0) and table.absolute().is_relative_to(folder.absolute()):
+        rest = {name: count - (name == kind) for name, count in report.skipped.items()}
+        skipped = {name: count for name, count in rest.items() if count}
+        return replace(report, skipped=skipped, files_ignored=report.files_ignored - 1)
     return report
 
 
@@ -244,6 +256,10 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
 def _print(report: IngestReport, *, named_by_table: bool) -> None:
     """The counts, which add up; what was not read, by kind; and why things were left out, by count."""
     say(
@@ -260,12 +276,13 @@ def _print(report: IngestReport, *, named_by_table: bool) -> None:
     if report.pictures_renamed:
         say(f"{_count(report.pictures_renamed, 'picture')} found though the table writes the name otherwise")
     if named_by_table and report.pictures_unnamed:
-        say(f"{_count(report.pictures_unnamed, 'picture')} of the source named by no row")
+        say(
+            f"{_count(report.pictures_unnamed, 'picture')} of the source {_are(report.pictures_unnamed)} named by no row"
+        )
     if report.skipped:
         say("Not read in the source:")
         for kind, count in sorted(report.skipped.items(), key=lambda item: (-item[1], item[0])):
-            advice = ADVICE.get(kind, "")
-            say(f"  {count:,} {escape(kind)}{': ' if advice else ''}{escape(advice)}")
+            say(f"  {escape(kind)} ({count:,}): {escape(ADVICE.get(kind, 'nothing to do'))}")
     if report.reasons:
         say("[yellow]Why rows or pictures were left out, or kept without something:[/]")
         for reason, count in islice(report.reasons.items(), SHOWN):
