@@ -119,8 +119,9 @@ class ZipSource:
             return False
         raw = unquote(uri.removeprefix(self._prefix))
         name = self._spelled.get(raw, raw)
-        listed = is_picture_name(name) and not is_hidden(name) and not self._exclude.covers(name)
-        return listed or name in self._peeked
+        if self._exclude and self._exclude.covers(name):
+            return False
+        return (is_picture_name(name) and not is_hidden(name)) or name in self._peeked
 
     def find(self, name: str) -> str:
         """The URI of the member of this name, with or without the folder that packing added.

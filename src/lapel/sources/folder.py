@@ -138,7 +138,7 @@ class FolderSource:
         if not uri.startswith(self._prefix):
             return False
         name = unquote(uri.removeprefix(self._prefix))
-        if is_hidden(name) or self._exclude.covers(name):
+        if is_hidden(name) or (self._exclude and self._exclude.covers(name)):
             return False
         return is_picture_name(name) or self._peek(name)
 

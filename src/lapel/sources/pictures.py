@@ -63,12 +63,13 @@ def _doubled(source: ImageSource) -> tuple[set[int], set[int]]:
 def _keys(path: tuple[str, ...]) -> tuple[str, str]:
     """What pictures of one product have in common, and what it would be without a second ending; empty where there is none."""
     short = stem(path[-1])
-    shorter = stem(short) if is_picture_name(short) else ""
+    shorter = stem(short) if "." in short and is_picture_name(short) else ""
     return _key(path[:-1], short, path[-1]), shorter and _key(path[:-1], shorter, path[-1])
 
 
 def _key(folders: tuple[str, ...], short: str, name: str) -> str:
-    return unicodedata.normalize("NFC", _identifier(folders, short, name))
+    identifier = _identifier(folders, short, name)
+    return identifier if identifier.isascii() else unicodedata.normalize("NFC", identifier)
 
 
 def _identifier(folders: tuple[str, ...], short: str, name: str) -> str:
