@@ -80,7 +80,7 @@ def test_what_is_not_read_is_said_by_kind(tmp_path: Path) -> None:
     assert "3 products added" in said
     for line in (
         "archives (1): unpack them, or give each ZIP to 'lapel add' itself",
-        "tables (1): give one with --products to name the pictures' products",
+        "tables (1): give one with --products, out of its ZIP if it is in one, to say what the pictures show",
         "camera raw photos (1): export them as JPEG",
         "JPEG XL pictures (1): export them as JPEG, PNG or WebP",
         "files without an ending (1): their bytes do not begin like a picture",

@@ -49,7 +49,7 @@ ADVICE = {
     "camera raw photos": "export them as JPEG",
     "JPEG XL pictures": "export them as JPEG, PNG or WebP",
     "archives": "unpack them, or give each ZIP to 'lapel add' itself",
-    "tables": "give one with --products to name the pictures' products",
+    "tables": "give one with --products, out of its ZIP if it is in one, to say what the pictures show",
     "drawings and documents": "export pictures of products as PNG or JPEG",
     "pictures of an unknown kind": "export them as JPEG, PNG or WebP",
     "Google documents": "export pictures from them",
@@ -68,49 +68,6 @@ _JUNK = re.compile(
     r"|@recently-snapshot|@tmp|#recycle|#snapshot|temporary items|network trash folder|(?:synophoto_|synoindex_|@syno|@__thumb).*)\Z",
     re.IGNORECASE | re.DOTALL,
 )
-_ENDING = "files without an ending"
-OTHER = "other files"
-KINDS = {
-    ending: kind
-    for kind, endings in {
-        "videos": ".mov .mp4 .m4v .avi .3gp .mkv .webm .mts .wmv",
-        "edits of phone photos": ".aae .xmp",
-        "camera raw photos": ".dng .cr2 .cr3 .nef .nrw .arw .orf .rw2 .raf .pef .srw .raw",
-        "JPEG XL pictures": ".jxl",
-        "archives": ".zip .rar .7z .tar .gz .tgz .bz2 .xz",
-        "tables": ".csv .tsv .xlsx .xls .ods .jsonl .ndjson .json .xml",
-        "drawings and documents": ".svg .pdf .psd .ai .eps .indd .doc .docx .odt .txt .md .html .htm",
-    }.items()
-    for ending in endings.split()
-}
-ADVICE = {
-    "videos": "a product needs a still photo; the photo beside a phone's video is read",
-    "edits of phone photos": "they hold no pixels; export the photo from the phone to get it as edited",
-    "camera raw photos": "export them as JPEG",
-    "JPEG XL pictures": "export them as JPEG, PNG or WebP",
-    "archives": "unpack them, or give each ZIP to 'lapel add' itself",
-    "tables": "give one with --products to name the pictures' products",
-    "drawings and documents": "export pictures of products as PNG or JPEG",
-    "pictures of an unknown kind": "export them as JPEG, PNG or WebP",
-    "Google documents": "export pictures from them",
-    "shortcuts that lead nowhere": "share what they lead to, or remove them",
-    "shortcuts to pictures that are there already": "nothing to do: each picture is read once",
-    OTHER: "if they are pictures, give them the ending of their format",
-    EXCLUDED: "as asked for",
-    HIDDEN: "thumbnails, waste bins and notes of a computer, phone or NAS; rename what is meant to be read",
-    UNREADABLE: "make them readable and run this again; they are listed in rejected.csv",
-    NO_ENDING: "their bytes do not begin like a picture; give an ending such as .jpg to those that are one",
-}
-
-# What computers, phones and storage boxes put beside pictures. What begins with a dot is left out as well.
-JUNK = frozenset(
-    (
-        *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "recycler"),
-        *("system volume information", "lost+found", "@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle"),
-        *("#snapshot", "temporary items", "network trash folder"),
-    )
-)
-_JUNK_BEGINS = ("synophoto_", "synoindex_", "@syno", "@__thumb")
 _ENDING = re.compile(r".(\.(?=[0-9]*[a-z])[a-z0-9]{1,8})$", re.IGNORECASE | re.DOTALL)
 _DEPTH = 6  # of a file's folders that a table may leave out from the left, all but these
 _KEPT = 4  # candidates of one name: more only show that it is ambiguous

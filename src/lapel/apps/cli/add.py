@@ -28,9 +28,10 @@ from lapel.sources.names import ADVICE, kind_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from lapel.catalog.presence import Census
     from lapel.engine.ingest import IngestReport
     from lapel.sources import ImageSource
-    from lapel.sources.table import TableRow
+    from lapel.sources.table import Table, TableRow
 
 TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".xml", ".rss", ".atom")
 REJECTED = "rejected.csv"
@@ -184,22 +185,13 @@ def add_to_store(
             verify=verify,
         )
         update(report.rows, report.rows)
-        census = named and named.settle(shop.catalog)
+        census = None if named is None else named.settle(shop.catalog)
         _ = shop.index  # drawn now, so that the first search does not wait for it
     if products is not None:
         report = _without_table(report, products, Path(source))
-    hidden = 0 if products is None else table.hidden
     by_table = products is not None and limit is None
-    if as_json:
-        gone, back = (census.gone, census.back) if census else (0, 0)
-        print_json({**_json(report, named_by_table=by_table), "hidden": hidden, "gone": gone, "back": back})
-        return report
-    _say_fetched(pictures)
-    _print(report, named_by_table=by_table)
-    if hidden:
-        say(f"{_count(hidden, 'product')} that {table.kind} does not show, such as drafts, left out")
-    if census and (census.gone or census.back):
-        say(f"{_count(census.gone, 'product')} {_are(census.gone)} gone and hidden from now on, {census.back:,} back")
+    told = _json if as_json else _print
+    told(report, pictures, table if products is not None else None, census, named_by_table=by_table)
     return report
 
 
@@ -243,12 +235,16 @@ def _rows(table: Any, pictures: ImageSource) -> Iterable[TableRow]:
     return table if isinstance(table, Table) else picture_rows(pictures)
 
 
-def _json(report: IngestReport, *, named_by_table: bool) -> dict[str, Any]:
-    """The counts as plain JSON values."""
+def _json(
+    report: IngestReport, _: ImageSource, table: Table | None, census: Census | None, *, named_by_table: bool
+) -> None:
+    """Everything that is known of a run, as JSON on stdout."""
     values: dict[str, Any] = {each.name: getattr(report, each.name) for each in fields(report)}
     if not named_by_table:
         del values["pictures_unnamed"]  # without a table each picture names itself
-    return {**values, "seconds": round(report.seconds, 3), "rejects": str(report.rejects)}
+    values |= {"seconds": round(report.seconds, 3), "rejects": str(report.rejects)}
+    values |= {"hidden": table.hidden if table else 0}
+    print_json({**values, "gone": census.gone if census else 0, "back": census.back if census else 0})
 
 
 def _count(number: int, noun: str) -> str:
@@ -260,8 +256,11 @@ def _are(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
-def _print(report: IngestReport, *, named_by_table: bool) -> None:
+def _print(
+    report: IngestReport, pictures: ImageSource, table: Table | None, census: Census | None, *, named_by_table: bool
+) -> None:
     """The counts, which add up; what was not read, by kind; and why things were left out, by count."""
+    _say_fetched(pictures)
     say(
         f"{_count(report.rows, 'row')}: {_count(report.products_added, 'product')} added, {report.products_updated:,} updated,"
         f" {report.products_unchanged:,} unchanged, {report.products_rejected:,} left out",
@@ -279,6 +278,10 @@ def _print(report: IngestReport, *, named_by_table: bool) -> None:
         say(
             f"{_count(report.pictures_unnamed, 'picture')} of the source {_are(report.pictures_unnamed)} named by no row"
         )
+    if table is not None and table.hidden:
+        say(f"{_count(table.hidden, 'product')} that {table.kind} does not show, such as drafts, left out")
+    if census and (census.gone or census.back):
+        say(f"{_count(census.gone, 'product')} {_are(census.gone)} gone and hidden from now on, {census.back:,} back")
     if report.skipped:
         say("Not read in the source:")
         for kind, count in sorted(report.skipped.items(), key=lambda item: (-item[1], item[0])):
