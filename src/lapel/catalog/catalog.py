@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -319,6 +319,15 @@ class Catalog:
             if not models.settings(database).get("fingerprint"):
                 models.register(database, model)
                 models.keep(database, {**settings, **models.as_settings(model)})
+
+    def heal_encoders(self, heal: Callable[[str, str], str]) -> None:
+        """Keep for each model, and for the store's own, the encoder that ``heal`` makes of the one kept and its fingerprint."""
+        with self._pool.borrow() as database:
+            wrong = models.misnamed(database, heal)
+        if wrong:
+            with self._pool.transaction() as database:
+                for fingerprint, encoder in wrong:
+                    models.rename(database, fingerprint, encoder)
 
     def photos_without(self, fingerprint: str, *, after: int = 0, limit: int = 1024) -> list[Photo]:
         """Photos that have no vector of a model, by rising key, only those with keys above ``after``."""

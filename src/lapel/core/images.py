@@ -103,7 +103,8 @@ def decode(data: bytes) -> Image.Image:
         raise
     # Decoders raise whatever their library does on broken input, so this net is wide on purpose: one picture, one reason.
     except Exception as error:
-        raise ImageError(f"The picture is damaged or cut short: {error}. Export or download it again.") from error
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise ImageError(f"The picture is damaged or cut short: {reason}. Export or download it again.") from error
 
 
 def _decoded(data: bytes, profile: bytes = b"") -> Image.Image:
