@@ -7,8 +7,10 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -308,12 +310,12 @@ for arguments in json.loads(sys.argv[1]):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
-def test_a_folder_that_may_not_be_entered(tmp_path: Path) -> None:
+def test_a_folder_that_may_not_be_entered(request: pytest.FixtureRequest) -> None:
+    tmp_path = Path(tempfile.mkdtemp())  # pytest's own folders are closed to other users
+    request.addfinalizer(lambda: shutil.rmtree(tmp_path))
+    tmp_path.chmod(0o777)
     closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    os.chown(closed, 0, 0) if os.geteuid() == 0 else closed.chmod(0o000)
+    closed.mkdir(mode=0o700 if os.geteuid() == 0 else 0o000)
     commands = [
         ["search", str(closed / "a.jpg")],
         ["info", "--store", str(closed / "shop")],
