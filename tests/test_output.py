@@ -7,8 +7,10 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -290,37 +292,49 @@ def test_a_system_error_is_a_sentence_with_its_advice(lapel: Run, monkeypatch: p
         failing_with(ZeroDivisionError("a bug"))
 
 
-# What the commands import when they are called: the user without rights may not read the interpreter's own folder either.
-IMPORTS = """
+# The user without rights may not read the interpreter's own folder either, so what the commands import is imported before.
+AS_NOBODY = """
+import json, os, sys
+from lapel.apps.cli import main
 import zoneinfo, lapel.engine.feeds, lapel.engine.ingest, lapel.engine.search, lapel.indexes.approximate, lapel.indexes.exact
 import lapel.runners.threads, lapel.sources.archive, lapel.sources.folder, lapel.sources.mixed, lapel.sources.table, typer.rich_utils
+if os.geteuid() == 0:
+    os.setuid(65534)
+for arguments in json.loads(sys.argv[1]):
+    sys.argv[1:] = arguments
+    try:
+        main()
+    except SystemExit as done:
+        print(done.code)
 """
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
-def test_a_folder_that_may_not_be_entered(tmp_path: Path) -> None:
+def test_a_folder_that_may_not_be_entered(request: pytest.FixtureRequest) -> None:
+    tmp_path = Path(tempfile.mkdtemp())  # pytest's own folders are closed to other users
+    request.addfinalizer(lambda: shutil.rmtree(tmp_path))
+    tmp_path.chmod(0o777)
     closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    code = f"import os\nfrom lapel.apps.cli import main\n{IMPORTS}\nif os.geteuid() == 0: os.setuid(65534)\nmain()"
-    os.chown(closed, 0, 0) if os.geteuid() == 0 else closed.chmod(0o000)
-    for arguments in (
-        ["search", closed / "a.jpg"],
-        ["info", "--store", closed / "shop"],
-        ["add", closed, "--store", tmp_path / "shop"],
-        ["add", closed / "a.csv", "--store", closed / "shop"],
-    ):
-        done = subprocess.run(
-            [sys.executable, "-c", code, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "LAPEL_CACHE": str(tmp_path)},
-        )
-        assert done.returncode == 1, (arguments, done.stderr)
-        assert "Traceback" not in done.stderr, (arguments, done.stderr)
-        assert done.stderr.startswith("Error: "), (arguments, done.stderr)
+    closed.mkdir(mode=0o700 if os.geteuid() == 0 else 0o000)
+    commands = [
+        ["search", str(closed / "a.jpg")],
+        ["info", "--store", str(closed / "shop")],
+        ["add", str(closed), "--store", str(tmp_path / "shop")],
+        ["add", str(closed / "a.csv"), "--store", str(closed / "shop")],
+    ]
+    environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "LAPEL_CACHE": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, json.dumps(commands)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **environment},
+    )
+    assert done.stdout == "1\n" * 4
+    assert "Traceback" not in done.stderr
+    assert len(re.findall(r"^Error: .*[Pp]ermission denied|^Error: .*right", done.stderr, re.MULTILINE)) == 4, (
+        done.stderr
+    )
     closed.chmod(0o700)
 
 
