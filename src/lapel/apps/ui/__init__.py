@@ -21,7 +21,7 @@ from lapel.core.errors import InputError, LapelError, MissingDependency
 __all__ = ["command", "free_port", "serve"]
 
 PAGE = Path(__file__).with_name("page.py")
-UPLOAD_MB = 20  # a phone photo has 3 to 12
+UPLOAD_MB = 200  # what the server takes at all; the page itself takes less and says so in a sentence
 START_SECONDS = 60.0  # Streamlit is up after 2 to 5 on an idle machine
 PORTS_TRIED = 100
 
