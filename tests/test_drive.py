@@ -460,7 +460,7 @@ def test_the_commands(drive: DriveServer, tmp_path: Path) -> None:
     product = next(iter(read_table(table))).product
     assert product is not None
     assert (product.price, product.attributes["fabric"]) == ("1,299.50 EUR", "wool")
-    assert product.attributes["link"].startswith("https://drive.google.com/thumbnail?id=")
+    assert product.attributes["picture_link"].startswith("https://drive.google.com/thumbnail?id=")
     read = len([request for request in drive.requests if request.query.get("alt") == "media"])
     drive.file("clip.mp4", b"-", target, "video/mp4")
     again = CliRunner().invoke(app, ["add", f"gdrive://{target}", "--products", str(table), *store[:2]])

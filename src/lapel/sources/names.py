@@ -14,6 +14,7 @@ from fnmatch import translate
 from urllib.parse import unquote
 
 from lapel.core.errors import InputError, SourceError
+from lapel.core.text import fold, shortened
 
 # Endings of files that are walked, and that the page offers to upload. A table may name others; then the content decides.
 EXTENSIONS = frozenset(
@@ -74,18 +75,6 @@ _KEPT = 4  # candidates of one name: more only show that it is ambiguous
 _LONGEST = 4096  # characters of a name
 
 
-def fold(text: str) -> str:
-    """A text without the difference between upper and lower case and between composed and decomposed letters (NFC, NFD)."""
-    if text.isascii():
-        return text.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-
-
-def shown(name: str) -> str:
-    """A name as a message shows it: long ones are cut."""
-    return name if len(name) <= 120 else f"{name[:100]}... ({len(name):,} characters)"
-
-
 def is_picture_name(name: str) -> bool:
     """Whether a file's name says that it is a picture that is meant to be seen."""
     last = name.rpartition("/")[2]
@@ -142,7 +131,7 @@ def refuse_link(name: str) -> None:
     """
     if as_link(name):
         raise SourceError(
-            f"'{shown(name)}' is a link, and this is a folder or ZIP. Download the pictures, or read the table with 'lapel add'."
+            f"'{shortened(name)}' is a link, and this is a folder or ZIP. Download the pictures, or read the table with 'lapel add'."
         )
     if name[:5].lower() == "data:":
         raise SourceError(
@@ -200,7 +189,7 @@ class Exclude:
             SourceError: it is.
         """
         if self and self.covers(path):
-            raise SourceError(f"'{shown(path)}' is {EXCLUDED}.")
+            raise SourceError(f"'{shortened(path)}' is {EXCLUDED}.")
 
 
 def _prefixes(path: str) -> Iterator[str]:
@@ -295,7 +284,7 @@ class NameIndex:
                 other = self._taken.setdefault(value, key)
                 if other != key:
                     raise SourceError(
-                        f"'{shown(name)}' can only be the picture '{path}', which '{other}' was taken for. Write the names as they are."
+                        f"'{shortened(name)}' can only be the picture '{path}', which '{other}' was taken for. Write the names as they are."
                     )
                 self.used += 1
                 return value
@@ -314,10 +303,10 @@ class NameIndex:
         if some:
             names = ", ".join(path for path, _ in some[:3])
             raise SourceError(
-                f"{len(some)} pictures are called '{shown(product_id)}': {names}. Name each product's pictures in a column 'pictures'."
+                f"{len(some)} pictures are called '{shortened(product_id)}': {names}. Name each product's pictures in a column 'pictures'."
             )
         raise SourceError(
-            f"There is no picture '{shown(product_id)}' with an ending such as .jpg in {where}. Name the pictures in a column 'pictures'."
+            f"There is no picture '{shortened(product_id)}' with an ending such as .jpg in {where}. Name the pictures in a column 'pictures'."
         )
 
 
@@ -344,7 +333,7 @@ def _one(some: list[tuple[str, str]], name: str) -> tuple[str, str]:
             some = [entry for entry in some if near(entry[0])] or some
     if len({value for _, value in some}) > 1:
         names = ", ".join(f"'{path}'" for path, _ in some[:3])
-        raise SourceError(f"'{shown(name)}' may be any of {names}. Write the whole name as it is.")
+        raise SourceError(f"'{shortened(name)}' may be any of {names}. Write the whole name as it is.")
     return some[0]
 
 

@@ -10,19 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from lapel.apps.cli.console import (
     DEFAULT_STORE,
     JsonOption,
     StoreOption,
-    errors,
     print_json,
     progress_bar,
     resumable,
     say,
 )
 from lapel.core.errors import SourceError, TableError
+from lapel.core.text import counted
 from lapel.sources.names import ADVICE, kind_of
 
 if TYPE_CHECKING:
@@ -122,8 +121,8 @@ def add(
         as_json=as_json,
     )
     if report.products_rejected == report.rows:
-        found = f"all {_count(report.rows, 'row')} were left out" if report.rows else f"{source} has no products"
-        errors.print(f"[bold red]Nothing was added:[/] {escape(found)}.", highlight=False, soft_wrap=True)
+        found = f"all {counted(report.rows, 'row')} were left out" if report.rows else f"{source} has no products"
+        say(f"{found}.", head="Nothing was added: ", err=True)
         raise typer.Exit(1)
 
 
@@ -211,7 +210,7 @@ def _refuse_part(pictures: ImageSource) -> None:
     unreadable = getattr(pictures, "unreadable", {})
     for folder, reason in unreadable.items():
         raise SourceError(
-            f"--sync takes {pictures.where} for the whole shop, but {_count(len(unreadable), 'folder')} of it cannot be read, such as"
+            f"--sync takes {pictures.where} for the whole shop, but {counted(len(unreadable), 'folder')} of it cannot be read, such as"
             f" '{folder}': {reason}. Make it readable, or add --force to hide the products in it."
         )
 
@@ -222,8 +221,8 @@ def _say_fetched(pictures: Any) -> None:
         cache = getattr(part, "cache", None)
         if cache is not None:
             say(
-                f"{_count(cache.fetched, 'picture')} fetched ({cache.fetched_bytes / 1e6:,.0f} MB) from {escape(part.where)};"
-                f" {cache.size / 1e9:.1f} of at most {cache.limit / 1e9:.1f} GB kept in {escape(str(cache.folder))}"
+                f"{counted(cache.fetched, 'picture')} fetched ({cache.fetched_bytes / 1e6:,.0f} MB) from {part.where};"
+                f" {cache.size / 1e9:.1f} of at most {cache.limit / 1e9:.1f} GB kept in {cache.folder!s}"
             )
 
 
@@ -247,11 +246,6 @@ def _json(
     print_json({**values, "gone": census.gone if census else 0, "back": census.back if census else 0})
 
 
-def _count(number: int, noun: str) -> str:
-    """A number and what it counts: ``1 product``, ``2,000 products``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _are(number: int) -> str:
     return "is" if number == 1 else "are"
 
@@ -262,37 +256,37 @@ def _print(
     """The counts, which add up; what was not read, by kind; and why things were left out, by count."""
     _say_fetched(pictures)
     say(
-        f"{_count(report.rows, 'row')}: {_count(report.products_added, 'product')} added, {report.products_updated:,} updated,"
+        f"{counted(report.rows, 'row')}: {counted(report.products_added, 'product')} added, {report.products_updated:,} updated,"
         f" {report.products_unchanged:,} unchanged, {report.products_rejected:,} left out",
     )
     say(
-        f"{_count(report.photos, 'picture')}: {report.photos_added:,} added, {report.photos_updated:,} encoded again,"
+        f"{counted(report.photos, 'picture')}: {report.photos_added:,} added, {report.photos_updated:,} encoded again,"
         f" {report.photos_unchanged:,} unchanged, {report.photos_rejected:,} left out"
         f"  ({report.seconds:.1f} s, {report.photos / max(report.seconds, 1e-9):,.0f} pictures/s)",
     )
     if report.photos_removed:
-        say(f"{_count(report.photos_removed, 'stored photo')} removed, as no product names them now")
+        say(f"{counted(report.photos_removed, 'stored photo')} removed, as no product names them now")
     if report.pictures_renamed:
-        say(f"{_count(report.pictures_renamed, 'picture')} found though the table writes the name otherwise")
+        say(f"{counted(report.pictures_renamed, 'picture')} found though the table writes the name otherwise")
     if named_by_table and report.pictures_unnamed:
         say(
-            f"{_count(report.pictures_unnamed, 'picture')} of the source {_are(report.pictures_unnamed)} named by no row"
+            f"{counted(report.pictures_unnamed, 'picture')} of the source {_are(report.pictures_unnamed)} named by no row"
         )
     if table is not None and table.hidden:
-        say(f"{_count(table.hidden, 'product')} that {table.kind} does not show, such as drafts, left out")
+        say(f"{counted(table.hidden, 'product')} that {table.kind} does not show, such as drafts, left out")
     if census and (census.gone or census.back):
-        say(f"{_count(census.gone, 'product')} {_are(census.gone)} gone and hidden from now on, {census.back:,} back")
+        say(f"{counted(census.gone, 'product')} {_are(census.gone)} gone and hidden from now on, {census.back:,} back")
     if report.skipped:
         say("Not read in the source:")
         for kind, count in sorted(report.skipped.items(), key=lambda item: (-item[1], item[0])):
-            say(f"  {escape(kind)} ({count:,}): {escape(ADVICE.get(kind, 'nothing to do'))}")
+            say(f"  {kind} ({count:,}): {ADVICE.get(kind, 'nothing to do')}")
     if report.reasons:
-        say("[yellow]Why rows or pictures were left out, or kept without something:[/]")
+        say("Why rows or pictures were left out, or kept without something:", style="yellow")
         for reason, count in islice(report.reasons.items(), SHOWN):
-            say(f"  {count:,} x {escape(reason)}")
-        say(f"[yellow]Each of them{_more(report)}: {escape(str(report.rejects))}[/]")
+            say(f"  {count:,} x {reason}")
+        say(f"Each of them{_more(report)}: {report.rejects}", style="yellow")
 
 
 def _more(report: IngestReport) -> str:
     more = len(report.reasons) - SHOWN
-    return f", and {_count(more, 'more reason')}" if more > 0 else ""
+    return f", and {counted(more, 'more reason')}" if more > 0 else ""
