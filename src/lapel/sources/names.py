@@ -71,7 +71,7 @@ _JUNK = re.compile(
 )
 _ENDING = re.compile(r".(\.(?=[0-9]*[a-z])[a-z0-9]{1,8})$", re.IGNORECASE | re.DOTALL)
 _DEPTH = 6  # of a file's folders that a table may leave out from the left, all but these
-_KEPT = 4  # candidates of one name: more only show that it is ambiguous
+_KEPT = 8  # files that may be meant by a name without their folders: as many are not told apart
 _LONGEST = 4096  # characters of a name
 
 
@@ -276,6 +276,8 @@ class NameIndex:
                 continue
             key = "/".join(parts)
             some = self._paths.get(key) or self._tails.get(key)
+            if some and len(some) == _KEPT and key not in self._paths:
+                raise _ambiguous(text, some)
             if not some:  # the table names folders above those that the source has
                 shorter = ("/".join(parts[start:]) for start in range(1, len(parts)))
                 some = next((self._paths[tail] for tail in shorter if tail in self._paths), None)
@@ -332,9 +334,13 @@ def _one(some: list[tuple[str, str]], name: str) -> tuple[str, str]:
         if len({value for _, value in some}) > 1:
             some = [entry for entry in some if near(entry[0])] or some
     if len({value for _, value in some}) > 1:
-        names = ", ".join(f"'{path}'" for path, _ in some[:3])
-        raise SourceError(f"'{shortened(name)}' may be any of {names}. Write the whole name as it is.")
+        raise _ambiguous(name, some)
     return some[0]
+
+
+def _ambiguous(name: str, some: list[tuple[str, str]]) -> SourceError:
+    names = ", ".join(f"'{path}'" for path, _ in some[:3])
+    return SourceError(f"'{shortened(name)}' may be any of {names}. Write the whole name as it is.")
 
 
 def _composed(text: str) -> str:
