@@ -491,3 +491,16 @@ def test_a_score_is_never_minus_nothing(lapel: Run, tmp_path: Path) -> None:
         store.catalog.write(entries, fingerprint=store.encoder.fingerprint)
     out = lapel("search", "--product", "p0", "--store", tmp_path / "shop")[1]
     assert table(out)[1][:3] == ["1", "0.000", "p1"]
+
+
+def test_what_hosting_prints(lapel: Run, shop: Path) -> None:
+    said = lapel("hosting", "move", "file:///W1.jpg", "file:///new.jpg", "--dry-run", "--store", shop)[1]
+    assert said == "1 of 3 pictures would get another address, and 0 links for browsers\n"
+    code, out, _ = lapel("hosting", "check", "--store", shop)
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == "3 pictures: 3 dead"
+    at = lines.index("since\tkind\tproduct\tpicture\treason")
+    assert [line.split("\t")[1:4] for line in lines[at + 1 : at + 4]] == [
+        ["dead", f"W{number}", f"file:///W{number}.jpg"] for number in (1, 2, 3)
+    ]
