@@ -74,11 +74,12 @@ def text_of(value: Any) -> str:
     """
     if isinstance(value, list):
         return "|".join(filter(None, map(text_of, value)))
-    text = identifier(value)
+    text = value.strip() if type(value) is str else identifier(value)
     if len(text) <= LONGEST_NOTHING and text.casefold() in NOTHING:
         return ""
     if _PLAIN.fullmatch(text):  # nearly all
         return text
+    text = identifier(text)
     if "&" in text or "<" in text:
         # Unescaped first: feeds write tags as &lt;p&gt; too.
         text = _TAG.sub("", _BREAK.sub(" ", html.unescape(text)))
