@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from lapel.core.errors import SourceError
+from lapel.core.text import shortened
 from lapel.sources import MAX_BYTES, unquote
 from lapel.sources.names import (
     EXCLUDED,
@@ -24,7 +25,6 @@ from lapel.sources.names import (
     is_picture_name,
     kind_of,
     refuse_link,
-    shown,
 )
 
 
@@ -160,13 +160,13 @@ class FolderSource:
                 # "/images/a.jpg" is an address in a shop, unless there is such a file on this machine.
                 if not inside and (not text.startswith("/") or os.path.lexists(full)):
                     raise SourceError(
-                        f"'{shown(name)}' lies outside of {self._root}. Give the folder that holds all pictures."
+                        f"'{shortened(name)}' lies outside of {self._root}. Give the folder that holds all pictures."
                     )
             except ValueError as error:
-                raise SourceError(f"'{shown(name)}' is no file name: {error}.") from error
+                raise SourceError(f"'{shortened(name)}' is no file name: {error}.") from error
         found = self._index.find(path)
         if found is None:
-            raise SourceError(f"There is no file '{shown(name)}' in {self._root}.")
+            raise SourceError(f"There is no file '{shortened(name)}' in {self._root}.")
         return self._prefix + quote(os.fsencode(found))
 
     def find_id(self, product_id: str) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from lapel.core.errors import SourceError, TableError
+from lapel.core.text import printable
 from lapel.core.types import Product
 from lapel.sources import ImageSource
 from lapel.sources.cells import identifier as identifier_of
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 1000  # rows of a table without a column of pictures whose ids are looked for
 FEW = 0.1  # of them; below it the ids are hardly the pictures' names
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 def picture_rows(source: ImageSource) -> Iterator[TableRow]:
@@ -83,8 +82,8 @@ def _identifier(folders: tuple[str, ...], short: str, name: str) -> str:
 def _row(number: int, uris: list[str], path: tuple[str, ...]) -> TableRow:
     short = stem(path[-1])
     identifier = _identifier(path[:-1], short, path[-1])
-    title = _CONTROLS.sub(" ", identifier_of(short).replace("_", " ")).strip()
-    category = tuple(filter(None, (_CONTROLS.sub(" ", identifier_of(part)).strip() for part in path[:-1])))
+    title = printable(identifier_of(short).replace("_", " ")).strip()
+    category = tuple(filter(None, (printable(identifier_of(part)) for part in path[:-1])))
     return TableRow(number, Product(id=identifier, title=title, category=category), tuple(uris), "", identifier)
 
 
