@@ -125,7 +125,7 @@ def open_picture(data: bytes) -> ImageFile.ImageFile:
 def _readers(head: bytes) -> list[type[ImageFile.ImageFile]]:
     """What may read a file that begins like this; more than one where only the reader can tell."""
     found = [READERS[name] for name in READERS if Image.OPEN[name][1] and Image.OPEN[name][1](head[:16]) is True]  # type: ignore[misc]
-    if _brands(head) & HEIC:
+    if _brands(head) & HEIC and head[8:12] not in AVIF:
         found.append(_heif_reader())
     return found
 
