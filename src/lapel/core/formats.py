@@ -112,7 +112,7 @@ def open_picture(data: bytes) -> ImageFile.ImageFile:
         try:
             picture = reader(io.BytesIO(data), "")
         except (SyntaxError, IndexError, TypeError, struct.error) as error:
-            problem = f"{error or 'its header cannot be read'} (read as {reader.format})"
+            problem = f"{str(error) or 'its header cannot be read'} (read as {reader.format})"
             continue
         if isinstance(picture, TiffImagePlugin.TiffImageFile):
             _check_not_raw(picture)
