@@ -857,6 +857,23 @@ def test_a_disk_too_small_for_an_empty_catalogue_says_so(
         assert catalog.check() == []
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX limits")
+@pytest.mark.parametrize("size", [1_000, 40_000])
+def test_a_disk_that_ends_within_a_transaction_says_what_it_is(tmp_path: Path, size: int) -> None:
+    """SQLite has rolled back by itself then; asked once more it says 'cannot rollback', which helps nobody."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        with pytest.raises(StoreError, match="disk I/O error"):
+            Catalog.open(tmp_path / "catalog.sqlite", create=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with Catalog.open(tmp_path / "catalog.sqlite", create=True) as catalog:
+        assert catalog.check() == []
+
+
 def test_an_io_error_without_room_is_a_full_disk(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE

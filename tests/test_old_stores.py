@@ -128,4 +128,4 @@ def test_many_addresses_move_in_one_pass(tmp_path: Path) -> None:
         database.close()
         return len(ticks)
 
-    assert steps(1200) < 6 * steps(300)
+    assert steps(600) < 6 * steps(150)

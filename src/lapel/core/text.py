@@ -39,3 +39,9 @@ def printable(text: str) -> str:
 def counted(number: int, noun: str, plural: str = "") -> str:
     """``1 product``, ``2,000 products``: a number with its noun, whose plural is the noun and an s where no other is given."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def shortened(text: str, most: int = 80) -> str:
+    """A name as a message shows it: not longer than ``most`` characters, cut in the middle."""
+    half = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:half]}\u2026{text[-half:]}"
