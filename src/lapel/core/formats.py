@@ -11,6 +11,7 @@ import logging
 import re
 import struct
 import warnings
+from collections.abc import Iterator
 
 from PIL import (
     AvifImagePlugin,
@@ -122,12 +123,14 @@ def open_picture(data: bytes) -> ImageFile.ImageFile:
     raise ImageError(f"Not a picture: it holds {kind_of(data)}. {USE}")
 
 
-def _readers(head: bytes) -> list[type[ImageFile.ImageFile]]:
+def _readers(head: bytes) -> Iterator[type[ImageFile.ImageFile]]:
     """What may read a file that begins like this; more than one where only the reader can tell."""
-    found = [READERS[name] for name in READERS if Image.OPEN[name][1] and Image.OPEN[name][1](head[:16]) is True]  # type: ignore[misc]
+    for name, reader in READERS.items():
+        accepts = Image.OPEN[name][1]
+        if accepts is not None and accepts(head[:16]) is True:  # a text says why Pillow cannot here
+            yield reader
     if _brands(head) & HEIC and head[8:12] not in AVIF:
-        found.append(_heif_reader())
-    return found
+        yield _heif_reader()
 
 
 def _brands(head: bytes) -> frozenset[bytes]:
