@@ -11,6 +11,7 @@ from lapel.core.errors import SourceError, TableError
 from lapel.core.text import printable
 from lapel.core.types import Product
 from lapel.sources import ImageSource
+from lapel.sources.cells import identifier as identifier_of
 from lapel.sources.names import is_picture_name, stem
 from lapel.sources.table import TableRow
 
@@ -73,23 +74,17 @@ def _key(folders: tuple[str, ...], short: str, name: str) -> str:
 
 def _identifier(folders: tuple[str, ...], short: str, name: str) -> str:
     """A product's id; a file that is called nothing but an ending has it for a name."""
-    return "/".join(filter(None, (*map(_clean, folders), _clean(short) or _clean(name)))) or "picture"
+    return (
+        "/".join(filter(None, (*map(identifier_of, folders), identifier_of(short) or identifier_of(name)))) or "picture"
+    )
 
 
 def _row(number: int, uris: list[str], path: tuple[str, ...]) -> TableRow:
     short = stem(path[-1])
     identifier = _identifier(path[:-1], short, path[-1])
-    title = printable(_clean(short).replace("_", " ")).strip()
-    category = tuple(filter(None, (printable(_clean(part)) for part in path[:-1])))
+    title = printable(identifier_of(short).replace("_", " ")).strip()
+    category = tuple(filter(None, (printable(identifier_of(part)) for part in path[:-1])))
     return TableRow(number, Product(id=identifier, title=title, category=category), tuple(uris), "", identifier)
-
-
-def _clean(text: str) -> str:
-    """Without blanks around it, and without what UTF-8 or C cannot hold."""
-    text = text.strip()
-    if text.isascii():
-        return text.replace("\0", "").strip() if "\0" in text else text
-    return text.replace("\0", "").encode("utf-8", "replace").decode().strip("\ufeff").strip()
 
 
 def check_ids(table: Table, mapping: ColumnMap, source: ImageSource) -> None:
