@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from lapel.sources import ImageSource
     from lapel.sources.table import Table, TableRow
 
-TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".xml", ".rss", ".atom")
 REJECTED = "rejected.csv"
 SHOWN = 8  # reasons printed; all are in the list
 
@@ -42,6 +41,12 @@ MapOption = Annotated[
         "--map",
         metavar="FIELD=COLUMN",
         help="Where a field comes from, such as title=productDisplayName, 'category=a>b>c' or currency=EUR. Repeat for more.",
+    ),
+]
+EncodingOption = Annotated[
+    str,
+    typer.Option(
+        "--encoding", help="What the table is written in, such as cp1251 or gbk; found by itself if not said."
     ),
 ]
 EncoderOption = Annotated[
@@ -57,9 +62,12 @@ def add(
             metavar="SOURCE",
         ),
     ],
-    products: Annotated[Path | None, typer.Option("--products", help="A CSV, TSV or JSONL table of products.")] = None,
+    products: Annotated[
+        Path | None, typer.Option("--products", help="A CSV, TSV, JSON, Excel or XML table of products.")
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     mapping: MapOption = None,
+    encoding: EncodingOption = "",
     encoder: EncoderOption = None,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Stop after this many rows, to try things out.")
@@ -111,6 +119,7 @@ def add(
         products=products,
         store=store,
         mapping=mapping,
+        encoding=encoding,
         encoder=encoder,
         limit=limit,
         runner=runner,
@@ -132,6 +141,7 @@ def add_to_store(
     products: Path | None,
     store: Path,
     mapping: list[str] | None = None,
+    encoding: str = "",
     encoder: str | None = None,
     limit: int | None = None,
     runner: str = "threads:",
@@ -150,19 +160,21 @@ def add_to_store(
     from lapel.sources.mapping import ColumnMap
     from lapel.sources.mixed import MixedSource
     from lapel.sources.pictures import check_ids, picture_rows
-    from lapel.sources.table import read_table
+    from lapel.sources.table import ENDINGS, read_table
 
     path = Path(source)
-    if products is None and path.suffix.lower() in TABLES and os.path.isfile(path):  # noqa: PTH113 - also of names too long
+    if products is None and path.suffix.lower() in ENDINGS and os.path.isfile(path):  # noqa: PTH113 - also of names too long
         source, products = path.parent, path
-    if products is None and mapping:
-        raise TableError("--map says how to read a table, but there is none. Give it with --products TABLE.")
+    if products is None and (mapping or encoding):
+        raise TableError(
+            "--map and --encoding say how to read a table, but there is none. Give it with --products TABLE."
+        )
     workers = open_runner(runner)
     pictures = open_source(source, exclude)
     columns = ColumnMap.parse(mapping or [])
     if products is not None:
         pictures = MixedSource(pictures)
-    table: Any = picture_rows(pictures) if products is None else read_table(products, columns)
+    table: Any = picture_rows(pictures) if products is None else read_table(products, columns, encoding=encoding)
     if products is not None:
         check_ids(table, columns, pictures)
     total = pictures.count() if products is None else table.count()
@@ -242,7 +254,7 @@ def _json(
     if not named_by_table:
         del values["pictures_unnamed"]  # without a table each picture names itself
     values |= {"seconds": round(report.seconds, 3), "rejects": str(report.rejects)}
-    values |= {"hidden": table.hidden if table else 0}
+    values |= {"hidden": table.hidden if table else 0, "notes": list(table.notes) if table else []}
     print_json({**values, "gone": census.gone if census else 0, "back": census.back if census else 0})
 
 
@@ -255,6 +267,8 @@ def _print(
 ) -> None:
     """The counts, which add up; what was not read, by kind; and why things were left out, by count."""
     _say_fetched(pictures)
+    for note in table.notes if table else ():
+        say(note, style="yellow")
     say(
         f"{counted(report.rows, 'row')}: {counted(report.products_added, 'product')} added, {report.products_updated:,} updated,"
         f" {report.products_unchanged:,} unchanged, {report.products_rejected:,} left out",
