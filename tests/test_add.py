@@ -240,12 +240,12 @@ def test_what_was_guessed_of_a_table_is_said(tmp_path: Path) -> None:
     path = tmp_path / "p" / "shop.csv"
     path.write_bytes("id,название,lies in\n1,Рубашка синяя и белая в полоску,7.jpg\n".encode("cp1251"))
     said = add(path, tmp_path / "shop", "--encoding", "cp1251").stdout
-    assert "Pictures are taken from the column 'lies in'" in said
+    assert said.count("Pictures are taken from the column 'lies in'") == 1
     with open_store(tmp_path / "shop") as shop:
         assert "Рубашка синяя и белая в полоску" in shop.catalog.product("1").attributes.values()
     notes = json.loads(add(path, tmp_path / "shop", "--encoding", "cp1251", "--json").stdout)["notes"]
     assert [note[:42] for note in notes] == ["Pictures are taken from the column 'lies in'"[:42]]
-    with pytest.raises(TableError, match="--encoding says how to read a table, but there is none"):
+    with pytest.raises(TableError, match="--map and --encoding say how to read a table, but there is none"):
         add(tmp_path / "p", tmp_path / "shop", "--encoding", "cp1251")
 
 

@@ -74,7 +74,9 @@ class PictureCache:
             self._db = self._open()
         except (OSError, sqlite3.Error) as error:
             length = len(os.fsencode(folder.absolute() / FILE))
-            reason = f"its path has {length:,} bytes, SQLite opens {LONGEST_PATH}" if length > LONGEST_PATH else str(error)
+            reason = (
+                f"its path has {length:,} bytes, SQLite opens {LONGEST_PATH}" if length > LONGEST_PATH else str(error)
+            )
             raise InputError(
                 f"Pictures cannot be kept in {folder} on their way: {reason}. Name another folder in LAPEL_CACHE."
             ) from error

@@ -103,6 +103,8 @@ class FolderSource:
             elif self._exclude and self._exclude.here(name):
                 skipped[EXCLUDED] += 1
             elif _is(entry.is_dir):
+                if _is_store(entry.path):
+                    continue
                 below = _entries(entry.path)
                 if isinstance(below, OSError):
                     unreadable[name] = below.strerror or str(below)
@@ -200,6 +202,15 @@ class FolderSource:
 
     def close(self) -> None:
         """Nothing is kept open."""
+
+
+def _is_store(folder: str) -> bool:
+    """Whether a folder is a store of Lapel's, which often lies beside its pictures: a file in it is an SQLite file that says so."""
+    try:
+        with open(f"{folder}/catalog.sqlite", "rb") as file:  # noqa: PTH123
+            return file.read(72)[68:] == b"LAPL"
+    except OSError:
+        return False
 
 
 def _entries(path: str) -> tuple[Iterator[os.DirEntry[str]], tuple[int, int]] | OSError:

@@ -184,7 +184,7 @@ class CsvRecords(_Base):
         """The cells of a line in which a quote is not closed, or closed too early: read without the rows below it."""
         for options in ({"escapechar": "\\"}, {"quoting": csv.QUOTE_NONE}):
             try:
-                cells = next(csv.reader([line], delimiter=self.delimiter, strict=True, **options))  # type: ignore[arg-type]
+                cells = next(csv.reader([line], delimiter=self.delimiter, strict=True, **options))
             except (csv.Error, StopIteration):
                 continue
             if len(cells) == len(self.columns):

@@ -289,6 +289,6 @@ def _levels(cells: dict[str, Any], source: Source) -> tuple[str, ...]:
 def _pictures(cells: dict[str, Any], source: Source) -> tuple[str, ...]:
     if not source.columns:
         return picture_names(source.fixed)
-    if names := dict.fromkeys(name for column in source.columns for name in picture_names(cells.get(column))):
-        return tuple(names)
-    return next((names for column in source.others if (names := picture_names(cells.get(column)))), ())
+    found = tuple(dict.fromkeys(name for column in source.columns for name in picture_names(cells.get(column))))
+    others = (picture_names(cells.get(column)) for column in source.others)
+    return found or next(filter(None, others), ())

@@ -43,6 +43,12 @@ MapOption = Annotated[
         help="Where a field comes from, such as title=productDisplayName, 'category=a>b>c' or currency=EUR. Repeat for more.",
     ),
 ]
+EncodingOption = Annotated[
+    str,
+    typer.Option(
+        "--encoding", help="What the table is written in, such as cp1251 or gbk; found by itself if not said."
+    ),
+]
 EncoderOption = Annotated[
     str | None, typer.Option("--encoder", help="For a new store: default, small, colour:, or a model folder.")
 ]
@@ -56,12 +62,12 @@ def add(
             metavar="SOURCE",
         ),
     ],
-    products: Annotated[Path | None, typer.Option("--products", help="A CSV, TSV or JSONL table of products.")] = None,
+    products: Annotated[
+        Path | None, typer.Option("--products", help="A CSV, TSV, JSON, Excel or XML table of products.")
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     mapping: MapOption = None,
-    encoding: Annotated[
-        str, typer.Option("--encoding", help="What the table is written in, such as cp1251, where it is not found out.")
-    ] = "",
+    encoding: EncodingOption = "",
     encoder: EncoderOption = None,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Stop after this many rows, to try things out.")
@@ -159,8 +165,9 @@ def add_to_store(
     if products is None and path.suffix.lower() in ENDINGS and os.path.isfile(path):  # noqa: PTH113 - also of names too long
         source, products = path.parent, path
     if products is None and (mapping or encoding):
-        option = "--map" if mapping else "--encoding"
-        raise TableError(f"{option} says how to read a table, but there is none. Give it with --products TABLE.")
+        raise TableError(
+            "--map and --encoding say how to read a table, but there is none. Give it with --products TABLE."
+        )
     workers = open_runner(runner)
     pictures = open_source(source, exclude)
     if products is not None:
@@ -260,9 +267,9 @@ def _print(
     report: IngestReport, pictures: ImageSource, table: Table | None, census: Census | None, *, named_by_table: bool
 ) -> None:
     """The counts, which add up; what was not read, by kind; and why things were left out, by count."""
+    _say_fetched(pictures)
     for note in table.notes if table else ():
         say(note, style="yellow")
-    _say_fetched(pictures)
     say(
         f"{counted(report.rows, 'row')}: {counted(report.products_added, 'product')} added, {report.products_updated:,} updated,"
         f" {report.products_unchanged:,} unchanged, {report.products_rejected:,} left out",
