@@ -83,7 +83,7 @@ def shop(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = run(*add_arguments(pictures, store))
     assert "31 rows: 30 products added, 0 updated, 0 unchanged, 1 left out" in text
     assert "31 pictures: 30 added, 0 encoded again, 0 unchanged, 1 left out" in text
-    assert "1 pictures of the source are named by no row" in text
+    assert "1 picture of the source is named by no row" in text
     rejected = list(csv.DictReader((store / "rejected.csv").read_text().splitlines()))
     assert [row["product"] for row in rejected] == ["99"]
     return store

@@ -28,7 +28,8 @@ from lapel.engine.store import Store, open_store
 from lapel.sources import open_source
 from lapel.sources.folder import FolderSource
 from lapel.sources.health import Rounds
-from lapel.sources.table import TableRow, picture_rows
+from lapel.sources.pictures import picture_rows
+from lapel.sources.table import TableRow
 from lapel.sources.web import LinkReader
 
 COLOURS = ("red", "green", "blue", "gold", "teal", "navy")

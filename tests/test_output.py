@@ -7,8 +7,10 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +93,18 @@ def test_a_piped_search_has_whole_rows(lapel: Run, shop: Path) -> None:
         ["2", "0.707", "W1", LONG_TITLE, "Dresses", "Red", "15.00 USD"],
     ]
     assert err == "Look-alikes of W2\n"
+
+
+def test_colours_that_are_forced_change_no_row(shop: Path) -> None:
+    line = [sys.executable, "-c", "from lapel.apps.cli import main; main()", "search", "--product", "W2"]
+    done = subprocess.run(
+        [*line, "--store", str(shop)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "FORCE_COLOR": "1", "COLUMNS": "60"},
+    )
+    assert table(done.stdout)[2] == ["2", "0.707", "W1", LONG_TITLE, "Dresses", "Red", "15.00 USD"]
 
 
 def test_piped_tables_of_other_commands(lapel: Run, shop: Path) -> None:
@@ -195,6 +209,7 @@ def test_letters_that_the_terminal_lacks(
 def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """A terminal of 60 columns."""
     screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
     monkeypatch.setattr(
         output, "console", output._Output(file=screen, force_terminal=True, width=60, color_system=None)
     )
@@ -290,37 +305,49 @@ def test_a_system_error_is_a_sentence_with_its_advice(lapel: Run, monkeypatch: p
         failing_with(ZeroDivisionError("a bug"))
 
 
-# What the commands import when they are called: the user without rights may not read the interpreter's own folder either.
-IMPORTS = """
+# The user without rights may not read the interpreter's own folder either, so what the commands import is imported before.
+AS_NOBODY = """
+import json, os, sys
+from lapel.apps.cli import main
 import zoneinfo, lapel.engine.feeds, lapel.engine.ingest, lapel.engine.search, lapel.indexes.approximate, lapel.indexes.exact
 import lapel.runners.threads, lapel.sources.archive, lapel.sources.folder, lapel.sources.mixed, lapel.sources.table, typer.rich_utils
+if os.geteuid() == 0:
+    os.setuid(65534)
+for arguments in json.loads(sys.argv[1]):
+    sys.argv[1:] = arguments
+    try:
+        main()
+    except SystemExit as done:
+        print(done.code)
 """
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
-def test_a_folder_that_may_not_be_entered(tmp_path: Path) -> None:
+def test_a_folder_that_may_not_be_entered(request: pytest.FixtureRequest) -> None:
+    tmp_path = Path(tempfile.mkdtemp())  # pytest's own folders are closed to other users
+    request.addfinalizer(lambda: shutil.rmtree(tmp_path))
+    tmp_path.chmod(0o777)
     closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    code = f"import os\nfrom lapel.apps.cli import main\n{IMPORTS}\nif os.geteuid() == 0: os.setuid(65534)\nmain()"
-    os.chown(closed, 0, 0) if os.geteuid() == 0 else closed.chmod(0o000)
-    for arguments in (
-        ["search", closed / "a.jpg"],
-        ["info", "--store", closed / "shop"],
-        ["add", closed, "--store", tmp_path / "shop"],
-        ["add", closed / "a.csv", "--store", closed / "shop"],
-    ):
-        done = subprocess.run(
-            [sys.executable, "-c", code, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "LAPEL_CACHE": str(tmp_path)},
-        )
-        assert done.returncode == 1, (arguments, done.stderr)
-        assert "Traceback" not in done.stderr, (arguments, done.stderr)
-        assert done.stderr.startswith("Error: "), (arguments, done.stderr)
+    closed.mkdir(mode=0o700 if os.geteuid() == 0 else 0o000)
+    commands = [
+        ["search", str(closed / "a.jpg")],
+        ["info", "--store", str(closed / "shop")],
+        ["add", str(closed), "--store", str(tmp_path / "shop")],
+        ["add", str(closed / "a.csv"), "--store", str(closed / "shop")],
+    ]
+    environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "LAPEL_CACHE": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, json.dumps(commands)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **environment},
+    )
+    assert done.stdout == "1\n" * 4
+    assert "Traceback" not in done.stderr
+    assert len(re.findall(r"^Error: .*[Pp]ermission denied|^Error: .*right", done.stderr, re.MULTILINE)) == 4, (
+        done.stderr
+    )
     closed.chmod(0o700)
 
 
@@ -464,3 +491,16 @@ def test_a_score_is_never_minus_nothing(lapel: Run, tmp_path: Path) -> None:
         store.catalog.write(entries, fingerprint=store.encoder.fingerprint)
     out = lapel("search", "--product", "p0", "--store", tmp_path / "shop")[1]
     assert table(out)[1][:3] == ["1", "0.000", "p1"]
+
+
+def test_what_hosting_prints(lapel: Run, shop: Path) -> None:
+    said = lapel("hosting", "move", "file:///W1.jpg", "file:///new.jpg", "--dry-run", "--store", shop)[1]
+    assert said == "1 of 3 pictures would get another address, and 0 links for browsers\n"
+    code, out, _ = lapel("hosting", "check", "--store", shop)
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == "3 pictures: 3 dead"
+    at = lines.index("since\tkind\tproduct\tpicture\treason")
+    assert [line.split("\t")[1:4] for line in lines[at + 1 : at + 4]] == [
+        ["dead", f"W{number}", f"file:///W{number}.jpg"] for number in (1, 2, 3)
+    ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -103,7 +104,8 @@ def decode(data: bytes) -> Image.Image:
         raise
     # Decoders raise whatever their library does on broken input, so this net is wide on purpose: one picture, one reason.
     except Exception as error:
-        raise ImageError(f"The picture is damaged or cut short: {error}. Export or download it again.") from error
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise ImageError(f"The picture is damaged or cut short: {reason}. Export or download it again.") from error
 
 
 def _decoded(data: bytes, profile: bytes = b"") -> Image.Image:
@@ -234,16 +236,19 @@ def _from_pillow(picture: Image.Image) -> Image.Image:
         # Opened, but not decoded yet: then it is decoded as any file.
         if file is not None and (getattr(picture, "tile", None) or picture.format == "HEIF") and not picture.tell():
             at = file.tell()
-            try:
-                file.seek(0)
-                return decode(file.read())
-            finally:
-                file.seek(at)
+            file.seek(0)
+            data = file.read()
+            file.seek(at)
+            with suppress(Exception):  # whose file is then closed, as after any other use; decode says what is wrong
+                picture.load()
+            return decode(data)
         return _upright_rgb(picture)
     except ImageError:
         raise
     except Exception as error:  # whatever its reader raises
-        raise ImageError(f"The picture cannot be read: {error}. Open its file again.") from error
+        raise ImageError(
+            f"The picture cannot be read: {str(error) or 'its file is closed'}. Open its file again."
+        ) from error
 
 
 def _from_array(array: np.ndarray) -> Image.Image:

@@ -46,8 +46,10 @@ def whole_jpeg(picture: JpegImagePlugin.JpegImageFile, data: bytes, draft: int) 
             raise
         cut = error
 
+    whole, coarse = _segments(data)
+
     def decoded(ending: bytes) -> Image.Image:
-        again = JpegImagePlugin.JpegImageFile(io.BytesIO(data + ending), "")
+        again = JpegImagePlugin.JpegImageFile(io.BytesIO(data[:whole] + ending), "")
         again.draft("RGB", (draft, draft))
         again.load()
         return again
@@ -55,7 +57,7 @@ def whole_jpeg(picture: JpegImagePlugin.JpegImageFile, data: bytes, draft: int) 
     found = decoded(END)
     if "progressive" in picture.info:
         # Each scan goes over all rows and adds detail: whole but for its finest is whole enough for a search.
-        if not _coarsely_there(data):
+        if not coarse:
             raise ImageError(
                 "The picture is damaged or cut short: not even its coarse parts are complete. Export or download it again."
             ) from cut
@@ -72,7 +74,7 @@ def whole_jpeg(picture: JpegImagePlugin.JpegImageFile, data: bytes, draft: int) 
     share = max(0.0, row + down * column / found.width) / found.height
     if share < PRESENT:
         raise ImageError(
-            f"The picture is damaged or cut short: {share:.0%} of it is there; {PRESENT:.0%} are needed. Export or download it again."
+            f"The picture is damaged or cut short: {int(100 * share)}% of it is there; {PRESENT:.0%} are needed. Export or download it again."
         ) from cut
     filled = pixels.copy()
     filled[row : row + down, max(0, column) :] = pixels[row - 1, max(0, column) :]
@@ -82,8 +84,10 @@ def whole_jpeg(picture: JpegImagePlugin.JpegImageFile, data: bytes, draft: int) 
     return made
 
 
-def _coarsely_there(data: bytes) -> bool:
-    """Whether every coefficient of a progressive JPEG has its first value: each scan that gives one is followed by something."""
+def _segments(data: bytes) -> tuple[int, bool]:
+    """Where the last segment of a cut JPEG begins that is cut itself, else its length; and, of a progressive one, whether every coefficient
+    has its first value: each scan that gives one is followed by something.
+    """
     known: dict[int, set[int]] = {}
     scan: tuple[bytes, range] = (b"", range(0))
     at = 2
@@ -93,6 +97,8 @@ def _coarsely_there(data: bytes) -> bool:
                 known[component].update(scan[1])
             at = found.end()
             length = int.from_bytes(data[at : at + 2], "big")
+            if at + length > len(data):
+                return found.start(), _all_known(known)
             body = data[at + 2 : at + length]
             scan = (b"", range(0))
             if found[0] == b"\xff\xc2":
@@ -102,8 +108,12 @@ def _coarsely_there(data: bytes) -> bool:
                 first, last, finer = body[1 + 2 * count], body[2 + 2 * count], body[3 + 2 * count] >> 4
                 scan = (b"" if finer else body[1 : 1 + 2 * count : 2], range(first, last + 1))
             at += length
-    except (IndexError, KeyError):
-        return False
+    except (IndexError, KeyError):  # not a JPEG's
+        return len(data), False
+    return len(data), _all_known(known)
+
+
+def _all_known(known: dict[int, set[int]]) -> bool:
     return bool(known) and all(len(coefficients) == 64 for coefficients in known.values())
 
 

@@ -64,7 +64,8 @@ def upload(
         raise MissingDependency(INSTALL) from error
     from lapel.sources import open_source
     from lapel.sources.mapping import ColumnMap
-    from lapel.sources.table import picture_rows, read_table
+    from lapel.sources.pictures import picture_rows
+    from lapel.sources.table import read_table
 
     pictures = open_source(source)
     account = Account(DriveSettings.from_environment(), writes=True)
