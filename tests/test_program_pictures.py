@@ -21,7 +21,7 @@ from lapel.encoders.foreground import encode_photos, open_foreground
 from lapel.engine.ingest import ingest
 from lapel.engine.store import Store
 from lapel.sources import open_source
-from lapel.sources.table import picture_rows
+from lapel.sources.pictures import picture_rows
 
 P3 = made.rgb_profile(made.DISPLAY_P3)
 
