@@ -195,6 +195,17 @@ def test_what_read_image_cannot_read_is_told(source: object, words: str) -> None
         lapel.read_image(source)  # type: ignore[arg-type]
 
 
+def test_a_file_is_not_read_beyond_the_largest_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            assert size == 2**20 + 1
+            return bytes(size)
+
+    monkeypatch.setattr("lapel.core.images.MAX_BYTES", 2**20)
+    with pytest.raises(ImageError, match="more than 1 MB"):
+        lapel.read_image(Endless())
+
+
 # --- encoders ---------------------------------------------------------------------------------------------------------
 
 
