@@ -242,7 +242,7 @@ def why(error: BaseException) -> str:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted ({cause.verify_message}); SSL_CERT_FILE may name further ones"
         if isinstance(cause, ssl.SSLError):
-            return f"its encryption is not understood ({(cause.reason or 'TLS').lower().replace('_', ' ')})"
+            return f"its encryption is not understood ({(getattr(cause, 'reason', '') or 'TLS').lower().replace('_', ' ')})"
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
         cause = cause.__cause__ or cause.__context__
