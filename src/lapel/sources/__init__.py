@@ -22,7 +22,7 @@ from lapel.core.images import MAX_BYTES as MAX_BYTES
 from lapel.core.plugins import Backend, Door
 from lapel.core.text import shortened
 from lapel.core.types import NO_LINKS, Links
-from lapel.sources.names import EXTENSIONS, is_picture_name
+from lapel.sources.names import EXTENSIONS, as_link, is_picture_name
 
 __all__ = [
     "EXTENSIONS",
@@ -129,8 +129,7 @@ def display_links(source: ImageSource, uri: str) -> Links:
         known: Links | None = getattr(source, "links", lambda _: None)(uri)
         if known is not None:
             return known
-        if uri.startswith(("http://", "https://")):
-            return Links(uri)
+        return Links(as_link(uri))
     return NO_LINKS
 
 
