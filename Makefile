@@ -10,6 +10,8 @@ RUNS ?= runs
 DATA ?= ../shared/data/fashion-products
 PHOTOS ?= ../shared/data/clothing-photos
 MODELS ?= default
+# Files of tests that run at the same time, each in a process of about 2 GB.
+JOBS ?= 4
 # Pictures a step, and the learning rate that goes with it: what keeps a GPU with 80 GB busy.
 BATCH ?= 512
 RATE ?= 1.2e-3
@@ -37,7 +39,7 @@ demo: $(VENV)/demo ## Draw a sample shop, index it, show a search, serve the web
 
 test: $(VENV)/dev ## Set up and run all tests, those in a browser too
 	@sh tests/install_chromium.sh
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses $(JOBS) --dist loadfile
 
 check: $(VENV)/dev ## Format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -22,7 +22,7 @@ from lapel.engine.ingest import ingest
 from lapel.engine.store import Store, open_store
 from lapel.sources import open_source
 from lapel.sources.health import Rounds
-from lapel.sources.table import picture_rows
+from lapel.sources.pictures import picture_rows
 from lapel.sources.wardrobe import draw_wardrobe
 from shops import machine, shop
 

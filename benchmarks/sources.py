@@ -27,7 +27,7 @@ from lapel.engine.ingest import ingest
 from lapel.engine.store import open_store
 from lapel.sources import open_source
 from lapel.sources.stream import Streamed
-from lapel.sources.table import picture_rows
+from lapel.sources.pictures import picture_rows
 from shops import machine, shop
 
 

@@ -29,7 +29,7 @@ from lapel.core.errors import (
     StoreReadOnly,
     StoreTooNew,
 )
-from lapel.core.types import MINOR_UNITS, Condition, Filter, Product
+from lapel.core.types import FIELDS, MINOR_UNITS, Condition, Filter, Product
 
 MODEL = "model-one"
 DIM = 8
@@ -218,6 +218,7 @@ def test_content_hash_sees_every_field() -> None:
         "currency": "USD",
         "in_stock": False,
         "attributes": {"year": "2013"},
+        "url": "https://shop.example/1",
     }
     import dataclasses
 
@@ -274,13 +275,22 @@ def shop(catalog: Catalog) -> Catalog:
         (["category=Shirts|Watches"], ["s1", "w1"]),
         (["category=Topwear > Apparel"], []),
         (["category!=Apparel"], ["w1", "n1"]),
-        (["price<2000"], ["s1", "t1"]),
-        (["price<=1999.99"], ["s1", "t1"]),
-        (["price<1999.99"], ["s1"]),
-        (["price=49.90"], ["s1"]),
-        (["price=49.9|200000"], ["s1", "w1"]),
-        (["price!=49.9"], ["t1", "w1", "n1"]),
-        (["price>=200000"], ["w1"]),
+        (["price<2000", "currency=INR"], ["t1"]),
+        (["currency=inr", "price<=1999.99"], ["t1"]),
+        (["price<1999.99", "currency=INR"], []),
+        (["price<100 EUR"], ["s1"]),
+        (["price<100eur"], ["s1"]),
+        (["price<=1999.99 INR", "gender=Women"], ["t1"]),
+        (["price=49.90 EUR"], ["s1"]),
+        (["price=49.90 INR"], []),
+        (["price=49.9 EUR|200000 JPY"], ["s1", "w1"]),
+        (["price=49.9|10", "currency=EUR"], ["s1"]),
+        (["price!=49.9 EUR"], ["t1", "w1", "n1"]),
+        (["price!=49.9", "currency=EUR"], []),
+        (["price>=200000JPY"], ["w1"]),
+        (["price>0", "currency!=EUR", "currency!=JPY"], ["t1"]),
+        (["currency=EUR|JPY"], ["s1", "w1"]),
+        (["currency!=EUR"], ["t1", "w1", "n1"]),
         (["in_stock=yes"], ["s1"]),
         (["in_stock=no"], ["w1"]),
         (["in_stock=true"], ["s1"]),
@@ -288,10 +298,12 @@ def shop(catalog: Catalog) -> Catalog:
         (["id!=s1"], ["t1", "w1", "n1"]),
         (["title=Blue shirt"], ["s1"]),
         (["title=blue"], []),
+        (["title= BLUE Shirt "], ["s1"]),
         (["year>=2012"], ["s1", "t1"]),
         (["year>2012", "gender=Women"], ["t1"]),
         (["YEAR=2012"], ["s1"]),
         (["größe=m"], ["s1"]),
+        (["gro\u0308ße=M"], ["s1"]),
         (["brand=Nobody"], []),
     ],
 )
@@ -311,6 +323,53 @@ def test_wrong_filters_say_what_there_is(shop: Catalog) -> None:
         shop.allowed(Filter.parse(["price=cheap"]))
     with pytest.raises(QueryError, match="in_stock=yes"):
         shop.allowed(Filter.parse(["in_stock=maybe"]))
+    with pytest.raises(QueryError, match=r"prices in EUR, INR, JPY.*'price<100 EUR'.*currency=EUR"):
+        shop.allowed(Filter.parse(["price<100"]))
+    with pytest.raises(QueryError, match=r"prices in EUR, JPY\. Say which"):
+        shop.allowed(Filter.parse(["price=100", "currency=EUR|JPY"]))
+    for text in ("price<100 CAD", "currency=CAD", "price!=1 CAD"):
+        with pytest.raises(QueryError, match=f"{text} asks for a currency that no product has.*in EUR, INR, JPY"):
+            shop.allowed(Filter.parse([text]))
+    with pytest.raises(QueryError, match="one number"):
+        Filter.parse(["price<cheap EUR"])
+    with pytest.raises(QueryError, match="one number"):
+        Filter.parse(["year<100 EUR"])
+
+
+def test_a_price_without_a_currency_is_enough_where_there_is_one(catalog: Catalog) -> None:
+    catalog.write([Entry(SHIRT, (photo("a"),)), entry("n1")], fingerprint=MODEL)
+    assert [product.id for product in catalog.products(Filter.parse(["price<100"]))] == ["s1"]
+    assert [product.id for product in catalog.products(Filter.parse(["price!=49.90"]))] == ["n1"]
+    catalog.write([entry("usd", price_minor=1500, currency="USD")], fingerprint=MODEL)
+    with pytest.raises(QueryError, match="EUR, USD"):
+        catalog.count(Filter.parse(["price<100"]))
+    # What is hidden asks for nothing.
+    catalog.presence.settle("", ["s1", "n1"], now="2026-01-01")
+    assert catalog.count(Filter.parse(["price<100"])) == 1
+    assert list(catalog.price_ranges()) == ["EUR"]
+
+
+def test_no_prices_at_all(catalog: Catalog) -> None:
+    catalog.write([entry("p", currency="EUR")], fingerprint=MODEL)
+    assert catalog.count(Filter.parse(["price<100"])) == 0
+    assert catalog.count(Filter.parse(["price!=100"])) == 1
+    assert catalog.price_ranges() == {}
+    with pytest.raises(QueryError, match="No product has a price"):
+        catalog.count(Filter.parse(["currency=EUR"]))
+
+
+@pytest.mark.parametrize("asked", ["Grün", "gru\u0308n", " GRÜN ", "GRU\u0308N"])
+@pytest.mark.parametrize("stored", ["Grün", "Gru\u0308n", " grün\u00a0"])
+def test_filters_compare_folded(catalog: Catalog, stored: str, asked: str) -> None:
+    product = Product(
+        "gru\u0308n", title=stored, category=("Kleid", stored), colour=stored, attributes={"Stoff": f"a|{stored}"}
+    )
+    catalog.write([Entry(product, (photo("a"),)), entry("other", colour="Rot")], fingerprint=MODEL)
+    for name in ("title", "colour", "category", "stoff", "id"):
+        where = Filter((Condition(name, "=", (asked if name != "id" else "grün",)),))
+        assert [each.id for each in catalog.products(where)] == [product.id], name
+    assert catalog.count(Filter((Condition("colour", "!=", (asked,)),))) == 1
+    assert catalog.count(Filter((Condition("category", "=", (f"KLEID >{asked}",)),))) == 1
 
 
 def test_a_filter_is_never_sql(shop: Catalog) -> None:
@@ -326,7 +385,8 @@ def test_facets_prices_and_names(shop: Catalog) -> None:
     assert shop.facet_values("category", limit=2) == [("Apparel", 2), ("Apparel > Topwear", 2)]
     assert shop.facet_values("gender", where=Filter.parse(["category=Apparel"])) == [("Men", 1), ("Women", 1)]
     assert shop.facet_values("title")[0][1] == 1
-    assert shop.price_ranges() == {"EUR": (49.9, 49.9)}
+    assert shop.price_ranges() == {"EUR": (49.9, 49.9), "INR": (1999.99, 1999.99), "JPY": (200000.0, 200000.0)}
+    assert shop.facet_values("currency") == [("EUR", 1), ("INR", 1), ("JPY", 1)]
     assert shop.field_names()[-3:] == ["Größe", "split", "year"] or shop.field_names()[-3:] == [
         "split",
         "year",
@@ -402,7 +462,13 @@ CONDITIONS = st.one_of(
         Condition,
         st.just("price"),
         st.sampled_from(["=", "!=", "<", "<=", ">", ">="]),
-        st.tuples(st.sampled_from(["10", "0.01", "12.345", "500"])),
+        st.tuples(st.sampled_from(["10 EUR", "0.01EUR", "12.345 KWD", "500 jpy"])),
+    ),
+    st.builds(
+        Condition,
+        st.just("currency"),
+        st.sampled_from(["=", "!="]),
+        st.lists(st.sampled_from(["EUR", "jpy", "KWD"]), min_size=1, max_size=2).map(tuple),
     ),
     st.builds(
         Condition,
@@ -421,9 +487,11 @@ def fulfils(product: Product, condition: Condition) -> bool:
         price = (
             None if product.price_minor is None else product.price_minor / 10 ** MINOR_UNITS.get(product.currency, 2)
         )
+        (text,) = condition.values
+        number, currency = float(text[:-3]), text[-3:].upper()
         if condition.operator in compare:
-            return price is not None and compare[condition.operator](float(price), condition.number)
-        return (price in [float(value) for value in condition.values]) == (condition.operator == "=")
+            return price is not None and product.currency == currency and compare[condition.operator](price, number)
+        return ((price, product.currency) == (number, currency)) == (condition.operator == "=")
     if condition.field == "category":
         names = set()
         for end in range(1, len(product.category) + 1):
@@ -449,8 +517,9 @@ def fulfils(product: Product, condition: Condition) -> bool:
 def test_filters_agree_with_the_oracle(data: st.DataObject) -> None:
     made = [data.draw(products(number)) for number in range(data.draw(st.integers(0, 8)))]
     with tempfile.TemporaryDirectory() as folder, Catalog.open(Path(folder) / "c.sqlite", create=True) as catalog:
-        # Two anchors, so that every field exists and year is a number somewhere; both are part of the shop.
+        # Anchors, so that every field and currency exists and year is a number somewhere; all are part of the shop.
         made += [Product("z1", attributes={"year": "1", "size": "S"}), Product("z2", gender="Men")]
+        made += [Product(f"z{each}", price_minor=77, currency=each) for each in ("EUR", "JPY", "KWD")]
         catalog.write(
             [Entry(product, (photo(f"{product.id}/1"), photo(f"{product.id}/2"))) for product in made],
             fingerprint=MODEL,
@@ -468,9 +537,7 @@ def test_filters_agree_with_the_oracle(data: st.DataObject) -> None:
 @given(st.data())
 def test_products_survive_any_text(data: st.DataObject) -> None:
     text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-    names = text.filter(
-        lambda name: name not in ("id", "title", "category", "gender", "brand", "colour", "season", "price", "in_stock")
-    )
+    names = text.filter(lambda name: name not in FIELDS)
     product = Product(
         "p",
         title=data.draw(text),
@@ -765,3 +832,78 @@ def test_the_pool_maps_a_vanished_file(tmp_path: Path) -> None:
     with pytest.raises(StoreMissing, match="gone"), pool.borrow() as database:
         database.execute("SELECT 1 FROM sqlite_master")
     pool.close()
+
+
+# --- what a disk and its names do not hold ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pages", [1, 3, 10, 20])
+def test_a_disk_too_small_for_an_empty_catalogue_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pages: int
+) -> None:
+    """SQLite undoes the transaction by itself then, and there is nothing left to roll back."""
+    connect = Pool._connect
+
+    def on_a_small_disk(pool: Pool) -> sqlite3.Connection:
+        database = connect(pool)
+        database.execute(f"PRAGMA max_page_count = {pages}")
+        return database
+
+    monkeypatch.setattr(Pool, "_connect", on_a_small_disk)
+    with pytest.raises(StoreError, match=r"The disk of .*catalog\.sqlite is full.*Make room"):
+        Catalog.open(tmp_path / "catalog.sqlite", create=True)
+    monkeypatch.undo()
+    with Catalog.open(tmp_path / "catalog.sqlite", create=True) as catalog:
+        assert catalog.check() == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX limits")
+@pytest.mark.parametrize("size", [1_000, 40_000])
+def test_a_disk_that_ends_within_a_transaction_says_what_it_is(tmp_path: Path, size: int) -> None:
+    """SQLite has rolled back by itself then; asked once more it says 'cannot rollback', which helps nobody."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        with pytest.raises(StoreError, match="disk I/O error"):
+            Catalog.open(tmp_path / "catalog.sqlite", create=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with Catalog.open(tmp_path / "catalog.sqlite", create=True) as catalog:
+        assert catalog.check() == []
+
+
+def test_an_io_error_without_room_is_a_full_disk(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    for room, words in ((0, r"disk of .* is full"), (10**9, "cannot be used: disk I/O error")):
+        monkeypatch.setattr(Pool, "_room", lambda _, room=room: room)
+        with pytest.raises(StoreError, match=words), catalog._pool.errors():
+            raise error
+
+
+def of_length(folder: Path, length: int) -> Path:
+    """A path of a catalogue in ``folder`` that has so many bytes."""
+    left = length - len(os.fsencode(folder / "catalog.sqlite")) - 1
+    while left > 100:
+        folder, left = folder / ("d" * 50), left - 51
+    return folder / ("e" * left) / "catalog.sqlite"
+
+
+def test_a_path_that_sqlite_cannot_open_says_how_long_it_is(tmp_path: Path) -> None:
+    path = of_length(tmp_path, 504)
+    Catalog.open(path, create=True).close()
+    Catalog.open(path).close()
+    path = of_length(tmp_path, 505)
+    with pytest.raises(
+        StoreError, match=r"path of catalog\.sqlite has 505 bytes and SQLite opens up to 504.*shorter path"
+    ):
+        Catalog.open(path, create=True)
+    assert not path.exists()
+
+
+def test_a_name_that_no_disk_takes_is_told(tmp_path: Path) -> None:
+    for create in (True, False):
+        with pytest.raises(StoreError, match=r"cannot be reached: File name too long\. Choose a shorter name"):
+            Catalog.open(tmp_path / ("x" * 300) / "catalog.sqlite", create=create)

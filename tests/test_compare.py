@@ -200,7 +200,7 @@ def test_pictures_that_are_gone_take_no_part_and_are_counted(store: Store) -> No
     (store.folder.parent / "f.png").unlink()
     found = compare(store, "turned:", "turned:2")
     assert (found.queries, found.gallery_photos, found.left_out) == (5, 5, 1)
-    assert "1 photos took no part" in render(found)
+    assert "1 photo took no part" in render(found)
 
 
 def test_another_photo_of_the_same_product_as_a_rule(store: Store) -> None:

@@ -55,6 +55,26 @@ def test_the_python_in_the_readme_runs(
     assert printed[-1] == "(1, 128) float32"
 
 
+def test_what_the_readme_asks_the_sample_shop_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_wardrobe(tmp_path / "wardrobe", products=20)
+    store = tmp_path / ".demo" / "shop"
+    add_to_store(tmp_path / "wardrobe" / "products.csv", products=None, store=store, encoder="colour:")
+    monkeypatch.chdir(tmp_path)
+    asked = [shlex.split(command)[1:] for command in commands() if ".demo/shop" in command]
+    assert asked
+    for words in asked:
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0
+        lines = done.stdout.splitlines()
+        assert lines[0].startswith("rank\tscore\tid\t")
+        assert len(lines) > 3
+
+
+def test_no_command_of_the_readme_names_a_product_that_only_we_have() -> None:
+    named = {command.partition("--product ")[2].split()[0] for command in commands() if "--product " in command}
+    assert all(re.fullmatch(r"W\d{4}", product) for product in named)
+
+
 def test_every_decision_is_listed() -> None:
     folder = ROOT / "docs" / "decisions"
     listed = re.findall(r"\((\d{4}-[^)]+\.md)\)", (folder / "README.md").read_text(encoding="utf-8"))

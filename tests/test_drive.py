@@ -23,7 +23,8 @@ from lapel.sources import Links, display_links, open_source, read_uri
 from lapel.sources.drive.account import Account, DriveSettings
 from lapel.sources.drive.source import DriveSource
 from lapel.sources.drive.upload import upload
-from lapel.sources.table import picture_rows, read_table
+from lapel.sources.pictures import picture_rows
+from lapel.sources.table import read_table
 from loopback.drive import DriveServer, error
 
 GOOGLE = "application/vnd.google-apps."
@@ -111,8 +112,9 @@ def test_a_folder_is_walked_with_all_below_it(drive: DriveServer, settings: Driv
     numbers = [f"Shirts/{number}.jpg" for number in range(5)]
     assert listed(source) == [*numbers, "Shoes/by its name.webp", "Shoes/no extension.png"]
     assert source.count() == 7
-    assert source.skipped == {"Google documents": 2, "videos": 1, "pictures of an unknown kind": 1}
-    assert source.ignored == 4
+    skipped = {"Google documents": 2, "videos": 1, "pictures of an unknown kind": 1, "hidden and system files": 1}
+    assert source.skipped == skipped
+    assert source.ignored == 5
     assert source.read(source.find("Shirts/3.jpg")) == b"3"
     assert source.read(source.find_id("no extension")) == b"png"
     assert [source.lists(uri) for uri in source.walk()] == [True] * 7
@@ -171,14 +173,16 @@ def test_names_of_every_kind(drive: DriveServer, settings: DriveSettings) -> Non
     assert len([row for row in picture_rows(source) if row.product]) == len(names)
 
 
-def test_pictures_of_one_name_are_told(drive: DriveServer, settings: DriveSettings) -> None:
+def test_pictures_of_one_name_are_one_product(drive: DriveServer, settings: DriveSettings) -> None:
     shop = drive.folder("Shop")
     for data in (b"1", b"2"):
         drive.file("same.jpg", data, shop)
     source = opened(f"//{shop}", settings)
     with pytest.raises(SourceError, match=r"2 files are called 'same\.jpg'.*Rename"):
         source.find("same.jpg")
-    assert [row.problem[:28] for row in picture_rows(source)] == ["", "two pictures would be produc"]
+    (row,) = picture_rows(source)
+    assert (row.id, row.problem) == ("same", "")
+    assert [source.read(uri) for uri in row.pictures] == [b"1", b"2"]
 
 
 def test_tables_may_name_addresses(drive: DriveServer, settings: DriveSettings) -> None:
@@ -452,16 +456,16 @@ def test_the_commands(drive: DriveServer, tmp_path: Path) -> None:
     first = CliRunner().invoke(app, ["add", f"gdrive://{target}", "--products", str(table), *store])
     assert first.exit_code == 0, first.output
     assert "2 products added" in first.output
-    assert "1 pictures of the source are named by no row" in first.output
+    assert "1 picture of the source is named by no row" in first.output
     product = next(iter(read_table(table))).product
     assert product is not None
     assert (product.price, product.attributes["fabric"]) == ("1,299.50 EUR", "wool")
-    assert product.attributes["link"].startswith("https://drive.google.com/thumbnail?id=")
+    assert product.attributes["picture_link"].startswith("https://drive.google.com/thumbnail?id=")
     read = len([request for request in drive.requests if request.query.get("alt") == "media"])
     drive.file("clip.mp4", b"-", target, "video/mp4")
     again = CliRunner().invoke(app, ["add", f"gdrive://{target}", "--products", str(table), *store[:2]])
     assert "2 unchanged" in again.output
-    assert "1 files of the source are not read: 1 videos" in again.output
+    assert "videos (1): a product needs a still photo" in again.output
     assert read == len([request for request in drive.requests if request.query.get("alt") == "media"])
     sources.close_archives()
 

@@ -27,7 +27,7 @@ from lapel.engine.store import Store, open_store
 from lapel.sources import health, open_source
 from lapel.sources.drive.account import DriveSettings
 from lapel.sources.health import Rounds
-from lapel.sources.table import picture_rows
+from lapel.sources.pictures import picture_rows
 from loopback.drive import DriveServer, error
 
 COLOURS = ("red", "green", "blue", "gold", "teal", "navy")

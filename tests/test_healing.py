@@ -28,7 +28,8 @@ from lapel.engine.store import Store, open_store
 from lapel.sources import open_source
 from lapel.sources.folder import FolderSource
 from lapel.sources.health import Rounds
-from lapel.sources.table import TableRow, picture_rows
+from lapel.sources.pictures import picture_rows
+from lapel.sources.table import TableRow
 from lapel.sources.web import LinkReader
 
 COLOURS = ("red", "green", "blue", "gold", "teal", "navy")
@@ -274,7 +275,7 @@ def test_a_product_is_shown_while_one_of_its_photos_is(shop: Store, origin: Orig
     visit(shop)
     catalog, other = shop.catalog, Filter.parse(["id!=red"])
 
-    def shown() -> tuple[set[str], int, int, bool, tuple[float, float] | None]:
+    def shown() -> tuple[set[str], int, int, bool, dict[str, tuple[float, float]]]:
         listed = {product.id for product in catalog.products()}
         assert {product.id for product in catalog.products(other)} == listed - {"red"}
         assert (catalog.count(), catalog.count(other)) == (len(listed), len(listed - {"red"}))
@@ -289,14 +290,14 @@ def test_a_product_is_shown_while_one_of_its_photos_is(shop: Store, origin: Orig
     gold, teal = origin.bodies.pop("/gold.png"), origin.bodies.pop("/teal.png")
     origin.bodies["/teal.png"] = teal
     visit(shop, 1, grace=timedelta(0))
-    assert shown() == (everyone - {"gold"}, 1, 0, True, (1.0, 1.0))
+    assert shown() == (everyone - {"gold"}, 1, 0, True, {"EUR": (1.0, 1.0)})
     assert "both" in found(shop)
     origin.bodies.pop("/teal.png")
     visit(shop, 2, grace=timedelta(0))
-    assert shown() == (everyone - {"gold", "teal", "both"}, 3, 0, False, None)
+    assert shown() == (everyone - {"gold", "teal", "both"}, 3, 0, False, {})
     assert found(shop) == {"green", "blue", "navy"}
     catalog.presence.settle("", everyone - {"both"}, now="2026")
-    assert shown() == (everyone - {"gold", "teal", "both"}, 2, 1, False, None)
+    assert shown() == (everyone - {"gold", "teal", "both"}, 2, 1, False, {})
     catalog.presence.settle("", everyone, now="2026")
     origin.bodies |= {"/gold.png": gold, "/teal.png": teal}
     assert visit(shop, 3).back == 4

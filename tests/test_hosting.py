@@ -20,7 +20,7 @@ from lapel.engine.store import Store, open_store
 from lapel.sources import display_links, open_source
 from lapel.sources.address import prefixes
 from lapel.sources.folder import FolderSource
-from lapel.sources.table import picture_rows
+from lapel.sources.pictures import picture_rows
 
 COLOURS = ("red", "green", "blue", "gold", "teal", "navy")
 

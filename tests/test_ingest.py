@@ -27,7 +27,8 @@ from lapel.core.vectors import Vectors, normalise
 from lapel.engine.ingest import IngestReport, ingest
 from lapel.sources import open_source
 from lapel.sources.mapping import ColumnMap
-from lapel.sources.table import TableRow, picture_rows, read_table
+from lapel.sources.pictures import picture_rows
+from lapel.sources.table import TableRow, read_table
 
 
 class PixelEncoder:

@@ -179,7 +179,7 @@ def test_a_table_of_links_becomes_a_shop(shop: ShopServer, tmp_path: Path, monke
     again = CliRunner().invoke(app, words[:4])
     assert "1 updated, 10 unchanged" in again.output
     assert "1 encoded again, 12 unchanged" in again.output
-    assert "1 pictures fetched" in again.output
+    assert "1 picture fetched" in again.output
     assert read_uri(f"{shop.root}3.png") == picture(9)
     one = open_source(f"{shop.root}5.png")
     assert [one.path(uri) for uri in one.walk()] == [("5.png",)]

@@ -36,7 +36,7 @@ from lapel.engine.ingest import ingest
 from lapel.engine.models import UNREADABLE, models_of, open_model, prepare, prune, rollback, use
 from lapel.engine.store import CATALOGUE, Store
 from lapel.sources import open_source
-from lapel.sources.table import picture_rows
+from lapel.sources.pictures import picture_rows
 
 PHOTOS = 30
 

@@ -307,11 +307,11 @@ def test_the_command_shows_a_table(shop: Path) -> None:
         "DeepFashion In-Shop: 3 queries against 5 pictures of 3 items (for non-commercial research and education only)"
         in text
     )
-    assert "Recall@1 " in text
+    assert "\tRecall@1\t" in text
     assert "ResNet50, 128-d, triplet, semi-hard negatives" in text
     assert "83.8" in text
     assert "Deep-Metric-Learning-Baselines" in text
-    assert "Not to be put beside the published figures: 1 test pictures could not be used." in text
+    assert "Not to be put beside the published figures: 1 test picture could not be used." in text
     assert f"img/WOMEN/Dresses/id_a/01_2_side.jpg: it is not in {shop / 'Img'}" in text
 
 
@@ -328,7 +328,7 @@ def test_the_command_writes_a_table(shop: Path, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     text = run("in-shop", shop, "--write-table", table, "--val-share", "0.25").stdout
     assert f"Wrote {table}: 3 items to learn from, 1 to judge by, 7 pictures; the test items are not in it." in text
-    assert f"1 training pictures of the list are not in {shop / 'Img'}." in text
+    assert f"1 training picture of the list has no file in {shop / 'Img'}." in text
     assert f"Its pictures are in {shop / 'Img'}; what to learn is in its column item_id." in text
     assert len(table.read_text().splitlines()) == 5
 

@@ -147,7 +147,7 @@ def test_pictures_that_cannot_be_used_are_counted_with_a_reason(shop: Path) -> N
     assert (report.asked, report.without_answer, report.gallery) == (2, 1, 3)
     assert shares(report)[1] == 1 / 2
     assert "3 test pictures could not be used" in report.differences
-    assert "1 queries have no other picture of their item to find" in report.differences
+    assert "1 query has no other picture of the item to find" in report.differences
 
 
 def test_a_missing_query_is_left_out(shop: Path) -> None:

@@ -18,7 +18,7 @@ from lapel.engine.store import open_store
 from lapel.runners import open_runner
 from lapel.runners.ray import RayRunner
 from lapel.sources import open_source
-from lapel.sources.table import picture_rows
+from lapel.sources.pictures import picture_rows
 from test_ingest import contents, pictures_in
 
 # Ray's own processes and sockets are closed when it is shut down, after the tests that are blamed for them.

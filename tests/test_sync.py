@@ -113,7 +113,7 @@ def test_more_than_half_gone_is_refused_and_nothing_changed(shop: Store, folder:
 
 def test_rows_that_cannot_be_read_hide_nobody(shop: Store, folder: Path) -> None:
     without_id = "<item><title>Who am I</title><image_link>x.png</image_link></item>"
-    with pytest.raises(InputError, match=r"1 rows of the table cannot be read"):
+    with pytest.raises(InputError, match=r"1 row of the table cannot be read"):
         sync(folder, *COLOURS[:7], more=without_id)
     sync(folder, *COLOURS, more=without_id)  # everyone is there, so nobody is in doubt
     without_picture = "<item><id>gray</id><title>Gray</title><image_link>gone.png</image_link></item>"

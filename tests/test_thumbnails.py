@@ -18,7 +18,7 @@ from lapel.engine.ingest import ingest
 from lapel.engine.store import Store, open_store
 from lapel.engine.thumbnails import fill_thumbnails
 from lapel.sources import open_source
-from lapel.sources.table import picture_rows
+from lapel.sources.pictures import picture_rows
 
 
 def noise(number: int, size: tuple[int, int] = (600, 800)) -> Image.Image:

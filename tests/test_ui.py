@@ -26,10 +26,10 @@ from streamlit.testing.v1 import AppTest
 
 from lapel.apps import ui
 from lapel.apps.ui import shop as shops
-from lapel.apps.ui import state
-from lapel.apps.ui.filters import swatch
 from lapel.apps.ui.photo import PRODUCT, WHOLE
 from lapel.apps.ui.shop import NEUTRAL, Shop, Thumbs, ground, thumb
+from lapel.apps.ui.swatches import swatch
+from lapel.apps.ui.wanted import Wanted, escape, price_bounds, read_params
 from lapel.core.errors import InputError, LapelError, MissingDependency, SourceError
 from lapel.core.images import decode
 from lapel.core.types import Filter, Photo, Query
@@ -121,7 +121,7 @@ def test_a_damaged_store_shows_the_reason(show, tmp_path):
 def test_the_start_page_shows_products_and_what_the_shop_can_be_filtered_by(show, store):
     page = show(store)
     assert len(followable(page)) == 10
-    assert page.sidebar.selectbox(key="f-category-0").options == ["Accessories  ·  10", "Apparel  ·  30"]
+    assert page.sidebar.selectbox(key="level-0").options == ["Accessories  ·  10", "Apparel  ·  30"]
     assert {pills.key for pills in page.pills} == {"f-gender", "f-colour", "f-season"}
     assert page.slider(key="f-price").value == (10.0, 50.0)
     assert "In stock only · 39" in page.toggle(key="f-in_stock").label
@@ -134,8 +134,8 @@ def test_filters_narrow_the_answer_the_counts_and_the_url(show, store):
     page = show(store, product="W0000")
     settled(page.pills(key="f-colour").set_value(["Red"]).run())
     assert sorted(followable(page)) == sorted(f"W{number:04}" for number in range(40) if number // 2 % 5 == 2)
-    settled(page.sidebar.selectbox(key="f-category-0").set_value("Apparel").run())
-    settled(page.sidebar.selectbox(key="f-category-1").set_value("Apparel > Topwear").run())
+    settled(page.sidebar.selectbox(key="level-0").set_value("Apparel").run())
+    settled(page.sidebar.selectbox(key="level-1").set_value("Apparel > Topwear").run())
     settled(page.pills(key="f-gender").set_value(["Men"]).run())
     assert followable(page) == ["W0005"]
     assert "1 nearest of 1 that pass the filters" in said(page)
@@ -151,10 +151,10 @@ def test_filters_narrow_the_answer_the_counts_and_the_url(show, store):
 
 def test_another_category_ends_the_choice_below_it(show, store):
     page = show(store, category="Apparel > Topwear > T-shirts")
-    assert page.sidebar.selectbox(key="f-category-2").value == "Apparel > Topwear > T-shirts"
-    settled(page.sidebar.selectbox(key="f-category-0").set_value("Accessories").run())
+    assert page.sidebar.selectbox(key="level-2").value == "Apparel > Topwear > T-shirts"
+    settled(page.sidebar.selectbox(key="level-0").set_value("Accessories").run())
     assert url(page)["category"] == ["Accessories"]
-    assert page.sidebar.selectbox(key="f-category-1").value is None
+    assert page.sidebar.selectbox(key="level-1").value is None
 
 
 def test_nothing_passes_and_one_button_brings_everything_back(show, store):
@@ -369,29 +369,32 @@ def test_products_without_a_photo_in_reach_cannot_be_browsed(show, store, tmp_pa
 # --- pieces -----------------------------------------------------------------------------------------------------------
 
 RACK = Shop(
-    products=3, vectors=3, price=(9.5, 40.25), currency="EUR",
-    values={"category": ("A", "A > B"), "colour": ("Red", "a|b"), "in_stock": ("yes", "no")},
+    products=3, vectors=3, prices={"EUR": (9.5, 40.25)}, first=("gender", "colour", "season"), more=("product",),
+    values={"category": ("A", "A > B"), "colour": ("Red", "a|b"), "in_stock": ("yes", "no"), "product": ("x", "y")},
 )  # fmt: skip
 
 
 def test_what_the_url_says_and_what_is_wanted_are_the_same():
-    wanted = state.Wanted("A > B", {"gender": (), "colour": ("Red", "a|b"), "season": ()}, True, (10.0, 20.5))
-    assert state.read_params(wanted.params(), RACK) == (wanted, [])
-    assert str(wanted.filter()) == "category=A > B and colour=Red|a|b and in_stock=yes and price>=10 and price<=20.5"
-    assert str(wanted.filter(without="colour")) == "category=A > B and in_stock=yes and price>=10 and price<=20.5"
-    assert state.Wanted().filter() == Filter()
-    assert state.Wanted().params() == {}
+    chosen = {"gender": (), "colour": ("Red", "a|b"), "season": (), "product": ("y",)}
+    wanted = Wanted("A > B", chosen, True, "EUR", (10.0, 20.5))
+    assert read_params(wanted.params(), RACK) == (wanted, [])
+    assert wanted.params()["field:product"] == ["y"]  # 'product' is what is asked for
+    priced = "in_stock=yes and currency=EUR and price>=10 and price<=20.5"
+    assert str(wanted.filter()) == f"category=A > B and colour=Red|a|b and product=y and {priced}"
+    assert str(wanted.filter(without="colour")) == f"category=A > B and product=y and {priced}"
+    assert Wanted().filter() == Filter()
+    assert Wanted().params() == {}
 
 
 def test_a_price_in_the_url_is_cut_to_the_shops_own():
-    assert state.read_params({"price": ["0-15"]}, RACK)[0].price == (9.0, 15.0)
+    assert read_params({"price": ["0-15"]}, RACK)[0].price == (9.0, 15.0)
     for text in ("50-60", "20-10", "-5-10", "1e3-2e3", "", "９-１0"):
-        assert state.read_params({"price": [text]}, RACK)[1] == [f"price={text}"]
+        assert read_params({"price": [text]}, RACK)[1] == [f"price={text}"]
 
 
 def test_price_bounds_are_whole_and_around():
-    assert state.price_bounds((9.5, 40.25)) == (9.0, 41.0)
-    assert state.price_bounds((9.0, 40.0)) == (9.0, 40.0)
+    assert price_bounds((9.5, 40.25)) == (9.0, 41.0)
+    assert price_bounds((9.0, 40.0)) == (9.0, 40.0)
 
 
 def test_colours_have_dots():
@@ -401,7 +404,7 @@ def test_colours_have_dots():
 
 
 def test_titles_are_shown_letter_by_letter():
-    assert state.escape("**A** [b](c) :red[d] $e$\n\nf") == r"\*\*A\*\* \[b\]\(c\) \:red\[d\] \$e\$ f"
+    assert escape("**A** [b](c) :red[d] $e$\n\nf") == r"\*\*A\*\* \[b\]\(c\) \:red\[d\] \$e\$ f"
 
 
 def test_a_picture_goes_on_in_its_own_ground():

@@ -2,7 +2,8 @@
 
     import lapel
     store = lapel.open_store("shop")
-    for hit in lapel.SearchEngine(store).search(lapel.Query(image=picture, k=5)):
+    photo = lapel.read_image("photo.heic")  # a path, or the bytes of a file
+    for hit in lapel.SearchEngine(store).search(lapel.Query(image=photo, k=5)):
         print(hit.rank, hit.score, hit.product.title)
 
 Importing it is light: the runtime, the index library and the rest are loaded by the first call that needs them.
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lapel.core.errors import LapelError
+    from lapel.core.images import read_image
     from lapel.core.types import Filter, Hit, Matches, Photo, Product, Query
     from lapel.encoders import open_encoder
     from lapel.engine.ingest import ingest
@@ -42,6 +44,7 @@ _HOMES = {
     "open_index": "lapel.indexes",
     "open_source": "lapel.sources",
     "open_store": "lapel.engine.store",
+    "read_image": "lapel.core.images",
 }
 
 __all__ = [
@@ -61,6 +64,7 @@ __all__ = [
     "open_index",
     "open_source",
     "open_store",
+    "read_image",
 ]
 
 

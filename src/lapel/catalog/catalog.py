@@ -6,9 +6,10 @@ transaction; any number of threads and processes may read while one writes.
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -70,15 +71,18 @@ class Catalog:
         try:
             there = path.is_file()
         except OSError as error:
-            raise StoreError(
-                f"The catalogue {path} cannot be reached: {error.strerror}. Give this user the right to enter its folder."
-            ) from error
-        if not there:
+            advice = "Give this user the right to enter its folder"
+            if error.errno == errno.ENAMETOOLONG:
+                advice = "Choose a shorter name with --store"
+            raise StoreError(f"The catalogue {path} cannot be reached: {error.strerror}. {advice}.") from error
+        made = not there
+        if made:
             _make(path, create and not read_only)
         pool = Pool(path, read_only=read_only)
         try:
             with pool.errors():
                 pool.start()
+            made = False
             with pool.borrow() as database:
                 migrate(database, path, create=create, read_only=pool.read_only)
                 if not pool.read_only and database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
@@ -86,6 +90,8 @@ class Catalog:
                     database.execute("PRAGMA journal_mode = WAL")
         except BaseException:
             pool.close()
+            if made:  # an empty file that SQLite cannot open is of no use
+                path.unlink(missing_ok=True)
             raise
         return cls(pool)
 
@@ -314,6 +320,15 @@ class Catalog:
                 models.register(database, model)
                 models.keep(database, {**settings, **models.as_settings(model)})
 
+    def heal_encoders(self, heal: Callable[[str, str], str]) -> None:
+        """Keep for each model, and for the store's own, the encoder that ``heal`` makes of the one kept and its fingerprint."""
+        with self._pool.borrow() as database:
+            wrong = models.misnamed(database, heal)
+        if wrong:
+            with self._pool.transaction() as database:
+                for fingerprint, encoder in wrong:
+                    models.rename(database, fingerprint, encoder)
+
     def photos_without(self, fingerprint: str, *, after: int = 0, limit: int = 1024) -> list[Photo]:
         """Photos that have no vector of a model, by rising key, only those with keys above ``after``."""
         with self._pool.borrow() as database:
@@ -381,6 +396,13 @@ class Catalog:
         with self._pool.borrow() as database:
             return field_names(database)
 
+    def value_counts(self, most: int) -> dict[str, int]:
+        """By field and attribute how many different values there are, counted up to ``most``: ids have many, kinds have few."""
+        asked = "SELECT count(*) FROM (SELECT 1 FROM term WHERE name = ? LIMIT ?)"
+        with self._pool.snapshot() as database:
+            names = [name for name in field_names(database) if name not in COLUMNS]
+            return {name: database.execute(asked, (name, most)).fetchone()[0] for name in names}
+
     def facet_values(self, name: str, *, where: Filter = EVERYTHING, limit: int = 100) -> list[tuple[str, int]]:
         """The most frequent values of a field, with how many products that fulfil ``where`` have them.
 
@@ -414,7 +436,10 @@ class Catalog:
         with self._pool.snapshot() as database:
             counted = "SELECT count(*) FROM product WHERE currency = ? AND price IS NOT NULL"
             often = {each: database.execute(counted, (each,)).fetchone()[0] for each in currencies(database)}
-            found = {each: database.execute(asked, (each,)).fetchone() for each in sorted(often, key=lambda one: (-often[one], one))}
+            found = {
+                each: database.execute(asked, (each,)).fetchone()
+                for each in sorted(often, key=lambda one: (-often[one], one))
+            }
         return {each: (float(low), float(high)) for each, (low, high) in found.items() if low is not None}
 
     def counts(self) -> Counts:
@@ -437,9 +462,10 @@ class Catalog:
         """
         with self._pool.snapshot() as database:
             clause, parameters = where_clause(database, where)
-            asked = f"SELECT key, row, id, title, category FROM photo JOIN product ON row = product_row WHERE {clause} ORDER BY key"
-            found = list(zip(*database.execute(asked, parameters), strict=True)) or [()] * 5
-            keys, rows, ids, titles, categories = found
+            asked = f"SELECT key, row, category, {', '.join(COLUMNS)} FROM photo JOIN product ON row = product_row WHERE {clause} ORDER BY key"
+            found = list(zip(*database.execute(asked, parameters), strict=True)) or [()] * (3 + len(COLUMNS))
+            keys, rows, categories, *texts = found
+            columns = dict(zip(COLUMNS, texts, strict=True))
             values: dict[str, list[str]] = {}
             for name in names:
                 field = resolve(database, name)
@@ -448,8 +474,8 @@ class Catalog:
                 if field == "category":
                     paths = {text: " > ".join(json.loads(text)) for text in set(categories)}
                     values[name] = [paths[text] for text in categories]
-                elif field in ("id", "title"):
-                    values[name] = list(ids if field == "id" else titles)
+                elif field in COLUMNS:
+                    values[name] = list(columns[field])
                 else:
                     # Several values, such as sizes, are one label: all of them.
                     joined = (
@@ -458,7 +484,7 @@ class Catalog:
                     )
                     by_row: dict[int, str] = dict(database.execute(joined, (field,)))
                     values[name] = [by_row.get(row, "") for row in rows]
-        return PhotoFacets(np.array(keys, np.int64), np.array(rows, np.int64), list(ids), values)
+        return PhotoFacets(np.array(keys, np.int64), np.array(rows, np.int64), list(columns["id"]), values)
 
     def check(self) -> list[str]:
         """What SQLite finds wrong with the file; empty when it is sound. Reads all of it."""

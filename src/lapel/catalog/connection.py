@@ -5,6 +5,8 @@ A thread borrows a connection for one question and gives it back, so a web page'
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -12,7 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lapel.core.errors import StoreBusy, StoreDamaged, StoreError, StoreMissing, StoreReadOnly
+from lapel.core.text import fold
 
+LONGEST_PATH = 504  # bytes; SQLite's 512 less what it puts behind the name
+SHARED_MEMORY = 65_536  # bytes; a -shm file has 32 kB
 BUSY_SECONDS = 5.0  # how long a writer waits for another one; a batch takes well under a second
 
 
@@ -79,6 +84,7 @@ class Pool:
         )  # with WAL: kill -9 loses nothing, a power cut the last moments
         # 32 MB of pages, filled as they are read: with the usual 2 MB, ten hits of 40,000 products take twice as long.
         connection.execute("PRAGMA cache_size = -32768")
+        connection.create_function("fold", 1, fold, deterministic=True)
         return connection
 
     @contextmanager
@@ -139,11 +145,24 @@ class Pool:
                 ) from error
             if code == sqlite3.SQLITE_CANTOPEN and not self.path.exists():
                 raise StoreMissing(f"The catalogue {self.path} is gone. Was the folder moved?") from error
-            if code == sqlite3.SQLITE_FULL:
+            length = len(os.fsencode(self.path.absolute()))
+            if code == sqlite3.SQLITE_CANTOPEN and length > LONGEST_PATH:
+                raise StoreError(
+                    f"The path of {self.path.name} has {length} bytes and SQLite opens up to {LONGEST_PATH}: {self.path.absolute()}"
+                    " - choose a folder with a shorter path with --store."
+                ) from error
+            # Where there is no room for its shared memory, SQLite calls it an I/O error.
+            if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and self._room() < SHARED_MEMORY):
                 raise StoreError(
                     f"The disk of {self.path} is full; the last batch was not kept. Make room and run the same command again."
                 ) from error
             raise StoreError(f"The catalogue {self.path} cannot be used: {error}.") from error
+
+    def _room(self) -> int:
+        try:
+            return shutil.disk_usage(self.path.parent).free
+        except OSError:
+            return SHARED_MEMORY
 
     def _read_only_message(self) -> str:
         return f"The catalogue {self.path} may not be written to. Give this user the right to write there, or choose another folder with --store."

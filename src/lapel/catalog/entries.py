@@ -169,8 +169,6 @@ class PhotoFacets:
 def to_row(product: Product) -> tuple[Any, ...]:
     """A product as the columns of :data:`PRODUCT_COLUMNS`."""
     in_stock = None if product.in_stock is None else int(product.in_stock)
-    # Sorted, so that two tables that order their columns differently give equal content.
-    attributes = json.dumps(dict(sorted(product.attributes.items())), ensure_ascii=False, separators=(",", ":"))
     return (
         product.id,
         product.title,
@@ -182,9 +180,14 @@ def to_row(product: Product) -> tuple[Any, ...]:
         product.price_minor,
         product.currency,
         in_stock,
-        attributes,
+        attributes_json(product.attributes),
         product.url,
     )
+
+
+def attributes_json(attributes: Mapping[str, str]) -> str:
+    """Attributes as they are kept: sorted, so that two tables that order their columns differently give equal content."""
+    return json.dumps(dict(sorted(attributes.items())), ensure_ascii=False, separators=(",", ":"))
 
 
 def from_row(row: tuple[Any, ...]) -> Product:

@@ -6,10 +6,12 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
+from unicodedata import normalize
 
 from lapel.catalog.entries import NUMBER, term_value
 from lapel.catalog.presence import SHOWN
 from lapel.core.errors import QueryError
+from lapel.core.text import fold
 from lapel.core.types import FIELDS, Condition, Filter
 
 COLUMNS = ("id", "title", "url")  # fields that are columns, not facets
@@ -30,7 +32,7 @@ def field_names(database: sqlite3.Connection) -> list[str]:
 
 
 def resolve(database: sqlite3.Connection, name: str) -> str:
-    """The field that ``name`` means: that name, or the only one that differs in case alone.
+    """The field that ``name`` means: that name, or the only one that is the same once folded.
 
     Raises:
         QueryError: no product has such a field.
@@ -38,7 +40,7 @@ def resolve(database: sqlite3.Connection, name: str) -> str:
     if name in FIELDS or database.execute("SELECT 1 FROM term WHERE name = ? LIMIT 1", (name,)).fetchone():
         return name
     known = field_names(database)
-    alike = [field for field in known if field.casefold() == name.casefold()]
+    alike = [field for field in known if fold(field) == fold(name)]
     if len(alike) == 1:
         return alike[0]
     raise QueryError(f"The catalogue has no field '{name}'. There are: {', '.join(known)}.")
@@ -48,69 +50,103 @@ def where_clause(database: sqlite3.Connection, where: Filter) -> tuple[str, list
     """The SQL condition over ``product`` that ``where`` stands for, and its parameters.
 
     Raises:
-        QueryError: an unknown field, a range over texts, or a price that is not a number.
+        QueryError: an unknown field or currency, a range over texts, a price that is not a number, or prices of several currencies
+            where the filter does not say which.
     """
     clauses, parameters = [SHOWN], []
-    currency = _currency(database, where)
-    if currency:
-        clauses.append("product.currency = ?")
-        parameters.append(currency)
-    for condition in where.conditions:
-        name = resolve(database, condition.field)
-        clause, values = _clause(database, name, condition)
+    named = [(resolve(database, condition.field), condition) for condition in where.conditions]
+    for name, condition in named:
+        if name == "price":
+            clause, values = _price_clause(
+                database, condition, [other for field, other in named if field == "currency"]
+            )
+        else:
+            clause, values = _clause(database, name, condition)
         clauses.append(clause)
         parameters += values
     return " AND ".join(clauses), parameters
 
 
 def currencies(database: sqlite3.Connection) -> list[str]:
-    """The currencies of all prices, by name."""
-    return [value for (value,) in database.execute("SELECT value FROM term WHERE name = 'currency' ORDER BY value")]
+    """The currencies of all prices of what is shown, by name."""
+    priced = f"SELECT 1 FROM facet JOIN product ON product.row = product_row WHERE facet.term = term.id AND {SHOWN}"
+    asked = f"SELECT value FROM term WHERE name = 'currency' AND EXISTS ({priced}) ORDER BY value"
+    return [value for (value,) in database.execute(asked)]
 
 
-def _currency(database: sqlite3.Connection, where: Filter) -> str:
-    """The one currency in which prices are compared; empty when none are.
+def _price_clause(
+    database: sqlite3.Connection, condition: Condition, said: Sequence[Condition]
+) -> tuple[str, list[Any]]:
+    """Prices are compared within a currency: the one beside the number, else the one that other conditions leave."""
+    ranged = condition.operator not in ("=", "!=")
+    amounts = [
+        (condition.number if ranged else _price(number, condition), currency) for number, currency in condition.amounts
+    ]
+    known = currencies(database)
+    for _, currency in amounts:
+        if currency and currency not in known:
+            raise _no_currency(condition, known)
+    left = known if all(currency for _, currency in amounts) else _left(condition, known, said)
+    clauses, parameters = [], []
+    for number, currency in amounts:
+        clauses.append(f"(product.currency = ? AND product.price {condition.operator if ranged else '='} ?)")
+        parameters += [currency or (left[0] if left else ""), number]
+    found = f"product.price IS NOT NULL AND ({' OR '.join(clauses)})"
+    return (f"NOT ({found})" if condition.operator == "!=" else f"({found})"), parameters
+
+
+def _left(condition: Condition, known: Sequence[str], said: Sequence[Condition]) -> list[str]:
+    """The currency that is meant by a number without one; none where nothing has a price.
 
     Raises:
-        QueryError: there are several, and the filter does not say which.
+        QueryError: several would do.
     """
-    ranges = [condition for condition in where.conditions if condition.field.casefold() == "price"]
-    if not ranges:
-        return ""
-    known = currencies(database)
-    for condition in where.conditions:
-        if condition.field.casefold() == "currency" and condition.operator == "=":
-            known = [each for each in known if each.casefold() in {value.casefold() for value in condition.values}]
-    if len(known) > 1:
+    left = list(known)
+    for other in said:
+        values = {fold(value) for value in other.values}
+        left = [each for each in left if (fold(each) in values) == (other.operator == "=")]
+    if len(left) > 1:
         raise QueryError(
-            f"The filter {ranges[0]} compares prices, and there are prices in {', '.join(known)}. Say which: currency={known[0]}"
+            f"The filter {condition} compares prices, and there are prices in {', '.join(left)}. Say which:"
+            f" '{condition.field}{condition.operator}{condition.values[0]} {left[0]}', or add currency={left[0]}"
         )
-    return known[0] if known else ""
+    return left
+
+
+def _no_currency(condition: Condition, known: Sequence[str]) -> QueryError:
+    there = f"There are prices in {', '.join(known)}." if known else "No product has a price."
+    return QueryError(f"The filter {condition} asks for a currency that no product has. {there}")
 
 
 def _clause(database: sqlite3.Connection, name: str, condition: Condition) -> tuple[str, list[Any]]:
     unlike = condition.operator == "!="
     if condition.operator not in ("=", "!="):
-        if name == "price":
-            return f"product.price {condition.operator} ?", [condition.number]
         return _facet_clause(_numbers(database, name, condition), False)
-    if name == "price":
-        prices = json.dumps([_price(value, condition) for value in condition.values])
-        if unlike:
-            return "(product.price IS NULL OR product.price NOT IN (SELECT value FROM json_each(?)))", [prices]
-        return "product.price IN (SELECT value FROM json_each(?))", [prices]
     if name in COLUMNS:
-        return f"product.{name} {'NOT ' if unlike else ''}IN (SELECT value FROM json_each(?))", [
-            json.dumps(condition.values)
-        ]
+        return _column_clause(name, condition.values, unlike)
     if name == "category":
         return _facet_clause(_categories(database, condition.values), unlike)
     wanted = [_stock(value, condition) if name == "in_stock" else value for value in condition.values]
-    folded = json.dumps([term_value(value).casefold() for value in wanted])
+    folded = [fold(term_value(value)) for value in wanted]
+    if name == "currency" and not unlike:
+        known = currencies(database)
+        if not {fold(each) for each in known} & set(folded):
+            raise _no_currency(condition, known)
     found = database.execute(
-        "SELECT id FROM term WHERE name = ? AND folded IN (SELECT value FROM json_each(?))", (name, folded)
+        "SELECT id FROM term WHERE name = ? AND folded IN (SELECT value FROM json_each(?))", (name, json.dumps(folded))
     )
     return _facet_clause([term for (term,) in found], unlike)
+
+
+def _column_clause(name: str, values: Sequence[str], unlike: bool) -> tuple[str, list[Any]]:
+    """Titles are compared folded, as facets are; ids and addresses as they are, however their accents were typed."""
+    if name == "title":
+        wanted = [fold(value) for value in values]
+        return f"fold(product.title) {'NOT ' if unlike else ''}IN (SELECT value FROM json_each(?))", [
+            json.dumps(wanted)
+        ]
+    forms = {form for value in values for form in (value, normalize("NFC", value), normalize("NFD", value))}
+    return f"product.{name} {'NOT ' if unlike else ''}IN (SELECT value FROM json_each(?))", [json.dumps(sorted(forms))]
 
 
 def _facet_clause(terms: Sequence[int], unlike: bool) -> tuple[str, list[Any]]:
@@ -140,19 +176,19 @@ def _categories(database: sqlite3.Connection, values: Sequence[str]) -> list[int
 
 
 def fold_path(text: str) -> str:
-    """A category path as it is compared: without case, and with one blank around each ``>``."""
-    return " > ".join(level.strip() for level in text.casefold().split(">"))
+    """A category path as it is compared: folded, and with one blank around each ``>``."""
+    return " > ".join(level.strip() for level in fold(text).split(">"))
 
 
 def _price(value: str, condition: Condition) -> float:
     if not NUMBER.fullmatch(value):
         raise QueryError(
-            f"The filter {condition} compares a price with '{value}'. Write a number, such as price=49.90."
+            f"The filter {condition} compares a price with '{value}'. Write a number, such as price=49.90 or price=49.90 EUR."
         )
     return float(value)
 
 
 def _stock(value: str, condition: Condition) -> str:
-    if value.casefold() in YES + NO:
-        return "yes" if value.casefold() in YES else "no"
+    if fold(value) in YES + NO:
+        return "yes" if fold(value) in YES else "no"
     raise QueryError(f"The filter {condition} asks for '{value}'. Write in_stock=yes or in_stock=no.")

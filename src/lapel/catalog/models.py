@@ -7,7 +7,7 @@ the table ``model`` knows every model that has vectors here.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -59,6 +59,21 @@ def register(database: sqlite3.Connection, model: ModelEntry) -> int:
         "UPDATE model SET name = ?, encoder = ?, dim = ? WHERE id = ?", (model.name, model.encoder, model.dim, number)
     )
     return number
+
+
+def misnamed(database: sqlite3.Connection, heal: Callable[[str, str], str]) -> list[tuple[str, str]]:
+    """Fingerprint and right encoder of each model whose encoder ``heal`` changes, given that and the fingerprint."""
+    said = settings(database)
+    kept = [(said.get("encoder", ""), said.get("fingerprint", ""))]
+    kept += database.execute("SELECT encoder, fingerprint FROM model").fetchall()
+    return [(fingerprint, right) for spec, fingerprint in kept if (right := heal(spec, fingerprint)) != spec]
+
+
+def rename(database: sqlite3.Connection, fingerprint: str, encoder: str) -> None:
+    """Say anew what opens a model."""
+    database.execute("UPDATE model SET encoder = ? WHERE fingerprint = ?", (encoder, fingerprint))
+    if settings(database).get("fingerprint") == fingerprint:
+        keep(database, {"encoder": encoder})
 
 
 def photos_without(database: sqlite3.Connection, fingerprint: str, after: int, limit: int) -> list[Photo]:

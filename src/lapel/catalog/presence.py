@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from lapel.catalog.connection import Pool
 from lapel.catalog.writing import raise_generation
 from lapel.core.errors import InputError
+from lapel.core.text import counted
 
 #: The keys of photos that no search finds; a view of the catalogue.
 HIDDEN = "SELECT key FROM hidden"
@@ -104,11 +105,11 @@ def refuse_to_empty(census: Census, feed: str, *, named: int, unread: int) -> No
         raise InputError(f"The table names no product, so all {census.known:,} of the {of} would be gone. {advice}")
     if unread and census.gone:
         raise InputError(
-            f"{unread:,} rows of the table cannot be read, so nobody knows whether their products are among the {census.gone:,} of the"
+            f"{counted(unread, 'row')} of the table cannot be read, so nobody knows whether their products are among the {census.gone:,} of the"
             f" {of} that it does not name. {advice}"
         )
     if census.gone > MOST_GONE * census.known:
         raise InputError(
-            f"The table names {named:,} products and lacks {census.gone:,} of the {census.known:,} that the {of} has: more than half would"
+            f"The table names {counted(named, 'product')} and lacks {census.gone:,} of the {census.known:,} that the {of} has: more than half would"
             f" be gone. {advice}"
         )

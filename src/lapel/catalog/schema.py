@@ -6,11 +6,15 @@ transaction, so a file is at one version or at another, never between.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from lapel.catalog.entries import attributes_json, hash_row, term_number, term_value
 from lapel.core.errors import StoreDamaged, StoreMissing, StoreReadOnly, StoreTooNew
+from lapel.core.text import fold
+from lapel.core.types import is_web_address
 
 APPLICATION_ID = (
     0x4C41504C  # "LAPL" in the file's header, so another program's SQLite file is never taken for a catalogue
@@ -131,32 +135,33 @@ MIGRATIONS: tuple[str, ...] = (
         seen TEXT NOT NULL           -- when it was last found so
     );
     """,
-    # A product's page in the shop; prices are compared within their currency. What had these names as attributes makes room.
+    # A product's page in the shop; prices are compared within their currency. What had these names as attributes makes room. Values are
+    # folded as core/text.py says. The functions are those of _register below.
     """
     ALTER TABLE product ADD COLUMN url TEXT NOT NULL DEFAULT '';
     DROP INDEX product_price;
     CREATE INDEX product_price ON product (currency, price);
+    UPDATE term SET folded = fold(value) WHERE folded <> fold(value);
 
-    UPDATE term SET name = 'table_' || name WHERE name IN ('url', 'currency');
-    UPDATE product SET attributes = json_remove(json_set(attributes, '$.table_url', attributes ->> '$.url'), '$.url')
-    WHERE attributes ->> '$.url' IS NOT NULL;
-    UPDATE product SET attributes = json_remove(json_set(attributes, '$.table_currency', attributes ->> '$.currency'), '$.currency')
-    WHERE attributes ->> '$.currency' IS NOT NULL;
-
-    CREATE TEMP TABLE moved AS
-        SELECT row, iif(attributes ->> '$.link' IS NULL, 'table_url', 'link') AS name FROM product;
-    DELETE FROM moved WHERE NOT coalesce(
-        (SELECT (address GLOB 'http://?*' OR address GLOB 'https://?*') AND NOT address GLOB '*[^!-~]*' AND NOT address GLOB '*["''()<>\\]*'
-         FROM (SELECT attributes ->> ('$.' || moved.name) AS address FROM product WHERE product.row = moved.row)), 0);
-    UPDATE product SET url = attributes ->> ('$.' || moved.name), attributes = json_remove(attributes, '$.' || moved.name)
-    FROM moved WHERE moved.row = product.row;
-    DELETE FROM facet WHERE EXISTS (
-        SELECT 1 FROM moved JOIN term ON term.name = moved.name WHERE moved.row = product_row AND term.id = term);
-    DELETE FROM term WHERE name IN ('link', 'table_url') AND NOT EXISTS (SELECT 1 FROM facet WHERE facet.term = term.id);
+    CREATE TEMP TABLE moved (row INTEGER PRIMARY KEY);
+    INSERT INTO moved SELECT row FROM product WHERE coalesce(
+        attributes ->> '$.link', attributes ->> '$.url', attributes ->> '$.currency') IS NOT NULL;
+    DELETE FROM facet WHERE term IN (SELECT id FROM term WHERE name IN ('link', 'url', 'currency'));
+    UPDATE product SET url = address_in(attributes), attributes = without_address(attributes) WHERE row IN (SELECT row FROM moved);
+    UPDATE product SET content_hash = hash_of(
+        id, title, category, gender, brand, colour, season, price_minor, currency, in_stock, attributes, url)
+    WHERE row IN (SELECT row FROM moved);
+    INSERT OR IGNORE INTO term (name, value, folded, number)
+        SELECT DISTINCT value ->> 0, value ->> 1, fold(value ->> 1), value ->> 2
+        FROM moved CROSS JOIN product USING (row) CROSS JOIN json_each(terms_of(attributes));
+    INSERT OR IGNORE INTO facet (product_row, term)
+        SELECT product.row, term.id FROM moved CROSS JOIN product USING (row) CROSS JOIN json_each(terms_of(attributes)) AS made
+        CROSS JOIN term ON term.name = made.value ->> 0 AND term.value = made.value ->> 1;
     DROP TABLE moved;
 
-    INSERT INTO term (name, value, folded) SELECT DISTINCT 'currency', currency, lower(currency) FROM product WHERE price IS NOT NULL;
+    INSERT INTO term (name, value, folded) SELECT DISTINCT 'currency', currency, fold(currency) FROM product WHERE price IS NOT NULL;
     INSERT INTO facet SELECT product.row, term.id FROM product JOIN term ON name = 'currency' AND value = currency WHERE price IS NOT NULL;
+    DELETE FROM term WHERE NOT EXISTS (SELECT 1 FROM facet WHERE facet.term = term.id);
     """,
 )
 
@@ -178,6 +183,7 @@ def migrate(database: sqlite3.Connection, path: Path, *, create: bool, read_only
             f"The catalogue {path} has version {_version(database, path, create=create)} and must be brought to {newest}, "
             "but it may not be written to. Open it once where it can be written."
         )
+    _register(database)
     database.execute("BEGIN IMMEDIATE")
     try:
         # Asked again inside the transaction: another process may have migrated it while this one waited.
@@ -188,8 +194,48 @@ def migrate(database: sqlite3.Connection, path: Path, *, create: bool, read_only
         database.execute(f"PRAGMA user_version = {newest}")
         database.execute("COMMIT")
     except BaseException:
-        database.execute("ROLLBACK")
+        if database.in_transaction:  # on a full disk SQLite has undone it already
+            database.execute("ROLLBACK")
         raise
+
+
+def _register(database: sqlite3.Connection) -> None:
+    """The functions that the scripts call beside SQLite's own."""
+    database.create_function("fold", 1, fold, deterministic=True)
+    database.create_function("address_in", 1, lambda text: _split_address(text)[0], deterministic=True)
+    database.create_function("without_address", 1, lambda text: _split_address(text)[1], deterministic=True)
+    database.create_function("terms_of", 1, _terms_of, deterministic=True)
+    database.create_function("hash_of", 12, lambda *row: hash_row(row), deterministic=True)
+
+
+def _split_address(text: str) -> tuple[str, str]:
+    """Attributes (JSON) of before version 6 -> the address of the product's page, empty where there is no safe one, and what remains.
+
+    ``link`` is asked first, as feeds call it so, then ``url``. What is named like a field now and stays gets ``table_`` before its name.
+    """
+    attributes: dict[str, str] = json.loads(text)
+    address = ""
+    for name in ("link", "url"):
+        if not address and is_web_address(attributes.get(name, "")):
+            address = attributes.pop(name)
+    for name in ("url", "currency"):
+        if name in attributes:
+            free = f"table_{name}"
+            while free in attributes:
+                free = f"table_{free}"
+            attributes[free] = attributes.pop(name)
+    return address, attributes_json(attributes)
+
+
+def _terms_of(text: str) -> str:
+    """Attributes (JSON) -> a JSON list of their facets, each name, value and number."""
+    made = [
+        (name.replace("\0", ""), term_value(part))
+        for name, value in json.loads(text).items()
+        for part in value.split("|")
+        if part
+    ]
+    return json.dumps([(name, value, term_number(value)) for name, value in made])
 
 
 def _version(database: sqlite3.Connection, path: Path, *, create: bool) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 
 from lapel.catalog.entries import PRODUCT_COLUMNS, Change, Entry, hash_row, price_of, term_number, terms, to_row
 from lapel.core.errors import InputError
+from lapel.core.text import fold
 
 KEPT = 200_000  # keys whose changes are remembered; an index that is further behind is drawn again
 COUNTED = 64  # generations between two looks at how many there are
@@ -159,7 +160,7 @@ def _put_facets(database: sqlite3.Connection, facets: Sequence[tuple[int, str, s
     known.update(zip(new, range(free, free + len(new)), strict=True))
     database.executemany(
         "INSERT INTO term (id, name, value, folded, number) VALUES (?, ?, ?, ?, ?)",
-        [(known[name, value], name, value, value.casefold(), term_number(value)) for name, value in new],
+        [(known[name, value], name, value, fold(value), term_number(value)) for name, value in new],
     )
     # In the order of each index's pages: sorted rows append to the table, which is twice as fast as scattered ones.
     database.executemany(

@@ -1,31 +1,55 @@
 """The only place where bytes become pictures and pictures become network input.
 
 Training, export, indexing and querying all come through :func:`decode` and :meth:`Preprocessing.apply`, so a picture gives the
-same numbers whichever way it came in. In go the bytes of one file; out comes an upright RGB picture, then (height, width, 3) uint8.
+same numbers whichever way it came in. In go the bytes of one file, or a picture that a program holds already (:func:`to_image`); out comes
+an upright RGB picture, then (height, width, 3) uint8.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, JpegImagePlugin
 
 from lapel.core.errors import ImageError, ModelError
+from lapel.core.formats import FORMATS, be_quiet, open_picture
+from lapel.core.profiles import to_srgb
+from lapel.core.repairs import bare_png, held_whole, whole_jpeg
+
+__all__ = [
+    "FORMATS",
+    "ImageLike",
+    "Pixels",
+    "Preprocessing",
+    "decode",
+    "each_image",
+    "is_image_like",
+    "read_image",
+    "thumbnails",
+    "to_image",
+]
 
 Pixels = NDArray[np.uint8]  # (height, width, 3) RGB, or (n, height, width, 3) for a batch
+ImageLike = Image.Image | NDArray[Any] | bytes | str | Path  # what to_image takes
 
-# Formats a shop or a phone writes, decoded without calling another program (so no EPS, PDF or PSD). MPO comes through JPEG's door.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 MAX_PIXELS = 80_000_000  # 240 MB once decoded as RGB; above it a picture is more likely an attack than a product
+# JPEGs are decoded at 1/8, row by row, so what is in the file takes time but no memory; the largest phone cameras have 200 million.
+MAX_JPEG_PIXELS = 250_000_000
+MAX_HELD = 480_000_000  # bytes a JPEG with several scans may hold while it is decoded: 160 million pixels as cameras write them
 MIN_SIDE = 8  # pixels; below it nothing of a product can be seen
 MAX_RATIO = 20  # longest over shortest side; beyond it less than six pixels of the short side reach the network
 DRAFT_SIDE = 512  # JPEG decodes at 1/2, 1/4 or 1/8 when both sides stay above this: 5 times faster on phone photos
+ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
+FRAMES = 8  # of an animation, looked at until one is not of a single colour
+FLAT = 8  # of 255 steps: the spread of what counts as a single colour
 THUMBNAIL_WIDTHS = (160, 360)  # pixels: a list, and a card of the page, which is up to 225 points wide
 THUMBNAIL_QUALITY = 75
 RESAMPLING = {
@@ -33,46 +57,80 @@ RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+ORIENTATION = 0x0112  # EXIF
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+WANTED = (
+    "A picture is a PIL image, an array (height, width), (height, width, 3) or (height, width, 4) of uint8, uint16 or floats in 0..1, a path,"
+    " or the bytes of a picture file"
+)
+FILES = (str, Path, bytes, bytearray, memoryview)
+# Boxes of a HEIC file that turn or mirror it; the reader has then done so.
+HEIF_TURNS = (b"\0\0\0\x09irot", b"\0\0\0\x09imir")
+
+
+# --- bytes ------------------------------------------------------------------------------------------------------------
 
 
 def decode(data: bytes) -> Image.Image:
     """Turn the bytes of one picture file into an upright 8-bit RGB picture.
 
-    The content decides the format, not the file's name. The first frame of an animation is used, EXIF rotation is applied,
-    transparency is laid on white, 16-bit and float greys are scaled to 8 bits, and CMYK and palettes become RGB.
+    The content decides the format, not the file's name. Of an animation the first frame is used that is not of a single colour, of a HEIC
+    burst the primary picture. Rotation is applied, colour profiles are converted to sRGB, transparency is laid on white, 16-bit and float
+    greys are scaled to 8 bits, and CMYK and palettes become RGB. What is wrong beside the pixels, such as broken EXIF, costs nothing; a
+    JPEG that lacks up to a tenth at its end is completed.
 
     Raises:
-        ImageError: empty, not a picture, truncated, below 8 pixels or above 80 million (checked before decoding).
+        ImageError: empty, not a picture, damaged, below 8 pixels or too large: above 80 million, 250 million for JPEG (checked before decoding).
     """
     if not data:
         raise ImageError("The picture file is empty (0 bytes). Save it again or leave it out.")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            _check_size(picture.width, picture.height)
-            if picture.format in ("JPEG", "MPO"):
-                picture.draft("RGB", (DRAFT_SIDE, DRAFT_SIDE))
-            picture.load()
-            return _to_rgb(ImageOps.exif_transpose(picture))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        # Pillow's own guard, which comes before ours and says "Image size (900000000 pixels) exceeds limit of ...".
-        size = re.search(r"\((\d+) pixels\)", str(error))
-        raise ImageError(
-            f"The picture has {int(size[1]) if size else MAX_PIXELS + 1:,} pixels; at most {MAX_PIXELS:,} are read. Scale it down"
-            " (2,000 on the long side is plenty)."
-        ) from error
-    except UnidentifiedImageError as error:
-        raise ImageError(f"Not a picture: {_looks_like(data)}. Use JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF.") from error
+        try:
+            return _decoded(data)
+        except Exception:
+            if (bare := bare_png(data)) is None:
+                raise
+            return _decoded(*bare)
     except ImageError:
         raise
     # Decoders raise whatever their library does on broken input, so this net is wide on purpose: one picture, one reason.
     except Exception as error:
-        raise ImageError(f"The picture is damaged or cut short: {error}. Export or download it again.") from error
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise ImageError(f"The picture is damaged or cut short: {reason}. Export or download it again.") from error
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
+def _decoded(data: bytes, profile: bytes = b"") -> Image.Image:
+    with open_picture(data) as picture:
+        _check_size(picture, data)
+        if profile:
+            picture.info["icc_profile"] = profile
+        if isinstance(picture, JpegImagePlugin.JpegImageFile):
+            return _upright_rgb(whole_jpeg(picture, data, DRAFT_SIDE))
+        picture.load()
+        if picture.format == "HEIF" and not any(turn in data for turn in HEIF_TURNS):
+            turned = picture.info.get("original_orientation") or 1
+            return _upright_rgb(picture, turned)
+        found = _upright_rgb(picture)
+        return _later_frame(picture, found) if picture.format in ANIMATED and _is_flat(found) else found
+
+
+def _check_size(picture: ImageFile.ImageFile, data: bytes) -> None:
+    width, height = picture.size
+    most = MAX_PIXELS
+    if isinstance(picture, JpegImagePlugin.JpegImageFile) and width * height > MAX_PIXELS:
+        held = held_whole(picture, data)
+        most = min(MAX_JPEG_PIXELS, int(width * height * MAX_HELD / held) if held else MAX_JPEG_PIXELS)
+    if width * height > most:
         raise ImageError(
-            f"The picture has {width:,} x {height:,} pixels; at most {MAX_PIXELS:,} in all are read. Scale it down (2,000 on the long side is plenty)."
+            f"The picture has {width:,} x {height:,} pixels; at most {most:,} in all are read. Scale it down (2,000 on the long side is plenty)."
         )
     if min(width, height) < MIN_SIDE:
         raise ImageError(
@@ -84,32 +142,193 @@ def _check_size(width: int, height: int) -> None:
         )
 
 
-def _looks_like(data: bytes) -> str:
-    """What a file that is no picture seems to be, in words a person can act on."""
-    head = data[:512].lstrip().lower()
-    if head.startswith((b"<!doctype html", b"<html")):
-        return "it holds a web page (HTML)"
-    if head.startswith(b"%pdf"):
-        return "it holds a PDF"
-    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1", b"msf1"):
-        return "it holds a HEIC photo, which must be exported as JPEG first"
-    if b"<svg" in head:
-        return "it holds an SVG drawing"
-    if head.startswith((b"pk\x03\x04",)):
-        return "it holds a ZIP archive"
-    return f"{len(data):,} bytes that start with {data[:8].hex(' ')}"
+def _is_flat(picture: Image.Image) -> bool:
+    """Whether an RGB picture is of a single colour; most are told from 64 of their pixels."""
+    few = picture.resize((8, 8), Image.Resampling.NEAREST)
+    return all(int(np.ptp(np.asarray(each), axis=(0, 1)).max()) <= FLAT for each in (few, picture))
+
+
+def _later_frame(picture: ImageFile.ImageFile, first: Image.Image) -> Image.Image:
+    """The first of the next frames that shows something, else the first one."""
+    for frame in range(1, min(FRAMES, MAX_PIXELS // (picture.width * picture.height))):
+        try:
+            picture.seek(frame)
+            picture.load()
+            found = _upright_rgb(picture)
+        except Exception:  # no more frames, or a damaged one: the first is good
+            break
+        if not _is_flat(found):
+            return found
+    return first
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def read_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
+    """Read one picture file as :func:`decode` does: any format, upright, RGB, in sRGB.
+
+        photo = lapel.read_image("photo.heic")
+
+    Args:
+        source: A path, the bytes of a file, or a file opened for reading bytes. Not a link.
+
+    Raises:
+        ImageError: no such file, or no picture that can be used.
+    """
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return decode(bytes(source))
+    if hasattr(source, "read"):
+        data = source.read()
+        if not isinstance(data, bytes):
+            raise ImageError("A picture is read from a file opened for bytes. Open it with mode 'rb'.")
+        return decode(data)
+    if not isinstance(source, (str, Path)):
+        raise ImageError(f"A picture file is a path, its bytes or an opened file; found {described(source)}.")
+    if isinstance(source, str) and re.match(r"\w[\w+.-]+://|data:", source, re.IGNORECASE):
+        raise ImageError(
+            f"'{str(source)[:80]}' is an address, not a path. Download the picture, and hand over its bytes."
+        )
+    path = Path(source)
+    try:
+        return decode(path.read_bytes())
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        reason = "it is a folder" if isinstance(error, IsADirectoryError) else getattr(error, "strerror", "") or error
+        raise ImageError(f"The picture '{str(source)[:200]}' cannot be read: {reason}. Check the path.") from error
+
+
+def to_image(value: object) -> Image.Image:
+    """Any picture that a program may hold -> an upright 8-bit RGB picture, as :func:`decode` makes of its file.
+
+    Args:
+        value: A PIL image of any mode, one just opened too; an array (height, width), (height, width, 1), (height, width, 3) or
+            (height, width, 4) of uint8, uint16, bool, or floats in 0..1 or 0..255; a path; the bytes of a file. Never changed.
+
+    Returns:
+        RGB; the same object when there was nothing to do.
+
+    Raises:
+        ImageError: something else, or a picture file that cannot be used.
+    """
+    if isinstance(value, Image.Image):
+        return _from_pillow(value)
+    if not is_image_like(value):
+        raise ImageError(f"{WANTED}; found {described(value)}.")
+    if isinstance(value, FILES) or hasattr(value, "read"):
+        return read_image(value)  # type: ignore[arg-type]
+    return _from_array(np.asarray(value))
+
+
+def is_image_like(value: object) -> bool:
+    """Whether a value is of a type that :func:`to_image` takes."""
+    return isinstance(value, (Image.Image, *FILES)) or hasattr(value, "read") or hasattr(value, "__array__")
+
+
+def _from_pillow(picture: Image.Image) -> Image.Image:
+    if min(picture.size) < 1:
+        raise ImageError(f"A picture of {picture.width} x {picture.height} pixels has nothing to see.")
+    if type(picture) is Image.Image and picture.mode == "RGB" and not picture.info:
+        return picture
+    be_quiet()
+    try:
+        file = getattr(picture, "fp", None)
+        # Opened, but not decoded yet: then it is decoded as any file.
+        if file is not None and (getattr(picture, "tile", None) or picture.format == "HEIF") and not picture.tell():
+            at = file.tell()
+            try:
+                file.seek(0)
+                return decode(file.read())
+            finally:
+                file.seek(at)
+        return _upright_rgb(picture)
+    except ImageError:
+        raise
+    except Exception as error:  # whatever its reader raises
+        raise ImageError(f"The picture cannot be read: {error}. Open its file again.") from error
+
+
+def _from_array(array: np.ndarray) -> Image.Image:
+    shape = array.shape[:2] if array.ndim == 3 and array.shape[2] == 1 else array.shape
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (3, 4)) or 0 in shape:
+        raise ImageError(f"{WANTED}; found an array of shape {array.shape}.")
+    whole = array.dtype.kind in "iu"
+    if array.dtype.kind not in "biuf":
+        raise ImageError(f"{WANTED}; found an array of {array.dtype}.")
+    low, high = float(array.min()), float(array.max())
+    top = 65535 if array.dtype == np.uint16 else 255
+    if not 0 <= low <= high <= top:  # not for NaN either
+        raise ImageError(f"{WANTED}; found an array of {array.dtype} from {low:.4g} to {high:.4g}.")
+    scale = 255 / top if whole else 255.0 if high <= 1 else 1.0
+    eight = array if array.dtype == np.uint8 else np.rint(array.astype(np.float64) * scale).astype(np.uint8)
+    return _upright_rgb(Image.fromarray(np.ascontiguousarray(eight.reshape(shape))))
+
+
+def each_image(pictures: Iterable[object]) -> Iterator[Image.Image]:
+    """Pictures one after the other, as :func:`to_image` makes them; of a list, a generator, or an array (n, height, width, 3).
+
+    Raises:
+        ImageError: one picture instead of several; or one of them is none.
+    """
+    one = isinstance(pictures, (Image.Image, *FILES)) or hasattr(pictures, "read")
+    if one or (hasattr(pictures, "__array__") and np.asarray(pictures).ndim != 4) or not isinstance(pictures, Iterable):
+        raise ImageError(
+            f"Several pictures are wanted, such as a list; found {described(pictures)}. Write [picture] for one."
+        )
+    return map(to_image, pictures)
+
+
+def described(value: object) -> str:
+    """What a value is, for messages: its type, and an array's shape."""
+    name = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+    shape = getattr(value, "shape", None)
+    return name if shape is None else f"{name} of shape {tuple(shape)}"
+
+
+def _upright_rgb(picture: Image.Image, orientation: int | None = None) -> Image.Image:
+    """Upright, RGB, in sRGB, and without notes that would have that done again: a new picture."""
+    turn = TURNS.get(_orientation(picture) if orientation is None else orientation)
+    found = _to_rgb(picture)
+    if turn is not None:
+        found = found.transpose(turn)
+    if found is picture:
+        found = picture.copy()
+    found.info = {}
+    return found
+
+
+def _orientation(picture: Image.Image) -> int:
+    """How EXIF or XMP say that a picture is turned, 1 to 8; 1 when they are broken, which costs no pixel."""
+    try:
+        found = picture.getexif().get(ORIENTATION, 1)
+    except Exception:  # each broken byte raises something else
+        return 1
+    return found if isinstance(found, int) else 1
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode == "RGB" and "transparency" not in picture.info:
+    profile = picture.info.get("icc_profile")
+    if picture.mode == "RGB" and "transparency" not in picture.info and not profile:
         return picture
     if picture.mode.startswith(("I", "F")):
-        return _grey_to_8_bits(picture).convert("RGB")
-    if picture.has_transparency_data:
-        rgba = picture.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return picture.convert("RGB")
+        grey = _grey_to_8_bits(picture)
+        return (to_srgb(grey, profile) if profile else None) or grey.convert("RGB")
+    rgba = picture.convert("RGBA") if picture.has_transparency_data else None
+    rgb = _in_srgb(picture, rgba, profile) if isinstance(profile, bytes) and profile else None
+    if rgba is None:
+        return rgb or picture.convert("RGB")
+    if rgb is not None:
+        rgba = Image.merge("RGBA", (*rgb.split(), rgba.getchannel("A")))
+    white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, rgba).convert("RGB")
+
+
+def _in_srgb(picture: Image.Image, rgba: Image.Image | None, profile: bytes) -> Image.Image | None:
+    """The colours of a picture as its profile means them, RGB; None where it changes nothing."""
+    if picture.mode in ("1", "L", "LA", "La"):
+        return to_srgb(picture.convert("L"), profile)
+    if picture.mode in ("RGB", "CMYK"):
+        return to_srgb(picture, profile)
+    return to_srgb((rgba or picture).convert("RGB"), profile)
 
 
 def _grey_to_8_bits(picture: Image.Image) -> Image.Image:
@@ -118,6 +337,9 @@ def _grey_to_8_bits(picture: Image.Image) -> Image.Image:
     float_scale = 1.0 if grey.max(initial=0.0) > 1 else 255.0
     scale = float_scale if picture.mode.startswith("F") else 255.0 / 65535.0
     return Image.fromarray(np.clip(np.rint(np.nan_to_num(grey) * scale), 0, 255).astype(np.uint8))
+
+
+# --- what is made of them ---------------------------------------------------------------------------------------------
 
 
 def thumbnails(picture: Image.Image) -> dict[int, bytes]:
@@ -169,20 +391,18 @@ class Preprocessing:
         scaled = max(1, round(width * scale)), max(1, round(height * scale))
         return (self.width - scaled[0]) // 2, (self.height - scaled[1]) // 2, *scaled
 
-    def apply(self, picture: Image.Image) -> Pixels:
-        """Scale and pad one RGB picture.
+    def apply(self, picture: object) -> Pixels:
+        """Scale and pad one picture, of any kind that :func:`to_image` takes.
 
         Returns:
             (height, width, 3) uint8, a new array.
 
         Raises:
-            ImageError: the picture has no pixels.
+            ImageError: it is no picture, or has no pixels.
         """
-        if min(picture.size) < 1:
-            raise ImageError(f"A picture of {picture.width} x {picture.height} pixels has nothing to see.")
-        left, top, *sides = self.place(picture.width, picture.height)
+        rgb = to_image(picture)
+        left, top, *sides = self.place(rgb.width, rgb.height)
         size = (sides[0], sides[1])
-        rgb = _to_rgb(picture)
         scaled = np.asarray(rgb if rgb.size == size else rgb.resize(size, RESAMPLING[self.resample]))
         if size == (self.width, self.height):
             return scaled.copy() if not scaled.flags.writeable else scaled
@@ -191,12 +411,20 @@ class Preprocessing:
         canvas[top : top + size[1], left : left + size[0]] = scaled
         return canvas
 
-    def batch(self, pictures: Sequence[Image.Image]) -> Pixels:
-        """Preprocess many: (n, height, width, 3) uint8."""
-        out = np.empty((len(pictures), self.height, self.width, 3), np.uint8)
-        for row, picture in enumerate(pictures):
-            out[row] = self.apply(picture)
-        return out
+    def batch(self, pictures: Iterable[object]) -> Pixels:
+        """Preprocess many: (n, height, width, 3) uint8.
+
+        Raises:
+            ImageError: what was given is no list of pictures, see :func:`each_image`.
+        """
+        made = [self.apply(picture) for picture in each_image(pictures)]
+        return np.stack(made) if made else np.empty((0, self.height, self.width, 3), np.uint8)
+
+    def batches(self, pictures: Iterable[object], size: int) -> Iterator[Pixels]:
+        """Preprocess many, ``size`` at a time, so that a generator of any length takes little memory."""
+        images = each_image(pictures)
+        while some := list(islice(images, size)):
+            yield self.batch(some)
 
     def to_json(self) -> dict[str, Any]:
         """The form kept in a model folder."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lapel.core.errors import InputError, QueryError, TableError
+from lapel.core.images import ImageLike, described, is_image_like, to_image
+from lapel.core.text import fold
 from lapel.core.vectors import Keys
 
 # Fields every product has; anything else a table holds is an attribute. All can be filtered by name.
@@ -71,7 +74,9 @@ class Product:
         if self.price_minor is not None and not re.fullmatch("[A-Z]{3}", self.currency):
             raise TableError(f"Product {self.id}: a price needs a three-letter currency; found '{self.currency}'.")
         if self.url and not is_web_address(self.url):
-            raise TableError(f"Product {self.id}: its url is an http or https address without blanks; found '{self.url}'.")
+            raise TableError(
+                f"Product {self.id}: its url is an http or https address without blanks; found '{self.url}'."
+            )
         clash = set(self.attributes) & set(FIELDS)
         if clash:
             raise TableError(f"Product {self.id}: attributes cannot be named like fields: {', '.join(sorted(clash))}.")
@@ -107,7 +112,7 @@ class Product:
 
 def is_web_address(text: str) -> bool:
     """Whether a text may stand in a page as a link: http or https, without blanks, quotes, brackets or control characters."""
-    return re.fullmatch(r"https?://[^\s\"'()<>\\\x00-\x1f\x7f]+", text) is not None
+    return re.fullmatch(r"(?i:https?)://[^\s\"'()<>\\\x00-\x1f\x7f]+", text) is not None
 
 
 @dataclass(frozen=True)
@@ -180,10 +185,19 @@ class Condition:
             _ = self.number
 
     @property
+    def amounts(self) -> tuple[tuple[str, str], ...]:
+        """Each value of a price as number and currency: ``100 EUR`` and ``100EUR`` are 100 and EUR, and 100 has no currency."""
+        found = (re.fullmatch(r"(.*[0-9.])\s*([A-Za-z]{3})", value) for value in self.values)
+        return tuple(
+            (match[1], match[2].upper()) if match else (value, "")
+            for value, match in zip(self.values, found, strict=True)
+        )
+
+    @property
     def number(self) -> float:
-        """The one number of a range."""
+        """The one number of a range; a price's may have a currency after it."""
         try:
-            value = Decimal(self.values[0])
+            value = Decimal(self.amounts[0][0] if fold(self.field) == "price" else self.values[0])
             if len(self.values) != 1 or not value.is_finite():
                 raise InvalidOperation
         except InvalidOperation as error:
@@ -232,18 +246,19 @@ class Query:
     """What to look for: exactly one of a picture, a unit vector and a product of the catalogue.
 
     Attributes:
-        image: An RGB picture.
+        image: A picture: a PIL image of any mode, an array (height, width, 3) uint8, a path, or the bytes of a file, see
+            :func:`lapel.core.images.to_image`. It is kept upright, RGB and in sRGB.
         cut_out: With a picture, whether its product is found too and laid on white, as shops show theirs; the query is then the mean
             direction of the picture and of that.
         vector: (dim,) float32 of length 1.
         product_id: "More like this": its photos' mean direction; the product itself is left out of the answer.
-        k: How many products to find, 1..10,000.
+        k: How many products to find, a whole number 1..10,000.
         where: Conditions the products must fulfil.
         exclude: Ids of products to leave out.
         fingerprint: With a vector, the model that made it, when that is known: a store of another model then refuses it.
     """
 
-    image: Image.Image | None = None
+    image: ImageLike | None = None
     vector: NDArray[np.float32] | None = None
     product_id: str | None = None
     k: int = 10
@@ -258,8 +273,58 @@ class Query:
             raise QueryError(
                 f"A query is one picture, one vector or one product id; found {' and '.join(given) or 'none'}."
             )
-        if not 1 <= self.k <= 10_000:
-            raise QueryError(f"k is how many products to find, 1 to 10,000; found {self.k}.")
+        object.__setattr__(self, "k", _count(self.k))
+        if self.image is not None:
+            object.__setattr__(self, "image", _picture(self.image))
+        if self.vector is not None:
+            object.__setattr__(self, "vector", _direction(self.vector))
+        if self.product_id is not None and not isinstance(self.product_id, str):
+            raise QueryError(f"A product's id is a text, such as '1163'; found {_shown(self.product_id)}.")
+        if not isinstance(self.where, Filter):
+            raise QueryError(
+                f"Conditions are a Filter, such as Filter.parse(['price<200']); found {_shown(self.where)}."
+            )
+        if isinstance(self.exclude, str) or not all(isinstance(each, str) for each in self.exclude):
+            raise QueryError(f"exclude is a set of products' ids, such as {{'1163'}}; found {_shown(self.exclude)}.")
+        object.__setattr__(self, "exclude", frozenset(self.exclude))
+
+
+def _shown(value: object) -> str:
+    """A value in a message: what it is of, and the beginning of how it looks."""
+    return f"{described(value)} {repr(value)[:60]}"
+
+
+def _count(k: object) -> int:
+    try:
+        if isinstance(k, (bool, np.bool_)):
+            raise TypeError
+        count = operator.index(k)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise QueryError(
+            f"k is how many products to find, a whole number from 1 to 10,000; found {_shown(k)}."
+        ) from error
+    if not 1 <= count <= 10_000:
+        raise QueryError(f"k is how many products to find, 1 to 10,000; found {count}.")
+    return count
+
+
+def _picture(image: object) -> Image.Image:
+    if not is_image_like(image):
+        raise QueryError(f"A query's image is a PIL image, an array, a path or a file's bytes; found {_shown(image)}.")
+    return to_image(image)
+
+
+def _direction(vector: object) -> NDArray[np.float32]:
+    try:
+        array = np.asarray(vector)
+    except ValueError:  # rows of several lengths
+        array = np.empty(0)
+    if array.dtype.kind != "f" or array.ndim not in (1, 2) or not array.size or array.size != array.shape[-1]:
+        raise QueryError(
+            "A query's vector is one row of floats of length 1, as an encoder gives them: (dim,) float32; found"
+            f" {described(vector)} of {array.dtype} and shape {array.shape}."
+        )
+    return array.reshape(-1).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)

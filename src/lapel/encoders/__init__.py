@@ -6,19 +6,19 @@ needs no weights: it compares colours and their places, and is the floor that an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from functools import cache
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Protocol
-
-from PIL import Image
 
 from lapel.core.errors import ModelError
 from lapel.core.images import Pixels, Preprocessing
 from lapel.core.plugins import Backend, Door
 from lapel.core.vectors import Vectors
+from lapel.encoders.model import read_model
 
-__all__ = ["ENCODERS", "SHIPPED", "Encoder", "open_encoder", "shipped_model"]
+__all__ = ["ENCODERS", "SHIPPED", "Encoder", "healed", "lasting", "open_encoder", "shipped_model"]
 
 ENCODERS = Door(
     "encoder",
@@ -34,6 +34,7 @@ ENCODERS = Door(
 
 # Names that mean the same on every machine.
 SHIPPED = ("default", "small")
+RUN_FOLDERS = ("model", "onnx", "openvino")  # schemes followed by a model folder, or by the name of a shipped one
 
 
 class Encoder(Protocol):
@@ -64,8 +65,16 @@ class Encoder(Protocol):
         """How a picture becomes the network's input."""
         ...
 
-    def encode(self, images: Sequence[Image.Image]) -> Vectors:
-        """N RGB pictures of any size -> (n, dim) float32 unit rows."""
+    def encode(self, images: Iterable[object]) -> Vectors:
+        """N pictures of any size -> (n, dim) float32 unit rows.
+
+        Args:
+            images: A list, a generator or an array of several; each as :func:`lapel.core.images.to_image` takes it: PIL images of any mode,
+                arrays, paths, bytes of files.
+
+        Raises:
+            ImageError: one of them is none, or a single picture was given.
+        """
         ...
 
     def encode_pixels(self, pixels: Pixels) -> Vectors:
@@ -83,7 +92,8 @@ def open_encoder(spec: str = "default", *, threads: int | None = None) -> Encode
 
     Args:
         spec: ``default``, ``small``, the path of a model folder, ``colour:``, or ``scheme:rest`` of an installed plugin. What runs a model
-            folder is chosen by what is fastest here; ``onnx:PATH`` and ``openvino:PATH`` choose it by name.
+            folder is chosen by what is fastest here; ``onnx:PATH`` and ``openvino:PATH`` choose it by name. A folder that is called like a
+            shipped model is ``./small``.
         threads: How many CPU threads to use; all cores by default.
 
     Raises:
@@ -91,16 +101,45 @@ def open_encoder(spec: str = "default", *, threads: int | None = None) -> Encode
         InputError: an unknown scheme.
         MissingDependency: the runtime that was named is not installed.
     """
-    scheme, colon, rest = spec.partition(":")
-    if spec in SHIPPED:
-        scheme, rest = "model", str(shipped_model(spec))
-    elif Path(spec).is_dir() or not colon:
-        scheme, rest = "model", spec
-    elif scheme in ("onnx", "openvino") and rest in SHIPPED:
-        rest = str(shipped_model(rest))
-    if scheme in ("model", "onnx", "openvino") and not Path(rest).is_dir():
+    scheme, rest = _parts(spec)
+    if scheme not in RUN_FOLDERS:
+        other: Encoder = ENCODERS.find(scheme)(rest, threads=threads)
+        return other
+    folder = shipped_model(rest) if rest in SHIPPED else Path(rest)
+    if not folder.is_dir():
         raise ModelError(
             f"There is no model folder '{rest}'. Use {', '.join(map(repr, SHIPPED))}, 'colour:' or the path of a folder with model.json."
         )
-    encoder: Encoder = ENCODERS.find(scheme)(rest, threads=threads)
+    encoder: Encoder = ENCODERS.find(scheme)(str(folder), threads=threads, spec=lasting(spec))
     return encoder
+
+
+def lasting(spec: str) -> str:
+    """An encoder's spec as it is kept: a model folder by its absolute path. Names and schemes mean the same everywhere, whatever folders there
+    are where it is read.
+    """
+    scheme, rest = _parts(spec)
+    if scheme not in RUN_FOLDERS or rest in SHIPPED or not Path(rest).is_dir():
+        return spec
+    folder = str(Path(rest).resolve())
+    return folder if scheme == "model" else f"{scheme}:{folder}"
+
+
+def healed(spec: str, fingerprint: str) -> str:
+    """A kept spec, or a shipped model's name where the path of a folder of that name was kept in its place, as Lapel once did."""
+    name = PurePath(spec).name
+    return name if name in SHIPPED and spec != name and fingerprint == _shipped_fingerprint(name) else spec
+
+
+@cache
+def _shipped_fingerprint(name: str) -> str:
+    return read_model(shipped_model(name)).fingerprint
+
+
+def _parts(spec: str) -> tuple[str, str]:
+    """A spec's scheme and rest. Names and schemes win over folders: one that is called like them is named with its path, such as ./small."""
+    scheme, colon, rest = spec.partition(":")
+    if spec in SHIPPED or not colon:
+        return "model", spec
+    # A colon may stand in a path too.
+    return ("model", spec) if scheme not in ENCODERS.schemes() and Path(spec).is_dir() else (scheme, rest)

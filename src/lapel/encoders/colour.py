@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
-from PIL import Image
 
 from lapel.core.errors import InputError
 from lapel.core.images import Pixels, Preprocessing
@@ -38,8 +37,8 @@ class ColourEncoder:
         if rest:
             raise InputError(f"The colour encoder has no settings; found '{rest}'. Write 'colour:'.")
 
-    def encode(self, images: Sequence[Image.Image]) -> Vectors:
-        """N RGB pictures of any size -> (n, 128) float32 unit rows."""
+    def encode(self, images: Iterable[object]) -> Vectors:
+        """N pictures of any size, see :func:`lapel.core.images.to_image` -> (n, 128) float32 unit rows."""
         return self.encode_pixels(self.preprocessing.batch(images))
 
     def encode_pixels(self, pixels: Pixels) -> Vectors:

@@ -14,12 +14,13 @@ from lapel.encoders.model import ModelFolder, read_model
 from lapel.encoders.network import NetworkEncoder, Run, Runtime
 
 
-def open_fastest(folder: str, *, threads: int | None = None) -> NetworkEncoder:
+def open_fastest(folder: str, *, threads: int | None = None, spec: str | None = None) -> NetworkEncoder:
     """Open a model folder with the fastest runtime that works here.
 
     Args:
         folder: Path of the model folder.
         threads: CPU threads; all cores by default.
+        spec: What opens it again; the folder by default.
 
     Returns:
         An encoder whose ``runtime`` says what was chosen and, when it was not the first choice, why.
@@ -28,7 +29,7 @@ def open_fastest(folder: str, *, threads: int | None = None) -> NetworkEncoder:
         ModelError: the folder cannot be read, or no runtime can run its network.
     """
     model = read_model(Path(folder))
-    return NetworkEncoder(model, *run_fastest(model, threads=threads), spec=folder)
+    return NetworkEncoder(model, *run_fastest(model, threads=threads), spec=spec or folder)
 
 
 def run_fastest(model: ModelFolder, *, output: str = "vectors", threads: int | None = None) -> tuple[Run, Runtime]:

@@ -6,7 +6,7 @@ laid on white and framed as catalogue pictures are, so that any encoder can see 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cache, cached_property
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from lapel.core.images import Preprocessing
+from lapel.core.images import Preprocessing, each_image
 from lapel.core.vectors import Vectors, normalise
 from lapel.encoders import Encoder, shipped_model
 from lapel.encoders.fastest import run_fastest
@@ -50,29 +50,30 @@ class Foreground:
         """What computes the masks: opened for the first photo that is not on white, as most searches of a shop's own pictures need none."""
         return run_fastest(self.model, output=OUTPUT)[0]
 
-    def masks(self, pictures: Sequence[Image.Image]) -> list[Mask]:
-        """How likely each pixel is of the product: one (height, width) mask for each RGB picture, of its own size."""
+    def masks(self, pictures: Iterable[object]) -> list[Mask]:
+        """How likely each pixel is of the product: one (height, width) mask for each picture, of its own size."""
         preprocessing = self.model.preprocessing
         found: list[Mask] = []
-        for at in range(0, len(pictures), BATCH):
-            part = pictures[at : at + BATCH]
+        images = list(each_image(pictures))
+        for at in range(0, len(images), BATCH):
+            part = images[at : at + BATCH]
             output = self._run(preprocessing.batch(part))
             found += [
                 _back(_main_parts(mask), picture, preprocessing) for mask, picture in zip(output, part, strict=True)
             ]
         return found
 
-    def cut_out(self, pictures: Sequence[Image.Image], *, shape: Preprocessing) -> list[Image.Image | None]:
-        """The product of each RGB picture on white.
+    def cut_out(self, pictures: Iterable[object], *, shape: Preprocessing) -> list[Image.Image | None]:
+        """The product of each picture on white.
 
         Args:
-            pictures: Of any size.
+            pictures: Of any size and kind, see :func:`lapel.core.images.each_image`.
             shape: Of whose width to height the new pictures are.
 
         Returns:
             For each an RGB picture, or None where no product was found, or it is on white already.
         """
-        small = [_shrink(picture) for picture in pictures]
+        small = [_shrink(picture) for picture in each_image(pictures)]
         asked = [not _on_paper(picture) for picture in small]
         masks = iter(self.masks([picture for picture, ask in zip(small, asked, strict=True) if ask]))
         return [_lay(picture, next(masks), shape) if ask else None for picture, ask in zip(small, asked, strict=True)]
@@ -126,11 +127,12 @@ def _lay(picture: Image.Image, mask: Mask, shape: Preprocessing) -> Image.Image 
     return frame
 
 
-def encode_photos(encoder: Encoder, photos: Sequence[Image.Image]) -> Vectors:
-    """The look of the product in each of N RGB photos: the mean direction of the whole photo and of the product alone, (n, dim) unit rows.
+def encode_photos(encoder: Encoder, photos: Iterable[object]) -> Vectors:
+    """The look of the product in each of N photos: the mean direction of the whole photo and of the product alone, (n, dim) unit rows.
 
     The product alone knows no floor; the whole photo knows the light, and helps where the product was found badly.
     """
+    photos = list(each_image(photos))
     vectors = encoder.encode(photos)
     products = open_foreground().cut_out(photos, shape=encoder.preprocessing)
     found = [row for row, product in enumerate(products) if product is not None]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from lapel.core.images import Pixels, Preprocessing
 from lapel.core.vectors import Vectors, normalise
@@ -93,14 +92,10 @@ class NetworkEncoder:
         """How a picture becomes the network's input."""
         return self.model.preprocessing
 
-    def encode(self, images: Sequence[Image.Image]) -> Vectors:
-        """N RGB pictures of any size -> (n, dim) float32 unit rows."""
-        parts = [self.preprocessing.batch(images[at : at + BATCH]) for at in range(0, len(images), BATCH)]
-        return (
-            np.concatenate([self.encode_pixels(part) for part in parts])
-            if parts
-            else np.empty((0, self.dim), np.float32)
-        )
+    def encode(self, images: Iterable[object]) -> Vectors:
+        """N pictures of any size, see :func:`lapel.core.images.to_image` -> (n, dim) float32 unit rows."""
+        parts = [self.encode_pixels(part) for part in self.preprocessing.batches(images, BATCH)]
+        return np.concatenate(parts) if parts else np.empty((0, self.dim), np.float32)
 
     def encode_pixels(self, pixels: Pixels) -> Vectors:
         """(n, height, width, 3) uint8 made by ``preprocessing`` -> (n, dim) float32 unit rows."""

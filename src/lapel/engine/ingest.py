@@ -8,14 +8,14 @@ made is written here all the same. What cannot be used is written to a CSV with 
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import platform
 import time
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -27,11 +27,12 @@ from numpy.typing import NDArray
 
 from lapel.catalog import Catalog, Entry, PhotoEntry, StoredPhoto, StoredProduct, content_hash, writer_lock
 from lapel.catalog.thumbnails import Thumbnails
-from lapel.core.errors import ImageError, InputError, ModelMismatch, SourceError
+from lapel.core.errors import ImageError, ModelMismatch, SourceError
 from lapel.core.images import Pixels, decode, thumbnails
 from lapel.core.types import NO_LINKS, Links
 from lapel.core.vectors import UNIT_TOLERANCE
 from lapel.encoders import Encoder, open_encoder
+from lapel.engine.rejects import Note, Reasons, rejects_file
 from lapel.runners import Runner, open_runner
 from lapel.sources import ImageSource, display_links, read_uri
 from lapel.sources.stream import ahead
@@ -41,7 +42,6 @@ LOOKUP = 256  # rows whose stored state is asked for at once
 MOST_ROWS = 1024  # rows a batch has at most, so that progress shows while nothing has changed
 EXPECTED = 512  # rows whose pictures a remote source hears of in advance: what it does not know it asks for meanwhile
 PREFETCHED = 4  # batches whose pictures a remote source fetches in advance
-REJECT_COLUMNS = ("line", "product", "picture", "outcome", "reason")
 
 
 class Target(Protocol):
@@ -90,7 +90,11 @@ class IngestReport:
         photos_removed: Stored photos that their product no longer names; not among ``photos``.
         warnings: Rows that were kept without something, such as an unreadable price.
         pictures_unnamed: Pictures of the source that no row named; known at the end.
-        files_ignored: Files of the source whose names are not pictures' names; known at the end.
+        pictures_renamed: Pictures that a table names otherwise, such as in another case or folder, and that were found all the same.
+        files_ignored: Files and folders of the source that are not read; known at the end.
+        skipped: The same by kind, such as ``{"videos": 2}``.
+        reasons: Why rows and pictures were left out, or kept without something: reason -> how often, the most frequent first. Together
+            they are the lines of ``rejects``; known at the end.
         seconds: Time taken.
         rejects: The CSV with everything that could not be used, or None.
     """
@@ -108,7 +112,10 @@ class IngestReport:
     photos_removed: int = 0
     warnings: int = 0
     pictures_unnamed: int = 0
+    pictures_renamed: int = 0
     files_ignored: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    reasons: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     rejects: Path | None = None
 
@@ -144,12 +151,13 @@ def ingest(
     batch: int = 64,
     runner: Runner | None = None,
     small: Thumbnails | None = None,
+    verify: bool = False,
 ) -> IngestReport:
     """Add rows to a store.
 
     Args:
         store: Where to.
-        rows: :func:`lapel.sources.table.read_table` or :func:`lapel.sources.table.picture_rows`.
+        rows: :func:`lapel.sources.table.read_table` or :func:`lapel.sources.pictures.picture_rows`.
         source: Where the rows' pictures are.
         rejects: A CSV to write what could not be used to; it grows as ``<name>.part`` and gets its name when the run ends.
         report: Called after each batch with the rows done, ``total`` and the counts so far.
@@ -158,6 +166,8 @@ def ingest(
         runner: Who reads and decodes; threads on all cores by default. One whose workers are elsewhere also encodes there, and needs the
             pictures and the model under the same addresses.
         small: Where small pictures are kept of those that are read; none are made by default.
+        verify: Read every picture and compare its hash, also where size and time say that it is the same. Takes as long as reading them
+            all; only what changed is encoded.
 
     Raises:
         StoreBusy: another process adds to this store, or writes to it for longer than a few seconds.
@@ -167,10 +177,11 @@ def ingest(
     """
     begun = time.monotonic()
     expect, prefetch = (getattr(source, name, lambda _: None) for name in ("expect", "prefetch"))
-    with writer_lock(store.folder), _rejects_file(rejects) as note:
+    reasons = Reasons()
+    with writer_lock(store.folder), rejects_file(rejects, reasons) as note:
         encoder = store.encoder
         store.claim()
-        planner = _Planner(store.catalog, encoder.fingerprint, source, batch)
+        planner = _Planner(store.catalog, encoder.fingerprint, source, batch, verify)
         done = IngestReport(rejects=rejects)
         runner = runner or open_runner("threads:")
         thumbs = small is not None
@@ -189,8 +200,16 @@ def ingest(
                         report(done.rows, total, done)
         finally:
             getattr(loaded, "close", lambda: None)()  # stops the threads now, whatever ended the loop
-        rest = {"pictures_unnamed": source.count() - len(planner.named), "files_ignored": source.ignored}
-        return done.plus(rest, time.monotonic() - begun)
+        done = replace(done, pictures_unnamed=source.count() - len(planner.named), files_ignored=source.ignored)
+        for folder, reason in getattr(source, "unreadable", {}).items():
+            note(TableRow(0, None), folder, "folder left out", reason)
+    return replace(
+        done,
+        pictures_renamed=getattr(source, "renamed", 0),
+        skipped=dict(getattr(source, "skipped", {})),
+        reasons=reasons.counts(),
+        seconds=time.monotonic() - begun,
+    )
 
 
 @dataclass
@@ -223,11 +242,13 @@ class _Task:
 class _Planner:
     """Finds out, before anything is read, what each row's product has in the catalogue and which of its pictures are news."""
 
-    def __init__(self, catalog: Catalog, fingerprint: str, source: ImageSource, batch: int) -> None:
+    def __init__(self, catalog: Catalog, fingerprint: str, source: ImageSource, batch: int, verify: bool) -> None:
         self._catalog = catalog
         self._fingerprint = fingerprint
         self._source = source
         self._batch = batch
+        self._verify = verify
+        self._ids: set[int] = set()  # of the rows so far, as hashes
         # The source's pictures that some row named, as hashes: they are only counted, and a URI takes four times the memory.
         self.named: set[int] = set()
 
@@ -235,7 +256,7 @@ class _Planner:
         """Tasks in the rows' order, cut where enough pictures to read have come together."""
         tasks: list[_Task] = []
         needed = 0
-        for some in _pieces(rows, LOOKUP):
+        for some in _pieces(map(self._usable, rows), LOOKUP):
             ids = [row.product.id for row in some if row.product is not None]
             known = self._catalog.stored(ids, fingerprint=self._fingerprint)
             for row in some:
@@ -247,6 +268,20 @@ class _Planner:
                     tasks, needed = [], 0
         if tasks:
             yield tasks
+
+    def _usable(self, row: TableRow) -> TableRow:
+        """The row, or what is wrong with it when no catalogue could keep it beside those before."""
+        if row.product is None:
+            return row
+        identifier = row.product.id
+        key = hash(unicodedata.normalize("NFC", identifier))
+        problem = ""
+        if "\0" in identifier or any("\ud800" <= letter <= "\udfff" for letter in identifier):
+            problem = f"id {identifier!r} holds a character that cannot be stored. Give the product another id"
+        elif key in self._ids:
+            problem = f"id '{identifier}' was already used in an earlier row, perhaps with its accents stored otherwise; the first row counts"
+        self._ids.add(key)
+        return replace(row, product=None, problem=problem) if problem else row
 
     def _plan(self, row: TableRow, known: Mapping[str, StoredProduct]) -> _Task:
         if row.product is None:
@@ -271,7 +306,7 @@ class _Planner:
                 picture.problem = str(error)
             else:
                 picture.stored = task.stored.photos.get(uri) if task.stored else None
-                picture.needed = not (
+                picture.needed = self._verify or not (
                     picture.stored and picture.stored.has_vector and picture.stored.stamp == picture.stamp
                 )
             task.pictures.append(picture)
@@ -335,9 +370,6 @@ def _loader(read: Callable[[str], bytes], encoder: Encoder, small: bool) -> Call
         return tasks
 
     return work
-
-
-Note = Callable[[TableRow, str, str, str], None]  # row, picture, outcome, reason
 
 
 def _written(
@@ -451,27 +483,3 @@ def _note_problems(task: _Task, note: Note) -> None:
     for picture in task.pictures:
         if picture.problem:
             note(row, picture.uri or picture.name, outcome, picture.problem)
-
-
-@contextmanager
-def _rejects_file(path: Path | None) -> Iterator[Note]:
-    """A CSV that grows beside its final name and gets it at the end, also when the run was interrupted."""
-    if path is None:
-        yield lambda *_: None
-        return
-    part = path.with_name(path.name + ".part")
-    try:
-        # Line by line, so that even a killed run leaves what it found so far.
-        file = part.open("w", encoding="utf-8", newline="", buffering=1)
-    except OSError as error:
-        raise InputError(
-            f"The list of unusable pictures cannot be written to {path}: {error.strerror}. Choose another place."
-        ) from error
-    with file:
-        table = csv.writer(file)
-        table.writerow(REJECT_COLUMNS)
-        try:
-            yield lambda row, picture, outcome, reason: table.writerow((row.line, row.id, picture, outcome, reason))
-        finally:
-            file.flush()
-            part.replace(path)

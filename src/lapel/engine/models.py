@@ -12,7 +12,7 @@ import csv
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +32,9 @@ from lapel.core.errors import (
 from lapel.core.images import Pixels, decode
 from lapel.core.types import Photo
 from lapel.core.vectors import UNIT_TOLERANCE, Keys, Vectors
-from lapel.encoders import SHIPPED, Encoder, open_encoder
-from lapel.engine.store import Store, lasting
+from lapel.encoders import SHIPPED, Encoder, healed, lasting, open_encoder
+from lapel.encoders.model import MANIFEST
+from lapel.engine.store import Store
 from lapel.runners import Runner, open_runner
 from lapel.sources import read_uri
 
@@ -125,7 +126,12 @@ def models_of(store: Store) -> list[KnownModel]:
     """Every model that has vectors in a store, the oldest first."""
     active, previous = store.model.fingerprint, store.catalog.setting("previous")
     return [
-        KnownModel(model, photos, model.fingerprint == active, model.fingerprint == previous)
+        KnownModel(
+            replace(model, encoder=healed(model.encoder, model.fingerprint)),
+            photos,
+            model.fingerprint == active,
+            model.fingerprint == previous,
+        )
         for model, photos in store.catalog.models()
         if photos or model.fingerprint in (active, previous)
     ]
@@ -144,7 +150,7 @@ def open_model(store: Store, spec: str) -> Candidate:
     """
     known = [found.model for found in models_of(store)]
     named = [model for model in known if spec in (model.fingerprint, model.name)]
-    if Path(spec).is_dir() or ":" in spec or spec in SHIPPED or not named:
+    if Path(spec, MANIFEST).is_file() or ":" in spec or spec in SHIPPED or not named:
         try:
             encoder = open_encoder(spec)
         except ModelError as error:

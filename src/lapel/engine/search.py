@@ -65,8 +65,8 @@ class SearchEngine:
             exclude=query.exclude | own,
         )
 
-    def cut_out(self, image: Image.Image) -> Image.Image | None:
-        """The product of an RGB picture on white, as a search sees it; None where none is found, or where it is on white already."""
+    def cut_out(self, image: object) -> Image.Image | None:
+        """The product of a picture, of any kind that a query takes, on white, as a search sees it; None where none is found, or where it is on white already."""
         return open_foreground().cut_out([image], shape=self.store.view().encoder.preprocessing)[0]
 
     def _vector(self, query: Query) -> tuple[View, Vectors]:

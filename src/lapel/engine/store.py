@@ -24,10 +24,18 @@ from PIL import Image
 
 from lapel.catalog import Catalog, ModelEntry, index_lock
 from lapel.catalog.thumbnails import MOST_MB, Thumbnails
-from lapel.core.errors import LapelError, ModelMismatch, QueryError, StoreBusy, StoreMissing, StoreReadOnly
+from lapel.core.errors import (
+    LapelError,
+    ModelMismatch,
+    QueryError,
+    StoreBusy,
+    StoreError,
+    StoreMissing,
+    StoreReadOnly,
+)
 from lapel.core.images import decode
 from lapel.core.vectors import Keys, Vectors
-from lapel.encoders import Encoder, open_encoder
+from lapel.encoders import Encoder, healed, lasting, open_encoder
 from lapel.indexes import KeepsItself, VectorIndex, keeps_itself, open_index
 from lapel.sources import read_uri
 
@@ -426,9 +434,9 @@ class Store:
 
 def _model_of(said: Mapping[str, str]) -> ModelEntry:
     """The model that is searched, by the catalogue's settings."""
-    return ModelEntry(
-        said.get("fingerprint", ""), said.get("model", ""), said.get("encoder", ""), int(said.get("dim", 0))
-    )
+    fingerprint = said.get("fingerprint", "")
+    spec = healed(said.get("encoder", ""), fingerprint)
+    return ModelEntry(fingerprint, said.get("model", ""), spec, int(said.get("dim", 0)))
 
 
 def _drawn_of(said: Mapping[str, str]) -> Drawn:
@@ -462,7 +470,11 @@ def open_store(
         if not create:
             raise StoreMissing(f"There is no store in {path}. Fill one with: lapel add PICTURES --store {path}")
         path.mkdir(parents=True, exist_ok=True)
-    return Store(path, Catalog.open(path / CATALOGUE, create=create, read_only=read_only), encoder=encoder)
+    catalog = Catalog.open(path / CATALOGUE, create=create, read_only=read_only)
+    if not catalog.read_only:
+        with suppress(StoreError):  # busy, or full: it is read as healed all the same
+            catalog.heal_encoders(healed)
+    return Store(path, catalog, encoder=encoder)
 
 
 def open_to_look(folder: str | Path) -> Store:
@@ -475,8 +487,3 @@ def open_to_look(folder: str | Path) -> Store:
         return open_store(folder, read_only=True)
     except StoreReadOnly:
         return open_store(folder)
-
-
-def lasting(spec: str) -> str:
-    """An encoder's spec as it is kept: a model folder by its absolute path; ``default`` and ``colour:`` mean the same everywhere."""
-    return str(Path(spec).resolve()) if Path(spec).is_dir() else spec

@@ -18,6 +18,7 @@ from lapel.catalog import ModelEntry, PhotoFacets
 from lapel.core.errors import InputError, QueryError
 from lapel.core.metrics import Estimate, mean_of, proportion, recall_at
 from lapel.core.overlap import overlap, rank_biased_overlap
+from lapel.core.text import counted
 from lapel.core.types import Filter
 from lapel.core.vectors import Keys, Vectors
 from lapel.engine.models import Prepared, open_model, prepare
@@ -410,13 +411,14 @@ def _changed(
 
 def render(found: Comparison) -> str:
     """The comparison as text for a terminal."""
+    gallery = f"{counted(found.gallery_products, 'product')} in {counted(found.gallery_photos, 'photo')}"
     lines = [
-        f"{found.queries:,} queries against {found.gallery_products:,} products in {found.gallery_photos:,} photos",
+        f"{counted(found.queries, 'query', 'queries')} against {gallery}",
         f"A  {found.a.name} ({found.a.fingerprint})",
         f"B  {found.b.name} ({found.b.fingerprint})",
     ]
     if found.left_out:
-        lines.append(f"{found.left_out:,} photos took no part: one of the models has no vector of them.")
+        lines.append(f"{counted(found.left_out, 'photo')} took no part: one of the models has no vector there.")
     lines += [
         "",
         f"same among the first {found.k:<3} {_percent(found.overlap)}",
@@ -424,7 +426,7 @@ def render(found: Comparison) -> str:
         f"rank-biased overlap      {_percent(found.rbo)}",
     ]
     for rule in found.rules:
-        lines += ["", f"right by {rule.rule}: {rule.used:,} queries, {rule.left_out:,} left out"]
+        lines += ["", f"right by {rule.rule}: {counted(rule.used, 'query', 'queries')}, {rule.left_out:,} left out"]
         lines += [
             f"  Recall@{one.rank}   A {_percent(one.a)}   B {_percent(one.b)}   B - A {_points(one.difference)}   {one.verdict}"
             for one in rule.recall
@@ -437,7 +439,7 @@ def _percent(estimate: Estimate) -> str:
 
 
 def _points(estimate: Estimate) -> str:
-    return f"{100 * estimate.value:+.1f} points [{100 * estimate.low:+.1f}, {100 * estimate.high:+.1f}]"
+    return f"{100 * estimate.value:+z.1f} points [{100 * estimate.low:+z.1f}, {100 * estimate.high:+z.1f}]"
 
 
 def _rule_json(found: RuleComparison) -> dict[str, Any]:

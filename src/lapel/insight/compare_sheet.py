@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from PIL import Image, ImageDraw
 
+from lapel.core.text import counted
 from lapel.insight.compare import Answer, Changed, Comparison
 from lapel.insight.sheet import BLANK, FAINT, GAP, INK, PAPER, QUERY, RIGHT, WRONG, Colour, cut, face, mark, tile
 
@@ -59,7 +60,7 @@ def draw_comparison(found: Comparison, read_picture: Read) -> Image.Image:
 def _title(pen: ImageDraw.ImageDraw, found: Comparison, width: int) -> None:
     pen.text((GAP, 14), "What changes most", INK, face(22))
     about = (
-        f"{found.queries:,} queries, {found.gallery_products:,} products · same among the first {found.k}:"
+        f"{counted(found.queries, 'query', 'queries')}, {counted(found.gallery_products, 'product')} · same among the first {found.k}:"
         f" {100 * found.overlap.value:.0f} % · same first answer: {100 * found.same_first.value:.0f} %"
         f" · rank-biased overlap: {found.rbo.value:.2f} · each category in turn"
     )
@@ -111,7 +112,7 @@ def _answer(
     read: Read,
 ) -> None:
     x, y = at
-    captions = (f"{one.score:.2f} · {where}", one.title or one.product_id)
+    captions = (f"{one.score:z.2f} · {where}", one.title or one.product_id)
     tile(sheet, pen, at, one.key, read, BOTH if one.other_rank else colour, captions, size=SMALL)
     if one.other_rank:  # a thin frame: what both found is not what this sheet is about
         pen.rectangle((x + 1, y + 1, x + SMALL[0] - 2, y + SMALL[1] - 2), None, BLANK, 2)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lapel.core.errors import InputError, LapelError
 from lapel.core.images import Pixels, decode
 from lapel.core.metrics import Estimate, Relevant, proportion, recall_at
+from lapel.core.text import counted
 from lapel.core.vectors import UNIT_TOLERANCE, Vectors
 from lapel.encoders import Encoder
 from lapel.indexes import open_index
@@ -124,7 +125,7 @@ def measure(
     left_out = [(picture.name, f"it is not in {benchmark.source.where}") for picture in pictures if not picture.uri]
     left_out += [(picture.name, problem) for picture, problem in zip(here, problems, strict=True) if problem]
     if left_out:
-        differences.append(f"{len(left_out):,} test pictures could not be used")
+        differences.append(f"{counted(len(left_out), 'test picture')} could not be used")
     usable = np.array([not problem for problem in problems], bool)
     known = [picture for picture, good in zip(here, usable.tolist(), strict=True) if good]
     items = np.unique([picture.item for picture in known], return_inverse=True)[1].astype(np.int64)
@@ -141,7 +142,7 @@ def measure(
             + (f" The first left out: {left_out[0][0]}: {left_out[0][1]}" if left_out else "")
         )
     if without:
-        differences.append(f"{without:,} queries have no other picture of their item to find")
+        differences.append(f"{counted(without, 'query has', 'queries have')} no other picture of the item to find")
     with progress("answering queries") as report:
         relevant = _answers(vectors[usable], items, queries, gallery, depth=max(benchmark.data_set.k), report=report)
     return BenchmarkReport(

@@ -1,7 +1,7 @@
 """What an evaluation found, as frozen values: every number with its interval, who was left out and why, and the worst queries.
 
 :meth:`EvalReport.to_json` holds everything needed to run it again and nothing that changes from run to run, such as a date;
-:meth:`EvalReport.rows` and :func:`render` are for people.
+:meth:`EvalReport.rows` and :func:`heading` are for people.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from lapel.core.errors import QueryError
 from lapel.core.metrics import Estimate
+from lapel.core.text import counted
 
 FORMAT = "lapel-evaluation-1"
 SAME_PRODUCT = "id"  # the rule that asks for the same product from another photo
@@ -231,31 +232,25 @@ def title_of(name: str) -> str:
     return f"{measure.upper() if measure in ('map', 'mrr') else measure.capitalize()}@{rank}"
 
 
-def render(report: EvalReport) -> str:
-    """The report as text for a terminal."""
+def heading(report: EvalReport) -> str:
+    """Who asked whom, as lines for people; the tables are :meth:`EvalReport.rows` and :meth:`EvalReport.category_rows`."""
     asked, found = report.query_filter or "all photos", report.gallery_filter or "all photos"
+    gallery = f"{counted(report.gallery_products, 'product')} in {counted(report.gallery_photos, 'photo')}"
     lines = [
-        f"{report.queries:,} queries ({asked}) against {report.gallery_products:,} products in {report.gallery_photos:,} photos ({found})",
+        f"{counted(report.queries, 'query', 'queries')} ({asked}) against {gallery} ({found})",
         f"model {report.model} ({report.fingerprint}), index {report.index}; % with 95 % intervals, the query's own product left out",
     ]
     if report.without_vector:
+        have = "photo has" if report.without_vector == 1 else "photos have"
         lines.append(
-            f"{report.without_vector:,} photos have no vector of this model and took no part. Run 'lapel add' again."
+            f"{report.without_vector:,} {have} no vector of this model and took no part. Run 'lapel add' again."
         )
-    lines += ["", *_aligned(report.rows())]
-    categories = report.category_rows()
-    if len(categories) > 1:
-        lines += [
-            "",
-            f"Lowest by {report.per} under {report.rules[-1].rule}, of those with {FEW_QUERIES} queries or more:",
-            *_aligned(categories),
-        ]
     return "\n".join(lines)
 
 
-def _aligned(rows: Sequence[Row]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+def category_heading(report: EvalReport) -> str:
+    """What :meth:`EvalReport.category_rows` shows, for people."""
+    return f"Lowest by {report.per} under {report.rules[-1].rule}, of those with {FEW_QUERIES} queries or more:"
 
 
 def _percent(estimate: Estimate | None) -> str:

@@ -12,6 +12,7 @@ from functools import cache
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from lapel.core.errors import LapelError
+from lapel.core.text import counted
 from lapel.insight.report import EvalReport, WorstQuery
 
 Colour = tuple[int, int, int]
@@ -74,7 +75,9 @@ def _row(
     sheet: Image.Image, pen: ImageDraw.ImageDraw, query: WorstQuery, top: int, read: Callable[[int], Image.Image]
 ) -> None:
     pen.line((GAP, top, sheet.width - GAP, top), fill=(229, 231, 235))
-    number = f"{query.relevant:,} relevant product{'s' if query.relevant != 1 else ''} in the gallery, average precision {query.average_precision:.3f}"
+    number = (
+        f"{counted(query.relevant, 'relevant product')} in the gallery, average precision {query.average_precision:.3f}"
+    )
     pen.text((GAP, top + 8), query.category, INK, face(14))
     pen.text((GAP + pen.textlength(query.category, face(14)) + 12, top + 9), number, FAINT, face(13))
     y = top + HEAD
@@ -82,7 +85,7 @@ def _row(
     for place, hit in enumerate(query.hits[:ANSWERS]):
         x = 2 * GAP + (place + 1) * (TILE[0] + GAP)
         colour = RIGHT if hit.relevant else WRONG
-        tile(sheet, pen, (x, y), hit.key, read, colour, (f"{hit.score:.3f} · {hit.product_id}", hit.label))
+        tile(sheet, pen, (x, y), hit.key, read, colour, (f"{hit.score:z.3f} · {hit.product_id}", hit.label))
         mark(pen, (x + TILE[0] - 20, y + 4), colour, hit.relevant)
 
 

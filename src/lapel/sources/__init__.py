@@ -7,10 +7,11 @@ A source lists its pictures as URIs that stay the same from run to run, such as 
 
 from __future__ import annotations
 
+import inspect
 import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +20,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from lapel.core.errors import InputError, SourceError
 from lapel.core.plugins import Backend, Door
 from lapel.core.types import NO_LINKS, Links
+from lapel.sources.names import EXTENSIONS, is_picture_name, shown
 
 __all__ = [
     "EXTENSIONS",
@@ -46,27 +48,6 @@ SOURCES = Door(
     "lapel.sources",
 )
 
-# File names that are walked. A table may name others; then the content decides.
-EXTENSIONS = frozenset(
-    (
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".webp",
-        ".avif",
-        ".gif",
-        ".bmp",
-        ".tif",
-        ".tiff",
-        ".jp2",
-        ".j2k",
-        ".ppm",
-        ".pgm",
-        ".mpo",
-    )
-)
 MAX_BYTES = 256 * 2**20  # a file above it is no product photo: the largest 80-million-pixel camera TIFF has 240 MB
 REMOTE = ("gdrive", "s3", "gs", "az", "https", "http")  # schemes whose pictures come over a network
 OPEN_ARCHIVES = 8  # read_uri keeps this many ZIPs open; their lists of members cost 0.6 KB a picture
@@ -82,11 +63,14 @@ class ImageSource(Protocol):
 
     @property
     def ignored(self) -> int:
-        """How many files the last complete walk passed over because their names are not pictures' names."""
+        """How many files and folders the last complete walk left out."""
         ...
 
+    # A source may also have: skipped, what was left out by kind; unreadable, folders that cannot be read with the reasons; renamed, how
+    # many names of a table were found that are written otherwise.
+
     def walk(self) -> Iterator[str]:
-        """Every picture's URI, always in the same order. Hidden files and what is not named like a picture are left out."""
+        """Every picture's URI, always in the same order; see :mod:`lapel.sources.names` for what is one and what is left out."""
         ...
 
     def count(self) -> int:
@@ -138,13 +122,6 @@ class ImageSource(Protocol):
         ...
 
 
-def is_picture_name(name: str) -> bool:
-    """Whether a file's name says that it is a picture that is meant to be seen."""
-    last = name.rpartition("/")[2]
-    dot = last.rfind(".")
-    return dot > 0 and not last.startswith("._") and last[0] != "." and last[dot:].lower() in EXTENSIONS
-
-
 def display_links(source: ImageSource, uri: str) -> Links:
     """Where a browser gets a picture: what the source's optional method ``links(uri)`` says, else the address itself if it is a link."""
     with suppress(InputError):  # an address that cannot stand in a page
@@ -156,50 +133,59 @@ def display_links(source: ImageSource, uri: str) -> Links:
     return NO_LINKS
 
 
-def refuse_link(name: str) -> None:
-    """Say that a folder holds no links; :class:`lapel.sources.mixed.MixedSource` follows them.
-
-    Raises:
-        SourceError: the name is a link.
-    """
-    if name.startswith(("http://", "https://")):
-        raise SourceError(
-            f"'{name}' is a link, and this is a folder or ZIP. Download the pictures, or read the table with 'lapel add'."
-        )
-
-
-def open_source(where: str | Path) -> ImageSource:
+def open_source(where: str | Path, exclude: Sequence[str] = ()) -> ImageSource:
     """Open a folder or a ZIP of pictures, ``gdrive://``, ``s3://``, ``gs://``, ``az://``, ``https://``, or ``scheme:rest`` of a plugin.
 
     What is remote is read ahead and through a cache, see :mod:`lapel.sources.stream`.
 
+    >>> open_source("pictures", exclude=["*_back.jpg", "old/*"])  # doctest: +SKIP
+
+    Args:
+        where: The place.
+        exclude: Patterns of names to leave out, see :class:`lapel.sources.names.Exclude`.
+
     Raises:
         SourceError: there is none, it cannot be read, or it is neither.
-        InputError: an unknown scheme.
+        InputError: an unknown scheme, or one that cannot leave anything out.
     """
-    path = Path(where)
     scheme, colon, rest = str(where).partition(":")
+    mode = 0
+    problem: OSError | ValueError | None = None
+    try:
+        mode = Path(where).stat().st_mode
+    except (OSError, ValueError) as error:  # ValueError: a NUL character
+        problem = error
     # One letter is a Windows drive.
-    if colon and len(scheme) > 1 and scheme.isalnum() and not path.exists():
-        source: ImageSource = SOURCES.find(scheme)(rest)
+    if problem and colon and len(scheme) > 1 and scheme.isalnum() and scheme.lower() != "data":
+        source = _make(scheme, rest, exclude)
         if not getattr(source, "remote", False):
             return source
         from lapel.sources.stream import streamed
 
         return streamed(source)
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
+    if problem:
+        reason = getattr(problem, "strerror", None) or str(problem)
         raise SourceError(
-            f"There is nothing to read at {where}: {error.strerror}. Give a folder of pictures or a ZIP."
-        ) from error
+            f"There is nothing to read at {shown(str(where))}: {reason}. Give a folder of pictures or a ZIP."
+        ) from problem
     if stat.S_ISDIR(mode):
-        source = SOURCES.find("folder")(str(path))
-    elif stat.S_ISREG(mode):
-        source = SOURCES.find("zip")(str(path))
+        return _make("folder", str(where), exclude)
+    if stat.S_ISREG(mode):
+        return _make("zip", str(where), exclude)
+    raise SourceError(f"{where} is neither a folder nor a file. Give a folder of pictures or a ZIP.")
+
+
+def _make(scheme: str, rest: str, exclude: Sequence[str]) -> ImageSource:
+    backend = SOURCES.find(scheme.lower() if scheme.lower() in REMOTE else scheme)
+    if not exclude:
+        made: ImageSource = backend(rest)
+    elif "exclude" in inspect.signature(backend).parameters:
+        made = backend(rest, exclude=exclude)
     else:
-        raise SourceError(f"{where} is neither a folder nor a file. Give a folder of pictures or a ZIP.")
-    return source
+        raise InputError(
+            f"'{scheme}:' has no names to leave out by patterns such as '{exclude[0]}'. Leave --exclude out."
+        )
+    return made
 
 
 _archives: OrderedDict[tuple[str, str], ImageSource] = OrderedDict()

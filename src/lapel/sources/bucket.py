@@ -7,7 +7,8 @@ URIs are ``s3://bucket/folder/a.jpg``, with other characters %-quoted; the store
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from threading import Lock
 from typing import Any
@@ -16,8 +17,8 @@ from urllib.parse import quote
 import fsspec
 
 from lapel.core.errors import MissingDependency, SourceError
-from lapel.sources import MAX_BYTES, Links, is_picture_name, unquote
-from lapel.sources.folder import SKIPPED, only
+from lapel.sources import MAX_BYTES, Links, unquote
+from lapel.sources.names import Exclude, NameIndex, begins_like_picture, shown, sort_out
 
 TAGS = ("ETag", "etag", "md5Hash", "content_md5")  # what S3, Google and Azure call what changes with the bytes
 TIMES = ("LastModified", "last_modified", "mtime", "updated")
@@ -29,6 +30,10 @@ class BucketSource:
 
     Args:
         where: ``//bucket/folder``; without a bucket, single pictures can be read by their URIs.
+        exclude: Patterns of names to leave out, see :class:`lapel.sources.names.Exclude`.
+
+    Attributes:
+        skipped: What is left out, by kind; a folder that is left out counts once.
 
     Raises:
         SourceError: the cloud's library refuses to start.
@@ -37,9 +42,10 @@ class BucketSource:
     remote = True
     scheme = ""
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, exclude: Sequence[str] = ()) -> None:
         self._root = where.strip("/")
-        self.ignored = 0
+        self._exclude = Exclude(exclude)
+        self.skipped: Counter[str] = Counter()
         self._lock = Lock()
         self._prefix = f"{self.scheme}://{quote(self._root)}/"
         try:
@@ -56,6 +62,16 @@ class BucketSource:
     def where(self) -> str:
         """The bucket and folder."""
         return f"{self.scheme}://{self._root}"
+
+    @property
+    def ignored(self) -> int:
+        """How many objects and folders are left out."""
+        return self.skipped.total()
+
+    @property
+    def renamed(self) -> int:
+        """How many names were found that are written otherwise here."""
+        return self._index.used if "_index" in self.__dict__ else 0
 
     def walk(self) -> Iterator[str]:
         """Every picture's URI, by name."""
@@ -76,11 +92,15 @@ class BucketSource:
             return self._prefix + quote(relative)
         if name.startswith(f"{self.scheme}://") and not self._root:
             return name
-        raise SourceError(f"There is no picture '{name}' in {self.where}.")
+        self._exclude.refuse(relative)
+        found = self._index.find(name)
+        if found is None:
+            raise SourceError(f"There is no picture '{shown(name)}' in {self.where}.")
+        return self._prefix + quote(found)
 
     def find_id(self, product_id: str) -> str:
         """The URI of ``<product_id>.<extension>``."""
-        return self._prefix + quote(only(self._stems.get(product_id, []), product_id, self.where))
+        return self._prefix + quote(self._index.find_id(product_id, self.where))
 
     def path(self, uri: str) -> tuple[str, ...]:
         """Folder names and file name below the folder."""
@@ -147,17 +167,24 @@ class BucketSource:
             raise SourceError(
                 f"There is nothing below {self.where}. Give the bucket and folder that holds the pictures."
             )
-        seen = [name for name in names if not any(part.startswith(".") or part in SKIPPED for part in name.split("/"))]
-        pictures = sorted(filter(is_picture_name, seen))
-        self.ignored = len(seen) - len(pictures)
+        # A name with "/" at its end is what some tools put there for a folder.
+        files = (name for name in names if not name.endswith("/"))
+        pictures, self.skipped = sort_out(files, self._exclude, self._peek)
         return {name: names[name] for name in pictures}
 
+    def _peek(self, names: Sequence[str]) -> list[str]:
+        """Which of these objects begin like a picture; what cannot be read does not."""
+        keys = [f"{self._root}/{name}" for name in names]
+        heads = self._files.cat_ranges(keys, [0] * len(keys), [32] * len(keys), on_error="return")
+        return [
+            name
+            for name, head in zip(names, heads, strict=True)
+            if isinstance(head, bytes) and begins_like_picture(head)
+        ]
+
     @cached_property
-    def _stems(self) -> Mapping[str, list[str]]:
-        stems: dict[str, list[str]] = {}
-        for name in self._listing:
-            stems.setdefault(name.rpartition("/")[2].rpartition(".")[0], []).append(name)
-        return stems
+    def _index(self) -> NameIndex:
+        return NameIndex((name, name) for name in self._listing)
 
     def _refused(self, what: str, error: Exception) -> SourceError:
         if isinstance(error, FileNotFoundError):
@@ -182,10 +209,10 @@ class GoogleSource(BucketSource):
 
     scheme = "gs"
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, exclude: Sequence[str] = ()) -> None:
         # gcsfs otherwise asks of what kind the bucket is before each call, which needs a permission of its own.
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-        super().__init__(where)
+        super().__init__(where, exclude)
 
 
 class AzureSource(BucketSource):

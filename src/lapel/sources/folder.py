@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from lapel.core.errors import SourceError
-from lapel.sources import EXTENSIONS, MAX_BYTES, is_picture_name, refuse_link, unquote
-
-SKIPPED = frozenset(("__MACOSX", "Thumbs.db", "desktop.ini"))
+from lapel.sources import MAX_BYTES, unquote
+from lapel.sources.names import (
+    EXCLUDED,
+    HIDDEN,
+    UNREADABLE,
+    Exclude,
+    NameIndex,
+    begins_like_picture,
+    has_ending,
+    is_hidden,
+    is_junk,
+    is_picture_name,
+    kind_of,
+    refuse_link,
+    shown,
+)
 
 
 class FolderSource:
@@ -18,16 +33,24 @@ class FolderSource:
 
     Args:
         where: Its path.
+        exclude: Patterns of names to leave out, see :class:`lapel.sources.names.Exclude`.
+
+    Attributes:
+        skipped: What the last complete walk left out, by kind; a folder that is left out counts once.
+        unreadable: Folders that it could not read, with the reasons.
 
     Raises:
         SourceError: it is no folder, or may not be read.
     """
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, exclude: Sequence[str] = ()) -> None:
         self._root = Path(os.path.abspath(where))  # noqa: PTH100 - keeps symbolic links, so that URIs stay what the user typed
-        self._prefix = to_uri(str(self._root).rstrip("/") + "/")
-        self.ignored = 0
-        self._stems: dict[str, list[str]] | None = None
+        self._above = str(self._root).rstrip("/") + "/"
+        self._prefix = to_uri(self._above)
+        self._exclude = Exclude(exclude)
+        self.skipped: Counter[str] = Counter()
+        self.unreadable: dict[str, str] = {}
+        self._peeked: dict[str, bool] = {}  # files without an ending: whether they begin like a picture
         try:
             with os.scandir(self._root):
                 pass
@@ -41,70 +64,122 @@ class FolderSource:
         """The folder's path."""
         return str(self._root)
 
+    @property
+    def ignored(self) -> int:
+        """How many files and folders the last complete walk left out."""
+        return self.skipped.total()
+
+    @property
+    def renamed(self) -> int:
+        """How many names were found that are written otherwise here."""
+        return self._index.used if "_index" in self.__dict__ else 0
+
     def walk(self) -> Iterator[str]:
         """Every picture's URI, by folder and name."""
-        counter = [0]
-        for name in self._names(self._root, "", frozenset(), counter):
-            yield self._prefix + quote(os.fsencode(name))
-        self.ignored = counter[0]
+        return (self._prefix + quote(os.fsencode(name)) for name in self._names())
 
-    def _names(self, folder: Path, prefix: str, above: frozenset[tuple[int, int]], ignored: list[int]) -> Iterator[str]:
-        try:
-            here = folder.stat()
-            with os.scandir(folder) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
-        except OSError as error:
+    def _names(self) -> Iterator[str]:
+        """Every picture's name below the folder. Folders that cannot be read are passed over, but for the first."""
+        skipped: Counter[str] = Counter()
+        unreadable: dict[str, str] = {}
+        top = _entries(str(self._root))
+        if isinstance(top, OSError):
             raise SourceError(
-                f"The folder {folder} cannot be read: {error.strerror}. Make it readable, or move it out of the way."
-            ) from error
-        inode = (here.st_dev, here.st_ino)
-        if inode in above:  # a symbolic link to a folder above: a walk would never end
-            return
-        for entry in entries:
-            if entry.name.startswith(".") or entry.name in SKIPPED:
+                f"The folder {self._root} cannot be read: {top.strerror}. Make it readable, or put it back."
+            ) from top
+        # A list, not recursion: folders lie in one another deeper than Python calls may.
+        inside = [(*top, "")]
+        above = {top[1]}
+        while inside:
+            entries, inode, prefix = inside[-1]
+            entry = next(entries, None)
+            if entry is None:
+                inside.pop()
+                above.discard(inode)
                 continue
-            if entry.is_dir():
-                yield from self._names(folder / entry.name, f"{prefix}{entry.name}/", above | {inode}, ignored)
-            elif is_picture_name(entry.name) and entry.is_file():
-                yield prefix + entry.name
+            name = prefix + entry.name
+            if is_junk(entry.name):
+                skipped[HIDDEN] += 1
+            elif self._exclude and self._exclude.here(name):
+                skipped[EXCLUDED] += 1
+            elif _is(entry.is_dir):
+                below = _entries(entry.path)
+                if isinstance(below, OSError):
+                    unreadable[name] = below.strerror or str(below)
+                elif below[1] not in above:  # else a symbolic link to a folder above: a walk would never end
+                    above.add(below[1])
+                    inside.append((*below, name + "/"))
+            elif _is(entry.is_file) and (is_picture_name(entry.name) or self._peek(name)):
+                yield name
             else:
-                ignored[0] += 1
+                skipped[kind_of(entry.name)] += 1
+        if unreadable:
+            skipped[UNREADABLE] = len(unreadable)
+        self.skipped, self.unreadable = skipped, unreadable
+
+    def _peek(self, name: str) -> bool:
+        """Whether a file has no ending and begins like a picture."""
+        if has_ending(name):
+            return False
+        if name not in self._peeked:
+            try:
+                with open(self._above + name, "rb") as file:  # noqa: PTH123
+                    self._peeked[name] = begins_like_picture(file.read(32))
+            except OSError:
+                self._peeked[name] = False
+        return self._peeked[name]
 
     def count(self) -> int:
         """How many pictures a walk gives."""
-        return sum(1 for _ in self.walk())
+        return sum(1 for _ in self._names())
 
     def lists(self, uri: str) -> bool:
-        """Whether it lies here and its name is a picture's."""
-        return uri.startswith(self._prefix) and is_picture_name(uri)
+        """Whether a walk gives this picture."""
+        if not uri.startswith(self._prefix):
+            return False
+        name = unquote(uri.removeprefix(self._prefix))
+        if is_hidden(name) or (self._exclude and self._exclude.covers(name)):
+            return False
+        return is_picture_name(name) or self._peek(name)
 
     def find(self, name: str) -> str:
-        """The URI of the file of this relative name, or of an absolute name or file:// URI below the folder."""
+        """The URI of the file of this relative name, or of an absolute name or file:// URI below the folder.
+
+        Where there is no such file, one whose name is only written otherwise, see :class:`lapel.sources.names.NameIndex`.
+        """
         refuse_link(name)
         path = unquote(urlsplit(name).path) if name.startswith("file://") else name
         for text in dict.fromkeys((path, path.replace("\\", "/"))):
             # Compared as text: a name must not lead out of the folder, though a link inside it may.
             full = os.path.normpath(self._root / text)
-            if not full.startswith(str(self._root).rstrip("/") + "/"):
-                raise SourceError(f"'{name}' lies outside of {self._root}. Give the folder that holds all pictures.")
+            inside = full.startswith(self._above)
             try:
-                if os.path.isfile(full):  # noqa: PTH113 - four times faster than Path, once a picture
+                if inside and os.path.isfile(full):  # noqa: PTH113 - four times faster than Path, once a picture
+                    self._exclude.refuse(full.removeprefix(self._above))
                     return to_uri(full)
+                # "/images/a.jpg" is an address in a shop, unless there is such a file on this machine.
+                if not inside and (not text.startswith("/") or os.path.lexists(full)):
+                    raise SourceError(
+                        f"'{shown(name)}' lies outside of {self._root}. Give the folder that holds all pictures."
+                    )
             except ValueError as error:
-                raise SourceError(f"'{name}' is no file name: {error}.") from error
-        raise SourceError(f"There is no file '{name}' in {self._root}.")
+                raise SourceError(f"'{shown(name)}' is no file name: {error}.") from error
+        found = self._index.find(path)
+        if found is None:
+            raise SourceError(f"There is no file '{shown(name)}' in {self._root}.")
+        return self._prefix + quote(os.fsencode(found))
 
     def find_id(self, product_id: str) -> str:
         """The URI of ``<product_id>.<extension>``."""
         if "/" not in product_id and "\0" not in product_id:
             direct = f"{self._root}/{product_id}.jpg"
-            if os.path.isfile(direct):  # noqa: PTH113 - the usual case, without listing the folder
+            if os.path.isfile(direct) and not self._exclude:  # noqa: PTH113 - the usual case, without listing the folder
                 return to_uri(direct)
-        if self._stems is None:
-            self._stems = {}
-            for name in self._names(self._root, "", frozenset(), [0]):
-                self._stems.setdefault(name.rpartition("/")[2].rpartition(".")[0], []).append(name)
-        return self._prefix + quote(os.fsencode(only(self._stems.get(product_id, []), product_id, self.where)))
+        return self._prefix + quote(os.fsencode(self._index.find_id(product_id, self.where)))
+
+    @cached_property
+    def _index(self) -> NameIndex:
+        return NameIndex((name, name) for name in self._names())
 
     def path(self, uri: str) -> tuple[str, ...]:
         """Folder names and file name below the folder."""
@@ -115,7 +190,7 @@ class FolderSource:
         return read_file(to_path(uri))
 
     def stamp(self, uri: str) -> str:
-        """Size in bytes and time of the last change in nanoseconds."""
+        """Size in bytes and time of the last change in nanoseconds. What keeps both is noticed by ``lapel add --verify`` only."""
         path = to_path(uri)
         try:
             found = os.stat(path)  # noqa: PTH116 - half the cost of Path.stat, once a picture
@@ -127,17 +202,22 @@ class FolderSource:
         """Nothing is kept open."""
 
 
-def only(found: list[str], product_id: str, where: str) -> str:
-    """The one picture among those named like a product."""
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise SourceError(
-            f"{len(found)} pictures are called '{product_id}': {', '.join(found[:3])}. Name each product's pictures in a column 'pictures'."
-        )
-    raise SourceError(
-        f"There is no picture '{product_id}' with an extension such as {', '.join(sorted(EXTENSIONS)[:3])} in {where}."
-    )
+def _entries(path: str) -> tuple[Iterator[os.DirEntry[str]], tuple[int, int]] | OSError:
+    """What is in a folder, sorted, and which folder it is; or why that cannot be known."""
+    try:
+        here = os.stat(path)  # noqa: PTH116 - a path of 1,000 folders is slow to take apart
+        with os.scandir(path) as found:
+            return iter(sorted(found, key=lambda entry: entry.name)), (here.st_dev, here.st_ino)
+    except OSError as error:
+        return error
+
+
+def _is(question: Callable[[], bool]) -> bool:
+    """What a folder's entry says of itself; no where a link leads in a circle or to what may not be looked at."""
+    try:
+        return question()
+    except OSError:
+        return False
 
 
 def to_uri(path: str) -> str:
@@ -158,10 +238,12 @@ def read_file(path: str) -> bytes:
     """
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - a third of the cost of Path.open, once a picture
-            data = file.read(MAX_BYTES + 1)
+            # The size first: a larger file is not read at all, and one that grows meanwhile not further than this.
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(MAX_BYTES + 1) if size <= MAX_BYTES else b""
     except (OSError, ValueError) as error:
         raise _gone(path, error) from error
-    if len(data) > MAX_BYTES:
+    if max(size, len(data)) > MAX_BYTES:
         raise SourceError(f"The file {path} has more than {MAX_BYTES // 2**20} MB. Scale the picture down.")
     return data
 

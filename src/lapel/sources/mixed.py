@@ -7,6 +7,7 @@ from typing import Any
 
 from lapel.core.errors import SourceError
 from lapel.sources import REMOTE, ImageSource, Links, display_links, open_source
+from lapel.sources.names import as_link
 
 
 class MixedSource:
@@ -36,6 +37,16 @@ class MixedSource:
         return dict(getattr(self._source, "skipped", {}))
 
     @property
+    def unreadable(self) -> dict[str, str]:
+        """The source's folders that cannot be read, with the reasons."""
+        return dict(getattr(self._source, "unreadable", {}))
+
+    @property
+    def renamed(self) -> int:
+        """How many names were found that are written otherwise in the source."""
+        return int(getattr(self._source, "renamed", 0))
+
+    @property
     def opened(self) -> list[ImageSource]:
         """The source and all others that were needed so far."""
         return [self._source, *self._others.values()]
@@ -55,6 +66,7 @@ class MixedSource:
 
     def find(self, name: str) -> str:
         """The URI of what a table names: an address anywhere, or a name in the source."""
+        name = as_link(name) or name
         try:
             found: str = self._source.find(name)
         except SourceError:
@@ -102,7 +114,7 @@ class MixedSource:
 
     def _tell(self, what: str, names: Iterable[str]) -> None:
         for name in names:
-            getattr(self._at(name), what, lambda _: None)((name,))
+            getattr(self._at(name), what, lambda _: None)((as_link(name) or name,))
 
     def _at(self, address: str) -> Any:
         """The source of an address; the own one where it lies there, or where the address is none."""
@@ -115,4 +127,4 @@ class MixedSource:
 
 
 def _scheme(address: str) -> str:
-    return address.partition("://")[0] if "://" in address else ""
+    return (as_link(address) or address).partition("://")[0] if "//" in address else ""

@@ -98,6 +98,16 @@ class Streamed:
         """The same by kind, where the source knows kinds."""
         return dict(getattr(self.source, "skipped", {}))
 
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """Folders that cannot be read, with the reasons."""
+        return dict(getattr(self.source, "unreadable", {}))
+
+    @property
+    def renamed(self) -> int:
+        """How many names were found that are written otherwise there."""
+        return int(getattr(self.source, "renamed", 0))
+
     def walk(self) -> Iterator[str]:
         """Every picture's URI."""
         return self.source.walk()

@@ -17,7 +17,6 @@ from typing import IO, Any
 
 from lapel.core.errors import TableError
 from lapel.core.types import Product
-from lapel.sources import ImageSource
 from lapel.sources.feeds import ATTRIBUTES, COLUMNS, Feed, recognise
 from lapel.sources.mapping import ColumnMap, Plan, Source
 from lapel.sources.prices import ExactNumber, has_currency, parse_price, parse_stock
@@ -83,31 +82,6 @@ def read_table(path: str | Path, mapping: ColumnMap = ColumnMap()) -> Table:  # 
     table.use(mapping)
     table.check_currency()
     return table
-
-
-def picture_rows(source: ImageSource) -> Iterator[TableRow]:
-    """A row for each picture of a source without a table: the folders' names are the category, the file's name the title.
-
-    The id is the file's name with its folders, without the extension (``Shirts/1163``), as that is what stays unique and stable.
-    """
-    before = ""
-    for number, uri in enumerate(source.walk(), 1):
-        parts = [_clean(part) for part in source.path(uri)]
-        stem = parts[-1].rpartition(".")[0].strip()
-        folders = tuple(filter(None, parts[:-1]))
-        identifier = "/".join((*folders, stem)).strip()
-        if identifier == before:  # a.jpg and a.png are neighbours, as walks are sorted
-            problem = f"two pictures would be product '{identifier}': they differ in their extension only, or not at all. Rename one"
-            yield TableRow(number, None, (uri,), problem, identifier)
-        else:
-            yield TableRow(
-                number,
-                Product(id=identifier, title=stem.replace("_", " ").strip(), category=folders),
-                (uri,),
-                "",
-                identifier,
-            )
-        before = identifier
 
 
 class Table:

@@ -1,21 +1,20 @@
 """The command line: ``lapel COMMAND``. One file a command; this one joins them and turns errors into exit codes.
 
-Exit codes: 0 done, 1 an error with its message on stderr, 2 wrong usage, 130 interrupted.
+Exit codes: 0 done, 1 an error with its message on stderr or nothing of what was asked was done, 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
 
+import errno
 import sys
-import warnings
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
-from PIL import Image
 
 from lapel import __version__
 from lapel.apps.cli.add import add
 from lapel.apps.cli.benchmark import benchmark
-from lapel.apps.cli.console import errors
+from lapel.apps.cli.console import prepare, say
 from lapel.apps.cli.demo import demo
 from lapel.apps.cli.drive import drive
 from lapel.apps.cli.evaluate import evaluate
@@ -28,6 +27,19 @@ from lapel.apps.cli.search import search
 from lapel.apps.cli.train import train
 from lapel.apps.cli.ui import ui
 from lapel.core.errors import LapelError
+from lapel.core.text import shortened
+
+ADVICE = {
+    errno.ENOSPC: "Make room and run the same command again.",
+    errno.EDQUOT: "Make room and run the same command again.",
+    errno.EACCES: "Give this user the right to it, or choose another place.",
+    errno.EPERM: "Give this user the right to it, or choose another place.",
+    errno.EROFS: "Choose a place that can be written to.",
+    errno.ENAMETOOLONG: "Give a shorter name.",
+    errno.ENOENT: "Check the path.",
+    errno.ENOTDIR: "Check the path.",
+    errno.EISDIR: "Give a file.",
+}
 
 # Plain help, so that the pages in docs/commands are the same on every terminal.
 app = typer.Typer(
@@ -57,15 +69,31 @@ def root(
 
 
 def main() -> None:
-    """Run the command line of this process."""
-    # Lapel refuses large pictures below the size at which Pillow warns, and says so itself.
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    """Run the command line of this process.
+
+    What cannot be done is one sentence and exit code 1. An error that nobody foresaw keeps its traceback: whoever mends it needs it.
+    """
+    prepare()
     try:
         app()
     except LapelError as error:
-        errors.print(f"[bold red]Error:[/] {_plain(error)}", highlight=False, soft_wrap=True)
-        sys.exit(1)
+        _fail(str(error))
+    except OSError as error:
+        _fail(_sentence(error))
+    except ValueError as error:
+        if "null" not in str(error):  # a NUL in a path
+            raise
+        _fail("A name holds a NUL character, which no file's name has. Check the paths.")
 
 
-def _plain(error: LapelError) -> str:
-    return str(error).replace("[", r"\[")
+def _fail(text: str) -> NoReturn:
+    say(text, head="Error: ", err=True)
+    sys.exit(1)
+
+
+def _sentence(error: OSError) -> str:
+    """What the operating system refused, and what to do."""
+    what = f"'{shortened(str(error.filename))}' cannot be used" if error.filename else "This cannot be done"
+    return (
+        f"{what}: {error.strerror or error}. {ADVICE.get(error.errno or 0, 'Check it and run the same command again.')}"
+    )

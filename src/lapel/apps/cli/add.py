@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
+from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from lapel.apps.cli.console import DEFAULT_STORE, StoreOption, progress_bar, resumable, say
-from lapel.core.errors import TableError
+from lapel.apps.cli.console import (
+    DEFAULT_STORE,
+    JsonOption,
+    StoreOption,
+    errors,
+    print_json,
+    progress_bar,
+    resumable,
+    say,
+)
+from lapel.core.errors import SourceError, TableError
+from lapel.core.text import counted
+from lapel.sources.names import ADVICE, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from lapel.engine.ingest import IngestReport
     from lapel.sources import ImageSource
@@ -22,6 +34,7 @@ if TYPE_CHECKING:
 
 TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".xml", ".rss", ".atom")
 REJECTED = "rejected.csv"
+SHOWN = 8  # reasons printed; all are in the list
 
 MapOption = Annotated[
     list[str] | None,
@@ -66,20 +79,51 @@ def add(
     force: Annotated[
         bool, typer.Option("--force", help="With --sync, hide what is missing even if it is more than half.")
     ] = False,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exclude",
+            metavar="PATTERN",
+            help="Leave out files and folders of this name, such as '*_back.jpg' or 'old/*'. Repeat for more.",
+        ),
+    ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Read every picture again, also where size and time of the file say that it is the same."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Add products to a store, or update them: what has not changed is skipped.
 
     Product exports of Shopify and WooCommerce and Google Merchant feeds (XML, TSV) are recognised by themselves.
 
     Without a table, folder names become categories and file names ids. Stopped half way, the same command goes on where it
-    stopped. Pictures that cannot be used are listed in rejected.csv in the store.
+    stopped. Pictures that cannot be used are listed in rejected.csv in the store; exit code 1 says that nothing could be used.
     """
     if sync and limit is not None:
         raise TableError("--sync takes the table for the whole shop and --limit reads a part of it. Give one of them.")
     if (feed or force) and not sync:
         raise TableError("--feed and --force say how --sync works. Add --sync, or leave them out.")
-    options = {"mapping": mapping, "encoder": encoder, "limit": limit, "runner": runner}
-    add_to_store(source, products=products, store=store, whole=feed if sync else None, force=force, **options)  # type: ignore[arg-type]
+    report = add_to_store(
+        source,
+        products=products,
+        store=store,
+        mapping=mapping,
+        encoder=encoder,
+        limit=limit,
+        runner=runner,
+        whole=feed if sync else None,
+        force=force,
+        exclude=exclude or (),
+        verify=verify,
+        as_json=as_json,
+    )
+    if report.products_rejected == report.rows:
+        found = f"all {counted(report.rows, 'row')} were left out" if report.rows else f"{source} has no products"
+        errors.print(f"[bold red]Nothing was added:[/] {found}.", highlight=False, soft_wrap=True)
+        raise typer.Exit(1)
 
 
 def add_to_store(
@@ -93,7 +137,10 @@ def add_to_store(
     runner: str = "threads:",
     whole: str | None = None,
     force: bool = False,
-) -> None:
+    exclude: Sequence[str] = (),
+    verify: bool = False,
+    as_json: bool = False,
+) -> IngestReport:
     """Add to a store with a progress bar, and print the counts. ``whole`` names the feed that this is all of."""
     from lapel.engine.feeds import whole_feed
     from lapel.engine.ingest import ingest
@@ -102,22 +149,28 @@ def add_to_store(
     from lapel.sources import open_source
     from lapel.sources.mapping import ColumnMap
     from lapel.sources.mixed import MixedSource
-    from lapel.sources.table import picture_rows, read_table
+    from lapel.sources.pictures import check_ids, picture_rows
+    from lapel.sources.table import read_table
 
     path = Path(source)
-    if products is None and path.suffix.lower() in TABLES and path.is_file():
+    if products is None and path.suffix.lower() in TABLES and os.path.isfile(path):  # noqa: PTH113 - also of names too long
         source, products = path.parent, path
     if products is None and mapping:
         raise TableError("--map says how to read a table, but there is none. Give it with --products TABLE.")
     workers = open_runner(runner)
-    pictures = open_source(source)
+    pictures = open_source(source, exclude)
+    columns = ColumnMap.parse(mapping or [])
     if products is not None:
         pictures = MixedSource(pictures)
-    table: Any = picture_rows(pictures) if products is None else read_table(products, ColumnMap.parse(mapping or []))
+    table: Any = picture_rows(pictures) if products is None else read_table(products, columns)
+    if products is not None:
+        check_ids(table, columns, pictures)
     total = pictures.count() if products is None else table.count()
     total = total if limit is None else min(total, limit)
     opened = open_store(store, create=True, encoder=encoder)
     with closing(pictures), opened as shop, resumable(), progress_bar("adding products") as update:
+        if whole is not None and products is None and not force:
+            _refuse_part(pictures)
         named = None if whole is None else whole_feed(shop.catalog, whole, _rows(table, pictures), force=force)
         report = ingest(
             shop,
@@ -128,20 +181,47 @@ def add_to_store(
             report=lambda done, rows, _: update(done, rows),
             runner=workers,
             small=shop.thumbnails if shop.thumbnails.most else None,
+            verify=verify,
         )
         update(report.rows, report.rows)
         census = named and named.settle(shop.catalog)
         _ = shop.index  # drawn now, so that the first search does not wait for it
+    if products is not None:
+        report = _without_table(report, products, Path(source))
+    hidden = 0 if products is None else table.hidden
+    by_table = products is not None and limit is None
+    if as_json:
+        gone, back = (census.gone, census.back) if census else (0, 0)
+        print_json({**_json(report, named_by_table=by_table), "hidden": hidden, "gone": gone, "back": back})
+        return report
     _say_fetched(pictures)
-    _print(report, named_by_table=products is not None and limit is None)
-    skipped = getattr(pictures, "skipped", {})
-    if skipped:
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(skipped.items()))
-        say(f"{report.files_ignored:,} files of the source are not read: {escape(kinds)}")
-    if products is not None and table.hidden:
-        say(f"{table.hidden:,} products that {table.kind} does not show, such as drafts, were left out")
+    _print(report, named_by_table=by_table)
+    if hidden:
+        say(f"{counted(hidden, 'product')} that {table.kind} does not show, such as drafts, left out")
     if census and (census.gone or census.back):
-        say(f"{census.gone:,} products are gone and hidden from now on, {census.back:,} are back")
+        say(f"{counted(census.gone, 'product')} {_are(census.gone)} gone and hidden from now on, {census.back:,} back")
+    return report
+
+
+def _without_table(report: IngestReport, table: Path, folder: Path) -> IngestReport:
+    """The report without the table itself among what was not read beside the pictures."""
+    kind = kind_of(table.name)
+    if report.skipped.get(kind, 0) and table.absolute().is_relative_to(folder.absolute()):
+        rest = {name: count - (name == kind) for name, count in report.skipped.items()}
+        skipped = {name: count for name, count in rest.items() if count}
+        return replace(report, skipped=skipped, files_ignored=report.files_ignored - 1)
+    return report
+
+
+def _refuse_part(pictures: ImageSource) -> None:
+    """Whoever takes a folder for the whole shop must have seen all of it: what is in a folder that cannot be read is not gone."""
+    pictures.count()
+    unreadable = getattr(pictures, "unreadable", {})
+    for folder, reason in unreadable.items():
+        raise SourceError(
+            f"--sync takes {pictures.where} for the whole shop, but {counted(len(unreadable), 'folder')} of it cannot be read, such as"
+            f" '{folder}': {reason}. Make it readable, or add --force to hide the products in it."
+        )
 
 
 def _say_fetched(pictures: Any) -> None:
@@ -150,32 +230,61 @@ def _say_fetched(pictures: Any) -> None:
         cache = getattr(part, "cache", None)
         if cache is not None:
             say(
-                f"{cache.fetched:,} pictures fetched ({cache.fetched_bytes / 1e6:,.0f} MB) from {escape(part.where)};"
-                f" {cache.size / 1e9:.1f} of at most {cache.limit / 1e9:.1f} GB kept in {escape(str(cache.folder))}"
+                f"{counted(cache.fetched, 'picture')} fetched ({cache.fetched_bytes / 1e6:,.0f} MB) from {part.where};"
+                f" {cache.size / 1e9:.1f} of at most {cache.limit / 1e9:.1f} GB kept in {str(cache.folder)}"
             )
 
 
 def _rows(table: Any, pictures: ImageSource) -> Iterable[TableRow]:
     """The rows once more, beside those that are added."""
-    from lapel.sources.table import Table, picture_rows
+    from lapel.sources.pictures import picture_rows
+    from lapel.sources.table import Table
 
     return table if isinstance(table, Table) else picture_rows(pictures)
 
 
+def _json(report: IngestReport, *, named_by_table: bool) -> dict[str, Any]:
+    """The counts as plain JSON values."""
+    values: dict[str, Any] = {each.name: getattr(report, each.name) for each in fields(report)}
+    if not named_by_table:
+        del values["pictures_unnamed"]  # without a table each picture names itself
+    return {**values, "seconds": round(report.seconds, 3), "rejects": str(report.rejects)}
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
 def _print(report: IngestReport, *, named_by_table: bool) -> None:
-    """The counts, which add up."""
+    """The counts, which add up; what was not read, by kind; and why things were left out, by count."""
     say(
-        f"{report.rows:,} rows: {report.products_added:,} products added, {report.products_updated:,} updated,"
+        f"{counted(report.rows, 'row')}: {counted(report.products_added, 'product')} added, {report.products_updated:,} updated,"
         f" {report.products_unchanged:,} unchanged, {report.products_rejected:,} left out",
     )
     say(
-        f"{report.photos:,} pictures: {report.photos_added:,} added, {report.photos_updated:,} encoded again,"
+        f"{counted(report.photos, 'picture')}: {report.photos_added:,} added, {report.photos_updated:,} encoded again,"
         f" {report.photos_unchanged:,} unchanged, {report.photos_rejected:,} left out"
         f"  ({report.seconds:.1f} s, {report.photos / max(report.seconds, 1e-9):,.0f} pictures/s)",
     )
     if report.photos_removed:
-        say(f"{report.photos_removed:,} stored photos that their products no longer name were removed")
+        say(f"{counted(report.photos_removed, 'stored photo')} removed, as no product names them now")
+    if report.pictures_renamed:
+        say(f"{counted(report.pictures_renamed, 'picture')} found though the table writes the name otherwise")
     if named_by_table and report.pictures_unnamed:
-        say(f"{report.pictures_unnamed:,} pictures of the source are named by no row")
-    if report.products_rejected or report.photos_rejected or report.warnings:
-        say(f"[yellow]What was left out, and why: {escape(str(report.rejects))}[/]")
+        say(
+            f"{counted(report.pictures_unnamed, 'picture')} of the source {_are(report.pictures_unnamed)} named by no row"
+        )
+    if report.skipped:
+        say("Not read in the source:")
+        for kind, count in sorted(report.skipped.items(), key=lambda item: (-item[1], item[0])):
+            say(f"  {kind} ({count:,}): {ADVICE.get(kind, 'nothing to do')}")
+    if report.reasons:
+        say("Why rows or pictures were left out, or kept without something:", style="yellow")
+        for reason, count in islice(report.reasons.items(), SHOWN):
+            say(f"  {count:,} x {reason}")
+        say(f"Each of them{_more(report)}: {str(report.rejects)}", style="yellow")
+
+
+def _more(report: IngestReport) -> str:
+    more = len(report.reasons) - SHOWN
+    return f", and {counted(more, 'more reason')}" if more > 0 else ""

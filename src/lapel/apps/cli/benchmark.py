@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
 
-from lapel.apps.cli.console import JsonOption, console, print_json, progress_bar, say
+from lapel.apps.cli.console import JsonOption, print_json, print_table, progress_bar, say
+from lapel.core.text import counted
 
 if TYPE_CHECKING:
     from lapel.insight.protocol import BenchmarkReport
@@ -74,34 +72,30 @@ def _write_table(copy: Benchmark, path: Path, share: float, seed: int) -> None:
 
     counts = write_table(copy, path, share=share, seed=seed)
     say(
-        f"Wrote {escape(str(path))}: {counts['train']:,} items to learn from, {counts['val']:,} to judge by,"
+        f"Wrote {path}: {counts['train']:,} items to learn from, {counts['val']:,} to judge by,"
         f" {counts['pictures']:,} pictures; the test items are not in it."
     )
     missing = sum(picture.split == "train" and not picture.uri for picture in copy.pictures)
     if missing:
-        say(f"[yellow]{missing:,} training pictures of the list are not in {escape(copy.source.where)}.[/]")
-    say(escape(f"Its pictures are in {copy.source.where}; what to learn is in its column item_id."))
+        have = counted(missing, "training picture of the list has", "training pictures of the list have")
+        say(f"{have} no file in {copy.source.where}.", style="yellow")
+    say(f"Its pictures are in {copy.source.where}; what to learn is in its column item_id.")
 
 
 def _print(report: BenchmarkReport) -> None:
     data_set = report.data_set
     say(
-        f"[bold]{data_set.title}[/]: {report.asked:,} queries against {report.gallery:,} pictures of {report.items:,} items"
-        f" ({data_set.terms})"
+        f": {report.asked:,} queries against {report.gallery:,} pictures of {report.items:,} items ({data_set.terms})",
+        head=data_set.title,
     )
     header, *rows = report.rows()
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    for column in header:
-        table.add_column(column, justify="right" if column else "left", no_wrap=bool(column))
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
+    print_table(header, rows, right=header[1:])
     say("% with 95 % intervals; then what others published:")
     for one in data_set.published:
-        say(f"  {escape(one.method)}: {escape(one.source)}")
+        say(f"  {one.method}: {one.source}")
     for difference in report.differences:
-        say(f"[yellow]Not to be put beside the published figures: {escape(difference)}.[/]")
+        say(f"Not to be put beside the published figures: {difference}.", style="yellow")
     for name, reason in report.left_out[:SHOWN]:
-        say(escape(f"  {name}: {reason}"))
+        say(f"  {name}: {reason}")
     if len(report.left_out) > SHOWN:
         say(f"  ... and {len(report.left_out) - SHOWN:,} more; --json names all")

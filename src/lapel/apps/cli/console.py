@@ -1,24 +1,44 @@
-"""What every command shares: where output goes, the options they have in common, and how hits look as a table."""
+"""What every command shares: the options they have in common, and the only places where something is printed.
+
+Texts go out as they are: nothing in them is read as markup, and control characters never reach a terminal. Without a terminal a table is
+plain rows, tab between the columns, a header first, so that ``cut`` and ``awk`` find every column whole.
+"""
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
+from lapel.catalog.entries import price_of
+from lapel.core.text import printable
 from lapel.core.types import Hit
 
-console = Console()
-errors = Console(stderr=True)
+
+class _Output(Console):
+    """A console that says nothing when nobody reads it any more, as in ``lapel info | head -1``."""
+
+    def on_broken_pipe(self) -> None:
+        """Rich calls this in place of failing."""
+        reader_gone()
+
+
+console = _Output()
+errors = _Output(stderr=True)
 
 StoreOption = Annotated[Path, typer.Option("--store", envvar="LAPEL_STORE", help="The shop folder.", show_default=True)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -29,6 +49,7 @@ WhereOption = Annotated[
     ),
 ]
 DEFAULT_STORE = Path("shop")
+LEAST = 12  # cells of a column that is cut
 
 
 @contextmanager
@@ -37,18 +58,96 @@ def resumable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        errors.print("Interrupted. Nothing stored is lost: the same command goes on where this one stopped.")
+        say("Interrupted. Nothing stored is lost: the same command goes on where this one stopped.", err=True)
         raise typer.Exit(130) from None
 
 
-def say(text: str) -> None:
-    """Print a line of rich markup as it is: no wrapping, no numbers coloured by guess."""
-    console.print(text, highlight=False, soft_wrap=True)
+def prepare() -> None:
+    """Make this process fit to print whatever a shop's texts hold, and keep Pillow's remarks about pictures to itself."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    # What is wrong with a picture is said by Lapel, which knows whose it is.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+
+def reader_gone() -> NoReturn:
+    """End without a word: whoever read the output has read enough."""
+    raise typer.Exit(0)
+
+
+def say(text: str, *, head: str = "", style: str = "", err: bool = False) -> None:
+    """Print lines as they are: no markup, no wrapping, no colours by guess.
+
+    Args:
+        text: What to print.
+        head: Stands before it in bold.
+        style: Of the text, such as ``yellow``.
+        err: On stderr.
+    """
+    before, after = ("\n".join(map(printable, part.split("\n"))) for part in (head, text))
+    (errors if err else console).print(Text.assemble((before, "bold"), (after, style)), soft_wrap=True)
+
+
+def print_table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Collection[str] = (),
+    shrink: str = "",
+    title: str = "",
+) -> None:
+    """Print rows under their header: aligned on a terminal, else as tab-separated values, whole.
+
+    Args:
+        header: A name for each column.
+        rows: A text for each column.
+        right: Columns that are aligned on the right.
+        shrink: The column that is cut where the terminal is too narrow; without one, lines run on.
+        title: Stands above the table; on stderr where the table goes to a program.
+    """
+    if title:
+        say("", head=title, err=not console.is_terminal)
+    cells = [[printable(cell) for cell in row] for row in (header, *rows)]
+    if not console.is_terminal:
+        _write("\n".join("\t".join(row) for row in cells))
+        return
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    excess = sum(widths) + 2 * (len(widths) - 1) - console.width
+    if shrink and excess > 0:
+        at = header.index(shrink)
+        widths[at] = max(widths[at] - excess, LEAST)
+    for number, row in enumerate(cells):
+        line = Text("  ", "" if number else "bold").join(
+            _cell(cell, width, header[at] in right) for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        line.rstrip()
+        console.print(line, soft_wrap=True)
+
+
+def _cell(text: str, width: int, right: bool) -> Text:
+    cell = Text(text)
+    cell.truncate(width, overflow="ellipsis")
+    cell.align("right" if right else "left", width)
+    return cell
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON on stdout, and nothing else."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print a value as JSON on stdout, and nothing else. Where the output's encoding lacks a letter, it is escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2)
+    _write(re.sub("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]", lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+def _write(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        reader_gone()
 
 
 class _Rate(ProgressColumn):
@@ -63,17 +162,23 @@ class _Rate(ProgressColumn):
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
     """A bar with rate and time left on stderr; gives the function that moves it: (done, total or None)."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn(compact=True))
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(compact=True),
+    )
     with Progress(*columns, console=errors) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def hit_table(hits: Sequence[Hit]) -> Table:
-    """Hits as a table for the terminal, a line each; columns that no product fills are left out, a long title is cut."""
+def print_hits(hits: Sequence[Hit], title: str) -> None:
+    """Hits as a table, a line each; columns that no product fills are left out, and a terminal may cut a long title."""
     columns = {
         "rank": [str(hit.rank) for hit in hits],
-        "score": [f"{hit.score:.3f}" for hit in hits],
+        "score": [f"{hit.score:z.3f}" for hit in hits],
         "id": [hit.product.id for hit in hits],
         "title": [hit.product.title for hit in hits],
         "category": [hit.product.category[-1] if hit.product.category else "" for hit in hits],
@@ -81,14 +186,9 @@ def hit_table(hits: Sequence[Hit]) -> Table:
         "price": [hit.product.price for hit in hits],
     }
     columns = {name: values for name, values in columns.items() if any(values)}
-    table = Table(header_style="bold", pad_edge=False, box=None)
-    for name in columns:
-        # Rich narrows the columns that may wrap before all others; only the title's may, and its text then does not.
-        right = name in ("rank", "score", "price")
-        table.add_column(name, justify="right" if right else "left", no_wrap=name != "title")
-    for row in range(len(hits)):
-        table.add_row(*(Text(values[row], no_wrap=True, overflow="ellipsis") for values in columns.values()))
-    return table
+    rows = list(zip(*columns.values(), strict=True))
+    shrink = "title" if "title" in columns else ""
+    print_table(list(columns), rows, right=("rank", "score", "price"), shrink=shrink, title=title)
 
 
 def hit_json(hit: Hit) -> dict[str, Any]:
@@ -96,19 +196,22 @@ def hit_json(hit: Hit) -> dict[str, Any]:
     product = hit.product
     return {
         "rank": hit.rank,
-        "score": round(hit.score, 6),
+        "score": round(hit.score, 6) + 0.0,  # never -0.0
         "product": {
             "id": product.id,
             "title": product.title,
+            "url": product.url,
             "category": list(product.category),
             "gender": product.gender,
             "brand": product.brand,
             "colour": product.colour,
             "season": product.season,
+            "price": price_of(product),
             "price_minor": product.price_minor,
             "currency": product.currency,
             "in_stock": product.in_stock,
-            "attributes": dict(product.attributes),
+            # Several values, such as sizes, stand between bars.
+            "attributes": {name: text.split("|") if "|" in text else text for name, text in product.attributes.items()},
         },
         "photo": {
             "key": hit.photo.key,

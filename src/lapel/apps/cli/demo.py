@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from lapel.apps.cli.add import add_to_store
-from lapel.apps.cli.console import console, hit_table, progress_bar, say
+from lapel.apps.cli.console import print_hits, progress_bar, say
 from lapel.apps.cli.ui import HostOption, PortOption
 from lapel.core.errors import ModelMismatch
 from lapel.core.types import Query
@@ -48,8 +47,7 @@ def demo(
     with open_store(store) as shop:
         example = shop.catalog.products(limit=1, offset=min(40, products - 1))[0]
         hits = SearchEngine(shop).search(Query(product_id=example.id, k=8))
-    say(f"\n[bold]Look-alikes of {example.id}, {escape(example.title)}[/]")
-    console.print(hit_table(hits))
+    print_hits(hits, f"\nLook-alikes of {example.id}, {example.title}")
     if serve:
         from lapel.apps.ui import serve as serve_ui
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from lapel.apps.cli.add import MapOption
 from lapel.apps.cli.console import progress_bar, resumable, say
 from lapel.core.errors import MissingDependency
+from lapel.core.text import counted
 
 drive = typer.Typer(help="Log in to Google Drive, and put pictures there.", rich_markup_mode=None, no_args_is_help=True)
 INSTALL = "Google Drive needs its client. Run: pip install 'lapel[drive]'"
@@ -36,7 +36,7 @@ def login(
         from lapel.sources.drive.login import login as ask
     except ImportError as error:
         raise MissingDependency(INSTALL) from error
-    say(f"Kept in {escape(str(ask(client, writes=writes, browser=browser)))}.")
+    say(f"Kept in {ask(client, writes=writes, browser=browser)}.")
 
 
 @drive.command()
@@ -64,7 +64,8 @@ def upload(
         raise MissingDependency(INSTALL) from error
     from lapel.sources import open_source
     from lapel.sources.mapping import ColumnMap
-    from lapel.sources.table import picture_rows, read_table
+    from lapel.sources.pictures import picture_rows
+    from lapel.sources.table import read_table
 
     pictures = open_source(source)
     account = Account(DriveSettings.from_environment(), writes=True)
@@ -75,11 +76,11 @@ def upload(
     count = write_table(out, rows, pictures, done.links, lambda uri: shown.links(uri).full)
     account.close()
     pictures.close()
-    say(f"{len(done.sent):,} pictures uploaded, {len(done.there):,} there already, {len(done.failed):,} left out")
-    for uri, reason in done.failed[:10]:
-        say(f"[yellow]{escape(uri)}: {escape(reason)}[/]")
     say(
-        f"Wrote {escape(str(out))} ({count:,} products). Next: lapel add gdrive://{escape(to)} --products {escape(str(out))}"
+        f"{counted(len(done.sent), 'picture')} uploaded, {len(done.there):,} there already, {len(done.failed):,} left out"
     )
+    for uri, reason in done.failed[:10]:
+        say(f"{uri}: {reason}", style="yellow")
+    say(f"Wrote {out} ({counted(count, 'product')}). Next: lapel add gdrive://{to} --products {out}")
     if done.failed:
         raise typer.Exit(1)

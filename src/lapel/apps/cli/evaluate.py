@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from lapel.apps.cli.console import DEFAULT_STORE, JsonOption, StoreOption, print_json, progress_bar, say
+from lapel.apps.cli.console import DEFAULT_STORE, JsonOption, StoreOption, print_json, print_table, progress_bar, say
 from lapel.core.errors import InputError
 from lapel.core.types import Filter
 
@@ -45,7 +44,7 @@ def evaluate(
     """
     from lapel.engine.store import open_store
     from lapel.insight.evaluate import evaluate as run
-    from lapel.insight.report import render
+    from lapel.insight.report import category_heading, heading
     from lapel.insight.sheet import draw_sheet
 
     with open_store(store) as shop:
@@ -69,7 +68,12 @@ def evaluate(
                 ) from error
     if as_json:
         print_json(report.to_json())
-    else:
-        say(escape(render(report)))
-        if sheet is not None:
-            say(f"\nThe worst queries are drawn in {escape(str(sheet))}")
+        return
+    say(f"{heading(report)}\n")
+    for number, table in enumerate((report.rows(), report.category_rows())):
+        if len(table) > 1:
+            if number:
+                say(f"\n{category_heading(report)}")
+            print_table(table[0], table[1:])
+    if sheet is not None:
+        say(f"\nThe worst queries are drawn in {sheet}")

@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from lapel.apps.cli.console import (
     DEFAULT_STORE,
     JsonOption,
     StoreOption,
-    errors,
     print_json,
     progress_bar,
     resumable,
@@ -60,7 +58,7 @@ def move(
     would = "would get" if dry_run else "got"
     say(f"{moved.photos:,} of {photos:,} pictures {would} another address, and {moved.links:,} links for browsers")
     if not moved.photos and not moved.links:
-        say(f"No address begins with '{escape(old)}'. 'lapel search --json' shows what addresses look like.")
+        say(f"No address begins with '{old}'. 'lapel search --json' shows what addresses look like.")
 
 
 @hosting.command()
@@ -84,9 +82,9 @@ def thumbnails(
         size = shop.thumbnails.size()
     say(f"{filled.made:,} photos got small pictures; {size.photos:,} have them, in {size.bytes / 1e6:,.1f} MB")
     for photo, reason in filled.failed[:3]:
-        say(f"[yellow]{escape(photo.uri)}: {escape(reason)}[/]")
+        say(f"{photo.uri}: {reason}", style="yellow")
     if len(filled.failed) > 3:
-        say(f"[yellow]... {len(filled.failed) - 3:,} more could not be read[/]")
+        say(f"... {len(filled.failed) - 3:,} more could not be read", style="yellow")
 
 
 @hosting.command()
@@ -121,7 +119,7 @@ def check(
             except LapelError as error:
                 if wait is None:
                     raise
-                errors.print(f"[bold red]Error:[/] {escape(str(error))} Trying again in {every}.", highlight=False)
+                say(f"{error} Trying again in {every}.", head="Error: ", err=True)
             if wait is None:
                 return
             time.sleep(wait.total_seconds())
@@ -163,15 +161,16 @@ def _print(done: Round, path: Path) -> None:
         say(f"{done.encoded:,} embedded anew, {done.hidden:,} hidden from results, {done.back:,} brought back")
     if done.held_back:
         say(
-            "[yellow]More than half of the pictures are out of reach, so none was hidden: is this machine's network or disk away?"
-            " If they are really gone, --force hides them.[/]"
+            "More than half of the pictures are out of reach, so none was hidden: is this machine's network or disk away?"
+            " If they are really gone, --force hides them.",
+            style="yellow",
         )
     for each in done.troubles[:SHOWN]:
-        say(f"{each.since[:10]}  {each.kind:<12}{escape(each.product_id)}  {escape(each.uri)}  {escape(each.reason)}")
+        say(f"{each.since[:10]}  {each.kind:<12}{each.product_id}  {each.uri}  {each.reason}")
     if len(done.troubles) > SHOWN:
         say(f"... {len(done.troubles) - SHOWN:,} more")
     if done.troubles:
-        say(f"All of them: {escape(str(path))}")
+        say(f"All of them: {path}")
 
 
 def _list(path: Path, troubles: Sequence[Trouble]) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
-from lapel.apps.cli.console import DEFAULT_STORE, JsonOption, StoreOption, console, print_json, say
+from lapel.apps.cli.console import DEFAULT_STORE, JsonOption, StoreOption, print_json, print_table, say
+from lapel.core.text import counted
+
+if TYPE_CHECKING:
+    from lapel.insight.tuning import Trial
 
 index = typer.Typer(help="Look after the index and choose its kind.", rich_markup_mode=None, no_args_is_help=True)
 
@@ -34,7 +37,7 @@ def rebuild(store: StoreOption = DEFAULT_STORE) -> None:
 
     with open_store(store) as shop:
         shop.redraw_index()
-        say(f"Drew an index of {len(shop.index):,} vectors.")
+        say(f"Drew an index of {counted(len(shop.index), 'vector')}.")
 
 
 @index.command()
@@ -44,7 +47,7 @@ def use(spec: SpecArgument, store: StoreOption = DEFAULT_STORE) -> None:
 
     with open_store(store) as shop:
         shop.use_index(spec)
-        say(f"Drew '{escape(spec)}' with {len(shop.index):,} vectors.")
+        say(f"Drew '{spec}' with {counted(len(shop.index), 'vector')}.")
 
 
 @index.command()
@@ -72,7 +75,7 @@ def check(
         print_json({**facts, **differ, "compared": found.compared, "agrees": found.agrees, "mended": mended})
     else:
         say(
-            f"'{escape(found.spec)}' holds {found.held:,} vectors, the catalogue {found.wanted:,} (generation {found.generation:,})"
+            f"'{found.spec}' holds {counted(found.held, 'vector')}, the catalogue {found.wanted:,} (generation {found.generation:,})"
         )
         say(
             f"{len(found.missing):,} missing, {len(found.surplus):,} surplus, {len(found.other):,} other vectors among"
@@ -83,9 +86,9 @@ def check(
         elif mended:
             say("Mended: now they agree.")
         elif repair:
-            say("[red]They still differ.[/] Draw it anew: lapel index rebuild")
+            say("Draw it anew: lapel index rebuild", head="They still differ. ")
         else:
-            say(f"[red]They differ.[/] Mend it: lapel index check --repair --store {escape(str(store))}")
+            say(f"Mend it: lapel index check --repair --store {store}", head="They differ. ")
     if not (found.agrees or mended):
         raise typer.Exit(1)
 
@@ -112,7 +115,7 @@ def tune(
     from lapel.core.types import Filter
     from lapel.core.vectors import Keys, Vectors
     from lapel.engine.store import open_store
-    from lapel.insight.tuning import Trial, draw
+    from lapel.insight.tuning import draw
     from lapel.insight.tuning import tune as measure
 
     with open_store(store) as shop:
@@ -122,19 +125,6 @@ def tune(
         vectors: Vectors = np.concatenate([np.empty((0, width), np.float32), *(part for _, part in pieces)])
         asking = np.intersect1d(shop.catalog.allowed(Filter.parse(queries or ())), keys)
         own = np.sort(np.random.default_rng(7).permutation(asking)[:count])
-        table = Table(header_style="bold", box=None, pad_edge=False)
-        for name in ("kind", "recall@10", "p50 ms", "p95 ms", "queries/s", "bytes a vector", "built in s"):
-            table.add_column(name, justify="left" if name == "kind" else "right")
-
-        def report(trial: Trial) -> None:
-            if trial.problem:
-                table.add_row(escape(trial.spec), escape(trial.problem))
-                return
-            numbers = (f"{trial.recall:.3f}", f"{trial.p50_ms:.2f}", f"{trial.p95_ms:.2f}", f"{trial.rate:,.0f}")
-            table.add_row(escape(trial.spec), *numbers, f"{trial.bytes_a_vector:.0f}", f"{trial.build_s:.1f}")
-            if not as_json:
-                say(f"measured {escape(trial.spec)}")
-
         tuning = measure(
             keys,
             vectors,
@@ -143,7 +133,7 @@ def tune(
             specs=try_ or (),
             recall=recall,
             folder=store,
-            report=report,
+            report=lambda trial: say(f"measured {trial.spec}", err=True),
         )
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
@@ -154,9 +144,30 @@ def tune(
         if as_json:
             print_json(tuning.to_json())
             return
-        console.print(table)
-        say(f"[bold]{escape(tuning.choice)}[/]  {escape(tuning.why)}")
+        _print_trials(tuning.trials)
+        say(f"  {tuning.why}", head=tuning.choice)
         if keep:
             say("It is what the store is searched with now.")
         else:
-            say(f"Take it: lapel index use '{escape(tuning.choice)}' --store {escape(str(store))}")
+            say(f"Take it: lapel index use '{tuning.choice}' --store {store}")
+
+
+def _print_trials(trials: Sequence[Trial]) -> None:
+    header = ("kind", "recall@10", "p50 ms", "p95 ms", "queries/s", "bytes a vector", "built in s")
+    rows = [
+        (
+            trial.spec,
+            f"{trial.recall:.3f}",
+            f"{trial.p50_ms:.2f}",
+            f"{trial.p95_ms:.2f}",
+            f"{trial.rate:,.0f}",
+            f"{trial.bytes_a_vector:.0f}",
+            f"{trial.build_s:.1f}",
+        )
+        for trial in trials
+        if not trial.problem
+    ]
+    print_table(header, rows, right=header[1:])
+    for trial in trials:
+        if trial.problem:
+            say(f"{trial.spec}: {trial.problem}")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Table
-
 from lapel import __version__
-from lapel.apps.cli.console import DEFAULT_STORE, JsonOption, StoreOption, console, print_json, say
+from lapel.apps.cli.console import DEFAULT_STORE, JsonOption, StoreOption, print_json, print_table, say
 from lapel.catalog import Catalog
+from lapel.catalog.filters import COLUMNS
 from lapel.catalog.schema import MIGRATIONS
+from lapel.core.text import counted
+from lapel.core.types import MINOR_UNITS
 
 
 def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
@@ -45,6 +45,7 @@ def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> Non
             "thumbnails": {**asdict(shop.thumbnails.size()), "most": shop.thumbnails.most},
             "index": shop.index_spec,
             "index_choice": "",
+            "prices": {currency: list(ends) for currency, ends in catalog.price_ranges().items()},
             "fields": _fields(catalog),
         }
     model, small = facts["model"], facts["thumbnails"]
@@ -53,35 +54,41 @@ def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> Non
     if as_json:
         print_json(facts)
         return
-    say(f"[bold]{escape(facts['store'])}[/]  {size / 1e6:,.1f} MB")
-    say(f"{counts.products:,} products, {counts.photos:,} photos, {searched:,} vectors")
+    say(f"  {size / 1e6:,.1f} MB", head=facts["store"])
+    say(f"{counted(counts.products, 'product')}, {counted(counts.photos, 'photo')}, {counted(searched, 'vector')}")
     if counts.gone or counts.hidden:
         say(
-            f"{counts.gone:,} more products are gone from their feed, {counts.lost:,} more have no picture in reach;"
-            f" {counts.hidden:,} photos are hidden from results"
+            f"Not shown: {counted(counts.gone, 'product')} gone from the feed, {counts.lost:,} with no picture in reach;"
+            f" {counted(counts.hidden, 'photo')} hidden from results"
         )
     say(f"model {model['name'] or 'not chosen yet'} ({model['fingerprint'] or '-'}), index {facts['index']}")
     say(
-        f"{small['photos']:,} photos with small pictures, {small['bytes'] / 1e6:,.1f} of at most {small['most'] / 1e6:,.0f} MB"
+        f"{counted(small['photos'], 'photo')} with small pictures, {small['bytes'] / 1e6:,.1f} of at most {small['most'] / 1e6:,.0f} MB"
     )
     if facts["index_choice"]:
         say(facts["index_choice"])
     if others := sum(counts.vectors.values()) - searched:
-        say(f"{others:,} more vectors of other models; 'lapel model list' shows them")
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    table.add_column("field", no_wrap=True)
-    table.add_column("commonest values (products)")
-    for name, values in facts["fields"].items():
-        table.add_row(
-            escape(name), escape(", ".join(f"{value} ({count:,})" for value, count in list(values.items())[:5]))
-        )
-    console.print(table)
+        say(f"{others:,} more {'vector' if others == 1 else 'vectors'} of other models; 'lapel model list' shows them")
+    rows = [
+        (name, ", ".join(f"{value} ({count:,})" for value, count in list(values.items())[:5]))
+        for name, values in facts["fields"].items()
+    ]
+    rows += [
+        ("price", f"{_amount(low, currency)} to {_amount(high, currency)} {currency}")
+        for currency, (low, high) in facts["prices"].items()
+    ]
+    if rows:
+        print_table(("field", "commonest values (products)"), rows, shrink="commonest values (products)")
+
+
+def _amount(price: float, currency: str) -> str:
+    return f"{price:,.{MINOR_UNITS.get(currency, 2)}f}"
 
 
 def _fields(catalog: Catalog) -> dict[str, dict[str, int]]:
     """The ten commonest values of each field that repeats values at all."""
     fields = {}
     for name in catalog.field_names():
-        if name not in ("id", "title", "price"):
+        if name not in (*COLUMNS, "price"):
             fields[name] = dict(catalog.facet_values(name, limit=10))
     return {name: values for name, values in fields.items() if values and max(values.values()) > 1}

@@ -10,21 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from lapel.apps.cli.console import (
     DEFAULT_STORE,
     JsonOption,
     StoreOption,
-    console,
     errors,
     print_json,
+    print_table,
     progress_bar,
     resumable,
     say,
 )
 from lapel.core.errors import InputError, StoreError
+from lapel.core.text import counted
 from lapel.core.types import Filter
 
 if TYPE_CHECKING:
@@ -84,22 +83,26 @@ def list_models(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False)
         ]
         print_json({"photos": photos, "models": rows, "work": work})
         return
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    for name in ("", "name", "fingerprint", "dim", "photos", "opened with"):
-        table.add_column(name, justify="right" if name in ("dim", "photos") else "left", overflow="fold")
-    for one in known:
-        state = "in use" if one.active else "before" if one.previous else ""
-        covered = f"{one.photos:,} of {photos:,}"
-        fingerprint, dim = one.model.fingerprint, str(one.model.dim)
-        table.add_row(state, escape(one.model.name), fingerprint, dim, covered, escape(one.model.encoder))
-    console.print(table)
+    header = ("state", "name", "fingerprint", "dim", "photos", "opened with")
+    table = [
+        (
+            "in use" if one.active else "before" if one.previous else "",
+            one.model.name,
+            one.model.fingerprint,
+            str(one.model.dim),
+            f"{one.photos:,} of {photos:,}",
+            one.model.encoder,
+        )
+        for one in known
+    ]
+    print_table(header, table, right=("dim", "photos"))
     if work:
-        say(escape(f"Another process is at work: {work}."))
+        say(f"Another process is at work: {work}.")
     elif not known:
         say("The store has no model yet: 'lapel add' gives it one.")
     elif any(one.photos < photos and not one.active for one in known):
         said = f" What the last change in the background said is in {store / LOG}." if (store / LOG).exists() else ""
-        say(escape(f"'lapel model use' encodes what a model has not seen yet, and goes on where it was stopped.{said}"))
+        say(f"'lapel model use' encodes what a model has not seen yet, and goes on where it was stopped.{said}")
 
 
 @model.command()
@@ -163,8 +166,8 @@ def compare(
     if as_json:
         print_json(found.to_json())
         return
-    say(escape(render(found)))
-    say(f"\nThe answers that change most are drawn in {escape(str(path))}")
+    say(render(found))
+    say(f"\nThe answers that change most are drawn in {path}")
 
 
 @model.command()
@@ -219,21 +222,19 @@ def prune(store: StoreOption = DEFAULT_STORE) -> None:
 
     with open_store(store) as shop:
         dropped = run(shop)
-    say(f"Dropped {dropped:,} vectors of other models. Their room in the file is used by what comes next.")
+    say(f"Dropped {counted(dropped, 'vector')} of other models. Their room in the file is used by what comes next.")
 
 
 def _print_switch(switch: Switch, store: Path) -> None:
     done = switch.prepared
     say(
-        f"The store is searched with [bold]{escape(switch.model.name)}[/] ({switch.model.fingerprint}) now;"
-        f" {done.encoded:,} photos were encoded for it."
+        f"The store is searched with {switch.model.name} ({switch.model.fingerprint}) now;"
+        f" {done.encoded:,} {'photo was' if done.encoded == 1 else 'photos were'} encoded for it."
     )
     if done.unreadable:
-        say(
-            f"{len(done.unreadable):,} photos have no vector and are not found: see {escape(str(store / 'unreadable.csv'))}"
-        )
+        say(f"Without a vector and not found: {counted(len(done.unreadable), 'photo')}, see {store / 'unreadable.csv'}")
     if switch.former.fingerprint != switch.model.fingerprint:
-        say(f"Back to {escape(switch.former.name)}: lapel model rollback --store {escape(str(store))}")
+        say(f"Back to {switch.former.name}: lapel model rollback --store {store}")
 
 
 def _detach(shop: Store, new: str, *, allow_missing: bool) -> None:
@@ -266,14 +267,14 @@ def _detach(shop: Store, new: str, *, allow_missing: bool) -> None:
             f"The change cannot be started in the background: {error}. Run it without --background."
         ) from error
     say(
-        f"Changing to [bold]{escape(candidate.model.name)}[/] in the background (process {process.pid})."
-        f" Searches go on with {escape(shop.model.name)} until it is done."
+        f"Changing to {candidate.model.name} in the background (process {process.pid})."
+        f" Searches go on with {shop.model.name} until it is done."
     )
-    say(escape(f"How far it is: lapel model list --store {shop.folder}   What it says: {log}"))
+    say(f"How far it is: lapel model list --store {shop.folder}   What it says: {log}")
 
 
 def _note(text: str) -> None:
-    errors.print(escape(text), highlight=False, soft_wrap=True)
+    say(text, err=True)
 
 
 @contextmanager

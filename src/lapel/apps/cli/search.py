@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
-from rich.markup import escape
 
 from lapel.apps.cli.console import (
     DEFAULT_STORE,
     JsonOption,
     StoreOption,
     WhereOption,
-    console,
     hit_json,
-    hit_table,
+    print_hits,
     print_json,
     say,
 )
-from lapel.core.errors import ImageError, QueryError
+from lapel.core.errors import ImageError
 from lapel.core.images import decode
+from lapel.core.text import shortened
 from lapel.core.types import Filter, Query
 
 
 def search(
-    picture: Annotated[str | None, typer.Argument(help="A picture file, or a link to one.")] = None,
+    picture: Annotated[
+        str | None, typer.Argument(help="A picture file, a link to one, or - for standard input.")
+    ] = None,
     product: Annotated[
         str | None, typer.Option("--product", help="Start from this product of the store instead.")
     ] = None,
@@ -44,7 +46,7 @@ def search(
     from lapel.engine.store import open_store
 
     if (picture is None) == (product is None):
-        raise QueryError("Give one thing to search for: a picture file, a link, or --product ID.")
+        raise typer.BadParameter("Give one thing to search for: a picture file, a link, - or --product ID.")
     image = None if picture is None else decode(_read(picture))
     query = Query(image=image, product_id=product, k=k, where=Filter.parse(where or []), cut_out=not whole)
     with open_store(store) as shop:
@@ -58,24 +60,44 @@ def search(
             }
         )
     elif hits:
-        say(f"[bold]Look-alikes of {escape(str(picture or product))}[/]")
-        console.print(hit_table(hits))
+        print_hits(hits, f"Look-alikes of {picture or product}")
     else:
         why = f"passes the filter {query.where}" if query.where else "is in the store yet"
-        say(f"No product {escape(why)} ({products:,} in the store). Loosen --where, or add products with 'lapel add'.")
+        say(f"No product {why} ({products:,} in the store). Loosen --where, or add products with 'lapel add'.")
 
 
 def _read(picture: str) -> bytes:
-    """The bytes of a file or a link."""
+    """The bytes of a file, a link or standard input."""
     if picture.startswith(("http://", "https://")):
         from lapel.sources.web import fetch_picture
 
         # The person at this keyboard can reach these addresses anyway, so private ones are fine here.
         return fetch_picture(picture, allow_private=True)
+    name = shortened(picture)
+    if picture == "-":
+        if sys.stdin.isatty():
+            raise ImageError("- reads a picture from standard input. Write: lapel search - < photo.jpg")
+        return _all_of(sys.stdin.buffer, "on standard input")
+    if picture.startswith("data:"):
+        raise ImageError(
+            f"'{name}' is a picture written into an address. Save it as a file, or pipe its bytes into lapel search -."
+        )
     path = Path(picture)
-    if path.is_dir():
-        raise ImageError(f"'{picture}' is a folder. Give one picture file; 'lapel add' takes folders.")
     try:
-        return path.read_bytes()
+        if path.is_dir():
+            raise ImageError(f"'{name}' is a folder. Give one picture file; 'lapel add' takes folders.")
+        with path.open("rb") as file:
+            return _all_of(file, f"'{name}'")
     except OSError as error:
-        raise ImageError(f"The picture '{picture}' cannot be read: {error.strerror}. Check the path.") from error
+        raise ImageError(f"The picture '{name}' cannot be read: {error.strerror}. Check the path.") from error
+    except ValueError as error:  # a NUL in the name
+        raise ImageError(f"The picture '{name}' cannot be read: {error}. Check the path.") from error
+
+
+def _all_of(file: BinaryIO, name: str) -> bytes:
+    from lapel.sources import MAX_BYTES
+
+    data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ImageError(f"The picture {name} has more than {MAX_BYTES // 2**20} MB. Scale it down.")
+    return data

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from lapel.apps.cli.add import MapOption
-from lapel.apps.cli.console import console, progress_bar, resumable, say
+from lapel.apps.cli.console import print_table, progress_bar, resumable, say
 from lapel.core.errors import InputError, MissingDependency, SourceError
+from lapel.core.text import counted
 
 if TYPE_CHECKING:
     from lapel.core.images import Preprocessing
@@ -189,9 +188,11 @@ def train(
             folder=None if stream else out / f"rank{machine.rank}" if machine.rank else out,
             progress=update,
         )
-    say(f"{len(data.train):,} pictures to learn from, {len(data.val):,} to judge by, {len(rejected):,} unusable")
+    say(
+        f"{counted(len(data.train), 'picture')} to learn from, {len(data.val):,} to judge by, {len(rejected):,} unusable"
+    )
     for uri, reason in rejected[:5]:
-        say(escape(f"  {uri}: {reason}"))
+        say(f"  {uri}: {reason}")
     before = right_answers(network, data, config) if start and machine.leads else {}
     with resumable():
         trained = run_training(
@@ -251,7 +252,9 @@ def _foreground(
             folder=None if stream else out,
             progress=update,
         )
-    say(f"{len(data.train):,} pictures to learn from, {len(data.val):,} to judge by, {len(rejected):,} unusable")
+    say(
+        f"{counted(len(data.train), 'picture')} to learn from, {len(data.val):,} to judge by, {len(rejected):,} unusable"
+    )
     torch.manual_seed(seed)
     network = ForegroundNetwork(load_efficientnet())
     with resumable():
@@ -282,13 +285,19 @@ def _start(init: str, start: str, *, preprocessing: Preprocessing) -> tuple[Look
 
 def _say_verdicts(verdicts: list[Verdict], start: str, out: Path) -> None:
     """A table of before and after on held-out pictures; nothing is replaced by it."""
-    table = Table("same ...", "queries", "before", "after", "difference, 95 %", "", header_style="bold", box=None)
-    for verdict in verdicts:
-        interval = f"{100 * verdict.low:+.1f} to {100 * verdict.high:+.1f}"
-        shares = (f"{100 * verdict.before:.1f}", f"{100 * verdict.after:.1f}")
-        table.add_row(verdict.name, f"{verdict.queries:,}", *shares, interval, verdict.word)
+    rows = [
+        (
+            verdict.name,
+            f"{verdict.queries:,}",
+            f"{100 * verdict.before:.1f}",
+            f"{100 * verdict.after:.1f}",
+            f"{100 * verdict.low:+z.1f} to {100 * verdict.high:+z.1f}",
+            verdict.word,
+        )
+        for verdict in verdicts
+    ]
     say(f"Recall@1 on held-out pictures, '{start}' and the new model:")
-    console.print(table)
+    print_table(("same ...", "queries", "before", "after", "difference, 95 %", "verdict"), rows)
     say(
         f"Nothing is replaced. Look: lapel model compare {start} {out} --store shop. Take it: lapel model use {out} --store shop"
     )

@@ -9,7 +9,9 @@ import typer
 from lapel.apps.cli.console import DEFAULT_STORE, StoreOption
 
 HostOption = Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 lets other machines in.")]
-PortOption = Annotated[int, typer.Option("--port", help="Port to listen on; the next free one when it is taken.")]
+PortOption = Annotated[
+    int, typer.Option("--port", min=0, max=65535, help="Port to listen on; the next free one when it is taken.")
+]
 
 
 def ui(store: StoreOption = DEFAULT_STORE, host: HostOption = "127.0.0.1", port: PortOption = 8501) -> None:

@@ -21,7 +21,7 @@ from lapel.core.errors import InputError, LapelError, MissingDependency
 __all__ = ["command", "free_port", "serve"]
 
 PAGE = Path(__file__).with_name("page.py")
-UPLOAD_MB = 20  # a phone photo has 3 to 12
+UPLOAD_MB = 200  # what the server takes at all; the page itself takes less and says so in a sentence
 START_SECONDS = 60.0  # Streamlit is up after 2 to 5 on an idle machine
 PORTS_TRIED = 100
 
@@ -83,6 +83,8 @@ def free_port(host: str, port: int) -> int:
     Raises:
         InputError: the address is not one of this machine's, or no port is free.
     """
+    if not 0 <= port <= 65_535:
+        raise InputError(f"A port is 0 to 65,535; found {port:,}. Choose another with --port.")
     for candidate in range(port, min(port + PORTS_TRIED, 65_536)):
         try:
             with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:

@@ -1,4 +1,7 @@
-"""A grid of product cards: picture, score, title, brand and colour, price, and a button that searches from there."""
+"""A grid of product cards: picture, score, title, brand and colour, price, and a button that searches from there.
+
+A product with an address is a link to it, title and picture; the button below stays a button.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from lapel.apps.ui.shop import thumbs
-from lapel.core.types import Hit, Photo, Product
+from lapel.apps.ui.wanted import escape
+from lapel.core.types import Hit, Photo, Product, is_web_address
 from lapel.engine.search import SearchEngine
 
 SCORE = "Cosine similarity of the two pictures' looks: 1.00 is the same look, 0 has nothing in common."
@@ -43,6 +47,22 @@ def picture(small: bytes | None, alt: str) -> None:
     st.image(small or PLACEHOLDER, alt=alt if small else f"{alt} (the picture cannot be read)", width="stretch")
 
 
+def to_shop(product: Product, inside: str, *, again: bool = False) -> str:
+    """A link to the product's own page around a piece of HTML; only that piece when there is no address, or not one of the web.
+
+    Args:
+        product: What to link to.
+        inside: The piece of HTML.
+        again: A second link to the same page, for mouse and touch only: the keyboard and screen readers have the first.
+    """
+    if not is_web_address(product.url):
+        return inside
+    hidden = "tabindex='-1' aria-hidden='true' " if again else ""
+    note = "" if again else "<span class='lapel-hidden'> (opens the shop's page in a new tab)</span>"
+    address = html.escape(product.url, quote=True)
+    return f"<a class='lapel-to' {hidden}href='{address}' target='_blank' rel='noopener noreferrer'>{inside}{note}</a>"
+
+
 def _cards(
     engine: SearchEngine,
     entries: Sequence[tuple[Product, Photo, float | None]],
@@ -56,7 +76,9 @@ def _cards(
             with st.container(key=f"card-{place}", gap=None):
                 picture(image, product.title or product.id)
                 st.html(_linked(photo) + _words(product, score, priced=priced))
-                st.button(action, key=f"follow-{product.id}", on_click=follow, args=(product.id,))
+                # Twenty buttons of one name tell a screen reader nothing; the bold words are for it alone.
+                name = f"{action} **{escape(product.title or product.id)}**"
+                st.button(name, key=f"follow-{product.id}", on_click=follow, args=(product.id,))
 
 
 def _linked(photo: Photo) -> str:
@@ -71,11 +93,11 @@ def _words(product: Product, score: float | None, *, priced: bool) -> str:
     parts = []
     if score is not None:
         parts.append(
-            f"<span class='lapel-score' title='{shown(SCORE, quote=True)}'><span class='lapel-hidden'>Similarity </span>{score:.2f}</span>"
+            f"<span class='lapel-score' title='{shown(SCORE, quote=True)}'><span class='lapel-hidden'>Similarity </span>{score:z.2f}</span>"
         )
     if product.in_stock is False:
         parts.append("<span class='lapel-out'>Out of stock</span>")
-    parts.append(f"<div class='lapel-title'>{shown(product.title or product.id)}</div>")
+    parts.append(f"<div class='lapel-title'>{to_shop(product, shown(product.title or product.id))}</div>")
     facts = " · ".join(shown(text) for text in (product.brand, product.colour) if text)
     parts.append(f"<div class='lapel-facts'>{facts or shown(product.id)}</div>")
     if priced:  # a blank line for those without a price keeps a row's buttons in line

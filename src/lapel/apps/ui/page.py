@@ -12,11 +12,12 @@ from pathlib import Path
 
 import streamlit as st
 
-from lapel.apps.ui import state
+from lapel.apps.ui import script, state
 from lapel.apps.ui.filters import sidebar
 from lapel.apps.ui.results import results
 from lapel.apps.ui.shop import look_at, open_engine
 from lapel.apps.ui.start import start
+from lapel.apps.ui.wanted import escape
 from lapel.core.errors import LapelError, StoreMissing
 
 PRIVATE_LINKS = "LAPEL_ALLOW_PRIVATE_LINKS"  # 1: pasted links may lead into this machine's own network
@@ -52,30 +53,23 @@ def _shop(store: Path) -> None:
     now = sidebar(engine, shop)
     state.to_url(now)
     if unknown:
-        st.warning(
-            f"The link asks for {state.escape(', '.join(unknown))}, which this shop does not have. It was left out."
-        )
+        st.warning(f"The link asks for {escape(', '.join(unknown))}, which this shop does not have. It was left out.")
     if state.trail():
-        results(engine, shop, now)
+        found = results(engine, shop, now)
     else:
-        start(engine, shop, now, private_links=os.environ.get(PRIVATE_LINKS) == "1")
-    _to_the_top()
-
-
-def _to_the_top() -> None:
-    """After a step of the trail the new picture is what to look at, and it stands at the top."""
+        found = start(engine, shop, now, private_links=os.environ.get(PRIVATE_LINKS) == "1")
     visit = st.session_state.get("visit", 0)
-    if visit != st.session_state.get("seen", 0):
-        st.session_state["seen"] = visit
-        with st.container(key="to-the-top"):
-            st.html(
-                f"<script>/* {visit} */ document.querySelector('[data-testid=\"stMain\"]')?.scrollTo({{top: 0}});</script>",
-                unsafe_allow_javascript=True,
-            )
+    top = visit != st.session_state.get("seen", 0)
+    st.session_state["seen"] = visit
+    script.run(status=found, visit=visit, top=top)
 
 
 def _empty(store: Path, products: int) -> None:
-    found = f"holds {products:,} products without a usable picture" if products else "is empty"
+    found = (
+        f"holds {products:,} {'product' if products == 1 else 'products'} without a usable picture"
+        if products
+        else "is empty"
+    )
     st.html(
         f"<div class='lapel-empty'><h1>This shop {found}</h1><p>Add pictures, a product table or a ZIP, then look again:</p></div>"
     )
@@ -91,7 +85,7 @@ def _sorry(error: LapelError, store: Path) -> None:
         return
     st.html("<div class='lapel-empty'><h1>This shop cannot be shown</h1></div>")
     with st.container(key="sorry"):
-        st.error(state.escape(str(error)), icon=":material/error:")
+        st.error(escape(str(error)), icon=":material/error:")
         st.button("Look again", type="primary", key="again")
 
 

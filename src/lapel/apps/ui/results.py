@@ -7,11 +7,13 @@ import html
 import streamlit as st
 
 from lapel.apps.ui import state
-from lapel.apps.ui.cards import SCORE, hits_grid, picture
+from lapel.apps.ui.cards import SCORE, hits_grid, picture, to_shop
+from lapel.apps.ui.facets import label
 from lapel.apps.ui.filters import chips
 from lapel.apps.ui.photo import look_at_photo, switch
-from lapel.apps.ui.shop import Shop, thumbs
-from lapel.apps.ui.state import Step, Wanted, escape
+from lapel.apps.ui.shop import Shop, passing, thumbs
+from lapel.apps.ui.state import Step
+from lapel.apps.ui.wanted import Wanted, escape, plain
 from lapel.core.errors import ModelMismatch, QueryError
 from lapel.core.images import decode
 from lapel.core.types import Hit, Product, Query
@@ -21,8 +23,8 @@ CRUMB = 26  # letters of a title in the trail
 CRUMBS = 5  # steps of the trail that are shown; the first and the last ones
 
 
-def results(engine: SearchEngine, shop: Shop, now: Wanted) -> None:
-    """Draw the answer to the last step of the trail."""
+def results(engine: SearchEngine, shop: Shop, now: Wanted) -> str:
+    """Draw the answer to the last step of the trail. Returns what it holds, in words."""
     step = state.trail()[-1]
     product = None
     if step.product_id:
@@ -30,7 +32,7 @@ def results(engine: SearchEngine, shop: Shop, now: Wanted) -> None:
             product = engine.store.catalog.product(step.product_id)
         except QueryError as error:
             _gone(error)
-            return
+            return "This product is not in the catalogue"
     _crumbs(engine)
     _asked(engine, step, product)
     k = min(state.shown(), 10_000)
@@ -42,16 +44,18 @@ def results(engine: SearchEngine, shop: Shop, now: Wanted) -> None:
     chips(shop, now)
     if not hits:
         _nothing(shop, now)
-        return
-    passing = engine.store.catalog.count(now.filter())
-    among = f"{passing:,} that pass the filters" if now.filter() else f"{passing:,} products"
+        return "No look-alike passes these filters"
+    total = passing(engine, now.filter())
+    products = "product" if total == 1 else "products"
+    among = f"{total:,} that pass the filters" if now.filter() else f"{total:,} {products}"
     st.html(
         f"<p class='lapel-count'><span><strong>{len(hits):,} nearest</strong> of {among}</span>"
         f"<span class='lapel-legend' title='{html.escape(SCORE, quote=True)}'>score = cosine similarity, 1.00 is the same look</span></p>"
     )
     hits_grid(engine, hits, action="More like this", follow=state.follow)
-    if len(hits) == k and k < passing:
+    if len(hits) == k and k < total:
         st.button("Show more", key="more", on_click=state.show_more)
+    return f"{len(hits):,} nearest of {among}"
 
 
 def _of_photo(engine: SearchEngine, step: Step, k: int, now: Wanted) -> list[Hit]:
@@ -70,13 +74,15 @@ def _asked(engine: SearchEngine, step: Step, product: Product | None) -> None:
         with st.container(key="asked-picture"):
             if product:
                 picture(thumbs(engine).of(engine.store.catalog.photos(product.id)[:1])[0], product.title or product.id)
+                if product.url:
+                    st.html(to_shop(product, "<span class='lapel-hidden'>&nbsp;</span>", again=True))
             elif step.product is not None and not step.whole:
                 picture(step.product_thumb, f"{step.label}, what was found in it")
             else:
                 picture(step.thumb, step.label)
         with st.container(key="asked-words", gap="small"):
             shown = html.escape
-            title = shown(product.title or product.id) if product else shown(step.label)
+            title = to_shop(product, shown(product.title or product.id)) if product else shown(step.label)
             facts = (
                 [product.brand, product.colour, product.price, product.id]
                 if product
@@ -132,17 +138,23 @@ def _crumb(engine: SearchEngine, step: Step) -> str:
 def _nothing(shop: Shop, now: Wanted) -> None:
     """No product passes the filters."""
     st.html(
-        "<div class='lapel-empty'><h3>No look-alike passes these filters</h3>"
-        f"<p>{html.escape(_in_words(shop, now))} leaves none of {shop.products:,} products. Take one away above, or clear them all.</p></div>"
+        "<div class='lapel-empty'><h2>No look-alike passes these filters</h2>"
+        f"<p>{html.escape(_in_words(now))} leaves none of {shop.products:,} products. Take one away above, or clear them all.</p></div>"
     )
     st.button("Clear filters", type="primary", key="clear-filters", on_click=state.drop, args=("", "", shop))
 
 
-def _in_words(shop: Shop, now: Wanted) -> str:
+def _in_words(now: Wanted) -> str:
     parts = [f"category {now.category}"] if now.category else []
-    parts += [f"{name} {' or '.join(values)}" for name, values in now.choices.items() if values]
+    parts += [
+        f"{label(name)[:1].lower()}{label(name)[1:]} {' or '.join(values)}"
+        for name, values in now.choices.items()
+        if values
+    ]
     if now.price:
-        parts.append(f"price {state.plain(now.price[0])} to {state.plain(now.price[1])} {shop.currency}".strip())
+        parts.append(f"price {plain(now.price[0])} to {plain(now.price[1])} {now.currency}")
+    elif now.currency:
+        parts.append(f"prices in {now.currency}")
     if now.in_stock:
         parts.append("in stock")
     text = ", ".join(parts) or "The search"

@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -19,6 +19,8 @@ import numpy as np
 import streamlit as st
 from PIL import Image, ImageOps
 
+from lapel.apps.ui.facets import APART, FACET_VALUES, FIELDS, MOST_VALUES, choose
+from lapel.catalog.catalog import Catalog
 from lapel.core.errors import LapelError, SourceError
 from lapel.core.images import decode
 from lapel.core.types import Filter, Photo, Product
@@ -34,7 +36,7 @@ EVEN = 14  # mean difference, in 0..255, up to which an edge is one colour: pape
 NEUTRAL = (241, 238, 233)  # the page's second ground
 MISSING_SECONDS = 60.0  # how long a picture that could not be read is not asked for again
 READERS = 8  # pictures read at once: links wait for their server, not for this machine
-FACET_VALUES = 500  # more values of one field than a person will scroll through
+ATTRIBUTES = 40  # columns of the shop's own that are looked at, those with the fewest values first
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,23 @@ class Shop:
     Attributes:
         products: How many products there are.
         vectors: How many photos can be searched.
-        values: By field the values its products have; a field that filters nothing is left out.
-        price: Lowest and highest price, or None when there are no two prices.
-        currency: The prices' currency; empty when there are several.
+        values: By field the values its products have, the most frequent first; a field that filters nothing is left out.
+        first: The fields with several values to choose from, the useful ones first.
+        more: Those of "More filters".
+        prices: By currency the lowest and the highest price, the commonest currency first.
     """
 
     products: int
     vectors: int
     values: dict[str, tuple[str, ...]]
-    price: tuple[float, float] | None
-    currency: str
+    first: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
+    prices: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Every field with several values to choose from."""
+        return self.first + self.more
 
 
 def open_engine(folder: Path) -> SearchEngine:
@@ -88,21 +97,30 @@ def _look_at(_engine: SearchEngine, path: str, generation: int) -> Shop:
     del path, generation  # only part of the cache's key
     catalog = _engine.store.catalog
     counts = catalog.counts()
-    values = {}
-    for name in ("category", "gender", "colour", "season", "in_stock"):
-        found = catalog.facet_values(name, limit=FACET_VALUES)
-        if len(found) > 1 or any(count < counts.products for _, count in found):
-            values[name] = tuple(value for value, _ in found)
-    # Prices of several currencies cannot stand on one slider.
-    prices = catalog.price_ranges()
-    currency, price = next(iter(prices.items())) if len(prices) == 1 else ("", None)
+    products = counts.products
+    counted = {name: catalog.facet_values(name, limit=FACET_VALUES) for name in _candidates(catalog)}
+    first, more = choose(counted, products)
+    values = {
+        name: tuple(value for value, _ in found)
+        for name, found in counted.items()
+        if name in first + more or (name in ("category", "in_stock") and any(count < products for _, count in found))
+    }
     return Shop(
-        products=counts.products,
+        products=products,
         vectors=counts.vectors.get(catalog.setting("fingerprint") or "", 0),
         values=values,
-        price=None if price is None or price[0] == price[1] else price,
-        currency=currency,
+        first=first,
+        more=more,
+        prices=catalog.price_ranges(),
     )
+
+
+def _candidates(catalog: Catalog) -> list[str]:
+    """The fields that may be filters; what has far too many values is known without reading them."""
+    known = ("category", "in_stock", *FIELDS)
+    many = catalog.value_counts(MOST_VALUES + 1)
+    own = sorted((name for name in many if name not in known + APART and many[name] <= MOST_VALUES), key=many.__getitem__)
+    return [*(name for name in known if many.get(name)), *own[:ATTRIBUTES]]
 
 
 def facet_counts(engine: SearchEngine, name: str, where: Filter) -> dict[str, int]:
@@ -115,6 +133,18 @@ def facet_counts(engine: SearchEngine, name: str, where: Filter) -> dict[str, in
 def _facet_counts(_engine: SearchEngine, path: str, generation: int, name: str, where: Filter) -> dict[str, int]:
     del path, generation
     return dict(_engine.store.catalog.facet_values(name, where=where, limit=FACET_VALUES))
+
+
+def passing(engine: SearchEngine, where: Filter) -> int:
+    """How many products fulfil ``where``."""
+    catalog = engine.store.catalog
+    return _passing(engine, str(catalog.path), catalog.generation, where)
+
+
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs={Filter: str})
+def _passing(_engine: SearchEngine, path: str, generation: int, where: Filter) -> int:
+    del path, generation
+    return _engine.store.catalog.count(where)
 
 
 def browse(engine: SearchEngine, words: str, where: Filter, limit: int) -> tuple[list[Product], int]:

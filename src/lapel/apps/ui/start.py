@@ -6,16 +6,19 @@ import html
 from collections.abc import Callable
 
 import streamlit as st
+from PIL import Image
 
 from lapel.apps.ui import state
 from lapel.apps.ui.cards import grid
 from lapel.apps.ui.filters import chips
 from lapel.apps.ui.photo import look_at_photo
 from lapel.apps.ui.shop import Shop, browse
-from lapel.apps.ui.state import Step, Wanted, escape
+from lapel.apps.ui.state import Step
+from lapel.apps.ui.wanted import Wanted, escape
 from lapel.core.errors import LapelError
 from lapel.core.images import decode
 from lapel.engine.search import SearchEngine
+from lapel.sources import EXTENSIONS
 
 WAYS = {
     "Upload": ":material/upload:",
@@ -23,15 +26,16 @@ WAYS = {
     "Camera": ":material/photo_camera:",
     "Catalogue": ":material/grid_view:",
 }
-FORMATS = ("jpg", "jpeg", "png", "webp", "avif", "gif", "bmp", "tif", "tiff", "jp2")
+MAX_MB = 20  # of an uploaded file: a phone's photo has 3 to 12
+REFUSED = "This picture cannot be used"
 LINK_SECONDS = 10.0  # a person waits for it
 
 
-def start(engine: SearchEngine, shop: Shop, now: Wanted, *, private_links: bool) -> None:
-    """Draw the start page."""
+def start(engine: SearchEngine, shop: Shop, now: Wanted, *, private_links: bool) -> str:
+    """Draw the start page. Returns what it offers, in words."""
     st.html(
         "<div class='lapel-hero'><h1>Find what looks like it.</h1>"
-        f"<p>One picture, and the nearest of {shop.products:,} products, ranked by look.</p></div>"
+        f"<p>One picture, and the nearest of {_products(shop.products)}, ranked by look.</p></div>"
     )
     way = st.segmented_control(
         "How to start", list(WAYS), key="way", default="Upload", required=True, label_visibility="collapsed",
@@ -44,7 +48,7 @@ def start(engine: SearchEngine, shop: Shop, now: Wanted, *, private_links: bool)
             _camera(engine)
         elif way == "Upload":
             _upload(engine)
-    _catalogue(engine, shop, now, everything=way == "Catalogue")
+    return _catalogue(engine, shop, now, everything=way == "Catalogue")
 
 
 def begin(engine: SearchEngine, read: Callable[[], bytes], label: str) -> None:
@@ -59,19 +63,37 @@ def begin(engine: SearchEngine, read: Callable[[], bytes], label: str) -> None:
         with st.spinner("Looking at the picture …"):
             step = look_at_photo(engine, decode(read()), label)
     except LapelError as error:
-        st.error(escape(str(error)), icon=":material/broken_image:", title="This picture cannot be used")
+        st.error(escape(str(error)), icon=":material/broken_image:", title=REFUSED)
         return
     state.go((step,))
     st.rerun()
 
 
 def _upload(engine: SearchEngine) -> None:
+    # No list of endings: Streamlit would refuse the others with a red chip and no reason. What is no picture, decoding says.
     file = st.file_uploader(
-        "Upload a picture", type=FORMATS, key="upload", label_visibility="collapsed",
-        help="JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF. It stays on this server's memory and is not kept.",
-    )  # fmt: skip
-    if file is not None:
-        begin(engine, file.getvalue, "Your photo")
+        "Upload a picture",
+        key="upload",
+        label_visibility="collapsed",
+        help=f"{formats()}, up to {MAX_MB} MB. It stays in this server's memory and is not kept.",
+    )
+    if file is None:
+        return
+    if file.size > MAX_MB * 10**6:
+        st.error(
+            f"The file {escape(file.name)} has {file.size / 10**6:.1f} MB; a picture may have {MAX_MB} MB. "
+            "Choose a smaller one: a photo as phones send it by mail or messenger is enough.",
+            icon=":material/broken_image:",
+            title=REFUSED,
+        )
+        return
+    begin(engine, file.getvalue, "Your photo")
+
+
+def formats() -> str:
+    """The picture formats that are read, by name, such as ``AVIF, BMP, GIF``."""
+    endings = Image.registered_extensions()
+    return ", ".join(sorted({endings.get(ending, ending[1:].upper()) for ending in EXTENSIONS}))
 
 
 def _link(engine: SearchEngine, private_links: bool) -> None:
@@ -105,8 +127,8 @@ def _camera(engine: SearchEngine) -> None:
         begin(engine, shot.getvalue, "Your photo")
 
 
-def _catalogue(engine: SearchEngine, shop: Shop, now: Wanted, *, everything: bool) -> None:
-    """Products to start from: a row as an appetiser, or all of them with a box for words."""
+def _catalogue(engine: SearchEngine, shop: Shop, now: Wanted, *, everything: bool) -> str:
+    """Products to start from: a row as an appetiser, or all of them with a box for words. Returns how many there are, in words."""
     words = ""
     if everything:
         words = (
@@ -127,11 +149,16 @@ def _catalogue(engine: SearchEngine, shop: Shop, now: Wanted, *, everything: boo
     if not products:
         said = f" and has the words “{html.escape(words.strip())}”" if words.strip() else ""
         st.html(
-            f"<div class='lapel-empty'><h3>No product passes these filters{said}</h3><p>Take a filter or a word away.</p></div>"
+            f"<div class='lapel-empty'><h2>No product passes these filters{said}</h2><p>Take a filter or a word away.</p></div>"
         )
-        return
+        return "No product passes these filters"
     if everything:
-        st.html(f"<p class='lapel-count'>{total:,} {'product' if total == 1 else 'products'}</p>")
+        st.html(f"<p class='lapel-count'>{_products(total)}</p>")
     grid(engine, products, action="Look-alikes", follow=lambda product_id: state.go((Step(product_id),)))
     if everything and total > limit:
         st.button("Show more", key="more", on_click=state.show_more)
+    return _products(total)
+
+
+def _products(count: int) -> str:
+    return f"{count:,} {'product' if count == 1 else 'products'}"

@@ -6,8 +6,6 @@ and a small picture are kept. Products and filters stand in the URL, so a link o
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,10 +13,9 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from lapel.apps.ui.shop import Shop
-from lapel.core.types import Condition, Filter
+from lapel.apps.ui.wanted import PRODUCT, Wanted, price_bounds, read_params
 
 PAGE_SIZE = 20  # hits at first, and with each "show more": four rows of five
-CHOICES = ("gender", "colour", "season")  # fields with several values at once
 LEVELS = 4  # of a category path that can be chosen one below the other
 BETWEEN = " > "  # the levels of a category path
 
@@ -51,59 +48,6 @@ class Step:
     def asked(self) -> NDArray[np.float32] | None:
         """(dim,) the vector of what is searched for in a photo."""
         return self.vector if self.whole or self.product is None else self.product
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """The filters a visitor chose.
-
-    Attributes:
-        category: A path such as ``Apparel > Topwear``; empty for all.
-        choices: By field the values of which any will do.
-        in_stock: Only what can be bought.
-        price: Lowest and highest price, or None for any.
-    """
-
-    category: str = ""
-    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    in_stock: bool = False
-    price: tuple[float, float] | None = None
-
-    def filter(self, *, without: str = "") -> Filter:
-        """The same as the engine understands it, one field left out when it is named."""
-        conditions = []
-        if self.category and without != "category":
-            conditions.append(Condition("category", "=", (self.category,)))
-        conditions += [
-            Condition(name, "=", values) for name, values in self.choices.items() if values and name != without
-        ]
-        if self.in_stock and without != "in_stock":
-            conditions.append(Condition("in_stock", "=", ("yes",)))
-        if self.price:
-            low, high = self.price
-            conditions += [Condition("price", ">=", (plain(low),)), Condition("price", "<=", (plain(high),))]
-        return Filter(tuple(conditions))
-
-    def params(self) -> dict[str, list[str]]:
-        """The same as it stands in the URL."""
-        params = {name: list(values) for name, values in self.choices.items() if values}
-        if self.category:
-            params["category"] = [self.category]
-        if self.in_stock:
-            params["in_stock"] = ["yes"]
-        if self.price:
-            params["price"] = [f"{plain(self.price[0])}-{plain(self.price[1])}"]
-        return params
-
-
-def plain(value: float) -> str:
-    """A price without needless digits: ``20`` or ``19.9``."""
-    return f"{value:.3f}".rstrip("0").rstrip(".")
-
-
-def escape(text: str) -> str:
-    """A text that Streamlit's Markdown shows letter by letter."""
-    return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])", r"\\\1", " ".join(text.split()))
 
 
 # --- the trail --------------------------------------------------------------------------------------------------------
@@ -161,13 +105,17 @@ def show_more() -> None:
 def wanted(shop: Shop) -> Wanted:
     """The filters as they are now: what the widgets of the sidebar hold."""
     held = st.session_state
-    levels = [held.get(f"f-category-{level}") for level in range(LEVELS)]
-    price = held.get("f-price")
+    levels = [held.get(f"level-{level}") for level in range(LEVELS)]
+    several = len(shop.prices) > 1
+    currency = (held.get("f-currency") or "") if several else next(iter(shop.prices), "")
+    ends, price = shop.prices.get(currency), held.get("f-price")
+    moved = bool(price and ends and ends[0] < ends[1] and tuple(price) != price_bounds(ends))
     return Wanted(
         category=next((path for path in reversed(levels) if path), ""),
-        choices={name: tuple(held.get(f"f-{name}") or ()) for name in CHOICES if name in shop.values},
+        choices={name: tuple(held.get(f"f-{name}") or ()) for name in shop.fields},
         in_stock=bool(held.get("f-in_stock")),
-        price=None if not price or not shop.price or tuple(price) == price_bounds(shop.price) else tuple(price),
+        currency=currency if moved or several else "",
+        price=tuple(price) if moved and price else None,
     )
 
 
@@ -176,13 +124,32 @@ def want(choice: Wanted, shop: Shop) -> None:
     held = st.session_state
     parts = choice.category.split(BETWEEN) if choice.category else []
     for level in range(LEVELS):
-        held[f"f-category-{level}"] = BETWEEN.join(parts[: level + 1]) if level < len(parts) else None
-    for name in CHOICES:
+        held[f"level-{level}"] = BETWEEN.join(parts[: level + 1]) if level < len(parts) else None
+    for name in shop.fields:
         held[f"f-{name}"] = list(choice.choices.get(name, ()))
     held["f-in_stock"] = choice.in_stock
-    if shop.price:
-        held["f-price"] = choice.price or price_bounds(shop.price)
+    held["f-currency"] = choice.currency or None
+    _set_price(choice.price, shop)
     held["shown"] = PAGE_SIZE
+
+
+def _set_price(price: tuple[float, float] | None, shop: Shop) -> None:
+    """Put the price slider to a range, or to all prices of the chosen currency."""
+    held = st.session_state
+    currency = (held.get("f-currency") or "") if len(shop.prices) > 1 else next(iter(shop.prices), "")
+    ends = shop.prices.get(currency)
+    held["f-price"] = price or (price_bounds(ends) if ends else None)
+
+
+def other_currency(shop: Shop) -> None:
+    """Another currency has other prices: the slider stands on all of them."""
+    _set_price(None, shop)
+    from_the_top()
+
+
+def from_the_top() -> None:
+    """Another answer begins with its first page."""
+    st.session_state["shown"] = PAGE_SIZE
 
 
 def drop(name: str, value: str, shop: Shop) -> None:
@@ -190,18 +157,14 @@ def drop(name: str, value: str, shop: Shop) -> None:
     now = wanted(shop)
     if not name:
         now = Wanted()
-    elif name in CHOICES:
+    elif name in shop.fields:
         kept = tuple(other for other in now.choices.get(name, ()) if other != value)
         now = replace(now, choices={**now.choices, name: kept})
+    elif name == "currency":
+        now = replace(now, currency="", price=None)
     else:
         now = replace(now, **{name: getattr(Wanted(), name)})
     want(now, shop)
-
-
-def price_bounds(price: tuple[float, float]) -> tuple[float, float]:
-    """The ends of the price slider: whole numbers around the prices."""
-    low, high = price
-    return float(int(low)), float(-int(-high // 1))
 
 
 # --- the URL ----------------------------------------------------------------------------------------------------------
@@ -216,9 +179,9 @@ def from_url(shop: Shop) -> list[str]:
         What the URL asks for and this shop does not have.
     """
     params = {name: st.query_params.get_all(name) for name in st.query_params}
-    offer = (shop.values, shop.price)
     visited = st.session_state.get("url") != params
     # Products came or went: a widget must not hold what it can no longer offer.
+    offer = (shop.values, shop.first, shop.more, shop.prices)
     if visited or st.session_state.get("offer") != offer:
         st.session_state["offer"] = offer
         choice, unknown = read_params(params, shop)
@@ -227,7 +190,7 @@ def from_url(shop: Shop) -> list[str]:
         unknown = []
     if visited:
         st.session_state["url"] = params
-        _visit(params.get("product", [""])[-1])
+        _visit(params.get(PRODUCT, [""])[-1])
     return unknown
 
 
@@ -241,40 +204,12 @@ def _visit(product_id: str) -> None:
         go(steps[:1] if not steps[0].product_id else ())
 
 
-def read_params(params: Mapping[str, list[str]], shop: Shop) -> tuple[Wanted, list[str]]:
-    """The filters a URL asks for, and those of them that this shop does not have."""
-    unknown = []
-    kept: dict[str, tuple[str, ...]] = {}
-    for name in ("category", "in_stock", *CHOICES):
-        asked = params.get(name, [])
-        kept[name] = tuple(value for value in asked if value in shop.values.get(name, ()))
-        unknown += [f"{name}={value}" for value in asked if value not in kept[name]]
-    price = None
-    for text in params.get("price", []):
-        ends = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,3})?)-([0-9]{1,12}(?:\.[0-9]{1,3})?)", text)
-        low, high = (float(ends[1]), float(ends[2])) if ends else (0.0, -1.0)
-        if shop.price:
-            least, most = price_bounds(shop.price)
-            low, high = max(low, least), min(high, most)
-        if shop.price and low <= high:
-            price = (low, high)
-        else:
-            unknown.append(f"price={text}")
-    choice = Wanted(
-        category=kept["category"][-1] if kept["category"] else "",
-        choices={name: kept[name] for name in CHOICES},
-        in_stock="yes" in kept["in_stock"],
-        price=price,
-    )
-    return choice, unknown
-
-
 def to_url(choice: Wanted) -> None:
     """Write what is being shown into the URL, as far as it can be shared."""
     params = choice.params()
     steps = trail()
     if steps and steps[-1].product_id:
-        params["product"] = [steps[-1].product_id]
+        params[PRODUCT] = [steps[-1].product_id]
     if params != {name: st.query_params.get_all(name) for name in st.query_params}:
         st.query_params.from_dict(params)
     st.session_state["url"] = params

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,9 +16,19 @@ from threading import Lock
 from typing import Any
 
 from lapel.core.errors import SourceError
-from lapel.sources import MAX_BYTES, Links, is_picture_name
+from lapel.sources import MAX_BYTES, Links
 from lapel.sources.drive.account import Account, DriveSettings
-from lapel.sources.folder import only
+from lapel.sources.names import (
+    EXCLUDED,
+    HIDDEN,
+    UNREADABLE,
+    Exclude,
+    NameIndex,
+    is_junk,
+    is_picture_name,
+    kind_of,
+    shown,
+)
 
 SCHEME = "gdrive://"
 FOLDER = "application/vnd.google-apps.folder"
@@ -34,6 +44,8 @@ EXTENSION = {  # of pictures whose names have none
     "image/x-ms-bmp": ".bmp",
     "image/tiff": ".tif",
     "image/jp2": ".jp2",
+    "image/heic": ".heic",
+    "image/heif": ".heic",
 }
 UNKNOWN = "application/octet-stream"  # what an upload without a type gets
 FIELDS = "id,name,mimeType,md5Checksum,modifiedTime,size,trashed,shortcutDetails(targetId,targetMimeType)"
@@ -69,7 +81,12 @@ class DriveSource:
     Args:
         where: ``//<folder id>``; without an id, single pictures can be read by their URIs.
         settings: Credentials and patience; by default those of the environment.
+        exclude: Patterns of names to leave out, see :class:`lapel.sources.names.Exclude`.
         account: Who asks, instead of one made from ``settings``.
+
+    Attributes:
+        skipped: What the first walk left out, by kind; a folder that is left out counts once.
+        unreadable: Folders that may not be listed, with the reasons.
 
     Raises:
         SourceError: no credentials, or the folder is not there, not shared or not a folder.
@@ -78,10 +95,19 @@ class DriveSource:
     remote = True
     scheme = "gdrive"
 
-    def __init__(self, where: str, settings: DriveSettings | None = None, *, account: Account | None = None) -> None:
+    def __init__(
+        self,
+        where: str,
+        settings: DriveSettings | None = None,
+        exclude: Sequence[str] = (),
+        *,
+        account: Account | None = None,
+    ) -> None:
         self.root = where.strip("/")
+        self._exclude = Exclude(exclude)
         self.account = account or Account(settings or DriveSettings.from_environment())
         self.skipped: Counter[str] = Counter()
+        self.unreadable: dict[str, str] = {}
         self._lock = Lock()
         self._title = ""
         self._drive: dict[str, str] = {}
@@ -117,8 +143,13 @@ class DriveSource:
 
     @property
     def ignored(self) -> int:
-        """How many files are no pictures."""
+        """How many files and folders are left out."""
         return self.skipped.total()
+
+    @property
+    def renamed(self) -> int:
+        """How many names were found that are written otherwise here."""
+        return self._index.used if "_index" in self.__dict__ else 0
 
     def walk(self) -> Iterator[str]:
         """Every picture's URI, by folder and name."""
@@ -143,16 +174,19 @@ class DriveSource:
             return SCHEME + address[1]
         if name.startswith(SCHEME):
             return name
-        found = self._names.get(name.replace("\\", "/").removeprefix("./"), [])
+        plain = name.replace("\\", "/").removeprefix("./")
+        self._exclude.refuse(plain)
+        found = self._names.get(plain, [])
         if len(found) > 1:
             raise SourceError(f"{len(found)} files are called '{name}' in {self.where}. Rename all but one.")
-        if not found:
-            raise SourceError(f"There is no picture '{name}' in {self.where}.")
-        return SCHEME + found[0]
+        near = found[0] if found else self._index.find(name)
+        if near is None:
+            raise SourceError(f"There is no picture '{shown(name)}' in {self.where}.")
+        return SCHEME + near
 
     def find_id(self, product_id: str) -> str:
         """The URI of ``<product_id>.<extension>``."""
-        return SCHEME + only(self._stems.get(product_id, []), product_id, self.where)
+        return SCHEME + self._index.find_id(product_id, self.where)
 
     def path(self, uri: str) -> tuple[str, ...]:
         """Folder names and file name below the folder."""
@@ -206,11 +240,8 @@ class DriveSource:
         return names
 
     @cached_property
-    def _stems(self) -> Mapping[str, list[str]]:
-        stems: dict[str, list[str]] = {}
-        for file in self._listing.values():
-            stems.setdefault(file.path[-1].rpartition(".")[0], []).append(file.id)
-        return stems
+    def _index(self) -> NameIndex:
+        return NameIndex(("/".join(file.path), file.id) for file in self._listing.values())
 
     @property
     def _listing(self) -> Mapping[str, DriveFile]:
@@ -255,10 +286,22 @@ class DriveSource:
         others: Counter[str] = Counter()
         token = ""
         while True:
-            page = self._page(file_id, "/".join(path) or self._title, token)
+            try:
+                page = self._page(file_id, "/".join(path) or self._title, token)
+            except SourceError as error:
+                # What may not be listed costs only itself; a Drive that does not answer, or the root, is another matter.
+                if not path or not isinstance(error.__cause__, (PermissionError, FileNotFoundError)):
+                    raise
+                self.unreadable["/".join(path)] = str(error)
+                others[UNREADABLE] += 1
+                return folders, pictures, others
             for entry in page.get("files", ()):
                 name, kind = entry["name"], entry["mimeType"]
-                if name.startswith("."):
+                if is_junk(name):
+                    others[HIDDEN] += 1
+                    continue
+                if self._exclude and self._exclude.here("/".join((*path, name))):
+                    others[EXCLUDED] += 1
                     continue
                 if kind == SHORTCUT:
                     entry = self._target(entry)
@@ -268,7 +311,7 @@ class DriveSource:
                 elif _is_picture(name, kind):
                     pictures.append(_picture({**entry, "name": name}, path))
                 else:
-                    others[_kind(kind)] += 1
+                    others[_kind(name, kind)] += 1
             token = page.get("nextPageToken", "")
             if not token:
                 return folders, pictures, others
@@ -313,10 +356,15 @@ def _picture(entry: Any, path: tuple[str, ...]) -> DriveFile:
     return DriveFile(entry["id"], (*path, name), f"{change}-{size}", size, md5)
 
 
-def _kind(kind: str) -> str:
+def _kind(name: str, kind: str) -> str:
     """What people call a kind of file that is no picture."""
     if kind == SHORTCUT:
         return "shortcuts that lead nowhere"
     if kind.startswith(GOOGLE):
         return "Google documents"
-    return {"video": "videos", "image": "pictures of an unknown kind"}.get(kind.partition("/")[0], "other files")
+    said = {"video": "videos", "image": "pictures of an unknown kind"}.get(kind.partition("/")[0])
+    by_name = kind_of(name)
+    return by_name if by_name in _CAMERA else said or by_name
+
+
+_CAMERA = frozenset(("camera raw photos", "JPEG XL pictures"))  # Drive calls them pictures

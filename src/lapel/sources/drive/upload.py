@@ -24,8 +24,9 @@ from lapel.sources.drive.source import FOLDER, SCHEME, UNKNOWN, DriveFile, Drive
 from lapel.sources.table import TableRow
 
 CHUNK = 8 * 2**20  # bytes sent at once; a multiple of the 256 KB that Drive asks for
+LINK = "picture_link"  # the column with where a browser sees the first picture; 'link' would be the product's page
 UPLOADS = 8  # pictures under way at once
-TEXTS = ("id", "title", "category", "gender", "brand", "colour", "season", "price", "currency", "in_stock")
+TEXTS = ("id", "title", "category", "gender", "brand", "colour", "season", "price", "currency", "in_stock", "url")
 
 
 @dataclass(frozen=True)
@@ -152,16 +153,18 @@ def write_table(
             except (SourceError, KeyError):
                 continue
         if found:
-            texts = {name: getattr(product, name) for name in ("id", "title", "gender", "brand", "colour", "season")}
+            texts = {
+                name: getattr(product, name) for name in ("id", "title", "gender", "brand", "colour", "season", "url")
+            }
             texts["category"] = ">".join(product.category)
             texts["price"] = product.price.rpartition(" ")[0].replace(",", "")
             texts["currency"] = product.currency if product.price else ""
             texts["in_stock"] = {True: "yes", False: "no", None: ""}[product.in_stock]
-            lines.append({**product.attributes, **texts, "pictures": "|".join(found), "link": show(found[0])})
-    more = sorted({name for line in lines for name in line} - {*TEXTS, "pictures", "link"})
+            lines.append({**product.attributes, **texts, "pictures": "|".join(found), LINK: show(found[0])})
+    more = sorted({name for line in lines for name in line} - {*TEXTS, "pictures", LINK})
     try:
         with path.open("w", encoding="utf-8", newline="") as file:
-            table = csv.DictWriter(file, [*TEXTS, "pictures", "link", *more], restval="")
+            table = csv.DictWriter(file, [*TEXTS, "pictures", LINK, *more], restval="")
             table.writeheader()
             table.writerows(lines)
     except OSError as error:

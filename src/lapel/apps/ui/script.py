@@ -1,0 +1,58 @@
+"""What only a script in the visitor's browser can do: go to the top, close the filters on a phone, and say aloud how many results there are.
+
+Streamlit draws its elements anew, so a live region and a listener in them would be lost; these are put beside its page, once.
+"""
+
+from __future__ import annotations
+
+import json
+
+import streamlit as st
+
+# One listener for the whole page, and one status line for screen readers. Nothing here comes from a visitor or a shop.
+ONCE = """
+if (!document.getElementById("lapel-status")) {
+  const line = document.createElement("div");
+  line.id = "lapel-status";
+  line.className = "lapel-hidden";
+  line.setAttribute("role", "status");
+  document.body.append(line);
+  document.addEventListener("click", event => {
+    if (event.target.closest(".lapel-done button"))
+      document.querySelector("[data-testid=stSidebarCollapseButton] button, [data-testid=stSidebarCollapseButton]")?.click();
+  });
+}
+"""
+
+
+def run(*, status: str, visit: int, top: bool) -> None:
+    """Run the page's script.
+
+    Args:
+        status: What a screen reader says when it has changed, such as ``20 of 40 products``.
+        visit: How many steps were made; the script runs again when it changes.
+        top: Go to the top of the page: after a step, the new picture is what to look at.
+    """
+    lines = [ONCE]
+    if top:
+        lines.append("document.querySelector('[data-testid=stMain]')?.scrollTo({top: 0});")
+    # "<" is written as its escape, so that no text can end the script.
+    text = json.dumps(status).replace("<", "\\u003c")
+    lines.append(f"document.getElementById('lapel-status').textContent = {text};")
+    with st.container(key="script"):
+        st.html(f"<script>/* {visit} */ {{ {' '.join(lines)} }}</script>", unsafe_allow_javascript=True)
+
+
+def done(count: int) -> None:
+    """The button that closes the filters where they cover the page: it says what is behind them."""
+    with st.container(key="filters-done"):
+        st.html(f"<div class='lapel-done'><button type='button'>{shown(count)}</button></div>")
+
+
+def shown(count: int) -> str:
+    """What the button says.
+
+    >>> shown(0), shown(1), shown(1200)
+    ('Show no results', 'Show 1 result', 'Show 1,200 results')
+    """
+    return f"Show {count:,} result{'' if count == 1 else 's'}" if count else "Show no results"

@@ -1,0 +1,395 @@
+"""File names, the same for folders, ZIPs, buckets and Drive: which are pictures, which are left out and why, and which one a table means.
+
+A walk takes :data:`EXTENSIONS`, and files without an ending that begin like a picture. :class:`NameIndex` finds a picture though a
+table writes its name otherwise, and only where exactly one can be meant.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from fnmatch import translate
+from urllib.parse import unquote
+
+from lapel.core.errors import InputError, SourceError
+
+# Endings of files that are walked, and that the page offers to upload. A table may name others; then the content decides.
+EXTENSIONS = frozenset(
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"),
+        *(".jp2", ".j2k", ".ppm", ".pgm", ".heic", ".heif", ".hif"),
+    )
+)
+# Endings of one format: a table may write either.
+SAME_FORMAT = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif", ".heif": ".heic", ".hif": ".heic"}
+
+HIDDEN = "hidden and system files"  # kinds that are told from names, or said by more than one source
+EXCLUDED = "left out by --exclude"
+UNREADABLE = "folders that cannot be read"
+NO_ENDING = "files without an ending"
+OTHER = "other files"
+KINDS = {
+    ending: kind
+    for kind, endings in {
+        "videos": ".mov .mp4 .m4v .avi .3gp .mkv .webm .mts .wmv",
+        "edits of phone photos": ".aae .xmp",
+        "camera raw photos": ".dng .cr2 .cr3 .nef .nrw .arw .orf .rw2 .raf .pef .srw .raw",
+        "JPEG XL pictures": ".jxl",
+        "archives": ".zip .rar .7z .tar .gz .tgz .bz2 .xz",
+        "tables": ".csv .tsv .xlsx .xls .ods .jsonl .ndjson .json .xml",
+        "drawings and documents": ".svg .pdf .psd .ai .eps .indd .doc .docx .odt .txt .md .html .htm",
+    }.items()
+    for ending in endings.split()
+}
+ADVICE = {
+    "videos": "a product needs a still photo; the photo beside a phone's video is read",
+    "edits of phone photos": "they hold no pixels; export the photo from the phone to get it as edited",
+    "camera raw photos": "export them as JPEG",
+    "JPEG XL pictures": "export them as JPEG, PNG or WebP",
+    "archives": "unpack them, or give each ZIP to 'lapel add' itself",
+    "tables": "give one with --products to name the pictures' products",
+    "drawings and documents": "export pictures of products as PNG or JPEG",
+    "pictures of an unknown kind": "export them as JPEG, PNG or WebP",
+    "Google documents": "export pictures from them",
+    "shortcuts that lead nowhere": "share what they lead to, or remove them",
+    "shortcuts to pictures that are there already": "nothing to do: each picture is read once",
+    OTHER: "if they are pictures, give them the ending of their format",
+    EXCLUDED: "as asked for",
+    HIDDEN: "thumbnails, waste bins and notes of a computer, phone or NAS; rename what is meant to be read",
+    UNREADABLE: "make them readable and run this again; they are listed in rejected.csv",
+    NO_ENDING: "their bytes do not begin like a picture; give an ending such as .jpg to those that are one",
+}
+
+# What computers, phones and storage boxes put beside pictures. What begins with a dot is left out as well.
+_JUNK = re.compile(
+    r"(?:__macosx|(?:eh)?thumbs\.db|desktop\.ini|icon\r|\$recycle\.bin|recycler|system volume information|lost\+found|@eadir|@recycle"
+    r"|@recently-snapshot|@tmp|#recycle|#snapshot|temporary items|network trash folder|(?:synophoto_|synoindex_|@syno|@__thumb).*)\Z",
+    re.IGNORECASE | re.DOTALL,
+)
+_ENDING = "files without an ending"
+OTHER = "other files"
+KINDS = {
+    ending: kind
+    for kind, endings in {
+        "videos": ".mov .mp4 .m4v .avi .3gp .mkv .webm .mts .wmv",
+        "edits of phone photos": ".aae .xmp",
+        "camera raw photos": ".dng .cr2 .cr3 .nef .nrw .arw .orf .rw2 .raf .pef .srw .raw",
+        "JPEG XL pictures": ".jxl",
+        "archives": ".zip .rar .7z .tar .gz .tgz .bz2 .xz",
+        "tables": ".csv .tsv .xlsx .xls .ods .jsonl .ndjson .json .xml",
+        "drawings and documents": ".svg .pdf .psd .ai .eps .indd .doc .docx .odt .txt .md .html .htm",
+    }.items()
+    for ending in endings.split()
+}
+ADVICE = {
+    "videos": "a product needs a still photo; the photo beside a phone's video is read",
+    "edits of phone photos": "they hold no pixels; export the photo from the phone to get it as edited",
+    "camera raw photos": "export them as JPEG",
+    "JPEG XL pictures": "export them as JPEG, PNG or WebP",
+    "archives": "unpack them, or give each ZIP to 'lapel add' itself",
+    "tables": "give one with --products to name the pictures' products",
+    "drawings and documents": "export pictures of products as PNG or JPEG",
+    "pictures of an unknown kind": "export them as JPEG, PNG or WebP",
+    "Google documents": "export pictures from them",
+    "shortcuts that lead nowhere": "share what they lead to, or remove them",
+    "shortcuts to pictures that are there already": "nothing to do: each picture is read once",
+    OTHER: "if they are pictures, give them the ending of their format",
+    EXCLUDED: "as asked for",
+    HIDDEN: "thumbnails, waste bins and notes of a computer, phone or NAS; rename what is meant to be read",
+    UNREADABLE: "make them readable and run this again; they are listed in rejected.csv",
+    NO_ENDING: "their bytes do not begin like a picture; give an ending such as .jpg to those that are one",
+}
+
+# What computers, phones and storage boxes put beside pictures. What begins with a dot is left out as well.
+JUNK = frozenset(
+    (
+        *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "recycler"),
+        *("system volume information", "lost+found", "@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle"),
+        *("#snapshot", "temporary items", "network trash folder"),
+    )
+)
+_JUNK_BEGINS = ("synophoto_", "synoindex_", "@syno", "@__thumb")
+_ENDING = re.compile(r".(\.(?=[0-9]*[a-z])[a-z0-9]{1,8})$", re.IGNORECASE | re.DOTALL)
+_DEPTH = 6  # of a file's folders that a table may leave out from the left, all but these
+_KEPT = 4  # candidates of one name: more only show that it is ambiguous
+_LONGEST = 4096  # characters of a name
+
+
+def fold(text: str) -> str:
+    """A text without the difference between upper and lower case and between composed and decomposed letters (NFC, NFD)."""
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+
+
+def shown(name: str) -> str:
+    """A name as a message shows it: long ones are cut."""
+    return name if len(name) <= 120 else f"{name[:100]}... ({len(name):,} characters)"
+
+
+def is_picture_name(name: str) -> bool:
+    """Whether a file's name says that it is a picture that is meant to be seen."""
+    last = name.rpartition("/")[2]
+    dot = last.rfind(".")
+    return dot > 0 and last[0] != "." and last[dot:].lower() in EXTENSIONS
+
+
+def has_ending(name: str) -> bool:
+    """Whether a file's name says what kind of file it is: ``a.txt`` does, ``IMG 12.5`` and ``a.jpg?v=1`` do not."""
+    return _ENDING.search(name.rpartition("/")[2]) is not None
+
+
+def stem(name: str) -> str:
+    """A picture's file name without its ending, if it has one."""
+    return name[: name.rfind(".")] if is_picture_name(name) else name
+
+
+def kind_of(name: str) -> str:
+    """What people call a file that is not read."""
+    found = _ENDING.search(name.rpartition("/")[2])
+    return KINDS.get(found[1].lower(), OTHER) if found else NO_ENDING
+
+
+def begins_like_picture(head: bytes) -> bool:
+    """Whether a file's first 16 bytes or more are those of a picture format that Lapel reads."""
+    if head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")):
+        return True
+    if head[:4] == b"RIFF":
+        return head[8:12] == b"WEBP"
+    if head[4:8] == b"ftyp":  # a box of ISO media: also videos, whose brands are others
+        return head[8:12] in (b"avif", b"avis", b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+    return head.startswith((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")) or (head[:2] == b"BM" and head[6:10] == bytes(4))
+
+
+def is_junk(part: str) -> bool:
+    """Whether a file's or folder's own name is one that systems make, not people."""
+    return part.startswith(".") or _JUNK.match(part) is not None
+
+
+def as_link(name: str) -> str:
+    """A web address as it is asked for: ``HTTP://`` and ``//host/a.jpg`` are ones too. Empty for everything else."""
+    if name[:1] in "hH" and (found := re.match(r"(https?)://(?=[^/\s])", name, re.IGNORECASE)):
+        return found[1].lower() + name[len(found[1]) :]
+    if name.startswith("//") and re.match(r"//[\w-]+(\.[\w-]+)+(:\d+)?/.", name):
+        return f"https:{name}"
+    return ""
+
+
+def refuse_link(name: str) -> None:
+    """Say that a folder holds no links; :class:`lapel.sources.mixed.MixedSource` follows them.
+
+    Raises:
+        SourceError: the name is a link, or a picture written out as text.
+    """
+    if as_link(name):
+        raise SourceError(
+            f"'{shown(name)}' is a link, and this is a folder or ZIP. Download the pictures, or read the table with 'lapel add'."
+        )
+    if name[:5].lower() == "data:":
+        raise SourceError(
+            f"A picture is written into the table itself ('{name[:30]}...', {len(name):,} characters). Save it as a file, and name that."
+        )
+
+
+class Exclude:
+    """Patterns of names to leave out, as in a shell: ``*`` stands for anything, ``?`` for one character, ``[ab]`` for one of these.
+
+    A pattern without ``/`` is compared with the name of each file and folder, one with ``/`` with the path below the source; upper
+    and lower case are the same. What is in a folder that is left out is left out.
+
+    >>> Exclude(["*_back.*"]).covers("Shirts/1_back.jpg")
+    True
+
+    Raises:
+        InputError: an empty pattern.
+    """
+
+    def __init__(self, patterns: Iterable[str] = ()) -> None:
+        self._names: list[Callable[[str], object]] = []
+        self._paths: list[Callable[[str], object]] = []
+        for pattern in patterns:
+            plain = fold(pattern.replace("\\", "/").strip()).removeprefix("./").strip("/")
+            if not plain:
+                raise InputError(
+                    f"A pattern of names to leave out is empty: '{pattern}'. Write one such as '*_back.jpg'."
+                )
+            (self._paths if "/" in plain else self._names).append(re.compile(translate(plain)).match)
+
+    def __bool__(self) -> bool:
+        return bool(self._names or self._paths)
+
+    def here(self, path: str) -> bool:
+        """Whether this very file or folder is named, of a path below the source."""
+        folded = fold(path)
+        last = folded.rpartition("/")[2]
+        return any(match(last) for match in self._names) or any(match(folded) for match in self._paths)
+
+    def outermost(self, path: str) -> str:
+        """The folder or file that is named and holds this one; empty when none is."""
+        if not self:
+            return ""
+        return next((above for above in _prefixes(path) if self.here(above)), "")
+
+    def covers(self, path: str) -> bool:
+        """Whether a file is left out."""
+        return bool(self.outermost(path))
+
+    def refuse(self, path: str) -> None:
+        """Say that what a table names is to be left out.
+
+        Raises:
+            SourceError: it is.
+        """
+        if self and self.covers(path):
+            raise SourceError(f"'{shown(path)}' is {EXCLUDED}.")
+
+
+def _prefixes(path: str) -> Iterator[str]:
+    at = path.find("/")
+    while at >= 0:
+        yield path[:at]
+        at = path.find("/", at + 1)
+    yield path
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a file is one that systems make, or lies in such a folder."""
+    return path.startswith(".") or "/." in path or any(map(_JUNK.match, path.split("/")))
+
+
+def sort_out(
+    names: Iterable[str], exclude: Exclude, peek: Callable[[Sequence[str]], Collection[str]]
+) -> tuple[list[str], Counter[str]]:
+    """Which files of a flat list are pictures, sorted, and a count of the others by kind; a folder that is left out counts once.
+
+    Args:
+        names: Paths below the source.
+        exclude: What to leave out.
+        peek: Which of some files without an ending begin like a picture.
+    """
+    pictures: list[str] = []
+    bare: list[str] = []
+    skipped: Counter[str] = Counter()
+    left_out: dict[str, str] = {}
+    for name in names:
+        if is_hidden(name):
+            left_out[next(above for above in _prefixes(name) if is_junk(above.rpartition("/")[2]))] = HIDDEN
+        elif exclude and (outermost := exclude.outermost(name)):
+            left_out[outermost] = EXCLUDED
+        elif is_picture_name(name):
+            pictures.append(name)
+        elif has_ending(name):
+            skipped[kind_of(name)] += 1
+        else:
+            bare.append(name)
+    found = peek(bare) if bare else ()
+    skipped.update(left_out.values())
+    skipped.update({NO_ENDING: len(bare) - len(found)} if len(bare) > len(found) else {})
+    return sorted([*pictures, *found]), skipped
+
+
+class NameIndex:
+    """Finds pictures by names that are written otherwise: in case, in how accents are stored, with ``\\`` or %20, as .jpeg for .jpg, or
+    with more or fewer folders before them. Where two can be meant it refuses; and no picture is taken for two different names.
+
+    Args:
+        names: Paths below the source with what stands for each there; one file may have several paths.
+
+    Attributes:
+        used: How many names were found so far that are written otherwise.
+    """
+
+    def __init__(self, names: Iterable[tuple[str, str]]) -> None:
+        self.used = 0
+        self._paths: dict[str, list[tuple[str, str]]] = {}
+        self._tails: dict[str, list[tuple[str, str]]] = {}
+        self._stems: dict[str, list[tuple[str, str]]] = {}
+        self._taken: dict[str, str] = {}
+        for path, value in names:
+            parts = _parts(path)
+            self._paths.setdefault("/".join(parts), []).append((path, value))
+            for start in range(max(1, len(parts) - _DEPTH), len(parts)):
+                some = self._tails.setdefault("/".join(parts[start:]), [])
+                if len(some) < _KEPT:
+                    some.append((path, value))
+            self._stems.setdefault(fold(stem(path.rpartition("/")[2])), []).append((path, value))
+
+    def find(self, name: str) -> str | None:
+        """What stands for the picture of this name; None when none comes near.
+
+        Raises:
+            SourceError: several come equally near, or the only one was taken for another name.
+        """
+        if len(name) > _LONGEST or "://" in name:
+            return None
+        for text in dict.fromkeys((name, unquote(name), name.partition("?")[0])):
+            parts = _parts(text)
+            if not parts or ".." in parts:
+                continue
+            key = "/".join(parts)
+            some = self._paths.get(key) or self._tails.get(key)
+            if not some:  # the table names folders above those that the source has
+                shorter = ("/".join(parts[start:]) for start in range(1, len(parts)))
+                some = next((self._paths[tail] for tail in shorter if tail in self._paths), None)
+            if some:
+                path, value = _one(some, text)
+                other = self._taken.setdefault(value, key)
+                if other != key:
+                    raise SourceError(
+                        f"'{shown(name)}' can only be the picture '{path}', which '{other}' was taken for. Write the names as they are."
+                    )
+                self.used += 1
+                return value
+        return None
+
+    def find_id(self, product_id: str, where: str) -> str:
+        """What stands for the picture called like a product; the first one where a folder has it in several formats.
+
+        Raises:
+            SourceError: there is none, or several folders have one.
+        """
+        some = self._stems.get(fold(product_id), [])
+        some = [entry for entry in some if stem(entry[0].rpartition("/")[2]) == product_id] or some
+        if len({stem(path) for path, _ in some}) == 1 or len({value for _, value in some}) == 1:
+            return some[0][1]
+        if some:
+            names = ", ".join(path for path, _ in some[:3])
+            raise SourceError(
+                f"{len(some)} pictures are called '{shown(product_id)}': {names}. Name each product's pictures in a column 'pictures'."
+            )
+        raise SourceError(
+            f"There is no picture '{shown(product_id)}' with an ending such as .jpg in {where}. Name the pictures in a column 'pictures'."
+        )
+
+
+def _parts(path: str) -> list[str]:
+    """Folders and file name, folded, with one ending a format."""
+    parts = [part for part in map(str.strip, fold(path).replace("\\", "/").split("/")) if part and part != "."]
+    if parts:
+        dot = parts[-1].rfind(".")
+        same = SAME_FORMAT.get(parts[-1][dot:]) if dot > 0 else None
+        if same:
+            parts[-1] = parts[-1][:dot] + same
+    return parts
+
+
+def _one(some: list[tuple[str, str]], name: str) -> tuple[str, str]:
+    """The one of these that a name means: where there are several, that with its own ending, then that with its own letters."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    ending = last[last.rfind(".") :].lower()
+    for near in (
+        lambda path: path.lower().endswith(ending),
+        lambda path: _composed(path.rpartition("/")[2]) == _composed(last),
+    ):
+        if len({value for _, value in some}) > 1:
+            some = [entry for entry in some if near(entry[0])] or some
+    if len({value for _, value in some}) > 1:
+        names = ", ".join(f"'{path}'" for path, _ in some[:3])
+        raise SourceError(f"'{shown(name)}' may be any of {names}. Write the whole name as it is.")
+    return some[0]
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)

@@ -1,0 +1,131 @@
+"""Catalogues of every earlier version open, and nothing that their products said is lost."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from inputs.stores import DIM, FINGERPRINT, OldProduct, old_store
+from lapel.catalog import Catalog, content_hash
+from lapel.core.errors import QueryError
+from lapel.core.types import Condition, Filter, Product
+
+VERSIONS = (1, 2, 3, 4, 5)
+SHOP = "https://shop.example"
+LONG = "A long description. " * 12
+PRODUCTS = (
+    OldProduct(
+        "google",
+        "A dress",
+        ("Apparel", "Dresses"),
+        colour="Gru\u0308n",  # as macOS writes it
+        price_minor=4990,
+        currency="EUR",
+        attributes={"link": f"{SHOP}/größe?id=1", "size": "S|M", "text": LONG},
+    ),
+    OldProduct("named-url", price_minor=1000, currency="JPY", attributes={"url": "http://shop.example/2"}),
+    OldProduct("both", attributes={"link": f"{SHOP}/3", "url": f"{SHOP}/other"}),
+    OldProduct("script", attributes={"link": "javascript:alert(1)", "url": f"{SHOP}/4"}),
+    OldProduct("nothing-safe", attributes={"link": f"{SHOP}/a b", "url": 'https://"onclick'}),
+    OldProduct("coin", price_minor=1500, currency="USD", attributes={"currency": "bitcoin", "table_currency": "old"}),
+    OldProduct("two-names", attributes={"url": "see the shop", "table_url": "see the shop"}),
+    OldProduct("table-url", attributes={"table_url": "see the shop"}),
+    OldProduct("plain", gender="Women", in_stock=True, attributes={"year": "2012", "split": "val"}),
+)
+
+
+@pytest.fixture(params=VERSIONS)
+def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Catalog]:
+    with Catalog.open(old_store(tmp_path / "catalog.sqlite", request.param, PRODUCTS)) as opened:
+        yield opened
+
+
+def ids(catalog: Catalog, *texts: str) -> list[str]:
+    return [product.id for product in catalog.products(Filter.parse(texts))]
+
+
+def test_every_product_is_there_with_its_photo_and_vector(catalog: Catalog) -> None:
+    assert ids(catalog) == [product.id for product in PRODUCTS]
+    ((keys, vectors),) = catalog.vectors(FINGERPRINT)
+    assert keys.tolist() == list(range(1, 10))
+    assert vectors.shape == (9, DIM)
+    assert catalog.photos("plain")[0].uri == "file:///pictures/9.jpg"
+    plain = catalog.product("plain")
+    assert plain == Product("plain", gender="Women", in_stock=True, attributes={"year": "2012", "split": "val"})
+    assert catalog.check() == []
+
+
+def test_a_safe_address_moves_and_nothing_else_is_lost(catalog: Catalog) -> None:
+    found = {product.id: (product.url, dict(product.attributes)) for product in catalog.products()}
+    assert found == {
+        "google": (f"{SHOP}/größe?id=1", {"size": "S|M", "text": LONG}),
+        "named-url": ("http://shop.example/2", {}),
+        "both": (f"{SHOP}/3", {"table_url": f"{SHOP}/other"}),
+        "script": (f"{SHOP}/4", {"link": "javascript:alert(1)"}),
+        "nothing-safe": ("", {"link": f"{SHOP}/a b", "table_url": 'https://"onclick'}),
+        "coin": ("", {"table_currency": "old", "table_table_currency": "bitcoin"}),
+        "two-names": ("", {"table_url": "see the shop", "table_table_url": "see the shop"}),
+        "table-url": ("", {"table_url": "see the shop"}),
+        "plain": ("", {"year": "2012", "split": "val"}),
+    }
+
+
+def test_facets_say_what_the_products_say(catalog: Catalog) -> None:
+    assert catalog.facet_values("currency") == [("EUR", 1), ("JPY", 1), ("USD", 1)]
+    assert catalog.facet_values("link") == [("https://shop.example/a b", 1), ("javascript:alert(1)", 1)]
+    assert catalog.facet_values("table_url") == [
+        ("see the shop", 2), ('https://"onclick', 1), ("https://shop.example/other", 1)
+    ]  # fmt: skip
+    assert catalog.facet_values("url")[0] == ("http://shop.example/2", 1)
+    assert catalog.facet_values("size") == [("M", 1), ("S", 1)]
+    expected = {
+        (p.id, name, value) for p in catalog.products() for name, values in p.facets().items() for value in values
+    }
+    with sqlite3.connect(catalog.path) as database:
+        asked = (
+            "SELECT product.id, name, value FROM facet JOIN term ON term.id = term JOIN product ON row = product_row"
+        )
+        kept = set(database.execute(asked))
+        unused = database.execute("SELECT count(*) FROM term WHERE id NOT IN (SELECT term FROM facet)").fetchone()
+    database.close()
+    assert {fact for fact in kept if fact[1] != "text"} == {fact for fact in expected if fact[1] not in ("id", "text")}
+    assert unused == (0,)
+
+
+def test_filters_of_today_work(catalog: Catalog) -> None:
+    assert ids(catalog, "price<100", "currency=usd") == ["coin"]
+    assert ids(catalog, "price>=1000 JPY") == ["named-url"]
+    assert catalog.price_ranges() == {"EUR": (49.9, 49.9), "JPY": (1000.0, 1000.0), "USD": (15.0, 15.0)}
+    assert ids(catalog, "colour=GRÜN") == ["google"]
+    assert ids(catalog, "year>2011") == ["plain"]
+    assert catalog.count(Filter((Condition("text", "=", (LONG,)),))) == 1
+    with pytest.raises(QueryError, match="EUR, JPY, USD"):
+        ids(catalog, "price<100")
+
+
+def test_the_content_hash_is_that_of_today_so_that_adding_again_changes_nothing(catalog: Catalog) -> None:
+    products = {product.id: product for product in catalog.products()}
+    stored = catalog.stored(list(products), fingerprint=FINGERPRINT)
+    assert {name: each.content_hash for name, each in stored.items()} == {
+        name: content_hash(product) for name, product in products.items()
+    }
+
+
+def test_many_addresses_move_in_one_pass(tmp_path: Path) -> None:
+    """The work grows with the shop, not with its square: counted in SQLite's own steps."""
+    from lapel.catalog import schema
+
+    def steps(count: int) -> int:
+        made = [OldProduct(f"p{n}", attributes={"link": f"{SHOP}/{n}", "year": "2012"}) for n in range(count)]
+        path = old_store(tmp_path / f"{count}.sqlite", 5, made)
+        database = sqlite3.connect(path, isolation_level=None)
+        ticks: list[int] = []
+        database.set_progress_handler(lambda: ticks.append(1), 1000)
+        schema.migrate(database, path, create=False, read_only=False)
+        database.close()
+        return len(ticks)
+
+    assert steps(600) < 6 * steps(150)
