@@ -24,7 +24,7 @@ from lapel.engine.ingest import ingest
 from lapel.engine.models import rollback, use
 from lapel.engine.store import CATALOGUE, Store
 from lapel.sources import open_source
-from lapel.sources.table import picture_rows
+from lapel.sources.pictures import picture_rows
 from test_store import corner, fill
 
 

@@ -161,6 +161,11 @@ def test_the_edges_of_the_choice() -> None:
     assert _choose([slower, quick], 0.95, 800)[0] == "a"
     assert _choose([slower, quick], 0.95, 799)[0] == "faiss:Flat"
     assert _choose([slower, quick], 0.95, 511)[0] == "faiss:auto"
+    fast = Trial("c", "c", 0.95, 0.1, 0.1, 1, 800)
+    for milliseconds, choice in ((1.0, "faiss:Flat"), (1.01, "c")):  # who waits a millisecond does not notice
+        assert _choose([Trial("faiss:Flat", "Flat", 1.0, milliseconds, 2, 1, 512), fast], 0.95, None)[0] == choice
+    for share, choice in ((0.9496, "d"), (0.9494, "faiss:auto")):  # as printed: 0.950 and 0.949
+        assert _choose([Trial("d", "d", share, 1, 1, 1, 100)], 0.95, None)[0] == choice
     broken = Trial("b", "b", 1.0, 0.1, 0.1, 1, 100, problem="needs more")
     assert _choose([slower, quick, broken], 0.95, None)[0] == "a"
 
