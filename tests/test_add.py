@@ -80,7 +80,7 @@ def test_what_is_not_read_is_said_by_kind(tmp_path: Path) -> None:
     assert "3 products added" in said
     for line in (
         "archives (1): unpack them, or give each ZIP to 'lapel add' itself",
-        "tables (1): give one with --products to name the pictures' products",
+        "tables (1): give one with --products, out of its ZIP if it is in one, to say what the pictures show",
         "camera raw photos (1): export them as JPEG",
         "JPEG XL pictures (1): export them as JPEG, PNG or WebP",
         "files without an ending (1): their bytes do not begin like a picture",
@@ -301,3 +301,14 @@ def test_a_stores_ids_stay_as_they_are(tmp_path: Path) -> None:
     add(write(tmp_path / "p", {name: picture(number) for number, name in enumerate(files)}), tmp_path / "shop")
     assert ids(tmp_path / "shop") == sorted(["Shirts/1163", "Shirts/a.b", "x.jpg", decomposed("é")])
     assert np.unique(ids(tmp_path / "shop")).size == 4
+
+
+def test_a_picture_in_the_place_of_its_name_does_not_fill_the_list(tmp_path: Path) -> None:
+    write(tmp_path / "p", {"1.jpg": picture(1)})
+    long = "data:image/jpeg;base64," + "A" * 100_000
+    (tmp_path / "p" / "shop.csv").write_text(f"id,pictures\n1,1.jpg\n2,{long}\n", encoding="utf-8")
+    said = add(tmp_path / "p" / "shop.csv", tmp_path / "shop").stdout
+    assert "  1 x A picture is written into the table itself" in said
+    ((name, where, reason),) = rejected(tmp_path / "shop")
+    assert (name, len(where)) == ("2", 1999)
+    assert "Save it as a file, and name that" in reason

@@ -185,6 +185,26 @@ def test_pictures_of_one_name_are_one_product(drive: DriveServer, settings: Driv
     assert [source.read(uri) for uri in row.pictures] == [b"1", b"2"]
 
 
+def test_a_folder_that_may_not_be_listed_costs_only_itself(drive: DriveServer, settings: DriveSettings) -> None:
+    shop = drive.folder("Shop")
+    drive.file("a.jpg", b"a", shop)
+    private = drive.folder("Private", shop)
+    drive.file("b.jpg", b"b", private)
+    drive.fault = lambda request: (
+        error(403, "insufficientFilePermissions") if private in request.query.get("q", "") else None
+    )
+    source = opened(f"//{shop}", settings)
+    assert listed(source) == ["a.jpg"]
+    assert source.skipped == {"folders that cannot be read": 1}
+    assert list(source.unreadable) == ["Private"]
+    assert "is refused" in source.unreadable["Private"]
+    drive.fault = lambda request: (
+        error(403, "insufficientFilePermissions") if shop in request.query.get("q", "") else None
+    )
+    with pytest.raises(SourceError, match="is refused"):
+        opened(f"//{shop}", settings).count()
+
+
 def test_tables_may_name_addresses(drive: DriveServer, settings: DriveSettings) -> None:
     outside = drive.file("outside.jpg", b"outside")
     source = opened(f"//{drive.folder('Empty')}", settings)

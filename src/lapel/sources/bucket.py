@@ -17,8 +17,9 @@ from urllib.parse import quote
 import fsspec
 
 from lapel.core.errors import MissingDependency, SourceError
+from lapel.core.text import shortened
 from lapel.sources import MAX_BYTES, Links, unquote
-from lapel.sources.names import Exclude, NameIndex, begins_like_picture, shown, sort_out
+from lapel.sources.names import Exclude, NameIndex, begins_like_picture, sort_out
 
 TAGS = ("ETag", "etag", "md5Hash", "content_md5")  # what S3, Google and Azure call what changes with the bytes
 TIMES = ("LastModified", "last_modified", "mtime", "updated")
@@ -95,7 +96,7 @@ class BucketSource:
         self._exclude.refuse(relative)
         found = self._index.find(name)
         if found is None:
-            raise SourceError(f"There is no picture '{shown(name)}' in {self.where}.")
+            raise SourceError(f"There is no picture '{shortened(name)}' in {self.where}.")
         return self._prefix + quote(found)
 
     def find_id(self, product_id: str) -> str:

@@ -18,11 +18,13 @@ from lapel.apps.cli.console import (
     JsonOption,
     StoreOption,
     print_json,
+    print_table,
     progress_bar,
     resumable,
     say,
 )
 from lapel.core.errors import InputError, LapelError
+from lapel.core.text import counted
 
 if TYPE_CHECKING:
     from lapel.catalog.hosting import Trouble
@@ -56,7 +58,8 @@ def move(
         moved = move_pictures(shop, old, new, keep=not dry_run)
         photos = shop.catalog.counts().photos
     would = "would get" if dry_run else "got"
-    say(f"{moved.photos:,} of {photos:,} pictures {would} another address, and {moved.links:,} links for browsers")
+    links = counted(moved.links, "link for browsers", "links for browsers")
+    say(f"{moved.photos:,} of {counted(photos, 'picture')} {would} another address, and {links}")
     if not moved.photos and not moved.links:
         say(f"No address begins with '{old}'. 'lapel search --json' shows what addresses look like.")
 
@@ -80,7 +83,7 @@ def thumbnails(
             shop.limit_thumbnails(most)
         filled = fill_thumbnails(shop, report=update)
         size = shop.thumbnails.size()
-    say(f"{filled.made:,} photos got small pictures; {size.photos:,} have them, in {size.bytes / 1e6:,.1f} MB")
+    say(f"{counted(filled.made, 'photo')} got small pictures; {size.photos:,} have them, in {size.bytes / 1e6:,.1f} MB")
     for photo, reason in filled.failed[:3]:
         say(f"{photo.uri}: {reason}", style="yellow")
     if len(filled.failed) > 3:
@@ -156,7 +159,7 @@ def _round(store: Path, grace: timedelta, *, force: bool, allow_private: bool, a
 
 def _print(done: Round, path: Path) -> None:
     counts = ", ".join(f"{count:,} {state}" for state, count in done.states.most_common() if count)
-    say(f"{done.photos:,} pictures: {counts or 'none'}")
+    say(f"{counted(done.photos, 'picture')}: {counts or 'none'}")
     if done.encoded or done.hidden or done.back:
         say(f"{done.encoded:,} embedded anew, {done.hidden:,} hidden from results, {done.back:,} brought back")
     if done.held_back:
@@ -165,8 +168,9 @@ def _print(done: Round, path: Path) -> None:
             " If they are really gone, --force hides them.",
             style="yellow",
         )
-    for each in done.troubles[:SHOWN]:
-        say(f"{each.since[:10]}  {each.kind:<12}{each.product_id}  {each.uri}  {each.reason}")
+    if done.troubles:
+        rows = [(each.since[:10], each.kind, each.product_id, each.uri, each.reason) for each in done.troubles[:SHOWN]]
+        print_table(("since", "kind", "product", "picture", "reason"), rows)
     if len(done.troubles) > SHOWN:
         say(f"... {len(done.troubles) - SHOWN:,} more")
     if done.troubles:
