@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -22,7 +23,7 @@ from lapel.training.efficientnet import EfficientNetLite0
 from lapel.training.export import write_model_folder
 from lapel.training.folder import backbone_name, load_model_folder
 from lapel.training.network import Backbone, LookNetwork, ResNet50
-from lapel.training.watch import judge
+from lapel.training.watch import Verdict, judge
 from loopback.drive import DriveServer, error
 
 SMALL = Preprocessing(height=64, width=48)
@@ -133,8 +134,23 @@ def run(*arguments: str) -> str:
     return result.output
 
 
+@pytest.fixture
+def not_exported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tracing a network takes far longer than all else here: for tests that do not look at what is exported, the first one's file will do."""
+
+    def copied(network: object, target: Path, *args: object, **kwargs: object) -> str:
+        shutil.copy(folder / "network.onnx", target / "network.onnx")
+        return hashlib.sha256((target / "network.onnx").read_bytes()).hexdigest()
+
+    monkeypatch.setattr("lapel.training.export._write_network", copied)
+
+
 @pytest.mark.parametrize("labels", [True, False])
-def test_a_shop_goes_on_from_a_model_with_and_without_labels(folder: Path, tmp_path: Path, labels: bool) -> None:
+def test_a_shop_goes_on_from_a_model_with_and_without_labels(
+    folder: Path, tmp_path: Path, labels: bool, request: pytest.FixtureRequest
+) -> None:
+    if not labels:
+        request.getfixturevalue("not_exported")
     shop(tmp_path, split=labels)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     out = tmp_path / "mine"
@@ -152,6 +168,9 @@ def test_a_shop_goes_on_from_a_model_with_and_without_labels(folder: Path, tmp_p
     assert encoder.name == "mine"
     assert encoder.preprocessing == SMALL
     details = json.loads((out / "model.json").read_text())["details"]
+    if labels:
+        assert details["agreement_with_trained"]["mean_cosine"] > 0.95
+        assert (out / "network.onnx").read_bytes() != before["network.onnx"]
     assert {row["name"] for row in details["verdicts"]} == (
         {"category", "product again"} if labels else {"product again"}
     )
@@ -159,6 +178,7 @@ def test_a_shop_goes_on_from_a_model_with_and_without_labels(folder: Path, tmp_p
     assert (out / "pixels.npy").exists() == labels  # nothing of a streamed catalogue is kept
 
 
+@pytest.mark.usefixtures("not_exported")
 def test_a_shop_on_drive_trains_the_same_model(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shop(tmp_path, split=True)
     monkeypatch.setenv("LAPEL_CACHE", str(tmp_path / "cache"))
@@ -195,3 +215,33 @@ def test_a_verdict_needs_more_than_chance() -> None:
     assert words == ["better", "worse", "no clear difference", "no clear difference"]
     verdict = judge({"a": old}, {"a": better})[0]
     assert verdict.after - verdict.before == pytest.approx((verdict.low + verdict.high) / 2)
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "word", "ends"),
+    [
+        (10, 0, "better", (0.0412, 0.1588)),
+        (4, 0, "better", (0.0016, 0.0784)),
+        (3, 0, "no clear difference", (-0.0034, 0.0634)),  # 3 of 100 more may be chance
+        (4, 1, "no clear difference", (-0.0134, 0.0734)),
+        (0, 0, "no clear difference", (0, 0)),
+        (0, 3, "no clear difference", (-0.0634, 0.0034)),
+        (0, 4, "worse", (-0.0784, -0.0016)),
+    ],
+)
+def test_a_verdict_by_the_book(gained: int, lost: int, word: str, ends: tuple[float, float]) -> None:
+    """100 queries: 1.96 standard errors of a mean of ones, minus ones and zeros, on both sides of it."""
+    before = np.arange(100) < 50
+    after = before.copy()
+    after[:lost] = False
+    after[50 : 50 + gained] = True
+    (verdict,) = judge({"a": before}, {"a": after})
+    assert (verdict.name, verdict.queries, verdict.before) == ("a", 100, 0.5)
+    assert verdict.after == pytest.approx(0.5 + (gained - lost) / 100)
+    assert (verdict.low, verdict.high) == pytest.approx(ends, abs=5e-5)
+    assert verdict.word == word
+
+
+@pytest.mark.parametrize(("low", "high", "word"), [(0, 0.1, "no clear difference"), (-0.1, 0, "no clear difference")])
+def test_an_interval_that_ends_at_0_says_nothing(low: float, high: float, word: str) -> None:
+    assert Verdict("a", 100, 0.5, 0.5, low, high).word == word
