@@ -176,6 +176,19 @@ def test_without_an_address_the_whole_card_goes_on(visit: Visit) -> None:
     assert page.locator(".st-key-asked").get_by_role("link").count() == 0
 
 
+def test_a_choice_stays_when_other_filters_change_what_is_offered(visit: Visit) -> None:
+    page = visit("?product=B000&brand=Kestrel")
+    expect(page.locator(".st-key-f-gender button")).to_have_text(["Men 10"])
+    page.locator(".st-key-f-gender button").click()
+    page.wait_for_url("**gender=Men**")
+    page.locator(".st-key-chips").get_by_role("button", name="Kestrel").click()
+    expect(page.locator(".st-key-f-gender button")).to_have_text(["Men 20", "Women 20"])
+    expect(page.locator(".st-key-f-gender button[aria-pressed=true]")).to_have_text(["Men 20"])
+    expect(page.locator(".lapel-count")).to_contain_text("20 nearest of 20")
+    page.locator(".st-key-f-colour button").filter(has_text="Red").click()
+    expect(page.locator(".lapel-count")).to_contain_text("4 nearest of 4")
+
+
 # --- on a phone -------------------------------------------------------------------------------------------------------
 
 

@@ -144,6 +144,25 @@ def test_what_no_product_has_cannot_be_chosen(show, store):
     assert page.toggle(key="f-in_stock").disabled
 
 
+def test_a_choice_stays_when_other_filters_change_what_is_offered(show, store):
+    page = show(store, brand="Kestrel", product="B000")
+    assert list(counts(page, "f-gender")) == ["Men"]
+    settled(page.pills(key="f-gender").set_value(["Men"]).run())
+    settled(page.button(key="drop-brand-Kestrel").click().run())
+    assert list(counts(page, "f-gender")) == ["Men", "Women"]
+    assert page.pills(key="f-gender").value == ["Men"]
+    settled(page.run())
+    assert url(page) == {"gender": ["Men"], "product": ["B000"]}
+    page = show(store, currency="JPY", product="B000")
+    assert page.selectbox(key="level-0").options == ["Accessories  ·  10"]
+    settled(page.selectbox(key="level-0").set_value("Accessories").run())
+    settled(page.button(key="drop-currency-JPY").click().run())
+    assert page.selectbox(key="level-0").options == ["Accessories  ·  10", "Apparel  ·  30"]
+    assert page.selectbox(key="level-0").value == "Accessories"
+    settled(page.run())
+    assert url(page) == {"category": ["Accessories"], "product": ["B000"]}
+
+
 def test_a_size_of_several_is_found(show, store):
     page = show(store, size=["38"], product="B000")
     assert sorted(followable(page)) == [f"B{number:03}" for number in range(3, 40, 4)]

@@ -39,7 +39,7 @@ KINDS = {
         "camera raw photos": ".dng .cr2 .cr3 .nef .nrw .arw .orf .rw2 .raf .pef .srw .raw",
         "JPEG XL pictures": ".jxl",
         "archives": ".zip .rar .7z .tar .gz .tgz .bz2 .xz",
-        "tables": ".csv .tsv .xlsx .xls .ods .jsonl .ndjson .json .xml",
+        "tables": ".csv .tsv .xlsx .xlsm .xls .ods .jsonl .ndjson .json .xml .rss .atom",
         "drawings and documents": ".svg .pdf .psd .ai .eps .indd .doc .docx .odt .txt .md .html .htm",
     }.items()
     for ending in endings.split()

@@ -157,10 +157,9 @@ def add_to_store(
     from lapel.engine.store import open_store
     from lapel.runners import open_runner
     from lapel.sources import open_source
-    from lapel.sources.mapping import ColumnMap
     from lapel.sources.mixed import MixedSource
-    from lapel.sources.pictures import check_ids, picture_rows
-    from lapel.sources.table import ENDINGS, read_table
+    from lapel.sources.pictures import picture_rows
+    from lapel.sources.table import ENDINGS
 
     path = Path(source)
     if products is None and path.suffix.lower() in ENDINGS and os.path.isfile(path):  # noqa: PTH113 - also of names too long
@@ -171,39 +170,49 @@ def add_to_store(
         )
     workers = open_runner(runner)
     pictures = open_source(source, exclude)
-    columns = ColumnMap.parse(mapping or [])
     if products is not None:
         pictures = MixedSource(pictures)
-    table: Any = picture_rows(pictures) if products is None else read_table(products, columns, encoding=encoding)
-    if products is not None:
-        check_ids(table, columns, pictures)
-    total = pictures.count() if products is None else table.count()
-    total = total if limit is None else min(total, limit)
-    opened = open_store(store, create=True, encoder=encoder)
-    with closing(pictures), opened as shop, resumable(), progress_bar("adding products") as update:
-        if whole is not None and products is None and not force:
-            _refuse_part(pictures)
-        named = None if whole is None else whole_feed(shop.catalog, whole, _rows(table, pictures), force=force)
-        report = ingest(
-            shop,
-            islice(table, limit),
-            source=pictures,
-            rejects=store / REJECTED,
-            total=total,
-            report=lambda done, rows, _: update(done, rows),
-            runner=workers,
-            small=shop.thumbnails if shop.thumbnails.most else None,
-            verify=verify,
-        )
-        update(report.rows, report.rows)
-        census = None if named is None else named.settle(shop.catalog)
-        _ = shop.index  # drawn now, so that the first search does not wait for it
+    with closing(pictures):
+        table = None if products is None else _open_table(products, mapping, encoding, pictures)
+        rows: Iterable[TableRow] = picture_rows(pictures) if table is None else table
+        total = pictures.count() if table is None else table.count()
+        opened = open_store(store, create=True, encoder=encoder)
+        with opened as shop, resumable(), progress_bar("adding products") as update:
+            if whole is not None and table is None and not force:
+                _refuse_part(pictures)
+            again = picture_rows(pictures) if table is None else table
+            named = None if whole is None else whole_feed(shop.catalog, whole, again, force=force)
+            report = ingest(
+                shop,
+                islice(rows, limit),
+                source=pictures,
+                rejects=store / REJECTED,
+                total=total if limit is None else min(total, limit),
+                report=lambda done, rows, _: update(done, rows),
+                runner=workers,
+                small=shop.thumbnails if shop.thumbnails.most else None,
+                verify=verify,
+            )
+            update(report.rows, report.rows)
+            census = None if named is None else named.settle(shop.catalog)
+            _ = shop.index  # drawn now, so that the first search does not wait for it
     if products is not None:
         report = _without_table(report, products, Path(source))
-    by_table = products is not None and limit is None
     told = _json if as_json else _print
-    told(report, pictures, table if products is not None else None, census, named_by_table=by_table)
+    told(report, pictures, table, census, named_by_table=table is not None and limit is None)
     return report
+
+
+def _open_table(path: Path, mapping: list[str] | None, encoding: str, pictures: ImageSource) -> Table:
+    """A table that was looked at, beside the pictures that it is for."""
+    from lapel.sources.mapping import ColumnMap
+    from lapel.sources.pictures import check_ids
+    from lapel.sources.table import read_table
+
+    columns = ColumnMap.parse(mapping or [])
+    table = read_table(path, columns, encoding=encoding)
+    check_ids(table, columns, pictures)
+    return table
 
 
 def _without_table(report: IngestReport, table: Path, folder: Path) -> IngestReport:
@@ -236,14 +245,6 @@ def _say_fetched(pictures: Any) -> None:
                 f"{counted(cache.fetched, 'picture')} fetched ({cache.fetched_bytes / 1e6:,.0f} MB) from {part.where};"
                 f" {cache.size / 1e9:.1f} of at most {cache.limit / 1e9:.1f} GB kept in {cache.folder!s}"
             )
-
-
-def _rows(table: Any, pictures: ImageSource) -> Iterable[TableRow]:
-    """The rows once more, beside those that are added."""
-    from lapel.sources.pictures import picture_rows
-    from lapel.sources.table import Table
-
-    return table if isinstance(table, Table) else picture_rows(pictures)
 
 
 def _json(
