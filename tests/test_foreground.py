@@ -194,6 +194,7 @@ def test_it_learns_and_goes_on_after_a_kill_to_the_same_result(tmp_path: Path) -
 
 
 @pytest.mark.filterwarnings("ignore")  # the exporter's own
+@pytest.mark.usefixtures("one_thread")
 def test_more_steps_find_more_and_the_exported_file_agrees(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = []
     network, _ = run(tmp_path, config=replace(CONFIG, epochs=30), report=rows.append)

@@ -186,6 +186,17 @@ def test_between_background_and_product_a_pixel_is_a_mixture(likely: float, red:
     assert frame[edge + 30, edge + 30, 1] == pytest.approx(255 * (1 - red), abs=2)
 
 
+@pytest.mark.parametrize(("likely", "height"), [(0.49, 63), (0.51, 74)])
+def test_what_is_rather_product_than_not_is_framed(likely: float, height: int) -> None:
+    """60 x 60 pixels of product and ten rows that may be of it: 60 or 70 of 95 hundredths."""
+    mask = np.zeros((100, 100))
+    mask[20:80, 20:80] = 1
+    mask[80:90, 20:80] = likely
+    frame = laid(mask, Preprocessing(100, 100))
+    assert frame is not None
+    assert frame.shape == (height, height, 3)
+
+
 @pytest.mark.parametrize(
     ("size", "small"), [((512, 300), (512, 300)), ((513, 300), (512, 299)), ((100, 2048), (25, 512)), ((2, 1600), (1, 512))]
 )
