@@ -186,7 +186,11 @@ def test_a_batch_is_written_whole_or_not_at_all(catalog: Catalog) -> None:
     generation = catalog.generation
     without_vector = Entry(Product("bad"), (PhotoEntry("x", "1", "sha"),))
     twice = Entry(Product("twice"), (photo("x"), photo("x")))
-    for wrong, why in ((without_vector, "needs a vector"), (entry("q"), "q stands twice"), (twice, "the photo .* twice")):
+    for wrong, why in (
+        (without_vector, "needs a vector"),
+        (entry("q"), "q stands twice"),
+        (twice, "the photo .* twice"),
+    ):
         with pytest.raises(InputError, match=why):
             catalog.write([entry("q"), entry("p", colour="Blue"), wrong], fingerprint=MODEL)
     assert catalog.counts().products == 1

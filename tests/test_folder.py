@@ -186,7 +186,9 @@ def test_a_shop_goes_on_from_a_model_with_and_without_labels(
 
 
 @pytest.mark.usefixtures("not_exported")
-def test_a_shop_on_drive_trains_the_same_model(small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shop_on_drive_trains_the_same_model(
+    small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shop(tmp_path, split=True)
     monkeypatch.setenv("LAPEL_CACHE", str(tmp_path / "cache"))
     with DriveServer() as drive:
@@ -198,7 +200,15 @@ def test_a_shop_on_drive_trains_the_same_model(small_folder: Path, tmp_path: Pat
         monkeypatch.setenv("LAPEL_DRIVE_KEY", "good-key")
         for name, where in (("here", str(tmp_path / "pictures")), ("there", f"gdrive://{top}")):
             said = run(
-                *(where, "--products", str(tmp_path / "products.csv"), "--from", str(small_folder), "--level", "category"),
+                *(
+                    where,
+                    "--products",
+                    str(tmp_path / "products.csv"),
+                    "--from",
+                    str(small_folder),
+                    "--level",
+                    "category",
+                ),
                 *("--out", str(tmp_path / name), "--epochs", "0,1", "--stream"),
             )
             assert "Recall@1 on held-out pictures" in said

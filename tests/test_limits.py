@@ -160,6 +160,8 @@ def test_changes_are_known_back_to_exactly_where_they_were_forgotten(
     known = {generation: store.catalog.news(generation) for generation in range(6)}
     assert [generation for generation, news in known.items() if news is not None] == [2, 3, 4, 5]
     assert [len(news.keys) for news in known.values() if news is not None] == [3, 2, 1, 0]
+    with store.catalog._pool.borrow() as database:
+        assert database.execute("SELECT count(*) FROM change").fetchone() == (3,)
 
 
 def archives(folder: Path, count: int) -> list[str]:

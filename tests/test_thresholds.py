@@ -114,9 +114,7 @@ def edged(colour: tuple[int, int, int], share: float = 1.0, other: tuple[int, in
         (WHITE, 0.7, (234, 235, 235), False),
     ],
 )
-def test_what_is_paper(
-    colour: tuple[int, int, int], share: float, other: tuple[int, int, int], paper: bool
-) -> None:
+def test_what_is_paper(colour: tuple[int, int, int], share: float, other: tuple[int, int, int], paper: bool) -> None:
     assert foreground._on_paper(edged(colour, share, other)) is paper
 
 
@@ -198,7 +196,8 @@ def test_what_is_rather_product_than_not_is_framed(likely: float, height: int) -
 
 
 @pytest.mark.parametrize(
-    ("size", "small"), [((512, 300), (512, 300)), ((513, 300), (512, 299)), ((100, 2048), (25, 512)), ((2, 1600), (1, 512))]
+    ("size", "small"),
+    [((512, 300), (512, 300)), ((513, 300), (512, 299)), ((100, 2048), (25, 512)), ((2, 1600), (1, 512))],
 )
 def test_a_photo_is_worked_on_at_512_pixels_at_most(size: tuple[int, int], small: tuple[int, int]) -> None:
     assert foreground._shrink(Image.new("RGB", size)).size == small
@@ -216,6 +215,8 @@ def test_pictures_on_paper_are_not_asked_about_and_answers_keep_their_place(monk
 
     monkeypatch.setattr(foreground.Foreground, "masks", masks)
     finder = foreground.Foreground(cast(ModelFolder, None))
-    found = finder.cut_out([edged(colour) for colour in (WHITE, (9, 9, 9), WHITE, (9, 9, 9))], shape=Preprocessing(8, 8))
+    found = finder.cut_out(
+        [edged(colour) for colour in (WHITE, (9, 9, 9), WHITE, (9, 9, 9))], shape=Preprocessing(8, 8)
+    )
     assert [picture is not None for picture in found] == [False, True, False, False]
     assert asked == [2]
