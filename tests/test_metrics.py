@@ -234,5 +234,5 @@ def test_geometry_refuses_what_it_cannot_judge() -> None:
         with pytest.raises(InputError, match="effective rank needs"):
             effective_rank(rows)
     for neighbours in (np.array([[4]]), np.array([[-1]]), np.empty((0, 3), int), np.array([1, 2])):
-        with pytest.raises(InputError, match="Hubness needs .* positions from 0 to 3"):
+        with pytest.raises(InputError, match=r"Hubness needs .* positions from 0 to 3"):
             hubness(neighbours, 4)
