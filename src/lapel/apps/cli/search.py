@@ -71,7 +71,9 @@ def search(
 
 def _read(picture: str) -> bytes:
     """The bytes of a file, a link or standard input."""
-    if picture.startswith(("http://", "https://")):
+    from lapel.sources.names import as_link
+
+    if as_link(picture) and not Path(picture).exists():  # "//host/a.jpg" may also be a file
         from lapel.sources.web import fetch_picture
 
         # The person at this keyboard can reach these addresses anyway, so private ones are fine here.
