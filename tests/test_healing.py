@@ -15,9 +15,11 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from lapel.catalog import Entry, PhotoEntry
 from lapel.core.errors import SourceError
 from lapel.core.types import Filter, Links, Product, Query
 from lapel.engine.check import check_index
@@ -27,7 +29,7 @@ from lapel.engine.search import SearchEngine
 from lapel.engine.store import Store, open_store
 from lapel.sources import open_source
 from lapel.sources.folder import FolderSource
-from lapel.sources.health import Rounds
+from lapel.sources.health import Health, Rounds, State
 from lapel.sources.pictures import picture_rows
 from lapel.sources.table import TableRow
 from lapel.sources.web import LinkReader
@@ -246,6 +248,49 @@ def test_nothing_is_hidden_when_more_than_half_is_out_of_reach(shop: Store, orig
     assert found(shop) == set(COLOURS) - {"red"}
     done = visit(shop, 10, force=True)
     assert (done.held_back, done.hidden) == (False, 6)
+
+
+@pytest.mark.parametrize(("photos", "lost", "held_back"), [(9, 5, True), (9, 4, False), (8, 4, False), (8, 5, True)])
+@pytest.mark.parametrize("state", ["dead", "forbidden", "unreachable", "unasked"])
+def test_half_may_be_lost_and_no_more(tmp_path: Path, photos: int, lost: int, held_back: bool, state: State) -> None:
+    class Told(Rounds):
+        """Finds the first photos lost."""
+
+        def look(self, uri: str, stamp: str, mark: str = "") -> Health:
+            return Health(state if int(uri.rpartition("/")[2]) < lost else "fine", stamp)
+
+    with open_store(tmp_path / "shop", create=True, encoder="colour:") as shop:
+        vectors = np.eye(shop.encoder.dim, dtype=np.float32)
+        entries = [Entry(Product(str(n)), (PhotoEntry(f"s3://a/{n}", "", str(n), vectors[n]),)) for n in range(photos)]
+        shop.catalog.write(entries, fingerprint=shop.model.fingerprint)
+        rounds = Told()
+        done = check_hosting(shop, rounds, now=START, grace=timedelta(0))
+        rounds.close()
+    hidden = 0 if held_back or state == "unasked" else lost  # who was not asked is not in trouble
+    assert (done.held_back, done.hidden) == (held_back, hidden)
+
+
+def test_a_product_that_goes_away_during_a_check_stays_gone(shop: Store, origin: Origin) -> None:
+    class Meanwhile(Rounds):
+        """A feed no longer names a product, after it was looked at and before its new picture is written."""
+
+        def read(self, uri: str) -> bytes:
+            data = super().read(uri)
+            shop.catalog.presence.settle("", set(COLOURS) - {"navy"}, now="2026")
+            return data
+
+    origin.bodies["/navy.png"] = picture("crimson")
+    rounds = Meanwhile(allow_private=True, timeout=5)
+    done = check_hosting(shop, rounds, now=START)
+    rounds.close()
+    assert (done.states, done.encoded) == ({"fine": 5, "changed": 0}, 0)
+    counts = shop.catalog.counts()
+    assert (counts.products, counts.gone) == (5, 1)
+    assert "navy" not in found(shop)
+    assert check_index(shop).agrees
+    shop.catalog.presence.settle("", set(COLOURS), now="2026")  # named again, it is seen as it is now
+    visit(shop, 1)
+    assert SearchEngine(shop).search(Query(product_id="red", k=1))[0].product.id == "navy"
 
 
 def test_private_addresses_are_not_visited_unless_allowed(shop: Store, origin: Origin) -> None:

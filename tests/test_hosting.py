@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from lapel.apps.cli import app
 from lapel.catalog import Catalog, Entry, PhotoEntry
 from lapel.core.errors import InputError, SourceError, StoreBusy
 from lapel.core.types import Links, Product, Query
@@ -177,3 +181,65 @@ def test_nothing_moves_while_another_process_writes(shop: Store) -> None:
 
     with writer_lock(shop.folder), pytest.raises(StoreBusy):
         move(shop, "s3://a", "s3://b")
+
+
+def addresses(folder: Path) -> list[tuple[object, ...]]:
+    """All that a move may change, as it is on disk."""
+    with closing(sqlite3.connect(folder / "catalog.sqlite")) as database:
+        kept = "SELECT key, uri, full_link, thumbnail_link, stamp, mark FROM photo ORDER BY key"
+        return database.execute(kept).fetchall() + database.execute("SELECT * FROM setting ORDER BY 1").fetchall()
+
+
+def test_a_dry_run_says_how_many_and_changes_nothing(shop: Store, tmp_path: Path) -> None:
+    assert fill(shop, Hosted(str(tmp_path / "pictures"))).photos_unchanged == 6  # type: ignore[arg-type]
+    folder, before, files = str(shop.folder), addresses(shop.folder), sorted(shop.folder.iterdir())
+    for old, new, said in (
+        (
+            str(tmp_path / "pictures"),
+            "s3://bucket",
+            "6 of 6 pictures would get another address, and 0 links for browsers",
+        ),
+        (
+            "https://cdn.example",
+            "https://b.example",
+            "0 of 6 pictures would get another address, and 12 links for browsers",
+        ),
+    ):
+        done = CliRunner().invoke(app, ["hosting", "move", old, new, "--dry-run", "--store", folder])
+        assert (done.exit_code, done.stdout.strip()) == (0, said)
+        assert addresses(shop.folder) == before
+        done = CliRunner().invoke(app, ["hosting", "move", old, new, "--dry-run", "--json", "--store", folder])
+        facts = json.loads(done.stdout)
+        assert (facts["photos"] + facts["links"], facts["dry_run"], addresses(shop.folder)) == (
+            6 if "6 of" in said[:4] else 12,
+            True,
+            before,
+        )
+    assert sorted(shop.folder.iterdir()) == files
+    done = CliRunner().invoke(app, ["hosting", "move", str(tmp_path / "pictures"), "s3://bucket", "--store", folder])
+    assert done.stdout.strip() == "6 of 6 pictures got another address, and 0 links for browsers"
+    assert addresses(shop.folder) != before
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"], ["--json"]])
+def test_a_place_where_nothing_is_ends_with_1(shop: Store, more: list[str]) -> None:
+    words = ["hosting", "move", "/no[/b]where", "/new", "--store", str(shop.folder), *more]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 1
+    assert ("No address begins with '/no[/b]where'" in done.stdout) != ("--json" in more)
+
+
+def test_thumbnails_say_what_they_did_in_json_and_with_the_exit_code(tmp_path: Path) -> None:
+    pictures = draw(tmp_path / "pictures", ("red",))
+    with open_store(tmp_path / "shop", create=True, encoder="colour:") as made:
+        fill(made, open_source(pictures))  # type: ignore[arg-type]
+    (tmp_path / "shop" / "thumbnails.sqlite").unlink(missing_ok=True)
+    words = ["hosting", "thumbnails", "--store", str(tmp_path / "shop")]
+    done = CliRunner().invoke(app, [*words, "--json"])
+    assert (done.exit_code, json.loads(done.stdout)["made"], json.loads(done.stdout)["failed"]) == (0, 1, [])
+    assert "0 photos got small pictures; 1 has them" in CliRunner().invoke(app, words).stdout
+    (tmp_path / "shop" / "thumbnails.sqlite").unlink()
+    (pictures / "red.png").unlink()
+    done = CliRunner().invoke(app, [*words, "--json"])
+    assert (done.exit_code, json.loads(done.stdout)["made"]) == (1, 0)
+    assert json.loads(done.stdout)["failed"][0]["picture"].endswith("/red.png")

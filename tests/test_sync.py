@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from lapel.apps.cli.add import add, add_to_store
+from lapel.catalog.presence import Census, refuse_to_empty
 from lapel.core.errors import InputError, TableError
 from lapel.core.types import Filter, Query
 from lapel.engine.check import check_index
@@ -119,6 +121,14 @@ def test_rows_that_cannot_be_read_hide_nobody(shop: Store, folder: Path) -> None
     without_picture = "<item><id>gray</id><title>Gray</title><image_link>gone.png</image_link></item>"
     sync(folder, *COLOURS[:7], more=without_picture)
     assert "gray" in found(shop)
+
+
+@pytest.mark.parametrize(("known", "gone", "refused"), [(9, 5, True), (9, 4, False), (8, 4, False), (8, 5, True)])
+def test_half_may_be_gone_and_no_more(known: int, gone: int, refused: bool) -> None:
+    census = Census(known, gone, 0)
+    expected = pytest.raises(InputError, match=f"lacks {gone} of the {known}") if refused else nullcontext()
+    with expected:
+        refuse_to_empty(census, "", named=known - gone, unread=0)
 
 
 def test_a_table_of_nothing_is_refused(shop: Store, folder: Path) -> None:

@@ -6,6 +6,7 @@ A subclass gives ``answer``. It serves many connections at once in one thread, s
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from dataclasses import dataclass, field
 from typing import Self
@@ -19,6 +20,7 @@ class Request:
     query: dict[str, str]
     headers: dict[str, str]  # names in lower case
     body: bytes
+    target: str = ""  # as it was asked for: a whole address by those who take this server for a proxy
 
 
 @dataclass
@@ -33,8 +35,9 @@ class Answer:
 class LoopbackServer:
     """Use it as a context manager; ``root`` is its address, ending in a slash."""
 
-    def __init__(self, *, latency: float = 0.0) -> None:
+    def __init__(self, *, latency: float = 0.0, tls: ssl.SSLContext | None = None) -> None:
         self.latency = latency  # seconds added to each request
+        self.tls = tls
         self.requests: list[Request] = []
         self.busy = self.busiest = 0  # requests under way, and the most at once
         self._loop = asyncio.new_event_loop()
@@ -46,7 +49,7 @@ class LoopbackServer:
     def __enter__(self) -> Self:
         self._thread.start()
         self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
-        self.root = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/"
+        self.root = f"http{'s' if self.tls else ''}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -62,7 +65,7 @@ class LoopbackServer:
         self._loop.close()
 
     async def _listen(self) -> asyncio.Server:
-        return await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=2**20, backlog=512)
+        return await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=2**20, backlog=512, ssl=self.tls)
 
     async def _stop(self) -> None:
         self._server.close()
@@ -82,7 +85,7 @@ class LoopbackServer:
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
                 url = urlsplit(target)
                 query = {name: values[0] for name, values in parse_qs(url.query, keep_blank_values=True).items()}
-                request = Request(method, unquote(url.path), query, headers, body)
+                request = Request(method, unquote(url.path), query, headers, body, target)
                 self.requests.append(request)
                 self.busy += 1
                 self.busiest = max(self.busiest, self.busy)

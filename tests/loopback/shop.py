@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections import deque
 
 from loopback.http import Answer, LoopbackServer, Request
@@ -10,8 +11,8 @@ from loopback.http import Answer, LoopbackServer, Request
 class ShopServer(LoopbackServer):
     """``pictures`` by path; ``says`` are answers by path; ``faults`` are given first, one a request."""
 
-    def __init__(self, *, latency: float = 0.0) -> None:
-        super().__init__(latency=latency)
+    def __init__(self, *, latency: float = 0.0, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(latency=latency, tls=tls)
         self.pictures: dict[str, bytes] = {}
         self.says: dict[str, Answer] = {}
         self.faults: deque[Answer | None] = deque()

@@ -139,9 +139,13 @@ def _renew(store: Store, rounds: Rounds, changed: Sequence[_Visit], states: Coun
         for at in range(0, len(changed), READ):
             visits = list(pool.map(lambda visit: _read(store, rounds, visit), changed[at : at + READ]))
             _encode(store, visits)
+            gone: set[str] = set()
             if any(visit.written for visit in visits):
                 with writer_lock(store.folder):
-                    _write(store, [visit for visit in visits if visit.written])
+                    gone = _write(store, [visit for visit in visits if visit.written])
+            states["changed"] -= len(visits)
+            # Nothing is known of them: when they come back, they are looked at as if for the first time.
+            visits = [visit for visit in visits if visit.photo.product_id not in gone]
             news = {visit.photo.key: _verdict(visit) for visit in visits}
             # A photo with other bytes has another key now.
             keys = {
@@ -150,7 +154,6 @@ def _renew(store: Store, rounds: Rounds, changed: Sequence[_Visit], states: Coun
                 for each in store.catalog.photos(visit.photo.product_id)
                 if each.uri == visit.photo.uri
             }
-            states["changed"] -= len(visits)
             states.update(state for state, _ in news.values())
             encoded += sum(state == "changed" for state, _ in news.values())
             bad = {keys[key]: verdict for key, verdict in news.items() if verdict[0] != "fine" and key in keys}
@@ -198,8 +201,11 @@ def _encode(store: Store, visits: Sequence[_Visit]) -> None:
     store.thumbnails.put({visit.sha256: visit.small for visit in read if not visit.problem})
 
 
-def _write(store: Store, visits: Sequence[_Visit]) -> None:
-    """Put photos with other bytes or another stamp in the place of what is stored; the other photos of their products stay."""
+def _write(store: Store, visits: Sequence[_Visit]) -> set[str]:
+    """Put photos with other bytes or another stamp in the place of what is stored; the other photos of their products stay.
+
+    Returns the products that are gone meanwhile: they are left as they are.
+    """
     seen: dict[str, dict[str, _Visit]] = {}
     for visit in visits:
         seen.setdefault(visit.photo.product_id, {})[visit.photo.uri] = visit
@@ -217,3 +223,4 @@ def _write(store: Store, visits: Sequence[_Visit]) -> None:
                 )
         entries.append(Entry(store.catalog.product(product_id), tuple(photos)))
     store.catalog.write(entries, fingerprint=fingerprint)
+    return set(seen) - {entry.product.id for entry in entries}

@@ -33,7 +33,14 @@ def _zip(prefix: str) -> str:
 
 def _prefix(place: str) -> str:
     if "://" in place:
-        return place.strip().rstrip("/")
+        scheme, _, rest = place.strip().rstrip("/").partition("://")
+        if scheme.lower() in (
+            "http",
+            "https",
+        ):  # as links are kept: these two parts are the same in upper and lower case
+            host, slash, path = rest.partition("/")
+            return f"{scheme.lower()}://{host.lower()}{slash}{path}"
+        return f"{scheme}://{rest}"
     path = os.path.abspath(place)  # noqa: PTH100 - keeps symbolic links, as the addresses do
     quoted = quote(os.fsencode(path))
     return f"zip://{quoted}!" if path.lower().endswith(".zip") else f"file://{quoted}"

@@ -18,8 +18,10 @@ from lapel.core.errors import InputError, SourceError
 from lapel.sources import REMOTE, ImageSource, open_source, read_uri
 from lapel.sources.archive import split_uri
 from lapel.sources.folder import to_path
-from lapel.sources.links import SCHEMES, LinkSettings
-from lapel.sources.web import Answer, LinkReader, PassingError
+from lapel.sources.hosts import PassingError
+from lapel.sources.links import LinkSettings
+from lapel.sources.names import as_link
+from lapel.sources.web import Answer
 
 State = Literal["fine", "changed", "moved", "dead", "forbidden", "unreachable", "unasked"]
 FORBIDDEN = (401, 403, 407, 451)
@@ -58,9 +60,7 @@ class Rounds:
         self, *, timeout: float = 20, allow_private: bool = False, settings: LinkSettings | None = None
     ) -> None:
         polite = settings or LinkSettings.from_environment()
-        self._links = LinkReader(
-            timeout=timeout, allowed=lambda host: allow_private or host in polite.allow, per_host=polite.per_host
-        )
+        self._links = polite.reader(allow_private=allow_private, timeout=timeout)
         self._opened: dict[str, ImageSource] = {}
         self._lock = threading.Lock()
         self._missed: Counter[str] = Counter()  # by place: how many were out of reach since one was not
@@ -81,7 +81,7 @@ class Rounds:
         return health
 
     def _look(self, uri: str, stamp: str, mark: str) -> Health:
-        if uri.startswith(SCHEMES):
+        if as_link(uri):
             try:
                 return _judge(self._links.ask(uri, mark), stamp, mark)
             except SourceError as error:  # a server that answers is judged by its answer
@@ -104,7 +104,7 @@ class Rounds:
         Raises:
             SourceError: it is out of reach.
         """
-        if uri.startswith(SCHEMES):
+        if as_link(uri):
             return self._links.read(uri)
         return read_uri(uri)
 

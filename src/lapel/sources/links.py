@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -18,9 +17,7 @@ import httpx
 
 from lapel.core.errors import InputError, SourceError
 from lapel.sources.cache import PictureCache
-from lapel.sources.web import MAX_BYTES, Fetched, Hosts, PassingError, fetch
-
-SCHEMES = ("http://", "https://")
+from lapel.sources.web import MAX_BYTES, Fetched, LinkReader, parse_link
 
 
 @dataclass(frozen=True)
@@ -49,14 +46,43 @@ class LinkSettings:
                 f"A host gets at least one request and a link one try; found {self.per_host} and {self.tries}."
             )
 
+    def reader(self, *, allow_private: bool = False, timeout: float = 0.0, tries: int = 1) -> LinkReader:
+        """What asks links so.
+
+        Args:
+            allow_private: Whether all hosts may have private addresses.
+            timeout: Seconds for one link, other than those of the settings.
+            tries: How often a link is fetched.
+        """
+        return LinkReader(
+            timeout=timeout or self.timeout,
+            allowed=lambda host: allow_private or host in self.allow,
+            per_host=self.per_host,
+            max_bytes=self.max_bytes,
+            tries=tries,
+            pause=self.pause,
+        )
+
     @classmethod
     def from_environment(cls) -> LinkSettings:
         """What this process' environment says: ``LAPEL_ALLOW_HOSTS`` (names with commas) and ``LAPEL_PER_HOST``."""
         said = os.environ.get("LAPEL_PER_HOST", "")
         if said and not said.isdecimal():
             raise InputError(f"LAPEL_PER_HOST is a number of requests at once, such as 8; found '{said}'.")
-        hosts = os.environ.get("LAPEL_ALLOW_HOSTS", "").split(",")
-        return cls(frozenset(filter(None, map(str.strip, hosts))), int(said or cls.per_host))
+        hosts = filter(None, map(str.strip, os.environ.get("LAPEL_ALLOW_HOSTS", "").split(",")))
+        return cls(frozenset(map(_host, hosts)), int(said or cls.per_host))
+
+
+def _host(name: str) -> str:
+    """A host's name as links have it: in lower case and without a port."""
+    bare = f"[{name}]" if name.count(":") > 1 and "[" not in name else name  # an IPv6 address
+    try:
+        host = httpx.URL(f"//{bare.rpartition('//')[2]}").host
+    except httpx.InvalidURL as error:
+        raise InputError(
+            f"LAPEL_ALLOW_HOSTS is names of hosts with commas, such as cdn.local,10.0.0.5; found '{name}'."
+        ) from error
+    return host
 
 
 class HttpsSource:
@@ -80,7 +106,7 @@ class HttpsSource:
             raise SourceError(f"{self._one} is a folder on Google Drive. Give it as gdrive://{folder[1]}")
         self._settings = settings or LinkSettings.from_environment()
         self.cache = cache
-        self._hosts = Hosts(self._settings.per_host)
+        self._reader = self._settings.reader(tries=self._settings.tries)
 
     @property
     def where(self) -> str:
@@ -101,13 +127,7 @@ class HttpsSource:
 
     def find(self, name: str) -> str:
         """The link as it is asked for."""
-        try:
-            url = httpx.URL(name.strip())
-        except (httpx.InvalidURL, ValueError) as error:
-            raise SourceError(f"The link '{name}' is not understood: {error}.") from error
-        if not str(url).startswith(SCHEMES) or not url.host:
-            raise SourceError(f"'{name}' is not an http or https address.")
-        return str(url.copy_with(fragment=None))
+        return str(parse_link(name).copy_with(fragment=None))
 
     def find_id(self, product_id: str) -> str:
         """Links are not found by an id."""
@@ -137,32 +157,12 @@ class HttpsSource:
 
     def close(self) -> None:
         """Close the connections."""
-        self._hosts.close()
+        self._reader.close()
 
     def _fetch(self, uri: str, validators: str) -> Fetched:
-        """Fetch politely, several times when that may help."""
-        host = self._hosts.of(uri)
-        for number in range(self._settings.tries):
-            with host.turn():
-                try:
-                    got = fetch(
-                        host.client,
-                        uri,
-                        max_bytes=self._settings.max_bytes,
-                        timeout=self._settings.timeout,
-                        allowed=self._settings.allow.__contains__,
-                        validators=validators,
-                    )
-                    break
-                except PassingError as error:
-                    if number == self._settings.tries - 1:
-                        raise
-                    pause = min(max(error.after, self._settings.pause * 2**number), self._settings.timeout)
-                    if error.after:  # the host said so, for all that is asked of it
-                        host.rest(pause)
-                        continue
-            time.sleep(pause)
-        if got.data is not None and (got.kind.startswith("text/") or got.data.lstrip()[:1] == b"<"):
+        """Fetch it, and see that its bytes are no web page; what the server calls them does not count."""
+        got = self._reader.fetch(uri, validators)
+        if got.data is not None and got.data[:512].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<":
             raise SourceError(
                 f"The link {uri} answers with a web page ({got.kind or 'no type'}), not with a picture. Open it in a browser and copy the picture's own address."
             )

@@ -1,42 +1,38 @@
 """A picture behind a link: neither a web page's visitor nor a feed's author may find a way into the network that this runs in.
 
-Only http and https; only addresses of the public internet, checked for each redirect and then connected to by number, so that a
-name cannot change its meaning between check and use; never more than a few megabytes or seconds.
+Only http and https; only addresses of the public internet, checked for each redirect, see :mod:`lapel.sources.hosts`; never more
+than a few megabytes or seconds. What is behind a link is for its bytes to say, whatever the server calls them.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import urljoin, urlsplit
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+from urllib.parse import urljoin
 
 import httpx
 
 from lapel.core.errors import SourceError
+from lapel.core.text import shortened
+from lapel.sources.hosts import Hosts, PassingError, check_environment, why
+from lapel.sources.names import as_link
 
 REDIRECTS = 3  # shops need one (to their image server) or two (to https first)
 REDIRECT_CODES = (301, 302, 303, 307, 308)
-
-
 PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))  # answers that may be others a little later
 MAX_BYTES = 20 * 2**20
+CHUNK = 64 * 1024
+UNPACKED = ("gzip", "x-gzip", "deflate")
+PACKED = (*UNPACKED, "br", "zstd", "compress", "x-compress", "dcb", "dcz")  # all others say nothing about the bytes
+ALLOW_HOST = "LAPEL_ALLOW_HOSTS={host}"
+ALLOW_PAGE = "LAPEL_ALLOW_PRIVATE_LINKS=1 where the page is started"
 
-
-class PassingError(SourceError):
-    """A link that may well work a little later.
-
-    Attributes:
-        after: Seconds that the server asks to wait; 0 when it does not say.
-    """
-
-    def __init__(self, text: str, after: float = 0.0) -> None:
-        super().__init__(text)
-        self.after = after
+Taken = TypeVar("Taken")
 
 
 @dataclass(frozen=True)
@@ -54,230 +50,6 @@ class Fetched:
     kind: str
 
 
-def new_client() -> httpx.Client:
-    """A client for one host. It knows no proxies and no passwords of this machine: they are not for a stranger's link."""
-    return httpx.Client(trust_env=False, follow_redirects=False, headers={"User-Agent": "lapel", "Accept": "image/*"})
-
-
-class Host:
-    """One host: its connections, how many use them at once, and until when it wants to be left alone."""
-
-    def __init__(self, per_host: int) -> None:
-        # A client for each host, as a connection's certificate was checked for that host only.
-        self.client = new_client()
-        self._slots = threading.BoundedSemaphore(per_host)
-        self._rests_until = 0.0  # on time.monotonic's clock
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait until few enough ask this host, and until it may be asked again."""
-        with self._slots:
-            time.sleep(max(0.0, self._rests_until - time.monotonic()))
-            yield
-
-    def rest(self, seconds: float) -> None:
-        """Ask nothing more for a while, as the host said."""
-        self._rests_until = max(self._rests_until, time.monotonic() + seconds)
-
-
-class Hosts:
-    """The hosts that are asked, each with its connections. Safe to share between threads.
-
-    Args:
-        per_host: Requests under way at once to one host.
-    """
-
-    def __init__(self, per_host: int) -> None:
-        self._per_host = per_host
-        self._known: dict[str, Host] = {}
-        self._lock = threading.Lock()
-
-    def of(self, url: str) -> Host:
-        """The host of an address."""
-        name = urlsplit(url).netloc
-        with self._lock:
-            if name not in self._known:
-                self._known[name] = Host(self._per_host)
-            return self._known[name]
-
-    def close(self) -> None:
-        """Close all connections. Closing twice is fine."""
-        with self._lock:
-            while self._known:
-                self._known.popitem()[1].client.close()
-
-
-def fetch_picture(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = 10, allow_private: bool = False) -> bytes:
-    """Fetch the bytes behind a link; whether they are a picture is for :func:`lapel.core.images.decode` to say.
-
-    Args:
-        url: An http or https address.
-        max_bytes: The most that is read.
-        timeout: Seconds for all of it, redirects included.
-        allow_private: Also fetch from private, loopback and link-local addresses, such as a shop's own server in the same network.
-
-    Raises:
-        SourceError: the link is not understood or not allowed, or the answer is no file, too large, too slow or empty.
-    """
-    with new_client() as client:
-        return fetch(client, url, max_bytes=max_bytes, timeout=timeout, allowed=lambda _: allow_private).data or b""
-
-
-def fetch(
-    client: httpx.Client,
-    url: str,
-    *,
-    max_bytes: int,
-    timeout: float,
-    allowed: Callable[[str], bool],
-    validators: str = "",
-) -> Fetched:
-    """Fetch what is behind a link, unless it is what the validators stand for.
-
-    Args:
-        client: One of :func:`new_client`.
-        url: An http or https address.
-        max_bytes: The most that is read.
-        timeout: Seconds for all of it, redirects included.
-        allowed: Whether a host may have a private address.
-        validators: What :attr:`Fetched.validators` was the last time.
-
-    Raises:
-        PassingError: it may work later.
-        SourceError: the link is not understood or not allowed, or the answer is no file, too large or empty.
-    """
-    end = time.monotonic() + timeout
-    address = url.strip()
-    try:
-        for _ in range(REDIRECTS + 1):
-            request = _request(client, address, allowed, end)
-            request.headers.update(_conditions(validators))
-            response = client.send(request, stream=True)
-            try:
-                if response.status_code == 304 and validators:
-                    return Fetched(None, validators, "")
-                if response.status_code not in REDIRECT_CODES:
-                    data = _body(response, url, max_bytes, end)
-                    lines = (response.headers.get("etag", ""), response.headers.get("last-modified", ""))
-                    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-                    return Fetched(data, "\n".join(lines).rstrip(), kind)
-                address = urljoin(address, response.headers.get("location", ""))
-            finally:
-                response.close()
-    except httpx.TimeoutException as error:
-        raise _slow(url) from error
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-        text = f"The link {url} cannot be fetched: {error}. Save the picture and upload the file instead."
-        raise (PassingError if isinstance(error, httpx.TransportError) else SourceError)(text) from error
-    raise SourceError(
-        f"The link {url} is redirected more than {REDIRECTS} times. Open it in a browser and copy the picture's own address."
-    )
-
-
-def _conditions(validators: str) -> dict[str, str]:
-    etag, _, changed = validators.partition("\n")
-    conditions = {"If-None-Match": etag, "If-Modified-Since": changed}
-    return {name: text for name, text in conditions.items() if text}
-
-
-def _request(client: httpx.Client, address: str, allowed: Callable[[str], bool], end: float) -> httpx.Request:
-    """A request to the checked number of the host, that still names the host to the server and to TLS."""
-    try:
-        url = httpx.URL(address)
-    except (httpx.InvalidURL, ValueError) as error:
-        raise SourceError(
-            f"The link '{address}' is not understood: {error}. Copy the picture's address from the browser."
-        ) from error
-    if url.scheme not in ("http", "https") or not url.host:
-        raise SourceError(
-            f"The link '{address}' is not an http or https address. Copy the picture's address from the browser."
-        )
-    if url.userinfo:
-        raise SourceError("The link carries a password. Save the picture and upload the file instead.")
-    number = _resolve(url.host, url.port or (443 if url.scheme == "https" else 80), allowed(url.host))
-    left = end - time.monotonic()
-    if left <= 0:
-        raise _slow(address)
-    return client.build_request(
-        "GET",
-        url.copy_with(host=number),
-        # Not compressed, so that what is counted is what is kept.
-        headers={"Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity"},
-        extensions={"sni_hostname": url.host},
-        timeout=left,
-    )
-
-
-def _resolve(host: str, port: int, allow_private: bool) -> str:
-    """The host's first address, after all of its addresses have been checked."""
-    try:
-        found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    except (OSError, UnicodeError) as error:
-        raise SourceError(f"The link's host '{host}' is not known: {error}. Check the address.") from error
-    for text in found:
-        if not allow_private and not _is_public(text):
-            raise SourceError(
-                f"The link's host '{host}' is {text}, which is not on the public internet. Save the picture and upload the file instead."
-            )
-    return found[0]
-
-
-def _is_public(text: str) -> bool:
-    address = ipaddress.ip_address(text.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address):
-        # Forms of IPv6 that carry an IPv4 address lead where that one leads.
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
-        if inner is None and address in ipaddress.ip_network("64:ff9b::/96"):
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return _is_public(str(inner))
-    return address.is_global and not address.is_multicast
-
-
-def _body(response: httpx.Response, url: str, max_bytes: int, end: float) -> bytes:
-    if response.status_code != 200:
-        text = f"The link {url} answers {response.status_code} {response.reason_phrase}. Open it in a browser and check the address."
-        if response.status_code in PASSING:
-            raise PassingError(text, _after(response))
-        raise SourceError(text)
-    packed = response.headers.get("content-encoding", "identity").lower()
-    if packed != "identity":
-        raise SourceError(
-            f"The link {url} answers with packed data ({packed}). Save the picture and upload the file instead."
-        )
-    said = response.headers.get("content-length", "")
-    if said.isdecimal() and int(said) > max_bytes:
-        raise _large(url, max_bytes)
-    data = bytearray()
-    for chunk in response.iter_raw(64 * 1024):
-        data += chunk
-        if len(data) > max_bytes:
-            raise _large(url, max_bytes)
-        if time.monotonic() > end:
-            raise _slow(url)
-    if not data:
-        raise SourceError(f"The link {url} answers with nothing (0 bytes). Check the address.")
-    return bytes(data)
-
-
-def _after(response: httpx.Response) -> float:
-    """Seconds that a host asks to be left alone; 0 when it does not say."""
-    said = response.headers.get("retry-after", "")
-    return float(said) if said.isdecimal() else 0.0
-
-
-def _large(url: str, max_bytes: int) -> SourceError:
-    return SourceError(
-        f"The link {url} is larger than {max_bytes / 2**20:.0f} MB. Scale the picture down and upload the file instead."
-    )
-
-
-def _slow(url: str) -> SourceError:
-    return PassingError(
-        f"The link {url} took too long to answer. Try again, or save the picture and upload the file instead."
-    )
-
-
 @dataclass(frozen=True)
 class Answer:
     """What a link says about its picture without giving it.
@@ -293,6 +65,51 @@ class Answer:
     moved: str = ""
 
 
+def fetch_picture(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = 10, allow_private: bool = False) -> bytes:
+    """Fetch the bytes behind a link; whether they are a picture is for :func:`lapel.core.images.decode` to say.
+
+    Args:
+        url: An http or https address; ``//host/a.jpg`` is asked with https.
+        max_bytes: The most that is read, and the most that it may have when it is unpacked.
+        timeout: Seconds for all of it, redirects included.
+        allow_private: Also fetch from private, loopback and link-local addresses, such as a shop's own server in the same network.
+
+    Raises:
+        SourceError: the link is not understood or not allowed, or the answer is no file, too large, too slow or empty.
+    """
+    reader = LinkReader(timeout=timeout, allowed=lambda _: allow_private, max_bytes=max_bytes, setting=ALLOW_PAGE)
+    try:
+        return reader.read(url)
+    finally:
+        reader.close()
+
+
+def parse_link(text: str) -> httpx.URL:
+    """A link as it is asked for.
+
+    Raises:
+        SourceError: it is none, or carries a password.
+    """
+    text = text.strip()
+    if text[:5].lower() == "data:":
+        raise SourceError(
+            f"'{text[:40]}...' is a picture written into an address, not an address. Save the picture and use the file instead."
+        )
+    try:
+        url = httpx.URL(as_link(text) or text)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise SourceError(
+            f"The link '{shortened(text)}' is not understood: {error}. Copy the picture's address from the browser."
+        ) from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise SourceError(
+            f"The link '{shortened(text)}' is not an http or https address. Copy the picture's address from the browser."
+        )
+    if url.userinfo:
+        raise SourceError("The link carries a password. Save the picture and use the file instead.")
+    return url
+
+
 class LinkReader:
     """Asks many links, with connections that are used again. Safe to share between threads.
 
@@ -300,13 +117,29 @@ class LinkReader:
         timeout: Seconds for one link, redirects included; waiting for its turn is not counted.
         allowed: Whether a host may have a private address.
         per_host: Requests under way at once to one host.
+        max_bytes: Most bytes of one picture, unpacked.
+        tries: How often a link is fetched when it fails in a way that may pass.
+        pause: Seconds before the second try, doubled for each further one.
+        setting: What allows a private address, for the refusal; ``{host}`` stands for the host.
+
+    Raises:
+        InputError: the proxy or the certificates that the environment names cannot be used.
     """
 
     def __init__(
-        self, *, timeout: float = 20, allowed: Callable[[str], bool] = lambda _: False, per_host: int = 8
+        self,
+        *,
+        timeout: float = 20,
+        allowed: Callable[[str], bool] = lambda _: False,
+        per_host: int = 8,
+        max_bytes: int = MAX_BYTES,
+        tries: int = 1,
+        pause: float = 1.0,
+        setting: str = ALLOW_HOST,
     ) -> None:
-        self.timeout = timeout
-        self.allowed = allowed
+        check_environment()  # said now rather than for each link
+        self._timeout, self._allowed, self._setting = timeout, allowed, setting
+        self._max_bytes, self._tries, self._pause = max_bytes, tries, pause
         self._hosts = Hosts(per_host)
 
     def ask(self, url: str, mark: str = "") -> Answer:
@@ -315,46 +148,169 @@ class LinkReader:
         Raises:
             SourceError: the link is not understood or not allowed, or nobody answers.
         """
-        try:
-            answer, after = self._ask(url, mark)
-            return self._ask(url, mark)[0] if after else answer
-        except httpx.TimeoutException as error:
-            raise _slow(url) from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise SourceError(f"The link {url} cannot be asked: {error}.") from error
+        known = {"If-Modified-Since" if mark.endswith(" GMT") else "If-None-Match": mark} if mark else {}
 
-    def _ask(self, url: str, mark: str) -> tuple[Answer, float]:
-        """The answer, and how long the host that gave it wants to be left alone."""
-        left = self.timeout
-        address, moved, lasting = url, "", True
-        for _ in range(REDIRECTS + 1):
-            host = self._hosts.of(address)
-            with host.turn():
-                began = time.monotonic()
-                request = _request(host.client, address, self.allowed, began + left)
-                if mark:
-                    request.headers["If-Modified-Since" if mark.endswith(" GMT") else "If-None-Match"] = mark
-                response = host.client.send(request, stream=True)
-                response.close()  # the body is not read
-                left -= time.monotonic() - began
-                after = min(_after(response), self.timeout) if response.status_code in PASSING else 0.0
-                if after:
-                    host.rest(after)
-            if response.status_code not in REDIRECT_CODES:
-                said = response.headers
-                return Answer(response.status_code, said.get("etag") or said.get("last-modified", ""), moved), after
-            address = urljoin(address, response.headers.get("location", ""))
-            lasting = lasting and response.status_code in (301, 308)
-            moved = address if lasting else moved
-        raise SourceError(f"The link {url} is redirected more than {REDIRECTS} times.")
+        def take(response: httpx.Response, moved: str, _: float) -> tuple[Answer, float]:
+            said = response.headers  # the body is not read
+            answer = Answer(response.status_code, said.get("etag") or said.get("last-modified", ""), moved)
+            return answer, self._wait(response)
+
+        answer, after = self._visit(url, known, take)
+        return self._visit(url, known, take)[0] if after else answer
+
+    def fetch(self, url: str, validators: str = "") -> Fetched:
+        """Fetch what is behind a link, unless it is what the validators stand for; several times when that may help.
+
+        Args:
+            url: The link.
+            validators: What :attr:`Fetched.validators` was the last time.
+
+        Raises:
+            PassingError: it may work later.
+            SourceError: the link is not understood or not allowed, or the answer is no file, too large or empty.
+        """
+        etag, _, changed = validators.partition("\n")
+        known = {name: text for name, text in (("If-None-Match", etag), ("If-Modified-Since", changed)) if text}
+
+        def take(response: httpx.Response, _: str, end: float) -> Fetched:
+            if response.status_code == 304 and known:
+                return Fetched(None, validators, "")
+            if response.status_code != 200:
+                text = f"The link {shortened(url)} answers {response.status_code} {response.reason_phrase}. Open it in a browser and check the address."
+                raise PassingError(text, self._wait(response)) if response.status_code in PASSING else SourceError(text)
+            said = response.headers
+            lines = (said.get("etag", ""), said.get("last-modified", ""))
+            data = _body(response, shortened(url), self._max_bytes, end)
+            kind = said.get("content-type", "").partition(";")[0].strip().lower()
+            return Fetched(data, "\n".join(lines).rstrip(), kind)
+
+        for number in range(self._tries - 1):
+            try:
+                return self._visit(url, known, take)
+            except PassingError as error:
+                if not error.after:  # else the host is left alone for as long as it said
+                    time.sleep(min(self._pause * 2**number, self._timeout))
+        return self._visit(url, known, take)
 
     def read(self, url: str) -> bytes:
-        """The bytes behind a link, see :func:`fetch`."""
-        host = self._hosts.of(url)
-        with host.turn():
-            got = fetch(host.client, url, max_bytes=MAX_BYTES, timeout=self.timeout, allowed=self.allowed)
-        return got.data or b""
+        """The bytes behind a link, see :meth:`fetch`."""
+        return self.fetch(url).data or b""
 
     def close(self) -> None:
         """Close the connections."""
         self._hosts.close()
+
+    def _visit(
+        self, url: str, headers: Mapping[str, str], take: Callable[[httpx.Response, str, float], Taken]
+    ) -> Taken:
+        """What ``take`` makes of the answer at the end of all redirects, of where it is for good, and of when it must be done."""
+        left, moved, lasting = self._timeout, "", True
+        target = parse_link(url)
+        try:
+            for _ in range(REDIRECTS + 1):
+                host = self._hosts.of(target)
+                with host.turn():
+                    began = time.monotonic()
+                    private, setting = self._allowed(target.host), self._setting.format(host=target.host)
+                    response = host.get(target, headers, private=private, setting=setting, end=began + left)
+                    try:
+                        host.rest(self._wait(response))
+                        if response.status_code not in REDIRECT_CODES:
+                            return take(response, moved, began + left)
+                    finally:
+                        response.close()
+                    left -= time.monotonic() - began
+                target = parse_link(urljoin(str(target), response.headers.get("location", "")))
+                lasting = lasting and response.status_code in (301, 308)
+                moved = str(target) if lasting else moved
+        except httpx.TimeoutException as error:
+            raise _slow(shortened(url)) from error
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError) as error:
+            text = f"The link {shortened(url)} cannot be fetched: {why(error)}. Try again, or save the picture and use the file instead."
+            raise (PassingError if isinstance(error, httpx.TransportError) else SourceError)(text) from error
+        raise SourceError(
+            f"The link {shortened(url)} is redirected more than {REDIRECTS} times. Open it in a browser and copy the picture's own address."
+        )
+
+    def _wait(self, response: httpx.Response) -> float:
+        """Seconds that a host that had enough asks to be left alone, within reason; 0 when it does not say."""
+        said = response.headers.get("retry-after", "").strip() if response.status_code in PASSING else ""
+        if said.isdecimal():
+            return min(float(said), self._timeout)
+        try:
+            until = parsedate_to_datetime(said)
+        except ValueError:
+            return 0.0
+        seconds = (until if until.tzinfo else until.replace(tzinfo=UTC)).timestamp() - time.time()
+        return min(max(seconds, 0.0), self._timeout)
+
+
+def _body(response: httpx.Response, url: str, max_bytes: int, end: float) -> bytes:
+    """The bytes of an answer, unpacked."""
+    said = response.headers.get("content-length", "")
+    if said.isdecimal() and int(said) > max_bytes:
+        raise _large(url, max_bytes)
+    data = bytearray()
+    for chunk in _unpacked(response, url, max_bytes):
+        data += chunk
+        if len(data) > max_bytes:
+            raise _large(url, max_bytes)
+        if time.monotonic() > end:
+            raise _slow(url)
+    if not data:
+        raise SourceError(f"The link {url} answers with nothing (0 bytes). Check the address.")
+    return bytes(data)
+
+
+def _unpacked(response: httpx.Response, url: str, max_bytes: int) -> Iterator[bytes]:
+    """The pieces of a body: as they come, or unpacked where a server packs though it was not asked to; each at most ``max_bytes`` + 1 long.
+
+    Not by httpx, which unpacks a piece whole, however large it becomes.
+    """
+    names = [name.strip().lower() for name in response.headers.get("content-encoding", "").split(",")]
+    packed = [name for name in names if name in PACKED]
+    if not packed:
+        yield from response.iter_raw(CHUNK)
+        return
+    if len(packed) > 1 or packed[0] not in UNPACKED:
+        raise SourceError(
+            f"The link {url} answers with packed data ({', '.join(packed)}); Lapel asks for none, and unpacks gzip and deflate."
+            " Save the picture and use the file instead."
+        )
+    pieces = response.iter_raw(CHUNK)
+    first = next(pieces, b"")
+    unpack = _unpacker(packed[0], first)
+    if unpack is None:
+        yield first
+        yield from pieces
+        return
+    try:
+        yield unpack.decompress(first, max_bytes + 1)
+        for piece in pieces:
+            yield unpack.decompress(piece, max_bytes + 1)
+    except zlib.error as error:
+        raise SourceError(
+            f"The link {url} answers with broken {packed[0]} data. Save the picture and use the file instead."
+        ) from error
+    if not unpack.eof:
+        raise PassingError(f"The link {url} ends within its {packed[0]} data. Try again.")
+
+
+def _unpacker(name: str, start: bytes) -> zlib._Decompress | None:
+    """What unpacks a body that begins so; None where it only says that it is packed."""
+    if name == "deflate":  # with zlib's two bytes before it, or without
+        whole = len(start) > 1 and start[0] & 15 == 8 and int.from_bytes(start[:2]) % 31 == 0
+        return zlib.decompressobj(zlib.MAX_WBITS if whole else -zlib.MAX_WBITS)
+    return zlib.decompressobj(zlib.MAX_WBITS | 16) if start[:2] == b"\x1f\x8b" else None
+
+
+def _large(url: str, max_bytes: int) -> SourceError:
+    return SourceError(
+        f"The link {url} is larger than {max_bytes / 2**20:.0f} MB. Scale the picture down and use the file instead."
+    )
+
+
+def _slow(url: str) -> SourceError:
+    return PassingError(
+        f"The link {url} took too long to answer. Try again, or save the picture and use the file instead."
+    )

@@ -49,19 +49,29 @@ def move(
     new: Annotated[str, typer.Argument(help="Where they are now.")],
     store: StoreOption = DEFAULT_STORE,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many would change.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Say that pictures, or the links to them, have moved. Nothing is read or embedded anew."""
+    """Say that pictures, or the links to them, have moved. Nothing is read or embedded anew.
+
+    The exit code is 1 when no address begins so.
+    """
     from lapel.engine.hosting import move as move_pictures
     from lapel.engine.store import open_store
 
     with open_store(store) as shop:
         moved = move_pictures(shop, old, new, keep=not dry_run)
         photos = shop.catalog.counts().photos
-    would = "would get" if dry_run else "got"
-    links = counted(moved.links, "link for browsers", "links for browsers")
-    say(f"{moved.photos:,} of {counted(photos, 'picture')} {would} another address, and {links}")
+    if as_json:
+        print_json({**asdict(moved), "of": photos, "dry_run": dry_run})
+    else:
+        would = "would get" if dry_run else "got"
+        say(
+            f"{moved.photos:,} of {counted(photos, 'picture')} {would} another address, and {counted(moved.links, 'link')} for browsers"
+        )
     if not moved.photos and not moved.links:
-        say(f"No address begins with '{old}'. 'lapel search --json' shows what addresses look like.")
+        if not as_json:
+            say(f"No address begins with '{old}'. 'lapel search --json' shows what addresses look like.")
+        raise typer.Exit(1)
 
 
 @hosting.command()
@@ -70,10 +80,12 @@ def thumbnails(
     most: Annotated[
         int | None, typer.Option("--most", min=0, help="MB they may take from now on; 0 keeps none. At first 2,000.")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make the small pictures that are missing, and let go of those that are of no photo any more.
 
     'lapel add' makes them too, so this is for stores of an older Lapel, and after the bound was changed.
+    The exit code is 1 when pictures were missing and none could be read.
     """
     from lapel.engine.store import open_store
     from lapel.engine.thumbnails import fill_thumbnails
@@ -83,11 +95,20 @@ def thumbnails(
             shop.limit_thumbnails(most)
         filled = fill_thumbnails(shop, report=update)
         size = shop.thumbnails.size()
-    say(f"{counted(filled.made, 'photo')} got small pictures; {size.photos:,} have them, in {size.bytes / 1e6:,.1f} MB")
-    for photo, reason in filled.failed[:3]:
-        say(f"{photo.uri}: {reason}", style="yellow")
-    if len(filled.failed) > 3:
-        say(f"... {len(filled.failed) - 3:,} more could not be read", style="yellow")
+    if as_json:
+        failed = [{"picture": photo.uri, "reason": reason} for photo, reason in filled.failed]
+        print_json({"made": filled.made, "photos": size.photos, "bytes": size.bytes, "failed": failed})
+    else:
+        have = "has" if size.photos == 1 else "have"
+        say(
+            f"{counted(filled.made, 'photo')} got small pictures; {size.photos:,} {have} them, in {size.bytes / 1e6:,.1f} MB"
+        )
+        for photo, reason in filled.failed[:3]:
+            say(f"{photo.uri}: {reason}", style="yellow")
+        if len(filled.failed) > 3:
+            say(f"... {len(filled.failed) - 3:,} more could not be read", style="yellow")
+    if filled.failed and not filled.made:
+        raise typer.Exit(1)
 
 
 @hosting.command()
@@ -113,24 +134,26 @@ def check(
     """Visit every picture: dead, forbidden, moved and changed ones are listed in hosting.csv in the store.
 
     Changed pictures are embedded anew. Dead ones are hidden from results after a while and shown again when they return.
+    When more than half are out of reach, none is hidden and the exit code is 1.
     """
     wait, patience = duration(every) if every else None, duration(grace)
     try:
         while True:
             try:
-                _round(store, patience, force=force, allow_private=allow_private, as_json=as_json)
+                held_back = _round(store, patience, force=force, allow_private=allow_private, as_json=as_json)
             except LapelError as error:
                 if wait is None:
                     raise
                 say(f"{error} Trying again in {every}.", head="Error: ", err=True)
             if wait is None:
-                return
+                raise typer.Exit(int(held_back))
             time.sleep(wait.total_seconds())
     except KeyboardInterrupt:
         raise typer.Exit(0 if wait is not None else 130) from None
 
 
-def _round(store: Path, grace: timedelta, *, force: bool, allow_private: bool, as_json: bool) -> None:
+def _round(store: Path, grace: timedelta, *, force: bool, allow_private: bool, as_json: bool) -> bool:
+    """Go round once, and say what was found. Returns whether too many were out of reach to hide any."""
     from lapel.engine.healing import check_hosting
     from lapel.engine.store import open_store
     from lapel.sources.health import Rounds
@@ -155,6 +178,7 @@ def _round(store: Path, grace: timedelta, *, force: bool, allow_private: bool, a
         print_json({**facts, "held_back": done.held_back, "troubles": listed})
     else:
         _print(done, path)
+    return done.held_back
 
 
 def _print(done: Round, path: Path) -> None:
@@ -189,7 +213,9 @@ def _list(path: Path, troubles: Sequence[Trouble]) -> None:
             )
         part.replace(path)
     except OSError as error:
-        raise InputError(f"The list of pictures in trouble cannot be written to {path}: {error.strerror}.") from error
+        raise InputError(
+            f"The list of pictures in trouble cannot be written to {path}: {error.strerror}. Make room there, or give this user the right to write."
+        ) from error
 
 
 def duration(text: str) -> timedelta:

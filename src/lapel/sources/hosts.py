@@ -1,0 +1,249 @@
+"""The machines behind links: which addresses may be asked, in which order, through which proxy, and how many times at once.
+
+A name is looked up here, all of its addresses are checked, and the connection is made to a checked number, so that a name cannot
+change its meaning between check and use. Certificates come from ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` where these are set; proxies
+are used only with ``LAPEL_PROXY=env``, and then a name is checked before the proxy hears of it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
+
+import httpx
+
+from lapel.core.errors import InputError, SourceError
+
+PROXY = "LAPEL_PROXY"
+TRIAL = 2.0  # seconds for an address of a host that has further ones: a shop's IPv6 may be dead
+
+
+class PassingError(SourceError):
+    """A link that may well work a little later.
+
+    Attributes:
+        after: Seconds that the server asks to wait; 0 when it does not say.
+    """
+
+    def __init__(self, text: str, after: float = 0.0) -> None:
+        super().__init__(text)
+        self.after = after
+
+
+def proxy_of(scheme: str, host: str) -> str:
+    """The proxy that this process' environment names for a host, empty for none.
+
+    Raises:
+        InputError: ``LAPEL_PROXY`` is something else than ``env``.
+    """
+    wish = os.environ.get(PROXY, "")
+    if wish not in ("", "env"):
+        raise InputError(
+            f"{PROXY} is 'env', to use HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, or is not set; found '{wish}'."
+        )
+    known = getproxies_environment() if wish else {}
+    if not known or proxy_bypass_environment(host, known):
+        return ""
+    proxy = known.get(scheme) or known.get("all", "")
+    return proxy if "://" in proxy or not proxy else f"http://{proxy}"
+
+
+def new_client(proxy: str = "") -> httpx.Client:
+    """A client for one host. It knows no passwords of this machine: they are not for a stranger's link.
+
+    Raises:
+        InputError: the proxy or the certificates of the environment cannot be used.
+    """
+    certificates = _certificates(os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", ""))
+    headers = {"User-Agent": "lapel", "Accept": "image/*"}
+    try:
+        return httpx.Client(
+            trust_env=False, follow_redirects=False, headers=headers, verify=certificates, proxy=proxy or None
+        )
+    except (ValueError, ImportError, httpx.InvalidURL) as error:  # the proxy's address may hold a password
+        raise InputError(
+            "The proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used. Write http://host:port, or unset"
+            f" {PROXY}."
+        ) from error
+
+
+@lru_cache(maxsize=4)
+def _certificates(file: str, folder: str) -> ssl.SSLContext:
+    """Whom to trust, as the environment variables say: httpx reads the two itself."""
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise InputError(
+            f"The certificates in SSL_CERT_FILE ({file}) or SSL_CERT_DIR ({folder or 'not set'}) cannot be read:"
+            f" {error.strerror or error}. Name a PEM file."
+        ) from error
+
+
+def check_environment() -> None:
+    """See that what the environment says of proxies and certificates can be used, before a link is asked for.
+
+    Raises:
+        InputError: it cannot.
+    """
+    for scheme in ("http", "https"):
+        new_client(proxy_of(scheme, "")).close()
+
+
+class Host:
+    """One host: its connections, how many use them at once, and until when it wants to be left alone.
+
+    Args:
+        url: An address at this host.
+        per_host: Requests under way at once.
+    """
+
+    def __init__(self, url: httpx.URL, per_host: int) -> None:
+        # A client for each host, as a connection's certificate was checked for that host only.
+        self._proxy = proxy_of(url.scheme, url.host)
+        self._client = new_client(self._proxy)
+        self._slots = threading.BoundedSemaphore(per_host)
+        self._rests_until = 0.0  # on time.monotonic's clock
+        self._works = ""  # the address that answered last
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait until few enough ask this host, and until it may be asked again."""
+        with self._slots:
+            time.sleep(max(0.0, self._rests_until - time.monotonic()))
+            yield
+
+    def rest(self, seconds: float) -> None:
+        """Ask nothing more for a while, as the host said."""
+        self._rests_until = max(self._rests_until, time.monotonic() + seconds)
+
+    def get(
+        self, url: httpx.URL, headers: Mapping[str, str], *, private: bool, setting: str, end: float
+    ) -> httpx.Response:
+        """Ask for an address at this host, at each of its checked numbers in turn. The body is still to be read.
+
+        Args:
+            url: The address.
+            headers: What to send besides the usual.
+            private: Whether the host may have a private address.
+            setting: What allows that, for the refusal.
+            end: When it must have answered, on time.monotonic's clock.
+
+        Raises:
+            SourceError: the host is not known or may not be asked.
+            httpx.HTTPError: it does not answer.
+        """
+        numbers = _checked(url, private=private, setting=setting, proxied=bool(self._proxy))
+        if self._proxy:  # which looks the name up itself
+            numbers = [url.raw_host.decode("ascii")]
+        numbers.sort(key=lambda number: number != self._works)
+        for number in numbers:
+            left = max(end - time.monotonic(), 0.001)
+            last = number == numbers[-1]
+            request = self._client.build_request(
+                "GET",
+                url.copy_with(host=number),
+                # Not compressed, so that what is counted is what is kept.
+                headers={"Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity", **headers},
+                # The server and TLS still hear the name; a proxy has one of its own.
+                extensions={} if self._proxy else {"sni_hostname": url.raw_host.decode("ascii")},
+                timeout=httpx.Timeout(left, connect=left if last else min(left, TRIAL)),
+            )
+            try:
+                response = self._client.send(request, stream=True)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                if last:
+                    raise
+            else:
+                self._works = number
+                return response
+        raise AssertionError("a host has an address")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+class Hosts:
+    """The hosts that are asked, each with its connections. Safe to share between threads.
+
+    Args:
+        per_host: Requests under way at once to one host.
+    """
+
+    def __init__(self, per_host: int) -> None:
+        self._per_host = per_host
+        self._known: dict[tuple[str, bytes], Host] = {}
+        self._lock = threading.Lock()
+
+    def of(self, url: httpx.URL) -> Host:
+        """The host of an address."""
+        name = (url.scheme, url.netloc)
+        with self._lock:
+            if name not in self._known:
+                self._known[name] = Host(url, self._per_host)
+            return self._known[name]
+
+    def close(self) -> None:
+        """Close all connections. Closing twice is fine."""
+        with self._lock:
+            while self._known:
+                self._known.popitem()[1].close()
+
+
+def _checked(url: httpx.URL, *, private: bool, setting: str, proxied: bool) -> list[str]:
+    """All addresses of a link's host, each once, after all of them have been checked."""
+    host = url.raw_host.decode("ascii")
+    port = url.port or (443 if url.scheme == "https" else 80)
+    try:
+        entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        if proxied and private:  # the proxy may know more names
+            return []
+        text = f"The link's host '{host}' is not known. Check the address."
+        if proxied:
+            text = f"The link's host '{host}' is not known here, so that only the proxy could say whether it is private. If it is not, allow it with {setting}."
+        passing = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
+        raise (PassingError if passing else SourceError)(text) from error
+    found = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
+    for text in found:
+        if not private and not is_public(text):
+            raise SourceError(
+                f"The link's host '{host}' is {text}, which is not on the public internet. If it is a machine of your own, allow it with"
+                f" {setting}; else save the picture and use the file instead."
+            )
+    return found
+
+
+def is_public(text: str) -> bool:
+    """Whether an address, IPv4 or IPv6, is one of the public internet."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        # Forms of IPv6 that carry an IPv4 address lead where that one leads.
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+        if inner is None and address in ipaddress.ip_network("64:ff9b::/96"):
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
+    return address.is_global and not address.is_multicast
+
+
+def why(error: BaseException) -> str:
+    """What went wrong on the way to a host, for people: no numbers of errors."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted ({cause.verify_message}); SSL_CERT_FILE may name further ones"
+        if isinstance(cause, ssl.SSLError):
+            return f"its encryption is not understood ({(getattr(cause, 'reason', '') or 'TLS').lower().replace('_', ' ')})"
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return str(error).rstrip(".") or type(error).__name__
