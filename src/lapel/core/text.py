@@ -45,3 +45,18 @@ def shortened(text: str, most: int = 80) -> str:
     """A name as a message shows it: not longer than ``most`` characters, cut in the middle."""
     half = (most - 1) // 2
     return text if len(text) <= most else f"{text[:half]}\u2026{text[-half:]}"
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, as a part of a sentence: of an operating system's error its words alone, without number and file name.
+
+    >>> reason(FileNotFoundError(2, "No such file or directory", "a.csv")), reason(ValueError("no digits."))
+    ('No such file or directory', 'no digits')
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        text = (cause.strerror if isinstance(cause, OSError) else None) or str(cause)
+        if text.strip() and "[Errno" not in text:  # else it holds the one beneath
+            return text.strip().rstrip(".")
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
