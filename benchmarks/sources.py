@@ -26,8 +26,8 @@ from pathlib import Path
 from lapel.engine.ingest import ingest
 from lapel.engine.store import open_store
 from lapel.sources import open_source
-from lapel.sources.stream import Streamed
 from lapel.sources.pictures import picture_rows
+from lapel.sources.stream import Streamed
 from shops import machine, shop
 
 

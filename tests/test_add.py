@@ -80,10 +80,10 @@ def test_what_is_not_read_is_said_by_kind(tmp_path: Path) -> None:
     assert "3 products added" in said
     for line in (
         "archives (1): unpack them, or give each ZIP to 'lapel add' itself",
-        "tables (1): give one with --products to name the pictures' products",
+        "tables (1): give one with --products, out of its ZIP if it is in one, to say what the pictures show",
         "camera raw photos (1): export them as JPEG",
         "JPEG XL pictures (1): export them as JPEG, PNG or WebP",
-        "files without an ending (1): their bytes do not begin like a picture",
+        "files without an ending (1): nothing in them says picture",
     ):
         assert line in said
 
@@ -210,8 +210,8 @@ def test_names_that_are_no_place_say_so(tmp_path: Path, name: str, words: str) -
 
 
 def table(path: Path, count: int, *, start: int = 0) -> Path:
-    rows = "".join(f"{number},Shirt {number},x/{number}.jpg\n" for number in range(start, start + count))
-    path.write_text("id,title,where it is\n" + rows)
+    rows = "".join(f"{number},Shirt {number},wool\n" for number in range(start, start + count))
+    path.write_text("id,title,made of\n" + rows)
     return path
 
 
@@ -220,7 +220,7 @@ def test_ids_that_are_no_names_of_pictures_raise_a_question(tmp_path: Path) -> N
     path = table(write(tmp_path / "p", files) / "shop.csv", 30)
     with pytest.raises(
         TableError,
-        match=r"no column that names pictures, and 2 of its first 30 ids .*--map pictures=COLUMN\. There are: id, title, where it is",
+        match=r"no column that names pictures, and 2 of its first 30 ids .*--map pictures=COLUMN\. There are: id, title, made of",
     ):
         add(path, tmp_path / "shop")
     assert not (tmp_path / "shop").exists()
@@ -233,6 +233,20 @@ def test_ids_that_are_names_of_pictures_raise_none(tmp_path: Path) -> None:
     files = {f"pics/{number}.jpg": picture(number) for number in range(3)}
     path = table(write(tmp_path / "p", files) / "shop.csv", 30)
     assert "30 rows: 3 products added" in add(path, tmp_path / "shop").stdout
+
+
+def test_what_was_guessed_of_a_table_is_said(tmp_path: Path) -> None:
+    write(tmp_path / "p", {"7.jpg": picture(7)})
+    path = tmp_path / "p" / "shop.csv"
+    path.write_bytes("id,название,lies in\n1,Рубашка синяя и белая в полоску,7.jpg\n".encode("cp1251"))
+    said = add(path, tmp_path / "shop", "--encoding", "cp1251").stdout
+    assert said.count("Pictures are taken from the column 'lies in'") == 1
+    with open_store(tmp_path / "shop") as shop:
+        assert "Рубашка синяя и белая в полоску" in shop.catalog.product("1").attributes.values()
+    notes = json.loads(add(path, tmp_path / "shop", "--encoding", "cp1251", "--json").stdout)["notes"]
+    assert [note[:42] for note in notes] == ["Pictures are taken from the column 'lies in'"[:42]]
+    with pytest.raises(TableError, match="--map and --encoding say how to read a table, but there is none"):
+        add(tmp_path / "p", tmp_path / "shop", "--encoding", "cp1251")
 
 
 # --- the same bytes? ---
@@ -301,3 +315,14 @@ def test_a_stores_ids_stay_as_they_are(tmp_path: Path) -> None:
     add(write(tmp_path / "p", {name: picture(number) for number, name in enumerate(files)}), tmp_path / "shop")
     assert ids(tmp_path / "shop") == sorted(["Shirts/1163", "Shirts/a.b", "x.jpg", decomposed("é")])
     assert np.unique(ids(tmp_path / "shop")).size == 4
+
+
+def test_a_picture_in_the_place_of_its_name_does_not_fill_the_list(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    source = open_source(tmp_path / "p")
+    row = TableRow(2, Product(id="a"), ("data:image/jpeg;base64," + "A" * 100_000,), "", "a")
+    with open_store(tmp_path / "shop", create=True, encoder="colour:") as shop:
+        ingest(shop, [row], source=source, rejects=tmp_path / "shop" / "rejected.csv")
+    ((name, where, reason),) = rejected(tmp_path / "shop")
+    assert (name, len(where)) == ("a", 1999)
+    assert reason.startswith("A picture is written into the table itself")

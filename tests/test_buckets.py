@@ -78,6 +78,14 @@ def test_tags_tell_what_is_new(bucket: Any) -> None:
     assert stamps[0] == stamps[1] != stamps[2]
 
 
+def test_objects_without_an_ending_are_known_by_their_bytes(bucket: Any) -> None:
+    for name, data in {"photo": b"\xff\xd8\xff" + bytes(100), "words": b"words", "empty": b"", "folder/": b""}.items():
+        bucket.put_object(Bucket="shop", Key=f"bare/{name}", Body=data)
+    source = S3Source("//shop/bare")
+    assert ["/".join(source.path(uri)) for uri in source.walk()] == ["photo"]
+    assert source.skipped == {"files without an ending": 2}
+
+
 def test_display_links_follow_a_pattern(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     source = S3Source("//shop/pictures")
     uri = source.find("Shirts/b 90%#.png")
@@ -151,6 +159,14 @@ def test_other_clouds_are_walked_found_and_read(cloud: tuple[str, Cloud]) -> Non
     assert [again.stamp(uri) == before[uri] for uri in uris] == [False, True, True]
     assert again.read(uris[0]) == b"another picture"
     again.close()
+
+
+def test_other_clouds_objects_without_an_ending(cloud: tuple[str, Cloud]) -> None:
+    scheme, served = cloud
+    served.objects |= {"bare/photo": b"\xff\xd8\xff" + bytes(100), "bare/words": b"words"}
+    source = open_source(f"{scheme}://shop/bare")
+    assert ["/".join(source.path(uri)) for uri in source.walk()] == ["photo"]
+    source.close()
 
 
 def test_what_other_clouds_cannot_read_says_so(cloud: tuple[str, Cloud]) -> None:

@@ -230,3 +230,11 @@ def test_reading_in_order_fetches_what_follows(slow: Streamed) -> None:
 
 def test_local_sources_stay_as_they_are(tmp_path: Path) -> None:
     assert not hasattr(open_source(tmp_path), "prefetch")
+
+
+def test_a_path_that_sqlite_does_not_open_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "/".join(["a" * 100] * 6)
+    with pytest.raises(
+        InputError, match=r"its path has [67]\d\d bytes, SQLite opens 504\. Name another folder in LAPEL_CACHE"
+    ):
+        PictureCache(folder, 10_000)

@@ -126,6 +126,16 @@ def test_a_folder_is_walked_with_all_below_it(drive: DriveServer, settings: Driv
             source.find(name)
 
 
+def test_pictures_whose_kind_few_know_are_told_by_their_names(drive: DriveServer, settings: DriveSettings) -> None:
+    shop = drive.folder("Shop")
+    kinds = {"a.ppm": "image/x-portable-pixmap", "b.HEIC": "image/heif", "c": "image/heic", "d.jfif": "image/pjpeg"}
+    for name, kind in {**kinds, "e.dng": "image/x-adobe-dng", "f.jxl": "image/jxl"}.items():
+        drive.file(name, b"x", shop, kind)
+    source = opened(f"//{shop}", settings)
+    assert listed(source) == ["a.ppm", "b.HEIC", "c.heic", "d.jfif"]
+    assert source.skipped == {"camera raw photos": 1, "JPEG XL pictures": 1}
+
+
 def test_shared_drives_and_shortcuts(drive: DriveServer, settings: DriveSettings) -> None:
     shared = drive.folder("Shared", drive="drive-1")
     inside = drive.folder("Bags", shared)
@@ -183,6 +193,26 @@ def test_pictures_of_one_name_are_one_product(drive: DriveServer, settings: Driv
     (row,) = picture_rows(source)
     assert (row.id, row.problem) == ("same", "")
     assert [source.read(uri) for uri in row.pictures] == [b"1", b"2"]
+
+
+def test_a_folder_that_may_not_be_listed_costs_only_itself(drive: DriveServer, settings: DriveSettings) -> None:
+    shop = drive.folder("Shop")
+    drive.file("a.jpg", b"a", shop)
+    private = drive.folder("Private", shop)
+    drive.file("b.jpg", b"b", private)
+    drive.fault = lambda request: (
+        error(403, "insufficientFilePermissions") if private in request.query.get("q", "") else None
+    )
+    source = opened(f"//{shop}", settings)
+    assert listed(source) == ["a.jpg"]
+    assert source.skipped == {"folders that cannot be read": 1}
+    assert list(source.unreadable) == ["Private"]
+    assert "is refused" in source.unreadable["Private"]
+    drive.fault = lambda request: (
+        error(403, "insufficientFilePermissions") if shop in request.query.get("q", "") else None
+    )
+    with pytest.raises(SourceError, match="is refused"):
+        opened(f"//{shop}", settings).count()
 
 
 def test_tables_may_name_addresses(drive: DriveServer, settings: DriveSettings) -> None:

@@ -115,7 +115,7 @@ def test_google_rss(tmp_path: Path) -> None:
     assert list(found) == ["D1/Red", "D1/Blue", "B2"]
     dress, pictures = found["D1/Red"]
     assert pictures == tuple(f"https://img.example/{number}.jpg" for number in (1, 2, 3))
-    assert (dress.price, dress.in_stock, dress.gender, dress.brand) == ("45.00 EUR", True, "female", "Acme & Co")
+    assert (dress.price, dress.in_stock, dress.gender, dress.brand) == ("45.00 EUR", True, "Women", "Acme & Co")
     assert dress.category == ("Women", "Dresses")
     assert dress.attributes == {
         "size": "S|M",
@@ -123,20 +123,20 @@ def test_google_rss(tmp_path: Path) -> None:
         "regular_price": "60",
         "on_sale": "yes",
         "variants": "D1-S|D1-M",
-        "link": "https://shop.example/d1",
         "custom_label_0": "party",
     }
+    assert dress.url == "https://shop.example/d1"
     blue = found["D1/Blue"][0]
     assert (blue.price, blue.in_stock, blue.attributes) == ("60.00 EUR", True, {})  # its sale is long over
     assert found["B2"][0] == Product("B2", "Belt", price_minor=1200, currency="EUR")
 
 
-@pytest.mark.parametrize(("text", "more"), [(ATOM, {"link": "https://shop.example/b2"}), (TSV, {}), (JSONL, {})])
-def test_google_in_other_dress(tmp_path: Path, text: str, more: dict[str, str]) -> None:
+@pytest.mark.parametrize(("text", "url"), [(ATOM, "https://shop.example/b2"), (TSV, ""), (JSONL, "")])
+def test_google_in_other_dress(tmp_path: Path, text: str, url: str) -> None:
     table = read(tmp_path, text)
     assert table.kind == "Google Merchant"
     ((belt, pictures),) = products(table).values()
-    assert (belt.id, belt.title, belt.price, belt.attributes) == ("B2", "Belt", "12.00 EUR", more)
+    assert (belt.id, belt.title, belt.price, belt.attributes, belt.url) == ("B2", "Belt", "12.00 EUR", {}, url)
     assert len(pictures) == {ATOM: 1, TSV: 3, JSONL: 2}[text]
     assert belt.season == ("Summer" if text == JSONL else "")
 

@@ -148,7 +148,8 @@ def test_vectors_belong_to_their_pictures(shop: Shop, tmp_path: Path) -> None:
     add(shop, where, batch=7)
     for number in (0, 6, 7, 29):
         (photo,) = shop.catalog.photos(str(number))
-        pixels = shop.encoder.preprocessing.apply(Image.open(where / f"{number}.png"))
+        with Image.open(where / f"{number}.png") as image:
+            pixels = shop.encoder.preprocessing.apply(image)
         assert np.allclose(
             shop.catalog.vector_of([photo.key], fingerprint=shop.encoder.fingerprint)[0],
             normalise(pixels.reshape(1, -1))[0],

@@ -95,6 +95,18 @@ def test_a_piped_search_has_whole_rows(lapel: Run, shop: Path) -> None:
     assert err == "Look-alikes of W2\n"
 
 
+def test_colours_that_are_forced_change_no_row(shop: Path) -> None:
+    line = [sys.executable, "-c", "from lapel.apps.cli import main; main()", "search", "--product", "W2"]
+    done = subprocess.run(
+        [*line, "--store", str(shop)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "FORCE_COLOR": "1", "COLUMNS": "60"},
+    )
+    assert table(done.stdout)[2] == ["2", "0.707", "W1", LONG_TITLE, "Dresses", "Red", "15.00 USD"]
+
+
 def test_piped_tables_of_other_commands(lapel: Run, shop: Path) -> None:
     listed = table(lapel("model", "list", "--store", shop)[1])
     assert listed[0] == ["state", "name", "fingerprint", "dim", "photos", "opened with"]
@@ -197,6 +209,7 @@ def test_letters_that_the_terminal_lacks(
 def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """A terminal of 60 columns."""
     screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
     monkeypatch.setattr(
         output, "console", output._Output(file=screen, force_terminal=True, width=60, color_system=None)
     )
@@ -478,3 +491,16 @@ def test_a_score_is_never_minus_nothing(lapel: Run, tmp_path: Path) -> None:
         store.catalog.write(entries, fingerprint=store.encoder.fingerprint)
     out = lapel("search", "--product", "p0", "--store", tmp_path / "shop")[1]
     assert table(out)[1][:3] == ["1", "0.000", "p1"]
+
+
+def test_what_hosting_prints(lapel: Run, shop: Path) -> None:
+    said = lapel("hosting", "move", "file:///W1.jpg", "file:///new.jpg", "--dry-run", "--store", shop)[1]
+    assert said == "1 of 3 pictures would get another address, and 0 links for browsers\n"
+    code, out, _ = lapel("hosting", "check", "--store", shop)
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == "3 pictures: 3 dead"
+    at = lines.index("since\tkind\tproduct\tpicture\treason")
+    assert [line.split("\t")[1:4] for line in lines[at + 1 : at + 4]] == [
+        ["dead", f"W{number}", f"file:///W{number}.jpg"] for number in (1, 2, 3)
+    ]

@@ -53,13 +53,11 @@ def test_a_whole_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_encodings_and_delimiters_are_found(tmp_path: Path, delimiter: str, encoding: str, newline: str) -> None:
-    lines = ["id,title,colour", "s1,Größe für Élodie,Grün", 's2,"a, b; c\td",Blau']
     cells = [["id", "title", "colour"], ["s1", "Größe für Élodie", "Grün"], ["s2", '"a, b; c\td"', "Blau"]]
-    del lines
     text = newline.join(delimiter.join(line) for line in cells)
     first, second = rows(tmp_path, text, encoding=encoding)
     assert first.product == Product("s1", title="Größe für Élodie", colour="Grün")
-    assert second.product == Product("s2", title="a, b; c\td", colour="Blau")
+    assert second.product == Product("s2", title="a, b; c d", colour="Blau")
 
 
 def test_a_late_byte_that_is_not_utf8_means_windows(tmp_path: Path) -> None:
@@ -78,7 +76,7 @@ def test_quotes_line_breaks_and_blank_lines(tmp_path: Path) -> None:
 
 def test_rows_that_cannot_be_used_say_why(tmp_path: Path) -> None:
     text = "id,title,colour\n1,a,b\n2,too few\n3,too,many,cells\n,no id,x\n1,again,x\n4,fine,x\n"
-    found = rows(tmp_path, text)
+    found = sorted(rows(tmp_path, text), key=lambda row: row.line)
     assert [row.product.id if row.product else None for row in found] == ["1", None, None, None, None, "4"]
     assert [row.line for row in found] == [2, 3, 4, 5, 6, 7]
     assert "too few cells: 2, where 3" in found[1].problem
@@ -89,14 +87,13 @@ def test_rows_that_cannot_be_used_say_why(tmp_path: Path) -> None:
     assert found[0].problem == found[5].problem == ""
 
 
-def test_an_open_quote_does_not_stop_the_reading(tmp_path: Path) -> None:
-    text = (
-        'id,title\n1,a\n2,"never closed\n' + "".join(f"x{number},{'y' * 1000}\n" for number in range(1100)) + "last,b\n"
-    )
-    found = rows(tmp_path, text)
-    assert any("quote left open" in row.problem for row in found)
-    assert found[0].product is not None
-    assert found[-1].product is not None
+def test_an_open_quote_takes_no_row_but_its_own(tmp_path: Path) -> None:
+    lines = [f"x{number},{'y' * 1000}" for number in range(1100)]  # more than one cell may hold
+    found = rows(tmp_path, "\n".join(["id,title", "1,a", '2,"never closed', *lines, "last,b", ""]))
+    assert [row.id for row in found] == ["1", "2", *(f"x{number}" for number in range(1100)), "last"]
+    assert [row.line for row in found if row.problem] == [3]
+    assert "a quote in the row is not closed" in found[1].problem
+    assert found[1].product == Product("2", title='"never closed')
 
 
 def test_bad_prices_are_left_out_with_a_reason(tmp_path: Path) -> None:
@@ -129,8 +126,7 @@ def test_bad_prices_are_left_out_with_a_reason(tmp_path: Path) -> None:
         ("49.90 EUR", "", (4990, "EUR")),
         ("USD 5", "", (500, "USD")),
         ("US$5.5", "", (550, "USD")),
-        ("5 usd", "EUR", (500, "USD")),
-        ("£5", "EUR", (500, "GBP")),
+        ("5 usd", "USD", (500, "USD")),
         ("49,-", "EUR", (4900, "EUR")),
         ("49.-", "CHF", (4900, "CHF")),
         ("1.299", "EUR", (129900, "EUR")),
@@ -277,8 +273,9 @@ def test_equal_and_nameless_columns(tmp_path: Path) -> None:
     [
         (b"", "empty"),
         (b"\xef\xbb\xbf \n", "empty"),
-        (b"PK\x03\x04" + bytes(30), "Excel"),
-        (b'[{"id": 1}]', "JSON Lines"),
+        (b"PK\x03\x04" + bytes(30), "workbook.*CSV"),
+        (b"[1, 2]", "no JSON objects"),
+        (b'[{"id": 1}', "broken JSON.*nothing was changed"),
     ],
 )
 def test_other_files(tmp_path: Path, data: bytes, words: str) -> None:
@@ -309,7 +306,7 @@ def test_json_lines(tmp_path: Path, encoding: str) -> None:
     text = "\n\n".join(json.dumps(record, ensure_ascii=False) for record in records)
     first, second = rows(tmp_path, text, name="t.jsonl", encoding=encoding)
     assert first.product == Product(
-        "12", title="Größe\u2028x", category=("A", "B"), price_minor=1250, currency="EUR", in_stock=False
+        "12", title="Größe x", category=("A", "B"), price_minor=1250, currency="EUR", in_stock=False
     )
     assert first.pictures == ("a.jpg", "b.jpg")
     assert second.line == 3

@@ -17,12 +17,12 @@ pytest.importorskip("streamlit", reason="the page needs streamlit: pip install '
 pytest.importorskip("playwright", reason="the browser tests need playwright: pip install playwright")
 
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from browser.chromium import DESKTOP, PHONE, address, browser, shop_folder, visit
+from browser.chromium import DESKTOP, PHONE, address, browser, profile, shop_folder, visit
 from browser.shop import draw
 
-__all__ = ["address", "browser", "shop_folder", "visit"]  # fixtures
+__all__ = ["address", "browser", "profile", "shop_folder", "visit"]  # fixtures
 Visit = Callable[..., Page]
 
 
@@ -104,7 +104,7 @@ def test_a_pasted_link(visit: Visit, links: str) -> None:
 
 
 def test_the_camera(visit: Visit) -> None:
-    page = visit(permissions=["camera"])
+    page = visit()
     way(page, "Camera")
     page.wait_for_function("document.querySelector('video')?.readyState === 4")
     page.get_by_role("button", name="Take Photo").click()
@@ -125,7 +125,7 @@ def test_from_the_catalogue_on_and_back(visit: Visit) -> None:
     assert page.url.endswith("?product=W0024")
     page.locator("[data-testid='stMain']").evaluate("main => main.scrollTo(0, 900)")
     second = title(page, 2).inner_text()
-    title(page, 2).click(force=True)  # the button lies over the whole card
+    title(page, 2).click(force=True)  # without an address the button lies over the whole card
     expect(page.get_by_role("heading", name=second)).to_be_visible()
     page.wait_for_function("document.querySelector('[data-testid=stMain]').scrollTop === 0")
     expect(page.locator(".st-key-crumbs")).to_contain_text("Red dress for women")
@@ -259,7 +259,7 @@ def test_the_pictures_of_the_shop_differ() -> None:
 
 @pytest.mark.parametrize("there", [True, False])
 def test_a_photo_comes_from_its_link_and_from_the_store_when_that_fails(
-    browser: Browser, address: str, shop_folder: Path, there: bool
+    profile: BrowserContext, address: str, shop_folder: Path, there: bool
 ) -> None:
     """The store's picture of W0011 is a pair of black trousers on white; its link gives a plain blue."""
     with sqlite3.connect(shop_folder / "shop" / "catalog.sqlite") as database:
@@ -270,12 +270,11 @@ def test_a_photo_comes_from_its_link_and_from_the_store_when_that_fails(
     database.close()
     stream = io.BytesIO()
     Image.new("RGB", (300, 400), (0, 0, 255)).save(stream, "PNG")
-    context = browser.new_context(viewport=DESKTOP)
-    context.route(
+    page = profile.new_page()
+    page.route(
         "https://cdn.invalid/small.png?w=450&q=8",
         lambda route: route.fulfill(body=stream.getvalue(), content_type="image/png") if there else route.abort(),
     )
-    page = context.new_page()
     page.goto(f"{address}/?product=W0021")
     expect(title(page)).to_have_text("Black trousers for men")
     expect(card(page, 0).locator(".lapel-linked")).to_be_visible()
@@ -287,7 +286,7 @@ def test_a_photo_comes_from_its_link_and_from_the_store_when_that_fails(
     assert linked
     assert all(abs(box[side] - linked[side]) < 1.5 for side in ("x", "y", "width", "height"))
     seen = Image.open(io.BytesIO(page.screenshot(clip=box))).convert("RGB")
-    context.close()
+    page.close()
     middle = seen.getpixel((seen.width // 2, seen.height // 2))
     wanted = (0, 0, 255) if there else (23, 23, 26)
     assert max(abs(one - other) for one, other in zip(middle, wanted, strict=True)) < 6

@@ -17,7 +17,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="the browser tests need playwright: pip install playwright")
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from browser.shop import fill_shop
 from lapel.apps.ui import command
@@ -30,6 +30,7 @@ FLAGS = (
 LOCAL = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:http://127.0.0.1:")
 DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 PATIENCE = 20_000  # milliseconds
+expect.set_options(timeout=PATIENCE)  # its own 5 seconds are too few on a busy machine
 
 
 @pytest.fixture(scope="module")  # each module that imports it has one of its own, and two at once cannot be
@@ -100,29 +101,42 @@ def is_wrong(message: ConsoleMessage) -> bool:
     return message.type == "error" and not late
 
 
+@pytest.fixture(scope="module")
+def profile(browser: Browser) -> Iterator[BrowserContext]:
+    """One profile for all tests of a module, so that Streamlit's own scripts, some megabytes, are read once.
+
+    Every page is a new visitor all the same: Streamlit keeps a session by its WebSocket.
+    """
+    profile = browser.new_context(viewport=DESKTOP, color_scheme="light", permissions=["camera"])  # type: ignore[arg-type]
+    profile.set_default_timeout(PATIENCE)
+    profile.add_init_script("localStorage.clear()")  # such as that the last visitor left the filters open
+    yield profile
+    profile.close()
+
+
 @pytest.fixture
-def visit(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
+def visit(profile: BrowserContext, address: str) -> Iterator[Callable[..., Page]]:
     """Opens a page of the server: ``visit("?product=W0000", viewport=PHONE, color_scheme="dark")``."""
-    contexts = []
+    pages = []
     seen: list[str] = []
     wrong: list[str] = []
 
-    def open_page(path: str = "", **options: Any) -> Page:
-        context = browser.new_context(**{"viewport": DESKTOP, "color_scheme": "light", **options})
-        contexts.append(context)
-        context.set_default_timeout(PATIENCE)
-        page = context.new_page()
+    def open_page(path: str = "", *, root: str = address, viewport: Any = DESKTOP, color_scheme: Any = "light") -> Page:
+        page = profile.new_page()
+        pages.append(page)
+        page.set_viewport_size(viewport)
+        page.emulate_media(color_scheme=color_scheme)
         page.on("request", lambda request: seen.append(request.url))
         page.on("websocket", lambda socket: seen.append(socket.url))
         page.on("console", lambda message: wrong.append(message.text) if is_wrong(message) else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.goto(f"{address}/{path}")
+        page.goto(f"{root}/{path}")
         page.wait_for_selector(".lapel-head")
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
     assert seen
     assert not [url for url in seen if not url.startswith(LOCAL)], "something left the machine"
     assert not wrong, wrong

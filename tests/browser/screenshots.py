@@ -1,4 +1,4 @@
-"""Pictures of every state of the page, light and dark, desktop and phone: ``make screenshots``, then look at them.
+"""Pictures of every state of the page, light and dark, on a desk, a tablet and a phone: ``make screenshots``, then look at them.
 
 python -m browser.screenshots .demo OUT     (in tests/; .demo is what 'lapel demo' made)
 """
@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import io
 import shutil
-import subprocess
 import sys
-import time
+import tempfile
 from pathlib import Path
-from urllib.request import urlopen
 
 from PIL import Image, ImageChops, ImageDraw
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from browser.chromium import DESKTOP, FLAGS, PHONE
-from lapel.apps.ui import command, free_port
+from browser.chromium import FLAGS, PHONE, served
+from inputs.page import boutique, heavy
 
 PRODUCT = "W0012"
+SIZES = {"desktop": {"width": 1280, "height": 900}, "tablet": {"width": 768, "height": 1024}, "phone": PHONE}
 
 
 def rest(page: Page) -> None:
@@ -83,12 +82,42 @@ def states(page: Page, address: str, photo: Path) -> list[tuple[str, bytes]]:
     return shots
 
 
-def shoot_all(browser: Browser, address: str, photo: Path, out: Path) -> None:
+def shop_states(page: Page, address: str) -> list[tuple[str, bytes]]:
+    """Walk through the page of a shop with addresses, currencies, sizes and own columns."""
+    shots = []
+
+    def shoot(name: str) -> None:
+        rest(page)
+        shots.append((f"shop-{name}", page.screenshot()))
+
+    page.goto(address)
+    page.wait_for_selector(".lapel-hero")
+    rest(page)
+    for name, content in (("IMG_0001.HEIC", b"hello" * 300), ("big.jpg", heavy(21))):
+        page.set_input_files("input[type=file]", {"name": name, "mimeType": "image/heic", "buffer": content})
+        page.wait_for_selector(f"[data-testid=stAlert]:has-text('{'Not' if 'HEIC' in name else 'MB'}')")
+        shoot(name.partition(".")[0])
+    page.goto(f"{address}/?product=B004&size=M&size=L&currency=EUR&price=12-34&on_sale=yes")
+    page.wait_for_selector(".lapel-count")
+    shoot("filtered")
+    page.goto(f"{address}/?product=B004")
+    page.wait_for_selector(".lapel-count")
+    page.locator("[data-testid=stMain]").evaluate("main => main.scrollTo(0, 460)")
+    shoot("scrolled")
+    opener = page.get_by_test_id("stExpandSidebarButton")
+    if opener.is_visible():
+        opener.click()
+    page.get_by_role("button", name="More filters").click()
+    shoot("filters")
+    return shots
+
+
+def shoot_all(browser: Browser, address: str, shop: str, photo: Path, out: Path) -> None:
     """Every state in every size and scheme, as PNG."""
-    for size, viewport in (("desktop", DESKTOP), ("phone", PHONE)):
+    for size, viewport in SIZES.items():
         for scheme in ("light", "dark"):
             page = browser.new_page(viewport=viewport, color_scheme=scheme, device_scale_factor=1)  # type: ignore[arg-type]
-            for name, png in states(page, address, photo):
+            for name, png in [*states(page, address, photo), *shop_states(page, shop)]:
                 (out / f"{name}-{size}-{scheme}.png").write_bytes(png)
             page.close()
 
@@ -98,23 +127,15 @@ def main() -> None:
     demo, out = Path(sys.argv[1]), Path(sys.argv[2])
     out.mkdir(parents=True, exist_ok=True)
     photo = sorted((demo / "wardrobe" / "images").glob("W00*_flat.jpg"))[0]
-    port = free_port("127.0.0.1", 8701)
-    address = f"http://127.0.0.1:{port}"
-    server = subprocess.Popen(command(demo / "shop", host="127.0.0.1", port=port, headless=True))
-    try:
-        for _ in range(150):
-            try:
-                urlopen(f"{address}/_stcore/health").close()
-                break
-            except OSError:
-                time.sleep(0.2)
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
-            shoot_all(browser, address, photo, out)
-            browser.close()
-    finally:
-        server.terminate()
-        server.wait()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        served(demo / "shop", Path(folder) / "demo.log") as address,
+        served(boutique(Path(folder)), Path(folder) / "shop.log") as shop,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
+        shoot_all(browser, address, shop, photo, out)
+        browser.close()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from types import TracebackType
 
 import numpy as np
 
-from lapel.catalog import models, writing
+from lapel.catalog import facets, models, writing
 from lapel.catalog.connection import Pool
 from lapel.catalog.entries import (
     PRODUCT_COLUMNS,
@@ -30,9 +30,9 @@ from lapel.catalog.entries import (
     StoredProduct,
     from_row,
 )
-from lapel.catalog.filters import COLUMNS, currencies, field_names, resolve, where_clause
+from lapel.catalog.filters import field_names, where_clause
 from lapel.catalog.hosting import Hosting
-from lapel.catalog.presence import HIDDEN, LOST, SHOWN, Presence
+from lapel.catalog.presence import AWAY, GONE, HIDDEN, Presence
 from lapel.catalog.schema import migrate
 from lapel.core.errors import QueryError, StoreDamaged, StoreError, StoreMissing, StoreReadOnly
 from lapel.core.types import Filter, Links, Photo, Product
@@ -41,8 +41,6 @@ from lapel.core.vectors import Keys, Vectors, check_keys
 _PRODUCT = ", ".join(f"product.{name}" for name in PRODUCT_COLUMNS.split(", "))
 EVERYTHING = Filter()  # no condition
 _BOUND = "IN (SELECT value FROM json_each(?))"
-_GONE = "SELECT row FROM product WHERE gone <> ''"
-_AWAY = f"{_GONE} UNION {LOST}"
 
 
 class Catalog:
@@ -398,10 +396,8 @@ class Catalog:
 
     def value_counts(self, most: int) -> dict[str, int]:
         """By field and attribute how many different values there are, counted up to ``most``: ids have many, kinds have few."""
-        asked = "SELECT count(*) FROM (SELECT 1 FROM term WHERE name = ? LIMIT ?)"
         with self._pool.snapshot() as database:
-            names = [name for name in field_names(database) if name not in COLUMNS]
-            return {name: database.execute(asked, (name, most)).fetchone()[0] for name in names}
+            return facets.value_counts(database, most)
 
     def facet_values(self, name: str, *, where: Filter = EVERYTHING, limit: int = 100) -> list[tuple[str, int]]:
         """The most frequent values of a field, with how many products that fulfil ``where`` have them.
@@ -412,41 +408,18 @@ class Catalog:
             QueryError: an unknown field; or ``price``, which has a range instead.
         """
         with self._pool.snapshot() as database:
-            name = resolve(database, name)
-            if name == "price":
-                raise QueryError("Prices have a range, not a list of values. Ask for the price range instead.")
-            clause, parameters = where_clause(database, where)
-            inside = f"SELECT row FROM product WHERE {clause}"
-            if name in COLUMNS:
-                asked = f"SELECT {name}, count(*) FROM product WHERE row IN ({inside}) AND {name} <> '' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
-                return list(database.execute(asked, (*parameters, limit)))
-            # Without a filter it is faster to leave out the few that are not shown than to look each product up.
-            narrowed = f"AND product_row {f'IN ({inside})' if where else 'NOT IN (' + _AWAY + ')'}"
-            asked = (
-                "SELECT value, count(*) FROM term JOIN facet ON facet.term = term.id"
-                f" WHERE name = ? {narrowed} GROUP BY term.id ORDER BY 2 DESC, 1 LIMIT ?"
-            )
-            return list(database.execute(asked, (name, *(parameters if where else ()), limit)))
+            return facets.facet_values(database, name, where, limit)
 
     def price_ranges(self) -> dict[str, tuple[float, float]]:
         """By currency the lowest and the highest price of what is shown, in major units; the commonest currency first."""
-        # Each end is found by going along the index on prices, mostly a single step.
-        end = f"SELECT price FROM product WHERE currency = ?1 AND price IS NOT NULL AND {SHOWN} ORDER BY price {{}} LIMIT 1"
-        asked = f"SELECT ({end.format('ASC')}), ({end.format('DESC')})"
         with self._pool.snapshot() as database:
-            counted = "SELECT count(*) FROM product WHERE currency = ? AND price IS NOT NULL"
-            often = {each: database.execute(counted, (each,)).fetchone()[0] for each in currencies(database)}
-            found = {
-                each: database.execute(asked, (each,)).fetchone()
-                for each in sorted(often, key=lambda one: (-often[one], one))
-            }
-        return {each: (float(low), float(high)) for each, (low, high) in found.items() if low is not None}
+            return facets.price_ranges(database)
 
     def counts(self) -> Counts:
         """How many products, photos and vectors there are."""
         with self._pool.snapshot() as database:
-            gone = database.execute(f"SELECT count(*) FROM ({_GONE})").fetchone()[0]
-            away = database.execute(f"SELECT count(*) FROM ({_AWAY})").fetchone()[0]
+            gone = database.execute(f"SELECT count(*) FROM ({GONE})").fetchone()[0]
+            away = database.execute(f"SELECT count(*) FROM ({AWAY})").fetchone()[0]
             products = database.execute("SELECT count(*) FROM product").fetchone()[0] - away
             hidden = database.execute(f"SELECT count(*) FROM ({HIDDEN})").fetchone()[0]
             photos = database.execute("SELECT count(*) FROM photo").fetchone()[0]
@@ -461,30 +434,7 @@ class Catalog:
             QueryError: an unknown field, or ``price``.
         """
         with self._pool.snapshot() as database:
-            clause, parameters = where_clause(database, where)
-            asked = f"SELECT key, row, category, {', '.join(COLUMNS)} FROM photo JOIN product ON row = product_row WHERE {clause} ORDER BY key"
-            found = list(zip(*database.execute(asked, parameters), strict=True)) or [()] * (3 + len(COLUMNS))
-            keys, rows, categories, *texts = found
-            columns = dict(zip(COLUMNS, texts, strict=True))
-            values: dict[str, list[str]] = {}
-            for name in names:
-                field = resolve(database, name)
-                if field == "price":
-                    raise QueryError("A price is a number, not a label to compare by. Name another field.")
-                if field == "category":
-                    paths = {text: " > ".join(json.loads(text)) for text in set(categories)}
-                    values[name] = [paths[text] for text in categories]
-                elif field in COLUMNS:
-                    values[name] = list(columns[field])
-                else:
-                    # Several values, such as sizes, are one label: all of them.
-                    joined = (
-                        "SELECT product_row, group_concat(value, '|') FROM term JOIN facet ON facet.term = term.id"
-                        " WHERE name = ? GROUP BY product_row"
-                    )
-                    by_row: dict[int, str] = dict(database.execute(joined, (field,)))
-                    values[name] = [by_row.get(row, "") for row in rows]
-        return PhotoFacets(np.array(keys, np.int64), np.array(rows, np.int64), list(columns["id"]), values)
+            return facets.photo_facets(database, names, where)
 
     def check(self) -> list[str]:
         """What SQLite finds wrong with the file; empty when it is sound. Reads all of it."""

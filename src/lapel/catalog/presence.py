@@ -24,6 +24,9 @@ LOST = (
     "SELECT away.product_row FROM photo AS away WHERE away.lost <> ''"
     " AND NOT EXISTS (SELECT 1 FROM photo AS seen WHERE seen.product_row = away.product_row AND seen.lost = '')"
 )
+#: The rows of products that their feed no longer names, and of all that are not shown.
+GONE = "SELECT row FROM product WHERE gone <> ''"
+AWAY = f"{GONE} UNION {LOST}"
 SHOWN = f"{NAMED} AND product.row NOT IN ({LOST})"
 MOST_GONE = 0.5  # of a feed's products that may go at once: more is rather a broken export than a clearance
 

@@ -11,6 +11,7 @@ import logging
 import re
 import struct
 import warnings
+from collections.abc import Iterator
 
 from PIL import (
     AvifImagePlugin,
@@ -112,7 +113,7 @@ def open_picture(data: bytes) -> ImageFile.ImageFile:
         try:
             picture = reader(io.BytesIO(data), "")
         except (SyntaxError, IndexError, TypeError, struct.error) as error:
-            problem = f"{error or 'its header cannot be read'} (read as {reader.format})"
+            problem = f"{str(error) or 'its header cannot be read'} (read as {reader.format})"
             continue
         if isinstance(picture, TiffImagePlugin.TiffImageFile):
             _check_not_raw(picture)
@@ -122,12 +123,14 @@ def open_picture(data: bytes) -> ImageFile.ImageFile:
     raise ImageError(f"Not a picture: it holds {kind_of(data)}. {USE}")
 
 
-def _readers(head: bytes) -> list[type[ImageFile.ImageFile]]:
+def _readers(head: bytes) -> Iterator[type[ImageFile.ImageFile]]:
     """What may read a file that begins like this; more than one where only the reader can tell."""
-    found = [READERS[name] for name in READERS if Image.OPEN[name][1] and Image.OPEN[name][1](head[:16]) is True]  # type: ignore[misc]
-    if _brands(head) & HEIC:
-        found.append(_heif_reader())
-    return found
+    for name, reader in READERS.items():
+        accepts = Image.OPEN[name][1]
+        if accepts is not None and accepts(head[:16]) is True:  # a text says why Pillow cannot here
+            yield reader
+    if _brands(head) & HEIC and head[8:12] not in AVIF:
+        yield _heif_reader()
 
 
 def _brands(head: bytes) -> frozenset[bytes]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -235,16 +236,19 @@ def _from_pillow(picture: Image.Image) -> Image.Image:
         # Opened, but not decoded yet: then it is decoded as any file.
         if file is not None and (getattr(picture, "tile", None) or picture.format == "HEIF") and not picture.tell():
             at = file.tell()
-            try:
-                file.seek(0)
-                return decode(file.read())
-            finally:
-                file.seek(at)
+            file.seek(0)
+            data = file.read()
+            file.seek(at)
+            with suppress(Exception):  # whose file is then closed, as after any other use; decode says what is wrong
+                picture.load()
+            return decode(data)
         return _upright_rgb(picture)
     except ImageError:
         raise
     except Exception as error:  # whatever its reader raises
-        raise ImageError(f"The picture cannot be read: {error}. Open its file again.") from error
+        raise ImageError(
+            f"The picture cannot be read: {str(error) or 'its file is closed'}. Open its file again."
+        ) from error
 
 
 def _from_array(array: np.ndarray) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import unicodedata
 
 # What a terminal acts upon instead of showing it: whole escape sequences first, then single control characters, then the marks that
@@ -45,3 +46,21 @@ def shortened(text: str, most: int = 80) -> str:
     """A name as a message shows it: not longer than ``most`` characters, cut in the middle."""
     half = (most - 1) // 2
     return text if len(text) <= most else f"{text[:half]}\u2026{text[-half:]}"
+
+
+def reason_of(error: BaseException) -> str:
+    """What went wrong below, for people: ``Connection refused`` rather than ``[Errno 111] Connection refused``.
+
+    >>> reason_of(FileNotFoundError(2, "No such file or directory", "/shop"))
+    'No such file or directory'
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted ({cause.verify_message}); SSL_CERT_FILE may name further ones"
+        if isinstance(cause, ssl.SSLError):
+            return f"its encryption is not understood ({(getattr(cause, 'reason', '') or 'TLS').lower().replace('_', ' ')})"
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return str(error).rstrip(".") or type(error).__name__

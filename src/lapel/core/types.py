@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
@@ -284,7 +284,8 @@ class Query:
             raise QueryError(
                 f"Conditions are a Filter, such as Filter.parse(['price<200']); found {_shown(self.where)}."
             )
-        if isinstance(self.exclude, str) or not all(isinstance(each, str) for each in self.exclude):
+        ids = self.exclude if isinstance(self.exclude, Iterable) and not isinstance(self.exclude, str) else (None,)
+        if not all(isinstance(each, str) for each in ids):
             raise QueryError(f"exclude is a set of products' ids, such as {{'1163'}}; found {_shown(self.exclude)}.")
         object.__setattr__(self, "exclude", frozenset(self.exclude))
 

@@ -203,12 +203,17 @@ def ingest(
         done = replace(done, pictures_unnamed=source.count() - len(planner.named), files_ignored=source.ignored)
         for folder, reason in getattr(source, "unreadable", {}).items():
             note(TableRow(0, None), folder, "folder left out", reason)
+    return _ended(done, source, reasons, time.monotonic() - begun)
+
+
+def _ended(done: IngestReport, source: ImageSource, reasons: Reasons, seconds: float) -> IngestReport:
+    """The report with what is known only at the end."""
     return replace(
         done,
         pictures_renamed=getattr(source, "renamed", 0),
         skipped=dict(getattr(source, "skipped", {})),
         reasons=reasons.counts(),
-        seconds=time.monotonic() - begun,
+        seconds=seconds,
     )
 
 

@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lapel.core.errors import InputError
+from lapel.core.text import shortened
 from lapel.sources.table import TableRow
 
 REJECT_COLUMNS = ("line", "product", "picture", "outcome", "reason")
 Note = Callable[[TableRow, str, str, str], None]  # row, picture, outcome, reason
+LONGEST = 2000  # characters of a cell: a picture may be written into the table where its name belongs
 MOST = 500  # reasons kept apart; a run has a handful
 OTHER = "other reasons"
 # What one message has and the next of its kind has otherwise: quoted names, addresses, paths, numbers.
@@ -38,6 +40,7 @@ class Reasons:
 
     def count(self, message: str) -> None:
         """Count one message."""
+        message = message.replace("\0", " ")
         kind = _VARIES.sub("\0", message)
         if kind not in self._counts and len(self._counts) >= MOST:
             kind = message = OTHER
@@ -91,5 +94,6 @@ def rejects_file(path: Path | None, reasons: Reasons) -> Iterator[Note]:
 
 
 def _storable(text: str) -> str:
-    """What UTF-8 holds: names of files may be made of any bytes."""
+    """What UTF-8 holds, as names of files may be made of any bytes; and not more than tells what is meant."""
+    text = shortened(text, LONGEST)
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -19,8 +19,9 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from lapel.core.errors import InputError, SourceError
 from lapel.core.plugins import Backend, Door
+from lapel.core.text import shortened
 from lapel.core.types import NO_LINKS, Links
-from lapel.sources.names import EXTENSIONS, as_link, is_picture_name, shown
+from lapel.sources.names import EXTENSIONS, as_link, is_picture_name
 
 __all__ = [
     "EXTENSIONS",
@@ -165,7 +166,7 @@ def open_source(where: str | Path, exclude: Sequence[str] = ()) -> ImageSource:
     if problem:
         reason = getattr(problem, "strerror", None) or str(problem)
         raise SourceError(
-            f"There is nothing to read at {shown(str(where))}: {reason}. Give a folder of pictures or a ZIP."
+            f"There is nothing to read at {shortened(str(where))}: {reason}. Give a folder of pictures or a ZIP."
         ) from problem
     if stat.S_ISDIR(mode):
         return _make("folder", str(where), exclude)

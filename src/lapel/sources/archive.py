@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from lapel.core.errors import SourceError
+from lapel.core.text import reason_of, shortened
 from lapel.sources import MAX_BYTES, unquote
 from lapel.sources.names import (
     Exclude,
@@ -22,7 +23,6 @@ from lapel.sources.names import (
     is_hidden,
     is_picture_name,
     refuse_link,
-    shown,
     sort_out,
 )
 
@@ -140,7 +140,7 @@ class ZipSource:
                 return self._prefix + quote(raw)
         found = self._index.find(name)
         if found is None:
-            raise SourceError(f"There is no member '{shown(name)}' in {self._file}.")
+            raise SourceError(f"There is no member '{shortened(name)}' in {self._file}.")
         return self._uri(found)
 
     def find_id(self, product_id: str) -> str:
@@ -168,7 +168,7 @@ class ZipSource:
                 return member.read(info.file_size + 1)
         except UNPACKING as error:
             raise SourceError(
-                f"{info.filename} in {self._file} cannot be unpacked: {error}. Pack or copy the archive again."
+                f"{info.filename} in {self._file} cannot be unpacked: {reason_of(error)}. Pack or copy the archive again."
             ) from error
 
     def stamp(self, uri: str) -> str:

@@ -17,7 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lapel.core.errors import InputError
+from lapel.core.text import reason_of
 
+FILE = "pictures.sqlite"
+LONGEST_PATH = 504  # bytes; SQLite's 512 less what it puts behind the name
 GB = 2**30
 DEFAULT_GB = 4.0  # 47,000 shop pictures of 20 KB have 1 GB
 SCHEMA = """
@@ -71,8 +74,14 @@ class PictureCache:
             folder.mkdir(parents=True, exist_ok=True)
             self._db = self._open()
         except (OSError, sqlite3.Error) as error:
+            length = len(os.fsencode(folder.absolute() / FILE))
+            reason = (
+                f"its path has {length:,} bytes, SQLite opens {LONGEST_PATH}"
+                if length > LONGEST_PATH
+                else reason_of(error)
+            )
             raise InputError(
-                f"Pictures cannot be kept in {folder} on their way: {error}. Name another folder in LAPEL_CACHE."
+                f"Pictures cannot be kept in {folder} on their way: {reason}. Name another folder in LAPEL_CACHE."
             ) from error
         self._bytes = self._count()
         if self._bytes > limit:  # it was larger when it was used before
@@ -81,7 +90,7 @@ class PictureCache:
                 self._db.execute("VACUUM")
 
     def _open(self) -> sqlite3.Connection:
-        path = self.folder / "pictures.sqlite"
+        path = self.folder / FILE
         for last in (False, True):
             db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
             try:

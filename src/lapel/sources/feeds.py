@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from lapel.sources.cells import PROBLEM
 from lapel.sources.mapping import TARGETS, plain_name
 from lapel.sources.prices import ExactNumber, parse_price, parse_stock
 
@@ -22,7 +23,7 @@ COLUMNS = tuple(name for name in TARGETS if name not in ("currency", "season"))
 # What else a feed knows that is worth a filter: the price before a reduction, the sizes there are and those that can be bought now.
 ATTRIBUTES = (
     *("size", "size_in_stock", "regular_price", "on_sale", "colours", "variants", "sku", "gtin", "material", "pattern"),
-    *("age_group", "condition", "tags", "link"),
+    *("age_group", "condition", "tags"),
 )
 SIZES = (
     "size",
@@ -87,14 +88,14 @@ class Feed:
         name: What people call it.
         columns: Names that such a table has, all of them, as :func:`~lapel.sources.mapping.plain_name` writes them.
         group: From a row's cells, and all rows, to whose row it is; empty for a row of nobody.
-        join: From the rows of one product to its record; None when the shop does not show it.
+        join: From the rows of one product to its record; None when the shop does not show it, a text when it cannot be used.
         used: The names of columns that say nothing more once rows are joined; the others become attributes. None: no other column does.
     """
 
     name: str
     columns: frozenset[str]
     group: Callable[[Sequence[Cells]], Callable[[Cells], str]]
-    join: Callable[[Sequence[Cells]], dict[str, Any] | None]
+    join: Callable[[Sequence[Cells]], dict[str, Any] | str | None]
     used: frozenset[str] | None = None
 
     def kept(self, columns: Iterable[str]) -> list[str]:
@@ -106,7 +107,7 @@ class Feed:
             else [name for name in columns if name and plain_name(name) not in self.used | known]
         )
 
-    def records(self, rows: Iterable[tuple[int, Cells]]) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    def records(self, rows: Iterable[tuple[int, Cells]]) -> Iterator[tuple[int, dict[str, Any] | str | None]]:
         """A record a product, with the line of its first row, in the order of these; rows of one product may lie anywhere.
 
         A record has its first row's cells under their own names, and what was joined under the names of :data:`COLUMNS` and
@@ -121,7 +122,10 @@ class Feed:
         for found in products.values():
             line, first, _ = found[0]
             joined = self.join([plain for _, _, plain in found])
-            yield line, None if joined is None else {**nothing, **first, **joined}
+            problems = [cells for _, cells, _ in found if PROBLEM in cells]
+            if isinstance(joined, dict) and problems:
+                joined[PROBLEM] = problems[0][PROBLEM]
+            yield line, {**nothing, **first, **joined} if isinstance(joined, dict) else joined
 
 
 def recognise(columns: Iterable[str]) -> Feed | None:
@@ -171,7 +175,7 @@ def _shopify(rows: Sequence[Cells]) -> dict[str, Any] | None:
         "title": _text(first, "title"),
         "category": _text(first, "productcategory", "type"),
         "brand": _text(first, "vendor"),
-        "gender": _text(first, "googleshopping/gender"),
+        "gender": _gender(_text(first, "googleshopping/gender"), _text(first, "googleshopping/agegroup")),
         "age_group": _text(first, "googleshopping/agegroup"),
         "condition": _text(first, "googleshopping/condition"),
         "tags": _list(_text(first, "tags")),
@@ -198,7 +202,7 @@ def _shopify_stock(cells: Cells) -> bool | None:
 
 
 def _parent(rows: Sequence[Cells]) -> Callable[[Cells], str]:
-    ids = {_text(cells, "sku"): _text(cells, "id") for cells in rows if not _is_variation(cells)}
+    ids = {sku: _text(cells, "id") for cells in rows if not _is_variation(cells) and (sku := _text(cells, "sku"))}
 
     def whose(cells: Cells) -> str:
         parent = _text(cells, "parent") if _is_variation(cells) else ""
@@ -211,10 +215,15 @@ def _is_variation(cells: Cells) -> bool:
     return "variation" in _text(cells, "type").casefold()
 
 
-def _woocommerce(rows: Sequence[Cells]) -> dict[str, Any] | None:
+def _woocommerce(rows: Sequence[Cells]) -> dict[str, Any] | str | None:
     own = [cells for cells in rows if not _is_variation(cells)]
-    # A variation whose parent is not in the export cannot be shown.
-    if not own or _text(own[0], "published") in ("0", "-1") or _text(own[0], "visibilityincatalog") == "hidden":
+    if not own:
+        parent = _text(rows[0], "parent")
+        why = f"its parent '{parent}' is not in the export" if parent else "it names no parent"
+        return (
+            f"the variation '{_text(rows[0], 'name', 'sku', 'id')}' belongs to no product: {why}. Export all products"
+        )
+    if _text(own[0], "published") in ("0", "-1") or _text(own[0], "visibilityincatalog") == "hidden":
         return None
     first, variations = own[0], [cells for cells in rows if _is_variation(cells)]
     variants = Variants(
@@ -238,7 +247,7 @@ def _woocommerce(rows: Sequence[Cells]) -> dict[str, Any] | None:
         "sku": _text(first, "sku"),
         "gtin": _text(first, "gtin,upc,ean,orisbn"),
         "tags": _list(_text(first, "tags")),
-        "link": _text(first, "externalurl"),
+        "url": _text(first, "externalurl", "permalink", "producturl", "url"),
     }
 
 
@@ -278,14 +287,25 @@ def _google(rows: Sequence[Cells]) -> dict[str, Any]:
         variants.colours += filter(None, [_text(cells, "color", "colour")])
     first = rows[0]
     category = _text(first, "producttype") or _text(first, "googleproductcategory")
-    names = ("title", "brand", "gender", "material", "pattern", "condition", "link", "gtin")
+    names = ("title", "brand", "material", "pattern", "condition", "gtin")
     return {
         **variants.cells(),
         **{name: _text(first, name) for name in names},
         "id": _google_id(first),
+        "gender": _gender(_text(first, "gender"), _text(first, "agegroup")),
+        "url": _text(first, "link", "canonicallink"),
         "category": "" if category.isdecimal() else category.split("|")[0],
         "age_group": _text(first, "agegroup"),
     }
+
+
+def _gender(gender: str, age_group: str) -> str:
+    """Google's words for whom a product is as shops write them; its other words stay as they are."""
+    young = age_group.casefold() in ("kids", "toddler", "infant", "newborn")
+    words = ("Boys", "Girls", "Kids") if young else ("Men", "Women", "Unisex")
+    if not gender:
+        return "Kids" if young else ""
+    return dict(zip(("male", "female", "unisex"), words, strict=True)).get(gender.casefold(), gender)
 
 
 def _on_sale(cells: Cells) -> bool:
@@ -365,7 +385,17 @@ GOOGLE_USED = frozenset(
             "color",
             "itemgroupid",
         ),
-        *("producttype", "googleproductcategory", "description", "shipping", "tax", "identifierexists", "mobilelink"),
+        *(
+            "producttype",
+            "googleproductcategory",
+            "description",
+            "shipping",
+            "tax",
+            "identifierexists",
+            "mobilelink",
+            "link",
+            "canonicallink",
+        ),
     )
 )
 FEEDS = (

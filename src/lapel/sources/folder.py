@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from lapel.core.errors import SourceError
+from lapel.core.text import shortened
 from lapel.sources import MAX_BYTES, unquote
 from lapel.sources.names import (
     EXCLUDED,
@@ -24,7 +25,6 @@ from lapel.sources.names import (
     is_picture_name,
     kind_of,
     refuse_link,
-    shown,
 )
 
 
@@ -103,6 +103,8 @@ class FolderSource:
             elif self._exclude and self._exclude.here(name):
                 skipped[EXCLUDED] += 1
             elif _is(entry.is_dir):
+                if _is_store(entry.path):
+                    continue
                 below = _entries(entry.path)
                 if isinstance(below, OSError):
                     unreadable[name] = below.strerror or str(below)
@@ -160,13 +162,13 @@ class FolderSource:
                 # "/images/a.jpg" is an address in a shop, unless there is such a file on this machine.
                 if not inside and (not text.startswith("/") or os.path.lexists(full)):
                     raise SourceError(
-                        f"'{shown(name)}' lies outside of {self._root}. Give the folder that holds all pictures."
+                        f"'{shortened(name)}' lies outside of {self._root}. Give the folder that holds all pictures."
                     )
             except ValueError as error:
-                raise SourceError(f"'{shown(name)}' is no file name: {error}.") from error
+                raise SourceError(f"'{shortened(name)}' is no file name: {error}.") from error
         found = self._index.find(path)
         if found is None:
-            raise SourceError(f"There is no file '{shown(name)}' in {self._root}.")
+            raise SourceError(f"There is no file '{shortened(name)}' in {self._root}.")
         return self._prefix + quote(os.fsencode(found))
 
     def find_id(self, product_id: str) -> str:
@@ -200,6 +202,15 @@ class FolderSource:
 
     def close(self) -> None:
         """Nothing is kept open."""
+
+
+def _is_store(folder: str) -> bool:
+    """Whether a folder is a store of Lapel's, which often lies beside its pictures: a file in it is an SQLite file that says so."""
+    try:
+        with open(f"{folder}/catalog.sqlite", "rb") as file:  # noqa: PTH123
+            return file.read(72)[68:] == b"LAPL"
+    except OSError:
+        return False
 
 
 def _entries(path: str) -> tuple[Iterator[os.DirEntry[str]], tuple[int, int]] | OSError:

@@ -233,17 +233,3 @@ def is_public(text: str) -> bool:
         if inner is not None:
             return is_public(str(inner))
     return address.is_global and not address.is_multicast
-
-
-def why(error: BaseException) -> str:
-    """What went wrong on the way to a host, for people: no numbers of errors."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted ({cause.verify_message}); SSL_CERT_FILE may name further ones"
-        if isinstance(cause, ssl.SSLError):
-            return f"its encryption is not understood ({(getattr(cause, 'reason', '') or 'TLS').lower().replace('_', ' ')})"
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    return str(error).rstrip(".") or type(error).__name__

@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from lapel.core.errors import TableError
 from lapel.core.types import FIELDS
+from lapel.sources.cells import looks_like_picture, picture_names
 
 TARGETS: Final = (
     "id",
@@ -27,6 +28,7 @@ TARGETS: Final = (
     "currency",
     "in_stock",
     "pictures",
+    "url",
 )
 
 # Names that shop systems and data sets use, best first; compared without case, blanks, - and _.
@@ -67,22 +69,48 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "price": ("price", "retail_price", "unit_price", "sale_price", "list_price"),
     "currency": ("currency", "currency_code", "price_currency"),
     "in_stock": ("in_stock", "stock", "availability", "available", "inventory", "quantity"),
+    "url": (
+        *("url", "link", "product_url", "product_link", "product_page", "page_url", "permalink", "deeplink"),
+        *("external_url", "canonical_url", "web_url", "shop_url"),
+    ),
     "pictures": (
         *(
             "pictures",
-            "picture",
             "images",
-            "image",
-            "image_path",
-            "image_paths",
-            "picture_path",
-            "photo",
+            "image_urls",
+            "picture_urls",
             "photos",
-            "photo_path",
+            "image_links",
+            "image_paths",
+            "fotos",
+            "bilder",
         ),
-        *("path", "file", "filename", "file_name", "image_file", "image_name"),
+        *("main_image", "main_image_url", "primary_image", "featured_image", "product_image", "product_image_url"),
+        *("image", "image_url", "image_link", "image_src", "image_href", "image_uri", "image_path", "image_file"),
+        *("image_filename", "image_file_name", "image_name", "img", "imgs", "img_url", "img_src", "img_path"),
+        *("picture", "picture_url", "picture_path", "pic", "pics", "pic_url", "photo", "photo_url", "photo_path"),
+        *("foto", "foto_url", "bild", "bild_url", "imagen", "imagenes", "immagine", "immagini", "cover_image"),
+        *("path", "file", "filename", "file_name"),
     ),
 }
+# Columns of these names hold pictures only if their cells say so.
+MAYBE_PICTURES: Final = (
+    *("url", "urls", "link", "links", "src", "href", "uri", "media", "asset", "assets", "location", "cover"),
+    *("preview", "thumbnail", "thumbnail_url", "thumb", "thumb_url", "small_image"),
+)
+MORE_PICTURES: Final = (
+    *("additional_images", "additional_image", "additional_image_link", "additional_image_links", "other_images"),
+    *(
+        "extra_images",
+        "more_images",
+        "alt_images",
+        "gallery",
+        "gallery_images",
+        "image_gallery",
+        "additional_image_urls",
+    ),
+)
+ENOUGH = 0.6  # of a column's cells that name pictures, above which it is taken for one of pictures
 
 # Tables recognised as a whole: all of these columns, then these sources.
 PRESETS: Mapping[str, Mapping[str, str]] = {
@@ -96,7 +124,7 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
     },
 }
 # What fills these would only be said twice if it were an attribute as well.
-DROPPED: Final = frozenset(("id", "title", "price", "currency", "in_stock", "pictures"))
+DROPPED: Final = frozenset(("id", "title", "price", "currency", "in_stock", "pictures", "url"))
 
 
 @dataclass(frozen=True)
@@ -130,7 +158,14 @@ class ColumnMap:
         overrides: dict[str, str] = {}
         for text in texts:
             name, equals, source = (part.strip() for part in text.partition("="))
-            name = {"color": "colour", "picture": "pictures", "image": "pictures", "stock": "in_stock"}.get(name, name)
+            name = {
+                "color": "colour",
+                "picture": "pictures",
+                "image": "pictures",
+                "images": "pictures",
+                "stock": "in_stock",
+                "link": "url",
+            }.get(name, name)
             if not equals:
                 raise TableError(
                     f"--map '{text}' is not understood. Write field=column, such as title=name or currency=EUR."
@@ -140,8 +175,12 @@ class ColumnMap:
             overrides[name] = source
         return cls(preset, overrides)
 
-    def resolve(self, columns: Sequence[str]) -> Plan:
+    def resolve(self, columns: Sequence[str], sample: Sequence[Mapping[str, Any]] = ()) -> Plan:
         """Decide what fills each field of a table with these columns.
+
+        Args:
+            columns: The columns' names.
+            sample: Some of its records, which tell columns of pictures from others.
 
         Raises:
             TableError: a column that is not there, or no column for the id.
@@ -155,8 +194,18 @@ class ColumnMap:
                     sources[name] = _source(name, wanted, columns)
             elif preset and name in PRESETS[preset]:
                 sources[name] = _source(name, PRESETS[preset][name], columns)
+        notes: list[str] = []
         if not preset:
-            _guess(columns, sources, [name for name in TARGETS if name not in self.overrides])
+            _guess(columns, sources, [name for name in TARGETS if name not in (*self.overrides, "pictures", "url")])
+        if "pictures" not in sources and "pictures" not in self.overrides:
+            taken = {column for source in sources.values() for column in source.columns}
+            free = [column for column in columns if column and column not in taken]
+            found, others, note = _picture_columns(free, sample)
+            if found:
+                sources["pictures"] = Source(tuple(found), others=tuple(others))
+                notes += [note] if note else []
+        if not preset and "url" not in self.overrides:
+            _guess(columns, sources, ["url"])
         if "id" not in sources:
             raise TableError(
                 f"The table has no column for the product's id. Its columns are: {', '.join(columns)}. Say which: --map id=COLUMN"
@@ -168,7 +217,7 @@ class ColumnMap:
             # A raw column behind category or colour stays under its own name, unless that is the field's own name.
             if column and column not in dropped and not (column in used and column.casefold() in FIELDS):
                 names[column] = f"table_{column}" if column in FIELDS else column
-        return Plan(preset or "lapel", sources, names)
+        return Plan(preset or "lapel", sources, names, tuple(notes))
 
     def _recognise(self, columns: Sequence[str]) -> str:
         if self.preset in PRESETS:
@@ -184,12 +233,14 @@ class Source:
     """What fills one field: columns, or a fixed text.
 
     Attributes:
-        columns: One column, or several for a category's levels; none when ``fixed`` is used.
+        columns: One column, or several for a category's levels or for pictures; none when ``fixed`` is used.
         fixed: The same text for every product.
+        others: Columns of pictures that count in rows where ``columns`` are empty, the best first.
     """
 
     columns: tuple[str, ...] = ()
     fixed: str = ""
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -200,11 +251,13 @@ class Plan:
         preset: The preset that was used; ``lapel`` when the columns' names decided.
         sources: What fills each field that is filled.
         attributes: The attribute's name for each column that becomes one.
+        notes: What was guessed by the cells rather than by the columns' names, a sentence each.
     """
 
     preset: str
     sources: Mapping[str, Source]
     attributes: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 @cache
@@ -225,6 +278,54 @@ def _guess(columns: Sequence[str], sources: dict[str, Source], targets: Iterable
                 sources[name] = Source((found,))
                 taken.add(found)
                 break
+
+
+def _picture_columns(columns: Sequence[str], sample: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str], str]:
+    """The columns that name pictures, those that count where these are empty, and what to say when the cells decided, not the names."""
+    plain = {plain_name(column): column for column in reversed(columns)}
+    named = [plain[known] for known in map(plain_name, SYNONYMS["pictures"]) if known in plain]
+    numbered = [column for column in columns if _numbered(column)]
+    share = {column: _share_of_pictures(column, sample) for column in columns}
+    # A name decides, unless another column's cells say clearly that it is the one.
+    main = next((column for column in named if share[column] >= ENOUGH), None)
+    guess = ""
+    if main is None and not any(share[column] >= ENOUGH for column in numbered):
+        maybe = [plain[known] for known in map(plain_name, MAYBE_PICTURES) if known in plain]
+        others = [column for column in columns if column not in (*maybe, *named, *numbered)]
+        guess = next((column for column in (*maybe, *others) if share[column] >= ENOUGH), "")
+        main = guess or next(
+            (column for column in named if _filled(column, sample)), "" if sample else named[0] if named else ""
+        )
+    if plain_name(main or "") == "pictures":
+        return [str(main)], [], ""
+    more = [plain[known] for known in map(plain_name, MORE_PICTURES) if known in plain]
+    family = [column for column in columns if guess and _family(column) == _family(guess)]
+    found = list(dict.fromkeys(filter(None, (main, *family, *(() if guess else numbered), *more))))
+    note = f"Pictures are taken from the column {' and '.join(map(repr, found))}, as its cells look like pictures'"
+    others = [column for column in named if share[column] >= ENOUGH and column not in found]
+    return found, others, f"{note} names. If that is wrong, say it: --map pictures=COLUMN" if guess else ""
+
+
+def _family(column: str) -> str:
+    """A column's name without the numbers in it."""
+    return re.sub(r"\d+", "", plain_name(column))
+
+
+def _numbered(column: str) -> bool:
+    """Whether it is one of ``image1``, ``image_2``, ``Image 3 URL``, ``additional_image_4`` ..."""
+    bare = _family(column).removeprefix("additional").removeprefix("alt").removeprefix("other").removeprefix("extra")
+    return bool(re.search(r"\d", column)) and bare in {plain_name(known) for known in SYNONYMS["pictures"][:-4]}
+
+
+def _filled(column: str, sample: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """What a column's cells that are not empty name."""
+    return [names for cells in sample if (names := picture_names(cells.get(column)))]
+
+
+def _share_of_pictures(column: str, sample: Sequence[Mapping[str, Any]]) -> float:
+    """How many of a column's filled cells name pictures; 0 when none is filled."""
+    filled = _filled(column, sample)
+    return sum(all(map(looks_like_picture, names)) for names in filled) / max(len(filled), 1)
 
 
 def _source(name: str, wanted: str, columns: Sequence[str]) -> Source:

@@ -14,6 +14,7 @@ from fnmatch import translate
 from urllib.parse import unquote
 
 from lapel.core.errors import InputError, SourceError
+from lapel.core.text import fold, shortened
 
 # Endings of files that are walked, and that the page offers to upload. A table may name others; then the content decides.
 EXTENSIONS = frozenset(
@@ -38,7 +39,7 @@ KINDS = {
         "camera raw photos": ".dng .cr2 .cr3 .nef .nrw .arw .orf .rw2 .raf .pef .srw .raw",
         "JPEG XL pictures": ".jxl",
         "archives": ".zip .rar .7z .tar .gz .tgz .bz2 .xz",
-        "tables": ".csv .tsv .xlsx .xls .ods .jsonl .ndjson .json .xml",
+        "tables": ".csv .tsv .xlsx .xlsm .xls .ods .jsonl .ndjson .json .xml .rss .atom",
         "drawings and documents": ".svg .pdf .psd .ai .eps .indd .doc .docx .odt .txt .md .html .htm",
     }.items()
     for ending in endings.split()
@@ -49,7 +50,7 @@ ADVICE = {
     "camera raw photos": "export them as JPEG",
     "JPEG XL pictures": "export them as JPEG, PNG or WebP",
     "archives": "unpack them, or give each ZIP to 'lapel add' itself",
-    "tables": "give one with --products to name the pictures' products",
+    "tables": "give one with --products, out of its ZIP if it is in one, to say what the pictures show",
     "drawings and documents": "export pictures of products as PNG or JPEG",
     "pictures of an unknown kind": "export them as JPEG, PNG or WebP",
     "Google documents": "export pictures from them",
@@ -59,7 +60,7 @@ ADVICE = {
     EXCLUDED: "as asked for",
     HIDDEN: "thumbnails, waste bins and notes of a computer, phone or NAS; rename what is meant to be read",
     UNREADABLE: "make them readable and run this again; they are listed in rejected.csv",
-    NO_ENDING: "their bytes do not begin like a picture; give an ending such as .jpg to those that are one",
+    NO_ENDING: "nothing in them says picture; give an ending such as .jpg to those that are one",
 }
 
 # What computers, phones and storage boxes put beside pictures. What begins with a dot is left out as well.
@@ -68,65 +69,10 @@ _JUNK = re.compile(
     r"|@recently-snapshot|@tmp|#recycle|#snapshot|temporary items|network trash folder|(?:synophoto_|synoindex_|@syno|@__thumb).*)\Z",
     re.IGNORECASE | re.DOTALL,
 )
-_ENDING = "files without an ending"
-OTHER = "other files"
-KINDS = {
-    ending: kind
-    for kind, endings in {
-        "videos": ".mov .mp4 .m4v .avi .3gp .mkv .webm .mts .wmv",
-        "edits of phone photos": ".aae .xmp",
-        "camera raw photos": ".dng .cr2 .cr3 .nef .nrw .arw .orf .rw2 .raf .pef .srw .raw",
-        "JPEG XL pictures": ".jxl",
-        "archives": ".zip .rar .7z .tar .gz .tgz .bz2 .xz",
-        "tables": ".csv .tsv .xlsx .xls .ods .jsonl .ndjson .json .xml",
-        "drawings and documents": ".svg .pdf .psd .ai .eps .indd .doc .docx .odt .txt .md .html .htm",
-    }.items()
-    for ending in endings.split()
-}
-ADVICE = {
-    "videos": "a product needs a still photo; the photo beside a phone's video is read",
-    "edits of phone photos": "they hold no pixels; export the photo from the phone to get it as edited",
-    "camera raw photos": "export them as JPEG",
-    "JPEG XL pictures": "export them as JPEG, PNG or WebP",
-    "archives": "unpack them, or give each ZIP to 'lapel add' itself",
-    "tables": "give one with --products to name the pictures' products",
-    "drawings and documents": "export pictures of products as PNG or JPEG",
-    "pictures of an unknown kind": "export them as JPEG, PNG or WebP",
-    "Google documents": "export pictures from them",
-    "shortcuts that lead nowhere": "share what they lead to, or remove them",
-    "shortcuts to pictures that are there already": "nothing to do: each picture is read once",
-    OTHER: "if they are pictures, give them the ending of their format",
-    EXCLUDED: "as asked for",
-    HIDDEN: "thumbnails, waste bins and notes of a computer, phone or NAS; rename what is meant to be read",
-    UNREADABLE: "make them readable and run this again; they are listed in rejected.csv",
-    NO_ENDING: "their bytes do not begin like a picture; give an ending such as .jpg to those that are one",
-}
-
-# What computers, phones and storage boxes put beside pictures. What begins with a dot is left out as well.
-JUNK = frozenset(
-    (
-        *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "recycler"),
-        *("system volume information", "lost+found", "@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle"),
-        *("#snapshot", "temporary items", "network trash folder"),
-    )
-)
-_JUNK_BEGINS = ("synophoto_", "synoindex_", "@syno", "@__thumb")
-_ENDING = re.compile(r".(\.(?=[0-9]*[a-z])[a-z0-9]{1,8})$", re.IGNORECASE | re.DOTALL)
+_ENDING = re.compile(r".(\.(?=[0-9]*[a-z])[a-z0-9]{1,8})\Z", re.IGNORECASE | re.DOTALL)
 _DEPTH = 6  # of a file's folders that a table may leave out from the left, all but these
-_KEPT = 4  # candidates of one name: more only show that it is ambiguous
+_KEPT = 8  # files that may be meant by a name without their folders: as many are not told apart
 _LONGEST = 4096  # characters of a name
-
-
-def fold(text: str) -> str:
-    """A text without the difference between upper and lower case and between composed and decomposed letters (NFC, NFD)."""
-    if text.isascii():
-        return text.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-
-
-def shown(name: str) -> str:
-    """A name as a message shows it: long ones are cut."""
-    return name if len(name) <= 120 else f"{name[:100]}... ({len(name):,} characters)"
 
 
 def is_picture_name(name: str) -> bool:
@@ -185,7 +131,7 @@ def refuse_link(name: str) -> None:
     """
     if as_link(name):
         raise SourceError(
-            f"'{shown(name)}' is a link, and this is a folder or ZIP. Download the pictures, or read the table with 'lapel add'."
+            f"'{shortened(name)}' is a link, and this is a folder or ZIP. Download the pictures, or read the table with 'lapel add'."
         )
     if name[:5].lower() == "data:":
         raise SourceError(
@@ -243,7 +189,7 @@ class Exclude:
             SourceError: it is.
         """
         if self and self.covers(path):
-            raise SourceError(f"'{shown(path)}' is {EXCLUDED}.")
+            raise SourceError(f"'{shortened(path)}' is {EXCLUDED}.")
 
 
 def _prefixes(path: str) -> Iterator[str]:
@@ -330,6 +276,8 @@ class NameIndex:
                 continue
             key = "/".join(parts)
             some = self._paths.get(key) or self._tails.get(key)
+            if some and len(some) == _KEPT and key not in self._paths:
+                raise _ambiguous(text, some)
             if not some:  # the table names folders above those that the source has
                 shorter = ("/".join(parts[start:]) for start in range(1, len(parts)))
                 some = next((self._paths[tail] for tail in shorter if tail in self._paths), None)
@@ -338,7 +286,7 @@ class NameIndex:
                 other = self._taken.setdefault(value, key)
                 if other != key:
                     raise SourceError(
-                        f"'{shown(name)}' can only be the picture '{path}', which '{other}' was taken for. Write the names as they are."
+                        f"'{shortened(name)}' can only be the picture '{path}', which '{other}' was taken for. Write the names as they are."
                     )
                 self.used += 1
                 return value
@@ -357,10 +305,10 @@ class NameIndex:
         if some:
             names = ", ".join(path for path, _ in some[:3])
             raise SourceError(
-                f"{len(some)} pictures are called '{shown(product_id)}': {names}. Name each product's pictures in a column 'pictures'."
+                f"{len(some)} pictures are called '{shortened(product_id)}': {names}. Name each product's pictures in a column 'pictures'."
             )
         raise SourceError(
-            f"There is no picture '{shown(product_id)}' with an ending such as .jpg in {where}. Name the pictures in a column 'pictures'."
+            f"There is no picture '{shortened(product_id)}' with an ending such as .jpg in {where}. Name the pictures in a column 'pictures'."
         )
 
 
@@ -386,9 +334,13 @@ def _one(some: list[tuple[str, str]], name: str) -> tuple[str, str]:
         if len({value for _, value in some}) > 1:
             some = [entry for entry in some if near(entry[0])] or some
     if len({value for _, value in some}) > 1:
-        names = ", ".join(f"'{path}'" for path, _ in some[:3])
-        raise SourceError(f"'{shown(name)}' may be any of {names}. Write the whole name as it is.")
+        raise _ambiguous(name, some)
     return some[0]
+
+
+def _ambiguous(name: str, some: list[tuple[str, str]]) -> SourceError:
+    names = ", ".join(f"'{path}'" for path, _ in some[:3])
+    return SourceError(f"'{shortened(name)}' may be any of {names}. Write the whole name as it is.")
 
 
 def _composed(text: str) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from lapel.core.errors import SourceError, TableError
+from lapel.core.text import printable
 from lapel.core.types import Product
 from lapel.sources import ImageSource
+from lapel.sources.cells import identifier as identifier_of
 from lapel.sources.names import is_picture_name, stem
 from lapel.sources.table import TableRow
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 1000  # rows of a table without a column of pictures whose ids are looked for
 FEW = 0.1  # of them; below it the ids are hardly the pictures' names
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 def picture_rows(source: ImageSource) -> Iterator[TableRow]:
@@ -74,23 +74,17 @@ def _key(folders: tuple[str, ...], short: str, name: str) -> str:
 
 def _identifier(folders: tuple[str, ...], short: str, name: str) -> str:
     """A product's id; a file that is called nothing but an ending has it for a name."""
-    return "/".join(filter(None, (*map(_clean, folders), _clean(short) or _clean(name)))) or "picture"
+    return (
+        "/".join(filter(None, (*map(identifier_of, folders), identifier_of(short) or identifier_of(name)))) or "picture"
+    )
 
 
 def _row(number: int, uris: list[str], path: tuple[str, ...]) -> TableRow:
     short = stem(path[-1])
     identifier = _identifier(path[:-1], short, path[-1])
-    title = _CONTROLS.sub(" ", _clean(short).replace("_", " ")).strip()
-    category = tuple(filter(None, (_CONTROLS.sub(" ", _clean(part)).strip() for part in path[:-1])))
+    title = printable(identifier_of(short).replace("_", " ")).strip()
+    category = tuple(filter(None, (printable(identifier_of(part)) for part in path[:-1])))
     return TableRow(number, Product(id=identifier, title=title, category=category), tuple(uris), "", identifier)
-
-
-def _clean(text: str) -> str:
-    """Without blanks around it, and without what UTF-8 or C cannot hold."""
-    text = text.strip()
-    if text.isascii():
-        return text.replace("\0", "").strip() if "\0" in text else text
-    return text.replace("\0", "").encode("utf-8", "replace").decode().strip("\ufeff").strip()
 
 
 def check_ids(table: Table, mapping: ColumnMap, source: ImageSource) -> None:

@@ -2,22 +2,77 @@
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import ROUND_HALF_UP, Decimal
 
 from lapel.core.types import MINOR_UNITS
 
+# How shops write currencies beside ISO 4217's codes, without case and full stops. Where several countries use a sign, the commonest is
+# taken and said (ASSUMED), or none when none is (UNDECIDED).
 SYMBOLS = {
-    "€": "EUR",
-    "£": "GBP",
-    "₹": "INR",
-    "¥": "JPY",
-    "US$": "USD",
-    "$": "USD",
-    "zł": "PLN",
-    "₩": "KRW",
-    "₺": "TRY",
+    **{
+        "\u20ac": "EUR",
+        "\u00a3": "GBP",
+        "\u20b9": "INR",
+        "\u20a9": "KRW",
+        "\u20ba": "TRY",
+        "tl": "TRY",
+        "\u0e3f": "THB",
+        "\u20bd": "RUB",
+    },
+    **{
+        "руб": "RUB",
+        "z\u0142": "PLN",
+        "k\u010d": "CZK",
+        "ft": "HUF",
+        "lei": "RON",
+        "лв": "BGN",
+        "\u20b4": "UAH",
+        "грн": "UAH",
+    },
+    **{
+        "\u20aa": "ILS",
+        "\u20ab": "VND",
+        "\u20b1": "PHP",
+        "\u20a6": "NGN",
+        "\u20b8": "KZT",
+        "rp": "IDR",
+        "rm": "MYR",
+        "fr": "CHF",
+        "sfr": "CHF",
+    },
+    **{
+        "us$": "USD",
+        "r$": "BRL",
+        "a$": "AUD",
+        "au$": "AUD",
+        "c$": "CAD",
+        "ca$": "CAD",
+        "nz$": "NZD",
+        "hk$": "HKD",
+        "s$": "SGD",
+    },
+    **{
+        "mx$": "MXN",
+        "nt$": "TWD",
+        "cn\u00a5": "CNY",
+        "元": "CNY",
+        "円": "JPY",
+        "$": "USD",
+        "\u00a5": "JPY",
+        "\uffe5": "JPY",
+        "rs": "INR",
+    },
 }
+ASSUMED = frozenset(("$", "\u00a5", "\uffe5", "rs"))
+UNDECIDED = {"kr": "SEK, NOK or DKK", "kr.": "SEK, NOK or DKK"}
+# Words before the lowest of several prices, or before any.
+_FROM = re.compile(
+    r"(?:from|ab|only|nur|à partir de|a partir de|dès|desde|da|od|vanaf|fra|från|starting at|now)\b[.:]?\s*",
+    re.IGNORECASE,
+)
+_RANGE = re.compile(r"^(.*?[0-9].*?)\s*(?:-|\u2013|\u2014|to|bis)\s*(.*[0-9].*)$", re.IGNORECASE)
 LARGEST = 10**15  # minor units; far above any price, far below what SQLite's integers hold
 IN_STOCK = frozenset(
     (
@@ -49,29 +104,40 @@ class ExactNumber(str):
 def parse_price(text: str, currency: str) -> tuple[int, str]:
     """Read a price.
 
-    A currency in the text counts more than ``currency``. Of ``.`` and ``,`` the last one parts the cents when both are there. One
-    of them alone, followed by exactly three digits, parts thousands (``1.299`` is 1299), unless the currency has three decimals or
-    the number begins with ``0``. More decimals than the currency has are rounded, half up.
+    ``currency`` counts more than a sign in the text, such as ``$``; a sign decides only where it is empty. Of ``.`` and ``,`` the last one
+    parts the cents when both are there. One of them alone, followed by exactly three digits, parts thousands (``1.299`` is 1299), unless
+    the currency has three decimals or the number begins with ``0``. More decimals than the currency has are rounded, half up. Of "from
+    12" and "12 - 20" the lowest price is read.
 
     Returns:
         The price in the currency's smallest unit, and the currency, which is empty when neither place names one.
 
     Raises:
-        ValueError: it is not a price; the message says why.
+        ValueError: it is not a price, or its code is another than ``currency``; the message says why.
     """
     found, rest = _split(text)
-    if rest:
-        known = [code for symbol, code in SYMBOLS.items() if rest == symbol]
-        named = known[0] if known else rest.upper()
-        if not re.fullmatch("[A-Z]{3}", named):
-            raise ValueError(f"price '{text}' is not a number. Write it like 49.90")
-        currency = named
+    named = currency_of(rest) if rest else ""
+    if rest and not named and not currency:
+        if rest.casefold() in UNDECIDED:
+            raise ValueError(f"price '{text}' may be in {UNDECIDED[rest.casefold()]}. Say which: --map currency=SEK")
+        raise _no_number(text)
+    if rest and not named and rest.casefold() not in UNDECIDED:
+        raise _no_number(text)
+    if currency and named and named != currency and named == rest.upper():
+        raise ValueError(f"price '{text}' is in {named}, but its currency is said to be {currency}")
+    currency = currency or named
     digits = MINOR_UNITS.get(currency, 2)
     amount = Decimal(found) if isinstance(text, ExactNumber) else _decimal(found, digits)
     minor = int((amount * 10**digits).to_integral_value(ROUND_HALF_UP))
     if minor > LARGEST:
         raise ValueError(f"price '{text}' is too large to be one")
     return minor, currency
+
+
+def currency_of(sign: str) -> str:
+    """The currency of a sign or a code beside a number; empty when it is none, or could be several."""
+    known = SYMBOLS.get(sign.casefold().rstrip("."))
+    return known or (sign.upper() if re.fullmatch("[A-Za-z]{3}", sign) else "")
 
 
 def parse_stock(text: str) -> bool | None:
@@ -88,17 +154,22 @@ def parse_stock(text: str) -> bool | None:
     if folded in OUT_OF_STOCK:
         return False
     try:
-        return float(folded) > 0
+        pieces = float(folded.replace(",", "."))
     except ValueError:
         raise ValueError(f"in_stock '{text}' is neither yes nor no nor a number of pieces") from None
+    return pieces > 0 if math.isfinite(pieces) else None
 
 
-def has_currency(text: str) -> bool:
-    """Whether a price names its currency itself."""
+def sign_of(text: str) -> str:
+    """The sign or code that stands beside a price; empty when there is none."""
     try:
-        return bool(_split(text)[1])
+        return _split(text)[1]
     except ValueError:
-        return False
+        return ""
+
+
+def _no_number(text: str) -> ValueError:
+    return ValueError(f"price '{text}' is not a number. Write it like 49.90")
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -107,16 +178,24 @@ def _split(text: str) -> tuple[str, str]:
         if not re.fullmatch(r"[0-9]{1,20}(\.[0-9]+)?", text):
             raise ValueError(f"price '{text}' is not a number above zero. Write it like 49.90")
         return str(text), ""
-    plain = text.strip().removesuffix(".-").removesuffix(",-")
+    plain = _FROM.sub("", text.strip(), count=1).removesuffix(".-").removesuffix(",-")
+    if (several := _RANGE.match(plain)) is not None:
+        return _split_range(several[1], several[2])
     match = _NUMBER.search(plain)
     if not match or len(match[0]) > 40:
-        raise ValueError(f"price '{text}' is not a number. Write it like 49.90")
+        raise _no_number(text)
     before, after = plain[: match.start()].strip(), plain[match.end() :].strip()
     if before in ("-", "−") or after == "-" or before.endswith(("-", "−")):
         raise ValueError(f"price '{text}' is below zero. Write it like 49.90")
     if before and after:
-        raise ValueError(f"price '{text}' is not a number. Write it like 49.90")
+        raise _no_number(text)
     return _GAPS.sub("", match[0]), before or after
+
+
+def _split_range(low: str, high: str) -> tuple[str, str]:
+    """The lower of two prices; the currency may stand at either."""
+    number, sign = _split(low)
+    return number, sign or _split(high)[1]
 
 
 def _decimal(number: str, digits: int) -> Decimal:
@@ -130,7 +209,9 @@ def _decimal(number: str, digits: int) -> Decimal:
     if alone and (mark in whole or (len(fraction) == 3 and digits != 3 and whole.lstrip("0"))):
         whole, fraction = number, ""  # the mark parts thousands
     groups = re.split(r"[.,]", whole)
+    # Thousands, or India's lakhs: 1,00,000.
     regular = len(groups[0]) <= 3 and all(len(group) == 3 for group in groups[1:])
+    regular = regular or (len(groups[0]) <= 2 and [len(group) for group in groups[1:]] == [2] * (len(groups) - 2) + [3])
     if (len(groups) > 1 and not regular) or len(set(whole) & {".", ","}) > 1 or (fraction and mark in whole):
         raise ValueError(f"price '{number}' has its separators in odd places. Write it like 1299.00")
     return Decimal(f"{''.join(groups) or '0'}.{fraction or '0'}")

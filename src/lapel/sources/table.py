@@ -1,31 +1,34 @@
-"""Product tables: CSV, TSV, JSON Lines and feeds (RSS, Atom) in, one :class:`TableRow` a product out, read as a stream.
+"""Product tables and feeds: a file in, one :class:`TableRow` a product out, read as a stream.
 
-The encoding (UTF-8, UTF-16, else Windows-1252) and the delimiter (comma, semicolon, tab or bar) are found by looking. A row that
-cannot be used says why and never stops the reading; a price or stock that cannot be read is left out of its product, with a reason.
+Format, encoding, delimiter, feed and columns are found by looking, and what is a guess is said in :attr:`Table.notes`. A row that cannot be
+used says why and never stops the reading; a value that cannot be read is left out of its product, with a reason.
 """
 
 from __future__ import annotations
 
-import codecs
-import csv
-import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from lapel.core.errors import TableError
-from lapel.core.types import Product
-from lapel.sources.feeds import ATTRIBUTES, COLUMNS, Feed, recognise
+from lapel.core.text import shortened
+from lapel.core.types import Product, is_web_address
+from lapel.sources.cells import PROBLEM, identifier, picture_names, raw_text, text_of
+from lapel.sources.feeds import recognise
 from lapel.sources.mapping import ColumnMap, Plan, Source
-from lapel.sources.prices import ExactNumber, has_currency, parse_price, parse_stock
-from lapel.sources.xml_feed import read_items
+from lapel.sources.names import as_link
+from lapel.sources.prices import ASSUMED, ExactNumber, currency_of, parse_price, parse_stock, sign_of
+from lapel.sources.records import PEEK, FeedRecords, Records, open_records
 
-DELIMITERS = ",;\t|"
-SAMPLE = 64 * 1024  # characters that are looked at to find the delimiter
-PEEK = 1000  # rows that are looked at for JSON's columns and for a currency in the prices
-LONGEST_CELL = 2**20  # characters; a longer one is a quote that was never closed
+# How the names of table files end.
+ENDINGS = (
+    *(".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".xml", ".rss", ".atom"),
+    *(".xlsx", ".xlsm", ".xls", ".ods"),
+)
+_NOTHING = Source()
 
 
 @dataclass(frozen=True)
@@ -47,266 +50,191 @@ class TableRow:
     id: str = ""
 
 
-def read_table(path: str | Path, mapping: ColumnMap = ColumnMap()) -> Table:  # noqa: B008 - a frozen value
-    """Open a product table. Iterating over it, as often as wanted, gives a :class:`TableRow` for each of its rows.
+def read_table(path: str | Path, mapping: ColumnMap = ColumnMap(), *, encoding: str = "") -> Table:  # noqa: B008 - a frozen value
+    """Open a product table. Iterating over it, as often as wanted, gives a :class:`TableRow` for each of its products.
+
+    Args:
+        path: A CSV, TSV, JSON, JSON Lines, Excel, OpenDocument, RSS or Atom file.
+        mapping: Which column fills which field.
+        encoding: What the file is written in, such as ``cp1251``; empty to find out.
 
     Raises:
         TableError: it cannot be read, is another kind of file, lacks a column, or has prices without a currency.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(SAMPLE)
-        encoding = _encoding(path, head)
-    except OSError as error:
-        raise TableError(
-            f"The table {path} cannot be read: {error.strerror}. Give a CSV or JSON Lines file."
-        ) from error
-    if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise TableError(f"The table {path} is an Excel workbook or an archive. Save it as CSV (UTF-8) and give that.")
-    text = head.decode(encoding, "replace").lstrip("\ufeff")
-    table: Table
-    if not text.strip():
-        raise TableError(f"The table {path} is empty. It needs a line of column names and a line for each product.")
-    if text.lstrip().startswith("["):
-        raise TableError(f"The table {path} is one JSON list. Write one JSON object a line (JSON Lines) instead.")
-    if text.lstrip().startswith("<"):
-        table = XmlTable(path, encoding)
-    elif text.lstrip().startswith("{"):
-        table = JsonTable(path, encoding)
-    else:
-        table = CsvTable(path, encoding, _delimiter(text))
-    feed = recognise(table.columns) if mapping.preset == "auto" else None
-    if feed is not None:
-        table = FeedTable(table, feed)
-    table.use(mapping)
-    table.check_currency()
-    return table
+    records = open_records(path, encoding)
+    feed = recognise(records.columns) if mapping.preset == "auto" else None
+    return Table(path, FeedRecords(records, feed) if feed else records, mapping)
 
 
 class Table:
-    """A product table that was looked at and can be read. Open it with :func:`read_table`."""
+    """A product table that was looked at and can be read. Open it with :func:`read_table`.
 
-    kind = ""  # what wrote it, where that is known
-    hidden = 0  # products that the last reading left out, as their shop does not show them
-    plan: Plan
+    Attributes:
+        path: The file.
+        columns: Its columns; of a feed also those that joining its rows makes.
+        plan: Which of them fills which field.
+        notes: What was guessed and should be seen, a sentence each.
+    """
 
-    def __init__(self, path: Path, encoding: str, columns: Sequence[str]) -> None:
-        self.path = path
-        self.encoding = encoding
-        self.columns = tuple(columns)
-
-    def use(self, mapping: ColumnMap) -> None:
-        """Decide which column fills which field.
-
-        Raises:
-            TableError: a column that is not there, or no column for the id.
-        """
+    def __init__(self, path: Path, records: Records, mapping: ColumnMap) -> None:
+        self.path, self._records = path, records
+        self.columns = records.columns
+        self._peeked = [record for _, record in islice(records, PEEK) if isinstance(record, dict)]
         try:
-            self.plan = mapping.resolve(self.columns)
+            self.plan = mapping.resolve(self.columns, self._peeked)
         except TableError as error:
-            raise TableError(f"{self.path}: {error}") from error
+            raise TableError(f"{path}: {error}") from error
+        if isinstance(records, FeedRecords):
+            used = {column for each in self.plan.sources.values() for column in each.columns}
+            names = {name: name for name in records.attributes if name not in used}
+            self.plan = replace(self.plan, attributes=names)
+        self.notes = (*filter(None, (records.encoding.note, *self.plan.notes, self._currency_note())),)
+        self._repeated: Counter[str] | None = None
 
-    def records(self) -> Iterator[tuple[int, dict[str, Any] | str]]:
-        """Each record as its line and its cells by column, or what is wrong with it."""
-        raise NotImplementedError
+    @property
+    def kind(self) -> str:
+        """What wrote it, where that is known, such as Shopify."""
+        return self._records.kind
+
+    @property
+    def encoding(self) -> str:
+        """What its bytes are read as."""
+        return self._records.encoding.name
+
+    @property
+    def hidden(self) -> int:
+        """Products that the last reading left out, as their shop does not show them."""
+        return self._records.hidden
 
     def __iter__(self) -> Iterator[TableRow]:
-        build = _builder(self.plan)
-        first_lines: dict[str, int] = {}
-        for line, cells in self.records():
+        build = _builder(self.plan, self._records.encoding.broken)
+        repeated = self._ids_that_repeat()
+        waiting: dict[str, list[TableRow]] = {}
+        for line, cells in self._records:
             if isinstance(cells, str):
                 yield TableRow(line, None, (), cells)
                 continue
             row = build(line, cells)
-            if row.product is not None:
-                first = first_lines.setdefault(row.id, line)
-                if first != line:
-                    row = TableRow(
-                        line,
-                        None,
-                        row.pictures,
-                        f"id '{row.id}' was already used in line {first}; the first row counts",
-                        row.id,
-                    )
-            yield row
+            if row.id not in repeated:
+                yield row
+                continue
+            rows = waiting.setdefault(row.id, [])
+            rows.append(row)
+            if len(rows) == repeated[row.id]:
+                yield from _join(waiting.pop(row.id))
 
     def count(self) -> int:
-        """How many rows there are, for showing how far a run is. Reads the file once."""
-        return sum(1 for _ in self.records())
+        """How many rows the file has, for showing how far a run is."""
+        return sum(1 for _ in self._records)
 
-    def check_currency(self) -> None:
-        """See that prices have a currency, before the first row rather than at each of them."""
+    def _ids_that_repeat(self) -> Counter[str]:
+        """How often each id stands that stands several times, found by reading the file once before."""
+        if self._repeated is None:
+            column = self.plan.sources["id"].columns
+            seen: set[str] = set()
+            more: Counter[str] = Counter()
+            if column:
+                for _, cells in self._records:
+                    if isinstance(cells, dict) and (name := identifier(cells.get(column[0]))):
+                        more.update((name,) if name in seen else ())
+                        seen.add(name)
+            self._repeated = Counter({name: count + 1 for name, count in more.items()})
+        return self._repeated
+
+    def _currency_note(self) -> str:
+        """See that prices have a currency before the first row rather than at each of them; what to say of a sign that several use."""
         price, currency = self.plan.sources.get("price"), self.plan.sources.get("currency")
-        if price is None or currency is not None:
-            return
-        cells = [record for _, record in islice(self.records(), PEEK) if isinstance(record, dict)]
-        prices = [text for record in cells if (text := _text(record, price))]
-        if prices and not any(map(has_currency, prices)):
+        if price is None:
+            return ""
+        if currency is not None and (currency.fixed or any(_text(cells, currency) for cells in self._peeked)):
+            return ""
+        prices = [text for record in self._peeked if (text := _price_text(record, price))]
+        known = {text: sign for text in prices if currency_of(sign := sign_of(text))}
+        if prices and not known:
             raise TableError(
                 f"{self.path} has prices such as '{prices[0]}' in '{' '.join(price.columns)}', but names no currency. "
                 "Add --map currency=EUR (or another), or leave prices out with --map price="
             )
-
-    def _open(self) -> IO[str]:
-        return self.path.open(encoding=self.encoding, errors="replace", newline="")
-
-
-class CsvTable(Table):
-    """Comma- or otherwise separated values with a line of column names."""
-
-    def __init__(self, path: Path, encoding: str, delimiter: str) -> None:
-        self.delimiter = delimiter
-        self.path, self.encoding = path, encoding
-        with self._open() as file:
-            header: list[str] = next(self._reader(file), [])
-        columns: list[str] = []
-        for name in map(_clean, header):
-            number = 2
-            unique = name
-            while name and unique in columns:  # the second of two equal names is kept apart, not lost
-                unique, number = f"{name} {number}", number + 1
-            columns.append(unique)
-        super().__init__(path, encoding, columns)
-
-    def _reader(self, file: IO[str]) -> Any:
-        csv.field_size_limit(LONGEST_CELL)
-        return csv.reader(file, delimiter=self.delimiter)
-
-    def records(self) -> Iterator[tuple[int, dict[str, Any] | str]]:
-        """Each row below the column names; blank lines are passed over."""
-        width = len(self.columns)
-        with self._open() as file:
-            reader = self._reader(file)
-            next(reader, None)
-            while True:
-                line = reader.line_num + 1
-                try:
-                    cells = next(reader, None)
-                except csv.Error as error:
-                    yield line, f"the row cannot be read ({error}): is a quote left open?"
-                    continue
-                if cells is None:
-                    return
-                if not any(map(str.strip, cells)):
-                    continue
-                if len(cells) < width or any(map(str.strip, cells[width:])):
-                    few = "few" if len(cells) < width else "many"
-                    found = f"{len(cells)}, where {width} columns are named"
-                    yield line, f"the row has too {few} cells: {found}. Is a quote or a delimiter missing?"
-                    continue
-                yield line, dict(zip(self.columns, cells, strict=False))
+        assumed = {sign.casefold().rstrip("."): text for text, sign in known.items()}
+        said = [f"'{text}' as {currency_of(sign)}" for sign, text in assumed.items() if sign in ASSUMED]
+        return (
+            f"Prices are read such as {', '.join(said)}. If that is wrong, say it: --map currency=CAD" if said else ""
+        )
 
 
-class JsonTable(Table):
-    """JSON Lines: one object a line."""
-
-    def __init__(self, path: Path, encoding: str) -> None:
-        self.path, self.encoding = path, encoding
-        some = [record for _, record in islice(self.records(), PEEK) if isinstance(record, dict)]
-        super().__init__(path, encoding, list(dict.fromkeys(name for record in some for name in record)))
-
-    def records(self) -> Iterator[tuple[int, dict[str, Any] | str]]:
-        """Each line that is not blank."""
-        decoder = json.JSONDecoder(parse_int=ExactNumber, parse_float=ExactNumber, parse_constant=lambda _: "")
-        # Split at line feeds only: JSON texts may hold other characters that Python takes for ends of lines.
-        with self.path.open(encoding=self.encoding, errors="replace", newline="\n") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip().strip("\ufeff"):
-                    continue
-                try:
-                    record = decoder.decode(line.strip().strip("\ufeff"))
-                except (ValueError, RecursionError) as error:
-                    yield number, f"the line is not JSON: {error}"
-                    continue
-                if isinstance(record, dict):
-                    yield number, {_clean(name): value for name, value in record.items()}
-                else:
-                    yield number, "the line is not a JSON object in braces"
+def _join(rows: Sequence[TableRow]) -> Iterator[TableRow]:
+    """Rows of one id: those that say the same of the product and only name other pictures are one, as in a table with a row a picture."""
+    first, *others = rows
+    left: list[TableRow] = []
+    for row in others:
+        joined = _joined(first, row)
+        if joined is None:
+            problem = f"id '{row.id}' was already used in line {first.line}; the first row counts"
+            left.append(TableRow(row.line, None, row.pictures, problem, row.id))
+        else:
+            first = joined
+    yield first
+    yield from left
 
 
-class XmlTable(Table):
-    """An RSS or Atom feed; its lines are the items' numbers."""
-
-    def __init__(self, path: Path, encoding: str) -> None:
-        self._items = read_items(path)
-        super().__init__(path, encoding, list(dict.fromkeys(name for item in self._items for name in item)))
-
-    def records(self) -> Iterator[tuple[int, dict[str, Any] | str]]:
-        """Each item."""
-        return enumerate((dict(item) for item in self._items), 1)
-
-
-class FeedTable(Table):
-    """A feed whose rows are joined, a record a product. All of it is in memory while it is read."""
-
-    def __init__(self, inner: Table, feed: Feed) -> None:
-        self._inner, self._feed = inner, feed
-        self.kind = feed.name
-        super().__init__(inner.path, inner.encoding, list(dict.fromkeys((*COLUMNS, *ATTRIBUTES, *inner.columns))))
-
-    def use(self, mapping: ColumnMap) -> None:
-        """Fields are filled by what was joined, or by any column of the feed that ``mapping`` names."""
-        super().use(mapping)
-        used = {column for each in self.plan.sources.values() for column in each.columns}
-        names = (*ATTRIBUTES, *self._feed.kept(self._inner.columns))
-        self.plan = replace(self.plan, attributes={name: name for name in names if name not in used})
-
-    def records(self) -> Iterator[tuple[int, dict[str, Any] | str]]:
-        """What cannot be read, then each product."""
-        good: list[tuple[int, dict[str, Any]]] = []
-        for line, cells in self._inner.records():
-            if isinstance(cells, str):
-                yield line, cells
-            else:
-                good.append((line, cells))
-        self.hidden = 0
-        for line, record in self._feed.records(good):
-            if record is None:
-                self.hidden += 1
-            else:
-                yield line, record
+def _joined(first: TableRow, row: TableRow) -> TableRow | None:
+    """The first row with the pictures and attributes of another; None when this names no other pictures, or is another product."""
+    one, other = first.product, row.product
+    if one is None or other is None or not set(row.pictures) - set(first.pictures):
+        return None
+    attributes = dict(one.attributes)
+    for name, text in other.attributes.items():
+        known = attributes.get(name, "").split("|")
+        attributes[name] = "|".join(filter(None, dict.fromkeys((*known, *text.split("|")))))
+    same = replace(other, **{name: getattr(one, name) for name in _BLANK if not getattr(other, name)}, attributes={})
+    if replace(one, attributes={}) != same:
+        return None
+    problem = "; ".join(dict.fromkeys(filter(None, (first.problem, row.problem))))
+    pictures = tuple(dict.fromkeys((*first.pictures, *row.pictures)))
+    return replace(first, product=replace(one, attributes=attributes), pictures=pictures, problem=problem)
 
 
-def _builder(plan: Plan) -> Callable[[int, dict[str, Any]], TableRow]:
+# What the further rows of a product may leave empty.
+_BLANK = ("title", "category", "gender", "brand", "colour", "season", "price_minor", "currency", "in_stock", "url")
+
+
+def _builder(plan: Plan, broken: bool) -> Callable[[int, dict[str, Any]], TableRow]:
     """A function from a record to its row, with everything that is the same for all rows decided once."""
-    nothing = Source()
-    source = {
-        name: plan.sources.get(name, nothing)
-        for name in ("id", "title", "gender", "brand", "colour", "season", "currency", "price", "in_stock")
-    }
-    category, pictures = plan.sources.get("category", nothing), plan.sources.get("pictures", nothing)
+    texts = {name: plan.sources.get(name, _NOTHING) for name in ("title", "gender", "brand", "colour", "season")}
+    ids, price, currency, stock, url, category, pictures = (
+        plan.sources.get(name, _NOTHING)
+        for name in ("id", "price", "currency", "in_stock", "url", "category", "pictures")
+    )
     attributes = list(plan.attributes.items())
 
     def build(line: int, cells: dict[str, Any]) -> TableRow:
-        identifier = _text(cells, source["id"])
-        if not identifier:
-            return TableRow(line, None, (), f"the row has no id in column '{' '.join(source['id'].columns)}'")
-        problems: list[str] = []
-        price_minor, currency = _price(
-            _text(cells, source["price"]), _text(cells, source["currency"]).upper(), problems
-        )
-        try:
-            in_stock = parse_stock(_text(cells, source["in_stock"]))
-        except ValueError as error:
-            in_stock = None
-            problems.append(f"{error}; kept without it")
+        named = identifier(cells.get(ids.columns[0])) if ids.columns else ids.fixed
+        if not named:
+            return TableRow(line, None, (), f"the row has no id in column '{' '.join(ids.columns)}'")
+        problems = [cells[PROBLEM]] if PROBLEM in cells else []
+        if broken and any("\ufffd" in raw_text(value) for value in cells.values()):
+            problems.append("the row holds bytes that are no text in the table's encoding, shown as \ufffd")
+        minor, money = _price(_price_text(cells, price), _text(cells, currency).upper(), problems)
         product = Product(
-            id=identifier,
-            title=_text(cells, source["title"]),
+            id=named,
+            **{name: _text(cells, source) for name, source in texts.items()},
             category=_levels(cells, category),
-            gender=_text(cells, source["gender"]),
-            brand=_text(cells, source["brand"]),
-            colour=_text(cells, source["colour"]),
-            season=_text(cells, source["season"]),
-            price_minor=price_minor,
-            currency=currency,
-            in_stock=in_stock,
-            attributes={name: text for column, name in attributes if (text := _cell(cells.get(column)))},
+            price_minor=minor,
+            currency=money,
+            in_stock=_stock(_text(cells, stock), problems),
+            attributes={name: text for column, name in attributes if (text := text_of(cells.get(column)))},
+            url=_url(_text(cells, url), problems),
         )
-        return TableRow(line, product, _pictures(cells, pictures), "; ".join(problems), identifier)
+        return TableRow(line, product, _pictures(cells, pictures), "; ".join(problems), named)
 
     return build
+
+
+def _price_text(cells: dict[str, Any], source: Source) -> str:
+    """A price as it is written: a JSON number stays one."""
+    value = cells.get(source.columns[0]) if source.columns else source.fixed
+    return value if isinstance(value, ExactNumber) else text_of(value)
 
 
 def _price(text: str, currency: str, problems: list[str]) -> tuple[int | None, str]:
@@ -314,7 +242,7 @@ def _price(text: str, currency: str, problems: list[str]) -> tuple[int | None, s
     if not text:
         return None, ""
     try:
-        minor, found = parse_price(text, currency)
+        minor, found = parse_price(text, currency_of(currency) or currency)
     except ValueError as error:
         problems.append(f"{error}; kept without a price")
         return None, ""
@@ -325,31 +253,25 @@ def _price(text: str, currency: str, problems: list[str]) -> tuple[int | None, s
     return minor, found
 
 
-def _cell(value: Any) -> str:
-    """A cell as text: JSON's numbers as written, yes and no for its truth values, lists joined by ``|``."""
-    if type(value) is str:
-        return _clean(value)
-    if value is None:
-        return ""
-    if isinstance(value, ExactNumber):
-        return value
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return "|".join(filter(None, map(_cell, value)))
-    return _clean(json.dumps(value, ensure_ascii=False))
+def _stock(text: str, problems: list[str]) -> bool | None:
+    try:
+        return parse_stock(text)
+    except ValueError as error:
+        problems.append(f"{error}; kept without it")
+        return None
 
 
-def _clean(text: str) -> str:
-    """Without blanks around it, and without what UTF-8 or C cannot hold."""
-    text = text.strip()
-    if text.isascii():
-        return text.replace("\0", "").strip() if "\0" in text else text
-    return text.replace("\0", "").encode("utf-8", "replace").decode().strip("\ufeff").strip()
+def _url(text: str, problems: list[str]) -> str:
+    """The address of a product's page; one that cannot stand in a page is left out."""
+    address = (as_link(text) or text).replace(" ", "%20")
+    if not address or is_web_address(address):
+        return address
+    problems.append(f"url '{shortened(text)}' is not an http or https address; kept without it")
+    return ""
 
 
 def _text(cells: dict[str, Any], source: Source) -> str:
-    return _cell(cells.get(source.columns[0])) if source.columns else source.fixed
+    return text_of(cells.get(source.columns[0])) if source.columns else source.fixed
 
 
 def _levels(cells: dict[str, Any], source: Source) -> tuple[str, ...]:
@@ -357,41 +279,16 @@ def _levels(cells: dict[str, Any], source: Source) -> tuple[str, ...]:
     if not source.columns:
         texts = source.fixed.split(">")
     elif len(source.columns) > 1:
-        texts = [_cell(cells.get(column)) for column in source.columns]
+        texts = [text_of(cells.get(column)) for column in source.columns]
     else:
         value = cells.get(source.columns[0])
-        texts = [_cell(level) for level in value] if isinstance(value, list) else _cell(value).split(">")
+        texts = [text_of(level) for level in value] if isinstance(value, list) else text_of(value).split(">")
     return tuple(filter(None, map(str.strip, texts)))
 
 
 def _pictures(cells: dict[str, Any], source: Source) -> tuple[str, ...]:
-    texts = _text(cells, source).split("|")
-    return tuple(dict.fromkeys(filter(None, map(str.strip, texts))))
-
-
-def _encoding(path: Path, head: bytes) -> str:
-    """UTF-16 by its mark or its zeros, UTF-8 if the whole file is, else Windows-1252, which accepts anything."""
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    pairs = max(1, len(head) // 2)
-    if head[1::2].count(0) > 0.4 * pairs:  # Latin letters have a zero as every second byte
-        return "utf-16-le"
-    if head[0::2].count(0) > 0.4 * pairs:
-        return "utf-16-be"
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(2**20):
-                decoder.decode(chunk)
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return "cp1252"
-    return "utf-8-sig"
-
-
-def _delimiter(text: str) -> str:
-    """The delimiter that cuts the column names into the most pieces."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    header = lines[0]
-    pieces = {mark: len(next(csv.reader([header], delimiter=mark))) for mark in DELIMITERS}
-    return max(DELIMITERS, key=lambda mark: pieces[mark])
+    if not source.columns:
+        return picture_names(source.fixed)
+    found = tuple(dict.fromkeys(name for column in source.columns for name in picture_names(cells.get(column))))
+    others = (picture_names(cells.get(column)) for column in source.others)
+    return found or next(filter(None, others), ())

@@ -15,7 +15,6 @@ from lapel.apps.cli.console import (
     DEFAULT_STORE,
     JsonOption,
     StoreOption,
-    errors,
     print_json,
     progress_bar,
     resumable,
@@ -28,11 +27,11 @@ from lapel.sources.names import ADVICE, kind_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from lapel.catalog.presence import Census
     from lapel.engine.ingest import IngestReport
     from lapel.sources import ImageSource
-    from lapel.sources.table import TableRow
+    from lapel.sources.table import Table, TableRow
 
-TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".xml", ".rss", ".atom")
 REJECTED = "rejected.csv"
 SHOWN = 8  # reasons printed; all are in the list
 
@@ -42,6 +41,12 @@ MapOption = Annotated[
         "--map",
         metavar="FIELD=COLUMN",
         help="Where a field comes from, such as title=productDisplayName, 'category=a>b>c' or currency=EUR. Repeat for more.",
+    ),
+]
+EncodingOption = Annotated[
+    str,
+    typer.Option(
+        "--encoding", help="What the table is written in, such as cp1251 or gbk; found by itself if not said."
     ),
 ]
 EncoderOption = Annotated[
@@ -57,9 +62,12 @@ def add(
             metavar="SOURCE",
         ),
     ],
-    products: Annotated[Path | None, typer.Option("--products", help="A CSV, TSV or JSONL table of products.")] = None,
+    products: Annotated[
+        Path | None, typer.Option("--products", help="A CSV, TSV, JSON, Excel or XML table of products.")
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     mapping: MapOption = None,
+    encoding: EncodingOption = "",
     encoder: EncoderOption = None,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Stop after this many rows, to try things out.")
@@ -111,6 +119,7 @@ def add(
         products=products,
         store=store,
         mapping=mapping,
+        encoding=encoding,
         encoder=encoder,
         limit=limit,
         runner=runner,
@@ -122,7 +131,7 @@ def add(
     )
     if report.products_rejected == report.rows:
         found = f"all {counted(report.rows, 'row')} were left out" if report.rows else f"{source} has no products"
-        errors.print(f"[bold red]Nothing was added:[/] {found}.", highlight=False, soft_wrap=True)
+        say(f"{found}.", head="Nothing was added: ", err=True)
         raise typer.Exit(1)
 
 
@@ -132,6 +141,7 @@ def add_to_store(
     products: Path | None,
     store: Path,
     mapping: list[str] | None = None,
+    encoding: str = "",
     encoder: str | None = None,
     limit: int | None = None,
     runner: str = "threads:",
@@ -147,60 +157,62 @@ def add_to_store(
     from lapel.engine.store import open_store
     from lapel.runners import open_runner
     from lapel.sources import open_source
-    from lapel.sources.mapping import ColumnMap
     from lapel.sources.mixed import MixedSource
-    from lapel.sources.pictures import check_ids, picture_rows
-    from lapel.sources.table import read_table
+    from lapel.sources.pictures import picture_rows
+    from lapel.sources.table import ENDINGS
 
     path = Path(source)
-    if products is None and path.suffix.lower() in TABLES and os.path.isfile(path):  # noqa: PTH113 - also of names too long
+    if products is None and path.suffix.lower() in ENDINGS and os.path.isfile(path):  # noqa: PTH113 - also of names too long
         source, products = path.parent, path
-    if products is None and mapping:
-        raise TableError("--map says how to read a table, but there is none. Give it with --products TABLE.")
+    if products is None and (mapping or encoding):
+        raise TableError(
+            "--map and --encoding say how to read a table, but there is none. Give it with --products TABLE."
+        )
     workers = open_runner(runner)
     pictures = open_source(source, exclude)
-    columns = ColumnMap.parse(mapping or [])
     if products is not None:
         pictures = MixedSource(pictures)
-    table: Any = picture_rows(pictures) if products is None else read_table(products, columns)
-    if products is not None:
-        check_ids(table, columns, pictures)
-    total = pictures.count() if products is None else table.count()
-    total = total if limit is None else min(total, limit)
-    opened = open_store(store, create=True, encoder=encoder)
-    with closing(pictures), opened as shop, resumable(), progress_bar("adding products") as update:
-        if whole is not None and products is None and not force:
-            _refuse_part(pictures)
-        named = None if whole is None else whole_feed(shop.catalog, whole, _rows(table, pictures), force=force)
-        report = ingest(
-            shop,
-            islice(table, limit),
-            source=pictures,
-            rejects=store / REJECTED,
-            total=total,
-            report=lambda done, rows, _: update(done, rows),
-            runner=workers,
-            small=shop.thumbnails if shop.thumbnails.most else None,
-            verify=verify,
-        )
-        update(report.rows, report.rows)
-        census = named and named.settle(shop.catalog)
-        _ = shop.index  # drawn now, so that the first search does not wait for it
+    with closing(pictures):
+        table = None if products is None else _open_table(products, mapping, encoding, pictures)
+        rows: Iterable[TableRow] = picture_rows(pictures) if table is None else table
+        total = pictures.count() if table is None else table.count()
+        opened = open_store(store, create=True, encoder=encoder)
+        with opened as shop, resumable(), progress_bar("adding products") as update:
+            if whole is not None and table is None and not force:
+                _refuse_part(pictures)
+            again = picture_rows(pictures) if table is None else table
+            named = None if whole is None else whole_feed(shop.catalog, whole, again, force=force)
+            report = ingest(
+                shop,
+                islice(rows, limit),
+                source=pictures,
+                rejects=store / REJECTED,
+                total=total if limit is None else min(total, limit),
+                report=lambda done, rows, _: update(done, rows),
+                runner=workers,
+                small=shop.thumbnails if shop.thumbnails.most else None,
+                verify=verify,
+            )
+            update(report.rows, report.rows)
+            census = None if named is None else named.settle(shop.catalog)
+            _ = shop.index  # drawn now, so that the first search does not wait for it
     if products is not None:
         report = _without_table(report, products, Path(source))
-    hidden = 0 if products is None else table.hidden
-    by_table = products is not None and limit is None
-    if as_json:
-        gone, back = (census.gone, census.back) if census else (0, 0)
-        print_json({**_json(report, named_by_table=by_table), "hidden": hidden, "gone": gone, "back": back})
-        return report
-    _say_fetched(pictures)
-    _print(report, named_by_table=by_table)
-    if hidden:
-        say(f"{counted(hidden, 'product')} that {table.kind} does not show, such as drafts, left out")
-    if census and (census.gone or census.back):
-        say(f"{counted(census.gone, 'product')} {_are(census.gone)} gone and hidden from now on, {census.back:,} back")
+    told = _json if as_json else _print
+    told(report, pictures, table, census, named_by_table=table is not None and limit is None)
     return report
+
+
+def _open_table(path: Path, mapping: list[str] | None, encoding: str, pictures: ImageSource) -> Table:
+    """A table that was looked at, beside the pictures that it is for."""
+    from lapel.sources.mapping import ColumnMap
+    from lapel.sources.pictures import check_ids
+    from lapel.sources.table import read_table
+
+    columns = ColumnMap.parse(mapping or [])
+    table = read_table(path, columns, encoding=encoding)
+    check_ids(table, columns, pictures)
+    return table
 
 
 def _without_table(report: IngestReport, table: Path, folder: Path) -> IngestReport:
@@ -231,32 +243,33 @@ def _say_fetched(pictures: Any) -> None:
         if cache is not None:
             say(
                 f"{counted(cache.fetched, 'picture')} fetched ({cache.fetched_bytes / 1e6:,.0f} MB) from {part.where};"
-                f" {cache.size / 1e9:.1f} of at most {cache.limit / 1e9:.1f} GB kept in {str(cache.folder)}"
+                f" {cache.size / 1e9:.1f} of at most {cache.limit / 1e9:.1f} GB kept in {cache.folder!s}"
             )
 
 
-def _rows(table: Any, pictures: ImageSource) -> Iterable[TableRow]:
-    """The rows once more, beside those that are added."""
-    from lapel.sources.pictures import picture_rows
-    from lapel.sources.table import Table
-
-    return table if isinstance(table, Table) else picture_rows(pictures)
-
-
-def _json(report: IngestReport, *, named_by_table: bool) -> dict[str, Any]:
-    """The counts as plain JSON values."""
+def _json(
+    report: IngestReport, _: ImageSource, table: Table | None, census: Census | None, *, named_by_table: bool
+) -> None:
+    """Everything that is known of a run, as JSON on stdout."""
     values: dict[str, Any] = {each.name: getattr(report, each.name) for each in fields(report)}
     if not named_by_table:
         del values["pictures_unnamed"]  # without a table each picture names itself
-    return {**values, "seconds": round(report.seconds, 3), "rejects": str(report.rejects)}
+    values |= {"seconds": round(report.seconds, 3), "rejects": str(report.rejects)}
+    values |= {"hidden": table.hidden if table else 0, "notes": list(table.notes) if table else []}
+    print_json({**values, "gone": census.gone if census else 0, "back": census.back if census else 0})
 
 
 def _are(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
-def _print(report: IngestReport, *, named_by_table: bool) -> None:
+def _print(
+    report: IngestReport, pictures: ImageSource, table: Table | None, census: Census | None, *, named_by_table: bool
+) -> None:
     """The counts, which add up; what was not read, by kind; and why things were left out, by count."""
+    _say_fetched(pictures)
+    for note in table.notes if table else ():
+        say(note, style="yellow")
     say(
         f"{counted(report.rows, 'row')}: {counted(report.products_added, 'product')} added, {report.products_updated:,} updated,"
         f" {report.products_unchanged:,} unchanged, {report.products_rejected:,} left out",
@@ -274,6 +287,10 @@ def _print(report: IngestReport, *, named_by_table: bool) -> None:
         say(
             f"{counted(report.pictures_unnamed, 'picture')} of the source {_are(report.pictures_unnamed)} named by no row"
         )
+    if table is not None and table.hidden:
+        say(f"{counted(table.hidden, 'product')} that {table.kind} does not show, such as drafts, left out")
+    if census and (census.gone or census.back):
+        say(f"{counted(census.gone, 'product')} {_are(census.gone)} gone and hidden from now on, {census.back:,} back")
     if report.skipped:
         say("Not read in the source:")
         for kind, count in sorted(report.skipped.items(), key=lambda item: (-item[1], item[0])):
@@ -282,7 +299,7 @@ def _print(report: IngestReport, *, named_by_table: bool) -> None:
         say("Why rows or pictures were left out, or kept without something:", style="yellow")
         for reason, count in islice(report.reasons.items(), SHOWN):
             say(f"  {count:,} x {reason}")
-        say(f"Each of them{_more(report)}: {str(report.rejects)}", style="yellow")
+        say(f"Each of them{_more(report)}: {report.rejects}", style="yellow")
 
 
 def _more(report: IngestReport) -> str:

@@ -107,10 +107,11 @@ def print_table(
         shrink: The column that is cut where the terminal is too narrow; without one, lines run on.
         title: Stands above the table; on stderr where the table goes to a program.
     """
+    terminal = console.file.isatty()  # not Rich's is_terminal, which FORCE_COLOR turns on in a pipe too
     if title:
-        say("", head=title, err=not console.is_terminal)
+        say("", head=title, err=not terminal)
     cells = [[printable(cell) for cell in row] for row in (header, *rows)]
-    if not console.is_terminal:
+    if not terminal:
         _write("\n".join("\t".join(row) for row in cells))
         return
     widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]

@@ -18,6 +18,7 @@ from lapel.apps.cli.console import (
     JsonOption,
     StoreOption,
     print_json,
+    print_table,
     progress_bar,
     resumable,
     say,
@@ -182,7 +183,7 @@ def _round(store: Path, grace: timedelta, *, force: bool, allow_private: bool, a
 
 def _print(done: Round, path: Path) -> None:
     counts = ", ".join(f"{count:,} {state}" for state, count in done.states.most_common() if count)
-    say(f"{counted(done.photos, 'picture')}: {counts or 'nothing to visit'}")
+    say(f"{counted(done.photos, 'picture')}: {counts or 'none'}")
     if done.encoded or done.hidden or done.back:
         say(f"{done.encoded:,} embedded anew, {done.hidden:,} hidden from results, {done.back:,} brought back")
     if done.held_back:
@@ -191,8 +192,9 @@ def _print(done: Round, path: Path) -> None:
             " If they are really gone, --force hides them.",
             style="yellow",
         )
-    for each in done.troubles[:SHOWN]:
-        say(f"{each.since[:10]}  {each.kind:<12}{each.product_id}  {each.uri}  {each.reason}")
+    if done.troubles:
+        rows = [(each.since[:10], each.kind, each.product_id, each.uri, each.reason) for each in done.troubles[:SHOWN]]
+        print_table(("since", "kind", "product", "picture", "reason"), rows)
     if len(done.troubles) > SHOWN:
         say(f"... {len(done.troubles) - SHOWN:,} more")
     if done.troubles:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -375,7 +375,11 @@ def _examples(parts: list[Part], *, stream: bool, at_end: AtEnd) -> tuple[list[E
             continue
         pictures = MixedSource(open_source(where))
         at_end(pictures.close)
-        found = list(_rows(read_table(table, ColumnMap.parse(mapping or [])), pictures))
+        labelled = read_table(table, ColumnMap.parse(mapping or []))
+        left: Counter[str] = Counter()
+        found = list(_rows(labelled, pictures, left))
+        for note in (*labelled.notes, *(f"{count:,} {what} of {table} left out" for what, count in left.items())):
+            say(note, style="yellow")
         examples += [Example(product, uri, number) for product, uri in found]
         uris = [uri for _, uri in found]
         # Prepared, pictures are read once in this order; streamed, in the order of chance, and after the first epoch from the cache.
@@ -387,12 +391,17 @@ def _examples(parts: list[Part], *, stream: bool, at_end: AtEnd) -> tuple[list[E
     return examples, lambda uri: readers[uri](uri)
 
 
-def _rows(table: Any, pictures: Any) -> Iterator[tuple[Any, str]]:
+def _rows(table: Any, pictures: Any, left: Counter[str]) -> Iterator[tuple[Any, str]]:
+    """Each usable row's product with each of its pictures; ``left`` counts what cannot be used."""
     for row in table:
-        if row.product is not None:
-            with suppress(SourceError):
-                for uri in [pictures.find(name) for name in row.pictures] or [pictures.find_id(row.product.id)]:
-                    yield row.product, uri
+        if row.product is None:
+            left["rows that cannot be read"] += 1
+            continue
+        for name in row.pictures or ("",):
+            try:
+                yield row.product, pictures.find(name) if name else pictures.find_id(row.product.id)
+            except SourceError:
+                left["pictures that are not there"] += 1
 
 
 def _reference(preprocessing: Preprocessing) -> Any:

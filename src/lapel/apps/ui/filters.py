@@ -94,7 +94,6 @@ def _category(engine: SearchEngine, shop: Shop, now: Wanted) -> None:
         if not below:
             break
         key = f"level-{level}"
-        _keep(key, below, st.session_state.get(key))
         chosen = st.selectbox(
             "Category" if not level else f"Kind of {above.rpartition(BETWEEN)[2].lower()}",
             below,
@@ -127,7 +126,9 @@ def _choice(engine: SearchEngine, shop: Shop, now: Wanted, name: str) -> None:
         return
     key, said = f"f-{name}", label(name)
     if len(shop.values[name]) > LISTED:
-        _keep(key, every, list(chosen))
+        if st.session_state.get(f"offer-{key}") != every:  # Streamlit forgets a choice when what is offered changes
+            st.session_state[key] = list(chosen)
+            st.session_state[f"offer-{key}"] = every
         st.multiselect(
             said, every, key=key, on_change=state.from_the_top, placeholder="Choose, or type a name",
             format_func=lambda value: f"{_value(value)}  ·  {counts.get(value, 0):,}",
@@ -136,7 +137,6 @@ def _choice(engine: SearchEngine, shop: Shop, now: Wanted, name: str) -> None:
     open_key = f"all-{name}"
     first = every if st.session_state.get(open_key) or len(every) <= FIRST + 2 else every[:FIRST]
     values = by_size(name, [*first, *(value for value in chosen if value not in first)])
-    _keep(key, values, list(chosen))
     with st.container(key=f"choice-{name}", gap="xsmall"):
         if name == "colour":
             _dots(values)
@@ -146,14 +146,6 @@ def _choice(engine: SearchEngine, shop: Shop, now: Wanted, name: str) -> None:
         )  # fmt: skip
         if len(first) < len(every):
             st.button(f"All {len(every)}", type="tertiary", key=f"more-{name}", on_click=_open, args=(open_key, True))
-
-
-def _keep(key: str, options: object, value: object) -> None:
-    """Keep what a widget holds when its options change with the other filters: Streamlit would forget it."""
-    held = st.session_state
-    if key not in held or held.get(f"options-{key}") != options:
-        held[key] = value
-        held[f"options-{key}"] = options
 
 
 def _value(value: str) -> str:
@@ -173,7 +165,6 @@ def _price(engine: SearchEngine, shop: Shop, now: Wanted) -> None:
         counts = facet_counts(engine, "currency", now.filter(without="currency"))
         offered = [each for each in shop.prices if counts.get(each) or each == now.currency]
         if offered:
-            _keep("f-currency", offered, now.currency or None)
             st.pills(
                 "Prices in", offered, key="f-currency", on_change=state.other_currency, args=(shop,),
                 format_func=lambda each: escape(each) + _grey(counts.get(each, 0)),
@@ -181,7 +172,6 @@ def _price(engine: SearchEngine, shop: Shop, now: Wanted) -> None:
         currency = now.currency
     if currency and shop.prices[currency][0] < shop.prices[currency][1]:
         low, high = price_bounds(shop.prices[currency])
-        _keep("f-price", (low, high), now.price or (low, high))
         st.slider(
             f"Price in {currency}", low, high, key="f-price", step=1.0, format="%.0f", on_change=state.from_the_top
         )

@@ -16,11 +16,10 @@ from lapel.apps.ui import script, state
 from lapel.apps.ui.filters import sidebar
 from lapel.apps.ui.results import results
 from lapel.apps.ui.shop import look_at, open_engine
-from lapel.apps.ui.start import start
+from lapel.apps.ui.start import PRIVATE_LINKS, start
 from lapel.apps.ui.wanted import escape
 from lapel.core.errors import LapelError, StoreMissing
 
-PRIVATE_LINKS = "LAPEL_ALLOW_PRIVATE_LINKS"  # 1: pasted links may lead into this machine's own network
 ICON = (
     "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' rx='7' fill='#7a2636'/>"
     "<path d='M7 6l9 20 9-20-5 1-4 9-4-9z' fill='#fbfaf8'/></svg>"

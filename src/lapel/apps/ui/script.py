@@ -1,4 +1,4 @@
-"""What only a script in the visitor's browser can do: go to the top, close the filters on a phone, and say aloud how many results there are.
+"""What only a script in the visitor's browser can do: go to the top, close the filters on a phone, say aloud how many results there are.
 
 Streamlit draws its elements anew, so a live region and a listener in them would be lost; these are put beside its page, once.
 """
@@ -9,7 +9,10 @@ import json
 
 import streamlit as st
 
-# One listener for the whole page, and one status line for screen readers. Nothing here comes from a visitor or a shop.
+from lapel.sources import EXTENSIONS
+
+# One status line for screen readers, one listener, and what Streamlit's drop zone lacks: a role that may have a name, and what a phone's
+# picker should offer. Nothing here comes from a visitor or a shop.
 ONCE = """
 if (!document.getElementById("lapel-status")) {
   const line = document.createElement("div");
@@ -17,12 +20,19 @@ if (!document.getElementById("lapel-status")) {
   line.className = "lapel-hidden";
   line.setAttribute("role", "status");
   document.body.append(line);
+  const complete = () => {
+    const zone = document.querySelector("[data-testid=stFileUploaderDropzone][role=presentation]");
+    zone?.setAttribute("role", "group");
+    zone?.querySelector("input")?.setAttribute("accept", "image/*,ENDINGS");
+  };
+  complete();
+  new MutationObserver(complete).observe(document.body, {childList: true, subtree: true});
   document.addEventListener("click", event => {
     if (event.target.closest(".lapel-done button"))
-      document.querySelector("[data-testid=stSidebarCollapseButton] button, [data-testid=stSidebarCollapseButton]")?.click();
+      document.querySelector("[data-testid=stSidebarCollapseButton] button")?.click();
   });
 }
-"""
+""".replace("ENDINGS", ",".join(sorted(EXTENSIONS)))
 
 
 def run(*, status: str, visit: int, top: bool) -> None:

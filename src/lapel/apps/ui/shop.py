@@ -119,7 +119,9 @@ def _candidates(catalog: Catalog) -> list[str]:
     """The fields that may be filters; what has far too many values is known without reading them."""
     known = ("category", "in_stock", *FIELDS)
     many = catalog.value_counts(MOST_VALUES + 1)
-    own = sorted((name for name in many if name not in known + APART and many[name] <= MOST_VALUES), key=many.__getitem__)
+    own = sorted(
+        (name for name in many if name not in known + APART and many[name] <= MOST_VALUES), key=many.__getitem__
+    )
     return [*(name for name in known if many.get(name)), *own[:ATTRIBUTES]]
 
 

@@ -16,6 +16,7 @@ from threading import Lock
 from typing import Any
 
 from lapel.core.errors import SourceError
+from lapel.core.text import shortened
 from lapel.sources import MAX_BYTES, Links
 from lapel.sources.drive.account import Account, DriveSettings
 from lapel.sources.names import (
@@ -27,7 +28,6 @@ from lapel.sources.names import (
     is_junk,
     is_picture_name,
     kind_of,
-    shown,
 )
 
 SCHEME = "gdrive://"
@@ -181,7 +181,7 @@ class DriveSource:
             raise SourceError(f"{len(found)} files are called '{name}' in {self.where}. Rename all but one.")
         near = found[0] if found else self._index.find(name)
         if near is None:
-            raise SourceError(f"There is no picture '{shown(name)}' in {self.where}.")
+            raise SourceError(f"There is no picture '{shortened(name)}' in {self.where}.")
         return SCHEME + near
 
     def find_id(self, product_id: str) -> str:
@@ -343,8 +343,8 @@ class DriveSource:
 
 
 def _is_picture(name: str, kind: str) -> bool:
-    """By what Drive says it is; by its name where Drive does not know."""
-    return kind in EXTENSION or (kind == UNKNOWN and is_picture_name(name))
+    """By what Drive says it is; by its name where Drive does not know, or knows a picture by a name that few use."""
+    return kind in EXTENSION or ((kind == UNKNOWN or kind.startswith("image/")) and is_picture_name(name))
 
 
 def _picture(entry: Any, path: tuple[str, ...]) -> DriveFile:
