@@ -83,7 +83,7 @@ def test_what_is_not_read_is_said_by_kind(tmp_path: Path) -> None:
         "tables (1): give one with --products, out of its ZIP if it is in one, to say what the pictures show",
         "camera raw photos (1): export them as JPEG",
         "JPEG XL pictures (1): export them as JPEG, PNG or WebP",
-        "files without an ending (1): their bytes do not begin like a picture",
+        "files without an ending (1): nothing in them says picture",
     ):
         assert line in said
 

@@ -126,6 +126,16 @@ def test_a_folder_is_walked_with_all_below_it(drive: DriveServer, settings: Driv
             source.find(name)
 
 
+def test_pictures_whose_kind_few_know_are_told_by_their_names(drive: DriveServer, settings: DriveSettings) -> None:
+    shop = drive.folder("Shop")
+    kinds = {"a.ppm": "image/x-portable-pixmap", "b.HEIC": "image/heif", "c": "image/heic", "d.jfif": "image/pjpeg"}
+    for name, kind in {**kinds, "e.dng": "image/x-adobe-dng", "f.jxl": "image/jxl"}.items():
+        drive.file(name, b"x", shop, kind)
+    source = opened(f"//{shop}", settings)
+    assert listed(source) == ["a.ppm", "b.HEIC", "c.heic", "d.jfif"]
+    assert source.skipped == {"camera raw photos": 1, "JPEG XL pictures": 1}
+
+
 def test_shared_drives_and_shortcuts(drive: DriveServer, settings: DriveSettings) -> None:
     shared = drive.folder("Shared", drive="drive-1")
     inside = drive.folder("Bags", shared)

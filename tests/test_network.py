@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from inputs.servers import PROXY_VARIABLES, Clock, Names, certificate, chain, jpeg, packed
 from lapel.apps.cli import app
 from lapel.core.errors import InputError, SourceError
+from lapel.core.text import reason_of
 from lapel.sources import display_links, health, hosts, open_source, web
 from lapel.sources.address import prefixes
 from lapel.sources.health import Health, Rounds
@@ -452,8 +453,8 @@ def test_errors_are_sentences(shop: ShopServer, monkeypatch: pytest.MonkeyPatch)
     assert said[1].startswith("The link http://127.0.0.1:9/a.jpg cannot be fetched: Connection refused. ")
     assert said[2] == "The link's host 'nowhere.example' is not known. Check the address."
     assert not any("rrno" in text or "[" in text for text in said)
-    assert hosts.why(ssl.SSLError(1, "[SSL] wrong version number")) == "its encryption is not understood (tls)"
-    assert hosts.why(httpx.ReadError("")) == "ReadError"
+    assert reason_of(ssl.SSLError(1, "[SSL] wrong version number")) == "its encryption is not understood (tls)"
+    assert reason_of(httpx.ReadError("")) == "ReadError"
 
 
 # --- waiting ----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lapel.core.errors import InputError, ModelError, SourceError, TableError
-from lapel.core.text import reason
+from lapel.core.text import reason_of
 
 
 def raised(outer: BaseException, inner: BaseException) -> BaseException:
@@ -31,7 +31,7 @@ def raised(outer: BaseException, inner: BaseException) -> BaseException:
     ],
 )  # fmt: skip
 def test_a_reason_is_words(error: BaseException, said: str) -> None:
-    assert reason(error) == said
+    assert reason_of(error) == said
 
 
 def test_files_that_cannot_be_read_are_told_in_words(tmp_path: Path) -> None:

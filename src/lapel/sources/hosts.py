@@ -21,7 +21,7 @@ from urllib.request import getproxies_environment, proxy_bypass_environment  # t
 import httpx
 
 from lapel.core.errors import InputError, SourceError
-from lapel.core.text import reason
+from lapel.core.text import reason_of
 
 PROXY = "LAPEL_PROXY"
 TRIAL = 2.0  # most seconds for an address of a host that has further ones: a shop's IPv6 may be dead
@@ -84,7 +84,7 @@ def _certificates(file: str, folder: str) -> ssl.SSLContext:
     except OSError as error:
         raise InputError(
             f"The certificates in SSL_CERT_FILE ({file}) or SSL_CERT_DIR ({folder or 'not set'}) cannot be read:"
-            f" {reason(error)}. Name a PEM file."
+            f" {reason_of(error)}. Name a PEM file."
         ) from error
 
 
@@ -233,15 +233,3 @@ def is_public(text: str) -> bool:
         if inner is not None:
             return is_public(str(inner))
     return address.is_global and not address.is_multicast
-
-
-def why(error: BaseException) -> str:
-    """What went wrong on the way to a host, for people: no numbers of errors."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted ({cause.verify_message}); SSL_CERT_FILE may name further ones"
-        if isinstance(cause, ssl.SSLError):
-            return f"its encryption is not understood ({(getattr(cause, 'reason', '') or 'TLS').lower().replace('_', ' ')})"
-        cause = cause.__cause__ or cause.__context__
-    return reason(error)

@@ -60,7 +60,7 @@ ADVICE = {
     EXCLUDED: "as asked for",
     HIDDEN: "thumbnails, waste bins and notes of a computer, phone or NAS; rename what is meant to be read",
     UNREADABLE: "make them readable and run this again; they are listed in rejected.csv",
-    NO_ENDING: "their bytes do not begin like a picture; give an ending such as .jpg to those that are one",
+    NO_ENDING: "nothing in them says picture; give an ending such as .jpg to those that are one",
 }
 
 # What computers, phones and storage boxes put beside pictures. What begins with a dot is left out as well.
@@ -69,7 +69,7 @@ _JUNK = re.compile(
     r"|@recently-snapshot|@tmp|#recycle|#snapshot|temporary items|network trash folder|(?:synophoto_|synoindex_|@syno|@__thumb).*)\Z",
     re.IGNORECASE | re.DOTALL,
 )
-_ENDING = re.compile(r".(\.(?=[0-9]*[a-z])[a-z0-9]{1,8})$", re.IGNORECASE | re.DOTALL)
+_ENDING = re.compile(r".(\.(?=[0-9]*[a-z])[a-z0-9]{1,8})\Z", re.IGNORECASE | re.DOTALL)
 _DEPTH = 6  # of a file's folders that a table may leave out from the left, all but these
 _KEPT = 8  # files that may be meant by a name without their folders: as many are not told apart
 _LONGEST = 4096  # characters of a name

@@ -20,7 +20,7 @@ from lapel.apps.cli.console import (
 )
 from lapel.core.errors import ImageError
 from lapel.core.images import decode
-from lapel.core.text import shortened
+from lapel.core.text import counted, shortened
 from lapel.core.types import Filter, Query
 
 
@@ -62,15 +62,18 @@ def search(
     elif hits:
         print_hits(hits, f"Look-alikes of {picture or product}")
     else:
-        why = f"passes the filter {query.where}" if query.where else "is in the store yet"
-        say(f"No product {why} ({products:,} in the store). Loosen --where, or add products with 'lapel add'.")
+        if query.where:
+            why = f"passes the filter {query.where}. Loosen --where"
+        else:
+            why = f"{'but this one ' if product and products else ''}is in the store. Add products with 'lapel add'"
+        say(f"No product {why} ({counted(products, 'product')} in the store).")
 
 
 def _read(picture: str) -> bytes:
     """The bytes of a file, a link or standard input."""
     from lapel.sources.names import as_link
 
-    if as_link(picture) and not Path(picture).exists():  # "//host/a.jpg" may also be a file
+    if as_link(picture):
         from lapel.sources.web import fetch_picture
 
         # The person at this keyboard can reach these addresses anyway, so private ones are fine here.

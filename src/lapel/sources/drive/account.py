@@ -28,7 +28,7 @@ from googleapiclient.discovery_cache import get_static_doc
 from googleapiclient.errors import HttpError
 
 from lapel.core.errors import SourceError
-from lapel.core.text import reason
+from lapel.core.text import reason_of
 
 READ = "https://www.googleapis.com/auth/drive.readonly"
 WRITE = "https://www.googleapis.com/auth/drive"
@@ -188,7 +188,7 @@ class Account:
                 # A token that could not be asked for says nothing about the credentials.
                 if last:
                     raise SourceError(
-                        f"Google Drive did not give {what} in {self.settings.tries} tries: {reason(error)}. Run the same command again later."
+                        f"Google Drive did not give {what} in {self.settings.tries} tries: {reason_of(error)}. Run the same command again later."
                     ) from error
             except GoogleAuthError as error:
                 if last or not error.retryable:
@@ -275,9 +275,7 @@ def _credentials(path: Path | None, scope: str) -> Any:
             token_uri=info.get("token_uri", "https://oauth2.googleapis.com/token"),
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError, GoogleAuthError) as error:
-        raise SourceError(
-            f"The Google credentials {path} cannot be used: {error or type(error).__name__}. {WAYS}"
-        ) from error
+        raise SourceError(f"The Google credentials {path} cannot be used: {reason_of(error)}. {WAYS}") from error
 
 
 def _plainly(error: HttpError) -> Exception:

@@ -343,8 +343,8 @@ class DriveSource:
 
 
 def _is_picture(name: str, kind: str) -> bool:
-    """By what Drive says it is; by its name where Drive does not know."""
-    return kind in EXTENSION or (kind == UNKNOWN and is_picture_name(name))
+    """By what Drive says it is; by its name where Drive does not know, or knows a picture by a name that few use."""
+    return kind in EXTENSION or ((kind == UNKNOWN or kind.startswith("image/")) and is_picture_name(name))
 
 
 def _picture(entry: Any, path: tuple[str, ...]) -> DriveFile:
