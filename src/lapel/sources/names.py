@@ -134,9 +134,9 @@ def refuse_link(name: str) -> None:
         raise SourceError(
             f"'{shortened(name)}' is a link, and this is a folder or ZIP. Download the pictures, or read the table with 'lapel add'."
         )
-    if name[:5].lower() == "data:":
+    if written := re.search(r"(?:^|[\s,;|])(data:image/.{0,29}|^data:.{0,35})", name, re.IGNORECASE):
         raise SourceError(
-            f"A picture is written into the table itself ('{name[:30]}...', {len(name):,} characters). Save it as a file, and name that."
+            f"A picture is written into the table itself ('{written[1]}...', {len(name):,} characters). Save it as a file, and name that."
         )
 
 
