@@ -62,7 +62,8 @@ def test_a_bucket_is_walked_found_and_read(bucket: Any) -> None:
     assert [read_uri(uri).decode() for uri in uris] == list(NAMES)
     assert source.find("Shirts/a.jpg") == source.find(uris[0]) == source.find_id("a") == uris[0]
     assert [source.lists(uri) for uri in (*uris, "s3://shop/else.jpg")] == [True, True, True, False]
-    for name in ("none.jpg", "../secret.jpg", "s3://other/a.jpg"):
+    bucket.put_object(Bucket="shop", Key="secret.jpg", Body=b"not of this folder")
+    for name in ("none.jpg", "../secret.jpg", "secret.jpg", "s3://shop/secret.jpg", "s3://other/a.jpg"):
         with pytest.raises(SourceError, match="There is no picture"):
             source.find(name)
     source.close()

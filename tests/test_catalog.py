@@ -185,8 +185,13 @@ def test_a_batch_is_written_whole_or_not_at_all(catalog: Catalog) -> None:
     catalog.write([entry("p", colour="Red")], fingerprint=MODEL)
     generation = catalog.generation
     without_vector = Entry(Product("bad"), (PhotoEntry("x", "1", "sha"),))
-    for wrong in (without_vector, entry("q"), Entry(Product("twice"), (photo("x"), photo("x")))):
-        with pytest.raises(InputError):
+    twice = Entry(Product("twice"), (photo("x"), photo("x")))
+    for wrong, why in (
+        (without_vector, "needs a vector"),
+        (entry("q"), "q stands twice"),
+        (twice, "the photo .* twice"),
+    ):
+        with pytest.raises(InputError, match=why):
             catalog.write([entry("q"), entry("p", colour="Blue"), wrong], fingerprint=MODEL)
     assert catalog.counts().products == 1
     assert catalog.product("p").colour == "Red"
@@ -375,7 +380,7 @@ def test_filters_compare_folded(catalog: Catalog, stored: str, asked: str) -> No
 def test_a_filter_is_never_sql(shop: Catalog) -> None:
     for text in ("gender=x' OR '1'='1", "title=x'); DROP TABLE product; --", 'id="s1" OR 1'):
         assert shop.allowed(Filter.parse([text])).size == 0
-    with pytest.raises(QueryError):
+    with pytest.raises(QueryError, match="no field"):
         shop.allowed(Filter((Condition("gender' OR '1", "=", ("1",)),)))
     assert shop.counts().products == 4
 
@@ -387,11 +392,7 @@ def test_facets_prices_and_names(shop: Catalog) -> None:
     assert shop.facet_values("title")[0][1] == 1
     assert shop.price_ranges() == {"EUR": (49.9, 49.9), "INR": (1999.99, 1999.99), "JPY": (200000.0, 200000.0)}
     assert shop.facet_values("currency") == [("EUR", 1), ("INR", 1), ("JPY", 1)]
-    assert shop.field_names()[-3:] == ["Größe", "split", "year"] or shop.field_names()[-3:] == [
-        "split",
-        "year",
-        "Größe",
-    ]
+    assert shop.field_names()[-3:] == ["Größe", "split", "year"]
     with pytest.raises(QueryError, match="range"):
         shop.facet_values("price")
     with pytest.raises(QueryError, match=r"no product 'zz'.*s1"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -22,7 +23,7 @@ from lapel.training.efficientnet import EfficientNetLite0
 from lapel.training.export import write_model_folder
 from lapel.training.folder import backbone_name, load_model_folder
 from lapel.training.network import Backbone, LookNetwork, ResNet50
-from lapel.training.watch import judge
+from lapel.training.watch import Verdict, judge
 from loopback.drive import DriveServer, error
 
 SMALL = Preprocessing(height=64, width=48)
@@ -62,6 +63,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def small_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One with the small backbone, whose steps take a fifth of the time: for all that trains."""
+    out = tmp_path_factory.mktemp("models") / "small"
+    export(EfficientNetLite0(), out)
+    return out
+
+
 def test_the_weights_of_an_exported_file_come_back(folder: Path) -> None:
     torch.manual_seed(2)
     network, model = load_model_folder(folder)
@@ -78,9 +87,8 @@ def test_a_shipped_model_can_be_gone_on_from() -> None:
     assert all(model.dim == network.head.out_channels for network, model in found.values())
 
 
-def test_the_small_backbone_comes_back_too(tmp_path: Path) -> None:
-    export(EfficientNetLite0(), tmp_path)
-    network, _ = load_model_folder(tmp_path)
+def test_the_small_backbone_comes_back_too(small_folder: Path) -> None:
+    network, _ = load_model_folder(small_folder)
     assert backbone_name(network.backbone) == "efficientnet-lite0"
 
 
@@ -133,33 +141,54 @@ def run(*arguments: str) -> str:
     return result.output
 
 
+@pytest.fixture
+def not_exported(small_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tracing a network takes far longer than all else here: for tests that do not look at what is exported, the first one's file will do."""
+
+    def copied(network: object, target: Path, *args: object, **kwargs: object) -> str:
+        shutil.copy(small_folder / "network.onnx", target / "network.onnx")
+        return hashlib.sha256((target / "network.onnx").read_bytes()).hexdigest()
+
+    monkeypatch.setattr("lapel.training.export._write_network", copied)
+
+
 @pytest.mark.parametrize("labels", [True, False])
-def test_a_shop_goes_on_from_a_model_with_and_without_labels(folder: Path, tmp_path: Path, labels: bool) -> None:
+def test_a_shop_goes_on_from_a_model_with_and_without_labels(
+    small_folder: Path, tmp_path: Path, labels: bool, request: pytest.FixtureRequest
+) -> None:
+    if not labels:
+        request.getfixturevalue("not_exported")
     shop(tmp_path, split=labels)
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = {path.name: path.read_bytes() for path in small_folder.iterdir()}
     out = tmp_path / "mine"
     more = ["--level", "category", "--head", "category"] if labels else ["--stream", "--val-share", "0.3"]
     said = run(
-        *(str(tmp_path / "pictures"), "--products", str(tmp_path / "products.csv"), "--from", str(folder)),
+        *(str(tmp_path / "pictures"), "--products", str(tmp_path / "products.csv"), "--from", str(small_folder)),
         *("--out", str(out), "--epochs", "1,1", "--name", "mine", *more),
     )
     assert "Recall@1 on held-out pictures" in said
     assert "product again" in said
     assert ("category" in said.split("Recall@1 on held-out")[1]) == labels
     assert "Nothing is replaced" in said
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in small_folder.iterdir()} == before
     encoder = open_encoder(str(out))
     assert encoder.name == "mine"
     assert encoder.preprocessing == SMALL
     details = json.loads((out / "model.json").read_text())["details"]
+    if labels:
+        assert details["agreement_with_trained"]["mean_cosine"] > 0.95
+        assert (out / "network.onnx").read_bytes() != before["network.onnx"]
     assert {row["name"] for row in details["verdicts"]} == (
         {"category", "product again"} if labels else {"product again"}
     )
-    assert details["backbone"] == "resnet50"
+    assert details["backbone"] == "efficientnet-lite0"
     assert (out / "pixels.npy").exists() == labels  # nothing of a streamed catalogue is kept
 
 
-def test_a_shop_on_drive_trains_the_same_model(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("not_exported")
+def test_a_shop_on_drive_trains_the_same_model(
+    small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shop(tmp_path, split=True)
     monkeypatch.setenv("LAPEL_CACHE", str(tmp_path / "cache"))
     with DriveServer() as drive:
@@ -171,7 +200,15 @@ def test_a_shop_on_drive_trains_the_same_model(folder: Path, tmp_path: Path, mon
         monkeypatch.setenv("LAPEL_DRIVE_KEY", "good-key")
         for name, where in (("here", str(tmp_path / "pictures")), ("there", f"gdrive://{top}")):
             said = run(
-                *(where, "--products", str(tmp_path / "products.csv"), "--from", str(folder), "--level", "category"),
+                *(
+                    where,
+                    "--products",
+                    str(tmp_path / "products.csv"),
+                    "--from",
+                    str(small_folder),
+                    "--level",
+                    "category",
+                ),
                 *("--out", str(tmp_path / name), "--epochs", "0,1", "--stream"),
             )
             assert "Recall@1 on held-out pictures" in said
@@ -195,3 +232,33 @@ def test_a_verdict_needs_more_than_chance() -> None:
     assert words == ["better", "worse", "no clear difference", "no clear difference"]
     verdict = judge({"a": old}, {"a": better})[0]
     assert verdict.after - verdict.before == pytest.approx((verdict.low + verdict.high) / 2)
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "word", "ends"),
+    [
+        (10, 0, "better", (0.0412, 0.1588)),
+        (4, 0, "better", (0.0016, 0.0784)),
+        (3, 0, "no clear difference", (-0.0034, 0.0634)),  # 3 of 100 more may be chance
+        (4, 1, "no clear difference", (-0.0134, 0.0734)),
+        (0, 0, "no clear difference", (0, 0)),
+        (0, 3, "no clear difference", (-0.0634, 0.0034)),
+        (0, 4, "worse", (-0.0784, -0.0016)),
+    ],
+)
+def test_a_verdict_by_the_book(gained: int, lost: int, word: str, ends: tuple[float, float]) -> None:
+    """100 queries: 1.96 standard errors of a mean of ones, minus ones and zeros, on both sides of it."""
+    before = np.arange(100) < 50
+    after = before.copy()
+    after[:lost] = False
+    after[50 : 50 + gained] = True
+    (verdict,) = judge({"a": before}, {"a": after})
+    assert (verdict.name, verdict.queries, verdict.before) == ("a", 100, 0.5)
+    assert verdict.after == pytest.approx(0.5 + (gained - lost) / 100)
+    assert (verdict.low, verdict.high) == pytest.approx(ends, abs=5e-5)
+    assert verdict.word == word
+
+
+@pytest.mark.parametrize(("low", "high", "word"), [(0, 0.1, "no clear difference"), (-0.1, 0, "no clear difference")])
+def test_an_interval_that_ends_at_0_says_nothing(low: float, high: float, word: str) -> None:
+    assert Verdict("a", 100, 0.5, 0.5, low, high).word == word

@@ -117,10 +117,10 @@ def test_pictures_that_moved_are_found_and_none_is_embedded_anew(shop: Store, tm
     answer = [hit.product.id for hit in SearchEngine(shop).search(Query(product_id="red", k=5))]
     new = tmp_path / "a new place"
     (tmp_path / "pictures").rename(new)
-    with pytest.raises(SourceError):
+    with pytest.raises(SourceError, match="red"):
         shop.picture(keys[0])
     assert move(shop, str(tmp_path / "pictures"), str(new), keep=False).photos == 6
-    with pytest.raises(SourceError):
+    with pytest.raises(SourceError, match="red"):
         shop.picture(keys[0])
     moved = move(shop, str(tmp_path / "pictures"), str(new))
     assert (moved.photos, moved.links) == (6, 0)

@@ -231,8 +231,8 @@ def test_hubness_by_eye() -> None:
 
 def test_geometry_refuses_what_it_cannot_judge() -> None:
     for rows in (np.zeros((3, 2)), np.full((2, 2), np.nan), np.empty((0, 4)), np.ones(3)):
-        with pytest.raises(InputError):
+        with pytest.raises(InputError, match="effective rank needs"):
             effective_rank(rows)
     for neighbours in (np.array([[4]]), np.array([[-1]]), np.empty((0, 3), int), np.array([1, 2])):
-        with pytest.raises(InputError):
+        with pytest.raises(InputError, match=r"Hubness needs .* positions from 0 to 3"):
             hubness(neighbours, 4)

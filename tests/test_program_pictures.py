@@ -21,7 +21,7 @@ from lapel.encoders.foreground import encode_photos, open_foreground
 from lapel.engine.ingest import ingest
 from lapel.engine.store import Store
 from lapel.sources import open_source
-from lapel.sources.table import picture_rows
+from lapel.sources.pictures import picture_rows
 
 P3 = made.rgb_profile(made.DISPLAY_P3)
 
@@ -195,6 +195,17 @@ def test_what_read_image_cannot_read_is_told(source: object, words: str) -> None
         lapel.read_image(source)  # type: ignore[arg-type]
 
 
+def test_a_file_is_not_read_beyond_the_largest_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            assert size == 2**20 + 1
+            return bytes(size)
+
+    monkeypatch.setattr("lapel.core.images.MAX_BYTES", 2**20)
+    with pytest.raises(ImageError, match="more than 1 MB"):
+        lapel.read_image(Endless())
+
+
 # --- encoders ---------------------------------------------------------------------------------------------------------
 
 
@@ -317,6 +328,33 @@ def test_a_query_s_picture_gives_the_answer_of_its_file(shop: Store) -> None:
     assert engine.cut_out(np.full((40, 40, 3), 255, np.uint8)) is None
     for image, kind in odd_images().values():
         assert engine.search(Query(image=image)) == engine.search(Query(image=made.saved(image, kind)))
+
+
+def test_a_phone_s_photos_go_all_the_way(tmp_path: Path) -> None:
+    """HEIC, on its side and in Display P3: added, shown, kept small, found again, and read for training."""
+    from lapel.training.data import prepare
+
+    folder = tmp_path / "phone"
+    folder.mkdir()
+    for number in range(3):
+        data = made.heic(made.texture((120, 90), seed=number), orientation=6, icc_profile=P3)
+        (folder / f"IMG_{number}.HEIC").write_bytes(data)
+    source = open_source(str(folder))
+    with open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
+        report = ingest(store, picture_rows(source), source=source, small=store.thumbnails)
+        assert (report.photos_added, report.photos_rejected) == (3, 0)
+        photo = store.catalog.photos("IMG_1")[0]
+        assert store.picture(photo.key).size == (90, 120)
+        small = store.thumbnails.get([photo.sha256], 160)[photo.sha256]
+        assert decode(small).size == (90, 120)
+        hit = SearchEngine(store).search(Query(image=folder / "IMG_1.HEIC", cut_out=False, k=1))[0]
+        assert (hit.product.id, round(hit.score, 5)) == ("IMG_1", 1.0)
+    shape = Preprocessing(40, 30)
+    pictures, rejected = prepare(
+        [photo.uri], source.read, preprocessing=shape, folder=tmp_path / "pixels", progress=lambda done, total: None
+    )
+    assert rejected == []
+    assert np.array_equal(pictures.read(np.array([0]))[0][0, :, :, :3], shape.apply(folder / "IMG_1.HEIC"))
 
 
 def test_k_may_be_numpy_s(shop: Store) -> None:

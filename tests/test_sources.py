@@ -91,7 +91,9 @@ def test_uris_are_plain_and_read_again_later(source: ImageSource) -> None:
         assert source.find(uri) == uri
 
 
-def test_tables_find_their_pictures(source: ImageSource) -> None:
+def test_tables_find_their_pictures(source: ImageSource, tmp_path: Path) -> None:
+    (tmp_path / "secret.jpg").write_bytes(b"not of this source")
+    (tmp_path / "x").write_bytes(b"neither")
     for name in ("Shirts/a.jpg", "./Shirts/a.jpg", "Shirts\\a.jpg"):
         assert source.read(source.find(name)) == b"a shirt"
     assert source.read(source.find("README.txt")) == b"read me"  # named by a table: the content decides
@@ -196,12 +198,24 @@ def test_an_archives_own_folder_says_nothing(tmp_path: Path) -> None:
 
 
 def test_a_member_that_points_outside_stays_inside(tmp_path: Path) -> None:
-    path = tmp_path / "evil.zip"
+    """Nothing is unpacked; what lies at that place outside, and its like, is never read."""
+    path = tmp_path / "one" / "two" / "evil.zip"
+    path.parent.mkdir(parents=True)
+    (tmp_path / "evil.jpg").write_bytes(b"outside")
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("../../evil.jpg", b"evil")
+        archive.writestr("../../evil.jpg", b"inside")
+        archive.writestr("good.jpg", b"good")
+    before = sorted(tmp_path.rglob("*"))
     opened = open_source(path)
-    assert [opened.read(uri) for uri in opened.walk()] == [] or not (tmp_path.parent.parent / "evil.jpg").exists()
+    assert [opened.read(uri) for uri in opened.walk()] == [b"good"]
+    assert opened.ignored == 1
+    assert opened.read(opened.find("../../evil.jpg")) == b"inside"
+    for name in ("../evil.jpg", "evil.jpg", str(tmp_path / "evil.jpg")):
+        with pytest.raises(SourceError):
+            opened.find(name)
     opened.close()
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "evil.jpg").read_bytes() == b"outside"
 
 
 def test_broken_archives_say_so(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from lapel.catalog.thumbnails import Size, Thumbnails
-from lapel.core.errors import SourceError, StoreError
+from lapel.core.errors import SourceError, StoreDamaged
 from lapel.core.images import THUMBNAIL_WIDTHS, decode, thumbnails
 from lapel.core.types import Links, Photo
 from lapel.engine.ingest import ingest
@@ -124,7 +124,7 @@ def test_a_broken_file_is_made_anew_and_hides_nothing(tmp_path: Path) -> None:
     path.write_bytes(b"this is no database, it is a text" * 99)
     reader = Thumbnails(path, read_only=True)
     assert reader.get(["a"], 160) == {}
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreDamaged, match="not a readable"):
         reader.size()
     writer = Thumbnails(path, read_only=False)
     writer.put({"a": {160: b"a"}})

@@ -41,6 +41,7 @@ __all__ = [
 Pixels = NDArray[np.uint8]  # (height, width, 3) RGB, or (n, height, width, 3) for a batch
 ImageLike = Image.Image | NDArray[Any] | bytes | str | Path  # what to_image takes
 
+MAX_BYTES = 256 * 2**20  # a file above it is no product photo: the largest 80-million-pixel camera TIFF has 240 MB
 MAX_PIXELS = 80_000_000  # 240 MB once decoded as RGB; above it a picture is more likely an attack than a product
 # JPEGs are decoded at 1/8, row by row, so what is in the file takes time but no memory; the largest phone cameras have 200 million.
 MAX_JPEG_PIXELS = 250_000_000
@@ -180,9 +181,11 @@ def read_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
     if isinstance(source, (bytes, bytearray, memoryview)):
         return decode(bytes(source))
     if hasattr(source, "read"):
-        data = source.read()
+        data = source.read(MAX_BYTES + 1)
         if not isinstance(data, bytes):
             raise ImageError("A picture is read from a file opened for bytes. Open it with mode 'rb'.")
+        if len(data) > MAX_BYTES:
+            raise ImageError(f"The picture file has more than {MAX_BYTES // 2**20} MB. Scale the picture down.")
         return decode(data)
     if not isinstance(source, (str, Path)):
         raise ImageError(f"A picture file is a path, its bytes or an opened file; found {described(source)}.")
@@ -192,7 +195,8 @@ def read_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
         )
     path = Path(source)
     try:
-        return decode(path.read_bytes())
+        with path.open("rb") as file:
+            return read_image(file)
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         reason = "it is a folder" if isinstance(error, IsADirectoryError) else getattr(error, "strerror", "") or error
         raise ImageError(f"The picture '{str(source)[:200]}' cannot be read: {reason}. Check the path.") from error

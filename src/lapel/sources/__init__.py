@@ -18,6 +18,7 @@ from typing import Protocol
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from lapel.core.errors import InputError, SourceError
+from lapel.core.images import MAX_BYTES as MAX_BYTES
 from lapel.core.plugins import Backend, Door
 from lapel.core.text import shortened
 from lapel.core.types import NO_LINKS, Links
@@ -49,7 +50,6 @@ SOURCES = Door(
     "lapel.sources",
 )
 
-MAX_BYTES = 256 * 2**20  # a file above it is no product photo: the largest 80-million-pixel camera TIFF has 240 MB
 REMOTE = ("gdrive", "s3", "gs", "az", "https", "http")  # schemes whose pictures come over a network
 OPEN_ARCHIVES = 8  # read_uri keeps this many ZIPs open; their lists of members cost 0.6 KB a picture
 

@@ -125,13 +125,18 @@ def serve(store: str | Path, *, host: str = "127.0.0.1", port: int = 8501, headl
         stopped.append(number)
         server.terminate()
 
-    # A session of its own, so that a terminal's Ctrl-C reaches the server once: through us.
-    line = command(store, host=host, port=chosen, headless=headless)
-    # Streamlit greets on stdout in its own words; what goes wrong comes on stderr and stays visible.
-    server = subprocess.Popen(line, stdout=subprocess.DEVNULL, start_new_session=os.name == "posix")
+    server = _start(command(store, host=host, port=chosen, headless=headless))
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        if _wait(server, _address(host), chosen):
+        # A port that was free a moment ago may be gone when the server, seconds later, asks for it: any program may get it meanwhile.
+        while not (up := _wait(server, _address(host), chosen)) and not stopped and server.poll() is not None:
+            other = free_port(host, chosen)
+            if other == chosen:
+                break
+            print(f"Port {chosen} was taken meanwhile; using {other}.", flush=True)
+            chosen = other
+            server = _start(command(store, host=host, port=chosen, headless=headless))
+        if up:
             print(f"Lapel shows {store} at http://{_address(host)}:{chosen} - stop it with Ctrl-C.", flush=True)
         elif not stopped:
             raise LapelError(f"The page did not start on port {chosen}; the lines above say why. Try another --port.")
@@ -143,6 +148,12 @@ def serve(store: str | Path, *, host: str = "127.0.0.1", port: int = 8501, headl
             server.terminate()
             server.wait()
     return 0 if stopped else status
+
+
+def _start(line: list[str]) -> subprocess.Popen[bytes]:
+    # A session of its own, so that a terminal's Ctrl-C reaches the server once: through us.
+    # Streamlit greets on stdout in its own words; what goes wrong comes on stderr and stays visible.
+    return subprocess.Popen(line, stdout=subprocess.DEVNULL, start_new_session=os.name == "posix")
 
 
 def _address(host: str) -> str:

@@ -155,7 +155,7 @@ def _value(value: str) -> str:
 
 def _said(name: str, value: str) -> str:
     """A value that stands alone: what is red needs no more words, a bare yes or 36 does."""
-    return value if name in FIELDS else f"{label(name)}: {value}"
+    return value if name in FIELDS else f"{label(name)}: {_value(value)}"
 
 
 def _price(engine: SearchEngine, shop: Shop, now: Wanted) -> None:
