@@ -110,9 +110,14 @@ def test_a_picture_written_into_an_address_is_told_and_not_repeated(tmp_path: Pa
         assert long[:40] in str(error.value)
         assert len(str(error.value)) < 200
     mixed = MixedSource(open_source(tmp_path))
-    with pytest.raises(SourceError, match="Save it as a file") as error:
-        mixed.find(long)
-    assert len(str(error.value)) < 200
+    for cell in (long, long.upper(), f"a.png,{long}", f"a.png; {long}"):
+        with pytest.raises(SourceError, match="Save it as a file") as error:
+            mixed.find(cell)
+        said = str(error.value).lower()
+        assert (long[:40].lower() in said, long[:41].lower() in said) == (True, False)
+        assert len(said) < 200
+    with pytest.raises(SourceError, match="no file"):
+        mixed.find("metadata:image/a.png")
     (tmp_path / "shop.csv").write_text(f'id,image\n1,"{long}"\n')
     store = str(tmp_path / "store")
     done = CliRunner().invoke(app, ["add", str(tmp_path / "shop.csv"), "--store", store, "--encoder", "colour:"])
@@ -336,6 +341,20 @@ def test_each_address_gets_a_part_of_the_time_and_the_one_that_works_is_kept(mon
     with pytest.raises(PassingError, match="took too long"):
         reader.read("https://dead.example/a.jpg")
     reader.close()
+
+
+def test_many_dead_addresses_leave_time_for_the_last(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        given = request.extensions["timeout"]["connect"]
+        if request.url.host != "8.8.8.9":
+            clock.now += given
+            raise httpx.ConnectTimeout("nobody there", request=request)
+        assert given == pytest.approx(1.0)  # a tenth
+        return httpx.Response(200, stream=httpx.ByteStream(PICTURE))
+
+    monkeypatch.setattr(hosts, "new_client", lambda *_: httpx.Client(transport=httpx.MockTransport(answer)))
+    Names(monkeypatch, shop_example=[f"8.8.8.{number}" for number in range(10)])
+    assert fetch_picture("https://shop.example/a.jpg", timeout=10) == PICTURE
 
 
 def test_one_private_address_among_others_is_enough_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,18 +49,25 @@ def shortened(text: str, most: int = 80) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """What went wrong below, for people: ``Connection refused`` rather than ``[Errno 111] Connection refused``.
+    """What went wrong, as a part of a sentence: of an operating system's error its words alone, without number and file name.
 
-    >>> reason_of(FileNotFoundError(2, "No such file or directory", "/shop"))
-    'No such file or directory'
+    >>> reason_of(FileNotFoundError(2, "No such file or directory", "/shop")), reason_of(ValueError("no digits."))
+    ('No such file or directory', 'no digits')
     """
+    chain: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted ({cause.verify_message}); SSL_CERT_FILE may name further ones"
-        if isinstance(cause, ssl.SSLError):
-            return f"its encryption is not understood ({(getattr(cause, 'reason', '') or 'TLS').lower().replace('_', ' ')})"
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
+    while cause is not None and cause not in chain:
+        chain.append(cause)
         cause = cause.__cause__ or cause.__context__
-    return str(error).rstrip(".") or type(error).__name__
+    for each in chain:
+        if isinstance(each, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted ({each.verify_message}); SSL_CERT_FILE may name further ones"
+        if isinstance(each, ssl.SSLError):
+            return (
+                f"its encryption is not understood ({(getattr(each, 'reason', '') or 'TLS').lower().replace('_', ' ')})"
+            )
+    for each in chain:
+        text = (each.strerror if isinstance(each, OSError) else None) or str(each)
+        if text.strip() and "[Errno" not in text:  # else the one beneath has the words
+            return text.strip().rstrip(".")
+    return type(error).__name__

@@ -184,16 +184,16 @@ class Account:
                     raise self._explain(error, what) from _plainly(error)
                 after = error.resp.get("retry-after", "")
                 wait = float(after) if after.isdecimal() else 0.0
-            except GoogleAuthError as error:
+            except (_Broken, OSError, HTTPException, httplib2.HttpLib2Error, TransportError) as error:
                 # A token that could not be asked for says nothing about the credentials.
-                if last or not (error.retryable or isinstance(error, TransportError)):
-                    raise SourceError(
-                        f"Google refused the credentials of {self._who()} for {what}: {error}. Run 'lapel drive login' again, or get a new key file."
-                    ) from error
-            except (_Broken, OSError, HTTPException, httplib2.HttpLib2Error) as error:
                 if last:
                     raise SourceError(
                         f"Google Drive did not give {what} in {self.settings.tries} tries: {reason_of(error)}. Run the same command again later."
+                    ) from error
+            except GoogleAuthError as error:
+                if last or not error.retryable:
+                    raise SourceError(
+                        f"Google refused the credentials of {self._who()} for {what}: {error}. Run 'lapel drive login' again, or get a new key file."
                     ) from error
             # Half of the pause is left to chance, so that many threads do not come back at once.
             pause = min(self.settings.pause * 2**number, LONGEST_PAUSE) * (0.5 + random.random() / 2)
