@@ -118,6 +118,12 @@ def test_a_picture_written_into_an_address_is_told_and_not_repeated(tmp_path: Pa
         assert len(said) < 200
     with pytest.raises(SourceError, match="no file"):
         mixed.find("metadata:image/a.png")
+    (tmp_path / "shop.csv").write_text(f'id,image\n1,"{long}"\n')
+    store = str(tmp_path / "store")
+    done = CliRunner().invoke(app, ["add", str(tmp_path / "shop.csv"), "--store", store, "--encoder", "colour:"])
+    assert (done.exit_code, "A" * 100 in done.output) == (1, False)
+    rejected = (tmp_path / "store" / "rejected.csv").read_text()
+    assert ("Save it as a file" in rejected, "A" * 100 in rejected) == (True, False)
     done = CliRunner().invoke(app, ["search", long, "--store", str(tmp_path)])
     assert (done.exit_code, "A" * 100 in done.output) == (1, False)
 

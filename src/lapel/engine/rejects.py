@@ -95,5 +95,5 @@ def rejects_file(path: Path | None, reasons: Reasons) -> Iterator[Note]:
 
 def _storable(text: str) -> str:
     """What UTF-8 holds, as names of files may be made of any bytes; and not more than tells what is meant."""
-    text = shortened(text, LONGEST)
+    text = shortened(text, 40 if text[:5].lower() == "data:" else LONGEST)  # such an address is the picture itself
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
