@@ -5,6 +5,7 @@ Cells go in as CSV, JSON or a spreadsheet have them; texts, tuples of texts and 
 
 from __future__ import annotations
 
+import ast
 import html
 import json
 import re
@@ -82,7 +83,7 @@ def text_of(value: Any) -> str:
     text = identifier(text)
     if "&" in text or "<" in text:
         # Unescaped first: feeds write tags as &lt;p&gt; too.
-        text = _TAG.sub("", _BREAK.sub(" ", html.unescape(text)))
+        text = _TAG.sub("", _BREAK.sub(" ", html.unescape(html.unescape(text))))  # some exports escape twice
     if "\n" in text and text.isprintable() is False:
         text = "\n".join(line for line in map(printable, text.splitlines()) if line)
     else:
@@ -122,12 +123,16 @@ def _names(value: Any) -> Iterable[str]:
         yield from _names(address) if address is not None else ()
     else:
         text = identifier(value)
+        if "&amp;" in text and as_link(text):
+            text = html.unescape(text)
         if text[:1] in ("[", "{") and text[-1:] in ("]", "}"):
-            try:
-                yield from _names(json.loads(text))
+            for read in (json.loads, ast.literal_eval):  # the second for lists as pandas writes them
+                try:
+                    listed = read(text)
+                except (ValueError, SyntaxError, RecursionError, MemoryError):
+                    continue
+                yield from _names(listed if isinstance(listed, list | dict) else [])
                 return
-            except (ValueError, RecursionError):
-                pass
         for part in text.split("|"):
             yield from _split(part.strip())
 

@@ -24,6 +24,8 @@ LATIN = ("cp1252", "cp1250", "cp1254")  # alike in most letters
 CENTRAL = re.compile(
     rb"[A-Za-z][\x8a\x8d-\x8f\x9a\x9d-\x9f\xb3\xb9\xbc\xbe\xbf]|[\x8a\x8d-\x8f\x9a\x9d-\x9f\xa3\xaf][a-z]"
 )
+# Within a word these are letters of Central Europe; Western ones are signs such as \u00b3 and \u00bf, which stand outside of words.
+WITHIN = re.compile(rb"[A-Za-z\xc0-\xff][\xa3\xb3\xb9\xbc\xbe\xbf][a-z\xe0-\xff]")
 TURKISH = re.compile(rb"[A-Za-z][\xf0\xfd\xfe]|[\xd0\xdd\xde\xf0\xfd\xfe][a-z]")
 RUSSIAN = re.compile("(?:[\u0401\u0410-\u042f]?[\u0430-\u044f\u0451]+|[\u0401\u0410-\u042f]+)")
 
@@ -128,8 +130,16 @@ def _guess(sample: bytes) -> str:
         return "cp1251"
     best = from_bytes(sample, cp_isolation=CANDIDATES).best()
     found = best.encoding if best is not None else "cp1252"
+    if found == "cp932" and _is_halfwidth(sample):
+        return "gb18030"
     if found not in LATIN:
         return found
-    if len(CENTRAL.findall(sample)) >= 2:
+    if WITHIN.search(sample) or len(CENTRAL.findall(sample)) >= 2:
         return "cp1250"
     return "cp1254" if TURKISH.search(sample) else "cp1252"
+
+
+def _is_halfwidth(sample: bytes) -> bool:
+    """Whether it is mostly half-width katakana in Shift-JIS: nobody writes whole tables in them, and short texts in GBK look so."""
+    letters = [letter for letter in sample.decode("cp932", "replace") if letter > "\x7f"]
+    return 2 * sum("\uff61" <= letter <= "\uff9f" for letter in letters) > len(letters)

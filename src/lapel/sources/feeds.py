@@ -81,6 +81,17 @@ class Variants:
 
 
 @dataclass(frozen=True)
+class Hidden:
+    """A product that its shop does not show.
+
+    Attributes:
+        why: In a word or two, such as ``draft``.
+    """
+
+    why: str
+
+
+@dataclass(frozen=True)
 class Feed:
     """A kind of feed.
 
@@ -88,14 +99,14 @@ class Feed:
         name: What people call it.
         columns: Names that such a table has, all of them, as :func:`~lapel.sources.mapping.plain_name` writes them.
         group: From a row's cells, and all rows, to whose row it is; empty for a row of nobody.
-        join: From the rows of one product to its record; None when the shop does not show it, a text when it cannot be used.
+        join: From the rows of one product to its record; Hidden when the shop does not show it, a text when it cannot be used.
         used: The names of columns that say nothing more once rows are joined; the others become attributes. None: no other column does.
     """
 
     name: str
     columns: frozenset[str]
     group: Callable[[Sequence[Cells]], Callable[[Cells], str]]
-    join: Callable[[Sequence[Cells]], dict[str, Any] | str | None]
+    join: Callable[[Sequence[Cells]], dict[str, Any] | str | Hidden]
     used: frozenset[str] | None = None
 
     def kept(self, columns: Iterable[str]) -> list[str]:
@@ -107,7 +118,7 @@ class Feed:
             else [name for name in columns if name and plain_name(name) not in self.used | known]
         )
 
-    def records(self, rows: Iterable[tuple[int, Cells]]) -> Iterator[tuple[int, dict[str, Any] | str | None]]:
+    def records(self, rows: Iterable[tuple[int, Cells]]) -> Iterator[tuple[int, dict[str, Any] | str | Hidden]]:
         """A record a product, with the line of its first row, in the order of these; rows of one product may lie anywhere.
 
         A record has its first row's cells under their own names, and what was joined under the names of :data:`COLUMNS` and
@@ -141,12 +152,12 @@ def _handle(_: Sequence[Cells]) -> Callable[[Cells], str]:
     return lambda cells: _text(cells, "handle", "urlhandle")
 
 
-def _shopify(rows: Sequence[Cells]) -> dict[str, Any] | None:
-    first = rows[0]
-    if _text(first, "status").casefold() in ("draft", "archived", "unlisted"):
-        return None
+def _shopify(rows: Sequence[Cells]) -> dict[str, Any] | Hidden:
+    first = next((cells for cells in rows if _text(cells, "title")), rows[0])  # rows may have been sorted
+    if (status := _text(first, "status").casefold()) in ("draft", "archived", "unlisted"):
+        return Hidden(status)
     if _text(first, "published", "publishedononlinestore").casefold() in ("false", "no"):
-        return None
+        return Hidden("not published")
     variants = Variants()
     placed: list[tuple[float, str]] = []
     options = [plain_name(_text(first, f"option{number}name")) for number in (1, 2, 3)]
@@ -175,7 +186,7 @@ def _shopify(rows: Sequence[Cells]) -> dict[str, Any] | None:
         "title": _text(first, "title"),
         "category": _text(first, "productcategory", "type"),
         "brand": _text(first, "vendor"),
-        "gender": _gender(_text(first, "googleshopping/gender"), _text(first, "googleshopping/agegroup")),
+        "gender": shop_gender(_text(first, "googleshopping/gender"), _text(first, "googleshopping/agegroup")),
         "age_group": _text(first, "googleshopping/agegroup"),
         "condition": _text(first, "googleshopping/condition"),
         "tags": _list(_text(first, "tags")),
@@ -202,20 +213,25 @@ def _shopify_stock(cells: Cells) -> bool | None:
 
 
 def _parent(rows: Sequence[Cells]) -> Callable[[Cells], str]:
-    ids = {sku: _text(cells, "id") for cells in rows if not _is_variation(cells) and (sku := _text(cells, "sku"))}
+    ids = {sku: _own_id(cells) for cells in rows if not _is_variation(cells) and (sku := _text(cells, "sku"))}
 
     def whose(cells: Cells) -> str:
         parent = _text(cells, "parent") if _is_variation(cells) else ""
-        return (parent.removeprefix("id:") if parent.startswith("id:") else ids.get(parent, "")) or _text(cells, "id")
+        return (parent.removeprefix("id:") if parent.startswith("id:") else ids.get(parent, "")) or _own_id(cells)
 
     return whose
+
+
+def _own_id(cells: Cells) -> str:
+    """A product's number; its SKU where a table made by hand has none."""
+    return _text(cells, "id", "sku")
 
 
 def _is_variation(cells: Cells) -> bool:
     return "variation" in _text(cells, "type").casefold()
 
 
-def _woocommerce(rows: Sequence[Cells]) -> dict[str, Any] | str | None:
+def _woocommerce(rows: Sequence[Cells]) -> dict[str, Any] | str | Hidden:
     own = [cells for cells in rows if not _is_variation(cells)]
     if not own:
         parent = _text(rows[0], "parent")
@@ -223,8 +239,10 @@ def _woocommerce(rows: Sequence[Cells]) -> dict[str, Any] | str | None:
         return (
             f"the variation '{_text(rows[0], 'name', 'sku', 'id')}' belongs to no product: {why}. Export all products"
         )
-    if _text(own[0], "published") in ("0", "-1") or _text(own[0], "visibilityincatalog") == "hidden":
-        return None
+    if (published := _text(own[0], "published")) in ("0", "-1"):
+        return Hidden("draft" if published == "-1" else "not published")
+    if _text(own[0], "visibilityincatalog") == "hidden":
+        return Hidden("hidden in the catalogue")
     first, variations = own[0], [cells for cells in rows if _is_variation(cells)]
     variants = Variants(
         pictures=[picture for cells in (first, *variations) for picture in _urls(_text(cells, "images"))]
@@ -240,7 +258,7 @@ def _woocommerce(rows: Sequence[Cells]) -> dict[str, Any] | str | None:
     variants.colours += _options(first).get("colour", ())
     return {
         **variants.cells(),
-        "id": _text(first, "id"),
+        "id": _own_id(first),
         "title": _text(first, "name"),
         "category": max(_list(_text(first, "categories")), key=lambda path: path.count(">"), default=""),
         "brand": _text(first, "brands", "brand"),
@@ -292,20 +310,25 @@ def _google(rows: Sequence[Cells]) -> dict[str, Any]:
         **variants.cells(),
         **{name: _text(first, name) for name in names},
         "id": _google_id(first),
-        "gender": _gender(_text(first, "gender"), _text(first, "agegroup")),
+        "gender": shop_gender(_text(first, "gender"), _text(first, "agegroup")),
         "url": _text(first, "link", "canonicallink"),
         "category": "" if category.isdecimal() else category.split("|")[0],
         "age_group": _text(first, "agegroup"),
     }
 
 
-def _gender(gender: str, age_group: str) -> str:
-    """Google's words for whom a product is as shops write them; its other words stay as they are."""
+def shop_gender(gender: str, age_group: str = "") -> str:
+    """Google's words for whom a product is as shops write them; other words stay as they are.
+
+    >>> shop_gender("male"), shop_gender("female", "kids"), shop_gender("Damen")
+    ('Men', 'Girls', 'Damen')
+    """
     young = age_group.casefold() in ("kids", "toddler", "infant", "newborn")
     words = ("Boys", "Girls", "Kids") if young else ("Men", "Women", "Unisex")
     if not gender:
         return "Kids" if young else ""
-    return dict(zip(("male", "female", "unisex"), words, strict=True)).get(gender.casefold(), gender)
+    known = {**dict(zip(("male", "female", "unisex"), words, strict=True)), "kids": "Kids"}
+    return known.get(gender.casefold(), gender)
 
 
 def _on_sale(cells: Cells) -> bool:

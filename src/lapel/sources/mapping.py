@@ -110,6 +110,7 @@ MORE_PICTURES: Final = (
         "additional_image_urls",
     ),
 )
+THUMBNAILS: Final = frozenset(("thumbnail", "thumbnailurl", "thumb", "thumburl", "smallimage", "preview"))
 ENOUGH = 0.6  # of a column's cells that name pictures, above which it is taken for one of pictures
 
 # Tables recognised as a whole: all of these columns, then these sources.
@@ -205,7 +206,9 @@ class ColumnMap:
                 sources["pictures"] = Source(tuple(found), others=tuple(others))
                 notes += [note] if note else []
         if not preset and "url" not in self.overrides:
-            _guess(columns, sources, ["url"])
+            # A column of pictures is no product's page, whatever it is called.
+            pages = [column for column in columns if _share_of_pictures(column, sample) < ENOUGH]
+            _guess(pages, sources, ["url"])
         if "id" not in sources:
             raise TableError(
                 f"The table has no column for the product's id. Its columns are: {', '.join(columns)}. Say which: --map id=COLUMN"
@@ -284,7 +287,7 @@ def _picture_columns(columns: Sequence[str], sample: Sequence[Mapping[str, Any]]
     """The columns that name pictures, those that count where these are empty, and what to say when the cells decided, not the names."""
     plain = {plain_name(column): column for column in reversed(columns)}
     named = [plain[known] for known in map(plain_name, SYNONYMS["pictures"]) if known in plain]
-    numbered = [column for column in columns if _numbered(column)]
+    numbered = sorted(filter(_numbered, columns), key=lambda column: int(re.sub(r"\D", "", column)[:4]))
     share = {column: _share_of_pictures(column, sample) for column in columns}
     # A name decides, unless another column's cells say clearly that it is the one.
     main = next((column for column in named if share[column] >= ENOUGH), None)
@@ -296,6 +299,11 @@ def _picture_columns(columns: Sequence[str], sample: Sequence[Mapping[str, Any]]
         main = guess or next(
             (column for column in named if _filled(column, sample)), "" if sample else named[0] if named else ""
         )
+    if not main and not numbered:  # links of a CDN often have no ending
+        guess = next(
+            (column for column in columns if plain_name(column) in THUMBNAILS and _are_links(column, sample)), ""
+        )
+        main = guess or None
     if plain_name(main or "") == "pictures":
         return [str(main)], [], ""
     more = [plain[known] for known in map(plain_name, MORE_PICTURES) if known in plain]
@@ -320,6 +328,12 @@ def _numbered(column: str) -> bool:
 def _filled(column: str, sample: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """What a column's cells that are not empty name."""
     return [names for cells in sample if (names := picture_names(cells.get(column)))]
+
+
+def _are_links(column: str, sample: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a column's filled cells are links, whatever these end with."""
+    filled = _filled(column, sample)
+    return bool(filled) and all(name.startswith(("http://", "https://", "//")) for names in filled for name in names)
 
 
 def _share_of_pictures(column: str, sample: Sequence[Mapping[str, Any]]) -> float:

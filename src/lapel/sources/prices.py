@@ -175,9 +175,9 @@ def _no_number(text: str) -> ValueError:
 def _split(text: str) -> tuple[str, str]:
     """The number in a price, and what stands before or after it."""
     if isinstance(text, ExactNumber):
-        if not re.fullmatch(r"[0-9]{1,20}(\.[0-9]+)?", text):
+        if not re.fullmatch(r"-?0+(\.0+)?|[0-9]{1,20}(\.[0-9]+)?", text):
             raise ValueError(f"price '{text}' is not a number above zero. Write it like 49.90")
-        return str(text), ""
+        return str(text).lstrip("-"), ""
     plain = _FROM.sub("", text.strip(), count=1).removesuffix(".-").removesuffix(",-")
     if (several := _RANGE.match(plain)) is not None:
         return _split_range(several[1], several[2])
@@ -186,7 +186,11 @@ def _split(text: str) -> tuple[str, str]:
         raise _no_number(text)
     before, after = plain[: match.start()].strip(), plain[match.end() :].strip()
     if before in ("-", "−") or after == "-" or before.endswith(("-", "−")):
-        raise ValueError(f"price '{text}' is below zero. Write it like 49.90")
+        if set(match[0]) & set("123456789"):
+            raise ValueError(f"price '{text}' is below zero. Write it like 49.90")
+        before, after = before.strip("-− "), after.strip("-− ")
+    if before and before != after and before.casefold().rstrip(".") in SYMBOLS and re.fullmatch("[A-Z]{3}", after):
+        before = ""  # "$12.00 CAD": the code says which dollars
     if before and after:
         raise _no_number(text)
     return _GAPS.sub("", match[0]), before or after

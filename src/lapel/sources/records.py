@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,7 @@ from lapel.core.errors import TableError
 from lapel.core.text import reason_of
 from lapel.sources.cells import PROBLEM, identifier
 from lapel.sources.encoding import Encoding, find_encoding
-from lapel.sources.feeds import ATTRIBUTES, COLUMNS, Feed
+from lapel.sources.feeds import ATTRIBUTES, COLUMNS, Feed, Hidden
 from lapel.sources.prices import ExactNumber
 from lapel.sources.xml_feed import read_items
 
@@ -38,13 +39,13 @@ class Records(Protocol):
         columns: The names of its columns.
         encoding: What its bytes are read as.
         kind: What wrote it, where that is known.
-        hidden: Products that the last reading left out, as their shop does not show them.
+        hidden: How many products the last reading left out, as their shop does not show them, by why.
     """
 
     columns: tuple[str, ...]
     encoding: Encoding
     kind: str
-    hidden: int
+    hidden: Counter[str]
 
     def __iter__(self) -> Iterator[Record]:
         """Each record as its line, from 1, and its cells by column, or what is wrong with it."""
@@ -85,11 +86,11 @@ def open_records(path: Path, encoding: str = "") -> Records:
 
 class _Base:
     kind = ""
-    hidden = 0
     columns: tuple[str, ...] = ()
 
     def __init__(self, path: Path, encoding: Encoding) -> None:
         self.path, self.encoding = path, encoding
+        self.hidden: Counter[str] = Counter()
 
     def _open(self, newline: str = "") -> IO[str]:
         return self.path.open(encoding=self.encoding.name, errors="replace", newline=newline)
@@ -129,7 +130,7 @@ class CsvRecords(_Base):
         super().__init__(path, encoding)
         first, *rest = [line for line in text.splitlines() if line.strip()]
         # Excel's own way of naming the delimiter, which other programs take for the column names.
-        said = re.fullmatch(r'"?sep=(.)"?[,;\t|]*', first.strip(), re.IGNORECASE) if rest else None
+        said = re.fullmatch(r'"?sep=(.)"?[,;\t|]*', first.strip(" \ufeff"), re.IGNORECASE) if rest else None
         self._skipped = 1 if said else 0
         self.delimiter = said[1] if said else _delimiter(first)
         with self._open() as file:
@@ -305,7 +306,8 @@ class FeedRecords:
 
     def __init__(self, inner: Records, feed: Feed) -> None:
         self._inner, self._feed = inner, feed
-        self.encoding, self.kind, self.hidden = inner.encoding, feed.name, 0
+        self.encoding, self.kind = inner.encoding, feed.name
+        self.hidden: Counter[str] = Counter()
         self.columns = tuple(dict.fromkeys((*COLUMNS, *ATTRIBUTES, *inner.columns)))
         self.attributes = (*ATTRIBUTES, *feed.kept(inner.columns))
 
@@ -317,10 +319,10 @@ class FeedRecords:
                 yield line, cells
             else:
                 good.append((line, cells))
-        self.hidden = 0
+        self.hidden.clear()
         for line, record in self._feed.records(good):
-            if record is None:
-                self.hidden += 1
+            if isinstance(record, Hidden):
+                self.hidden[record.why] += 1
             else:
                 yield line, record
 
@@ -348,6 +350,8 @@ def _list_in(record: dict[str, Any]) -> list[Any]:
     """The list of objects that a JSON object holds under one of the usual names; empty when it holds none."""
     for name in LISTS:
         value = record.get(name)
+        if isinstance(value, dict) and len(record) == 1:  # {"data": {"products": [...]}}
+            value = _list_in(value)
         if isinstance(value, list) and value and isinstance(value[0], dict) and "id" not in record:
             return value
     return []

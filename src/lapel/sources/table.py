@@ -6,8 +6,9 @@ used says why and never stops the reading; a value that cannot be read is left o
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,7 @@ from lapel.core.errors import TableError
 from lapel.core.text import shortened
 from lapel.core.types import Product, is_web_address
 from lapel.sources.cells import PROBLEM, identifier, picture_names, raw_text, text_of
-from lapel.sources.feeds import recognise
+from lapel.sources.feeds import recognise, shop_gender
 from lapel.sources.mapping import ColumnMap, Plan, Source
 from lapel.sources.names import as_link
 from lapel.sources.prices import ASSUMED, ExactNumber, currency_of, parse_price, parse_stock, sign_of
@@ -89,7 +90,9 @@ class Table:
             used = {column for each in self.plan.sources.values() for column in each.columns}
             names = {name: name for name in records.attributes if name not in used}
             self.plan = replace(self.plan, attributes=names)
-        self.notes = (*filter(None, (records.encoding.note, *self.plan.notes, self._currency_note())),)
+        self.notes = (
+            *filter(None, (records.encoding.note, *self.plan.notes, self._gender_note(), self._currency_note())),
+        )
         self._repeated: Counter[str] | None = None
 
     @property
@@ -104,7 +107,12 @@ class Table:
 
     @property
     def hidden(self) -> int:
-        """Products that the last reading left out, as their shop does not show them."""
+        """How many products the last reading left out, as their shop does not show them."""
+        return self._records.hidden.total()
+
+    @property
+    def hidden_why(self) -> Mapping[str, int]:
+        """The same by why, such as ``draft``."""
         return self._records.hidden
 
     def __iter__(self) -> Iterator[TableRow]:
@@ -141,6 +149,12 @@ class Table:
                         seen.add(name)
             self._repeated = Counter({name: count + 1 for name, count in more.items()})
         return self._repeated
+
+    def _gender_note(self) -> str:
+        """What to say of words for whom a product is that are written otherwise."""
+        texts = {_text(cells, self.plan.sources.get("gender", _NOTHING)) for cells in self._peeked}
+        said = [f"'{text}' as {shop_gender(text)}" for text in sorted(texts) if shop_gender(text) != text]
+        return f"Gender is written as other shops do: {', '.join(said)}" if said else ""
 
     def _currency_note(self) -> str:
         """See that prices have a currency before the first row rather than at each of them; what to say of a sign that several use."""
@@ -201,10 +215,10 @@ _BLANK = ("title", "category", "gender", "brand", "colour", "season", "price_min
 
 def _builder(plan: Plan, broken: bool) -> Callable[[int, dict[str, Any]], TableRow]:
     """A function from a record to its row, with everything that is the same for all rows decided once."""
-    texts = {name: plan.sources.get(name, _NOTHING) for name in ("title", "gender", "brand", "colour", "season")}
-    ids, price, currency, stock, url, category, pictures = (
+    texts = {name: plan.sources.get(name, _NOTHING) for name in ("title", "brand", "colour", "season")}
+    ids, gender, price, currency, stock, url, category, pictures = (
         plan.sources.get(name, _NOTHING)
-        for name in ("id", "price", "currency", "in_stock", "url", "category", "pictures")
+        for name in ("id", "gender", "price", "currency", "in_stock", "url", "category", "pictures")
     )
     attributes = list(plan.attributes.items())
 
@@ -219,6 +233,7 @@ def _builder(plan: Plan, broken: bool) -> Callable[[int, dict[str, Any]], TableR
         product = Product(
             id=named,
             **{name: _text(cells, source) for name, source in texts.items()},
+            gender=shop_gender(_text(cells, gender)),
             category=_levels(cells, category),
             price_minor=minor,
             currency=money,
@@ -263,7 +278,8 @@ def _stock(text: str, problems: list[str]) -> bool | None:
 
 def _url(text: str, problems: list[str]) -> str:
     """The address of a product's page; one that cannot stand in a page is left out."""
-    address = (as_link(text) or text).replace(" ", "%20")
+    address: str = as_link(text) or text
+    address = re.sub(r"[ '()<>]", lambda found: f"%{ord(found[0]):02X}", address)
     if not address or is_web_address(address):
         return address
     problems.append(f"url '{shortened(text)}' is not an http or https address; kept without it")

@@ -12,6 +12,7 @@ from typing import Any
 from lapel.core.errors import TableError
 
 ITEMS = ("item", "entry")  # RSS calls a product so, Atom so
+GOOGLE = "{http://base.google.com/"  # begins the names of Google's own elements
 DEEPEST = 64  # elements within each other; a feed has five
 
 
@@ -60,11 +61,15 @@ def _items(events: Iterator[tuple[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def _record(item: Any) -> dict[str, Any]:
     record: dict[str, Any] = {}
+    # Atom has an id, a title and a link of its own; Google's count where both are there.
+    google = {_name(element) for element in item if str(element.tag).startswith(GOOGLE)}
     for element in item:
         text = (element.text or "").strip() or element.get("href", "").strip()
         if not text or len(element):
             continue
         name = _name(element)
+        if name in google and not str(element.tag).startswith(GOOGLE):
+            continue
         known = record.get(name)
         if known is None:
             record[name] = text

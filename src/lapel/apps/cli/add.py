@@ -288,7 +288,8 @@ def _print(
             f"{counted(report.pictures_unnamed, 'picture')} of the source {_are(report.pictures_unnamed)} named by no row"
         )
     if table is not None and table.hidden:
-        say(f"{counted(table.hidden, 'product')} that {table.kind} does not show, such as drafts, left out")
+        why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(table.hidden_why.items()))
+        say(f"{counted(table.hidden, 'product')} that {table.kind} does not show left out: {why}")
     if census and (census.gone or census.back):
         say(f"{counted(census.gone, 'product')} {_are(census.gone)} gone and hidden from now on, {census.back:,} back")
     if report.skipped:
