@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -440,6 +441,11 @@ def test_certificates_of_the_environment_are_trusted(tmp_path: Path, monkeypatch
             fetch_picture(link, allow_private=True)
         monkeypatch.setenv("SSL_CERT_FILE", str(pem))
         assert fetch_picture(link, allow_private=True) == PICTURE
+        # The connection is made to a number, and the certificate is still asked for the name.
+        Names(monkeypatch, shop_example=["127.0.0.1"], other_example=["127.0.0.1"])
+        assert fetch_picture(link.replace("127.0.0.1", "shop.example"), allow_private=True) == PICTURE
+        with pytest.raises(SourceError, match=r"not trusted \(Hostname mismatch.*other\.example"):
+            fetch_picture(link.replace("127.0.0.1", "other.example"), allow_private=True)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     with pytest.raises(
         InputError, match=r"SSL_CERT_FILE \(.*none\.pem\).* No such file or directory\. Name a PEM file"
@@ -461,6 +467,43 @@ def test_errors_are_sentences(shop: ShopServer, monkeypatch: pytest.MonkeyPatch)
     assert not any("rrno" in text or "[" in text for text in said)
     assert reason_of(ssl.SSLError(1, "[SSL] wrong version number")) == "its encryption is not understood (tls)"
     assert reason_of(httpx.ReadError("")) == "ReadError"
+
+
+def test_the_time_of_a_link_is_that_of_all_its_redirects(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    given: list[float] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        given.append(request.extensions["timeout"]["read"])
+        clock.now += 3
+        return httpx.Response(302, headers={"Location": f"https://host{len(given)}.example/a.jpg"})
+
+    monkeypatch.setattr(hosts, "new_client", lambda *_: httpx.Client(transport=httpx.MockTransport(answer)))
+    Names(monkeypatch, **{f"host{number}_example": ["93.184.216.34"] for number in range(4)})
+    reader = LinkReader(timeout=10)
+    with pytest.raises(SourceError, match="redirected more than 3 times"):
+        reader.ask("https://host0.example/a.jpg")
+    reader.close()
+    assert given == pytest.approx([10, 7, 4, 1])
+
+
+def test_a_name_that_is_not_known_for_now_may_be_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.getaddrinfo", Failing(socket.EAI_AGAIN, "Temporary failure in name resolution"))
+    with pytest.raises(PassingError, match=r"host 'shop\.example' is not known"):
+        fetch_picture("https://shop.example/a.jpg")
+    monkeypatch.setattr("socket.getaddrinfo", Failing(socket.EAI_NONAME, "Name or service not known"))
+    with pytest.raises(SourceError, match="is not known") as error:
+        fetch_picture("https://shop.example/a.jpg")
+    assert not isinstance(error.value, PassingError)
+
+
+class Failing:
+    """A look-up of names that fails."""
+
+    def __init__(self, number: int, words: str) -> None:
+        self._error = socket.gaierror(number, words)
+
+    def __call__(self, *_: object, **__: object) -> None:
+        raise self._error
 
 
 # --- waiting ----------------------------------------------------------------------------------------------------------

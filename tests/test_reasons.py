@@ -61,9 +61,10 @@ def test_drive_out_of_reach_are_told_in_words(monkeypatch: pytest.MonkeyPatch) -
     from lapel.sources.drive import account as module
 
     def attempt(_: object) -> None:
-        raise raised(TransportError("[Errno -2] Name or service not known"), socket.gaierror(-2, "Name not known"))
+        transport = TransportError("[Errno -2] Name or service not known")  # type: ignore[no-untyped-call]
+        raise raised(transport, socket.gaierror(-2, "Name not known"))
 
-    monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    monkeypatch.setattr("lapel.sources.drive.account.time.sleep", lambda _: None)
     google = module.Account(module.DriveSettings(key="k", tries=2, endpoint="http://127.0.0.1:9/"))
     with pytest.raises(SourceError, match=r"did not give the folder in 2 tries: Name not known\. Run .* again later"):
         google.patiently(attempt, "the folder")

@@ -51,7 +51,7 @@ def chain(shop: ShopServer, hops: int, end: str, status: int = 302) -> str:
 
 
 def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """A server's context for 127.0.0.1 that nobody trusts, and the PEM file that who trusts it needs."""
+    """A server's context for 127.0.0.1 and shop.example that nobody trusts, and the PEM file that who trusts it needs."""
     x509 = pytest.importorskip("cryptography.x509")
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -67,7 +67,12 @@ def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
         .serial_number(1)
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(
+            x509.SubjectAlternativeName(
+                [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("shop.example")]
+            ),
+            False,
+        )
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
         .sign(key, hashes.SHA256())
     )
