@@ -176,7 +176,6 @@ def test_a_shop_goes_on_from_a_model_with_and_without_labels(
     assert encoder.preprocessing == SMALL
     details = json.loads((out / "model.json").read_text())["details"]
     if labels:
-        assert details["agreement_with_trained"]["mean_cosine"] > 0.95
         assert (out / "network.onnx").read_bytes() != before["network.onnx"]
     assert {row["name"] for row in details["verdicts"]} == (
         {"category", "product again"} if labels else {"product again"}

@@ -46,7 +46,7 @@ CPU = Machine(torch.device("cpu"))
 CONFIG = ForegroundConfig(epochs=2, batch=4)
 
 
-PRODUCTS = plan_wardrobe(products=16)  # of the sample wardrobe, which nothing was trained on
+PRODUCTS = plan_wardrobe(products=32)  # of the sample wardrobe, which nothing was trained on
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def scenes() -> list[Image.Image]:
 def test_a_product_on_a_scene_is_found_and_laid_on_white(scenes: list[Image.Image]) -> None:
     found = open_foreground().cut_out(scenes, shape=SHAPE)
     products = [np.asarray(product) for product in found if product is not None]
-    assert len(products) >= 14
+    assert len(products) >= 28
     for product in products:
         height, width, _ = product.shape
         assert width / height == pytest.approx(120 / 160, abs=0.01)
@@ -95,7 +95,7 @@ def test_large_pictures_are_not_worked_on_at_full_size(scenes: list[Image.Image]
 def test_a_search_finds_more_with_the_product_cut_out(scenes: list[Image.Image], tmp_path: Path) -> None:
     draw_wardrobe(tmp_path, products=len(PRODUCTS))
     right = {True: 0, False: 0}
-    with open_store(tmp_path / "shop", create=True, encoder="small") as store, closing(open_source(tmp_path)) as source:
+    with open_store(tmp_path / "shop", create=True) as store, closing(open_source(tmp_path)) as source:
         ingest(store, read_table(tmp_path / "products.csv"), source=source)
         engine = SearchEngine(store)
         for product, scene in zip(PRODUCTS, scenes, strict=True):

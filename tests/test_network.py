@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from inputs.servers import PROXY_VARIABLES, Clock, Names, certificate, chain, jpeg, packed
 from lapel.apps.cli import app
 from lapel.core.errors import InputError, SourceError
+from lapel.core.text import reason_of
 from lapel.sources import display_links, health, hosts, open_source, web
 from lapel.sources.address import prefixes
 from lapel.sources.health import Health, Rounds
@@ -109,9 +110,14 @@ def test_a_picture_written_into_an_address_is_told_and_not_repeated(tmp_path: Pa
         assert long[:40] in str(error.value)
         assert len(str(error.value)) < 200
     mixed = MixedSource(open_source(tmp_path))
-    with pytest.raises(SourceError, match="Save it as a file") as error:
-        mixed.find(long)
-    assert len(str(error.value)) < 200
+    for cell in (long, long.upper(), f"a.png,{long}", f"a.png; {long}"):
+        with pytest.raises(SourceError, match="Save it as a file") as error:
+            mixed.find(cell)
+        said = str(error.value).lower()
+        assert (long[:40].lower() in said, long[:41].lower() in said) == (True, False)
+        assert len(said) < 200
+    with pytest.raises(SourceError, match="no file"):
+        mixed.find("metadata:image/a.png")
     done = CliRunner().invoke(app, ["search", long, "--store", str(tmp_path)])
     assert (done.exit_code, "A" * 100 in done.output) == (1, False)
 
@@ -331,6 +337,20 @@ def test_each_address_gets_a_part_of_the_time_and_the_one_that_works_is_kept(mon
     reader.close()
 
 
+def test_many_dead_addresses_leave_time_for_the_last(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        given = request.extensions["timeout"]["connect"]
+        if request.url.host != "8.8.8.9":
+            clock.now += given
+            raise httpx.ConnectTimeout("nobody there", request=request)
+        assert given == pytest.approx(1.0)  # a tenth
+        return httpx.Response(200, stream=httpx.ByteStream(PICTURE))
+
+    monkeypatch.setattr(hosts, "new_client", lambda *_: httpx.Client(transport=httpx.MockTransport(answer)))
+    Names(monkeypatch, shop_example=[f"8.8.8.{number}" for number in range(10)])
+    assert fetch_picture("https://shop.example/a.jpg", timeout=10) == PICTURE
+
+
 def test_one_private_address_among_others_is_enough_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
     Names(monkeypatch, shop_example=["93.184.216.34", "10.0.0.1"])
     with pytest.raises(SourceError, match=r"'shop\.example' is 10\.0\.0\.1"):
@@ -433,8 +453,8 @@ def test_errors_are_sentences(shop: ShopServer, monkeypatch: pytest.MonkeyPatch)
     assert said[1].startswith("The link http://127.0.0.1:9/a.jpg cannot be fetched: Connection refused. ")
     assert said[2] == "The link's host 'nowhere.example' is not known. Check the address."
     assert not any("rrno" in text or "[" in text for text in said)
-    assert hosts.why(ssl.SSLError(1, "[SSL] wrong version number")) == "its encryption is not understood (tls)"
-    assert hosts.why(httpx.ReadError("")) == "ReadError"
+    assert reason_of(ssl.SSLError(1, "[SSL] wrong version number")) == "its encryption is not understood (tls)"
+    assert reason_of(httpx.ReadError("")) == "ReadError"
 
 
 # --- waiting ----------------------------------------------------------------------------------------------------------

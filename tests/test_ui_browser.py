@@ -42,7 +42,8 @@ def links(shop_folder: Path) -> Iterator[str]:
 
 
 def card(page: Page, place: int) -> Locator:
-    return page.locator(f".st-key-card-{place}")
+    # Streamlit leaves the last page's cards in place until the next one is complete: for a moment there may be two.
+    return page.locator(f".st-key-card-{place}").first
 
 
 def title(page: Page, place: int = 0) -> Locator:

@@ -25,7 +25,9 @@ def rest(page: Page) -> None:
     """Wait until the script has run and every picture is there."""
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
     page.wait_for_timeout(900)
-    page.wait_for_function("[...document.images].every(image => image.complete)")
+    page.wait_for_function(
+        "!document.querySelector('[data-testid=stSkeleton]') && [...document.images].every(image => image.complete)"
+    )
 
 
 def on_a_floor(photo: Path) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import unicodedata
 
 # What a terminal acts upon instead of showing it: whole escape sequences first, then single control characters, then the marks that
@@ -45,3 +46,28 @@ def shortened(text: str, most: int = 80) -> str:
     """A name as a message shows it: not longer than ``most`` characters, cut in the middle."""
     half = (most - 1) // 2
     return text if len(text) <= most else f"{text[:half]}\u2026{text[-half:]}"
+
+
+def reason_of(error: BaseException) -> str:
+    """What went wrong, as a part of a sentence: of an operating system's error its words alone, without number and file name.
+
+    >>> reason_of(FileNotFoundError(2, "No such file or directory", "/shop")), reason_of(ValueError("no digits."))
+    ('No such file or directory', 'no digits')
+    """
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    for each in chain:
+        if isinstance(each, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted ({each.verify_message}); SSL_CERT_FILE may name further ones"
+        if isinstance(each, ssl.SSLError):
+            return (
+                f"its encryption is not understood ({(getattr(each, 'reason', '') or 'TLS').lower().replace('_', ' ')})"
+            )
+    for each in chain:
+        text = (each.strerror if isinstance(each, OSError) else None) or str(each)
+        if text.strip() and "[Errno" not in text:  # else the one beneath has the words
+            return text.strip().rstrip(".")
+    return type(error).__name__

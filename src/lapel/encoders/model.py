@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lapel.core.errors import ModelError
 from lapel.core.images import Pixels, Preprocessing
+from lapel.core.text import reason_of
 
 FORMAT = 1
 MANIFEST = "model.json"
@@ -88,7 +89,7 @@ class ModelFolder:
             data = (self.path / self.network).read_bytes()
         except OSError as error:
             raise ModelError(
-                f"The model {self.path} misses its network {self.network}: {error}. Install it again."
+                f"The model {self.path} misses its network {self.network}: {reason_of(error)}. Install it again."
             ) from error
         found = hashlib.sha256(data).hexdigest()
         if found != self.sha256:
@@ -155,6 +156,6 @@ def read_model(path: Path) -> ModelFolder:
     except FileNotFoundError as error:
         raise ModelError(f"{path} is not a model folder: it has no {MANIFEST}.") from error
     except (OSError, ValueError, TypeError) as error:
-        raise ModelError(f"{manifest} cannot be read: {error}. Copy the model folder again.") from error
+        raise ModelError(f"{manifest} cannot be read: {reason_of(error)}. Copy the model folder again.") from error
     except KeyError as error:
         raise ModelError(f"{manifest} misses the field {error}. Export the model again.") from error

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from lapel.core.errors import InputError, SourceError
+from lapel.core.text import reason_of
 from lapel.sources import ImageSource, open_source
 
 TRAIN = "train"
@@ -258,7 +259,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The list {path} cannot be read: {error}. Copy it again.") from error
+        raise InputError(f"The list {path} cannot be read: {reason_of(error)}. Copy it again.") from error
     return ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip())
 
 

@@ -15,6 +15,7 @@ import ray as typed_ray
 from ray.exceptions import RayError, RayTaskError
 
 from lapel.core.errors import InputError, RunnerLost
+from lapel.core.text import reason_of
 from lapel.runners.threads import cores
 
 ray: Any = typed_ray  # its types know neither classes made remote nor all of init's options
@@ -100,7 +101,7 @@ class RayRunner:
             ray.init(self._address, log_to_driver=False, logging_level="ERROR", **more)
         except (RayError, OSError, RuntimeError, ValueError) as error:
             raise RunnerLost(
-                f"The Ray cluster '{self._address}' cannot be joined: {error}. Start it (ray start --head), or use --runner threads:"
+                f"The Ray cluster '{self._address}' cannot be joined: {reason_of(error)}. Start it (ray start --head), or use --runner threads:"
             ) from error
         return True
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from lapel.core.errors import SourceError
-from lapel.core.text import shortened
+from lapel.core.text import reason_of, shortened
 from lapel.sources import MAX_BYTES, unquote
 from lapel.sources.names import (
     Exclude,
@@ -168,7 +168,7 @@ class ZipSource:
                 return member.read(info.file_size + 1)
         except UNPACKING as error:
             raise SourceError(
-                f"{info.filename} in {self._file} cannot be unpacked: {error}. Pack or copy the archive again."
+                f"{info.filename} in {self._file} cannot be unpacked: {reason_of(error)}. Pack or copy the archive again."
             ) from error
 
     def stamp(self, uri: str) -> str:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import fsspec
 
 from lapel.core.errors import MissingDependency, SourceError
-from lapel.core.text import shortened
+from lapel.core.text import reason_of, shortened
 from lapel.sources import MAX_BYTES, Links, unquote
 from lapel.sources.names import Exclude, NameIndex, begins_like_picture, sort_out
 
@@ -192,11 +192,9 @@ class BucketSource:
             return SourceError(f"There is no {what}. Check the bucket's and the folder's name.")
         if isinstance(error, PermissionError):
             return SourceError(
-                f"{what} may not be read: {error}. Give the account of your environment the permission to list and read it."
+                f"{what} may not be read: {reason_of(error)}. Give the account of your environment the permission to list and read it."
             )
-        return SourceError(
-            f"{what} cannot be read: {error or type(error).__name__}. Check the credentials and the address."
-        )
+        return SourceError(f"{what} cannot be read: {reason_of(error)}. Check the credentials and the address.")
 
 
 class S3Source(BucketSource):

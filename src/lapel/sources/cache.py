@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lapel.core.errors import InputError
+from lapel.core.text import reason_of
 
 FILE = "pictures.sqlite"
 LONGEST_PATH = 504  # bytes; SQLite's 512 less what it puts behind the name
@@ -75,7 +76,9 @@ class PictureCache:
         except (OSError, sqlite3.Error) as error:
             length = len(os.fsencode(folder.absolute() / FILE))
             reason = (
-                f"its path has {length:,} bytes, SQLite opens {LONGEST_PATH}" if length > LONGEST_PATH else str(error)
+                f"its path has {length:,} bytes, SQLite opens {LONGEST_PATH}"
+                if length > LONGEST_PATH
+                else reason_of(error)
             )
             raise InputError(
                 f"Pictures cannot be kept in {folder} on their way: {reason}. Name another folder in LAPEL_CACHE."

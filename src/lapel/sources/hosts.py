@@ -21,9 +21,10 @@ from urllib.request import getproxies_environment, proxy_bypass_environment  # t
 import httpx
 
 from lapel.core.errors import InputError, SourceError
+from lapel.core.text import reason_of
 
 PROXY = "LAPEL_PROXY"
-TRIAL = 2.0  # seconds for an address of a host that has further ones: a shop's IPv6 may be dead
+TRIAL = 2.0  # most seconds for an address of a host that has further ones: a shop's IPv6 may be dead
 
 
 class PassingError(SourceError):
@@ -83,7 +84,7 @@ def _certificates(file: str, folder: str) -> ssl.SSLContext:
     except OSError as error:
         raise InputError(
             f"The certificates in SSL_CERT_FILE ({file}) or SSL_CERT_DIR ({folder or 'not set'}) cannot be read:"
-            f" {error.strerror or error}. Name a PEM file."
+            f" {reason_of(error)}. Name a PEM file."
         ) from error
 
 
@@ -144,9 +145,8 @@ class Host:
         if self._proxy:  # which looks the name up itself
             numbers = [url.raw_host.decode("ascii")]
         numbers.sort(key=lambda number: number != self._works)
-        for number in numbers:
+        for further, number in zip(range(len(numbers) - 1, -1, -1), numbers, strict=True):
             left = max(end - time.monotonic(), 0.001)
-            last = number == numbers[-1]
             request = self._client.build_request(
                 "GET",
                 url.copy_with(host=number),
@@ -154,12 +154,12 @@ class Host:
                 headers={"Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity", **headers},
                 # The server and TLS still hear the name; a proxy has one of its own.
                 extensions={} if self._proxy else {"sni_hostname": url.raw_host.decode("ascii")},
-                timeout=httpx.Timeout(left, connect=left if last else min(left, TRIAL)),
+                timeout=httpx.Timeout(left, connect=min(left / (further + 1), TRIAL) if further else left),
             )
             try:
                 response = self._client.send(request, stream=True)
             except (httpx.ConnectError, httpx.ConnectTimeout):
-                if last:
+                if not further:
                     raise
             else:
                 self._works = number
@@ -233,17 +233,3 @@ def is_public(text: str) -> bool:
         if inner is not None:
             return is_public(str(inner))
     return address.is_global and not address.is_multicast
-
-
-def why(error: BaseException) -> str:
-    """What went wrong on the way to a host, for people: no numbers of errors."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted ({cause.verify_message}); SSL_CERT_FILE may name further ones"
-        if isinstance(cause, ssl.SSLError):
-            return f"its encryption is not understood ({(getattr(cause, 'reason', '') or 'TLS').lower().replace('_', ' ')})"
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    return str(error).rstrip(".") or type(error).__name__

@@ -14,6 +14,7 @@ from fnmatch import translate
 from urllib.parse import unquote
 
 from lapel.core.errors import InputError, SourceError
+from lapel.core.formats import AVIF, HEIC
 from lapel.core.text import fold, shortened
 
 # Endings of files that are walked, and that the page offers to upload. A table may name others; then the content decides.
@@ -105,7 +106,7 @@ def begins_like_picture(head: bytes) -> bool:
     if head[:4] == b"RIFF":
         return head[8:12] == b"WEBP"
     if head[4:8] == b"ftyp":  # a box of ISO media: also videos, whose brands are others
-        return head[8:12] in (b"avif", b"avis", b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+        return head[8:12] in AVIF | HEIC
     return head.startswith((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")) or (head[:2] == b"BM" and head[6:10] == bytes(4))
 
 
@@ -133,9 +134,9 @@ def refuse_link(name: str) -> None:
         raise SourceError(
             f"'{shortened(name)}' is a link, and this is a folder or ZIP. Download the pictures, or read the table with 'lapel add'."
         )
-    if name[:5].lower() == "data:":
+    if written := re.search(r"(?:^|[\s,;|])(data:image/.{0,29}|^data:.{0,35})", name, re.IGNORECASE):
         raise SourceError(
-            f"A picture is written into the table itself ('{name[:30]}...', {len(name):,} characters). Save it as a file, and name that."
+            f"A picture is written into the table itself ('{written[1]}...', {len(name):,} characters). Save it as a file, and name that."
         )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from lapel.core.errors import TableError
+from lapel.core.text import reason_of
 from lapel.sources.cells import PROBLEM, identifier
 from lapel.sources.encoding import Encoding, find_encoding
 from lapel.sources.feeds import ATTRIBUTES, COLUMNS, Feed, Hidden
@@ -273,7 +274,7 @@ class SheetRecords(_Base):
             rows = next((rows for rows in sheets if any(any(map(_sheet_cell, row)) for row in rows)), [])
         except (CalamineError, OSError, ValueError) as error:
             raise TableError(
-                f"The table {path} cannot be read as a workbook: {error}. Save it as CSV (UTF-8) and give that."
+                f"The table {path} cannot be read as a workbook: {reason_of(error)}. Save it as CSV (UTF-8) and give that."
             ) from error
         filled = [(number, [_sheet_cell(cell) for cell in row]) for number, row in enumerate(rows, 1)]
         self._rows = [(number, cells) for number, cells in filled if any(cells)]

@@ -18,8 +18,8 @@ from urllib.parse import urljoin
 import httpx
 
 from lapel.core.errors import SourceError
-from lapel.core.text import shortened
-from lapel.sources.hosts import Hosts, PassingError, check_environment, why
+from lapel.core.text import reason_of, shortened
+from lapel.sources.hosts import Hosts, PassingError, check_environment
 from lapel.sources.names import as_link
 
 REDIRECTS = 3  # shops need one (to their image server) or two (to https first)
@@ -27,6 +27,7 @@ REDIRECT_CODES = (301, 302, 303, 307, 308)
 PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))  # answers that may be others a little later
 MAX_BYTES = 20 * 2**20
 CHUNK = 64 * 1024
+SHOWN = 200  # characters of a link in a message
 UNPACKED = ("gzip", "x-gzip", "deflate")
 PACKED = (*UNPACKED, "br", "zstd", "compress", "x-compress", "dcb", "dcz")  # all others say nothing about the bytes
 ALLOW_HOST = "LAPEL_ALLOW_HOSTS={host}"
@@ -99,11 +100,11 @@ def parse_link(text: str) -> httpx.URL:
         url = httpx.URL(as_link(text) or text)
     except (httpx.InvalidURL, ValueError) as error:
         raise SourceError(
-            f"The link '{shortened(text)}' is not understood: {error}. Copy the picture's address from the browser."
+            f"The link '{shortened(text, SHOWN)}' is not understood: {error}. Copy the picture's address from the browser."
         ) from error
     if url.scheme not in ("http", "https") or not url.host:
         raise SourceError(
-            f"The link '{shortened(text)}' is not an http or https address. Copy the picture's address from the browser."
+            f"The link '{shortened(text, SHOWN)}' is not an http or https address. Copy the picture's address from the browser."
         )
     if url.userinfo:
         raise SourceError("The link carries a password. Save the picture and use the file instead.")
@@ -176,11 +177,11 @@ class LinkReader:
             if response.status_code == 304 and known:
                 return Fetched(None, validators, "")
             if response.status_code != 200:
-                text = f"The link {shortened(url)} answers {response.status_code} {response.reason_phrase}. Open it in a browser and check the address."
+                text = f"The link {shortened(url, SHOWN)} answers {response.status_code} {response.reason_phrase}. Open it in a browser and check the address."
                 raise PassingError(text, self._wait(response)) if response.status_code in PASSING else SourceError(text)
             said = response.headers
             lines = (said.get("etag", ""), said.get("last-modified", ""))
-            data = _body(response, shortened(url), self._max_bytes, end)
+            data = _body(response, shortened(url, SHOWN), self._max_bytes, end)
             kind = said.get("content-type", "").partition(";")[0].strip().lower()
             return Fetched(data, "\n".join(lines).rstrip(), kind)
 
@@ -224,12 +225,12 @@ class LinkReader:
                 lasting = lasting and response.status_code in (301, 308)
                 moved = str(target) if lasting else moved
         except httpx.TimeoutException as error:
-            raise _slow(shortened(url)) from error
+            raise _slow(shortened(url, SHOWN)) from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError) as error:
-            text = f"The link {shortened(url)} cannot be fetched: {why(error)}. Try again, or save the picture and use the file instead."
+            text = f"The link {shortened(url, SHOWN)} cannot be fetched: {reason_of(error)}. Try again, or save the picture and use the file instead."
             raise (PassingError if isinstance(error, httpx.TransportError) else SourceError)(text) from error
         raise SourceError(
-            f"The link {shortened(url)} is redirected more than {REDIRECTS} times. Open it in a browser and copy the picture's own address."
+            f"The link {shortened(url, SHOWN)} is redirected more than {REDIRECTS} times. Open it in a browser and copy the picture's own address."
         )
 
     def _wait(self, response: httpx.Response) -> float:

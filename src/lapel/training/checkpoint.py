@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lapel.core.errors import ModelError
+from lapel.core.text import reason_of
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,9 @@ class Checkpoint:
         except (OSError, RuntimeError) as error:  # torch says RuntimeError for a full disk
             part.unlink(missing_ok=True)
             kept = "the last good one is kept" if self.path.exists() else "there is none yet"
-            return f"The checkpoint {self.path} could not be written ({error}); {kept}. Make room on the disk."
+            return (
+                f"The checkpoint {self.path} could not be written ({reason_of(error)}); {kept}. Make room on the disk."
+            )
         return ""
 
     def load(self) -> Progress:

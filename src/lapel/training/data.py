@@ -18,6 +18,7 @@ import numpy as np
 
 from lapel.core.errors import InputError, LapelError, TableError
 from lapel.core.images import Preprocessing, decode
+from lapel.core.text import reason_of
 from lapel.core.types import Product
 from lapel.training.batches import PRODUCT, Labels, Pictures, StoredPictures, StreamedPictures, TrainingSet, with_mask
 
@@ -173,7 +174,7 @@ def read_shared_labels(path: Path) -> SharedLabels:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError) as error:
-        raise TableError(f"The shared labels {path} cannot be read: {error}.") from error
+        raise TableError(f"The shared labels {path} cannot be read: {reason_of(error)}.") from error
     wanted = ("label", "name", "attribute", "value")
     if not rows or any(row.get(column) is None for row in rows for column in wanted):
         found = ", ".join(rows[0]) if rows else "no row"

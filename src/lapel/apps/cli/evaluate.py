@@ -9,6 +9,7 @@ import typer
 
 from lapel.apps.cli.console import DEFAULT_STORE, JsonOption, StoreOption, print_json, print_table, progress_bar, say
 from lapel.core.errors import InputError
+from lapel.core.text import reason_of
 from lapel.core.types import Filter
 
 
@@ -64,7 +65,7 @@ def evaluate(
                 draw_sheet(report, shop.picture).save(sheet)
             except (OSError, ValueError) as error:
                 raise InputError(
-                    f"The picture sheet cannot be written to {sheet}: {error}. Name a .png in a folder that exists."
+                    f"The picture sheet cannot be written to {sheet}: {reason_of(error)}. Name a .png in a folder that exists."
                 ) from error
     if as_json:
         print_json(report.to_json())

@@ -23,7 +23,7 @@ from lapel.apps.cli.console import (
     say,
 )
 from lapel.core.errors import InputError, StoreError
-from lapel.core.text import counted
+from lapel.core.text import counted, reason_of
 from lapel.core.types import Filter
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def compare(
             draw_comparison(found, shop.picture).save(path)
         except (OSError, ValueError) as error:
             raise InputError(
-                f"The picture sheet cannot be written to {path}: {error}. Name a .png with --sheet in a folder that exists."
+                f"The picture sheet cannot be written to {path}: {reason_of(error)}. Name a .png with --sheet in a folder that exists."
             ) from error
     if as_json:
         print_json(found.to_json())
@@ -264,7 +264,7 @@ def _detach(shop: Store, new: str, *, allow_missing: bool) -> None:
             )
     except OSError as error:
         raise StoreError(
-            f"The change cannot be started in the background: {error}. Run it without --background."
+            f"The change cannot be started in the background: {reason_of(error)}. Run it without --background."
         ) from error
     say(
         f"Changing to {candidate.model.name} in the background (process {process.pid})."

@@ -73,7 +73,7 @@ def _read(picture: str) -> bytes:
     """The bytes of a file, a link or standard input."""
     from lapel.sources.names import as_link
 
-    if as_link(picture) and not Path(picture).exists():  # "//host/a.jpg" may also be a file
+    if as_link(picture):
         from lapel.sources.web import fetch_picture
 
         # The person at this keyboard can reach these addresses anyway, so private ones are fine here.

@@ -15,7 +15,7 @@ from lapel.apps.ui.photo import look_at_photo
 from lapel.apps.ui.shop import Shop, browse
 from lapel.apps.ui.state import Step
 from lapel.apps.ui.wanted import Wanted, escape
-from lapel.core.errors import LapelError, SourceError
+from lapel.core.errors import LapelError
 from lapel.core.images import decode
 from lapel.engine.search import SearchEngine
 from lapel.sources import EXTENSIONS
@@ -98,6 +98,8 @@ def formats() -> str:
 
 
 def _link(engine: SearchEngine, private_links: bool) -> None:
+    from lapel.sources.web import fetch_picture
+
     with st.form("link-form", border=False), st.container(key="link-row", horizontal=True, vertical_alignment="bottom"):
         link = st.text_input(
             "Link of a picture",
@@ -113,25 +115,11 @@ def _link(engine: SearchEngine, private_links: bool) -> None:
     if not (link or "").strip():
         st.warning("There is no link yet. Paste the address of a picture, such as https://example.com/shirt.jpg.")
         return
-    begin(engine, lambda: _fetch(str(link).strip(), private_links), "Linked picture")
-
-
-def _fetch(address: str, private_links: bool) -> bytes:
-    """The bytes of a linked picture; a refusal of a private address says who can allow it.
-
-    Raises:
-        InputError: it is no link, or does not answer with a picture's bytes.
-    """
-    from lapel.sources.web import fetch_picture
-
-    try:
-        return fetch_picture(address, timeout=LINK_SECONDS, allow_private=private_links)
-    except SourceError as error:
-        if private_links or "public internet" not in str(error) or PRIVATE_LINKS in str(error):
-            raise
-        raise SourceError(
-            f"{error} Or whoever runs this page allows links into its own network with {PRIVATE_LINKS}=1."
-        ) from error
+    begin(
+        engine,
+        lambda: fetch_picture(str(link), timeout=LINK_SECONDS, allow_private=private_links),
+        "Linked picture",
+    )
 
 
 def _camera(engine: SearchEngine) -> None:

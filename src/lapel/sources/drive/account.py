@@ -28,6 +28,7 @@ from googleapiclient.discovery_cache import get_static_doc
 from googleapiclient.errors import HttpError
 
 from lapel.core.errors import SourceError
+from lapel.core.text import reason_of
 
 READ = "https://www.googleapis.com/auth/drive.readonly"
 WRITE = "https://www.googleapis.com/auth/drive"
@@ -183,16 +184,16 @@ class Account:
                     raise self._explain(error, what) from _plainly(error)
                 after = error.resp.get("retry-after", "")
                 wait = float(after) if after.isdecimal() else 0.0
-            except GoogleAuthError as error:
+            except (_Broken, OSError, HTTPException, httplib2.HttpLib2Error, TransportError) as error:
                 # A token that could not be asked for says nothing about the credentials.
-                if last or not (error.retryable or isinstance(error, TransportError)):
-                    raise SourceError(
-                        f"Google refused the credentials of {self._who()} for {what}: {error}. Run 'lapel drive login' again, or get a new key file."
-                    ) from error
-            except (_Broken, OSError, HTTPException, httplib2.HttpLib2Error) as error:
                 if last:
                     raise SourceError(
-                        f"Google Drive did not give {what} in {self.settings.tries} tries: {error or type(error).__name__}. Run the same command again later."
+                        f"Google Drive did not give {what} in {self.settings.tries} tries: {reason_of(error)}. Run the same command again later."
+                    ) from error
+            except GoogleAuthError as error:
+                if last or not error.retryable:
+                    raise SourceError(
+                        f"Google refused the credentials of {self._who()} for {what}: {error}. Run 'lapel drive login' again, or get a new key file."
                     ) from error
             # Half of the pause is left to chance, so that many threads do not come back at once.
             pause = min(self.settings.pause * 2**number, LONGEST_PAUSE) * (0.5 + random.random() / 2)
@@ -274,9 +275,7 @@ def _credentials(path: Path | None, scope: str) -> Any:
             token_uri=info.get("token_uri", "https://oauth2.googleapis.com/token"),
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError, GoogleAuthError) as error:
-        raise SourceError(
-            f"The Google credentials {path} cannot be used: {error or type(error).__name__}. {WAYS}"
-        ) from error
+        raise SourceError(f"The Google credentials {path} cannot be used: {reason_of(error)}. {WAYS}") from error
 
 
 def _plainly(error: HttpError) -> Exception:

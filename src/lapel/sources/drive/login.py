@@ -8,6 +8,7 @@ from pathlib import Path
 from google_auth_oauthlib.flow import InstalledAppFlow
 
 from lapel.core.errors import InputError
+from lapel.core.text import reason_of
 from lapel.sources.drive.account import READ, WRITE, login_file
 
 
@@ -29,7 +30,7 @@ def login(client: Path, *, writes: bool = False, browser: bool = True) -> Path:
         flow = InstalledAppFlow.from_client_secrets_file(str(client), scopes=[WRITE if writes else READ])
     except (OSError, ValueError, LookupError) as error:
         raise InputError(
-            f"The OAuth client {client} cannot be used: {error}. Download the JSON of a 'Desktop app' client from the Google Cloud console."
+            f"The OAuth client {client} cannot be used: {reason_of(error)}. Download the JSON of a 'Desktop app' client from the Google Cloud console."
         ) from error
     made = flow.run_local_server(port=0, open_browser=browser)
     kept = login_file()
