@@ -292,9 +292,11 @@ def _print(
         say(f"{counted(table.hidden, 'product')} that {table.kind} does not show left out: {why}")
     if census and (census.gone or census.back):
         say(f"{counted(census.gone, 'product')} {_are(census.gone)} gone and hidden from now on, {census.back:,} back")
-    if report.skipped:
+    # Beside a table that was given, other tables are what one expects to be left alone.
+    skipped = {kind: count for kind, count in report.skipped.items() if table is None or kind != kind_of("x.csv")}
+    if skipped:
         say("Not read in the source:")
-        for kind, count in sorted(report.skipped.items(), key=lambda item: (-item[1], item[0])):
+        for kind, count in sorted(skipped.items(), key=lambda item: (-item[1], item[0])):
             say(f"  {kind} ({count:,}): {ADVICE.get(kind, 'nothing to do')}")
     if report.reasons:
         say("Why rows or pictures were left out, or kept without something:", style="yellow")
