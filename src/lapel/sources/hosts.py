@@ -15,6 +15,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
@@ -233,3 +235,18 @@ def is_public(text: str) -> bool:
         if inner is not None:
             return is_public(str(inner))
     return address.is_global and not address.is_multicast
+
+
+def retry_after(said: str) -> float:
+    """Seconds that a server asks to wait with ``Retry-After``, as a number or as a date; 0 when it says nothing or a time that is over.
+
+    >>> retry_after("3"), retry_after("soon"), retry_after("Sun, 01 Mar 2020 12:00:04 GMT")
+    (3.0, 0.0, 0.0)
+    """
+    if said.strip().isdecimal():
+        return float(said)
+    try:
+        until = parsedate_to_datetime(said)
+    except ValueError:
+        return 0.0
+    return max((until if until.tzinfo else until.replace(tzinfo=UTC)).timestamp() - time.time(), 0.0)
