@@ -87,3 +87,14 @@ def test_make_targets_named_in_documents_exist() -> None:
         target for path in DOCUMENTS for target in re.findall(r"`?\bmake ([a-z]+)`", path.read_text(encoding="utf-8"))
     }
     assert named <= targets
+
+
+def test_every_test_that_the_table_of_real_files_names_is_there() -> None:
+    named = re.findall(r"`(test_\w+)::(test_\w+)`", (ROOT / "docs" / "real-files.md").read_text(encoding="utf-8"))
+    assert len(named) > 100
+    missing = [
+        f"{file}::{name}"
+        for file, name in named
+        if f"def {name}(" not in (ROOT / "tests" / f"{file}.py").read_text("utf-8")
+    ]
+    assert missing == []

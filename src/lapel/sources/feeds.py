@@ -317,18 +317,22 @@ def _google(rows: Sequence[Cells]) -> dict[str, Any]:
     }
 
 
+GENDERS = {"male": "Men", "female": "Women", "unisex": "Unisex", "kids": "Kids"}
+CHILDREN = {"male": "Boys", "female": "Girls", "unisex": "Kids", "kids": "Kids"}
+
+
 def shop_gender(gender: str, age_group: str = "") -> str:
     """Google's words for whom a product is as shops write them; other words stay as they are.
 
     >>> shop_gender("male"), shop_gender("female", "kids"), shop_gender("Damen")
     ('Men', 'Girls', 'Damen')
     """
+    if not age_group:
+        return GENDERS.get(gender.casefold(), gender)
     young = age_group.casefold() in ("kids", "toddler", "infant", "newborn")
-    words = ("Boys", "Girls", "Kids") if young else ("Men", "Women", "Unisex")
     if not gender:
         return "Kids" if young else ""
-    known = {**dict(zip(("male", "female", "unisex"), words, strict=True)), "kids": "Kids"}
-    return known.get(gender.casefold(), gender)
+    return (CHILDREN if young else GENDERS).get(gender.casefold(), gender)
 
 
 def _on_sale(cells: Cells) -> bool:
