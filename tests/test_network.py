@@ -88,6 +88,15 @@ def test_a_link_is_understood_however_it_is_written(written: str, asked: str, tm
     mixed.close()
 
 
+def test_a_link_is_a_source_however_it_is_written() -> None:
+    for written in ("//cdn.example/a.jpg", "https://cdn.example/a.jpg", "HTTPS://cdn.example/a.jpg"):
+        source = open_source(written)
+        assert list(source.walk()) == ["https://cdn.example/a.jpg"]
+        source.close()
+    with pytest.raises(SourceError, match="nothing to read at //cdn/a"):  # no host's name: a path
+        open_source("//cdn/a.jpg")
+
+
 def test_upper_case_schemes_are_fetched_searched_added_and_moved(
     shop: ShopServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
