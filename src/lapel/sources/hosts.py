@@ -27,6 +27,7 @@ from lapel.core.text import reason_of
 
 PROXY = "LAPEL_PROXY"
 TRIAL = 2.0  # most seconds for an address of a host that has further ones: a shop's IPv6 may be dead
+PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")  # all that is given out; RFC 4291
 
 
 class PassingError(SourceError):
@@ -234,6 +235,10 @@ def is_public(text: str) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
+        if (
+            address not in PUBLIC_IPV6
+        ):  # Python calls some others global: site-local ones, and those of a network's own NAT64
+            return False
     return address.is_global and not address.is_multicast
 
 
