@@ -407,6 +407,13 @@ def test_many_dead_addresses_leave_time_for_the_last(monkeypatch: pytest.MonkeyP
     assert fetch_picture("https://shop.example/a.jpg", timeout=10) == PICTURE
 
 
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "2606:2800:21f::1", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::"]
+)
+def test_addresses_of_the_public_internet_are_no_others(address: str) -> None:
+    assert hosts.is_public(address)
+
+
 def test_one_private_address_among_others_is_enough_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
     Names(monkeypatch, shop_example=["93.184.216.34", "10.0.0.1"])
     with pytest.raises(SourceError, match=r"'shop\.example' is 10\.0\.0\.1"):
