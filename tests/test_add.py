@@ -324,5 +324,5 @@ def test_a_picture_in_the_place_of_its_name_does_not_fill_the_list(tmp_path: Pat
     with open_store(tmp_path / "shop", create=True, encoder="colour:") as shop:
         ingest(shop, [row], source=source, rejects=tmp_path / "shop" / "rejected.csv")
     ((name, where, reason),) = rejected(tmp_path / "shop")
-    assert (name, where[:22], len(where) < 50) == ("a", "data:image/jpeg;base64", True)
+    assert (name, where) == ("a", "data:image/jpeg;bas…" + "A" * 19)
     assert reason.startswith("A picture is written into the table itself")

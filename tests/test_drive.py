@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from typer.testing import CliRunner
 
+from inputs.servers import Clock
 from lapel import sources
 from lapel.apps.cli import app
 from lapel.core.errors import InputError, MissingDependency, SourceError
@@ -311,6 +313,32 @@ def test_patience_ends(drive: DriveServer, settings: DriveSettings) -> None:
     drive.root = "http://127.0.0.1:1/"
     with pytest.raises(SourceError, match="in 2 tries"):
         opened("//any", replace(settings, endpoint="http://127.0.0.1:1/", tries=2))
+
+
+def test_pauses_are_doubled_and_what_google_says_is_waited_for(
+    drive: DriveServer, settings: DriveSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(datetime(2026, 3, 1, 12, tzinfo=UTC))
+    monkeypatch.setattr("lapel.sources.drive.account.time", clock)
+    monkeypatch.setattr("lapel.sources.hosts.time", clock)
+    monkeypatch.setattr("lapel.sources.drive.account.random.random", lambda: 1.0)
+    source = opened("//", replace(settings, tries=8, pause=4.0))
+    uri = f"gdrive://{drive.file('a.jpg', b'data')}"
+    source.stamp(uri)
+    drive.faults += ["cut"] * 5
+    assert source.read(uri) == b"data"
+    assert clock.slept == [4.0, 8.0, 16.0, 32.0, 32.0]
+    clock.slept.clear()
+    said = (
+        "20",
+        "Sun, 01 Mar 2026 12:02:10 GMT",
+        "1",
+        "3600",
+        "soon",
+    )  # it is 12:01:32 then, and 20 seconds later the date
+    drive.faults += [replace(error(429), headers={"Retry-After": text}) for text in said]
+    assert source.read(uri) == b"data"
+    assert clock.slept == [20.0, 18.0, 16.0, 32.0, 32.0]
 
 
 def test_many_threads_with_faults_lose_nothing(drive: DriveServer, settings: DriveSettings) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import socket
 import ssl
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -84,6 +86,15 @@ def test_a_link_is_understood_however_it_is_written(written: str, asked: str, tm
     mixed = MixedSource(open_source(tmp_path))
     assert mixed.find(written.strip()) == asked
     mixed.close()
+
+
+def test_a_link_is_a_source_however_it_is_written() -> None:
+    for written in ("//cdn.example/a.jpg", "https://cdn.example/a.jpg", "HTTPS://cdn.example/a.jpg"):
+        source = open_source(written)
+        assert list(source.walk()) == ["https://cdn.example/a.jpg"]
+        source.close()
+    with pytest.raises(SourceError, match="nothing to read at //cdn/a"):  # no host's name: a path
+        open_source("//cdn/a.jpg")
 
 
 def test_upper_case_schemes_are_fetched_searched_added_and_moved(
@@ -204,6 +215,11 @@ def test_no_piece_of_a_bomb_is_larger_than_the_limit() -> None:
     bomb = gzip.compress(bytes(10_000_000))
     response = httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(bomb))
     assert len(next(web._unpacked(response, "link", 1000))) == 1001
+    start = random.Random(1).randbytes(70_000)  # which fills the first piece
+    late = httpx.ByteStream(gzip.compress(start + bytes(10_000_000)))
+    pieces = web._unpacked(httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=late), "link", 100_000)
+    assert len(next(pieces)) < 70_000
+    assert len(next(pieces)) == 100_001
 
 
 # --- into the own network ---------------------------------------------------------------------------------------------
@@ -220,6 +236,27 @@ def test_one_redirect_too_many(shop: ShopServer, reader: LinkReader, way: str) -
     assert [request.path for request in shop.requests] == ["/hop3", "/hop2", "/hop1", "/hop0"]
 
 
+@pytest.mark.parametrize(
+    ("codes", "moved"),
+    [
+        ((), ""),
+        ((301,), "b"),
+        ((308, 301), "c"),
+        ((302,), ""),
+        ((302, 301), ""),
+        ((301, 302), "b"),
+        ((301, 302, 308), "b"),
+    ],
+)
+def test_a_picture_is_where_lasting_redirects_lead_and_no_further(
+    shop: ShopServer, reader: LinkReader, codes: tuple[int, ...], moved: str
+) -> None:
+    for here, there, code in zip("abc", "bcd", codes, strict=False):
+        shop.says[f"/{here}"] = Answer(code, headers={"Location": f"/{there}"})
+    shop.pictures["/" + "abcd"[len(codes)]] = PICTURE
+    assert reader.ask(f"{shop.root}a").moved == (shop.root + moved if moved else "")
+
+
 @pytest.mark.parametrize("way", ["ask", "read"])
 @pytest.mark.parametrize("status", web.REDIRECT_CODES)
 def test_a_redirect_into_the_own_network_is_not_followed(
@@ -230,6 +267,18 @@ def test_a_redirect_into_the_own_network_is_not_followed(
     with pytest.raises(SourceError, match=r"'localhost' is .*, which is not on the public internet"):
         getattr(reader, way)(f"{shop.root}away")
     assert [request.path for request in shop.requests] == ["/away"]
+
+
+def test_a_host_is_allowed_by_its_whole_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("evilshop.example", "my.shop.example", "shop.example.evil.example")
+    Names(monkeypatch, **{name.replace(".", "_"): ["127.0.0.1"] for name in (*names, "shop.example")})
+    reader = LinkSettings(allow=frozenset(["shop.example"])).reader()
+    for name in names:
+        with pytest.raises(SourceError, match=f"LAPEL_ALLOW_HOSTS={name};"):
+            reader.ask(f"http://{name}:9/a.jpg")
+    with pytest.raises(SourceError, match="Connection refused"):
+        reader.ask("http://SHOP.example:9/a.jpg")
+    reader.close()
 
 
 @pytest.mark.parametrize("way", ["ask", "read", "fetch"])
@@ -356,6 +405,13 @@ def test_many_dead_addresses_leave_time_for_the_last(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(hosts, "new_client", lambda *_: httpx.Client(transport=httpx.MockTransport(answer)))
     Names(monkeypatch, shop_example=[f"8.8.8.{number}" for number in range(10)])
     assert fetch_picture("https://shop.example/a.jpg", timeout=10) == PICTURE
+
+
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "2606:2800:21f::1", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::"]
+)
+def test_addresses_of_the_public_internet_are_no_others(address: str) -> None:
+    assert hosts.is_public(address)
 
 
 def test_one_private_address_among_others_is_enough_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -523,7 +579,7 @@ class Failing:
 def test_a_host_is_left_alone_for_as_long_as_it_says(
     shop: ShopServer, clock: Clock, way: str, said: str, waited: float
 ) -> None:
-    reader = HERE.reader(tries=2)
+    reader = replace(HERE, pause=0.5).reader(tries=2)  # the pause does not come on top
     shop.faults.append(Answer(429, b"", {"Retry-After": said}))
     getattr(reader, way)(f"{shop.root}a.jpg")
     assert clock.slept == [waited]
@@ -551,6 +607,16 @@ def test_other_links_of_the_host_wait_too_and_other_answers_do_not_count(shop: S
     assert reader.read(f"{shop.root}a.jpg") == reader.read(f"{shop.root}a.jpg") == PICTURE
     assert clock.slept == [2.0]
     reader.close()
+
+
+def test_an_answer_that_comes_late_does_not_shorten_the_wait(clock: Clock) -> None:
+    host = hosts.Host(httpx.URL("http://shop.example/"), 1)
+    host.rest(5.0)  # one request was told so,
+    host.rest(0.0)  # and another under way at the same time was not
+    host.rest(2.0)
+    with host.turn():
+        assert clock.slept == [5.0]
+    host.close()
 
 
 def test_pauses_between_tries_are_doubled(shop: ShopServer, clock: Clock) -> None:

@@ -379,6 +379,7 @@ def test_the_server_hears_the_name_and_the_checked_number_is_used(shop: str, mon
             "224.0.0.1",
             "255.255.255.255",
         ),
+        *("fec0::1", "::127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b:1::7f00:1", "5f00::1"),
         *(
             "::1",
             "::",

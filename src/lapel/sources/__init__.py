@@ -148,13 +148,13 @@ def open_source(where: str | Path, exclude: Sequence[str] = ()) -> ImageSource:
         SourceError: there is none, it cannot be read, or it is neither.
         InputError: an unknown scheme, or one that cannot leave anything out.
     """
-    scheme, colon, rest = str(where).partition(":")
     mode = 0
     problem: OSError | ValueError | None = None
     try:
         mode = Path(where).stat().st_mode
     except (OSError, ValueError) as error:  # ValueError: a NUL character
         problem = error
+    scheme, colon, rest = (as_link(str(where)) or str(where)).partition(":")
     # One letter is a Windows drive.
     if problem and colon and len(scheme) > 1 and scheme.isalnum() and scheme.lower() != "data":
         source = _make(scheme, rest, exclude)

@@ -15,6 +15,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
@@ -25,6 +27,7 @@ from lapel.core.text import reason_of
 
 PROXY = "LAPEL_PROXY"
 TRIAL = 2.0  # most seconds for an address of a host that has further ones: a shop's IPv6 may be dead
+PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")  # all that is given out; RFC 4291
 
 
 class PassingError(SourceError):
@@ -232,4 +235,23 @@ def is_public(text: str) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
+        if (
+            address not in PUBLIC_IPV6
+        ):  # Python calls some others global: site-local ones, and those of a network's own NAT64
+            return False
     return address.is_global and not address.is_multicast
+
+
+def retry_after(said: str) -> float:
+    """Seconds that a server asks to wait with ``Retry-After``, as a number or as a date; 0 when it says nothing or a time that is over.
+
+    >>> retry_after("3"), retry_after("soon"), retry_after("Sun, 01 Mar 2020 12:00:04 GMT")
+    (3.0, 0.0, 0.0)
+    """
+    if said.strip().isdecimal():
+        return float(said)
+    try:
+        until = parsedate_to_datetime(said)
+    except ValueError:
+        return 0.0
+    return max((until if until.tzinfo else until.replace(tzinfo=UTC)).timestamp() - time.time(), 0.0)

@@ -10,8 +10,6 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 from urllib.parse import urljoin
 
@@ -19,7 +17,7 @@ import httpx
 
 from lapel.core.errors import SourceError
 from lapel.core.text import reason_of, shortened
-from lapel.sources.hosts import Hosts, PassingError, check_environment
+from lapel.sources.hosts import Hosts, PassingError, check_environment, retry_after
 from lapel.sources.names import as_link
 
 REDIRECTS = 3  # shops need one (to their image server) or two (to https first)
@@ -235,15 +233,9 @@ class LinkReader:
 
     def _wait(self, response: httpx.Response) -> float:
         """Seconds that a host that had enough asks to be left alone, within reason; 0 when it does not say."""
-        said = response.headers.get("retry-after", "").strip() if response.status_code in PASSING else ""
-        if said.isdecimal():
-            return min(float(said), self._timeout)
-        try:
-            until = parsedate_to_datetime(said)
-        except ValueError:
+        if response.status_code not in PASSING:
             return 0.0
-        seconds = (until if until.tzinfo else until.replace(tzinfo=UTC)).timestamp() - time.time()
-        return min(max(seconds, 0.0), self._timeout)
+        return min(retry_after(response.headers.get("retry-after", "")), self._timeout)
 
 
 def _body(response: httpx.Response, url: str, max_bytes: int, end: float) -> bytes:

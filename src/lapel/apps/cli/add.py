@@ -130,7 +130,8 @@ def add(
         as_json=as_json,
     )
     if report.products_rejected == report.rows:
-        found = f"all {counted(report.rows, 'row')} were left out" if report.rows else f"{source} has no products"
+        lost = "the row was" if report.rows == 1 else f"all {report.rows:,} rows were"
+        found = f"{lost} left out" if report.rows else f"{source} has no products"
         say(f"{found}.", head="Nothing was added: ", err=True)
         raise typer.Exit(1)
 

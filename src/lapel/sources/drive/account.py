@@ -29,6 +29,7 @@ from googleapiclient.errors import HttpError
 
 from lapel.core.errors import SourceError
 from lapel.core.text import reason_of
+from lapel.sources.hosts import retry_after
 
 READ = "https://www.googleapis.com/auth/drive.readonly"
 WRITE = "https://www.googleapis.com/auth/drive"
@@ -182,8 +183,7 @@ class Account:
             except HttpError as error:
                 if last or not _passes(error):
                     raise self._explain(error, what) from _plainly(error)
-                after = error.resp.get("retry-after", "")
-                wait = float(after) if after.isdecimal() else 0.0
+                wait = retry_after(error.resp.get("retry-after", ""))
             except (_Broken, OSError, HTTPException, httplib2.HttpLib2Error, TransportError) as error:
                 # A token that could not be asked for says nothing about the credentials.
                 if last:
