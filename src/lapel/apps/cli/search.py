@@ -63,10 +63,12 @@ def search(
         print_hits(hits, f"Look-alikes of {picture or product}")
     else:
         if query.where:
-            why = f"passes the filter {query.where}. Loosen --where"
+            say(
+                f"No product passes the filter {query.where} ({counted(products, 'product')} in the store). Loosen --where."
+            )
         else:
-            why = f"{'but this one ' if product and products else ''}is in the store. Add products with 'lapel add'"
-        say(f"No product {why} ({counted(products, 'product')} in the store).")
+            other = "but this one " if product and products else ""
+            say(f"No product {other}is in the store. Add products with 'lapel add'.")
 
 
 def _read(picture: str) -> bytes:
