@@ -10,6 +10,7 @@ import html
 import json
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -75,7 +76,12 @@ def text_of(value: Any) -> str:
     """
     if isinstance(value, list):
         return "|".join(filter(None, map(text_of, value)))
-    text = value.strip() if type(value) is str else identifier(value)
+    return _cleaned(value if type(value) is str else identifier(value))
+
+
+@lru_cache(4096)  # a table says the same in most of its cells
+def _cleaned(text: str) -> str:
+    text = text.strip()
     if len(text) <= LONGEST_NOTHING and text.casefold() in NOTHING:
         return ""
     if _PLAIN.fullmatch(text):  # nearly all
