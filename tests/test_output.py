@@ -177,10 +177,13 @@ def test_no_module_of_the_command_line_writes_markup() -> None:
 def test_a_reader_that_has_read_enough(shop: Path, arguments: str) -> None:
     line = f"{sys.executable} -c 'from lapel.apps.cli import main; main()' {arguments} --store {shop}"
     # The reader is gone before the first line comes.
-    done = subprocess.run(
-        ["bash", "-c", f"{line} | true; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True, check=True
-    )
-    assert (done.stdout, done.stderr) == ("0\n", "")
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    for environment in (buffered, {**buffered, "PYTHONUNBUFFERED": "1"}):
+        done = subprocess.run(
+            ["bash", "-c", f"{line} | true; echo ${{PIPESTATUS[0]}}"],
+            capture_output=True, text=True, check=True, env=environment,
+        )  # fmt: skip
+        assert (done.stdout, done.stderr) == ("0\n", "")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])

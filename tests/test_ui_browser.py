@@ -54,12 +54,15 @@ def way(page: Page, name: str) -> None:
     page.locator(".st-key-way button").filter(has_text=name).click()
 
 
-def columns(page: Page) -> int:
-    """How many cards stand in the first row."""
-    tops = page.locator("[class*='st-key-card-']").evaluate_all(
-        "cards => cards.map(card => Math.round(card.getBoundingClientRect().top))"
+def expect_columns(page: Page, count: int) -> None:
+    """Wait until so many cards stand in the first row: the page's style comes after its first words."""
+    page.wait_for_function(
+        """count => {
+            const tops = [...document.querySelectorAll("[class*='st-key-card-']")].map(card => Math.round(card.getBoundingClientRect().top));
+            return tops.length > 0 && tops.filter(top => top === tops[0]).length === count;
+        }""",
+        arg=count,
     )
-    return tops.count(tops[0])
 
 
 def test_an_uploaded_photo_finds_its_product(visit: Visit, shop_folder: Path) -> None:
@@ -176,7 +179,7 @@ def test_no_result_and_out_of_it(visit: Visit) -> None:
 def test_a_phone(visit: Visit) -> None:
     page = visit("?product=W0003", viewport=PHONE)
     expect(title(page)).to_be_visible()
-    assert columns(page) == 2
+    expect_columns(page, 2)
     for path in ("?product=W0003", ""):
         page.goto(f"{page.url.split('?')[0]}{path}")
         expect(title(page)).to_be_visible()
@@ -191,7 +194,7 @@ def test_a_phone(visit: Visit) -> None:
 def test_day_and_night(visit: Visit, scheme: str) -> None:
     page = visit("?product=W0002&colour=Red", color_scheme=scheme)
     expect(title(page)).to_be_visible()
-    assert columns(page) == 5
+    expect_columns(page, 5)
     ground = luminance(page.locator("[data-testid='stApp']"), "background-color")
     assert ground > 0.9 if scheme == "light" else ground < 0.02
     for selector in (

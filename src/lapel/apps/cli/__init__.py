@@ -14,7 +14,7 @@ import typer
 from lapel import __version__
 from lapel.apps.cli.add import add
 from lapel.apps.cli.benchmark import benchmark
-from lapel.apps.cli.console import prepare, say
+from lapel.apps.cli.console import flush, prepare, say
 from lapel.apps.cli.demo import demo
 from lapel.apps.cli.drive import drive
 from lapel.apps.cli.evaluate import evaluate
@@ -84,6 +84,8 @@ def main() -> None:
         if "null" not in str(error):  # a NUL in a path
             raise
         _fail("A name holds a NUL character, which no file's name has. Check the paths.")
+    finally:
+        flush()
 
 
 def _fail(text: str) -> NoReturn:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import re
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -74,7 +75,21 @@ def prepare() -> None:
 
 def reader_gone() -> NoReturn:
     """End without a word: whoever read the output has read enough."""
+    _to_nowhere()
     raise typer.Exit(0)
+
+
+def flush() -> None:
+    """Write what is still in the buffer, unless its reader is gone: Python would complain of the closed pipe as it ends."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _to_nowhere()
+
+
+def _to_nowhere() -> None:
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(text: str, *, head: str = "", style: str = "", err: bool = False) -> None:
