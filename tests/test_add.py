@@ -326,3 +326,18 @@ def test_a_picture_in_the_place_of_its_name_does_not_fill_the_list(tmp_path: Pat
     ((name, where, reason),) = rejected(tmp_path / "shop")
     assert (name, where) == ("a", "data:image/jpeg;bas…" + "A" * 19)
     assert reason.startswith("A picture is written into the table itself")
+
+
+def test_products_of_an_older_id_are_mentioned(tmp_path: Path) -> None:
+    """As a store has them whose ZIP of Windows' separators was added by an earlier version."""
+    folder = write(tmp_path / "p", {"a.jpg": picture(0), "b.jpg": picture(1)})
+    shop = tmp_path / "shop"
+    with open_store(shop, create=True, encoder="colour:") as store:
+        source = open_source(folder)
+        rows = [TableRow(1, Product(id="old"), (next(iter(source.walk())),), "", "old")]
+        ingest(store, rows, source=source)
+    said = add(folder, shop).output
+    assert "1 older product of the store is of the same picture files as newer ones" in said
+    again = add(folder, shop, "--sync").output
+    assert "1 product is gone and hidden from now on" in again
+    assert "older product" not in again

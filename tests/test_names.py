@@ -230,6 +230,13 @@ def slowly(files: list[str], name: str) -> str | None:
     shallower = [path for path in files if wanted[-len(parts(path)) :] == parts(path)]
     longest = max(map(len, map(parts, shallower)), default=0)
     some = same or deeper or [path for path in shallower if len(parts(path)) == longest]
+    if (
+        not same
+        and not deeper
+        and longest == 1
+        and any(parts(path)[-1:] == wanted[-1:] for path in files if "/" in path)
+    ):
+        return None  # a name without its folder, and there is another one of it
     if not same and len(some) >= 8:
         return None
     for near in (

@@ -507,3 +507,15 @@ def test_what_hosting_prints(lapel: Run, shop: Path) -> None:
     assert [line.split("\t")[1:4] for line in lines[at + 1 : at + 4]] == [
         ["dead", f"W{number}", f"file:///W{number}.jpg"] for number in (1, 2, 3)
     ]
+
+
+def test_streams_that_are_closed(shop: Path) -> None:
+    """As a scheduler may start a command."""
+    line = f"{sys.executable} -c 'from lapel.apps.cli import main; main()'"
+    for arguments, words in (
+        ("info --store {shop} >&-", ""),
+        ("search - --store {shop} <&-", "reads a picture from standard input"),
+    ):
+        done = subprocess.run(["bash", "-c", f"{line} {arguments.format(shop=shop)}"], capture_output=True, text=True)
+        assert "Traceback" not in done.stderr
+        assert words in done.stderr.replace("\n", " ")

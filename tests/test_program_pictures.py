@@ -413,3 +413,20 @@ def test_a_query_s_vector_may_be_a_row_a_list_or_of_doubles(shop: Store) -> None
         assert [hit.product.id for hit in engine.search(Query(vector=vector))] == expected  # type: ignore[arg-type]
     assert Query(vector=unit).vector.dtype == np.float32  # type: ignore[union-attr]
     assert Query(vector=unit, where=Filter()).k == 10
+
+
+def test_an_opened_animation_passes_over_its_blank_frame_as_its_file_does() -> None:
+    blank, drawn = Image.new("RGB", (40, 48), "white"), made.texture((40, 48))
+    for kind in ("GIF", "WEBP"):
+        stream = io.BytesIO()
+        blank.save(stream, kind, save_all=True, append_images=[drawn, drawn], lossless=True)
+        assert same(to_image(Image.open(io.BytesIO(stream.getvalue()))), decode(stream.getvalue())), kind
+        assert decode(stream.getvalue()).getcolors(1) is None
+
+
+def test_names_and_filters_may_be_paths_and_single_texts() -> None:
+    with pytest.raises(LapelError, match="There is no model folder 'nope'"):
+        open_encoder(Path("nope"))  # type: ignore[arg-type]
+    assert Filter.parse("price<200 EUR") == Filter.parse(["price<200 EUR"])
+    with pytest.raises(QueryError, match="found None"):
+        Filter.parse(None)  # type: ignore[arg-type]

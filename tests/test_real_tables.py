@@ -428,3 +428,70 @@ def test_encoding_needs_a_table(tmp_path: Path) -> None:
     )
     assert isinstance(result.exception, TableError)
     assert "--map and --encoding say how to read a table" in str(result.exception)
+
+
+# --- what a fresh pair of eyes found -----------------------------------------------------------------------------------
+
+
+def test_numbers_of_a_workbook_stay_numbers(tmp_path: Path) -> None:
+    rows = [
+        ["id", "price", "currency", "image"],
+        [4006381333931, 19.125, "EUR", "1.jpg"],
+        [2, 1.234, "EUR", "2.jpg"],
+        [3, 12.5, "EUR", "3.jpg"],
+    ]
+    found = products(read_table(made.workbook(tmp_path / "t.xlsx", rows)))
+    assert {name: product.price for name, product in found.items()} == {
+        "4006381333931": "19.13 EUR",
+        "2": "1.23 EUR",
+        "3": "12.50 EUR",
+    }
+
+
+def test_two_columns_of_one_name_in_a_workbook_are_both_read(tmp_path: Path) -> None:
+    rows = [["id", "image", "image"], [1, "1.jpg", "2.jpg"], [2, "3.jpg", ""]]
+    found = read_table(made.workbook(tmp_path / "t.xlsx", rows))
+    assert [row.pictures for row in found] == [("1.jpg", "2.jpg"), ("3.jpg",)]
+
+
+def test_a_front_and_a_back_image_come_before_a_thumbnail(tmp_path: Path) -> None:
+    text = "id,Front Image,Back Image,thumbnail,swatch\n1,1.jpg,2.jpg,5.jpg,6.jpg\n2,,3.jpg,,7.jpg\n"
+    found = table(tmp_path, text)
+    assert [row.pictures for row in found] == [("1.jpg", "2.jpg"), ("3.jpg",)]
+    assert "Front Image" in found.notes[0]
+
+
+def test_a_second_column_of_pictures_is_mentioned(tmp_path: Path) -> None:
+    found = table(tmp_path, "id,image,image_url\n1,1.jpg,2.jpg\n2,,3.jpg\n")
+    assert [row.pictures for row in found] == [("1.jpg",), ("3.jpg",)]
+    assert found.notes == ("'image_url' name pictures too, and count where 'image' is empty",)
+
+
+def test_an_empty_picture_cell_is_said(tmp_path: Path) -> None:
+    found = list(table(tmp_path, "id,image\n1,5.jpg\n2,\n"))
+    assert [row.problem for row in found] == [
+        "",
+        "the row names no picture; the one that is called like its id is taken, if there is one",
+    ]
+    feed = table(tmp_path, "id\ttitle\timage link\tprice\n1\tA\t1.jpg\t1 EUR\n9\tB\t\t1 EUR\n")
+    assert [(row.id, row.product is None, row.problem) for row in feed] == [
+        ("1", False, ""),
+        ("9", True, "the row names no picture"),
+    ]
+
+
+def test_a_second_woocommerce_row_of_one_id_is_named(tmp_path: Path) -> None:
+    rows = [
+        made.WOO_COLUMNS,
+        [1, "simple", "a", "A", 1, 0, "visible", 1, 5, "", "", "1.png", "", ""],
+        [1, "simple", "b", "A2", 1, 0, "visible", 1, 5, "", "", "2.png", "", ""],
+    ]
+    first, second = read_table(made.write_rows(tmp_path / "wc.csv", rows), ColumnMap.parse(["currency=EUR"]))
+    assert (first.id, first.pictures, first.problem) == ("1", ("1.png",), "")
+    assert second.problem == "id '1' was already used in line 2; the first row counts"
+
+
+def test_a_currency_may_be_a_word(tmp_path: Path) -> None:
+    found = list(table(tmp_path, "id,price,currency,image\n1,12.50 €,Euro,1.jpg\n2,12.50 €,Taler,2.jpg\n"))
+    assert [row.product.price for row in found if row.product] == ["12.50 EUR", "12.50 EUR"]
+    assert [row.problem for row in found] == ["", "the currency 'TALER' is not known; the one beside the price counts"]

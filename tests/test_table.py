@@ -97,14 +97,14 @@ def test_an_open_quote_takes_no_row_but_its_own(tmp_path: Path) -> None:
 
 
 def test_bad_prices_are_left_out_with_a_reason(tmp_path: Path) -> None:
-    text = "id,price,currency,stock\n1,abc,EUR,maybe\n2,-5,EUR,3\n3,5,euro,0\n4,5,,\n5,,EUR,no\n6,7.5,eur,in stock\n"
+    text = "id,price,currency,stock\n1,abc,EUR,maybe\n2,-5,EUR,3\n3,5,moons,0\n4,5,,\n5,,EUR,no\n6,7.5,eur,in stock\n"
     found = rows(tmp_path, text)
     assert all(row.product is not None for row in found)
     assert "price 'abc' is not a number" in found[0].problem
     assert "in_stock 'maybe'" in found[0].problem
     assert "kept without" in found[0].problem
     assert "below zero" in found[1].problem
-    assert "currency 'EURO'" in found[2].problem
+    assert "currency 'MOONS'" in found[2].problem
     assert "no currency" in found[3].problem
     assert found[4].problem == found[5].problem == ""
     kept = [row.product for row in found if row.product]

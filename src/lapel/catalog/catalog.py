@@ -32,7 +32,7 @@ from lapel.catalog.entries import (
 )
 from lapel.catalog.filters import field_names, where_clause
 from lapel.catalog.hosting import Hosting
-from lapel.catalog.presence import AWAY, GONE, HIDDEN, Presence
+from lapel.catalog.presence import AWAY, GONE, HIDDEN, SHOWN, Presence
 from lapel.catalog.schema import migrate
 from lapel.core.errors import QueryError, StoreDamaged, StoreError, StoreMissing, StoreReadOnly
 from lapel.core.types import Filter, Links, Photo, Product
@@ -414,6 +414,13 @@ class Catalog:
         """By currency the lowest and the highest price of what is shown, in major units; the commonest currency first."""
         with self._pool.snapshot() as database:
             return facets.price_ranges(database)
+
+    def outlived(self) -> int:
+        """How many products that are shown hold a picture file which a newer product holds too."""
+        shared = "SELECT min(product_row) AS old FROM photo GROUP BY uri HAVING count(DISTINCT product_row) > 1"
+        asked = f"SELECT count(DISTINCT old) FROM ({shared}) JOIN product ON product.row = old WHERE {SHOWN}"
+        with self._pool.borrow() as database:
+            return int(database.execute(asked).fetchone()[0])
 
     def counts(self) -> Counts:
         """How many products, photos and vectors there are."""

@@ -238,7 +238,8 @@ def _from_pillow(picture: Image.Image) -> Image.Image:
     try:
         file = getattr(picture, "fp", None)
         # Opened, but not decoded yet: then it is decoded as any file.
-        if file is not None and (getattr(picture, "tile", None) or picture.format == "HEIF") and not picture.tell():
+        undecoded = getattr(picture, "tile", None) or (picture.format in ("WEBP", "AVIF") and picture._im is None)
+        if file is not None and (undecoded or picture.format == "HEIF") and not picture.tell():
             at = file.tell()
             file.seek(0)
             data = file.read()

@@ -223,7 +223,9 @@ class Filter:
         Raises:
             QueryError: a text without field, operator or value, or a range that is not a number.
         """
-        return cls(tuple(cls._parse_one(text) for text in texts))
+        if texts is None:
+            raise QueryError("A filter is texts such as gender=Women or price<2000; found None.")
+        return cls(tuple(cls._parse_one(text) for text in ([texts] if isinstance(texts, str) else texts)))
 
     @staticmethod
     def _parse_one(text: str) -> Condition:

@@ -6,6 +6,7 @@ needs no weights: it compares colours and their places, and is the floor that an
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
@@ -138,6 +139,7 @@ def _shipped_fingerprint(name: str) -> str:
 
 def _parts(spec: str) -> tuple[str, str]:
     """A spec's scheme and rest. Names and schemes win over folders: one that is called like them is named with its path, such as ./small."""
+    spec = os.fspath(spec)
     scheme, colon, rest = spec.partition(":")
     if spec in SHIPPED or not colon:
         return "model", spec

@@ -214,8 +214,13 @@ def _shopify_stock(cells: Cells) -> bool | None:
 
 def _parent(rows: Sequence[Cells]) -> Callable[[Cells], str]:
     ids = {sku: _own_id(cells) for cells in rows if not _is_variation(cells) and (sku := _text(cells, "sku"))}
+    seen: set[str] = set()
 
     def whose(cells: Cells) -> str:
+        if not _is_variation(cells) and (own := _own_id(cells)):
+            if own in seen:
+                return ""  # a second product of one id stays a row of its own, which is told
+            seen.add(own)
         parent = _text(cells, "parent") if _is_variation(cells) else ""
         return (parent.removeprefix("id:") if parent.startswith("id:") else ids.get(parent, "")) or _own_id(cells)
 
@@ -317,7 +322,11 @@ def _google(rows: Sequence[Cells]) -> dict[str, Any]:
     }
 
 
-GENDERS = {"male": "Men", "female": "Women", "unisex": "Unisex", "kids": "Kids"}
+GENDERS = {
+    **dict.fromkeys(("male", "man", "men", "mens", "men's"), "Men"),
+    **dict.fromkeys(("female", "woman", "women", "womens", "women's"), "Women"),
+    **{"boy": "Boys", "boys": "Boys", "girl": "Girls", "girls": "Girls", "unisex": "Unisex", "kids": "Kids"},
+}
 CHILDREN = {"male": "Boys", "female": "Girls", "unisex": "Kids", "kids": "Kids"}
 
 

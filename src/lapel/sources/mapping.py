@@ -111,6 +111,10 @@ MORE_PICTURES: Final = (
     ),
 )
 THUMBNAILS: Final = frozenset(("thumbnail", "thumbnailurl", "thumb", "thumburl", "smallimage", "preview"))
+PICTURE_WORDS: Final = frozenset(
+    ("image", "images", "img", "photo", "photos", "picture", "pictures", "pic", "foto", "bild")
+)
+SMALL_WORDS: Final = frozenset(("thumb", "thumbnail", "small", "swatch", "icon", "logo", "preview", "mini"))
 ENOUGH = 0.6  # of a column's cells that name pictures, above which it is taken for one of pictures
 
 # Tables recognised as a whole: all of these columns, then these sources.
@@ -295,7 +299,10 @@ def _picture_columns(columns: Sequence[str], sample: Sequence[Mapping[str, Any]]
     if main is None and not any(share[column] >= ENOUGH for column in numbered):
         maybe = [plain[known] for known in map(plain_name, MAYBE_PICTURES) if known in plain]
         others = [column for column in columns if column not in (*maybe, *named, *numbered)]
-        guess = next((column for column in (*maybe, *others) if share[column] >= ENOUGH), "")
+        alike = [column for column in others if _speaks_of_pictures(column)]
+        small = [column for column in maybe if plain_name(column) in THUMBNAILS]
+        order = (*alike, *(column for column in maybe if column not in small), *others, *small)
+        guess = next((column for column in order if share[column] >= ENOUGH), "")
         main = guess or next(
             (column for column in named if _filled(column, sample)), "" if sample else named[0] if named else ""
         )
@@ -307,11 +314,25 @@ def _picture_columns(columns: Sequence[str], sample: Sequence[Mapping[str, Any]]
     if plain_name(main or "") == "pictures":
         return [str(main)], [], ""
     more = [plain[known] for known in map(plain_name, MORE_PICTURES) if known in plain]
-    family = [column for column in columns if guess and _family(column) == _family(guess)]
+    family = [column for column in columns if guess and share[column] >= ENOUGH and _belong_together(column, guess)]
     found = list(dict.fromkeys(filter(None, (main, *family, *(() if guess else numbered), *more))))
     note = f"Pictures are taken from the column {' and '.join(map(repr, found))}, as its cells look like pictures'"
     others = [column for column in named if share[column] >= ENOUGH and column not in found]
-    return found, others, f"{note} names. If that is wrong, say it: --map pictures=COLUMN" if guess else ""
+    if guess:
+        return found, others, f"{note} names. If that is wrong, say it: --map pictures=COLUMN"
+    also = f"{' and '.join(map(repr, others))} name pictures too, and count where '{main}' is empty" if others else ""
+    return found, others, also
+
+
+def _belong_together(column: str, guess: str) -> bool:
+    """Whether two columns hold pictures of one kind: numbered, or front and back."""
+    return _family(column) == _family(guess) or (_speaks_of_pictures(column) and _speaks_of_pictures(guess))
+
+
+def _speaks_of_pictures(column: str) -> bool:
+    """Whether a name such as ``Front Image`` or ``photoBack`` has a word for pictures in it, and none for small ones."""
+    words = {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", column)}
+    return bool(words & PICTURE_WORDS) and not words & SMALL_WORDS
 
 
 def _family(column: str) -> str:

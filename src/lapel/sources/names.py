@@ -112,7 +112,7 @@ def begins_like_picture(head: bytes) -> bool:
 
 def is_junk(part: str) -> bool:
     """Whether a file's or folder's own name is one that systems make, not people."""
-    return part.startswith(".") or _JUNK.match(part) is not None
+    return part.startswith(".") or part.endswith("~") or _JUNK.match(part) is not None
 
 
 def as_link(name: str) -> str:
@@ -281,7 +281,12 @@ class NameIndex:
                 raise _ambiguous(text, some)
             if not some:  # the table names folders above those that the source has
                 shorter = ("/".join(parts[start:]) for start in range(1, len(parts)))
-                some = next((self._paths[tail] for tail in shorter if tail in self._paths), None)
+                tail = next((tail for tail in shorter if tail in self._paths), "")
+                some = self._paths.get(tail)
+                if (
+                    some and "/" not in tail and tail in self._tails
+                ):  # the name alone says too little: another one lies deeper
+                    raise _ambiguous(text, [*some, *self._tails[tail]])
             if some:
                 path, value = _one(some, text)
                 other = self._taken.setdefault(value, key)

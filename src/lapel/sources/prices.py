@@ -64,6 +64,15 @@ SYMBOLS = {
         "\uffe5": "JPY",
         "rs": "INR",
     },
+    **{
+        "euro": "EUR",
+        "euros": "EUR",
+        "us dollar": "USD",
+        "us dollars": "USD",
+        "british pound": "GBP",
+        "pound sterling": "GBP",
+    },
+    **{"indian rupee": "INR", "rupees": "INR", "yen": "JPY", "swiss franc": "CHF", "swiss francs": "CHF"},
 }
 ASSUMED = frozenset(("$", "\u00a5", "\uffe5", "rs"))
 UNDECIDED = {"kr": "SEK, NOK or DKK", "kr.": "SEK, NOK or DKK"}

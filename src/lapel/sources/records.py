@@ -11,12 +11,13 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from lapel.core.errors import TableError
-from lapel.core.text import reason_of
+from lapel.core.text import counted, reason_of
 from lapel.sources.cells import PROBLEM, identifier
 from lapel.sources.encoding import Encoding, find_encoding
 from lapel.sources.feeds import ATTRIBUTES, COLUMNS, Feed, Hidden
@@ -135,14 +136,7 @@ class CsvRecords(_Base):
         self.delimiter = said[1] if said else _delimiter(first)
         with self._open() as file:
             header: list[str] = next(self._reader(islice(file, self._skipped, None)), [])
-        columns: list[str] = []
-        for name in map(identifier, header):
-            number = 2
-            unique = name
-            while name and unique in columns:  # the second of two equal names is kept apart, not lost
-                unique, number = f"{name} {number}", number + 1
-            columns.append(unique)
-        self.columns = tuple(columns)
+        self.columns = _unique(header)
 
     def _reader(self, lines: Iterable[str]) -> Any:
         csv.field_size_limit(LONGEST_CELL)
@@ -270,17 +264,22 @@ class SheetRecords(_Base):
 
         try:
             book = CalamineWorkbook.from_path(path)
-            sheets = (book.get_sheet_by_name(name).to_python(skip_empty_area=False) for name in book.sheet_names)
-            rows = next((rows for rows in sheets if any(any(map(_sheet_cell, row)) for row in rows)), [])
+            sheets = {name: book.get_sheet_by_name(name).to_python(skip_empty_area=False) for name in book.sheet_names}
         except (CalamineError, OSError, ValueError) as error:
             raise TableError(
                 f"The table {path} cannot be read as a workbook: {reason_of(error)}. Save it as CSV (UTF-8) and give that."
             ) from error
-        filled = [(number, [_sheet_cell(cell) for cell in row]) for number, row in enumerate(rows, 1)]
-        self._rows = [(number, cells) for number, cells in filled if any(cells)]
-        if not self._rows:
+        filled = {name: _sheet_rows(rows) for name, rows in sheets.items()}
+        name, *others = [name for name, rows in filled.items() if rows] or [""]
+        if not name:
             raise TableError(f"The table {path} has no filled sheet. Save the sheet with the products as CSV (UTF-8).")
-        self.columns = tuple(self._rows[0][1])
+        self._rows = filled[name]
+        self.columns = _unique(self._rows[0][1])
+        if others:
+            more = f"{counted(len(others), 'more sheet')} of {path.name} {'is' if len(others) == 1 else 'are'} not read"
+            self.encoding = Encoding(
+                "utf-8", f"{more}: {', '.join(others)}. Only '{name}' is; save the others as files."
+            )
 
     def __iter__(self) -> Iterator[Record]:
         """Each filled row below the column names."""
@@ -327,15 +326,33 @@ class FeedRecords:
                 yield line, record
 
 
+def _sheet_rows(rows: Sequence[Sequence[Any]]) -> list[tuple[int, list[str]]]:
+    """A sheet's rows that are not empty, as texts, with their numbers from 1."""
+    read = [(number, [_sheet_cell(cell) for cell in row]) for number, row in enumerate(rows, 1)]
+    return [(number, cells) for number, cells in read if any(cells)]
+
+
 def _sheet_cell(value: Any) -> str:
-    """A workbook's cell as text: whole numbers without a point, dates as ISO 8601."""
+    """A workbook's cell as text: whole numbers without a point, dates as ISO 8601. A number stays one, whatever its decimals look like."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+        return ExactNumber(format(Decimal(repr(value)), "f").removesuffix(".0"))
     if hasattr(value, "isoformat"):
         return str(value.isoformat()).removesuffix("T00:00:00")
     return str(value).strip() if value is not None else ""
+
+
+def _unique(header: Iterable[str]) -> tuple[str, ...]:
+    """Names of columns; the second of two equal ones is kept apart, not lost."""
+    columns: list[str] = []
+    for name in map(identifier, header):
+        number = 2
+        unique = name
+        while name and unique in columns:
+            unique, number = f"{name} {number}", number + 1
+        columns.append(unique)
+    return tuple(columns)
 
 
 def _decoder() -> json.JSONDecoder:

@@ -116,7 +116,7 @@ class Table:
         return self._records.hidden
 
     def __iter__(self) -> Iterator[TableRow]:
-        build = _builder(self.plan, self._records.encoding.broken)
+        build = _builder(self.plan, broken=self._records.encoding.broken, feed=isinstance(self._records, FeedRecords))
         repeated = self._ids_that_repeat()
         waiting: dict[str, list[TableRow]] = {}
         for line, cells in self._records:
@@ -213,7 +213,7 @@ def _joined(first: TableRow, row: TableRow) -> TableRow | None:
 _BLANK = ("title", "category", "gender", "brand", "colour", "season", "price_minor", "currency", "in_stock", "url")
 
 
-def _builder(plan: Plan, broken: bool) -> Callable[[int, dict[str, Any]], TableRow]:
+def _builder(plan: Plan, *, broken: bool, feed: bool) -> Callable[[int, dict[str, Any]], TableRow]:
     """A function from a record to its row, with everything that is the same for all rows decided once."""
     texts = {name: plan.sources.get(name, _NOTHING) for name in ("title", "brand", "colour", "season")}
     ids, gender, price, currency, stock, url, category, pictures = (
@@ -241,7 +241,12 @@ def _builder(plan: Plan, broken: bool) -> Callable[[int, dict[str, Any]], TableR
             attributes={name: text for column, name in attributes if (text := text_of(cells.get(column)))},
             url=_url(_text(cells, url), problems),
         )
-        return TableRow(line, product, _pictures(cells, pictures), "; ".join(problems), named)
+        names = _pictures(cells, pictures)
+        if not names and feed:  # its ids are no names of files
+            return TableRow(line, None, (), "the row names no picture", named)
+        if not names and pictures.columns:
+            problems.append("the row names no picture; the one that is called like its id is taken, if there is one")
+        return TableRow(line, product, names, "; ".join(problems), named)
 
     return build
 
@@ -257,7 +262,11 @@ def _price(text: str, currency: str, problems: list[str]) -> tuple[int | None, s
     if not text:
         return None, ""
     try:
-        minor, found = parse_price(text, currency_of(currency) or currency)
+        stated = currency_of(currency) or currency
+        if stated and len(stated) != 3 and currency_of(sign_of(text)):
+            problems.append(f"the currency '{currency}' is not known; the one beside the price counts")
+            stated = ""
+        minor, found = parse_price(text, stated)
     except ValueError as error:
         problems.append(f"{error}; kept without a price")
         return None, ""

@@ -197,8 +197,17 @@ def add_to_store(
             update(report.rows, report.rows)
             census = None if named is None else named.settle(shop.catalog)
             _ = shop.index  # drawn now, so that the first search does not wait for it
+            changed = table is None and report.products_added + report.products_updated
+            outlived = shop.catalog.outlived() if changed else 0
     if products is not None:
         report = _without_table(report, products, Path(source))
+    if outlived:
+        say(
+            f"{counted(outlived, 'older product')} of the store {_are(outlived)} of the same picture files as newer ones: an earlier"
+            " version of Lapel gave other ids. Add --sync to hide what this source no longer names.",
+            style="yellow",
+            err=as_json,
+        )
     told = _json if as_json else _print
     told(report, pictures, table, census, named_by_table=table is not None and limit is None)
     return report

@@ -82,13 +82,14 @@ def reader_gone() -> NoReturn:
 def flush() -> None:
     """Write what is still in the buffer, unless its reader is gone: Python would complain of the closed pipe as it ends."""
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:  # a scheduler may close it
+            sys.stdout.flush()
     except BrokenPipeError:
         _to_nowhere()
 
 
 def _to_nowhere() -> None:
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -82,7 +82,7 @@ def _read(picture: str) -> bytes:
         return fetch_picture(picture, allow_private=True)
     name = shortened(picture)
     if picture == "-":
-        if sys.stdin.isatty():
+        if sys.stdin is None or sys.stdin.isatty():
             raise ImageError("- reads a picture from standard input. Write: lapel search - < photo.jpg")
         return _all_of(sys.stdin.buffer, "on standard input")
     if picture.startswith("data:"):
