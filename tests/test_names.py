@@ -423,11 +423,13 @@ def test_a_file_above_the_limit_is_not_read(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_thousand_folders_in_one_another(tmp_path: Path) -> None:
-    source = open_source(folders.nested(tmp_path / "p", 1100))
-    (row,) = picture_rows(source)
-    assert row.product is not None
-    assert row.product.category == ("d",) * 1100
-    assert source.read(row.pictures[0]) == picture(1)
+    with folders.nested(tmp_path / "p", 1100) as folder:
+        source = open_source(folder)
+        (row,) = picture_rows(source)
+        assert row.product is not None
+        assert row.product.category == ("d",) * 1100
+        assert source.read(row.pictures[0]) == picture(1)
+    assert not list((tmp_path / "p").iterdir())
 
 
 @pytest.mark.parametrize("what", ["a folder", "a link in a circle"])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import unicodedata
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -128,19 +130,29 @@ def decomposed(text: str) -> str:
     return unicodedata.normalize("NFD", text)
 
 
-def nested(folder: Path, depth: int) -> Path:
-    """Folders in one another, each called ``d``, with one picture in the last."""
-    import os
-
+@contextmanager
+def nested(folder: Path, depth: int) -> Iterator[Path]:
+    """Folders in one another, each called ``d``, with one picture in the last; taken away at the end, as pytest cannot: it recurses."""
     folder.mkdir()
     here = os.open(folder, os.O_RDONLY)
+    opened = [here]
     for _ in range(depth):
-        os.mkdir("d", dir_fd=here)
-        below = os.open("d", os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = below
-    file = os.open("a.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=here)
+        os.mkdir("d", dir_fd=opened[-1])
+        opened.append(os.open("d", os.O_RDONLY, dir_fd=opened[-1]))
+        if len(opened) > 2:
+            os.close(opened.pop(-2))
+    file = os.open("a.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=opened[-1])
     os.write(file, picture(1))
     os.close(file)
-    os.close(here)
-    return folder
+    try:
+        yield folder
+    finally:
+        last = opened.pop()
+        os.unlink("a.jpg", dir_fd=last)
+        for _ in range(depth):
+            above = os.open("..", os.O_RDONLY, dir_fd=last)
+            os.close(last)
+            os.rmdir("d", dir_fd=above)
+            last = above
+        os.close(last)
+        os.close(here)
