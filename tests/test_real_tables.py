@@ -495,3 +495,26 @@ def test_a_currency_may_be_a_word(tmp_path: Path) -> None:
     found = list(table(tmp_path, "id,price,currency,image\n1,12.50 €,Euro,1.jpg\n2,12.50 €,Taler,2.jpg\n"))
     assert [row.product.price for row in found if row.product] == ["12.50 EUR", "12.50 EUR"]
     assert [row.problem for row in found] == ["", "the currency 'TALER' is not known; the one beside the price counts"]
+
+
+def test_other_sheets_of_a_workbook_are_mentioned(tmp_path: Path) -> None:
+    sheets = [[["id", "image"], [1, "1.jpg"]], [["id", "image"], [2, "2.jpg"]], []]
+    found = read_table(made.workbook(tmp_path / "t.xlsx", *sheets))
+    assert [row.id for row in found] == ["1"]
+    assert found.notes == ("1 more sheet of t.xlsx is not read: Sheet2. Only 'Sheet1' is; save the others as files.",)
+
+
+@pytest.mark.parametrize(
+    ("word", "gender"),
+    [
+        ("women", "Women"),
+        ("WOMEN", "Women"),
+        ("Womens", "Women"),
+        ("woman", "Women"),
+        ("Men's", "Men"),
+        ("boy", "Boys"),
+        ("Damen", "Damen"),
+    ],
+)
+def test_words_for_people_are_one(tmp_path: Path, word: str, gender: str) -> None:
+    assert only(table(tmp_path, f"id,gender,image\n1,{word},1.jpg\n")).product == Product("1", gender=gender)
