@@ -518,3 +518,16 @@ def test_other_sheets_of_a_workbook_are_mentioned(tmp_path: Path) -> None:
 )
 def test_words_for_people_are_one(tmp_path: Path, word: str, gender: str) -> None:
     assert only(table(tmp_path, f"id,gender,image\n1,{word},1.jpg\n")).product == Product("1", gender=gender)
+
+
+def test_rows_of_one_id_are_not_lost_when_the_file_shrinks(tmp_path: Path) -> None:
+    found = table(tmp_path, "id,title,image\n1,A,1.jpg\n1,A,2.jpg\n2,B,3.jpg\n")
+    assert found.count() == 3
+    (tmp_path / "t.csv").write_text("id,title,image\n1,A,1.jpg\n2,B,3.jpg\n")
+    assert sorted(row.id for row in found) == ["1", "2"]
+
+
+def test_the_first_row_of_an_id_that_can_be_used_counts(tmp_path: Path) -> None:
+    text = "id\ttitle\timage link\tprice\n1\tA\t\t1 EUR\n1\tA\t1.jpg\t1 EUR\n"
+    found = list(table(tmp_path, text))
+    assert [(row.id, row.pictures) for row in found if row.product] == [("1", ("1.jpg",))]

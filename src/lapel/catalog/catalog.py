@@ -415,7 +415,7 @@ class Catalog:
         with self._pool.snapshot() as database:
             return facets.price_ranges(database)
 
-    def outlived(self) -> int:
+    def superseded(self) -> int:
         """How many products that are shown hold a picture file which a newer product holds too."""
         shared = "SELECT min(product_row) AS old FROM photo GROUP BY uri HAVING count(DISTINCT product_row) > 1"
         asked = f"SELECT count(DISTINCT old) FROM ({shared}) JOIN product ON product.row = old WHERE {SHOWN}"

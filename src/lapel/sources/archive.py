@@ -17,6 +17,7 @@ from lapel.core.errors import SourceError
 from lapel.core.text import reason_of, shortened
 from lapel.sources import MAX_BYTES, unquote
 from lapel.sources.names import (
+    CountsNames,
     Exclude,
     NameIndex,
     begins_like_picture,
@@ -35,7 +36,7 @@ COMMON_GBK_LETTER = re.compile(rb"[\xb0-\xd7]")
 ENCODINGS = ("gb18030", "cp932", "big5", "cp949", "cp1252", "cp850", "cp1251", "cp866")
 
 
-class ZipSource:
+class ZipSource(CountsNames):
     """A ZIP of pictures.
 
     Args:
@@ -94,16 +95,6 @@ class ZipSource:
     def _index(self) -> NameIndex:
         others = ((other, name) for name in self._pictures for other in _readings(self._raw(name)))
         return NameIndex(chain(((name, name) for name in self._pictures), others))
-
-    @property
-    def ignored(self) -> int:
-        """How many members and folders are left out."""
-        return self.skipped.total()
-
-    @property
-    def renamed(self) -> int:
-        """How many names were found that are written otherwise here."""
-        return self._index.used if "_index" in self.__dict__ else 0
 
     def walk(self) -> Iterator[str]:
         """Every picture's URI, by name."""

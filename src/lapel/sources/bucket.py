@@ -19,14 +19,14 @@ import fsspec
 from lapel.core.errors import MissingDependency, SourceError
 from lapel.core.text import reason_of, shortened
 from lapel.sources import MAX_BYTES, Links, unquote
-from lapel.sources.names import Exclude, NameIndex, begins_like_picture, sort_out
+from lapel.sources.names import CountsNames, Exclude, NameIndex, begins_like_picture, sort_out
 
 TAGS = ("ETag", "etag", "md5Hash", "content_md5")  # what S3, Google and Azure call what changes with the bytes
 TIMES = ("LastModified", "last_modified", "mtime", "updated")
 LINK = "LAPEL_BUCKET_LINK"  # a pattern such as https://cdn.example/{key}
 
 
-class BucketSource:
+class BucketSource(CountsNames):
     """A folder of pictures in a bucket. Subclasses name the cloud.
 
     Args:
@@ -63,16 +63,6 @@ class BucketSource:
     def where(self) -> str:
         """The bucket and folder."""
         return f"{self.scheme}://{self._root}"
-
-    @property
-    def ignored(self) -> int:
-        """How many objects and folders are left out."""
-        return self.skipped.total()
-
-    @property
-    def renamed(self) -> int:
-        """How many names were found that are written otherwise here."""
-        return self._index.used if "_index" in self.__dict__ else 0
 
     def walk(self) -> Iterator[str]:
         """Every picture's URI, by name."""

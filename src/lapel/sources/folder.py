@@ -16,6 +16,7 @@ from lapel.sources.names import (
     EXCLUDED,
     HIDDEN,
     UNREADABLE,
+    CountsNames,
     Exclude,
     NameIndex,
     begins_like_picture,
@@ -28,7 +29,7 @@ from lapel.sources.names import (
 )
 
 
-class FolderSource:
+class FolderSource(CountsNames):
     """A folder of pictures.
 
     Args:
@@ -63,16 +64,6 @@ class FolderSource:
     def where(self) -> str:
         """The folder's path."""
         return str(self._root)
-
-    @property
-    def ignored(self) -> int:
-        """How many files and folders the last complete walk left out."""
-        return self.skipped.total()
-
-    @property
-    def renamed(self) -> int:
-        """How many names were found that are written otherwise here."""
-        return self._index.used if "_index" in self.__dict__ else 0
 
     def walk(self) -> Iterator[str]:
         """Every picture's URI, by folder and name."""

@@ -10,70 +10,41 @@ from lapel.core.types import MINOR_UNITS
 
 # How shops write currencies beside ISO 4217's codes, without case and full stops. Where several countries use a sign, the commonest is
 # taken and said (ASSUMED), or none when none is (UNDECIDED).
-SYMBOLS = {
-    **{
-        "\u20ac": "EUR",
-        "\u00a3": "GBP",
-        "\u20b9": "INR",
-        "\u20a9": "KRW",
-        "\u20ba": "TRY",
-        "tl": "TRY",
-        "\u0e3f": "THB",
-        "\u20bd": "RUB",
-    },
-    **{
-        "руб": "RUB",
-        "z\u0142": "PLN",
-        "k\u010d": "CZK",
-        "ft": "HUF",
-        "lei": "RON",
-        "лв": "BGN",
-        "\u20b4": "UAH",
-        "грн": "UAH",
-    },
-    **{
-        "\u20aa": "ILS",
-        "\u20ab": "VND",
-        "\u20b1": "PHP",
-        "\u20a6": "NGN",
-        "\u20b8": "KZT",
-        "rp": "IDR",
-        "rm": "MYR",
-        "fr": "CHF",
-        "sfr": "CHF",
-    },
-    **{
-        "us$": "USD",
-        "r$": "BRL",
-        "a$": "AUD",
-        "au$": "AUD",
-        "c$": "CAD",
-        "ca$": "CAD",
-        "nz$": "NZD",
-        "hk$": "HKD",
-        "s$": "SGD",
-    },
-    **{
-        "mx$": "MXN",
-        "nt$": "TWD",
-        "cn\u00a5": "CNY",
-        "元": "CNY",
-        "円": "JPY",
-        "$": "USD",
-        "\u00a5": "JPY",
-        "\uffe5": "JPY",
-        "rs": "INR",
-    },
-    **{
-        "euro": "EUR",
-        "euros": "EUR",
-        "us dollar": "USD",
-        "us dollars": "USD",
-        "british pound": "GBP",
-        "pound sterling": "GBP",
-    },
-    **{"indian rupee": "INR", "rupees": "INR", "yen": "JPY", "swiss franc": "CHF", "swiss francs": "CHF"},
+_WRITTEN = {
+    "AUD": "a$, au$",
+    "BGN": "лв",
+    "BRL": "r$",
+    "CAD": "c$, ca$",
+    "CHF": "fr, sfr, swiss franc, swiss francs",
+    "CNY": "cn¥, 元",
+    "CZK": "kč",
+    "EUR": "€, euro, euros",
+    "GBP": "£, british pound, pound sterling",
+    "HKD": "hk$",
+    "HUF": "ft",
+    "IDR": "rp",
+    "ILS": "₪",
+    "INR": "₹, rs, indian rupee, rupees",
+    "JPY": "円, ¥, ￥, yen",
+    "KRW": "₩",
+    "KZT": "₸",
+    "MXN": "mx$",
+    "MYR": "rm",
+    "NGN": "₦",
+    "NZD": "nz$",
+    "PHP": "₱",
+    "PLN": "zł",
+    "RON": "lei",
+    "RUB": "₽, руб",
+    "SGD": "s$",
+    "THB": "฿",
+    "TRY": "₺, tl",
+    "TWD": "nt$",
+    "UAH": "₴, грн",
+    "USD": "us$, $, us dollar, us dollars",
+    "VND": "₫",
 }
+SYMBOLS = {sign: code for code, signs in _WRITTEN.items() for sign in signs.split(", ")}
 ASSUMED = frozenset(("$", "\u00a5", "\uffe5", "rs"))
 UNDECIDED = {"kr": "SEK, NOK or DKK", "kr.": "SEK, NOK or DKK"}
 # Words before the lowest of several prices, or before any.
@@ -126,12 +97,12 @@ def parse_price(text: str, currency: str) -> tuple[int, str]:
     """
     found, rest = _split(text)
     named = currency_of(rest) if rest else ""
-    if rest and not named and not currency:
-        if rest.casefold() in UNDECIDED:
-            raise ValueError(f"price '{text}' may be in {UNDECIDED[rest.casefold()]}. Say which: --map currency=SEK")
-        raise _no_number(text)
-    if rest and not named and rest.casefold() not in UNDECIDED:
-        raise _no_number(text)
+    if rest and not named:
+        several = UNDECIDED.get(rest.casefold())
+        if several is None:
+            raise _no_number(text)
+        if not currency:
+            raise ValueError(f"price '{text}' may be in {several}. Say which: --map currency=SEK")
     if currency and named and named != currency and named == rest.upper():
         raise ValueError(f"price '{text}' is in {named}, but its currency is said to be {currency}")
     currency = currency or named

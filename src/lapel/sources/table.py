@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,6 @@ class Table:
         self.notes = (
             *filter(None, (records.encoding.note, *self.plan.notes, self._gender_note(), self._currency_note())),
         )
-        self._repeated: Counter[str] | None = None
 
     @property
     def kind(self) -> str:
@@ -117,7 +117,7 @@ class Table:
 
     def __iter__(self) -> Iterator[TableRow]:
         build = _builder(self.plan, broken=self._records.encoding.broken, feed=isinstance(self._records, FeedRecords))
-        repeated = self._ids_that_repeat()
+        repeated = self._scanned[1]
         waiting: dict[str, list[TableRow]] = {}
         for line, cells in self._records:
             if isinstance(cells, str):
@@ -131,24 +131,26 @@ class Table:
             rows.append(row)
             if len(rows) == repeated[row.id]:
                 yield from _join(waiting.pop(row.id))
+        for rows in waiting.values():  # the file lost rows since it was looked through
+            yield from _join(rows)
 
     def count(self) -> int:
         """How many rows the file has, for showing how far a run is."""
-        return sum(1 for _ in self._records)
+        return self._scanned[0]
 
-    def _ids_that_repeat(self) -> Counter[str]:
-        """How often each id stands that stands several times, found by reading the file once before."""
-        if self._repeated is None:
-            column = self.plan.sources["id"].columns
-            seen: set[str] = set()
-            more: Counter[str] = Counter()
-            if column:
-                for _, cells in self._records:
-                    if isinstance(cells, dict) and (name := identifier(cells.get(column[0]))):
-                        more.update((name,) if name in seen else ())
-                        seen.add(name)
-            self._repeated = Counter({name: count + 1 for name, count in more.items()})
-        return self._repeated
+    @cached_property
+    def _scanned(self) -> tuple[int, dict[str, int]]:
+        """How many rows there are, and how often each id stands that stands several times: the file is read once for both."""
+        column = self.plan.sources["id"].columns
+        rows = 0
+        seen: set[str] = set()
+        more: Counter[str] = Counter()
+        for _, cells in self._records:
+            rows += 1
+            if column and isinstance(cells, dict) and (name := identifier(cells.get(column[0]))):
+                more.update((name,) if name in seen else ())
+                seen.add(name)
+        return rows, {name: count + 1 for name, count in more.items()}
 
     def _gender_note(self) -> str:
         """What to say of words for whom a product is that are written otherwise."""
@@ -179,7 +181,7 @@ class Table:
 
 def _join(rows: Sequence[TableRow]) -> Iterator[TableRow]:
     """Rows of one id: those that say the same of the product and only name other pictures are one, as in a table with a row a picture."""
-    first, *others = rows
+    first, *others = sorted(rows, key=lambda row: row.product is None)  # the first that can be used
     left: list[TableRow] = []
     for row in others:
         joined = _joined(first, row)

@@ -198,12 +198,12 @@ def add_to_store(
             census = None if named is None else named.settle(shop.catalog)
             _ = shop.index  # drawn now, so that the first search does not wait for it
             changed = table is None and report.products_added + report.products_updated
-            outlived = shop.catalog.outlived() if changed else 0
+            superseded = shop.catalog.superseded() if changed else 0
     if products is not None:
         report = _without_table(report, products, Path(source))
-    if outlived:
+    if superseded:
         say(
-            f"{counted(outlived, 'older product')} of the store {_are(outlived)} of the same picture files as newer ones: an earlier"
+            f"{counted(superseded, 'older product')} of the store {_are(superseded)} of the same picture files as newer ones: an earlier"
             " version of Lapel gave other ids. Add --sync to hide what this source no longer names.",
             style="yellow",
             err=as_json,
@@ -265,7 +265,8 @@ def _json(
     if not named_by_table:
         del values["pictures_unnamed"]  # without a table each picture names itself
     values |= {"seconds": round(report.seconds, 3), "rejects": str(report.rejects)}
-    values |= {"hidden": table.hidden if table else 0, "notes": list(table.notes) if table else []}
+    values |= {"hidden": table.hidden if table else 0, "hidden_reasons": dict(table.hidden_why) if table else {}}
+    values |= {"notes": list(table.notes) if table else []}
     print_json({**values, "gone": census.gone if census else 0, "back": census.back if census else 0})
 
 

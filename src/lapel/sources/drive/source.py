@@ -23,6 +23,7 @@ from lapel.sources.names import (
     EXCLUDED,
     HIDDEN,
     UNREADABLE,
+    CountsNames,
     Exclude,
     NameIndex,
     is_junk,
@@ -75,7 +76,7 @@ class DriveFile:
     md5: str
 
 
-class DriveSource:
+class DriveSource(CountsNames):
     """A folder of pictures on Google Drive.
 
     Args:
@@ -140,16 +141,6 @@ class DriveSource:
     def where(self) -> str:
         """The folder's id and name."""
         return f"{SCHEME}{self.root} ('{self._title}')"
-
-    @property
-    def ignored(self) -> int:
-        """How many files and folders are left out."""
-        return self.skipped.total()
-
-    @property
-    def renamed(self) -> int:
-        """How many names were found that are written otherwise here."""
-        return self._index.used if "_index" in self.__dict__ else 0
 
     def walk(self) -> Iterator[str]:
         """Every picture's URI, by folder and name."""
