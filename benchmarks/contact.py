@@ -1,4 +1,7 @@
-"""A contact sheet: each query beside its first answers, framed green where right and red where wrong. Pictures in, one picture out."""
+"""A contact sheet: each query beside its first answers, framed green where right and red where wrong.
+
+Pictures in, one picture out.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""The shape of a shop's embedding: whether it collapsed (effective rank) and whether a few products are everybody's answer (hubness).
+"""The shape of a shop's embedding: whether it collapsed (effective rank) and whether a few products are everybody's
+answer (hubness).
 
     python benchmarks/geometry.py [--encoder default] [--encoder runs/mine]
 
-Definitions and sources are in :func:`lapel.core.metrics.effective_rank` and :func:`lapel.core.metrics.hubness`; hubness is of exact
+Definitions and sources are in :func:`lapel.core.metrics.effective_rank` and :func:`lapel.core.metrics.hubness`; hubness
+is of exact
 top tens, each product left out of its own. ``cosine`` is the mean cosine of two different products: near 1 is collapse.
 """
 

@@ -1,10 +1,14 @@
-"""The index on a GPU: how long a search takes beside reading the vectors once, and whether its answers are those of exact search.
+"""The index on a GPU: how long a search takes beside reading the vectors once, and whether its answers are those of
+exact search.
 
-    python benchmarks/gpu_index.py                                                  # 10,000,000 x 128 on a GPU: 6 GB of its memory, 8 GB of the machine's
+    python benchmarks/gpu_index.py                                                  # 10,000,000 x 128 on a GPU: 6 GB of
+    its memory, 8 GB of the machine's
     python benchmarks/gpu_index.py --device cpu --count 20000 --repeat 3            # the same, tiny, anywhere
 
-Needs numpy, Pillow and PyTorch only. Vectors are random unit vectors made on the device from a fixed seed; queries too, and are not held.
-A search is timed as its caller sees it, from numpy to numpy, and its parts on the device by CUDA events. Reading is the best of several
+Needs numpy, Pillow and PyTorch only. Vectors are random unit vectors made on the device from a fixed seed; queries too,
+and are not held.
+A search is timed as its caller sees it, from numpy to numpy, and its parts on the device by CUDA events. Reading is the
+best of several
 kernels that read every byte and write next to none.
 """
 
@@ -63,7 +67,8 @@ def main() -> None:
         took = statistics.median(times)
         note = f", aim {AIM:g}" if batch == 1 else ""
         print(
-            f"{batch:4} queries: {took * 1e3:8.3f} ms (best {min(times) * 1e3:.3f}), {batch / took:10,.0f} queries a second,"
+            f"{batch:4} queries: {took * 1e3:8.3f} ms (best {min(times) * 1e3:.3f}), {batch / took:10,.0f} queries a"
+            f" second,"
             f" {took / read:6.2f} times one reading{note}",
             flush=True,
         )
@@ -147,9 +152,11 @@ def stages(index: TorchIndex, queries: np.ndarray, k: int, repeat: int) -> None:
             print(f"  {batch:3} queries, {name}: {share * 1e3 * on_device(do, repeat, index.device):.3f} ms")
         best = place._best_of_blocks(asked)
         print(
-            f"  {batch:3} queries: best of blocks {1e3 * on_device(lambda a=asked: place._best_of_blocks(a), repeat, index.device):.3f} ms,"
+            f"  {batch:3} queries: best of blocks"
+            f" {1e3 * on_device(lambda a=asked: place._best_of_blocks(a), repeat, index.device):.3f} ms,"
             f" best blocks {1e3 * on_device(lambda b=best: b.topk(min(k + parts.MORE, b.shape[1]), dim=1), repeat, index.device):.3f} ms,"
-            f" with their rows {1e3 * on_device(lambda a=asked: place.candidates(a, k + parts.MORE), repeat, index.device):.3f} ms",
+            f" with their rows"
+            f" {1e3 * on_device(lambda a=asked: place.candidates(a, k + parts.MORE), repeat, index.device):.3f} ms",
             flush=True,
         )
 
@@ -177,7 +184,8 @@ def changes(index: TorchIndex, repeat: int) -> None:
     gone = iter(range(top + 1, top + 10 * repeat + 100))
     removed = statistics.median(timed(lambda: index.remove(np.array([next(gone)])), repeat, index.device))
     print(
-        f"one addition {added * 1e6:.0f} us, one replacement {replaced * 1e6:.0f} us, one removal {removed * 1e6:.0f} us"
+        f"one addition {added * 1e6:.0f} us, one replacement {replaced * 1e6:.0f} us, one removal {removed * 1e6:.0f}"
+        f" us"
     )
 
 
@@ -199,7 +207,8 @@ def check(index: TorchIndex, queries: np.ndarray, k: int) -> None:
     off = float(np.abs(found.scores - best.cpu().numpy()).max())
     same = int((np.sort(found.keys, axis=1) == np.sort(named.cpu().numpy(), axis=1)).all(axis=1).sum())
     print(
-        f"{len(queries)} queries compared with float32: {same} have the same {k} keys; scores differ by at most {off:.1e}"
+        f"{len(queries)} queries compared with float32: {same} have the same {k} keys; scores differ by at most"
+        f" {off:.1e}"
     )
 
 

@@ -1,8 +1,10 @@
-"""What it costs that pictures live elsewhere: small pictures while adding, a move, a feed run again, a round through all pictures.
+"""What it costs that pictures live elsewhere: small pictures while adding, a move, a feed run again, a round through
+all pictures.
 
     python benchmarks/hosting.py [--pictures 3000]
 
-Adding is measured with and without small pictures, turn by turn, on the catalogue at hand and on drawn photos of 450 x 600 pixels.
+Adding is measured with and without small pictures, turn by turn, on the catalogue at hand and on drawn photos of 450 x
+600 pixels.
 """
 
 from __future__ import annotations
@@ -15,22 +17,22 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from lapel.engine.context import StoreContext, open_context
 from lapel.engine.feeds import whole_feed
-from lapel.engine.healing import check_hosting
 from lapel.engine.hosting import move
 from lapel.engine.ingest import ingest
-from lapel.engine.store import Store, open_store
+from lapel.engine.media_check import check_hosting
+from lapel.samples import draw_wardrobe
 from lapel.sources import open_source
-from lapel.sources.health import Rounds
+from lapel.sources.link_checker import LinkChecker
 from lapel.sources.pictures import picture_rows
-from lapel.sources.wardrobe import draw_wardrobe
 from shops import machine, shop
 
 
 def add(where: Path, folder: Path, pictures: int, *, small: bool) -> float:
     """Add pictures to a new store; returns pictures a second."""
     source = open_source(where)
-    with open_store(folder, create=True) as store:
+    with open_context(folder, create=True) as store:
         rows = islice(picture_rows(source), pictures)
         done = ingest(store, rows, source=source, small=store.thumbnails if small else None)
         if small:
@@ -47,7 +49,7 @@ def timed(what: str, work: Callable[[], Any], count: int) -> None:
     print(f"{what:44} {seconds:7.2f} s  {count / seconds:10,.0f} photos/s  {found}")
 
 
-def upkeep(store: Store, where: Path) -> None:
+def upkeep(store: StoreContext, where: Path) -> None:
     """A move there and back, a feed run again with a tenth missing, and a round."""
     count = store.catalog.counts().photos
     source = open_source(where)
@@ -64,7 +66,7 @@ def upkeep(store: Store, where: Path) -> None:
     )
     timed("the index follows", lambda: len(store.index), count)
     timed("the whole table again", lambda: whole_feed(store.catalog, "", rows).settle(store.catalog), count)
-    rounds = Rounds()
+    rounds = LinkChecker()
     timed("a round through all pictures", lambda: dict(check_hosting(store, rounds).states), count)
     rounds.close()
 
@@ -87,9 +89,10 @@ def main() -> None:
                     rates[small].append(add(where, Path(work) / f"{name[:5]}-{turn}-{small}", pictures, small=small))
             with_small, without = max(rates[True]), max(rates[False])
             print(
-                f"  adding: {with_small:,.0f} pictures/s with small pictures, {without:,.0f} without: {with_small / without:.2f}"
+                f"  adding: {with_small:,.0f} pictures/s with small pictures, {without:,.0f} without:"
+                f" {with_small / without:.2f}"
             )
-        with open_store(Path(work) / "the c-0-True") as store:
+        with open_context(Path(work) / "the c-0-True") as store:
             upkeep(store, catalogue)
 
 

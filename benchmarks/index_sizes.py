@@ -1,4 +1,5 @@
-"""What changes with the size of an index: time, memory and building from 10,000 to a million; filters; one addition; exact search beside reading memory.
+"""What changes with the size of an index: time, memory and building from 10,000 to a million; filters; one addition;
+exact search beside reading memory.
 
     python benchmarks/index_sizes.py [--count 1000000] [--out runs/indexes] [--only bandwidth filters additions growth]
 
@@ -49,7 +50,8 @@ def main() -> None:
 
 
 def built(spec: str, vectors: Vectors, out: Path) -> tuple[Any, float, float]:
-    """An index of these vectors, its background work done; the seconds it took, and megabytes; kept in ``out`` for the next run."""
+    """An index of these vectors, its background work done; the seconds it took, and megabytes; kept in ``out`` for the
+    next run."""
     path = out / f"lapel-{spec[6:]}-{len(vectors)}.kept"
 
     def build() -> Any:
@@ -90,7 +92,8 @@ def bandwidth(vectors: Vectors, queries: Vectors, out: Path) -> None:
             searching.append(time.perf_counter() - began)
     read, search = min(reading), min(searching)
     print(
-        f"exact search {vectors.nbytes / search / 1e9:.1f} GB/s ({1000 * search:.1f} ms) of {vectors.nbytes / read / 1e9:.1f} GB/s"
+        f"exact search {vectors.nbytes / search / 1e9:.1f} GB/s ({1000 * search:.1f} ms) of"
+        f" {vectors.nbytes / read / 1e9:.1f} GB/s"
         f" that two threads read: {read / search:.2f} (aim 0.60)",
         flush=True,
     )
@@ -99,7 +102,8 @@ def bandwidth(vectors: Vectors, queries: Vectors, out: Path) -> None:
 def filters(vectors: Vectors, queries: Vectors, out: Path) -> None:
     """Filtered search: recall of the exact filtered answer, and p50 beside the unfiltered one, turn by turn.
 
-    A filter is asked by many queries, as the catalogue keeps its keys: the first finds their rows, and one of the next may build a
+    A filter is asked by many queries, as the catalogue keeps its keys: the first finds their rows, and one of the next
+    may build a
     structure of its own for them. Both are told.
     """
     index, _, _ = built("faiss:auto", vectors, out)
@@ -121,8 +125,10 @@ def filters(vectors: Vectors, queries: Vectors, out: Path) -> None:
             under.append(median_ms(lambda q, a=allowed: index.search(q, K, a), few))
         ratio = min(under) / min(plain)
         print(
-            f"filter {100 * share:g} %: recall {recall:.4f} (aim 0.99), p50 {min(under):.3f} ms, {ratio:.2f} of unfiltered"
-            f" {min(plain):.3f} ms (aim 2); first {early[0]:.1f} ms, searches 2 to {OFTEN} {np.median(early[1:OFTEN]):.3f} ms,"
+            f"filter {100 * share:g} %: recall {recall:.4f} (aim 0.99), p50 {min(under):.3f} ms, {ratio:.2f} of"
+            f" unfiltered"
+            f" {min(plain):.3f} ms (aim 2); first {early[0]:.1f} ms, searches 2 to {OFTEN}"
+            f" {np.median(early[1:OFTEN]):.3f} ms,"
             f" slowest after {max(early[OFTEN:]):.1f} ms",
             flush=True,
         )

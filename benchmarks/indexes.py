@@ -3,10 +3,14 @@
     pip install hnswlib==0.8.0 usearch==2.26.6 numkong==7.8.6 scikit-learn==1.9.1 matplotlib
     python benchmarks/indexes.py [--count 1000000] [--out runs/indexes]
 
-Vectors are those of the shop's pictures under the shipped encoder; beyond them, points between near neighbours of those with a spread like
-theirs, so that clusters and the distances inside them stay as they are. Queries are made the same way and are not held. All indexes are
-built first, one after the other and kept in --out, where a second run finds them; then they are asked in turns, three times over, and the best of each counts, so that what else the machine
-does meets all of them. An answer counts when it is as near as the tenth (Recall@10 by score), since shops sell the same picture twice.
+Vectors are those of the shop's pictures under the shipped encoder; beyond them, points between near neighbours of those
+with a spread like
+theirs, so that clusters and the distances inside them stay as they are. Queries are made the same way and are not held.
+All indexes are
+built first, one after the other and kept in --out, where a second run finds them; then they are asked in turns, three
+times over, and the best of each counts, so that what else the machine
+does meets all of them. An answer counts when it is as near as the tenth (Recall@10 by score), since shops sell the same
+picture twice.
 ``index_sizes.py`` measures what changes with size: filters, additions, growth.
 """
 
@@ -211,7 +215,7 @@ def hnswlib_peers(vectors: Vectors, work: Path, threads: int) -> Iterator[Peer]:
         return index
 
     path = work / f"hnswlib-{len(vectors)}.kept"
-    index, built = kept(path, build, lambda index, path: index.save_index(path), load)
+    index, built = kept(path, build, lambda index, path: index.index_sync.save(path), load)
     size = 4 * vectors.shape[1] + 4 * 33 + 8 + 4 * 17 / 16
     settings = tuple((f"ef {effort}", lambda effort=effort: index.set_ef(effort)) for effort in GRAPH)
     yield Peer(

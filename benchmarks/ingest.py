@@ -1,4 +1,5 @@
-"""Adding products end to end (unzip, decode, scale, encode, write) against the encoder alone on ready pixels, in one run.
+"""Adding products end to end (unzip, decode, scale, encode, write) against the encoder alone on ready pixels, in one
+run.
 
     python benchmarks/ingest.py [--pictures 4000]
 
@@ -17,8 +18,8 @@ import numpy as np
 
 from lapel.core.images import decode
 from lapel.encoders import Encoder, open_encoder
+from lapel.engine.context import open_context
 from lapel.engine.ingest import ingest
-from lapel.engine.store import open_store
 from lapel.sources import open_source
 from lapel.sources.table import read_table
 from shops import machine, shop
@@ -49,7 +50,7 @@ def main() -> None:
         pixels = np.stack([encoder.preprocessing.apply(decode(source.read(uri))) for uri in uris])
         encoder.encode_pixels(pixels[:256])
         before = encoder_only(encoder, pixels)
-        with open_store(Path(work) / "shop", create=True) as store:
+        with open_context(Path(work) / "shop", create=True) as store:
             began = time.perf_counter()
             report = ingest(store, rows, source=source)
             adding = report.photos_added / (time.perf_counter() - began)

@@ -1,8 +1,13 @@
-"""The looks that the judges compare: any encoder of Lapel, ImageNet features, and perceptual hashing. RGB pictures in, unit vectors out.
+"""The looks that the judges compare: any encoder of Lapel, ImageNet features, and perceptual hashing.
 
-``default``, a model folder or ``colour:`` opens an encoder; ``imagenet`` is an EfficientNet-Lite0 as ImageNet taught it, its last map's
-mean, 1,280 numbers; ``phash`` is the 64-bit perceptual hash, whose cosine is 1 - 2 x (different bits) / 64. Every encoder is
-measured twice: asked with the picture alone, and also with the product cut out of it, as a search does unless it is told not to. A whole shop
+RGB pictures in, unit vectors out.
+
+``default``, a model folder or ``colour:`` opens an encoder; ``imagenet`` is an EfficientNet-Lite0 as ImageNet taught
+it, its last map's
+mean, 1,280 numbers; ``phash`` is the 64-bit perceptual hash, whose cosine is 1 - 2 x (different bits) / 64. Every
+encoder is
+measured twice: asked with the picture alone, and also with the product cut out of it, as a search does unless it is
+told not to. A whole shop
 is encoded once a look and kept in a cache folder, under the look's fingerprint and the pictures' own stamps.
 """
 
@@ -53,7 +58,8 @@ class Look(Protocol):
 
 
 class CutOut:
-    """An encoder asked as a search asks it: with a photo and the product cut out of it. The shop's own pictures are encoded as they are."""
+    """An encoder asked as a search asks it: with a photo and the product cut out of it. The shop's own pictures are
+    encoded as they are."""
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
@@ -65,7 +71,8 @@ class CutOut:
 
 
 class PerceptualHash:
-    """The 64-bit pHash: the lowest 8 x 8 of a cosine transform of 32 x 32 greys, each above or below their median (Zauner 2010)."""
+    """The 64-bit pHash: the lowest 8 x 8 of a cosine transform of 32 x 32 greys, each above or below their median
+    (Zauner 2010)."""
 
     name = "pHash, 64 bit"
     fingerprint = "phash-1"
@@ -83,7 +90,8 @@ class PerceptualHash:
 
 
 def imagenet_model(folder: Path) -> Path:
-    """A model folder with an EfficientNet-Lite0 that has seen ImageNet only; written where there is none. Needs ``lapel[train]``."""
+    """A model folder with an EfficientNet-Lite0 that has seen ImageNet only; written where there is none. Needs
+    ``lapel[train]``."""
     if (folder / MANIFEST).is_file():
         return folder
     import torch
@@ -133,7 +141,8 @@ def open_look(spec: str, cache: Path) -> Look:
 
 
 def looks_of(wanted: argparse.Namespace, *, cut_out: bool = True) -> list[Look]:
-    """The looks that the options of :func:`add_arguments` name: each encoder, asked with the whole and cut out, then the baselines."""
+    """The looks that the options of :func:`add_arguments` name: each encoder, asked with the whole and cut out, then
+    the baselines."""
     encoders = [open_encoder(spec) for spec in wanted.encoder or ["default"]]
     asked: list[Look] = [look for each in encoders for look in ([each, CutOut(each)] if cut_out else [each])]
     return asked + [open_look(spec, wanted.cache) for spec in wanted.baseline]
@@ -148,7 +157,7 @@ def encode_shop(look: Look, shop: Shop, cache: Path) -> Vectors:
         return np.load(path)
     starts = range(0, len(shop.products), BATCH)
     parts = [
-        look.encode([shop.picture(row) for row in range(at, min(at + BATCH, len(shop.products)))])
+        look.encode([shop.image(row) for row in range(at, min(at + BATCH, len(shop.products)))])
         for at in track(starts, f"{look.name}: encoding {len(shop.products):,} products")
     ]
     vectors = np.concatenate(parts)

@@ -2,9 +2,12 @@
 
     python benchmarks/models.py [--encoder default] [--encoder runs/default]
 
-Labels: val queries against train products (exact search), Recall@1 / @5 in %; a query without a relevant product counts as a miss, as in
-the table that the aims were stated in (``lapel evaluate`` leaves such queries out, 140 of the last rule). A second table asks val pictures
-among the other val pictures: products that no training has seen, as a shop's own would be before ``lapel train --from``. Speed: pictures a second in
+Labels: val queries against train products (exact search), Recall@1 / @5 in %; a query without a relevant product counts
+    as a miss, as in
+the table that the aims were stated in (``lapel evaluate`` leaves such queries out, 140 of the last rule). A second
+table asks val pictures
+among the other val pictures: products that no training has seen, as a shop's own would be before ``lapel train
+--from``. Speed: pictures a second in
 batches of 32 and the wait for one, medians of turns taken in one run.
 """
 
@@ -100,7 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         size = (Path(model.path) / model.network).stat().st_size / 1e6
         inputs = f"{model.preprocessing.height} x {model.preprocessing.width}"
         print(
-            f"{encoder.name}: {size:.1f} MB, {inputs}, {many:.0f} pictures/s in batches of {BATCH}, {one:.1f} ms for one"
+            f"{encoder.name}: {size:.1f} MB, {inputs}, {many:.0f} pictures/s in batches of {BATCH}, {one:.1f} ms for"
+            f" one"
         )
 
 

@@ -1,9 +1,12 @@
-"""Phone photo to shop: each photo of real clothes is searched among all products of the shop; right when the kind matches.
+"""Phone photo to shop: each photo of real clothes is searched among all products of the shop; right when the kind
+matches.
 
     python benchmarks/phone_to_shop.py [--encoder default] [--encoder runs/mine] [--sheet runs/phone.png]
 
-A photo's label is one of ten; ``KINDS`` writes down which articleTypes of the catalogue answer each. ``validation`` photos are reported
-apart, as what no training has seen, while ``train`` photos may be learned from. Most people who sent the one also sent the other, so a
+A photo's label is one of ten; ``KINDS`` writes down which articleTypes of the catalogue answer each. ``validation``
+photos are reported
+apart, as what no training has seen, while ``train`` photos may be learned from. Most people who sent the one also sent
+the other, so a
 model that learned from ``train`` may know a validation photo's floor; it has not seen its clothes' label.
 """
 
@@ -35,8 +38,10 @@ AIMS = (75.0, 92.0, 95.0)
 BATCH = 64
 SHOWN = 6  # answers a row of the sheet
 
-# Which articleTypes a photo of this label asks for. A type may answer two labels where the labels themselves overlap: the
-# catalogue calls a T-shirt "Tshirts" whatever its sleeves, blouses and women's other upper parts "Tops", and cardigans "Sweaters".
+# Which articleTypes a photo of this label asks for. A type may answer two labels where the labels themselves overlap:
+# the
+# catalogue calls a T-shirt "Tshirts" whatever its sleeves, blouses and women's other upper parts "Tops", and cardigans
+# "Sweaters".
 KINDS: dict[str, frozenset[str]] = {
     "dress": frozenset({"Dresses", "Jumpsuit", "Nightdress", "Tunics"}),
     "hat": frozenset({"Caps", "Hat"}),
@@ -79,7 +84,8 @@ KINDS: dict[str, frozenset[str]] = {
     "t-shirt": frozenset({"Tshirts", "Tops", "Lounge Tshirts"}),
 }
 
-# What is worn on the body and yet answers none of the ten: underwear, nightwear, clothes the photos do not show, and sets.
+# What is worn on the body and yet answers none of the ten: underwear, nightwear, clothes the photos do not show, and
+# sets.
 # All that is not Apparel, Footwear or Headwear (bags, watches, make-up ...) can never be right.
 LEFT_OUT = frozenset(
     {
@@ -191,7 +197,7 @@ def examples(found: NDArray[np.int64], right: NDArray[np.bool_], shop: Shop, pho
     rows = []
     for label in KINDS:
         for photo in np.flatnonzero((photos.labels == label) & (photos.splits == "validation"))[:2].tolist():
-            pictures = [shop.picture(row) for row in found[photo, :SHOWN].tolist()]
+            pictures = [shop.image(row) for row in found[photo, :SHOWN].tolist()]
             answers = list(zip(pictures, right[photo, :SHOWN].tolist(), strict=True))
             rows.append(Row(label, photos.picture(photo), answers))
     return rows

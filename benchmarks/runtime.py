@@ -3,16 +3,24 @@
     python benchmarks/runtime.py [--weights CHECKPOINT.pt | --weights runs/imagenet/package/ResNet50]
                                  [--backbone resnet50] [--size 112x84 --size 224x224] [--rounds 9] [--recall]
 
-Exports the network in float32 and int8 at each size and times each variant through the encoder door: pictures a second in batches of 32
-and the wait for one picture. The variants take turns and medians are shown, which evens out a machine that warms up or slows down. It
-does not even out another busy program: eager PyTorch's threads wait for each other and lose far more than the rest, so ratios are only
-printed when the baseline had its cores. Without ``--weights`` they are random: speed does not depend on them, but random networks say
-much the same of every picture, so no cosine is shown. ``--recall`` (needs ``--weights`` and the catalogue) adds what each
-variant loses at the first size: 800 validation pictures searched in 6,000 training pictures, right when article type, base colour and
-gender are those of the query. ImageNet weights get a head of the 128 main directions of their features, so that it works there too.
+Exports the network in float32 and int8 at each size and times each variant through the encoder door: pictures a second
+in batches of 32
+and the wait for one picture. The variants take turns and medians are shown, which evens out a machine that warms up or
+slows down. It
+does not even out another busy program: eager PyTorch's threads wait for each other and lose far more than the rest, so
+ratios are only
+printed when the baseline had its cores. Without ``--weights`` they are random: speed does not depend on them, but
+random networks say
+much the same of every picture, so no cosine is shown. ``--recall`` (needs ``--weights`` and the catalogue) adds what
+each
+variant loses at the first size: 800 validation pictures searched in 6,000 training pictures, right when article type,
+base colour and
+gender are those of the query. ImageNet weights get a head of the 128 main directions of their features, so that it
+works there too.
 
 Aims: 7 times eager float32 in batches of 32 with nothing lost, 12 times with at most 0.5 points lost, file below 30 MB.
-Expected on an AMD EPYC with AVX-512 VNNI (no AMX), ResNet50 int8 in OpenVINO, on one thread: about 6 times eager at 112 x 84 and 8.5
+Expected on an AMD EPYC with AVX-512 VNNI (no AMX), ResNet50 int8 in OpenVINO, on one thread: about 6 times eager at 112
+x 84 and 8.5
 times at 224 x 224, ONNX Runtime a tenth slower. Such a CPU does at most 4 operations in int8 for one in float32.
 """
 
@@ -37,7 +45,7 @@ from lapel.encoders.onnx import open_onnx
 from lapel.encoders.openvino import open_openvino
 from lapel.training.efficientnet import EfficientNetLite0
 from lapel.training.export import encode_float32, write_model_folder
-from lapel.training.network import LookNetwork, ResNet50
+from lapel.training.network import EmbeddingNetwork, ResNet50
 from lapel.training.weights import load_backbone
 from shops import machine, read_shop, shop
 
@@ -49,7 +57,8 @@ Encode = Callable[[Pixels], Vectors]
 
 
 def read_pictures(preprocessing: Preprocessing, work: Path, split: str, count: int) -> tuple[Pixels, NDArray[np.str_]]:
-    """``count`` pictures of one split of the catalogue (all of them when there is no ``split`` column) and their fine labels."""
+    """``count`` pictures of one split of the catalogue (all of them when there is no ``split`` column) and their fine
+    labels."""
     arguments = shop(work)
     table = Path(arguments[-1])
     there = read_shop(Path(arguments[0]) if len(arguments) > 1 else table.parent, table)
@@ -59,11 +68,11 @@ def read_pictures(preprocessing: Preprocessing, work: Path, split: str, count: i
     return pixels, np.array([f"{kinds[row]}/{colours[row]}/{there.products[row].gender}" for row in rows])
 
 
-def load_network(weights: Path | None, backbone: str, pixels: Pixels) -> LookNetwork:
+def load_network(weights: Path | None, backbone: str, pixels: Pixels) -> EmbeddingNetwork:
     """A checkpoint's network, ImageNet's with the main directions as its head, or random weights."""
     torch.manual_seed(0)
     if weights is not None and (weights.is_dir() or weights.suffix != ".pt"):
-        network = LookNetwork(load_backbone(str(weights)))
+        network = EmbeddingNetwork(load_backbone(str(weights)))
         with torch.inference_mode():
             x = network.normalise_pixels(torch.from_numpy(pixels))
             features = torch.cat([network.backbone.eval()(part).mean(dim=(2, 3)) for part in x.split(BATCH)])
@@ -74,13 +83,15 @@ def load_network(weights: Path | None, backbone: str, pixels: Pixels) -> LookNet
             network.head.weight[len(directions) :] = 0
             network.head.bias.copy_(-(network.head.weight[:, :, 0, 0] @ mean))
         return network
-    network = LookNetwork(EfficientNetLite0() if backbone == "efficientnet-lite0" else ResNet50(stride_first=True))
+    network = EmbeddingNetwork(EfficientNetLite0() if backbone == "efficientnet-lite0" else ResNet50(stride_first=True))
     if weights is not None:
         network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     return network
 
 
-def open_variants(network: LookNetwork, preprocessing: Preprocessing, pixels: Pixels, work: Path) -> dict[str, Encode]:
+def open_variants(
+    network: EmbeddingNetwork, preprocessing: Preprocessing, pixels: Pixels, work: Path
+) -> dict[str, Encode]:
     """Export twice and open everything that can run it; the first is what the others are compared with."""
     network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     variants: dict[str, Encode] = {"PyTorch eager float32": lambda part: encode_float32(network, part)}
@@ -113,7 +124,8 @@ class Timing:
         speed: Pictures a second in batches, median.
         p50: Wait for one picture, in ms, median.
         p95: The wait that 95 % stay below, in ms.
-        cores: CPU seconds a second while it ran batches: about the number of threads on a machine that is otherwise idle.
+        cores: CPU seconds a second while it ran batches: about the number of threads on a machine that is otherwise
+            idle.
     """
 
     speed: float
@@ -165,7 +177,8 @@ def show(preprocessing: Preprocessing, wanted: argparse.Namespace, work: Path, *
     queries = read_pictures(preprocessing, work, "val", 800) if with_recall else None
     loss = None
     print(
-        f"{'':32} {'pictures/s':>10} {'ratio':>6} {'one: p50':>9} {'p95 ms':>7} {'cores':>6}  cosine mean, least; recall@1"
+        f"{'':32} {'pictures/s':>10} {'ratio':>6} {'one: p50':>9} {'p95 ms':>7} {'cores':>6}  cosine mean, least;"
+        f" recall@1"
     )
     for name, encode in variants.items():
         timing = timings[name]
@@ -181,7 +194,8 @@ def show(preprocessing: Preprocessing, wanted: argparse.Namespace, work: Path, *
         print(line, flush=True)
     if not fair:
         print(
-            f"No ratios: {names[0]} got {base.cores:.2f} cores for {torch.get_num_threads()} threads. Stop what else is running"
+            f"No ratios: {names[0]} got {base.cores:.2f} cores for {torch.get_num_threads()} threads. Stop what else"
+            f" is running"
             " and measure again."
         )
 

@@ -1,9 +1,11 @@
-"""Find the very product: val pictures, distorted as a screenshot or a phone would, searched among all products of a shop.
+"""Find the very product: val pictures, distorted as a screenshot or a phone would, searched among all products of a
+shop.
 
     python benchmarks/same_product.py [--encoder default] [--encoder runs/mine] [--queries 1000] [--sheet runs/same.png]
 
 Right when the first answer is the product itself, or one of its group (products that share a picture or a title in the
-catalogue's own column ``group``). Every encoder, ImageNet features and perceptual hashing are measured on the same distorted pictures
+catalogue's own column ``group``). Every encoder, ImageNet features and perceptual hashing are measured on the same
+distorted pictures
 (:mod:`distortions`). Without ``split`` in its table, a shop's products are all asked for.
 """
 
@@ -88,7 +90,7 @@ def measure(asked: Asked, columns: Sequence[Column]) -> None:
     for number, name, start in track(steps, "distorting, encoding, searching"):
         at = slice(start, start + CHUNK)
         changed = [
-            DISTORTIONS[name](enlarge(asked.shop.picture(row)), np.random.default_rng((number, start + place)))
+            DISTORTIONS[name](enlarge(asked.shop.image(row)), np.random.default_rng((number, start + place)))
             for place, row in enumerate(asked.rows[at].tolist())
         ]
         for column, index in zip(columns, indexes, strict=True):
@@ -97,7 +99,7 @@ def measure(asked: Asked, columns: Sequence[Column]) -> None:
             column.right[name] = np.append(column.right.get(name, np.empty(0, bool)), right[:, 0])
             if start == 0:
                 for place in range(min(EXAMPLES, len(changed))):
-                    pictures = [asked.shop.picture(row) for row in found[place].tolist()]
+                    pictures = [asked.shop.image(row) for row in found[place].tolist()]
                     answers = list(zip(pictures, right[place].tolist(), strict=True))
                     column.rows.append(Row(f"{name} · {column.look.name}", changed[place], answers))
 

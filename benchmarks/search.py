@@ -1,4 +1,5 @@
-"""One search of the whole catalogue (decode, encode, filter, rank, look up) against encoding one picture, turn by turn in one run.
+"""One search of the whole catalogue (decode, encode, filter, rank, look up) against encoding one picture, turn by turn
+in one run.
 
     python benchmarks/search.py [--store shop] [--queries 300]
 
@@ -17,15 +18,15 @@ import numpy as np
 from lapel.apps.cli.add import add_to_store
 from lapel.core.images import decode
 from lapel.core.types import Filter, Query
-from lapel.engine.search import SearchEngine
-from lapel.engine.store import open_store
+from lapel.engine.context import open_context
+from lapel.engine.retrieval import SearchEngine
 from lapel.sources import read_uri
 from shops import machine, shop
 
 
 def measure(store_path: Path, queries: int) -> None:
     """Time each query three ways and print the quantiles."""
-    with open_store(store_path) as store:
+    with open_context(store_path) as store:
         engine = SearchEngine(store)
         keys = np.random.default_rng(0).permutation(store.index.keys)[:queries]
         pictures = [read_uri(photo.uri) for _, photo in store.catalog.entries(keys).values()]

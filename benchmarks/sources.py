@@ -1,8 +1,10 @@
-"""Adding pictures from a Google Drive that this machine plays, 50 ms late with each answer, against adding them from a local ZIP.
+"""Adding pictures from a Google Drive that this machine plays, 50 ms late with each answer, against adding them from a
+local ZIP.
 
     python benchmarks/sources.py [--pictures 5000] [--rounds 2] [--latency 0.05] [--encoder small]
 
-Turn by turn, each into a new store and with an empty cache. Then once more with faults in 2 % of the answers (429, 403, 500, cut, slow):
+Turn by turn, each into a new store and with an empty cache. Then once more with faults in 2 % of the answers (429, 403,
+500, cut, slow):
 every picture must be there, once, with its own bytes.
 """
 
@@ -23,8 +25,8 @@ from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 
+from lapel.engine.context import open_context
 from lapel.engine.ingest import ingest
-from lapel.engine.store import open_store
 from lapel.sources import open_source
 from lapel.sources.pictures import picture_rows
 from lapel.sources.stream import Streamed
@@ -82,7 +84,7 @@ def add(where: str, work: Path, encoder: str) -> tuple[float, list[str]]:
     """Pictures a second from opening the source to the last one written, and the hashes of what is stored."""
     with tempfile.TemporaryDirectory(dir=work) as folder:
         os.environ["LAPEL_CACHE"] = str(Path(folder) / "cache")
-        with open_store(Path(folder) / "shop", create=True, encoder=encoder) as store:
+        with open_context(Path(folder) / "shop", create=True, encoder=encoder) as store:
             look = store.encoder  # opened before the clock runs
             began = time.perf_counter()
             with closing(open_source(where)) as source:
@@ -126,7 +128,8 @@ def main() -> None:
             faulty, found = add(address, work, options.encoder)
     zipped, driven = (statistics.median(rates[name]) for name in ("zip", "drive"))
     print(
-        f"{options.pictures:,} pictures, {1000 * options.latency:.0f} ms added to each request; {options.encoder}; {machine()}"
+        f"{options.pictures:,} pictures, {1000 * options.latency:.0f} ms added to each request; {options.encoder};"
+        f" {machine()}"
     )
     print(f"local ZIP {zipped:.0f}/s, Drive {driven:.0f}/s, ratio {driven / zipped:.2f} (aim 0.8)")
     lost, twice = Counter(hashes) - Counter(found), Counter(found) - Counter(hashes)

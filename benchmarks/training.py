@@ -1,9 +1,12 @@
-"""What training costs beside the network itself: whole steps against bare forward + backward + update of the same batch, turn by turn.
+"""What training costs beside the network itself: whole steps against bare forward + backward + update of the same
+batch, turn by turn.
 
     python benchmarks/training.py [--device auto] [--size 160x120] [--batch 48] [--steps 12]
 
-A whole step reads pictures and masks, makes two views of each (backgrounds, perspective, blur, JPEG ...), computes the losses against
-a full memory and updates weights and moving average. Aim: 0.9 of the bare pictures a second. Runs on the CPU or on CUDA, as training does.
+A whole step reads pictures and masks, makes two views of each (backgrounds, perspective, blur, JPEG ...), computes the
+losses against
+a full memory and updates weights and moving average. Aim: 0.9 of the bare pictures a second. Runs on the CPU or on
+CUDA, as training does.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from lapel.training.learner import Learner, head_classes
 from lapel.training.loop import _Run
 from lapel.training.losses import Memory
 from lapel.training.machine import Machine, mixed_precision, this_machine
-from lapel.training.network import LookNetwork, ResNet50
+from lapel.training.network import EmbeddingNetwork, ResNet50
 from lapel.training.recipe import Stage, TrainingConfig, fashion
 from shops import machine as describe
 
@@ -58,7 +61,7 @@ def bare_step(learner: Learner, optimizer: torch.optim.Optimizer, pixels: torch.
 def measure(machine: Machine, config: TrainingConfig, size: tuple[int, int], steps: int) -> tuple[float, float]:
     """Pictures (views) a second of bare and of whole steps: medians."""
     data = some_pictures(*size, config)
-    network = LookNetwork(ResNet50(stride_first=True), frozen=config.frozen)
+    network = EmbeddingNetwork(ResNet50(stride_first=True), frozen=config.frozen)
     network.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     learner = Learner(network, config, head_classes(data, config)).to(machine.device)
     with tempfile.TemporaryDirectory() as work:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-# Several workers (pytest -n) share the cores: threads beyond them only wait for each other. Set before PyTorch and OpenMP are loaded.
+# Several workers (pytest -n) share the cores: threads beyond them only wait for each other. Set before PyTorch and
+# OpenMP are loaded.
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if WORKERS > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))

@@ -1,4 +1,5 @@
-"""``lapel add`` on what shops, phones and storage boxes have: everything in, or a counted line with the reason and what to do."""
+"""``lapel add`` on what shops, phones and storage boxes have: everything in, or a counted line with the reason and what
+to do."""
 
 from __future__ import annotations
 
@@ -18,10 +19,10 @@ from inputs.folders import decomposed, picture, write
 from lapel.apps.cli import app
 from lapel.core.errors import SourceError, TableError
 from lapel.core.types import Product, Query
+from lapel.engine.context import StoreContext, open_context
 from lapel.engine.ingest import IngestReport, ingest
 from lapel.engine.rejects import Reasons
-from lapel.engine.search import SearchEngine
-from lapel.engine.store import Store, open_store
+from lapel.engine.retrieval import SearchEngine
 from lapel.sources import open_source
 from lapel.sources.table import TableRow
 
@@ -41,7 +42,7 @@ def rejected(store: Path) -> list[tuple[str, str, str]]:
 
 
 def ids(store: Path) -> list[str]:
-    with open_store(store) as shop:
+    with open_context(store) as shop:
         return sorted(product.id for product in shop.catalog.products(limit=1000))
 
 
@@ -61,7 +62,7 @@ def test_a_phones_folder(tmp_path: Path) -> None:
     assert "videos (1): a product needs a still photo; the photo beside a phone's video is read" in said
     assert "edits of phone photos (1): they hold no pixels" in said
     assert "hidden and system files (1)" in said
-    with open_store(tmp_path / "shop") as shop:  # the rotated photo is the same as upright
+    with open_context(tmp_path / "shop") as shop:  # the rotated photo is the same as upright
         (upright,) = _vectors(shop, picture(2))
         (found,) = (
             hit for hit in SearchEngine(shop).search(Query(vector=upright, k=3)) if hit.product.id.endswith("IMG_0002")
@@ -69,7 +70,7 @@ def test_a_phones_folder(tmp_path: Path) -> None:
         assert found.rank == 1
 
 
-def _vectors(shop: Store, data: bytes) -> Any:
+def _vectors(shop: StoreContext, data: bytes) -> Any:
     from lapel.core.images import decode
 
     return shop.encoder.encode([decode(data)])
@@ -100,7 +101,7 @@ def test_a_folder_where_tools_wrote_other_formats(tmp_path: Path) -> None:
     again = add(tmp_path / "p", tmp_path / "shop").stdout
     assert "72 rows: 0 products added, 0 updated, 72 unchanged, 0 left out" in again
     assert "75 pictures: 0 added, 0 encoded again, 75 unchanged, 0 left out" in again
-    with open_store(tmp_path / "shop") as shop:
+    with open_context(tmp_path / "shop") as shop:
         assert len(shop.catalog.photos("shirt")) == 3
 
 
@@ -241,7 +242,7 @@ def test_what_was_guessed_of_a_table_is_said(tmp_path: Path) -> None:
     path.write_bytes("id,название,lies in\n1,Рубашка синяя и белая в полоску,7.jpg\n".encode("cp1251"))
     said = add(path, tmp_path / "shop", "--encoding", "cp1251").stdout
     assert said.count("Pictures are taken from the column 'lies in'") == 1
-    with open_store(tmp_path / "shop") as shop:
+    with open_context(tmp_path / "shop") as shop:
         assert "Рубашка синяя и белая в полоску" in shop.catalog.product("1").attributes.values()
     notes = json.loads(add(path, tmp_path / "shop", "--encoding", "cp1251", "--json").stdout)["notes"]
     assert [note[:42] for note in notes] == ["Pictures are taken from the column 'lies in'"[:42]]
@@ -282,7 +283,7 @@ def ingested(tmp_path: Path, products: Iterable[str]) -> tuple[IngestReport, lis
     where = write(tmp_path / "p", {"1.jpg": picture(1)})
     source = open_source(where)
     rows = [TableRow(number, Product(id=name), ("1.jpg",), "", name) for number, name in enumerate(products, 1)]
-    with open_store(tmp_path / "shop", create=True, encoder="colour:") as shop:
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as shop:
         done = ingest(shop, rows, source=source, rejects=tmp_path / "shop" / "rejected.csv")
     return done, rejected(tmp_path / "shop")
 
@@ -321,7 +322,7 @@ def test_a_picture_in_the_place_of_its_name_does_not_fill_the_list(tmp_path: Pat
     (tmp_path / "p").mkdir()
     source = open_source(tmp_path / "p")
     row = TableRow(2, Product(id="a"), ("data:image/jpeg;base64," + "A" * 100_000,), "", "a")
-    with open_store(tmp_path / "shop", create=True, encoder="colour:") as shop:
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as shop:
         ingest(shop, [row], source=source, rejects=tmp_path / "shop" / "rejected.csv")
     ((name, where, reason),) = rejected(tmp_path / "shop")
     assert (name, where) == ("a", "data:image/jpeg;bas…" + "A" * 19)
@@ -332,7 +333,7 @@ def test_products_of_an_older_id_are_mentioned(tmp_path: Path) -> None:
     """As a store has them whose ZIP of Windows' separators was added by an earlier version."""
     folder = write(tmp_path / "p", {"a.jpg": picture(0), "b.jpg": picture(1)})
     shop = tmp_path / "shop"
-    with open_store(shop, create=True, encoder="colour:") as store:
+    with open_context(shop, create=True, encoder="colour:") as store:
         source = open_source(folder)
         rows = [TableRow(1, Product(id="old"), (next(iter(source.walk())),), "", "old")]
         ingest(store, rows, source=source)

@@ -69,7 +69,8 @@ def test_another_background_leaves_the_product_its_colour() -> None:
 
 
 def test_photos_keep_their_colour_on_the_whole() -> None:
-    """Hue is not shifted and nothing turns grey: a red thing stays red through everything a photo may suffer, but for what covers it."""
+    """Hue is not shifted and nothing turns grey: a red thing stays red through everything a photo may suffer, but for
+    what covers it."""
     pixels = torch.full((64, 64, 48, 3), 255, dtype=torch.uint8)
     pixels[:, 4:60, 4:44] = torch.tensor([190, 40, 50], dtype=torch.uint8)
     out = augment(pixels, seeded(5), PHOTO)

@@ -1,4 +1,5 @@
-"""What must not harm an index, whatever its kind and however it is built: bad vectors, bad numbers, bad files, a full disk."""
+"""What must not harm an index, whatever its kind and however it is built: bad vectors, bad numbers, bad files, a full
+disk."""
 
 from __future__ import annotations
 
@@ -15,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lapel.core.errors import InputError, MissingDependency, QueryError
+from lapel.core.errors import InputError, MissingDependencyError, QueryError
 from lapel.core.vectors import Vectors, normalise
 from lapel.engine.check import check_index
-from lapel.engine.store import open_store
+from lapel.engine.context import open_context
 from lapel.indexes import VectorIndex, approximate, choice, open_index, structure
 from test_store import fill
 
@@ -143,7 +144,7 @@ def test_numbers_that_cannot_be_asked_for(index: VectorIndex) -> None:
 def test_kinds_that_there_are_not(spec: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         open_index(spec, dim=WIDE)
-    with open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
         fill(store)
         with pytest.raises(InputError, match=message):
             store.use_index(spec)
@@ -152,7 +153,7 @@ def test_kinds_that_there_are_not(spec: str, message: str, tmp_path: Path) -> No
 
 def test_a_library_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lapel.indexes.milvus", None)
-    with pytest.raises(MissingDependency, match=r"pip install 'lapel\[milvus\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'lapel\[milvus\]'"):
         open_index("milvus://lite")
 
 
@@ -174,14 +175,14 @@ def test_a_file_of_another_model_or_kind(spec: str, tmp_path: Path) -> None:
 @kinds_in_files
 def test_a_file_of_another_model_of_the_same_width_is_found_out(spec: str, tmp_path: Path) -> None:
     """A store looks for its model's own file; one that was renamed to it is found by comparing."""
-    with open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
         fill(store)
         store.catalog.set_setting("index", spec)
-        name, keys = store.view().drawn.name, store.index.keys
+        name, keys = store.current().version.file_name, store.index.keys
     with closing(open_index(spec)) as another:
         another.add(keys, normalise(np.random.default_rng(5).normal(size=(len(keys), 128))))
         another.save(tmp_path / "shop" / name)
-    with open_store(tmp_path / "shop") as again:
+    with open_context(tmp_path / "shop") as again:
         assert check_index(again).other.tolist() == keys.tolist()
         check_index(again, repair=True)
         assert check_index(again).agrees
@@ -263,7 +264,7 @@ def test_a_store_on_a_full_disk_is_searched_all_the_same(
 ) -> None:
     """Also while the base of what it saves was built."""
     monkeypatch.setattr(full_disk, "room", 700)
-    with open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
         store.catalog.set_setting("index", spec)
         fill(store, {f"p{number}": [vector] for number, vector in enumerate(looks(COUNT, dim=128))})
         index = store.index
@@ -271,5 +272,5 @@ def test_a_store_on_a_full_disk_is_searched_all_the_same(
         fill(store, {f"q{number}": [vector] for number, vector in enumerate(looks(200, dim=128, seed=2))})
         assert store.index is index
         assert index.search(looks(COUNT, dim=128)[:1], 1).keys.tolist() == [[1]]
-        store.settle()
+        store.index_sync.wait_idle()
         assert not [path for path in store.folder.iterdir() if path.name.endswith((".bin", ".part"))]

@@ -1,4 +1,5 @@
-"""Buckets through fsspec: S3 against moto's server, Google's and Azure's against servers of ours, all on this machine."""
+"""Buckets through fsspec: S3 against moto's server, Google's and Azure's against servers of ours, all on this
+machine."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 
 from lapel import sources
 from lapel.apps.cli import app
-from lapel.core.errors import MissingDependency, SourceError
+from lapel.core.errors import MissingDependencyError, SourceError
 from lapel.sources import Links, display_links, open_source, read_uri
 from lapel.sources.bucket import S3Source
 from loopback.clouds import AzureCloud, Cloud, GoogleCloud
@@ -74,8 +75,8 @@ def test_tags_tell_what_is_new(bucket: Any) -> None:
     for data in (b"one", b"one", b"two"):
         bucket.put_object(Bucket="shop", Key="pictures/Shirts/a.jpg", Body=data)
         source = S3Source("//shop/pictures")
-        stamps.append(source.stamp("s3://shop/pictures/Shirts/a.jpg"))
-        assert stamps[-1] == S3Source("//").stamp("s3://shop/pictures/Shirts/a.jpg")
+        stamps.append(source.version_token("s3://shop/pictures/Shirts/a.jpg"))
+        assert stamps[-1] == S3Source("//").version_token("s3://shop/pictures/Shirts/a.jpg")
     assert stamps[0] == stamps[1] != stamps[2]
 
 
@@ -111,7 +112,7 @@ def test_what_cannot_be_read_says_so(bucket: Any, monkeypatch: pytest.MonkeyPatc
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gcsfs", None)
-    with pytest.raises(MissingDependency, match=r"pip install 'lapel\[gs\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'lapel\[gs\]'"):
         open_source("gs://shop")
 
 
@@ -153,11 +154,11 @@ def test_other_clouds_are_walked_found_and_read(cloud: tuple[str, Cloud]) -> Non
     assert [source.read(uri).decode() for uri in uris] == list(NAMES)
     assert [read_uri(uri).decode() for uri in uris] == list(NAMES)
     assert source.find("Shirts/a.jpg") == source.find(uris[0]) == source.find_id("a") == uris[0]
-    before = {uri: source.stamp(uri) for uri in uris}
+    before = {uri: source.version_token(uri) for uri in uris}
     source.close()
     served.objects["pictures/Shirts/a.jpg"] = b"another picture"
     again = open_source(f"{scheme}://shop/pictures")
-    assert [again.stamp(uri) == before[uri] for uri in uris] == [False, True, True]
+    assert [again.version_token(uri) == before[uri] for uri in uris] == [False, True, True]
     assert again.read(uris[0]) == b"another picture"
     again.close()
 

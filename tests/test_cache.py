@@ -153,7 +153,7 @@ class Slow:
             raise SourceError("no such picture")
         return f"slow://{name}"
 
-    def stamp(self, uri: str) -> str:
+    def version_token(self, uri: str) -> str:
         return f"stamp of {uri}"
 
     def read(self, uri: str) -> bytes:
@@ -181,7 +181,7 @@ def test_pictures_are_fetched_ahead_once(slow: Streamed, cache: PictureCache) ->
     assert isinstance(source, Slow)
     uris = [f"slow://{number}" for number in range(4)]
     slow.expect(["0", "bad"])
-    assert slow.stamp(uris[0]) == "stamp of slow://0"
+    assert slow.version_token(uris[0]) == "stamp of slow://0"
     slow.prefetch([*uris, uris[0], "slow://broken"])
     while len(source.begun) < 4:  # all are under way before anyone reads
         pass

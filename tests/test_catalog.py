@@ -22,12 +22,12 @@ from lapel.catalog.connection import Pool
 from lapel.core.errors import (
     InputError,
     QueryError,
-    StoreBusy,
-    StoreDamaged,
+    StoreBusyError,
+    StoreDamagedError,
     StoreError,
-    StoreMissing,
-    StoreReadOnly,
-    StoreTooNew,
+    StoreNotFoundError,
+    StoreReadOnlyError,
+    StoreTooNewError,
 )
 from lapel.core.types import FIELDS, MINOR_UNITS, Condition, Filter, Product
 
@@ -349,7 +349,7 @@ def test_a_price_without_a_currency_is_enough_where_there_is_one(catalog: Catalo
     with pytest.raises(QueryError, match="EUR, USD"):
         catalog.count(Filter.parse(["price<100"]))
     # What is hidden asks for nothing.
-    catalog.presence.settle("", ["s1", "n1"], now="2026-01-01")
+    catalog.visibility.settle("", ["s1", "n1"], now="2026-01-01")
     assert catalog.count(Filter.parse(["price<100"])) == 1
     assert list(catalog.price_ranges()) == ["EUR"]
 
@@ -558,18 +558,18 @@ def test_products_survive_any_text(data: st.DataObject) -> None:
 
 
 def test_missing_and_not_made(tmp_path: Path) -> None:
-    with pytest.raises(StoreMissing, match="lapel add"):
+    with pytest.raises(StoreNotFoundError, match="lapel add"):
         Catalog.open(tmp_path / "none.sqlite")
-    with pytest.raises(StoreMissing):
+    with pytest.raises(StoreNotFoundError):
         Catalog.open(tmp_path / "none.sqlite", create=True, read_only=True)
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(StoreDamaged, match="folder"):
+    with pytest.raises(StoreDamagedError, match="folder"):
         Catalog.open(tmp_path, create=True)
 
 
 def test_a_file_left_empty_by_a_crash_is_made_anew(tmp_path: Path) -> None:
     (tmp_path / "c.sqlite").touch()
-    with pytest.raises(StoreMissing, match="interrupted"):
+    with pytest.raises(StoreNotFoundError, match="interrupted"):
         Catalog.open(tmp_path / "c.sqlite")
     Catalog.open(tmp_path / "c.sqlite", create=True).close()
     Catalog.open(tmp_path / "c.sqlite").close()
@@ -586,7 +586,7 @@ def test_other_files_are_refused_and_left_alone(tmp_path: Path, create: bool) ->
     database.close()
     for path, words in ((text, "not a readable catalogue"), (other, "another program")):
         before = path.read_bytes()
-        with pytest.raises(StoreDamaged, match=words):
+        with pytest.raises(StoreDamagedError, match=words):
             Catalog.open(path, create=create)
         assert path.read_bytes() == before
 
@@ -598,7 +598,7 @@ def test_a_broken_catalogue_says_so(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[8192:] = bytes(len(data) - 8192)
     path.write_bytes(data)
-    with pytest.raises(StoreDamaged, match="Put back a copy"), Catalog.open(path) as catalog:
+    with pytest.raises(StoreDamagedError, match="Put back a copy"), Catalog.open(path) as catalog:
         list(catalog.vectors(MODEL))
 
 
@@ -609,7 +609,8 @@ def test_a_newer_catalogue_is_refused_and_left_alone(tmp_path: Path) -> None:
     database.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS) + 1}")
     database.close()
     with pytest.raises(
-        StoreTooNew, match=rf"version {len(schema.MIGRATIONS) + 1}.*up to version {len(schema.MIGRATIONS)}.*pip install"
+        StoreTooNewError,
+        match=rf"version {len(schema.MIGRATIONS) + 1}.*up to version {len(schema.MIGRATIONS)}.*pip install",
     ):
         Catalog.open(path)
 
@@ -636,7 +637,7 @@ def test_migrations_run_once_whole_and_in_order(tmp_path: Path, monkeypatch: pyt
     assert version == len(here)
     assert not {"note", "more"} & names
     monkeypatch.setattr(schema, "MIGRATIONS", (*here, second))
-    with pytest.raises(StoreReadOnly, match=f"version {len(here)} and must be brought to {len(here) + 1}"):
+    with pytest.raises(StoreReadOnlyError, match=f"version {len(here)} and must be brought to {len(here) + 1}"):
         Catalog.open(path, read_only=True)
     for _ in range(2):
         with Catalog.open(path) as catalog:
@@ -654,9 +655,9 @@ def test_a_locked_catalogue_is_read_but_not_written(catalog: Catalog, monkeypatc
     try:
         with Catalog.open(catalog.path) as second:
             assert second.product("p").id == "p"
-            with pytest.raises(StoreBusy, match="another process"):
+            with pytest.raises(StoreBusyError, match="another process"):
                 second.write([entry("q")], fingerprint=MODEL)
-            with pytest.raises(StoreBusy):
+            with pytest.raises(StoreBusyError):
                 second.remove(["p"])
     finally:
         other.execute("ROLLBACK")
@@ -674,17 +675,17 @@ def test_read_only_refuses_writing(catalog: Catalog) -> None:
             lambda: reader.remove(["p"]),
             lambda: reader.set_setting("a", "b"),
         ):
-            with pytest.raises(StoreReadOnly, match="may not be written to"):
+            with pytest.raises(StoreReadOnlyError, match="may not be written to"):
                 write()
         # What SQLite itself answers, should the file turn read-only under way, reads the same.
-        with pytest.raises(StoreReadOnly, match="may not be written to"), reader._pool.borrow() as database:
+        with pytest.raises(StoreReadOnlyError, match="may not be written to"), reader._pool.borrow() as database:
             database.execute("DELETE FROM product")
 
 
 READ_AS_NOBODY = """
 import sys
 from lapel.catalog import Catalog, writer_lock
-from lapel.core.errors import StoreReadOnly
+from lapel.core.errors import StoreReadOnlyError
 from pathlib import Path
 import os
 if os.geteuid() == 0:
@@ -692,26 +693,27 @@ if os.geteuid() == 0:
 path = Path(sys.argv[1])
 try:
     catalog = Catalog.open(path)
-except StoreReadOnly as error:
+except StoreReadOnlyError as error:
     print("refused:", error); sys.exit()
 print(catalog.read_only, catalog.product("p").id, catalog.counts().photos, len(list(catalog.vectors("model-one"))))
 try:
     catalog.remove(["p"]); print("wrote!")
-except StoreReadOnly as error:
+except StoreReadOnlyError as error:
     print(error)
 try:
     with writer_lock(path.parent): print("locked!")
-except StoreReadOnly as error:
+except StoreReadOnlyError as error:
     print(error)
 try:
     Catalog.open(path.parent / "new.sqlite", create=True); print("made!")
-except StoreReadOnly as error:
+except StoreReadOnlyError as error:
     print(error)
 """
 
 
 def as_nobody(code: str, *arguments: str) -> str:
-    """Run Python as a user without rights: root passes through permission bits, so as root a test would prove nothing."""
+    """Run Python as a user without rights: root passes through permission bits, so as root a test would prove
+    nothing."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, check=False
@@ -749,7 +751,8 @@ def test_a_read_only_folder_is_read_and_not_written(open_folder: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
 def test_unfinished_writes_in_a_read_only_folder_are_not_passed_over(open_folder: Path) -> None:
-    """A copy made while the shop was open has writes in its -wal file; reading only the main file would be silently old."""
+    """A copy made while the shop was open has writes in its -wal file; reading only the main file would be silently
+    old."""
     path = open_folder / "catalog.sqlite"
     with Catalog.open(path, create=True) as catalog:
         catalog.write([entry("p")], fingerprint=MODEL)
@@ -811,8 +814,9 @@ def test_a_closed_catalogue_says_so(tmp_path: Path) -> None:
 
 def test_the_writer_lock_keeps_a_second_process_out(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib\nfrom lapel.catalog import writer_lock\nfrom lapel.core.errors import StoreBusy\n"
-        "try:\n    with writer_lock(pathlib.Path(sys.argv[1])): print('mine')\nexcept StoreBusy as error: print(error)\n"
+        "import sys, pathlib\nfrom lapel.catalog import writer_lock\nfrom lapel.core.errors import StoreBusyError\n"
+        "try:\n    with writer_lock(pathlib.Path(sys.argv[1])): print('mine')\nexcept StoreBusyError as error:"
+        " print(error)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
@@ -830,6 +834,6 @@ def test_the_writer_lock_keeps_a_second_process_out(tmp_path: Path) -> None:
 
 def test_the_pool_maps_a_vanished_file(tmp_path: Path) -> None:
     pool = Pool(tmp_path / "gone.sqlite", read_only=False)
-    with pytest.raises(StoreMissing, match="gone"), pool.borrow() as database:
+    with pytest.raises(StoreNotFoundError, match="gone"), pool.borrow() as database:
         database.execute("SELECT 1 FROM sqlite_master")
     pool.close()

@@ -1,4 +1,5 @@
-"""A catalogue on a disk that is full or too small, and at paths that are too long: each says what is wrong and what to do."""
+"""A catalogue on a disk that is full or too small, and at paths that are too long: each says what is wrong and what to
+do."""
 
 from __future__ import annotations
 

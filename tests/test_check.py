@@ -11,10 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from lapel.apps.cli import app
-from lapel.core.errors import StoreBusy
+from lapel.core.errors import StoreBusyError
 from lapel.engine.check import check_index
-from lapel.engine.store import Store, open_store
-from lapel.indexes import VectorIndex, keeps_itself, open_index
+from lapel.engine.context import StoreContext, open_context
+from lapel.engine.index_sync import IndexSync
+from lapel.indexes import VectorIndex, is_external, open_index
 from test_store import corner, fill
 
 there = importlib.util.find_spec("pymilvus") and importlib.util.find_spec("milvus_lite")
@@ -25,7 +26,7 @@ KINDS = ["exact:", "faiss:Flat", "faiss:auto", "faiss:HNSW32", pytest.param("mil
 @pytest.fixture(params=KINDS)
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A shop of six photos, keys 1 to 6, whose index was drawn and kept."""
-    with open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
         store.catalog.set_setting("index", request.param)
         fill(store)
         assert store.index.keys.tolist() == [1, 2, 3, 4, 5, 6]
@@ -34,7 +35,7 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def damage(folder: Path) -> None:
     """Key 2 is lost, key 77 comes from nowhere, key 3 looks elsewhere: as nothing in Lapel would do it."""
-    with open_store(folder) as store:
+    with open_context(folder) as store:
         index, saved = kept(store)
         index.remove(np.array([2]))
         index.add(np.array([77, 3]), np.stack([corner(0, 0, 0, 1), corner(0, 0, 0, 0, 1)]))
@@ -43,16 +44,16 @@ def damage(folder: Path) -> None:
             index.close()
 
 
-def kept(store: Store) -> tuple[VectorIndex, bool]:
+def kept(store: StoreContext) -> tuple[VectorIndex, bool]:
     """The index as it is kept, and whether that is in a file."""
-    if keeps_itself(store.index_spec):
+    if is_external(store.index_spec):
         return store.index, False
     (path,) = store.folder.glob("index-*.bin")
     return open_index(store.index_spec, path=path), True
 
 
 def test_a_sound_index(shop: Path) -> None:
-    with open_store(shop) as store:
+    with open_context(shop) as store:
         found = check_index(store)
     assert found.agrees
     assert (found.wanted, found.held, found.compared) == (6, 6, 6)
@@ -60,22 +61,22 @@ def test_a_sound_index(shop: Path) -> None:
 
 def test_what_differs_is_found_and_mended(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     damage(shop)
-    monkeypatch.setattr(Store, "_redraw", lambda *_: pytest.fail("drawn again"))
-    with open_store(shop) as store:
+    monkeypatch.setattr(IndexSync, "_rebuild", lambda *_: pytest.fail("drawn again"))
+    with open_context(shop) as store:
         found = check_index(store)
         assert (found.missing.tolist(), found.surplus.tolist(), found.other.tolist()) == ([2], [77], [3])
         assert not found.agrees
         assert 77 in store.index.keys  # only looked at
         assert check_index(store, repair=True).other.tolist() == [3]
         assert check_index(store).agrees
-    with open_store(shop) as again:
+    with open_context(shop) as again:
         assert check_index(again).agrees
         assert again.index.search(corner(1, 0.2)[None], 1).keys.tolist() == [[2]]
 
 
 def test_no_vector_is_compared_where_none_is_asked_for(shop: Path) -> None:
     damage(shop)
-    with open_store(shop) as store:
+    with open_context(shop) as store:
         found = check_index(store, sample=0)
         assert (found.compared, found.other.tolist(), found.missing.tolist()) == (0, [], [2])
         assert check_index(store, sample=0, repair=True).other.tolist() == [3]  # mending compares all
@@ -83,8 +84,8 @@ def test_no_vector_is_compared_where_none_is_asked_for(shop: Path) -> None:
 
 def test_a_change_in_between_is_taken_in_first(shop: Path) -> None:
     """Another process adds between the look at the index and that at the catalogue; that is no difference."""
-    with open_store(shop) as store, open_store(shop) as other:
-        current = store._current
+    with open_context(shop) as store, open_context(shop) as other:
+        current = store.index_sync._current
         late = [{"new": [corner(-1)]}, {"newer": [corner(-1, 1)]}]
 
         def slow() -> object:
@@ -93,12 +94,12 @@ def test_a_change_in_between_is_taken_in_first(shop: Path) -> None:
                 fill(other, late.pop())
             return view
 
-        store._current = slow  # type: ignore[method-assign, assignment]
+        store.index_sync._current = slow  # type: ignore[method-assign, assignment]
         found = check_index(store)
         assert found.agrees
         assert found.held == len(store.index) == 8
         late += [{f"n{number}": [corner(-1, 0, number)]} for number in range(1, 20)]
-        with pytest.raises(StoreBusy, match="changed by another process all the time"):
+        with pytest.raises(StoreBusyError, match="changed by another process all the time"):
             check_index(store)
 
 

@@ -1,4 +1,5 @@
-"""The command line, as a person uses it: each command on a small shop of drawn pictures, and what is said when things are wrong."""
+"""The command line, as a person uses it: each command on a small shop of drawn pictures, and what is said when things
+are wrong."""
 
 from __future__ import annotations
 
@@ -21,10 +22,10 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw
 
-from lapel import open_store
 from lapel.apps.cli import main
 from lapel.core.images import Preprocessing
 from lapel.encoders import foreground
+from lapel.engine.context import open_context
 
 COLOURS = {"Red": (200, 30, 40), "Blue": (30, 40, 190), "Green": (30, 150, 60)}
 
@@ -44,7 +45,8 @@ def run_json(*arguments: str | Path) -> Any:
 
 
 def _lapel(*arguments: str | Path) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of ``lapel ARGUMENTS``, in this process: Python and its libraries are loaded once."""
+    """Exit code, stdout and stderr of ``lapel ARGUMENTS``, in this process: Python and its libraries are loaded
+    once."""
     code, out, err = 0, io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
         patch.setattr(sys, "argv", ["lapel", *map(str, arguments)])
@@ -300,7 +302,10 @@ class BluePart:
 
 
 def test_scores_are_cosines_and_whole_leaves_the_product_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The query is red; what is found in it is blue. The score of each picture is its cosine to one, or to both's mean."""
+    """The query is red; what is found in it is blue.
+
+    The score of each picture is its cosine to one, or to both's mean.
+    """
     monkeypatch.setattr(foreground, "open_foreground", BluePart)
     (tmp_path / "in").mkdir()
     plain = {"red": (200, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 200)}
@@ -308,7 +313,7 @@ def test_scores_are_cosines_and_whole_leaves_the_product_out(tmp_path: Path, mon
         Image.new("RGB", (64, 64), colour).save(tmp_path / "in" / f"{name}.png")
     store = tmp_path / "shop"
     run("add", tmp_path / "in", "--store", store, "--encoder", "colour:")
-    with open_store(store) as shop:
+    with open_context(store) as shop:
         one, other = shop.encoder.encode([Image.new("RGB", (64, 64), plain[name]) for name in ("red", "blue")])
     # Equally dark everywhere, and no colour in common: half of each vector is the same.
     assert float(one @ other) == pytest.approx(0.5, abs=1e-4)

@@ -1,4 +1,5 @@
-"""Comparing two models: measures against slow sums, a shop small enough to judge by eye, and the sheet people look at."""
+"""Comparing two models: measures against slow sums, a shop small enough to judge by eye, and the sheet people look
+at."""
 
 from __future__ import annotations
 
@@ -11,17 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lapel import open_store
 from lapel.catalog import Entry, PhotoEntry
 from lapel.core.errors import ImageError, InputError, QueryError
 from lapel.core.images import Pixels, Preprocessing
 from lapel.core.overlap import overlap, rank_biased_overlap, shared
-from lapel.core.plugins import Backend
+from lapel.core.registry import Backend
 from lapel.core.types import Filter, Product
 from lapel.core.vectors import Vectors, normalise
 from lapel.encoders import ENCODERS
+from lapel.engine.context import StoreContext, open_context
 from lapel.engine.models import use
-from lapel.engine.store import Store
 from lapel.insight.compare import Comparison, Question, compare, render
 from lapel.insight.compare_sheet import BLOCK, GAP, HEAD, LEFT, NAME, NEW, OLD, ROW, STEP, TITLE, draw_comparison
 from lapel.insight.report import Rule
@@ -74,7 +74,8 @@ def test_impossible_overlaps_are_told() -> None:
 
 
 class Turned:
-    """Two numbers a picture: the hue as an angle. ``turned:2`` sees only half of the circle, so opposite hues look the same."""
+    """Two numbers a picture: the hue as an angle. ``turned:2`` sees only half of the circle, so opposite hues look the
+    same."""
 
     dim = 2
     preprocessing = Preprocessing(height=8, width=8)
@@ -107,9 +108,9 @@ SHOP = {
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreContext]:
     monkeypatch.setitem(ENCODERS.backends, "turned", Backend(f"{__name__}:Turned"))  # type: ignore[arg-type]
-    with open_store(tmp_path / "shop", create=True, encoder="turned:") as filling:
+    with open_context(tmp_path / "shop", create=True, encoder="turned:") as filling:
         filling.claim()
         entries = []
         for name, (kind, degrees) in SHOP.items():
@@ -120,7 +121,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
             photo = PhotoEntry(path.as_uri(), "1", digest, angles(np.array([degrees]))[0])
             entries.append(Entry(product, (photo,)))
         filling.catalog.write(entries, fingerprint=filling.encoder.fingerprint)
-    with open_store(tmp_path / "shop") as opened:
+    with open_context(tmp_path / "shop") as opened:
         yield opened
 
 
@@ -129,7 +130,7 @@ def ids(found: Comparison, query: str) -> tuple[list[str], list[str]]:
     return [answer.product_id for answer in one.a], [answer.product_id for answer in one.b]
 
 
-def test_what_differs_by_eye(store: Store) -> None:
+def test_what_differs_by_eye(store: StoreContext) -> None:
     found = compare(store, "turned:", "turned:2", question=Question(k=2, show=6, relevant=(Rule(("kind",)),)))
     assert (found.queries, found.gallery_photos, found.gallery_products) == (6, 6, 6)
     assert (found.encoded, found.left_out) == (6, 0)
@@ -160,7 +161,7 @@ def test_what_differs_by_eye(store: Store) -> None:
     assert json.loads(json.dumps(found.to_json()))["rules"][0]["measures"]["recall@1"]["verdict"] == "worse"
 
 
-def test_the_other_way_round_is_the_mirror_image(store: Store) -> None:
+def test_the_other_way_round_is_the_mirror_image(store: StoreContext) -> None:
     question = Question(k=3, relevant=(Rule(("kind",)),))
     one, other = (
         compare(store, *pair, question=question) for pair in (("turned:", "turned:2"), ("turned:2", "turned:"))
@@ -172,14 +173,14 @@ def test_the_other_way_round_is_the_mirror_image(store: Store) -> None:
     assert (there.verdict, back.verdict) == ("worse", "better")
 
 
-def test_comparing_changes_nothing_and_leaves_its_vectors_for_later(store: Store) -> None:
+def test_comparing_changes_nothing_and_leaves_its_vectors_for_later(store: StoreContext) -> None:
     generation, model = store.catalog.generation, store.model
     compare(store, "turned:", "turned:2")
     assert (store.catalog.generation, store.model) == (generation, model)
     assert use(store, "turned:2").prepared.encoded == 0
 
 
-def test_a_sample_encodes_no_more_than_it_needs(store: Store) -> None:
+def test_a_sample_encodes_no_more_than_it_needs(store: StoreContext) -> None:
     found = compare(store, "turned:", "turned:2", question=Question(sample=2, ask=1, k=2, seed=3))
     assert (found.queries, found.gallery_products) == (1, 2)
     assert found.encoded <= 3
@@ -188,7 +189,7 @@ def test_a_sample_encodes_no_more_than_it_needs(store: Store) -> None:
     assert again.overlap == found.overlap
 
 
-def test_filters_say_who_asks_and_who_is_found(store: Store) -> None:
+def test_filters_say_who_asks_and_who_is_found(store: StoreContext) -> None:
     question = Question(queries=Filter.parse(["kind=Shirt"]), gallery=Filter.parse(["kind=Hat"]), k=1, show=9)
     found = compare(store, "turned:", "turned:2", question=question)
     assert (found.queries, found.gallery_products) == (3, 2)
@@ -196,21 +197,21 @@ def test_filters_say_who_asks_and_who_is_found(store: Store) -> None:
     assert ids(found, "a") == (["d"], ["c"])
 
 
-def test_pictures_that_are_gone_take_no_part_and_are_counted(store: Store) -> None:
+def test_pictures_that_are_gone_take_no_part_and_are_counted(store: StoreContext) -> None:
     (store.folder.parent / "f.png").unlink()
     found = compare(store, "turned:", "turned:2")
     assert (found.queries, found.gallery_photos, found.left_out) == (5, 5, 1)
     assert "1 photo took no part" in render(found)
 
 
-def test_another_photo_of_the_same_product_as_a_rule(store: Store) -> None:
+def test_another_photo_of_the_same_product_as_a_rule(store: StoreContext) -> None:
     found = compare(store, "turned:", "turned:2", question=Question(relevant=(Rule(("id",)),)))
     assert found.rules[0].used == 0
     assert found.rules[0].recall == ()
     assert {answer.relevant for one in found.changed for answer in one.a} == {None}
 
 
-def test_impossible_comparisons_are_told(store: Store) -> None:
+def test_impossible_comparisons_are_told(store: StoreContext) -> None:
     with pytest.raises(InputError, match="are the same model"):
         compare(store, "turned:", "turned-1")
     with pytest.raises(QueryError, match=r"queries of a comparison need photos.*kind=Sock"):
@@ -226,13 +227,13 @@ def test_impossible_comparisons_are_told(store: Store) -> None:
 # --- the sheet --------------------------------------------------------------------------------------------------------
 
 
-def test_the_sheet_frames_what_only_one_model_found(store: Store) -> None:
+def test_the_sheet_frames_what_only_one_model_found(store: StoreContext) -> None:
     found = compare(store, "turned:", "turned:2", question=Question(k=2, show=6, relevant=(Rule(("kind",)),)))
 
     def read(key: int) -> Image.Image:
         if key == 1:
             raise ImageError("gone")
-        return store.picture(key)
+        return store.image(key)
 
     sheet = draw_comparison(found, read)
     row = [one.product_id for one in found.changed].index("c")  # nothing in common: both rows are framed
@@ -246,8 +247,8 @@ def test_the_sheet_frames_what_only_one_model_found(store: Store) -> None:
     assert sheet.getpixel((LEFT + 1, top + 60)) not in (OLD, NEW)
 
 
-def test_a_sheet_of_equal_answers_says_so(store: Store) -> None:
+def test_a_sheet_of_equal_answers_says_so(store: StoreContext) -> None:
     found = compare(store, "turned:", "turned:361")  # a full turn more: nothing changes
     assert found.overlap.value == found.rbo.value == 1
     assert found.changed == ()
-    assert draw_comparison(found, store.picture).height > TITLE
+    assert draw_comparison(found, store.image).height > TITLE

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lapel.core import errors
-from lapel.core.errors import InputError, LapelError, MissingDependency, QueryError, TableError
-from lapel.core.plugins import Backend, Door
+from lapel.core.errors import InputError, LapelError, MissingDependencyError, QueryError, TableError
+from lapel.core.registry import Backend, Registry
 from lapel.core.types import Condition, Filter, Matches, Product
 from lapel.core.vectors import check_keys, check_vectors, normalise
 
@@ -131,7 +131,7 @@ def test_matches_are_one_shape() -> None:
         Matches(np.zeros((1, 2), np.int64), np.zeros((1, 3), np.float32))
 
 
-DOOR = Door(
+DOOR = Registry(
     "thing",
     {"json": Backend("json:loads"), "gone": Backend("no_such_module:x", "extra"), "bare": Backend("no_such_module:x")},
     "lapel.t",
@@ -143,9 +143,9 @@ def test_a_door_opens_what_is_in_its_table() -> None:
 
 
 def test_a_missing_library_says_what_to_install() -> None:
-    with pytest.raises(MissingDependency, match=r"needs no_such_module.*pip install 'lapel\[extra\]'"):
+    with pytest.raises(MissingDependencyError, match=r"needs no_such_module.*pip install 'lapel\[extra\]'"):
         DOOR.find("gone")
-    with pytest.raises(MissingDependency, match="pip install no_such_module"):
+    with pytest.raises(MissingDependencyError, match="pip install no_such_module"):
         DOOR.find("bare")
 
 

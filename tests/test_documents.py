@@ -1,4 +1,5 @@
-"""Documents cannot lie: links lead somewhere, commands and options exist, README's Python runs, decisions are listed."""
+"""Documents cannot lie: links lead somewhere, commands and options exist, README's Python runs, decisions are
+listed."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from lapel.apps.cli import app
 from lapel.apps.cli.add import add_to_store
-from lapel.sources.wardrobe import draw_wardrobe
+from lapel.samples import draw_wardrobe
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])

@@ -1,4 +1,5 @@
-"""Google Drive through the official client, against a Drive that this machine plays: walking, reading, faults, refusals."""
+"""Google Drive through the official client, against a Drive that this machine plays: walking, reading, faults,
+refusals."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from typer.testing import CliRunner
 from inputs.servers import Clock
 from lapel import sources
 from lapel.apps.cli import app
-from lapel.core.errors import InputError, MissingDependency, SourceError
+from lapel.core.errors import InputError, MissingDependencyError, SourceError
 from lapel.sources import Links, display_links, open_source, read_uri
 from lapel.sources.drive.account import Account, DriveSettings
 from lapel.sources.drive.source import DriveSource
@@ -166,11 +167,11 @@ def test_checksums_and_times_tell_what_is_new(drive: DriveServer, settings: Driv
     for data in (b"one", b"another"):
         drive.change(file, data)
         source = opened("//root-of-my-drive", settings)
-        stamps.append([source.stamp(f"gdrive://{made}") for made in (file, bare)])
+        stamps.append([source.version_token(f"gdrive://{made}") for made in (file, bare)])
     assert stamps[0][0] != stamps[1][0]
     assert stamps[0][0].startswith("md5:")
     drive.files[bare].md5 = ""
-    assert opened("//", settings).stamp(f"gdrive://{bare}") == "time:2026-01-01T00:00:00Z-3"
+    assert opened("//", settings).version_token(f"gdrive://{bare}") == "time:2026-01-01T00:00:00Z-3"
 
 
 def test_names_of_every_kind(drive: DriveServer, settings: DriveSettings) -> None:
@@ -284,7 +285,7 @@ def test_a_broken_download_goes_on_where_it_broke(drive: DriveServer, settings: 
     data = bytes(range(256)) * 100
     source = opened("//", settings)
     uri = f"gdrive://{drive.file('a.jpg', data)}"
-    source.stamp(uri)
+    source.version_token(uri)
     drive.requests.clear()
     drive.fault = lambda request: "cut" if request.query.get("alt") == "media" and len(drive.requests) < 4 else None
     assert source.read(uri) == data
@@ -324,7 +325,7 @@ def test_pauses_are_doubled_and_what_google_says_is_waited_for(
     monkeypatch.setattr("lapel.sources.drive.account.random.random", lambda: 1.0)
     source = opened("//", replace(settings, tries=8, pause=4.0))
     uri = f"gdrive://{drive.file('a.jpg', b'data')}"
-    source.stamp(uri)
+    source.version_token(uri)
     drive.faults += ["cut"] * 5
     assert source.read(uri) == b"data"
     assert clock.slept == [4.0, 8.0, 16.0, 32.0, 32.0]
@@ -503,7 +504,8 @@ def test_the_commands(drive: DriveServer, tmp_path: Path) -> None:
     target = drive.folder("Target")
     (tmp_path / "shop.csv").write_text(
         "id,title,price,currency,pictures,fabric\n"
-        "1,Red shirt,1299.50,EUR,Shirts/red.png|Shirts/blue.png,wool\n2,Boot,,,Shoes/Winter/boot.jpg,\n3,None,,,none.jpg,\n"
+        "1,Red"
+        " shirt,1299.50,EUR,Shirts/red.png|Shirts/blue.png,wool\n2,Boot,,,Shoes/Winter/boot.jpg,\n3,None,,,none.jpg,\n"
     )
     table = tmp_path / "drive.csv"
     words = ["drive", "upload", str(pictures(tmp_path / "shop")), "--to", target, "--out", str(table)]
@@ -554,7 +556,7 @@ def test_a_login_is_kept(tmp_path: Path, drive: DriveServer, monkeypatch: pytest
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lapel.sources.drive.source", None)
-    with pytest.raises(MissingDependency, match=r"pip install 'lapel\[drive\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'lapel\[drive\]'"):
         open_source("gdrive://abc")
 
 

@@ -1,4 +1,5 @@
-"""From a folder on this machine to Drive, from there into a store and onto the page: with Drive there, and with Drive gone."""
+"""From a folder on this machine to Drive, from there into a store and onto the page: with Drive there, and with Drive
+gone."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ from browser.chromium import DESKTOP, LOCAL, PATIENCE, browser, served
 from lapel import sources
 from lapel.apps.cli import app
 from lapel.apps.ui.shop import THUMB_SIZE, thumb
-from lapel.engine.store import open_store
-from lapel.sources.wardrobe import draw_wardrobe
+from lapel.engine.context import open_context
+from lapel.samples import draw_wardrobe
 from loopback.drive import DriveServer, File
 
 __all__ = ["browser"]  # a fixture
@@ -70,7 +71,8 @@ def asked(drive: DriveServer) -> list[str]:
 def look(
     browser: Browser, address: str, photo: Path, right: Callable[[str, Image.Image], bool]
 ) -> list[tuple[str, Image.Image]]:
-    """Search with a photo, in a browser that remembers nothing: the first hits' titles, and what is seen of their pictures.
+    """Search with a photo, in a browser that remembers nothing: the first hits' titles, and what is seen of their
+    pictures.
 
     Pictures may come late; each is looked at until it is right, or for some seconds.
     """
@@ -129,7 +131,7 @@ def test_a_catalogue_goes_to_drive_and_its_hits_are_seen_with_drive_and_without(
     wardrobe.rename(tmp_path / "away")  # the originals are on Drive only
     assert f"{PRODUCTS} unchanged" in lapel("add", table, "--store", store)  # the table alone leads there too
 
-    with open_store(store) as shop:
+    with open_context(store) as shop:
         products = shop.catalog.products(limit=PRODUCTS)
         photos = {product.title: shop.catalog.photos(product.id) for product in products}
         small = shop.thumbnails.get([photo.sha256 for each in photos.values() for photo in each], THUMB_SIZE[0])

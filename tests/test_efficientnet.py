@@ -1,4 +1,5 @@
-"""EfficientNet-Lite0: its shape, its padding beside a slow one, and its weights beside the network of the package they come from."""
+"""EfficientNet-Lite0: its shape, its padding beside a slow one, and its weights beside the network of the package they
+come from."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ def test_each_halving_rounds_up(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("kernel", [3, 5])
 @pytest.mark.parametrize("side", [6, 7])
 def test_padding_puts_the_odd_pixel_last(kernel: int, side: int) -> None:
-    """A kernel of ones counts the pixels it sees: on 6 pixels, a stride of 2 and 3 wide, it begins at 0, 2 and 4 and ends outside."""
+    """A kernel of ones counts the pixels it sees: on 6 pixels, a stride of 2 and 3 wide, it begins at 0, 2 and 4 and
+    ends outside."""
     layer = ConvNorm(1, 1, kernel=kernel, stride=2, clip=False).eval()
     nn.init.ones_(layer.conv.weight)
     layer.norm = nn.Identity()

@@ -1,4 +1,5 @@
-"""Names of shipped models mean them, whatever folders are around; stores that once took such a folder's path for the name open and heal."""
+"""Names of shipped models mean them, whatever folders are around; stores that once took such a folder's path for the
+name open and heal."""
 
 from __future__ import annotations
 
@@ -11,14 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lapel import Product, Query, SearchEngine, open_encoder, open_store
+from lapel import Product, Query, open_encoder
 from lapel.catalog import Entry, ModelEntry, PhotoEntry
 from lapel.core.errors import ModelError
 from lapel.core.vectors import normalise
 from lapel.encoders import healed, lasting, shipped_model
 from lapel.encoders.model import read_model
+from lapel.engine.context import CATALOGUE, open_context
 from lapel.engine.models import models_of, open_model
-from lapel.engine.store import CATALOGUE
+from lapel.engine.retrieval import SearchEngine
 
 SMALL = read_model(shipped_model("small"))
 DEFAULT = read_model(shipped_model("default"))
@@ -57,7 +59,7 @@ def test_the_name_opens_the_model_and_the_path_the_folder(there: Path) -> None:
 
 
 def test_a_store_keeps_the_name(there: Path) -> None:
-    with open_store(there / "shop", create=True, encoder="small") as store:
+    with open_context(there / "shop", create=True, encoder="small") as store:
         assert store.encoder_spec == "small"  # what workers on other machines are told
         store.claim()
         assert store.model.encoder == "small"
@@ -70,14 +72,15 @@ def test_a_folder_of_pictures_is_not_taken_for_a_model_of_the_store(there: Path)
     manifest = there / "models" / "mine" / "model.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "name": "mine"}))
     (there / "mine").mkdir()
-    with open_store(there / "shop", create=True, encoder="models/mine") as store:
+    with open_context(there / "shop", create=True, encoder="models/mine") as store:
         store.claim()
         assert open_model(store, "mine").model.encoder == str(there / "models" / "mine")
 
 
 def spoiled(folder: Path, encoder: str, *, fingerprint: str = SMALL.fingerprint) -> Path:
-    """A store as earlier versions wrote it after ``lapel add --encoder small`` beside a folder called so: its path in place of the name."""
-    with open_store(folder, create=True, encoder="colour:") as store:
+    """A store as earlier versions wrote it after ``lapel add --encoder small`` beside a folder called so: its path in
+    place of the name."""
+    with open_context(folder, create=True, encoder="colour:") as store:
         store.catalog.claim(ModelEntry(fingerprint, SMALL.name, encoder, 128), identity="12345678")
         entries = [
             Entry(Product(str(n)), (PhotoEntry(f"file:///{n}.jpg", "1", f"{n}", look),)) for n, look in enumerate(LOOKS)
@@ -106,13 +109,13 @@ def kept(folder: Path) -> tuple[str, list[str]]:
 def test_a_spoiled_store_is_searched_with_its_model_and_heals(there: Path, path: Callable[[Path], Path]) -> None:
     shop = spoiled(there / "shop", str(path(there)))
     assert kept(shop) == (str(path(there)), [str(path(there)), str(there / "default")])
-    with open_store(shop, read_only=True) as store:
+    with open_context(shop, read_only=True) as store:
         assert store.model.encoder == "small"
         assert [known.model.encoder for known in models_of(store)] == ["small", "default"]
-        assert store.view().encoder.fingerprint == SMALL.fingerprint  # opened: a photo can be searched for
+        assert store.current().encoder.fingerprint == SMALL.fingerprint  # opened: a photo can be searched for
         assert SearchEngine(store).search(Query(vector=LOOKS[2], k=1))[0].product.id == "2"
     assert kept(shop)[0] == str(path(there))  # looking writes nothing
-    with open_store(shop) as store:
+    with open_context(shop) as store:
         assert store.encoder_spec == "small"
     assert kept(shop) == ("small", ["small", "default"])
 
@@ -125,7 +128,7 @@ def test_what_is_not_spoiled_stays(there: Path) -> None:
     assert healed("", "") == ""
     shop = spoiled(there / "shop", mine, fingerprint="0123456789abcdef")
     before = kept(shop)
-    with open_store(shop) as store:
+    with open_context(shop) as store:
         assert store.model.encoder == mine
     assert kept(shop)[0] == before[0]
     assert kept(shop)[1] == [mine, "default"]
@@ -136,7 +139,7 @@ def test_a_spoiled_store_that_another_process_writes_to_is_opened(there: Path, m
     shop = spoiled(there / "shop", str(there / "small"))
     writer = sqlite3.connect(shop / CATALOGUE, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
-    with open_store(shop) as store:
+    with open_context(shop) as store:
         assert store.model.encoder == "small"
     writer.execute("ROLLBACK")
     writer.close()

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import lapel
-from lapel.core.errors import InputError, MissingDependency, ModelError
+from lapel.core.errors import InputError, MissingDependencyError, ModelError
 from lapel.core.images import Preprocessing
 from lapel.core.vectors import Vectors
 from lapel.encoders import SHIPPED, Encoder, fastest, network, open_encoder, shipped_model
@@ -119,7 +119,10 @@ def test_a_shipped_network_agrees_with_the_one_that_was_trained(scheme: str, nam
 def test_where_8_bits_overflow_floats_take_over(
     name: str, runtime: Callable[..., tuple[Run, Runtime]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """x86 CPUs without VNNI compute other vectors in 8 bits. Here every CPU is taken for one, and gives the right ones in floats."""
+    """x86 CPUs without VNNI compute other vectors in 8 bits.
+
+    Here every CPU is taken for one, and gives the right ones in floats.
+    """
     folder, reference = read_model(shipped_model(name)), reference_of(name)
     run, chosen = runtime(folder, output=reference.output)
     assert reference.cosines(run(reference.pixels)).mean() > 0.98
@@ -253,7 +256,7 @@ def test_without_openvino_the_other_runtime_takes_over_and_says_so(monkeypatch: 
     assert encoder.spec == str(shipped_model())
     assert encoder.fingerprint == read_model(shipped_model()).fingerprint
     assert least_cosine(encoder.encode_pixels(reference_of("default").pixels[:8]), expected) > 0.99
-    with pytest.raises(MissingDependency, match=r"'openvino:' needs openvino.*pip install"):
+    with pytest.raises(MissingDependencyError, match=r"'openvino:' needs openvino.*pip install"):
         open_encoder("openvino:default")
 
 

@@ -1,4 +1,5 @@
-"""The evaluation: a shop small enough to judge by eye, random shops judged by slow obvious loops, and what people get to see."""
+"""The evaluation: a shop small enough to judge by eye, random shops judged by slow obvious loops, and what people get
+to see."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from lapel.catalog import Catalog, Entry, PhotoEntry, PhotoFacets
 from lapel.core.errors import ImageError, QueryError
 from lapel.core.types import Filter, Product
 from lapel.core.vectors import normalise
-from lapel.engine.store import CATALOGUE, Store
+from lapel.engine.context import CATALOGUE, StoreContext
 from lapel.indexes import open_index
 from lapel.insight.evaluate import Judged, Plan, _first_of_each, evaluate, judge
 from lapel.insight.report import EvalReport, Rule, RuleResult, heading
@@ -66,7 +67,8 @@ EVERYTHING = [1, 2, 3, 4, 5, 6, 7]
 
 
 def test_one_query_by_eye() -> None:
-    # Photo 1 (a, red shirt, 0 degrees) asks. Its own product is left out, so it finds c (1), b (2), d (91), f (95), e (170).
+    # Photo 1 (a, red shirt, 0 degrees) asks. Its own product is left out, so it finds c (1), b (2), d (91), f (95), e
+    # (170).
     shirt, red = ask(judged([1], EVERYTHING), "type", "colour")
     assert values(shirt) == pytest.approx(
         {"recall@1": 0, "recall@2": 1, "precision@1": 0, "precision@2": 0.5, "map@5": 1 / 2, "mrr@5": 1 / 2}
@@ -252,7 +254,7 @@ TEXTS = [
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> StoreContext:
     catalog = Catalog.open(tmp_path / CATALOGUE, create=True)
     for name, value in (("encoder", "colour:"), ("model", "colour"), ("fingerprint", "f" * 16), ("dim", "4")):
         catalog.set_setting(name, value)
@@ -264,12 +266,12 @@ def store(tmp_path: Path) -> Store:
         for name, category, colour, split, degrees in TEXTS
     ]
     catalog.write(entries, fingerprint="f" * 16)
-    store = Store(tmp_path, catalog)
+    store = StoreContext(tmp_path, catalog)
     yield store
     store.close()
 
 
-def run(store: Store, **more: object) -> EvalReport:
+def run(store: StoreContext, **more: object) -> EvalReport:
     settings: dict[str, object] = {
         "queries": Filter.parse(["split=val"]),
         "gallery": Filter.parse(["split=train"]),
@@ -280,7 +282,7 @@ def run(store: Store, **more: object) -> EvalReport:
     return evaluate(store, **settings)
 
 
-def test_evaluate_a_store(store: Store) -> None:
+def test_evaluate_a_store(store: StoreContext) -> None:
     told: list[tuple[int, int]] = []
     report = run(store, report=lambda done, total: told.append((done, total)))
     assert told == [(2, 2)]
@@ -298,7 +300,7 @@ def test_evaluate_a_store(store: Store) -> None:
     ]
 
 
-def test_report_as_json_repeats_and_holds_the_question(store: Store) -> None:
+def test_report_as_json_repeats_and_holds_the_question(store: StoreContext) -> None:
     text = json.dumps(run(store).to_json(), allow_nan=False)
     assert text == json.dumps(run(store).to_json())
     told = json.loads(text)
@@ -318,7 +320,7 @@ def test_report_as_json_repeats_and_holds_the_question(store: Store) -> None:
     assert told["rules"][0]["measures"]["recall@1"] == {"value": 1.0, "low": 0.206549, "high": 1.0}
 
 
-def test_report_for_people(store: Store) -> None:
+def test_report_for_people(store: StoreContext) -> None:
     report = run(store)
     rows = report.rows()
     assert rows[0] == ("", "category", "colour", "category,colour")
@@ -337,7 +339,7 @@ def test_report_for_people(store: Store) -> None:
     ]
 
 
-def test_photos_without_a_vector_are_counted(store: Store) -> None:
+def test_photos_without_a_vector_are_counted(store: StoreContext) -> None:
     store.catalog.write(
         [Entry(Product(id="z", attributes={"split": "train"}), (PhotoEntry("z.jpg", "", "z" * 64, angle(9)),))],
         fingerprint="other",
@@ -347,7 +349,7 @@ def test_photos_without_a_vector_are_counted(store: Store) -> None:
     assert "1 photo has no vector" in heading(report)
 
 
-def test_questions_that_cannot_be_asked(store: Store) -> None:
+def test_questions_that_cannot_be_asked(store: StoreContext) -> None:
     for more, message in (
         ({"relevant": []}, "needs a relevance rule"),
         ({"relevant": ["shape"]}, "no field 'shape'"),
@@ -379,7 +381,7 @@ def test_rules_are_values() -> None:
 # --- the picture sheet -----------------------------------------------------------------------------------------------
 
 
-def test_sheet_shows_each_worst_query_with_its_answers(store: Store) -> None:
+def test_sheet_shows_each_worst_query_with_its_answers(store: StoreContext) -> None:
     report = run(store, relevant=["colour"], worst=2)
     asked: list[int] = []
 
@@ -396,14 +398,14 @@ def test_sheet_shows_each_worst_query_with_its_answers(store: Store) -> None:
     assert taller.height - sheet.height == 252 > TILE[1]
 
 
-def test_sheet_survives_pictures_it_cannot_read(store: Store) -> None:
+def test_sheet_survives_pictures_it_cannot_read(store: StoreContext) -> None:
     def read(key: int) -> Image.Image:
         raise ImageError("gone") if key % 2 else FileNotFoundError("gone")
 
     assert draw_sheet(run(store), read).width == 1234
 
 
-def test_sheet_of_nothing(store: Store) -> None:
+def test_sheet_of_nothing(store: StoreContext) -> None:
     report = replace(run(store), worst=(), rules=())
     assert draw_sheet(report, lambda key: Image.new("RGB", (1, 1))).width == 1234
     assert report.rows()[0] == ("",)

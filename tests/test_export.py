@@ -1,4 +1,5 @@
-"""Export: one file with two outputs, the same numbers as the network in float32 and close ones in 8 bits, in either runtime."""
+"""Export: one file with two outputs, the same numbers as the network in float32 and close ones in 8 bits, in either
+runtime."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from lapel.encoders import SHIPPED, open_encoder, shipped_model
 from lapel.encoders.model import read_model
 from lapel.training.efficientnet import EfficientNetLite0
 from lapel.training.export import encode_float32, export_float32, quantise, write_model_folder
-from lapel.training.network import LookNetwork
+from lapel.training.network import EmbeddingNetwork
 from lapel.training.strides import move_strides_up
 
 # torch's exporter walks its own deprecated names and complains that torchvision is not there; neither is ours to mend.
@@ -32,7 +33,8 @@ SMALL = Preprocessing(height=64, width=48)
 
 
 class Tiny(nn.Module):
-    """Every kind of layer the backbones have: strided, depthwise and 1 x 1 convolutions, ReLU and ReLU6, a pool, a residual."""
+    """Every kind of layer the backbones have: strided, depthwise and 1 x 1 convolutions, ReLU and ReLU6, a pool, a
+    residual."""
 
     features = 16
     in_float = ("depthwise.",)
@@ -61,7 +63,7 @@ class Tiny(nn.Module):
         return torch.relu(nn.functional.conv2d(x, weight, norm.bias - norm.running_mean * scale, self.halve.stride))
 
 
-def settled(network: LookNetwork) -> LookNetwork:
+def settled(network: EmbeddingNetwork) -> EmbeddingNetwork:
     """Batch norms with statistics and scales of their own, so that folding them wrongly is noticed."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -86,10 +88,10 @@ def pictures(n: int) -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="module", params=["tiny", "efficientnet-lite0"])
-def network(request: pytest.FixtureRequest) -> LookNetwork:
+def network(request: pytest.FixtureRequest) -> EmbeddingNetwork:
     torch.manual_seed(5)
     backbone = Tiny() if request.param == "tiny" else EfficientNetLite0()
-    return settled(LookNetwork(backbone, dim=128))  # type: ignore[arg-type]
+    return settled(EmbeddingNetwork(backbone, dim=128))  # type: ignore[arg-type]
 
 
 def run(path: Path, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -100,7 +102,7 @@ def run(path: Path, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDA
     return vectors, spatial
 
 
-def test_in_float32_the_file_says_what_the_network_says(network: LookNetwork, tmp_path: Path) -> None:
+def test_in_float32_the_file_says_what_the_network_says(network: EmbeddingNetwork, tmp_path: Path) -> None:
     """They differ by rounding alone, for one picture and for many; and the vectors are the mean of the map."""
     pixels = pictures(5)
     with torch.inference_mode():
@@ -114,7 +116,7 @@ def test_in_float32_the_file_says_what_the_network_says(network: LookNetwork, tm
     assert np.allclose(mean / np.linalg.norm(mean, axis=1, keepdims=True), vectors, atol=1e-5)
 
 
-def test_nothing_is_left_to_fold(network: LookNetwork, tmp_path: Path) -> None:
+def test_nothing_is_left_to_fold(network: EmbeddingNetwork, tmp_path: Path) -> None:
     export_float32(network, SMALL, tmp_path / "network.onnx")
     graph = onnx.load(tmp_path / "network.onnx").graph
     assert not {node.op_type for node in graph.node} & {"BatchNormalization", "Rsqrt", "Sqrt", "Pad", "Constant"}
@@ -124,7 +126,7 @@ def test_nothing_is_left_to_fold(network: LookNetwork, tmp_path: Path) -> None:
     assert all(node.input[1] in weights for node in convolutions)
 
 
-def test_in_8_bits_every_convolution_but_the_head_is_quantised(network: LookNetwork, tmp_path: Path) -> None:
+def test_in_8_bits_every_convolution_but_the_head_is_quantised(network: EmbeddingNetwork, tmp_path: Path) -> None:
     pixels = pictures(32)
     export_float32(network, SMALL, tmp_path / "float32.onnx")
     quantise(tmp_path / "float32.onnx", tmp_path / "int8.onnx", pixels[:16])
@@ -144,7 +146,7 @@ def test_in_8_bits_every_convolution_but_the_head_is_quantised(network: LookNetw
     assert np.allclose(mean / np.linalg.norm(mean, axis=1, keepdims=True), found, atol=1e-5)
 
 
-def test_layers_that_8_bits_would_spoil_stay_in_floats(network: LookNetwork, tmp_path: Path) -> None:
+def test_layers_that_8_bits_would_spoil_stay_in_floats(network: EmbeddingNetwork, tmp_path: Path) -> None:
     model = write_model_folder(
         network, tmp_path, name="toy", preprocessing=SMALL, calibration=pictures(16), reference=pictures(4), details={}
     )
@@ -162,7 +164,7 @@ def test_layers_that_8_bits_would_spoil_stay_in_floats(network: LookNetwork, tmp
     assert not {"DequantizeLinear"} & set(chained)
 
 
-def test_a_model_folder_opens_in_both_runtimes(network: LookNetwork, tmp_path: Path) -> None:
+def test_a_model_folder_opens_in_both_runtimes(network: EmbeddingNetwork, tmp_path: Path) -> None:
     pixels = pictures(24)
     model = write_model_folder(
         network, tmp_path, name="toy", preprocessing=SMALL, calibration=pixels[:16], reference=pixels, details={"a": 1}
@@ -188,7 +190,8 @@ def test_the_shipped_vectors_are_the_mean_of_the_shipped_map(name: str) -> None:
 
 
 def residual_graph(*, seen: bool = False) -> onnx.ModelProto:
-    """x -> relu -> 3 x 3 -> + relu -> relu -> two 1 x 1 with stride 2; ``seen``: the tensor before them is an output too."""
+    """x -> relu -> 3 x 3 -> + relu -> relu -> two 1 x 1 with stride 2; ``seen``: the tensor before them is an output
+    too."""
     rng = np.random.default_rng(1)
     weights = {"a": (4, 4, 3, 3), "b": (6, 4, 1, 1), "c": (5, 4, 1, 1)}
     nodes = [

@@ -1,4 +1,5 @@
-"""Feeds: exports of shop systems as products with several pictures, sizes and prices; broken and hostile ones are refused whole."""
+"""Feeds: exports of shop systems as products with several pictures, sizes and prices; broken and hostile ones are
+refused whole."""
 
 from __future__ import annotations
 

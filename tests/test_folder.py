@@ -22,7 +22,7 @@ from lapel.encoders.model import read_model
 from lapel.training.efficientnet import EfficientNetLite0
 from lapel.training.export import write_model_folder
 from lapel.training.folder import backbone_name, load_model_folder
-from lapel.training.network import Backbone, LookNetwork, ResNet50
+from lapel.training.network import Backbone, EmbeddingNetwork, ResNet50
 from lapel.training.watch import Verdict, judge
 from loopback.drive import DriveServer, error
 
@@ -35,9 +35,9 @@ pytestmark = [
 ]
 
 
-def export(backbone: Backbone, folder: Path) -> LookNetwork:
+def export(backbone: Backbone, folder: Path) -> EmbeddingNetwork:
     torch.manual_seed(2)
-    network = LookNetwork(backbone)
+    network = EmbeddingNetwork(backbone)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             assert module.running_mean is not None
@@ -143,7 +143,8 @@ def run(*arguments: str) -> str:
 
 @pytest.fixture
 def not_exported(small_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tracing a network takes far longer than all else here: for tests that do not look at what is exported, the first one's file will do."""
+    """Tracing a network takes far longer than all else here: for tests that do not look at what is exported, the first
+    one's file will do."""
 
     def copied(network: object, target: Path, *args: object, **kwargs: object) -> str:
         shutil.copy(small_folder / "network.onnx", target / "network.onnx")

@@ -19,12 +19,12 @@ from lapel.core.images import Preprocessing
 from lapel.core.types import Query
 from lapel.encoders.fastest import run_fastest
 from lapel.encoders.foreground import FILL, SIDE, open_foreground
+from lapel.engine.context import open_context
 from lapel.engine.ingest import ingest
-from lapel.engine.search import SearchEngine
-from lapel.engine.store import open_store
+from lapel.engine.retrieval import SearchEngine
+from lapel.samples import draw_wardrobe, plan_wardrobe, render_photo
 from lapel.sources import open_source
 from lapel.sources.table import read_table
-from lapel.sources.wardrobe import draw_wardrobe, plan_wardrobe, render_photo
 from lapel.training.augment import Augmentation, augment, augment_masked
 from lapel.training.batches import StoredPictures, TrainingSet, with_mask
 from lapel.training.checkpoint import read_log
@@ -95,7 +95,7 @@ def test_large_pictures_are_not_worked_on_at_full_size(scenes: list[Image.Image]
 def test_a_search_finds_more_with_the_product_cut_out(scenes: list[Image.Image], tmp_path: Path) -> None:
     draw_wardrobe(tmp_path, products=len(PRODUCTS))
     right = {True: 0, False: 0}
-    with open_store(tmp_path / "shop", create=True) as store, closing(open_source(tmp_path)) as source:
+    with open_context(tmp_path / "shop", create=True) as store, closing(open_source(tmp_path)) as source:
         ingest(store, read_table(tmp_path / "products.csv"), source=source)
         engine = SearchEngine(store)
         for product, scene in zip(PRODUCTS, scenes, strict=True):

@@ -35,7 +35,8 @@ class TestNamed(IndexContract):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limits a test reaches: bases from 300 rows, tails of 100, exact up to 400, everything above 50 allowed rows not scanned."""
+    """Limits a test reaches: bases from 300 rows, tails of 100, exact up to 400, everything above 50 allowed rows not
+    scanned."""
     monkeypatch.setattr(structure, "LEAST", 300)
     monkeypatch.setattr(approximate, "TAIL", 100)
     monkeypatch.setattr(structure, "SCANNED", 50)
@@ -58,7 +59,8 @@ def opened(spec: str, path: Path | None = None) -> ApproximateIndex:
 
 
 def agreement(found: Matches, wanted: Matches) -> float:
-    """Recall by score: an answer as near as the last wanted one is right, since equally near vectors share that place."""
+    """Recall by score: an answer as near as the last wanted one is right, since equally near vectors share that
+    place."""
     there = wanted.keys >= 0
     last = np.where(there, wanted.scores, np.inf).min(axis=1, keepdims=True)
     right = (found.keys >= 0) & (found.scores >= last - 1e-3)  # float16 keeps a cosine to about 3e-4
@@ -81,10 +83,10 @@ def test_answers_as_exact_whatever_was_done(kind: str) -> None:
             index.add(some, given)
             exact.add(some, given)
         if step % 5 == 0:
-            assert index.settle(60)
+            assert index.wait_idle(60)
         assert np.array_equal(index.keys, exact.keys)
         assert len(index) == len(exact)
-    assert index.settle(60)
+    assert index.wait_idle(60)
     assert index.problem == ""
     assert index.choice.factory == kind
     for allowed in (None, np.arange(0, 2000, 2), np.arange(0, 2000, 40), np.arange(0)):
@@ -121,7 +123,7 @@ def test_nothing_done_while_a_base_is_built_is_lost(monkeypatch: pytest.MonkeyPa
         target.add(np.arange(200, 210), vectors[1200:1210])  # removed and back
     assert agreement(index.search(vectors[:50], 5), exact.search(vectors[:50], 5)) == 1.0
     going.set()
-    assert index.settle(60)
+    assert index.wait_idle(60)
     assert index.problem == ""
     assert index.choice.factory == "HNSW32"
     assert np.array_equal(index.keys, exact.keys)
@@ -133,7 +135,7 @@ def test_searches_go_on_while_the_tail_is_carried() -> None:
     index = opened("faiss:HNSW32")
     vectors = looks(5000)
     index.add(np.arange(600), vectors[:600])
-    assert index.settle(60)
+    assert index.wait_idle(60)
     stop, problems = threading.Event(), []
 
     def read() -> None:
@@ -155,7 +157,7 @@ def test_searches_go_on_while_the_tail_is_carried() -> None:
     for reader in readers:
         reader.join()
     assert problems == []
-    assert index.settle(60)
+    assert index.wait_idle(60)
     assert len(index) == 600 + 40 * 50
 
 
@@ -163,9 +165,9 @@ def test_many_removals_lead_to_another_base() -> None:
     index = opened("faiss:HNSW32")
     vectors = looks(2000)
     index.add(np.arange(2000), vectors)
-    assert index.settle(60)
+    assert index.wait_idle(60)
     index.remove(np.arange(0, 2000, 2))
-    assert index.settle(60)
+    assert index.wait_idle(60)
     assert index._base is not None
     assert index._base.rows.dead == 0
     assert index.search(vectors[1:2], 1).keys.tolist() == [[1]]
@@ -178,13 +180,13 @@ def test_auto_goes_through_its_stages_and_back() -> None:
     assert index.choice.factory == ""
     assert "scanning all of them is exact" in index.choice.why
     index.add(np.arange(300, 800), vectors[300:800])
-    assert index.settle(60)
+    assert index.wait_idle(60)
     assert index.choice.factory == "IVF16_HNSW16,Flat"
     index.add(np.arange(800, 2000), vectors[800:2000])
-    assert index.settle(60)
+    assert index.wait_idle(60)
     assert index.choice.factory == "IVF32_HNSW16,SQfp16"
     index.remove(np.arange(200, 2000))
-    assert index.settle(60)
+    assert index.wait_idle(60)
     assert index.choice.factory == ""
     assert index.keys.tolist() == list(range(200))
     assert index.search(vectors[7:8], 1).keys.tolist() == [[7]]
@@ -197,7 +199,7 @@ def test_a_filter_far_from_the_query_finds_its_nearest(monkeypatch: pytest.Monke
     vectors = normalise(np.concatenate([shirts + rng.normal(size=(700, WIDE)), shoes + rng.normal(size=(3300, WIDE))]))
     index = opened("faiss:IVF64_HNSW16,Flat?recall=0.95")
     index.add(np.arange(4000), vectors)
-    assert index.settle(60)
+    assert index.wait_idle(60)
     exact = open_index("exact:", dim=WIDE)
     exact.add(np.arange(4000), vectors)
     monkeypatch.setattr(structure, "FAR", 8)
@@ -213,7 +215,7 @@ def test_a_filter_that_is_asked_often_gets_a_structure_of_its_own() -> None:
     index, exact = opened("faiss:IVF64_HNSW16,Flat?recall=0.95"), open_index("exact:", dim=WIDE)
     for each in (index, exact):
         each.add(np.arange(4000), vectors[:4000])
-    assert index.settle(60)
+    assert index.wait_idle(60)
     assert index._base is not None
     allowed = np.flatnonzero(np.random.default_rng(3).random(4100) < 0.25)
     allowed.flags.writeable = False  # as the catalogue hands them out
@@ -249,7 +251,7 @@ def test_what_was_saved_comes_back(kind: str, tmp_path: Path) -> None:
     index = opened(f"faiss:{kind}", path)
     vectors = looks(1500)
     index.add(np.arange(1000), vectors[:1000])
-    assert index.settle(60)
+    assert index.wait_idle(60)
     index.remove(np.arange(0, 50))
     index.add(np.arange(2000, 2020), vectors[1000:1020])  # still in the tail
     index.save()
@@ -259,7 +261,7 @@ def test_what_was_saved_comes_back(kind: str, tmp_path: Path) -> None:
     assert np.array_equal(before.keys, after.keys)
     assert np.allclose(before.scores, after.scores, atol=1e-6)
     again.add(np.arange(3000, 3200), vectors[1100:1300])
-    assert again.settle(60)
+    assert again.wait_idle(60)
     assert len(again) == 950 + 20 + 200
     with pytest.raises(InputError, match=r"'faiss:HNSW8' was asked. Run 'lapel index rebuild'"):
         opened("faiss:HNSW8", path)
@@ -273,7 +275,7 @@ def test_a_failed_building_is_told_and_the_index_goes_on(monkeypatch: pytest.Mon
     index = opened("faiss:HNSW32")
     vectors = looks(900)
     index.add(np.arange(900), vectors)
-    assert index.settle(60)
+    assert index.wait_idle(60)
     assert "no more" in index.problem
     assert index.search(vectors[5:6], 1).keys.tolist() == [[5]]
 

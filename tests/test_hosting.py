@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 
 from lapel.apps.cli import app
 from lapel.catalog import Catalog, Entry, PhotoEntry
-from lapel.core.errors import InputError, SourceError, StoreBusy
+from lapel.core.errors import InputError, SourceError, StoreBusyError
 from lapel.core.types import Links, Product, Query
+from lapel.engine.context import StoreContext, open_context
 from lapel.engine.hosting import move
 from lapel.engine.ingest import IngestReport, ingest
-from lapel.engine.search import SearchEngine
-from lapel.engine.store import Store, open_store
+from lapel.engine.retrieval import SearchEngine
 from lapel.sources import display_links, open_source
 from lapel.sources.address import prefixes
 from lapel.sources.folder import FolderSource
@@ -36,14 +36,14 @@ def draw(folder: Path, names: tuple[str, ...] = COLOURS) -> Path:
     return folder
 
 
-def fill(shop: Store, source: FolderSource) -> IngestReport:
+def fill(shop: StoreContext, source: FolderSource) -> IngestReport:
     return ingest(shop, picture_rows(source), source=source)
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Store:
+def shop(tmp_path: Path) -> StoreContext:
     pictures = draw(tmp_path / "pictures")
-    with open_store(tmp_path / "shop", create=True, encoder="colour:") as made:
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as made:
         fill(made, open_source(pictures))  # type: ignore[arg-type]
         yield made
 
@@ -69,7 +69,7 @@ def test_a_link_that_may_not_stand_in_a_page_is_refused(bad: str) -> None:
         Links(thumbnail=bad)
 
 
-def test_links_come_from_the_source_and_reach_the_hit(shop: Store, tmp_path: Path) -> None:
+def test_links_come_from_the_source_and_reach_the_hit(shop: StoreContext, tmp_path: Path) -> None:
     source = Hosted(str(tmp_path / "pictures"))
     assert fill(shop, source).photos_unchanged == 6
     hit = SearchEngine(shop).search(Query(product_id="red", k=1))[0]
@@ -111,20 +111,20 @@ def test_an_older_catalogue_gets_the_columns(tmp_path: Path) -> None:
 # --- moving -----------------------------------------------------------------------------------------------------------
 
 
-def test_pictures_that_moved_are_found_and_none_is_embedded_anew(shop: Store, tmp_path: Path) -> None:
+def test_pictures_that_moved_are_found_and_none_is_embedded_anew(shop: StoreContext, tmp_path: Path) -> None:
     keys = [shop.catalog.photos(name)[0].key for name in COLOURS]
     before = shop.catalog.vector_of(keys, fingerprint=shop.model.fingerprint)
     answer = [hit.product.id for hit in SearchEngine(shop).search(Query(product_id="red", k=5))]
     new = tmp_path / "a new place"
     (tmp_path / "pictures").rename(new)
     with pytest.raises(SourceError, match="red"):
-        shop.picture(keys[0])
+        shop.image(keys[0])
     assert move(shop, str(tmp_path / "pictures"), str(new), keep=False).photos == 6
     with pytest.raises(SourceError, match="red"):
-        shop.picture(keys[0])
+        shop.image(keys[0])
     moved = move(shop, str(tmp_path / "pictures"), str(new))
     assert (moved.photos, moved.links) == (6, 0)
-    assert shop.picture(keys[0]).getpixel((5, 5)) == (255, 0, 0)
+    assert shop.image(keys[0]).getpixel((5, 5)) == (255, 0, 0)
     assert np.array_equal(shop.catalog.vector_of(keys, fingerprint=shop.model.fingerprint), before)
     assert [hit.product.id for hit in SearchEngine(shop).search(Query(product_id="red", k=5))] == answer
     done = fill(shop, open_source(new))  # type: ignore[arg-type]
@@ -132,11 +132,11 @@ def test_pictures_that_moved_are_found_and_none_is_embedded_anew(shop: Store, tm
     assert move(shop, str(tmp_path / "pictures"), str(new)).photos == 0
 
 
-def test_a_folder_becomes_a_zip_and_a_bucket(shop: Store, tmp_path: Path) -> None:
+def test_a_folder_becomes_a_zip_and_a_bucket(shop: StoreContext, tmp_path: Path) -> None:
     shutil.make_archive(str(tmp_path / "all"), "zip", tmp_path / "pictures")
     assert move(shop, str(tmp_path / "pictures"), str(tmp_path / "all.zip")).photos == 6
     key = shop.catalog.photos("navy")[0].key
-    assert shop.picture(key).getpixel((5, 5)) == (0, 0, 128)
+    assert shop.image(key).getpixel((5, 5)) == (0, 0, 128)
     move(shop, str(tmp_path / "all.zip"), "s3://bucket/pictures/")
     assert shop.catalog.photos("navy")[0].uri == "s3://bucket/pictures/navy.png"
 
@@ -158,7 +158,7 @@ def test_links_move_by_whole_parts_of_their_address(tmp_path: Path) -> None:
         ]
 
 
-def test_two_photos_cannot_move_onto_one_address(shop: Store, tmp_path: Path) -> None:
+def test_two_photos_cannot_move_onto_one_address(shop: StoreContext, tmp_path: Path) -> None:
     both = tuple(
         PhotoEntry(uri, "", uri, np.eye(128, dtype=np.float32)[n]) for n, uri in enumerate(("s3://a/1", "s3://b/1"))
     )
@@ -176,10 +176,10 @@ def test_a_move_needs_two_places(old: str, new: str, said: str) -> None:
         prefixes(old, new)
 
 
-def test_nothing_moves_while_another_process_writes(shop: Store) -> None:
+def test_nothing_moves_while_another_process_writes(shop: StoreContext) -> None:
     from lapel.catalog import writer_lock
 
-    with writer_lock(shop.folder), pytest.raises(StoreBusy):
+    with writer_lock(shop.folder), pytest.raises(StoreBusyError):
         move(shop, "s3://a", "s3://b")
 
 
@@ -190,7 +190,7 @@ def addresses(folder: Path) -> list[tuple[object, ...]]:
         return database.execute(kept).fetchall() + database.execute("SELECT * FROM setting ORDER BY 1").fetchall()
 
 
-def test_a_dry_run_says_how_many_and_changes_nothing(shop: Store, tmp_path: Path) -> None:
+def test_a_dry_run_says_how_many_and_changes_nothing(shop: StoreContext, tmp_path: Path) -> None:
     assert fill(shop, Hosted(str(tmp_path / "pictures"))).photos_unchanged == 6  # type: ignore[arg-type]
     folder, before, files = str(shop.folder), addresses(shop.folder), sorted(shop.folder.iterdir())
     for old, new, said in (
@@ -222,7 +222,7 @@ def test_a_dry_run_says_how_many_and_changes_nothing(shop: Store, tmp_path: Path
 
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"], ["--json"]])
-def test_a_place_where_nothing_is_ends_with_1(shop: Store, more: list[str]) -> None:
+def test_a_place_where_nothing_is_ends_with_1(shop: StoreContext, more: list[str]) -> None:
     words = ["hosting", "move", "/no[/b]where", "/new", "--store", str(shop.folder), *more]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 1
@@ -231,7 +231,7 @@ def test_a_place_where_nothing_is_ends_with_1(shop: Store, more: list[str]) -> N
 
 def test_thumbnails_say_what_they_did_in_json_and_with_the_exit_code(tmp_path: Path) -> None:
     pictures = draw(tmp_path / "pictures", ("red",))
-    with open_store(tmp_path / "shop", create=True, encoder="colour:") as made:
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as made:
         fill(made, open_source(pictures))  # type: ignore[arg-type]
     (tmp_path / "shop" / "thumbnails.sqlite").unlink(missing_ok=True)
     words = ["hosting", "thumbnails", "--store", str(tmp_path / "shop")]

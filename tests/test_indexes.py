@@ -93,7 +93,8 @@ def test_faiss_is_loaded_only_when_it_is_opened() -> None:
 
 # --- FAISS against the reference -------------------------------------------------------------------------------------
 
-# Few keys and few directions, so that sequences meet the same key and the same score often. All products are exact in float32.
+# Few keys and few directions, so that sequences meet the same key and the same score often. All products are exact in
+# float32.
 DIRECTIONS = np.concatenate([np.eye(DIM), -np.eye(DIM), [[0.5, 0.5, 0.5, 0.5], [0.5, -0.5, 0.5, -0.5]]]).astype(
     np.float32
 )
@@ -186,7 +187,8 @@ def test_readers_and_writers_together() -> None:
 
 @pytest.mark.parametrize("rows", [8_000, 8_001, 20_000])
 def test_two_threads_find_what_the_reference_finds(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Above a size each of two threads scans half: the same keys and scores, also for ties across the middle and the k-th place."""
+    """Above a size each of two threads scans half: the same keys and scores, also for ties across the middle and the
+    k-th place."""
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     vectors = normalise(np.random.default_rng(rows).normal(size=(rows, 16)))
     vectors[rows // 2 - 3 : rows // 2 + 3] = vectors[0]  # six twins around the middle

@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 from lapel.catalog import Catalog, writer_lock
-from lapel.core.errors import InputError, StoreBusy, StoreReadOnly
+from lapel.core.errors import InputError, StoreBusyError, StoreReadOnlyError
 from lapel.core.images import Pixels, Preprocessing
 from lapel.core.vectors import Vectors, normalise
 from lapel.engine.ingest import IngestReport, ingest
@@ -116,11 +116,14 @@ def contents(path: Path) -> list[object]:
     """Everything a catalogue knows, but for row numbers and keys, which depend on the order of events."""
     database = sqlite3.connect(path)
     rows = database.execute(
-        "SELECT product.id, title, category, attributes, content_hash, position, uri, stamp, sha256, fingerprint, data FROM product"
-        " JOIN photo ON product_row = row JOIN vector ON vector.key = photo.key JOIN model ON model.id = vector.model ORDER BY 1, position"
+        "SELECT product.id, title, category, attributes, content_hash, position, uri, stamp, sha256, fingerprint, data"
+        " FROM product"
+        " JOIN photo ON product_row = row JOIN vector ON vector.key = photo.key JOIN model ON model.id = vector.model"
+        " ORDER BY 1, position"
     ).fetchall()
     facets = database.execute(
-        "SELECT product.id, name, value FROM facet JOIN product ON row = product_row JOIN term ON term.id = term ORDER BY 1, 2, 3"
+        "SELECT product.id, name, value FROM facet JOIN product ON row = product_row JOIN term ON term.id = term ORDER"
+        " BY 1, 2, 3"
     )
     rows += facets.fetchall()
     database.close()
@@ -402,7 +405,7 @@ def test_a_second_writer_is_sent_away_at_once(shop: Shop, tmp_path: Path) -> Non
     where = pictures_in(tmp_path / "p", 2)
     with writer_lock(shop.folder):
         begun = time.monotonic()
-        with pytest.raises(StoreBusy, match=rf"process {os.getpid()}"):
+        with pytest.raises(StoreBusyError, match=rf"process {os.getpid()}"):
             add(shop, where)
         assert time.monotonic() - begun < 1
     assert add(shop, where).products_added == 2
@@ -412,7 +415,7 @@ def test_a_store_that_turns_read_only_says_so(shop: Shop, tmp_path: Path) -> Non
     where = pictures_in(tmp_path / "p", 2)
     shop.catalog.close()
     shop.catalog = Catalog.open(shop.folder / "catalog.sqlite", read_only=True)
-    with pytest.raises(StoreReadOnly, match="may not be written to"):
+    with pytest.raises(StoreReadOnlyError, match="may not be written to"):
         add(shop, where)
 
 

@@ -1,4 +1,5 @@
-"""The judges of the look: their distortions, the hash they compare with, their mapping of kinds, and each of them on a tiny shop."""
+"""The judges of the look: their distortions, the hash they compare with, their mapping of kinds, and each of them on a
+tiny shop."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ import phone_to_shop
 import same_product
 from distortions import DISTORTIONS, HEIGHT, MILD, SCENE, cut_out, enlarge
 from lapel.core.vectors import normalise
-from lapel.sources.wardrobe import draw_wardrobe
+from lapel.samples import draw_wardrobe
 from looks import PerceptualHash, encode_shop, open_look
 from shops import Shop, read_shop
 

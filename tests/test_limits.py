@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lapel import Filter, Product, Query, SearchEngine, open_store, sources
+from lapel import Filter, Product, Query, sources
 from lapel.catalog import Entry, PhotoEntry
 from lapel.catalog.entries import term_number
 from lapel.core.errors import ImageError, InputError, QueryError
@@ -21,7 +21,8 @@ from lapel.core.images import decode
 from lapel.core.vectors import check_vectors
 from lapel.engine import check, search
 from lapel.engine.check import check_index
-from lapel.engine.store import Store
+from lapel.engine.context import StoreContext, open_context
+from lapel.engine.retrieval import SearchEngine
 from lapel.indexes import choice
 from lapel.indexes.choice import Options, choose
 from lapel.sources.cache import PictureCache
@@ -76,13 +77,13 @@ def test_a_query_asks_for_1_to_10_000_products() -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = open_store(tmp_path / "shop", create=True, encoder="colour:")
+def store(tmp_path: Path) -> StoreContext:
+    store = open_context(tmp_path / "shop", create=True, encoder="colour:")
     fill(store)
     return store
 
 
-def test_as_many_products_as_there_are_and_no_more(store: Store) -> None:
+def test_as_many_products_as_there_are_and_no_more(store: StoreContext) -> None:
     """Six photos of five products: each number of hits that can be asked for, and one more."""
     engine = SearchEngine(store)
     for k in range(1, 7):
@@ -91,7 +92,7 @@ def test_as_many_products_as_there_are_and_no_more(store: Store) -> None:
         assert len(engine.search(Query(vector=corner(1), k=k, where=Filter.parse(["colour=Red"])))) == min(k, 2)
 
 
-def test_the_keys_of_64_filters_are_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_keys_of_64_filters_are_kept(store: StoreContext, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Filter] = []
     allowed = store.catalog.allowed
 
@@ -122,7 +123,7 @@ def test_the_keys_of_64_filters_are_kept(store: Store, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(("length", "whole"), [(119, True), (120, True), (121, False)])
 def test_a_value_of_120_characters_is_listed_whole(tmp_path: Path, length: int, whole: bool) -> None:
     text = "x" * (length - 1) + "y"
-    with open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
         store.claim()
         entries = [
             Entry(
@@ -150,14 +151,14 @@ def test_numbers_of_300_digits_are_numbers() -> None:
 
 
 def test_changes_are_known_back_to_exactly_where_they_were_forgotten(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: StoreContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lapel.catalog.writing.KEPT", 3)
     monkeypatch.setattr("lapel.catalog.writing.COUNTED", 5)
     for number in range(4):  # generations 2 to 5, a key each
         fill(store, {f"new{number}": [corner(-1, number)]})
     assert store.catalog.generation == 5
-    known = {generation: store.catalog.news(generation) for generation in range(6)}
+    known = {generation: store.catalog.changes_since(generation) for generation in range(6)}
     assert [generation for generation, news in known.items() if news is not None] == [2, 3, 4, 5]
     assert [len(news.keys) for news in known.values() if news is not None] == [3, 2, 1, 0]
     with store.catalog._pool.borrow() as database:
@@ -238,7 +239,9 @@ def test_a_structure_by_name_waits_for_the_vectors_it_needs() -> None:
 
 
 @pytest.mark.parametrize(("off", "differs"), [(0.0049, False), (0.0051, True)])
-def test_a_vector_is_another_when_its_cosine_is_5_thousandths_off(store: Store, off: float, differs: bool) -> None:
+def test_a_vector_is_another_when_its_cosine_is_5_thousandths_off(
+    store: StoreContext, off: float, differs: bool
+) -> None:
     cosine = 1 - off
     index = store.index
     (key,) = (photo.key for photo in store.catalog.photos("mug"))

@@ -1,4 +1,5 @@
-"""Tables of links: fetched politely, asked for changes, refused where they lead into the own network or to no picture."""
+"""Tables of links: fetched politely, asked for changes, refused where they lead into the own network or to no
+picture."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from lapel.apps.cli import app
 from lapel.core.errors import InputError, SourceError
 from lapel.sources import Links, display_links, health, open_source, read_uri
 from lapel.sources.cache import PictureCache
-from lapel.sources.health import Rounds
+from lapel.sources.link_checker import LinkChecker
 from lapel.sources.links import HttpsSource, LinkSettings
 from loopback.http import Answer
 from loopback.shop import ShopServer
@@ -70,19 +71,19 @@ def test_links_are_read(shop: ShopServer, links: HttpsSource) -> None:
 
 def test_servers_are_asked_for_changes_only(shop: ShopServer, links: HttpsSource) -> None:
     uri = f"{shop.root}3.png"
-    first = links.stamp(uri)
+    first = links.version_token(uri)
     assert links.cache is not None
     assert links.cache.get(uri, first) == picture(3)
-    assert links.stamp(uri) == first
+    assert links.version_token(uri) == first
     assert "if-none-match" in shop.requests[-1].headers
     shop.pictures["/3.png"] = picture(4)
-    second = links.stamp(uri)
+    second = links.version_token(uri)
     assert second != first
     assert links.cache.get(uri, second) == picture(4)
     shop.tags = False  # then it is fetched, and found to be the same
-    assert links.stamp(uri) == second
+    assert links.version_token(uri) == second
     forgetful = HttpsSource("", HERE)
-    assert forgetful.stamp(uri) == second
+    assert forgetful.version_token(uri) == second
     forgetful.close()
 
 
@@ -118,7 +119,7 @@ def test_what_is_no_picture_is_told(shop: ShopServer, links: HttpsSource) -> Non
     }
     for path in shop.says:
         with pytest.raises(SourceError, match="answers with a web page"):
-            links.stamp(shop.root + path[1:])
+            links.version_token(shop.root + path[1:])
 
 
 def test_endless_and_slow_bodies_end(shop: ShopServer, cache: PictureCache) -> None:
@@ -189,14 +190,14 @@ def test_a_table_of_links_becomes_a_shop(shop: ShopServer, tmp_path: Path, monke
 
 def test_rounds_visit_hosts_by_name_and_few_at_once(shop: ShopServer, monkeypatch: pytest.MonkeyPatch) -> None:
     uris = [f"{shop.root}{number}.png" for number in range(12)]
-    refused = Rounds()
+    refused = LinkChecker()
     assert {refused.look(uri, "").state for uri in uris} == {"unreachable"}
     refused.close()
     assert shop.requests == []
     monkeypatch.setenv("LAPEL_ALLOW_HOSTS", "cdn.example, 127.0.0.1")
     monkeypatch.setenv("LAPEL_PER_HOST", "2")
     shop.latency = 0.05
-    rounds = Rounds(timeout=0.25)  # waiting for a turn is not counted
+    rounds = LinkChecker(timeout=0.25)  # waiting for a turn is not counted
     with ThreadPoolExecutor(12) as pool:
         looked = list(pool.map(lambda uri: rounds.look(uri, "s"), uris))
         assert {each.state for each in looked} == {"changed"}  # their marks are new
@@ -208,7 +209,7 @@ def test_rounds_visit_hosts_by_name_and_few_at_once(shop: ShopServer, monkeypatc
 
 
 def test_a_host_that_had_enough_is_left_alone_and_asked_once_more(shop: ShopServer) -> None:
-    rounds = Rounds(settings=HERE)
+    rounds = LinkChecker(settings=HERE)
     uri = f"{shop.root}3.png"
     shop.faults.append(Answer(429, b"", {"Retry-After": "1"}))
     assert rounds.look(uri, "s").state == "changed"
@@ -222,7 +223,7 @@ def test_a_host_that_had_enough_is_left_alone_and_asked_once_more(shop: ShopServ
 def test_a_host_that_is_away_is_not_asked_for_each_picture(shop: ShopServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "SILENT", 3)
     uris = [f"{shop.root}{number}.png" for number in range(12)]
-    rounds = Rounds(settings=HERE)
+    rounds = LinkChecker(settings=HERE)
     shop.faults.extend([Answer(503), Answer(503), None, *[Answer(503)] * 4])
     looked = [rounds.look(uri, "s") for uri in uris]
     assert [each.state for each in looked] == [*["unreachable"] * 2, "changed", *["unreachable"] * 3, *["unasked"] * 6]

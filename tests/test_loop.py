@@ -20,7 +20,7 @@ from lapel.training.batches import StoredPictures, StreamedPictures, TrainingSet
 from lapel.training.checkpoint import Log, Progress, read_log
 from lapel.training.loop import Trained, check_labels, train
 from lapel.training.machine import Machine, this_machine
-from lapel.training.network import LookNetwork
+from lapel.training.network import EmbeddingNetwork
 from lapel.training.recipe import PHOTO, SHOP, Finish, Level, Stage, TrainingConfig
 from lapel.training.watch import draw_curves, encode_rows
 
@@ -70,9 +70,9 @@ def coloured_squares(n: int = 30) -> TrainingSet:
     )
 
 
-def fresh() -> LookNetwork:
+def fresh() -> EmbeddingNetwork:
     torch.manual_seed(3)
-    return LookNetwork(frozen=True)
+    return EmbeddingNetwork(frozen=True)
 
 
 def run(out: Path, *, config: TrainingConfig = CONFIG, data: TrainingSet | None = None, **more: Any) -> Trained:
@@ -88,7 +88,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trained, l
     return out, run(out, report=rows.append), rows
 
 
-def same_weights(one: LookNetwork, other: LookNetwork) -> bool:
+def same_weights(one: EmbeddingNetwork, other: EmbeddingNetwork) -> bool:
     theirs = other.state_dict()
     return all(torch.equal(value, theirs[name]) for name, value in one.state_dict().items())
 
@@ -120,7 +120,7 @@ import os, signal, sys
 sys.path.insert(0, sys.argv[2])
 import torch
 from pathlib import Path
-from test_loop import run, LookNetwork
+from test_loop import run, EmbeddingNetwork
 from lapel.training.loop import _Run
 steps = 0
 step = _Run.step
@@ -328,7 +328,8 @@ torch.distributed.destroy_process_group()
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs gloo over a file store")
 def test_two_processes_learn_one_network(tmp_path: Path) -> None:
-    """What torchrun does on several GPUs, here with gloo on the CPU: the same weights in both, other than at the start."""
+    """What torchrun does on several GPUs, here with gloo on the CPU: the same weights in both, other than at the
+    start."""
     script = tmp_path / "shared.py"
     script.write_text(SHARED)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -38,7 +38,8 @@ def test_by_eye() -> None:
     assert precision_at(SEEN, 4).tolist() == [0.25, 0.5, 0, 1]
     assert reciprocal_rank(SEEN, 4).tolist() == [1, 0.5, 0, 1]
     assert reciprocal_rank(SEEN, 1).tolist() == [1, 0, 0, 1]
-    # second query: relevant at ranks 2 and 4, of 3 in all: (1/2 + 2/4) / 3; last: 4 of 10 seen, and 4 is all one can see
+    # second query: relevant at ranks 2 and 4, of 3 in all: (1/2 + 2/4) / 3; last: 4 of 10 seen, and 4 is all one can
+    # see
     assert average_precision(SEEN, TOTAL, 4).tolist() == pytest.approx([1, 1 / 3, 0, 1])
     assert average_precision(SEEN, TOTAL, 2).tolist() == pytest.approx([1, 1 / 4, 0, 1])
 

@@ -1,4 +1,5 @@
-"""Milvus as an index: through the one contract, embedded; by address; against the exact reference; under a store; and away."""
+"""Milvus as an index: through the one contract, embedded; by address; against the exact reference; under a store; and
+away."""
 
 from __future__ import annotations
 
@@ -20,10 +21,11 @@ from milvus_lite.adapter.grpc.server import start_server_in_thread  # noqa: E402
 from pymilvus import MilvusException  # noqa: E402
 
 from contracts.index_contract import DIM, IndexContract  # noqa: E402
-from lapel.core.errors import IndexAway, InputError  # noqa: E402
+from lapel.core.errors import IndexUnavailableError, InputError  # noqa: E402
 from lapel.core.types import Matches  # noqa: E402
 from lapel.core.vectors import Vectors, normalise  # noqa: E402
-from lapel.engine.store import Store, open_store  # noqa: E402
+from lapel.engine.context import StoreContext, open_context  # noqa: E402
+from lapel.engine.index_sync import IndexSync  # noqa: E402
 from lapel.indexes import VectorIndex, milvus, open_index  # noqa: E402
 from lapel.indexes.milvus import MilvusIndex  # noqa: E402
 from test_store import ask, corner, fill  # noqa: E402
@@ -79,7 +81,8 @@ def pair(server: Server) -> Iterator[tuple[VectorIndex, VectorIndex]]:
 def test_answers_as_exact_at_every_selectivity(
     pair: tuple[VectorIndex, VectorIndex], share: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With limits that 3,000 vectors reach: filters in pages of 100 keys, at most 100 hits a query, fetched vectors in pieces of 64."""
+    """With limits that 3,000 vectors reach: filters in pages of 100 keys, at most 100 hits a query, fetched vectors in
+    pieces of 64."""
     monkeypatch.setattr(milvus, "MOST", 100)
     monkeypatch.setattr(milvus, "PIECE", 64)
     allowed = None if share is None else np.random.default_rng(1).permutation(9000)[: int(9000 * share)]
@@ -128,15 +131,15 @@ def test_it_keeps_itself_and_its_note(tmp_path: Path) -> None:
     spec, path = f"milvus://{tmp_path}/all.db", tmp_path / "index-of-mine"
     index = open_index(spec, dim=8, path=path)
     assert isinstance(index, MilvusIndex)
-    assert index.note == ""
+    assert index.get_version_tag() == ""
     index.add(np.arange(50), looks(50))
     index.save()
     index.add(np.arange(50, 60), looks(10, seed=4))
-    index.note = "7"
+    index.set_version_tag("7")
     index.close()
     again = open_index(spec, dim=8, path=path)
     assert isinstance(again, MilvusIndex)
-    assert again.note == "7"
+    assert again.get_version_tag() == "7"
     assert again.keys.tolist() == list(range(60))
     assert again.search(looks(50)[7:8], 1).keys.tolist() == [[7]]
     some, vectors = again.vectors(np.array([55, 3, 999]))
@@ -183,7 +186,7 @@ def test_a_password_stays_out_of_the_spec(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(milvus, "MilvusClient", client)
     monkeypatch.setenv("LAPEL_MILVUS_TOKEN", "me:secret")
-    with pytest.raises(IndexAway, match=r"Milvus \(host:19530\) cannot be used: enough"):
+    with pytest.raises(IndexUnavailableError, match=r"Milvus \(host:19530\) cannot be used: enough"):
         open_index("milvus://host/shop?tls=yes")
     assert (given["uri"], given["token"], given["db_name"]) == ("https://host:19530", "me:secret", "shop")
 
@@ -201,32 +204,32 @@ def test_an_embedded_one_is_open_in_one_process_only(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, server: Server) -> Iterator[Store]:
-    store = open_store(tmp_path / "shop", create=True, encoder="colour:")
+def shop(tmp_path: Path, server: Server) -> Iterator[StoreContext]:
+    store = open_context(tmp_path / "shop", create=True, encoder="colour:")
     fill(store)
     store.use_index(server.spec())
     yield store
     store.close()
 
 
-def same(store: Store) -> bool:
+def same(store: StoreContext) -> bool:
     return bool(store.index.keys.tolist() == store.catalog.vector_keys(store.model.fingerprint).tolist())
 
 
-def test_a_store_in_milvus(shop: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_in_milvus(shop: StoreContext, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask(shop, vector=corner(1), k=3) == ["mug", "tee", "cup"]
     assert not list(shop.folder.glob("index-*.bin"))
-    monkeypatch.setattr(Store, "_redraw", lambda *_: pytest.fail("drawn again"))
-    with open_store(shop.folder) as other:
+    monkeypatch.setattr(IndexSync, "_rebuild", lambda *_: pytest.fail("drawn again"))
+    with open_context(shop.folder) as other:
         assert ask(other, vector=corner(1), k=1) == ["mug"]
         fill(other, {"new": [corner(-1)]})
-        assert other.remove(["jar"]) == 1
+        assert other.catalog.remove(["jar"])[0] == 1
         assert ask(other, vector=corner(-1), k=1) == ["new"]
     assert ask(shop, vector=corner(-1), k=1) == ["new"]
     assert same(shop)
 
 
-def test_another_process_takes_in_what_this_one_added(shop: Store) -> None:
+def test_another_process_takes_in_what_this_one_added(shop: StoreContext) -> None:
     index = shop.index
     fill(shop, {"new": [corner(-1)]})
     command = "from lapel.apps.cli import main; main()"
@@ -236,11 +239,9 @@ def test_another_process_takes_in_what_this_one_added(shop: Store) -> None:
     assert index.keys.tolist() == [1, 2, 3, 4, 5, 6, 7]  # added from there, before this process looked again
 
 
-def test_what_was_interrupted_is_done_again(shop: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_interrupted_is_done_again(shop: StoreContext, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed after some were added and before the note was written: the next process does it all."""
-    monkeypatch.setattr(
-        MilvusIndex, "note", property(lambda _: "", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    )
+    monkeypatch.setattr(MilvusIndex, "set_version_tag", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         _ = shop.index
     monkeypatch.undo()
@@ -248,53 +249,53 @@ def test_what_was_interrupted_is_done_again(shop: Store, monkeypatch: pytest.Mon
     assert ask(shop, vector=corner(1), k=1) == ["mug"]
 
 
-def test_a_catalogue_that_was_put_back_is_drawn_again(shop: Store) -> None:
+def test_a_catalogue_that_was_put_back_is_drawn_again(shop: StoreContext) -> None:
     index = shop.index
     assert isinstance(index, MilvusIndex)
     index.add(np.array([777]), corner(0, 0, 0, 1)[None])
-    index.note = "999"
-    with open_store(shop.folder) as again:
+    index.set_version_tag("999")
+    with open_context(shop.folder) as again:
         assert same(again)
 
 
-def test_rebuild_draws_a_new_collection(shop: Store) -> None:
+def test_rebuild_draws_a_new_collection(shop: StoreContext) -> None:
     shop.index.add(np.array([777]), corner(0, 0, 0, 1)[None])
-    shop.redraw_index()
+    shop.index_sync.rebuild()
     assert same(shop)
 
 
-def test_milvus_away_and_back(shop: Store, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_milvus_away_and_back(shop: StoreContext, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(milvus, "TIMEOUT", 2.0)
     assert ask(shop, vector=corner(1), k=1) == ["mug"]
     server.stop()
     try:
-        with pytest.raises(IndexAway, match=r"127\.0\.0\.1:\d+\) cannot be used: .*The catalogue is whole"):
+        with pytest.raises(IndexUnavailableError, match=r"127\.0\.0\.1:\d+\) cannot be used: .*The catalogue is whole"):
             ask(shop, vector=corner(1), k=1)
-        index = shop._view.index if shop._view else None
+        index = shop.index_sync._held.index if shop.index_sync._held else None
         assert isinstance(index, MilvusIndex)
         for use in (
             lambda: len(index),
             lambda: index.keys,
-            lambda: index.note,
+            lambda: index.get_version_tag(),
             lambda: index.add(np.array([1]), corner(1)[None]),
             lambda: index.remove(np.array([1])),
             lambda: index.search(corner(1)[None], 1, np.array([1])),
             lambda: index.vectors(np.array([1])),
         ):
-            with pytest.raises(IndexAway, match="The catalogue is whole"):
+            with pytest.raises(IndexUnavailableError, match="The catalogue is whole"):
                 use()
         fill(shop, {"new": [corner(-1)]})
-        assert shop.remove(["jar"]) == 1
-        with pytest.raises(IndexAway), open_store(shop.folder) as other:
+        assert shop.catalog.remove(["jar"])[0] == 1
+        with pytest.raises(IndexUnavailableError), open_context(shop.folder) as other:
             _ = other.index
-        with pytest.raises(IndexAway):
+        with pytest.raises(IndexUnavailableError):
             shop.use_index(server.spec() + "?index=FLAT")
         assert shop.catalog.counts().products == 5
         assert shop.catalog.check() == []
     finally:
         server.start()
     for _ in range(100):  # a connection that was refused is tried again a moment later
-        with suppress(IndexAway):
+        with suppress(IndexUnavailableError):
             assert ask(shop, vector=corner(-1), k=1) == ["new"]
             break
         time.sleep(0.2)
@@ -304,10 +305,10 @@ def test_milvus_away_and_back(shop: Store, server: Server, monkeypatch: pytest.M
 
 
 def test_beside_the_catalogue(tmp_path: Path) -> None:
-    with open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
         fill(store)
         store.use_index("milvus://lite")
         assert ask(store, vector=corner(1), k=1) == ["mug"]
         assert (store.folder / "milvus.db").is_dir()
-    with open_store(tmp_path / "shop") as again:
+    with open_context(tmp_path / "shop") as again:
         assert ask(again, vector=corner(1), k=1) == ["mug"]

@@ -1,4 +1,5 @@
-"""Changing a store's model: nothing is lost, nothing is mixed, whatever comes in between; and the way back gives the same answers."""
+"""Changing a store's model: nothing is lost, nothing is mixed, whatever comes in between; and the way back gives the
+same answers."""
 
 from __future__ import annotations
 
@@ -17,24 +18,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lapel import Query, SearchEngine, open_store
+from lapel import Query
 from lapel.catalog import model_lock, model_work, schema, writer_lock
 from lapel.core.errors import (
     InputError,
     ModelError,
-    ModelMismatch,
+    ModelMismatchError,
     QueryError,
-    StoreBusy,
+    StoreBusyError,
     StoreError,
-    StoreReadOnly,
+    StoreReadOnlyError,
 )
 from lapel.core.images import Pixels, Preprocessing
-from lapel.core.plugins import Backend
+from lapel.core.registry import Backend
 from lapel.core.vectors import Vectors, normalise
 from lapel.encoders import ENCODERS
+from lapel.engine.context import CATALOGUE, StoreContext, open_context
 from lapel.engine.ingest import ingest
 from lapel.engine.models import UNREADABLE, models_of, open_model, prepare, prune, rollback, use
-from lapel.engine.store import CATALOGUE, Store
+from lapel.engine.retrieval import SearchEngine
 from lapel.sources import open_source
 from lapel.sources.pictures import picture_rows
 
@@ -76,7 +78,7 @@ def draw(folder: Path, numbers: range) -> Path:
     return folder
 
 
-def add(store: Store, pictures: Path) -> None:
+def add(store: StoreContext, pictures: Path) -> None:
     source = open_source(pictures)
     ingest(store, picture_rows(source), source=source)
 
@@ -87,14 +89,14 @@ def pictures(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(tmp_path: Path, pictures: Path) -> Iterator[Store]:
-    with open_store(tmp_path / "shop", create=True, encoder="colour:") as filling:
+def store(tmp_path: Path, pictures: Path) -> Iterator[StoreContext]:
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as filling:
         add(filling, pictures)
-    with open_store(tmp_path / "shop") as opened:
+    with open_context(tmp_path / "shop") as opened:
         yield opened
 
 
-def answers(store: Store) -> list[tuple[str, float]]:
+def answers(store: StoreContext) -> list[tuple[str, float]]:
     """What a picture and each product of the shop find, with scores."""
     engine = SearchEngine(store)
     queries = [Query(image=Image.open(Path(store.folder).parent / "pictures" / "3.png").convert("RGB"), k=5)]
@@ -102,7 +104,7 @@ def answers(store: Store) -> list[tuple[str, float]]:
     return [(hit.product.id, round(hit.score, 6)) for query in queries for hit in engine.search(query)]
 
 
-def expected(store: Store, encoder: object) -> list[tuple[str, float]]:
+def expected(store: StoreContext, encoder: object) -> list[tuple[str, float]]:
     """The same by a slow obvious loop over the pictures themselves."""
     paths = {number: Path(store.folder).parent / "pictures" / f"{number}.png" for number in range(PHOTOS)}
     vectors = {str(n): encoder.encode([Image.open(path).convert("RGB")])[0] for n, path in paths.items()}  # type: ignore[attr-defined]
@@ -128,7 +130,7 @@ def colour() -> object:
 # --- there and back ---------------------------------------------------------------------------------------------------
 
 
-def test_the_answers_are_those_of_the_model_in_use_and_a_rollback_restores_them(store: Store) -> None:
+def test_the_answers_are_those_of_the_model_in_use_and_a_rollback_restores_them(store: StoreContext) -> None:
     before = answers(store)
     assert same(before, expected(store, colour()))
     switch = use(store, "grid:")
@@ -143,28 +145,28 @@ def test_the_answers_are_those_of_the_model_in_use_and_a_rollback_restores_them(
     assert same(answers(store), expected(store, GridEncoder()))
 
 
-def test_another_process_that_serves_the_store_sees_the_swap_at_its_next_search(store: Store) -> None:
-    with open_store(store.folder, read_only=True) as server:
+def test_another_process_that_serves_the_store_sees_the_swap_at_its_next_search(store: StoreContext) -> None:
+    with open_context(store.folder, read_only=True) as server:
         engine = SearchEngine(server)
         image = Image.open(store.folder.parent / "pictures" / "3.png").convert("RGB")
         asked = engine.embed(Query(image=image))
         assert engine.search(asked) == engine.search(Query(image=image))
         use(store, "grid:")
         assert same(answers(server), expected(store, GridEncoder()))
-        with pytest.raises(ModelMismatch, match=r"vector was made by.*searched with 'grid'.*picture again"):
+        with pytest.raises(ModelMismatchError, match=r"vector was made by.*searched with 'grid'.*picture again"):
             engine.search(asked)
         assert engine.search(engine.embed(Query(product_id="3"))) == engine.search(Query(product_id="3"))
 
 
-def test_a_store_opened_with_a_model_by_name_refuses_to_go_on_with_another(store: Store) -> None:
-    with open_store(store.folder, encoder="colour:") as stubborn:
+def test_a_store_opened_with_a_model_by_name_refuses_to_go_on_with_another(store: StoreContext) -> None:
+    with open_context(store.folder, encoder="colour:") as stubborn:
         answers(stubborn)
         use(store, "grid:")
-        with pytest.raises(ModelMismatch, match=r"cannot be compared.*lapel model use colour:"):
+        with pytest.raises(ModelMismatchError, match=r"cannot be compared.*lapel model use colour:"):
             SearchEngine(stubborn).search(Query(image=Image.new("RGB", (60, 80))))
 
 
-def test_the_list_says_what_is_there(store: Store) -> None:
+def test_the_list_says_what_is_there(store: StoreContext) -> None:
     use(store, "grid:")
     prepare(store, open_model(store, "grid:2"), keys=store.catalog.vector_keys("grid-1")[:7])
     assert [
@@ -176,7 +178,7 @@ def test_the_list_says_what_is_there(store: Store) -> None:
     ]
 
 
-def test_only_the_model_before_is_kept_and_prune_drops_the_rest(store: Store) -> None:
+def test_only_the_model_before_is_kept_and_prune_drops_the_rest(store: StoreContext) -> None:
     use(store, "grid:")
     use(store, "grid:2")
     assert [known.model.encoder for known in models_of(store)] == ["grid:", "grid:2"]
@@ -188,7 +190,7 @@ def test_only_the_model_before_is_kept_and_prune_drops_the_rest(store: Store) ->
     assert store.catalog.check() == []
 
 
-def test_models_of_the_store_can_be_named_as_they_are_listed(store: Store) -> None:
+def test_models_of_the_store_can_be_named_as_they_are_listed(store: StoreContext) -> None:
     use(store, "grid:")
     assert use(store, "colour").model.name == "colour"
     assert use(store, "grid-1").model.name == "grid"
@@ -197,12 +199,12 @@ def test_models_of_the_store_can_be_named_as_they_are_listed(store: Store) -> No
         open_model(store, "grid")
 
 
-def test_a_model_folder_that_moved_is_found_again(store: Store) -> None:
+def test_a_model_folder_that_moved_is_found_again(store: StoreContext) -> None:
     use(store, "grid:")
     before = store.catalog.generation
     with store.catalog._pool.transaction() as database:
         database.execute("UPDATE setting SET value = 'grid:moved' WHERE name = 'encoder'")
-    with pytest.raises(ModelMismatch):
+    with pytest.raises(ModelMismatchError):
         answers(store)
     assert use(store, "grid:").prepared.encoded == 0
     assert store.catalog.generation == before + 1
@@ -215,7 +217,7 @@ def test_a_model_folder_that_moved_is_found_again(store: Store) -> None:
 
 @pytest.mark.parametrize("after", [0, 1, 2])
 def test_stopped_in_the_middle_it_answers_as_before_and_goes_on(
-    store: Store, monkeypatch: pytest.MonkeyPatch, after: int
+    store: StoreContext, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     before, generation = answers(store), store.catalog.generation
     monkeypatch.setattr("lapel.engine.models.BATCH", 8)
@@ -238,7 +240,7 @@ def test_stopped_in_the_middle_it_answers_as_before_and_goes_on(
     assert same(answers(store), expected(store, GridEncoder()))
 
 
-def test_a_swap_that_fails_leaves_everything_as_it_was(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_swap_that_fails_leaves_everything_as_it_was(store: StoreContext, monkeypatch: pytest.MonkeyPatch) -> None:
     before = answers(store)
 
     def broken(database: sqlite3.Connection, keys: list[int]) -> None:
@@ -257,20 +259,20 @@ KILLED = """
 import sys
 sys.path.insert(0, sys.argv[2])
 import test_models
-from lapel.core.plugins import Backend
+from lapel.core.registry import Backend
 from lapel.encoders import ENCODERS
 from lapel.engine import models
-from lapel.engine.store import open_store
+from lapel.engine.context import open_context
 ENCODERS.backends["grid"] = Backend("test_models:GridEncoder")
 test_models.GridEncoder.seconds = 0.2
 models.BATCH = 2
-with open_store(sys.argv[1]) as store:
+with open_context(sys.argv[1]) as store:
     models.use(store, "grid:", report=lambda done, total: print(done, flush=True))
 """
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs kill -9")
-def test_killed_it_answers_with_the_old_model_and_goes_on(store: Store) -> None:
+def test_killed_it_answers_with_the_old_model_and_goes_on(store: StoreContext) -> None:
     before = answers(store)
     command = [sys.executable, "-c", KILLED, str(store.folder), str(Path(__file__).parent)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
@@ -278,7 +280,7 @@ def test_killed_it_answers_with_the_old_model_and_goes_on(store: Store) -> None:
             assert child.stdout is not None
             child.stdout.readline()
             assert "giving it the model 'grid' (process" in model_work(store.folder)
-            with pytest.raises(StoreBusy, match=rf"changing the model.*process {child.pid}"):
+            with pytest.raises(StoreBusyError, match=rf"changing the model.*process {child.pid}"):
                 use(store, "grid:2")
         finally:
             child.send_signal(signal.SIGKILL)
@@ -291,7 +293,7 @@ def test_killed_it_answers_with_the_old_model_and_goes_on(store: Store) -> None:
     assert same(answers(store), expected(store, GridEncoder()))
 
 
-def test_threads_that_search_while_it_swaps_get_answers_of_one_model(store: Store) -> None:
+def test_threads_that_search_while_it_swaps_get_answers_of_one_model(store: StoreContext) -> None:
     """Each answer is, with its scores, that of one model or that of the other; in between nothing else and no error."""
     image = Image.open(Path(store.folder).parent / "pictures" / "3.png").convert("RGB")
     engine = SearchEngine(store)
@@ -316,7 +318,7 @@ def test_threads_that_search_while_it_swaps_get_answers_of_one_model(store: Stor
     threads = [threading.Thread(target=search, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
-    with open_store(store.folder) as other:
+    with open_context(store.folder) as other:
         for spec in ("colour:", "grid:") * 3:
             use(other, spec)
             prune(other)  # even the vectors that a search may be reading go
@@ -328,7 +330,7 @@ def test_threads_that_search_while_it_swaps_get_answers_of_one_model(store: Stor
 
 
 def test_what_is_added_meanwhile_is_caught_up_before_the_swap(
-    store: Store, pictures: Path, monkeypatch: pytest.MonkeyPatch
+    store: StoreContext, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode, late = GridEncoder.encode_pixels, iter([PHOTOS])
 
@@ -336,9 +338,9 @@ def test_what_is_added_meanwhile_is_caught_up_before_the_swap(
         for number in (
             late if len(pixels) > 1 else ()
         ):  # the first time another process adds a product and takes one out
-            with open_store(store.folder) as other:
+            with open_context(store.folder) as other:
                 add(other, draw(pictures, range(number, number + 1)))
-                other.remove(["0"])
+                other.catalog.remove(["0"])
         return encode(self, pixels)
 
     monkeypatch.setattr(GridEncoder, "encode_pixels", slow)
@@ -353,8 +355,10 @@ def test_what_is_added_meanwhile_is_caught_up_before_the_swap(
     assert len(store.index) == PHOTOS + 3
 
 
-def test_while_products_are_added_the_swap_is_refused_or_waits(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    with writer_lock(store.folder), pytest.raises(StoreBusy, match=r"Another process is writing.*kept.*--wait"):
+def test_while_products_are_added_the_swap_is_refused_or_waits(
+    store: StoreContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with writer_lock(store.folder), pytest.raises(StoreBusyError, match=r"Another process is writing.*kept.*--wait"):
         use(store, "grid:")
     assert store.model.name == "colour"
     assert store.catalog.counts().vectors["grid-1"] == PHOTOS
@@ -380,7 +384,9 @@ def test_while_products_are_added_the_swap_is_refused_or_waits(store: Store, mon
 # --- pictures that are gone -------------------------------------------------------------------------------------------
 
 
-def test_pictures_that_cannot_be_read_stop_the_swap_unless_that_is_accepted(store: Store, pictures: Path) -> None:
+def test_pictures_that_cannot_be_read_stop_the_swap_unless_that_is_accepted(
+    store: StoreContext, pictures: Path
+) -> None:
     before = answers(store)
     (pictures / "7.png").unlink()
     (pictures / "8.png").write_bytes((pictures / "9.png").read_bytes())
@@ -404,7 +410,7 @@ def test_pictures_that_cannot_be_read_stop_the_swap_unless_that_is_accepted(stor
     assert not (store.folder / UNREADABLE).exists()
 
 
-def test_when_no_picture_can_be_read_there_is_nothing_to_accept(store: Store, pictures: Path) -> None:
+def test_when_no_picture_can_be_read_there_is_nothing_to_accept(store: StoreContext, pictures: Path) -> None:
     for path in pictures.iterdir():
         path.unlink()
     with pytest.raises(StoreError, match="30 of 30") as told:
@@ -413,7 +419,9 @@ def test_when_no_picture_can_be_read_there_is_nothing_to_accept(store: Store, pi
     assert store.model.name == "colour"
 
 
-def test_a_picture_in_which_the_model_sees_nothing_is_listed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_in_which_the_model_sees_nothing_is_listed(
+    store: StoreContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     encode = GridEncoder.encode_pixels
 
     def blind(self: GridEncoder, pixels: Pixels) -> Vectors:
@@ -429,34 +437,36 @@ def test_a_picture_in_which_the_model_sees_nothing_is_listed(store: Store, monke
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_full_disk_leaves_the_old_state(store: Store) -> None:
+def test_a_full_disk_leaves_the_old_state(store: StoreContext) -> None:
     before = answers(store)
     with store.catalog._pool.borrow() as database:
         database.execute(f"PRAGMA max_page_count = {database.execute('PRAGMA page_count').fetchone()[0]}")
     with pytest.raises(StoreError, match=r"disk .* is full"):
         use(store, "grid:")
     assert answers(store) == before
-    with open_store(store.folder) as again:
+    with open_context(store.folder) as again:
         assert again.catalog.check() == []
         assert use(again, "grid:").model.name == "grid"
 
 
-def test_impossible_changes_are_told(store: Store, tmp_path: Path) -> None:
+def test_impossible_changes_are_told(store: StoreContext, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"uses the model 'colour' .* already"):
         use(store, "colour:")
     with pytest.raises(ModelError, match=r"no model folder 'nowhere'.*This store has vectors of 'colour'"):
         use(store, "nowhere")
     with pytest.raises(InputError, match="no model to go back to"):
         rollback(store)
-    with open_store(tmp_path / "empty", create=True) as empty, pytest.raises(InputError, match="lapel add PICTURES"):
+    with open_context(tmp_path / "empty", create=True) as empty, pytest.raises(InputError, match="lapel add PICTURES"):
         use(empty, "grid:")
-    with model_lock(store.folder, work="something"), pytest.raises(StoreBusy, match=f"process {os.getpid()}"):
+    with model_lock(store.folder, work="something"), pytest.raises(StoreBusyError, match=f"process {os.getpid()}"):
         prune(store)
-    with open_store(store.folder, read_only=True) as reader, pytest.raises(StoreReadOnly):
+    with open_context(store.folder, read_only=True) as reader, pytest.raises(StoreReadOnlyError):
         use(reader, "grid:")
 
 
-def test_a_model_that_cannot_look_at_pictures_is_refused_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_cannot_look_at_pictures_is_refused_at_once(
+    store: StoreContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(self: GridEncoder, pixels: Pixels) -> Vectors:
         raise RuntimeError("Got invalid dimensions.")
 
@@ -469,18 +479,18 @@ def test_a_model_that_cannot_look_at_pictures_is_refused_at_once(store: Store, m
     assert [known.model.name for known in models_of(store)] == ["colour"]
 
 
-def test_going_back_to_a_model_that_is_another_one_now_is_refused(store: Store) -> None:
+def test_going_back_to_a_model_that_is_another_one_now_is_refused(store: StoreContext) -> None:
     use(store, "grid:")
     with store.catalog._pool.transaction() as database:
         database.execute("UPDATE model SET encoder = 'grid:other' WHERE name = 'colour'")
-    with pytest.raises(ModelMismatch, match=r"'grid:other' holds 'grid' \(grid-other\) now"):
+    with pytest.raises(ModelMismatchError, match=r"'grid:other' holds 'grid' \(grid-other\) now"):
         rollback(store)
 
 
 # --- older catalogues -------------------------------------------------------------------------------------------------
 
 
-def test_a_catalogue_of_the_first_version_keeps_its_vectors(store: Store, tmp_path: Path) -> None:
+def test_a_catalogue_of_the_first_version_keeps_its_vectors(store: StoreContext, tmp_path: Path) -> None:
     """The same store written down in the first version's tables."""
     before = answers(store)
     folder = tmp_path / "old"
@@ -500,16 +510,16 @@ def test_a_catalogue_of_the_first_version_keeps_its_vectors(store: Store, tmp_pa
     old.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
     old.execute("PRAGMA user_version = 1")
     old.close()
-    with pytest.raises(StoreReadOnly, match="version 1"):
-        open_store(folder, read_only=True)
-    with open_store(folder) as migrated:
+    with pytest.raises(StoreReadOnlyError, match="version 1"):
+        open_context(folder, read_only=True)
+    with open_context(folder) as migrated:
         assert migrated.catalog.check() == []
         assert [(known.model, known.photos) for known in models_of(migrated)] == [(store.model, PHOTOS)]
         assert [
             [hit.product.id for hit in SearchEngine(migrated).search(Query(product_id=name, k=5))] for name in "01234"
         ] == [[name for name, _ in before[at : at + 5]] for at in range(5, 30, 5)]
-        migrated.remove(["0"])
+        migrated.catalog.remove(["0"])
         assert migrated.catalog.counts().vectors == {store.model.fingerprint: PHOTOS - 1}
         assert use(migrated, "grid:").prepared.encoded == PHOTOS - 1
-        migrated.remove(["1"])
+        migrated.catalog.remove(["1"])
         assert set(migrated.catalog.counts().vectors.values()) == {PHOTOS - 2}

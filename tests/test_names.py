@@ -1,4 +1,5 @@
-"""File names: what is walked, what is left out and counted, and which picture a table means; in folders, ZIPs, buckets and Drive."""
+"""File names: what is walked, what is left out and counted, and which picture a table means; in folders, ZIPs, buckets
+and Drive."""
 
 from __future__ import annotations
 

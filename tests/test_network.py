@@ -1,5 +1,5 @@
-"""What servers and networks really do: odd schemes and types, packed bodies, dead addresses, proxies, certificates, waits; and every
-guard on the way into the own network. Whatever reaches a person is a sentence."""
+"""What servers and networks really do: odd schemes and types, packed bodies, dead addresses, proxies, certificates,
+waits; and every guard on the way into the own network. Whatever reaches a person is a sentence."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from lapel.core.errors import InputError, SourceError
 from lapel.core.text import reason_of
 from lapel.sources import display_links, health, hosts, open_source, web
 from lapel.sources.address import prefixes
-from lapel.sources.health import Health, Rounds
-from lapel.sources.hosts import PassingError
+from lapel.sources.hosts import TransientError
+from lapel.sources.link_checker import Health, LinkChecker
 from lapel.sources.links import HttpsSource, LinkSettings
 from lapel.sources.mixed import MixedSource
 from lapel.sources.web import REDIRECTS, LinkReader, fetch_picture, parse_link
@@ -179,7 +179,7 @@ def test_what_cannot_be_unpacked_is_told(shop: ShopServer, reader: LinkReader, e
 def test_broken_packing_is_told(shop: ShopServer, reader: LinkReader) -> None:
     whole = gzip.compress(PICTURE)
     shop.says["/a.jpg"] = Answer(200, whole[:-40], {"Content-Encoding": "gzip"})
-    with pytest.raises(PassingError, match="ends within its gzip data"):
+    with pytest.raises(TransientError, match="ends within its gzip data"):
         reader.read(f"{shop.root}a.jpg")
     shop.says["/a.jpg"] = Answer(200, whole[:-8] + bytes(8), {"Content-Encoding": "gzip"})
     with pytest.raises(SourceError, match="broken gzip data"):
@@ -293,11 +293,11 @@ def test_a_private_link_is_not_asked_for(shop: ShopServer, way: str) -> None:
 
 
 def test_rounds_read_nothing_private(shop: ShopServer) -> None:
-    rounds = Rounds()
+    rounds = LinkChecker()
     with pytest.raises(SourceError, match="public internet"):
         rounds.read(f"{shop.root}a.jpg")
     rounds.close()
-    allowed = Rounds(allow_private=True)
+    allowed = LinkChecker(allow_private=True)
     assert allowed.read(f"{shop.root}a.jpg") == PICTURE
     allowed.close()
 
@@ -388,7 +388,7 @@ def test_each_address_gets_a_part_of_the_time_and_the_one_that_works_is_kept(mon
     asked.clear()
     assert reader.read("https://shop.example/b.jpg") == PICTURE
     assert asked == [("93.184.216.34", 2)]
-    with pytest.raises(PassingError, match="took too long"):
+    with pytest.raises(TransientError, match="took too long"):
         reader.read("https://dead.example/a.jpg")
     reader.close()
 
@@ -544,12 +544,12 @@ def test_the_time_of_a_link_is_that_of_all_its_redirects(monkeypatch: pytest.Mon
 
 def test_a_name_that_is_not_known_for_now_may_be_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.getaddrinfo", Failing(socket.EAI_AGAIN, "Temporary failure in name resolution"))
-    with pytest.raises(PassingError, match=r"host 'shop\.example' is not known"):
+    with pytest.raises(TransientError, match=r"host 'shop\.example' is not known"):
         fetch_picture("https://shop.example/a.jpg")
     monkeypatch.setattr("socket.getaddrinfo", Failing(socket.EAI_NONAME, "Name or service not known"))
     with pytest.raises(SourceError, match="is not known") as error:
         fetch_picture("https://shop.example/a.jpg")
-    assert not isinstance(error.value, PassingError)
+    assert not isinstance(error.value, TransientError)
 
 
 class Failing:
@@ -598,7 +598,7 @@ def test_a_wait_that_says_nothing_is_none(shop: ShopServer, clock: Clock, said: 
 def test_other_links_of_the_host_wait_too_and_other_answers_do_not_count(shop: ShopServer, clock: Clock) -> None:
     reader = HERE.reader()
     shop.faults.append(Answer(429, b"", {"Retry-After": "2"}))
-    with pytest.raises(PassingError, match="429"):
+    with pytest.raises(TransientError, match="429"):
         reader.read(f"{shop.root}a.jpg")
     assert clock.slept == []
     assert reader.read(f"{shop.root}a.jpg") == PICTURE
@@ -625,7 +625,7 @@ def test_pauses_between_tries_are_doubled(shop: ShopServer, clock: Clock) -> Non
     assert reader.read(f"{shop.root}a.jpg") == PICTURE
     assert clock.slept == [1.5, 3.0, 5.0]
     shop.faults.extend([Answer(503)] * 4)
-    with pytest.raises(PassingError):
+    with pytest.raises(TransientError):
         reader.read(f"{shop.root}a.jpg")
     assert len(shop.requests) == 8
     assert clock.slept == [1.5, 3.0, 5.0] * 2
@@ -636,7 +636,7 @@ def test_an_answer_in_between_starts_the_count_of_silence_anew(monkeypatch: pyte
     clock = Clock(datetime(2026, 3, 1, tzinfo=UTC))
     monkeypatch.setattr(health, "time", clock)
     monkeypatch.setattr(health, "SILENT", 3)
-    rounds = Rounds()
+    rounds = LinkChecker()
     told: list[str] = []
     monkeypatch.setattr(rounds, "_look", lambda *_: Health(told.pop(0)))  # type: ignore[arg-type]
 

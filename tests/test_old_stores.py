@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from inputs.stores import DIM, FINGERPRINT, OldProduct, old_store
-from lapel import SearchEngine, open_store
 from lapel.catalog import Catalog, content_hash
 from lapel.core.errors import QueryError
 from lapel.core.types import Condition, Filter, Product, Query
+from lapel.engine.context import open_context
+from lapel.engine.retrieval import SearchEngine
 
 VERSIONS = (1, 2, 3, 4, 5)
 SHOP = "https://shop.example"
@@ -135,7 +136,7 @@ def test_many_addresses_move_in_one_pass(tmp_path: Path) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_an_old_store_is_searched_as_ever(tmp_path: Path, version: int) -> None:
     old_store(tmp_path / "catalog.sqlite", version, PRODUCTS)
-    with open_store(tmp_path) as shop:
+    with open_context(tmp_path) as shop:
         # Vectors of the first and the ninth product are one; the filter takes the price within its currency.
         hits = SearchEngine(shop).search(Query(product_id="plain", k=3, where=Filter.parse(["price<100 EUR"])))
         assert [(hit.product.id, hit.product.url, round(hit.score, 6)) for hit in hits] == [

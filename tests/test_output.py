@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lapel import Product, open_store
+from lapel import Product
 from lapel.apps.cli import console as output
 from lapel.apps.cli import main
 from lapel.apps.cli.console import print_json, print_table, say
@@ -28,6 +28,7 @@ from lapel.apps.ui import free_port
 from lapel.catalog import Entry, PhotoEntry
 from lapel.core.errors import InputError, LapelError
 from lapel.core.text import counted, fold, printable, shortened
+from lapel.engine.context import open_context
 
 EVIL = "nope\\[/b][red].jpg"
 LONG_TITLE = "A dress with a very long name that no terminal holds, " * 5 + "really"
@@ -42,7 +43,7 @@ PRODUCTS = (
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three products, whose pictures are one pixel grid each."""
     folder = tmp_path_factory.mktemp("store") / "shop"
-    with open_store(folder, create=True, encoder="colour:") as store:
+    with open_context(folder, create=True, encoder="colour:") as store:
         store.claim()
         entries = []
         for number, product in enumerate(PRODUCTS):
@@ -292,7 +293,7 @@ def test_a_system_error_is_a_sentence_with_its_advice(lapel: Run, monkeypatch: p
         def fail(*_: Any, **__: Any) -> Any:
             raise error
 
-        monkeypatch.setattr("lapel.engine.store.open_to_look", fail)
+        monkeypatch.setattr("lapel.engine.context.open_to_look", fail)
         return lapel("info", "--store", shop)
 
     for error, words in (
@@ -308,11 +309,12 @@ def test_a_system_error_is_a_sentence_with_its_advice(lapel: Run, monkeypatch: p
         failing_with(ZeroDivisionError("a bug"))
 
 
-# The user without rights may not read the interpreter's own folder either, so what the commands import is imported before.
+# The user without rights may not read the interpreter's own folder either, so what the commands import is imported
+# before.
 AS_NOBODY = """
 import json, os, sys
 from lapel.apps.cli import main
-import zoneinfo, lapel.engine.feeds, lapel.engine.ingest, lapel.engine.search, lapel.indexes.approximate, lapel.indexes.exact
+import zoneinfo, lapel.engine.feeds, lapel.engine.ingest, lapel.engine.retrieval, lapel.indexes.approximate, lapel.indexes.exact
 import lapel.runners.threads, lapel.sources.archive, lapel.sources.folder, lapel.sources.mixed, lapel.sources.table, typer.rich_utils
 if os.geteuid() == 0:
     os.setuid(65534)
@@ -368,7 +370,7 @@ def test_a_port_that_is_none(lapel: Run, shop: Path) -> None:
 
 
 def test_remove_says_what_it_did(lapel: Run, tmp_path: Path) -> None:
-    with open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
         store.claim()
         vector = np.eye(1, 128, dtype=np.float32)[0]
         entries = [Entry(Product(f"p{n}"), (PhotoEntry(f"file:///{n}", "s", str(n) * 64, vector),)) for n in range(6)]
@@ -484,7 +486,7 @@ def test_shortened() -> None:
 
 
 def test_a_score_is_never_minus_nothing(lapel: Run, tmp_path: Path) -> None:
-    with open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
         store.claim()
         across = np.eye(2, 128, dtype=np.float32)
         across[1, 0] = -1e-5

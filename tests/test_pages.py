@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lapel import open_store
-from lapel.core.plugins import Backend
+from lapel.core.registry import Backend
 from lapel.encoders import ENCODERS
 from lapel.encoders.colour import ColourEncoder
 from lapel.engine import check, ingest, models
 from lapel.engine.check import check_index
+from lapel.engine.context import StoreContext, open_context
 from lapel.engine.ingest import IngestReport
-from lapel.engine.store import Store
 from lapel.engine.thumbnails import fill_thumbnails, photo_pages
 from lapel.sources import open_source
 from lapel.sources.pictures import picture_rows
@@ -47,14 +46,14 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def add(store: Store, pictures: Path) -> IngestReport:
+def add(store: StoreContext, pictures: Path) -> IngestReport:
     source = open_source(pictures)
     return ingest.ingest(store, picture_rows(source), source=source)
 
 
 @pytest.fixture
-def store(tmp_path: Path, pictures: Path) -> Store:
-    store = open_store(tmp_path / "shop", create=True, encoder="colour:")
+def store(tmp_path: Path, pictures: Path) -> StoreContext:
+    store = open_context(tmp_path / "shop", create=True, encoder="colour:")
     add(store, pictures)
     return store
 
@@ -65,7 +64,7 @@ def test_rows_are_added_once(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, size: int, limit: str
 ) -> None:
     monkeypatch.setattr(ingest, limit, size)
-    with open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
         first = add(store, pictures)
         assert (first.rows, first.products_added, first.photos_added) == (PHOTOS, PHOTOS, PHOTOS)
         again = add(store, pictures)
@@ -76,7 +75,7 @@ def test_rows_are_added_once(
 @pages
 @pytest.mark.parametrize("limit", ["PAGE", "BATCH"])
 def test_another_model_encodes_each_photo_once(
-    store: Store, monkeypatch: pytest.MonkeyPatch, size: int, limit: str
+    store: StoreContext, monkeypatch: pytest.MonkeyPatch, size: int, limit: str
 ) -> None:
     monkeypatch.setitem(ENCODERS.backends, "other", Backend(f"{__name__}:OtherEncoder"))  # type: ignore[arg-type]
     monkeypatch.setattr(models, limit, size)
@@ -90,7 +89,7 @@ def test_another_model_encodes_each_photo_once(
 
 
 @pages
-def test_small_pictures_are_made_of_each_photo(store: Store, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+def test_small_pictures_are_made_of_each_photo(store: StoreContext, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     assert [len(page) for page in photo_pages(store, size=size)] == [size] * (PHOTOS // size) + [PHOTOS % size] * (
         PHOTOS % size > 0
     )
@@ -102,7 +101,7 @@ def test_small_pictures_are_made_of_each_photo(store: Store, monkeypatch: pytest
 
 
 @pages
-def test_each_vector_is_compared(store: Store, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+def test_each_vector_is_compared(store: StoreContext, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     monkeypatch.setattr(check, "BLOCK", size)
     keys = np.array([1, PHOTOS // 2, PHOTOS])
     index = store.index

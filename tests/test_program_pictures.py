@@ -1,4 +1,5 @@
-"""Pictures that a program holds already: PIL images of any mode, arrays, paths, bytes. Each gives the answer that its file gives, or is refused."""
+"""Pictures that a program holds already: PIL images of any mode, arrays, paths, bytes. Each gives the answer that its
+file gives, or is refused."""
 
 from __future__ import annotations
 
@@ -12,14 +13,15 @@ from PIL import Image
 
 import lapel
 from inputs import images as made
-from lapel import Query, SearchEngine, open_encoder, open_store
+from lapel import Query, open_encoder
 from lapel.core.errors import ImageError, LapelError, QueryError
 from lapel.core.images import Preprocessing, decode, to_image
 from lapel.core.types import Filter
 from lapel.encoders import Encoder
 from lapel.encoders.foreground import encode_photos, open_foreground
+from lapel.engine.context import StoreContext, open_context
 from lapel.engine.ingest import ingest
-from lapel.engine.store import Store
+from lapel.engine.retrieval import SearchEngine
 from lapel.sources import open_source
 from lapel.sources.pictures import picture_rows
 
@@ -295,20 +297,20 @@ def test_the_product_s_finder_takes_every_kind_of_picture() -> None:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreContext]:
     """Eight products; one photo of each lies on its side."""
     folder = tmp_path_factory.mktemp("shop")
     (folder / "pictures").mkdir()
     for number in range(8):
         data = made.saved(made.texture(seed=number), "JPEG", exif=made.exif(6), icc_profile=P3, quality=95)
         (folder / "pictures" / f"{number}.jpg").write_bytes(data)
-    with open_store(folder / "shop", create=True, encoder="colour:") as store:
+    with open_context(folder / "shop", create=True, encoder="colour:") as store:
         source = open_source(str(folder / "pictures"))
         ingest(store, picture_rows(source), source=source)
         yield store
 
 
-def test_a_query_s_picture_gives_the_answer_of_its_file(shop: Store) -> None:
+def test_a_query_s_picture_gives_the_answer_of_its_file(shop: StoreContext) -> None:
     engine = SearchEngine(shop)
     path = shop.folder.parent / "pictures" / "5.jpg"
     expected = engine.search(Query(image=decode(path.read_bytes()), cut_out=False, k=8))
@@ -340,11 +342,11 @@ def test_a_phone_s_photos_go_all_the_way(tmp_path: Path) -> None:
         data = made.heic(made.texture((120, 90), seed=number), orientation=6, icc_profile=P3)
         (folder / f"IMG_{number}.HEIC").write_bytes(data)
     source = open_source(str(folder))
-    with open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
         report = ingest(store, picture_rows(source), source=source, small=store.thumbnails)
         assert (report.photos_added, report.photos_rejected) == (3, 0)
         photo = store.catalog.photos("IMG_1")[0]
-        assert store.picture(photo.key).size == (90, 120)
+        assert store.image(photo.key).size == (90, 120)
         small = store.thumbnails.get([photo.sha256], 160)[photo.sha256]
         assert decode(small).size == (90, 120)
         hit = SearchEngine(store).search(Query(image=folder / "IMG_1.HEIC", cut_out=False, k=1))[0]
@@ -357,7 +359,7 @@ def test_a_phone_s_photos_go_all_the_way(tmp_path: Path) -> None:
     assert np.array_equal(pictures.read(np.array([0]))[0][0, :, :, :3], shape.apply(folder / "IMG_1.HEIC"))
 
 
-def test_k_may_be_numpy_s(shop: Store) -> None:
+def test_k_may_be_numpy_s(shop: StoreContext) -> None:
     query = Query(product_id="5", k=np.int64(3))  # type: ignore[arg-type]
     assert type(query.k) is int
     assert len(SearchEngine(shop).search(query)) == 3
@@ -398,14 +400,14 @@ UNIT = np.eye(128, dtype=np.float32)[0]
         ({"product_id": None, "vector": UNIT * 2}, "Unit vectors are needed"),
     ],
 )
-def test_a_query_says_what_it_wants(shop: Store, asked: dict[str, object], words: str) -> None:
+def test_a_query_says_what_it_wants(shop: StoreContext, asked: dict[str, object], words: str) -> None:
     with pytest.raises(LapelError, match=words) as caught:
         SearchEngine(shop).search(Query(**{"product_id": "5", **asked}))  # type: ignore[arg-type]
     if "Unit" not in words and "needed" not in words:
         assert isinstance(caught.value, QueryError)
 
 
-def test_a_query_s_vector_may_be_a_row_a_list_or_of_doubles(shop: Store) -> None:
+def test_a_query_s_vector_may_be_a_row_a_list_or_of_doubles(shop: StoreContext) -> None:
     engine = SearchEngine(shop)
     unit = engine.vector(Query(product_id="5"))[0]
     expected = [hit.product.id for hit in engine.search(Query(vector=unit))]

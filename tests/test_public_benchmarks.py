@@ -1,4 +1,5 @@
-"""The public data sets on tiny copies of their format: what is read, what is refused, the table to train on, the command."""
+"""The public data sets on tiny copies of their format: what is read, what is refused, the table to train on, the
+command."""
 
 from __future__ import annotations
 

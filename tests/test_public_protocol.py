@@ -1,4 +1,5 @@
-"""The protocol on tiny copies of the public data sets: Recall@K by hand and beside a slow obvious count, and who is left out."""
+"""The protocol on tiny copies of the public data sets: Recall@K by hand and beside a slow obvious count, and who is
+left out."""
 
 from __future__ import annotations
 

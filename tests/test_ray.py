@@ -1,4 +1,5 @@
-"""The runner of a Ray cluster, on a local one of two workers: order, errors at their place, and workers that are killed half way."""
+"""The runner of a Ray cluster, on a local one of two workers: order, errors at their place, and workers that are killed
+half way."""
 
 from __future__ import annotations
 
@@ -12,9 +13,9 @@ from typing import Any
 import pytest
 import ray
 
-from lapel.core.errors import InputError, ModelMismatch, RunnerLost
+from lapel.core.errors import InputError, ModelMismatchError, RunnerUnavailableError
+from lapel.engine.context import open_context
 from lapel.engine.ingest import _worker, ingest
-from lapel.engine.store import open_store
 from lapel.runners import open_runner
 from lapel.runners.ray import RayRunner
 from lapel.sources import open_source
@@ -111,7 +112,7 @@ def test_a_worker_that_is_lost_again_and_again(monkeypatch: pytest.MonkeyPatch) 
         return work
 
     seen: list[int] = []
-    with pytest.raises(RunnerLost, match="run the same command again"):
+    with pytest.raises(RunnerUnavailableError, match="run the same command again"):
         seen.extend(open_runner("ray:", workers=1).map(make, range(6)))
     # An item that was done just before may be lost with the worker, before its result was handed on.
     assert seen == [0, 1, 2][: len(seen)]
@@ -143,13 +144,14 @@ class Mortal(RayRunner):
 
 
 def test_adding_on_a_cluster_whose_worker_is_killed_half_way(tmp_path: Path) -> None:
-    """The catalogue is that of a run in this process: nothing is missing, nothing is there twice, what is broken is told once."""
+    """The catalogue is that of a run in this process: nothing is missing, nothing is there twice, what is broken is
+    told once."""
     where = pictures_in(tmp_path / "p" / "Shirts", 40).parent
     (where / "Shirts" / "31.png").write_bytes(b"no picture")
 
     def add(name: str, runner: Any) -> tuple[list[object], Any]:
         source = open_source(where)
-        with open_store(tmp_path / name, create=True, encoder="colour:") as store:
+        with open_context(tmp_path / name, create=True, encoder="colour:") as store:
             done = ingest(
                 store, picture_rows(source), source=source, batch=4, runner=runner, rejects=tmp_path / f"{name}.csv"
             )
@@ -171,7 +173,7 @@ def test_adding_on_a_cluster_whose_worker_is_killed_half_way(tmp_path: Path) -> 
 
 
 def test_a_worker_with_another_model_says_so() -> None:
-    with pytest.raises(ModelMismatch, match="Install the same Lapel there"):
+    with pytest.raises(ModelMismatchError, match="Install the same Lapel there"):
         _worker("colour:", "another", 8, small=False)
 
 

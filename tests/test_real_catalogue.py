@@ -1,4 +1,5 @@
-"""The real thing where it is there: a part of the real catalogue is added, searched and evaluated with the shipped model."""
+"""The real thing where it is there: a part of the real catalogue is added, searched and evaluated with the shipped
+model."""
 
 from __future__ import annotations
 
@@ -7,15 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from lapel import Filter, Query, SearchEngine, Store, evaluate, ingest, open_source, open_store
+from lapel import Filter, Query, open_source
+from lapel.engine.context import StoreContext, open_context
+from lapel.engine.ingest import ingest
+from lapel.engine.retrieval import SearchEngine
+from lapel.insight.evaluate import evaluate
 from lapel.sources.table import read_table
 
 ROWS = 1500
 
 
 @pytest.fixture(scope="module", params=["colour:", "default"])
-def store(request: pytest.FixtureRequest, catalogue: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    store = open_store(tmp_path_factory.mktemp("real") / "shop", create=True, encoder=request.param)
+def store(request: pytest.FixtureRequest, catalogue: Path, tmp_path_factory: pytest.TempPathFactory) -> StoreContext:
+    store = open_context(tmp_path_factory.mktemp("real") / "shop", create=True, encoder=request.param)
     source = open_source(catalogue / "images.zip")
     report = ingest(store, islice(read_table(catalogue / "products.csv"), ROWS), source=source)
     assert report.adds_up
@@ -25,14 +30,14 @@ def store(request: pytest.FixtureRequest, catalogue: Path, tmp_path_factory: pyt
     return store
 
 
-def test_every_product_is_its_own_nearest(store: Store) -> None:
+def test_every_product_is_its_own_nearest(store: StoreContext) -> None:
     engine = SearchEngine(store)
     for product in store.catalog.products(limit=20, offset=700):
-        picture = store.picture(store.catalog.photos(product.id)[0].key)
+        picture = store.image(store.catalog.photos(product.id)[0].key)
         assert engine.search(Query(image=picture, k=1))[0].score == pytest.approx(1, abs=5e-3)
 
 
-def test_filters_use_the_catalogue_s_own_columns(store: Store) -> None:
+def test_filters_use_the_catalogue_s_own_columns(store: StoreContext) -> None:
     product = store.catalog.products(limit=1)[0]
     where = Filter.parse(["gender=Women", "articleType=Watches|Handbags", "year>=2012"])
     hits = SearchEngine(store).search(Query(product_id=product.id, k=5, where=where))
@@ -44,7 +49,7 @@ def test_filters_use_the_catalogue_s_own_columns(store: Store) -> None:
     assert all(hit.product.category[-1] == hit.product.attributes["articleType"] for hit in hits)
 
 
-def test_the_look_that_was_learned_beats_colours(store: Store) -> None:
+def test_the_look_that_was_learned_beats_colours(store: StoreContext) -> None:
     """Both are far above chance (18 % of the products are T-shirts); the floors are well below what was measured."""
     report = evaluate(
         store,

@@ -1,4 +1,5 @@
-"""Exports as people change them: sorted, without numbers, with ids of their own, short texts in old encodings; read right all the same."""
+"""Exports as people change them: sorted, without numbers, with ids of their own, short texts in old encodings; read
+right all the same."""
 
 from __future__ import annotations
 

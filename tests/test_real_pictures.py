@@ -1,4 +1,7 @@
-"""core.images: pictures as phones, cameras, printers and servers write them. What is not pixels costs no picture; colours are those that were seen."""
+"""core.images: pictures as phones, cameras, printers and servers write them.
+
+What is not pixels costs no picture; colours are those that were seen.
+"""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ def only(rows: Table) -> TableRow:
     return row
 
 
-# --- keys that are empty -----------------------------------------------------------------------------------------------
+# --- keys that are empty
+# -----------------------------------------------------------------------------------------------
 
 
 def test_an_empty_sku_joins_no_products(tmp_path: Path) -> None:
@@ -60,7 +61,8 @@ def test_a_variation_without_its_parent_is_named(tmp_path: Path) -> None:
     assert found[2].product.url == "https://woo.example/scarf"
 
 
-# --- columns of pictures -----------------------------------------------------------------------------------------------
+# --- columns of pictures
+# -----------------------------------------------------------------------------------------------
 
 NAMES = (
     *(
@@ -173,7 +175,8 @@ def test_a_row_a_picture_is_one_product(tmp_path: Path) -> None:
     ]
 
 
-# --- quotes ------------------------------------------------------------------------------------------------------------
+# --- quotes
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mark", [",", "\t"])
@@ -215,7 +218,8 @@ def test_a_google_feed_keeps_its_rows(tmp_path: Path) -> None:
     assert [(row.id, bool(row.problem)) for row in found] == [("1", False), ("2", True), ("3", False), ("4", False)]
 
 
-# --- encodings ---------------------------------------------------------------------------------------------------------
+# --- encodings
+# ---------------------------------------------------------------------------------------------------------
 
 TEXTS = {
     "cp1251": "Платье женское красное, Рубашка мужская синяя",
@@ -267,7 +271,8 @@ def test_plain_ascii_and_marks_need_no_guess(tmp_path: Path) -> None:
         assert (found.name, found.note, found.broken) == (name, "", False)
 
 
-# --- prices and other values -------------------------------------------------------------------------------------------
+# --- prices and other values
+# -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -358,7 +363,8 @@ def test_googles_words_for_people(tmp_path: Path) -> None:
     assert [product.gender for product in found.values()] == ["Men", "Women", "Girls", "Boys", "Kids", "Unisex"]
 
 
-# --- other formats -----------------------------------------------------------------------------------------------------
+# --- other formats
+# -----------------------------------------------------------------------------------------------------
 
 
 def test_excel_names_its_delimiter(tmp_path: Path) -> None:
@@ -394,7 +400,8 @@ def test_a_json_list_is_read(tmp_path: Path, text: str) -> None:
     assert found[2].problem == "the entry is not a JSON object in braces"
 
 
-# --- as a command ------------------------------------------------------------------------------------------------------
+# --- as a command
+# ------------------------------------------------------------------------------------------------------
 
 
 def lapel(*arguments: object) -> tuple[int, str]:
@@ -430,7 +437,8 @@ def test_encoding_needs_a_table(tmp_path: Path) -> None:
     assert "--map and --encoding say how to read a table" in str(result.exception)
 
 
-# --- what a fresh pair of eyes found -----------------------------------------------------------------------------------
+# --- what a fresh pair of eyes found
+# -----------------------------------------------------------------------------------
 
 
 def test_numbers_of_a_workbook_stay_numbers(tmp_path: Path) -> None:

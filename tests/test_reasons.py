@@ -25,7 +25,10 @@ def raised(outer: BaseException, inner: BaseException) -> BaseException:
         (TimeoutError(), "TimeoutError"),
         (ValueError("no digits in it."), "no digits in it"),
         (raised(RuntimeError("[Errno -2] Name or service not known"), socket.gaierror(-2, "not known")), "not known"),
-        (raised(RuntimeError("Unable to find the server at a.example"), socket.gaierror(-2, "not known")), "Unable to find the server at a.example"),
+        (raised(RuntimeError("Unable to find the server at a.example"), socket.gaierror(-2, "not known")), ("Unable to"
+        " find the"
+        " server at"
+        " a.example")),
         (raised(RuntimeError(), OSError(errno.ENOSPC, "No space left on device")), "No space left on device"),
         (RuntimeError("[Errno 5] only told"), "RuntimeError"),
     ],

@@ -119,8 +119,8 @@ def test_stamps_change_with_the_bytes(tmp_path: Path, make: Callable[[Path, dict
     stamps = []
     for data in (b"one", b"two", b"three"):
         opened = open_source(make(tmp_path, {"a.jpg": data}))
-        stamps.append(opened.stamp(opened.find("a.jpg")))
-        assert stamps[-1] == opened.stamp(opened.find("a.jpg"))
+        stamps.append(opened.version_token(opened.find("a.jpg")))
+        assert stamps[-1] == opened.version_token(opened.find("a.jpg"))
         opened.close()
         time.sleep(0.02)  # a file system's clock ticks every few milliseconds
     assert len(set(stamps)) == 3

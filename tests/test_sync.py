@@ -1,4 +1,5 @@
-"""A feed that is the whole shop, run again: only what changed changes, what is gone is hidden, and what returns is back with its vectors."""
+"""A feed that is the whole shop, run again: only what changed changes, what is gone is hidden, and what returns is back
+with its vectors."""
 
 from __future__ import annotations
 
@@ -11,12 +12,12 @@ import pytest
 from PIL import Image
 
 from lapel.apps.cli.add import add, add_to_store
-from lapel.catalog.presence import Census, refuse_to_empty
+from lapel.catalog.visibility import Census, refuse_to_empty
 from lapel.core.errors import InputError, TableError
 from lapel.core.types import Filter, Query
 from lapel.engine.check import check_index
-from lapel.engine.search import SearchEngine
-from lapel.engine.store import Store, open_store
+from lapel.engine.context import StoreContext, open_context
+from lapel.engine.retrieval import SearchEngine
 
 COLOURS = ("red", "green", "blue", "gold", "teal", "navy", "pink", "gray")
 
@@ -46,17 +47,17 @@ def sync(folder: Path, *names: str, name: str = "", force: bool = False, **more:
 
 
 @pytest.fixture
-def shop(folder: Path) -> Iterator[Store]:
+def shop(folder: Path) -> Iterator[StoreContext]:
     sync(folder, *COLOURS)
-    with open_store(folder / "shop") as opened:
+    with open_context(folder / "shop") as opened:
         yield opened
 
 
-def found(shop: Store, **options: object) -> set[str]:
+def found(shop: StoreContext, **options: object) -> set[str]:
     return {hit.product.id for hit in SearchEngine(shop).search(Query(product_id="red", k=20, **options))}  # type: ignore[arg-type]
 
 
-def test_what_is_gone_is_hidden_everywhere_and_comes_back_as_it_was(shop: Store, folder: Path) -> None:
+def test_what_is_gone_is_hidden_everywhere_and_comes_back_as_it_was(shop: StoreContext, folder: Path) -> None:
     everyone = set(COLOURS)
     assert found(shop) == everyone - {"red"}
     keys = [shop.catalog.photos(name)[0].key for name in COLOURS]
@@ -73,9 +74,9 @@ def test_what_is_gone_is_hidden_everywhere_and_comes_back_as_it_was(shop: Store,
     assert dict(shop.catalog.facet_values("colour")) == {"g": 2, "r": 1, "b": 1, "t": 1, "n": 1}
     assert len(shop.catalog.allowed(Filter())) == 6
     assert check_index(shop).agrees
-    with open_store(folder / "shop") as again:  # another process draws the same
+    with open_context(folder / "shop") as again:  # another process draws the same
         assert found(again) == left - {"red"}
-        again.redraw_index()
+        again.index_sync.rebuild()
         assert len(again.index) == 6
     sync(folder, *COLOURS)
     assert found(shop) == everyone - {"red"}
@@ -85,7 +86,7 @@ def test_what_is_gone_is_hidden_everywhere_and_comes_back_as_it_was(shop: Store,
     assert check_index(shop).agrees
 
 
-def test_a_feed_run_again_changes_nothing(shop: Store, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_feed_run_again_changes_nothing(shop: StoreContext, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     generation = shop.catalog.generation
     capsys.readouterr()
     sync(folder, *COLOURS)
@@ -93,7 +94,9 @@ def test_a_feed_run_again_changes_nothing(shop: Store, folder: Path, capsys: pyt
     assert shop.catalog.generation == generation
 
 
-def test_adding_one_that_is_gone_brings_it_back(shop: Store, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_adding_one_that_is_gone_brings_it_back(
+    shop: StoreContext, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     sync(folder, *COLOURS[:6])
     assert "2 products are gone" in capsys.readouterr().out
     add_to_store(feed(folder, "pink"), products=None, store=folder / "shop")
@@ -101,7 +104,7 @@ def test_adding_one_that_is_gone_brings_it_back(shop: Store, folder: Path, capsy
     assert shop.catalog.counts().gone == 1
 
 
-def test_more_than_half_gone_is_refused_and_nothing_changed(shop: Store, folder: Path) -> None:
+def test_more_than_half_gone_is_refused_and_nothing_changed(shop: StoreContext, folder: Path) -> None:
     generation = shop.catalog.generation
     with pytest.raises(
         InputError, match=r"names 3 products and lacks 5 of the 8.*more than half.*Nothing was changed.*--force"
@@ -113,7 +116,7 @@ def test_more_than_half_gone_is_refused_and_nothing_changed(shop: Store, folder:
     assert found(shop) == {"green", "blue"}
 
 
-def test_rows_that_cannot_be_read_hide_nobody(shop: Store, folder: Path) -> None:
+def test_rows_that_cannot_be_read_hide_nobody(shop: StoreContext, folder: Path) -> None:
     without_id = "<item><title>Who am I</title><image_link>x.png</image_link></item>"
     with pytest.raises(InputError, match=r"1 row of the table cannot be read"):
         sync(folder, *COLOURS[:7], more=without_id)
@@ -131,14 +134,14 @@ def test_half_may_be_gone_and_no_more(known: int, gone: int, refused: bool) -> N
         refuse_to_empty(census, "", named=known - gone, unread=0)
 
 
-def test_a_table_of_nothing_is_refused(shop: Store, folder: Path) -> None:
+def test_a_table_of_nothing_is_refused(shop: StoreContext, folder: Path) -> None:
     path = folder / "empty.csv"
     path.write_text("id,title,image_link\n")
     with pytest.raises(InputError, match="names no product, so all 8"):
         add_to_store(folder / "pictures", products=path, store=folder / "shop", whole="")
 
 
-def test_a_broken_feed_changes_nothing(shop: Store, folder: Path) -> None:
+def test_a_broken_feed_changes_nothing(shop: StoreContext, folder: Path) -> None:
     generation = shop.catalog.generation
     path = feed(folder, *COLOURS)
     path.write_text(path.read_text()[:-40])
@@ -147,7 +150,7 @@ def test_a_broken_feed_changes_nothing(shop: Store, folder: Path) -> None:
     assert shop.catalog.generation == generation
 
 
-def test_feeds_do_not_hide_each_others_products(shop: Store, folder: Path) -> None:
+def test_feeds_do_not_hide_each_others_products(shop: StoreContext, folder: Path) -> None:
     sync(folder, "red", "green", name="partner")  # now the partner's
     assert len(found(shop)) == 7
     sync(folder, *COLOURS[2:7])
@@ -161,7 +164,7 @@ def test_a_folder_can_be_the_whole_shop(folder: Path) -> None:
     add_to_store(folder / "pictures", **options)  # type: ignore[arg-type]
     (folder / "pictures" / "teal.png").unlink()
     add_to_store(folder / "pictures", **options)  # type: ignore[arg-type]
-    with open_store(folder / "shop") as shop:
+    with open_context(folder / "shop") as shop:
         assert "teal" not in found(shop)
 
 

@@ -1,4 +1,5 @@
-"""Small pictures: made while adding, kept by content, bounded, and a gallery that never waits for where photos come from."""
+"""Small pictures: made while adding, kept by content, bounded, and a gallery that never waits for where photos come
+from."""
 
 from __future__ import annotations
 
@@ -11,11 +12,11 @@ import pytest
 from PIL import Image
 
 from lapel.catalog.thumbnails import Size, Thumbnails
-from lapel.core.errors import SourceError, StoreDamaged
+from lapel.core.errors import SourceError, StoreDamagedError
 from lapel.core.images import THUMBNAIL_WIDTHS, decode, thumbnails
 from lapel.core.types import Links, Photo
+from lapel.engine.context import StoreContext, open_context
 from lapel.engine.ingest import ingest
-from lapel.engine.store import Store, open_store
 from lapel.engine.thumbnails import fill_thumbnails
 from lapel.sources import open_source
 from lapel.sources.pictures import picture_rows
@@ -26,18 +27,18 @@ def noise(number: int, size: tuple[int, int] = (600, 800)) -> Image.Image:
     return Image.fromarray(rng.integers(0, 255, (8, 6, 3), np.uint8)).resize(size, Image.Resampling.NEAREST)
 
 
-def fill(folder: Path, count: int = 6, *, small: bool = True) -> Store:
+def fill(folder: Path, count: int = 6, *, small: bool = True) -> StoreContext:
     (folder / "pictures").mkdir(exist_ok=True)
     for number in range(count):
         noise(number).save(folder / "pictures" / f"{number}.jpg")
-    store = open_store(folder / "shop", create=True, encoder="colour:")
+    store = open_context(folder / "shop", create=True, encoder="colour:")
     source = open_source(folder / "pictures")
     ingest(store, picture_rows(source), source=source, small=store.thumbnails if small else None)
     return store
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Iterator[StoreContext]:
     with fill(tmp_path) as made:
         yield made
 
@@ -58,7 +59,7 @@ def test_a_picture_becomes_small_ones_of_its_own_shape(size: tuple[int, int], ma
     assert all(Image.open(io.BytesIO(data)).format == "WEBP" for data in small.values())
 
 
-def test_adding_makes_them_once_by_content(store: Store, tmp_path: Path) -> None:
+def test_adding_makes_them_once_by_content(store: StoreContext, tmp_path: Path) -> None:
     assert store.thumbnails.size().photos == 6
     photos = store.catalog.hosting.photos()
     large = store.thumbnails.get([photo.sha256 for photo in photos], 450)
@@ -70,7 +71,7 @@ def test_adding_makes_them_once_by_content(store: Store, tmp_path: Path) -> None
     assert store.thumbnails.size().photos == 6
 
 
-def test_the_width_is_the_next_one_up_else_the_widest(store: Store) -> None:
+def test_the_width_is_the_next_one_up_else_the_widest(store: StoreContext) -> None:
     sha256 = store.catalog.hosting.photos()[0].sha256
     for asked, given in ((1, 160), (160, 160), (161, 360), (360, 360), (2000, 360)):
         assert decode(store.thumbnails.get([sha256], asked)[sha256]).width == given
@@ -115,7 +116,7 @@ def test_a_store_of_before_is_filled_and_what_is_of_no_photo_goes(tmp_path: Path
         store.limit_thumbnails(0)
         fill_thumbnails(store)
         assert store.thumbnails.size().photos == 0
-    with open_store(tmp_path / "shop") as again:
+    with open_context(tmp_path / "shop") as again:
         assert again.thumbnails.most == 0
 
 
@@ -124,7 +125,7 @@ def test_a_broken_file_is_made_anew_and_hides_nothing(tmp_path: Path) -> None:
     path.write_bytes(b"this is no database, it is a text" * 99)
     reader = Thumbnails(path, read_only=True)
     assert reader.get(["a"], 160) == {}
-    with pytest.raises(StoreDamaged, match="not a readable"):
+    with pytest.raises(StoreDamagedError, match="not a readable"):
         reader.size()
     writer = Thumbnails(path, read_only=False)
     writer.put({"a": {160: b"a"}})
@@ -136,7 +137,7 @@ def test_a_broken_file_is_made_anew_and_hides_nothing(tmp_path: Path) -> None:
     reader.close()
 
 
-def test_the_page_shows_them_when_the_photos_are_gone(store: Store, tmp_path: Path) -> None:
+def test_the_page_shows_them_when_the_photos_are_gone(store: StoreContext, tmp_path: Path) -> None:
     pytest.importorskip("streamlit")
     from lapel.apps.ui.cards import _linked
     from lapel.apps.ui.shop import THUMB_SIZE, Thumbs, read_small

@@ -1,4 +1,5 @@
-"""Exact search in half precision, ranked in float32: the same answers as the reference, also where half precision cannot tell."""
+"""Exact search in half precision, ranked in float32: the same answers as the reference, also where half precision
+cannot tell."""
 
 from __future__ import annotations
 
@@ -52,7 +53,8 @@ def index() -> Iterator[TorchIndex]:
 
 
 def agrees(index: VectorIndex, held: dict[int, Vectors], queries: Vectors, k: int, allowed: Keys | None = None) -> None:
-    """The same scores in the same order as the reference's, each the key's own, no key twice, equal scores by ascending key."""
+    """The same scores in the same order as the reference's, each the key's own, no key twice, equal scores by ascending
+    key."""
     exact = open_index("exact:", dim=WIDE)
     exact.add(np.array(list(held), np.int64), np.array(list(held.values()), np.float32).reshape(-1, WIDE))
     wanted, found = exact.search(queries, k, allowed), index.search(queries, k, allowed)
@@ -135,7 +137,8 @@ def test_adding_one_by_one_doubles_the_room(index: TorchIndex) -> None:
 
 
 def test_auto_takes_the_gpu_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here the CPU plays the GPU: it grows onto it, answers exactly, changes, is saved, and is redrawn where there is none."""
+    """Here the CPU plays the GPU: it grows onto it, answers exactly, changes, is saved, and is redrawn where there is
+    none."""
     path = tmp_path / "index.bin"
     monkeypatch.setattr(choice, "EXACT", 400)
     monkeypatch.setattr(approximate, "TAIL", 100)
@@ -146,11 +149,11 @@ def test_auto_takes_the_gpu_where_there_is_one(tmp_path: Path, monkeypatch: pyte
     assert isinstance(index, ApproximateIndex)
     held = dict(enumerate(SPREAD[:2000]))
     index.add(np.arange(300), SPREAD[:300])
-    assert index.settle(60)
+    assert index.wait_idle(60)
     assert index.choice.factory == ""
     for at in range(300, 2000, 340):
         index.add(np.arange(at, at + 340), SPREAD[at : at + 340])
-        assert index.settle(60)
+        assert index.wait_idle(60)
     assert (index.choice.factory, index.problem) == ("GPU", "")
     assert "fit the GPU" in index.choice.why
     for _ in range(2):

@@ -19,7 +19,7 @@ from lapel.training.data import Example, load_training_set, read_shared_labels
 from lapel.training.efficientnet import EfficientNetLite0
 from lapel.training.imagenet import IMAGENET_STD
 from lapel.training.losses import AttributeHeads, Memory, find_loss, neighbour_loss, triplet_loss
-from lapel.training.network import LookNetwork, ResNet50, convolve
+from lapel.training.network import EmbeddingNetwork, ResNet50, convolve
 from lapel.training.weights import KERAS_EPSILON, load_backbone
 
 SMALL = Preprocessing(height=64, width=48)
@@ -276,7 +276,8 @@ def jpeg(colour: tuple[int, int, int], size: tuple[int, int] = (60, 80)) -> byte
 
 
 def test_training_sees_what_indexing_and_querying_see(tmp_path: Path) -> None:
-    """One path from bytes to pixels; a bad picture is left out and reported, and does not shift the labels of the others."""
+    """One path from bytes to pixels; a bad picture is left out and reported, and does not shift the labels of the
+    others."""
     files = {
         "a": jpeg((200, 0, 0)),
         "b": b"no picture",
@@ -416,7 +417,7 @@ def test_a_set_checks_itself() -> None:
 def test_the_head_says_of_the_mean_what_it_says_on_average() -> None:
     """Its hidden units are open at all places or at none, so that the last stretch needs the mean features alone."""
     torch.manual_seed(0)
-    network = LookNetwork()
+    network = EmbeddingNetwork()
     network.wake()
     features = torch.randn(6, 2048, 5, 4)
     with torch.no_grad():

@@ -1,4 +1,5 @@
-"""What a search says is true: of the model in use, of all photos of a product, of what several processes wrote at once."""
+"""What a search says is true: of the model in use, of all photos of a product, of what several processes wrote at
+once."""
 
 from __future__ import annotations
 
@@ -14,15 +15,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lapel import Product, Query, SearchEngine, open_store
+from lapel import Product, Query
 from lapel.catalog import Catalog, Entry, PhotoEntry
 from lapel.core.images import Pixels, Preprocessing
-from lapel.core.plugins import Backend
+from lapel.core.registry import Backend
 from lapel.core.vectors import Vectors, normalise
 from lapel.encoders import ENCODERS, foreground
+from lapel.engine.context import CATALOGUE, StoreContext, open_context
 from lapel.engine.ingest import ingest
 from lapel.engine.models import rollback, use
-from lapel.engine.store import CATALOGUE, Store
+from lapel.engine.retrieval import SearchEngine
 from lapel.sources import open_source
 from lapel.sources.pictures import picture_rows
 from test_store import corner, fill
@@ -75,19 +77,19 @@ def test_the_saved_index_of_another_model_of_the_same_width_never_answers(tmp_pa
     for name, colour in COLOURS.items():
         plain(*colour).save(tmp_path / "pictures" / f"{name}.png")
 
-    def best(shop: Store) -> list[tuple[str, float]]:
+    def best(shop: StoreContext) -> list[tuple[str, float]]:
         hits = SearchEngine(shop).search(Query(image=plain(200, 0, 0), cut_out=False, k=2))
         return [(hit.product.id, round(hit.score, 4)) for hit in hits]
 
     right = [("red", 1.0), ("pink", 0.8944)]  # 2 / sqrt(5)
     folder = tmp_path / "shop"
-    with open_store(folder, create=True, encoder="first:") as shop:
+    with open_context(folder, create=True, encoder="first:") as shop:
         source = open_source(tmp_path / "pictures")
         ingest(shop, picture_rows(source), source=source)
         assert best(shop) == right
     (old,) = folder.glob("index-*.bin")
     kept = old.read_bytes()
-    with open_store(folder) as shop:
+    with open_context(folder) as shop:
         assert best(shop) == right  # the old index is in memory
         use(shop, "second:")
         assert best(shop) == right
@@ -97,34 +99,34 @@ def test_the_saved_index_of_another_model_of_the_same_width_never_answers(tmp_pa
         if again:
             for other in set(folder.glob("index-*.bin")) - {old}:
                 other.unlink()
-        with open_store(folder) as shop:
+        with open_context(folder) as shop:
             assert shop.model.name == "second"
             assert best(shop) == right
-    with open_store(folder) as shop:
+    with open_context(folder) as shop:
         rollback(shop)
         assert best(shop) == right
 
 
 def test_old_index_files_are_removed_when_a_newer_one_is_saved(tmp_path: Path) -> None:
-    with open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
         for generation in (1, 2, 3):
             fill(store, {f"{generation}-{n}": [corner(1, n)] for n in range(4)})
             assert len(store.index) == 4 * generation
-            store.settle()
+            store.index_sync.wait_idle()
             assert [path.stem.rpartition("-")[2] for path in store.folder.glob("index-*.bin")] == [str(generation)]
 
 
 @pytest.mark.parametrize(("changes", "saved"), [(1, "1"), (2, "3")])
 def test_an_index_is_saved_again_when_more_than_a_tenth_has_changed(tmp_path: Path, changes: int, saved: str) -> None:
     """Of 10 vectors one changed: a tenth, not more. The second change makes it two of ten."""
-    with open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
         fill(store, {f"p{n}": [corner(1, n)] for n in range(9)})
         assert len(store.index) == 9
-        store.settle()
+        store.index_sync.wait_idle()
         for n in range(changes):
             fill(store, {f"new{n}": [corner(1, -n)]})
             assert len(store.index) == 10 + n
-            store.settle()
+            store.index_sync.wait_idle()
         (found,) = store.folder.glob("index-*.bin")
         assert found.stem.rpartition("-")[2] == saved
 
@@ -140,7 +142,7 @@ def test_more_like_this_asks_with_the_mean_of_all_photos(tmp_path: Path) -> None
         "like the second": [corner(-1, 0.1)],
         "like both": [corner(0, 1)],
     }
-    with open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
         fill(store, looks)
         hits = SearchEngine(store).search(Query(product_id="asked", k=3))
         assert (hits[0].product.id, round(hits[0].score, 4)) == ("like both", 1.0)
@@ -164,7 +166,7 @@ def test_the_query_of_a_photo_is_the_mean_of_photo_and_product(tmp_path: Path, m
     photo = plain(200, 0, 0)
     photo.putpixel((0, 0), (200, 0, 1))
     encoder = FirstEncoder()
-    with open_store(tmp_path / "shop", create=True, encoder="first:") as store:
+    with open_context(tmp_path / "shop", create=True, encoder="first:") as store:
         store.claim()
         entry = PhotoEntry("file:///a.jpg", "1", "00", encoder.encode([plain(0, 0, 200)])[0])
         store.catalog.write([Entry(Product("blue"), (entry,))], fingerprint=encoder.fingerprint)

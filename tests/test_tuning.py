@@ -53,7 +53,8 @@ def test_every_candidate_is_measured_or_says_why_not(tuning: Tuning) -> None:
 
 
 class Clocked:
-    """Exact search on a clock that is turned by hand: 3 s to add, 2 ms a search and 0.5 ms a query; 10 ms more for a slow query.
+    """Exact search on a clock that is turned by hand: 3 s to add, 2 ms a search and 0.5 ms a query; 10 ms more for a
+    slow query.
 
     Who asks the same again has waited a second longer the first time: another program was at work.
     """
@@ -70,7 +71,7 @@ class Clocked:
         self.now += 3
         self.inner.add(keys, vectors)
 
-    def settle(self) -> bool:
+    def wait_idle(self) -> bool:
         self.now += 0.5  # a structure is built in the background
         return True
 
@@ -151,7 +152,8 @@ def test_recall_is_the_share_of_the_ten_best(
 
 
 def test_the_edges_of_the_choice() -> None:
-    """Exactly the wanted recall, exactly the memory, and exact search at exactly half as much time again, are good enough."""
+    """Exactly the wanted recall, exactly the memory, and exact search at exactly half as much time again, are good
+    enough."""
     exact = Trial("faiss:Flat", "Flat", 1.0, 1.5, 2, 1, 512)
     quick = Trial("a", "a", 0.95, 1.0, 1, 1, 800)
     assert _choose([exact, quick], 0.95, None)[0] == "faiss:Flat"
@@ -237,12 +239,12 @@ def test_too_little_to_measure(tmp_path: Path) -> None:
 
 
 def test_the_command_measures_writes_and_takes(tmp_path: Path) -> None:
-    from lapel import open_store
     from lapel.apps.cli import app
+    from lapel.engine.context import open_context
 
     rng = np.random.default_rng(1)
     folder = tmp_path / "shop"
-    with open_store(folder, create=True, encoder="colour:") as shop:
+    with open_context(folder, create=True, encoder="colour:") as shop:
         fill(shop, {f"p{n}": [normalise(rng.normal(size=(1, 128)))[0]] for n in range(40)})
     run = CliRunner().invoke
     done = run(
@@ -264,7 +266,7 @@ def test_the_command_measures_writes_and_takes(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "faiss:Flat" in done.output
     assert json.loads((tmp_path / "out" / "tuning.json").read_text())["vectors"] == 40
-    with open_store(folder) as shop:
+    with open_context(folder) as shop:
         assert shop.index_spec in ("faiss:Flat", "exact:")
     done = run(app, ["index", "use", "faiss:HNSW32", "--store", str(folder)])
     assert done.exit_code == 0

@@ -1,4 +1,5 @@
-"""The web page without a browser: its states, its filters, its trail and its URL, run by Streamlit's own test runner."""
+"""The web page without a browser: its states, its filters, its trail and its URL, run by Streamlit's own test
+runner."""
 
 from __future__ import annotations
 
@@ -25,9 +26,9 @@ from lapel.apps.ui.wanted import Wanted, escape, price_bounds, read_params
 from lapel.core.errors import SourceError
 from lapel.core.images import decode
 from lapel.core.types import Filter, Photo, Query
+from lapel.engine.context import open_context
 from lapel.engine.models import use
-from lapel.engine.search import SearchEngine
-from lapel.engine.store import open_store
+from lapel.engine.retrieval import SearchEngine
 
 __all__ = ["show"]  # a fixture
 
@@ -51,7 +52,7 @@ def test_without_a_store_the_page_says_what_to_type_and_finds_the_store_once_it_
 
 
 def test_an_empty_store_says_so_and_what_to_type(show, tmp_path):
-    with open_store(tmp_path, create=True, encoder="colour:") as shop:
+    with open_context(tmp_path, create=True, encoder="colour:") as shop:
         shop.claim()
     page = show(tmp_path)
     assert "This shop is empty" in said(page)
@@ -59,7 +60,7 @@ def test_an_empty_store_says_so_and_what_to_type(show, tmp_path):
 
 
 def test_a_store_of_another_model_shows_the_reason(show, tmp_path):
-    with open_store(tmp_path, create=True, encoder="colour:") as shop:
+    with open_context(tmp_path, create=True, encoder="colour:") as shop:
         shop.claim()
         shop.catalog.set_setting("fingerprint", "0" * 16)
     page = show(tmp_path)
@@ -137,10 +138,10 @@ def test_filters_go_with_the_products_they_stood_for(show, store, tmp_path):
     shutil.copytree(store, copy)
     page = show(copy, colour=["Red", "Navy"], price="45-50", product="W0000")
     assert "45 – 50 EUR" in [plain(button.label) for button in page.button]
-    with open_store(copy) as shop:
+    with open_context(copy) as shop:
         red = [product.id for product in shop.catalog.products(Filter.parse(["colour=Red"]))]
         dear = [product.id for product in shop.catalog.products(Filter.parse(["price>=40"]))]
-        shop.remove([*red, *dear])
+        shop.catalog.remove([*red, *dear])
     settled(page.run())
     assert page.pills(key="f-colour").value == ["Navy"]
     assert page.slider(key="f-price").value == (10.0, 40.0)
@@ -160,7 +161,7 @@ def test_nothing_in_a_link_becomes_a_picture_or_a_link(show, store):
 def test_more_like_this_goes_on_and_back(show, store):
     page = show(store, product="W0000")
     first = followable(page)
-    with open_store(store, read_only=True) as shop:
+    with open_context(store, read_only=True) as shop:
         truth = [hit.product.id for hit in SearchEngine(shop).search(Query(product_id="W0000", k=20))]
     assert first == truth
     assert first[0] == "W0001"
@@ -220,7 +221,7 @@ def test_a_photo_is_looked_at_again_when_the_shop_has_another_model_since(show, 
     stream = io.BytesIO()
     draw("Dress", "Green", 24).save(stream, "PNG")
     settled(page.file_uploader(key="upload").set_value(("dress.png", stream.getvalue(), "image/png")).run())
-    with open_store(copy) as shop:
+    with open_context(copy) as shop:
         switch = use(shop, "default")
     settled(page.run())
     assert followable(page)[0] == "W0027"
@@ -294,7 +295,7 @@ def test_products_without_a_photo_in_reach_cannot_be_browsed(show, store, tmp_pa
     settled(page.segmented_control(key="way").set_value("Catalogue").run())
     assert followable(page)[0] == "W0000"
     assert "40 products" in said(page)
-    with open_store(copy) as shop:
+    with open_context(copy) as shop:
         reds = {product.id for product in shop.catalog.products(Filter.parse(["colour=Red"]))}
         away = {f"W{number:04}" for number in range(4)} | reds
         keys = {photo.key for name in away for photo in shop.catalog.photos(name)}
@@ -306,13 +307,13 @@ def test_products_without_a_photo_in_reach_cannot_be_browsed(show, store, tmp_pa
     assert "Red" not in page.pills(key="f-colour").options
     settled(page.text_input(key="words").set_value("red").run())
     assert followable(page) == []
-    with open_store(copy) as shop:
+    with open_context(copy) as shop:
         shop.catalog.hosting.note({}, keys, now="2026")
         assert shop.catalog.hosting.hide(before="", now="2026") == (0, len(keys))
     settled(page.text_input(key="words").set_value("").run())
     assert followable(page)[0] == "W0000"
     assert "40 products" in said(page)
-    with open_store(copy) as shop:  # all of them
+    with open_context(copy) as shop:  # all of them
         keys = {photo.key for photo in shop.catalog.hosting.photos()}
         shop.catalog.hosting.note(dict.fromkeys(keys, ("dead", "gone")), [], now="2026")
         shop.catalog.hosting.hide(before="2026", now="2026")

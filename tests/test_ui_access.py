@@ -1,4 +1,5 @@
-"""The page for everybody, in Chromium: axe, names, focus, a live region; the way to the shop, and the filters on a phone."""
+"""The page for everybody, in Chromium: axe, names, focus, a live region; the way to the shop, and the filters on a
+phone."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ def rest(page: Page) -> None:
     """Wait until the script has run, and nothing fades in any more."""
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
     page.wait_for_function(
-        "[...document.images].every(image => image.complete) && document.getAnimations().every(one => one.playState != 'running')"
+        "[...document.images].every(image => image.complete) && document.getAnimations().every(one => one.playState !="
+        " 'running')"
     )
 
 

@@ -1,4 +1,5 @@
-"""The page's filters: which fields are offered, what their counts say, prices in several currencies, and what the trail keeps."""
+"""The page's filters: which fields are offered, what their counts say, prices in several currencies, and what the trail
+keeps."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from lapel.apps.ui.shop import look_at, open_engine
 from lapel.apps.ui.start import formats
 from lapel.apps.ui.wanted import parameter, read_params
 from lapel.core.types import Product
-from lapel.engine.store import open_store
+from lapel.engine.context import open_context
 from lapel.sources import EXTENSIONS
 
 __all__ = ["show"]  # a fixture
@@ -201,7 +202,7 @@ def test_a_link_says_in_which_currency_its_price_is(show, store):
 def test_prices_are_compared_in_their_currency_although_another_one_is_hidden(show, tmp_path):
     """All that costs yen is hidden: one currency is left to choose from, and two are in the catalogue."""
     store = boutique(tmp_path)
-    with open_store(store) as shop:
+    with open_context(store) as shop:
         keys = {photo.key for number in range(30, 40) for photo in shop.catalog.photos(f"B{number:03}")}
         shop.catalog.hosting.note(dict.fromkeys(keys, ("dead", "gone")), [], now="2026")
         shop.catalog.hosting.hide(before="2026", now="2026")

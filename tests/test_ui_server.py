@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("streamlit", reason="the page needs streamlit: pip install 'lapel[ui]'")
 
 from lapel.apps import ui
-from lapel.core.errors import InputError, LapelError, MissingDependency
+from lapel.core.errors import InputError, LapelError, MissingDependencyError
 
 
 def test_the_command_keeps_to_itself(tmp_path):
@@ -43,7 +43,7 @@ assert not asked, asked
 
 def test_without_streamlit_the_error_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setattr(ui.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependency, match=re.escape("pip install 'lapel[ui]'")):
+    with pytest.raises(MissingDependencyError, match=re.escape("pip install 'lapel[ui]'")):
         ui.command(tmp_path)
 
 

@@ -1,6 +1,7 @@
 """Tiny copies of the public data sets, and an encoder for them that a person can follow.
 
-Each picture is one shade of red, and :class:`AngleEncoder` takes a shade for an angle in degrees: the nearest picture is the one of
+Each picture is one shade of red, and :class:`AngleEncoder` takes a shade for an angle in degrees: the nearest picture
+is the one of
 the nearest shade.
 """
 
@@ -18,7 +19,8 @@ from lapel.insight.protocol import BenchmarkReport
 
 Rows = list[tuple[str, str, str, int]]  # name, item, split, shade
 
-# Queries: a at 10 finds a at 12 first; b at 40 finds a at 42, then b at 45; c at 90 finds b at 80, a at 75, then c at 120.
+# Queries: a at 10 finds a at 12 first; b at 40 finds a at 42, then b at 45; c at 90 finds b at 80, a at 75, then c at
+# 120.
 SHOP: Rows = [
     ("img/WOMEN/Dresses/id_a/01_1_front.jpg", "id_a", "query", 10),
     ("img/WOMEN/Dresses/id_a/01_2_side.jpg", "id_a", "gallery", 12),

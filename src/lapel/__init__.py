@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from lapel.core.images import read_image
     from lapel.core.types import Filter, Hit, Matches, Photo, Product, Query
     from lapel.encoders import open_encoder
+    from lapel.engine.context import StoreContext
+    from lapel.engine.context import open_context as open_store
     from lapel.engine.ingest import ingest
-    from lapel.engine.search import SearchEngine
-    from lapel.engine.store import Store, open_store
+    from lapel.engine.retrieval import SearchEngine
     from lapel.indexes import open_index
     from lapel.insight.evaluate import evaluate
     from lapel.sources import open_source
@@ -36,14 +37,14 @@ _HOMES = {
     "Photo": "lapel.core.types",
     "Product": "lapel.core.types",
     "Query": "lapel.core.types",
-    "SearchEngine": "lapel.engine.search",
-    "Store": "lapel.engine.store",
+    "SearchEngine": "lapel.engine.retrieval",
+    "StoreContext": "lapel.engine.context",
     "evaluate": "lapel.insight.evaluate",
     "ingest": "lapel.engine.ingest",
     "open_encoder": "lapel.encoders",
     "open_index": "lapel.indexes",
     "open_source": "lapel.sources",
-    "open_store": "lapel.engine.store",
+    "open_store": "lapel.engine.context",
     "read_image": "lapel.core.images",
 }
 
@@ -56,7 +57,7 @@ __all__ = [
     "Product",
     "Query",
     "SearchEngine",
-    "Store",
+    "StoreContext",
     "__version__",
     "evaluate",
     "ingest",

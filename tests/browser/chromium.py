@@ -1,4 +1,5 @@
-"""A real browser before the real server: fixtures that also watch that nothing leaves the machine and nothing is reported wrong."""
+"""A real browser before the real server: fixtures that also watch that nothing leaves the machine and nothing is
+reported wrong."""
 
 from __future__ import annotations
 
@@ -94,7 +95,8 @@ def address(browser: Browser, shop_folder: Path) -> Iterator[str]:
 def is_wrong(message: ConsoleMessage) -> bool:
     """Whether the page reported an error.
 
-    Streamlit forgets a page's pictures when the next one is drawn, so a click before they have arrived ends some of their
+    Streamlit forgets a page's pictures when the next one is drawn, so a click before they have arrived ends some of
+    their
     requests with 404. Nobody sees it, as these pictures are gone from the page, and a test cannot click only slowly.
     """
     late = "/media/" in message.text or "/media/" in message.location.get("url", "")

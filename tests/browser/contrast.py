@@ -1,4 +1,5 @@
-"""How well every text on a page can be read: WCAG's contrast, painted by the browser itself, so that mixed and see-through colours count.
+"""How well every text on a page can be read: WCAG's contrast, painted by the browser itself, so that mixed and
+see-through colours count.
 
 axe leaves out what it cannot compute, such as ``color-mix``.
 """

@@ -1,4 +1,5 @@
-"""Pictures of every state of the page, light and dark, on a desk, a tablet and a phone: ``make screenshots``, then look at them.
+"""Pictures of every state of the page, light and dark, on a desk, a tablet and a phone: ``make screenshots``, then look
+at them.
 
 python -m browser.screenshots .demo OUT     (in tests/; .demo is what 'lapel demo' made)
 """

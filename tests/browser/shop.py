@@ -1,4 +1,5 @@
-"""A shop of 40 products, drawn here: four cuts in five colours, each twice, so what looks like what can be seen in the code."""
+"""A shop of 40 products, drawn here: four cuts in five colours, each twice, so what looks like what can be seen in the
+code."""
 
 from __future__ import annotations
 
@@ -9,18 +10,24 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from lapel.engine.context import open_context
 from lapel.engine.ingest import ingest
-from lapel.engine.store import open_store
 from lapel.sources import open_source
 from lapel.sources.table import read_table
 
 COLOURS = {"Black": "#17171a", "Navy": "#1f2a4d", "Red": "#c22f34", "Green": "#2f8047", "Yellow": "#f0c93a"}
 CUTS = {  # the outline on a canvas of 300 x 400, and where it is sold
-    "T-shirt": (((60, 110), (240, 110), (260, 170), (215, 175), (215, 300), (85, 300), (85, 175), (40, 170)), "Apparel > Topwear > T-shirts"),
-    "Trousers": (((100, 60), (200, 60), (220, 350), (165, 350), (150, 130), (135, 350), (80, 350)), "Apparel > Bottomwear > Trousers"),
+    "T-shirt": (
+        ((60, 110), (240, 110), (260, 170), (215, 175), (215, 300), (85, 300), (85, 175), (40, 170)),
+        "Apparel > Topwear > T-shirts",
+    ),
+    "Trousers": (
+        ((100, 60), (200, 60), (220, 350), (165, 350), (150, 130), (135, 350), (80, 350)),
+        "Apparel > Bottomwear > Trousers",
+    ),
     "Dress": (((115, 50), (185, 50), (180, 150), (250, 350), (50, 350), (120, 150)), "Apparel > Dresses"),
     "Tote": (((70, 190), (230, 190), (245, 340), (55, 340)), "Accessories > Bags"),
-}  # fmt: skip
+}
 FIELDS = ("id", "title", "category", "gender", "brand", "colour", "season", "price", "currency", "in_stock", "image")
 
 
@@ -47,7 +54,10 @@ def fill_shop(folder: Path) -> Path:
     with (folder / "products.csv").open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([FIELDS, *rows])
     store = folder / "shop"
-    with open_store(store, create=True, encoder="colour:") as shop, contextlib.closing(open_source(pictures)) as source:
+    with (
+        open_context(store, create=True, encoder="colour:") as shop,
+        contextlib.closing(open_source(pictures)) as source,
+    ):
         report = ingest(shop, read_table(folder / "products.csv"), source=source)
         assert (report.products_added, report.photos_rejected) == (40, 0), report
         _ = shop.index

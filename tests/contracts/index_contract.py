@@ -1,6 +1,7 @@
 """What every index must do. A backend's test subclasses :class:`IndexContract` and says how one is opened.
 
-Vectors here are made of few exact numbers (0, 0.5, 1), so their products are exact in float32, equal scores are truly equal
+Vectors here are made of few exact numbers (0, 0.5, 1), so their products are exact in float32, equal scores are truly
+equal
 and an answer can be checked by looking at it.
 """
 

@@ -57,7 +57,8 @@ def zip_of(path: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def zip_of_raw_names(path: Path, files: Mapping[bytes, bytes]) -> Path:
-    """A ZIP whose names are these very bytes, and which does not say in which encoding: as old Windows programs write it."""
+    """A ZIP whose names are these very bytes, and which does not say in which encoding: as old Windows programs write
+    it."""
     with zipfile.ZipFile(path, "w") as archive:
         for number, (raw, data) in enumerate(files.items()):
             archive.writestr(f"{number:0{len(raw)}d}", data)
@@ -88,7 +89,8 @@ def nas_share(folder: Path) -> Path:
 
 
 def phone_folder(folder: Path) -> Path:
-    """What a phone gives: 3 photos, two of them of a camera that lay on its side, a live photo's film and an edit's notes."""
+    """What a phone gives: 3 photos, two of them of a camera that lay on its side, a live photo's film and an edit's
+    notes."""
     return write(
         folder,
         {
@@ -132,7 +134,8 @@ def decomposed(text: str) -> str:
 
 @contextmanager
 def nested(folder: Path, depth: int) -> Iterator[Path]:
-    """Folders in one another, each called ``d``, with one picture in the last; taken away at the end, as pytest cannot: it recurses."""
+    """Folders in one another, each called ``d``, with one picture in the last; taken away at the end, as pytest cannot:
+    it recurses."""
     folder.mkdir()
     here = os.open(folder, os.O_RDONLY)
     opened = [here]

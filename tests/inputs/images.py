@@ -1,4 +1,5 @@
-"""Pictures as phones, cameras, printers and servers write them, made from code: HEIC, colour profiles, cut and oddly noted files."""
+"""Pictures as phones, cameras, printers and servers write them, made from code: HEIC, colour profiles, cut and oddly
+noted files."""
 
 from __future__ import annotations
 
@@ -109,7 +110,8 @@ def grey_profile(gamma: float) -> bytes:
 
 
 def ink_profile(black: int = 20, paper: int = 100) -> bytes:
-    """An ICC profile of a printer's CMYK whose ink, however mixed, takes lightness from ``paper`` down to ``black`` (CIE L*, 0..100)."""
+    """An ICC profile of a printer's CMYK whose ink, however mixed, takes lightness from ``paper`` down to ``black``
+    (CIE L*, 0..100)."""
     cells = bytearray()
     for cell in range(16):  # each ink there or not: C, M, Y, K
         lightness = paper - (paper - black) * (4 if cell & 1 else bin(cell).count("1")) / 4

@@ -1,4 +1,5 @@
-"""Shops for the tests of the web page, drawn here: products with addresses, prices in two currencies, sizes and own columns."""
+"""Shops for the tests of the web page, drawn here: products with addresses, prices in two currencies, sizes and own
+columns."""
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ from PIL import Image
 
 from browser.shop import COLOURS, CUTS, draw
 from lapel.core.types import Product
+from lapel.engine.context import open_context
 from lapel.engine.ingest import ingest
-from lapel.engine.store import open_store
 from lapel.sources import open_source
 from lapel.sources.table import TableRow
 
@@ -23,7 +24,8 @@ TAGS = ("linen", "wool", "cotton")
 def products() -> list[Product]:
     """40 products B000 to B039 as :func:`browser.shop.fill_shop` draws them.
 
-    The first 30 cost 10 to 39 EUR, the last 10 cost 3,000 to 3,900 JPY. B000 has no address, the others lead to shop.example.
+    The first 30 cost 10 to 39 EUR, the last 10 cost 3,000 to 3,900 JPY. B000 has no address, the others lead to
+    shop.example.
     """
     made = []
     for number, (cut, colour, twin) in enumerate(itertools.product(CUTS, COLOURS, (0, 1))):
@@ -46,7 +48,8 @@ def products() -> list[Product]:
                     "on_sale": "yes" if number % 5 == 0 else "",
                     "material": TAGS[number % 3],
                     "sku": f"MC-{number:05}",
-                    "description": f"A {colour.lower()} {cut.lower()} that goes with whatever hangs in your wardrobe, number {number // 3}.",
+                    "description": f"A {colour.lower()} {cut.lower()} that goes with whatever hangs in your wardrobe,"
+                    f" number {number // 3}.",
                     "collection": "Archive" if number < 4 else "",
                 },
             )
@@ -65,7 +68,10 @@ def boutique(folder: Path) -> Path:
         draw(cut, colour, 24 * twin).save(pictures / f"{number}.png")
         rows.append(TableRow(number + 1, product, (f"{number}.png",)))
     store = folder / "shop"
-    with open_store(store, create=True, encoder="colour:") as shop, contextlib.closing(open_source(pictures)) as source:
+    with (
+        open_context(store, create=True, encoder="colour:") as shop,
+        contextlib.closing(open_source(pictures)) as source,
+    ):
         report = ingest(shop, rows, source=source)
         assert (report.products_added, report.photos_rejected) == (40, 0), report
         _ = shop.index

@@ -1,4 +1,5 @@
-"""What servers and the network around them are made of: packed bodies, chains of redirects, certificates, name look-ups and clocks."""
+"""What servers and the network around them are made of: packed bodies, chains of redirects, certificates, name look-ups
+and clocks."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ def chain(shop: ShopServer, hops: int, end: str, status: int = 302) -> str:
 
 
 def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """A server's context for 127.0.0.1 and shop.example that nobody trusts, and the PEM file that who trusts it needs."""
+    """A server's context for 127.0.0.1 and shop.example that nobody trusts, and the PEM file that who trusts it
+    needs."""
     x509 = pytest.importorskip("cryptography.x509")
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

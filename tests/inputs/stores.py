@@ -1,4 +1,5 @@
-"""Catalogues of earlier versions of Lapel, made as those versions made them: their scripts, then rows as their code wrote them."""
+"""Catalogues of earlier versions of Lapel, made as those versions made them: their scripts, then rows as their code
+wrote them."""
 
 from __future__ import annotations
 
@@ -53,7 +54,10 @@ class OldProduct:
 
 
 def old_store(path: Path, version: int, products: Sequence[OldProduct]) -> Path:
-    """Write a catalogue of an earlier version, 1 to 5, with one photo and one vector for each product. Returns the file."""
+    """Write a catalogue of an earlier version, 1 to 5, with one photo and one vector for each product.
+
+    Returns the file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     database = sqlite3.connect(path)
     for script in schema.MIGRATIONS[:version]:
@@ -76,7 +80,8 @@ def _put(database: sqlite3.Connection, number: int, product: OldProduct) -> None
     content = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     price = None if product.price_minor is None else product.price_minor / 10 ** MINOR.get(product.currency, 2)
     database.execute(
-        "INSERT INTO product (row, id, title, category, gender, brand, colour, season, price_minor, currency, in_stock, attributes,"
+        "INSERT INTO product (row, id, title, category, gender, brand, colour, season, price_minor, currency,"
+        " in_stock, attributes,"
         " price, content_hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (number, *row, price, content),
     )

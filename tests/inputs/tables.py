@@ -57,7 +57,8 @@ def woocommerce(path: Path, *, without_sku: int) -> Path:
 
 
 def workbook(path: Path, *sheets: Sequence[Sequence[object]]) -> Path:
-    """An .xlsx of these sheets, each as its rows: texts inline, numbers as numbers (ECMA-376). They are called Sheet1, Sheet2 ..."""
+    """An .xlsx of these sheets, each as its rows: texts inline, numbers as numbers (ECMA-376). They are called Sheet1,
+    Sheet2 ..."""
 
     def cell(value: object) -> str:
         if isinstance(value, bool):
@@ -80,9 +81,11 @@ def workbook(path: Path, *sheets: Sequence[Sequence[object]]) -> Path:
     )
     parts = {
         "[Content_Types].xml": f'<Types xmlns="{package}/content-types"><Default Extension="rels" ContentType='
-        '"application/vnd.openxmlformats-package.relationships+xml"/><Default Extension="xml" ContentType="application/xml"/>'
+        '"application/vnd.openxmlformats-package.relationships+xml"/><Default Extension="xml"'
+        ' ContentType="application/xml"/>'
         f'<Override PartName="/xl/workbook.xml" ContentType="{kind}.sheet.main+xml"/>{overrides}</Types>',
-        "_rels/.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="r1" Type="{office}/officeDocument" '
+        "_rels/.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="r1"'
+        f' Type="{office}/officeDocument" '
         'Target="xl/workbook.xml"/></Relationships>',
         "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{office}"><sheets>{listed}</sheets></workbook>',
         "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}/relationships">{targets}</Relationships>',

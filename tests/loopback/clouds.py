@@ -122,7 +122,8 @@ class AzureCloud(Cloud):
             properties = "".join(f"<{name}>{value}</{name}>" for name, value in about.items())
             blobs.append(f"<Blob><Name>{escape(key)}</Name><Properties>{properties}</Properties></Blob>")
         body = (
-            f'<?xml version="1.0" encoding="utf-8"?><EnumerationResults ContainerName="{BUCKET}"><Prefix>{escape(prefix)}</Prefix>'
+            f'<?xml version="1.0" encoding="utf-8"?><EnumerationResults'
+            f' ContainerName="{BUCKET}"><Prefix>{escape(prefix)}</Prefix>'
             f"<Blobs>{''.join(folders + blobs)}</Blobs><NextMarker/></EnumerationResults>"
         )
         return Answer(200, body.encode(), {"Content-Type": "application/xml"})

@@ -1,4 +1,5 @@
-"""Google Drive v3 as far as Lapel asks it: folders, shortcuts, shared drives, media with ranges, resumable uploads, tokens, faults.
+"""Google Drive v3 as far as Lapel asks it: folders, shortcuts, shared drives, media with ranges, resumable uploads,
+tokens, faults.
 
 with DriveServer() as drive:
     folder = drive.folder("Shop")

@@ -1,4 +1,5 @@
-"""A shop's picture server: ETags, redirects, pages in the place of pictures, endless bodies, and whatever a test makes it say."""
+"""A shop's picture server: ETags, redirects, pages in the place of pictures, endless bodies, and whatever a test makes
+it say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The catalogue: one SQLite file that holds every product, photo, vector and setting of a shop. ``Catalog.open(path)``."""
+"""The catalogue: one SQLite file that holds every product, photo, vector and setting of a shop.
+
+``Catalog.open(path)``.
+"""
 
 from __future__ import annotations
 

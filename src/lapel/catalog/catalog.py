@@ -23,8 +23,8 @@ from lapel.catalog.entries import (
     Change,
     Counts,
     Entry,
+    IndexDelta,
     ModelEntry,
-    News,
     PhotoFacets,
     StoredPhoto,
     StoredProduct,
@@ -32,9 +32,9 @@ from lapel.catalog.entries import (
 )
 from lapel.catalog.filters import field_names, where_clause
 from lapel.catalog.hosting import Hosting
-from lapel.catalog.presence import AWAY, GONE, HIDDEN, SHOWN, Presence
 from lapel.catalog.schema import migrate
-from lapel.core.errors import QueryError, StoreDamaged, StoreError, StoreMissing, StoreReadOnly
+from lapel.catalog.visibility import AWAY, GONE, HIDDEN, SHOWN, Visibility
+from lapel.core.errors import QueryError, StoreDamagedError, StoreError, StoreNotFoundError, StoreReadOnlyError
 from lapel.core.types import Filter, Links, Photo, Product
 from lapel.core.vectors import Keys, Vectors, check_keys
 
@@ -59,11 +59,11 @@ class Catalog:
             read_only: Never write; without it, a file that cannot be written to is still opened for reading.
 
         Raises:
-            StoreMissing: there is none, and ``create`` is false.
-            StoreDamaged: the file is no catalogue, or is broken.
-            StoreTooNew: a newer Lapel wrote it.
-            StoreReadOnly: it must be made or brought to a newer version, and may not be written to.
-            StoreBusy: another process is making it.
+            StoreNotFoundError: there is none, and ``create`` is false.
+            StoreDamagedError: the file is no catalogue, or is broken.
+            StoreTooNewError: a newer Lapel wrote it.
+            StoreReadOnlyError: it must be made or brought to a newer version, and may not be written to.
+            StoreBusyError: another process is making it.
         """
         path = Path(path)
         try:
@@ -104,9 +104,9 @@ class Catalog:
         return self._pool.read_only
 
     @property
-    def presence(self) -> Presence:
+    def visibility(self) -> Visibility:
         """Which products are shown, and changing that."""
-        return Presence(self._pool)
+        return Visibility(self._pool)
 
     @property
     def hosting(self) -> Hosting:
@@ -147,7 +147,10 @@ class Catalog:
 
     @property
     def generation(self) -> int:
-        """How many transactions changed products, photos, or which vectors are searched. An index made at this number is complete."""
+        """How many transactions changed products, photos, or which vectors are searched.
+
+        An index made at this number is complete.
+        """
         return int(self.setting("generation") or 0)
 
     # --- writing ------------------------------------------------------------------------------------------------------
@@ -163,7 +166,7 @@ class Catalog:
 
         Raises:
             InputError: an id or a photo twice, or a new photo without a vector.
-            StoreBusy, StoreReadOnly: nothing was written.
+            StoreBusyError, StoreReadOnlyError: nothing was written.
         """
         with self._pool.transaction() as database:
             return writing.put(database, entries, fingerprint)
@@ -194,7 +197,8 @@ class Catalog:
     def photos(self, product_id: str) -> tuple[Photo, ...]:
         """A product's photos in their order; none when there is no such product."""
         asked = (
-            "SELECT key, product.id, uri, sha256, full_link, thumbnail_link FROM photo JOIN product ON product.row = product_row"
+            "SELECT key, product.id, uri, sha256, full_link, thumbnail_link FROM photo JOIN product ON product.row ="
+            " product_row"
             " WHERE id = ? ORDER BY position, key"
         )
         with self._pool.borrow() as database:
@@ -206,7 +210,8 @@ class Catalog:
     def entries(self, keys: Keys | Sequence[int]) -> dict[int, tuple[Product, Photo]]:
         """The product and photo of each key; keys that are gone are left out."""
         asked = (
-            f"SELECT photo.key, uri, sha256, full_link, thumbnail_link, {_PRODUCT} FROM json_each(?) AS wanted JOIN photo ON photo.key = wanted.value"
+            f"SELECT photo.key, uri, sha256, full_link, thumbnail_link, {_PRODUCT} FROM json_each(?) AS wanted JOIN"
+            f" photo ON photo.key = wanted.value"
             " JOIN product ON product.row = product_row"
         )
         found: dict[int, tuple[Product, Photo]] = {}
@@ -222,9 +227,11 @@ class Catalog:
         photos: dict[str, dict[str, StoredPhoto]] = {}
         # The index on (model) also holds the key, so whether there is a vector is answered without reading the vector.
         asked = (
-            "SELECT product.id, uri, photo.key, stamp, sha256, vector.key IS NOT NULL, full_link, thumbnail_link FROM product"
+            "SELECT product.id, uri, photo.key, stamp, sha256, vector.key IS NOT NULL, full_link, thumbnail_link FROM"
+            " product"
             " JOIN photo ON product_row = product.row"
-            " LEFT JOIN vector INDEXED BY vector_model ON vector.key = photo.key AND vector.model = (SELECT id FROM model WHERE fingerprint = ?)"
+            " LEFT JOIN vector INDEXED BY vector_model ON vector.key = photo.key AND vector.model = (SELECT id FROM"
+            " model WHERE fingerprint = ?)"
             f" WHERE product.id {_BOUND} ORDER BY position, photo.key"
         )
         with self._pool.snapshot() as database:
@@ -244,20 +251,22 @@ class Catalog:
         """Every vector of a model by rising key, as of one moment, in pieces of (n,) keys and (n, dim) float32.
 
         Raises:
-            StoreDamaged: vectors of different width.
+            StoreDamagedError: vectors of different width.
         """
         with self._pool.snapshot() as database:
             yield from self._pieces(database, fingerprint, batch)
 
     @contextmanager
     def searched(self) -> Iterator[tuple[dict[str, str], Iterator[tuple[Keys, Vectors]]]]:
-        """The settings and every vector of the model they name, as :meth:`vectors` gives them: both as of one moment."""
+        """The settings and every vector of the model they name, as :meth:`vectors` gives them: both as of one
+        moment."""
         with self._pool.snapshot() as database:
             said = models.settings(database)
             yield said, self._pieces(database, said.get("fingerprint", ""), 8192)
 
-    def news(self, since: int) -> News | None:
-        """What changed among the vectors of the model that is searched after a generation; None when that is no longer known."""
+    def changes_since(self, since: int) -> IndexDelta | None:
+        """What changed among the vectors of the model that is searched after a generation; None when that is no longer
+        known."""
         with self._pool.snapshot() as database:
             said = models.settings(database)
             changed = writing.changed_since(database, since)
@@ -265,12 +274,13 @@ class Catalog:
                 return None
             asked = (
                 "SELECT wanted.value, data FROM json_each(?) AS wanted JOIN vector ON vector.key = wanted.value"
-                f" AND vector.model = (SELECT id FROM model WHERE fingerprint = ?) AND vector.key NOT IN ({HIDDEN}) ORDER BY wanted.key"
+                f" AND vector.model = (SELECT id FROM model WHERE fingerprint = ?) AND vector.key NOT IN ({HIDDEN})"
+                f" ORDER BY wanted.key"
             )
             found = database.execute(asked, (json.dumps(changed), said.get("fingerprint", ""))).fetchall()
         keys = np.array([key for key, _ in found], np.int64)
         gone = np.setdiff1d(np.array(changed, np.int64), keys)
-        return News(said, keys, self._matrix([data for _, data in found]), gone)
+        return IndexDelta(said, keys, self._matrix([data for _, data in found]), gone)
 
     def _pieces(self, database: sqlite3.Connection, fingerprint: str, batch: int) -> Iterator[tuple[Keys, Vectors]]:
         asked = (
@@ -299,8 +309,9 @@ class Catalog:
     def _matrix(self, blobs: list[bytes]) -> Vectors:
         width = len(blobs[0]) if blobs else 0
         if width % 4 or any(len(blob) != width for blob in blobs):
-            raise StoreDamaged(
-                f"The catalogue {self.path} holds vectors of different width. Put back a copy of it, or fill a new store."
+            raise StoreDamagedError(
+                f"The catalogue {self.path} holds vectors of different width. Put back a copy of it, or fill a new"
+                f" store."
             )
         return np.frombuffer(b"".join(blobs), "<f4").astype(np.float32).reshape(len(blobs), width // 4)
 
@@ -319,7 +330,8 @@ class Catalog:
                 models.keep(database, {**settings, **models.as_settings(model)})
 
     def heal_encoders(self, heal: Callable[[str, str], str]) -> None:
-        """Keep for each model, and for the store's own, the encoder that ``heal`` makes of the one kept and its fingerprint."""
+        """Keep for each model, and for the store's own, the encoder that ``heal`` makes of the one kept and its
+        fingerprint."""
         with self._pool.borrow() as database:
             wrong = models.misnamed(database, heal)
         if wrong:
@@ -341,7 +353,8 @@ class Catalog:
             models.put_vectors(database, model, check_keys(keys, len(vectors)), vectors)
 
     def activate(self, model: ModelEntry, *, missing: Keys) -> bool:
-        """Make a model the store's own, remember the former one as the previous, and raise the generation: all in one transaction.
+        """Make a model the store's own, remember the former one as the previous, and raise the generation: all in one
+        transaction.
 
         Args:
             model: The model whose vectors will be searched.
@@ -363,8 +376,10 @@ class Catalog:
     def allowed(self, where: Filter) -> Keys:
         """The keys of all photos whose product fulfils every condition, (n,) int64, sorted.
 
-        ``category=`` takes a whole path, the beginning of one (``Apparel > Topwear``) or one level's name (``Topwear``); ``price``
-        compares major units; attributes compare as texts without regard to case, or as numbers with ``<`` and ``>``. ``!=`` also
+        ``category=`` takes a whole path, the beginning of one (``Apparel > Topwear``) or one level's name
+        (``Topwear``); ``price``
+        compares major units; attributes compare as texts without regard to case, or as numbers with ``<`` and ``>``.
+        ``!=`` also
         allows products that lack the field.
 
         Raises:
@@ -395,7 +410,8 @@ class Catalog:
             return field_names(database)
 
     def value_counts(self, most: int) -> dict[str, int]:
-        """By field and attribute how many different values there are, counted up to ``most``: ids have many, kinds have few."""
+        """By field and attribute how many different values there are, counted up to ``most``: ids have many, kinds have
+        few."""
         with self._pool.snapshot() as database:
             return facets.value_counts(database, most)
 
@@ -411,7 +427,8 @@ class Catalog:
             return facets.facet_values(database, name, where, limit)
 
     def price_ranges(self) -> dict[str, tuple[float, float]]:
-        """By currency the lowest and the highest price of what is shown, in major units; the commonest currency first."""
+        """By currency the lowest and the highest price of what is shown, in major units; the commonest currency
+        first."""
         with self._pool.snapshot() as database:
             return facets.price_ranges(database)
 
@@ -461,13 +478,15 @@ def _json(keys: Keys | Sequence[int]) -> str:
 def _make(path: Path, create: bool) -> None:
     """Make an empty file where the catalogue will be."""
     if path.exists():
-        raise StoreDamaged(f"{path} is a folder, not a catalogue file. Choose another folder with --store.")
+        raise StoreDamagedError(f"{path} is a folder, not a catalogue file. Choose another folder with --store.")
     if not create:
-        raise StoreMissing(f"There is no catalogue {path}. Make one with: lapel add PICTURES --store {path.parent}")
+        raise StoreNotFoundError(
+            f"There is no catalogue {path}. Make one with: lapel add PICTURES --store {path.parent}"
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     except OSError as error:
-        raise StoreReadOnly(
+        raise StoreReadOnlyError(
             f"The catalogue {path} cannot be made: {error.strerror}. Choose another folder with --store."
         ) from error

@@ -1,6 +1,7 @@
 """Connections to one SQLite file: how it is opened, shared between threads, and how SQLite's errors become Lapel's.
 
-A thread borrows a connection for one question and gives it back, so a web page's many short-lived threads share a few of them.
+A thread borrows a connection for one question and gives it back, so a web page's many short-lived threads share a few
+of them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lapel.core.errors import StoreBusy, StoreDamaged, StoreError, StoreMissing, StoreReadOnly
+from lapel.core.errors import StoreBusyError, StoreDamagedError, StoreError, StoreNotFoundError, StoreReadOnlyError
 from lapel.core.text import fold
 
 LONGEST_PATH = 504  # bytes; SQLite's 512 less what it puts behind the name
@@ -42,20 +43,22 @@ class Pool:
         """Check that the file can be read at all, and find out how.
 
         Raises:
-            StoreDamaged: not an SQLite file.
-            StoreReadOnly: it has unfinished writes that cannot be read in a folder that cannot be written.
+            StoreDamagedError: not an SQLite file.
+            StoreReadOnlyError: it has unfinished writes that cannot be read in a folder that cannot be written.
         """
         try:
             self._probe()
         except sqlite3.OperationalError as error:
-            # A WAL file is read with a small -shm file beside it, which a read-only folder does not let SQLite make. With no
+            # A WAL file is read with a small -shm file beside it, which a read-only folder does not let SQLite make.
+            # With no
             # writes pending the main file is the whole truth, and `immutable` reads it alone.
             if (error.sqlite_errorcode & 0xFF) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
                 raise
             wal = self.path.with_name(self.path.name + "-wal")
             if wal.exists() and wal.stat().st_size:
-                raise StoreReadOnly(
-                    f"The catalogue {self.path} has writes in {wal.name} that can only be read where its folder can be written. "
+                raise StoreReadOnlyError(
+                    f"The catalogue {self.path} has writes in {wal.name} that can only be read where its folder can be"
+                    f" written. "
                     "Copy the whole folder to a writable place, or make this one writable."
                 ) from error
             self.read_only, self._query = True, "mode=ro&immutable=1"
@@ -120,7 +123,7 @@ class Pool:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """A connection inside a writing transaction: all of it is kept, or nothing."""
         if self.read_only:
-            raise StoreReadOnly(self._read_only_message())
+            raise StoreReadOnlyError(self._read_only_message())
         with self._writer, self.borrow() as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield connection
@@ -134,27 +137,31 @@ class Pool:
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise StoreBusy(
-                    f"The catalogue {self.path} is being written by another process; waited {BUSY_SECONDS:.0f} seconds. Try again when it is done."
+                raise StoreBusyError(
+                    f"The catalogue {self.path} is being written by another process; waited {BUSY_SECONDS:.0f}"
+                    f" seconds. Try again when it is done."
                 ) from error
             if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-                raise StoreReadOnly(self._read_only_message()) from error
+                raise StoreReadOnlyError(self._read_only_message()) from error
             if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-                raise StoreDamaged(
-                    f"{self.path} is not a readable catalogue: {error}. Put back a copy of it, or choose another folder with --store."
+                raise StoreDamagedError(
+                    f"{self.path} is not a readable catalogue: {error}. Put back a copy of it, or choose another"
+                    f" folder with --store."
                 ) from error
             if code == sqlite3.SQLITE_CANTOPEN and not self.path.exists():
-                raise StoreMissing(f"The catalogue {self.path} is gone. Was the folder moved?") from error
+                raise StoreNotFoundError(f"The catalogue {self.path} is gone. Was the folder moved?") from error
             length = len(os.fsencode(self.path.absolute()))
             if code == sqlite3.SQLITE_CANTOPEN and length > LONGEST_PATH:
                 raise StoreError(
-                    f"The path of {self.path.name} has {length} bytes and SQLite opens up to {LONGEST_PATH}: {self.path.absolute()}"
+                    f"The path of {self.path.name} has {length} bytes and SQLite opens up to {LONGEST_PATH}:"
+                    f" {self.path.absolute()}"
                     " - choose a folder with a shorter path with --store."
                 ) from error
             # Where there is no room for its shared memory, SQLite calls it an I/O error.
             if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and self._room() < SHARED_MEMORY):
                 raise StoreError(
-                    f"The disk of {self.path} is full; the last batch was not kept. Make room and run the same command again."
+                    f"The disk of {self.path} is full; the last batch was not kept. Make room and run the same command"
+                    f" again."
                 ) from error
             raise StoreError(f"The catalogue {self.path} cannot be used: {error}.") from error
 

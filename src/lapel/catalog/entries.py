@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from lapel.core.types import MINOR_UNITS, NO_LINKS, Links, Product
 from lapel.core.vectors import Keys, Vectors
 
-# Longer texts, such as descriptions, are kept whole in the product but stand in the facets shortened and with their hash.
+# Longer texts, such as descriptions, are kept whole in the product but stand in the facets shortened and with their
+# hash.
 LONGEST_TERM = 120  # characters
 NUMBER = re.compile(r"[+-]?[0-9]{1,300}(\.[0-9]{1,300})?")  # 300 digits still fit a double
 
@@ -43,7 +44,8 @@ class PhotoEntry:
 
 @dataclass(frozen=True)
 class Entry:
-    """One product to be kept, with all its photos in order, best first; stored photos that are not among them are removed."""
+    """One product to be kept, with all its photos in order, best first; stored photos that are not among them are
+    removed."""
 
     product: Product
     photos: tuple[PhotoEntry, ...]
@@ -95,20 +97,20 @@ class Change:
 
 
 @dataclass(frozen=True)
-class News:
+class IndexDelta:
     """What an index of an earlier generation misses.
 
     Attributes:
         settings: The catalogue's, as of the same moment.
         keys: (n,) keys whose vectors are new or others than before.
         vectors: (n, dim) float32: those vectors.
-        gone: (m,) keys that have no vector any more.
+        removed: (m,) keys that have no vector any more.
     """
 
     settings: Mapping[str, str]
     keys: Keys
     vectors: Vectors
-    gone: Keys
+    removed: Keys
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,8 @@ class PhotoFacets:
         keys: (n,) int64 photo keys.
         rows: (n,) int64 product numbers; photos of one product share one.
         product_ids: (n,) the products' ids.
-        values: For each field (n,) texts; empty when unknown. A category is its whole path, ``Apparel > Topwear > Tshirts``.
+        values: For each field (n,) texts; empty when unknown. A category is its whole path, ``Apparel > Topwear >
+            Tshirts``.
     """
 
     keys: Keys
@@ -186,7 +189,8 @@ def to_row(product: Product) -> tuple[Any, ...]:
 
 
 def attributes_json(attributes: Mapping[str, str]) -> str:
-    """Attributes as they are kept: sorted, so that two tables that order their columns differently give equal content."""
+    """Attributes as they are kept: sorted, so that two tables that order their columns differently give equal
+    content."""
     return json.dumps(dict(sorted(attributes.items())), ensure_ascii=False, separators=(",", ":"))
 
 

@@ -1,4 +1,5 @@
-"""What values the products have: of a field, with counts; of prices, as ranges; of every photo, as columns. Read inside an open snapshot."""
+"""What values the products have: of a field, with counts; of prices, as ranges; of every photo, as columns. Read inside
+an open snapshot."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from lapel.catalog.entries import PhotoFacets
 from lapel.catalog.filters import COLUMNS, currencies, field_names, resolve, where_clause
-from lapel.catalog.presence import AWAY, SHOWN
+from lapel.catalog.visibility import AWAY, SHOWN
 from lapel.core.errors import QueryError
 from lapel.core.types import Filter
 

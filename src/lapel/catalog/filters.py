@@ -1,4 +1,7 @@
-"""A filter as SQL: from conditions on fields to a WHERE clause over ``product``. Values travel as parameters, never as SQL text."""
+"""A filter as SQL: from conditions on fields to a WHERE clause over ``product``.
+
+Values travel as parameters, never as SQL text.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 from unicodedata import normalize
 
 from lapel.catalog.entries import NUMBER, term_value
-from lapel.catalog.presence import SHOWN
+from lapel.catalog.visibility import SHOWN
 from lapel.core.errors import QueryError
 from lapel.core.text import fold
 from lapel.core.types import FIELDS, Condition, Filter
@@ -50,7 +53,8 @@ def where_clause(database: sqlite3.Connection, where: Filter) -> tuple[str, list
     """The SQL condition over ``product`` that ``where`` stands for, and its parameters.
 
     Raises:
-        QueryError: an unknown field or currency, a range over texts, a price that is not a number, or prices of several currencies
+        QueryError: an unknown field or currency, a range over texts, a price that is not a number, or prices of several
+            currencies
             where the filter does not say which.
     """
     clauses, parameters = [SHOWN], []
@@ -159,7 +163,8 @@ def _numbers(database: sqlite3.Connection, name: str, condition: Condition) -> l
     found = database.execute(f"{numeric} AND number {condition.operator} ?", (name, condition.number)).fetchall()
     if not found and not database.execute(f"{numeric} LIMIT 1", (name,)).fetchone():
         raise QueryError(
-            f"The filter {condition} compares numbers, but no product has a number as its {name}. Write {name}=value instead."
+            f"The filter {condition} compares numbers, but no product has a number as its {name}. Write {name}=value"
+            f" instead."
         )
     return [term for (term,) in found]
 
@@ -183,7 +188,8 @@ def fold_path(text: str) -> str:
 def _price(value: str, condition: Condition) -> float:
     if not NUMBER.fullmatch(value):
         raise QueryError(
-            f"The filter {condition} compares a price with '{value}'. Write a number, such as price=49.90 or price=49.90 EUR."
+            f"The filter {condition} compares a price with '{value}'. Write a number, such as price=49.90 or"
+            f" price=49.90 EUR."
         )
     return float(value)
 

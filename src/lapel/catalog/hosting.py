@@ -1,4 +1,5 @@
-"""Where the photos are: addresses that change without a vector being made anew, as vectors know keys and only the catalogue knows addresses."""
+"""Where the photos are: addresses that change without a vector being made anew, as vectors know keys and only the
+catalogue knows addresses."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lapel.catalog.connection import Pool
-from lapel.catalog.presence import LISTED, NAMED
+from lapel.catalog.visibility import LISTED, NAMED
 from lapel.catalog.writing import raise_generation
 from lapel.core.errors import InputError
 from lapel.core.types import Links, Photo
@@ -35,7 +36,7 @@ class Moved:
 
 
 @dataclass(frozen=True)
-class Trouble:
+class MediaIssue:
     """A photo that is not where it was, or not what it was.
 
     Attributes:
@@ -62,9 +63,11 @@ class Hosting:
         self._pool = pool
 
     def photos(self, *, after: int = 0, limit: int = 256, shown: bool = False) -> list[Photo]:
-        """Photos by rising key, only those with keys above ``after``; with ``shown`` without those of products that are gone."""
+        """Photos by rising key, only those with keys above ``after``; with ``shown`` without those of products that are
+        gone."""
         asked = (
-            "SELECT key, product.id, uri, sha256, full_link, thumbnail_link FROM photo JOIN product ON product.row = product_row"
+            "SELECT key, product.id, uri, sha256, full_link, thumbnail_link FROM photo JOIN product ON product.row ="
+            " product_row"
             f" WHERE key > ? AND {NAMED if shown else '1'} ORDER BY key LIMIT ?"
         )
         with self._pool.borrow() as database:
@@ -74,7 +77,8 @@ class Hosting:
             ]
 
     def marks(self, keys: Iterable[int]) -> dict[int, tuple[str, str]]:
-        """The stamp of each photo, as its source gave it, and what its server called its bytes; empty while nobody asked."""
+        """The stamp of each photo, as its source gave it, and what its server called its bytes; empty while nobody
+        asked."""
         asked = f"SELECT key, stamp, mark FROM photo WHERE key IN {LISTED}"
         with self._pool.borrow() as database:
             return {key: (stamp, mark) for key, stamp, mark in database.execute(asked, (json.dumps(list(keys)),))}
@@ -86,14 +90,19 @@ class Hosting:
             database.executemany("UPDATE photo SET mark = ?1 WHERE key = ?2 AND mark <> ?1", rows)
 
     def note(self, found: Mapping[int, tuple[str, str]], fine: Iterable[int], *, now: str) -> None:
-        """Write down which photos are in trouble, as kind and reason by key, and which are not. What was there keeps its date."""
+        """Write down which photos are in trouble, as kind and reason by key, and which are not.
+
+        What was there keeps its date.
+        """
         rows = [(key, kind, reason, now, now) for key, (kind, reason) in found.items()]
         with self._pool.transaction() as database:
             database.execute(f"DELETE FROM trouble WHERE key IN {LISTED}", (json.dumps(list(fine)),))
             database.executemany(
-                "INSERT INTO trouble SELECT key, ?2, ?3, ?4, ?5 FROM photo WHERE key = ?1 ON CONFLICT (key) DO UPDATE SET"
+                "INSERT INTO trouble SELECT key, ?2, ?3, ?4, ?5 FROM photo WHERE key = ?1 ON CONFLICT (key) DO UPDATE"
+                " SET"
                 # Dead on Monday and forbidden on Tuesday is out of reach since Monday.
-                f" since = iif(kind = excluded.kind OR (kind IN {OUT_OF_REACH} AND excluded.kind IN {OUT_OF_REACH}), since, excluded.since),"
+                f" since = iif(kind = excluded.kind OR (kind IN {OUT_OF_REACH} AND excluded.kind IN {OUT_OF_REACH}),"
+                f" since, excluded.since),"
                 " kind = excluded.kind, reason = excluded.reason, seen = excluded.seen",
                 rows,
             )
@@ -117,14 +126,14 @@ class Hosting:
                 raise_generation(database, [*gone, *returned])
         return len(gone), len(returned)
 
-    def troubles(self) -> list[Trouble]:
+    def troubles(self) -> list[MediaIssue]:
         """Every photo in trouble, those that are so for longest first."""
         asked = (
             "SELECT kind, reason, since, lost, product.id, uri FROM trouble JOIN photo USING (key)"
             f" JOIN product ON product.row = product_row WHERE {NAMED} ORDER BY since, key"
         )
         with self._pool.borrow() as database:
-            return [Trouble(*row) for row in database.execute(asked)]
+            return [MediaIssue(*row) for row in database.execute(asked)]
 
     def move(self, prefixes: Sequence[tuple[str, str]], *, keep: bool = True) -> Moved:
         """Give every address that begins with an old prefix the new one instead. Keys and vectors stay.
@@ -157,6 +166,7 @@ def _move(database: sqlite3.Connection, column: str, values: dict[str, object], 
         ).rowcount
     except sqlite3.IntegrityError as error:
         raise InputError(
-            f"Some product has a photo below {values['new']} already that one below {values['old']} would become. Nothing was changed."
+            f"Some product has a photo below {values['new']} already that one below {values['old']} would become."
+            f" Nothing was changed."
             " Run lapel add with the new place instead."
         ) from error

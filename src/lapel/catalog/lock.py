@@ -1,7 +1,8 @@
-"""Locks beside the catalogue: one writer a store, one process at a time that brings another model into it, and one that brings an index
-that several processes share up to the catalogue.
+"""Locks beside the catalogue: one writer a store, one process at a time that brings another model into it, and one that
+brings an index that several processes share up to the catalogue.
 
-The operating system lets go of a lock when its process ends, however it ends, so a killed run never blocks the next one.
+The operating system lets go of a lock when its process ends, however it ends, so a killed run never blocks the next
+one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from lapel.core.errors import StoreBusy, StoreReadOnly
+from lapel.core.errors import StoreBusyError, StoreReadOnlyError
 
 WRITER = "writer"  # writer.lock is the lock; writer.json says who holds it, for the message
 MODEL = "model"
@@ -29,8 +30,8 @@ def writer_lock(folder: Path) -> Iterator[None]:
     """Be the only writer of the store in ``folder``.
 
     Raises:
-        StoreBusy: another process is; the message says which.
-        StoreReadOnly: no lock file can be made there.
+        StoreBusyError: another process is; the message says which.
+        StoreReadOnlyError: no lock file can be made there.
     """
     with _lock(folder, WRITER, "writing to"):
         yield
@@ -45,8 +46,8 @@ def model_lock(folder: Path, *, work: str) -> Iterator[None]:
         work: What is being done, for those who look.
 
     Raises:
-        StoreBusy: another process does; the message says which.
-        StoreReadOnly: no lock file can be made there.
+        StoreBusyError: another process does; the message says which.
+        StoreReadOnlyError: no lock file can be made there.
     """
     # A second's patience: who only looks (model_work) holds it for a moment.
     with _lock(folder, MODEL, "changing the model of", work=work, patience=1.0):
@@ -58,8 +59,8 @@ def index_lock(folder: Path) -> Iterator[None]:
     """Be the only one to change an index that all processes of the store in ``folder`` share; waits for another one.
 
     Raises:
-        StoreBusy: another process has been at it for ten minutes.
-        StoreReadOnly: no lock file can be made there.
+        StoreBusyError: another process has been at it for ten minutes.
+        StoreReadOnlyError: no lock file can be made there.
     """
     with _lock(folder, INDEX, "filling the index of", patience=PATIENCE):
         yield
@@ -87,11 +88,12 @@ def _lock(folder: Path, name: str, doing: str, *, work: str = "", patience: floa
     try:
         lock.acquire()
     except Timeout as error:
-        raise StoreBusy(
-            f"Another process is {doing} the store {folder}{_holder(folder, name)}. Wait until it is done, or stop it; nothing was changed."
+        raise StoreBusyError(
+            f"Another process is {doing} the store {folder}{_holder(folder, name)}. Wait until it is done, or stop it;"
+            f" nothing was changed."
         ) from error
     except OSError as error:
-        raise StoreReadOnly(
+        raise StoreReadOnlyError(
             f"The store {folder} may not be written to: {error.strerror or error}. Choose another folder with --store."
         ) from error
     holder = folder / f"{name}.json"

@@ -1,6 +1,8 @@
-"""Vectors of several models side by side, inside one open transaction: whose they are, which are searched, and changing that.
+"""Vectors of several models side by side, inside one open transaction: whose they are, which are searched, and changing
+that.
 
-The settings say which model is searched (``fingerprint``, ``model``, ``encoder``, ``dim``) and which one was before (``previous``);
+The settings say which model is searched (``fingerprint``, ``model``, ``encoder``, ``dim``) and which one was before
+(``previous``);
 the table ``model`` knows every model that has vectors here.
 """
 

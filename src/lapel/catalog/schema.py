@@ -1,6 +1,7 @@
 """The catalogue's tables, as an ordered list of SQL scripts: script n brings a file from version n to version n + 1.
 
-A script is never edited once a release carried it; a change is a new script at the end. ``migrate`` runs what is missing in one
+A script is never edited once a release carried it; a change is a new script at the end. ``migrate`` runs what is
+missing in one
 transaction, so a file is at one version or at another, never between.
 """
 
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lapel.catalog.entries import attributes_json, hash_row, term_number, term_value
-from lapel.core.errors import StoreDamaged, StoreMissing, StoreReadOnly, StoreTooNew
+from lapel.core.errors import StoreDamagedError, StoreNotFoundError, StoreReadOnlyError, StoreTooNewError
 from lapel.core.text import fold
 from lapel.core.types import is_web_address
 
@@ -116,7 +117,8 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE photo ADD COLUMN full_link TEXT NOT NULL DEFAULT '';
     ALTER TABLE photo ADD COLUMN thumbnail_link TEXT NOT NULL DEFAULT '';
     """,
-    # Who is shown: products that their feed no longer names and photos that nobody can reach stay, hidden, with their vectors.
+    # Who is shown: products that their feed no longer names and photos that nobody can reach stay, hidden, with their
+    # vectors.
     """
     ALTER TABLE product ADD COLUMN feed TEXT NOT NULL DEFAULT '';  -- which feed named it last
     ALTER TABLE product ADD COLUMN gone TEXT NOT NULL DEFAULT '';  -- since when it is not named
@@ -135,7 +137,8 @@ MIGRATIONS: tuple[str, ...] = (
         seen TEXT NOT NULL           -- when it was last found so
     );
     """,
-    # A product's page in the shop; prices are compared within their currency. What had these names as attributes makes room. Values are
+    # A product's page in the shop; prices are compared within their currency. What had these names as attributes makes
+    # room. Values are
     # folded as core/text.py says. The functions are those of _register below.
     """
     ALTER TABLE product ADD COLUMN url TEXT NOT NULL DEFAULT '';
@@ -170,17 +173,18 @@ def migrate(database: sqlite3.Connection, path: Path, *, create: bool, read_only
     """Bring an open catalogue to the newest version, or say why not.
 
     Raises:
-        StoreTooNew: a newer Lapel wrote it.
-        StoreDamaged: it is an SQLite file, but no catalogue.
-        StoreMissing: it is an empty file and ``create`` is false.
-        StoreReadOnly: it is older and may not be written.
+        StoreTooNewError: a newer Lapel wrote it.
+        StoreDamagedError: it is an SQLite file, but no catalogue.
+        StoreNotFoundError: it is an empty file and ``create`` is false.
+        StoreReadOnlyError: it is older and may not be written.
     """
     newest = len(MIGRATIONS)
     if _version(database, path, create=create) == newest:
         return
     if read_only:
-        raise StoreReadOnly(
-            f"The catalogue {path} has version {_version(database, path, create=create)} and must be brought to {newest}, "
+        raise StoreReadOnlyError(
+            f"The catalogue {path} has version {_version(database, path, create=create)} and must be brought to"
+            f" {newest}, "
             "but it may not be written to. Open it once where it can be written."
         )
     _register(database)
@@ -209,9 +213,11 @@ def _register(database: sqlite3.Connection) -> None:
 
 
 def _split_address(text: str) -> tuple[str, str]:
-    """Attributes (JSON) of before version 6 -> the address of the product's page, empty where there is no safe one, and what remains.
+    """Attributes (JSON) of before version 6 -> the address of the product's page, empty where there is no safe one, and
+    what remains.
 
-    ``link`` is asked first, as feeds call it so, then ``url``. What is named like a field now and stays gets ``table_`` before its name.
+    ``link`` is asked first, as feeds call it so, then ``url``. What is named like a field now and stays gets ``table_``
+    before its name.
     """
     attributes: dict[str, str] = json.loads(text)
     address = ""
@@ -245,15 +251,15 @@ def _version(database: sqlite3.Connection, path: Path, *, create: bool) -> int:
     if not version and not application and not tables:
         if create:
             return 0
-        raise StoreMissing(
+        raise StoreNotFoundError(
             f"The catalogue {path} is empty: its making was interrupted. Run: lapel add PICTURES --store {path.parent}"
         )
     if application != APPLICATION_ID:
-        raise StoreDamaged(
+        raise StoreDamagedError(
             f"{path} is an SQLite file of another program, not a Lapel catalogue. Choose another folder with --store."
         )
     if version > len(MIGRATIONS):
-        raise StoreTooNew(
+        raise StoreTooNewError(
             f"The catalogue {path} has version {version}; this Lapel reads up to version {len(MIGRATIONS)}. "
             "Nothing was changed. Run: pip install --upgrade lapel"
         )

@@ -1,6 +1,8 @@
-"""Small pictures by the hash of the photo they are of, in a file beside the catalogue: a gallery never waits for where photos come from.
+"""Small pictures by the hash of the photo they are of, in a file beside the catalogue: a gallery never waits for where
+photos come from.
 
-WebP bytes go in and come out. The file is no truth: it may be deleted at any time, and what is missing is made again. It has a bound; where
+WebP bytes go in and come out. The file is no truth: it may be deleted at any time, and what is missing is made again.
+It has a bound; where
 it is reached, the widest and oldest go first.
 """
 
@@ -15,7 +17,7 @@ from pathlib import Path
 from threading import Lock
 
 from lapel.catalog.connection import Pool
-from lapel.core.errors import LapelError, StoreDamaged, StoreReadOnly
+from lapel.core.errors import LapelError, StoreDamagedError, StoreReadOnlyError
 
 MOST_MB = 2_000  # of a store that says no other: enough for 100,000 photos of a shop
 LEFT = 0.95  # of the bound when it was reached, so that not every batch has to clear up
@@ -134,7 +136,7 @@ class Thumbnails:
             if self._pool is None and (create or self.path.exists()):
                 try:
                     self._pool = self._open()
-                except StoreDamaged:
+                except StoreDamagedError:
                     if self.read_only:
                         raise
                     self.path.unlink(missing_ok=True)
@@ -146,7 +148,7 @@ class Thumbnails:
             try:
                 self.path.touch()
             except OSError as error:
-                raise StoreReadOnly(f"The thumbnails {self.path} cannot be made: {error.strerror}.") from error
+                raise StoreReadOnlyError(f"The thumbnails {self.path} cannot be made: {error.strerror}.") from error
         pool = Pool(self.path, read_only=self.read_only)
         try:
             with pool.errors():

@@ -1,4 +1,5 @@
-"""Putting products into the catalogue inside one open transaction: a handful of statements a batch, however many products it has.
+"""Putting products into the catalogue inside one open transaction: a handful of statements a batch, however many
+products it has.
 
 Rows and keys are numbered here instead of being asked back from SQLite one by one, which is what makes a batch cheap.
 """
@@ -60,7 +61,8 @@ def take_out(database: sqlite3.Connection, product_ids: Iterable[str]) -> tuple[
 
 
 def raise_generation(database: sqlite3.Connection, keys: Sequence[int]) -> None:
-    """Count one more change, and keep whose vectors it was about: the newest generations of them, about ``KEPT`` in all."""
+    """Count one more change, and keep whose vectors it was about: the newest generations of them, about ``KEPT`` in
+    all."""
     database.execute("UPDATE setting SET value = CAST(value AS INTEGER) + 1 WHERE name = 'generation'")
     now = int(database.execute("SELECT value FROM setting WHERE name = 'generation'").fetchone()[0])
     database.executemany("INSERT INTO change VALUES (?, ?)", [(now, key) for key in sorted(set(keys))])
@@ -141,7 +143,8 @@ def _clear_facets(database: sqlite3.Connection, rows: str) -> None:
     )
     database.execute(f"DELETE FROM facet WHERE {inside}", (rows,))
     database.execute(
-        "DELETE FROM term WHERE id IN (SELECT value FROM json_each(?)) AND NOT EXISTS (SELECT 1 FROM facet WHERE term = term.id)",
+        "DELETE FROM term WHERE id IN (SELECT value FROM json_each(?)) AND NOT EXISTS (SELECT 1 FROM facet WHERE term"
+        " = term.id)",
         (used,),
     )
 
@@ -207,11 +210,13 @@ def _put_photos(database: sqlite3.Connection, entries: Sequence[Entry], rows: di
         "UPDATE photo SET position = ?, stamp = ?, full_link = ?, thumbnail_link = ? WHERE key = ?", updates
     )
     database.executemany(
-        "INSERT INTO photo (key, product_row, position, uri, stamp, sha256, full_link, thumbnail_link) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO photo (key, product_row, position, uri, stamp, sha256, full_link, thumbnail_link) VALUES (?, ?,"
+        " ?, ?, ?, ?, ?, ?)",
         inserts,
     )
     database.executemany(
-        "INSERT INTO vector (key, model, data) VALUES (?, ?, ?) ON CONFLICT (key, model) DO UPDATE SET data = excluded.data",
+        "INSERT INTO vector (key, model, data) VALUES (?, ?, ?) ON CONFLICT (key, model) DO UPDATE SET data ="
+        " excluded.data",
         vectors,
     )
     return _change([key for key, _, _ in vectors], gone)

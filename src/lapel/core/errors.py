@@ -7,16 +7,16 @@ LapelError
 │   ├── TableError          a product table: a missing column, an unreadable encoding
 │   └── QueryError          a question: an unknown field, k below one, an unknown product
 ├── StoreError              the shop folder on disk
-│   ├── StoreMissing        there is none here
-│   ├── StoreBusy           another process is writing to it
-│   ├── StoreReadOnly       it may not be written to
-│   ├── StoreTooNew         a newer Lapel wrote it
-│   ├── StoreDamaged        its file is not a catalogue, or is broken
-│   └── ModelMismatch       its vectors come from another model
-├── IndexAway               an index that lives elsewhere, such as on a server, does not answer
-├── RunnerLost              workers on other machines are gone, or cannot be reached
+│   ├── StoreNotFoundError        there is none here
+│   ├── StoreBusyError           another process is writing to it
+│   ├── StoreReadOnlyError       it may not be written to
+│   ├── StoreTooNewError         a newer Lapel wrote it
+│   ├── StoreDamagedError        its file is not a catalogue, or is broken
+│   └── ModelMismatchError       its vectors come from another model
+├── IndexUnavailableError               an index that lives elsewhere, such as on a server, does not answer
+├── RunnerUnavailableError              workers on other machines are gone, or cannot be reached
 ├── ModelError              a model folder that is missing, broken or of another format
-└── MissingDependency       an optional library is not installed
+└── MissingDependencyError       an optional library is not installed
 """
 
 from __future__ import annotations
@@ -50,35 +50,35 @@ class StoreError(LapelError):
     """Something about the shop folder."""
 
 
-class StoreMissing(StoreError):
+class StoreNotFoundError(StoreError):
     """There is no store in this folder."""
 
 
-class StoreBusy(StoreError):
+class StoreBusyError(StoreError):
     """Another process holds the store for writing."""
 
 
-class StoreReadOnly(StoreError):
+class StoreReadOnlyError(StoreError):
     """The store may not be written to."""
 
 
-class StoreTooNew(StoreError):
+class StoreTooNewError(StoreError):
     """A newer Lapel wrote this store."""
 
 
-class StoreDamaged(StoreError):
+class StoreDamagedError(StoreError):
     """The catalogue file is not one, or is broken."""
 
 
-class ModelMismatch(StoreError):
+class ModelMismatchError(StoreError):
     """The store's vectors come from another model."""
 
 
-class IndexAway(LapelError):
+class IndexUnavailableError(LapelError):
     """An index that lives elsewhere does not answer."""
 
 
-class RunnerLost(LapelError):
+class RunnerUnavailableError(LapelError):
     """Workers on other machines are gone, or cannot be reached."""
 
 
@@ -86,5 +86,5 @@ class ModelError(LapelError):
     """A model folder that is missing, broken or of another format."""
 
 
-class MissingDependency(LapelError):
+class MissingDependencyError(LapelError):
     """An optional library is not installed."""

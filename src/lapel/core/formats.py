@@ -1,7 +1,9 @@
 """Which picture formats are read, and what the files that are none of them seem to be.
 
-:func:`open_picture` finds the reader by the first bytes and asks it for the header; no pixel is decoded. It opens Pillow's readers itself,
-so that nothing is registered for the whole process and Pillow's own limit on size, which knows no JPEG drafts, does not come first.
+:func:`open_picture` finds the reader by the first bytes and asks it for the header; no pixel is decoded. It opens
+Pillow's readers itself,
+so that nothing is registered for the whole process and Pillow's own limit on size, which knows no JPEG drafts, does not
+come first.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from PIL import (
 
 from lapel.core.errors import ImageError
 
-# Formats a shop or a phone writes, decoded without calling another program (so no EPS or PDF). An MPO is read as the JPEG that it begins with.
+# Formats a shop or a phone writes, decoded without calling another program (so no EPS or PDF). An MPO is read as the
+# JPEG that it begins with.
 READERS: dict[str, type[ImageFile.ImageFile]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
@@ -183,9 +186,11 @@ def kind_of(data: bytes) -> str:
 
 
 def be_quiet() -> None:
-    """Keep Pillow from telling the terminal about broken EXIF and the like, which cost no pixels: a reader of many files could do nothing.
+    """Keep Pillow from telling the terminal about broken EXIF and the like, which cost no pixels: a reader of many
+    files could do nothing.
 
-    Only warnings and logs that come from inside Pillow, and never its warning of enormous pictures, which other code may rely on. A filter
+    Only warnings and logs that come from inside Pillow, and never its warning of enormous pictures, which other code
+    may rely on. A filter
     for the process, as Python 3.11 has none for a thread; put in front again where someone else's came before it.
     """
     if not warnings.filters or warnings.filters[0] != _PILLOWS:

@@ -1,7 +1,9 @@
 """The only place where bytes become pictures and pictures become network input.
 
-Training, export, indexing and querying all come through :func:`decode` and :meth:`Preprocessing.apply`, so a picture gives the
-same numbers whichever way it came in. In go the bytes of one file, or a picture that a program holds already (:func:`to_image`); out comes
+Training, export, indexing and querying all come through :func:`decode` and :meth:`Preprocessing.apply`, so a picture
+gives the
+same numbers whichever way it came in. In go the bytes of one file, or a picture that a program holds already
+(:func:`to_image`); out comes
 an upright RGB picture, then (height, width, 3) uint8.
 """
 
@@ -43,9 +45,11 @@ ImageLike = Image.Image | NDArray[Any] | bytes | str | Path  # what to_image tak
 
 MAX_BYTES = 256 * 2**20  # a file above it is no product photo: the largest 80-million-pixel camera TIFF has 240 MB
 MAX_PIXELS = 80_000_000  # 240 MB once decoded as RGB; above it a picture is more likely an attack than a product
-# JPEGs are decoded at 1/8, row by row, so what is in the file takes time but no memory; the largest phone cameras have 200 million.
+# JPEGs are decoded at 1/8, row by row, so what is in the file takes time but no memory; the largest phone cameras have
+# 200 million.
 MAX_JPEG_PIXELS = 250_000_000
-MAX_HELD = 480_000_000  # bytes a JPEG with several scans may hold while it is decoded: 160 million pixels as cameras write them
+# bytes a JPEG with several scans may hold while it is decoded: 160 million pixels as cameras write them
+MAX_HELD = 480_000_000
 MIN_SIDE = 8  # pixels; below it nothing of a product can be seen
 MAX_RATIO = 20  # longest over shortest side; beyond it less than six pixels of the short side reach the network
 DRAFT_SIDE = 512  # JPEG decodes at 1/2, 1/4 or 1/8 when both sides stay above this: 5 times faster on phone photos
@@ -70,7 +74,8 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 WANTED = (
-    "A picture is a PIL image, an array (height, width), (height, width, 3) or (height, width, 4) of uint8, uint16 or floats in 0..1, a path,"
+    "A picture is a PIL image, an array (height, width), (height, width, 3) or (height, width, 4) of uint8, uint16 or"
+    " floats in 0..1, a path,"
     " or the bytes of a picture file"
 )
 FILES = (str, Path, bytes, bytearray, memoryview)
@@ -84,13 +89,17 @@ HEIF_TURNS = (b"\0\0\0\x09irot", b"\0\0\0\x09imir")
 def decode(data: bytes) -> Image.Image:
     """Turn the bytes of one picture file into an upright 8-bit RGB picture.
 
-    The content decides the format, not the file's name. Of an animation the first frame is used that is not of a single colour, of a HEIC
-    burst the primary picture. Rotation is applied, colour profiles are converted to sRGB, transparency is laid on white, 16-bit and float
-    greys are scaled to 8 bits, and CMYK and palettes become RGB. What is wrong beside the pixels, such as broken EXIF, costs nothing; a
+    The content decides the format, not the file's name. Of an animation the first frame is used that is not of a single
+    colour, of a HEIC
+    burst the primary picture. Rotation is applied, colour profiles are converted to sRGB, transparency is laid on
+    white, 16-bit and float
+    greys are scaled to 8 bits, and CMYK and palettes become RGB. What is wrong beside the pixels, such as broken EXIF,
+    costs nothing; a
     JPEG that lacks up to a tenth at its end is completed.
 
     Raises:
-        ImageError: empty, not a picture, damaged, below 8 pixels or too large: above 80 million, 250 million for JPEG (checked before decoding).
+        ImageError: empty, not a picture, damaged, below 8 pixels or too large: above 80 million, 250 million for JPEG
+            (checked before decoding).
     """
     if not data:
         raise ImageError("The picture file is empty (0 bytes). Save it again or leave it out.")
@@ -103,7 +112,8 @@ def decode(data: bytes) -> Image.Image:
             return _decoded(*bare)
     except ImageError:
         raise
-    # Decoders raise whatever their library does on broken input, so this net is wide on purpose: one picture, one reason.
+    # Decoders raise whatever their library does on broken input, so this net is wide on purpose: one picture, one
+    # reason.
     except Exception as error:
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise ImageError(f"The picture is damaged or cut short: {reason}. Export or download it again.") from error
@@ -132,7 +142,8 @@ def _check_size(picture: ImageFile.ImageFile, data: bytes) -> None:
         most = min(MAX_JPEG_PIXELS, int(width * height * MAX_HELD / held) if held else MAX_JPEG_PIXELS)
     if width * height > most:
         raise ImageError(
-            f"The picture has {width:,} x {height:,} pixels; at most {most:,} in all are read. Scale it down (2,000 on the long side is plenty)."
+            f"The picture has {width:,} x {height:,} pixels; at most {most:,} in all are read. Scale it down (2,000 on"
+            f" the long side is plenty)."
         )
     if min(width, height) < MIN_SIDE:
         raise ImageError(
@@ -140,7 +151,8 @@ def _check_size(picture: ImageFile.ImageFile, data: bytes) -> None:
         )
     if max(width, height) > MAX_RATIO * min(width, height):
         raise ImageError(
-            f"The picture has {width} x {height} pixels; one side may be {MAX_RATIO} times the other at most. Crop it to the product."
+            f"The picture has {width} x {height} pixels; one side may be {MAX_RATIO} times the other at most. Crop it"
+            f" to the product."
         )
 
 
@@ -206,8 +218,10 @@ def to_image(value: object) -> Image.Image:
     """Any picture that a program may hold -> an upright 8-bit RGB picture, as :func:`decode` makes of its file.
 
     Args:
-        value: A PIL image of any mode, one just opened too; an array (height, width), (height, width, 1), (height, width, 3) or
-            (height, width, 4) of uint8, uint16, bool, or floats in 0..1 or 0..255; a path; the bytes of a file. Never changed.
+        value: A PIL image of any mode, one just opened too; an array (height, width), (height, width, 1), (height,
+            width, 3) or
+            (height, width, 4) of uint8, uint16, bool, or floats in 0..1 or 0..255; a path; the bytes of a file. Never
+            changed.
 
     Returns:
         RGB; the same object when there was nothing to do.
@@ -273,7 +287,8 @@ def _from_array(array: np.ndarray) -> Image.Image:
 
 
 def each_image(pictures: Iterable[object]) -> Iterator[Image.Image]:
-    """Pictures one after the other, as :func:`to_image` makes them; of a list, a generator, or an array (n, height, width, 3).
+    """Pictures one after the other, as :func:`to_image` makes them; of a list, a generator, or an array (n, height,
+    width, 3).
 
     Raises:
         ImageError: one picture instead of several; or one of them is none.
@@ -341,7 +356,8 @@ def _in_srgb(picture: Image.Image, rgba: Image.Image | None, profile: bytes) -> 
 
 
 def _grey_to_8_bits(picture: Image.Image) -> Image.Image:
-    """16-bit integer greys (modes I;16 and I) span 0..65535; float greys (mode F) span 0..1, or 0..255 if any is above 1."""
+    """16-bit integer greys (modes I;16 and I) span 0..65535; float greys (mode F) span 0..1, or 0..255 if any is above
+    1."""
     grey = np.asarray(picture, dtype=np.float64)
     float_scale = 1.0 if grey.max(initial=0.0) > 1 else 255.0
     scale = float_scale if picture.mode.startswith("F") else 255.0 / 65535.0

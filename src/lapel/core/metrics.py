@@ -1,7 +1,10 @@
-"""The measures of retrieval, their intervals, and the shape of an embedding: arrays in, one number a query or one estimate out.
+"""The measures of retrieval, their intervals, and the shape of an embedding: arrays in, one number a query or one
+estimate out.
 
-Everywhere ``relevant`` is (q, depth) bool, where ``relevant[i, r]`` says whether query i's answer at rank r + 1 is relevant, and
-``total`` is (q,) int, how many relevant items there were to find, at least one a query: a query with none says nothing about the
+Everywhere ``relevant`` is (q, depth) bool, where ``relevant[i, r]`` says whether query i's answer at rank r + 1 is
+relevant, and
+``total`` is (q,) int, how many relevant items there were to find, at least one a query: a query with none says nothing
+about the
 engine, so it is left out before and counted.
 """
 
@@ -138,9 +141,11 @@ def proportion(hits: PerQuery) -> Estimate:
 
 
 def mean_of(values: PerQuery, *, seed: int = 0) -> Estimate:
-    """The mean with a 95 % bootstrap interval: the 2.5 and 97.5 percentiles of the means of 1,000 samples with replacement.
+    """The mean with a 95 % bootstrap interval: the 2.5 and 97.5 percentiles of the means of 1,000 samples with
+    replacement.
 
-    The same values and seed give the same interval. For a handful of queries it is narrower than the truth; the count tells.
+    The same values and seed give the same interval. For a handful of queries it is narrower than the truth; the count
+    tells.
 
     Raises:
         InputError: no values, or a NaN among them.
@@ -153,7 +158,8 @@ def mean_of(values: PerQuery, *, seed: int = 0) -> Estimate:
         values[rng.integers(0, n, (min(step, RESAMPLES - done), n))].mean(axis=1) for done in range(0, RESAMPLES, step)
     ]
     low, high = np.percentile(np.concatenate(means), (2.5, 97.5))
-    # A percentile interval need not hold the mean when one value of many differs; an interval that does not would mislead.
+    # A percentile interval need not hold the mean when one value of many differs; an interval that does not would
+    # mislead.
     return Estimate(value, min(float(low), value), max(float(high), value), n)
 
 
@@ -165,10 +171,13 @@ def _check_values(values: PerQuery) -> None:
 
 
 def effective_rank(rows: NDArray[np.floating[Any]]) -> float:
-    """How many dimensions an embedding really uses: 1 when all rows lie on one line, the width when all directions count alike.
+    """How many dimensions an embedding really uses: 1 when all rows lie on one line, the width when all directions
+    count alike.
 
-    ``exp(-sum of p log p)`` with ``p = singular values / their sum`` (Roy and Vetterli, "The effective rank: a measure of effective
-    dimensionality", 2007). The rows are taken as they are: take their mean out first to leave out the direction that all share.
+    ``exp(-sum of p log p)`` with ``p = singular values / their sum`` (Roy and Vetterli, "The effective rank: a measure
+    of effective
+    dimensionality", 2007). The rows are taken as they are: take their mean out first to leave out the direction that
+    all share.
 
     Args:
         rows: (n, dim), not all zero.

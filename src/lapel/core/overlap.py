@@ -1,6 +1,7 @@
 """How much two ranked answers to one question agree: two arrays of items in, one number a query out.
 
-Everywhere ``a`` and ``b`` are (q, k) int64 items, best first, no item twice in a row, padded with -1 where there are fewer than k.
+Everywhere ``a`` and ``b`` are (q, k) int64 items, best first, no item twice in a row, padded with -1 where there are
+fewer than k.
 """
 
 from __future__ import annotations
@@ -43,8 +44,10 @@ def overlap(a: Ranked, b: Ranked) -> PerQuery:
 def rank_biased_overlap(a: Ranked, b: Ranked, *, p: float = PERSISTENCE) -> PerQuery:
     """How much two rankings agree when the first ranks count most: 1 for equal lists, 0 for disjoint ones.
 
-    ``rbo_ext = (x_k / k) p^k + ((1 - p) / p) * sum over d <= k of (x_d / d) p^d``, where ``x_d`` items are shared among the first d:
-    equation 32 of W. Webber, A. Moffat, J. Zobel, A Similarity Measure for Indefinite Rankings, ACM TOIS 28(4), 2010, which
+    ``rbo_ext = (x_k / k) p^k + ((1 - p) / p) * sum over d <= k of (x_d / d) p^d``, where ``x_d`` items are shared among
+    the first d:
+    equation 32 of W. Webber, A. Moffat, J. Zobel, A Similarity Measure for Indefinite Rankings, ACM TOIS 28(4), 2010,
+    which
     supposes that the lists go on agreeing as they do at k. Lists that end earlier are seen to their end.
 
     Raises:

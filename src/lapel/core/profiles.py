@@ -1,6 +1,8 @@
-"""Colour profiles: what a phone, a camera or a printer calls red, said in sRGB, which is what networks here have learned from.
+"""Colour profiles: what a phone, a camera or a printer calls red, said in sRGB, which is what networks here have
+learned from.
 
-A profile counts only where it changes what is seen: those of sRGB, by whatever name, and those that cannot be read leave every pixel as it is.
+A profile counts only where it changes what is seen: those of sRGB, by whatever name, and those that cannot be read
+leave every pixel as it is.
 """
 
 from __future__ import annotations
@@ -18,14 +20,18 @@ STEPS = np.linspace(0, 255, 9).astype(np.uint8)
 
 
 def to_srgb(picture: Image.Image, profile: bytes) -> Image.Image | None:
-    """A picture of mode RGB, L or CMYK with an ICC profile -> RGB in sRGB; None where the profile changes nothing or is of no use."""
+    """A picture of mode RGB, L or CMYK with an ICC profile -> RGB in sRGB; None where the profile changes nothing or is
+    of no use."""
     transform = _transform(profile, picture.mode) if len(profile) <= MOST_BYTES and picture.mode in MODES else None
     return None if transform is None else transform.apply(picture)
 
 
 @lru_cache(maxsize=16)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From a profile to sRGB. Kept, as a shop's pictures have a few, and most the same; LittleCMS lets threads share it."""
+    """From a profile to sRGB.
+
+    Kept, as a shop's pictures have a few, and most the same; LittleCMS lets threads share it.
+    """
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         found = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")

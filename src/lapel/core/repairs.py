@@ -1,6 +1,8 @@
-"""Files whose pixels are there although something else is wrong: JPEGs that lack their end, PNGs with bad notes beside the picture.
+"""Files whose pixels are there although something else is wrong: JPEGs that lack their end, PNGs with bad notes beside
+the picture.
 
-Pillow has one switch for both, for the whole process and for whatever is missing; here it is decided picture by picture, in any thread.
+Pillow has one switch for both, for the whole process and for whatever is missing; here it is decided picture by
+picture, in any thread.
 """
 
 from __future__ import annotations
@@ -59,7 +61,8 @@ def whole_jpeg(picture: JpegImagePlugin.JpegImageFile, data: bytes, draft: int) 
         # Each scan goes over all rows and adds detail: whole but for its finest is whole enough for a search.
         if not coarse:
             raise ImageError(
-                "The picture is damaged or cut short: not even its coarse parts are complete. Export or download it again."
+                "The picture is damaged or cut short: not even its coarse parts are complete. Export or download it"
+                " again."
             ) from cut
         return found
     # Where it ends the decoder paints grey, or whatever zeros mean: rows where the two differ were not in the file.
@@ -68,13 +71,15 @@ def whole_jpeg(picture: JpegImagePlugin.JpegImageFile, data: bytes, draft: int) 
     if not differs.any():
         return found
     down, across = (max(1, round(8 * max(each[n] for each in picture.layer) * found.height / height)) for n in (2, 1))
-    # The first block that is missing, without the pixel by which colours are smoothed into the one before; that one may be half there.
+    # The first block that is missing, without the pixel by which colours are smoothed into the one before; that one may
+    # be half there.
     row = (int(differs.any(axis=1).argmax()) + 1) // down * down
     column = (int(differs[row : row + down].any(axis=0).argmax()) + 1) // across * across - across
     share = max(0.0, row + down * column / found.width) / found.height
     if share < PRESENT:
         raise ImageError(
-            f"The picture is damaged or cut short: {int(100 * share)}% of it is there; {PRESENT:.0%} are needed. Export or download it again."
+            f"The picture is damaged or cut short: {int(100 * share)}% of it is there; {PRESENT:.0%} are needed."
+            f" Export or download it again."
         ) from cut
     filled = pixels.copy()
     filled[row : row + down, max(0, column) :] = pixels[row - 1, max(0, column) :]
@@ -85,8 +90,8 @@ def whole_jpeg(picture: JpegImagePlugin.JpegImageFile, data: bytes, draft: int) 
 
 
 def _segments(data: bytes) -> tuple[int, bool]:
-    """Where the last segment of a cut JPEG begins that is cut itself, else its length; and, of a progressive one, whether every coefficient
-    has its first value: each scan that gives one is followed by something.
+    """Where the last segment of a cut JPEG begins that is cut itself, else its length; and, of a progressive one,
+    whether every coefficient has its first value: each scan that gives one is followed by something.
     """
     known: dict[int, set[int]] = {}
     scan: tuple[bytes, range] = (b"", range(0))
@@ -118,7 +123,8 @@ def _all_known(known: dict[int, set[int]]) -> bool:
 
 
 def held_whole(picture: JpegImagePlugin.JpegImageFile, data: bytes) -> int:
-    """Bytes that decoding an opened JPEG holds besides the picture: all coefficients where its colours come in several scans, else none."""
+    """Bytes that decoding an opened JPEG holds besides the picture: all coefficients where its colours come in several
+    scans, else none."""
     assert picture.fp is not None
     first = data.rfind(SCAN, 0, picture.fp.tell())
     if "progressive" not in picture.info and data[first + 4] >= len(picture.layer):
@@ -132,7 +138,8 @@ def bare_png(data: bytes) -> tuple[bytes, bytes] | None:
     """A PNG without its notes, such as texts and times, and without parts beside the pixels whose checksum is wrong.
 
     Returns:
-        The file, and its colour profile, empty where there is none; None when it is no PNG, or there was nothing to leave out.
+        The file, and its colour profile, empty where there is none; None when it is no PNG, or there was nothing to
+        leave out.
     """
     if not data.startswith(PNG):
         return None

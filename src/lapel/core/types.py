@@ -111,13 +111,16 @@ class Product:
 
 
 def is_web_address(text: str) -> bool:
-    """Whether a text may stand in a page as a link: http or https, without blanks, quotes, brackets or control characters."""
+    """Whether a text may stand in a page as a link: http or https, without blanks, quotes, brackets or control
+    characters."""
     return re.fullmatch(r"(?i:https?)://[^\s\"'()<>\\\x00-\x1f\x7f]+", text) is not None
 
 
 @dataclass(frozen=True)
 class Links:
-    """Where a browser gets a picture without asking Lapel, such as from the shop's CDN. Empty where there is no such place.
+    """Where a browser gets a picture without asking Lapel, such as from the shop's CDN.
+
+    Empty where there is no such place.
 
     Attributes:
         full: The picture as large as it is, http or https.
@@ -186,7 +189,8 @@ class Condition:
 
     @property
     def amounts(self) -> tuple[tuple[str, str], ...]:
-        """Each value of a price as number and currency: ``100 EUR`` and ``100EUR`` are 100 and EUR, and 100 has no currency."""
+        """Each value of a price as number and currency: ``100 EUR`` and ``100EUR`` are 100 and EUR, and 100 has no
+        currency."""
         found = (re.fullmatch(r"(.*[0-9.])\s*([A-Za-z]{3})", value) for value in self.values)
         return tuple(
             (match[1], match[2].upper()) if match else (value, "")
@@ -202,7 +206,8 @@ class Condition:
                 raise InvalidOperation
         except InvalidOperation as error:
             raise QueryError(
-                f"The filter {self} compares with one number; found '{'|'.join(self.values)}'. Write for example price<2000."
+                f"The filter {self} compares with one number; found '{'|'.join(self.values)}'. Write for example"
+                f" price<2000."
             ) from error
         return float(value)
 
@@ -248,16 +253,19 @@ class Query:
     """What to look for: exactly one of a picture, a unit vector and a product of the catalogue.
 
     Attributes:
-        image: A picture: a PIL image of any mode, an array (height, width, 3) uint8, a path, or the bytes of a file, see
+        image: A picture: a PIL image of any mode, an array (height, width, 3) uint8, a path, or the bytes of a file,
+            see
             :func:`lapel.core.images.to_image`. It is kept upright, RGB and in sRGB.
-        cut_out: With a picture, whether its product is found too and laid on white, as shops show theirs; the query is then the mean
+        cut_out: With a picture, whether its product is found too and laid on white, as shops show theirs; the query is
+            then the mean
             direction of the picture and of that.
         vector: (dim,) float32 of length 1.
         product_id: "More like this": its photos' mean direction; the product itself is left out of the answer.
         k: How many products to find, a whole number 1..10,000.
         where: Conditions the products must fulfil.
         exclude: Ids of products to leave out.
-        fingerprint: With a vector, the model that made it, when that is known: a store of another model then refuses it.
+        fingerprint: With a vector, the model that made it, when that is known: a store of another model then refuses
+            it.
     """
 
     image: ImageLike | None = None

@@ -1,6 +1,9 @@
-"""The encoder door: pictures go in, unit vectors come out. Lapel ships two networks: ``open_encoder("default")`` and ``"small"``.
+"""The encoder door: pictures go in, unit vectors come out.
 
-A model folder holds ``model.json`` (what it is and how pictures are prepared), the exported network, and the model card. ``colour:``
+Lapel ships two networks: ``open_encoder("default")`` and ``"small"``.
+
+A model folder holds ``model.json`` (what it is and how pictures are prepared), the exported network, and the model
+card. ``colour:``
 needs no weights: it compares colours and their places, and is the floor that any learned look must beat.
 """
 
@@ -15,13 +18,13 @@ from typing import Protocol
 
 from lapel.core.errors import ModelError
 from lapel.core.images import Pixels, Preprocessing
-from lapel.core.plugins import Backend, Door
+from lapel.core.registry import Backend, Registry
 from lapel.core.vectors import Vectors
 from lapel.encoders.model import read_model
 
 __all__ = ["ENCODERS", "SHIPPED", "Encoder", "healed", "lasting", "open_encoder", "shipped_model"]
 
-ENCODERS = Door(
+ENCODERS = Registry(
     "encoder",
     {
         "colour": Backend("lapel.encoders.colour:ColourEncoder"),
@@ -39,7 +42,10 @@ RUN_FOLDERS = ("model", "onnx", "openvino")  # schemes followed by a model folde
 
 
 class Encoder(Protocol):
-    """What every encoder can do. Two encoders with the same fingerprint give the same vectors; all others must not be mixed."""
+    """What every encoder can do.
+
+    Two encoders with the same fingerprint give the same vectors; all others must not be mixed.
+    """
 
     @property
     def name(self) -> str:
@@ -70,7 +76,8 @@ class Encoder(Protocol):
         """N pictures of any size -> (n, dim) float32 unit rows.
 
         Args:
-            images: A list, a generator or an array of several; each as :func:`lapel.core.images.to_image` takes it: PIL images of any mode,
+            images: A list, a generator or an array of several; each as :func:`lapel.core.images.to_image` takes it: PIL
+                images of any mode,
                 arrays, paths, bytes of files.
 
         Raises:
@@ -92,15 +99,17 @@ def open_encoder(spec: str = "default", *, threads: int | None = None) -> Encode
     """Open an encoder.
 
     Args:
-        spec: ``default``, ``small``, the path of a model folder, ``colour:``, or ``scheme:rest`` of an installed plugin. What runs a model
-            folder is chosen by what is fastest here; ``onnx:PATH`` and ``openvino:PATH`` choose it by name. A folder that is called like a
+        spec: ``default``, ``small``, the path of a model folder, ``colour:``, or ``scheme:rest`` of an installed
+            plugin. What runs a model
+            folder is chosen by what is fastest here; ``onnx:PATH`` and ``openvino:PATH`` choose it by name. A folder
+            that is called like a
             shipped model is ``./small``.
         threads: How many CPU threads to use; all cores by default.
 
     Raises:
         ModelError: no such model folder, or a broken one.
         InputError: an unknown scheme.
-        MissingDependency: the runtime that was named is not installed.
+        MissingDependencyError: the runtime that was named is not installed.
     """
     scheme, rest = _parts(spec)
     if scheme not in RUN_FOLDERS:
@@ -109,14 +118,17 @@ def open_encoder(spec: str = "default", *, threads: int | None = None) -> Encode
     folder = shipped_model(rest) if rest in SHIPPED else Path(rest)
     if not folder.is_dir():
         raise ModelError(
-            f"There is no model folder '{rest}'. Use {', '.join(map(repr, SHIPPED))}, 'colour:' or the path of a folder with model.json."
+            f"There is no model folder '{rest}'. Use {', '.join(map(repr, SHIPPED))}, 'colour:' or the path of a"
+            f" folder with model.json."
         )
     encoder: Encoder = ENCODERS.find(scheme)(str(folder), threads=threads, spec=lasting(spec))
     return encoder
 
 
 def lasting(spec: str) -> str:
-    """An encoder's spec as it is kept: a model folder by its absolute path. Names and schemes mean the same everywhere, whatever folders there
+    """An encoder's spec as it is kept: a model folder by its absolute path.
+
+    Names and schemes mean the same everywhere, whatever folders there
     are where it is read.
     """
     scheme, rest = _parts(spec)
@@ -127,7 +139,8 @@ def lasting(spec: str) -> str:
 
 
 def healed(spec: str, fingerprint: str) -> str:
-    """A kept spec, or a shipped model's name where the path of a folder of that name was kept in its place, as Lapel once did."""
+    """A kept spec, or a shipped model's name where the path of a folder of that name was kept in its place, as Lapel
+    once did."""
     name = PurePath(spec).name
     return name if name in SHIPPED and spec != name and fingerprint == _shipped_fingerprint(name) else spec
 
@@ -138,7 +151,10 @@ def _shipped_fingerprint(name: str) -> str:
 
 
 def _parts(spec: str) -> tuple[str, str]:
-    """A spec's scheme and rest. Names and schemes win over folders: one that is called like them is named with its path, such as ./small."""
+    """A spec's scheme and rest.
+
+    Names and schemes win over folders: one that is called like them is named with its path, such as ./small.
+    """
     spec = os.fspath(spec)
     scheme, colon, rest = spec.partition(":")
     if spec in SHIPPED or not colon:

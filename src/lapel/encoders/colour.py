@@ -1,4 +1,5 @@
-"""An encoder without weights: which colours, and where light and dark are. The fixture of the tests and the floor to beat."""
+"""An encoder without weights: which colours, and where light and dark are. The fixture of the tests and the floor to
+beat."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
 """Finds the product in a person's photo and lays it on white, as a shop would have photographed it.
 
-A small network says of every pixel how likely it is of the product (:mod:`lapel.training.foreground` trains it). What it finds is cut out,
-laid on white and framed as catalogue pictures are, so that any encoder can see the product without the floor it lies on.
+A small network says of every pixel how likely it is of the product (:mod:`lapel.training.foreground` trains it). What
+it finds is cut out,
+laid on white and framed as catalogue pictures are, so that any encoder can see the product without the floor it lies
+on.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ class Foreground:
 
     @cached_property
     def _run(self) -> Run:
-        """What computes the masks: opened for the first photo that is not on white, as most searches of a shop's own pictures need none."""
+        """What computes the masks: opened for the first photo that is not on white, as most searches of a shop's own
+        pictures need none."""
         return run_fastest(self.model, output=OUTPUT)[0]
 
     def masks(self, pictures: Iterable[object]) -> list[Mask]:
@@ -128,7 +131,8 @@ def _lay(picture: Image.Image, mask: Mask, shape: Preprocessing) -> Image.Image 
 
 
 def encode_photos(encoder: Encoder, photos: Iterable[object]) -> Vectors:
-    """The look of the product in each of N photos: the mean direction of the whole photo and of the product alone, (n, dim) unit rows.
+    """The look of the product in each of N photos: the mean direction of the whole photo and of the product alone, (n,
+    dim) unit rows.
 
     The product alone knows no floor; the whole photo knows the light, and helps where the product was found badly.
     """

@@ -1,4 +1,7 @@
-"""The model folder: what training writes and encoders open. ``model.json`` + the exported network + ``reference.npz`` + ``MODEL_CARD.md``."""
+"""The model folder: what training writes and encoders open.
+
+``model.json`` + the exported network + ``reference.npz`` + ``MODEL_CARD.md``.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,8 @@ class ModelFolder:
         path: The folder.
         name: What people call it.
         dim: Width of its vectors.
-        network: Name of the exported file in the folder; it takes (n, height, width, 3) uint8 and gives ``vectors`` (n, dim)
+        network: Name of the exported file in the folder; it takes (n, height, width, 3) uint8 and gives ``vectors`` (n,
+            dim)
             and ``spatial`` (n, dim, h, w).
         sha256: Hash of that file, hex.
         preprocessing: How pictures become its input.

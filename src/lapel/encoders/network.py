@@ -41,9 +41,11 @@ class Runtime:
 
 
 def overflows(model: ModelFolder, compute: Callable[[Pixels, str], Output]) -> bool:
-    """Whether 8-bit layers come out wrong here: x86 CPUs without VNNI add two products of 8 bits in 16, which may overflow.
+    """Whether 8-bit layers come out wrong here: x86 CPUs without VNNI add two products of 8 bits in 16, which may
+    overflow.
 
-    Those are Intel's before 2019 and AMD's before Zen 4. Told by the folder's reference pictures, whatever the CPU says of itself.
+    Those are Intel's before 2019 and AMD's before Zen 4. Told by the folder's reference pictures, whatever the CPU says
+    of itself.
 
     Args:
         model: The folder; one that is not in 8 bits, or has no reference, is taken to be right.

@@ -45,7 +45,8 @@ def run_onnx(
         output: Name of the output.
         threads: CPU threads; all cores by default.
         note: Kept in the runtime.
-        in_float: Compute what is in 8 bits in float32, rounding each layer as in 8 bits: right on every CPU, and slow. So it is anyway where
+        in_float: Compute what is in 8 bits in float32, rounding each layer as in 8 bits: right on every CPU, and slow.
+            So it is anyway where
             8-bit arithmetic overflows.
     """
     data = model.network_bytes()

@@ -1,4 +1,7 @@
-"""Runs a model folder with OpenVINO on the CPU's cores. It reads the same ONNX file, so the fingerprint is the same too."""
+"""Runs a model folder with OpenVINO on the CPU's cores.
+
+It reads the same ONNX file, so the fingerprint is the same too.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-# Importing OpenVINO reports the event to its makers and writes a folder into the home, unless this module cannot be imported.
+# Importing OpenVINO reports the event to its makers and writes a folder into the home, unless this module cannot be
+# imported.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 import openvino  # noqa: E402
@@ -19,7 +23,8 @@ from lapel.core.images import Pixels  # noqa: E402
 from lapel.encoders.model import ModelFolder, read_model  # noqa: E402
 from lapel.encoders.network import NetworkEncoder, Output, Run, Runtime, overflows  # noqa: E402
 
-# What the file holds in float32 is computed in float32. Left alone, OpenVINO takes bfloat16 where the CPU has it, and vectors would
+# What the file holds in float32 is computed in float32. Left alone, OpenVINO takes bfloat16 where the CPU has it, and
+# vectors would
 # differ between two machines with the same model. The 8-bit layers, nearly all of the work, do not depend on it.
 PRECISION = "f32"
 
@@ -90,9 +95,11 @@ def run_openvino(
 
 
 def _compute_in_float(network: Any) -> None:
-    """Leave out the roundings to 8 bits between layers, but not the range that they keep values in; weights become float32.
+    """Leave out the roundings to 8 bits between layers, but not the range that they keep values in; weights become
+    float32.
 
-    The vectors are nearer to the trained network's than those of 8 bits (mean cosine 0.999 instead of 0.997), in twice the time.
+    The vectors are nearer to the trained network's than those of 8 bits (mean cosine 0.999 instead of 0.997), in twice
+    the time.
     """
     for rounding in [node for node in network.get_ops() if node.get_type_name() == "FakeQuantize"]:
         lowest, highest = (float(rounding.input_value(place).get_node().get_data()) for place in (1, 2))

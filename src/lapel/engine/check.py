@@ -1,6 +1,7 @@
 """Whether an index holds what the catalogue says, and mending only what it does not.
 
-A store goes in; which keys are missing, which are too many and which have another vector comes out. An index follows its catalogue by
+A store goes in; which keys are missing, which are too many and which have another vector comes out. An index follows
+its catalogue by
 itself; this finds what no rule foresaw, such as a collection that somebody else wrote to.
 """
 
@@ -11,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from lapel.core.vectors import Keys, Vectors
-from lapel.engine.store import Store
+from lapel.engine.context import StoreContext
 from lapel.indexes import VectorIndex
 
 SAMPLE = 1000  # vectors compared where it is not said how many
 BLOCK = 256  # vectors compared at once, each with all of them
-NEAR = 0.005  # how far from 1 a vector's product with itself may be: an index that keeps 8 bits a number is off by about 0.001
+# how far from 1 a vector's product with itself may be: an index that keeps 8 bits a number is off by about 0.001
+NEAR = 0.005
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Difference:
         return not (len(self.missing) or len(self.surplus) or len(self.other))
 
 
-def check_index(store: Store, *, sample: int = SAMPLE, repair: bool = False, seed: int = 7) -> Difference:
+def check_index(store: StoreContext, *, sample: int = SAMPLE, repair: bool = False, seed: int = 7) -> Difference:
     """Compare the index with the catalogue.
 
     Args:
@@ -62,14 +64,14 @@ def check_index(store: Store, *, sample: int = SAMPLE, repair: bool = False, see
         What was found, before it was mended.
 
     Raises:
-        IndexAway: the index is kept elsewhere and does not answer.
-        StoreBusy: the catalogue changes all the time, or another process fills the index.
+        IndexUnavailableError: the index is kept elsewhere and does not answer.
+        StoreBusyError: the catalogue changes all the time, or another process fills the index.
         OSError: the mended index cannot be written.
     """
     rng = np.random.default_rng(seed)
     none = np.empty(0, np.int64)
     wanted, missing, other, compared = [none], [none], [none], 0
-    with store.still() as (view, pieces):
+    with store.index_sync.snapshot() as (view, pieces):
         index = view.index
         held = index.keys
         share = 1.0 if repair else sample / max(len(held), 1)
@@ -87,8 +89,8 @@ def check_index(store: Store, *, sample: int = SAMPLE, repair: bool = False, see
         everything = np.concatenate(wanted)
         surplus = np.setdiff1d(held, everything)
         found = Difference(
-            view.drawn.spec,
-            view.drawn.generation,
+            view.version.spec,
+            view.version.generation,
             len(everything),
             len(held),
             np.concatenate(missing),
@@ -98,7 +100,7 @@ def check_index(store: Store, *, sample: int = SAMPLE, repair: bool = False, see
         )
         if repair and not found.agrees:
             index.remove(surplus)
-            store.save_index(view)
+            store.index_sync.save(view)
     return found
 
 

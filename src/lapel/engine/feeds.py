@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from lapel.catalog import Catalog
-from lapel.catalog.presence import Census, refuse_to_empty
+from lapel.catalog.visibility import Census, refuse_to_empty
 from lapel.sources.table import TableRow
 
 
@@ -25,7 +25,7 @@ class WholeFeed:
 
     def settle(self, catalog: Catalog) -> Census:
         """Hide what the table does not name, and bring back what it does; after its rows were added."""
-        return catalog.presence.settle(self.feed, self.named, now=datetime.now(UTC).isoformat(" ", "seconds"))
+        return catalog.visibility.settle(self.feed, self.named, now=datetime.now(UTC).isoformat(" ", "seconds"))
 
 
 def whole_feed(catalog: Catalog, feed: str, rows: Iterable[TableRow], *, force: bool = False) -> WholeFeed:
@@ -38,7 +38,8 @@ def whole_feed(catalog: Catalog, feed: str, rows: Iterable[TableRow], *, force: 
         force: Believe it whatever it lacks.
 
     Raises:
-        InputError: it names nothing, has rows that cannot be read, or more than half would be gone; nothing was changed.
+        InputError: it names nothing, has rows that cannot be read, or more than half would be gone; nothing was
+            changed.
     """
     named: set[str] = set()
     unread = 0
@@ -47,5 +48,5 @@ def whole_feed(catalog: Catalog, feed: str, rows: Iterable[TableRow], *, force: 
         unread += not row.id
     named.discard("")
     if not force:
-        refuse_to_empty(catalog.presence.foresee(feed, named), feed, named=len(named), unread=unread)
+        refuse_to_empty(catalog.visibility.foresee(feed, named), feed, named=len(named), unread=unread)
     return WholeFeed(feed, frozenset(named))

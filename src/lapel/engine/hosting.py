@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from lapel.catalog import writer_lock
 from lapel.catalog.hosting import Moved
-from lapel.engine.store import Store
+from lapel.engine.context import StoreContext
 from lapel.sources.address import prefixes
 
 
-def move(store: Store, old: str, new: str, *, keep: bool = True) -> Moved:
+def move(store: StoreContext, old: str, new: str, *, keep: bool = True) -> Moved:
     """Tell a store that its pictures, or the links to them, moved from one place to another.
 
     Args:
@@ -20,7 +20,7 @@ def move(store: Store, old: str, new: str, *, keep: bool = True) -> Moved:
     Raises:
         SourceError: a place is missing, or both are the same.
         InputError: a product has a photo at the new address already; nothing was changed.
-        StoreBusy: another process adds to the store.
+        StoreBusyError: another process adds to the store.
     """
     pairs = prefixes(old, new)
     if not keep:

@@ -1,8 +1,11 @@
 """Adding products: rows of a table or pictures of a source become products, photos and vectors of a store.
 
-Work is cut into batches of pictures. While one batch is encoded, threads read and decode the next ones; each batch is written in
-one transaction. So a run can be stopped at any moment, also by ``kill -9``: the same call goes on where the last batch ended,
-skips what has not changed and updates what has. Workers on other machines read and encode, with a model that each opens once; what they
+Work is cut into batches of pictures. While one batch is encoded, threads read and decode the next ones; each batch is
+written in
+one transaction. So a run can be stopped at any moment, also by ``kill -9``: the same call goes on where the last batch
+ended,
+skips what has not changed and updates what has. Workers on other machines read and encode, with a model that each opens
+once; what they
 made is written here all the same. What cannot be used is written to a CSV with the reason, and never stops the run.
 """
 
@@ -27,7 +30,7 @@ from numpy.typing import NDArray
 
 from lapel.catalog import Catalog, Entry, PhotoEntry, StoredPhoto, StoredProduct, content_hash, writer_lock
 from lapel.catalog.thumbnails import Thumbnails
-from lapel.core.errors import ImageError, ModelMismatch, SourceError
+from lapel.core.errors import ImageError, ModelMismatchError, SourceError
 from lapel.core.images import Pixels, decode, thumbnails
 from lapel.core.types import NO_LINKS, Links
 from lapel.core.vectors import UNIT_TOLERANCE
@@ -74,7 +77,9 @@ class Target(Protocol):
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What a run has done so far. Every row ends in one product count, every picture a usable row names in one photo count.
+    """What a run has done so far.
+
+    Every row ends in one product count, every picture a usable row names in one photo count.
 
     Attributes:
         rows: Rows read.
@@ -90,10 +95,12 @@ class IngestReport:
         photos_removed: Stored photos that their product no longer names; not among ``photos``.
         warnings: Rows that were kept without something, such as an unreadable price.
         pictures_unnamed: Pictures of the source that no row named; known at the end.
-        pictures_renamed: Pictures that a table names otherwise, such as in another case or folder, and that were found all the same.
+        pictures_renamed: Pictures that a table names otherwise, such as in another case or folder, and that were found
+            all the same.
         files_ignored: Files and folders of the source that are not read; known at the end.
         skipped: The same by kind, such as ``{"videos": 2}``.
-        reasons: Why rows and pictures were left out, or kept without something: reason -> how often, the most frequent first. Together
+        reasons: Why rows and pictures were left out, or kept without something: reason -> how often, the most frequent
+            first. Together
             they are the lines of ``rejects``; known at the end.
         seconds: Time taken.
         rejects: The CSV with everything that could not be used, or None.
@@ -159,20 +166,23 @@ def ingest(
         store: Where to.
         rows: :func:`lapel.sources.table.read_table` or :func:`lapel.sources.pictures.picture_rows`.
         source: Where the rows' pictures are.
-        rejects: A CSV to write what could not be used to; it grows as ``<name>.part`` and gets its name when the run ends.
+        rejects: A CSV to write what could not be used to; it grows as ``<name>.part`` and gets its name when the run
+            ends.
         report: Called after each batch with the rows done, ``total`` and the counts so far.
         total: How many rows there are, when known.
         batch: Pictures encoded and written at once. 64 keep the encoder busy and lose at most a second's work.
-        runner: Who reads and decodes; threads on all cores by default. One whose workers are elsewhere also encodes there, and needs the
+        runner: Who reads and decodes; threads on all cores by default. One whose workers are elsewhere also encodes
+            there, and needs the
             pictures and the model under the same addresses.
         small: Where small pictures are kept of those that are read; none are made by default.
-        verify: Read every picture and compare its hash, also where size and time say that it is the same. Takes as long as reading them
+        verify: Read every picture and compare its hash, also where size and time say that it is the same. Takes as long
+            as reading them
             all; only what changed is encoded.
 
     Raises:
-        StoreBusy: another process adds to this store, or writes to it for longer than a few seconds.
-        StoreReadOnly: nothing can be written there.
-        ModelMismatch: the store's vectors come from another model.
+        StoreBusyError: another process adds to this store, or writes to it for longer than a few seconds.
+        StoreReadOnlyError: nothing can be written there.
+        ModelMismatchError: the store's vectors come from another model.
         KeyboardInterrupt: Ctrl-C; every batch that was reported is kept, and the one that was being written.
     """
     begun = time.monotonic()
@@ -245,7 +255,8 @@ class _Task:
 
 
 class _Planner:
-    """Finds out, before anything is read, what each row's product has in the catalogue and which of its pictures are news."""
+    """Finds out, before anything is read, what each row's product has in the catalogue and which of its pictures are
+    news."""
 
     def __init__(self, catalog: Catalog, fingerprint: str, source: ImageSource, batch: int, verify: bool) -> None:
         self._catalog = catalog
@@ -254,7 +265,8 @@ class _Planner:
         self._batch = batch
         self._verify = verify
         self._ids: set[int] = set()  # of the rows so far, as hashes
-        # The source's pictures that some row named, as hashes: they are only counted, and a URI takes four times the memory.
+        # The source's pictures that some row named, as hashes: they are only counted, and a URI takes four times the
+        # memory.
         self.named: set[int] = set()
 
     def batches(self, rows: Iterable[TableRow]) -> Iterator[list[_Task]]:
@@ -305,7 +317,7 @@ class _Planner:
                     continue
                 seen.add(uri)
                 self._name(uri)
-                picture.uri, picture.stamp = uri, self._source.stamp(uri)
+                picture.uri, picture.stamp = uri, self._source.version_token(uri)
                 picture.links = display_links(self._source, uri)
             except SourceError as error:
                 picture.problem = str(error)
@@ -337,8 +349,9 @@ def _worker(spec: str, fingerprint: str, batch: int, small: bool) -> Callable[[l
     """What a worker elsewhere does: it opens its own encoder, and encodes what it has read."""
     encoder = open_encoder(spec, threads=1)  # each of a machine's cores has a worker
     if encoder.fingerprint != fingerprint:
-        raise ModelMismatch(
-            f"The model '{spec}' on the worker {platform.node()} is another ({encoder.fingerprint}) than the store's ({fingerprint})."
+        raise ModelMismatchError(
+            f"The model '{spec}' on the worker {platform.node()} is another ({encoder.fingerprint}) than the store's"
+            f" ({fingerprint})."
             " Install the same Lapel there, or copy the model folder."
         )
     load = _loader(read_uri, encoder, small)
@@ -351,7 +364,8 @@ def _worker(spec: str, fingerprint: str, batch: int, small: bool) -> Callable[[l
 
 
 def _loader(read: Callable[[str], bytes], encoder: Encoder, small: bool) -> Callable[[list[_Task]], list[_Task]]:
-    """What a worker does: read, hash, decode and scale every picture of a batch that needs it, and make its small pictures."""
+    """What a worker does: read, hash, decode and scale every picture of a batch that needs it, and make its small
+    pictures."""
 
     def load(picture: _Picture) -> None:
         data = read(picture.uri)

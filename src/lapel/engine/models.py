@@ -1,8 +1,11 @@
 """Giving a store another model: encode every photo with it, swap in one transaction, go back when it was not better.
 
-The store goes on answering with its own model until the swap, in this process and in all others. What is encoded is written batch
-by batch beside the old vectors, so a run can be stopped at any moment, also by ``kill -9``: the same call goes on where it stopped.
-Products that are added meanwhile are caught up before the swap, under the writer's lock. The former model's vectors stay, so the
+The store goes on answering with its own model until the swap, in this process and in all others. What is encoded is
+written batch
+by batch beside the old vectors, so a run can be stopped at any moment, also by ``kill -9``: the same call goes on where
+it stopped.
+Products that are added meanwhile are caught up before the swap, under the writer's lock. The former model's vectors
+stay, so the
 way back is as quick.
 """
 
@@ -24,9 +27,9 @@ from lapel.core.errors import (
     InputError,
     LapelError,
     ModelError,
-    ModelMismatch,
+    ModelMismatchError,
     SourceError,
-    StoreBusy,
+    StoreBusyError,
     StoreError,
 )
 from lapel.core.images import Pixels, decode
@@ -34,7 +37,7 @@ from lapel.core.types import Photo
 from lapel.core.vectors import UNIT_TOLERANCE, Keys, Vectors
 from lapel.encoders import SHIPPED, Encoder, healed, lasting, open_encoder
 from lapel.encoders.model import MANIFEST
-from lapel.engine.store import Store
+from lapel.engine.context import StoreContext
 from lapel.runners import Runner, open_runner
 from lapel.sources import read_uri
 
@@ -122,7 +125,7 @@ class KnownModel:
     previous: bool
 
 
-def models_of(store: Store) -> list[KnownModel]:
+def models_of(store: StoreContext) -> list[KnownModel]:
     """Every model that has vectors in a store, the oldest first."""
     active, previous = store.model.fingerprint, store.catalog.setting("previous")
     return [
@@ -137,7 +140,7 @@ def models_of(store: Store) -> list[KnownModel]:
     ]
 
 
-def open_model(store: Store, spec: str) -> Candidate:
+def open_model(store: StoreContext, spec: str) -> Candidate:
     """Open a model to give to a store.
 
     Args:
@@ -146,7 +149,7 @@ def open_model(store: Store, spec: str) -> Candidate:
 
     Raises:
         ModelError: no such model, or a broken one, or a name that several models of the store have.
-        ModelMismatch: a model of the store was named whose folder holds another one now.
+        ModelMismatchError: a model of the store was named whose folder holds another one now.
     """
     known = [found.model for found in models_of(store)]
     named = [model for model in known if spec in (model.fingerprint, model.name)]
@@ -164,10 +167,12 @@ def open_model(store: Store, spec: str) -> Candidate:
         )
     encoder = open_encoder(named[0].encoder)
     if encoder.fingerprint != named[0].fingerprint:
-        raise ModelMismatch(
-            f"The vectors of '{named[0].name}' in the store {store.folder} were made with the fingerprint {named[0].fingerprint};"
+        raise ModelMismatchError(
+            f"The vectors of '{named[0].name}' in the store {store.folder} were made with the fingerprint"
+            f" {named[0].fingerprint};"
             f" '{named[0].encoder}' holds '{encoder.name}' ({encoder.fingerprint}) now."
-            f" Bring the old model folder back, or change to the new one: lapel model use {named[0].encoder} --store {store.folder}"
+            f" Bring the old model folder back, or change to the new one: lapel model use {named[0].encoder} --store"
+            f" {store.folder}"
         )
     return Candidate(_tried(encoder), named[0])
 
@@ -184,11 +189,13 @@ def _tried(encoder: Encoder) -> Encoder:
         raise
     except Exception as error:  # each runtime raises classes of its own
         raise ModelError(
-            f"The model '{encoder.name}' ({encoder.spec}) cannot look at a picture: {str(error).rstrip('.')}. Export it again."
+            f"The model '{encoder.name}' ({encoder.spec}) cannot look at a picture: {str(error).rstrip('.')}. Export"
+            f" it again."
         ) from error
     if vector.shape != (1, encoder.dim):
         raise ModelError(
-            f"The model '{encoder.name}' ({encoder.spec}) says that its vectors have {encoder.dim} numbers; found the shape"
+            f"The model '{encoder.name}' ({encoder.spec}) says that its vectors have {encoder.dim} numbers; found the"
+            f" shape"
             f" {vector.shape}. Export it again."
         )
     return encoder
@@ -198,7 +205,7 @@ def _tried(encoder: Encoder) -> Encoder:
 
 
 def prepare(
-    store: Store,
+    store: StoreContext,
     candidate: Candidate,
     *,
     keys: Keys | None = None,
@@ -220,7 +227,7 @@ def prepare(
         What was done. Each picture that could not be used is in it with the reason.
 
     Raises:
-        StoreBusy, StoreReadOnly, StoreError: nothing more could be written; what was written stays.
+        StoreBusyError, StoreReadOnlyError, StoreError: nothing more could be written; what was written stays.
     """
     catalog, fingerprint = store.catalog, candidate.model.fingerprint
     known = set(skip.keys.tolist()) if skip else set()
@@ -252,7 +259,8 @@ class _Picture:
 
 
 def _tasks(catalog: Catalog, fingerprint: str, keys: Keys | None, skip: set[int]) -> Iterator[list[_Picture]]:
-    """The photos without a vector in batches, asked for page by page: always beyond the last one, so none comes twice."""
+    """The photos without a vector in batches, asked for page by page: always beyond the last one, so none comes
+    twice."""
     wanted = None if keys is None else set(keys.tolist())
     after = 0
     waiting: list[_Picture] = []
@@ -309,7 +317,7 @@ def _keep(catalog: Catalog, candidate: Candidate, task: Sequence[_Picture]) -> i
 
 
 def use(
-    store: Store,
+    store: StoreContext,
     spec: str,
     *,
     allow_missing: bool = False,
@@ -330,7 +338,7 @@ def use(
     Raises:
         ModelError: no such model.
         InputError: it is the store's model already, or the store has none yet.
-        StoreBusy: another process changes the model or, without ``wait``, adds products. What was encoded is kept.
+        StoreBusyError: another process changes the model or, without ``wait``, adds products. What was encoded is kept.
         StoreError: pictures cannot be read, or the disk is full. The store answers as before.
     """
     candidate = open_model(store, spec)
@@ -338,7 +346,7 @@ def use(
 
 
 def rollback(
-    store: Store,
+    store: StoreContext,
     *,
     allow_missing: bool = False,
     wait: bool = False,
@@ -349,14 +357,14 @@ def rollback(
 
     Raises:
         InputError: there is none to go back to.
-        ModelError, ModelMismatch: its folder is gone, or holds another model now.
-        StoreBusy, StoreError: as for :func:`use`.
+        ModelError, ModelMismatchError: its folder is gone, or holds another model now.
+        StoreBusyError, StoreError: as for :func:`use`.
     """
     candidate = open_model(store, previous_of(store).fingerprint)
     return _change(store, candidate, allow_missing=allow_missing, wait=wait, report=report, note=note)
 
 
-def previous_of(store: Store) -> ModelEntry:
+def previous_of(store: StoreContext) -> ModelEntry:
     """The model a rollback goes to.
 
     Raises:
@@ -371,17 +379,17 @@ def previous_of(store: Store) -> ModelEntry:
     )
 
 
-def prune(store: Store) -> int:
+def prune(store: StoreContext) -> int:
     """Drop the vectors of every model but the store's own. Returns how many there were.
 
     Raises:
-        StoreBusy: another process is changing the model.
+        StoreBusyError: another process is changing the model.
     """
     with model_lock(store.folder, work="dropping unused vectors"):
         return store.catalog.forget([known.model.fingerprint for known in models_of(store) if not known.active])
 
 
-def check_change(store: Store, candidate: Candidate) -> ModelEntry:
+def check_change(store: StoreContext, candidate: Candidate) -> ModelEntry:
     """The store's model, after making sure that the candidate is another one.
 
     Raises:
@@ -401,7 +409,7 @@ def check_change(store: Store, candidate: Candidate) -> ModelEntry:
 
 
 def _change(
-    store: Store,
+    store: StoreContext,
     candidate: Candidate,
     *,
     allow_missing: bool,
@@ -423,10 +431,11 @@ def _change(
                     _check_missing(store, candidate, prepared, allow_missing)
                     if store.catalog.activate(candidate.model, missing=prepared.keys):
                         break
-            except StoreBusy as error:
+            except StoreBusyError as error:
                 if not wait:
-                    raise StoreBusy(
-                        f"{error} The photos are encoded with '{candidate.model.name}' and kept, but the model is changed only when"
+                    raise StoreBusyError(
+                        f"{error} The photos are encoded with '{candidate.model.name}' and kept, but the model is"
+                        f" changed only when"
                         " nothing is being added: run the same command again, or with --wait."
                     ) from error
                 if note is not None:
@@ -439,7 +448,7 @@ def _change(
     return Switch(candidate.model, former, prepared)
 
 
-def _check_missing(store: Store, candidate: Candidate, prepared: Prepared, allowed: bool) -> None:
+def _check_missing(store: StoreContext, candidate: Candidate, prepared: Prepared, allowed: bool) -> None:
     """List what could not be read, and refuse to let it vanish from search without being told to.
 
     Raises:
@@ -455,13 +464,16 @@ def _check_missing(store: Store, candidate: Candidate, prepared: Prepared, allow
         return
     some = "; ".join(f"{one.photo.uri}: {one.reason}" for one in lost[:3])
     advice = (
-        "Bring the pictures back and run the same command again, take their products out, or accept it with --allow-missing."
+        "Bring the pictures back and run the same command again, take their products out, or accept it with"
+        " --allow-missing."
         if len(lost) < photos
         else "Bring the pictures back and run the same command again."
     )
     raise StoreError(
-        f"{len(lost):,} of {photos:,} pictures cannot be read for the model '{candidate.model.name}', so their products would vanish"
-        f" from search: {some}{'; ...' if len(lost) > 3 else ''} All are listed in {path}. The store answers as before. {advice}"
+        f"{len(lost):,} of {photos:,} pictures cannot be read for the model '{candidate.model.name}', so their"
+        f" products would vanish"
+        f" from search: {some}{'; ...' if len(lost) > 3 else ''} All are listed in {path}. The store answers as"
+        f" before. {advice}"
     )
 
 
@@ -477,7 +489,8 @@ def _list(lost: Sequence[Unreadable], path: Path) -> Path:
             rows.writerows((one.photo.product_id, one.photo.uri, one.reason) for one in lost)
     except OSError as error:
         raise StoreError(
-            f"The list of {len(lost):,} unreadable pictures cannot be written to {path}: {error.strerror}. Make room there;"
+            f"The list of {len(lost):,} unreadable pictures cannot be written to {path}: {error.strerror}. Make room"
+            f" there;"
             " the store answers as before."
         ) from error
     return path

@@ -66,7 +66,8 @@ def _blank(part: str) -> str:
 
 @contextmanager
 def rejects_file(path: Path | None, reasons: Reasons) -> Iterator[Note]:
-    """A CSV that grows beside its final name and gets it at the end, also when the run was interrupted; its reasons are counted."""
+    """A CSV that grows beside its final name and gets it at the end, also when the run was interrupted; its reasons are
+    counted."""
     if path is None:
         yield lambda *line: reasons.count(line[-1])
         return

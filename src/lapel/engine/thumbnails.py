@@ -1,4 +1,5 @@
-"""The small pictures of a store brought up to date: what is missing is made, what is of no photo any more goes, the bound holds."""
+"""The small pictures of a store brought up to date: what is missing is made, what is of no photo any more goes, the
+bound holds."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from lapel.core.errors import InputError
 from lapel.core.images import decode, thumbnails
 from lapel.core.types import Photo
-from lapel.engine.store import Store
+from lapel.engine.context import StoreContext
 from lapel.sources import read_uri
 
 PAGE = 256  # photos looked at together
@@ -29,7 +30,7 @@ class Filled:
     failed: tuple[tuple[Photo, str], ...]
 
 
-def fill_thumbnails(store: Store, *, report: Callable[[int, int], None] | None = None) -> Filled:
+def fill_thumbnails(store: StoreContext, *, report: Callable[[int, int], None] | None = None) -> Filled:
     """Make the small pictures that are missing.
 
     Args:
@@ -37,7 +38,7 @@ def fill_thumbnails(store: Store, *, report: Callable[[int, int], None] | None =
         report: Called with how many photos were looked at, and how many there are.
 
     Raises:
-        StoreReadOnly: nothing can be written there.
+        StoreReadOnlyError: nothing can be written there.
     """
     total, done, made = store.catalog.counts().photos, 0, 0
     failed: list[tuple[Photo, str]] = []
@@ -58,7 +59,7 @@ def fill_thumbnails(store: Store, *, report: Callable[[int, int], None] | None =
     return Filled(made, tuple(failed))
 
 
-def photo_pages(store: Store, *, size: int = PAGE) -> Iterator[list[Photo]]:
+def photo_pages(store: StoreContext, *, size: int = PAGE) -> Iterator[list[Photo]]:
     """Every photo by rising key, some at a time; photos may come and go meanwhile."""
     after = 0
     while page := store.catalog.hosting.photos(after=after, limit=size):

@@ -1,21 +1,23 @@
 """The index door: unit vectors under integer keys, searched by inner product. Knows nothing of products.
 
-``open_index("faiss:Flat", dim=128)`` for work, ``open_index("exact:", dim=128)`` for the numpy reference all others are compared with,
-``open_index("torch:")`` for exact search on a GPU, ``open_index("milvus://host:19530")`` for vectors that live on a server and keep themselves.
+``open_index("faiss:Flat", dim=128)`` for work, ``open_index("exact:", dim=128)`` for the numpy reference all others are
+compared with,
+``open_index("torch:")`` for exact search on a GPU, ``open_index("milvus://host:19530")`` for vectors that live on a
+server and keep themselves.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from lapel.core.plugins import Backend, Door
+from lapel.core.registry import Backend, Registry
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
 
-__all__ = ["INDEXES", "KeepsItself", "VectorIndex", "keeps_itself", "open_index"]
+__all__ = ["INDEXES", "ExternalIndex", "MaintainedIndex", "VectorIndex", "is_external", "open_index"]
 
-INDEXES = Door(
+INDEXES = Registry(
     "index",
     {
         "exact": Backend("lapel.indexes.exact:ExactIndex"),
@@ -28,7 +30,10 @@ INDEXES = Door(
 
 
 class VectorIndex(Protocol):
-    """What every index can do. Keys are int64, vectors (n, dim) float32 unit rows; callers' arrays are never changed."""
+    """What every index can do.
+
+    Keys are int64, vectors (n, dim) float32 unit rows; callers' arrays are never changed.
+    """
 
     @property
     def dim(self) -> int:
@@ -45,7 +50,8 @@ class VectorIndex(Protocol):
         ...
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
-        """Add (n,) keys with (n, dim) vectors; a key that is there already gets the new vector; the last of equal keys counts."""
+        """Add (n,) keys with (n, dim) vectors; a key that is there already gets the new vector; the last of equal keys
+        counts."""
         ...
 
     def remove(self, keys: Keys) -> int:
@@ -53,7 +59,8 @@ class VectorIndex(Protocol):
         ...
 
     def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> Matches:
-        """The k best for each of (q, dim) queries, only among ``allowed`` keys when given (unknown keys are ignored)."""
+        """The k best for each of (q, dim) queries, only among ``allowed`` keys when given (unknown keys are
+        ignored)."""
         ...
 
     def save(self, path: Path | None = None) -> None:
@@ -65,29 +72,43 @@ class VectorIndex(Protocol):
         ...
 
 
-class KeepsItself(VectorIndex, Protocol):
-    """An index without a file: what is added is there for every process at once, and after a restart. ``path`` is its name."""
+@runtime_checkable
+class ExternalIndex(Protocol):
+    """What a :class:`VectorIndex` without a file can do besides: what is added is there for every process at once, and
+    after a restart. ``path`` is its name."""
 
-    @property
-    def note(self) -> str:
+    def get_version_tag(self) -> str:
         """A short text kept with the vectors, in which a store writes what they are complete for; empty at first."""
         ...
 
-    @note.setter
-    def note(self, text: str) -> None: ...
+    def set_version_tag(self, text: str) -> None:
+        """Keep another text."""
+        ...
 
     def drop(self) -> None:
         """Remove everything, wherever it is kept, and close."""
         ...
 
 
-def keeps_itself(spec: str) -> bool:
-    """Whether indexes of this kind are :class:`KeepsItself`: their class says so by an attribute of that name."""
-    return bool(getattr(INDEXES.find(spec.partition(":")[0]), "keeps_itself", False))
+@runtime_checkable
+class MaintainedIndex(Protocol):
+    """An index that does work in the background: it builds, merges and tunes while it is searched."""
+
+    problem: str  # why the last work failed, empty when it did not; the index goes on with what it has
+
+    def wait_idle(self, timeout: float | None = None) -> bool:
+        """Wait until the background work is done; false when it is not within ``timeout`` seconds."""
+        ...
+
+
+def is_external(spec: str) -> bool:
+    """Whether indexes of this kind are :class:`ExternalIndex`: their class says so by an attribute of that name."""
+    return bool(getattr(INDEXES.find(spec.partition(":")[0]), "is_external", False))
 
 
 def explain(spec: str, *, count: int, dim: int) -> str:
-    """What an index of this kind keeps so many vectors in, and why: a sentence, or nothing for kinds that do not choose."""
+    """What an index of this kind keeps so many vectors in, and why: a sentence, or nothing for kinds that do not
+    choose."""
     from lapel.indexes.choice import choose, read_kind
 
     if spec == "faiss:Flat" or not spec.startswith("faiss:"):
@@ -100,16 +121,19 @@ def open_index(spec: str, *, dim: int = 128, path: Path | None = None) -> Vector
     """Open an index, from ``path`` when there is a saved one, else empty.
 
     Args:
-        spec: ``exact:``, ``faiss:Flat`` (exact too, and quick), ``faiss:auto`` (chooses as it grows) or ``faiss:`` with FAISS's
-            factory string; options follow a question mark, such as ``faiss:auto?recall=0.99&memory=4GB``; ``torch:`` (exact, on a GPU); ``milvus://lite``,
+        spec: ``exact:``, ``faiss:Flat`` (exact too, and quick), ``faiss:auto`` (chooses as it grows) or ``faiss:`` with
+            FAISS's
+            factory string; options follow a question mark, such as ``faiss:auto?recall=0.99&memory=4GB``; ``torch:``
+            (exact, on a GPU); ``milvus://lite``,
             ``milvus:///file.db`` or ``milvus://host:port/database``.
         dim: Width of the vectors.
-        path: The file to load from and save to; without it the index lives in memory. For Milvus, the name under which it stays.
+        path: The file to load from and save to; without it the index lives in memory. For Milvus, the name under which
+            it stays.
 
     Raises:
         InputError: an unknown spec, or a saved index of another width or kind, or a damaged file.
-        MissingDependency: the backend's library is not installed.
-        IndexAway: a server does not answer.
+        MissingDependencyError: the backend's library is not installed.
+        IndexUnavailableError: a server does not answer.
     """
     scheme, _, rest = spec.partition(":")
     index: VectorIndex = INDEXES.find(scheme)(rest, dim=dim, path=path)

@@ -1,10 +1,13 @@
 """Indexes that grow: a *base* that FAISS built, and a *tail* of the newest vectors that is scanned exactly.
 
-Adding or replacing a vector puts it into the tail, and removing one marks its row of the base, so each takes the same time at a
-thousand vectors and at a million. When the tail is long, or many rows are marked, a thread of its own carries the tail into the base or
+Adding or replacing a vector puts it into the tail, and removing one marks its row of the base, so each takes the same
+time at a
+thousand vectors and at a million. When the tail is long, or many rows are marked, a thread of its own carries the tail
+into the base or
 builds another base beside it; searches go on meanwhile, and nothing added or removed meanwhile is lost.
 
-``faiss:<factory string>`` builds what the string says; ``faiss:auto`` chooses by size, memory and wanted recall, and chooses again as the
+``faiss:<factory string>`` builds what the string says; ``faiss:auto`` chooses by size, memory and wanted recall, and
+chooses again as the
 index grows. Options follow a question mark: ``faiss:auto?recall=0.99&memory=4GB``.
 """
 
@@ -28,7 +31,7 @@ from lapel.indexes.choice import GPU, Choice, choose, device_memory, read_kind
 from lapel.indexes.exact import Rows, check_dim, check_k, damaged, last_of_each, other_width, pad, rows_of, write_whole
 from lapel.indexes.faiss import FaissIndex
 from lapel.indexes.files import Checked, read_header, write_checked
-from lapel.indexes.gate import Gate
+from lapel.indexes.locks import ReadWriteLock
 from lapel.indexes.rowkeys import RowKeys
 from lapel.indexes.structure import Effort, Mask, Structure, least_rows, make
 
@@ -101,7 +104,7 @@ class ApproximateIndex:
         if rest.partition("?")[0] != "auto":
             make(self._factory, dim)  # an unknown one is told now, not when there are enough vectors
         self._path = path
-        self._gate = Gate()
+        self._gate = ReadWriteLock()
         self._tail = FaissIndex("Flat", dim=dim)
         self._base: _Base | None = None
         self._choice = self._choose(0)
@@ -151,7 +154,8 @@ class ApproximateIndex:
     # --- changing it ---
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
-        """Add (n,) keys with (n, dim) vectors; a key that is there already gets the new vector; the last of equal keys counts.
+        """Add (n,) keys with (n, dim) vectors; a key that is there already gets the new vector; the last of equal keys
+        counts.
 
         Raises:
             InputError: keys or vectors that cannot be used; then nothing is added.
@@ -221,7 +225,8 @@ class ApproximateIndex:
         return self._tail.search_where(asked, k, known[1])
 
     def _select(self, base: _Base, allowed: Keys) -> _Selection:
-        """The rows of the allowed keys; kept for arrays that cannot change, since many queries are asked under one filter."""
+        """The rows of the allowed keys; kept for arrays that cannot change, since many queries are asked under one
+        filter."""
         lasting = isinstance(allowed, np.ndarray) and not allowed.flags.writeable
         known = self._selections.get(id(allowed)) if lasting else None
         if known is not None and known.version == base.rows.version and known.allowed is allowed:
@@ -261,7 +266,8 @@ class ApproximateIndex:
         else:
             found, scores = own.search(asked, min(k, available))
             found = np.where(found < 0, found, selected.rows[found])
-        # A structure may find fewer than there are; those queries are scanned instead, so that k come back whenever k exist.
+        # A structure may find fewer than there are; those queries are scanned instead, so that k come back whenever k
+        # exist.
         if found.size and found.min() < 0:
             short = np.flatnonzero((found < 0).any(axis=1))
             everything = np.flatnonzero(rows.alive) if selected is None else selected.rows
@@ -272,7 +278,8 @@ class ApproximateIndex:
         return padded.keys, padded.scores
 
     def _own(self, base: _Base, selected: _Selection) -> Structure | None:
-        """A structure of a filter's rows alone, where they are spread over all lists and it is asked often: it reads nothing in vain."""
+        """A structure of a filter's rows alone, where they are spread over all lists and it is asked often: it reads
+        nothing in vain."""
         selected.asked += 1
         structure, fits = base.structure, least_rows("IVF1") <= len(selected.rows) <= OWN
         if (
@@ -345,7 +352,8 @@ class ApproximateIndex:
                 self._rest()
 
     def _next_work(self) -> Callable[[], None] | None:
-        """What there is to be done; with nothing, the thread is given up at once, so that what is added next starts another."""
+        """What there is to be done; with nothing, the thread is given up at once, so that what is added next starts
+        another."""
         with self._wake:
             work = self._work()
             if work is None:
@@ -356,7 +364,7 @@ class ApproximateIndex:
         self._tending = None
         self._wake.notify_all()
 
-    def settle(self, timeout: float | None = None) -> bool:
+    def wait_idle(self, timeout: float | None = None) -> bool:
         """Wait until the background work is done; false when it is not within ``timeout`` seconds."""
         with self._wake:
             return self._wake.wait_for(lambda: self._tending is None, timeout)
@@ -419,7 +427,9 @@ class ApproximateIndex:
     # --- keeping it ---
 
     def save(self, path: Path | None = None) -> None:
-        """Write to ``path``, or to the one it was opened with: wholly, or not at all. Searches, additions and removals go on meanwhile.
+        """Write to ``path``, or to the one it was opened with: wholly, or not at all.
+
+        Searches, additions and removals go on meanwhile.
 
         Raises:
             InputError: neither is given.
@@ -466,7 +476,8 @@ class ApproximateIndex:
                 about = read_header(file, path)
                 if about["kind"] != self._kind or about["metric"] != "ip":
                     raise InputError(
-                        f"The saved index {path} is 'faiss:{about['kind']}'; 'faiss:{self._kind}' was asked. Run 'lapel index rebuild'."
+                        f"The saved index {path} is 'faiss:{about['kind']}'; 'faiss:{self._kind}' was asked. Run"
+                        f" 'lapel index rebuild'."
                     )
                 if about["dim"] != self._dim:
                     raise other_width(path, about["dim"], self._dim)
@@ -497,7 +508,7 @@ class ApproximateIndex:
     def close(self) -> None:
         """Let go of memory. Closing twice is fine; unsaved changes are lost."""
         self._closed = True
-        self.settle()
+        self.wait_idle()
         with self._gate.writing():
             self._base = None
         with suppress(InputError):

@@ -111,7 +111,8 @@ def choose(count: int, *, dim: int, options: Options, factory: str = "") -> Choi
     if 2 * 2 * dim * count <= device_memory() and (flat + 9) * count <= options.bytes:
         why = f"{count:,} vectors fit the GPU's {device_memory() / 1e9:.0f} GB twice: scanning them there is exact and quick."
         return Choice(GPU, why, flat + 9)
-    # At 1,000,000, 4,096 lists answer 0.99 as quickly as 8,192 and 0.95 a third more slowly; 16,384 are no quicker and learn twice as long.
+    # At 1,000,000, 4,096 lists answer 0.99 as quickly as 8,192 and 0.95 a third more slowly; 16,384 are no quicker and
+    # learn twice as long.
     lists = 2 ** min(round(math.log2(8 * count**0.5)), int(math.log2(count / PER_CENTROID)))
     ladder = (
         f"IVF{lists}_HNSW{LINKS},Flat",

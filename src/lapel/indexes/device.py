@@ -1,12 +1,18 @@
-"""Rows of unit vectors on a GPU: half precision where they are searched, float32 in the machine's memory where the best are ranked.
+"""Rows of unit vectors on a GPU: half precision where they are searched, float32 in the machine's memory where the best
+are ranked.
 
-In go unit rows, queries and which rows may be found; out come row numbers and float32 scores, the same as those of exact search. It knows
-no keys; :mod:`lapel.indexes.torch` makes an index of it. All of it runs on PyTorch's CPU too, for tests and for reading the code.
+In go unit rows, queries and which rows may be found; out come row numbers and float32 scores, the same as those of
+exact search. It knows
+no keys; :mod:`lapel.indexes.torch` makes an index of it. All of it runs on PyTorch's CPU too, for tests and for reading
+the code.
 
-A search multiplies all rows with the queries and keeps only the best score of each block of rows. The best blocks are looked at row by
+A search multiplies all rows with the queries and keeps only the best score of each block of rows. The best blocks are
+looked at row by
 row, and the best rows are scored again in float32. How far a half-precision score can be from the float32 one is known
-(Cauchy-Schwarz: at most the length of what rounding took from the row, plus the same of the query), so a search can tell that no row it
-left out belongs among the best. Where it cannot tell, such as among many equal pictures, it ranks every row within that error.
+(Cauchy-Schwarz: at most the length of what rounding took from the row, plus the same of the query), so a search can
+tell that no row it
+left out belongs among the best. Where it cannot tell, such as among many equal pictures, it ranks every row within that
+error.
 """
 
 from __future__ import annotations
@@ -105,7 +111,8 @@ class DeviceRows:
         self._near, self._full, self._count = near, full, len(rows)
 
     def reserve(self, count: int) -> None:
-        """Room for so many rows: at least twice what there was, so that adding one by one copies each row once on the whole.
+        """Room for so many rows: at least twice what there was, so that adding one by one copies each row once on the
+        whole.
 
         Raises:
             InputError: the device has none.
@@ -119,7 +126,8 @@ class DeviceRows:
         except torch.OutOfMemoryError as error:
             free = torch.cuda.mem_get_info(self.device)[0]
             raise InputError(
-                f"{room:,} vectors need {2 * room * self.dim / 1e9:.1f} GB on {self.device}; {free / 1e9:.1f} GB are free."
+                f"{room:,} vectors need {2 * room * self.dim / 1e9:.1f} GB on {self.device}; {free / 1e9:.1f} GB are"
+                f" free."
                 " Use faiss:auto, or keep them on several machines with milvus://."
             ) from error
         full = torch.empty((room, self.dim), dtype=torch.float32)
@@ -142,7 +150,8 @@ class DeviceRows:
         return Selected(count, may=may)
 
     def search(self, queries: Vectors, k: int, selected: Selected | None = None) -> tuple[Rows, Scores]:
-        """The min(k, n) best rows of each of (q, dim) queries, equal scores by ascending row: (q, k) rows and scores."""
+        """The min(k, n) best rows of each of (q, dim) queries, equal scores by ascending row: (q, k) rows and
+        scores."""
         available = self._count if selected is None else selected.count
         k = min(k, available)
         found = np.empty((len(queries), k), np.int64)

@@ -1,6 +1,7 @@
 """The numpy index: plain enough to be the specification that every other index is compared with.
 
-Integer keys and unit vectors go in; the exact k best by inner product come out, equal scores by ascending key. Quick enough
+Integer keys and unit vectors go in; the exact k best by inner product come out, equal scores by ascending key. Quick
+enough
 for tests and small shops; writing copies everything each time.
 """
 
@@ -66,7 +67,8 @@ class ExactIndex:
         return len(self._now().keys)
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
-        """Add (n,) keys with (n, dim) vectors; a key that is there already gets the new vector; the last of equal keys counts.
+        """Add (n,) keys with (n, dim) vectors; a key that is there already gets the new vector; the last of equal keys
+        counts.
 
         Raises:
             InputError: keys or vectors that cannot be used; then nothing is added.
@@ -185,7 +187,8 @@ def rows_of(keys: Keys, wanted: Keys) -> tuple[Rows, NDArray[np.bool_]]:
 
 
 def best_rows(scores: Scores, k: int) -> Rows:
-    """Positions of the k best of each row of scores: (q, n) to (q, k) with k <= n; equal scores by ascending position."""
+    """Positions of the k best of each row of scores: (q, n) to (q, k) with k <= n; equal scores by ascending
+    position."""
     count = scores.shape[1]
     if k >= count:
         return np.argsort(-scores, axis=1, kind="stable").astype(np.int64)
@@ -201,7 +204,8 @@ def best_rows(scores: Scores, k: int) -> Rows:
 
 
 def best_by_matrix(queries: Vectors, vectors: Vectors, k: int) -> tuple[Rows, Scores]:
-    """Multiply queries (q, dim) with vectors (n, dim), a block of queries at a time, and keep the best min(k, n) of each."""
+    """Multiply queries (q, dim) with vectors (n, dim), a block of queries at a time, and keep the best min(k, n) of
+    each."""
     kept = min(k, len(vectors))
     rows = np.empty((len(queries), kept), np.int64)
     best = np.empty((len(queries), kept), np.float32)
@@ -226,7 +230,8 @@ def pad(keys: Keys, rows: Rows, scores: Scores, k: int) -> Matches:
 
 
 def write_whole(path: Path | None, write: Callable[[IO[bytes]], None]) -> None:
-    """Write a file beside ``path`` and put it in its place once it is on the disk, so that a crash leaves the old one."""
+    """Write a file beside ``path`` and put it in its place once it is on the disk, so that a crash leaves the old
+    one."""
     if path is None:
         raise InputError("This index was opened without a path, so it cannot be saved. Give open_index a path.")
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -249,7 +254,8 @@ def write_whole(path: Path | None, write: Callable[[IO[bytes]], None]) -> None:
 def damaged(path: Path, why: object) -> InputError:
     """The error for a saved index that cannot be read."""
     return InputError(
-        f"The saved index {path} is damaged or no index: {why}. Run 'lapel index rebuild': it is redrawn from the catalogue."
+        f"The saved index {path} is damaged or no index: {why}. Run 'lapel index rebuild': it is redrawn from the"
+        f" catalogue."
     )
 
 

@@ -1,7 +1,8 @@
 """The FAISS index: exact inner product over unit vectors, under integer keys.
 
 Same keys, vectors and answers as :mod:`lapel.indexes.exact`; one query against 40,000 vectors takes 0.8 ms on one core.
-Scores may differ from the reference in their last digits, since floats are summed in another order (1e-6 at 128 wide), so two
+Scores may differ from the reference in their last digits, since floats are summed in another order (1e-6 at 128 wide),
+so two
 products that are equally alike to that precision may change places.
 """
 
@@ -36,19 +37,23 @@ from lapel.indexes.exact import (
     write_whole,
 )
 from lapel.indexes.files import Checked, read_header, write_checked
-from lapel.indexes.gate import Gate
+from lapel.indexes.locks import ReadWriteLock
 
 faiss: Any = typed_faiss  # its type stubs know the C++ signatures, not those its Python layer puts over them
 
 KINDS = ("Flat",)
 
-# Measured on 40,097 x 128 with one thread of a 2-core Xeon: FAISS takes 0.72 ms for each query however many there are; numpy 0.78
-# for one, 2.8 for two, 3.0 for four, 3.5 for eight, 15 for 64. So FAISS answers people and numpy's matrix product answers batches.
+# Measured on 40,097 x 128 with one thread of a 2-core Xeon: FAISS takes 0.72 ms for each query however many there are;
+# numpy 0.78
+# for one, 2.8 for two, 3.0 for four, 3.5 for eight, 15 for 64. So FAISS answers people and numpy's matrix product
+# answers batches.
 FEW = 4
-# The same machine, one query: copying the allowed rows out and scoring them takes 0.10 ms for 5 % of the rows, 0.27 for 10 %,
+# The same machine, one query: copying the allowed rows out and scoring them takes 0.10 ms for 5 % of the rows, 0.27 for
+# 10 %,
 # 0.54 for 20 %; searching all rows under a bitmap 0.13, 0.24, 0.33.
 NARROW = 0.08
-# One query over all rows: on two threads 0.56 ms instead of 1.07; below this many rows waking the second costs what it saves.
+# One query over all rows: on two threads 0.56 ms instead of 1.07; below this many rows waking the second costs what it
+# saves.
 SHARED = 8_000
 
 
@@ -64,8 +69,10 @@ def open_faiss(rest: str = "", *, dim: int = 128, path: Path | None = None) -> A
 class FaissIndex:
     """``faiss:Flat``: a FAISS IndexFlatIP whose rows are kept in key order beside one sorted column of keys.
 
-    FAISS's own IndexIDMap2 would do the same, but it stores a key added twice twice, keeps a hash table nobody asks here, and
-    opens a parallel region to translate ten keys, which costs up to 20 ms on a busy machine. Appending keys above the highest
+    FAISS's own IndexIDMap2 would do the same, but it stores a key added twice twice, keeps a hash table nobody asks
+    here, and
+    opens a parallel region to translate ten keys, which costs up to 20 ms on a busy machine. Appending keys above the
+    highest
     one, as the catalogue gives them, costs no copy; a new key below it copies the matrix once a call.
 
     Readers run together, writers alone.
@@ -76,7 +83,7 @@ class FaissIndex:
             raise InputError(f"Scanning all vectors is 'faiss:Flat'; found 'faiss:{rest}'.")
         self._dim = check_dim(dim)
         self._path = path
-        self._gate = Gate()
+        self._gate = ReadWriteLock()
         self._keys: Keys = np.empty(0, np.int64)
         self._flat: Any = faiss.IndexFlatIP(dim)
         self.version = 0  # changes whenever a key comes or goes
@@ -102,7 +109,8 @@ class FaissIndex:
             return len(self._keys)
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
-        """Add (n,) keys with (n, dim) vectors; a key that is there already gets the new vector; the last of equal keys counts.
+        """Add (n,) keys with (n, dim) vectors; a key that is there already gets the new vector; the last of equal keys
+        counts.
 
         Raises:
             InputError: keys or vectors that cannot be used; then nothing is added.
@@ -177,7 +185,8 @@ class FaissIndex:
             return known
 
     def search_where(self, queries: Vectors, k: int, may: NDArray[np.bool_]) -> Matches:
-        """As :meth:`search` for queries that are unit rows, among keys that ``may`` be found: (n,) bool, from :meth:`which`."""
+        """As :meth:`search` for queries that are unit rows, among keys that ``may`` be found: (n,) bool, from
+        :meth:`which`."""
         with self._gate.reading():
             return self._search_where(queries, k, may)
 
@@ -239,7 +248,8 @@ def _which(keys: Keys, wanted: Keys) -> NDArray[np.bool_]:
     """Which of the sorted keys, (n,), are among the wanted ones, in any order and number: (n,) bool."""
     if not len(keys) or not len(wanted):
         return np.zeros(len(keys), bool)
-    # 40,000 keys: a table with one place a key answers in 0.03 to 0.09 ms, np.isin in 0.10 to 0.15. Catalogue keys are dense,
+    # 40,000 keys: a table with one place a key answers in 0.03 to 0.09 ms, np.isin in 0.10 to 0.15. Catalogue keys are
+    # dense,
     # so the table is small; after many deletions it may not be.
     highest = int(keys[-1])
     if highest > 16 * len(keys):
@@ -250,7 +260,8 @@ def _which(keys: Keys, wanted: Keys) -> NDArray[np.bool_]:
 
 
 def _best_by_faiss(flat: Any, queries: Vectors, k: int, may: NDArray[np.bool_] | None) -> tuple[Rows, Scores]:
-    """The k best rows of each query, k at most as many as there are; ``may`` says of each row whether it may be found."""
+    """The k best rows of each query, k at most as many as there are; ``may`` says of each row whether it may be
+    found."""
     if not k or not len(queries):
         return np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
     params = None
@@ -276,7 +287,8 @@ def _best_by_faiss(flat: Any, queries: Vectors, k: int, may: NDArray[np.bool_] |
 
 
 def _search_halves(matrix: Vectors, queries: Vectors, k: int) -> tuple[Scores, Rows]:
-    """Each of two threads scans half of the rows: reading them is what takes the time, and one core cannot read as fast as two.
+    """Each of two threads scans half of the rows: reading them is what takes the time, and one core cannot read as fast
+    as two.
 
     Returns:
         (q, k) scores and rows, best first.
@@ -305,8 +317,10 @@ def _second_thread() -> ThreadPoolExecutor:
 def one_thread() -> Iterator[None]:
     """Keep this thread's next FAISS calls on one core.
 
-    FAISS wakes a team of threads even for one query, which only one of them can work on; on a busy machine waiting for the rest
-    of the team takes 16 ms where the search takes 0.7. The setting belongs to the calling thread, so others do not notice.
+    FAISS wakes a team of threads even for one query, which only one of them can work on; on a busy machine waiting for
+    the rest
+    of the team takes 16 ms where the search takes 0.7. The setting belongs to the calling thread, so others do not
+    notice.
     """
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
@@ -323,7 +337,8 @@ def _load(path: Path, dim: int) -> tuple[Keys, Any]:
             about = read_header(file, path)
             if about["kind"] not in KINDS or about["metric"] != "ip":
                 raise InputError(
-                    f"The saved index {path} is 'faiss:{about['kind']}'; 'faiss:Flat' was asked. Run 'lapel index rebuild'."
+                    f"The saved index {path} is 'faiss:{about['kind']}'; 'faiss:Flat' was asked. Run 'lapel index"
+                    f" rebuild'."
                 )
             if about["dim"] != dim:
                 raise other_width(path, about["dim"], dim)

@@ -1,4 +1,6 @@
-"""The file of a FAISS index: a header of fixed length with length and checksum, then data. FAISS trusts the bytes it is given, so they
+"""The file of a FAISS index: a header of fixed length with length and checksum, then data.
+
+FAISS trusts the bytes it is given, so they
 are checked before it sees them.
 """
 

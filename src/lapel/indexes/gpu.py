@@ -1,6 +1,7 @@
 """What ``faiss:auto`` keeps its base in where there is a GPU: all rows on the device, scanned exactly.
 
-The same calls as :class:`lapel.indexes.structure.Structure`, which FAISS builds; :mod:`lapel.indexes.device` does the work.
+The same calls as :class:`lapel.indexes.structure.Structure`, which FAISS builds; :mod:`lapel.indexes.device` does the
+work.
 """
 
 from __future__ import annotations

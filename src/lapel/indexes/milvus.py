@@ -1,10 +1,15 @@
-"""Vectors in Milvus: embedded in one file's folder (``milvus-lite``), or on a server or cluster that many machines share.
+"""Vectors in Milvus: embedded in one file's folder (``milvus-lite``), or on a server or cluster that many machines
+share.
 
-Unlike the other indexes this one keeps itself: what is added is there for every process and after a restart, so there is nothing to save
-or load. Beside its vectors it keeps a *note*, in which a store writes the catalogue's generation that it is complete for.
+Unlike the other indexes this one keeps itself: what is added is there for every process and after a restart, so there
+is nothing to save
+or load. Beside its vectors it keeps a *version tag*, in which a store writes the catalogue's generation that it is
+complete for.
 
-``milvus://lite`` lives beside the store's catalogue, ``milvus:///path/to/file.db`` anywhere else on this machine (one process at a time
-may have either open), ``milvus://host:port/database`` on a server. ``?index=FLAT`` scans all vectors, ``?index=AUTOINDEX`` leaves the
+``milvus://lite`` lives beside the store's catalogue, ``milvus:///path/to/file.db`` anywhere else on this machine (one
+process at a time
+may have either open), ``milvus://host:port/database`` on a server. ``?index=FLAT`` scans all vectors,
+``?index=AUTOINDEX`` leaves the
 structure to Milvus; by default an embedded one scans and a server chooses. ``?tls=yes`` encrypts. Who must log in sets
 ``LAPEL_MILVUS_TOKEN`` to ``user:password`` or a token; a store's settings are no place for it.
 """
@@ -30,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymilvus import DataType, MilvusClient, MilvusException
 
-from lapel.core.errors import IndexAway, InputError
+from lapel.core.errors import IndexUnavailableError, InputError
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors, check_keys, check_vectors
 from lapel.indexes.exact import Scores, best_by_matrix, check_dim, check_k, last_of_each, other_width, pad
@@ -41,7 +46,7 @@ MOST = 16_384  # hits Milvus gives at most for a query, and keys one expression 
 PIECE = 4096  # vectors sent or fetched at once: 2 MB of 128 floats
 HITS = 131_072  # hits asked for in one call, over all its queries
 AHEAD = 8  # how many times as many hits are asked for when those that came do not decide
-NOTE = "lapel.note"  # the collection's property
+VERSION_TAG = "lapel.note"  # the collection's property
 INDEXES = ("FLAT", "AUTOINDEX")
 
 _embedded: Counter[Path] = Counter()  # how many indexes of this process have a file open
@@ -106,12 +111,13 @@ class Place:
 
 
 class MilvusIndex:
-    """One collection. See :class:`lapel.indexes.VectorIndex` and :class:`lapel.indexes.KeepsItself`.
+    """One collection. See :class:`lapel.indexes.VectorIndex` and :class:`lapel.indexes.ExternalIndex`.
 
-    Safe to share between threads. With ``path``, the collection is named after it and stays; without, it goes when the index is closed.
+    Safe to share between threads. With ``path``, the collection is named after it and stays; without, it goes when the
+    index is closed.
     """
 
-    keeps_itself = True
+    is_external = True
 
     def __init__(self, rest: str, *, dim: int = 128, path: Path | None = None) -> None:
         self._dim = check_dim(dim)
@@ -189,17 +195,16 @@ class MilvusIndex:
         with self._asking() as client:
             return self._count(client, "")
 
-    @property
-    def note(self) -> str:
+    def get_version_tag(self) -> str:
         """What was last written into it; empty at first."""
         with self._asking() as client:
             said = client.describe_collection(self._name, timeout=TIMEOUT).get("properties", {})
-            return str(said.get(NOTE, ""))
+            return str(said.get(VERSION_TAG, ""))
 
-    @note.setter
-    def note(self, text: str) -> None:
+    def set_version_tag(self, text: str) -> None:
+        """Keep another text."""
         with self._asking() as client:
-            client.alter_collection_properties(self._name, properties={NOTE: text}, timeout=TIMEOUT)
+            client.alter_collection_properties(self._name, properties={VERSION_TAG: text}, timeout=TIMEOUT)
 
     def vectors(self, keys: Keys) -> tuple[Keys, Vectors]:
         """The keys among these that it holds, (m,) sorted, and their vectors, (m, dim)."""
@@ -213,11 +218,12 @@ class MilvusIndex:
     # --- changing it ---
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
-        """Add (n,) keys with (n, dim) vectors; a key that is there already gets the new vector; the last of equal keys counts.
+        """Add (n,) keys with (n, dim) vectors; a key that is there already gets the new vector; the last of equal keys
+        counts.
 
         Raises:
             InputError: keys or vectors that cannot be used; then nothing is added.
-            IndexAway: Milvus does not answer; some of them may have been added.
+            IndexUnavailableError: Milvus does not answer; some of them may have been added.
         """
         given = check_vectors(vectors, self._dim)
         distinct, last = last_of_each(check_keys(keys, len(given)))
@@ -241,7 +247,8 @@ class MilvusIndex:
     # --- searching it ---
 
     def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> Matches:
-        """About the k best for each of (q, dim) unit queries, only among ``allowed`` keys when given; exactly those with ``index=FLAT``.
+        """About the k best for each of (q, dim) unit queries, only among ``allowed`` keys when given; exactly those
+        with ``index=FLAT``.
 
         Returns:
             (q, k), by descending score, then ascending key; padded with -1 and -inf only where fewer than k exist.
@@ -249,7 +256,7 @@ class MilvusIndex:
         Raises:
             InputError: queries that are not (q, dim) unit rows, or keys that are none.
             QueryError: k below one.
-            IndexAway: Milvus does not answer.
+            IndexUnavailableError: Milvus does not answer.
         """
         asked = check_vectors(queries, self._dim)
         check_k(k)
@@ -264,7 +271,8 @@ class MilvusIndex:
     def _best_of_many(self, client: Any, asked: Vectors, k: int, wanted: Keys) -> Matches:
         """The k best among more keys than one expression names.
 
-        Mostly enough of them are among the nearest of all; for queries where they are not, the keys are asked for in pages.
+        Mostly enough of them are among the nearest of all; for queries where they are not, the keys are asked for in
+        pages.
         """
         best, decided = self._nearest(client, asked, k, "", wanted)
         rest = np.flatnonzero(~decided)
@@ -286,10 +294,12 @@ class MilvusIndex:
     def _nearest(
         self, client: Any, asked: Vectors, k: int, where: str, wanted: Keys | None
     ) -> tuple[Matches, NDArray[np.bool_]]:
-        """Ask for the k nearest that fulfil ``where`` and are ``wanted``, for ever more until it is certain which they are.
+        """Ask for the k nearest that fulfil ``where`` and are ``wanted``, for ever more until it is certain which they
+        are.
 
         Returns:
-            (q, k), and for each query whether it was decided: not when more than ``MOST`` hits would be needed, or when Milvus gave
+            (q, k), and for each query whether it was decided: not when more than ``MOST`` hits would be needed, or when
+            Milvus gave
             fewer than there are.
         """
         best = _none(len(asked), k)
@@ -375,7 +385,9 @@ class MilvusIndex:
     # --- keeping it ---
 
     def save(self, path: Path | None = None) -> None:
-        """Nothing needs it: everything is kept already. An embedded one puts what is new in order, so that searches are quick.
+        """Nothing needs it: everything is kept already.
+
+        An embedded one puts what is new in order, so that searches are quick.
 
         Raises:
             InputError: a file to write to, which there is none of.
@@ -420,12 +432,13 @@ class MilvusIndex:
             self._lost = self._client is not None
             raise self._away(error) from error
 
-    def _away(self, error: Exception) -> IndexAway:
+    def _away(self, error: Exception) -> IndexUnavailableError:
         said = str(getattr(error, "message", "") or error).splitlines()[0]
         if self._file is not None and "Open local milvus failed" in said:
             said = "it is open in another process, or its folder may not be written to"
-        return IndexAway(
-            f"The index in Milvus ({self._place}) cannot be used: {said}. The catalogue is whole; the index catches up with it when it"
+        return IndexUnavailableError(
+            f"The index in Milvus ({self._place}) cannot be used: {said}. The catalogue is whole; the index catches up"
+            f" with it when it"
             " is next searched and Milvus answers. To search without it: lapel index use faiss:auto"
         )
 
@@ -456,7 +469,8 @@ def _merge(parts: list[Matches], k: int) -> Matches:
 
 
 def _release(file: Path) -> None:
-    """Stop the embedded Milvus of a file when this process's last index of it is closed, so that another process may open it."""
+    """Stop the embedded Milvus of a file when this process's last index of it is closed, so that another process may
+    open it."""
     from milvus_lite.server_manager import server_manager_instance
 
     with _embedded_lock:

@@ -1,7 +1,9 @@
-"""One FAISS structure of any kind over rows 0, 1, 2 ...: built from a factory string, searched with an effort that was tuned for it.
+"""One FAISS structure of any kind over rows 0, 1, 2 ...: built from a factory string, searched with an effort that was
+tuned for it.
 
 In go unit vectors and row masks, out come rows and inner products. It knows no keys and forgets nothing; see
-:mod:`lapel.indexes.approximate` for what makes an index of it. Its last step is exact: candidates are scored again with vectors kept as
+:mod:`lapel.indexes.approximate` for what makes an index of it. Its last step is exact: candidates are scored again with
+vectors kept as
 float32 or float16, so scores are cosines whatever the structure compresses.
 """
 
@@ -34,17 +36,22 @@ LEAST = 1000  # rows below which no structure is worth building
 PER_CENTROID = 39  # rows FAISS wants for each centroid it learns
 MOST_TRAINED = 200_000  # rows a structure is trained on
 CONSTRUCTION = 64  # HNSW's efConstruction
-# Of the graph over an IVF's centroids: a row that is put into another list than its nearest is hardly found again, so filling tries hard.
+# Of the graph over an IVF's centroids: a row that is put into another list than its nearest is hardly found again, so
+# filling tries hard.
 CENTROIDS = {"efConstruction": 200, "efSearch": 128}
 ROUNDS = 10  # of k-means
-# A filter such as "shirts" leaves most lists empty, and who asks with a shoe is far from all the others: the nearest lists say little
-# there, and so many times as many are read. Measured on 1,000,000 rows with 6 to 35 % of them allowed: 0.99 of the exact answer.
+# A filter such as "shirts" leaves most lists empty, and who asks with a shoe is far from all the others: the nearest
+# lists say little
+# there, and so many times as many are read. Measured on 1,000,000 rows with 6 to 35 % of them allowed: 0.99 of the
+# exact answer.
 FAR = 32
-UNSURE = 1.4  # times as many lists under a filter as the rule says: it is a rule of thumb, and the effort was found without one
+# times as many lists under a filter as the rule says: it is a rule of thumb, and the effort was found without one
+UNSURE = 1.4
 SPREAD = 0.7  # of the lists that allowed rows would be in if they were drawn by lot: below, a filter is such a one
 SAMPLE = 200  # queries a structure is tuned with
 TUNED_K = 10
-TIE = 1e-4  # of a cosine: a row that misses the k-th score by less is as good an answer; shops sell the same picture twice
+# of a cosine: a row that misses the k-th score by less is as good an answer; shops sell the same picture twice
+TIE = 1e-4
 PROBES = {
     "hnsw": (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512),
     "ivf": (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512),
@@ -210,7 +217,8 @@ class Structure:
 
     @property
     def scanned(self) -> int:
-        """Allowed rows up to which scanning them one by one is quicker than a search that may use few of what it meets."""
+        """Allowed rows up to which scanning them one by one is quicker than a search that may use few of what it
+        meets."""
         if isinstance(self._store, faiss.IndexIVF):
             return FEW_LISTED
         return max(SCANNED, int(NARROW * len(self)))
@@ -234,7 +242,8 @@ class Structure:
     def search(
         self, queries: Vectors, k: int, among: Among | None = None, *, effort: Effort | None = None
     ) -> tuple[Rows, Scores]:
-        """About the k best of all rows, or of those ``among`` others: (q, k) rows, -1 where none was found, and scores."""
+        """About the k best of all rows, or of those ``among`` others: (q, k) rows, -1 where none was found, and
+        scores."""
         if not len(queries):
             return np.empty((0, k), np.int64), np.empty((0, k), np.float32)
         effort = effort or self.effort
@@ -256,7 +265,8 @@ class Structure:
         """How many times as hard a search must try under a filter."""
         if among is None or among.share == 1:
             return 1.0
-        # The nearest allowed rows of an IVF lie in about 1/sqrt(share) times as many lists: so measured at 0.5 to 0.003 of 1,000,000.
+        # The nearest allowed rows of an IVF lie in about 1/sqrt(share) times as many lists: so measured at 0.5 to 0.003
+        # of 1,000,000.
         return max(1.0, UNSURE * among.share**-0.5) if self.family == "ivf" else 1 / among.share
 
     def _search_lists(self, queries: Vectors, k: int, lists: Rows, params: Any) -> tuple[Rows, Scores]:
@@ -317,7 +327,8 @@ class Structure:
         """Find the least effort that reaches a recall, by asking for the neighbours of some of its own rows.
 
         Args:
-            recall: Wanted Recall@10 against exact search, 0..1, by score: equally near rows are equally right (Aumueller et al.,
+            recall: Wanted Recall@10 against exact search, 0..1, by score: equally near rows are equally right
+                (Aumueller et al.,
                 "ANN-Benchmarks", 2020, section 3.1).
             alive: Rows that may be found; all by default.
             seed: Decides which rows ask.
@@ -381,7 +392,8 @@ def make(factory: str, dim: int) -> Any:
         index = faiss.index_factory(dim, full, faiss.METRIC_INNER_PRODUCT)
     except RuntimeError as error:
         raise InputError(
-            f"FAISS cannot make 'faiss:{factory}' for vectors {dim} wide. Write a factory string such as HNSW32, SQ8, IVF1024,SQ8 or"
+            f"FAISS cannot make 'faiss:{factory}' for vectors {dim} wide. Write a factory string such as HNSW32, SQ8,"
+            f" IVF1024,SQ8 or"
             f" IVF1024,PQ{max(dim // 4, 1)}x4fs, or faiss:auto."
         ) from error
     if index.metric_type != faiss.METRIC_INNER_PRODUCT:

@@ -1,8 +1,10 @@
 """The GPU index: exact inner product over unit vectors, by PyTorch on a CUDA device, under integer keys.
 
-Same keys, vectors and answers as :mod:`lapel.indexes.exact`. The vectors are held twice: in half precision on the device, where they are
+Same keys, vectors and answers as :mod:`lapel.indexes.exact`. The vectors are held twice: in half precision on the
+device, where they are
 searched (2.6 GB for ten million of 128 numbers), and in float32 in the machine's memory, where the best are ranked
-(:mod:`lapel.indexes.device`). Scores may differ from the reference in their last digits, since floats are summed in another order (1e-6
+(:mod:`lapel.indexes.device`). Scores may differ from the reference in their last digits, since floats are summed in
+another order (1e-6
 at 128 wide), so two products that are equally alike to that precision may change places; nothing else may differ.
 
 ``torch:`` takes the first CUDA device, or the CPU where there is none; ``torch:cuda:1`` and ``torch:cpu`` say which.
@@ -24,7 +26,7 @@ from lapel.core.vectors import Keys, Vectors, check_keys, check_vectors
 from lapel.indexes.device import DeviceRows, Selected, best_device
 from lapel.indexes.exact import Rows, check_dim, check_k, damaged, last_of_each, other_width, pad, rows_of, write_whole
 from lapel.indexes.files import Checked, read_header, write_checked
-from lapel.indexes.gate import Gate
+from lapel.indexes.locks import ReadWriteLock
 
 SELECTIONS = 16  # filters whose rows are kept
 DEAD = 4096  # removed rows that are kept at least; above a quarter of all they are let go of
@@ -47,7 +49,8 @@ class _Filter:
 class TorchIndex:
     """``torch:``. Rows are in the order of their keys. See :class:`lapel.indexes.VectorIndex`.
 
-    Appending keys above the highest one, as the catalogue gives them, and replacing and removing take the same time at any size; a new key
+    Appending keys above the highest one, as the catalogue gives them, and replacing and removing take the same time at
+    any size; a new key
     below the highest one sorts all rows once a call. Readers run together, writers alone.
     """
 
@@ -55,7 +58,7 @@ class TorchIndex:
         self._dim = check_dim(dim)
         self.device = _device(rest)
         self._path = path
-        self._gate = Gate()
+        self._gate = ReadWriteLock()
         self._changing = (
             threading.Lock()
         )  # held by writers, and while a file is written, so that searches go on meanwhile
@@ -93,7 +96,8 @@ class TorchIndex:
     # --- changing it ---
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
-        """Add (n,) keys with (n, dim) vectors; a key that is there already gets the new vector; the last of equal keys counts.
+        """Add (n,) keys with (n, dim) vectors; a key that is there already gets the new vector; the last of equal keys
+        counts.
 
         Raises:
             InputError: keys or vectors that cannot be used, or more than the device holds; then nothing is added.
@@ -191,7 +195,8 @@ class TorchIndex:
             return pad(self._keys, *rows.search(asked, k, selected), k)
 
     def _select(self, allowed: Keys) -> Selected:
-        """The rows of the allowed keys; kept for arrays that cannot change, since many queries are asked under one filter."""
+        """The rows of the allowed keys; kept for arrays that cannot change, since many queries are asked under one
+        filter."""
         lasting = isinstance(allowed, np.ndarray) and not allowed.flags.writeable
         known = self._filters.get(id(allowed)) if lasting else None
         if known is not None and known.allowed is allowed:
@@ -213,7 +218,9 @@ class TorchIndex:
     # --- keeping it ---
 
     def save(self, path: Path | None = None) -> None:
-        """Write to ``path``, or to the one it was opened with: wholly, or not at all. Searches go on meanwhile, changes wait.
+        """Write to ``path``, or to the one it was opened with: wholly, or not at all.
+
+        Searches go on meanwhile, changes wait.
 
         Raises:
             InputError: neither is given.
@@ -241,7 +248,8 @@ class TorchIndex:
                 about = read_header(file, path)
                 if about["kind"] != "torch" or about["metric"] != "ip":
                     raise InputError(
-                        f"The saved index {path} is 'faiss:{about['kind']}'; 'torch:' was asked. Run 'lapel index rebuild'."
+                        f"The saved index {path} is 'faiss:{about['kind']}'; 'torch:' was asked. Run 'lapel index"
+                        f" rebuild'."
                     )
                 if about["dim"] != self._dim:
                     raise other_width(path, about["dim"], self._dim)

@@ -1,7 +1,10 @@
-"""Two models on one store: how much their answers differ, where most, and, by labels, which of them is right more often.
+"""Two models on one store: how much their answers differ, where most, and, by labels, which of them is right more
+often.
 
-A store and two models go in, a :class:`Comparison` comes out. Photos of the store ask, and both models rank the same products. The
-vectors that are missing are encoded and kept beside the others, so a later change to that model finds them made; what the store is
+A store and two models go in, a :class:`Comparison` comes out. Photos of the store ask, and both models rank the same
+products. The
+vectors that are missing are encoded and kept beside the others, so a later change to that model finds them made; what
+the store is
 searched with stays as it is.
 """
 
@@ -21,8 +24,8 @@ from lapel.core.overlap import overlap, rank_biased_overlap
 from lapel.core.text import counted
 from lapel.core.types import Filter
 from lapel.core.vectors import Keys, Vectors
+from lapel.engine.context import StoreContext
 from lapel.engine.models import Prepared, open_model, prepare
-from lapel.engine.store import Store
 from lapel.indexes import open_index
 from lapel.insight.evaluate import Answers, Judged, answer, pick_worst, short, verdict_of
 from lapel.insight.report import Rule
@@ -185,7 +188,8 @@ class Question:
         queries: Which photos may ask.
         gallery: Which photos may be found.
         ask: How many photos ask, drawn by ``seed``; fewer when there are fewer.
-        sample: Compare over so many products only, drawn by ``seed``; all by default. For a first look at a large store.
+        sample: Compare over so many products only, drawn by ``seed``; all by default. For a first look at a large
+            store.
         k: How many products each query is answered with.
         relevant: Rules by which answers are right.
         show: How many of the most changed queries to keep.
@@ -212,7 +216,7 @@ class Question:
 
 
 def compare(
-    store: Store, spec_a: str, spec_b: str, *, question: Question | None = None, report: Progress | None = None
+    store: StoreContext, spec_a: str, spec_b: str, *, question: Question | None = None, report: Progress | None = None
 ) -> Comparison:
     """Let photos of a store ask both models the same.
 
@@ -227,7 +231,7 @@ def compare(
         ModelError: no such model.
         InputError: both are the same.
         QueryError: an unknown field, or a filter that no photo with vectors of both passes.
-        StoreReadOnly, StoreError: vectors are missing and cannot be written.
+        StoreReadOnlyError, StoreError: vectors are missing and cannot be written.
     """
     asked = question or Question()
     candidates = (open_model(store, spec_a), open_model(store, spec_b))
@@ -250,7 +254,8 @@ def compare(
     for name, where, keys in (("queries", asked.queries, asking), ("gallery", asked.gallery, found)):
         if not len(keys):
             raise QueryError(
-                f"The {name} of a comparison need photos that both models have vectors of. The filter was '{where}': there"
+                f"The {name} of a comparison need photos that both models have vectors of. The filter was '{where}':"
+                f" there"
                 " is none. 'lapel info' says what the store holds."
             )
     sides = [_Side(photos, asking, found, keys, rows) for keys, rows in vectors]
@@ -260,7 +265,7 @@ def compare(
 # --- who asks, who answers --------------------------------------------------------------------------------------------
 
 
-def _drawn(store: Store, photos: PhotoFacets, asked: Question) -> tuple[Keys, Keys]:
+def _drawn(store: StoreContext, photos: PhotoFacets, asked: Question) -> tuple[Keys, Keys]:
     """Keys of the photos that ask and of those that may be found, both sorted."""
     rng = np.random.default_rng(asked.seed)
     found = np.intersect1d(store.catalog.allowed(asked.gallery), photos.keys, assume_unique=True)
@@ -277,7 +282,7 @@ def _told(report: Progress, what: str) -> Callable[[int, int], None]:
     return lambda done, total: report(what, done, total)
 
 
-def _vectors(store: Store, model: ModelEntry, wanted: Keys) -> tuple[Keys, Vectors]:
+def _vectors(store: StoreContext, model: ModelEntry, wanted: Keys) -> tuple[Keys, Vectors]:
     """The keys among ``wanted`` that have a vector of the model, and these vectors, as of one moment."""
     keys, rows = [np.empty(0, np.int64)], [np.empty((0, model.dim), np.float32)]
     for some, vectors in store.catalog.vectors(model.fingerprint):
@@ -428,7 +433,8 @@ def render(found: Comparison) -> str:
     for rule in found.rules:
         lines += ["", f"right by {rule.rule}: {counted(rule.used, 'query', 'queries')}, {rule.left_out:,} left out"]
         lines += [
-            f"  Recall@{one.rank}   A {_percent(one.a)}   B {_percent(one.b)}   B - A {_points(one.difference)}   {one.verdict}"
+            f"  Recall@{one.rank}   A {_percent(one.a)}   B {_percent(one.b)}   B - A {_points(one.difference)}  "
+            f" {one.verdict}"
             for one in rule.recall
         ]
     return "\n".join(lines)

@@ -1,7 +1,9 @@
 """The picture sheet of a comparison: each of the most changed queries with both models' answers below each other.
 
-A comparison and a way to read a photo go in, one RGB picture comes out. In a model's row, what only that model found has a thick
-frame in its colour; what both found is pale and says where the other one has it. With a rule, ticks and crosses say what is right.
+A comparison and a way to read a photo go in, one RGB picture comes out. In a model's row, what only that model found
+has a thick
+frame in its colour; what both found is pale and says where the other one has it. With a rule, ticks and crosses say
+what is right.
 """
 
 from __future__ import annotations
@@ -60,7 +62,8 @@ def draw_comparison(found: Comparison, read_picture: Read) -> Image.Image:
 def _title(pen: ImageDraw.ImageDraw, found: Comparison, width: int) -> None:
     pen.text((GAP, 14), "What changes most", INK, face(22))
     about = (
-        f"{counted(found.queries, 'query', 'queries')}, {counted(found.gallery_products, 'product')} · same among the first {found.k}:"
+        f"{counted(found.queries, 'query', 'queries')}, {counted(found.gallery_products, 'product')} · same among the"
+        f" first {found.k}:"
         f" {100 * found.overlap.value:.0f} % · same first answer: {100 * found.same_first.value:.0f} %"
         f" · rank-biased overlap: {found.rbo.value:.2f} · each category in turn"
     )

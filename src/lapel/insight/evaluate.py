@@ -1,6 +1,8 @@
-"""How well the engine finds what it should: photos of the catalogue ask, the others answer, and rules say who was right.
+"""How well the engine finds what it should: photos of the catalogue ask, the others answer, and rules say who was
+right.
 
-A store and a question go in, an :class:`~lapel.insight.report.EvalReport` comes out. It judges the engine as people use it:
+A store and a question go in, an :class:`~lapel.insight.report.EvalReport` comes out. It judges the engine as people use
+it:
 through the store's own index, with answers grouped by product, and with the query's own product left out by its id.
 """
 
@@ -26,7 +28,7 @@ from lapel.core.metrics import (
 )
 from lapel.core.types import Filter
 from lapel.core.vectors import Keys, Vectors
-from lapel.engine.store import Store
+from lapel.engine.context import StoreContext
 from lapel.indexes import VectorIndex
 from lapel.insight.report import CategoryResult, EvalReport, Rule, RuleResult, WorstHit, WorstQuery
 
@@ -101,7 +103,7 @@ class Judged:
 
 
 def evaluate(
-    store: Store,
+    store: StoreContext,
     *,
     queries: Filter,
     gallery: Filter,
@@ -118,7 +120,8 @@ def evaluate(
         store: The store; only read.
         queries: Which photos ask.
         gallery: Which photos may be found. May overlap the queries: nobody finds themselves.
-        relevant: Rules such as ``articleType`` or ``articleType,baseColour,gender`` (all equal), or ``id`` (the same product from
+        relevant: Rules such as ``articleType`` or ``articleType,baseColour,gender`` (all equal), or ``id`` (the same
+            product from
             another photo).
         k: Ranks for recall and precision.
         depth: How many products to look at for MAP and MRR.
@@ -130,7 +133,10 @@ def evaluate(
         QueryError: an unknown field or rule, k outside 1..depth, or a filter that no photo with a vector passes.
     """
     plan = Plan.of(relevant, k, depth=depth, per=per, worst=worst)
-    catalog, view = store.catalog, store.view()  # one view: vectors and index of one model, whatever happens meanwhile
+    catalog, view = (
+        store.catalog,
+        store.current(),
+    )  # one view: vectors and index of one model, whatever happens meanwhile
     index, model = view.index, view.model
     photos = catalog.photo_facets(plan.fields)
     present = np.intersect1d(index.keys, photos.keys, assume_unique=True)
@@ -144,7 +150,8 @@ def evaluate(
                 else "no photo passes it"
             )
             raise QueryError(
-                f"The {name} of an evaluation need photos. The filter was '{where}': {found}. 'lapel info' says what there is."
+                f"The {name} of an evaluation need photos. The filter was '{where}': {found}. 'lapel info' says what"
+                f" there is."
             )
     asking = Judged(
         photos, sides["queries"], catalog.vector_of(sides["queries"], fingerprint=model.fingerprint), sides["gallery"]
@@ -158,7 +165,7 @@ def evaluate(
         per=plan.per,
         model=model.name,
         fingerprint=model.fingerprint,
-        index=store.view().drawn.spec,
+        index=store.current().version.spec,
         queries=len(sides["queries"]),
         gallery_photos=len(sides["gallery"]),
         gallery_products=len(np.unique(photos.rows[np.searchsorted(photos.keys, sides["gallery"])])),
@@ -171,7 +178,8 @@ def evaluate(
 def judge(
     asked: Judged, index: VectorIndex, plan: Plan, *, report: Progress | None = None
 ) -> tuple[tuple[RuleResult, ...], tuple[WorstQuery, ...]]:
-    """The evaluation itself, over arrays and an index: one result a rule, and the worst queries of the last rule that has any."""
+    """The evaluation itself, over arrays and an index: one result a rule, and the worst queries of the last rule that
+    has any."""
     query_rows = np.searchsorted(asked.photos.keys, asked.queries)
     per = np.array([short(plan.per, value) or "unknown" for value in asked.photos.values[plan.per]])
     categories = per[query_rows]
@@ -243,7 +251,8 @@ class Answers:
 
 
 def answer(asked: Judged, index: VectorIndex, depth: int, *, same_product: bool, report: Progress | None) -> Answers:
-    """Search for every query, without its own product, or without its own photo only when its product is what is looked for."""
+    """Search for every query, without its own product, or without its own photo only when its product is what is looked
+    for."""
     keys, products = asked.photos.keys, asked.photos.rows
     own = products[np.searchsorted(keys, asked.queries)]
     count = len(asked.gallery)

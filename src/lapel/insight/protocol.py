@@ -1,7 +1,10 @@
-"""The protocol of metric learning: an encoder and a :class:`~lapel.insight.public.Benchmark` in, Recall@K with intervals out.
+"""The protocol of metric learning: an encoder and a :class:`~lapel.insight.public.Benchmark` in, Recall@K with
+intervals out.
 
-Recall@K is the share of queries with a picture of the same item among the K nearest pictures by cosine, one vector a picture and
-nothing re-ranked. In-Shop's queries ask its gallery; every test picture of Online Products asks all others, itself left out by id.
+Recall@K is the share of queries with a picture of the same item among the K nearest pictures by cosine, one vector a
+picture and
+nothing re-ranked. In-Shop's queries ask its gallery; every test picture of Online Products asks all others, itself left
+out by id.
 """
 
 from __future__ import annotations
@@ -48,7 +51,8 @@ class BenchmarkReport:
         without_answer: Queries of whose item the gallery holds no other picture; not in the means.
         gallery: Pictures that could be found.
         items: Their items.
-        recall: By K. The interval takes queries for independent; those of one item are not quite, so it is a little narrow.
+        recall: By K. The interval takes queries for independent; those of one item are not quite, so it is a little
+            narrow.
         left_out: (picture, reason) of every test picture that could not be used.
         differences: Why the figures cannot be put beside published ones; empty when they can.
     """
@@ -137,7 +141,8 @@ def measure(
     without = int((asks & (others == 0)).sum())
     if not len(queries):
         raise InputError(
-            f"No query of {benchmark.data_set.title} can find anything: {int(asks.sum())} of their pictures could be used,"
+            f"No query of {benchmark.data_set.title} can find anything: {int(asks.sum())} of their pictures could be"
+            f" used,"
             f" and the gallery holds {len(gallery)}."
             + (f" The first left out: {left_out[0][0]}: {left_out[0][1]}" if left_out else "")
         )
@@ -224,7 +229,8 @@ def _answers(
     for start in range(0, len(queries), BLOCK):
         asked = queries[start : start + BLOCK]
         keys = index.search(vectors[asked], depth + 1).keys
-        # Oneself goes to the end by id, at whatever rank one came, and is cut off there; so is the spare answer of the others.
+        # Oneself goes to the end by id, at whatever rank one came, and is cut off there; so is the spare answer of the
+        # others.
         others = np.argsort(keys == asked[:, None], axis=1, kind="stable")[:, :depth]
         keys = np.take_along_axis(keys, others, axis=1)
         relevant[start : start + len(asked)] = (keys >= 0) & (items[keys] == items[asked][:, None])

@@ -1,7 +1,10 @@
-"""Public data sets of photos of the same item: a local copy in, a checked :class:`Benchmark` out, and a table to train on.
+"""Public data sets of photos of the same item: a local copy in, a checked :class:`Benchmark` out, and a table to train
+on.
 
-DeepFashion In-Shop (Liu et al., CVPR 2016; for non-commercial research and education only) and Stanford Online Products (Song et
-al., CVPR 2016). Neither comes with Lapel: ask their authors. :mod:`lapel.insight.protocol` measures an encoder on them; Lapel itself
+DeepFashion In-Shop (Liu et al., CVPR 2016; for non-commercial research and education only) and Stanford Online Products
+(Song et
+al., CVPR 2016). Neither comes with Lapel: ask their authors. :mod:`lapel.insight.protocol` measures an encoder on them;
+Lapel itself
 states no figure of its own on either, as its model was made without them.
 """
 
@@ -151,7 +154,8 @@ class Benchmark:
             side = TRAIN if picture.split == TRAIN else "test"
             if split_of.setdefault(picture.item, side) != side:
                 raise InputError(
-                    f"The item '{picture.item}' is among those to learn from and those to test with. Copy the lists again."
+                    f"The item '{picture.item}' is among those to learn from and those to test with. Copy the lists"
+                    f" again."
                 )
         for split in self.data_set.sizes:
             if not any(picture.split == split for picture in self.pictures):
@@ -183,9 +187,11 @@ def open_benchmark(name: str, folder: Path) -> Benchmark:
 
 
 def load_in_shop(folder: Path) -> Benchmark:
-    """Read DeepFashion In-Shop: ``Eval/list_eval_partition.txt`` and ``Img/img/`` (or ``img/``, or ``Img/img.zip`` as it comes).
+    """Read DeepFashion In-Shop: ``Eval/list_eval_partition.txt`` and ``Img/img/`` (or ``img/``, or ``Img/img.zip`` as
+    it comes).
 
-    The list has the number of pictures in its first line, ``image_name item_id evaluation_status`` in its second, then one
+    The list has the number of pictures in its first line, ``image_name item_id evaluation_status`` in its second, then
+    one
     picture a line with ``train``, ``query`` or ``gallery``.
 
     Raises:
@@ -217,7 +223,8 @@ def load_in_shop(folder: Path) -> Benchmark:
 def load_online_products(folder: Path) -> Benchmark:
     """Read Stanford Online Products: ``Ebay_train.txt``, ``Ebay_test.txt`` and the folders ``*_final`` beside them.
 
-    Each list has ``image_id class_id super_class_id path`` in its first line, then one picture a line. The folder above, and lists
+    Each list has ``image_id class_id super_class_id path`` in its first line, then one picture a line. The folder
+    above, and lists
     in ``Info_Files/`` with pictures in ``images/``, are understood too.
 
     Raises:
@@ -234,7 +241,8 @@ def load_online_products(folder: Path) -> Benchmark:
         for number, (image, item, wide, name) in _records(path, _lines(path), columns):
             if not (image.isdecimal() and item.isdecimal() and wide.isdecimal()):
                 raise InputError(
-                    f"{path}, line {number}: the three ids are whole numbers; found '{image} {item} {wide}'. Copy it again."
+                    f"{path}, line {number}: the three ids are whole numbers; found '{image} {item} {wide}'. Copy it"
+                    f" again."
                 )
             category = name.split("/")[0].removesuffix("_final").replace("_", " ") if "/" in name else ""
             pictures.append(Listed(name, item, split, (category,) if category else ()))
@@ -250,7 +258,8 @@ def _find(folder: Path, names: Sequence[str], title: str) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise InputError(
-        f"{folder} holds no copy of {title}: there is no {' and no '.join(names)} in it. Give the folder it was unpacked to."
+        f"{folder} holds no copy of {title}: there is no {' and no '.join(names)} in it. Give the folder it was"
+        f" unpacked to."
     )
 
 
@@ -277,7 +286,8 @@ def _records(
         cells = line.split()
         if len(cells) != len(columns):
             raise InputError(
-                f"{path}, line {number}: {len(columns)} values are needed ({' '.join(columns)}); found '{line[:80]}'. Copy it again."
+                f"{path}, line {number}: {len(columns)} values are needed ({' '.join(columns)}); found '{line[:80]}'."
+                f" Copy it again."
             )
         yield number, cells
 
@@ -285,7 +295,8 @@ def _records(
 def _located(
     data_set: DataSet, pictures: Sequence[Listed], path: Path, folder: Path, places: Sequence[tuple[str, str]]
 ) -> Benchmark:
-    """Find the place (and the beginning of names to leave out) with the most pictures of a sample, then each picture in it."""
+    """Find the place (and the beginning of names to leave out) with the most pictures of a sample, then each picture in
+    it."""
     if not pictures:
         raise InputError(f"{path} names no picture. Copy it again.")
     spread = np.linspace(0, len(pictures) - 1, min(LOOKED_AT, len(pictures))).astype(int)
@@ -329,8 +340,10 @@ def _finder(source: ImageSource, prefix: str) -> Callable[[str], str]:
 def write_table(benchmark: Benchmark, path: Path, *, share: float = 0.1, seed: int = 7) -> Counter[str]:
     """Write the pictures to learn from as a product table for ``lapel train``: a row an item, test items left out.
 
-    The columns are ``id`` and ``item_id`` (the same), ``pictures`` joined by ``|`` and relative to the benchmark's source,
-    ``split``, ``category`` and ``gender``. Whole items are held out, as the test's items are unknown too. What the benchmark asks is
+    The columns are ``id`` and ``item_id`` (the same), ``pictures`` joined by ``|`` and relative to the benchmark's
+    source,
+    ``split``, ``category`` and ``gender``. Whole items are held out, as the test's items are unknown too. What the
+    benchmark asks is
     learned with :class:`lapel.training.loop.Level` on ``item_id``.
 
     Args:

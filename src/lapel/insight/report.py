@@ -1,6 +1,8 @@
-"""What an evaluation found, as frozen values: every number with its interval, who was left out and why, and the worst queries.
+"""What an evaluation found, as frozen values: every number with its interval, who was left out and why, and the worst
+queries.
 
-:meth:`EvalReport.to_json` holds everything needed to run it again and nothing that changes from run to run, such as a date;
+:meth:`EvalReport.to_json` holds everything needed to run it again and nothing that changes from run to run, such as a
+date;
 :meth:`EvalReport.rows` and :func:`heading` are for people.
 """
 
@@ -28,7 +30,8 @@ class Rule:
     """When an answer counts as relevant.
 
     Attributes:
-        fields: Fields that must all be known and equal, such as ``("articleType", "baseColour")``; ``category`` is the whole path.
+        fields: Fields that must all be known and equal, such as ``("articleType", "baseColour")``; ``category`` is the
+            whole path.
             Only ``("id",)`` asks for the query's own product, seen from another photo.
     """
 
@@ -202,7 +205,8 @@ class EvalReport:
         return rows
 
     def category_rows(self, *, limit: int = 15, least: int = FEW_QUERIES) -> list[Row]:
-        """The last rule by category, lowest MAP first: a header, then ``limit`` categories that have ``least`` queries."""
+        """The last rule by category, lowest MAP first: a header, then ``limit`` categories that have ``least``
+        queries."""
         if not self.rules:
             return []
         last = self.rules[-1]
@@ -233,12 +237,16 @@ def title_of(name: str) -> str:
 
 
 def heading(report: EvalReport) -> str:
-    """Who asked whom, as lines for people; the tables are :meth:`EvalReport.rows` and :meth:`EvalReport.category_rows`."""
+    """Who asked whom, as lines for people; the tables are :meth:`EvalReport.rows` and
+    :meth:`EvalReport.category_rows`."""
     asked, found = report.query_filter or "all photos", report.gallery_filter or "all photos"
     gallery = f"{counted(report.gallery_products, 'product')} in {counted(report.gallery_photos, 'photo')}"
     lines = [
         f"{counted(report.queries, 'query', 'queries')} ({asked}) against {gallery} ({found})",
-        f"model {report.model} ({report.fingerprint}), index {report.index}; % with 95 % intervals, the query's own product left out",
+        (
+            f"model {report.model} ({report.fingerprint}), index {report.index}; % with 95 % intervals, the query's own"
+            f" product left out"
+        ),
     ]
     if report.without_vector:
         have = "photo has" if report.without_vector == 1 else "photos have"

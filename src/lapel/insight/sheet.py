@@ -1,6 +1,8 @@
-"""The picture sheet of an evaluation: each of the worst queries beside what was found instead, for seeing what the engine gets wrong.
+"""The picture sheet of an evaluation: each of the worst queries beside what was found instead, for seeing what the
+engine gets wrong.
 
-A report and a way to read a photo go in, one RGB picture comes out: a row a query, its answers framed green where they are
+A report and a way to read a photo go in, one RGB picture comes out: a row a query, its answers framed green where they
+are
 relevant and red where not, with a tick or a cross for those who see no difference between the two.
 """
 
@@ -18,7 +20,8 @@ from lapel.insight.report import EvalReport, WorstQuery
 Colour = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-# Pixels. A tile is 3:4 as the fashion pictures are; eight answers and the query fill 1,234, which fits a laptop's width.
+# Pixels. A tile is 3:4 as the fashion pictures are; eight answers and the query fill 1,234, which fits a laptop's
+# width.
 TILE = (120, 160)
 GAP = 14
 FRAME = 3

@@ -1,6 +1,8 @@
-"""Which index suits a shop: every candidate measured on the shop's own vectors and queries, as a table, a plot and a choice.
+"""Which index suits a shop: every candidate measured on the shop's own vectors and queries, as a table, a plot and a
+choice.
 
-In go vectors and queries, out come recall against exact search, times, memory and building time of each kind; the choice is the quickest
+In go vectors and queries, out come recall against exact search, times, memory and building time of each kind; the
+choice is the quickest
 kind that reaches the wanted recall within the memory, or exact search where that is quick enough.
 """
 
@@ -14,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from lapel.core.errors import InputError, MissingDependency
+from lapel.core.errors import InputError, MissingDependencyError
 from lapel.core.vectors import Keys, Vectors
-from lapel.indexes import VectorIndex, explain, open_index
+from lapel.indexes import MaintainedIndex, VectorIndex, explain, open_index
 from lapel.indexes.choice import device_memory
 
 K = 10
@@ -120,7 +122,8 @@ def tune(
     """
     if len(keys) <= K or not len(queries):
         raise InputError(
-            f"Tuning needs more than {K} vectors and at least one query; found {len(keys)} and {len(queries)}. Add products first."
+            f"Tuning needs more than {K} vectors and at least one query; found {len(keys)} and {len(queries)}. Add"
+            f" products first."
         )
     exact = open_index("faiss:Flat", dim=vectors.shape[1])
     exact.add(keys, vectors)
@@ -143,9 +146,10 @@ def _try(
     began = time.perf_counter()
     index = open_index(spec, dim=vectors.shape[1])
     index.add(keys, vectors)
-    getattr(index, "settle", lambda: True)()
+    if isinstance(index, MaintainedIndex):
+        index.wait_idle()
     built = time.perf_counter() - began
-    problem = getattr(index, "problem", "")
+    problem = index.problem if isinstance(index, MaintainedIndex) else ""
     choice = getattr(index, "choice", None)
     if problem or (choice is not None and not choice.factory and "auto" not in spec):
         return Trial(spec, problem=problem or explain(spec, count=len(keys), dim=vectors.shape[1]))
@@ -224,12 +228,12 @@ def draw(tuning: Tuning, target: Path) -> None:
     """A plot of recall over time for one query, each candidate a point as large as its memory.
 
     Raises:
-        MissingDependency: matplotlib is not installed.
+        MissingDependencyError: matplotlib is not installed.
     """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingDependency("The plot needs matplotlib. Run: pip install 'lapel[plot]'") from error
+        raise MissingDependencyError("The plot needs matplotlib. Run: pip install 'lapel[plot]'") from error
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axis = figure.subplots()

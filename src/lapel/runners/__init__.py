@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
-from lapel.core.plugins import Backend, Door
+from lapel.core.registry import Backend, Registry
 
 __all__ = ["RUNNERS", "Runner", "open_runner"]
 
-RUNNERS = Door(
+RUNNERS = Registry(
     "runner",
     {
         "ray": Backend("lapel.runners.ray:RayRunner", "ray"),
@@ -30,15 +30,19 @@ class Runner(Protocol):
 
     @property
     def elsewhere(self) -> bool:
-        """Whether workers are other processes, perhaps on other machines: ``make``, items and results are then pickled."""
+        """Whether workers are other processes, perhaps on other machines: ``make``, items and results are then
+        pickled."""
         ...
 
     def map(self, make: Callable[[], Callable[[Item], Result]], items: Iterable[Item]) -> Iterator[Result]:
         """The result of each item, in the items' order.
 
-        ``make`` runs once a worker and gives the function that works there, so costly things are built where they are used. Items
-        are fetched in the caller's thread and only a few ahead of the results, so both may be endless. An error in ``make``, in the
-        work or in ``items`` is raised at its item's place and ends the run; closing the iterator early stops the workers.
+        ``make`` runs once a worker and gives the function that works there, so costly things are built where they are
+        used. Items
+        are fetched in the caller's thread and only a few ahead of the results, so both may be endless. An error in
+        ``make``, in the
+        work or in ``items`` is raised at its item's place and ends the run; closing the iterator early stops the
+        workers.
         """
         ...
 
@@ -52,7 +56,7 @@ def open_runner(spec: str = "threads:", *, workers: int | None = None) -> Runner
 
     Raises:
         InputError: an unknown scheme, or fewer than one worker.
-        MissingDependency: its library is not installed.
+        MissingDependencyError: its library is not installed.
     """
     scheme, _, rest = spec.partition(":")
     runner: Runner = RUNNERS.find(scheme)(rest, workers=workers)

@@ -1,7 +1,11 @@
-"""Work in processes of a Ray cluster: on all cores of this machine, or on many machines. ``ray:``, ``ray:auto``, ``ray://host:10001``.
+"""Work in processes of a Ray cluster: on all cores of this machine, or on many machines.
 
-What goes to a worker and what comes back is pickled, so items and results are values. A worker that is lost, with its machine or
-without, is started again and gets its items again; as results only come back here, in order and once, nothing is done twice here.
+``ray:``, ``ray:auto``, ``ray://host:10001``.
+
+What goes to a worker and what comes back is pickled, so items and results are values. A worker that is lost, with its
+machine or
+without, is started again and gets its items again; as results only come back here, in order and once, nothing is done
+twice here.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from typing import Any, TypeVar
 import ray as typed_ray
 from ray.exceptions import RayError, RayTaskError
 
-from lapel.core.errors import InputError, RunnerLost
+from lapel.core.errors import InputError, RunnerUnavailableError
 from lapel.core.text import reason_of
 from lapel.runners.threads import cores
 
@@ -30,7 +34,10 @@ AHEAD = 2  # items under way for each worker: one that is worked on, one that wa
 
 
 class _Worker:
-    """Lives in a process of the cluster. What it works with is made with its first item, so that an error in that is one of work."""
+    """Lives in a process of the cluster.
+
+    What it works with is made with its first item, so that an error in that is one of work.
+    """
 
     def __init__(self, make: Callable[[], Callable[[Any], Any]]) -> None:
         self._make = make
@@ -46,7 +53,8 @@ class RayRunner:
     """Workers of a Ray cluster, one core each.
 
     Args:
-        rest: Empty for this machine alone, ``auto`` for the cluster it belongs to, ``//host:port`` for one that is reached by address.
+        rest: Empty for this machine alone, ``auto`` for the cluster it belongs to, ``//host:port`` for one that is
+            reached by address.
         workers: How many; by default one for each of the cluster's cores.
 
     Raises:
@@ -69,7 +77,7 @@ class RayRunner:
         """The result of each item in order; at most two items for each worker are under way.
 
         Raises:
-            RunnerLost: the cluster does not answer, or workers are lost again and again.
+            RunnerUnavailableError: the cluster does not answer, or workers are lost again and again.
         """
         started = self._start()
         workers: list[Any] = []
@@ -100,8 +108,9 @@ class RayRunner:
         try:
             ray.init(self._address, log_to_driver=False, logging_level="ERROR", **more)
         except (RayError, OSError, RuntimeError, ValueError) as error:
-            raise RunnerLost(
-                f"The Ray cluster '{self._address}' cannot be joined: {reason_of(error)}. Start it (ray start --head), or use --runner threads:"
+            raise RunnerUnavailableError(
+                f"The Ray cluster '{self._address}' cannot be joined: {reason_of(error)}. Start it (ray start --head),"
+                f" or use --runner threads:"
             ) from error
         return True
 
@@ -113,7 +122,8 @@ def _result(reference: Any) -> Any:
     except RayTaskError as error:
         raise error.cause from error
     except RayError as error:
-        raise RunnerLost(
-            f"A worker of the Ray cluster was lost {RESTARTS + 1} times, or the cluster is gone: {str(error).splitlines()[0]}."
+        raise RunnerUnavailableError(
+            f"A worker of the Ray cluster was lost {RESTARTS + 1} times, or the cluster is gone:"
+            f" {str(error).splitlines()[0]}."
             " What was written is kept: run the same command again, or use --runner threads:"
         ) from error

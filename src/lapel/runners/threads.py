@@ -31,7 +31,8 @@ class ThreadRunner:
     def __init__(self, rest: str = "", *, workers: int | None = None) -> None:
         if rest:
             raise InputError(
-                f"The runner 'threads:' takes nothing after the colon; found '{rest}'. Give the number of workers apart."
+                f"The runner 'threads:' takes nothing after the colon; found '{rest}'. Give the number of workers"
+                f" apart."
             )
         self.workers = workers if workers is not None else cores()
         if self.workers < 1:

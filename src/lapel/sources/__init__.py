@@ -19,7 +19,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from lapel.core.errors import InputError, SourceError
 from lapel.core.images import MAX_BYTES as MAX_BYTES
-from lapel.core.plugins import Backend, Door
+from lapel.core.registry import Backend, Registry
 from lapel.core.text import shortened
 from lapel.core.types import NO_LINKS, Links
 from lapel.sources.names import EXTENSIONS, as_link, is_picture_name
@@ -35,7 +35,7 @@ __all__ = [
     "read_uri",
 ]
 
-SOURCES = Door(
+SOURCES = Registry(
     "source",
     {
         "az": Backend("lapel.sources.bucket:AzureSource", "az"),
@@ -67,11 +67,13 @@ class ImageSource(Protocol):
         """How many files and folders the last complete walk left out."""
         ...
 
-    # A source may also have: skipped, what was left out by kind; unreadable, folders that cannot be read with the reasons; renamed, how
+    # A source may also have: skipped, what was left out by kind; unreadable, folders that cannot be read with the
+    # reasons; renamed, how
     # many names of a table were found that are written otherwise.
 
     def walk(self) -> Iterator[str]:
-        """Every picture's URI, always in the same order; see :mod:`lapel.sources.names` for what is one and what is left out."""
+        """Every picture's URI, always in the same order; see :mod:`lapel.sources.names` for what is one and what is
+        left out."""
         ...
 
     def count(self) -> int:
@@ -110,7 +112,7 @@ class ImageSource(Protocol):
         """
         ...
 
-    def stamp(self, uri: str) -> str:
+    def version_token(self, uri: str) -> str:
         """A short text that changes whenever the bytes do, found without reading them.
 
         Raises:
@@ -124,7 +126,8 @@ class ImageSource(Protocol):
 
 
 def display_links(source: ImageSource, uri: str) -> Links:
-    """Where a browser gets a picture: what the source's optional method ``links(uri)`` says, else the address itself if it is a link."""
+    """Where a browser gets a picture: what the source's optional method ``links(uri)`` says, else the address itself if
+    it is a link."""
     with suppress(InputError):  # an address that cannot stand in a page
         known: Links | None = getattr(source, "links", lambda _: None)(uri)
         if known is not None:
@@ -134,7 +137,8 @@ def display_links(source: ImageSource, uri: str) -> Links:
 
 
 def open_source(where: str | Path, exclude: Sequence[str] = ()) -> ImageSource:
-    """Open a folder or a ZIP of pictures, ``gdrive://``, ``s3://``, ``gs://``, ``az://``, ``https://``, or ``scheme:rest`` of a plugin.
+    """Open a folder or a ZIP of pictures, ``gdrive://``, ``s3://``, ``gs://``, ``az://``, ``https://``, or
+    ``scheme:rest`` of a plugin.
 
     What is remote is read ahead and through a cache, see :mod:`lapel.sources.stream`.
 
@@ -215,7 +219,8 @@ def read_uri(uri: str) -> bytes:
         found = archive.stat()
     except OSError as error:
         raise SourceError(
-            f"The archive {archive} of a picture is gone: {error.strerror}. Put it back, or run lapel add again with its new place."
+            f"The archive {archive} of a picture is gone: {error.strerror}. Put it back, or run lapel add again with"
+            f" its new place."
         ) from error
     # An archive that was replaced has another list of members, so the file's time and size are part of the key.
     key = (str(archive), f"{found.st_size}-{found.st_mtime_ns}")

@@ -1,4 +1,5 @@
-"""Places people name, a folder, a ZIP or the beginning of an address, as the prefixes that addresses of pictures have."""
+"""Places people name, a folder, a ZIP or the beginning of an address, as the prefixes that addresses of pictures
+have."""
 
 from __future__ import annotations
 

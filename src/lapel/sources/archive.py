@@ -1,4 +1,5 @@
-"""Pictures in a ZIP, read where they are: nothing is unpacked to disk. URIs are ``zip:///absolute/pictures.zip!/folder/a.jpg``."""
+"""Pictures in a ZIP, read where they are: nothing is unpacked to disk. URIs are
+``zip:///absolute/pictures.zip!/folder/a.jpg``."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ from lapel.sources.names import (
 )
 
 ENCRYPTED, UTF8 = 0x1, 0x800  # bits of a member's flags: locked, and its name is UTF-8
-# What unpacking raises. RuntimeError: a locked member, or (NotImplementedError) a way of packing that Python does not know.
+# What unpacking raises. RuntimeError: a locked member, or (NotImplementedError) a way of packing that Python does not
+# know.
 UNPACKING = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
 # GBK's signs and its 3,755 common characters: no other usual encoding of letters looks like it throughout.
 COMMON_GBK = re.compile(rb"(?:[\x00-\x7f]|[\xa1-\xa3\xb0-\xd7][\xa1-\xfe])+")
@@ -60,7 +62,8 @@ class ZipSource(CountsNames):
             ) from error
         except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise SourceError(
-                f"{where} is not a ZIP archive, or its end is missing: {error}. Copy it again; give a ZIP or a folder of pictures."
+                f"{where} is not a ZIP archive, or its end is missing: {error}. Copy it again; give a ZIP or a folder"
+                f" of pictures."
             ) from error
         self._prefix = f"zip://{quote(os.fsencode(self._file))}!/"
         self._exclude = Exclude(exclude)
@@ -117,7 +120,8 @@ class ZipSource(CountsNames):
     def find(self, name: str) -> str:
         """The URI of the member of this name, with or without the folder that packing added.
 
-        Where there is no such member, one whose name is only written otherwise, see :class:`lapel.sources.names.NameIndex`.
+        Where there is no such member, one whose name is only written otherwise, see
+        :class:`lapel.sources.names.NameIndex`.
         """
         refuse_link(name)
         if name.startswith(self._prefix):
@@ -159,10 +163,11 @@ class ZipSource(CountsNames):
                 return member.read(info.file_size + 1)
         except UNPACKING as error:
             raise SourceError(
-                f"{info.filename} in {self._file} cannot be unpacked: {reason_of(error)}. Pack or copy the archive again."
+                f"{info.filename} in {self._file} cannot be unpacked: {reason_of(error)}. Pack or copy the archive"
+                f" again."
             ) from error
 
-    def stamp(self, uri: str) -> str:
+    def version_token(self, uri: str) -> str:
         """Size in bytes and the checksum that the archive carries."""
         info = self._info(uri)
         return f"{info.file_size}-{info.CRC:08x}"
@@ -203,7 +208,8 @@ def split_uri(uri: str) -> tuple[Path, str]:
 
 
 def _spellings(members: Mapping[str, zipfile.ZipInfo]) -> dict[str, str]:
-    """The names that are not as Python's zipfile reads them, by how it does: with Windows' separators, or in another encoding.
+    """The names that are not as Python's zipfile reads them, by how it does: with Windows' separators, or in another
+    encoding.
 
     ZIP knows code page 437 and UTF-8, but many programs write UTF-8 without saying so, or what their country uses.
     """

@@ -1,7 +1,9 @@
 """Pictures in a bucket, through fsspec: ``s3://bucket/folder``, ``gs://bucket/folder``, ``az://container/folder``.
 
-Credentials and endpoints are those that each cloud's own tools use (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, a profile, ...).
-URIs are ``s3://bucket/folder/a.jpg``, with other characters %-quoted; the store's ETag says whether a picture is still the same.
+Credentials and endpoints are those that each cloud's own tools use (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, a
+profile, ...).
+URIs are ``s3://bucket/folder/a.jpg``, with other characters %-quoted; the store's ETag says whether a picture is still
+the same.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from urllib.parse import quote
 
 import fsspec
 
-from lapel.core.errors import MissingDependency, SourceError
+from lapel.core.errors import MissingDependencyError, SourceError
 from lapel.core.text import reason_of, shortened
 from lapel.sources import MAX_BYTES, Links, unquote
 from lapel.sources.names import CountsNames, Exclude, NameIndex, begins_like_picture, sort_out
@@ -53,8 +55,9 @@ class BucketSource(CountsNames):
             # fsspec shares one for all of a process; it must then not remember listings.
             self._files: Any = fsspec.filesystem(self.scheme, use_listings_cache=False)
         except ImportError as error:
-            raise MissingDependency(
-                f"The source '{self.scheme}:' needs {error.name or 'a library'}. Run: pip install 'lapel[{self.scheme}]'"
+            raise MissingDependencyError(
+                f"The source '{self.scheme}:' needs {error.name or 'a library'}. Run: pip install"
+                f" 'lapel[{self.scheme}]'"
             ) from error
         except Exception as error:  # each cloud has its own
             raise self._refused(self.where, error) from error
@@ -107,7 +110,7 @@ class BucketSource(CountsNames):
         except Exception as error:  # each cloud has its own
             raise self._refused(uri, error) from error
 
-    def stamp(self, uri: str) -> str:
+    def version_token(self, uri: str) -> str:
         """The store's ETag, or where it has none the time of the last change, and the size."""
         about = self._about(uri)
         tag = next((str(about[name]).strip('"') for name in (*TAGS, *TIMES) if about.get(name)), "")
@@ -182,7 +185,8 @@ class BucketSource(CountsNames):
             return SourceError(f"There is no {what}. Check the bucket's and the folder's name.")
         if isinstance(error, PermissionError):
             return SourceError(
-                f"{what} may not be read: {reason_of(error)}. Give the account of your environment the permission to list and read it."
+                f"{what} may not be read: {reason_of(error)}. Give the account of your environment the permission to"
+                f" list and read it."
             )
         return SourceError(f"{what} cannot be read: {reason_of(error)}. Check the credentials and the address.")
 
@@ -205,6 +209,7 @@ class GoogleSource(BucketSource):
 
 
 class AzureSource(BucketSource):
-    """Azure Blob Storage; the account's name is in ``AZURE_STORAGE_ACCOUNT_NAME``, or all in ``AZURE_STORAGE_CONNECTION_STRING``."""
+    """Azure Blob Storage; the account's name is in ``AZURE_STORAGE_ACCOUNT_NAME``, or all in
+    ``AZURE_STORAGE_CONNECTION_STRING``."""
 
     scheme = "az"

@@ -1,7 +1,9 @@
 """Pictures that came over a network, kept on this machine for a while: bounded in bytes, the longest unused go first.
 
-One SQLite file: each picture is stored once by the hash of its bytes, which is checked whenever it is read, beside which address had
-which bytes, remembered when the bytes are gone. What comes in quick succession is written together, at a third of the time. Several
+One SQLite file: each picture is stored once by the hash of its bytes, which is checked whenever it is read, beside
+which address had
+which bytes, remembered when the bytes are gone. What comes in quick succession is written together, at a third of the
+time. Several
 threads and processes may use one cache. Losing it costs time only.
 """
 

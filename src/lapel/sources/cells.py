@@ -69,7 +69,8 @@ def identifier(value: Any) -> str:
 
 
 def text_of(value: Any) -> str:
-    """A cell that people read: without HTML, control characters and words for nothing; several values between bars, without blanks.
+    """A cell that people read: without HTML, control characters and words for nothing; several values between bars,
+    without blanks.
 
     >>> text_of(" S | M | L "), text_of("Tom &amp; <b>Jerry</b>"), text_of("N/A")
     ('S|M|L', 'Tom & Jerry', '')
@@ -111,7 +112,8 @@ def looks_like_picture(text: str) -> bool:
 def picture_names(value: Any) -> tuple[str, ...]:
     """The pictures that a cell names, each once, in their order.
 
-    Between them may stand bars; commas, semicolons, blanks or line ends do where each part is a link or is named like a picture, as a file's
+    Between them may stand bars; commas, semicolons, blanks or line ends do where each part is a link or is named like a
+    picture, as a file's
     name may hold them too. A list may be JSON's, also inside of a text, and of objects such as ``{"src": ...}``.
 
     >>> picture_names("1.jpg,2.jpg"), picture_names("red, blue.jpg"), picture_names([{"src": "a.png"}])

@@ -1,6 +1,7 @@
 """Which encoding a table is written in: found by looking at its bytes, unless somebody says it.
 
-A path goes in; the encoding's name, and what to tell people about a guess, come out. UTF-8 and UTF-16 prove themselves; everything else is
+A path goes in; the encoding's name, and what to tell people about a guess, come out. UTF-8 and UTF-16 prove themselves;
+everything else is
 a guess of charset-normalizer among the encodings that spreadsheets still write.
 """
 
@@ -24,7 +25,8 @@ LATIN = ("cp1252", "cp1250", "cp1254")  # alike in most letters
 CENTRAL = re.compile(
     rb"[A-Za-z][\x8a\x8d-\x8f\x9a\x9d-\x9f\xb3\xb9\xbc\xbe\xbf]|[\x8a\x8d-\x8f\x9a\x9d-\x9f\xa3\xaf][a-z]"
 )
-# Within a word these are letters of Central Europe; Western ones are signs such as \u00b3 and \u00bf, which stand outside of words.
+# Within a word these are letters of Central Europe; Western ones are signs such as \u00b3 and \u00bf, which stand
+# outside of words.
 WITHIN = re.compile(rb"[A-Za-z\xc0-\xff][\xa3\xb3\xb9\xbc\xbe\xbf][a-z\xe0-\xff]")
 TURKISH = re.compile(rb"[A-Za-z][\xf0\xfd\xfe]|[\xd0\xdd\xde\xf0\xfd\xfe][a-z]")
 RUSSIAN = re.compile("(?:[\u0401\u0410-\u042f]?[\u0430-\u044f\u0451]+|[\u0401\u0410-\u042f]+)")
@@ -62,7 +64,8 @@ def find_encoding(path: Path, head: bytes, wanted: str = "") -> Encoding:
             name = codecs.lookup(wanted).name
         except LookupError as error:
             raise TableError(
-                f"--encoding '{wanted}' is not known. Common ones are utf-8, cp1252 (Western), cp1250 (Central European),"
+                f"--encoding '{wanted}' is not known. Common ones are utf-8, cp1252 (Western), cp1250 (Central"
+                f" European),"
                 " cp1251 (Cyrillic), shift_jis, gbk and big5."
             ) from error
         sample, bad = _look(path, name)
@@ -140,6 +143,7 @@ def _guess(sample: bytes) -> str:
 
 
 def _is_halfwidth(sample: bytes) -> bool:
-    """Whether it is mostly half-width katakana in Shift-JIS: nobody writes whole tables in them, and short texts in GBK look so."""
+    """Whether it is mostly half-width katakana in Shift-JIS: nobody writes whole tables in them, and short texts in GBK
+    look so."""
     letters = [letter for letter in sample.decode("cp932", "replace") if letter > "\x7f"]
     return 2 * sum("\uff61" <= letter <= "\uff9f" for letter in letters) > len(letters)

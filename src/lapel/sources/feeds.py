@@ -1,7 +1,10 @@
-"""Feeds of shop systems: the rows of an export that are one product in several sizes, pictures or variants, joined into one record.
+"""Feeds of shop systems: the rows of an export that are one product in several sizes, pictures or variants, joined into
+one record.
 
-Shopify's and WooCommerce's product exports and Google Merchant feeds are recognised by their columns. Records go in as a table has them;
-out come records with the columns of :data:`COLUMNS` and :data:`ATTRIBUTES`, so that a feed is read like any other table.
+Shopify's and WooCommerce's product exports and Google Merchant feeds are recognised by their columns. Records go in as
+a table has them;
+out come records with the columns of :data:`COLUMNS` and :data:`ATTRIBUTES`, so that a feed is read like any other
+table.
 """
 
 from __future__ import annotations
@@ -20,7 +23,8 @@ Cells = Mapping[str, Any]
 
 # No feed joins these: they are read from its own columns, where it has them.
 COLUMNS = tuple(name for name in TARGETS if name not in ("currency", "season"))
-# What else a feed knows that is worth a filter: the price before a reduction, the sizes there are and those that can be bought now.
+# What else a feed knows that is worth a filter: the price before a reduction, the sizes there are and those that can be
+# bought now.
 ATTRIBUTES = (
     *("size", "size_in_stock", "regular_price", "on_sale", "colours", "variants", "sku", "gtin", "material", "pattern"),
     *("age_group", "condition", "tags"),
@@ -99,8 +103,10 @@ class Feed:
         name: What people call it.
         columns: Names that such a table has, all of them, as :func:`~lapel.sources.mapping.plain_name` writes them.
         group: From a row's cells, and all rows, to whose row it is; empty for a row of nobody.
-        join: From the rows of one product to its record; Hidden when the shop does not show it, a text when it cannot be used.
-        used: The names of columns that say nothing more once rows are joined; the others become attributes. None: no other column does.
+        join: From the rows of one product to its record; Hidden when the shop does not show it, a text when it cannot
+            be used.
+        used: The names of columns that say nothing more once rows are joined; the others become attributes. None: no
+            other column does.
     """
 
     name: str
@@ -119,9 +125,11 @@ class Feed:
         )
 
     def records(self, rows: Iterable[tuple[int, Cells]]) -> Iterator[tuple[int, dict[str, Any] | str | Hidden]]:
-        """A record a product, with the line of its first row, in the order of these; rows of one product may lie anywhere.
+        """A record a product, with the line of its first row, in the order of these; rows of one product may lie
+        anywhere.
 
-        A record has its first row's cells under their own names, and what was joined under the names of :data:`COLUMNS` and
+        A record has its first row's cells under their own names, and what was joined under the names of :data:`COLUMNS`
+        and
         :data:`ATTRIBUTES`.
         """
         read = [(line, cells, {plain_name(name): value for name, value in cells.items()}) for line, cells in rows]
@@ -145,7 +153,8 @@ def recognise(columns: Iterable[str]) -> Feed | None:
     return next((feed for feed in FEEDS if feed.columns <= plain), None)
 
 
-# --- Shopify: a row a variant and a row a picture; only the first row of a handle says what the product is -------------
+# --- Shopify: a row a variant and a row a picture; only the first row of a handle says what the product is
+# -------------
 
 
 def _handle(_: Sequence[Cells]) -> Callable[[Cells], str]:
@@ -209,7 +218,8 @@ def _shopify_stock(cells: Cells) -> bool | None:
         return None
 
 
-# --- WooCommerce: a row a product and a row a variation, which names its parent by id or SKU and may stand before it ----
+# --- WooCommerce: a row a product and a row a variation, which names its parent by id or SKU and may stand before it
+# ----
 
 
 def _parent(rows: Sequence[Cells]) -> Callable[[Cells], str]:
@@ -287,7 +297,8 @@ def _options(cells: Cells) -> dict[str, list[str]]:
     return found
 
 
-# --- Google Merchant: a row a variant; those of one item group and one colour are the same look in several sizes --------
+# --- Google Merchant: a row a variant; those of one item group and one colour are the same look in several sizes
+# --------
 
 
 def _item_group(_: Sequence[Cells]) -> Callable[[Cells], str]:

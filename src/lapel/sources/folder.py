@@ -138,7 +138,8 @@ class FolderSource(CountsNames):
     def find(self, name: str) -> str:
         """The URI of the file of this relative name, or of an absolute name or file:// URI below the folder.
 
-        Where there is no such file, one whose name is only written otherwise, see :class:`lapel.sources.names.NameIndex`.
+        Where there is no such file, one whose name is only written otherwise, see
+        :class:`lapel.sources.names.NameIndex`.
         """
         refuse_link(name)
         path = unquote(urlsplit(name).path) if name.startswith("file://") else name
@@ -182,8 +183,11 @@ class FolderSource(CountsNames):
         """The bytes of a picture."""
         return read_file(to_path(uri))
 
-    def stamp(self, uri: str) -> str:
-        """Size in bytes and time of the last change in nanoseconds. What keeps both is noticed by ``lapel add --verify`` only."""
+    def version_token(self, uri: str) -> str:
+        """Size in bytes and time of the last change in nanoseconds.
+
+        What keeps both is noticed by ``lapel add --verify`` only.
+        """
         path = to_path(uri)
         try:
             found = os.stat(path)  # noqa: PTH116 - half the cost of Path.stat, once a picture
@@ -196,7 +200,8 @@ class FolderSource(CountsNames):
 
 
 def _is_store(folder: str) -> bool:
-    """Whether a folder is a store of Lapel's, which often lies beside its pictures: a file in it is an SQLite file that says so."""
+    """Whether a folder is a store of Lapel's, which often lies beside its pictures: a file in it is an SQLite file that
+    says so."""
     try:
         with open(f"{folder}/catalog.sqlite", "rb") as file:  # noqa: PTH123
             return file.read(72)[68:] == b"LAPL"

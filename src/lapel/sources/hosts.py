@@ -1,7 +1,10 @@
-"""The machines behind links: which addresses may be asked, in which order, through which proxy, and how many times at once.
+"""The machines behind links: which addresses may be asked, in which order, through which proxy, and how many times at
+once.
 
-A name is looked up here, all of its addresses are checked, and the connection is made to a checked number, so that a name cannot
-change its meaning between check and use. Certificates come from ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` where these are set; proxies
+A name is looked up here, all of its addresses are checked, and the connection is made to a checked number, so that a
+name cannot
+change its meaning between check and use. Certificates come from ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` where these are
+set; proxies
 are used only with ``LAPEL_PROXY=env``, and then a name is checked before the proxy hears of it.
 """
 
@@ -30,7 +33,7 @@ TRIAL = 2.0  # most seconds for an address of a host that has further ones: a sh
 PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")  # all that is given out; RFC 4291
 
 
-class PassingError(SourceError):
+class TransientError(SourceError):
     """A link that may well work a little later.
 
     Attributes:
@@ -214,12 +217,13 @@ def _checked(url: httpx.URL, *, private: bool, setting: str, proxied: bool) -> l
         if proxied:
             text = f"The link's host '{host}' is not known here, so that only the proxy could say whether it is private. If it is not, allow it with {setting}."
         passing = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
-        raise (PassingError if passing else SourceError)(text) from error
+        raise (TransientError if passing else SourceError)(text) from error
     found = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
     for text in found:
         if not private and not is_public(text):
             raise SourceError(
-                f"The link's host '{host}' is {text}, which is not on the public internet. If it is a machine of your own, allow it with"
+                f"The link's host '{host}' is {text}, which is not on the public internet. If it is a machine of your"
+                f" own, allow it with"
                 f" {setting}; else save the picture and use the file instead."
             )
     return found
@@ -243,7 +247,8 @@ def is_public(text: str) -> bool:
 
 
 def retry_after(said: str) -> float:
-    """Seconds that a server asks to wait with ``Retry-After``, as a number or as a date; 0 when it says nothing or a time that is over.
+    """Seconds that a server asks to wait with ``Retry-After``, as a number or as a date; 0 when it says nothing or a
+    time that is over.
 
     >>> retry_after("3"), retry_after("soon"), retry_after("Sun, 01 Mar 2020 12:00:04 GMT")
     (3.0, 0.0, 0.0)

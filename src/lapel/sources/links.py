@@ -1,7 +1,9 @@
 """Pictures behind links: one, ``https://shop.example/a.jpg``, or those that a table names. A URI is the link itself.
 
-Several are fetched at once, but few from one host; whoever answers that it is too much is left alone for a while. A server is asked
-whether a picture has changed rather than for the picture; private addresses are refused unless ``LAPEL_ALLOW_HOSTS`` names the host.
+Several are fetched at once, but few from one host; whoever answers that it is too much is left alone for a while. A
+server is asked
+whether a picture has changed rather than for the picture; private addresses are refused unless ``LAPEL_ALLOW_HOSTS``
+names the host.
 """
 
 from __future__ import annotations
@@ -143,7 +145,7 @@ class HttpsSource:
         """The bytes behind a link."""
         return self._fetch(uri, "").data or b""
 
-    def stamp(self, uri: str) -> str:
+    def version_token(self, uri: str) -> str:
         """The hash of the bytes. Where the server says that nothing changed, they are not fetched for it."""
         known = self.cache.known(uri) if self.cache else None
         got = self._fetch(uri, known.validators if known else "")
@@ -164,7 +166,8 @@ class HttpsSource:
         got = self._reader.fetch(uri, validators)
         if got.data is not None and got.data[:512].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<":
             raise SourceError(
-                f"The link {uri} answers with a web page ({got.kind or 'no type'}), not with a picture. Open it in a browser and copy the picture's own address."
+                f"The link {uri} answers with a web page ({got.kind or 'no type'}), not with a picture. Open it in a"
+                f" browser and copy the picture's own address."
             )
         return got
 

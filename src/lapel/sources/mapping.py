@@ -1,7 +1,10 @@
-"""Which column of a table fills which field of a product: found by the columns' names, or told with texts such as ``title=name``.
+"""Which column of a table fills which field of a product: found by the columns' names, or told with texts such as
+``title=name``.
 
-The rule for a text ``field=source``: ``source`` is a column of the table; or ``a>b>c``, columns from wide to narrow, for the
-category; or a fixed text in quotes, ``brand='Acme'``; or, for the currency, three capital letters. ``field=`` leaves a field empty.
+The rule for a text ``field=source``: ``source`` is a column of the table; or ``a>b>c``, columns from wide to narrow,
+for the
+category; or a fixed text in quotes, ``brand='Acme'``; or, for the currency, three capital letters. ``field=`` leaves a
+field empty.
 """
 
 from __future__ import annotations
@@ -137,7 +140,8 @@ class ColumnMap:
     """How to read a table's columns.
 
     Attributes:
-        preset: A name of :data:`PRESETS`; ``auto`` takes the one whose columns are all there, else goes by the columns' names.
+        preset: A name of :data:`PRESETS`; ``auto`` takes the one whose columns are all there, else goes by the columns'
+            names.
         overrides: Sources by field, which count more than the preset.
     """
 
@@ -150,7 +154,8 @@ class ColumnMap:
         unknown = [name for name in self.overrides if name not in TARGETS]
         if unknown:
             raise TableError(
-                f"--map fills the fields {', '.join(TARGETS)}; found '{unknown[0]}'. Every other column becomes an attribute."
+                f"--map fills the fields {', '.join(TARGETS)}; found '{unknown[0]}'. Every other column becomes an"
+                f" attribute."
             )
 
     @classmethod
@@ -215,7 +220,8 @@ class ColumnMap:
             _guess(pages, sources, ["url"])
         if "id" not in sources:
             raise TableError(
-                f"The table has no column for the product's id. Its columns are: {', '.join(columns)}. Say which: --map id=COLUMN"
+                f"The table has no column for the product's id. Its columns are: {', '.join(columns)}. Say which:"
+                f" --map id=COLUMN"
             )
         dropped = {column for name in DROPPED if name in sources for column in sources[name].columns}
         used = {column for source in sources.values() for column in source.columns}
@@ -288,7 +294,8 @@ def _guess(columns: Sequence[str], sources: dict[str, Source], targets: Iterable
 
 
 def _picture_columns(columns: Sequence[str], sample: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str], str]:
-    """The columns that name pictures, those that count where these are empty, and what to say when the cells decided, not the names."""
+    """The columns that name pictures, those that count where these are empty, and what to say when the cells decided,
+    not the names."""
     plain = {plain_name(column): column for column in reversed(columns)}
     named = [plain[known] for known in map(plain_name, SYNONYMS["pictures"]) if known in plain]
     numbered = sorted(filter(_numbered, columns), key=lambda column: int(re.sub(r"\D", "", column)[:4]))
@@ -330,7 +337,8 @@ def _belong_together(column: str, guess: str) -> bool:
 
 
 def _speaks_of_pictures(column: str) -> bool:
-    """Whether a name such as ``Front Image`` or ``photoBack`` has a word for pictures in it, and none for small ones."""
+    """Whether a name such as ``Front Image`` or ``photoBack`` has a word for pictures in it, and none for small
+    ones."""
     words = {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", column)}
     return bool(words & PICTURE_WORDS) and not words & SMALL_WORDS
 

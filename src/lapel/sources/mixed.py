@@ -90,9 +90,9 @@ class MixedSource:
         data: bytes = self._at(uri).read(uri)
         return data
 
-    def stamp(self, uri: str) -> str:
+    def version_token(self, uri: str) -> str:
         """A short text that changes whenever the bytes do."""
-        stamp: str = self._at(uri).stamp(uri)
+        stamp: str = self._at(uri).version_token(uri)
         return stamp
 
     def links(self, uri: str) -> Links:

@@ -1,6 +1,8 @@
-"""File names, the same for folders, ZIPs, buckets and Drive: which are pictures, which are left out and why, and which one a table means.
+"""File names, the same for folders, ZIPs, buckets and Drive: which are pictures, which are left out and why, and which
+one a table means.
 
-A walk takes :data:`EXTENSIONS`, and files without an ending that begin like a picture. :class:`NameIndex` finds a picture though a
+A walk takes :data:`EXTENSIONS`, and files without an ending that begin like a picture. :class:`NameIndex` finds a
+picture though a
 table writes its name otherwise, and only where exactly one can be meant.
 """
 
@@ -18,7 +20,8 @@ from lapel.core.errors import InputError, SourceError
 from lapel.core.formats import AVIF, HEIC
 from lapel.core.text import fold, shortened
 
-# Endings of files that are walked, and that the page offers to upload. A table may name others; then the content decides.
+# Endings of files that are walked, and that the page offers to upload. A table may name others; then the content
+# decides.
 EXTENSIONS = frozenset(
     (
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"),
@@ -133,18 +136,22 @@ def refuse_link(name: str) -> None:
     """
     if as_link(name):
         raise SourceError(
-            f"'{shortened(name)}' is a link, and this is a folder or ZIP. Download the pictures, or read the table with 'lapel add'."
+            f"'{shortened(name)}' is a link, and this is a folder or ZIP. Download the pictures, or read the table"
+            f" with 'lapel add'."
         )
     if written := re.search(r"(?:^|[\s,;|])(data:image/.{0,29}|^data:.{0,35})", name, re.IGNORECASE):
         raise SourceError(
-            f"A picture is written into the table itself ('{written[1]}...', {len(name):,} characters). Save it as a file, and name that."
+            f"A picture is written into the table itself ('{written[1]}...', {len(name):,} characters). Save it as a"
+            f" file, and name that."
         )
 
 
 class Exclude:
-    """Patterns of names to leave out, as in a shell: ``*`` stands for anything, ``?`` for one character, ``[ab]`` for one of these.
+    """Patterns of names to leave out, as in a shell: ``*`` stands for anything, ``?`` for one character, ``[ab]`` for
+    one of these.
 
-    A pattern without ``/`` is compared with the name of each file and folder, one with ``/`` with the path below the source; upper
+    A pattern without ``/`` is compared with the name of each file and folder, one with ``/`` with the path below the
+    source; upper
     and lower case are the same. What is in a folder that is left out is left out.
 
     >>> Exclude(["*_back.*"]).covers("Shirts/1_back.jpg")
@@ -210,7 +217,8 @@ def is_hidden(path: str) -> bool:
 def sort_out(
     names: Iterable[str], exclude: Exclude, peek: Callable[[Sequence[str]], Collection[str]]
 ) -> tuple[list[str], Counter[str]]:
-    """Which files of a flat list are pictures, sorted, and a count of the others by kind; a folder that is left out counts once.
+    """Which files of a flat list are pictures, sorted, and a count of the others by kind; a folder that is left out
+    counts once.
 
     Args:
         names: Paths below the source.
@@ -239,8 +247,9 @@ def sort_out(
 
 
 class NameIndex:
-    """Finds pictures by names that are written otherwise: in case, in how accents are stored, with ``\\`` or %20, as .jpeg for .jpg, or
-    with more or fewer folders before them. Where two can be meant it refuses; and no picture is taken for two different names.
+    """Finds pictures by names that are written otherwise: in case, in how accents are stored, with ``\\`` or %20, as
+    .jpeg for .jpg, or with more or fewer folders before them. Where two can be meant it refuses; and no picture is
+    taken for two different names.
 
     Args:
         names: Paths below the source with what stands for each there; one file may have several paths.
@@ -293,7 +302,8 @@ class NameIndex:
                 other = self._taken.setdefault(value, key)
                 if other != key:
                     raise SourceError(
-                        f"'{shortened(name)}' can only be the picture '{path}', which '{other}' was taken for. Write the names as they are."
+                        f"'{shortened(name)}' can only be the picture '{path}', which '{other}' was taken for. Write"
+                        f" the names as they are."
                     )
                 self.used += 1
                 return value
@@ -312,15 +322,18 @@ class NameIndex:
         if some:
             names = ", ".join(path for path, _ in some[:3])
             raise SourceError(
-                f"{len(some)} pictures are called '{shortened(product_id)}': {names}. Name each product's pictures in a column 'pictures'."
+                f"{len(some)} pictures are called '{shortened(product_id)}': {names}. Name each product's pictures in"
+                f" a column 'pictures'."
             )
         raise SourceError(
-            f"There is no picture '{shortened(product_id)}' with an ending such as .jpg in {where}. Name the pictures in a column 'pictures'."
+            f"There is no picture '{shortened(product_id)}' with an ending such as .jpg in {where}. Name the pictures"
+            f" in a column 'pictures'."
         )
 
 
 class CountsNames:
-    """What a source counts: the files it leaves out, by kind, and the names it found though they are written otherwise there."""
+    """What a source counts: the files it leaves out, by kind, and the names it found though they are written otherwise
+    there."""
 
     skipped: Counter[str]
     _index: Any  # a cached property: a NameIndex, made when a name is first not found as it stands
@@ -348,7 +361,8 @@ def _parts(path: str) -> list[str]:
 
 
 def _one(some: list[tuple[str, str]], name: str) -> tuple[str, str]:
-    """The one of these that a name means: where there are several, that with its own ending, then that with its own letters."""
+    """The one of these that a name means: where there are several, that with its own ending, then that with its own
+    letters."""
     last = name.replace("\\", "/").rpartition("/")[2]
     ending = last[last.rfind(".") :].lower()
     for near in (

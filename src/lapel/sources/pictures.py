@@ -1,4 +1,5 @@
-"""Products by their pictures' names: rows for a source that has no table, and a look at whether a table's ids are file names at all."""
+"""Products by their pictures' names: rows for a source that has no table, and a look at whether a table's ids are file
+names at all."""
 
 from __future__ import annotations
 
@@ -24,11 +25,15 @@ FEW = 0.1  # of them; below it the ids are hardly the pictures' names
 
 
 def picture_rows(source: ImageSource) -> Iterator[TableRow]:
-    """A row for each product of a source without a table: the folders' names are the category, the file's name the title.
+    """A row for each product of a source without a table: the folders' names are the category, the file's name the
+    title.
 
-    The id is the file's name with its folders, without the ending (``Shirts/1163``), as that is what stays unique and stable. Files
-    that differ only in their ending, in blanks or in how accents are stored are one product with several photos, in the walk's order;
-    so are files of one name, which Drive allows, and what tools write beside a picture: ``shirt.jpg.webp`` beside ``shirt.jpg``. The
+    The id is the file's name with its folders, without the ending (``Shirts/1163``), as that is what stays unique and
+    stable. Files
+    that differ only in their ending, in blanks or in how accents are stored are one product with several photos, in the
+    walk's order;
+    so are files of one name, which Drive allows, and what tools write beside a picture: ``shirt.jpg.webp`` beside
+    ``shirt.jpg``. The
     rows of products with several photos come last.
     """
     several, joined = _doubled(source)
@@ -47,7 +52,8 @@ def picture_rows(source: ImageSource) -> Iterator[TableRow]:
 
 
 def _doubled(source: ImageSource) -> tuple[set[int], set[int]]:
-    """Which ids several pictures have, and which of these one has only without its second ending; as hashes, which take little memory."""
+    """Which ids several pictures have, and which of these one has only without its second ending; as hashes, which take
+    little memory."""
     seen: set[int] = set()
     several: set[int] = set()
     shorter_ones: set[int] = set()
@@ -61,7 +67,8 @@ def _doubled(source: ImageSource) -> tuple[set[int], set[int]]:
 
 
 def _keys(path: tuple[str, ...]) -> tuple[str, str]:
-    """What pictures of one product have in common, and what it would be without a second ending; empty where there is none."""
+    """What pictures of one product have in common, and what it would be without a second ending; empty where there is
+    none."""
     short = stem(path[-1])
     shorter = stem(short) if "." in short and is_picture_name(short) else ""
     return _key(path[:-1], short, path[-1]), shorter and _key(path[:-1], shorter, path[-1])
@@ -91,7 +98,8 @@ def check_ids(table: Table, mapping: ColumnMap, source: ImageSource) -> None:
     """See that a table which names no pictures at least has ids that pictures are called by.
 
     Raises:
-        TableError: hardly any of its first rows has a picture; it lists the columns, as one of them may name the pictures.
+        TableError: hardly any of its first rows has a picture; it lists the columns, as one of them may name the
+            pictures.
     """
     if (
         "pictures" in table.plan.sources or "pictures" in mapping.overrides
@@ -109,7 +117,9 @@ def check_ids(table: Table, mapping: ColumnMap, source: ImageSource) -> None:
             pass
     if asked and found < FEW * asked:
         raise TableError(
-            f"{table.path} has no column that names pictures, and {found} of its first {asked} ids are the name of a picture in"
+            f"{table.path} has no column that names pictures, and {found} of its first {asked} ids are the name of a"
+            f" picture in"
             f" {source.where}. Which column names the pictures? Give it with --map pictures=COLUMN. There are:"
-            f" {', '.join(table.columns)}. If the ids are right, give the folder or ZIP with the pictures, or add --map pictures="
+            f" {', '.join(table.columns)}. If the ids are right, give the folder or ZIP with the pictures, or add"
+            f" --map pictures="
         )

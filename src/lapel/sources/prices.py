@@ -1,4 +1,5 @@
-"""Prices, currencies and stock as shops write them: ``49.90``, ``1.299,00``, ``€ 49,90``, ``49.90 EUR``, ``in stock``, ``0``."""
+"""Prices, currencies and stock as shops write them: ``49.90``, ``1.299,00``, ``€ 49,90``, ``49.90 EUR``, ``in stock``,
+``0``."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from lapel.core.types import MINOR_UNITS
 
-# How shops write currencies beside ISO 4217's codes, without case and full stops. Where several countries use a sign, the commonest is
+# How shops write currencies beside ISO 4217's codes, without case and full stops. Where several countries use a sign,
+# the commonest is
 # taken and said (ASSUMED), or none when none is (UNDECIDED).
 _WRITTEN = {
     "AUD": "a$, au$",
@@ -84,9 +86,12 @@ class ExactNumber(str):
 def parse_price(text: str, currency: str) -> tuple[int, str]:
     """Read a price.
 
-    ``currency`` counts more than a sign in the text, such as ``$``; a sign decides only where it is empty. Of ``.`` and ``,`` the last one
-    parts the cents when both are there. One of them alone, followed by exactly three digits, parts thousands (``1.299`` is 1299), unless
-    the currency has three decimals or the number begins with ``0``. More decimals than the currency has are rounded, half up. Of "from
+    ``currency`` counts more than a sign in the text, such as ``$``; a sign decides only where it is empty. Of ``.`` and
+    ``,`` the last one
+    parts the cents when both are there. One of them alone, followed by exactly three digits, parts thousands (``1.299``
+    is 1299), unless
+    the currency has three decimals or the number begins with ``0``. More decimals than the currency has are rounded,
+    half up. Of "from
     12" and "12 - 20" the lowest price is read.
 
     Returns:

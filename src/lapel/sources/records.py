@@ -1,6 +1,7 @@
 """Files of records: CSV, TSV, JSON, spreadsheets and XML feeds in, each record as its line and its cells by column out.
 
-Everything is read as a stream that can be begun again, except where a format allows no streaming. A record that cannot be read is a text
+Everything is read as a stream that can be begun again, except where a format allows no streaming. A record that cannot
+be read is a text
 that says why.
 """
 
@@ -232,7 +233,10 @@ class JsonRecords(_Base):
 
 
 class JsonListRecords(_Base):
-    """One JSON list of objects, or an object with such a list. All of it is in memory; its lines are the objects' numbers."""
+    """One JSON list of objects, or an object with such a list.
+
+    All of it is in memory; its lines are the objects' numbers.
+    """
 
     def __init__(self, path: Path, encoding: Encoding) -> None:
         super().__init__(path, encoding)
@@ -267,7 +271,8 @@ class SheetRecords(_Base):
             sheets = {name: book.get_sheet_by_name(name).to_python(skip_empty_area=False) for name in book.sheet_names}
         except (CalamineError, OSError, ValueError) as error:
             raise TableError(
-                f"The table {path} cannot be read as a workbook: {reason_of(error)}. Save it as CSV (UTF-8) and give that."
+                f"The table {path} cannot be read as a workbook: {reason_of(error)}. Save it as CSV (UTF-8) and give"
+                f" that."
             ) from error
         filled = {name: _sheet_rows(rows) for name, rows in sheets.items()}
         name, *others = [name for name, rows in filled.items() if rows] or [""]
@@ -333,7 +338,8 @@ def _sheet_rows(rows: Sequence[Sequence[Any]]) -> list[tuple[int, list[str]]]:
 
 
 def _sheet_cell(value: Any) -> str:
-    """A workbook's cell as text: whole numbers without a point, dates as ISO 8601. A number stays one, whatever its decimals look like."""
+    """A workbook's cell as text: whole numbers without a point, dates as ISO 8601. A number stays one, whatever its
+    decimals look like."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

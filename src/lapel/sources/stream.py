@@ -1,4 +1,5 @@
-"""Sources across a network as if they were here: many pictures are read at once, ahead of who needs them, through one cache.
+"""Sources across a network as if they were here: many pictures are read at once, ahead of who needs them, through one
+cache.
 
 ``ahead`` lets a run say what it will need; whoever reads later gets what has arrived, or waits for it.
 """
@@ -33,7 +34,8 @@ def ahead(items: Iterable[Item], start: Callable[[Item], object], count: int) ->
 
 
 def in_order(source: ImageSource, uris: Sequence[str], count: int = 8 * READS) -> Callable[[str], bytes]:
-    """A source's ``read`` for who goes through these pictures in their order: reading one fetches the next ``count`` of them."""
+    """A source's ``read`` for who goes through these pictures in their order: reading one fetches the next ``count`` of
+    them."""
     prefetch: Callable[[Sequence[str]], None] | None = getattr(source, "prefetch", None)
     if prefetch is None:
         return source.read
@@ -154,10 +156,10 @@ class Streamed:
             if uri not in self._reads:
                 self._reads[uri] = self._pool.submit(self._bring, uri)
 
-    def stamp(self, uri: str) -> str:
+    def version_token(self, uri: str) -> str:
         """A short text that changes whenever the bytes do; waited for when it was expected."""
         coming = self._stamps.pop(uri, None)
-        made = coming.result() if coming else self.source.stamp(uri)
+        made = coming.result() if coming else self.source.version_token(uri)
         self._known[uri] = made
         return made
 
@@ -187,7 +189,7 @@ class Streamed:
         return data
 
     def _fetch(self, uri: str) -> bytes:
-        stamp = self._known.get(uri) or self.source.stamp(uri)
+        stamp = self._known.get(uri) or self.source.version_token(uri)
         data = self.cache.get(uri, stamp)
         if data is None:
             data = self.source.read(uri)

@@ -1,6 +1,7 @@
 """Product tables and feeds: a file in, one :class:`TableRow` a product out, read as a stream.
 
-Format, encoding, delimiter, feed and columns are found by looking, and what is a guess is said in :attr:`Table.notes`. A row that cannot be
+Format, encoding, delimiter, feed and columns are found by looking, and what is a guess is said in :attr:`Table.notes`.
+A row that cannot be
 used says why and never stops the reading; a value that cannot be read is left out of its product, with a reason.
 """
 
@@ -140,7 +141,8 @@ class Table:
 
     @cached_property
     def _scanned(self) -> tuple[int, dict[str, int]]:
-        """How many rows there are, and how often each id stands that stands several times: the file is read once for both."""
+        """How many rows there are, and how often each id stands that stands several times: the file is read once for
+        both."""
         column = self.plan.sources["id"].columns
         rows = 0
         seen: set[str] = set()
@@ -159,7 +161,8 @@ class Table:
         return f"Gender is written as other shops do: {', '.join(said)}" if said else ""
 
     def _currency_note(self) -> str:
-        """See that prices have a currency before the first row rather than at each of them; what to say of a sign that several use."""
+        """See that prices have a currency before the first row rather than at each of them; what to say of a sign that
+        several use."""
         price, currency = self.plan.sources.get("price"), self.plan.sources.get("currency")
         if price is None:
             return ""
@@ -180,7 +183,8 @@ class Table:
 
 
 def _join(rows: Sequence[TableRow]) -> Iterator[TableRow]:
-    """Rows of one id: those that say the same of the product and only name other pictures are one, as in a table with a row a picture."""
+    """Rows of one id: those that say the same of the product and only name other pictures are one, as in a table with a
+    row a picture."""
     first, *others = sorted(rows, key=lambda row: row.product is None)  # the first that can be used
     left: list[TableRow] = []
     for row in others:
@@ -195,7 +199,8 @@ def _join(rows: Sequence[TableRow]) -> Iterator[TableRow]:
 
 
 def _joined(first: TableRow, row: TableRow) -> TableRow | None:
-    """The first row with the pictures and attributes of another; None when this names no other pictures, or is another product."""
+    """The first row with the pictures and attributes of another; None when this names no other pictures, or is another
+    product."""
     one, other = first.product, row.product
     if one is None or other is None or not set(row.pictures) - set(first.pictures):
         return None

@@ -1,6 +1,8 @@
-"""A picture behind a link: neither a web page's visitor nor a feed's author may find a way into the network that this runs in.
+"""A picture behind a link: neither a web page's visitor nor a feed's author may find a way into the network that this
+runs in.
 
-Only http and https; only addresses of the public internet, checked for each redirect, see :mod:`lapel.sources.hosts`; never more
+Only http and https; only addresses of the public internet, checked for each redirect, see :mod:`lapel.sources.hosts`;
+never more
 than a few megabytes or seconds. What is behind a link is for its bytes to say, whatever the server calls them.
 """
 
@@ -17,7 +19,7 @@ import httpx
 
 from lapel.core.errors import SourceError
 from lapel.core.text import reason_of, shortened
-from lapel.sources.hosts import Hosts, PassingError, check_environment, retry_after
+from lapel.sources.hosts import Hosts, TransientError, check_environment, retry_after
 from lapel.sources.names import as_link
 
 REDIRECTS = 3  # shops need one (to their image server) or two (to https first)
@@ -71,7 +73,8 @@ def fetch_picture(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = 10, 
         url: An http or https address; ``//host/a.jpg`` is asked with https.
         max_bytes: The most that is read, and the most that it may have when it is unpacked.
         timeout: Seconds for all of it, redirects included.
-        allow_private: Also fetch from private, loopback and link-local addresses, such as a shop's own server in the same network.
+        allow_private: Also fetch from private, loopback and link-local addresses, such as a shop's own server in the
+            same network.
 
     Raises:
         SourceError: the link is not understood or not allowed, or the answer is no file, too large, too slow or empty.
@@ -92,17 +95,20 @@ def parse_link(text: str) -> httpx.URL:
     text = text.strip()
     if text[:5].lower() == "data:":
         raise SourceError(
-            f"'{text[:40]}...' is a picture written into an address, not an address. Save the picture and use the file instead."
+            f"'{text[:40]}...' is a picture written into an address, not an address. Save the picture and use the file"
+            f" instead."
         )
     try:
         url = httpx.URL(as_link(text) or text)
     except (httpx.InvalidURL, ValueError) as error:
         raise SourceError(
-            f"The link '{shortened(text, SHOWN)}' is not understood: {error}. Copy the picture's address from the browser."
+            f"The link '{shortened(text, SHOWN)}' is not understood: {error}. Copy the picture's address from the"
+            f" browser."
         ) from error
     if url.scheme not in ("http", "https") or not url.host:
         raise SourceError(
-            f"The link '{shortened(text, SHOWN)}' is not an http or https address. Copy the picture's address from the browser."
+            f"The link '{shortened(text, SHOWN)}' is not an http or https address. Copy the picture's address from the"
+            f" browser."
         )
     if url.userinfo:
         raise SourceError("The link carries a password. Save the picture and use the file instead.")
@@ -142,7 +148,8 @@ class LinkReader:
         self._hosts = Hosts(per_host)
 
     def ask(self, url: str, mark: str = "") -> Answer:
-        """Ask whether a picture is still the one that its server called so; once more when a host that had enough says how long to wait.
+        """Ask whether a picture is still the one that its server called so; once more when a host that had enough says
+        how long to wait.
 
         Raises:
             SourceError: the link is not understood or not allowed, or nobody answers.
@@ -165,7 +172,7 @@ class LinkReader:
             validators: What :attr:`Fetched.validators` was the last time.
 
         Raises:
-            PassingError: it may work later.
+            TransientError: it may work later.
             SourceError: the link is not understood or not allowed, or the answer is no file, too large or empty.
         """
         etag, _, changed = validators.partition("\n")
@@ -176,7 +183,9 @@ class LinkReader:
                 return Fetched(None, validators, "")
             if response.status_code != 200:
                 text = f"The link {shortened(url, SHOWN)} answers {response.status_code} {response.reason_phrase}. Open it in a browser and check the address."
-                raise PassingError(text, self._wait(response)) if response.status_code in PASSING else SourceError(text)
+                raise (
+                    TransientError(text, self._wait(response)) if response.status_code in PASSING else SourceError(text)
+                )
             said = response.headers
             lines = (said.get("etag", ""), said.get("last-modified", ""))
             data = _body(response, shortened(url, SHOWN), self._max_bytes, end)
@@ -186,7 +195,7 @@ class LinkReader:
         for number in range(self._tries - 1):
             try:
                 return self._visit(url, known, take)
-            except PassingError as error:
+            except TransientError as error:
                 if not error.after:  # else the host is left alone for as long as it said
                     time.sleep(min(self._pause * 2**number, self._timeout))
         return self._visit(url, known, take)
@@ -202,7 +211,8 @@ class LinkReader:
     def _visit(
         self, url: str, headers: Mapping[str, str], take: Callable[[httpx.Response, str, float], Taken]
     ) -> Taken:
-        """What ``take`` makes of the answer at the end of all redirects, of where it is for good, and of when it must be done."""
+        """What ``take`` makes of the answer at the end of all redirects, of where it is for good, and of when it must
+        be done."""
         left, moved, lasting = self._timeout, "", True
         target = parse_link(url)
         try:
@@ -226,9 +236,10 @@ class LinkReader:
             raise _slow(shortened(url, SHOWN)) from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError) as error:
             text = f"The link {shortened(url, SHOWN)} cannot be fetched: {reason_of(error)}. Try again, or save the picture and use the file instead."
-            raise (PassingError if isinstance(error, httpx.TransportError) else SourceError)(text) from error
+            raise (TransientError if isinstance(error, httpx.TransportError) else SourceError)(text) from error
         raise SourceError(
-            f"The link {shortened(url, SHOWN)} is redirected more than {REDIRECTS} times. Open it in a browser and copy the picture's own address."
+            f"The link {shortened(url, SHOWN)} is redirected more than {REDIRECTS} times. Open it in a browser and"
+            f" copy the picture's own address."
         )
 
     def _wait(self, response: httpx.Response) -> float:
@@ -256,7 +267,8 @@ def _body(response: httpx.Response, url: str, max_bytes: int, end: float) -> byt
 
 
 def _unpacked(response: httpx.Response, url: str, max_bytes: int) -> Iterator[bytes]:
-    """The pieces of a body: as they come, or unpacked where a server packs though it was not asked to; each at most ``max_bytes`` + 1 long.
+    """The pieces of a body: as they come, or unpacked where a server packs though it was not asked to; each at most
+    ``max_bytes`` + 1 long.
 
     Not by httpx, which unpacks a piece whole, however large it becomes.
     """
@@ -267,7 +279,8 @@ def _unpacked(response: httpx.Response, url: str, max_bytes: int) -> Iterator[by
         return
     if len(packed) > 1 or packed[0] not in UNPACKED:
         raise SourceError(
-            f"The link {url} answers with packed data ({', '.join(packed)}); Lapel asks for none, and unpacks gzip and deflate."
+            f"The link {url} answers with packed data ({', '.join(packed)}); Lapel asks for none, and unpacks gzip and"
+            f" deflate."
             " Save the picture and use the file instead."
         )
     pieces = response.iter_raw(CHUNK)
@@ -286,7 +299,7 @@ def _unpacked(response: httpx.Response, url: str, max_bytes: int) -> Iterator[by
             f"The link {url} answers with broken {packed[0]} data. Save the picture and use the file instead."
         ) from error
     if not unpack.eof:
-        raise PassingError(f"The link {url} ends within its {packed[0]} data. Try again.")
+        raise TransientError(f"The link {url} ends within its {packed[0]} data. Try again.")
 
 
 def _unpacker(name: str, start: bytes) -> zlib._Decompress | None:
@@ -304,6 +317,6 @@ def _large(url: str, max_bytes: int) -> SourceError:
 
 
 def _slow(url: str) -> SourceError:
-    return PassingError(
+    return TransientError(
         f"The link {url} took too long to answer. Try again, or save the picture and use the file instead."
     )

@@ -1,4 +1,6 @@
-"""Feeds written as XML: RSS and Atom in, one record of texts an item out. Nothing outside of the file is ever fetched, and nothing in it grows.
+"""Feeds written as XML: RSS and Atom in, one record of texts an item out.
+
+Nothing outside of the file is ever fetched, and nothing in it grows.
 
 The whole file is read before its first record is given, so a feed that is cut short gives none.
 """
@@ -17,7 +19,8 @@ DEEPEST = 64  # elements within each other; a feed has five
 
 
 def read_items(path: Path) -> list[dict[str, Any]]:
-    """The items of a feed, each as texts by the elements' names without their namespace; a name that repeats holds a list.
+    """The items of a feed, each as texts by the elements' names without their namespace; a name that repeats holds a
+    list.
 
     Raises:
         TableError: it is no XML, is cut short, holds no item, or defines entities as attacks do.
@@ -32,12 +35,14 @@ def read_items(path: Path) -> list[dict[str, Any]]:
         raise TableError(f"The feed {path} cannot be read: {error.strerror}. Give an RSS or Atom file.") from error
     except DefusedXmlException as error:
         raise TableError(
-            f"The feed {path} defines its own XML entities or a document type ({type(error).__name__}), which no product feed needs and"
+            f"The feed {path} defines its own XML entities or a document type ({type(error).__name__}), which no"
+            f" product feed needs and"
             " attacks use. It was not read and nothing was changed. Export it again, or take the <!DOCTYPE ...> out."
         ) from error
     except (ParseError, ValueError, LookupError) as error:
         raise TableError(
-            f"The feed {path} is broken XML: {error}. It was not read and nothing was changed. Download or export it again."
+            f"The feed {path} is broken XML: {error}. It was not read and nothing was changed. Download or export it"
+            f" again."
         ) from error
     if not items:
         raise TableError(f"The feed {path} holds no <item> (RSS) and no <entry> (Atom), so there is no product in it.")

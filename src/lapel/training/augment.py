@@ -1,7 +1,10 @@
-"""Another photo of the same thing, made from a shop's picture: turned, cropped, seen from the side, lit, blurred, and laid somewhere else.
+"""Another photo of the same thing, made from a shop's picture: turned, cropped, seen from the side, lit, blurred, and
+laid somewhere else.
 
-In go preprocessed uint8 pixels with the product's mask, out come floats at any size. Everything is plain tensor arithmetic, so it
-runs where the pictures are, CPU or GPU. Colour must survive, since shops tell products apart by it: no grey, no hue shift; light and
+In go preprocessed uint8 pixels with the product's mask, out come floats at any size. Everything is plain tensor
+arithmetic, so it
+runs where the pictures are, CPU or GPU. Colour must survive, since shops tell products apart by it: no grey, no hue
+shift; light and
 white balance change as lamps and cameras change them, and a new background replaces only the white around the product.
 """
 
@@ -32,7 +35,9 @@ JPEG_STEPS = (
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a picture may be changed. A value is the largest change to either side; a share says how many pictures are changed so.
+    """How far a picture may be changed.
+
+    A value is the largest change to either side; a share says how many pictures are changed so.
 
     Attributes:
         turn: Degrees.
@@ -100,7 +105,8 @@ def augment_masked(
         scene: (n, 3, h', w') float in 0..255, a background for each picture; drawn by default.
 
     Returns:
-        (n, height, width, 3) float32 in 0..255; and (n, height, width) float32 in 0..1, 1 on the product. Where ``options`` never
+        (n, height, width, 3) float32 in 0..255; and (n, height, width) float32 in 0..1, 1 on the product. Where
+        ``options`` never
         change the background, the whole picture counts as product.
     """
     changed, cut, grid = _change(pixels, generator, options, size=size, scene=scene)
@@ -115,7 +121,8 @@ def _change(
     size: tuple[int, int] | None,
     scene: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The changed pictures as :func:`augment` gives them, the product's mask before it was moved, (n, 1, h, w), and how it is moved."""
+    """The changed pictures as :func:`augment` gives them, the product's mask before it was moved, (n, 1, h, w), and how
+    it is moved."""
     with torch.autocast(pixels.device.type, enabled=False):  # colours are counted in float32, whoever asks
         uniform = Uniform(generator, pixels.device)
         picture = pixels[..., :3].permute(0, 3, 1, 2).float()  # (n, 3, h, w)
@@ -138,7 +145,8 @@ def _change(
             scene = functional.interpolate(scene, size=(height, width), mode="bilinear")
             behind = torch.where(elsewhere, scene, behind)
             product = torch.where(elsewhere, cut, product)
-        # Colours are multiplied by their mask before they are moved, so that no white is mixed into the edges of the product.
+        # Colours are multiplied by their mask before they are moved, so that no white is mixed into the edges of the
+        # product.
         moved = functional.grid_sample(
             torch.cat([picture * product, product], dim=1), grid, padding_mode="zeros", align_corners=False
         )
@@ -202,7 +210,8 @@ def paper(picture: Tensor) -> Tensor:
         picture: (n, 3, h, w) float in 0..255.
 
     Returns:
-        (n, 1, h, w) bool. A white product that touches no border-joined white stays whole; one that does may lose its rim.
+        (n, 1, h, w) bool. A white product that touches no border-joined white stays whole; one that does may lose its
+        rim.
     """
     white = (picture.amin(dim=1, keepdim=True) > WHITE).float()
     small = functional.max_pool2d(1 - white, 2, ceil_mode=True) == 0  # (n, 1, h / 2, w / 2): all four pixels are white
@@ -220,7 +229,8 @@ def paper(picture: Tensor) -> Tensor:
 
 
 def random_backgrounds(n: int, height: int, width: int, generator: torch.Generator) -> Tensor:
-    """Walls, floors and fabrics, roughly: two colours that run into each other, with blotches, grain or stripes of another.
+    """Walls, floors and fabrics, roughly: two colours that run into each other, with blotches, grain or stripes of
+    another.
 
     Returns:
         (n, 3, height, width) float32 in 0..255, on the generator's device.
@@ -241,7 +251,8 @@ def random_backgrounds(n: int, height: int, width: int, generator: torch.Generat
 
 
 def clutter(scene: Tensor, pictures: Tensor, uniform: Uniform) -> Tensor:
-    """Put things on half of the backgrounds: boxes and ovals of any colour; a quarter become a close-up of another picture.
+    """Put things on half of the backgrounds: boxes and ovals of any colour; a quarter become a close-up of another
+    picture.
 
     Args:
         scene: (n, 3, h, w) float in 0..255.

@@ -1,4 +1,5 @@
-"""What a training step learns from: pictures and labels of a whole set, and the order in which P x K batches visit them.
+"""What a training step learns from: pictures and labels of a whole set, and the order in which P x K batches visit
+them.
 
 Pictures come from memory, from a file, or straight from their source; pixels are those of
 :class:`lapel.core.images.Preprocessing` either way, so training sees what indexing and querying see.
@@ -35,7 +36,8 @@ class Pictures(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, rows: Rows) -> tuple[Pixels, NDArray[np.bool_]]:
-        """(k,) rows -> (k, h, w, 4) uint8, RGB and the product's mask; and (k,) bool, false for a picture that cannot be read."""
+        """(k,) rows -> (k, h, w, 4) uint8, RGB and the product's mask; and (k,) bool, false for a picture that cannot
+        be read."""
         ...
 
 

@@ -1,4 +1,5 @@
-"""What a training needs to go on after ``kill -9``: a checkpoint that is whole or not there, and a log that agrees with it."""
+"""What a training needs to go on after ``kill -9``: a checkpoint that is whole or not there, and a log that agrees with
+it."""
 
 from __future__ import annotations
 
@@ -92,7 +93,8 @@ class Checkpoint:
                 return Progress(**state["progress"])
         except Exception as error:  # torch raises what its unpickler and zip reader raise
             raise ModelError(
-                f"The checkpoint {self.path} cannot be read: {error}. Delete it to begin again, or use another --out folder."
+                f"The checkpoint {self.path} cannot be read: {error}. Delete it to begin again, or use another --out"
+                f" folder."
             ) from error
         raise ModelError(
             f"The checkpoint {self.path} is of another recipe (its {' and '.join(differing)} differ)."

@@ -1,6 +1,7 @@
 """From sources and product tables to a :class:`TrainingSet`: labels as integers, pictures prepared once or streamed.
 
-Prepared pixels are kept in a file beside the checkpoint and memory-mapped, so that a second start is quick and memory stays small.
+Prepared pixels are kept in a file beside the checkpoint and memory-mapped, so that a second start is quick and memory
+stays small.
 """
 
 from __future__ import annotations
@@ -186,7 +187,8 @@ def read_shared_labels(path: Path) -> SharedLabels:
 
 
 def _splits(examples: Sequence[Example], share: float) -> list[str]:
-    """``train``, ``val``, or nothing for a picture to leave out; where no product of a part says so, by the id's hash."""
+    """``train``, ``val``, or nothing for a picture to leave out; where no product of a part says so, by the id's
+    hash."""
     said = {example.part for example in examples if example.product.attributes.get("split")}
     splits = []
     for example in examples:
@@ -212,7 +214,8 @@ def _codes(name: str, values: Iterable[str], train: np.ndarray) -> tuple[Labels,
     names = tuple(sorted({value for value, known in zip(listed, train, strict=True) if known and value}))
     if not names:
         raise InputError(
-            f"The attribute '{name}' is to be learned, but is empty for every training product. Choose others with --level and --head."
+            f"The attribute '{name}' is to be learned, but is empty for every training product. Choose others with"
+            f" --level and --head."
         )
     number = {value: code for code, value in enumerate(names)}
     return np.array([number.get(value, -1) for value in listed], np.int64), names

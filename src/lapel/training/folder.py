@@ -1,7 +1,9 @@
 """A trained network back from its model folder, to go on learning from: ``lapel train --from``.
 
-The folder holds an exported file only: batch norms folded into convolutions, most weights in 8 bits. That is enough. The weights are
-scaled back to floats, put into the same backbone without norms, and checked against the vectors that the folder carries.
+The folder holds an exported file only: batch norms folded into convolutions, most weights in 8 bits. That is enough.
+The weights are
+scaled back to floats, put into the same backbone without norms, and checked against the vectors that the folder
+carries.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from lapel.core.errors import ModelError
 from lapel.encoders.model import REFERENCE, ModelFolder, read_model
 from lapel.training.efficientnet import EfficientNetLite0
 from lapel.training.export import encode_float32
-from lapel.training.network import Backbone, LookNetwork, ResNet50
+from lapel.training.network import Backbone, EmbeddingNetwork, ResNet50
 
 # What a backbone is called in model.json. The two ResNet50 differ in where a stage halves the picture.
 BACKBONES = ("resnet50", "resnet50-v1.5", "efficientnet-lite0")
@@ -34,7 +36,7 @@ def backbone_name(backbone: Backbone) -> str:
     return BACKBONES[0 if backbone.stride_first else 1]
 
 
-def load_model_folder(folder: Path) -> tuple[LookNetwork, ModelFolder]:
+def load_model_folder(folder: Path) -> tuple[EmbeddingNetwork, ModelFolder]:
     """The network of a model folder, ready to train: its convolutions have biases and no norms.
 
     Raises:
@@ -45,7 +47,7 @@ def load_model_folder(folder: Path) -> tuple[LookNetwork, ModelFolder]:
     if name not in BACKBONES:
         raise ModelError(f"The model {folder} has the backbone {name!r}; training goes on from {', '.join(BACKBONES)}.")
     backbone: Backbone = EfficientNetLite0() if name == BACKBONES[2] else ResNet50(stride_first=name == BACKBONES[0])
-    network = LookNetwork(without_norms(backbone), dim=model.dim, frozen=True)
+    network = EmbeddingNetwork(without_norms(backbone), dim=model.dim, frozen=True)
     weights = _weights(onnx.load_from_string(model.network_bytes()))
     # A head without a hidden layer is one whose hidden layer says nothing yet.
     fresh = {part: value for part, value in network.state_dict().items() if part.startswith("wide.")}
@@ -78,7 +80,8 @@ def _weights(model: onnx.ModelProto) -> dict[str, NDArray[np.float32]]:
     made_by = {output: node for node in graph.node for output in node.output}
 
     def floats(name: str) -> tuple[str, NDArray[np.float32]]:
-        """The stored tensor behind an input and its numbers: 8-bit integers with a scale a channel, or floats of 32 or 16 bits."""
+        """The stored tensor behind an input and its numbers: 8-bit integers with a scale a channel, or floats of 32 or
+        16 bits."""
         if name in stored:
             return name, stored[name].astype(np.float32)
         node = made_by[name]
@@ -108,7 +111,7 @@ def _weights(model: onnx.ModelProto) -> dict[str, NDArray[np.float32]]:
     return found
 
 
-def _check(network: LookNetwork, folder: Path) -> None:
+def _check(network: EmbeddingNetwork, folder: Path) -> None:
     """The weights were read rightly if they give the vectors that the folder carries."""
     reference = read_model(folder).reference()
     if reference is None:
@@ -118,5 +121,6 @@ def _check(network: LookNetwork, folder: Path) -> None:
     cosine = reference.cosines(encode_float32(network, reference.pixels))
     if cosine.min() < LEAST_COSINE:
         raise ModelError(
-            f"The weights of {folder} give other vectors than its {REFERENCE} (least cosine {cosine.min():.3f}). Export it again."
+            f"The weights of {folder} give other vectors than its {REFERENCE} (least cosine {cosine.min():.3f})."
+            f" Export it again."
         )

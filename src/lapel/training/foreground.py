@@ -1,8 +1,11 @@
 """A small network that finds the product in a picture, learned from shop pictures alone: no mask is drawn by hand.
 
-A shop's picture shows its product on white, so where the product is follows from the picture. Laid on a scene, turned, lit and blurred, it
-becomes a picture of which every pixel's answer is known. Scenes are made up, or are the floors and walls of people's photos. The network is
-an EfficientNet-Lite0 with a decoder that joins its maps from coarse to fine (Lin et al., "Feature Pyramid Networks", 2017).
+A shop's picture shows its product on white, so where the product is follows from the picture. Laid on a scene, turned,
+lit and blurred, it
+becomes a picture of which every pixel's answer is known. Scenes are made up, or are the floors and walls of people's
+photos. The network is
+an EfficientNet-Lite0 with a decoder that joins its maps from coarse to fine (Lin et al., "Feature Pyramid Networks",
+2017).
 """
 
 from __future__ import annotations
@@ -31,7 +34,8 @@ from lapel.training.machine import Machine, mixed_precision
 TAPS = {0: 16, 2: 24, 4: 40, 10: 112, 15: 320}
 WIDTH = 32  # channels of the joined maps
 WARMUP = 100  # steps
-# Of a picture that its product fills: above the second it has no white around it, and nothing says where the product is.
+# Of a picture that its product fills: above the second it has no white around it, and nothing says where the product
+# is.
 SHARE = (0.03, 0.85)
 COLOURS, FLOORS = 0.3, 0.35  # shares of scenes: bright colours; floors of people's photos
 GRAIN = 12.0  # largest deviation
@@ -113,7 +117,8 @@ class ForegroundNetwork(nn.Module):
 
 
 def mask_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """Cross-entropy and 1 - Dice (Milletari et al., "V-Net", 2016) of (n, h, w) logits against (n, h, w) shares of product in 0..1."""
+    """Cross-entropy and 1 - Dice (Milletari et al., "V-Net", 2016) of (n, h, w) logits against (n, h, w) shares of
+    product in 0..1."""
     entropy = functional.binary_cross_entropy_with_logits(logits, truth)
     found = torch.sigmoid(logits)
     both, all_ = (found * truth).sum(dim=(1, 2)), (found + truth).sum(dim=(1, 2))
@@ -216,7 +221,8 @@ def judge_foreground(
 
 
 def in_scenes(pixels: Pixels, config: ForegroundConfig, *, seed: int) -> Pixels:
-    """(n, h, w, 4) uint8 pictures with masks -> (n, h, w, 3) uint8, each in a scene: what an export is calibrated with."""
+    """(n, h, w, 4) uint8 pictures with masks -> (n, h, w, 3) uint8, each in a scene: what an export is calibrated
+    with."""
     given, generator = torch.from_numpy(pixels), torch.Generator().manual_seed(seed)
     pictures, _ = augment_masked(given, generator, config.scenes, scene=draw_scenes(given, None, generator))
     laid: Pixels = pictures.round().to(torch.uint8).numpy()
@@ -226,7 +232,8 @@ def in_scenes(pixels: Pixels, config: ForegroundConfig, *, seed: int) -> Pixels:
 def _ask(
     network: ForegroundNetwork, data: TrainingSet, rows: Rows, config: ForegroundConfig, machine: Machine, *, seed: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss, logits and truth of some pictures in scenes; one that cannot be read, or shows no product on white, is left out."""
+    """Loss, logits and truth of some pictures in scenes; one that cannot be read, or shows no product on white, is left
+    out."""
     pixels, good = data.pictures.read(rows)
     share = (pixels[..., 3] > 127).mean(axis=(1, 2))
     good &= (share > SHARE[0]) & (share < SHARE[1])
@@ -246,8 +253,8 @@ def _ask(
 
 
 def draw_scenes(pictures: Tensor, photos: Tensor | None, generator: torch.Generator) -> Tensor:
-    """Something to lay each picture on: rooms as :mod:`lapel.training.augment` draws them, colours that run into each other, or what lies
-    in the corner of a photo, continued in its own mirror image. Half of all get things on them.
+    """Something to lay each picture on: rooms as :mod:`lapel.training.augment` draws them, colours that run into each
+    other, or what lies in the corner of a photo, continued in its own mirror image. Half of all get things on them.
 
     Args:
         pictures: (n, h, w, 4) uint8.

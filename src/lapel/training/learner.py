@@ -1,4 +1,5 @@
-"""The network, its attribute classifiers and the losses of one batch, as one module, so that several GPUs can share a batch's work."""
+"""The network, its attribute classifiers and the losses of one batch, as one module, so that several GPUs can share a
+batch's work."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from lapel.training.batches import PRODUCT, TrainingSet
 from lapel.training.losses import AttributeHeads, Memory, find_loss, neighbour_loss, triplet_loss
 from lapel.training.machine import mixed_precision
-from lapel.training.network import LookNetwork
+from lapel.training.network import EmbeddingNetwork
 from lapel.training.recipe import TrainingConfig
 
 CANDIDATES = 8192  # of the memory, for the neighbour loss of a label
@@ -63,7 +64,7 @@ class Learner(nn.Module):
         classes: Number of classes of each head.
     """
 
-    def __init__(self, network: LookNetwork, config: TrainingConfig, classes: Mapping[str, int]) -> None:
+    def __init__(self, network: EmbeddingNetwork, config: TrainingConfig, classes: Mapping[str, int]) -> None:
         super().__init__()
         self.network = network
         self.heads = AttributeHeads(classes, dim=config.dim, smoothing=config.smoothing)
@@ -89,7 +90,8 @@ class Learner(nn.Module):
     def judge(
         self, vectors: Tensor, rows: Tensor, columns: Tensor, heads: Mapping[str, Tensor], memory: Memory
     ) -> BatchLoss:
-        """As :meth:`forward`, given the views' (v n, dim) float32 unit rows: losses compare small differences, so not in bfloat16."""
+        """As :meth:`forward`, given the views' (v n, dim) float32 unit rows: losses compare small differences, so not
+        in bfloat16."""
         config, n = self.config, len(columns)
         views = len(vectors) // n
         columns = columns.repeat(views, 1)  # (v n, 1 + levels)

@@ -1,6 +1,8 @@
-"""The training loop, top to bottom: pictures -> views -> network -> losses -> step; a checkpoint every few minutes; a table of it all.
+"""The training loop, top to bottom: pictures -> views -> network -> losses -> step; a checkpoint every few minutes; a
+table of it all.
 
-It is seeded by epoch and step, so a run that was killed goes on to the same result: to the bit on one thread; with more, sums may be shared
+It is seeded by epoch and step, so a run that was killed goes on to the same result: to the bit on one thread; with
+more, sums may be shared
 out differently when other programs want the cores. It runs on CPU (bfloat16 where the CPU has it), on one CUDA GPU
 (bfloat16, channels last, augmentation on the GPU) and, started by ``torchrun``, on several.
 """
@@ -29,7 +31,7 @@ from lapel.training.finish import finish_head
 from lapel.training.learner import Learner, Targets, head_classes
 from lapel.training.losses import Memory
 from lapel.training.machine import Machine
-from lapel.training.network import LookNetwork
+from lapel.training.network import EmbeddingNetwork
 from lapel.training.recipe import Stage, TrainingConfig
 from lapel.training.watch import COLLAPSED, LOG_EVERY, draw_curves, quick_recall
 
@@ -48,7 +50,7 @@ class Trained:
         skipped: Pictures that could not be read while streaming, counted each time.
     """
 
-    network: LookNetwork
+    network: EmbeddingNetwork
     seconds: float
     skipped: int
 
@@ -57,7 +59,7 @@ def train(
     data: TrainingSet,
     config: TrainingConfig,
     *,
-    network: LookNetwork,
+    network: EmbeddingNetwork,
     start: str,
     out: Path,
     report: Report,
@@ -71,7 +73,8 @@ def train(
         config: The recipe; a checkpoint of another recipe is refused.
         network: With the weights to start from; changed in place.
         start: What those weights are, in words.
-        out: Folder for ``checkpoint.pt``, ``log.csv`` (every 20 steps) and ``curves.png`` (after a dozen epochs at most).
+        out: Folder for ``checkpoint.pt``, ``log.csv`` (every 20 steps) and ``curves.png`` (after a dozen epochs at
+            most).
         report: Called with each row of the log and each warning.
         machine: Where it runs.
         save_seconds: Time between two checkpoints; 0 saves after every step.
@@ -156,7 +159,8 @@ def check_labels(data: TrainingSet, config: TrainingConfig) -> None:
         counts = np.unique(labels[labels >= 0], return_counts=True)[1]
         if len(counts) < 2:
             raise InputError(
-                f"The level '{level.name}' has {len(counts)} class among the training pictures; triplets need two or more."
+                f"The level '{level.name}' has {len(counts)} class among the training pictures; triplets need two or"
+                f" more."
                 " Choose other attributes with --level."
             )
         if counts.max() < 2 and level.attributes != (PRODUCT,):
@@ -204,13 +208,14 @@ class _Run:
         out.mkdir(parents=True, exist_ok=True)
 
     @property
-    def averaged(self) -> LookNetwork:
+    def averaged(self) -> EmbeddingNetwork:
         network = self.average.module if self.config.average else self.learner.network
-        assert isinstance(network, LookNetwork)
+        assert isinstance(network, EmbeddingNetwork)
         return network
 
     def batches(self, epoch: int) -> list[Rows]:
-        """This process's batches of an epoch: every picture once (photos as often as the recipe says), whole groups together."""
+        """This process's batches of an epoch: every picture once (photos as often as the recipe says), whole groups
+        together."""
         config, data = self.config, self.data
         rows = np.repeat(data.train, config.times_shown(data.parts[data.train]))
         labels = data.joint(config.levels[config.sampled].attributes)[rows]
@@ -224,7 +229,8 @@ class _Run:
         return whole[rank : len(whole) - len(whole) % world : world]
 
     def ahead(self, batches: list[Rows]) -> Iterator[tuple[Rows, Tensor]]:
-        """Rows and their (n, h, w, 4) uint8 pixels, read while the step before is computed; unreadable pictures are left out."""
+        """Rows and their (n, h, w, 4) uint8 pixels, read while the step before is computed; unreadable pictures are
+        left out."""
         with ThreadPoolExecutor(1) as reader:
             waiting = [reader.submit(self._read, rows) for rows in batches[:2]]
             for number, rows in enumerate(batches):
@@ -271,7 +277,8 @@ class _Run:
         return parts
 
     def _remember(self, rows: Tensor, vectors: Tensor, columns: Tensor) -> None:
-        """Put the vectors of all processes into the memory; batches differ by a few rows, so the shorter ones are padded."""
+        """Put the vectors of all processes into the memory; batches differ by a few rows, so the shorter ones are
+        padded."""
         if self.machine.world > 1:
             most = self.config.classes * self.config.pictures
             vectors = nn.functional.pad(vectors, (0, 0, 0, most - len(vectors)))

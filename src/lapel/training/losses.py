@@ -1,9 +1,14 @@
-"""What the network is told about one batch: triplets, neighbours and attributes. In go unit vectors and labels; out comes a scalar.
+"""What the network is told about one batch: triplets, neighbours and attributes.
 
-- Triplets (Schroff et al., "FaceNet", 2015) with batch-hard mining (Hermans et al., "In Defense of the Triplet Loss", 2017), semi-hard
+In go unit vectors and labels; out comes a scalar.
+
+- Triplets (Schroff et al., "FaceNet", 2015) with batch-hard mining (Hermans et al., "In Defense of the Triplet Loss",
+2017), semi-hard
   mining, and a soft margin; miners and loss are those of the library pytorch-metric-learning.
-- Neighbours: Neighbourhood Component Analysis (Goldberger et al., 2004; Wu et al., "Improving Generalization via Scalable NCA", 2018)
-  against a memory of recent vectors (Wang et al., "Cross-Batch Memory", 2020): the smoothed Recall@1 of the whole catalogue.
+- Neighbours: Neighbourhood Component Analysis (Goldberger et al., 2004; Wu et al., "Improving Generalization via
+Scalable NCA", 2018)
+  against a memory of recent vectors (Wang et al., "Cross-Batch Memory", 2020): the smoothed Recall@1 of the whole
+  catalogue.
 - Attributes: one cosine classifier each, the proxies of "Normalised softmax" (Zhai and Wu, 2019).
 """
 
@@ -51,7 +56,8 @@ def triplet_loss(
         vectors: (n, dim) unit rows.
         labels: (n,) int64; equal labels are positives; -1 is unknown: neither an anchor, a positive nor a negative.
         margin: Distance by which a negative must be farther than a positive, 0..2.
-        mining: ``batch-hard``: each anchor's farthest positive and nearest negative; ``semi-hard``: every triplet whose negative is
+        mining: ``batch-hard``: each anchor's farthest positive and nearest negative; ``semi-hard``: every triplet whose
+            negative is
             farther than the positive, but by less than the margin.
         soft: ``mean log(1 + exp(d(a, p) - d(a, n) + margin))``, which never lets go.
     """
@@ -81,7 +87,8 @@ def triplet_loss(
 def neighbour_loss(
     similarity: Tensor, anchors: Tensor, candidates: Tensor, ignored: Tensor, *, temperature: float
 ) -> Tensor:
-    """``-mean log sum_{j: same label} p(j)``, where ``p`` is the softmax of cosine over temperature: the chance to draw a right neighbour.
+    """``-mean log sum_{j: same label} p(j)``, where ``p`` is the softmax of cosine over temperature: the chance to draw
+    a right neighbour.
 
     Args:
         similarity: (n, m) cosines of anchors and candidates.
@@ -103,15 +110,17 @@ def neighbour_loss(
 
 
 def _mean_of(values: Tensor, chosen: Tensor) -> Tensor:
-    """() mean of the (n,) values that are chosen, 0 when none is; without asking the device how many there are, which waits for it."""
+    """() mean of the (n,) values that are chosen, 0 when none is; without asking the device how many there are, which
+    waits for it."""
     return torch.where(chosen, values, 0.0).sum() / chosen.sum().clamp_min(1)
 
 
 def find_loss(vectors: Tensor, products: Tensor, slots: Tensor, memory: Memory, *, temperature: float) -> Tensor:
-    """Each picture finds its own product among all that the memory holds: cross-entropy over cosines, as in Wu et al., "Unsupervised
-    Feature Learning via Non-Parametric Instance Discrimination" (2018).
+    """Each picture finds its own product among all that the memory holds: cross-entropy over cosines, as in Wu et al.,
+    "Unsupervised Feature Learning via Non-Parametric Instance Discrimination" (2018).
 
-    Right and wrong answers are equally old here. Set beside a fresh right answer, old wrong ones teach the network to turn away from its
+    Right and wrong answers are equally old here. Set beside a fresh right answer, old wrong ones teach the network to
+    turn away from its
     own past: the loss falls, and rises again when the rate no longer lets it turn.
 
     Args:
@@ -198,7 +207,8 @@ class AttributeHeads(nn.Module):
     Args:
         classes: Number of classes of each attribute.
         dim: Width of the vectors.
-        scale: Inverse temperature of the softmax over cosines; 16 lets a cosine gap of 0.3 reach 99 % of the mass of two classes.
+        scale: Inverse temperature of the softmax over cosines; 16 lets a cosine gap of 0.3 reach 99 % of the mass of
+            two classes.
         smoothing: Share of the target spread over all classes.
     """
 
@@ -215,7 +225,8 @@ class AttributeHeads(nn.Module):
         )
 
     def forward(self, vectors: Tensor, labels: Mapping[str, Tensor]) -> Tensor:
-        """Mean cross-entropy over the attributes: (n, dim) unit rows and (n,) int64 labels each (-1 is unknown) -> ()."""
+        """Mean cross-entropy over the attributes: (n, dim) unit rows and (n,) int64 labels each (-1 is unknown) ->
+        ()."""
         if not self.prototypes:
             return vectors.sum() * 0
         losses, asked = [], []

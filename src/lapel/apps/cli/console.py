@@ -1,6 +1,7 @@
 """What every command shares: the options they have in common, and the only places where something is printed.
 
-Texts go out as they are: nothing in them is read as markup, and control characters never reach a terminal. Without a terminal a table is
+Texts go out as they are: nothing in them is read as markup, and control characters never reach a terminal. Without a
+terminal a table is
 plain rows, tab between the columns, a header first, so that ``cut`` and ``awk`` find every column whole.
 """
 
@@ -64,7 +65,8 @@ def resumable() -> Iterator[None]:
 
 
 def prepare() -> None:
-    """Make this process fit to print whatever a shop's texts hold, and keep Pillow's remarks about pictures to itself."""
+    """Make this process fit to print whatever a shop's texts hold, and keep Pillow's remarks about pictures to
+    itself."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -80,7 +82,8 @@ def reader_gone() -> NoReturn:
 
 
 def flush() -> None:
-    """Write what is still in the buffer, unless its reader is gone: Python would complain of the closed pipe as it ends."""
+    """Write what is still in the buffer, unless its reader is gone: Python would complain of the closed pipe as it
+    ends."""
     try:
         if sys.stdout is not None:  # a scheduler may close it
             sys.stdout.flush()

@@ -11,7 +11,7 @@ import typer
 from lapel.apps.cli.add import add_to_store
 from lapel.apps.cli.console import print_hits, progress_bar, say
 from lapel.apps.cli.ui import HostOption, PortOption
-from lapel.core.errors import ModelMismatch
+from lapel.core.errors import ModelMismatchError
 from lapel.core.types import Query
 
 
@@ -29,9 +29,9 @@ def demo(
     port: PortOption = 8501,
 ) -> None:
     """Draw a sample shop, index it, show one search, and serve the web page. The second time starts in seconds."""
-    from lapel.engine.search import SearchEngine
-    from lapel.engine.store import open_store
-    from lapel.sources.wardrobe import draw_wardrobe
+    from lapel.engine.context import open_context
+    from lapel.engine.retrieval import SearchEngine
+    from lapel.samples import draw_wardrobe
 
     store = folder / "shop"
     with progress_bar("drawing photos") as update:
@@ -40,11 +40,11 @@ def demo(
     table = folder / "wardrobe" / "products.csv"
     try:
         add_to_store(table, products=None, store=store, encoder=encoder)
-    except ModelMismatch:  # Lapel's model is newer than this sample store, or another one was asked for
+    except ModelMismatchError:  # Lapel's model is newer than this sample store, or another one was asked for
         say("The sample store was filled with another model: filling it again.")
         shutil.rmtree(store)
         add_to_store(table, products=None, store=store, encoder=encoder)
-    with open_store(store) as shop:
+    with open_context(store) as shop:
         example = shop.catalog.products(limit=1, offset=min(40, products - 1))[0]
         hits = SearchEngine(shop).search(Query(product_id=example.id, k=8))
     print_hits(hits, f"\nLook-alikes of {example.id}, {example.title}")

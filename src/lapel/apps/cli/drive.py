@@ -9,7 +9,7 @@ import typer
 
 from lapel.apps.cli.add import MapOption
 from lapel.apps.cli.console import progress_bar, resumable, say
-from lapel.core.errors import MissingDependency
+from lapel.core.errors import MissingDependencyError
 from lapel.core.text import counted
 
 drive = typer.Typer(help="Log in to Google Drive, and put pictures there.", rich_markup_mode=None, no_args_is_help=True)
@@ -35,7 +35,7 @@ def login(
     try:
         from lapel.sources.drive.login import login as ask
     except ImportError as error:
-        raise MissingDependency(INSTALL) from error
+        raise MissingDependencyError(INSTALL) from error
     say(f"Kept in {ask(client, writes=writes, browser=browser)}.")
 
 
@@ -61,7 +61,7 @@ def upload(
         from lapel.sources.drive.upload import upload as send
         from lapel.sources.drive.upload import write_table
     except ImportError as error:
-        raise MissingDependency(INSTALL) from error
+        raise MissingDependencyError(INSTALL) from error
     from lapel.sources import open_source
     from lapel.sources.mapping import ColumnMap
     from lapel.sources.pictures import picture_rows
@@ -77,7 +77,8 @@ def upload(
     account.close()
     pictures.close()
     say(
-        f"{counted(len(done.sent), 'picture')} uploaded, {len(done.there):,} there already, {len(done.failed):,} left out"
+        f"{counted(len(done.sent), 'picture')} uploaded, {len(done.there):,} there already, {len(done.failed):,} left"
+        f" out"
     )
     for uri, reason in done.failed[:10]:
         say(f"{uri}: {reason}", style="yellow")

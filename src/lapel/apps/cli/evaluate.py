@@ -40,15 +40,16 @@ def evaluate(
 ) -> None:
     """Measure Recall@K, Precision@K, MAP and MRR: photos of the store ask, and rules say which answers are right.
 
-    Recall@K is the share of queries with at least one relevant product among the K best. A query never finds itself. Queries for
+    Recall@K is the share of queries with at least one relevant product among the K best. A query never finds itself.
+    Queries for
     which the gallery holds nothing relevant are left out and counted.
     """
-    from lapel.engine.store import open_store
+    from lapel.engine.context import open_context
     from lapel.insight.evaluate import evaluate as run
     from lapel.insight.report import category_heading, heading
     from lapel.insight.sheet import draw_sheet
 
-    with open_store(store) as shop:
+    with open_context(store) as shop:
         with progress_bar("answering queries") as update:
             report = run(
                 shop,
@@ -62,10 +63,11 @@ def evaluate(
             )
         if sheet is not None:
             try:
-                draw_sheet(report, shop.picture).save(sheet)
+                draw_sheet(report, shop.image).save(sheet)
             except (OSError, ValueError) as error:
                 raise InputError(
-                    f"The picture sheet cannot be written to {sheet}: {reason_of(error)}. Name a .png in a folder that exists."
+                    f"The picture sheet cannot be written to {sheet}: {reason_of(error)}. Name a .png in a folder that"
+                    f" exists."
                 ) from error
     if as_json:
         print_json(report.to_json())

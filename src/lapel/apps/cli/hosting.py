@@ -27,8 +27,8 @@ from lapel.core.errors import InputError, LapelError
 from lapel.core.text import counted
 
 if TYPE_CHECKING:
-    from lapel.catalog.hosting import Trouble
-    from lapel.engine.healing import Round
+    from lapel.catalog.hosting import MediaIssue
+    from lapel.engine.media_check import Round
 
 hosting = typer.Typer(help="Look after where the pictures are.", rich_markup_mode=None, no_args_is_help=True)
 
@@ -55,10 +55,10 @@ def move(
 
     The exit code is 1 when no address begins so.
     """
+    from lapel.engine.context import open_context
     from lapel.engine.hosting import move as move_pictures
-    from lapel.engine.store import open_store
 
-    with open_store(store) as shop:
+    with open_context(store) as shop:
         moved = move_pictures(shop, old, new, keep=not dry_run)
         photos = shop.catalog.counts().photos
     if as_json:
@@ -66,7 +66,8 @@ def move(
     else:
         would = "would get" if dry_run else "got"
         say(
-            f"{moved.photos:,} of {counted(photos, 'picture')} {would} another address, and {counted(moved.links, 'link')} for browsers"
+            f"{moved.photos:,} of {counted(photos, 'picture')} {would} another address, and"
+            f" {counted(moved.links, 'link')} for browsers"
         )
     if not moved.photos and not moved.links:
         if not as_json:
@@ -87,10 +88,10 @@ def thumbnails(
     'lapel add' makes them too, so this is for stores of an older Lapel, and after the bound was changed.
     The exit code is 1 when pictures were missing and none could be read.
     """
-    from lapel.engine.store import open_store
+    from lapel.engine.context import open_context
     from lapel.engine.thumbnails import fill_thumbnails
 
-    with open_store(store) as shop, resumable(), progress_bar("making small pictures") as update:
+    with open_context(store) as shop, resumable(), progress_bar("making small pictures") as update:
         if most is not None:
             shop.limit_thumbnails(most)
         filled = fill_thumbnails(shop, report=update)
@@ -101,7 +102,8 @@ def thumbnails(
     else:
         have = "has" if size.photos == 1 else "have"
         say(
-            f"{counted(filled.made, 'photo')} got small pictures; {size.photos:,} {have} them, in {size.bytes / 1e6:,.1f} MB"
+            f"{counted(filled.made, 'photo')} got small pictures; {size.photos:,} {have} them, in"
+            f" {size.bytes / 1e6:,.1f} MB"
         )
         for photo, reason in filled.failed[:3]:
             say(f"{photo.uri}: {reason}", style="yellow")
@@ -133,7 +135,8 @@ def check(
 ) -> None:
     """Visit every picture: dead, forbidden, moved and changed ones are listed in hosting.csv in the store.
 
-    Changed pictures are embedded anew. Dead ones are hidden from results after a while and shown again when they return.
+    Changed pictures are embedded anew. Dead ones are hidden from results after a while and shown again when they
+    return.
     When more than half are out of reach, none is hidden and the exit code is 1.
     """
     wait, patience = duration(every) if every else None, duration(grace)
@@ -154,13 +157,13 @@ def check(
 
 def _round(store: Path, grace: timedelta, *, force: bool, allow_private: bool, as_json: bool) -> bool:
     """Go round once, and say what was found. Returns whether too many were out of reach to hide any."""
-    from lapel.engine.healing import check_hosting
-    from lapel.engine.store import open_store
-    from lapel.sources.health import Rounds
+    from lapel.engine.context import open_context
+    from lapel.engine.media_check import check_hosting
+    from lapel.sources.link_checker import LinkChecker
 
-    rounds = Rounds(allow_private=allow_private)
+    rounds = LinkChecker(allow_private=allow_private)
     try:
-        with open_store(store) as shop, progress_bar("visiting pictures") as update:
+        with open_context(store) as shop, progress_bar("visiting pictures") as update:
             done = check_hosting(shop, rounds, grace=grace, force=force, report=update)
     finally:
         rounds.close()
@@ -188,7 +191,8 @@ def _print(done: Round, path: Path) -> None:
         say(f"{done.encoded:,} embedded anew, {done.hidden:,} hidden from results, {done.back:,} brought back")
     if done.held_back:
         say(
-            "More than half of the pictures are out of reach, so none was hidden: is this machine's network or disk away?"
+            "More than half of the pictures are out of reach, so none was hidden: is this machine's network or disk"
+            " away?"
             " If they are really gone, --force hides them.",
             style="yellow",
         )
@@ -201,7 +205,7 @@ def _print(done: Round, path: Path) -> None:
         say(f"All of them: {path}")
 
 
-def _list(path: Path, troubles: Sequence[Trouble]) -> None:
+def _list(path: Path, troubles: Sequence[MediaIssue]) -> None:
     """Write down every trouble, in place of what the last round found."""
     part = path.with_name(path.name + ".part")
     try:
@@ -214,7 +218,8 @@ def _list(path: Path, troubles: Sequence[Trouble]) -> None:
         part.replace(path)
     except OSError as error:
         raise InputError(
-            f"The list of pictures in trouble cannot be written to {path}: {error.strerror}. Make room there, or give this user the right to write."
+            f"The list of pictures in trouble cannot be written to {path}: {error.strerror}. Make room there, or give"
+            f" this user the right to write."
         ) from error
 
 

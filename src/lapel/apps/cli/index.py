@@ -32,20 +32,23 @@ def root() -> None:
 
 @index.command()
 def rebuild(store: StoreOption = DEFAULT_STORE) -> None:
-    """Redraw the index from the catalogue's vectors. A store does so by itself when it finds its index old or damaged."""
-    from lapel.engine.store import open_store
+    """Redraw the index from the catalogue's vectors.
 
-    with open_store(store) as shop:
-        shop.redraw_index()
+    A store does so by itself when it finds its index old or damaged.
+    """
+    from lapel.engine.context import open_context
+
+    with open_context(store) as shop:
+        shop.index_sync.rebuild()
         say(f"Drew an index of {counted(len(shop.index), 'vector')}.")
 
 
 @index.command()
 def use(spec: SpecArgument, store: StoreOption = DEFAULT_STORE) -> None:
     """Search with another kind of index from now on, in every process that serves the store."""
-    from lapel.engine.store import open_store
+    from lapel.engine.context import open_context
 
-    with open_store(store) as shop:
+    with open_context(store) as shop:
         shop.use_index(spec)
         say(f"Drew '{spec}' with {counted(len(shop.index), 'vector')}.")
 
@@ -64,9 +67,9 @@ def check(
     A server that has loaded a damaged index file goes on with it until it is started again.
     """
     from lapel.engine.check import check_index
-    from lapel.engine.store import open_store
+    from lapel.engine.context import open_context
 
-    with open_store(store) as shop:
+    with open_context(store) as shop:
         found = check_index(shop, sample=sample, repair=repair)
         mended = repair and not found.agrees and check_index(shop, sample=sample).agrees
     if as_json:
@@ -75,7 +78,8 @@ def check(
         print_json({**facts, **differ, "compared": found.compared, "agrees": found.agrees, "mended": mended})
     else:
         say(
-            f"'{found.spec}' holds {counted(found.held, 'vector')}, the catalogue {found.wanted:,} (generation {found.generation:,})"
+            f"'{found.spec}' holds {counted(found.held, 'vector')}, the catalogue {found.wanted:,} (generation"
+            f" {found.generation:,})"
         )
         say(
             f"{len(found.missing):,} missing, {len(found.surplus):,} surplus, {len(found.other):,} other vectors among"
@@ -114,11 +118,11 @@ def tune(
 
     from lapel.core.types import Filter
     from lapel.core.vectors import Keys, Vectors
-    from lapel.engine.store import open_store
+    from lapel.engine.context import open_context
     from lapel.insight.tuning import draw
     from lapel.insight.tuning import tune as measure
 
-    with open_store(store) as shop:
+    with open_context(store) as shop:
         pieces = list(shop.catalog.vectors(shop.model.fingerprint))
         keys: Keys = np.concatenate([part for part, _ in pieces]) if pieces else np.empty(0, np.int64)
         width = pieces[0][1].shape[1] if pieces else 0

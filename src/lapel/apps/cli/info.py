@@ -16,7 +16,7 @@ from lapel.core.types import MINOR_UNITS
 
 def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """Say what a store holds: products, photos, its model, its fields and their commonest values."""
-    from lapel.engine.store import CATALOGUE, open_to_look
+    from lapel.engine.context import CATALOGUE, open_to_look
     from lapel.indexes import explain
 
     with open_to_look(store) as shop:
@@ -58,12 +58,14 @@ def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> Non
     say(f"{counted(counts.products, 'product')}, {counted(counts.photos, 'photo')}, {counted(searched, 'vector')}")
     if counts.gone or counts.hidden:
         say(
-            f"Not shown: {counted(counts.gone, 'product')} gone from the feed, {counts.lost:,} with no picture in reach;"
+            f"Not shown: {counted(counts.gone, 'product')} gone from the feed, {counts.lost:,} with no picture in"
+            f" reach;"
             f" {counted(counts.hidden, 'photo')} hidden from results"
         )
     say(f"model {model['name'] or 'not chosen yet'} ({model['fingerprint'] or '-'}), index {facts['index']}")
     say(
-        f"{counted(small['photos'], 'photo')} with small pictures, {small['bytes'] / 1e6:,.1f} of at most {small['most'] / 1e6:,.0f} MB"
+        f"{counted(small['photos'], 'photo')} with small pictures, {small['bytes'] / 1e6:,.1f} of at most"
+        f" {small['most'] / 1e6:,.0f} MB"
     )
     if facts["index_choice"]:
         say(facts["index_choice"])

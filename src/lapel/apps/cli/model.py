@@ -27,8 +27,8 @@ from lapel.core.text import counted, reason_of
 from lapel.core.types import Filter
 
 if TYPE_CHECKING:
+    from lapel.engine.context import StoreContext
     from lapel.engine.models import Switch
-    from lapel.engine.store import Store
 
 LOG = "model.log"  # in the store's folder: what a change in the background says
 STEPS = 20  # lines of progress in a log
@@ -62,8 +62,8 @@ def root() -> None:
 def list_models(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """Say which models have vectors in a store, which one is searched, and what is being encoded now."""
     from lapel.catalog import model_work
+    from lapel.engine.context import open_to_look
     from lapel.engine.models import models_of
-    from lapel.engine.store import open_to_look
 
     with open_to_look(store) as shop:
         known, photos = models_of(shop), shop.catalog.counts().photos
@@ -134,10 +134,11 @@ def compare(
 ) -> None:
     """Let photos of the store ask two models the same, and show how far their answers differ.
 
-    Pictures that a model has not seen yet are encoded and kept, so that changing to it later is quick; what the store is searched
+    Pictures that a model has not seen yet are encoded and kept, so that changing to it later is quick; what the store
+    is searched
     with stays as it is. The sheet shows the queries whose answers change most, with both answers.
     """
-    from lapel.engine.store import open_store
+    from lapel.engine.context import open_context
     from lapel.insight.compare import Question, render
     from lapel.insight.compare import compare as run
     from lapel.insight.compare_sheet import draw_comparison
@@ -154,14 +155,15 @@ def compare(
         seed=seed,
     )
     path = sheet or store / "compare.png"
-    with open_store(store) as shop:
+    with open_context(store) as shop:
         with resumable(), _progress("encoding") as update:
             found = run(shop, a, b, question=question, report=lambda _, done, total: update(done, total))
         try:
-            draw_comparison(found, shop.picture).save(path)
+            draw_comparison(found, shop.image).save(path)
         except (OSError, ValueError) as error:
             raise InputError(
-                f"The picture sheet cannot be written to {path}: {reason_of(error)}. Name a .png with --sheet in a folder that exists."
+                f"The picture sheet cannot be written to {path}: {reason_of(error)}. Name a .png with --sheet in a"
+                f" folder that exists."
             ) from error
     if as_json:
         print_json(found.to_json())
@@ -183,13 +185,14 @@ def use(
 ) -> None:
     """Change the model of a store: encode every photo with it, then swap at once for everyone who searches.
 
-    Until the swap all searches go on with the model in use, and products can be added. Stopped half way, the same command goes on
+    Until the swap all searches go on with the model in use, and products can be added. Stopped half way, the same
+    command goes on
     where it stopped. The former model's vectors are kept: 'lapel model rollback' goes back at once.
     """
+    from lapel.engine.context import open_context
     from lapel.engine.models import use as run
-    from lapel.engine.store import open_store
 
-    with open_store(store) as shop:
+    with open_context(store) as shop:
         if background:
             _detach(shop, new, allow_missing=allow_missing)
             return
@@ -204,10 +207,10 @@ def rollback(
     store: StoreOption = DEFAULT_STORE, wait: WaitOption = False, allow_missing: MissingOption = False
 ) -> None:
     """Go back to the model a store had before. Photos added since are encoded with it first."""
+    from lapel.engine.context import open_context
     from lapel.engine.models import rollback as run
-    from lapel.engine.store import open_store
 
-    with open_store(store) as shop:
+    with open_context(store) as shop:
         with resumable(), _progress("encoding") as update:
             switch = run(shop, allow_missing=allow_missing, wait=wait, report=update, note=_note)
         _ = shop.index
@@ -217,10 +220,10 @@ def rollback(
 @model.command()
 def prune(store: StoreOption = DEFAULT_STORE) -> None:
     """Drop the vectors of all models but the one in use. There is nothing to go back to then."""
+    from lapel.engine.context import open_context
     from lapel.engine.models import prune as run
-    from lapel.engine.store import open_store
 
-    with open_store(store) as shop:
+    with open_context(store) as shop:
         dropped = run(shop)
     say(f"Dropped {counted(dropped, 'vector')} of other models. Their room in the file is used by what comes next.")
 
@@ -237,7 +240,7 @@ def _print_switch(switch: Switch, store: Path) -> None:
         say(f"Back to {switch.former.name}: lapel model rollback --store {store}")
 
 
-def _detach(shop: Store, new: str, *, allow_missing: bool) -> None:
+def _detach(shop: StoreContext, new: str, *, allow_missing: bool) -> None:
     """Start the same change in a process of its own, after making sure that it can begin."""
     from lapel.catalog import model_lock
     from lapel.engine.models import check_change, open_model

@@ -1,4 +1,5 @@
-"""Writes one page per command from its own help: ``python -m lapel.apps.cli.reference docs/commands``. A test compares them."""
+"""Writes one page per command from its own help: ``python -m lapel.apps.cli.reference docs/commands``. A test compares
+them."""
 
 from __future__ import annotations
 

@@ -17,14 +17,17 @@ def remove(
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Take products out of a store. Their picture files are not touched. Exit code 1 when the store has none of them."""
-    from lapel.engine.store import open_store
+    """Take products out of a store.
+
+    Their picture files are not touched. Exit code 1 when the store has none of them.
+    """
+    from lapel.engine.context import open_context
 
     asked = list(dict.fromkeys(ids))
-    with open_store(store) as shop:
+    with open_context(store) as shop:
         there = shop.catalog.stored(asked, fingerprint="")
         removed = [name for name in asked if name in there]
-        count = shop.remove(removed) if removed else 0
+        count = shop.catalog.remove(removed)[0] if removed else 0
     missing = [name for name in asked if name not in there]
     if as_json:
         print_json({"asked": len(asked), "count": count, "removed": removed, "missing": missing})

@@ -42,14 +42,14 @@ def search(
     The product in the picture is found too and laid on white, as shops show theirs; --whole leaves that out.
     The score is the cosine between the two looks: 1 is the same picture, 0 has nothing in common.
     """
-    from lapel.engine.search import SearchEngine
-    from lapel.engine.store import open_store
+    from lapel.engine.context import open_context
+    from lapel.engine.retrieval import SearchEngine
 
     if (picture is None) == (product is None):
         raise typer.BadParameter("Give one thing to search for: a picture file, a link, - or --product ID.")
     image = None if picture is None else decode(_read(picture))
     query = Query(image=image, product_id=product, k=k, where=Filter.parse(where or []), cut_out=not whole)
-    with open_store(store) as shop:
+    with open_context(store) as shop:
         hits = SearchEngine(shop).search(query)
         products = shop.catalog.counts().products
     if as_json:
@@ -64,7 +64,8 @@ def search(
     else:
         if query.where:
             say(
-                f"No product passes the filter {query.where} ({counted(products, 'product')} in the store). Loosen --where."
+                f"No product passes the filter {query.where} ({counted(products, 'product')} in the store). Loosen"
+                f" --where."
             )
         else:
             other = "but this one " if product and products else ""

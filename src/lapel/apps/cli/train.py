@@ -13,14 +13,14 @@ import typer
 
 from lapel.apps.cli.add import MapOption
 from lapel.apps.cli.console import print_table, progress_bar, resumable, say
-from lapel.core.errors import InputError, MissingDependency, SourceError
+from lapel.core.errors import InputError, MissingDependencyError, SourceError
 from lapel.core.text import counted
 
 if TYPE_CHECKING:
     from lapel.core.images import Preprocessing
     from lapel.training.data import Example
     from lapel.training.machine import Machine
-    from lapel.training.network import LookNetwork
+    from lapel.training.network import EmbeddingNetwork
     from lapel.training.recipe import TrainingConfig
     from lapel.training.watch import Verdict
 
@@ -48,7 +48,8 @@ def train(
         str,
         typer.Option(
             "--init",
-            help="ImageNet weights: the folder package/ResNet50 of the npm package, a torchvision .pth or its link, or 'efficientnet-lite0'.",
+            help="ImageNet weights: the folder package/ResNet50 of the npm package, a torchvision .pth or its link, or"
+            " 'efficientnet-lite0'.",
         ),
     ] = "",
     start: Annotated[
@@ -94,14 +95,16 @@ def train(
         int,
         typer.Option(
             "--batch",
-            help="Pictures a step, each in two views. A GPU is only busy with more of them: 512 with --rate 1.2e-3 made the default model.",
+            help="Pictures a step, each in two views. A GPU is only busy with more of them: 512 with --rate 1.2e-3"
+            " made the default model.",
         ),
     ] = 48,
     looks: Annotated[
         str,
         typer.Option(
             "--looks",
-            help="What the head is finished on beside each picture as it is: so many changed looks of it, and so many with the product cut out. Fewer take less time.",
+            help="What the head is finished on beside each picture as it is: so many changed looks of it, and so many"
+            " with the product cut out. Fewer take less time.",
         ),
     ] = "2,1",
     val_share: Annotated[
@@ -121,13 +124,14 @@ def train(
 ) -> None:
     """Train a triplet network, from ImageNet weights or on from a model, and export it as a model folder.
 
-    Without --level and --head, --from learns from products with several photos and from augmented views alone. Goes on from the last checkpoint in --out, even after kill -9. Needs: pip install 'lapel[train]'. On several GPUs: torchrun
+    Without --level and --head, --from learns from products with several photos and from augmented views alone. Goes on
+    from the last checkpoint in --out, even after kill -9. Needs: pip install 'lapel[train]'. On several GPUs: torchrun
     --nproc-per-node N -m lapel train ...
     """
     try:
         import torch
     except ImportError as error:
-        raise MissingDependency("Training needs PyTorch. Run: pip install 'lapel[train]'") from error
+        raise MissingDependencyError("Training needs PyTorch. Run: pip install 'lapel[train]'") from error
 
     from lapel.core.images import Preprocessing
     from lapel.training.data import load_training_set, read_shared_labels
@@ -189,7 +193,8 @@ def train(
             progress=update,
         )
     say(
-        f"{counted(len(data.train), 'picture')} to learn from, {len(data.val):,} to judge by, {len(rejected):,} unusable"
+        f"{counted(len(data.train), 'picture')} to learn from, {len(data.val):,} to judge by, {len(rejected):,}"
+        f" unusable"
     )
     for uri, reason in rejected[:5]:
         say(f"  {uri}: {reason}")
@@ -208,7 +213,8 @@ def train(
         "skipped": trained.skipped,
         "start": Path(init or start).name,
         "minutes": round(trained.seconds / 60, 1),
-        "machine": f"{platform.machine()}, {machine.device.type}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+        "machine": f"{platform.machine()}, {machine.device.type}, {torch.get_num_threads()} threads, torch"
+        f" {torch.__version__}",
         "verdicts": [asdict(verdict) for verdict in verdicts],
     }
     _export(trained.network.cpu(), data, out, name=name, preprocessing=preprocessing, details=details)
@@ -253,7 +259,8 @@ def _foreground(
             progress=update,
         )
     say(
-        f"{counted(len(data.train), 'picture')} to learn from, {len(data.val):,} to judge by, {len(rejected):,} unusable"
+        f"{counted(len(data.train), 'picture')} to learn from, {len(data.val):,} to judge by, {len(rejected):,}"
+        f" unusable"
     )
     torch.manual_seed(seed)
     network = ForegroundNetwork(load_efficientnet())
@@ -266,21 +273,22 @@ def _foreground(
     model = write_foreground_folder(network.cpu(), out, preprocessing=preprocessing, scenes=scenes, details=details)
     agreement = model.details["agreement_with_trained"]["mean_overlap"]
     say(
-        f"Wrote {out}: overlap with the truth on held-out pictures {share:.3f}; in 8 bits its masks agree to {agreement:.3f}."
+        f"Wrote {out}: overlap with the truth on held-out pictures {share:.3f}; in 8 bits its masks agree to"
+        f" {agreement:.3f}."
     )
 
 
-def _start(init: str, start: str, *, preprocessing: Preprocessing) -> tuple[LookNetwork, Preprocessing]:
+def _start(init: str, start: str, *, preprocessing: Preprocessing) -> tuple[EmbeddingNetwork, Preprocessing]:
     """A network with ImageNet weights for pictures of the wanted size, or a trained one with its own."""
     from lapel.encoders import SHIPPED, shipped_model
     from lapel.training.folder import load_model_folder
-    from lapel.training.network import LookNetwork
+    from lapel.training.network import EmbeddingNetwork
     from lapel.training.weights import load_backbone
 
     if start:
         network, model = load_model_folder(shipped_model(start) if start in SHIPPED else Path(start))
         return network, model.preprocessing
-    return LookNetwork(load_backbone(init), frozen=True), preprocessing
+    return EmbeddingNetwork(load_backbone(init), frozen=True), preprocessing
 
 
 def _say_verdicts(verdicts: list[Verdict], start: str, out: Path) -> None:
@@ -299,7 +307,8 @@ def _say_verdicts(verdicts: list[Verdict], start: str, out: Path) -> None:
     say(f"Recall@1 on held-out pictures, '{start}' and the new model:")
     print_table(("same ...", "queries", "before", "after", "difference, 95 %", "verdict"), rows)
     say(
-        f"Nothing is replaced. Look: lapel model compare {start} {out} --store shop. Take it: lapel model use {out} --store shop"
+        f"Nothing is replaced. Look: lapel model compare {start} {out} --store shop. Take it: lapel model use {out}"
+        f" --store shop"
     )
 
 
@@ -355,7 +364,8 @@ AtEnd = Callable[[Callable[[], None]], Any]
 
 
 def _examples(parts: list[Part], *, stream: bool, at_end: AtEnd) -> tuple[list[Example], Callable[[str], bytes]]:
-    """Each usable row's product with each of its pictures, and what reads them; pictures that are not there are left out.
+    """Each usable row's product with each of its pictures, and what reads them; pictures that are not there are left
+    out.
 
     ``at_end`` is told what closes each source.
     """
@@ -382,11 +392,13 @@ def _examples(parts: list[Part], *, stream: bool, at_end: AtEnd) -> tuple[list[E
             say(note, style="yellow")
         examples += [Example(product, uri, number) for product, uri in found]
         uris = [uri for _, uri in found]
-        # Prepared, pictures are read once in this order; streamed, in the order of chance, and after the first epoch from the cache.
+        # Prepared, pictures are read once in this order; streamed, in the order of chance, and after the first epoch
+        # from the cache.
         readers |= dict.fromkeys(uris, pictures.read if stream else in_order(pictures, uris))
     if not examples:
         raise InputError(
-            f"None of the pictures that {parts[0][1]} names is in {parts[0][0]}. Give the folder or ZIP its names start from."
+            f"None of the pictures that {parts[0][1]} names is in {parts[0][0]}. Give the folder or ZIP its names"
+            f" start from."
         )
     return examples, lambda uri: readers[uri](uri)
 
@@ -405,8 +417,9 @@ def _rows(table: Any, pictures: Any, left: Counter[str]) -> Iterator[tuple[Any, 
 
 
 def _reference(preprocessing: Preprocessing) -> Any:
-    """Pictures anyone can draw again, to check an exported network by: one photo of each of 32 products of the sample wardrobe."""
-    from lapel.sources.wardrobe import plan_wardrobe, render_photo
+    """Pictures anyone can draw again, to check an exported network by: one photo of each of 32 products of the sample
+    wardrobe."""
+    from lapel.samples import plan_wardrobe, render_photo
 
     plan = plan_wardrobe()
     return preprocessing.batch([render_photo(product, "front") for product in plan[:: len(plan) // 32][:32]])

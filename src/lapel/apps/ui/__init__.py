@@ -16,7 +16,7 @@ import urllib.request
 from pathlib import Path
 from types import FrameType
 
-from lapel.core.errors import InputError, LapelError, MissingDependency
+from lapel.core.errors import InputError, LapelError, MissingDependencyError
 
 __all__ = ["command", "free_port", "serve"]
 
@@ -25,7 +25,8 @@ UPLOAD_MB = 200  # what the server takes at all; the page itself takes less and 
 START_SECONDS = 60.0  # Streamlit is up after 2 to 5 on an idle machine
 PORTS_TRIED = 100
 
-# Paper and ink, so that the goods are the only colour on the page; the accent is a lining red. Contrasts are AA or better.
+# Paper and ink, so that the goods are the only colour on the page; the accent is a lining red. Contrasts are AA or
+# better.
 THEME = {
     "theme.font": "sans-serif",
     "theme.headingFont": "serif",
@@ -55,10 +56,10 @@ def command(store: str | Path, *, host: str = "127.0.0.1", port: int = 8501, hea
         headless: Don't open a browser.
 
     Raises:
-        MissingDependency: Streamlit is not installed.
+        MissingDependencyError: Streamlit is not installed.
     """
     if importlib.util.find_spec("streamlit") is None:
-        raise MissingDependency("The web page needs streamlit. Run: pip install 'lapel[ui]'")
+        raise MissingDependencyError("The web page needs streamlit. Run: pip install 'lapel[ui]'")
     options = {
         "server.address": host,
         "server.port": str(port),
@@ -111,7 +112,7 @@ def serve(store: str | Path, *, host: str = "127.0.0.1", port: int = 8501, headl
         The server's exit status; 0 when a person stopped it.
 
     Raises:
-        MissingDependency: Streamlit is not installed.
+        MissingDependencyError: Streamlit is not installed.
         InputError: no port can be used.
         LapelError: the server did not answer in time.
     """
@@ -128,7 +129,8 @@ def serve(store: str | Path, *, host: str = "127.0.0.1", port: int = 8501, headl
     server = _start(command(store, host=host, port=chosen, headless=headless))
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        # A port that was free a moment ago may be gone when the server, seconds later, asks for it: any program may get it meanwhile.
+        # A port that was free a moment ago may be gone when the server, seconds later, asks for it: any program may get
+        # it meanwhile.
         while not (up := _wait(server, _address(host), chosen)) and not stopped and server.poll() is not None:
             other = free_port(host, chosen)
             if other == chosen:

@@ -13,13 +13,14 @@ import streamlit as st
 from lapel.apps.ui.shop import thumbs
 from lapel.apps.ui.wanted import escape
 from lapel.core.types import Hit, Photo, Product, is_web_address
-from lapel.engine.search import SearchEngine
+from lapel.engine.retrieval import SearchEngine
 
 SCORE = "Cosine similarity of the two pictures' looks: 1.00 is the same look, 0 has nothing in common."
 PLACEHOLDER = (
     "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 300 400'><rect width='300' height='400' fill='#efece6'/>"
     "<g fill='none' stroke='#a49b8e' stroke-width='5' stroke-linejoin='round' stroke-linecap='round'>"
-    "<path d='M150 168c0-12 16-12 16-26a16 16 0 0 0-32 0'/><path d='M150 168l88 56a10 10 0 0 1-6 18H68a10 10 0 0 1-6-18z'/></g></svg>"
+    "<path d='M150 168c0-12 16-12 16-26a16 16 0 0 0-32 0'/><path d='M150 168l88 56a10 10 0 0 1-6 18H68a10 10 0 0"
+    " 1-6-18z'/></g></svg>"
 )
 
 
@@ -48,7 +49,8 @@ def picture(small: bytes | None, alt: str) -> None:
 
 
 def to_shop(product: Product, inside: str, *, again: bool = False) -> str:
-    """A link to the product's own page around a piece of HTML; only that piece when there is no address, or not one of the web.
+    """A link to the product's own page around a piece of HTML; only that piece when there is no address, or not one of
+    the web.
 
     Args:
         product: What to link to.
@@ -82,7 +84,8 @@ def _cards(
 
 
 def _linked(photo: Photo) -> str:
-    """The photo as its link gives it, laid over the store's own thumbnail; where the link fails, that stays to be seen."""
+    """The photo as its link gives it, laid over the store's own thumbnail; where the link fails, that stays to be
+    seen."""
     link = photo.links.small
     return f"<span class='lapel-linked' style='background-image: url(\"{html.escape(link)}\")'></span>" if link else ""
 
@@ -93,7 +96,8 @@ def _words(product: Product, score: float | None, *, priced: bool) -> str:
     parts = []
     if score is not None:
         parts.append(
-            f"<span class='lapel-score' title='{shown(SCORE, quote=True)}'><span class='lapel-hidden'>Similarity </span>{score:z.2f}</span>"
+            f"<span class='lapel-score' title='{shown(SCORE, quote=True)}'><span class='lapel-hidden'>Similarity"
+            f" </span>{score:z.2f}</span>"
         )
     if product.in_stock is False:
         parts.append("<span class='lapel-out'>Out of stock</span>")

@@ -1,6 +1,7 @@
 """Which of a shop's fields make good filters, in which order, and how they and their values are called.
 
-In go the values of every field with how many products have them; out come the names of those worth a row of buttons. Ids, columns in
+In go the values of every field with how many products have them; out come the names of those worth a row of buttons.
+Ids, columns in
 which nearly every product has a value of its own, and free text help nobody to choose: they are left out.
 """
 
@@ -44,7 +45,8 @@ def choose(counted: Mapping[str, Sequence[tuple[str, int]]], products: int) -> t
     """The fields to filter by: the useful ones, then the rest.
 
     Args:
-        counted: By field its values, each with how many products have it. The values of a product with several count each.
+        counted: By field its values, each with how many products have it. The values of a product with several count
+            each.
         products: How many products there are.
 
     Returns:

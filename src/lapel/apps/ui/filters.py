@@ -1,6 +1,7 @@
 """The filters: the sidebar's widgets with their counts, and the row of those in use above the results.
 
-Only fields that the shop has are offered, and only values that some product has, the other filters applied: that is what a count says.
+Only fields that the shop has are offered, and only values that some product has, the other filters applied: that is
+what a count says.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from lapel.apps.ui.shop import Shop, facet_counts, passing
 from lapel.apps.ui.state import BETWEEN, LEVELS
 from lapel.apps.ui.swatches import swatch
 from lapel.apps.ui.wanted import Wanted, escape, plain, price_bounds
-from lapel.engine.search import SearchEngine
+from lapel.engine.retrieval import SearchEngine
 
 FIRST = 12  # values of a field to show before "all"; more is a wall of buttons
 LISTED = 60  # values that still are buttons; more are a list to type into
@@ -207,7 +208,8 @@ def _open(key: str, shown: bool) -> None:
 def _dots(values: list[str]) -> None:
     """A dot of its colour before each colour's name."""
     rules = [
-        f".st-key-f-colour button:nth-of-type({place})::before {{ background: {swatch(value)}; display: inline-block; }}"
+        f".st-key-f-colour button:nth-of-type({place})::before {{ background: {swatch(value)}; display: inline-block;"
+        f" }}"
         for place, value in enumerate(values, 1)
         if swatch(value)
     ]

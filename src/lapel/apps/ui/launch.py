@@ -1,6 +1,8 @@
-"""Streamlit's own command line, kept from asking the internet for this machine's address: ``python -m lapel.apps.ui.launch run ...``.
+"""Streamlit's own command line, kept from asking the internet for this machine's address: ``python -m
+lapel.apps.ui.launch run ...``.
 
-Streamlit asks checkip.amazonaws.com when it listens on every address, and when a page of another site knocks. No option stops it.
+Streamlit asks checkip.amazonaws.com when it listens on every address, and when a page of another site knocks. No option
+stops it.
 """
 
 from __future__ import annotations

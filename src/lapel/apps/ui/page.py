@@ -1,6 +1,7 @@
 """The page itself, run by Streamlit from top to bottom at every click: ``streamlit run page.py -- STORE``.
 
-It only puts the pieces together: open the shop, draw the filters, then the start page or the answer, and keep the URL true.
+It only puts the pieces together: open the shop, draw the filters, then the start page or the answer, and keep the URL
+true.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from lapel.apps.ui.results import results
 from lapel.apps.ui.shop import look_at, open_engine
 from lapel.apps.ui.start import PRIVATE_LINKS, start
 from lapel.apps.ui.wanted import escape
-from lapel.core.errors import LapelError, StoreMissing
+from lapel.core.errors import LapelError, StoreNotFoundError
 
 ICON = (
     "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' rx='7' fill='#7a2636'/>"
@@ -32,7 +33,8 @@ def main(store: Path) -> None:
     st.set_page_config(page_title="Lapel", page_icon=ICON, layout="wide", initial_sidebar_state="auto")
     st.html(STYLE)
     st.html(
-        f"<div class='lapel-head'>{MARK}<span class='lapel-name'>Lapel</span><span class='lapel-promise'>Look-alikes for fashion</span></div>"
+        f"<div class='lapel-head'>{MARK}<span class='lapel-name'>Lapel</span><span class='lapel-promise'>Look-alikes"
+        f" for fashion</span></div>"
     )
     try:
         _shop(store)
@@ -70,15 +72,17 @@ def _empty(store: Path, products: int) -> None:
         else "is empty"
     )
     st.html(
-        f"<div class='lapel-empty'><h1>This shop {found}</h1><p>Add pictures, a product table or a ZIP, then look again:</p></div>"
+        f"<div class='lapel-empty'><h1>This shop {found}</h1><p>Add pictures, a product table or a ZIP, then look"
+        f" again:</p></div>"
     )
     _type(f"lapel add PICTURES --store {shlex.quote(str(store))}")
 
 
 def _sorry(error: LapelError, store: Path) -> None:
-    if isinstance(error, StoreMissing):
+    if isinstance(error, StoreNotFoundError):
         st.html(
-            "<div class='lapel-empty'><h1>There is no shop here yet</h1><p>Fill one with your pictures, or try the sample wardrobe:</p></div>"
+            "<div class='lapel-empty'><h1>There is no shop here yet</h1><p>Fill one with your pictures, or try the"
+            " sample wardrobe:</p></div>"
         )
         _type(f"lapel add PICTURES --store {shlex.quote(str(store))}\nlapel demo")
         return

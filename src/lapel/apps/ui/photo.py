@@ -11,7 +11,7 @@ from lapel.apps.ui import state
 from lapel.apps.ui.shop import thumb
 from lapel.apps.ui.state import Step
 from lapel.core.types import Query
-from lapel.engine.search import SearchEngine
+from lapel.engine.retrieval import SearchEngine
 
 PRODUCT, WHOLE = "Product", "Whole picture"
 
@@ -49,6 +49,7 @@ def switch(step: Step) -> None:
         key=f"part-{st.session_state.get('visit', 0)}",
         required=True,
         label_visibility="collapsed",
-        help="The product is found in your photo and laid on white. Search for the whole picture when it was found badly.",
+        help="The product is found in your photo and laid on white. Search for the whole picture when it was found"
+        " badly.",
         on_change=state.turn,
     )

@@ -14,10 +14,10 @@ from lapel.apps.ui.photo import look_at_photo, switch
 from lapel.apps.ui.shop import Shop, passing, thumbs
 from lapel.apps.ui.state import Step
 from lapel.apps.ui.wanted import Wanted, escape, plain
-from lapel.core.errors import ModelMismatch, QueryError
+from lapel.core.errors import ModelMismatchError, QueryError
 from lapel.core.images import decode
 from lapel.core.types import Hit, Product, Query
-from lapel.engine.search import SearchEngine
+from lapel.engine.retrieval import SearchEngine
 
 CRUMB = 26  # letters of a title in the trail
 CRUMBS = 5  # steps of the trail that are shown; the first and the last ones
@@ -50,7 +50,8 @@ def results(engine: SearchEngine, shop: Shop, now: Wanted) -> str:
     among = f"{total:,} that pass the filters" if now.filter() else f"{total:,} {products}"
     st.html(
         f"<p class='lapel-count'><span><strong>{len(hits):,} nearest</strong> of {among}</span>"
-        f"<span class='lapel-legend' title='{html.escape(SCORE, quote=True)}'>score = cosine similarity, 1.00 is the same look</span></p>"
+        f"<span class='lapel-legend' title='{html.escape(SCORE, quote=True)}'>score = cosine similarity, 1.00 is the"
+        f" same look</span></p>"
     )
     hits_grid(engine, hits, action="More like this", follow=state.follow)
     if len(hits) == k and k < total:
@@ -59,10 +60,11 @@ def results(engine: SearchEngine, shop: Shop, now: Wanted) -> str:
 
 
 def _of_photo(engine: SearchEngine, step: Step, k: int, now: Wanted) -> list[Hit]:
-    """The look-alikes of the trail's last photo; when the shop has another model now, its small picture is looked at again."""
+    """The look-alikes of the trail's last photo; when the shop has another model now, its small picture is looked at
+    again."""
     try:
         return engine.search(Query(vector=step.asked, fingerprint=step.fingerprint, k=k, where=now.filter()))
-    except ModelMismatch:
+    except ModelMismatchError:
         step = look_at_photo(engine, decode(step.thumb), step.label, whole=step.whole)
         state.renew(step)
         return engine.search(Query(vector=step.asked, fingerprint=step.fingerprint, k=k, where=now.filter()))
@@ -116,7 +118,8 @@ def _crumbs(engine: SearchEngine) -> None:
             label = _crumb(engine, steps[place])
             st.button(escape(label), type="tertiary", key=f"crumb-{place}", on_click=state.back_to, args=(place + 1,))
             st.html(
-                f"<span class='lapel-between' aria-hidden='true'>{'… ›' if place == 0 and len(steps) > CRUMBS else '›'}</span>",
+                f"<span class='lapel-between'"
+                f" aria-hidden='true'>{'… ›' if place == 0 and len(steps) > CRUMBS else '›'}</span>",
                 width="content",
             )
         st.html(
@@ -139,7 +142,8 @@ def _nothing(shop: Shop, now: Wanted) -> None:
     """No product passes the filters."""
     st.html(
         "<div class='lapel-empty'><h2>No look-alike passes these filters</h2>"
-        f"<p>{html.escape(_in_words(now))} leaves none of {shop.products:,} products. Take one away above, or clear them all.</p></div>"
+        f"<p>{html.escape(_in_words(now))} leaves none of {shop.products:,} products. Take one away above, or clear"
+        f" them all.</p></div>"
     )
     st.button("Clear filters", type="primary", key="clear-filters", on_click=state.drop, args=("", "", shop))
 

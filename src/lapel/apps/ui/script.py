@@ -1,6 +1,8 @@
-"""What only a script in the visitor's browser can do: go to the top, close the filters on a phone, say aloud how many results there are.
+"""What only a script in the visitor's browser can do: go to the top, close the filters on a phone, say aloud how many
+results there are.
 
-Streamlit draws its elements anew, so a live region and a listener in them would be lost; these are put beside its page, once.
+Streamlit draws its elements anew, so a live region and a listener in them would be lost; these are put beside its page,
+once.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ import streamlit as st
 
 from lapel.sources import EXTENSIONS
 
-# One status line for screen readers, one listener, and what Streamlit's drop zone lacks: a role that may have a name, and what a phone's
+# One status line for screen readers, one listener, and what Streamlit's drop zone lacks: a role that may have a name,
+# and what a phone's
 # picker should offer. Nothing here comes from a visitor or a shop.
 ONCE = """
 if (!document.getElementById("lapel-status")) {

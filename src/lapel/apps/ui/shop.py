@@ -24,8 +24,8 @@ from lapel.catalog.catalog import Catalog
 from lapel.core.errors import LapelError, SourceError
 from lapel.core.images import decode
 from lapel.core.types import Filter, Photo, Product
-from lapel.engine.search import SearchEngine
-from lapel.engine.store import CATALOGUE, Store, open_to_look
+from lapel.engine.context import CATALOGUE, StoreContext, open_to_look
+from lapel.engine.retrieval import SearchEngine
 from lapel.sources import read_uri
 
 THUMB_SIZE = (450, 600)  # pixels: a card is up to 225 points wide, on a screen of two pixels a point
@@ -46,7 +46,8 @@ class Shop:
     Attributes:
         products: How many products there are.
         vectors: How many photos can be searched.
-        values: By field the values its products have, the most frequent first; a field that filters nothing is left out.
+        values: By field the values its products have, the most frequent first; a field that filters nothing is left
+            out.
         first: The fields with several values to choose from, the useful ones first.
         more: Those of "More filters".
         prices: By currency the lowest and the highest price, the commonest currency first.
@@ -211,11 +212,12 @@ class Thumbs:
         return small
 
 
-def read_small(store: Store, photo: Photo) -> bytes:
+def read_small(store: StoreContext, photo: Photo) -> bytes:
     """The store's own thumbnail of a photo; where there is none, the photo itself, if it is on this machine.
 
     Raises:
-        SourceError: there is neither. Nobody waits for a picture to come from elsewhere: browsers get those by their links.
+        SourceError: there is neither. Nobody waits for a picture to come from elsewhere: browsers get those by their
+            links.
     """
     own = store.thumbnails.get([photo.sha256], THUMB_SIZE[0]).get(photo.sha256)
     if own is None and not photo.uri.startswith(LOCAL):

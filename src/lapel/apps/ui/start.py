@@ -1,4 +1,5 @@
-"""The start page: a picture comes in by upload, link, camera or from the catalogue, and becomes the first step of the trail."""
+"""The start page: a picture comes in by upload, link, camera or from the catalogue, and becomes the first step of the
+trail."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from lapel.apps.ui.state import Step
 from lapel.apps.ui.wanted import Wanted, escape
 from lapel.core.errors import LapelError
 from lapel.core.images import decode
-from lapel.engine.search import SearchEngine
+from lapel.engine.retrieval import SearchEngine
 from lapel.sources import EXTENSIONS
 
 WAYS = {
@@ -71,7 +72,8 @@ def begin(engine: SearchEngine, read: Callable[[], bytes], label: str) -> None:
 
 
 def _upload(engine: SearchEngine) -> None:
-    # No list of endings: Streamlit would refuse the others with a red chip and no reason. What is no picture, decoding says.
+    # No list of endings: Streamlit would refuse the others with a red chip and no reason. What is no picture, decoding
+    # says.
     file = st.file_uploader(
         "Upload a picture",
         key="upload",
@@ -125,14 +127,16 @@ def _link(engine: SearchEngine, private_links: bool) -> None:
 def _camera(engine: SearchEngine) -> None:
     shot = st.camera_input("Take a picture", key="camera", label_visibility="collapsed")
     st.caption(
-        "Lay the piece flat or hang it, with a calm background. Browsers lend the camera to https and localhost pages only."
+        "Lay the piece flat or hang it, with a calm background. Browsers lend the camera to https and localhost pages"
+        " only."
     )
     if shot is not None:
         begin(engine, shot.getvalue, "Your photo")
 
 
 def _catalogue(engine: SearchEngine, shop: Shop, now: Wanted, *, everything: bool) -> str:
-    """Products to start from: a row as an appetiser, or all of them with a box for words. Returns how many there are, in words."""
+    """Products to start from: a row as an appetiser, or all of them with a box for words. Returns how many there are,
+    in words."""
     words = ""
     if everything:
         words = (
@@ -153,7 +157,8 @@ def _catalogue(engine: SearchEngine, shop: Shop, now: Wanted, *, everything: boo
     if not products:
         said = f" and has the words “{html.escape(words.strip())}”" if words.strip() else ""
         st.html(
-            f"<div class='lapel-empty'><h2>No product passes these filters{said}</h2><p>Take a filter or a word away.</p></div>"
+            f"<div class='lapel-empty'><h2>No product passes these filters{said}</h2><p>Take a filter or a word"
+            f" away.</p></div>"
         )
         return "No product passes these filters"
     if everything:

@@ -1,6 +1,8 @@
-"""What a visitor is looking at: the trail of queries and the filters, kept in the session and, as far as they can be shared, in the URL.
+"""What a visitor is looking at: the trail of queries and the filters, kept in the session and, as far as they can be
+shared, in the URL.
 
-The trail begins with a photo or a product and grows with every "more like this". A photo stays in the session: only its vector
+The trail begins with a photo or a product and grows with every "more like this". A photo stays in the session: only its
+vector
 and a small picture are kept. Products and filters stand in the URL, so a link or a reload shows the same page.
 """
 

@@ -1,6 +1,8 @@
-"""Who asks Google Drive, and how: credentials, a connection for each request under way, back-off, downloads that go on where they broke.
+"""Who asks Google Drive, and how: credentials, a connection for each request under way, back-off, downloads that go on
+where they broke.
 
-What comes in are requests of the official client; what comes out are its answers, or errors that say which account lacks what.
+What comes in are requests of the official client; what comes out are its answers, or errors that say which account
+lacks what.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ RATE_REASONS = frozenset(("rateLimitExceeded", "userRateLimitExceeded"))  # the 
 TIMEOUT = 30  # seconds without a single byte
 LONGEST_PAUSE = 32.0  # seconds; what Google's own guide stops doubling at
 WAYS = (
-    "Name a service account's key file in GOOGLE_APPLICATION_CREDENTIALS, run 'lapel drive login', or (for folders shared with "
+    "Name a service account's key file in GOOGLE_APPLICATION_CREDENTIALS, run 'lapel drive login', or (for folders"
+    " shared with "
     "everyone who has the link) put an API key into LAPEL_DRIVE_KEY."
 )
 
@@ -143,7 +146,8 @@ class Account:
         return self.patiently(lambda http: build().execute(http=http), what)
 
     def download(self, file_id: str, what: str, *, md5: str = "") -> bytes:
-        """A file's bytes; a download that breaks goes on where it broke, and one that arrives damaged is fetched again."""
+        """A file's bytes; a download that breaks goes on where it broke, and one that arrives damaged is fetched
+        again."""
         got = bytearray()
 
         def attempt(http: httplib2.Http) -> bytes:
@@ -188,12 +192,14 @@ class Account:
                 # A token that could not be asked for says nothing about the credentials.
                 if last:
                     raise SourceError(
-                        f"Google Drive did not give {what} in {self.settings.tries} tries: {reason_of(error)}. Run the same command again later."
+                        f"Google Drive did not give {what} in {self.settings.tries} tries: {reason_of(error)}. Run the"
+                        f" same command again later."
                     ) from error
             except GoogleAuthError as error:
                 if last or not error.retryable:
                     raise SourceError(
-                        f"Google refused the credentials of {self._who()} for {what}: {error}. Run 'lapel drive login' again, or get a new key file."
+                        f"Google refused the credentials of {self._who()} for {what}: {error}. Run 'lapel drive login'"
+                        f" again, or get a new key file."
                     ) from error
             # Half of the pause is left to chance, so that many threads do not come back at once.
             pause = min(self.settings.pause * 2**number, LONGEST_PAUSE) * (0.5 + random.random() / 2)
@@ -208,7 +214,8 @@ class Account:
 
     @contextmanager
     def _connection(self) -> Iterator[Any]:
-        """A connection for one request: the client's own are not safe among threads. One that failed is not used again."""
+        """A connection for one request: the client's own are not safe among threads. One that failed is not used
+        again."""
         try:
             http = self._idle.pop()
         except IndexError:
@@ -233,17 +240,20 @@ class Account:
         said = f"{status} {error.reason}".strip()
         if status == 404:
             return SourceError(
-                f"{what[:1].upper()}{what[1:]} does not exist, or is not shared with {self.name}. Check the id (the last part of the folder's address in the browser), and share it with that account as Viewer."
+                f"{what[:1].upper()}{what[1:]} does not exist, or is not shared with {self.name}. Check the id (the"
+                f" last part of the folder's address in the browser), and share it with that account as Viewer."
             )
         if self._credentials is None and (status == 401 or {"keyInvalid", "keyExpired", "badRequest"} & reasons):
             return SourceError(f"Google refused the API key for {what}: {said}. Put a valid one into LAPEL_DRIVE_KEY.")
         if status == 401:
             return SourceError(
-                f"Google refused the credentials of {self.name} for {what}: {said}. Run 'lapel drive login' again, or get a new key."
+                f"Google refused the credentials of {self.name} for {what}: {said}. Run 'lapel drive login' again, or"
+                f" get a new key."
             )
         if "storageQuotaExceeded" in reasons:
             return SourceError(
-                f"There is no room for {what}: {said}. A service account has no space of its own: give the id of a folder in a shared drive with --to."
+                f"There is no room for {what}: {said}. A service account has no space of its own: give the id of a"
+                f" folder in a shared drive with --to."
             )
         if status == 403:
             needs = {
@@ -279,7 +289,8 @@ def _credentials(path: Path | None, scope: str) -> Any:
 
 
 def _plainly(error: HttpError) -> Exception:
-    """The error as other sources have it, where there is one: what is not there, and what may not be read. Too many requests are neither."""
+    """The error as other sources have it, where there is one: what is not there, and what may not be read. Too many
+    requests are neither."""
     if error.status_code == 404:
         return FileNotFoundError(str(error))
     refused = error.status_code in (401, 403) and not _passes(error)

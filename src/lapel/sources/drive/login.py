@@ -30,7 +30,8 @@ def login(client: Path, *, writes: bool = False, browser: bool = True) -> Path:
         flow = InstalledAppFlow.from_client_secrets_file(str(client), scopes=[WRITE if writes else READ])
     except (OSError, ValueError, LookupError) as error:
         raise InputError(
-            f"The OAuth client {client} cannot be used: {reason_of(error)}. Download the JSON of a 'Desktop app' client from the Google Cloud console."
+            f"The OAuth client {client} cannot be used: {reason_of(error)}. Download the JSON of a 'Desktop app'"
+            f" client from the Google Cloud console."
         ) from error
     made = flow.run_local_server(port=0, open_browser=browser)
     kept = login_file()

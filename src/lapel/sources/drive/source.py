@@ -1,6 +1,9 @@
-"""Pictures in a folder on Google Drive and the folders below it: ``gdrive://<folder id>``. URIs are ``gdrive://<file id>``.
+"""Pictures in a folder on Google Drive and the folders below it: ``gdrive://<folder id>``.
 
-A picture keeps its address when it is renamed or moved; its checksum says whether it is still the same. Shortcuts are followed,
+URIs are ``gdrive://<file id>``.
+
+A picture keeps its address when it is renamed or moved; its checksum says whether it is still the same. Shortcuts are
+followed,
 what lies in the trash is not there, and documents, videos and the like are counted by kind.
 """
 
@@ -191,7 +194,7 @@ class DriveSource(CountsNames):
             raise SourceError(f"{what[:1].upper()}{what[1:]} has more than {MAX_BYTES // 2**20} MB. Scale it down.")
         return self.account.download(file.id, what, md5=file.md5)
 
-    def stamp(self, uri: str) -> str:
+    def version_token(self, uri: str) -> str:
         """Drive's checksum, or where it has none the time of the last change, and the size."""
         return self._file(uri).stamp
 
@@ -280,7 +283,8 @@ class DriveSource(CountsNames):
             try:
                 page = self._page(file_id, "/".join(path) or self._title, token)
             except SourceError as error:
-                # What may not be listed costs only itself; a Drive that does not answer, or the root, is another matter.
+                # What may not be listed costs only itself; a Drive that does not answer, or the root, is another
+                # matter.
                 if not path or not isinstance(error.__cause__, (PermissionError, FileNotFoundError)):
                     raise
                 self.unreadable["/".join(path)] = str(error)

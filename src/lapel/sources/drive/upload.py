@@ -1,6 +1,7 @@
 """Pictures of any source onto Google Drive, and a product table with their links.
 
-What lies there already with the same name and checksum is left alone, so that a run that was stopped goes on where it was; a picture
+What lies there already with the same name and checksum is left alone, so that a run that was stopped goes on where it
+was; a picture
 that changed keeps its Drive id. Single uploads go on where a connection broke.
 """
 
