@@ -11,7 +11,7 @@ from PIL import Image
 from lapel.core.errors import ModelMismatchError, QueryError
 from lapel.core.types import Filter, Hit, Query
 from lapel.core.vectors import Keys, Vectors, check_vectors, normalise
-from lapel.encoders.foreground import encode_photos, open_foreground
+from lapel.encoders.segmenter import embed_images, open_segmenter
 from lapel.engine.context import StoreContext
 from lapel.engine.index_sync import SearchSnapshot
 
@@ -71,15 +71,13 @@ class SearchEngine:
     def cut_out(self, image: object) -> Image.Image | None:
         """The product of a picture, of any kind that a query takes, on white, as a search sees it; None where none is
         found, or where it is on white already."""
-        return open_foreground().cut_out([image], shape=self.store.current().encoder.preprocessing)[0]
+        return open_segmenter().segment([image], shape=self.store.current().encoder.preprocessing)[0]
 
     def _vector(self, query: Query) -> tuple[SearchSnapshot, Vectors]:
         """The store as it is now, and the query as a (1, dim) float32 unit row of that model."""
         view = self.store.current()
         if query.image is not None:
-            if query.cut_out:
-                return view, encode_photos(view.encoder, [query.image])
-            return view, view.encoder.encode([query.image])
+            return view, embed_images(view.encoder, [query.image], segment=query.cut_out).vectors
         if query.vector is not None:
             if query.fingerprint and query.fingerprint != view.model.fingerprint:
                 raise ModelMismatchError(
