@@ -135,7 +135,7 @@ class ImageEmbeddings:
 
     Attributes:
         whole: (n, dim) float32 unit rows, of the images as they are.
-        product: (n, dim) float32, of the product on white; a row of NaN where none was found.
+        product: (n, dim) float32 unit rows, of the product on white; a row of zeros where none was found.
         vectors: (n, dim) float32 unit rows, what to search with: the mean direction of the two.
         products: For each image its product on white, RGB; None where none was found, or it is on white already.
     """
@@ -165,9 +165,9 @@ def embed_images(encoder: Encoder, images: Iterable[object], *, segment: bool = 
     found = [row for row, product in enumerate(products) if product is not None]
     encoded = encoder.encode([*images, *(product for product in products if product is not None)])
     whole = encoded[: len(images)]
-    product = np.full_like(whole, np.nan)
+    product = np.zeros_like(whole)
     product[found] = encoded[len(images) :]
-    vectors = whole.copy()
+    vectors = whole.copy()  # where no product was found they stay to the bit what they are
     vectors[found] = normalise(whole[found] + product[found])
     return ImageEmbeddings(whole, product, vectors, products)
 
