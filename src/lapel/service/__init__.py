@@ -1,0 +1,1 @@
+"""The service layer: every use case once, for all apps."""
