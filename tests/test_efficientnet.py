@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lapel.training.imagenet import IMAGENET_MEAN, IMAGENET_STD
+from lapel.training.efficientnet import IMAGENET_MEAN, IMAGENET_STD
 from torch import Tensor, nn
 
 from lapel.core.errors import ModelError
