@@ -313,7 +313,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreContext]:
 def test_a_query_s_picture_gives_the_answer_of_its_file(shop: StoreContext) -> None:
     engine = SearchEngine(shop)
     path = shop.folder.parent / "pictures" / "5.jpg"
-    expected = engine.search(Query(image=decode(path.read_bytes()), cut_out=False, k=8))
+    expected = engine.search(Query(image=decode(path.read_bytes()), segment=False, k=8))
     assert (expected[0].product.id, round(expected[0].score, 5)) == ("5", 1.0)
     array = np.asarray(decode(path.read_bytes()))
     for picture in (
@@ -325,8 +325,8 @@ def test_a_query_s_picture_gives_the_answer_of_its_file(shop: StoreContext) -> N
         array / 255,
         array.astype(np.uint16) * 257,
     ):
-        assert engine.search(Query(image=picture, cut_out=False, k=8)) == expected
-    assert engine.embed(Query(image=path, cut_out=False)).image is None
+        assert engine.search(Query(image=picture, segment=False, k=8)) == expected
+    assert engine.embed(Query(image=path, segment=False)).image is None
     assert engine.cut_out(np.full((40, 40, 3), 255, np.uint8)) is None
     for image, kind in odd_images().values():
         assert engine.search(Query(image=image)) == engine.search(Query(image=made.saved(image, kind)))
@@ -349,7 +349,7 @@ def test_a_phone_s_photos_go_all_the_way(tmp_path: Path) -> None:
         assert store.image(photo.key).size == (90, 120)
         small = store.thumbnails.get([photo.sha256], 160)[photo.sha256]
         assert decode(small).size == (90, 120)
-        hit = SearchEngine(store).search(Query(image=folder / "IMG_1.HEIC", cut_out=False, k=1))[0]
+        hit = SearchEngine(store).search(Query(image=folder / "IMG_1.HEIC", segment=False, k=1))[0]
         assert (hit.product.id, round(hit.score, 5)) == ("IMG_1", 1.0)
     shape = Preprocessing(40, 30)
     pictures, rejected = prepare(

@@ -148,7 +148,7 @@ class Streamed:
             except SourceError:
                 continue  # said when it is asked for
             if uri not in self._stamps:
-                self._stamps[uri] = self._pool.submit(self.source.stamp, uri)
+                self._stamps[uri] = self._pool.submit(self.source.version_token, uri)
 
     def prefetch(self, uris: Iterable[str]) -> None:
         """Say which pictures will be read, so that they are fetched now."""
