@@ -19,7 +19,7 @@ from lapel.catalog.entries import term_number
 from lapel.core.errors import ImageError, InputError, QueryError
 from lapel.core.images import decode
 from lapel.core.vectors import check_vectors
-from lapel.engine import check, search
+from lapel.engine import check, retrieval
 from lapel.engine.check import check_index
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.retrieval import SearchEngine
@@ -109,10 +109,10 @@ def test_the_keys_of_64_filters_are_kept(store: StoreContext, monkeypatch: pytes
     for number in [*range(64), *range(64)]:
         ask(number)
     assert len(asked) == 64
-    assert not any(keys.flags.writeable for _, keys in engine._recent.values())
+    assert not any(keys.flags.writeable for keys in (kept.keys for kept in engine._recent.values()))
     ask(64)
     assert len(asked) == 65
-    assert len(engine._recent) <= search.RECENT_FILTERS == 64
+    assert len(engine._recent) <= retrieval.MAX_FILTERS == 64
     ask(64)
     assert len(asked) == 65
     fill(store, {"new": [corner(1)]})  # what was kept is of an earlier generation

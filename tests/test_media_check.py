@@ -28,7 +28,7 @@ from lapel.engine.context import StoreContext, open_context
 from lapel.engine.ingest import ingest
 from lapel.engine.media_check import Round, check_hosting
 from lapel.engine.retrieval import SearchEngine
-from lapel.sources import open_source
+from lapel.sources import link_checker, open_source
 from lapel.sources.folder import FolderSource
 from lapel.sources.link_checker import Health, LinkChecker, State
 from lapel.sources.pictures import picture_rows

@@ -149,13 +149,13 @@ def test_another_process_that_serves_the_store_sees_the_swap_at_its_next_search(
     with open_context(store.folder, read_only=True) as server:
         engine = SearchEngine(server)
         image = Image.open(store.folder.parent / "pictures" / "3.png").convert("RGB")
-        asked = engine.embed(Query(image=image))
+        asked = engine.embed(Query(image=image)).to_query()
         assert engine.search(asked) == engine.search(Query(image=image))
         use(store, "grid:")
         assert same(answers(server), expected(store, GridEncoder()))
         with pytest.raises(ModelMismatchError, match=r"vector was made by.*searched with 'grid'.*picture again"):
             engine.search(asked)
-        assert engine.search(engine.embed(Query(product_id="3"))) == engine.search(Query(product_id="3"))
+        assert engine.search(engine.embed(Query(product_id="3")).to_query()) == engine.search(Query(product_id="3"))
 
 
 def test_a_store_opened_with_a_model_by_name_refuses_to_go_on_with_another(store: StoreContext) -> None:

@@ -326,8 +326,7 @@ def test_a_query_s_picture_gives_the_answer_of_its_file(shop: StoreContext) -> N
         array.astype(np.uint16) * 257,
     ):
         assert engine.search(Query(image=picture, segment=False, k=8)) == expected
-    assert engine.embed(Query(image=path, segment=False)).image is None
-    assert engine.cut_out(np.full((40, 40, 3), 255, np.uint8)) is None
+    assert engine.embed(Query(image=np.full((40, 40, 3), 255, np.uint8))).parts[0].segmented is None
     for image, kind in odd_images().values():
         assert engine.search(Query(image=image)) == engine.search(Query(image=made.saved(image, kind)))
 

@@ -20,7 +20,7 @@ from lapel.catalog import Catalog, Entry, PhotoEntry
 from lapel.core.images import Pixels, Preprocessing
 from lapel.core.registry import Backend
 from lapel.core.vectors import Vectors, normalise
-from lapel.encoders import ENCODERS, foreground
+from lapel.encoders import ENCODERS, segmenter
 from lapel.engine.context import CATALOGUE, StoreContext, open_context
 from lapel.engine.ingest import ingest
 from lapel.engine.models import rollback, use
@@ -162,7 +162,7 @@ class BluePart:
 
 @pytest.mark.usefixtures("twins")
 def test_the_query_of_a_photo_is_the_mean_of_photo_and_product(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreground, "open_foreground", BluePart)
+    monkeypatch.setattr(segmenter, "open_foreground", BluePart)
     photo = plain(200, 0, 0)
     photo.putpixel((0, 0), (200, 0, 1))
     encoder = FirstEncoder()

@@ -205,7 +205,9 @@ class SearchEngine:
             )
         one = len(read) == 1 and query.all_parts[0].weight > 0
         vector = rows[0] if one else total / np.float32(length)
-        return EmbeddedQuery(vector, snapshot.model.fingerprint, tuple(part for _, part in read), weighted / length)
+        return EmbeddedQuery(
+            vector, snapshot.model.fingerprint, tuple(part for _, part in read), weighted / length, _excluded(query)
+        )
 
     def _read(
         self, snapshot: SearchSnapshot, part: Part, images: Mapping[int, tuple[ImageEmbeddings, int]]
