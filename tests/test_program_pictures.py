@@ -18,7 +18,7 @@ from lapel.core.errors import ImageError, LapelError, QueryError
 from lapel.core.images import Preprocessing, decode, to_image
 from lapel.core.types import Filter
 from lapel.encoders import Encoder
-from lapel.encoders.foreground import encode_photos, open_foreground
+from lapel.encoders.segmenter import embed_images, open_segmenter
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.ingest import ingest
 from lapel.engine.retrieval import SearchEngine
@@ -287,10 +287,10 @@ def test_encode_says_what_it_wants(encoder: Encoder, pictures: object, words: st
 def test_the_product_s_finder_takes_every_kind_of_picture() -> None:
     colour, shape = open_encoder("colour:"), Preprocessing(64, 64)
     white = np.full((40, 40, 3), 255, np.uint8)  # on paper: no network is asked
-    assert open_foreground().cut_out([white, made.saved(Image.fromarray(white), "PNG")], shape=shape) == [None, None]
-    assert encode_photos(colour, (each for each in [white])).shape == (1, 128)
+    assert open_segmenter().segment([white, made.saved(Image.fromarray(white), "PNG")], shape=shape) == [None, None]
+    assert embed_images(colour, (each for each in [white])).vectors.shape == (1, 128)
     with pytest.raises(ImageError, match="Several pictures are wanted"):
-        open_foreground().cut_out(made.half(), shape=shape)  # type: ignore[arg-type]
+        open_segmenter().segment(made.half(), shape=shape)  # type: ignore[arg-type]
 
 
 # --- queries ----------------------------------------------------------------------------------------------------------

@@ -156,13 +156,13 @@ def test_more_like_this_asks_with_the_mean_of_all_photos(tmp_path: Path) -> None
 class BluePart:
     """Stands for the network that finds products: the product of a picture with blue in it is blue."""
 
-    def cut_out(self, pictures: Sequence[Image.Image], *, shape: Preprocessing) -> list[Image.Image | None]:
+    def segment(self, pictures: Sequence[Image.Image], *, shape: Preprocessing) -> list[Image.Image | None]:
         return [plain(0, 0, 200) if np.asarray(picture)[..., 2].any() else None for picture in pictures]
 
 
 @pytest.mark.usefixtures("twins")
 def test_the_query_of_a_photo_is_the_mean_of_photo_and_product(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segmenter, "open_foreground", BluePart)
+    monkeypatch.setattr(segmenter, "open_segmenter", BluePart)
     photo = plain(200, 0, 0)
     photo.putpixel((0, 0), (200, 0, 1))
     encoder = FirstEncoder()
