@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from lapel.core.errors import InputError, SourceError
-from lapel.sources import Links, open_source
+from lapel.sources import ImageSource, Links, open_source
 from lapel.sources.cache import Known, PictureCache, open_cache
+from lapel.sources.folder import FolderSource
 from lapel.sources.stream import Streamed, ahead, in_order
 
 
@@ -138,10 +139,10 @@ def test_the_environment_says_where_and_how_much(tmp_path: Path, monkeypatch: py
         open_cache()
 
 
-class Slow:
+class Slow(ImageSource):
     """A remote source whose pictures come when they are let go."""
 
-    remote, where, ignored, asks = True, "slow", 0, True
+    remote, where, asks_for_token = True, "slow", True
 
     def __init__(self) -> None:
         self.gate = threading.Event()
@@ -152,6 +153,9 @@ class Slow:
         if name == "bad":
             raise SourceError("no such picture")
         return f"slow://{name}"
+
+    def walk(self) -> Iterator[str]:
+        return iter(())
 
     def version_token(self, uri: str) -> str:
         return f"stamp of {uri}"
@@ -169,7 +173,7 @@ class Slow:
 
 @pytest.fixture
 def slow(cache: PictureCache) -> Iterator[Streamed]:
-    made = Streamed(Slow(), cache, reads=4)  # type: ignore[arg-type]
+    made = Streamed(Slow(), cache, reads=4)
     yield made
     made.source.gate.set()  # type: ignore[attr-defined]
     made.close()
@@ -229,7 +233,9 @@ def test_reading_in_order_fetches_what_follows(slow: Streamed) -> None:
 
 
 def test_local_sources_stay_as_they_are(tmp_path: Path) -> None:
-    assert not hasattr(open_source(tmp_path), "prefetch")
+    source = open_source(tmp_path)
+    assert type(source) is FolderSource
+    assert in_order(source, ["file:///a.jpg"]) == source.read
 
 
 def test_a_path_that_sqlite_does_not_open_says_so(tmp_path: Path) -> None:

@@ -19,13 +19,13 @@ from typer.testing import CliRunner
 from lapel import sources
 from lapel.apps.cli import app
 from lapel.core.types import Query
-from lapel.engine import healing
+from lapel.engine import media_check
 from lapel.engine.check import check_index
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.ingest import ingest
 from lapel.engine.media_check import Round, check_hosting
 from lapel.engine.retrieval import SearchEngine
-from lapel.sources import health, open_source
+from lapel.sources import link_checker, open_source
 from lapel.sources.drive.account import DriveSettings
 from lapel.sources.link_checker import LinkChecker
 from lapel.sources.pictures import picture_rows
@@ -187,8 +187,8 @@ def test_the_command(shop: Shop) -> None:
 
 
 def test_a_drive_that_is_away_is_not_asked_for_each_picture(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "SILENT", 2)
-    monkeypatch.setattr(healing, "VISITORS", 1)
+    monkeypatch.setattr(link_checker, "SILENT", 2)
+    monkeypatch.setattr(media_check, "VISITORS", 1)
     shop.drive.fault = lambda _: error(503)
     for days in (0, 8):  # what was not asked for is neither in trouble nor hidden
         done = shop.visit(days)

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from lapel import sources
 from lapel.apps.cli import app
 from lapel.core.errors import InputError, SourceError
-from lapel.sources import Links, display_links, health, open_source, read_uri
+from lapel.sources import Links, display_links, link_checker, open_source, read_uri
 from lapel.sources.cache import PictureCache
 from lapel.sources.link_checker import LinkChecker
 from lapel.sources.links import HttpsSource, LinkSettings
@@ -221,7 +221,7 @@ def test_a_host_that_had_enough_is_left_alone_and_asked_once_more(shop: ShopServ
 
 
 def test_a_host_that_is_away_is_not_asked_for_each_picture(shop: ShopServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "SILENT", 3)
+    monkeypatch.setattr(link_checker, "SILENT", 3)
     uris = [f"{shop.root}{number}.png" for number in range(12)]
     rounds = LinkChecker(settings=HERE)
     shop.faults.extend([Answer(503), Answer(503), None, *[Answer(503)] * 4])
@@ -229,7 +229,7 @@ def test_a_host_that_is_away_is_not_asked_for_each_picture(shop: ShopServer, mon
     assert [each.state for each in looked] == [*["unreachable"] * 2, "changed", *["unreachable"] * 3, *["unasked"] * 6]
     assert "3 pictures before this one" in looked[-1].reason
     assert len(shop.requests) == 6
-    monkeypatch.setattr(health, "AGAIN", 0.0)
+    monkeypatch.setattr(link_checker, "AGAIN", 0.0)
     assert rounds.look(uris[0], "s").state == "unreachable"
     assert {rounds.look(uri, "s").state for uri in uris} == {"changed"}
     rounds.close()

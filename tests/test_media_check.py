@@ -28,7 +28,7 @@ from lapel.engine.context import StoreContext, open_context
 from lapel.engine.ingest import ingest
 from lapel.engine.media_check import Round, check_hosting
 from lapel.engine.retrieval import SearchEngine
-from lapel.sources import link_checker, open_source
+from lapel.sources import ImageSource, open_source
 from lapel.sources.folder import FolderSource
 from lapel.sources.link_checker import Health, LinkChecker, State
 from lapel.sources.pictures import picture_rows
@@ -91,10 +91,9 @@ def origin() -> Iterator[Origin]:
     server.server_close()
 
 
-class WebSource:
+class WebSource(ImageSource):
     """Links as a source: the little that adding needs."""
 
-    ignored = 0
     where = "the web"
 
     def __init__(self) -> None:
@@ -109,11 +108,8 @@ class WebSource:
     def version_token(self, uri: str) -> str:
         return "v1"
 
-    def count(self) -> int:
-        return 0
-
-    def lists(self, uri: str) -> bool:
-        return False
+    def walk(self) -> Iterator[str]:
+        return iter(())
 
 
 @pytest.fixture
@@ -121,7 +117,7 @@ def shop(origin: Origin, tmp_path: Path) -> Iterator[StoreContext]:
     rows = [TableRow(n, Product(name), (f"{origin.root}/{name}.png",), "", name) for n, name in enumerate(COLOURS)]
     with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
         source = WebSource()
-        done = ingest(store, rows, source=source, small=store.thumbnails)  # type: ignore[arg-type]
+        done = ingest(store, rows, source=source, small=store.thumbnails)
         assert done.photos_added == 6
         source.reader.close()
         generation = store.catalog.generation
@@ -387,7 +383,7 @@ def test_a_source_of_any_kind_is_asked_for_its_mark(tmp_path: Path, monkeypatch:
         def links(self, uri: str) -> Links:
             return Links()
 
-    monkeypatch.setattr(link_checker, "open_source", lambda where: Odd(str(where)))
+    monkeypatch.setattr("lapel.sources.link_checker.open_source", lambda where: Odd(str(where)))
     rounds = LinkChecker()
     looked = [
         rounds.look(uri, stamp).state

@@ -21,7 +21,7 @@ from inputs.servers import PROXY_VARIABLES, Clock, Names, certificate, chain, jp
 from lapel.apps.cli import app
 from lapel.core.errors import InputError, SourceError
 from lapel.core.text import reason_of
-from lapel.sources import display_links, health, hosts, open_source, web
+from lapel.sources import display_links, hosts, link_checker, open_source, web
 from lapel.sources.address import prefixes
 from lapel.sources.hosts import TransientError
 from lapel.sources.link_checker import Health, LinkChecker
@@ -634,8 +634,8 @@ def test_pauses_between_tries_are_doubled(shop: ShopServer, clock: Clock) -> Non
 
 def test_an_answer_in_between_starts_the_count_of_silence_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(datetime(2026, 3, 1, tzinfo=UTC))
-    monkeypatch.setattr(health, "time", clock)
-    monkeypatch.setattr(health, "SILENT", 3)
+    monkeypatch.setattr(link_checker, "time", clock)
+    monkeypatch.setattr(link_checker, "SILENT", 3)
     rounds = LinkChecker()
     told: list[str] = []
     monkeypatch.setattr(rounds, "_look", lambda *_: Health(told.pop(0)))  # type: ignore[arg-type]
@@ -647,7 +647,7 @@ def test_an_answer_in_between_starts_the_count_of_silence_anew(monkeypatch: pyte
     assert look("unreachable", "unreachable", "fine") == ["unreachable", "unreachable", "fine"]
     assert look("unreachable", "unreachable", "dead") == ["unreachable", "unreachable", "dead"]
     assert look("unreachable", "unreachable", "unreachable", "fine")[3] == "unasked"
-    clock.now += health.AGAIN - 1
+    clock.now += link_checker.AGAIN - 1
     assert look("fine") == ["unasked"]
     clock.now += 1
     assert look("fine", "unreachable", "unreachable", "fine") == ["fine", "unreachable", "unreachable", "fine"]

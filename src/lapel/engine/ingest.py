@@ -186,7 +186,6 @@ def ingest(
         KeyboardInterrupt: Ctrl-C; every batch that was reported is kept, and the one that was being written.
     """
     begun = time.monotonic()
-    expect, prefetch = (getattr(source, name, lambda _: None) for name in ("expect", "prefetch"))
     reasons = Reasons()
     with writer_lock(store.folder), rejects_file(rejects, reasons) as note:
         encoder = store.encoder
@@ -196,11 +195,11 @@ def ingest(
         runner = runner or open_runner("threads:")
         thumbs = small is not None
         make: Callable[[], Callable[[list[_Task]], list[_Task]]] = partial(_loader, source.read, encoder, thumbs)
-        planned = planner.batches(ahead(rows, lambda row: expect(row.pictures), EXPECTED))
+        planned = planner.batches(ahead(rows, lambda row: source.expect(row.pictures), EXPECTED))
         if getattr(runner, "elsewhere", False):
             make = partial(_worker, store.encoder_spec, encoder.fingerprint, batch, thumbs)
         else:
-            planned = ahead(planned, lambda tasks: prefetch(_needed(tasks)), PREFETCHED)
+            planned = ahead(planned, lambda tasks: source.prefetch(_needed(tasks)), PREFETCHED)
         loaded = runner.map(make, planned)
         try:
             with closing(_written(store.catalog, encoder, loaded, batch, note, small)) as written:
@@ -211,7 +210,7 @@ def ingest(
         finally:
             getattr(loaded, "close", lambda: None)()  # stops the threads now, whatever ended the loop
         done = replace(done, pictures_unnamed=source.count() - len(planner.named), files_ignored=source.ignored)
-        for folder, reason in getattr(source, "unreadable", {}).items():
+        for folder, reason in source.unreadable.items():
             note(TableRow(0, None), folder, "folder left out", reason)
     return _ended(done, source, reasons, time.monotonic() - begun)
 
@@ -220,8 +219,8 @@ def _ended(done: IngestReport, source: ImageSource, reasons: Reasons, seconds: f
     """The report with what is known only at the end."""
     return replace(
         done,
-        pictures_renamed=getattr(source, "renamed", 0),
-        skipped=dict(getattr(source, "skipped", {})),
+        pictures_renamed=source.renamed,
+        skipped=source.skipped,
         reasons=reasons.counts(),
         seconds=seconds,
     )

@@ -17,8 +17,8 @@ from urllib.parse import quote
 from lapel.core.errors import SourceError
 from lapel.core.text import reason_of, shortened
 from lapel.sources import MAX_BYTES, unquote
+from lapel.sources.base import ImageSource
 from lapel.sources.names import (
-    CountsNames,
     Exclude,
     NameIndex,
     begins_like_picture,
@@ -38,15 +38,12 @@ COMMON_GBK_LETTER = re.compile(rb"[\xb0-\xd7]")
 ENCODINGS = ("gb18030", "cp932", "big5", "cp949", "cp1252", "cp850", "cp1251", "cp866")
 
 
-class ZipSource(CountsNames):
+class ZipSource(ImageSource):
     """A ZIP of pictures.
 
     Args:
         where: Its path.
         exclude: Patterns of names to leave out, see :class:`lapel.sources.names.Exclude`.
-
-    Attributes:
-        skipped: What is left out, by kind; a folder that is left out counts once.
 
     Raises:
         SourceError: it is not a ZIP, broken, or locked with a password.
@@ -74,11 +71,12 @@ class ZipSource(CountsNames):
             for raw, info in self._zip.NameToInfo.items()
             if not raw.endswith("/") and not (raw.endswith("\\") and info.file_size == 0)
         ]
-        self._pictures, self.skipped = sort_out(files, self._exclude, self._peek)
+        self._pictures, skipped = sort_out(files, self._exclude, self._peek)
         self._peeked = frozenset(name for name in self._pictures if not is_picture_name(name))
         older = len(self._zip.infolist()) - len(self._zip.NameToInfo)
         if older:
-            self.skipped["older members of one name, of which the last is read"] = older
+            skipped["older members of one name, of which the last is read"] = older
+        self._skipped = skipped
         if any(self._raw(name).flag_bits & ENCRYPTED for name in self._pictures):
             self.close()
             raise SourceError(f"The archive {where} is locked with a password. Unpack it, and give the folder instead.")

@@ -21,22 +21,20 @@ import fsspec
 from lapel.core.errors import MissingDependencyError, SourceError
 from lapel.core.text import reason_of, shortened
 from lapel.sources import MAX_BYTES, Links, unquote
-from lapel.sources.names import CountsNames, Exclude, NameIndex, begins_like_picture, sort_out
+from lapel.sources.base import ImageSource
+from lapel.sources.names import Exclude, NameIndex, begins_like_picture, sort_out
 
 TAGS = ("ETag", "etag", "md5Hash", "content_md5")  # what S3, Google and Azure call what changes with the bytes
 TIMES = ("LastModified", "last_modified", "mtime", "updated")
 LINK = "LAPEL_BUCKET_LINK"  # a pattern such as https://cdn.example/{key}
 
 
-class BucketSource(CountsNames):
+class BucketSource(ImageSource):
     """A folder of pictures in a bucket. Subclasses name the cloud.
 
     Args:
         where: ``//bucket/folder``; without a bucket, single pictures can be read by their URIs.
         exclude: Patterns of names to leave out, see :class:`lapel.sources.names.Exclude`.
-
-    Attributes:
-        skipped: What is left out, by kind; a folder that is left out counts once.
 
     Raises:
         SourceError: the cloud's library refuses to start.
@@ -48,7 +46,7 @@ class BucketSource(CountsNames):
     def __init__(self, where: str, exclude: Sequence[str] = ()) -> None:
         self._root = where.strip("/")
         self._exclude = Exclude(exclude)
-        self.skipped: Counter[str] = Counter()
+        self._skipped: Counter[str] = Counter()
         self._lock = Lock()
         self._prefix = f"{self.scheme}://{quote(self._root)}/"
         try:
@@ -122,9 +120,6 @@ class BucketSource(CountsNames):
         link = os.environ.get(LINK, "").replace("{bucket}", bucket).replace("{key}", key)
         return Links(link, link)
 
-    def close(self) -> None:
-        """The cloud's library ends its connections by itself."""
-
     def _name(self, uri: str) -> str:
         return unquote(uri.removeprefix(self._prefix))
 
@@ -163,7 +158,7 @@ class BucketSource(CountsNames):
             )
         # A name with "/" at its end is what some tools put there for a folder.
         files = (name for name in names if not name.endswith("/"))
-        pictures, self.skipped = sort_out(files, self._exclude, self._peek)
+        pictures, self._skipped = sort_out(files, self._exclude, self._peek)
         return {name: names[name] for name in pictures}
 
     def _peek(self, names: Sequence[str]) -> list[str]:

@@ -12,11 +12,11 @@ from urllib.parse import quote, urlsplit
 from lapel.core.errors import SourceError
 from lapel.core.text import shortened
 from lapel.sources import MAX_BYTES, unquote
+from lapel.sources.base import ImageSource
 from lapel.sources.names import (
     EXCLUDED,
     HIDDEN,
     UNREADABLE,
-    CountsNames,
     Exclude,
     NameIndex,
     begins_like_picture,
@@ -29,16 +29,12 @@ from lapel.sources.names import (
 )
 
 
-class FolderSource(CountsNames):
+class FolderSource(ImageSource):
     """A folder of pictures.
 
     Args:
         where: Its path.
         exclude: Patterns of names to leave out, see :class:`lapel.sources.names.Exclude`.
-
-    Attributes:
-        skipped: What the last complete walk left out, by kind; a folder that is left out counts once.
-        unreadable: Folders that it could not read, with the reasons.
 
     Raises:
         SourceError: it is no folder, or may not be read.
@@ -49,8 +45,8 @@ class FolderSource(CountsNames):
         self._above = str(self._root).rstrip("/") + "/"
         self._prefix = to_uri(self._above)
         self._exclude = Exclude(exclude)
-        self.skipped: Counter[str] = Counter()
-        self.unreadable: dict[str, str] = {}
+        self._skipped: Counter[str] = Counter()
+        self._unreadable: dict[str, str] = {}
         self._peeked: dict[str, bool] = {}  # files without an ending: whether they begin like a picture
         try:
             with os.scandir(self._root):
@@ -108,7 +104,7 @@ class FolderSource(CountsNames):
                 skipped[kind_of(entry.name)] += 1
         if unreadable:
             skipped[UNREADABLE] = len(unreadable)
-        self.skipped, self.unreadable = skipped, unreadable
+        self._skipped, self._unreadable = skipped, unreadable
 
     def _peek(self, name: str) -> bool:
         """Whether a file has no ending and begins like a picture."""
@@ -194,9 +190,6 @@ class FolderSource(CountsNames):
         except (OSError, ValueError) as error:
             raise _gone(path, error) from error
         return f"{found.st_size}-{found.st_mtime_ns}"
-
-    def close(self) -> None:
-        """Nothing is kept open."""
 
 
 def _is_store(folder: str) -> bool:

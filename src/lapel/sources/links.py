@@ -18,6 +18,7 @@ from urllib.parse import unquote
 import httpx
 
 from lapel.core.errors import InputError, SourceError
+from lapel.sources.base import ImageSource
 from lapel.sources.cache import PictureCache
 from lapel.sources.web import MAX_BYTES, Fetched, LinkReader, parse_link
 
@@ -87,7 +88,7 @@ def _host(name: str) -> str:
     return host
 
 
-class HttpsSource:
+class HttpsSource(ImageSource):
     """Pictures behind links.
 
     Args:
@@ -97,9 +98,8 @@ class HttpsSource:
     """
 
     remote = True
-    asks = True  # a picture's stamp is known only by asking for it
+    asks_for_token = True
     scheme = "https"
-    ignored = 0
 
     def __init__(self, where: str, settings: LinkSettings | None = None, *, cache: PictureCache | None = None) -> None:
         self._one = f"{self.scheme}:{where}" if where.strip("/") else ""

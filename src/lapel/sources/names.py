@@ -13,7 +13,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from fnmatch import translate
-from typing import Any
 from urllib.parse import unquote
 
 from lapel.core.errors import InputError, SourceError
@@ -329,24 +328,6 @@ class NameIndex:
             f"There is no picture '{shortened(product_id)}' with an ending such as .jpg in {where}. Name the pictures"
             f" in a column 'pictures'."
         )
-
-
-class CountsNames:
-    """What a source counts: the files it leaves out, by kind, and the names it found though they are written otherwise
-    there."""
-
-    skipped: Counter[str]
-    _index: Any  # a cached property: a NameIndex, made when a name is first not found as it stands
-
-    @property
-    def ignored(self) -> int:
-        """How many files and folders are left out."""
-        return self.skipped.total()
-
-    @property
-    def renamed(self) -> int:
-        """How many names were found that are written otherwise here."""
-        return int(self._index.used) if "_index" in self.__dict__ else 0
 
 
 def _parts(path: str) -> list[str]:

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from lapel.core.errors import SourceError
-from lapel.sources import ImageSource, Links, display_links
+from lapel.sources.base import ImageSource, SourceWrapper
 from lapel.sources.cache import PictureCache, open_cache
 
 READS = 32  # pictures under way at once: at 50 ms each, 640 a second, more than two cores encode
@@ -36,8 +36,7 @@ def ahead(items: Iterable[Item], start: Callable[[Item], object], count: int) ->
 def in_order(source: ImageSource, uris: Sequence[str], count: int = 8 * READS) -> Callable[[str], bytes]:
     """A source's ``read`` for who goes through these pictures in their order: reading one fetches the next ``count`` of
     them."""
-    prefetch: Callable[[Sequence[str]], None] | None = getattr(source, "prefetch", None)
-    if prefetch is None:
+    if not source.remote:
         return source.read
     place = {uri: number for number, uri in enumerate(uris)}
     begun = 0
@@ -45,7 +44,7 @@ def in_order(source: ImageSource, uris: Sequence[str], count: int = 8 * READS) -
     def read(uri: str) -> bytes:
         nonlocal begun
         here = place[uri]
-        prefetch(uris[max(begun, here) : here + count])
+        source.prefetch(uris[max(begun, here) : here + count])
         begun = max(begun, here + count)
         return source.read(uri)
 
@@ -54,13 +53,11 @@ def in_order(source: ImageSource, uris: Sequence[str], count: int = 8 * READS) -
 
 def streamed(source: ImageSource) -> Streamed:
     """A remote source with the cache that the environment names."""
-    cache = open_cache()
-    if hasattr(source, "cache"):  # it asks servers with what the cache knows
-        source.cache = cache
-    return Streamed(source, cache)
+    source.cache = open_cache()  # links are asked for with what the cache knows of them
+    return Streamed(source, source.cache)
 
 
-class Streamed:
+class Streamed(SourceWrapper):
     """A remote source, read ahead and through a cache.
 
     Args:
@@ -69,96 +66,39 @@ class Streamed:
         reads: How many are fetched at once.
     """
 
-    remote = True
+    cache: PictureCache
 
     def __init__(self, source: ImageSource, cache: PictureCache, *, reads: int = READS) -> None:
-        self.source, self.cache = source, cache
+        super().__init__(source)
+        self.cache = cache
         self._pool = ThreadPoolExecutor(reads, thread_name_prefix="lapel-fetch")
-        self._stamps: dict[str, Future[str]] = {}
+        self._tokens: dict[str, Future[str]] = {}
         self._reads: dict[str, Future[bytes | None]] = {}
         self._known: dict[str, str] = {}
         self._lock = threading.Lock()
         self._held = 0
 
-    @property
-    def scheme(self) -> str:
-        """What its addresses begin with."""
-        return str(getattr(self.source, "scheme", ""))
-
-    @property
-    def where(self) -> str:
-        """What people call it."""
-        return self.source.where
-
-    @property
-    def ignored(self) -> int:
-        """How many files were passed over."""
-        return self.source.ignored
-
-    @property
-    def skipped(self) -> dict[str, int]:
-        """The same by kind, where the source knows kinds."""
-        return dict(getattr(self.source, "skipped", {}))
-
-    @property
-    def unreadable(self) -> dict[str, str]:
-        """Folders that cannot be read, with the reasons."""
-        return dict(getattr(self.source, "unreadable", {}))
-
-    @property
-    def renamed(self) -> int:
-        """How many names were found that are written otherwise there."""
-        return int(getattr(self.source, "renamed", 0))
-
-    def walk(self) -> Iterator[str]:
-        """Every picture's URI."""
-        return self.source.walk()
-
-    def count(self) -> int:
-        """How many pictures a walk gives."""
-        return self.source.count()
-
-    def lists(self, uri: str) -> bool:
-        """Whether a walk gives this picture."""
-        return self.source.lists(uri)
-
-    def find(self, name: str) -> str:
-        """The URI of the file that a table names."""
-        return self.source.find(name)
-
-    def find_id(self, product_id: str) -> str:
-        """The URI of the picture called like a product."""
-        return self.source.find_id(product_id)
-
-    def path(self, uri: str) -> tuple[str, ...]:
-        """Folder names and file name of a URI."""
-        return self.source.path(uri)
-
-    def links(self, uri: str) -> Links:
-        """Where a browser finds the picture."""
-        return display_links(self.source, uri)
-
     def expect(self, names: Iterable[str]) -> None:
-        """Say which pictures' stamps will be asked for. Only where a stamp takes asking is anything done."""
-        if not getattr(self.source, "asks", False):
+        """Ask ahead for these files' version tokens, where each takes a request of its own."""
+        if not self.source.asks_for_token:
             return
         for name in names:
             try:
                 uri = self.source.find(name)
             except SourceError:
-                continue  # said when it is asked for
-            if uri not in self._stamps:
-                self._stamps[uri] = self._pool.submit(self.source.version_token, uri)
+                continue  # the error comes when its token is asked for
+            if uri not in self._tokens:
+                self._tokens[uri] = self._pool.submit(self.source.version_token, uri)
 
     def prefetch(self, uris: Iterable[str]) -> None:
-        """Say which pictures will be read, so that they are fetched now."""
+        """Fetch these files now."""
         for uri in uris:
             if uri not in self._reads:
                 self._reads[uri] = self._pool.submit(self._bring, uri)
 
     def version_token(self, uri: str) -> str:
         """A short text that changes whenever the bytes do; waited for when it was expected."""
-        coming = self._stamps.pop(uri, None)
+        coming = self._tokens.pop(uri, None)
         made = coming.result() if coming else self.source.version_token(uri)
         self._known[uri] = made
         return made
@@ -189,9 +129,9 @@ class Streamed:
         return data
 
     def _fetch(self, uri: str) -> bytes:
-        stamp = self._known.get(uri) or self.source.version_token(uri)
-        data = self.cache.get(uri, stamp)
+        token = self._known.get(uri) or self.source.version_token(uri)
+        data = self.cache.get(uri, token)
         if data is None:
             data = self.source.read(uri)
-            self.cache.put(uri, stamp, data)
+            self.cache.put(uri, token, data)
         return data

@@ -243,7 +243,7 @@ def _refuse_part(pictures: ImageSource) -> None:
     """Whoever takes a folder for the whole shop must have seen all of it: what is in a folder that cannot be read is
     not gone."""
     pictures.count()
-    unreadable = getattr(pictures, "unreadable", {})
+    unreadable = pictures.unreadable
     for folder, reason in unreadable.items():
         raise SourceError(
             f"--sync takes {pictures.where} for the whole shop, but {counted(len(unreadable), 'folder')} of it cannot"
@@ -252,10 +252,10 @@ def _refuse_part(pictures: ImageSource) -> None:
         )
 
 
-def _say_fetched(pictures: Any) -> None:
+def _say_fetched(pictures: ImageSource) -> None:
     """What came over the network, and what of it is kept here."""
-    for part in getattr(pictures, "opened", [pictures]):
-        cache = getattr(part, "cache", None)
+    for part in pictures.opened:
+        cache = part.cache
         if cache is not None:
             say(
                 f"{counted(cache.fetched, 'picture')} fetched ({cache.fetched_bytes / 1e6:,.0f} MB) from {part.where};"

@@ -21,12 +21,12 @@ from typing import Any
 from lapel.core.errors import SourceError
 from lapel.core.text import shortened
 from lapel.sources import MAX_BYTES, Links
+from lapel.sources.base import ImageSource
 from lapel.sources.drive.account import Account, DriveSettings
 from lapel.sources.names import (
     EXCLUDED,
     HIDDEN,
     UNREADABLE,
-    CountsNames,
     Exclude,
     NameIndex,
     is_junk,
@@ -79,7 +79,7 @@ class DriveFile:
     md5: str
 
 
-class DriveSource(CountsNames):
+class DriveSource(ImageSource):
     """A folder of pictures on Google Drive.
 
     Args:
@@ -87,10 +87,6 @@ class DriveSource(CountsNames):
         settings: Credentials and patience; by default those of the environment.
         exclude: Patterns of names to leave out, see :class:`lapel.sources.names.Exclude`.
         account: Who asks, instead of one made from ``settings``.
-
-    Attributes:
-        skipped: What the first walk left out, by kind; a folder that is left out counts once.
-        unreadable: Folders that may not be listed, with the reasons.
 
     Raises:
         SourceError: no credentials, or the folder is not there, not shared or not a folder.
@@ -110,8 +106,8 @@ class DriveSource(CountsNames):
         self.root = where.strip("/")
         self._exclude = Exclude(exclude)
         self.account = account or Account(settings or DriveSettings.from_environment())
-        self.skipped: Counter[str] = Counter()
-        self.unreadable: dict[str, str] = {}
+        self._skipped: Counter[str] = Counter()
+        self._unreadable: dict[str, str] = {}
         self._lock = Lock()
         self._title = ""
         self._drive: dict[str, str] = {}
@@ -269,7 +265,7 @@ class DriveSource(CountsNames):
         for file in sorted(files, key=lambda file: (file.path, file.id)):
             if found.setdefault(file.id, file) is not file:
                 skipped["shortcuts to pictures that are there already"] += 1
-        self.skipped = skipped
+        self._skipped = skipped
         return found
 
     def _list(self, folder: tuple[str, tuple[str, ...]]) -> tuple[list[Any], list[DriveFile], Counter[str]]:
@@ -287,7 +283,7 @@ class DriveSource(CountsNames):
                 # matter.
                 if not path or not isinstance(error.__cause__, (PermissionError, FileNotFoundError)):
                     raise
-                self.unreadable["/".join(path)] = str(error)
+                self._unreadable["/".join(path)] = str(error)
                 others[UNREADABLE] += 1
                 return folders, pictures, others
             for entry in page.get("files", ()):
