@@ -221,10 +221,9 @@ def _feed(context: StoreContext, wanted: AddRequest, images: ImageSource, table:
     """What a whole source names, after making sure that taking it for all there is does no harm."""
     if table is None and not wanted.force:
         images.count()  # finds the folders that cannot be read
-        unreadable: dict[str, str] = getattr(images, "unreadable", {})
-        for folder, reason in unreadable.items():
+        for folder, reason in images.unreadable.items():
             raise SourceError(
-                f"--sync takes {images.where} for the whole shop, but {counted(len(unreadable), 'folder')} of it"
+                f"--sync takes {images.where} for the whole shop, but {counted(len(images.unreadable), 'folder')} of it"
                 f" cannot be read, such as '{folder}': {reason}. Make it readable, or add --force to hide the products"
                 " in it."
             )
@@ -249,9 +248,8 @@ def _skipped(report: IngestReport, table: Table | None) -> tuple[SkippedFiles, .
 
 
 def _fetched(images: ImageSource) -> Iterable[FetchedImages]:
-    parts: list[Any] = getattr(images, "opened", [images])
-    for part in parts:
-        cache = getattr(part, "cache", None)
+    for part in images.opened:
+        cache = part.cache
         if cache is not None:
             yield FetchedImages(
                 part.where, cache.fetched, cache.fetched_bytes, str(cache.folder), cache.size, cache.limit
