@@ -10,10 +10,11 @@ from pathlib import Path
 from lapel.catalog.hosting import MediaIssue, Moved
 from lapel.catalog.thumbnails import Size
 from lapel.core.errors import InputError
+from lapel.engine.backfill import BackfillReport
 from lapel.engine.context import StoreContext
 from lapel.engine.hosting import move
-from lapel.engine.media_check import Round, check_hosting
-from lapel.engine.thumbnails import Filled, fill_thumbnails
+from lapel.engine.media_check import MediaCheckReport, check_media
+from lapel.engine.thumbnails import fill_thumbnails
 from lapel.sources.link_checker import LinkChecker
 
 ISSUES = "hosting.csv"  # in the store
@@ -38,7 +39,7 @@ class MediaService:
         force: bool = False,
         allow_private: bool = False,
         progress: Progress | None = None,
-    ) -> Round:
+    ) -> MediaCheckReport:
         """Visit every photo: changed ones are embedded anew, those out of reach for long are hidden until they return.
 
         Args:
@@ -54,10 +55,10 @@ class MediaService:
         """
         checker = LinkChecker(allow_private=allow_private)
         try:
-            found = check_hosting(self._context, checker, grace=grace, force=force, report=progress)
+            found = check_media(self._context, checker, grace=grace, force=force, report=progress)
         finally:
             checker.close()
-        _write_issues(self.issues_file, found.troubles)
+        _write_issues(self.issues_file, found.issues)
         return found
 
     def move(self, old: str, new: str, *, dry_run: bool = False) -> Moved:
@@ -80,7 +81,7 @@ class MediaService:
         """How many photos there are."""
         return self._context.catalog.counts().photos
 
-    def fill_thumbnails(self, *, progress: Progress | None = None) -> Filled:
+    def fill_thumbnails(self, *, progress: Progress | None = None) -> BackfillReport:
         """Make the thumbnails that are missing, and let go of those that are of no photo any more.
 
         Raises:
