@@ -17,7 +17,6 @@ structure to Milvus; by default an embedded one scans and a server chooses. ``?t
 from __future__ import annotations
 
 import logging
-import os
 import re
 import tempfile
 import threading
@@ -36,6 +35,7 @@ from numpy.typing import NDArray
 from pymilvus import DataType, MilvusClient, MilvusException
 
 from lapel.core.errors import IndexUnavailableError, InputError
+from lapel.core.settings import settings
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors, check_keys, check_vectors
 from lapel.indexes.exact import Scores, best_by_matrix, check_dim, check_k, last_of_each, other_width, pad
@@ -144,7 +144,7 @@ class MilvusIndex:
     def _connect(self) -> Any:
         for talker in ("pymilvus", "milvus_lite"):  # they print every failed call with its stack; here it is an error
             logging.getLogger(talker).setLevel(logging.CRITICAL)
-        token = os.environ.get("LAPEL_MILVUS_TOKEN", "")
+        token = settings().milvus_token.get_secret_value()
         if self._file is None:
             scheme = "https" if self._place.tls else "http"
             # A server that is back is found again within two seconds; gRPC would wait up to two minutes.
