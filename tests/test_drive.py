@@ -544,7 +544,7 @@ def test_a_login_is_kept(tmp_path: Path, drive: DriveServer, monkeypatch: pytest
     monkeypatch.setattr(InstalledAppFlow, "run_local_server", lambda *_, **__: Made())
     said = CliRunner().invoke(app, ["drive", "login", str(tmp_path / "client.json")])
     assert said.exit_code == 0, said.output
-    kept = DriveSettings.from_environment().credentials
+    kept = DriveSettings.of_process().credentials
     assert kept is not None
     assert kept.stat().st_mode & 0o777 == 0o600
     file = drive.file("a.jpg", b"a")

@@ -68,9 +68,9 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
         monkeypatch.setenv("LAPEL_DRIVE_KEY", "good-key")
         monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
         monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))  # no login of this user's
-        said = DriveSettings.from_environment
+        said = DriveSettings.of_process
         impatient = classmethod(lambda cls: replace(said(), tries=3, pause=0.001))
-        monkeypatch.setattr(DriveSettings, "from_environment", impatient)
+        monkeypatch.setattr(DriveSettings, "of_process", impatient)
         sources.close_archives()
         folder = drive.folder("Shop")
         ids = {name: drive.file(f"{name}.png", picture(name), folder, "image/png") for name in COLOURS}

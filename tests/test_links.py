@@ -152,10 +152,10 @@ def test_private_addresses_need_a_name(shop: ShopServer, links: HttpsSource) -> 
 def test_settings_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAPEL_ALLOW_HOSTS", "cdn.local, 127.0.0.1")
     monkeypatch.setenv("LAPEL_PER_HOST", "3")
-    assert LinkSettings.from_environment() == LinkSettings(frozenset(["cdn.local", "127.0.0.1"]), 3)
+    assert LinkSettings.of_process() == LinkSettings(frozenset(["cdn.local", "127.0.0.1"]), 3)
     monkeypatch.setenv("LAPEL_PER_HOST", "many")
     with pytest.raises(InputError, match="LAPEL_PER_HOST"):
-        LinkSettings.from_environment()
+        LinkSettings.of_process()
 
 
 def test_a_table_of_links_becomes_a_shop(shop: ShopServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -352,12 +352,12 @@ def test_a_link_pasted_into_the_page_leads_nowhere_private(
 
 def test_a_shop_in_the_own_network_is_named_in_any_form(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAPEL_ALLOW_HOSTS", "CDN.Local:8000, http://10.0.0.5, [::1], fd00::7,, bücher.local")
-    allowed = LinkSettings.from_environment().allow
+    allowed = LinkSettings.of_process().allow
     assert allowed == {"cdn.local", "10.0.0.5", "::1", "fd00::7", "bücher.local"}
     assert parse_link("http://xn--bcher-kva.local/a.jpg").host in allowed
     monkeypatch.setenv("LAPEL_ALLOW_HOSTS", "cdn.local:eighty")
     with pytest.raises(InputError, match="LAPEL_ALLOW_HOSTS is names of hosts"):
-        LinkSettings.from_environment()
+        LinkSettings.of_process()
 
 
 # --- addresses, proxies, certificates ---------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ the same.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -19,6 +18,7 @@ from urllib.parse import quote
 import fsspec
 
 from lapel.core.errors import MissingDependencyError, SourceError
+from lapel.core.settings import settings
 from lapel.core.text import reason_of, shortened
 from lapel.sources import MAX_BYTES, Links, unquote
 from lapel.sources.base import ImageSource
@@ -26,7 +26,6 @@ from lapel.sources.names import Exclude, NameIndex, begins_like_picture, sort_ou
 
 TAGS = ("ETag", "etag", "md5Hash", "content_md5")  # what S3, Google and Azure call what changes with the bytes
 TIMES = ("LastModified", "last_modified", "mtime", "updated")
-LINK = "LAPEL_BUCKET_LINK"  # a pattern such as https://cdn.example/{key}
 
 
 class BucketSource(ImageSource):
@@ -48,10 +47,10 @@ class BucketSource(ImageSource):
         self._exclude = Exclude(exclude)
         self._skipped: Counter[str] = Counter()
         self._lock = Lock()
+        self._link = settings().bucket_link
         self._prefix = f"{self.scheme}://{quote(self._root)}/"
         try:
-            # fsspec shares one for all of a process; it must then not remember listings.
-            self._files: Any = fsspec.filesystem(self.scheme, use_listings_cache=False)
+            self._files = self._connect()
         except ImportError as error:
             raise MissingDependencyError(
                 f"The source '{self.scheme}:' needs {error.name or 'a library'}. Run: pip install"
@@ -59,6 +58,10 @@ class BucketSource(ImageSource):
             ) from error
         except Exception as error:  # each cloud has its own
             raise self._refused(self.where, error) from error
+
+    def _connect(self) -> Any:
+        # fsspec shares one for all of a process; it must then not remember listings.
+        return fsspec.filesystem(self.scheme, use_listings_cache=False)
 
     @property
     def where(self) -> str:
@@ -117,7 +120,7 @@ class BucketSource(ImageSource):
     def links(self, uri: str) -> Links:
         """Where a browser shows the picture: the pattern in LAPEL_BUCKET_LINK, as buckets are rarely public."""
         bucket, _, key = uri.removeprefix(f"{self.scheme}://").partition("/")
-        link = os.environ.get(LINK, "").replace("{bucket}", bucket).replace("{key}", key)
+        link = self._link.replace("{bucket}", bucket).replace("{key}", key)
         return Links(link, link)
 
     def _name(self, uri: str) -> str:
@@ -197,10 +200,12 @@ class GoogleSource(BucketSource):
 
     scheme = "gs"
 
-    def __init__(self, where: str, exclude: Sequence[str] = ()) -> None:
-        # gcsfs otherwise asks of what kind the bucket is before each call, which needs a permission of its own.
-        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-        super().__init__(where, exclude)
+    def _connect(self) -> Any:
+        from gcsfs.core import GCSFileSystem
+
+        # Not by its scheme: that one asks of what kind the bucket is before each call, which needs a permission of its
+        # own.
+        return GCSFileSystem(use_listings_cache=False)
 
 
 class AzureSource(BucketSource):

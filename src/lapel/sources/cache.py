@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lapel.core.errors import InputError
+from lapel.core.settings import settings
 from lapel.core.text import reason_of
 
 FILE = "pictures.sqlite"
 LONGEST_PATH = 504  # bytes; SQLite's 512 less what it puts behind the name
 GB = 2**30
-DEFAULT_GB = 4.0  # 47,000 shop pictures of 20 KB have 1 GB
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS known (uri TEXT PRIMARY KEY, stamp TEXT NOT NULL, validators TEXT NOT NULL, sha256 TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS blobs (sha256 TEXT PRIMARY KEY, bytes INTEGER NOT NULL, used REAL NOT NULL, data BLOB NOT NULL);
@@ -208,18 +208,10 @@ class PictureCache:
 
 
 def open_cache() -> PictureCache:
-    """The cache that the environment names: ``LAPEL_CACHE``, a folder, and ``LAPEL_CACHE_GB``.
+    """The cache of this process' settings.
 
     Raises:
-        InputError: the size is no number above zero, or the folder cannot be used.
+        InputError: the folder cannot be used.
     """
-    said = os.environ.get("LAPEL_CACHE_GB", "")
-    try:
-        size = float(said or DEFAULT_GB)
-    except ValueError:
-        size = 0.0
-    if not size > 0:
-        raise InputError(f"LAPEL_CACHE_GB is a number of GB above zero, such as 4; found '{said}'.")
-    folder = os.environ.get("LAPEL_CACHE", "")
-    home = Path(os.environ.get("XDG_CACHE_HOME", "") or Path.home() / ".cache")
-    return PictureCache(Path(folder) if folder else home / "lapel" / "pictures", int(size * GB))
+    now = settings()
+    return PictureCache(now.cache, int(now.cache_gb * GB))

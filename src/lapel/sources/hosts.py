@@ -11,7 +11,6 @@ are used only with ``LAPEL_PROXY=env``, and then a name is checked before the pr
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 import ssl
 import threading
@@ -26,6 +25,7 @@ from urllib.request import getproxies_environment, proxy_bypass_environment  # t
 import httpx
 
 from lapel.core.errors import InputError, SourceError
+from lapel.core.settings import settings
 from lapel.core.text import reason_of
 
 PROXY = "LAPEL_PROXY"
@@ -46,17 +46,12 @@ class TransientError(SourceError):
 
 
 def proxy_of(scheme: str, host: str) -> str:
-    """The proxy that this process' environment names for a host, empty for none.
+    """The proxy that this process' environment names for a host, if the settings allow one; empty for none.
 
     Raises:
         InputError: ``LAPEL_PROXY`` is something else than ``env``.
     """
-    wish = os.environ.get(PROXY, "")
-    if wish not in ("", "env"):
-        raise InputError(
-            f"{PROXY} is 'env', to use HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, or is not set; found '{wish}'."
-        )
-    known = getproxies_environment() if wish else {}
+    known = getproxies_environment() if settings().proxy else {}
     if not known or proxy_bypass_environment(host, known):
         return ""
     proxy = known.get(scheme) or known.get("all", "")
@@ -69,7 +64,8 @@ def new_client(proxy: str = "") -> httpx.Client:
     Raises:
         InputError: the proxy or the certificates of the environment cannot be used.
     """
-    certificates = _certificates(os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", ""))
+    now = settings()
+    certificates = _certificates(now.ssl_cert_file, now.ssl_cert_dir)
     headers = {"User-Agent": "lapel", "Accept": "image/*"}
     try:
         return httpx.Client(
@@ -84,9 +80,11 @@ def new_client(proxy: str = "") -> httpx.Client:
 
 @lru_cache(maxsize=4)
 def _certificates(file: str, folder: str) -> ssl.SSLContext:
-    """Whom to trust, as the environment variables say: httpx reads the two itself."""
+    """Whom to trust: a file comes before a folder, and certifi's list is for want of both."""
     try:
-        return httpx.create_ssl_context()
+        if file:
+            return ssl.create_default_context(cafile=file)
+        return ssl.create_default_context(capath=folder) if folder else httpx.create_ssl_context(trust_env=False)
     except OSError as error:
         raise InputError(
             f"The certificates in SSL_CERT_FILE ({file}) or SSL_CERT_DIR ({folder or 'not set'}) cannot be read:"

@@ -58,13 +58,13 @@ class LinkChecker:
         timeout: Seconds for a link.
         allow_private: Also visit private, loopback and link-local addresses, not only of the hosts in
             ``LAPEL_ALLOW_HOSTS``.
-        settings: How politely links are visited; by default as the environment says.
+        settings: How politely links are visited; by default as the settings of this process say.
     """
 
     def __init__(
         self, *, timeout: float = 20, allow_private: bool = False, settings: LinkSettings | None = None
     ) -> None:
-        polite = settings or LinkSettings.from_environment()
+        polite = settings or LinkSettings.of_process()
         self._links = polite.reader(allow_private=allow_private, timeout=timeout)
         self._opened: dict[str, ImageSource] = {}
         self._lock = threading.Lock()

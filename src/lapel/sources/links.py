@@ -9,7 +9,6 @@ names the host.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from urllib.parse import unquote
 import httpx
 
 from lapel.core.errors import InputError, SourceError
+from lapel.core.settings import settings
 from lapel.sources.base import ImageSource
 from lapel.sources.cache import PictureCache
 from lapel.sources.web import MAX_BYTES, Fetched, LinkReader, parse_link
@@ -67,13 +67,10 @@ class LinkSettings:
         )
 
     @classmethod
-    def from_environment(cls) -> LinkSettings:
-        """What this process' environment says: ``LAPEL_ALLOW_HOSTS`` (names with commas) and ``LAPEL_PER_HOST``."""
-        said = os.environ.get("LAPEL_PER_HOST", "")
-        if said and not said.isdecimal():
-            raise InputError(f"LAPEL_PER_HOST is a number of requests at once, such as 8; found '{said}'.")
-        hosts = filter(None, map(str.strip, os.environ.get("LAPEL_ALLOW_HOSTS", "").split(",")))
-        return cls(frozenset(map(_host, hosts)), int(said or cls.per_host))
+    def of_process(cls) -> LinkSettings:
+        """Those of this process, see :mod:`lapel.core.settings`."""
+        now = settings()
+        return cls(frozenset(map(_host, now.allow_hosts)), now.per_host)
 
 
 def _host(name: str) -> str:
@@ -93,7 +90,7 @@ class HttpsSource(ImageSource):
 
     Args:
         where: ``//host/a.jpg``, the one picture of a walk; or nothing, where a table names links.
-        settings: Limits; by default those of the environment.
+        limits: How links are asked for; by default those of this process.
         cache: Where pictures are kept with what their servers said of them.
     """
 
@@ -101,14 +98,14 @@ class HttpsSource(ImageSource):
     asks_for_token = True
     scheme = "https"
 
-    def __init__(self, where: str, settings: LinkSettings | None = None, *, cache: PictureCache | None = None) -> None:
+    def __init__(self, where: str, limits: LinkSettings | None = None, *, cache: PictureCache | None = None) -> None:
         self._one = f"{self.scheme}:{where}" if where.strip("/") else ""
         folder = re.match(r"//drive\.google\.com/.*/folders/([\w-]+)", where)
         if folder:
             raise SourceError(f"{self._one} is a folder on Google Drive. Give it as gdrive://{folder[1]}")
-        self._settings = settings or LinkSettings.from_environment()
+        limits = limits or LinkSettings.of_process()
         self.cache = cache
-        self._reader = self._settings.reader(tries=self._settings.tries)
+        self._reader = limits.reader(tries=limits.tries)
 
     @property
     def where(self) -> str:

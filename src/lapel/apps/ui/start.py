@@ -30,7 +30,6 @@ WAYS = {
 MAX_MB = 20  # of an uploaded file: a phone's photo has 3 to 12
 REFUSED = "This picture cannot be used"
 LINK_SECONDS = 10.0  # a person waits for it
-PRIVATE_LINKS = "LAPEL_ALLOW_PRIVATE_LINKS"  # 1: pasted links may lead into this machine's own network
 
 
 def start(engine: SearchEngine, shop: Shop, now: Wanted, *, private_links: bool) -> str:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +28,7 @@ from googleapiclient.discovery_cache import get_static_doc
 from googleapiclient.errors import HttpError
 
 from lapel.core.errors import SourceError
+from lapel.core.settings import DRIVE_IMAGE, config_path, settings
 from lapel.core.text import reason_of
 from lapel.sources.hosts import retry_after
 
@@ -64,28 +63,28 @@ class DriveSettings:
     credentials: Path | None = None
     key: str = ""
     endpoint: str = ""
-    full: str = "https://drive.google.com/thumbnail?id={id}&sz=w1600"
-    thumbnail: str = "https://drive.google.com/thumbnail?id={id}&sz=w400"
+    full: str = f"{DRIVE_IMAGE}w1600"
+    thumbnail: str = f"{DRIVE_IMAGE}w400"
     tries: int = 8
     pause: float = 0.5
 
     @classmethod
-    def from_environment(cls) -> DriveSettings:
-        """What this process' environment says; a login that was saved is used where nothing else is named."""
-        named = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS", "")
-        saved = login_file()
+    def of_process(cls) -> DriveSettings:
+        """Those of this process, see :mod:`lapel.core.settings`; a login that was saved is used where nothing else is
+        named."""
+        now, saved = settings(), login_file()
         return cls(
-            credentials=Path(named) if named else saved if saved.exists() else None,
-            key=os.environ.get("LAPEL_DRIVE_KEY", ""),
-            endpoint=os.environ.get("LAPEL_DRIVE_ENDPOINT", ""),
-            full=os.environ.get("LAPEL_DRIVE_LINK", cls.full),
-            thumbnail=os.environ.get("LAPEL_DRIVE_THUMBNAIL", cls.thumbnail),
+            credentials=now.google_credentials or (saved if saved.exists() else None),
+            key=now.drive_key.get_secret_value(),
+            endpoint=now.drive_endpoint,
+            full=now.drive_link,
+            thumbnail=now.drive_thumbnail,
         )
 
 
 def login_file() -> Path:
     """Where ``lapel drive login`` keeps what Google gave it."""
-    return Path(os.environ.get("XDG_CONFIG_HOME", "") or Path.home() / ".config") / "lapel" / "drive.json"
+    return config_path("drive.json")
 
 
 class _Broken(Exception):
@@ -111,7 +110,6 @@ class Account:
         document = json.loads(get_static_doc("drive", "v3"))
         if settings.endpoint:  # also where uploads go, which the client's own option leaves out
             document["rootUrl"] = settings.endpoint.rstrip("/") + "/"
-        logging.getLogger("googleapiclient.http").setLevel(logging.ERROR)  # it warns of each 403 that is tried again
         service = build_from_document(document, http=httplib2.Http(), developerKey=settings.key or None)
         self.files: Any = service.files()
         self._about: Any = service.about()

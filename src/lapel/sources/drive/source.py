@@ -84,7 +84,7 @@ class DriveSource(ImageSource):
 
     Args:
         where: ``//<folder id>``; without an id, single pictures can be read by their URIs.
-        settings: Credentials and patience; by default those of the environment.
+        settings: Credentials and patience; by default those of this process.
         exclude: Patterns of names to leave out, see :class:`lapel.sources.names.Exclude`.
         account: Who asks, instead of one made from ``settings``.
 
@@ -105,7 +105,7 @@ class DriveSource(ImageSource):
     ) -> None:
         self.root = where.strip("/")
         self._exclude = Exclude(exclude)
-        self.account = account or Account(settings or DriveSettings.from_environment())
+        self.account = account or Account(settings or DriveSettings.of_process())
         self._skipped: Counter[str] = Counter()
         self._unreadable: dict[str, str] = {}
         self._lock = Lock()
