@@ -15,7 +15,7 @@ from PIL import Image
 from lapel.core.images import Pixels, Preprocessing
 from lapel.core.vectors import Vectors
 from lapel.encoders import Encoder
-from lapel.insight.protocol import BenchmarkReport
+from public_data_sets import BenchmarkReport
 
 Rows = list[tuple[str, str, str, int]]  # name, item, split, shade
 
