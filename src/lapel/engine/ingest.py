@@ -251,7 +251,9 @@ class _Planner:
         batches = self._batches(ahead(rows, lambda row: source.expect(row.pictures), ROWS_EXPECTED))
         if not prefetch:
             return batches
-        return ahead(batches, lambda tasks: source.prefetch([photo.uri for photo in _photos_to_read(tasks)]), BATCHES_PREFETCHED)
+        return ahead(
+            batches, lambda tasks: source.prefetch([photo.uri for photo in _photos_to_read(tasks)]), BATCHES_PREFETCHED
+        )
 
     def _batches(self, rows: Iterable[TableRow]) -> Iterator[list[_RowTask]]:
         """Tasks in the rows' order, cut where enough photos to read have come together."""

@@ -121,7 +121,8 @@ class IndexContract:
         matches = four.search(rows(UP), 2)
         assert matches.keys.tolist() == [[30, 40]]
         assert matches.scores.tolist() == [[1.0, 0.5]]
-        assert (matches.keys.dtype, matches.scores.dtype) == (np.int64, np.float32)
+        assert matches.keys.dtype == np.int64
+        assert matches.scores.dtype == np.float32
 
     def test_negative_scores_are_found(self, four: VectorIndex) -> None:
         matches = four.search(rows(-EAST), 4)
@@ -152,7 +153,8 @@ class IndexContract:
         asked = np.tile(EAST, (queries, 1))
 
         def found(allowed: np.ndarray | None, k: int = 2) -> list[list[int]]:
-            return four.search(asked, k, allowed).keys.tolist()
+            found_keys: list[list[int]] = four.search(asked, k, allowed).keys.tolist()
+            return found_keys
 
         assert found(None) == [[10, 40]] * queries
         assert found(keys()) == [[-1, -1]] * queries
@@ -183,7 +185,8 @@ class IndexContract:
         wanted = RowFilter(keys(50, 30, 20, 50, 40))
 
         def found(index: VectorIndex) -> list[list[int]]:
-            return index.search(rows(EAST), 3, wanted).keys.tolist()
+            found_keys: list[list[int]] = index.search(rows(EAST), 3, wanted).keys.tolist()
+            return found_keys
 
         assert (found(four), found(other)) == ([[40, 20, 30]], [[40, 50, -1]])
         four.remove(keys(30))
