@@ -324,7 +324,7 @@ class _Planner:
             else:
                 picture.stored = task.stored.photos.get(uri) if task.stored else None
                 picture.needed = self._verify or not (
-                    picture.stored and picture.stored.has_vector and picture.stored.stamp == picture.stamp
+                    picture.stored and picture.stored.has_vector and picture.stored.version_token == picture.stamp
                 )
             task.pictures.append(picture)
         return task
@@ -476,15 +476,15 @@ def _settle(task: _Task, counts: Counter[str]) -> Entry | None:
     else:
         # While any of its pictures cannot be used, nothing that is stored of a product is given up.
         photos += [
-            PhotoEntry(uri, photo.stamp, photo.sha256, None, photo.links)
+            PhotoEntry(uri, photo.version_token, photo.sha256, None, photo.links)
             for uri, photo in stored.photos.items()
             if uri not in listed
         ]
     order = [photo.uri for photo in photos]
     changed = bool(news) or task.content != stored.content_hash or order != list(stored.photos)
     counts["products_updated" if changed else "products_unchanged"] += 1
-    before = {uri: (photo.stamp, photo.links) for uri, photo in stored.photos.items()}
-    elsewhere = any(before.get(photo.uri) != (photo.stamp, photo.links) for photo in photos)
+    before = {uri: (photo.version_token, photo.links) for uri, photo in stored.photos.items()}
+    elsewhere = any(before.get(photo.uri) != (photo.version_token, photo.links) for photo in photos)
     return Entry(product, tuple(photos)) if changed or elsewhere else None
 
 

@@ -92,7 +92,7 @@ def check_hosting(
     with ThreadPoolExecutor(VISITORS, thread_name_prefix="lapel-visit") as pool:
         while page := hosting.photos(after=after, limit=PAGE, shown=True):
             after = page[-1].key
-            marks = hosting.marks(photo.key for photo in page)
+            marks = hosting.version_tokens(photo.key for photo in page)
             page = [photo for photo in page if photo.key in marks]  # others were taken out just now
             looks = [(photo.uri, *marks[photo.key]) for photo in page]
             asked = list(dict.fromkeys(looks))  # products may share a picture
@@ -101,15 +101,15 @@ def check_hosting(
             states.update(each.state for _, each in health)
             changed += [_Visit(photo, marks[photo.key][0], each) for photo, each in health if each.state == "changed"]
             bad = {photo.key: (each.state, each.reason) for photo, each in health if each.state in (*BROKEN, "moved")}
-            hosting.note(bad, [photo.key for photo, each in health if each.state == "fine"], now=_text(now))
+            hosting.set_issues(bad, [photo.key for photo, each in health if each.state == "fine"], now=_text(now))
             if report is not None:
                 report(states.total(), total)
     encoded = _renew(store, rounds, changed, states, now=_text(now))
     lost = sum(states[kind] for kind in (*BROKEN, "unasked"))
     held_back = lost > MOST_LOST * states.total() and not force
     # Held back, only what returned is shown again: nothing is out of reach since before the beginning of time.
-    hidden, back = hosting.hide(before="" if held_back else _text(now - grace), now=_text(now))
-    return Round(states.total(), states, encoded, hidden, back, held_back, tuple(hosting.troubles()))
+    hidden, back = hosting.update_reachability(before="" if held_back else _text(now - grace), now=_text(now))
+    return Round(states.total(), states, encoded, hidden, back, held_back, tuple(hosting.issues()))
 
 
 def _text(time: datetime) -> str:
@@ -163,13 +163,13 @@ def _renew(
             states.update(state for state, _ in news.values())
             encoded += sum(state == "changed" for state, _ in news.values())
             bad = {keys[key]: verdict for key, verdict in news.items() if verdict[0] != "fine" and key in keys}
-            store.catalog.hosting.note(bad, [key for key, (state, _) in news.items() if state == "fine"], now=now)
+            store.catalog.hosting.set_issues(bad, [key for key, (state, _) in news.items() if state == "fine"], now=now)
             marks = {
                 keys[visit.photo.key]: visit.health.mark
                 for visit in visits
                 if visit.photo.key in keys and not visit.problem
             }
-            store.catalog.hosting.mark(marks)
+            store.catalog.hosting.set_etags(marks)
     return encoded
 
 
@@ -221,12 +221,12 @@ def _write(store: StoreContext, visits: Sequence[_Visit]) -> set[str]:
     for product_id, known in store.catalog.stored(list(seen), fingerprint=fingerprint).items():
         if not known.content_hash:
             continue  # gone meanwhile: writing it would bring it back
-        photos = [PhotoEntry(uri, each.stamp, each.sha256, None, each.links) for uri, each in known.photos.items()]
+        photos = [PhotoEntry(uri, each.version_token, each.sha256, None, each.links) for uri, each in known.photos.items()]
         for place, photo in enumerate(photos):
             visit_of = seen[product_id].get(photo.uri)
             if visit_of is not None:
                 photos[place] = replace(
-                    photo, stamp=visit_of.health.stamp, sha256=visit_of.sha256, vector=visit_of.vector
+                    photo, version_token=visit_of.health.stamp, sha256=visit_of.sha256, vector=visit_of.vector
                 )
         entries.append(Entry(store.catalog.product(product_id), tuple(photos)))
     store.catalog.write(entries, fingerprint=fingerprint)
