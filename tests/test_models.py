@@ -244,10 +244,10 @@ def test_stopped_in_the_middle_it_answers_as_before_and_goes_on(
 def test_a_swap_that_fails_leaves_everything_as_it_was(store: StoreContext, monkeypatch: pytest.MonkeyPatch) -> None:
     before = answers(store)
 
-    def broken(database: sqlite3.Connection, keys: list[int]) -> None:
+    def broken(database: sqlite3.Connection, changes: object, *, at: str) -> None:
         raise sqlite3.OperationalError("just before the end")
 
-    monkeypatch.setattr("lapel.catalog.models.raise_generation", broken)
+    monkeypatch.setattr("lapel.catalog.models.record", broken)
     with pytest.raises(StoreError, match="just before the end"):
         use(store, "grid:")
     monkeypatch.undo()
@@ -503,8 +503,9 @@ def test_a_catalogue_of_the_first_version_keeps_its_vectors(store: StoreContext,
     old.execute("ATTACH ? AS now", (str(store.catalog.path),))
     for table in ("setting", "product", "photo", "term", "facet"):
         columns = ", ".join(row[1] for row in old.execute(f"PRAGMA main.table_info({table})"))
-        old.execute(f"INSERT INTO main.{table} SELECT {columns} FROM now.{table}")
-    old.execute("DELETE FROM main.setting WHERE name = 'changes_since'")  # a later version's
+        today = columns.replace("stamp", "version_token")
+        old.execute(f"INSERT INTO main.{table} SELECT {today} FROM now.{table}")
+    old.execute("DELETE FROM main.setting WHERE name IN ('changes_since', 'feed_start')")  # later versions'
     old.execute("INSERT INTO main.model SELECT id, fingerprint FROM now.model")
     old.execute("INSERT INTO main.vector SELECT key, model, data FROM now.vector")
     old.execute("DETACH now")

@@ -209,7 +209,7 @@ class _RowPhoto(PhotoTask):
     """A photo that a row names, on its way through a run."""
 
     name: str
-    stamp: str = ""
+    version_token: str = ""
     links: Links = NO_LINKS
     stored: StoredPhoto | None = None
     must_read: bool = False
@@ -303,14 +303,16 @@ class _Planner:
                     continue
                 seen.add(uri)
                 self._name(uri)
-                photo.uri, photo.stamp = uri, self._source.version_token(uri)
+                photo.uri, photo.version_token = uri, self._source.version_token(uri)
                 photo.links = display_links(self._source, uri)
             except SourceError as error:
                 photo.problem = str(error)
             else:
                 stored = photo.stored = task.stored.photos.get(uri) if task.stored else None
                 usable = stored is not None and stored.has_vector
-                photo.must_read = self._verify or not (stored and usable and stored.stamp == photo.stamp)
+                photo.must_read = self._verify or not (
+                    stored and usable and stored.version_token == photo.version_token
+                )
                 photo.expected = stored.sha256 if stored and usable else ""
             task.photos.append(photo)
         return task
@@ -373,7 +375,7 @@ def _entry(task: _RowTask, counts: Counter[str]) -> Entry | None:
             continue
         known, vector = photo.stored, photo.vector
         sha256 = photo.sha256 or (known.sha256 if known else "")
-        photos.append(PhotoEntry(photo.uri, photo.stamp, sha256, vector, photo.links))
+        photos.append(PhotoEntry(photo.uri, photo.version_token, sha256, vector, photo.links))
         state = "unchanged" if vector is None else "added" if known is None else "updated"
         counts[f"photos_{state}"] += 1
         renewed += state != "unchanged"
@@ -389,15 +391,15 @@ def _entry(task: _RowTask, counts: Counter[str]) -> Entry | None:
     else:
         # While any of its pictures cannot be used, nothing that is stored of a product is given up.
         photos += [
-            PhotoEntry(uri, photo.stamp, photo.sha256, None, photo.links)
+            PhotoEntry(uri, photo.version_token, photo.sha256, None, photo.links)
             for uri, photo in stored.photos.items()
             if uri not in listed
         ]
     order = [photo.uri for photo in photos]
     changed = bool(renewed) or task.content != stored.content_hash or order != list(stored.photos)
     counts["products_updated" if changed else "products_unchanged"] += 1
-    before = {uri: (photo.stamp, photo.links) for uri, photo in stored.photos.items()}
-    moved = any(before.get(photo.uri) != (photo.stamp, photo.links) for photo in photos)
+    before = {uri: (photo.version_token, photo.links) for uri, photo in stored.photos.items()}
+    moved = any(before.get(photo.uri) != (photo.version_token, photo.links) for photo in photos)
     return Entry(product, tuple(photos)) if changed or moved else None
 
 

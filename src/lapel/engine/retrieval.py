@@ -303,7 +303,7 @@ class SearchEngine:
         catalog, generation = self.store.catalog, snapshot.version.generation
         known = self._recent.get(where)
         if known is None or known.generation != generation:
-            keys = RowFilter(catalog.allowed(where)) if where else None
+            keys = RowFilter(catalog.matching_keys(where)) if where else None
             known = _Filtered(generation, keys, catalog.count(where))
             if len(self._recent) >= MAX_FILTERS:
                 self._recent.clear()

@@ -14,7 +14,7 @@ from typing import Any
 from lapel.core.errors import SourceError, TableError
 from lapel.core.text import counted
 from lapel.engine.context import StoreContext
-from lapel.engine.feeds import whole_feed
+from lapel.engine.feeds import WholeFeed, whole_feed
 from lapel.engine.ingest import IngestReport, ingest
 from lapel.runners import open_runner
 from lapel.sources import ImageSource, open_source
@@ -121,7 +121,7 @@ class AddReport:
             del values["pictures_unnamed"]  # without a table each image names itself
         values |= {"seconds": round(self.counts.seconds, 3), "rejects": str(self.counts.rejects)}
         values |= {"hidden": sum(self.hidden.values()), "hidden_reasons": dict(self.hidden), "notes": list(self.notes)}
-        return {**values, "gone": self.delisted, "back": self.relisted}
+        return {**values, "delisted": self.delisted, "relisted": self.relisted}
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,8 @@ def add(context: StoreContext, wanted: AddRequest, progress: Progress | None) ->
     with closing(images):
         table = None if products is None else _open_table(products, wanted, images)
         sync = _feed(context, wanted, images, table) if wanted.whole else None
+        # Counted before: adding a row brings its product back by itself.
+        before = sync and context.catalog.visibility.preview_sync(sync.feed, sync.named)
         total = images.count() if table is None else table.count()
         report = ingest(
             context,
@@ -161,10 +163,10 @@ def add(context: StoreContext, wanted: AddRequest, progress: Progress | None) ->
         )
         if progress is not None:
             progress(report.rows, report.rows)
-        census = None if sync is None else sync.settle(context.catalog)
+        synced = sync and sync.settle(context.catalog)
         _ = context.index  # built now, so that the first search does not wait for it
         changed = table is None and report.products_added + report.products_updated
-        doubled = context.catalog.superseded() if changed else 0
+        doubled = context.catalog.shared_photo_products() if changed else 0
         if products is not None:
             report = _without_table(report, products, Path(source))
         return AddReport(
@@ -174,8 +176,8 @@ def add(context: StoreContext, wanted: AddRequest, progress: Progress | None) ->
             hidden=dict(table.hidden_why) if table else {},
             skipped=_skipped(report, table),
             fetched=tuple(_fetched(images)),
-            delisted=census.gone if census else 0,
-            relisted=census.back if census else 0,
+            delisted=synced.delisted if synced else 0,
+            relisted=before.relisted if before else 0,
             doubled=doubled,
             names_all=table is not None and wanted.limit is None,
         )
@@ -217,7 +219,7 @@ def _rows(images: ImageSource, table: Table | None) -> Iterable[TableRow]:
     return picture_rows(images) if table is None else table
 
 
-def _feed(context: StoreContext, wanted: AddRequest, images: ImageSource, table: Table | None) -> Any:
+def _feed(context: StoreContext, wanted: AddRequest, images: ImageSource, table: Table | None) -> WholeFeed:
     """What a whole source names, after making sure that taking it for all there is does no harm."""
     if table is None and not wanted.force:
         images.count()  # finds the folders that cannot be read

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from lapel.catalog.hosting import MediaIssue, Moved
+from lapel.catalog.hosting import MediaIssue, MoveReport
 from lapel.catalog.thumbnails import Size
 from lapel.core.errors import InputError
 from lapel.engine.backfill import BackfillReport
@@ -61,7 +61,7 @@ class MediaService:
         _write_issues(self.issues_file, found.issues)
         return found
 
-    def move(self, old: str, new: str, *, dry_run: bool = False) -> Moved:
+    def move(self, old: str, new: str, *, dry_run: bool = False) -> MoveReport:
         """Say that photos, or the links to them, have moved: nothing is read or embedded anew.
 
         Args:
