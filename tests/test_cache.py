@@ -31,7 +31,7 @@ def stored(cache: PictureCache) -> list[int]:
         return [size for (size,) in database.execute("SELECT length(data) FROM blobs")]
 
 
-def test_bytes_are_kept_by_address_and_stamp(cache: PictureCache) -> None:
+def test_bytes_are_kept_by_address_and_version_token(cache: PictureCache) -> None:
     assert cache.get("a", "1") is None
     assert cache.known("a") == Known()
     cache.put("a", "1", b"one", "etag")
@@ -56,7 +56,7 @@ def test_the_oldest_go_when_it_is_full(cache: PictureCache, monkeypatch: pytest.
     assert sum(stored(cache)) == cache.size
     assert cache.get("1", "1") is None
     assert cache.get("29", "1") == b"029" * 300
-    assert cache.known("1").stamp == "1"
+    assert cache.known("1").version_token == "1"
 
 
 def test_damage_costs_a_second_fetch_only(cache: PictureCache, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ class Slow(ImageSource):
         return iter(())
 
     def version_token(self, uri: str) -> str:
-        return f"stamp of {uri}"
+        return f"token of {uri}"
 
     def read(self, uri: str) -> bytes:
         self.begun.append(uri)
@@ -185,7 +185,7 @@ def test_pictures_are_fetched_ahead_once(slow: Streamed, cache: PictureCache) ->
     assert isinstance(source, Slow)
     uris = [f"slow://{number}" for number in range(4)]
     slow.expect(["0", "bad"])
-    assert slow.version_token(uris[0]) == "stamp of slow://0"
+    assert slow.version_token(uris[0]) == "token of slow://0"
     slow.prefetch([*uris, uris[0], "slow://broken"])
     while len(source.begun) < 4:  # all are under way before anyone reads
         pass
@@ -199,7 +199,7 @@ def test_pictures_are_fetched_ahead_once(slow: Streamed, cache: PictureCache) ->
 
 
 def test_what_waits_in_memory_is_bounded(slow: Streamed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lapel.sources.stream.HELD", 10)
+    monkeypatch.setattr("lapel.sources.stream.WAITING_BYTES", 10)
     source = slow.source
     assert isinstance(source, Slow)
     source.gate.set()

@@ -24,10 +24,10 @@ from lapel.core.text import reason_of
 from lapel.sources import display_links, hosts, link_checker, open_source, web
 from lapel.sources.address import prefixes
 from lapel.sources.hosts import TransientError
-from lapel.sources.link_checker import Health, LinkChecker
+from lapel.sources.link_checker import LinkCheck, LinkChecker
 from lapel.sources.links import HttpsSource, LinkSettings
 from lapel.sources.mixed import MixedSource
-from lapel.sources.web import REDIRECTS, LinkReader, fetch_picture, parse_link
+from lapel.sources.web import MAX_REDIRECTS, LinkReader, fetch_picture, parse_link
 from loopback.http import Answer
 from loopback.shop import ShopServer
 
@@ -229,10 +229,10 @@ def test_no_piece_of_a_bomb_is_larger_than_the_limit() -> None:
 def test_one_redirect_too_many(shop: ShopServer, reader: LinkReader, way: str) -> None:
     follow = getattr(reader, way)
     end = f"{shop.root}a.jpg"
-    assert follow(chain(shop, REDIRECTS, end)) in (PICTURE, web.Answer(200, f'"{hash(PICTURE)}"'))
+    assert follow(chain(shop, MAX_REDIRECTS, end)) in (PICTURE, web.Answer(200, f'"{hash(PICTURE)}"'))
     shop.requests.clear()
     with pytest.raises(SourceError, match="redirected more than 3 times"):
-        follow(chain(shop, REDIRECTS + 1, end))
+        follow(chain(shop, MAX_REDIRECTS + 1, end))
     assert [request.path for request in shop.requests] == ["/hop3", "/hop2", "/hop1", "/hop0"]
 
 
@@ -635,19 +635,19 @@ def test_pauses_between_tries_are_doubled(shop: ShopServer, clock: Clock) -> Non
 def test_an_answer_in_between_starts_the_count_of_silence_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(datetime(2026, 3, 1, tzinfo=UTC))
     monkeypatch.setattr(link_checker, "time", clock)
-    monkeypatch.setattr(link_checker, "SILENT", 3)
+    monkeypatch.setattr(link_checker, "MAX_MISSES", 3)
     rounds = LinkChecker()
     told: list[str] = []
-    monkeypatch.setattr(rounds, "_look", lambda *_: Health(told.pop(0)))  # type: ignore[arg-type]
+    monkeypatch.setattr(rounds, "_check", lambda *_: LinkCheck(told.pop(0)))  # type: ignore[arg-type]
 
     def look(*states: str) -> list[str]:
         told[:] = states
-        return [rounds.look("https://cdn.example/a.jpg", "").state for _ in states]
+        return [rounds.check("https://cdn.example/a.jpg", "").status for _ in states]
 
     assert look("unreachable", "unreachable", "fine") == ["unreachable", "unreachable", "fine"]
     assert look("unreachable", "unreachable", "dead") == ["unreachable", "unreachable", "dead"]
     assert look("unreachable", "unreachable", "unreachable", "fine")[3] == "unasked"
-    clock.now += link_checker.AGAIN - 1
+    clock.now += link_checker.RETRY_SECONDS - 1
     assert look("fine") == ["unasked"]
     clock.now += 1
     assert look("fine", "unreachable", "unreachable", "fine") == ["fine", "unreachable", "unreachable", "fine"]

@@ -25,7 +25,7 @@ from lapel.core.images import Pixels, decode, thumbnails
 from lapel.core.types import Photo
 from lapel.core.vectors import UNIT_TOLERANCE
 from lapel.engine.context import StoreContext
-from lapel.sources.link_checker import Health, LinkChecker, State
+from lapel.sources.link_checker import LinkCheck, LinkChecker, LinkStatus
 
 PAGE = 256  # photos looked at together
 VISITORS = 8  # photos looked at at once
@@ -96,12 +96,12 @@ def check_hosting(
             page = [photo for photo in page if photo.key in marks]  # others were taken out just now
             looks = [(photo.uri, *marks[photo.key]) for photo in page]
             asked = list(dict.fromkeys(looks))  # products may share a picture
-            found = dict(zip(asked, pool.map(lambda look: rounds.look(*look), asked), strict=True))
+            found = dict(zip(asked, pool.map(lambda look: rounds.check(*look), asked), strict=True))
             health = [(photo, found[look]) for photo, look in zip(page, looks, strict=True)]
-            states.update(each.state for _, each in health)
-            changed += [_Visit(photo, marks[photo.key][0], each) for photo, each in health if each.state == "changed"]
-            bad = {photo.key: (each.state, each.reason) for photo, each in health if each.state in (*BROKEN, "moved")}
-            hosting.note(bad, [photo.key for photo, each in health if each.state == "fine"], now=_text(now))
+            states.update(each.status for _, each in health)
+            changed += [_Visit(photo, marks[photo.key][0], each) for photo, each in health if each.status == "changed"]
+            bad = {photo.key: (each.status, each.reason) for photo, each in health if each.status in (*BROKEN, "moved")}
+            hosting.note(bad, [photo.key for photo, each in health if each.status == "fine"], now=_text(now))
             if report is not None:
                 report(states.total(), total)
     encoded = _renew(store, rounds, changed, states, now=_text(now))
@@ -122,18 +122,18 @@ class _Visit:
 
     photo: Photo
     stamp: str  # what is stored
-    health: Health
+    health: LinkCheck
     sha256: str = ""
     pixels: Pixels | None = None  # (height, width, 3) uint8, must be encoded
     small: Mapping[int, bytes] = field(default_factory=dict)
     vector: NDArray[np.float32] | None = None  # (dim,)
     problem: str = ""
-    lost: State = "dead"  # what it is when there is a problem
+    lost: LinkStatus = "dead"  # what it is when there is a problem
 
     @property
     def written(self) -> bool:
         """Whether the catalogue must hear of it."""
-        return not self.problem and (self.vector is not None or self.stamp != self.health.stamp)
+        return not self.problem and (self.vector is not None or self.stamp != self.health.version_token)
 
 
 def _renew(
@@ -165,7 +165,7 @@ def _renew(
             bad = {keys[key]: verdict for key, verdict in news.items() if verdict[0] != "fine" and key in keys}
             store.catalog.hosting.note(bad, [key for key, (state, _) in news.items() if state == "fine"], now=now)
             marks = {
-                keys[visit.photo.key]: visit.health.mark
+                keys[visit.photo.key]: visit.health.etag
                 for visit in visits
                 if visit.photo.key in keys and not visit.problem
             }
@@ -188,7 +188,7 @@ def _read(store: StoreContext, rounds: LinkChecker, visit: _Visit) -> _Visit:
             picture = decode(data)
             visit.pixels, visit.small = store.encoder.preprocessing.apply(picture), thumbnails(picture)
     except InputError as error:
-        visit.problem, visit.lost = str(error), rounds.unread(error)
+        visit.problem, visit.lost = str(error), rounds.status_of(error)
     return visit
 
 
@@ -226,7 +226,7 @@ def _write(store: StoreContext, visits: Sequence[_Visit]) -> set[str]:
             visit_of = seen[product_id].get(photo.uri)
             if visit_of is not None:
                 photos[place] = replace(
-                    photo, stamp=visit_of.health.stamp, sha256=visit_of.sha256, vector=visit_of.vector
+                    photo, stamp=visit_of.health.version_token, sha256=visit_of.sha256, vector=visit_of.vector
                 )
         entries.append(Entry(store.catalog.product(product_id), tuple(photos)))
     store.catalog.write(entries, fingerprint=fingerprint)

@@ -39,7 +39,7 @@ NOTHING = frozenset(
 )
 PROBLEM = "\0problem"  # a record's own note, under a name that no column has
 ADDRESS_KEYS = ("src", "url", "href", "link", "image", "original", "full", "path", "file", "filename")
-LONGEST_NOTHING = max(map(len, NOTHING))
+NOTHING_CHARACTERS = max(map(len, NOTHING))
 _PLAIN = re.compile(r"[ -%'-;=-{}~]*")  # printable ASCII but & < |
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>")
 _BREAK = re.compile(r"<(?:br|/p|/li|/div)\b[^<>]*>", re.IGNORECASE)
@@ -83,7 +83,7 @@ def text_of(value: Any) -> str:
 @lru_cache(4096)  # a table says the same in most of its cells
 def _cleaned(text: str) -> str:
     text = text.strip()
-    if len(text) <= LONGEST_NOTHING and text.casefold() in NOTHING:
+    if len(text) <= NOTHING_CHARACTERS and text.casefold() in NOTHING:
         return ""
     if _PLAIN.fullmatch(text):  # nearly all
         return text

@@ -147,12 +147,12 @@ class HttpsSource(ImageSource):
         known = self.cache.known(uri) if self.cache else None
         got = self._fetch(uri, known.validators if known else "")
         if got.data is None and known is not None:
-            return known.stamp
+            return known.version_token
         data = got.data or b""
-        stamp = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        token = f"sha256:{hashlib.sha256(data).hexdigest()}"
         if self.cache is not None:
-            self.cache.put(uri, stamp, data, got.validators)
-        return stamp
+            self.cache.put(uri, token, data, got.validators)
+        return token
 
     def close(self) -> None:
         """Close the connections."""

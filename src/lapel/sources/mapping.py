@@ -118,7 +118,7 @@ PICTURE_WORDS: Final = frozenset(
     ("image", "images", "img", "photo", "photos", "picture", "pictures", "pic", "foto", "bild")
 )
 SMALL_WORDS: Final = frozenset(("thumb", "thumbnail", "small", "swatch", "icon", "logo", "preview", "mini"))
-ENOUGH = 0.6  # of a column's cells that name pictures, above which it is taken for one of pictures
+MIN_PHOTO_SHARE = 0.6  # of a column's cells that name pictures, above which it is taken for one of pictures
 
 # Tables recognised as a whole: all of these columns, then these sources.
 PRESETS: Mapping[str, Mapping[str, str]] = {
@@ -132,7 +132,7 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
     },
 }
 # What fills these would only be said twice if it were an attribute as well.
-DROPPED: Final = frozenset(("id", "title", "price", "currency", "in_stock", "pictures", "url"))
+FIELD_ONLY: Final = frozenset(("id", "title", "price", "currency", "in_stock", "pictures", "url"))
 
 
 @dataclass(frozen=True)
@@ -216,14 +216,14 @@ class ColumnMap:
                 notes += [note] if note else []
         if not preset and "url" not in self.overrides:
             # A column of pictures is no product's page, whatever it is called.
-            pages = [column for column in columns if _share_of_pictures(column, sample) < ENOUGH]
+            pages = [column for column in columns if _share_of_pictures(column, sample) < MIN_PHOTO_SHARE]
             _guess(pages, sources, ["url"])
         if "id" not in sources:
             raise TableError(
                 f"The table has no column for the product's id. Its columns are: {', '.join(columns)}. Say which:"
                 f" --map id=COLUMN"
             )
-        dropped = {column for name in DROPPED if name in sources for column in sources[name].columns}
+        dropped = {column for name in FIELD_ONLY if name in sources for column in sources[name].columns}
         used = {column for source in sources.values() for column in source.columns}
         names: dict[str, str] = {}
         for column in columns:
@@ -301,15 +301,15 @@ def _picture_columns(columns: Sequence[str], sample: Sequence[Mapping[str, Any]]
     numbered = sorted(filter(_numbered, columns), key=lambda column: int(re.sub(r"\D", "", column)[:4]))
     share = {column: _share_of_pictures(column, sample) for column in columns}
     # A name decides, unless another column's cells say clearly that it is the one.
-    main = next((column for column in named if share[column] >= ENOUGH), None)
+    main = next((column for column in named if share[column] >= MIN_PHOTO_SHARE), None)
     guess = ""
-    if main is None and not any(share[column] >= ENOUGH for column in numbered):
+    if main is None and not any(share[column] >= MIN_PHOTO_SHARE for column in numbered):
         maybe = [plain[known] for known in map(plain_name, MAYBE_PICTURES) if known in plain]
         others = [column for column in columns if column not in (*maybe, *named, *numbered)]
         alike = [column for column in others if _speaks_of_pictures(column)]
         small = [column for column in maybe if plain_name(column) in THUMBNAILS]
         order = (*alike, *(column for column in maybe if column not in small), *others, *small)
-        guess = next((column for column in order if share[column] >= ENOUGH), "")
+        guess = next((column for column in order if share[column] >= MIN_PHOTO_SHARE), "")
         main = guess or next(
             (column for column in named if _filled(column, sample)), "" if sample else named[0] if named else ""
         )
@@ -321,10 +321,12 @@ def _picture_columns(columns: Sequence[str], sample: Sequence[Mapping[str, Any]]
     if plain_name(main or "") == "pictures":
         return [str(main)], [], ""
     more = [plain[known] for known in map(plain_name, MORE_PICTURES) if known in plain]
-    family = [column for column in columns if guess and share[column] >= ENOUGH and _belong_together(column, guess)]
+    family = [
+        column for column in columns if guess and share[column] >= MIN_PHOTO_SHARE and _belong_together(column, guess)
+    ]
     found = list(dict.fromkeys(filter(None, (main, *family, *(() if guess else numbered), *more))))
     note = f"Pictures are taken from the column {' and '.join(map(repr, found))}, as its cells look like pictures'"
-    others = [column for column in named if share[column] >= ENOUGH and column not in found]
+    others = [column for column in named if share[column] >= MIN_PHOTO_SHARE and column not in found]
     if guess:
         return found, others, f"{note} names. If that is wrong, say it: --map pictures=COLUMN"
     also = f"{' and '.join(map(repr, others))} name pictures too, and count where '{main}' is empty" if others else ""

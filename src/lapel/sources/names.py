@@ -74,9 +74,9 @@ _JUNK = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _ENDING = re.compile(r".(\.(?=[0-9]*[a-z])[a-z0-9]{1,8})\Z", re.IGNORECASE | re.DOTALL)
-_DEPTH = 6  # of a file's folders that a table may leave out from the left, all but these
-_KEPT = 8  # files that may be meant by a name without their folders: as many are not told apart
-_LONGEST = 4096  # characters of a name
+_TAIL_PARTS = 6  # of a file's folders that a table may leave out from the left, all but these
+_MAX_ALIKE = 8  # files that may be meant by a name without their folders: as many are not told apart
+_MAX_CHARACTERS = 4096  # characters of a name
 
 
 def is_picture_name(name: str) -> bool:
@@ -266,9 +266,9 @@ class NameIndex:
         for path, value in names:
             parts = _parts(path)
             self._paths.setdefault("/".join(parts), []).append((path, value))
-            for start in range(max(1, len(parts) - _DEPTH), len(parts)):
+            for start in range(max(1, len(parts) - _TAIL_PARTS), len(parts)):
                 some = self._tails.setdefault("/".join(parts[start:]), [])
-                if len(some) < _KEPT:
+                if len(some) < _MAX_ALIKE:
                     some.append((path, value))
             self._stems.setdefault(fold(stem(path.rpartition("/")[2])), []).append((path, value))
 
@@ -278,7 +278,7 @@ class NameIndex:
         Raises:
             SourceError: several come equally near, or the only one was taken for another name.
         """
-        if len(name) > _LONGEST or "://" in name:
+        if len(name) > _MAX_CHARACTERS or "://" in name:
             return None
         for text in dict.fromkeys((name, unquote(name), name.partition("?")[0])):
             parts = _parts(text)
@@ -286,7 +286,7 @@ class NameIndex:
                 continue
             key = "/".join(parts)
             some = self._paths.get(key) or self._tails.get(key)
-            if some and len(some) == _KEPT and key not in self._paths:
+            if some and len(some) == _MAX_ALIKE and key not in self._paths:
                 raise _ambiguous(text, some)
             if not some:  # the table names folders above those that the source has
                 shorter = ("/".join(parts[start:]) for start in range(1, len(parts)))

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from lapel.sources.mapping import ColumnMap
     from lapel.sources.table import Table
 
-LOOKED_AT = 1000  # rows of a table without a column of pictures whose ids are looked for
-FEW = 0.1  # of them; below it the ids are hardly the pictures' names
+ID_SAMPLE_ROWS = 1000  # rows of a table without a column of pictures whose ids are looked for
+MIN_ID_SHARE = 0.1  # of them; below it the ids are hardly the pictures' names
 
 
 def picture_rows(source: ImageSource) -> Iterator[TableRow]:
@@ -106,7 +106,7 @@ def check_ids(table: Table, mapping: ColumnMap, source: ImageSource) -> None:
     ):  # said with --map pictures= that there is none
         return
     found = asked = 0
-    for row in islice(table, LOOKED_AT):
+    for row in islice(table, ID_SAMPLE_ROWS):
         if row.product is None or row.pictures:
             continue
         asked += 1
@@ -115,7 +115,7 @@ def check_ids(table: Table, mapping: ColumnMap, source: ImageSource) -> None:
             found += 1
         except SourceError:
             pass
-    if asked and found < FEW * asked:
+    if asked and found < MIN_ID_SHARE * asked:
         raise TableError(
             f"{table.path} has no column that names pictures, and {found} of its first {asked} ids are the name of a"
             f" picture in"

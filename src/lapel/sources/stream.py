@@ -16,8 +16,8 @@ from lapel.core.errors import SourceError
 from lapel.sources.base import ImageSource, SourceWrapper
 from lapel.sources.cache import PictureCache, open_cache
 
-READS = 32  # pictures under way at once: at 50 ms each, 640 a second, more than two cores encode
-HELD = 64 * 2**20  # bytes of pictures that wait in memory for their reader; more wait on disk
+FETCH_THREADS = 32  # pictures under way at once: at 50 ms each, 640 a second, more than two cores encode
+WAITING_BYTES = 64 * 2**20  # bytes of pictures that wait in memory for their reader; more wait on disk
 
 Item = TypeVar("Item")
 
@@ -33,7 +33,7 @@ def ahead(items: Iterable[Item], start: Callable[[Item], object], count: int) ->
     yield from waiting
 
 
-def in_order(source: ImageSource, uris: Sequence[str], count: int = 8 * READS) -> Callable[[str], bytes]:
+def in_order(source: ImageSource, uris: Sequence[str], count: int = 8 * FETCH_THREADS) -> Callable[[str], bytes]:
     """A source's ``read`` for who goes through these pictures in their order: reading one fetches the next ``count`` of
     them."""
     if not source.remote:
@@ -68,7 +68,7 @@ class Streamed(SourceWrapper):
 
     cache: PictureCache
 
-    def __init__(self, source: ImageSource, cache: PictureCache, *, reads: int = READS) -> None:
+    def __init__(self, source: ImageSource, cache: PictureCache, *, reads: int = FETCH_THREADS) -> None:
         super().__init__(source)
         self.cache = cache
         self._pool = ThreadPoolExecutor(reads, thread_name_prefix="lapel-fetch")
@@ -123,7 +123,7 @@ class Streamed(SourceWrapper):
         """Fetch ahead of the reader; None when too much is waiting in memory, and it is in the cache instead."""
         data = self._fetch(uri)
         with self._lock:
-            if self._held + len(data) > HELD:
+            if self._held + len(data) > WAITING_BYTES:
                 return None
             self._held += len(data)
         return data

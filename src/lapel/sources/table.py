@@ -23,8 +23,8 @@ from lapel.sources.cells import PROBLEM, identifier, picture_names, raw_text, te
 from lapel.sources.feeds import recognise, shop_gender
 from lapel.sources.mapping import ColumnMap, Plan, Source
 from lapel.sources.names import as_link
-from lapel.sources.prices import ASSUMED, ExactNumber, currency_of, parse_price, parse_stock, sign_of
-from lapel.sources.records import PEEK, FeedRecords, Records, open_records
+from lapel.sources.prices import ASSUMED_SIGNS, ExactNumber, currency_of, parse_price, parse_stock, sign_of
+from lapel.sources.records import PEEK_RECORDS, FeedRecords, Records, open_records
 
 # How the names of table files end.
 ENDINGS = (
@@ -83,7 +83,7 @@ class Table:
     def __init__(self, path: Path, records: Records, mapping: ColumnMap) -> None:
         self.path, self._records = path, records
         self.columns = records.columns
-        self._peeked = [record for _, record in islice(records, PEEK) if isinstance(record, dict)]
+        self._peeked = [record for _, record in islice(records, PEEK_RECORDS) if isinstance(record, dict)]
         try:
             self.plan = mapping.resolve(self.columns, self._peeked)
         except TableError as error:
@@ -176,7 +176,7 @@ class Table:
                 "Add --map currency=EUR (or another), or leave prices out with --map price="
             )
         assumed = {sign.casefold().rstrip("."): text for text, sign in known.items()}
-        said = [f"'{text}' as {currency_of(sign)}" for sign, text in assumed.items() if sign in ASSUMED]
+        said = [f"'{text}' as {currency_of(sign)}" for sign, text in assumed.items() if sign in ASSUMED_SIGNS]
         return (
             f"Prices are read such as {', '.join(said)}. If that is wrong, say it: --map currency=CAD" if said else ""
         )

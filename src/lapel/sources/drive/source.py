@@ -53,7 +53,7 @@ EXTENSION = {  # of pictures whose names have none
 }
 UNKNOWN = "application/octet-stream"  # what an upload without a type gets
 FIELDS = "id,name,mimeType,md5Checksum,modifiedTime,size,trashed,shortcutDetails(targetId,targetMimeType)"
-LISTINGS = 8  # folders listed at once
+LISTING_THREADS = 8  # folders listed at once
 # The id in the addresses that a browser shows and in those that pictures are embedded by.
 ADDRESS = re.compile(
     r"^https://(?:drive|docs|lh3)\.google(?:usercontent)?\.com(?=/).*?(?:/d/|/folders/|[?&]id=)([\w-]+)"
@@ -67,14 +67,14 @@ class DriveFile:
     Attributes:
         id: Its Drive id.
         path: Folder names below the root, and the file's name, with an extension.
-        stamp: ``md5:<checksum>-<bytes>``, or ``time:<change>-<bytes>`` where Drive knows no checksum.
+        version_token: ``md5:<checksum>-<bytes>``, or ``time:<change>-<bytes>`` where Drive knows no checksum.
         size: Bytes.
         md5: Checksum; empty where Drive knows none.
     """
 
     id: str
     path: tuple[str, ...]
-    stamp: str
+    version_token: str
     size: int
     md5: str
 
@@ -192,7 +192,7 @@ class DriveSource(ImageSource):
 
     def version_token(self, uri: str) -> str:
         """Drive's checksum, or where it has none the time of the last change, and the size."""
-        return self._file(uri).stamp
+        return self._file(uri).version_token
 
     def links(self, uri: str) -> Links:
         """Where a browser shows the picture."""
@@ -248,7 +248,7 @@ class DriveSource(ImageSource):
         seen = {self.root}
         level: list[tuple[str, tuple[str, ...]]] = [(self.root, ())]
         self.folders = {(): self.root}
-        with ThreadPoolExecutor(LISTINGS, thread_name_prefix="lapel-drive") as pool:
+        with ThreadPoolExecutor(LISTING_THREADS, thread_name_prefix="lapel-drive") as pool:
             while level:
                 below: list[tuple[str, tuple[str, ...]]] = []
                 for folders, pictures, others in pool.map(self._list, level):
