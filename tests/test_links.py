@@ -18,7 +18,7 @@ from lapel import sources
 from lapel.apps.cli import app
 from lapel.core.errors import InputError, SourceError
 from lapel.sources import Links, display_links, link_checker, open_source, read_uri
-from lapel.sources.cache import PictureCache
+from lapel.sources.cache import ImageCache
 from lapel.sources.link_checker import LinkChecker
 from lapel.sources.links import HttpsSource, LinkSettings
 from loopback.http import Answer
@@ -41,14 +41,14 @@ def shop() -> Iterator[ShopServer]:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Iterator[PictureCache]:
-    made = PictureCache(tmp_path / "cache", 10**8)
+def cache(tmp_path: Path) -> Iterator[ImageCache]:
+    made = ImageCache(tmp_path / "cache", 10**8)
     yield made
     made.close()
 
 
 @pytest.fixture
-def links(cache: PictureCache) -> Iterator[HttpsSource]:
+def links(cache: ImageCache) -> Iterator[HttpsSource]:
     source = HttpsSource("", HERE, cache=cache)
     yield source
     source.close()
@@ -87,7 +87,7 @@ def test_servers_are_asked_for_changes_only(shop: ShopServer, links: HttpsSource
     forgetful.close()
 
 
-def test_few_are_fetched_from_one_host_at_once(shop: ShopServer, cache: PictureCache) -> None:
+def test_few_are_fetched_from_one_host_at_once(shop: ShopServer, cache: ImageCache) -> None:
     shop.latency = 0.02
     source = HttpsSource("", replace(HERE, per_host=2), cache=cache)
     with ThreadPoolExecutor(12) as pool:
@@ -122,7 +122,7 @@ def test_what_is_no_picture_is_told(shop: ShopServer, links: HttpsSource) -> Non
             links.version_token(shop.root + path[1:])
 
 
-def test_endless_and_slow_bodies_end(shop: ShopServer, cache: PictureCache) -> None:
+def test_endless_and_slow_bodies_end(shop: ShopServer, cache: ImageCache) -> None:
     shop.says = {
         "/endless": Answer(200, b"x" * 200_000, {"Content-Length": ""}),
         "/huge": Answer(200, b"x" * 200_000),
@@ -227,7 +227,7 @@ def test_a_host_that_is_away_is_not_asked_for_each_picture(shop: ShopServer, mon
     shop.faults.extend([Answer(503), Answer(503), None, *[Answer(503)] * 4])
     looked = [rounds.check(uri, "s") for uri in uris]
     assert [each.status for each in looked] == [*["unreachable"] * 2, "changed", *["unreachable"] * 3, *["unasked"] * 6]
-    assert "3 pictures before this one" in looked[-1].reason
+    assert "3 photos before this one" in looked[-1].reason
     assert len(shop.requests) == 6
     monkeypatch.setattr(link_checker, "RETRY_SECONDS", 0.0)
     assert rounds.check(uris[0], "s").status == "unreachable"

@@ -1,10 +1,8 @@
 """Pictures that came over a network, kept on this machine for a while: bounded in bytes, the longest unused go first.
 
-One SQLite file: each picture is stored once by the hash of its bytes, which is checked whenever it is read, beside
-which address had
-which bytes, remembered when the bytes are gone. What comes in quick succession is written together, at a third of the
-time. Several
-threads and processes may use one cache. Losing it costs time only.
+One SQLite file: each photo is stored once by the hash of its bytes, which is checked whenever it is read, beside which
+address had which bytes, remembered when the bytes are gone. What comes in quick succession is written together, at a
+third of the time. Several threads and processes may use one cache. Losing it costs time only.
 """
 
 from __future__ import annotations
@@ -38,12 +36,12 @@ INSERT INTO known VALUES (?, ?, ?, ?) ON CONFLICT (uri) DO UPDATE SET
     stamp = excluded.stamp, sha256 = excluded.sha256
 """
 USE_SECONDS = 60  # seconds in which a second use is not written down
-SHRINK_FRACTION = 0.9  # of the limit is left when the oldest have gone, so that this is not done for each picture
+SHRINK_FRACTION = 0.9  # of the limit is left when the oldest have gone, so that this is not done for each photo
 BATCH_FILES, BATCH_BYTES, BATCH_SECONDS = (
     64,
     8 * 2**20,
     1.0,
-)  # pictures, bytes and seconds after which what has come is written
+)  # photos, bytes and seconds after which what has come is written
 
 
 @dataclass(frozen=True)
@@ -59,12 +57,12 @@ class Known:
     validators: str = ""
 
 
-class PictureCache:
-    """A file of pictures by content.
+class ImageCache:
+    """A file of photos by content.
 
     Args:
         folder: Where the file is; made when it is not there.
-        limit: Most bytes of pictures.
+        limit: Most bytes of photos.
 
     Raises:
         InputError: the folder cannot be made or written to.
@@ -72,7 +70,7 @@ class PictureCache:
 
     def __init__(self, folder: Path, limit: int) -> None:
         self.folder, self.limit = folder, limit
-        self.fetched = self.fetched_bytes = 0  # pictures that were put here since it was opened
+        self.fetched = self.fetched_bytes = 0  # photos that were put here since it was opened
         self._lock = threading.RLock()
         self._waiting: dict[str, tuple[str, str, bytes]] = {}  # by address: token, validators, bytes; not written yet
         self._waiting_bytes = 0
@@ -114,7 +112,7 @@ class PictureCache:
 
     @property
     def size(self) -> int:
-        """Bytes of pictures."""
+        """Bytes of photos."""
         with self._lock:
             self._write()
             return self._bytes
@@ -212,11 +210,11 @@ class PictureCache:
         self._bytes = self._count()
 
 
-def open_cache() -> PictureCache:
+def open_cache() -> ImageCache:
     """The cache of this process' settings.
 
     Raises:
         InputError: the folder cannot be used.
     """
     now = settings()
-    return PictureCache(now.cache, int(now.cache_gb * GB))
+    return ImageCache(now.cache, int(now.cache_gb * GB))

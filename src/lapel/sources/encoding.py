@@ -1,8 +1,7 @@
 """Which encoding a table is written in: found by looking at its bytes, unless somebody says it.
 
 A path goes in; the encoding's name, and what to tell people about a guess, come out. UTF-8 and UTF-16 prove themselves;
-everything else is
-a guess of charset-normalizer among the encodings that spreadsheets still write.
+everything else is a guess of charset-normalizer among the encodings that spreadsheets still write.
 """
 
 from __future__ import annotations

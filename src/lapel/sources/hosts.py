@@ -2,10 +2,8 @@
 once.
 
 A name is looked up here, all of its addresses are checked, and the connection is made to a checked number, so that a
-name cannot
-change its meaning between check and use. Certificates come from ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` where these are
-set; proxies
-are used only with ``LAPEL_PROXY=env``, and then a name is checked before the proxy hears of it.
+name cannot change its meaning between check and use. Certificates come from ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` where
+these are set; proxies are used only with ``LAPEL_PROXY=env``, and then a name is checked before the proxy hears of it.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class LinkChecker:
         try:
             source = self._source(uri)
         except SourceError as error:
-            # Who may not even ask, for want of credentials, knows nothing of the picture.
+            # Who may not even ask, for want of credentials, knows nothing of the photo.
             remote = urlsplit(uri).scheme in REMOTE
             return LinkCheck("unreachable" if remote else _of_error(error), reason=str(error))
         try:
@@ -114,8 +114,7 @@ class LinkChecker:
         return read_uri(uri)
 
     def status_of(self, error: InputError) -> LinkStatus:
-        """What an error in :meth:`read`, or in decoding what it gave, says about a picture that seems to have
-        changed."""
+        """What an error in :meth:`read`, or in decoding what it gave, says about a photo that seems to have changed."""
         if isinstance(error, TransientError):
             return "unreachable"
         return _of_error(error) if isinstance(error, SourceError) else "dead"
@@ -128,7 +127,7 @@ class LinkChecker:
                 self._opened.popitem()[1].close()
 
     def _source(self, uri: str) -> ImageSource:
-        """What knows the picture: its folder, its archive, or whatever its scheme opens."""
+        """What knows the photo: its folder, its archive, or whatever its scheme opens."""
         scheme = urlsplit(uri).scheme
         where = f"{scheme}://"
         if scheme == "file":
@@ -144,8 +143,7 @@ class LinkChecker:
 
 
 def _place(uri: str) -> str:
-    """Who answers for a remote picture: its host, its bucket, or Drive as a whole. Empty for what is on this
-    machine."""
+    """Who answers for a remote photo: its host, its bucket, or Drive as a whole. Empty for what is on this machine."""
     parts = urlsplit(uri)
     if parts.scheme not in REMOTE:
         return ""
@@ -168,7 +166,7 @@ def _of_answer(answer: Answer, version_token: str, etag: str) -> LinkCheck:
 
 
 def _of_error(error: SourceError) -> LinkStatus:
-    """What kept a picture from being seen."""
+    """What kept a photo from being seen."""
     cause: BaseException | None = error.__cause__
     if isinstance(cause, PermissionError):
         return "forbidden"

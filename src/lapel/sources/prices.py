@@ -10,8 +10,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from lapel.core.types import MINOR_UNITS
 
 # How shops write currencies beside ISO 4217's codes, without case and full stops. Where several countries use a sign,
-# the commonest is
-# taken and said (ASSUMED_SIGNS), or none when none is (AMBIGUOUS_SIGNS).
+# the commonest is taken and said (ASSUMED_SIGNS), or none when none is (AMBIGUOUS_SIGNS).
 _WRITTEN = {
     "AUD": "a$, au$",
     "BGN": "лв",
@@ -87,12 +86,9 @@ def parse_price(text: str, currency: str) -> tuple[int, str]:
     """Read a price.
 
     ``currency`` counts more than a sign in the text, such as ``$``; a sign decides only where it is empty. Of ``.`` and
-    ``,`` the last one
-    parts the cents when both are there. One of them alone, followed by exactly three digits, parts thousands (``1.299``
-    is 1299), unless
-    the currency has three decimals or the number begins with ``0``. More decimals than the currency has are rounded,
-    half up. Of "from
-    12" and "12 - 20" the lowest price is read.
+    ``,`` the last one parts the cents when both are there. One of them alone, followed by exactly three digits, parts
+    thousands (``1.299`` is 1299), unless the currency has three decimals or the number begins with ``0``. More decimals
+    than the currency has are rounded, half up. Of "from 12" and "12 - 20" the lowest price is read.
 
     Returns:
         The price in the currency's smallest unit, and the currency, which is empty when neither place names one.

@@ -1,8 +1,7 @@
 """Files of records: CSV, TSV, JSON, spreadsheets and XML feeds in, each record as its line and its cells by column out.
 
 Everything is read as a stream that can be begun again, except where a format allows no streaming. A record that cannot
-be read is a text
-that says why.
+be read is a text that says why.
 """
 
 from __future__ import annotations

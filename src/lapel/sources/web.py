@@ -1,9 +1,9 @@
-"""A picture behind a link: neither a web page's visitor nor a feed's author may find a way into the network that this
+"""A photo behind a link: neither a web page's visitor nor a feed's author may find a way into the network that this
 runs in.
 
 Only http and https; only addresses of the public internet, checked for each redirect, see :mod:`lapel.sources.hosts`;
-never more
-than a few megabytes or seconds. What is behind a link is for its bytes to say, whatever the server calls them.
+never more than a few megabytes or seconds. What is behind a link is for its bytes to say, whatever the server calls
+them.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a link says about its picture without giving it.
+    """What a link says about its photo without giving it.
 
     Attributes:
-        status: The HTTP status at the end of all redirects; 304 when the picture is still the one that was known.
+        status: The HTTP status at the end of all redirects; 304 when the photo is still the one that was known.
         etag: What the server calls its bytes: the ETag, else the date of the last change; empty when it says neither.
         moved: Where it is for good, when a permanent redirect says so.
     """
@@ -74,8 +74,8 @@ class Answer:
     moved: str = ""
 
 
-def fetch_picture(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = 10, allow_private: bool = False) -> bytes:
-    """Fetch the bytes behind a link; whether they are a picture is for :func:`lapel.core.images.decode` to say.
+def fetch_image(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = 10, allow_private: bool = False) -> bytes:
+    """Fetch the bytes behind a link; whether they are a photo is for :func:`lapel.core.images.decode` to say.
 
     Args:
         url: An http or https address; ``//host/a.jpg`` is asked with https.
@@ -130,7 +130,7 @@ class LinkReader:
         timeout: Seconds for one link, redirects included; waiting for its turn is not counted.
         allowed: Whether a host may have a private address.
         per_host: Requests under way at once to one host.
-        max_bytes: Most bytes of one picture, unpacked.
+        max_bytes: Most bytes of one photo, unpacked.
         tries: How often a link is fetched when it fails in a way that may pass.
         pause: Seconds before the second try, doubled for each further one.
         setting: What allows a private address, for the refusal; ``{host}`` stands for the host.
@@ -156,8 +156,8 @@ class LinkReader:
         self._hosts = Hosts(per_host)
 
     def ask(self, url: str, etag: str = "") -> Answer:
-        """Ask whether an image is still the one of this ETag; once more when a host that had enough says
-        how long to wait.
+        """Ask whether an image is still the one of this ETag; once more when a host that had enough says how long to
+        wait.
 
         Raises:
             SourceError: the link is not understood or not allowed, or nobody answers.

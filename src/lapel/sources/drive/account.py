@@ -48,14 +48,14 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class DriveSettings:
-    """How Drive is reached and how its pictures are shown.
+    """How Drive is reached and how its photos are shown.
 
     Attributes:
         credentials: JSON of a service account or of a login; None where a key is used.
         key: API key; reads what everyone with the link may read.
         endpoint: Another root than Google's, such as ``http://127.0.0.1:8000/``.
-        full: Pattern of a picture's display link; ``{id}`` is its Drive id.
-        thumbnail: The same, for a small picture.
+        full: Pattern of a photo's display link; ``{id}`` is its Drive id.
+        thumbnail: The same, for a small photo.
         tries: How often one request is sent before it is given up.
         pause: Seconds before the second try; doubled for each further one, up to half a minute.
     """
