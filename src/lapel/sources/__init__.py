@@ -23,16 +23,7 @@ from lapel.core.types import NO_LINKS, Links
 from lapel.sources.base import ImageSource
 from lapel.sources.names import EXTENSIONS, as_link, is_image_name
 
-__all__ = [
-    "EXTENSIONS",
-    "SOURCES",
-    "ImageSource",
-    "Links",
-    "display_links",
-    "is_image_name",
-    "open_source",
-    "read_uri",
-]
+__all__ = ["EXTENSIONS", "SOURCES", "ImageSource", "Links", "display_links", "is_image_name", "open_source", "read_uri"]
 
 SOURCES = Registry(
     "source",

@@ -18,15 +18,7 @@ from lapel.core.errors import SourceError
 from lapel.core.text import reason_of, shortened
 from lapel.sources import MAX_BYTES, unquote
 from lapel.sources.base import ImageSource
-from lapel.sources.names import (
-    Exclude,
-    NameIndex,
-    begins_like_image,
-    is_hidden,
-    is_image_name,
-    refuse_link,
-    sort_out,
-)
+from lapel.sources.names import Exclude, NameIndex, begins_like_image, is_hidden, is_image_name, refuse_link, sort_out
 
 ENCRYPTED, UTF8 = 0x1, 0x800  # bits of a member's flags: locked, and its name is UTF-8
 # What unpacking raises. RuntimeError: a locked member, or (NotImplementedError) a way of packing that Python does not

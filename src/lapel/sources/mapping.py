@@ -128,7 +128,7 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
         "gender": "gender",
         "colour": "baseColour",
         "season": "season",
-    },
+    }
 }
 # What fills these would only be said twice if it were an attribute as well.
 FIELD_ONLY: Final = frozenset(("id", "title", "price", "currency", "in_stock", "pictures", "url"))

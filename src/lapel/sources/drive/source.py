@@ -22,16 +22,7 @@ from lapel.core.text import shortened
 from lapel.sources import MAX_BYTES, Links
 from lapel.sources.base import ImageSource
 from lapel.sources.drive.account import Account, DriveSettings
-from lapel.sources.names import (
-    EXCLUDED,
-    HIDDEN,
-    UNREADABLE,
-    Exclude,
-    NameIndex,
-    is_image_name,
-    is_junk,
-    kind_of,
-)
+from lapel.sources.names import EXCLUDED, HIDDEN, UNREADABLE, Exclude, NameIndex, is_image_name, is_junk, kind_of
 
 SCHEME = "gdrive://"
 FOLDER = "application/vnd.google-apps.folder"
