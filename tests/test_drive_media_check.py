@@ -187,7 +187,7 @@ def test_the_command(shop: Shop) -> None:
 
 
 def test_a_drive_that_is_away_is_not_asked_for_each_picture(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_checker, "SILENT", 2)
+    monkeypatch.setattr(link_checker, "MAX_MISSES", 2)
     monkeypatch.setattr(media_check, "VISITORS", 1)
     shop.drive.fault = lambda _: error(503)
     for days in (0, 8):  # what was not asked for is neither in trouble nor hidden

@@ -99,7 +99,7 @@ def formats() -> str:
 
 
 def _link(engine: SearchEngine, private_links: bool) -> None:
-    from lapel.sources.web import fetch_picture
+    from lapel.sources.web import fetch_image
 
     with st.form("link-form", border=False), st.container(key="link-row", horizontal=True, vertical_alignment="bottom"):
         link = st.text_input(
@@ -118,7 +118,7 @@ def _link(engine: SearchEngine, private_links: bool) -> None:
         return
     begin(
         engine,
-        lambda: fetch_picture(str(link), timeout=LINK_SECONDS, allow_private=private_links),
+        lambda: fetch_image(str(link), timeout=LINK_SECONDS, allow_private=private_links),
         "Linked picture",
     )
 
