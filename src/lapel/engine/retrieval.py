@@ -10,11 +10,10 @@ from PIL import Image
 
 from lapel.core.errors import ModelMismatchError, QueryError
 from lapel.core.types import Filter, Hit, Query
-from lapel.core.vectors import Vectors, check_vectors, normalise
+from lapel.core.vectors import Keys, Vectors, check_vectors, normalise
 from lapel.encoders.foreground import encode_photos, open_foreground
 from lapel.engine.context import StoreContext
 from lapel.engine.index_sync import SearchSnapshot
-from lapel.indexes import RowFilter
 
 RECENT_FILTERS = 64  # filters whose keys are kept; at 40,000 photos each is 0.3 MB at most
 
@@ -24,7 +23,7 @@ class SearchEngine:
 
     def __init__(self, store: StoreContext) -> None:
         self.store = store
-        self._recent: dict[Filter, tuple[int, RowFilter]] = {}  # filter -> generation, its keys
+        self._recent: dict[Filter, tuple[int, Keys]] = {}  # filter -> generation, its keys
 
     def search(self, query: Query) -> list[Hit]:
         """The products that look most like the query, best first, each once with its best photo.
@@ -110,13 +109,14 @@ class SearchEngine:
             view = now  # the store changed its model and dropped this one's vectors since
         return view, normalise(vectors.mean(axis=0, keepdims=True))
 
-    def _allowed(self, where: Filter) -> RowFilter:
+    def _allowed(self, where: Filter) -> Keys:
         """The photo keys that pass a filter; kept for the next query, as people look at many pictures with one
         filter."""
         generation = self.store.catalog.generation
         known = self._recent.get(where)
         if known is None or known[0] != generation:
-            known = (generation, RowFilter(self.store.catalog.allowed(where)))
+            known = (generation, self.store.catalog.allowed(where))
+            known[1].flags.writeable = False  # so that an index may keep what it found out about these keys
             if len(self._recent) >= RECENT_FILTERS:
                 self._recent.clear()
             self._recent[where] = known
