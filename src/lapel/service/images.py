@@ -41,9 +41,9 @@ def read_image_bytes(place: str, *, timeout: float | None = None, allow_private:
         ImageError, SourceError: it cannot be read, is a folder, or is too large.
     """
     if as_link(place):
-        from lapel.sources.web import fetch_picture
+        from lapel.sources.web import fetch_image
 
-        return fetch_picture(place, timeout=timeout or LINK_SECONDS, allow_private=allow_private)
+        return fetch_image(place, timeout=timeout or LINK_SECONDS, allow_private=allow_private)
     name = shortened(place)
     if place.startswith("data:"):
         raise ImageError(
