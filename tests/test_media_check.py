@@ -277,7 +277,7 @@ def test_a_product_that_goes_away_during_a_check_stays_gone(shop: StoreContext, 
 
         def read(self, uri: str) -> bytes:
             data = super().read(uri)
-            shop.catalog.visibility.settle("", set(COLOURS) - {"navy"}, now="2026")
+            shop.catalog.visibility.apply_sync("", set(COLOURS) - {"navy"}, now="2026")
             return data
 
     origin.bodies["/navy.png"] = picture("crimson")
@@ -286,10 +286,10 @@ def test_a_product_that_goes_away_during_a_check_stays_gone(shop: StoreContext, 
     rounds.close()
     assert (done.states, done.encoded) == ({"fine": 5, "changed": 0}, 0)
     counts = shop.catalog.counts()
-    assert (counts.products, counts.gone) == (5, 1)
+    assert (counts.products, counts.delisted) == (5, 1)
     assert "navy" not in found(shop)
     assert check_index(shop).agrees
-    shop.catalog.visibility.settle("", set(COLOURS), now="2026")  # named again, it is seen as it is now
+    shop.catalog.visibility.apply_sync("", set(COLOURS), now="2026")  # named again, it is seen as it is now
     visit(shop, 1)
     assert SearchEngine(shop).search(Query(product_id="red", k=1))[0].product.id == "navy"
 
@@ -306,7 +306,7 @@ def test_private_addresses_are_not_visited_unless_allowed(shop: StoreContext, or
 
 
 def test_photos_of_products_that_are_gone_are_left_in_peace(shop: StoreContext, origin: Origin) -> None:
-    shop.catalog.visibility.settle("", set(COLOURS) - {"blue"}, now="2026")
+    shop.catalog.visibility.apply_sync("", set(COLOURS) - {"blue"}, now="2026")
     origin.bodies.pop("/blue.png")
     done = visit(shop)
     assert (done.photos, done.issues) == (5, ())
@@ -329,7 +329,7 @@ def test_a_product_is_shown_while_one_of_its_photos_is(shop: StoreContext, origi
         assert set(catalog.photo_facets([]).product_ids) == listed
         counts = catalog.counts()
         assert counts.products == len(listed)
-        return listed, counts.lost, counts.gone, bool(catalog.facet_values("colour")), catalog.price_ranges()
+        return listed, counts.unreachable, counts.delisted, bool(catalog.facet_values("colour")), catalog.price_ranges()
 
     everyone = {*COLOURS, "both"}
     assert shown() == (everyone, 0, 0, True, {"EUR": (1.0, 1.0)})
@@ -342,9 +342,9 @@ def test_a_product_is_shown_while_one_of_its_photos_is(shop: StoreContext, origi
     visit(shop, 2, grace=timedelta(0))
     assert shown() == (everyone - {"gold", "teal", "both"}, 3, 0, False, {})
     assert found(shop) == {"green", "blue", "navy"}
-    catalog.visibility.settle("", everyone - {"both"}, now="2026")
+    catalog.visibility.apply_sync("", everyone - {"both"}, now="2026")
     assert shown() == (everyone - {"gold", "teal", "both"}, 2, 1, False, {})
-    catalog.visibility.settle("", everyone, now="2026")
+    catalog.visibility.apply_sync("", everyone, now="2026")
     origin.bodies |= {"/gold.png": gold, "/teal.png": teal}
     assert visit(shop, 3).back == 4
     assert shown() == (everyone, 0, 0, True, {"EUR": (1.0, 1.0)})

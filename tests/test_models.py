@@ -244,10 +244,10 @@ def test_stopped_in_the_middle_it_answers_as_before_and_goes_on(
 def test_a_swap_that_fails_leaves_everything_as_it_was(store: StoreContext, monkeypatch: pytest.MonkeyPatch) -> None:
     before = answers(store)
 
-    def broken(database: sqlite3.Connection, keys: list[int]) -> None:
+    def broken(database: sqlite3.Connection, changes: object, *, at: str) -> None:
         raise sqlite3.OperationalError("just before the end")
 
-    monkeypatch.setattr("lapel.catalog.models.raise_generation", broken)
+    monkeypatch.setattr("lapel.catalog.models.record", broken)
     with pytest.raises(StoreError, match="just before the end"):
         use(store, "grid:")
     monkeypatch.undo()

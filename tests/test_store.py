@@ -180,8 +180,8 @@ def test_an_index_catches_up_and_is_not_drawn_again(store: StoreContext, monkeyp
 
 
 def test_what_is_too_long_ago_is_drawn_again(store: StoreContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lapel.catalog.writing.KEPT", 3)
-    monkeypatch.setattr("lapel.catalog.writing.COUNTED", 2)
+    monkeypatch.setattr("lapel.catalog.history.KEPT_ROWS", 6)
+    monkeypatch.setattr("lapel.catalog.history.TRIM_INTERVAL", 2)
     index = store.index
     for number in range(8):
         fill(store, {f"new{number}": [corner(-1, number)]})

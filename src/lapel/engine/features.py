@@ -13,9 +13,9 @@ from PIL import Image
 
 from lapel.catalog import ModelEntry
 from lapel.core.images import thumbnails
+from lapel.encoders import Encoder
 from lapel.engine.palette import palette
 from lapel.engine.perceptual_hash import perceptual_hash
-from lapel.encoders import Encoder
 
 Key = tuple[str, str]  # a feature's name and version
 Value = bytes | Mapping[int, bytes]  # what is kept in the catalogue; of a thumbnail, WebP bytes by width in pixels

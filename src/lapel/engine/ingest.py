@@ -24,8 +24,8 @@ from lapel.catalog.thumbnails import Thumbnails
 from lapel.core.errors import SourceError
 from lapel.core.types import NO_LINKS, Links
 from lapel.encoders import Encoder
-from lapel.engine.features import THUMBNAIL
-from lapel.engine.pipeline import BATCH, PhotoTask, Pipeline, thumbnails_of
+from lapel.engine.features import CATALOG_FEATURES, THUMBNAIL
+from lapel.engine.pipeline import BATCH, PhotoTask, Pipeline, catalog_values, thumbnails_of
 from lapel.engine.rejects import Note, Reasons, rejects_file
 from lapel.runners import Runner, open_runner
 from lapel.sources import ImageSource, display_links
@@ -181,7 +181,8 @@ def ingest(
         store.claim()
         planner = _Planner(store.catalog, encoder.fingerprint, source, batch, verify)
         writer = _Writer(store.catalog, encoder.fingerprint, note, small)
-        pipeline = Pipeline(encoder, () if small is None else (THUMBNAIL,), source.read)
+        features = CATALOG_FEATURES if small is None else (*CATALOG_FEATURES, THUMBNAIL)
+        pipeline = Pipeline(encoder, features, source.read)
         planned = planner.planned(rows, prefetch=not runner.elsewhere)
         spec = store.encoder_spec if runner.elsewhere else ""
         with (
@@ -209,7 +210,7 @@ class _RowPhoto(PhotoTask):
     """A photo that a row names, on its way through a run."""
 
     name: str
-    stamp: str = ""
+    version_token: str = ""
     links: Links = NO_LINKS
     stored: StoredPhoto | None = None
     must_read: bool = False
@@ -301,14 +302,16 @@ class _Planner:
                     continue
                 seen.add(uri)
                 self._name(uri)
-                photo.uri, photo.stamp = uri, self._source.version_token(uri)
+                photo.uri, photo.version_token = uri, self._source.version_token(uri)
                 photo.links = display_links(self._source, uri)
             except SourceError as error:
                 photo.problem = str(error)
             else:
                 stored = photo.stored = task.stored.photos.get(uri) if task.stored else None
                 usable = stored is not None and stored.has_vector
-                photo.must_read = self._verify or not (stored and usable and stored.stamp == photo.stamp)
+                photo.must_read = self._verify or not (
+                    stored and usable and stored.version_token == photo.version_token
+                )
                 photo.expected = stored.sha256 if stored and usable else ""
             task.photos.append(photo)
         return task
@@ -371,7 +374,7 @@ def _entry(task: _RowTask, counts: Counter[str]) -> Entry | None:
             continue
         known, vector = photo.stored, photo.vector
         sha256 = photo.sha256 or (known.sha256 if known else "")
-        photos.append(PhotoEntry(photo.uri, photo.stamp, sha256, vector, photo.links))
+        photos.append(PhotoEntry(photo.uri, photo.version_token, sha256, vector, photo.links, catalog_values(photo)))
         state = "unchanged" if vector is None else "added" if known is None else "updated"
         counts[f"photos_{state}"] += 1
         renewed += state != "unchanged"
@@ -387,15 +390,15 @@ def _entry(task: _RowTask, counts: Counter[str]) -> Entry | None:
     else:
         # While any of its pictures cannot be used, nothing that is stored of a product is given up.
         photos += [
-            PhotoEntry(uri, photo.stamp, photo.sha256, None, photo.links)
+            PhotoEntry(uri, photo.version_token, photo.sha256, None, photo.links)
             for uri, photo in stored.photos.items()
             if uri not in listed
         ]
     order = [photo.uri for photo in photos]
     changed = bool(renewed) or task.content != stored.content_hash or order != list(stored.photos)
     counts["products_updated" if changed else "products_unchanged"] += 1
-    before = {uri: (photo.stamp, photo.links) for uri, photo in stored.photos.items()}
-    moved = any(before.get(photo.uri) != (photo.stamp, photo.links) for photo in photos)
+    before = {uri: (photo.version_token, photo.links) for uri, photo in stored.photos.items()}
+    moved = any(before.get(photo.uri) != (photo.version_token, photo.links) for photo in photos)
     return Entry(product, tuple(photos)) if changed or moved else None
 
 

@@ -16,10 +16,10 @@ from lapel.catalog import Entry, PhotoEntry, writer_lock
 from lapel.catalog.hosting import MediaIssue
 from lapel.core.errors import InputError
 from lapel.core.types import Photo
+from lapel.engine.backfill import photo_pages
 from lapel.engine.context import StoreContext
-from lapel.engine.features import THUMBNAIL
-from lapel.engine.pipeline import PhotoTask, Pipeline, thumbnails_of
-from lapel.engine.thumbnails import photo_pages
+from lapel.engine.features import FEATURES
+from lapel.engine.pipeline import PhotoTask, Pipeline, catalog_values, thumbnails_of
 from lapel.sources.link_checker import Health, LinkChecker, State
 
 PAGE = 256  # photos of the catalogue visited together
@@ -82,16 +82,18 @@ def check_media(
     states: Counter[str] = Counter()
     changed: list[_ChangedPhoto] = []
     with ThreadPoolExecutor(VISITORS, thread_name_prefix="lapel-visit") as pool:
-        for page in photo_pages(store, shown=True):
-            marks = hosting.marks(photo.key for photo in page)
-            page = [photo for photo in page if photo.key in marks]  # others were taken out just now
-            visits = [(photo.uri, *marks[photo.key]) for photo in page]
+        for page in photo_pages(store, size=PAGE, shown=True):
+            tokens = hosting.version_tokens(photo.key for photo in page)
+            page = [photo for photo in page if photo.key in tokens]  # others were taken out just now
+            visits = [(photo.uri, *tokens[photo.key]) for photo in page]
             distinct = list(dict.fromkeys(visits))  # products may share a photo
             found = dict(zip(distinct, pool.map(lambda visit: checker.look(*visit), distinct), strict=True))
             health = [(photo, found[visit]) for photo, visit in zip(page, visits, strict=True)]
             states.update(each.state for _, each in health)
             changed += [
-                _ChangedPhoto(uri=photo.uri, expected=photo.sha256, photo=photo, stamp=marks[photo.key][0], health=each)
+                _ChangedPhoto(
+                    uri=photo.uri, expected=photo.sha256, photo=photo, version_token=tokens[photo.key][0], health=each
+                )
                 for photo, each in health
                 if each.state == "changed"
             ]
@@ -100,15 +102,15 @@ def check_media(
                 for photo, each in health
                 if each.state in (*UNREACHABLE_STATES, "moved")
             }
-            hosting.note(bad, [photo.key for photo, each in health if each.state == "fine"], now=_text(now))
+            hosting.set_issues(bad, [photo.key for photo, each in health if each.state == "fine"], now=_text(now))
             if report is not None:
                 report(states.total(), total)
     encoded = _renew(store, checker, changed, states, now=_text(now))
     unreachable = sum(states[kind] for kind in (*UNREACHABLE_STATES, "unasked"))
     held_back = unreachable > MAX_UNREACHABLE_SHARE * states.total() and not force
     # Held back, only what returned is shown again: nothing is out of reach since before the beginning of time.
-    hidden, back = hosting.hide(before="" if held_back else _text(now - grace), now=_text(now))
-    return MediaCheckReport(states.total(), states, encoded, hidden, back, held_back, tuple(hosting.troubles()))
+    hidden, back = hosting.update_reachability(before="" if held_back else _text(now - grace), now=_text(now))
+    return MediaCheckReport(states.total(), states, encoded, hidden, back, held_back, tuple(hosting.issues()))
 
 
 def _text(time: datetime) -> str:
@@ -120,14 +122,14 @@ class _ChangedPhoto(PhotoTask):
     """A photo that may have changed, on its way: read, then encoded when its bytes are others, or found unusable."""
 
     photo: Photo
-    stamp: str  # what is stored
+    version_token: str  # what is stored
     health: Health
     state: State = "dead"  # what it is when there is a problem; an image that cannot be decoded is dead
 
     @property
     def must_write(self) -> bool:
         """Whether what the catalogue holds is no longer so."""
-        return not self.problem and (self.vector is not None or self.stamp != self.health.stamp)
+        return not self.problem and (self.vector is not None or self.version_token != self.health.stamp)
 
     @property
     def verdict(self) -> tuple[str, str]:
@@ -166,8 +168,8 @@ def _renew(
             states.update(state for state, _ in verdicts.values())
             encoded += sum(state == "changed" for state, _ in verdicts.values())
             bad = {keys[key]: verdict for key, verdict in verdicts.items() if verdict[0] != "fine" and key in keys}
-            hosting.note(bad, [key for key, (state, _) in verdicts.items() if state == "fine"], now=now)
-            hosting.mark(
+            hosting.set_issues(bad, [key for key, (state, _) in verdicts.items() if state == "fine"], now=now)
+            hosting.set_etags(
                 {keys[task.photo.key]: task.health.mark for task in kept if task.photo.key in keys and not task.problem}
             )
     return encoded
@@ -183,11 +185,11 @@ def _load(store: StoreContext, checker: LinkChecker, task: _ChangedPhoto) -> Non
             task.state = checker.unread(error)
             raise
 
-    Pipeline(store.encoder, (THUMBNAIL,), read).load([task])
+    Pipeline(store.encoder, tuple(FEATURES.values()), read).load([task])
 
 
 def _write(store: StoreContext, tasks: Sequence[_ChangedPhoto]) -> set[str]:
-    """Put photos with other bytes or another stamp in the place of what is stored; the other photos of their products
+    """Put photos with other bytes or another version token in the place of what is stored; the other photos of their products
     stay.
 
     Returns the products that were removed meanwhile: they are left as they are.
@@ -200,11 +202,19 @@ def _write(store: StoreContext, tasks: Sequence[_ChangedPhoto]) -> set[str]:
     for product_id, known in store.catalog.stored(list(by_product), fingerprint=fingerprint).items():
         if not known.content_hash:
             continue  # removed meanwhile: writing it would bring it back
-        photos = [PhotoEntry(uri, each.stamp, each.sha256, None, each.links) for uri, each in known.photos.items()]
+        photos = [
+            PhotoEntry(uri, each.version_token, each.sha256, None, each.links) for uri, each in known.photos.items()
+        ]
         for position, photo in enumerate(photos):
             found = by_product[product_id].get(photo.uri)
             if found is not None:
-                photos[position] = replace(photo, stamp=found.health.stamp, sha256=found.sha256, vector=found.vector)
+                photos[position] = replace(
+                    photo,
+                    version_token=found.health.stamp,
+                    sha256=found.sha256,
+                    vector=found.vector,
+                    features=catalog_values(found),
+                )
         entries.append(Entry(store.catalog.product(product_id), tuple(photos)))
     store.catalog.write(entries, fingerprint=fingerprint)
     return set(by_product) - {entry.product.id for entry in entries}

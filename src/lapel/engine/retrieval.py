@@ -115,7 +115,7 @@ class SearchEngine:
         generation = self.store.catalog.generation
         known = self._recent.get(where)
         if known is None or known[0] != generation:
-            known = (generation, self.store.catalog.allowed(where))
+            known = (generation, self.store.catalog.matching_keys(where))
             known[1].flags.writeable = False  # so that an index may keep what it found out about these keys
             if len(self._recent) >= RECENT_FILTERS:
                 self._recent.clear()

@@ -269,13 +269,13 @@ def compare(
 def _drawn(store: StoreContext, photos: PhotoFacets, asked: Question) -> tuple[Keys, Keys]:
     """Keys of the photos that ask and of those that may be found, both sorted."""
     rng = np.random.default_rng(asked.seed)
-    found = np.intersect1d(store.catalog.allowed(asked.gallery), photos.keys, assume_unique=True)
+    found = np.intersect1d(store.catalog.matching_keys(asked.gallery), photos.keys, assume_unique=True)
     if asked.sample is not None:
         rows = photos.rows[np.searchsorted(photos.keys, found)]
         products = np.unique(rows)
         chosen = rng.permutation(products)[: asked.sample]
         found = found[np.isin(rows, chosen)]
-    asking = np.intersect1d(store.catalog.allowed(asked.queries), photos.keys, assume_unique=True)
+    asking = np.intersect1d(store.catalog.matching_keys(asked.queries), photos.keys, assume_unique=True)
     return np.sort(rng.permutation(asking)[: asked.ask]), found
 
 
