@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -22,12 +22,13 @@ from inputs.servers import Clock
 from lapel import sources
 from lapel.apps.cli import app
 from lapel.core.errors import InputError, MissingDependencyError, SourceError
-from lapel.sources import Links, display_links, open_source, read_uri
+from lapel.sources import ImageSource, Links, display_links, open_source, read_uri
 from lapel.sources.drive.account import Account, DriveSettings
 from lapel.sources.drive.source import DriveSource
 from lapel.sources.drive.upload import upload
 from lapel.sources.pictures import picture_rows
 from lapel.sources.table import read_table
+from lapel.testing.source import SourceContract
 from loopback.drive import DriveServer, error
 
 GOOGLE = "application/vnd.google-apps."
@@ -95,6 +96,30 @@ def settings(drive: DriveServer) -> DriveSettings:
 
 def listed(source: Any) -> list[str]:
     return ["/".join(source.path(uri)) for uri in source.walk()]
+
+
+class TestDriveContract(SourceContract):
+    @pytest.fixture(autouse=True)
+    def served(self, drive: DriveServer, settings: DriveSettings) -> None:
+        self.drive, self.settings, self.shop = drive, settings, drive.folder("Shop")
+
+    def open(self, files: Mapping[str, bytes]) -> ImageSource:
+        before = opened(f"//{self.shop}", self.settings)
+        there = {file.path: file.id for file in before.files()}
+        below = before.folders
+        for name, data in files.items():
+            *folders, last = name.split("/")
+            parent = self.shop
+            for depth in range(1, len(folders) + 1):
+                path = tuple(folders[:depth])
+                parent = below[path] if path in below else below.setdefault(path, self.drive.folder(path[-1], parent))
+            if known := there.pop(tuple(name.split("/")), ""):
+                self.drive.change(known, data)
+            else:
+                self.drive.file(last, data, parent, kind="application/octet-stream")
+        for gone in there.values():
+            self.drive.files[gone].trashed = True
+        return opened(f"//{self.shop}", self.settings)
 
 
 def test_a_folder_is_walked_with_all_below_it(drive: DriveServer, settings: DriveSettings) -> None:
