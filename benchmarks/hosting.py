@@ -21,7 +21,7 @@ from lapel.engine.context import StoreContext, open_context
 from lapel.engine.feeds import whole_feed
 from lapel.engine.hosting import move
 from lapel.engine.ingest import ingest
-from lapel.engine.media_check import check_hosting
+from lapel.engine.media_check import check_media
 from lapel.samples import draw_wardrobe
 from lapel.sources import open_source
 from lapel.sources.link_checker import LinkChecker
@@ -67,7 +67,7 @@ def upkeep(store: StoreContext, where: Path) -> None:
     timed("the index follows", lambda: len(store.index), count)
     timed("the whole table again", lambda: whole_feed(store.catalog, "", rows).settle(store.catalog), count)
     rounds = LinkChecker()
-    timed("a round through all pictures", lambda: dict(check_hosting(store, rounds).states), count)
+    timed("a round through all pictures", lambda: dict(check_media(store, rounds).states), count)
     rounds.close()
 
 

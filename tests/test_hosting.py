@@ -186,7 +186,7 @@ def test_nothing_moves_while_another_process_writes(shop: StoreContext) -> None:
 def addresses(folder: Path) -> list[tuple[object, ...]]:
     """All that a move may change, as it is on disk."""
     with closing(sqlite3.connect(folder / "catalog.sqlite")) as database:
-        kept = "SELECT key, uri, full_link, thumbnail_link, stamp, mark FROM photo ORDER BY key"
+        kept = "SELECT key, uri, full_link, thumbnail_link, version_token, etag FROM photo ORDER BY key"
         return database.execute(kept).fetchall() + database.execute("SELECT * FROM setting ORDER BY 1").fetchall()
 
 

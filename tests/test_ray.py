@@ -15,7 +15,8 @@ import ray
 
 from lapel.core.errors import InputError, ModelMismatchError, RunnerUnavailableError
 from lapel.engine.context import open_context
-from lapel.engine.ingest import _worker, ingest
+from lapel.engine.ingest import ingest
+from lapel.engine.pipeline import RemoteWorker
 from lapel.runners import open_runner
 from lapel.runners.ray import RayRunner
 from lapel.sources import open_source
@@ -133,7 +134,7 @@ class Mortal(RayRunner):
             work = make()
 
             def dies_once(tasks: Any) -> Any:
-                if not died.exists() and any(picture.uri.endswith(name) for task in tasks for picture in task.pictures):
+                if not died.exists() and any(picture.uri.endswith(name) for task in tasks for picture in task.photos):
                     died.touch()
                     os.kill(os.getpid(), signal.SIGKILL)
                 return work(tasks)
@@ -174,7 +175,7 @@ def test_adding_on_a_cluster_whose_worker_is_killed_half_way(tmp_path: Path) -> 
 
 def test_a_worker_with_another_model_says_so() -> None:
     with pytest.raises(ModelMismatchError, match="Install the same Lapel there"):
-        _worker("colour:", "another", 8, small=False)
+        RemoteWorker("colour:", "another").open()
 
 
 @pytest.mark.parametrize("spec", ["ray:host", "ray://", "ray:8"])

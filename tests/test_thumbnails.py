@@ -108,11 +108,11 @@ def test_a_store_of_before_is_filled_and_what_is_of_no_photo_goes(tmp_path: Path
         store.thumbnails.put({"of no photo": {160: b"x"}})
         seen: list[tuple[int, int]] = []
         filled = fill_thumbnails(store, report=lambda done, total: seen.append((done, total)))
-        assert filled.made == 5
+        assert filled.derived == 5
         assert [(photo.product_id, "cannot be read" in why) for photo, why in filled.failed] == [("3", True)]
         assert seen[-1] == (6, 6)
         assert store.thumbnails.size().photos == 5
-        assert fill_thumbnails(store).made == 0
+        assert fill_thumbnails(store).derived == 0
         store.limit_thumbnails(0)
         fill_thumbnails(store)
         assert store.thumbnails.size().photos == 0

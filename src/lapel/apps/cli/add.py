@@ -27,7 +27,7 @@ from lapel.sources.names import ADVICE, kind_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lapel.catalog.visibility import Census
+    from lapel.catalog.visibility import SyncPreview
     from lapel.engine.ingest import IngestReport
     from lapel.sources import ImageSource
     from lapel.sources.table import Table, TableRow
@@ -201,7 +201,7 @@ def add_to_store(
             census = None if named is None else named.settle(shop.catalog)
             _ = shop.index  # drawn now, so that the first search does not wait for it
             changed = table is None and report.products_added + report.products_updated
-            superseded = shop.catalog.superseded() if changed else 0
+            superseded = shop.catalog.shared_photo_products() if changed else 0
     if products is not None:
         report = _without_table(report, products, Path(source))
     if superseded:
@@ -264,7 +264,7 @@ def _say_fetched(pictures: ImageSource) -> None:
 
 
 def _json(
-    report: IngestReport, _: ImageSource, table: Table | None, census: Census | None, *, named_by_table: bool
+    report: IngestReport, _: ImageSource, table: Table | None, census: SyncPreview | None, *, named_by_table: bool
 ) -> None:
     """Everything that is known of a run, as JSON on stdout."""
     values: dict[str, Any] = {each.name: getattr(report, each.name) for each in fields(report)}
@@ -273,7 +273,7 @@ def _json(
     values |= {"seconds": round(report.seconds, 3), "rejects": str(report.rejects)}
     values |= {"hidden": table.hidden if table else 0, "hidden_reasons": dict(table.hidden_why) if table else {}}
     values |= {"notes": list(table.notes) if table else []}
-    print_json({**values, "gone": census.gone if census else 0, "back": census.back if census else 0})
+    print_json({**values, "gone": census.delisted if census else 0, "back": census.relisted if census else 0})
 
 
 def _are(number: int) -> str:
@@ -281,7 +281,12 @@ def _are(number: int) -> str:
 
 
 def _print(
-    report: IngestReport, pictures: ImageSource, table: Table | None, census: Census | None, *, named_by_table: bool
+    report: IngestReport,
+    pictures: ImageSource,
+    table: Table | None,
+    census: SyncPreview | None,
+    *,
+    named_by_table: bool,
 ) -> None:
     """The counts, which add up; what was not read, by kind; and why things were left out, by count."""
     _say_fetched(pictures)
@@ -309,8 +314,10 @@ def _print(
     if table is not None and table.hidden:
         why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(table.hidden_why.items()))
         say(f"{counted(table.hidden, 'product')} that {table.kind} does not show left out: {why}")
-    if census and (census.gone or census.back):
-        say(f"{counted(census.gone, 'product')} {_are(census.gone)} gone and hidden from now on, {census.back:,} back")
+    if census and (census.delisted or census.relisted):
+        say(
+            f"{counted(census.delisted, 'product')} {_are(census.delisted)} gone and hidden from now on, {census.relisted:,} back"
+        )
     # Beside a table that was given, other tables are what one expects to be left alone.
     skipped = {kind: count for kind, count in report.skipped.items() if table is None or kind != kind_of("x.csv")}
     if skipped:

@@ -48,7 +48,7 @@ def search(
     if (picture is None) == (product is None):
         raise typer.BadParameter("Give one thing to search for: a picture file, a link, - or --product ID.")
     image = None if picture is None else decode(_read(picture))
-    query = Query(image=image, product_id=product, k=k, where=Filter.parse(where or []), cut_out=not whole)
+    query = Query(image=image, product_id=product, k=k, where=Filter.parse(where or []), segment=not whole)
     with open_context(store) as shop:
         hits = SearchEngine(shop).search(query)
         products = shop.catalog.counts().products
