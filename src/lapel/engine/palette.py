@@ -106,7 +106,9 @@ def product_mask(channels: NDArray[np.int16]) -> NDArray[np.bool_]:
 
 
 def _near(channels: NDArray[np.int16], colour: NDArray[np.int16]) -> NDArray[np.bool_]:
-    red, green, blue = (np.abs(each - value) <= BACKGROUND_DISTANCE for each, value in zip(channels, colour, strict=True))
+    red, green, blue = (
+        np.abs(each - value) <= BACKGROUND_DISTANCE for each, value in zip(channels, colour, strict=True)
+    )
     near: NDArray[np.bool_] = red & green & blue
     return near
 
