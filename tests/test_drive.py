@@ -26,7 +26,7 @@ from lapel.sources import ImageSource, Links, display_links, open_source, read_u
 from lapel.sources.drive.account import Account, DriveSettings
 from lapel.sources.drive.source import DriveSource
 from lapel.sources.drive.upload import upload
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 from lapel.sources.table import read_table
 from lapel.testing.source import SourceContract
 from loopback.drive import DriveServer, error
@@ -147,7 +147,7 @@ def test_a_folder_is_walked_with_all_below_it(drive: DriveServer, settings: Driv
     assert source.read(source.find_id("no extension")) == b"png"
     assert [source.lists(uri) for uri in source.walk()] == [True] * 7
     assert not source.lists("gdrive://another")
-    rows = {row.id: row.product for row in picture_rows(source)}
+    rows = {row.id: row.product for row in photo_rows(source)}
     assert rows["Shirts/0"].category == ("Shirts",)
     for name in ("Shirts/9.jpg", "../elsewhere.jpg"):
         with pytest.raises(SourceError, match=r"There is no picture"):
@@ -208,7 +208,7 @@ def test_names_of_every_kind(drive: DriveServer, settings: DriveSettings) -> Non
     assert sorted(listed(source)) == sorted(names)
     for uri in source.walk():
         assert source.read(uri).decode() == source.path(uri)[-1]
-    assert len([row for row in picture_rows(source) if row.product]) == len(names)
+    assert len([row for row in photo_rows(source) if row.product]) == len(names)
 
 
 def test_pictures_of_one_name_are_one_product(drive: DriveServer, settings: DriveSettings) -> None:
@@ -218,7 +218,7 @@ def test_pictures_of_one_name_are_one_product(drive: DriveServer, settings: Driv
     source = opened(f"//{shop}", settings)
     with pytest.raises(SourceError, match=r"2 files are called 'same\.jpg'.*Rename"):
         source.find("same.jpg")
-    (row,) = picture_rows(source)
+    (row,) = photo_rows(source)
     assert (row.id, row.problem) == ("same", "")
     assert [source.read(uri) for uri in row.pictures] == [b"1", b"2"]
 

@@ -17,7 +17,7 @@ import pytest
 from lapel import sources
 from lapel.core.errors import InputError, SourceError
 from lapel.sources import ImageSource, open_source, read_uri
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 from lapel.sources.web import fetch_image
 from lapel.testing.source import SourceContract
 
@@ -116,7 +116,7 @@ def test_tables_find_their_pictures(source: ImageSource, tmp_path: Path) -> None
 
 
 def test_pictures_without_a_table_become_rows(source: ImageSource) -> None:
-    rows = {row.id: row for row in picture_rows(source)}
+    rows = {row.id: row for row in photo_rows(source)}
     assert rows.keys() == {"Shirts/a", "Shirts/b", "Shoes/Nike 90%/c#1?", "ünï"}
     product = rows["Shoes/Nike 90%/c#1?"].product
     assert product is not None
@@ -129,7 +129,7 @@ def test_pictures_that_differ_in_extension_only_are_one_product(
     tmp_path: Path, make: Callable[[Path, dict[str, bytes]], Path]
 ) -> None:
     opened = open_source(make(tmp_path, {"a.jpg": b"", "a.png": b""}))
-    (row,) = picture_rows(opened)
+    (row,) = photo_rows(opened)
     assert row.product is not None
     assert (row.id, row.pictures, row.problem) == ("a", tuple(opened.walk()), "")
     opened.close()
@@ -180,7 +180,7 @@ def test_an_archives_own_folder_says_nothing(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("shop/Shirts/a.jpg", b"a")
     opened = open_source(path)
-    (row,) = picture_rows(opened)
+    (row,) = photo_rows(opened)
     assert row.id == "Shirts/a"
     assert opened.find("Shirts/a.jpg") == opened.find("shop/Shirts/a.jpg")
     opened.close()
@@ -276,7 +276,7 @@ def test_odd_folders(tmp_path: Path) -> None:
     opened = open_source(root)
     uris = list(opened.walk())
     assert sorted(opened.read(uri) for uri in uris) == [b"b", b"b", b"latin"]
-    assert {row.id for row in picture_rows(opened)} == {"a/b", "other/b", "caf?"}
+    assert {row.id for row in photo_rows(opened)} == {"a/b", "other/b", "caf?"}
 
 
 # --- links ------------------------------------------------------------------------------------------------------------
