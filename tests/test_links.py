@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from PIL import Image
@@ -17,10 +18,11 @@ from typer.testing import CliRunner
 from lapel import sources
 from lapel.apps.cli import app
 from lapel.core.errors import InputError, SourceError
-from lapel.sources import Links, display_links, link_checker, open_source, read_uri
+from lapel.sources import ImageSource, Links, display_links, link_checker, open_source, read_uri
 from lapel.sources.cache import ImageCache
 from lapel.sources.link_checker import LinkChecker
 from lapel.sources.links import HttpsSource, LinkSettings
+from lapel.testing.source import SourceContract
 from loopback.http import Answer
 from loopback.shop import ShopServer
 
@@ -52,6 +54,21 @@ def links(cache: ImageCache) -> Iterator[HttpsSource]:
     source = HttpsSource("", HERE, cache=cache)
     yield source
     source.close()
+
+
+class TestLinksContract(SourceContract):
+    walks = False
+
+    @pytest.fixture(autouse=True)
+    def served(self, shop: ShopServer, cache: ImageCache) -> None:
+        self.shop, self.cache = shop, cache
+
+    def name(self, path: str) -> str:
+        return self.shop.root + quote(path)
+
+    def open(self, files: Mapping[str, bytes]) -> ImageSource:
+        self.shop.pictures = {f"/{name}": data for name, data in files.items()}
+        return HttpsSource("", HERE, cache=self.cache)
 
 
 def test_links_are_read(shop: ShopServer, links: HttpsSource) -> None:

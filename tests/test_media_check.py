@@ -31,7 +31,7 @@ from lapel.engine.retrieval import SearchEngine
 from lapel.sources import ImageSource, open_source
 from lapel.sources.folder import FolderSource
 from lapel.sources.link_checker import LinkCheck, LinkChecker, LinkStatus
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 from lapel.sources.table import TableRow
 from lapel.sources.web import LinkReader
 
@@ -356,7 +356,7 @@ def test_folders_and_archives(tmp_path: Path) -> None:
         (folder / f"{name}.png").write_bytes(picture(name))
     with open_context(tmp_path / "shop", create=True, encoder="colour:") as shop:
         source = open_source(folder)
-        ingest(shop, picture_rows(source), source=source)
+        ingest(shop, photo_rows(source), source=source)
         (folder / "gold.png").unlink()
         (folder / "navy.png").write_bytes(picture("crimson"))
         (folder / "teal.png").touch()

@@ -18,7 +18,7 @@ from lapel.engine.context import StoreContext, open_context
 from lapel.engine.features import THUMBNAIL
 from lapel.engine.ingest import IngestReport
 from lapel.sources import open_source
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 from test_store import corner
 
 PHOTOS = 12
@@ -49,7 +49,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def add(store: StoreContext, pictures: Path) -> IngestReport:
     source = open_source(pictures)
-    return ingest.ingest(store, picture_rows(source), source=source)
+    return ingest.ingest(store, photo_rows(source), source=source)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from lapel.engine.context import StoreContext, open_context
 from lapel.engine.features import THUMBNAIL
 from lapel.engine.ingest import ingest
 from lapel.sources import open_source
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 
 
 def noise(number: int, size: tuple[int, int] = (600, 800)) -> Image.Image:
@@ -34,7 +34,7 @@ def fill(folder: Path, count: int = 6, *, small: bool = True) -> StoreContext:
         noise(number).save(folder / "pictures" / f"{number}.jpg")
     store = open_context(folder / "shop", create=True, encoder="colour:")
     source = open_source(folder / "pictures")
-    ingest(store, picture_rows(source), source=source, small=store.thumbnails if small else None)
+    ingest(store, photo_rows(source), source=source, small=store.thumbnails if small else None)
     return store
 
 
@@ -68,7 +68,7 @@ def test_adding_makes_them_once_by_content(store: StoreContext, tmp_path: Path) 
     assert np.abs(np.asarray(decode(large[photos[2].sha256]), int) - np.asarray(noise(2, (360, 480)), int)).mean() < 12
     (tmp_path / "pictures" / "again.jpg").write_bytes((tmp_path / "pictures" / "2.jpg").read_bytes())
     source = open_source(tmp_path / "pictures")
-    assert ingest(store, picture_rows(source), source=source, small=store.thumbnails).photos_added == 1
+    assert ingest(store, photo_rows(source), source=source, small=store.thumbnails).photos_added == 1
     assert store.thumbnails.size().photos == 6
 
 

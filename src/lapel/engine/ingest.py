@@ -155,7 +155,7 @@ def ingest(
 
     Args:
         store: Where to.
-        rows: :func:`lapel.sources.table.read_table` or :func:`lapel.sources.pictures.picture_rows`.
+        rows: :func:`lapel.sources.table.read_table` or :func:`lapel.sources.photos.photo_rows`.
         source: Where the rows' photos are.
         rejects: A CSV to write what could not be used to; it grows as ``<name>.part`` and gets its name at the end.
         report: Called after each batch with the rows done, ``total`` and the counts so far.

@@ -21,7 +21,7 @@ from lapel.sources import ImageSource, open_source
 from lapel.sources.mapping import ColumnMap
 from lapel.sources.mixed import MixedSource
 from lapel.sources.names import ADVICE, kind_of
-from lapel.sources.pictures import check_ids, picture_rows
+from lapel.sources.photos import check_ids, photo_rows
 from lapel.sources.table import ENDINGS, Table, TableRow, read_table
 
 REJECTED = "rejected.csv"  # in the store
@@ -216,7 +216,7 @@ def _open_table(path: Path, wanted: AddRequest, images: ImageSource) -> Table:
 
 
 def _rows(images: ImageSource, table: Table | None) -> Iterable[TableRow]:
-    return picture_rows(images) if table is None else table
+    return photo_rows(images) if table is None else table
 
 
 def _feed(context: StoreContext, wanted: AddRequest, images: ImageSource, table: Table | None) -> WholeFeed:

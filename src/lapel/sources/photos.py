@@ -24,7 +24,7 @@ ID_SAMPLE_ROWS = 1000  # rows of a table without a column of photos whose ids ar
 MIN_ID_SHARE = 0.1  # of them; below it the ids are hardly the photos' names
 
 
-def picture_rows(source: ImageSource) -> Iterator[TableRow]:
+def photo_rows(source: ImageSource) -> Iterator[TableRow]:
     """A row for each product of a source without a table: the folders' names are the category, the file's name the
     title.
 
