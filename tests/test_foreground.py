@@ -133,7 +133,7 @@ def test_a_search_finds_more_with_the_product_cut_out(scenes: list[Image.Image],
         engine = SearchEngine(store)
         for product, scene in zip(PRODUCTS, scenes, strict=True):
             for cut_out in right:
-                hits = engine.search(Query(image=scene, cut_out=cut_out, k=1))
+                hits = engine.search(Query(image=scene, segment=cut_out, k=1))
                 right[cut_out] += hits[0].product.id == product.id
     assert right[True] > right[False]
     assert right[True] > 0.5 * len(PRODUCTS)

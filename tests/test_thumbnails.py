@@ -15,11 +15,12 @@ from lapel.catalog.thumbnails import Size, Thumbnails
 from lapel.core.errors import SourceError, StoreDamagedError
 from lapel.core.images import THUMBNAIL_WIDTHS, decode, thumbnails
 from lapel.core.types import Links, Photo
+from lapel.engine.backfill import backfill
 from lapel.engine.context import StoreContext, open_context
+from lapel.engine.features import THUMBNAIL
 from lapel.engine.ingest import ingest
-from lapel.engine.thumbnails import fill_thumbnails
 from lapel.sources import open_source
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 
 
 def noise(number: int, size: tuple[int, int] = (600, 800)) -> Image.Image:
@@ -33,7 +34,7 @@ def fill(folder: Path, count: int = 6, *, small: bool = True) -> StoreContext:
         noise(number).save(folder / "pictures" / f"{number}.jpg")
     store = open_context(folder / "shop", create=True, encoder="colour:")
     source = open_source(folder / "pictures")
-    ingest(store, picture_rows(source), source=source, small=store.thumbnails if small else None)
+    ingest(store, photo_rows(source), source=source, small=store.thumbnails if small else None)
     return store
 
 
@@ -67,7 +68,7 @@ def test_adding_makes_them_once_by_content(store: StoreContext, tmp_path: Path) 
     assert np.abs(np.asarray(decode(large[photos[2].sha256]), int) - np.asarray(noise(2, (360, 480)), int)).mean() < 12
     (tmp_path / "pictures" / "again.jpg").write_bytes((tmp_path / "pictures" / "2.jpg").read_bytes())
     source = open_source(tmp_path / "pictures")
-    assert ingest(store, picture_rows(source), source=source, small=store.thumbnails).photos_added == 1
+    assert ingest(store, photo_rows(source), source=source, small=store.thumbnails).photos_added == 1
     assert store.thumbnails.size().photos == 6
 
 
@@ -107,14 +108,14 @@ def test_a_store_of_before_is_filled_and_what_is_of_no_photo_goes(tmp_path: Path
         (tmp_path / "pictures" / "3.jpg").unlink()
         store.thumbnails.put({"of no photo": {160: b"x"}})
         seen: list[tuple[int, int]] = []
-        filled = fill_thumbnails(store, report=lambda done, total: seen.append((done, total)))
-        assert filled.made == 5
+        filled = backfill(store, THUMBNAIL, progress=lambda done, total: seen.append((done, total)))
+        assert filled.derived == 5
         assert [(photo.product_id, "cannot be read" in why) for photo, why in filled.failed] == [("3", True)]
         assert seen[-1] == (6, 6)
         assert store.thumbnails.size().photos == 5
-        assert fill_thumbnails(store).made == 0
+        assert backfill(store, THUMBNAIL).derived == 0
         store.limit_thumbnails(0)
-        fill_thumbnails(store)
+        backfill(store, THUMBNAIL)
         assert store.thumbnails.size().photos == 0
     with open_context(tmp_path / "shop") as again:
         assert again.thumbnails.most == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lapel.training.imagenet import IMAGENET_STD
+from lapel.training.efficientnet import IMAGENET_STD
 from PIL import Image
 
 from lapel.core.errors import InputError, ModelError, TableError

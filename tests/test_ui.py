@@ -299,8 +299,8 @@ def test_products_without_a_photo_in_reach_cannot_be_browsed(show, store, tmp_pa
         reds = {product.id for product in shop.catalog.products(Filter.parse(["colour=Red"]))}
         away = {f"W{number:04}" for number in range(4)} | reds
         keys = {photo.key for name in away for photo in shop.catalog.photos(name)}
-        shop.catalog.hosting.note(dict.fromkeys(keys, ("dead", "gone")), [], now="2026")
-        assert shop.catalog.hosting.hide(before="2026", now="2026") == (len(keys), 0)
+        shop.catalog.hosting.set_issues(dict.fromkeys(keys, ("dead", "gone")), [], now="2026")
+        assert shop.catalog.hosting.update_reachability(before="2026", now="2026") == (len(keys), 0)
     settled(page.run())
     assert not away & set(followable(page))
     assert f"{40 - len(away)} products" in said(page)
@@ -308,15 +308,15 @@ def test_products_without_a_photo_in_reach_cannot_be_browsed(show, store, tmp_pa
     settled(page.text_input(key="words").set_value("red").run())
     assert followable(page) == []
     with open_context(copy) as shop:
-        shop.catalog.hosting.note({}, keys, now="2026")
-        assert shop.catalog.hosting.hide(before="", now="2026") == (0, len(keys))
+        shop.catalog.hosting.set_issues({}, keys, now="2026")
+        assert shop.catalog.hosting.update_reachability(before="", now="2026") == (0, len(keys))
     settled(page.text_input(key="words").set_value("").run())
     assert followable(page)[0] == "W0000"
     assert "40 products" in said(page)
     with open_context(copy) as shop:  # all of them
         keys = {photo.key for photo in shop.catalog.hosting.photos()}
-        shop.catalog.hosting.note(dict.fromkeys(keys, ("dead", "gone")), [], now="2026")
-        shop.catalog.hosting.hide(before="2026", now="2026")
+        shop.catalog.hosting.set_issues(dict.fromkeys(keys, ("dead", "gone")), [], now="2026")
+        shop.catalog.hosting.update_reachability(before="2026", now="2026")
     settled(page.run())
     assert not page.exception
     assert followable(page) == []

@@ -204,8 +204,8 @@ def test_prices_are_compared_in_their_currency_although_another_one_is_hidden(sh
     store = boutique(tmp_path)
     with open_context(store) as shop:
         keys = {photo.key for number in range(30, 40) for photo in shop.catalog.photos(f"B{number:03}")}
-        shop.catalog.hosting.note(dict.fromkeys(keys, ("dead", "gone")), [], now="2026")
-        shop.catalog.hosting.hide(before="2026", now="2026")
+        shop.catalog.hosting.set_issues(dict.fromkeys(keys, ("dead", "gone")), [], now="2026")
+        shop.catalog.hosting.update_reachability(before="2026", now="2026")
     page = show(store, product="B000", price="10-12")
     assert sorted(followable(page)) == ["B001", "B002"]
 

@@ -25,6 +25,7 @@ from lapel.apps.cli.info import info
 from lapel.apps.cli.model import model
 from lapel.apps.cli.remove import remove
 from lapel.apps.cli.search import search
+from lapel.apps.cli.settings import settings
 from lapel.apps.cli.train import train
 from lapel.apps.cli.ui import ui
 from lapel.core.errors import LapelError
@@ -46,7 +47,7 @@ ADVICE = {
 app = typer.Typer(
     name="lapel", rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True, add_completion=False
 )
-for command in (add, search, evaluate, info, remove, ui, demo, train):
+for command in (add, search, evaluate, info, remove, ui, demo, train, settings):
     app.command()(command)
 add_moved_commands(app)
 app.add_typer(drive, name="drive")
