@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lapel.engine.index_sync import IndexStatus
     from lapel.service.adding import AddReport
     from lapel.service.browsing import BrowseResult, Overview, ProductDetails, by_size, field_label
-    from lapel.service.images import decode, image_formats, image_suffixes, read_image_bytes
+    from lapel.service.images import decode, fetch_image, image_formats, image_suffixes, read_image_bytes
     from lapel.service.index import IndexService
     from lapel.service.information import StoreInfo
     from lapel.service.media import MediaService
@@ -40,6 +40,7 @@ _HOMES = {
     "StoreInfo": "information",
     "by_size": "browsing",
     "decode": "images",
+    "fetch_image": "images",
     "field_label": "browsing",
     "image_formats": "images",
     "image_suffixes": "images",
@@ -63,6 +64,7 @@ __all__ = [
     "by_size",
     "counted",
     "decode",
+    "fetch_image",
     "field_label",
     "fold",
     "image_formats",
