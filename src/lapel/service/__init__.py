@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from lapel.core.text import counted, fold, printable, reason_of, shortened
 
 if TYPE_CHECKING:
+    from lapel.core.settings import settings
     from lapel.engine.index_sync import IndexStatus
     from lapel.service.adding import AddReport
     from lapel.service.browsing import BrowseResult, Overview, ProductDetails, by_size, field_label
-    from lapel.service.images import decode, image_formats, image_suffixes, read_image_bytes
+    from lapel.service.images import decode, fetch_image, image_formats, image_suffixes, read_image_bytes
     from lapel.service.index import IndexService
     from lapel.service.information import StoreInfo
     from lapel.service.media import MediaService
@@ -29,24 +30,27 @@ if TYPE_CHECKING:
     from lapel.service.thumbnails import tile
 
 _HOMES = {
-    "AddReport": "adding",
-    "BrowseResult": "browsing",
-    "IndexService": "index",
-    "MediaService": "media",
-    "ModelService": "models",
-    "Overview": "browsing",
-    "ProductDetails": "browsing",
-    "Store": "store",
-    "StoreInfo": "information",
-    "by_size": "browsing",
-    "decode": "images",
-    "field_label": "browsing",
-    "image_formats": "images",
-    "image_suffixes": "images",
-    "open_store": "store",
-    "read_image_bytes": "images",
-    "store_exists": "store",
-    "tile": "thumbnails",
+    "AddReport": "lapel.service.adding",
+    "BrowseResult": "lapel.service.browsing",
+    "IndexService": "lapel.service.index",
+    "MediaService": "lapel.service.media",
+    "ModelService": "lapel.service.models",
+    "Overview": "lapel.service.browsing",
+    "ProductDetails": "lapel.service.browsing",
+    "Store": "lapel.service.store",
+    "StoreInfo": "lapel.service.information",
+    "by_size": "lapel.service.browsing",
+    "decode": "lapel.service.images",
+    "fetch_image": "lapel.service.images",
+    "field_label": "lapel.service.browsing",
+    "image_formats": "lapel.service.images",
+    "image_suffixes": "lapel.service.images",
+    "IndexStatus": "lapel.engine.index_sync",
+    "open_store": "lapel.service.store",
+    "settings": "lapel.core.settings",
+    "read_image_bytes": "lapel.service.images",
+    "store_exists": "lapel.service.store",
+    "tile": "lapel.service.thumbnails",
 }
 
 __all__ = [
@@ -63,6 +67,7 @@ __all__ = [
     "by_size",
     "counted",
     "decode",
+    "fetch_image",
     "field_label",
     "fold",
     "image_formats",
@@ -71,6 +76,7 @@ __all__ = [
     "printable",
     "read_image_bytes",
     "reason_of",
+    "settings",
     "shortened",
     "store_exists",
     "tile",
@@ -79,7 +85,5 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(importlib.import_module(f"lapel.service.{_HOMES[name]}"), name)
-    if name == "IndexStatus":
-        return importlib.import_module("lapel.engine.index_sync").IndexStatus
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'lapel.service' has no attribute '{name}'")
