@@ -26,8 +26,8 @@ from rich.progress import track
 from lapel.core.images import Preprocessing
 from lapel.core.vectors import Vectors
 from lapel.encoders import Encoder, open_encoder
-from lapel.encoders.foreground import encode_photos
 from lapel.encoders.model import MANIFEST, ModelFolder
+from lapel.encoders.segmenter import embed_images
 from shops import Shop
 
 BASELINES = ("imagenet", "phash")
@@ -67,7 +67,7 @@ class CutOut:
 
     def encode(self, images: Sequence[Image.Image]) -> Vectors:
         """N RGB pictures of any size -> (n, dim) float32 unit rows."""
-        return encode_photos(self.encoder, images)
+        return embed_images(self.encoder, images).vectors
 
 
 class PerceptualHash:

@@ -93,6 +93,7 @@ def test_display_links_follow_a_pattern(bucket: Any, monkeypatch: pytest.MonkeyP
     uri = source.find("Shirts/b 90%#.png")
     assert display_links(source, uri) == Links()
     monkeypatch.setenv("LAPEL_BUCKET_LINK", "https://cdn.example/{bucket}/{key}")
+    source = S3Source("//shop/pictures")
     assert display_links(source, uri).full == "https://cdn.example/shop/pictures/Shirts/b%2090%25%23.png"
 
 

@@ -163,13 +163,13 @@ def test_shared_drives_and_shortcuts(drive: DriveServer, settings: DriveSettings
 def test_checksums_and_times_tell_what_is_new(drive: DriveServer, settings: DriveSettings) -> None:
     file = drive.file("a.jpg", b"one")
     bare = drive.file("b.jpg", b"two", md5="")
-    stamps = []
+    tokens = []
     for data in (b"one", b"another"):
         drive.change(file, data)
         source = opened("//root-of-my-drive", settings)
-        stamps.append([source.version_token(f"gdrive://{made}") for made in (file, bare)])
-    assert stamps[0][0] != stamps[1][0]
-    assert stamps[0][0].startswith("md5:")
+        tokens.append([source.version_token(f"gdrive://{made}") for made in (file, bare)])
+    assert tokens[0][0] != tokens[1][0]
+    assert tokens[0][0].startswith("md5:")
     drive.files[bare].md5 = ""
     assert opened("//", settings).version_token(f"gdrive://{bare}") == "time:2026-01-01T00:00:00Z-3"
 
@@ -457,8 +457,8 @@ def test_a_folder_goes_to_drive_and_comes_back(
 
 
 def test_uploads_go_on_after_faults(drive: DriveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lapel.sources.drive.upload.CHUNK", 256 * 1024)
-    monkeypatch.setattr("lapel.sources.drive.upload.UPLOADS", 1)
+    monkeypatch.setattr("lapel.sources.drive.upload.CHUNK_BYTES", 256 * 1024)
+    monkeypatch.setattr("lapel.sources.drive.upload.UPLOAD_THREADS", 1)
     data = bytes(range(256)) * 3000  # three parts
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "a.jpg").write_bytes(data)
@@ -544,7 +544,7 @@ def test_a_login_is_kept(tmp_path: Path, drive: DriveServer, monkeypatch: pytest
     monkeypatch.setattr(InstalledAppFlow, "run_local_server", lambda *_, **__: Made())
     said = CliRunner().invoke(app, ["drive", "login", str(tmp_path / "client.json")])
     assert said.exit_code == 0, said.output
-    kept = DriveSettings.from_environment().credentials
+    kept = DriveSettings.of_process().credentials
     assert kept is not None
     assert kept.stat().st_mode & 0o777 == 0o600
     file = drive.file("a.jpg", b"a")

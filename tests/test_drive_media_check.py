@@ -68,9 +68,9 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
         monkeypatch.setenv("LAPEL_DRIVE_KEY", "good-key")
         monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
         monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))  # no login of this user's
-        said = DriveSettings.from_environment
+        said = DriveSettings.of_process
         impatient = classmethod(lambda cls: replace(said(), tries=3, pause=0.001))
-        monkeypatch.setattr(DriveSettings, "from_environment", impatient)
+        monkeypatch.setattr(DriveSettings, "of_process", impatient)
         sources.close_archives()
         folder = drive.folder("Shop")
         ids = {name: drive.file(f"{name}.png", picture(name), folder, "image/png") for name in COLOURS}
@@ -187,7 +187,7 @@ def test_the_command(shop: Shop) -> None:
 
 
 def test_a_drive_that_is_away_is_not_asked_for_each_picture(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_checker, "SILENT", 2)
+    monkeypatch.setattr(link_checker, "MAX_MISSES", 2)
     monkeypatch.setattr(media_check, "VISITORS", 1)
     shop.drive.fault = lambda _: error(503)
     for days in (0, 8):  # what was not asked for is neither in trouble nor hidden

@@ -19,13 +19,13 @@ from lapel.catalog.entries import term_number
 from lapel.core.errors import ImageError, InputError, QueryError
 from lapel.core.images import decode
 from lapel.core.vectors import check_vectors
-from lapel.engine import check, search
+from lapel.engine import check, retrieval
 from lapel.engine.check import check_index
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.retrieval import SearchEngine
 from lapel.indexes import choice
 from lapel.indexes.choice import Options, choose
-from lapel.sources.cache import PictureCache
+from lapel.sources.cache import ImageCache
 from test_store import corner, fill
 
 # --- pictures and vectors ---------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ def test_the_keys_of_64_filters_are_kept(store: StoreContext, monkeypatch: pytes
     assert not any(keys.flags.writeable for _, keys in engine._recent.values())
     ask(64)
     assert len(asked) == 65
-    assert len(engine._recent) <= search.RECENT_FILTERS == 64
+    assert len(engine._recent) <= retrieval.MAX_FILTERS == 64
     ask(64)
     assert len(asked) == 65
     fill(store, {"new": [corner(1)]})  # what was kept is of an earlier generation
@@ -199,7 +199,7 @@ def test_8_archives_stay_open_and_the_longest_unused_is_closed(tmp_path: Path) -
 @pytest.mark.parametrize(("size", "kept"), [(3_333, 3), (3_334, 2)])
 def test_a_cache_of_10_000_bytes(tmp_path: Path, size: int, kept: int) -> None:
     """Three pictures fit exactly, or one byte too many; then the longest unused go until a tenth is free."""
-    cache = PictureCache(tmp_path / "cache", 9_999)
+    cache = ImageCache(tmp_path / "cache", 9_999)
     for number in range(3):
         cache.put(str(number), "1", bytes([number]) * size)
         cache._write()
@@ -249,4 +249,4 @@ def test_a_vector_is_another_when_its_cosine_is_5_thousandths_off(
     index.add(np.array([key]), corner(cosine, (1 - cosine**2) ** 0.5)[None])
     found = check_index(store, sample=6)
     assert (found.compared, found.other.tolist()) == (6, [key] if differs else [])
-    assert check.NEAR == 0.005
+    assert check.SELF_SCORE_TOLERANCE == 0.005

@@ -28,9 +28,9 @@ from lapel.engine.context import StoreContext, open_context
 from lapel.engine.ingest import ingest
 from lapel.engine.media_check import MediaCheckReport, check_media
 from lapel.engine.retrieval import SearchEngine
-from lapel.sources import link_checker, open_source
+from lapel.sources import ImageSource, open_source
 from lapel.sources.folder import FolderSource
-from lapel.sources.link_checker import Health, LinkChecker, State
+from lapel.sources.link_checker import LinkCheck, LinkChecker, LinkStatus
 from lapel.sources.pictures import picture_rows
 from lapel.sources.table import TableRow
 from lapel.sources.web import LinkReader
@@ -91,10 +91,9 @@ def origin() -> Iterator[Origin]:
     server.server_close()
 
 
-class WebSource:
+class WebSource(ImageSource):
     """Links as a source: the little that adding needs."""
 
-    ignored = 0
     where = "the web"
 
     def __init__(self) -> None:
@@ -109,11 +108,8 @@ class WebSource:
     def version_token(self, uri: str) -> str:
         return "v1"
 
-    def count(self) -> int:
-        return 0
-
-    def lists(self, uri: str) -> bool:
-        return False
+    def walk(self) -> Iterator[str]:
+        return iter(())
 
 
 @pytest.fixture
@@ -121,7 +117,7 @@ def shop(origin: Origin, tmp_path: Path) -> Iterator[StoreContext]:
     rows = [TableRow(n, Product(name), (f"{origin.root}/{name}.png",), "", name) for n, name in enumerate(COLOURS)]
     with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
         source = WebSource()
-        done = ingest(store, rows, source=source, small=store.thumbnails)  # type: ignore[arg-type]
+        done = ingest(store, rows, source=source, small=store.thumbnails)
         assert done.photos_added == 6
         source.reader.close()
         generation = store.catalog.generation
@@ -253,12 +249,14 @@ def test_nothing_is_hidden_when_more_than_half_is_out_of_reach(shop: StoreContex
 
 @pytest.mark.parametrize(("photos", "lost", "held_back"), [(9, 5, True), (9, 4, False), (8, 4, False), (8, 5, True)])
 @pytest.mark.parametrize("state", ["dead", "forbidden", "unreachable", "unasked"])
-def test_half_may_be_lost_and_no_more(tmp_path: Path, photos: int, lost: int, held_back: bool, state: State) -> None:
+def test_half_may_be_lost_and_no_more(
+    tmp_path: Path, photos: int, lost: int, held_back: bool, state: LinkStatus
+) -> None:
     class Told(LinkChecker):
         """Finds the first photos lost."""
 
-        def look(self, uri: str, stamp: str, mark: str = "") -> Health:
-            return Health(state if int(uri.rpartition("/")[2]) < lost else "fine", stamp)
+        def check(self, uri: str, version_token: str, etag: str = "") -> LinkCheck:
+            return LinkCheck(state if int(uri.rpartition("/")[2]) < lost else "fine", version_token)
 
     with open_context(tmp_path / "shop", create=True, encoder="colour:") as shop:
         vectors = np.eye(shop.encoder.dim, dtype=np.float32)
@@ -387,11 +385,11 @@ def test_a_source_of_any_kind_is_asked_for_its_mark(tmp_path: Path, monkeypatch:
         def links(self, uri: str) -> Links:
             return Links()
 
-    monkeypatch.setattr(link_checker, "open_source", lambda where: Odd(str(where)))
+    monkeypatch.setattr("lapel.sources.link_checker.open_source", lambda where: Odd(str(where)))
     rounds = LinkChecker()
     looked = [
-        rounds.look(uri, stamp).state
-        for uri, stamp in [("odd://a", "v2"), ("odd://a", "v1"), ("odd://gone", ""), ("odd://slow", "")]
+        rounds.check(uri, token).status
+        for uri, token in [("odd://a", "v2"), ("odd://a", "v1"), ("odd://gone", ""), ("odd://slow", "")]
     ]
     assert looked == ["fine", "changed", "dead", "unreachable"]
     rounds.close()

@@ -150,13 +150,13 @@ def test_another_process_that_serves_the_store_sees_the_swap_at_its_next_search(
     with open_context(store.folder, read_only=True) as server:
         engine = SearchEngine(server)
         image = Image.open(store.folder.parent / "pictures" / "3.png").convert("RGB")
-        asked = engine.embed(Query(image=image))
+        asked = engine.embed(Query(image=image)).to_query()
         assert engine.search(asked) == engine.search(Query(image=image))
         use(store, "grid:")
         assert same(answers(server), expected(store, GridEncoder()))
         with pytest.raises(ModelMismatchError, match=r"vector was made by.*searched with 'grid'.*picture again"):
             engine.search(asked)
-        assert engine.search(engine.embed(Query(product_id="3"))) == engine.search(Query(product_id="3"))
+        assert engine.search(engine.embed(Query(product_id="3")).to_query()) == engine.search(Query(product_id="3"))
 
 
 def test_a_store_opened_with_a_model_by_name_refuses_to_go_on_with_another(store: StoreContext) -> None:
@@ -503,8 +503,9 @@ def test_a_catalogue_of_the_first_version_keeps_its_vectors(store: StoreContext,
     old.execute("ATTACH ? AS now", (str(store.catalog.path),))
     for table in ("setting", "product", "photo", "term", "facet"):
         columns = ", ".join(row[1] for row in old.execute(f"PRAGMA main.table_info({table})"))
-        old.execute(f"INSERT INTO main.{table} SELECT {columns} FROM now.{table}")
-    old.execute("DELETE FROM main.setting WHERE name = 'changes_since'")  # a later version's
+        today = columns.replace("stamp", "version_token")
+        old.execute(f"INSERT INTO main.{table} SELECT {today} FROM now.{table}")
+    old.execute("DELETE FROM main.setting WHERE name IN ('changes_since', 'feed_start')")  # later versions'
     old.execute("INSERT INTO main.model SELECT id, fingerprint FROM now.model")
     old.execute("INSERT INTO main.vector SELECT key, model, data FROM now.vector")
     old.execute("DETACH now")

@@ -24,7 +24,7 @@ from lapel.sources.drive.account import DriveSettings
 from lapel.sources.drive.source import DriveSource
 from lapel.sources.folder import FolderSource
 from lapel.sources.mixed import MixedSource
-from lapel.sources.names import Exclude, NameIndex, begins_like_picture
+from lapel.sources.names import Exclude, NameIndex, begins_like_image
 from lapel.sources.pictures import picture_rows
 from loopback.drive import DriveServer
 
@@ -125,14 +125,14 @@ def test_files_without_an_ending_are_known_by_their_bytes(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "JPEG2000"])
 def test_first_bytes_of_pictures(kind: str) -> None:
-    assert begins_like_picture(picture(1, kind)[:32])
+    assert begins_like_image(picture(1, kind)[:32])
 
 
 @pytest.mark.parametrize(
     "head", [b"", b"#!/bin/sh\n", b"\0\0\0\x14ftypqt  ", b"RIFF....AVI ", b"BM means something", b"%PDF-1.7"]
 )
 def test_first_bytes_of_others(head: bytes) -> None:
-    assert not begins_like_picture(head)
+    assert not begins_like_image(head)
 
 
 def test_what_systems_put_beside_pictures_is_left_out_and_counted(make: Make) -> None:

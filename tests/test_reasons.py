@@ -38,8 +38,8 @@ def test_a_reason_is_words(error: BaseException, said: str) -> None:
 
 
 def test_files_that_cannot_be_read_are_told_in_words(tmp_path: Path) -> None:
+    from data_set_copies import _lines
     from lapel.encoders.model import read_model
-    from lapel.insight.public import _lines
     from lapel.sources.records import SheetRecords
     from lapel.training.data import read_shared_labels
 

@@ -18,7 +18,7 @@ from lapel import sources
 from lapel.core.errors import InputError, SourceError
 from lapel.sources import ImageSource, open_source, read_uri
 from lapel.sources.pictures import picture_rows
-from lapel.sources.web import fetch_picture
+from lapel.sources.web import fetch_image
 
 FILES = {
     "Shirts/a.jpg": b"a shirt",
@@ -346,8 +346,8 @@ def shop() -> Iterator[str]:
 
 
 def test_a_link_is_fetched(shop: str) -> None:
-    assert fetch_picture(f"{shop}/file/5000", allow_private=True) == b"x" * 5000
-    assert fetch_picture(f" {shop}/redirect/redirect/redirect/file/1000 ", allow_private=True) == b"x" * 1000
+    assert fetch_image(f"{shop}/file/5000", allow_private=True) == b"x" * 5000
+    assert fetch_image(f" {shop}/redirect/redirect/redirect/file/1000 ", allow_private=True) == b"x" * 1000
 
 
 def test_the_server_hears_the_name_and_the_checked_number_is_used(shop: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,7 +359,7 @@ def test_the_server_hears_the_name_and_the_checked_number_is_used(shop: str, mon
 
     port = shop.rpartition(":")[2]
     monkeypatch.setattr("socket.getaddrinfo", resolve)
-    assert fetch_picture(f"http://shop.example:{port}/file/1000", allow_private=True) == b"x" * 1000
+    assert fetch_image(f"http://shop.example:{port}/file/1000", allow_private=True) == b"x" * 1000
     assert asked[0] == "shop.example"
     assert "shop.example" not in asked[1:]  # not asked again, as the answer could then be another
     assert Shop.hosts == [f"shop.example:{port}"]
@@ -397,7 +397,7 @@ def test_private_addresses_are_refused(address: str, monkeypatch: pytest.MonkeyP
     public = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", 80))
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [public, (0, 0, 0, "", (address, 80))])
     with pytest.raises(SourceError, match="public internet"):
-        fetch_picture("http://rebinding.example/a.jpg")
+        fetch_image("http://rebinding.example/a.jpg")
 
 
 def test_each_redirect_is_checked(shop: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -407,7 +407,7 @@ def test_each_redirect_is_checked(shop: str, monkeypatch: pytest.MonkeyPatch) ->
     real = hosts.is_public
     monkeypatch.setattr(hosts, "is_public", lambda text: text == "127.0.0.1" or real(text))
     with pytest.raises(SourceError, match=r"169\.254\.169\.254"):
-        fetch_picture(f"http://127.0.0.1:{port}/redirect/http://169.254.169.254/secrets")
+        fetch_image(f"http://127.0.0.1:{port}/redirect/http://169.254.169.254/secrets")
 
 
 @pytest.mark.parametrize(
@@ -425,13 +425,13 @@ def test_each_redirect_is_checked(shop: str, monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_links_that_are_not_understood(link: str, words: str) -> None:
     with pytest.raises(SourceError, match=words):
-        fetch_picture(link)
+        fetch_image(link)
 
 
 def test_bad_answers_say_so(shop: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(path: str, words: str, **options: float) -> None:
         with pytest.raises(SourceError, match=words):
-            fetch_picture(f"{shop}/{path}", allow_private=True, **options)  # type: ignore[arg-type]
+            fetch_image(f"{shop}/{path}", allow_private=True, **options)  # type: ignore[arg-type]
 
     refused("missing", "404")
     refused("loop", "redirected more than 3 times")
@@ -444,7 +444,7 @@ def test_bad_answers_say_so(shop: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         with pytest.raises(SourceError, match="cannot be fetched"):
-            fetch_picture(f"http://127.0.0.1:{nobody.getsockname()[1]}/", allow_private=True)
+            fetch_image(f"http://127.0.0.1:{nobody.getsockname()[1]}/", allow_private=True)
     monkeypatch.setattr(
         "socket.getaddrinfo",
         lambda *_, **__: (_ for _ in ()).throw(socket.gaierror(-2, "Name not known")),

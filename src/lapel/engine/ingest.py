@@ -194,12 +194,12 @@ def ingest(
                 if report is not None:
                     report(done.rows, total, done)
         done = replace(done, pictures_unnamed=source.count() - len(planner.named), files_ignored=source.ignored)
-        for folder, reason in getattr(source, "unreadable", {}).items():
+        for folder, reason in source.unreadable.items():
             note(TableRow(0, None), folder, "folder left out", reason)
     return replace(
         done,
-        pictures_renamed=getattr(source, "renamed", 0),
-        skipped=dict(getattr(source, "skipped", {})),
+        pictures_renamed=source.renamed,
+        skipped=source.skipped,
         reasons=reasons.counts(),
         seconds=time.monotonic() - begun,
     )
@@ -248,11 +248,13 @@ class _Planner:
 
     def planned(self, rows: Iterable[TableRow], *, prefetch: bool) -> Iterator[list[_RowTask]]:
         """Batches of rows; the source hears early of what it will be asked for, and with ``prefetch`` fetches it."""
-        expect, fetch = (getattr(self._source, name, lambda _: None) for name in ("expect", "prefetch"))
-        batches = self._batches(ahead(rows, lambda row: expect(row.pictures), ROWS_EXPECTED))
+        source = self._source
+        batches = self._batches(ahead(rows, lambda row: source.expect(row.pictures), ROWS_EXPECTED))
         if not prefetch:
             return batches
-        return ahead(batches, lambda tasks: fetch([photo.uri for photo in _photos_to_read(tasks)]), BATCHES_PREFETCHED)
+        return ahead(
+            batches, lambda tasks: source.prefetch([photo.uri for photo in _photos_to_read(tasks)]), BATCHES_PREFETCHED
+        )
 
     def _batches(self, rows: Iterable[TableRow]) -> Iterator[list[_RowTask]]:
         """Tasks in the rows' order, cut where enough photos to read have come together."""

@@ -25,23 +25,24 @@ from torch import nn
 
 from lapel.core.images import Pixels, Preprocessing
 from lapel.core.vectors import Vectors
-from lapel.encoders.foreground import FOLDER, OUTPUT
+from lapel.encoders import BATCH
 from lapel.encoders.model import ModelFolder, Reference
-from lapel.encoders.network import BATCH, CHECKED
-from lapel.encoders.onnx import run_onnx
+from lapel.encoders.network import NUM_CHECKED, SPATIAL, VECTORS
+from lapel.encoders.onnx import load_onnx
+from lapel.encoders.segmenter import MODEL_NAME, OUTPUT
 from lapel.training.foreground import ForegroundNetwork, overlap
 from lapel.training.network import EmbeddingNetwork
 from lapel.training.strides import move_strides_up
 
 NETWORK = "network.onnx"
-VECTORS = ("vectors", "spatial")  # the outputs of a look
+OUTPUTS = (VECTORS, SPATIAL)  # of an embedding network
 HEAD = ("head.", "wide.", "last.")  # how the names of its weights begin
 ACTIVATIONS = ("Relu", "Clip", "MaxPool")
 QUANTISED = ("Conv", *ACTIVATIONS)
 
 
 def export_float32(
-    network: nn.Module, preprocessing: Preprocessing, path: Path, *, outputs: Sequence[str] = VECTORS
+    network: nn.Module, preprocessing: Preprocessing, path: Path, *, outputs: Sequence[str] = OUTPUTS
 ) -> None:
     """Write the network as it computes, in float32, with a free batch size.
 
@@ -167,14 +168,16 @@ def write_model_folder(
     folder.mkdir(parents=True, exist_ok=True)
     expected = encode_float32(network, reference)
     sha256 = _write_network(network, folder, preprocessing, calibration, precision=precision)
-    kept = Reference("vectors", reference, expected)
+    kept = Reference(VECTORS, reference, expected)
     kept.save(folder)
     model = ModelFolder(folder, name, expected.shape[1], NETWORK, sha256, preprocessing, precision, details)
     model.save()
     # What 8 bits cost on pictures the quantiser has not seen: written down, so that a bad export cannot pass for a good
     # one.
-    run, _ = run_onnx(model, in_float=precision == "int8")  # the same on every CPU
-    cosine = kept.cosines(np.concatenate([run(reference[at : at + BATCH]) for at in range(0, len(reference), BATCH)]))
+    exported = load_onnx(model, in_float=precision == "int8")  # the same on every CPU
+    cosine = kept.cosines(
+        np.concatenate([exported.run(reference[at : at + BATCH]) for at in range(0, len(reference), BATCH)])
+    )
     agreement = {"mean_cosine": round(float(cosine.mean()), 5), "least_cosine": round(float(cosine.min()), 5)}
     model = replace(model, details={**details, "agreement_with_trained": agreement})
     model.save()
@@ -188,7 +191,7 @@ def _write_network(
     calibration: Pixels,
     *,
     precision: str = "int8",
-    outputs: Sequence[str] = VECTORS,
+    outputs: Sequence[str] = OUTPUTS,
 ) -> str:
     """Write the file a model folder is about, and return its hash, hex."""
     with tempfile.TemporaryDirectory(dir=folder) as work:
@@ -224,14 +227,16 @@ def write_foreground_folder(
     folder.mkdir(parents=True, exist_ok=True)
     half = len(scenes) // 2
     sha256 = _write_network(network, folder, preprocessing, scenes[:half], outputs=(OUTPUT,))
-    model = ModelFolder(folder, FOLDER, 1, NETWORK, sha256, preprocessing, "int8", details)
+    model = ModelFolder(folder, MODEL_NAME, 1, NETWORK, sha256, preprocessing, "int8", details)
     model.save()
     parts = np.array_split(scenes[half:], -(-len(scenes[half:]) // BATCH))
     with torch.inference_mode():
         trained = [network(torch.from_numpy(part)) for part in parts]
-    Reference(OUTPUT, parts[0][:CHECKED], trained[0][:CHECKED].numpy()).save(folder)
-    run, _ = run_onnx(model, output=OUTPUT, in_float=True)  # the same on every CPU
-    shares = [overlap(torch.from_numpy(run(part)), masks) for part, masks in zip(parts, trained, strict=True)]
+    Reference(OUTPUT, parts[0][:NUM_CHECKED], trained[0][:NUM_CHECKED].numpy()).save(folder)
+    exported = load_onnx(model, in_float=True)  # the same on every CPU
+    shares = [
+        overlap(torch.from_numpy(exported.run(part, OUTPUT)), masks) for part, masks in zip(parts, trained, strict=True)
+    ]
     agreement = {"mean_overlap": round(float(torch.cat(shares).mean()), 4)}
     model = replace(model, details={**details, "agreement_with_trained": agreement})
     model.save()

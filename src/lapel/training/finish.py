@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from lapel.core.images import Preprocessing
-from lapel.encoders.foreground import open_foreground
+from lapel.encoders.segmenter import open_segmenter
 from lapel.training.augment import Augmentation, augment
 from lapel.training.batches import PRODUCT, Rows, TrainingSet
 from lapel.training.learner import Learner, Targets
@@ -139,7 +139,7 @@ def _cut_out(pictures: Tensor) -> Tensor:
     """(n, h, w, 3) in 0..255 -> the same, each product on white in the middle, where one was found."""
     shape = Preprocessing(height=pictures.shape[1], width=pictures.shape[2])
     given = [Image.fromarray(picture) for picture in pictures.round().to(torch.uint8).cpu().numpy()]
-    found = open_foreground().cut_out(given, shape=shape)
+    found = open_segmenter().segment(given, shape=shape)
     pixels = shape.batch([cut or picture for cut, picture in zip(found, given, strict=True)])
     return torch.from_numpy(pixels).to(pictures.device)
 

@@ -157,7 +157,7 @@ def add_to_store(
 ) -> IngestReport:
     """Add to a store with a progress bar, and print the counts. ``whole`` names the feed that this is all of."""
     from lapel.engine.context import open_context
-    from lapel.engine.feeds import whole_feed
+    from lapel.engine.feeds import plan_sync
     from lapel.engine.ingest import ingest
     from lapel.runners import open_runner
     from lapel.sources import open_source
@@ -185,7 +185,7 @@ def add_to_store(
             if whole is not None and table is None and not force:
                 _refuse_part(pictures)
             again = picture_rows(pictures) if table is None else table
-            named = None if whole is None else whole_feed(shop.catalog, whole, again, force=force)
+            named = None if whole is None else plan_sync(shop.catalog, whole, again, force=force)
             report = ingest(
                 shop,
                 islice(rows, limit),
@@ -198,7 +198,7 @@ def add_to_store(
                 verify=verify,
             )
             update(report.rows, report.rows)
-            census = None if named is None else named.settle(shop.catalog)
+            census = None if named is None else named.apply(shop.catalog)
             _ = shop.index  # drawn now, so that the first search does not wait for it
             changed = table is None and report.products_added + report.products_updated
             superseded = shop.catalog.shared_photo_products() if changed else 0
@@ -243,7 +243,7 @@ def _refuse_part(pictures: ImageSource) -> None:
     """Whoever takes a folder for the whole shop must have seen all of it: what is in a folder that cannot be read is
     not gone."""
     pictures.count()
-    unreadable = getattr(pictures, "unreadable", {})
+    unreadable = pictures.unreadable
     for folder, reason in unreadable.items():
         raise SourceError(
             f"--sync takes {pictures.where} for the whole shop, but {counted(len(unreadable), 'folder')} of it cannot"
@@ -252,10 +252,10 @@ def _refuse_part(pictures: ImageSource) -> None:
         )
 
 
-def _say_fetched(pictures: Any) -> None:
+def _say_fetched(pictures: ImageSource) -> None:
     """What came over the network, and what of it is kept here."""
-    for part in getattr(pictures, "opened", [pictures]):
-        cache = getattr(part, "cache", None)
+    for part in pictures.opened:
+        cache = part.cache
         if cache is not None:
             say(
                 f"{counted(cache.fetched, 'picture')} fetched ({cache.fetched_bytes / 1e6:,.0f} MB) from {part.where};"
@@ -281,7 +281,12 @@ def _are(number: int) -> str:
 
 
 def _print(
-    report: IngestReport, pictures: ImageSource, table: Table | None, census: SyncPreview | None, *, named_by_table: bool
+    report: IngestReport,
+    pictures: ImageSource,
+    table: Table | None,
+    census: SyncPreview | None,
+    *,
+    named_by_table: bool,
 ) -> None:
     """The counts, which add up; what was not read, by kind; and why things were left out, by count."""
     _say_fetched(pictures)
@@ -310,7 +315,9 @@ def _print(
         why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(table.hidden_why.items()))
         say(f"{counted(table.hidden, 'product')} that {table.kind} does not show left out: {why}")
     if census and (census.delisted or census.relisted):
-        say(f"{counted(census.delisted, 'product')} {_are(census.delisted)} gone and hidden from now on, {census.relisted:,} back")
+        say(
+            f"{counted(census.delisted, 'product')} {_are(census.delisted)} gone and hidden from now on, {census.relisted:,} back"
+        )
     # Beside a table that was given, other tables are what one expects to be left alone.
     skipped = {kind: count for kind, count in report.skipped.items() if table is None or kind != kind_of("x.csv")}
     if skipped:

@@ -68,7 +68,7 @@ def upload(
     from lapel.sources.table import read_table
 
     pictures = open_source(source)
-    account = Account(DriveSettings.from_environment(), writes=True)
+    account = Account(DriveSettings.of_process(), writes=True)
     with resumable(), progress_bar("uploading pictures") as update:
         done = send(pictures, account, to, report=update)
     rows = picture_rows(pictures) if products is None else read_table(products, ColumnMap.parse(mapping or []))

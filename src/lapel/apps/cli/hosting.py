@@ -128,8 +128,7 @@ def check(
         bool,
         typer.Option(
             "--allow-private",
-            envvar="LAPEL_ALLOW_PRIVATE_LINKS",
-            help="Links may lead into this machine's own network.",
+            help="Links may lead into this machine's own network, as with LAPEL_ALLOW_PRIVATE_LINKS=1.",
         ),
     ] = False,
     as_json: JsonOption = False,
@@ -158,11 +157,12 @@ def check(
 
 def _round(store: Path, grace: timedelta, *, force: bool, allow_private: bool, as_json: bool) -> bool:
     """Go round once, and say what was found. Returns whether too many were out of reach to hide any."""
+    from lapel.core.settings import settings
     from lapel.engine.context import open_context
     from lapel.engine.media_check import check_media
     from lapel.sources.link_checker import LinkChecker
 
-    rounds = LinkChecker(allow_private=allow_private)
+    rounds = LinkChecker(allow_private=allow_private or settings().allow_private_links)
     try:
         with open_context(store) as shop, progress_bar("visiting pictures") as update:
             done = check_media(shop, rounds, grace=grace, force=force, report=update)

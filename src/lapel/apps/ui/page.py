@@ -6,7 +6,6 @@ true.
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -17,9 +16,10 @@ from lapel.apps.ui import script, state
 from lapel.apps.ui.filters import sidebar
 from lapel.apps.ui.results import results
 from lapel.apps.ui.shop import look_at, open_engine
-from lapel.apps.ui.start import PRIVATE_LINKS, start
+from lapel.apps.ui.start import start
 from lapel.apps.ui.wanted import escape
 from lapel.core.errors import LapelError, StoreNotFoundError
+from lapel.core.settings import settings
 
 ICON = (
     "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' rx='7' fill='#7a2636'/>"
@@ -58,7 +58,7 @@ def _shop(store: Path) -> None:
     if state.trail():
         found = results(engine, shop, now)
     else:
-        found = start(engine, shop, now, private_links=os.environ.get(PRIVATE_LINKS) == "1")
+        found = start(engine, shop, now, private_links=settings().allow_private_links)
     visit = st.session_state.get("visit", 0)
     top = visit != st.session_state.get("seen", 0)
     st.session_state["seen"] = visit

@@ -28,7 +28,7 @@ def look_at_photo(engine: SearchEngine, picture: Image.Image, label: str, *, who
     Raises:
         LapelError: the picture or the model cannot be used.
     """
-    asked, product = engine.embed(Query(image=picture, cut_out=False)), engine.cut_out(picture)
+    asked, product = engine.embed(Query(image=picture, segment=False)), engine.cut_out(picture)
     step = Step(label=label, vector=asked.vector, fingerprint=asked.fingerprint, thumb=thumb(picture), whole=whole)
     if product is None:
         return step

@@ -30,7 +30,6 @@ WAYS = {
 MAX_MB = 20  # of an uploaded file: a phone's photo has 3 to 12
 REFUSED = "This picture cannot be used"
 LINK_SECONDS = 10.0  # a person waits for it
-PRIVATE_LINKS = "LAPEL_ALLOW_PRIVATE_LINKS"  # 1: pasted links may lead into this machine's own network
 
 
 def start(engine: SearchEngine, shop: Shop, now: Wanted, *, private_links: bool) -> str:
@@ -100,7 +99,7 @@ def formats() -> str:
 
 
 def _link(engine: SearchEngine, private_links: bool) -> None:
-    from lapel.sources.web import fetch_picture
+    from lapel.sources.web import fetch_image
 
     with st.form("link-form", border=False), st.container(key="link-row", horizontal=True, vertical_alignment="bottom"):
         link = st.text_input(
@@ -119,7 +118,7 @@ def _link(engine: SearchEngine, private_links: bool) -> None:
         return
     begin(
         engine,
-        lambda: fetch_picture(str(link), timeout=LINK_SECONDS, allow_private=private_links),
+        lambda: fetch_image(str(link), timeout=LINK_SECONDS, allow_private=private_links),
         "Linked picture",
     )
 

@@ -1,8 +1,20 @@
-"""What every index must do. A backend's test subclasses :class:`IndexContract` and says how one is opened.
+# ruff: noqa: D102
+"""What every index must do, as tests that any backend inherits: :class:`IndexContract`.
+
+A package that brings an index subclasses it in its own tests and says how one is opened; pytest finds the inherited
+tests by the subclass's name::
+
+    from lapel.testing import IndexContract
+
+    class TestMine(IndexContract):
+        def open(self, dim=4, path=None):
+            return MyIndex(dim=dim, path=path)
+
+Set ``saves = False`` for an index that keeps nothing in files. ``lapel.indexes`` is the entry-point group that makes
+``open_index("mine:")`` find it.
 
 Vectors here are made of few exact numbers (0, 0.5, 1), so their products are exact in float32, equal scores are truly
-equal
-and an answer can be checked by looking at it.
+equal and an answer can be checked by looking at it.
 """
 
 from __future__ import annotations
@@ -14,7 +26,7 @@ import numpy as np
 import pytest
 
 from lapel.core.errors import InputError, LapelError, QueryError
-from lapel.indexes import VectorIndex
+from lapel.indexes import RowFilter, VectorIndex
 
 DIM = 4
 EAST, NORTH, UP, LATE = np.eye(DIM, dtype=np.float32)
@@ -22,10 +34,12 @@ HALF = np.full(DIM, 0.5, np.float32)  # scores 0.5 against each axis
 
 
 def keys(*values: int) -> np.ndarray:
+    """(n,) int64 keys."""
     return np.array(values, np.int64)
 
 
 def rows(*vectors: np.ndarray) -> np.ndarray:
+    """(n, DIM) float32 rows."""
     return np.stack(vectors).astype(np.float32)
 
 
@@ -35,10 +49,12 @@ class IndexContract:
     saves = True  # set to False for an index that keeps nothing in files
 
     def open(self, dim: int = DIM, path: Path | None = None) -> VectorIndex:
+        """A new index, or the one that was saved to ``path``."""
         raise NotImplementedError
 
     @pytest.fixture
     def index(self) -> Iterator[VectorIndex]:
+        """An empty one."""
         index = self.open()
         yield index
         index.close()
@@ -105,7 +121,8 @@ class IndexContract:
         matches = four.search(rows(UP), 2)
         assert matches.keys.tolist() == [[30, 40]]
         assert matches.scores.tolist() == [[1.0, 0.5]]
-        assert (matches.keys.dtype, matches.scores.dtype) == (np.int64, np.float32)
+        assert matches.keys.dtype == np.int64
+        assert matches.scores.dtype == np.float32
 
     def test_negative_scores_are_found(self, four: VectorIndex) -> None:
         matches = four.search(rows(-EAST), 4)
@@ -132,11 +149,11 @@ class IndexContract:
         assert among.keys.tolist() == [[101, 103, 105]] * queries
 
     @pytest.mark.parametrize("queries", [1, 30])
-    def test_allowed(self, four: VectorIndex, queries: int) -> None:
+    def test_allowed_keys(self, four: VectorIndex, queries: int) -> None:
         asked = np.tile(EAST, (queries, 1))
 
-        def found(allowed: np.ndarray | None, k: int = 2) -> list[list[int]]:
-            return four.search(asked, k, allowed).keys.tolist()
+        def found(allowed: np.ndarray | None, k: int = 2) -> object:
+            return four.search(asked, k, allowed_keys=allowed).keys.tolist()
 
         assert found(None) == [[10, 40]] * queries
         assert found(keys()) == [[-1, -1]] * queries
@@ -153,9 +170,30 @@ class IndexContract:
         for share in (0.002, 0.05, 0.5, 1.0):
             allowed = rng.permutation(np.arange(0, 3000, 3))[: int(1000 * share)]
             matches = index.search(asked, 7, allowed)
+            kept = index.search(asked, 7, RowFilter(allowed))
+            assert (matches.keys == kept.keys).all()
+            assert (matches.scores == kept.scores).all()
             for query in range(2):
                 expected = [key for key in everything.keys[query].tolist() if key in set(allowed.tolist())][:7]
                 assert [key for key in matches.keys[query].tolist() if key >= 0] == expected
+
+    def test_a_filter_that_is_kept_follows_every_change(self, four: VectorIndex) -> None:
+        """Also where it was asked of another index before."""
+        other = self.open()
+        other.add(keys(40, 50), rows(EAST, UP))
+        wanted = RowFilter(keys(50, 30, 20, 50, 40))
+
+        def found(index: VectorIndex) -> object:
+            return index.search(rows(EAST), 3, wanted).keys.tolist()
+
+        assert (found(four), found(other)) == ([[40, 20, 30]], [[40, 50, -1]])
+        four.remove(keys(30))
+        assert (found(four), found(other)) == ([[40, 20, -1]], [[40, 50, -1]])
+        four.add(keys(5, 20, 50), rows(EAST, EAST, UP))
+        other.add(keys(40, 7), rows(UP, EAST))
+        assert (found(four), found(other)) == ([[20, 40, 50]], [[40, 50, -1]])
+        assert wanted.keys.tolist() == [20, 30, 40, 50]
+        other.close()
 
     # --- what cannot be used ---
 

@@ -3,7 +3,7 @@ on.
 
 DeepFashion In-Shop (Liu et al., CVPR 2016; for non-commercial research and education only) and Stanford Online Products
 (Song et
-al., CVPR 2016). Neither comes with Lapel: ask their authors. :mod:`lapel.insight.protocol` measures an encoder on them;
+al., CVPR 2016). Neither comes with Lapel: ask their authors. ``public_data_sets.py`` measures an encoder on them;
 Lapel itself
 states no figure of its own on either, as its model was made without them.
 """

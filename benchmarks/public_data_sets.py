@@ -1,10 +1,10 @@
-"""The protocol of metric learning: an encoder and a :class:`~lapel.insight.public.Benchmark` in, Recall@K with
-intervals out.
+"""How an encoder does on a public data set by its official protocol, beside what others have published.
 
-Recall@K is the share of queries with a picture of the same item among the K nearest pictures by cosine, one vector a
-picture and
-nothing re-ranked. In-Shop's queries ask its gallery; every test picture of Online Products asks all others, itself left
-out by id.
+    python benchmarks/public_data_sets.py in-shop FOLDER [--encoder small] [--json]
+
+Recall@K is the share of queries with an image of the same item among the K nearest images by cosine, one vector an
+image and nothing re-ranked. In-Shop's queries ask its gallery; every test image of Online Products asks all others,
+itself left out by id. The copies of the data sets are read by ``data_set_copies.py``.
 """
 
 from __future__ import annotations
@@ -12,19 +12,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
+from data_set_copies import GALLERY, QUERY, TRAIN, Benchmark, DataSet, Listed, open_benchmark, write_table
+from lapel.apps.cli.console import JsonOption, print_json, print_table, progress_bar, say
 from lapel.core.errors import InputError, LapelError
 from lapel.core.images import Pixels, decode
 from lapel.core.metrics import Estimate, Relevant, proportion, recall_at
 from lapel.core.text import counted
 from lapel.core.vectors import UNIT_TOLERANCE, Vectors
-from lapel.encoders import Encoder
+from lapel.encoders import Encoder, open_encoder
 from lapel.indexes import open_index
-from lapel.insight.public import GALLERY, QUERY, TRAIN, Benchmark, DataSet, Listed
 from lapel.runners import open_runner
 from lapel.sources import ImageSource
 
@@ -32,6 +36,7 @@ FORMAT = "lapel-benchmark-1"
 INDEX_SPEC = "exact:"
 BATCH = 64  # pictures encoded at once
 BLOCK = 512  # queries answered at once
+SHOWN = 5  # images left out that are named; --json names all
 
 Progress = Callable[[int, int], None]  # how many so far, and in all
 Bars = Callable[[str], AbstractContextManager[Progress]]  # what is done -> how far it is
@@ -237,3 +242,92 @@ def _answers(
         report(start + len(asked), len(queries))
     index.close()
     return relevant
+
+
+# --- the command -------------------------------------------------------------------------------------------------------
+
+
+class Name(StrEnum):
+    """The data sets, as people type them."""
+
+    IN_SHOP = "in-shop"
+    ONLINE_PRODUCTS = "online-products"
+
+
+def benchmark(
+    data_set: Annotated[
+        Name, typer.Argument(help="DeepFashion In-Shop or Stanford Online Products.", show_default=False)
+    ],
+    folder: Annotated[Path, typer.Argument(help="The folder with your copy, as it was unpacked.", show_default=False)],
+    encoder: Annotated[str, typer.Option("--encoder", help="default, small, colour:, or a model folder.")] = "default",
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="Only so many test items, to try things out: too easy to compare."),
+    ] = None,
+    write_table: Annotated[
+        Path | None,
+        typer.Option("--write-table", help="Write the training pictures as a table for 'lapel train', and stop."),
+    ] = None,
+    val_share: Annotated[
+        float, typer.Option("--val-share", help="Of the table: the share of items held out as val.")
+    ] = 0.1,
+    seed: Annotated[int, typer.Option("--seed", help="Of the table: decides which items.")] = 7,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure Recall@K on a public data set by its official protocol, beside published figures.
+
+    The data sets do not come with Lapel: ask their authors. DeepFashion is for non-commercial research only.
+
+    Recall@K is the share of queries with a picture of the same item among the K nearest. In-Shop's queries ask its
+    gallery; every
+    test picture of Online Products asks all others.
+    """
+    copy = open_benchmark(data_set.value, folder)
+    if write_table is not None:
+        _write_table(copy, write_table, val_share, seed)
+        return
+    report = measure(copy, open_encoder(encoder), limit=limit, progress=progress_bar)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        _print(report)
+
+
+def _write_table(copy: Benchmark, path: Path, share: float, seed: int) -> None:
+    counts = write_table(copy, path, share=share, seed=seed)
+    say(
+        f"Wrote {path}: {counts['train']:,} items to learn from, {counts['val']:,} to judge by,"
+        f" {counts['pictures']:,} pictures; the test items are not in it."
+    )
+    missing = sum(picture.split == "train" and not picture.uri for picture in copy.pictures)
+    if missing:
+        have = counted(missing, "training picture of the list has", "training pictures of the list have")
+        say(f"{have} no file in {copy.source.where}.", style="yellow")
+    say(f"Its pictures are in {copy.source.where}; what to learn is in its column item_id.")
+
+
+def _print(report: BenchmarkReport) -> None:
+    data_set = report.data_set
+    say(
+        f": {report.asked:,} queries against {report.gallery:,} pictures of {report.items:,} items ({data_set.terms})",
+        head=data_set.title,
+    )
+    header, *rows = report.rows()
+    print_table(header, rows, right=header[1:])
+    say("% with 95 % intervals; then what others published:")
+    for one in data_set.published:
+        say(f"  {one.method}: {one.source}")
+    for difference in report.differences:
+        say(f"Not to be put beside the published figures: {difference}.", style="yellow")
+    for name, reason in report.left_out[:SHOWN]:
+        say(f"  {name}: {reason}")
+    if len(report.left_out) > SHOWN:
+        say(f"  ... and {len(report.left_out) - SHOWN:,} more; --json names all")
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(benchmark)
+    except LapelError as error:
+        say(str(error), head="Error: ", err=True)
+        raise SystemExit(1) from None
