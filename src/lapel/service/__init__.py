@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 from lapel.core.text import counted, fold, printable, reason_of, shortened
 
 if TYPE_CHECKING:
+    from lapel.engine.check import Difference as IndexDifference
     from lapel.engine.index_sync import IndexStatus
     from lapel.engine.media_check import Round as MediaCheckReport
+    from lapel.engine.models import KnownModel
     from lapel.engine.models import Switch as ModelChange
     from lapel.insight.report import EvalReport, category_heading
     from lapel.insight.report import heading as report_heading
@@ -46,10 +48,12 @@ _HOMES = {
     "AddRequest": "lapel.service.adding",
     "BrowseResult": "lapel.service.browsing",
     "EvalReport": "lapel.insight.report",
+    "IndexDifference": "lapel.engine.check:Difference",
     "IndexService": "lapel.service.index",
     "IndexStatus": "lapel.engine.index_sync",
     "MediaCheckReport": "lapel.engine.media_check:Round",
     "MediaService": "lapel.service.media",
+    "KnownModel": "lapel.engine.models",
     "ModelChange": "lapel.engine.models:Switch",
     "ModelService": "lapel.service.models",
     "Overview": "lapel.service.browsing",
@@ -82,8 +86,10 @@ __all__ = [
     "AddRequest",
     "BrowseResult",
     "EvalReport",
+    "IndexDifference",
     "IndexService",
     "IndexStatus",
+    "KnownModel",
     "MediaCheckReport",
     "MediaService",
     "ModelChange",
