@@ -8,11 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lapel.training.efficientnet import IMAGENET_MEAN, IMAGENET_STD
 from torch import Tensor, nn
 
 from lapel.core.errors import ModelError
-from lapel.training.efficientnet import ConvNorm, EfficientNetLite0, find_weights, load_efficientnet
+from lapel.training.efficientnet import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ConvNorm,
+    EfficientNetLite0,
+    find_weights,
+    load_efficientnet,
+)
 
 # Height and width even and odd all the way down: TensorFlow pads them differently.
 SIZES = [(160, 120), (112, 84), (97, 65)]

@@ -19,6 +19,7 @@ from lapel.engine.backfill import backfill
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.features import THUMBNAIL
 from lapel.engine.ingest import ingest
+from lapel.service.thumbnails import TILE_SIZE, ThumbnailService
 from lapel.sources import open_source
 from lapel.sources.photos import photo_rows
 
@@ -140,23 +141,22 @@ def test_a_broken_file_is_made_anew_and_hides_nothing(tmp_path: Path) -> None:
 
 def test_the_page_shows_them_when_the_photos_are_gone(store: StoreContext, tmp_path: Path) -> None:
     pytest.importorskip("streamlit")
-    from lapel.apps.ui.cards import _linked
-    from lapel.apps.ui.shop import THUMB_SIZE, Thumbs, read_small
+    from lapel.apps.ui.cards import linked_photo
 
     photos = store.catalog.hosting.photos()
     for path in (tmp_path / "pictures").iterdir():
         path.unlink()
-    keeper = Thumbs(lambda photo: read_small(store, photo))
-    assert [decode(small or b"").size for small in keeper.of(photos)] == [THUMB_SIZE] * 6
+    service = ThumbnailService(store)
+    assert [decode(small or b"").size for small in service.tiles(photos)] == [TILE_SIZE] * 6
     # Nobody waits for a photo from elsewhere: its link is the browser's to follow.
     away = Photo(
         99, "x", "https://shop.invalid/a.jpg", "unknown", Links("https://cdn.example/a.jpg?x=1&y='".rstrip("'"))
     )
-    with pytest.raises(SourceError, match="lapel hosting thumbnails"):
-        read_small(store, away)
-    assert keeper.of([away, photos[0]])[0] is None
-    assert "https://cdn.example/a.jpg?x=1&amp;y=" in _linked(away)
-    assert _linked(photos[0]) == ""
+    with pytest.raises(SourceError, match="lapel media thumbnails"):
+        service._read(away)
+    assert service.tiles([away, photos[0]])[0] is None
+    assert "https://cdn.example/a.jpg?x=1&amp;y=" in linked_photo(away)
+    assert linked_photo(photos[0]) == ""
 
 
 def test_the_widths_rise() -> None:
