@@ -4,8 +4,8 @@ answer (hubness).
     python benchmarks/geometry.py [--encoder default] [--encoder runs/mine]
 
 Definitions and sources are in :func:`lapel.core.metrics.effective_rank` and :func:`lapel.core.metrics.hubness`; hubness
-is of exact
-top tens, each product left out of its own. ``cosine`` is the mean cosine of two different products: near 1 is collapse.
+is of exact top tens, each product left out of its own. ``cosine`` is the mean cosine of two different products: near 1
+is collapse.
 """
 
 from __future__ import annotations

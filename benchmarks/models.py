@@ -5,10 +5,9 @@
 Labels: val queries against train products (exact search), Recall@1 / @5 in %; a query without a relevant product counts
     as a miss, as in
 the table that the aims were stated in (``lapel evaluate`` leaves such queries out, 140 of the last rule). A second
-table asks val pictures
-among the other val pictures: products that no training has seen, as a shop's own would be before ``lapel train
---from``. Speed: pictures a second in
-batches of 32 and the wait for one, medians of turns taken in one run.
+table asks val pictures among the other val pictures: products that no training has seen, as a shop's own would be
+before ``lapel train --from``. Speed: pictures a second in batches of 32 and the wait for one, medians of turns taken in
+one run.
 """
 
 from __future__ import annotations

@@ -4,10 +4,9 @@ matches.
     python benchmarks/phone_to_shop.py [--encoder default] [--encoder runs/mine] [--sheet runs/phone.png]
 
 A photo's label is one of ten; ``KINDS`` writes down which articleTypes of the catalogue answer each. ``validation``
-photos are reported
-apart, as what no training has seen, while ``train`` photos may be learned from. Most people who sent the one also sent
-the other, so a
-model that learned from ``train`` may know a validation photo's floor; it has not seen its clothes' label.
+photos are reported apart, as what no training has seen, while ``train`` photos may be learned from. Most people who
+sent the one also sent the other, so a model that learned from ``train`` may know a validation photo's floor; it has not
+seen its clothes' label.
 """
 
 from __future__ import annotations
@@ -39,9 +38,8 @@ BATCH = 64
 SHOWN = 6  # answers a row of the sheet
 
 # Which articleTypes a photo of this label asks for. A type may answer two labels where the labels themselves overlap:
-# the
-# catalogue calls a T-shirt "Tshirts" whatever its sleeves, blouses and women's other upper parts "Tops", and cardigans
-# "Sweaters".
+# the catalogue calls a T-shirt "Tshirts" whatever its sleeves, blouses and women's other upper parts "Tops", and
+# cardigans "Sweaters".
 KINDS: dict[str, frozenset[str]] = {
     "dress": frozenset({"Dresses", "Jumpsuit", "Nightdress", "Tunics"}),
     "hat": frozenset({"Caps", "Hat"}),
@@ -85,8 +83,7 @@ KINDS: dict[str, frozenset[str]] = {
 }
 
 # What is worn on the body and yet answers none of the ten: underwear, nightwear, clothes the photos do not show, and
-# sets.
-# All that is not Apparel, Footwear or Headwear (bags, watches, make-up ...) can never be right.
+# sets. All that is not Apparel, Footwear or Headwear (bags, watches, make-up ...) can never be right.
 LEFT_OUT = frozenset(
     {
         "Baby Dolls",

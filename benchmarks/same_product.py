@@ -5,8 +5,7 @@ shop.
 
 Right when the first answer is the product itself, or one of its group (products that share a picture or a title in the
 catalogue's own column ``group``). Every encoder, ImageNet features and perceptual hashing are measured on the same
-distorted pictures
-(:mod:`distortions`). Without ``split`` in its table, a shop's products are all asked for.
+distorted pictures (:mod:`distortions`). Without ``split`` in its table, a shop's products are all asked for.
 """
 
 from __future__ import annotations

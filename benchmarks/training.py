@@ -4,9 +4,8 @@ batch, turn by turn.
     python benchmarks/training.py [--device auto] [--size 160x120] [--batch 48] [--steps 12]
 
 A whole step reads pictures and masks, makes two views of each (backgrounds, perspective, blur, JPEG ...), computes the
-losses against
-a full memory and updates weights and moving average. Aim: 0.9 of the bare pictures a second. Runs on the CPU or on
-CUDA, as training does.
+losses against a full memory and updates weights and moving average. Aim: 0.9 of the bare pictures a second. Runs on the
+CPU or on CUDA, as training does.
 """
 
 from __future__ import annotations

@@ -2,10 +2,8 @@
 estimate out.
 
 Everywhere ``relevant`` is (q, depth) bool, where ``relevant[i, r]`` says whether query i's answer at rank r + 1 is
-relevant, and
-``total`` is (q,) int, how many relevant items there were to find, at least one a query: a query with none says nothing
-about the
-engine, so it is left out before and counted.
+relevant, and ``total`` is (q,) int, how many relevant items there were to find, at least one a query: a query with none
+says nothing about the engine, so it is left out before and counted.
 """
 
 from __future__ import annotations
@@ -175,9 +173,8 @@ def effective_rank(rows: NDArray[np.floating[Any]]) -> float:
     count alike.
 
     ``exp(-sum of p log p)`` with ``p = singular values / their sum`` (Roy and Vetterli, "The effective rank: a measure
-    of effective
-    dimensionality", 2007). The rows are taken as they are: take their mean out first to leave out the direction that
-    all share.
+    of effective dimensionality", 2007). The rows are taken as they are: take their mean out first to leave out the
+    direction that all share.
 
     Args:
         rows: (n, dim), not all zero.

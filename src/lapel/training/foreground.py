@@ -1,11 +1,9 @@
 """A small network that finds the product in an image, learned from shop images alone: no mask is drawn by hand.
 
-A shop's image shows its product on white, so where the product is follows from the image. Laid on a scene, turned,
-lit and blurred, it
-becomes an image of which every pixel's answer is known. Scenes are made up, or are the floors and walls of people's
-photos. The network is
-an EfficientNet-Lite0 with a decoder that joins its maps from coarse to fine (Lin et al., "Feature Pyramid Networks",
-2017).
+A shop's image shows its product on white, so where the product is follows from the image. Laid on a scene, turned, lit
+and blurred, it becomes an image of which every pixel's answer is known. Scenes are made up, or are the floors and walls
+of people's photos. The network is an EfficientNet-Lite0 with a decoder that joins its maps from coarse to fine (Lin et
+al., "Feature Pyramid Networks", 2017).
 """
 
 from __future__ import annotations
@@ -34,8 +32,7 @@ from lapel.training.machine import Machine, mixed_precision
 TAPS = {0: 16, 2: 24, 4: 40, 10: 112, 15: 320}
 WIDTH = 32  # channels of the joined maps
 WARMUP = 100  # steps
-# Of an image that its product fills: above the second it has no white around it, and nothing says where the product
-# is.
+# Of an image that its product fills: above the second it has no white around it, and nothing says where the product is.
 SHARE = (0.03, 0.85)
 COLOURS, FLOORS = 0.3, 0.35  # shares of scenes: bright colours; floors of people's photos
 GRAIN = 12.0  # largest deviation

@@ -2,9 +2,8 @@
 table of it all.
 
 It is seeded by epoch and step, so a run that was killed goes on to the same result: to the bit on one thread; with
-more, sums may be shared
-out differently when other programs want the cores. It runs on CPU (bfloat16 where the CPU has it), on one CUDA GPU
-(bfloat16, channels last, augmentation on the GPU) and, started by ``torchrun``, on several.
+more, sums may be shared out differently when other programs want the cores. It runs on CPU (bfloat16 where the CPU has
+it), on one CUDA GPU (bfloat16, channels last, augmentation on the GPU) and, started by ``torchrun``, on several.
 """
 
 from __future__ import annotations
@@ -229,8 +228,8 @@ class _Run:
         return whole[rank : len(whole) - len(whole) % world : world]
 
     def ahead(self, batches: list[Rows]) -> Iterator[tuple[Rows, Tensor]]:
-        """Rows and their (n, h, w, 4) uint8 pixels, read while the step before is computed; unreadable images are
-        left out."""
+        """Rows and their (n, h, w, 4) uint8 pixels, read while the step before is computed; unreadable images are left
+        out."""
         with ThreadPoolExecutor(1) as reader:
             waiting = [reader.submit(self._read, rows) for rows in batches[:2]]
             for number, rows in enumerate(batches):
