@@ -20,7 +20,7 @@ from lapel.core.errors import InputError, MissingDependencyError, QueryError
 from lapel.core.vectors import Vectors, normalise
 from lapel.engine.check import check_index
 from lapel.engine.context import open_context
-from lapel.indexes import VectorIndex, approximate, choice, open_index, structure
+from lapel.indexes import MaintainedIndex, VectorIndex, approximate, choice, open_index, structure
 from test_store import fill
 
 WIDE, COUNT = 32, 700
@@ -50,20 +50,25 @@ kinds_in_files = pytest.mark.parametrize("spec", IN_FILES)
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that 700 vectors reach, so that each kind is built and not only scanned."""
-    monkeypatch.setattr(structure, "LEAST", 300)
-    monkeypatch.setattr(approximate, "TAIL", 100)
-    monkeypatch.setattr(choice, "EXACT", 400)
+    monkeypatch.setattr(structure, "MIN_ROWS", 300)
+    monkeypatch.setattr(approximate, "GROWING_ROWS", 100)
+    monkeypatch.setattr(choice, "MAX_EXACT_ROWS", 400)
 
 
 def looks(count: int = COUNT, *, dim: int = WIDE, seed: int = 0) -> Vectors:
     return normalise(np.random.default_rng(seed).normal(size=(count, dim)))
 
 
+def wait_idle(index: VectorIndex) -> None:
+    if isinstance(index, MaintainedIndex):
+        assert index.wait_idle(60)
+
+
 def filled(spec: str, path: Path | None = None) -> VectorIndex:
     """An index of keys 0 to 699, built."""
     index = open_index(spec, dim=WIDE, path=path)
     index.add(np.arange(COUNT), looks())
-    getattr(index, "settle", lambda: True)()
+    wait_idle(index)
     if spec.startswith("faiss:") and spec != "faiss:Flat":
         assert index.choice.factory  # type: ignore[attr-defined]
     return index
@@ -262,13 +267,13 @@ def test_a_disk_that_is_full_while_saving(
 def test_a_store_on_a_full_disk_is_searched_all_the_same(
     spec: str, tmp_path: Path, full_disk: type[FullDisk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also while the base of what it saves was built."""
+    """Also while what it saves was built."""
     monkeypatch.setattr(full_disk, "room", 700)
     with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
         store.catalog.set_setting("index", spec)
         fill(store, {f"p{number}": [vector] for number, vector in enumerate(looks(COUNT, dim=128))})
         index = store.index
-        getattr(index, "settle", lambda: True)()
+        wait_idle(index)
         fill(store, {f"q{number}": [vector] for number, vector in enumerate(looks(200, dim=128, seed=2))})
         assert store.index is index
         assert index.search(looks(COUNT, dim=128)[:1], 1).keys.tolist() == [[1]]

@@ -140,7 +140,7 @@ def test_vectors_come_in_pieces_as_of_one_moment(catalog: Catalog) -> None:
 def test_writing_again_updates_and_keeps_keys(catalog: Catalog) -> None:
     catalog.write([entry("p", ("a", "b"), colour="Red")], fingerprint=MODEL)
     before = {each.uri: each.key for each in catalog.photos("p")}
-    unchanged = [PhotoEntry(each.uri, each.stamp, each.sha256) for each in (photo("p/b"), photo("p/a"))]
+    unchanged = [PhotoEntry(each.uri, each.version_token, each.sha256) for each in (photo("p/b"), photo("p/a"))]
     change = catalog.write([Entry(Product("p", colour="Green"), tuple(unchanged))], fingerprint=MODEL)
     assert change.added.size == change.removed.size == 0
     assert catalog.product("p").colour == "Green"
@@ -314,27 +314,27 @@ def shop(catalog: Catalog) -> Catalog:
 )
 def test_filters(shop: Catalog, texts: list[str], ids: list[str]) -> None:
     where = Filter.parse(texts)
-    assert shop.allowed(where).tolist() == keys_of(shop, ids)
+    assert shop.matching_keys(where).tolist() == keys_of(shop, ids)
     assert sorted(product.id for product in shop.products(where)) == sorted(ids)
     assert shop.count(where) == len(ids)
 
 
 def test_wrong_filters_say_what_there_is(shop: Catalog) -> None:
     with pytest.raises(QueryError, match=r"no field 'size'.*category.*price.*Größe.*split.*year"):
-        shop.allowed(Filter.parse(["size=M"]))
+        shop.matching_keys(Filter.parse(["size=M"]))
     with pytest.raises(QueryError, match="compares numbers"):
-        shop.allowed(Filter.parse(["gender<5"]))
+        shop.matching_keys(Filter.parse(["gender<5"]))
     with pytest.raises(QueryError, match=r"price=49\.90"):
-        shop.allowed(Filter.parse(["price=cheap"]))
+        shop.matching_keys(Filter.parse(["price=cheap"]))
     with pytest.raises(QueryError, match="in_stock=yes"):
-        shop.allowed(Filter.parse(["in_stock=maybe"]))
+        shop.matching_keys(Filter.parse(["in_stock=maybe"]))
     with pytest.raises(QueryError, match=r"prices in EUR, INR, JPY.*'price<100 EUR'.*currency=EUR"):
-        shop.allowed(Filter.parse(["price<100"]))
+        shop.matching_keys(Filter.parse(["price<100"]))
     with pytest.raises(QueryError, match=r"prices in EUR, JPY\. Say which"):
-        shop.allowed(Filter.parse(["price=100", "currency=EUR|JPY"]))
+        shop.matching_keys(Filter.parse(["price=100", "currency=EUR|JPY"]))
     for text in ("price<100 CAD", "currency=CAD", "price!=1 CAD"):
         with pytest.raises(QueryError, match=f"{text} asks for a currency that no product has.*in EUR, INR, JPY"):
-            shop.allowed(Filter.parse([text]))
+            shop.matching_keys(Filter.parse([text]))
     with pytest.raises(QueryError, match="one number"):
         Filter.parse(["price<cheap EUR"])
     with pytest.raises(QueryError, match="one number"):
@@ -349,7 +349,7 @@ def test_a_price_without_a_currency_is_enough_where_there_is_one(catalog: Catalo
     with pytest.raises(QueryError, match="EUR, USD"):
         catalog.count(Filter.parse(["price<100"]))
     # What is hidden asks for nothing.
-    catalog.visibility.settle("", ["s1", "n1"], now="2026-01-01")
+    catalog.visibility.apply_sync("", ["s1", "n1"], now="2026-01-01")
     assert catalog.count(Filter.parse(["price<100"])) == 1
     assert list(catalog.price_ranges()) == ["EUR"]
 
@@ -379,9 +379,9 @@ def test_filters_compare_folded(catalog: Catalog, stored: str, asked: str) -> No
 
 def test_a_filter_is_never_sql(shop: Catalog) -> None:
     for text in ("gender=x' OR '1'='1", "title=x'); DROP TABLE product; --", 'id="s1" OR 1'):
-        assert shop.allowed(Filter.parse([text])).size == 0
+        assert shop.matching_keys(Filter.parse([text])).size == 0
     with pytest.raises(QueryError, match="no field"):
-        shop.allowed(Filter((Condition("gender' OR '1", "=", ("1",)),)))
+        shop.matching_keys(Filter((Condition("gender' OR '1", "=", ("1",)),)))
     assert shop.counts().products == 4
 
 
@@ -405,7 +405,7 @@ def test_long_texts_are_kept_whole_and_found_whole(catalog: Catalog) -> None:
         [entry("p", attributes={"text": long}), entry("q", attributes={"text": long + "!"})], fingerprint=MODEL
     )
     assert catalog.product("p").attributes["text"] == long
-    assert catalog.allowed(Filter((Condition("text", "=", (long,)),))).tolist() == keys_of(catalog, ["p"])
+    assert catalog.matching_keys(Filter((Condition("text", "=", (long,)),))).tolist() == keys_of(catalog, ["p"])
     assert all(len(value) <= 120 for value, _ in catalog.facet_values("text"))
 
 
@@ -530,7 +530,7 @@ def test_filters_agree_with_the_oracle(data: st.DataObject) -> None:
             expected = [
                 product.id for product in made if all(fulfils(product, condition) for condition in where.conditions)
             ]
-            assert catalog.allowed(where).tolist() == keys_of(catalog, expected), str(where)
+            assert catalog.matching_keys(where).tolist() == keys_of(catalog, expected), str(where)
             assert [product.id for product in catalog.products(where)] == expected
 
 
@@ -787,7 +787,7 @@ def test_many_threads_read_while_one_writes(catalog: Catalog) -> None:
             while not stop.is_set():
                 counts = catalog.counts()
                 assert counts.products == counts.photos == sum(counts.vectors.values())
-                catalog.allowed(Filter.parse(["gender=Women"]))
+                catalog.matching_keys(Filter.parse(["gender=Women"]))
         except BaseException as error:
             errors.append(error)
 

@@ -8,16 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.register_assert_rewrite("contracts.index_contract")
-
-from contracts.index_contract import DIM, IndexContract  # noqa: E402
-from lapel.core.errors import InputError  # noqa: E402
-from lapel.core.types import Matches  # noqa: E402
-from lapel.core.vectors import Vectors, normalise  # noqa: E402
-from lapel.indexes import VectorIndex, approximate, choice, open_index, structure  # noqa: E402
-from lapel.indexes.approximate import ApproximateIndex  # noqa: E402
-from lapel.indexes.choice import Options, choose  # noqa: E402
-from lapel.indexes.structure import Structure  # noqa: E402
+from lapel.core.errors import InputError
+from lapel.core.types import Matches
+from lapel.core.vectors import Vectors, normalise
+from lapel.indexes import RowFilter, VectorIndex, approximate, choice, open_index, sealed, structure
+from lapel.indexes.approximate import ApproximateIndex
+from lapel.indexes.choice import Options, choose
+from lapel.indexes.structure import Structure
+from lapel.testing import IndexContract
+from lapel.testing.index import DIM
 
 WIDE = 32
 KINDS = ["HNSW32", "HNSW16_SQfp16", "IVF16_HNSW16,Flat", "IVF16_HNSW16,SQfp16", "IVF16,SQ8", "IVF16,PQ8x4fs", "SQ8"]
@@ -35,13 +34,13 @@ class TestNamed(IndexContract):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limits a test reaches: bases from 300 rows, tails of 100, exact up to 400, everything above 50 allowed rows not
+    """Limits a test reaches: sealed segments from 300 rows, growing ones of 100, exact up to 400, everything above 50 allowed rows not
     scanned."""
-    monkeypatch.setattr(structure, "LEAST", 300)
-    monkeypatch.setattr(approximate, "TAIL", 100)
-    monkeypatch.setattr(structure, "SCANNED", 50)
-    monkeypatch.setattr(structure, "FEW_LISTED", 50)
-    monkeypatch.setattr(choice, "EXACT", 400)
+    monkeypatch.setattr(structure, "MIN_ROWS", 300)
+    monkeypatch.setattr(approximate, "GROWING_ROWS", 100)
+    monkeypatch.setattr(structure, "SCAN_ROWS", 50)
+    monkeypatch.setattr(structure, "SCAN_IVF_ROWS", 50)
+    monkeypatch.setattr(choice, "MAX_EXACT_ROWS", 400)
     monkeypatch.setattr(choice, "device_memory", lambda: 0)
 
 
@@ -99,7 +98,7 @@ def test_answers_as_exact_whatever_was_done(kind: str) -> None:
             assert np.abs(np.where(found.keys >= 0, found.scores - cosines, 0)).max() < 0.1
 
 
-def test_nothing_done_while_a_base_is_built_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_done_while_a_segment_is_built_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """The building is held up; meanwhile vectors are searched, added, replaced and removed; then it goes on."""
     going, building = threading.Event(), threading.Event()
     build = Structure.build.__func__  # type: ignore[attr-defined]
@@ -131,7 +130,7 @@ def test_nothing_done_while_a_base_is_built_is_lost(monkeypatch: pytest.MonkeyPa
         assert agreement(index.search(asked, 1), exact.search(asked, 1)) >= 0.98
 
 
-def test_searches_go_on_while_the_tail_is_carried() -> None:
+def test_searches_go_on_while_segments_are_merged() -> None:
     index = opened("faiss:HNSW32")
     vectors = looks(5000)
     index.add(np.arange(600), vectors[:600])
@@ -161,15 +160,15 @@ def test_searches_go_on_while_the_tail_is_carried() -> None:
     assert len(index) == 600 + 40 * 50
 
 
-def test_many_removals_lead_to_another_base() -> None:
+def test_many_removals_lead_to_a_rebuild() -> None:
     index = opened("faiss:HNSW32")
     vectors = looks(2000)
     index.add(np.arange(2000), vectors)
     assert index.wait_idle(60)
     index.remove(np.arange(0, 2000, 2))
     assert index.wait_idle(60)
-    assert index._base is not None
-    assert index._base.rows.dead == 0
+    assert index._sealed is not None
+    assert index._sealed.deleted == 0
     assert index.search(vectors[1:2], 1).keys.tolist() == [[1]]
 
 
@@ -202,33 +201,44 @@ def test_a_filter_far_from_the_query_finds_its_nearest(monkeypatch: pytest.Monke
     assert index.wait_idle(60)
     exact = open_index("exact:", dim=WIDE)
     exact.add(np.arange(4000), vectors)
-    monkeypatch.setattr(structure, "FAR", 8)
+    monkeypatch.setattr(structure, "CLUSTERED_LIST_FACTOR", 8)
     asked, allowed = vectors[3000:3100], np.arange(700)
-    assert index._base is not None
-    assert index._select(index._base, allowed).among.lists is not None
+    assert index._sealed is not None
+    assert index._sealed._filter(allowed).selection.lists is not None
     assert agreement(index.search(asked, 10, allowed), exact.search(asked, 10, allowed)) >= 0.98
     assert index.search(asked, 700, allowed).keys.min() >= 0
 
 
-def test_a_filter_that_is_asked_often_gets_a_structure_of_its_own() -> None:
+def test_a_filter_that_is_asked_often_gets_a_structure_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = looks(4200)
     index, exact = opened("faiss:IVF64_HNSW16,Flat?recall=0.95"), open_index("exact:", dim=WIDE)
     for each in (index, exact):
         each.add(np.arange(4000), vectors[:4000])
     assert index.wait_idle(60)
-    assert index._base is not None
     allowed = np.flatnonzero(np.random.default_rng(3).random(4100) < 0.25)
-    allowed.flags.writeable = False  # as the catalogue hands them out
-    owns = []
-    for at in range(4000, 4000 + 5 * approximate.OFTEN, 5):
+    kept = RowFilter(allowed)
+
+    def subindex(row_filter: RowFilter) -> Structure | None:
+        assert index._sealed is not None
+        return row_filter.cached("sealed", index._sealed._version, index._sealed._filter).subindex
+
+    subindexes = []
+    for at in range(4000, 4000 + 5 * sealed.SUBINDEX_SEARCHES, 5):
         asked = vectors[at : at + 5]
-        assert agreement(index.search(asked, 10, allowed), exact.search(asked, 10, allowed)) >= 0.9
-        owns.append(index._select(index._base, allowed).own)
-    assert owns[: approximate.OFTEN - 1] == [None] * (approximate.OFTEN - 1)
+        assert agreement(index.search(asked, 10, kept), exact.search(asked, 10, allowed)) >= 0.9
+        subindexes.append(subindex(kept))
+    assert subindexes == [None] * sealed.SUBINDEX_SEARCHES
     asked = vectors[4000:4200]
-    assert agreement(index.search(asked, 10, allowed), exact.search(asked, 10, allowed)) >= 0.98
-    assert index._select(index._base, allowed).own is not None
-    assert index.search(asked[:1], 2000, allowed).keys[0, len(allowed[allowed < 4000]) :].max() == -1
+    assert agreement(index.search(asked, 10, kept), exact.search(asked, 10, allowed)) >= 0.98
+    assert subindex(kept) is not None
+    assert index.search(asked[:1], 2000, kept).keys[0, len(allowed[allowed < 4000]) :].max() == -1
+    # Of many filters, only the latest keep theirs.
+    monkeypatch.setattr(sealed, "MAX_SUBINDEXES", 1)
+    another = RowFilter(allowed[:-1])
+    for _ in range(sealed.SUBINDEX_SEARCHES + 1):
+        index.search(asked[:5], 10, another)
+    assert subindex(another) is not None
+    assert subindex(kept) is None
     # What is added, replaced and removed afterwards counts at once.
     gone, moved = allowed[:2]
     fresh = allowed[allowed >= 4000][0]
@@ -236,7 +246,7 @@ def test_a_filter_that_is_asked_often_gets_a_structure_of_its_own() -> None:
         each.remove(np.array([gone]))
         each.add(np.array([moved, fresh]), asked[:2])
     for _ in range(2):
-        found = index.search(asked, 10, allowed)
+        found = index.search(asked, 10, kept)
         assert found.keys[0, 0] == moved
         assert found.keys[1, 0] == fresh
         assert gone not in found.keys
@@ -253,7 +263,7 @@ def test_what_was_saved_comes_back(kind: str, tmp_path: Path) -> None:
     index.add(np.arange(1000), vectors[:1000])
     assert index.wait_idle(60)
     index.remove(np.arange(0, 50))
-    index.add(np.arange(2000, 2020), vectors[1000:1020])  # still in the tail
+    index.add(np.arange(2000, 2020), vectors[1000:1020])  # still in the growing segment
     index.save()
     again = opened(f"faiss:{kind}", path)
     assert np.array_equal(again.keys, index.keys)
@@ -267,7 +277,9 @@ def test_what_was_saved_comes_back(kind: str, tmp_path: Path) -> None:
         opened("faiss:HNSW8", path)
 
 
-def test_a_failed_building_is_told_and_the_index_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_building_is_logged_and_the_index_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def fail(*_: object, **__: object) -> Structure:
         raise MemoryError("no more")
 
@@ -276,7 +288,11 @@ def test_a_failed_building_is_told_and_the_index_goes_on(monkeypatch: pytest.Mon
     vectors = looks(900)
     index.add(np.arange(900), vectors)
     assert index.wait_idle(60)
-    assert "no more" in index.problem
+    assert index.problem == "MemoryError: no more"
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("lapel.indexes.approximate", "ERROR")
+    assert "'faiss:HNSW32' failed; it goes on" in record.message
+    assert record.exc_info is not None
     assert index.search(vectors[5:6], 1).keys.tolist() == [[5]]
 
 

@@ -12,13 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytest.register_assert_rewrite("contracts.index_contract")
-
-from contracts.index_contract import DIM, EAST, IndexContract, keys, rows  # noqa: E402
-from lapel.core.errors import InputError  # noqa: E402
-from lapel.core.vectors import normalise  # noqa: E402
-from lapel.indexes import VectorIndex, open_index  # noqa: E402
-from lapel.indexes.exact import best_rows  # noqa: E402
+from lapel.core.errors import InputError
+from lapel.core.vectors import normalise
+from lapel.indexes import VectorIndex, open_index
+from lapel.indexes.rows import best_rows
+from lapel.testing import IndexContract
+from lapel.testing.index import DIM, EAST, keys, rows
 
 
 class TestExact(IndexContract):
@@ -55,7 +54,7 @@ class TestFaiss(IndexContract):
         index = open_index("exact:", dim=DIM, path=path)
         index.add(keys(1), rows(EAST))
         index.save()
-        with pytest.raises(InputError, match="does not start like one"):
+        with pytest.raises(InputError, match="is 'exact:'; 'faiss:Flat' was asked"):
             self.open(path=path)
 
     def test_a_failed_save_leaves_the_old_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +67,7 @@ class TestFaiss(IndexContract):
         def full(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("lapel.indexes.exact.os.fsync", full)
+        monkeypatch.setattr("lapel.indexes.files.os.fsync", full)
         with pytest.raises(OSError, match="No space"):
             index.save()
         assert [file.name for file in tmp_path.iterdir()] == ["index.bin"]

@@ -15,20 +15,19 @@ import pytest
 
 pytest.importorskip("pymilvus", reason="Milvus is not installed: pip install 'lapel[milvus]'")
 pytest.importorskip("milvus_lite", reason="embedded Milvus is not installed: pip install 'lapel[milvus]'")
-pytest.register_assert_rewrite("contracts.index_contract")
+from milvus_lite.adapter.grpc.server import start_server_in_thread
+from pymilvus import MilvusException
 
-from milvus_lite.adapter.grpc.server import start_server_in_thread  # noqa: E402
-from pymilvus import MilvusException  # noqa: E402
-
-from contracts.index_contract import DIM, IndexContract  # noqa: E402
-from lapel.core.errors import IndexUnavailableError, InputError  # noqa: E402
-from lapel.core.types import Matches  # noqa: E402
-from lapel.core.vectors import Vectors, normalise  # noqa: E402
-from lapel.engine.context import StoreContext, open_context  # noqa: E402
-from lapel.engine.index_sync import IndexSync  # noqa: E402
-from lapel.indexes import VectorIndex, milvus, open_index  # noqa: E402
-from lapel.indexes.milvus import MilvusIndex  # noqa: E402
-from test_store import ask, corner, fill  # noqa: E402
+from lapel.core.errors import IndexUnavailableError, InputError
+from lapel.core.types import Matches
+from lapel.core.vectors import Vectors, normalise
+from lapel.engine.context import StoreContext, open_context
+from lapel.engine.index_sync import IndexSync
+from lapel.indexes import VectorIndex, milvus, open_index
+from lapel.indexes.milvus import MilvusIndex
+from lapel.testing import IndexContract
+from lapel.testing.index import DIM
+from test_store import ask, corner, fill
 
 
 class TestMilvus(IndexContract):
@@ -83,8 +82,8 @@ def test_answers_as_exact_at_every_selectivity(
 ) -> None:
     """With limits that 3,000 vectors reach: filters in pages of 100 keys, at most 100 hits a query, fetched vectors in
     pieces of 64."""
-    monkeypatch.setattr(milvus, "MOST", 100)
-    monkeypatch.setattr(milvus, "PIECE", 64)
+    monkeypatch.setattr(milvus, "MAX_HITS", 100)
+    monkeypatch.setattr(milvus, "CHUNK_ROWS", 64)
     allowed = None if share is None else np.random.default_rng(1).permutation(9000)[: int(9000 * share)]
     found, wanted = (index.search(looks(5, seed=9), 10, allowed) for index in pair)
     assert found.keys.tolist() == wanted.keys.tolist()
@@ -96,7 +95,7 @@ def test_keys_that_are_allowed_far_from_the_query(
     pair: tuple[VectorIndex, VectorIndex], many: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None of the nearest is allowed, so the search goes on until enough that are have come."""
-    monkeypatch.setattr(milvus, "MOST", 100)
+    monkeypatch.setattr(milvus, "MAX_HITS", 100)
     asked = looks(2, seed=9)
     farthest = pair[1].search(-asked[:1], many).keys[0]
     found, wanted = (index.search(asked, 7, farthest) for index in pair)
@@ -104,7 +103,7 @@ def test_keys_that_are_allowed_far_from_the_query(
 
 
 def test_more_than_milvus_gives_at_once(pair: tuple[VectorIndex, VectorIndex], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(milvus, "MOST", 100)
+    monkeypatch.setattr(milvus, "MAX_HITS", 100)
     found, wanted = (index.search(looks(2, seed=9), 3100) for index in pair)
     assert found.keys.tolist() == wanted.keys.tolist()
     assert (found.keys[0] >= 0).sum() == 3000
@@ -127,7 +126,7 @@ def test_a_structure_that_gives_too_few_is_helped(
         assert found.keys.tolist() == wanted.keys.tolist()
 
 
-def test_it_keeps_itself_and_its_note(tmp_path: Path) -> None:
+def test_it_keeps_vectors_and_version_tag(tmp_path: Path) -> None:
     spec, path = f"milvus://{tmp_path}/all.db", tmp_path / "index-of-mine"
     index = open_index(spec, dim=8, path=path)
     assert isinstance(index, MilvusIndex)
@@ -219,7 +218,7 @@ def same(store: StoreContext) -> bool:
 def test_a_store_in_milvus(shop: StoreContext, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask(shop, vector=corner(1), k=3) == ["mug", "tee", "cup"]
     assert not list(shop.folder.glob("index-*.bin"))
-    monkeypatch.setattr(IndexSync, "_rebuild", lambda *_: pytest.fail("drawn again"))
+    monkeypatch.setattr(IndexSync, "_rebuild", lambda *_: pytest.fail("rebuilt"))
     with open_context(shop.folder) as other:
         assert ask(other, vector=corner(1), k=1) == ["mug"]
         fill(other, {"new": [corner(-1)]})
@@ -240,7 +239,7 @@ def test_another_process_takes_in_what_this_one_added(shop: StoreContext) -> Non
 
 
 def test_what_was_interrupted_is_done_again(shop: StoreContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed after some were added and before the note was written: the next process does it all."""
+    """Killed after some were added and before the version tag was written: the next process does it all."""
     monkeypatch.setattr(MilvusIndex, "set_version_tag", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         _ = shop.index
@@ -249,7 +248,7 @@ def test_what_was_interrupted_is_done_again(shop: StoreContext, monkeypatch: pyt
     assert ask(shop, vector=corner(1), k=1) == ["mug"]
 
 
-def test_a_catalogue_that_was_put_back_is_drawn_again(shop: StoreContext) -> None:
+def test_a_catalogue_that_was_put_back_is_rebuilt(shop: StoreContext) -> None:
     index = shop.index
     assert isinstance(index, MilvusIndex)
     index.add(np.array([777]), corner(0, 0, 0, 1)[None])
@@ -258,14 +257,14 @@ def test_a_catalogue_that_was_put_back_is_drawn_again(shop: StoreContext) -> Non
         assert same(again)
 
 
-def test_rebuild_draws_a_new_collection(shop: StoreContext) -> None:
+def test_rebuild_makes_a_new_collection(shop: StoreContext) -> None:
     shop.index.add(np.array([777]), corner(0, 0, 0, 1)[None])
     shop.index_sync.rebuild()
     assert same(shop)
 
 
 def test_milvus_away_and_back(shop: StoreContext, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(milvus, "TIMEOUT", 2.0)
+    monkeypatch.setattr(milvus, "TIMEOUT_S", 2.0)
     assert ask(shop, vector=corner(1), k=1) == ["mug"]
     server.stop()
     try:

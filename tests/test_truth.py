@@ -20,13 +20,13 @@ from lapel.catalog import Catalog, Entry, PhotoEntry
 from lapel.core.images import Pixels, Preprocessing
 from lapel.core.registry import Backend
 from lapel.core.vectors import Vectors, normalise
-from lapel.encoders import ENCODERS, foreground
+from lapel.encoders import ENCODERS, segmenter
 from lapel.engine.context import CATALOGUE, StoreContext, open_context
 from lapel.engine.ingest import ingest
 from lapel.engine.models import rollback, use
 from lapel.engine.retrieval import SearchEngine
 from lapel.sources import open_source
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 from test_store import corner, fill
 
 
@@ -85,7 +85,7 @@ def test_the_saved_index_of_another_model_of_the_same_width_never_answers(tmp_pa
     folder = tmp_path / "shop"
     with open_context(folder, create=True, encoder="first:") as shop:
         source = open_source(tmp_path / "pictures")
-        ingest(shop, picture_rows(source), source=source)
+        ingest(shop, photo_rows(source), source=source)
         assert best(shop) == right
     (old,) = folder.glob("index-*.bin")
     kept = old.read_bytes()
@@ -156,13 +156,13 @@ def test_more_like_this_asks_with_the_mean_of_all_photos(tmp_path: Path) -> None
 class BluePart:
     """Stands for the network that finds products: the product of a picture with blue in it is blue."""
 
-    def cut_out(self, pictures: Sequence[Image.Image], *, shape: Preprocessing) -> list[Image.Image | None]:
+    def segment(self, pictures: Sequence[Image.Image], *, shape: Preprocessing) -> list[Image.Image | None]:
         return [plain(0, 0, 200) if np.asarray(picture)[..., 2].any() else None for picture in pictures]
 
 
 @pytest.mark.usefixtures("twins")
 def test_the_query_of_a_photo_is_the_mean_of_photo_and_product(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreground, "open_foreground", BluePart)
+    monkeypatch.setattr(segmenter, "open_segmenter", BluePart)
     photo = plain(200, 0, 0)
     photo.putpixel((0, 0), (200, 0, 1))
     encoder = FirstEncoder()

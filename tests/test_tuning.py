@@ -26,13 +26,13 @@ def tuning(tmp_path_factory: pytest.TempPathFactory) -> Tuning:
     vectors = normalise(centres[rng.integers(0, 20, 1500)] + rng.normal(size=(1500, 32)) * 0.6)
     keys = np.arange(1500) * 2
     folder = tmp_path_factory.mktemp("tuning")
-    before, structure.LEAST = structure.LEAST, 500
+    before, structure.MIN_ROWS = structure.MIN_ROWS, 500
     try:
         found = tune(
             keys, vectors, vectors[:60], keys[:60], specs=SPECS, recall=0.95, folder=folder, report=lambda _: None
         )
     finally:
-        structure.LEAST = before
+        structure.MIN_ROWS = before
     assert not list(folder.iterdir())
     return found
 

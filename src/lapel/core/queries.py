@@ -8,7 +8,7 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -266,12 +266,18 @@ class EmbeddedQuery:
         fingerprint: The model that made it.
         parts: How each part was read, in the query's order.
         directions: (parts, dim) float32, what each part adds to the vector: they sum up to it.
+        exclude: Ids of products that are left out of the answer, those of the parts among them.
     """
 
-    vector: NDArray[np.float32]
+    vector: NDArray[np.float32] = field(repr=False)
     fingerprint: str
     parts: tuple[UnderstoodPart, ...]
     directions: NDArray[np.float32] = field(repr=False)
+    exclude: frozenset[str] = frozenset()
+
+    def to_query(self, **more: Any) -> Query:
+        """The same as a query; ``more`` are its other fields, such as ``k`` and ``where``."""
+        return Query(vector=self.vector, fingerprint=self.fingerprint, exclude=self.exclude, **more)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from lapel.catalog import Catalog
-from lapel.catalog.visibility import Census, refuse_to_empty
+from lapel.catalog.visibility import SyncPreview, refuse_to_empty
 from lapel.sources.table import TableRow
 
 
@@ -23,9 +23,9 @@ class WholeFeed:
     feed: str
     named: frozenset[str]
 
-    def settle(self, catalog: Catalog) -> Census:
+    def settle(self, catalog: Catalog) -> SyncPreview:
         """Hide what the table does not name, and bring back what it does; after its rows were added."""
-        return catalog.visibility.settle(self.feed, self.named, now=datetime.now(UTC).isoformat(" ", "seconds"))
+        return catalog.visibility.apply_sync(self.feed, self.named, now=datetime.now(UTC).isoformat(" ", "seconds"))
 
 
 def whole_feed(catalog: Catalog, feed: str, rows: Iterable[TableRow], *, force: bool = False) -> WholeFeed:
@@ -48,5 +48,5 @@ def whole_feed(catalog: Catalog, feed: str, rows: Iterable[TableRow], *, force: 
         unread += not row.id
     named.discard("")
     if not force:
-        refuse_to_empty(catalog.visibility.foresee(feed, named), feed, named=len(named), unread=unread)
+        refuse_to_empty(catalog.visibility.preview_sync(feed, named), feed, named=len(named), unread=unread)
     return WholeFeed(feed, frozenset(named))

@@ -35,6 +35,7 @@ from lapel.core.vectors import Keys, Vectors, check_vectors, normalise
 from lapel.encoders.segmenter import ImageEmbeddings, embed_images
 from lapel.engine.context import StoreContext
 from lapel.engine.index_sync import SearchSnapshot
+from lapel.indexes import RowFilter
 
 MAX_FILTERS = 64  # filters whose keys are kept; at 40,000 photos each is 0.3 MB at most
 FACET_VALUES = 100  # values counted of each field
@@ -72,12 +73,12 @@ class _Filtered:
 
     Attributes:
         generation: The catalogue's.
-        keys: Photo keys; None where there is no filter.
+        keys: Photo keys, and what an index found out about them; None where there is no filter.
         products: How many products.
     """
 
     generation: int
-    keys: Keys | None
+    keys: RowFilter | None
     products: int
 
 
@@ -205,7 +206,9 @@ class SearchEngine:
             )
         one = len(read) == 1 and query.all_parts[0].weight > 0
         vector = rows[0] if one else total / np.float32(length)
-        return EmbeddedQuery(vector, snapshot.model.fingerprint, tuple(part for _, part in read), weighted / length)
+        return EmbeddedQuery(
+            vector, snapshot.model.fingerprint, tuple(part for _, part in read), weighted / length, _excluded(query)
+        )
 
     def _read(
         self, snapshot: SearchSnapshot, part: Part, images: Mapping[int, tuple[ImageEmbeddings, int]]
@@ -300,9 +303,7 @@ class SearchEngine:
         catalog, generation = self.store.catalog, snapshot.version.generation
         known = self._recent.get(where)
         if known is None or known.generation != generation:
-            keys = catalog.allowed(where) if where else None
-            if keys is not None:
-                keys.flags.writeable = False  # so that an index may keep what it found out about these keys
+            keys = RowFilter(catalog.matching_keys(where)) if where else None
             known = _Filtered(generation, keys, catalog.count(where))
             if len(self._recent) >= MAX_FILTERS:
                 self._recent.clear()

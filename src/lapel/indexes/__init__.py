@@ -1,9 +1,11 @@
-"""The index door: unit vectors under integer keys, searched by inner product. Knows nothing of products.
+"""Indexes: unit vectors under integer keys, searched by inner product. They know nothing of products.
 
 ``open_index("faiss:Flat", dim=128)`` for work, ``open_index("exact:", dim=128)`` for the numpy reference all others are
-compared with,
-``open_index("torch:")`` for exact search on a GPU, ``open_index("milvus://host:19530")`` for vectors that live on a
-server and keep themselves.
+compared with, ``open_index("torch:")`` for exact search on a GPU, ``open_index("milvus://host:19530")`` for vectors
+that live on a server.
+
+Inside, arrows go one way: ``approximate -> choice -> structure -> faiss -> memory -> files``, ``torch -> device``,
+and all of them use ``rows``; only ``open_index`` knows which backends there are.
 """
 
 from __future__ import annotations
@@ -14,14 +16,15 @@ from typing import Protocol, runtime_checkable
 from lapel.core.registry import Backend, Registry
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
+from lapel.indexes.rows import RowFilter
 
-__all__ = ["INDEXES", "ExternalIndex", "MaintainedIndex", "VectorIndex", "is_external", "open_index"]
+__all__ = ["INDEXES", "ExternalIndex", "MaintainedIndex", "RowFilter", "VectorIndex", "is_external", "open_index"]
 
 INDEXES = Registry(
     "index",
     {
         "exact": Backend("lapel.indexes.exact:ExactIndex"),
-        "faiss": Backend("lapel.indexes.faiss:open_faiss"),
+        "faiss": Backend("lapel.indexes.approximate:open_faiss"),
         "milvus": Backend("lapel.indexes.milvus:MilvusIndex", "milvus"),
         "torch": Backend("lapel.indexes.torch:TorchIndex", "gpu"),
     },
@@ -50,17 +53,18 @@ class VectorIndex(Protocol):
         ...
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
-        """Add (n,) keys with (n, dim) vectors; a key that is there already gets the new vector; the last of equal keys
-        counts."""
+        """Add (n,) keys with (n, dim) vectors; a key that is there gets the new vector; the last of equal keys counts."""
         ...
 
     def remove(self, keys: Keys) -> int:
         """Remove these keys and return how many were there."""
         ...
 
-    def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> Matches:
-        """The k best for each of (q, dim) queries, only among ``allowed`` keys when given (unknown keys are
-        ignored)."""
+    def search(self, queries: Vectors, k: int, allowed_keys: Keys | RowFilter | None = None) -> Matches:
+        """The k best for each of (q, dim) queries, only among ``allowed_keys`` when given; unknown keys are ignored.
+
+        Who asks often under one filter keeps a :class:`RowFilter`, in which the index keeps what it found out.
+        """
         ...
 
     def save(self, path: Path | None = None) -> None:
@@ -74,8 +78,10 @@ class VectorIndex(Protocol):
 
 @runtime_checkable
 class ExternalIndex(Protocol):
-    """What a :class:`VectorIndex` without a file can do besides: what is added is there for every process at once, and
-    after a restart. ``path`` is its name."""
+    """What a :class:`VectorIndex` without a file can do besides.
+
+    What is added is there for every process at once, and after a restart. ``path`` is its name.
+    """
 
     def get_version_tag(self) -> str:
         """A short text kept with the vectors, in which a store writes what they are complete for; empty at first."""
@@ -107,8 +113,7 @@ def is_external(spec: str) -> bool:
 
 
 def explain(spec: str, *, count: int, dim: int) -> str:
-    """What an index of this kind keeps so many vectors in, and why: a sentence, or nothing for kinds that do not
-    choose."""
+    """What an index of this kind keeps so many vectors in, and why; nothing for kinds that do not choose."""
     from lapel.indexes.choice import choose, read_kind
 
     if spec == "faiss:Flat" or not spec.startswith("faiss:"):
@@ -122,10 +127,8 @@ def open_index(spec: str, *, dim: int = 128, path: Path | None = None) -> Vector
 
     Args:
         spec: ``exact:``, ``faiss:Flat`` (exact too, and quick), ``faiss:auto`` (chooses as it grows) or ``faiss:`` with
-            FAISS's
-            factory string; options follow a question mark, such as ``faiss:auto?recall=0.99&memory=4GB``; ``torch:``
-            (exact, on a GPU); ``milvus://lite``,
-            ``milvus:///file.db`` or ``milvus://host:port/database``.
+            FAISS's factory string; options follow a question mark, such as ``faiss:auto?recall=0.99&memory=4GB``;
+            ``torch:`` (exact, on a GPU); ``milvus://lite``, ``milvus:///file.db`` or ``milvus://host:port/database``.
         dim: Width of the vectors.
         path: The file to load from and save to; without it the index lives in memory. For Milvus, the name under which
             it stays.

@@ -16,12 +16,12 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from lapel.core.errors import InputError
-from lapel.indexes.structure import PER_CENTROID, least_rows
+from lapel.indexes.structure import ROWS_PER_CENTROID, least_rows
 
-EXACT = 50_000  # vectors up to which scanning all of them answers within a millisecond or two
+MAX_EXACT_ROWS = 50_000  # up to which scanning all vectors answers within a millisecond or two
 GPU = "GPU"  # what stands for a factory string where the vectors are on a device
-LINKS = 16  # of a node of the graph over the centroids
-UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+QUANTIZER_LINKS = 16  # of a node of the graph over the centroids
+BYTE_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Options:
 
     @property
     def bytes(self) -> int:
-        """The memory limit, settled."""
+        """The memory limit; the default where none was given."""
         return self.memory or machine_memory() // 2
 
     @classmethod
@@ -62,7 +62,7 @@ class Options:
         size = re.fullmatch(r"([\d.]+)\s*([KMGT]?)B?", given.get("memory", "0B").upper())
         try:
             recall = float(given.get("recall", cls.recall))
-            memory = int(float(size[1]) * UNITS[size[2]]) if size else -1
+            memory = int(float(size[1]) * BYTE_UNITS[size[2]]) if size else -1
         except (ValueError, KeyError) as error:
             raise InputError(f"'{text}' is not read as index options. Write recall=0.95&memory=4GB.") from error
         return cls(recall, memory)
@@ -106,18 +106,18 @@ def choose(count: int, *, dim: int, options: Options, factory: str = "") -> Choi
                 "", f"{count:,} of the {needed:,} vectors that '{factory}' needs: all are scanned until then.", flat
             )
         return Choice(factory, f"'{factory}' was asked for.", bytes_of(factory, dim))
-    if count <= EXACT:
-        return Choice("", f"Up to {EXACT:,} vectors, scanning all of them is exact and quick enough.", flat)
+    if count <= MAX_EXACT_ROWS:
+        return Choice("", f"Up to {MAX_EXACT_ROWS:,} vectors, scanning all of them is exact and quick enough.", flat)
     if 2 * 2 * dim * count <= device_memory() and (flat + 9) * count <= options.bytes:
         why = f"{count:,} vectors fit the GPU's {device_memory() / 1e9:.0f} GB twice: scanning them there is exact and quick."
         return Choice(GPU, why, flat + 9)
     # At 1,000,000, 4,096 lists answer 0.99 as quickly as 8,192 and 0.95 a third more slowly; 16,384 are no quicker and
     # learn twice as long.
-    lists = 2 ** min(round(math.log2(8 * count**0.5)), int(math.log2(count / PER_CENTROID)))
+    lists = 2 ** min(round(math.log2(8 * count**0.5)), int(math.log2(count / ROWS_PER_CENTROID)))
     ladder = (
-        f"IVF{lists}_HNSW{LINKS},Flat",
-        f"IVF{lists}_HNSW{LINKS},SQfp16",
-        f"IVF{lists}_HNSW{LINKS},PQ{dim // 4}x4fs,Refine(SQ8)",
+        f"IVF{lists}_HNSW{QUANTIZER_LINKS},Flat",
+        f"IVF{lists}_HNSW{QUANTIZER_LINKS},SQfp16",
+        f"IVF{lists}_HNSW{QUANTIZER_LINKS},PQ{dim // 4}x4fs,Refine(SQ8)",
     )
     limit = options.bytes
     for kind in ladder:

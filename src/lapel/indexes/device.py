@@ -1,23 +1,20 @@
-"""Rows of unit vectors on a GPU: half precision where they are searched, float32 in the machine's memory where the best
-are ranked.
+"""Rows of unit vectors on a GPU: half precision where they are searched, float32 in memory where the best are ranked.
 
 In go unit rows, queries and which rows may be found; out come row numbers and float32 scores, the same as those of
-exact search. It knows
-no keys; :mod:`lapel.indexes.torch` makes an index of it. All of it runs on PyTorch's CPU too, for tests and for reading
+exact search. It knows no keys; :mod:`lapel.indexes.torch` makes an index of it, and ``faiss:auto`` keeps its sealed
+segment in a :class:`GpuStructure` where there is a GPU. All of it runs on PyTorch's CPU too, for tests and for reading
 the code.
 
 A search multiplies all rows with the queries and keeps only the best score of each block of rows. The best blocks are
-looked at row by
-row, and the best rows are scored again in float32. How far a half-precision score can be from the float32 one is known
-(Cauchy-Schwarz: at most the length of what rounding took from the row, plus the same of the query), so a search can
-tell that no row it
-left out belongs among the best. Where it cannot tell, such as among many equal pictures, it ranks every row within that
-error.
+looked at row by row, and the best rows are scored again in float32. How far a half-precision score can be from the
+float32 one is known (Cauchy-Schwarz: at most the length of what rounding took from the row, plus the same of the
+query), so a search can tell that no row it left out belongs among the best. Where it cannot tell, such as among many
+equal pictures, it ranks every row within that error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,32 +24,33 @@ from torch import Tensor
 
 from lapel.core.errors import InputError
 from lapel.core.vectors import Vectors
-from lapel.indexes.exact import Rows, Scores
+from lapel.indexes.files import WriteBytes
+from lapel.indexes.rows import Mask, Rows, Scores, best_by_matrix
 
-BLOCK = 128  # rows that are judged by their best score
-MORE = 22  # rows ranked in float32 beyond the k wanted
-TOGETHER = 256  # queries searched at once
-SCORES = 2**26  # scores held at once: 256 MB of float32
-GATHERED = 2**28  # numbers of the best blocks held at once: 512 MB of float16
-STEP = {"cuda": 2**29, "cpu": 2**22}  # numbers of the matrix multiplied at once
-PIECE = 2**18  # rows moved to the device at once
-SPARSE = 8  # rows that may be found are copied together when they are fewer than one in so many
-ROUNDING = 2.0**-22  # of float32 sums, for each product summed; twice what their order can do
+BLOCK_ROWS = 128  # that are represented by their best score
+EXTRA_CANDIDATES = 22  # ranked in float32 beyond the k wanted
+MAX_QUERIES = 256  # searched at once
+MAX_SCORES = 2**26  # held at once: 256 MB of float32
+MAX_GATHERED = 2**28  # numbers of the best blocks held at once: 512 MB of float16
+STEP_NUMBERS = {"cuda": 2**29, "cpu": 2**22}  # of the matrix multiplied at once
+CHUNK_ROWS = 2**18  # moved to the device at once: 134 MB at 128 wide
+COPIED_FRACTION = 8  # allowed rows are copied together when they are fewer than one in so many
+SUM_ERROR = 2.0**-22  # of float32 sums, for each product summed; twice what their order can do
 
 
 @dataclass(frozen=True)
-class Selected:
+class DeviceSelection:
     """Which rows may be found.
 
     Attributes:
         count: How many they are.
         rows: (count,) int64 ascending, on the device; for few.
-        may: (n,) bool, on the device; for many.
+        mask: (n,) bool, on the device; for many.
     """
 
     count: int
     rows: Tensor | None = None
-    may: Tensor | None = None
+    mask: Tensor | None = None
 
 
 class DeviceRows:
@@ -76,7 +74,7 @@ class DeviceRows:
 
     # --- changing it ---
 
-    def append(self, vectors: Vectors) -> None:
+    def add(self, vectors: Vectors) -> None:
         """More (m, dim) rows at the end.
 
         Raises:
@@ -84,14 +82,14 @@ class DeviceRows:
         """
         first, count = self._count, self._count + len(vectors)
         self.reserve(count)
-        for at in range(0, len(vectors), PIECE):
-            self._put(slice(first + at, min(first + at + PIECE, count)), vectors[at : at + PIECE])
+        for at in range(0, len(vectors), CHUNK_ROWS):
+            self._put(slice(first + at, min(first + at + CHUNK_ROWS, count)), vectors[at : at + CHUNK_ROWS])
         self._count = count
 
     def replace(self, rows: Rows, vectors: Vectors) -> None:
         """Other (m, dim) vectors for (m,) rows that are there."""
-        for at in range(0, len(vectors), PIECE):
-            self._put(torch.from_numpy(rows[at : at + PIECE]), vectors[at : at + PIECE])
+        for at in range(0, len(vectors), CHUNK_ROWS):
+            self._put(torch.from_numpy(rows[at : at + CHUNK_ROWS]), vectors[at : at + CHUNK_ROWS])
 
     def _put(self, rows: slice | Tensor, vectors: Vectors) -> None:
         full = torch.from_numpy(vectors.copy())
@@ -127,8 +125,7 @@ class DeviceRows:
             free = torch.cuda.mem_get_info(self.device)[0]
             raise InputError(
                 f"{room:,} vectors need {2 * room * self.dim / 1e9:.1f} GB on {self.device}; {free / 1e9:.1f} GB are"
-                f" free."
-                " Use faiss:auto, or keep them on several machines with milvus://."
+                f" free. Use faiss:auto, or keep them on several machines with milvus://."
             ) from error
         full = torch.empty((room, self.dim), dtype=torch.float32)
         near[: self._count] = self._near[: self._count]
@@ -142,43 +139,46 @@ class DeviceRows:
         found: Vectors = self._full[torch.from_numpy(rows)].numpy()
         return found
 
-    def select(self, may: Tensor) -> Selected:
-        """What is needed to search only the rows that ``may``, (n,) bool on the device."""
-        count = int(may.sum())
-        if count * SPARSE < self._count:
-            return Selected(count, rows=may.nonzero()[:, 0])
-        return Selected(count, may=may)
+    def select_on_device(self, mask: Tensor) -> DeviceSelection:
+        """What is needed to search only the rows of a mask, (n,) bool on the device."""
+        count = int(mask.sum())
+        if count * COPIED_FRACTION < self._count:
+            return DeviceSelection(count, rows=mask.nonzero()[:, 0])
+        return DeviceSelection(count, mask=mask)
 
-    def search(self, queries: Vectors, k: int, selected: Selected | None = None) -> tuple[Rows, Scores]:
-        """The min(k, n) best rows of each of (q, dim) queries, equal scores by ascending row: (q, k) rows and
-        scores."""
-        available = self._count if selected is None else selected.count
+    def search_exact(self, queries: Vectors, k: int, selection: DeviceSelection | None = None) -> tuple[Rows, Scores]:
+        """The min(k, n) best rows of each of (q, dim) queries, equal scores by ascending row.
+
+        Returns:
+            (q, min(k, n)) rows and scores.
+        """
+        available = self._count if selection is None else selection.count
         k = min(k, available)
         found = np.empty((len(queries), k), np.int64)
         scores = np.empty((len(queries), k), np.float32)
         if not k or not len(queries):
             return found, scores
-        place = _Place(self._near, self._count)
-        if selected is not None and selected.rows is not None:
-            place = _copied(self._near, selected.rows)
-        elif selected is not None:
-            place = _Place(self._near, self._count, may=selected.may)
-        more = min(k + MORE, place.count)
-        together = min(max(1, GATHERED // (more * BLOCK * self.dim)), TOGETHER)
+        searched = _SearchedMatrix(self._near, self._count)
+        if selection is not None and selection.rows is not None:
+            searched = _copied(self._near, selection.rows)
+        elif selection is not None:
+            searched = _SearchedMatrix(self._near, self._count, mask=selection.mask)
+        more = min(k + EXTRA_CANDIDATES, searched.count)
+        together = min(max(1, MAX_GATHERED // (more * BLOCK_ROWS * self.dim)), MAX_QUERIES)
         for at in range(0, len(queries), together):
             some = slice(at, at + together)
-            found[some], scores[some] = self._search(place, queries[some], k, more)
+            found[some], scores[some] = self._search(searched, queries[some], k, more)
         return found, scores
 
-    def _search(self, place: _Place, queries: Vectors, k: int, more: int) -> tuple[Rows, Scores]:
+    def _search(self, searched: _SearchedMatrix, queries: Vectors, k: int, more: int) -> tuple[Rows, Scores]:
         rounded = queries.astype(np.float16)
-        error = self._error + np.linalg.norm(queries - rounded, axis=1) + ROUNDING * self.dim
+        error = self._error + np.linalg.norm(queries - rounded, axis=1) + SUM_ERROR * self.dim
         asked = torch.from_numpy(rounded).to(self.device)
-        rows, unseen = place.candidates(asked, more)
+        rows, unseen = searched.candidates(asked, more)
         found, scores = self._rank(queries, rows, k)
         for query in np.flatnonzero(scores[:, -1] <= unseen + error):
             least = float(scores[query, -1] - error[query])
-            every = place.above(asked[query : query + 1], least)
+            every = searched.above(asked[query : query + 1], least)
             found[query], scores[query] = self._rank_all(queries[query : query + 1], every, k)
         return found, scores
 
@@ -194,28 +194,28 @@ class DeviceRows:
         """The same for one (1, dim) query and any number of rows, a piece at a time: (k,) rows and scores."""
         kept = rows[:0]
         scores = np.empty((1, 0), np.float32)
-        for at in range(0, len(rows), PIECE):
-            candidates = np.concatenate([kept, rows[at : at + PIECE]])
+        for at in range(0, len(rows), CHUNK_ROWS):
+            candidates = np.concatenate([kept, rows[at : at + CHUNK_ROWS]])
             best, scores = self._rank(query, candidates[None], k)
             kept = best[0]
         return kept, scores[0]
 
 
 @dataclass(frozen=True)
-class _Place:
+class _SearchedMatrix:
     """The matrix a search reads.
 
     Attributes:
         near: (at least count, dim) float16; whole blocks.
         count: Rows that are there.
         rows: (count,) what each row is called; None for its own number.
-        may: (count,) bool, whether it may be found; None for all.
+        mask: (count,) bool, whether it may be found; None for all.
     """
 
     near: Tensor
     count: int
     rows: Tensor | None = None
-    may: Tensor | None = None
+    mask: Tensor | None = None
 
     def candidates(self, asked: Tensor, more: int) -> tuple[Rows, NDArray[np.float64]]:
         """About the best rows of each query.
@@ -225,13 +225,13 @@ class _Place:
         """
         best = self._best_of_blocks(asked)
         top = best.topk(min(more, best.shape[1]), dim=1)
-        blocks = self.near[: best.shape[1] * BLOCK].view(-1, BLOCK, self.near.shape[1])
-        near = blocks[top.indices].flatten(1, 2)  # (q, blocks * BLOCK, dim)
-        rows = (top.indices[:, :, None] * BLOCK + torch.arange(BLOCK, device=near.device)).flatten(1)
+        blocks = self.near[: best.shape[1] * BLOCK_ROWS].view(-1, BLOCK_ROWS, self.near.shape[1])
+        near = blocks[top.indices].flatten(1, 2)  # (q, blocks * BLOCK_ROWS, dim)
+        rows = (top.indices[:, :, None] * BLOCK_ROWS + torch.arange(BLOCK_ROWS, device=near.device)).flatten(1)
         scores = _products(asked[:, None], near.mT)[:, 0]
         out = rows >= self.count
-        if self.may is not None:
-            out |= ~self.may[rows.clamp(max=self.count - 1)]
+        if self.mask is not None:
+            out |= ~self.mask[rows.clamp(max=self.count - 1)]
         scores.masked_fill_(out, -torch.inf)
         ranked = scores.topk(more, dim=1)
         chosen = rows.gather(1, ranked.indices)
@@ -253,22 +253,96 @@ class _Place:
 
     def _best_of_blocks(self, asked: Tensor) -> Tensor:
         """(q, blocks) the best score in each block."""
-        blocks = _whole_blocks(self.count) // BLOCK
+        blocks = _whole_blocks(self.count) // BLOCK_ROWS
         best = torch.empty((len(asked), blocks), dtype=torch.float32, device=asked.device)
         for at, scores in self._scores(asked):
-            first, some = at // BLOCK, scores.shape[1] // BLOCK
-            torch.amax(scores.view(len(asked), some, BLOCK), dim=2, out=best[:, first : first + some])
+            first, some = at // BLOCK_ROWS, scores.shape[1] // BLOCK_ROWS
+            torch.amax(scores.view(len(asked), some, BLOCK_ROWS), dim=2, out=best[:, first : first + some])
         return best
 
     def _scores(self, asked: Tensor) -> Iterator[tuple[int, Tensor]]:
         """The scores of all rows, some whole blocks at a time: the first row, and (q, rows) float32, -inf for none."""
-        step = max(1, min(STEP[asked.device.type] // self.near.shape[1], SCORES // len(asked)) // BLOCK) * BLOCK
+        step = (
+            max(1, min(STEP_NUMBERS[asked.device.type] // self.near.shape[1], MAX_SCORES // len(asked)) // BLOCK_ROWS)
+            * BLOCK_ROWS
+        )
         for at in range(0, self.count, step):
             scores = _products(asked, self.near[at : min(at + step, _whole_blocks(self.count))].T)
-            if self.may is not None:
-                scores[:, : self.count - at].masked_fill_(~self.may[at : at + step], -torch.inf)
+            if self.mask is not None:
+                scores[:, : self.count - at].masked_fill_(~self.mask[at : at + step], -torch.inf)
             scores[:, max(self.count - at, 0) :] = -torch.inf
             yield at, scores
+
+
+class GpuStructure(DeviceRows):
+    """The calls of :class:`lapel.indexes.structure.Structure` over rows on the best device; what it finds is exact.
+
+    Attributes:
+        factory: What stands for it where FAISS's factory strings stand for others.
+        tuned_rows: Rows there were when it was tuned, for which there is nothing to do.
+    """
+
+    scan_limit = 500  # allowed rows up to which they are scanned here: asking the device takes longer
+
+    def __init__(self, factory: str, dim: int) -> None:
+        super().__init__(dim, best_device())
+        self.factory = factory
+        self.tuned_rows = 0
+
+    @classmethod
+    def build(cls, factory: str, vectors: Vectors) -> GpuStructure:
+        """Fill one with (n, dim) unit rows.
+
+        Raises:
+            InputError: the device has no room for them.
+        """
+        made = cls(factory, vectors.shape[1])
+        made.add(vectors)
+        return made
+
+    def scan(self, queries: Vectors, rows: Rows, k: int) -> tuple[Rows, Scores]:
+        """The exact min(k, m) best among (m,) ascending rows: (q, k) rows and scores, equal scores by ascending row."""
+        if len(rows) * len(queries) > CHUNK_ROWS:
+            return self.search_exact(queries, k, DeviceSelection(len(rows), torch.from_numpy(rows).to(self.device)))
+        places, scores = best_by_matrix(queries, self.vectors(rows), k)
+        return rows[places], scores
+
+    def select(self, mask: Mask, rows: Rows | None = None) -> DeviceSelection:
+        """What is needed to find only the rows of a mask, (n,) bool."""
+        del rows
+        return self.select_on_device(torch.from_numpy(mask).to(self.device))
+
+    def search(self, queries: Vectors, k: int, selection: DeviceSelection | None = None) -> tuple[Rows, Scores]:
+        """The k best of all rows, or of a selection: (q, k) rows, -1 where there are fewer, and scores."""
+        rows, scores = self.search_exact(queries, k, selection)
+        missing = ((0, 0), (0, k - rows.shape[1]))
+        return np.pad(rows, missing, constant_values=-1), np.pad(scores, missing, constant_values=-np.inf)
+
+    def tune(self, recall: float, *, alive: Mask | None = None) -> float:
+        """Nothing to find: the recall is 1."""
+        del recall, alive
+        self.tuned_rows = len(self)
+        return 1.0
+
+    def write(self, write: WriteBytes) -> None:
+        """The rows in float32, some at a time."""
+        for at in range(0, len(self), CHUNK_ROWS):
+            write(self.vectors(np.arange(at, min(at + CHUNK_ROWS, len(self)))).tobytes())
+
+    @classmethod
+    def read(cls, factory: str, read: Callable[[int], bytes], count: int, dim: int) -> GpuStructure:
+        """What :meth:`write` wrote.
+
+        Raises:
+            ValueError: there is less than that.
+        """
+        made = cls(factory, dim)
+        made.reserve(count)
+        for at in range(0, count, CHUNK_ROWS):
+            size = min(CHUNK_ROWS, count - at)
+            made.add(np.frombuffer(read(4 * dim * size), np.float32).reshape(size, dim))
+        made.tuned_rows = count
+        return made
 
 
 def best_device() -> torch.device:
@@ -281,11 +355,11 @@ def memory_of_device() -> int:
     return int(torch.cuda.get_device_properties(0).total_memory) if torch.cuda.is_available() else 0
 
 
-def _copied(near: Tensor, rows: Tensor) -> _Place:
+def _copied(near: Tensor, rows: Tensor) -> _SearchedMatrix:
     """Some rows alone."""
     copied = torch.zeros((_whole_blocks(len(rows)), near.shape[1]), dtype=near.dtype, device=near.device)
     torch.index_select(near, 0, rows, out=copied[: len(rows)])
-    return _Place(copied, len(rows), rows=rows)
+    return _SearchedMatrix(copied, len(rows), rows=rows)
 
 
 def _products(asked: Tensor, near: Tensor) -> Tensor:
@@ -297,4 +371,4 @@ def _products(asked: Tensor, near: Tensor) -> Tensor:
 
 
 def _whole_blocks(rows: int) -> int:
-    return -(-rows // BLOCK) * BLOCK
+    return -(-rows // BLOCK_ROWS) * BLOCK_ROWS

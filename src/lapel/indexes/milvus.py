@@ -1,23 +1,19 @@
-"""Vectors in Milvus: embedded in one file's folder (``milvus-lite``), or on a server or cluster that many machines
-share.
+"""Vectors in Milvus: embedded in one file's folder (``milvus-lite``), or on a server that many machines share.
 
-Unlike the other indexes this one keeps itself: what is added is there for every process and after a restart, so there
-is nothing to save
-or load. Beside its vectors it keeps a *version tag*, in which a store writes the catalogue's generation that it is
-complete for.
+Unlike the other indexes this one is external: what is added is there for every process and after a restart, so there is
+nothing to save or load. Beside its vectors it keeps a *version tag*, in which a store writes the catalogue's generation
+that it is complete for.
 
 ``milvus://lite`` lives beside the store's catalogue, ``milvus:///path/to/file.db`` anywhere else on this machine (one
-process at a time
-may have either open), ``milvus://host:port/database`` on a server. ``?index=FLAT`` scans all vectors,
-``?index=AUTOINDEX`` leaves the
-structure to Milvus; by default an embedded one scans and a server chooses. ``?tls=yes`` encrypts. Who must log in sets
-``LAPEL_MILVUS_TOKEN`` to ``user:password`` or a token; a store's settings are no place for it.
+process at a time may have either open), ``milvus://host:port/database`` on a server. ``?index=FLAT`` scans all vectors,
+``?index=AUTOINDEX`` leaves the structure to Milvus; by default an embedded one scans and a server chooses.
+``?tls=yes`` encrypts. Who must log in sets ``LAPEL_MILVUS_TOKEN`` to ``user:password`` or a token; a store's settings
+are no place for it.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import re
 import tempfile
 import threading
@@ -32,22 +28,33 @@ from urllib.parse import parse_qsl, urlsplit
 
 import grpc
 import numpy as np
-from numpy.typing import NDArray
 from pymilvus import DataType, MilvusClient, MilvusException
 
 from lapel.core.errors import IndexUnavailableError, InputError
+from lapel.core.settings import settings
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors, check_keys, check_vectors
-from lapel.indexes.exact import Scores, best_by_matrix, check_dim, check_k, last_of_each, other_width, pad
+from lapel.indexes.files import wrong_width
+from lapel.indexes.rows import (
+    Mask,
+    RowFilter,
+    best_by_matrix,
+    check_dim,
+    check_k,
+    last_of_each,
+    merge_matches,
+    no_matches,
+    pad,
+)
 
-PORT = 19530  # Milvus' own
-TIMEOUT = 30.0  # seconds an answer may take
-MOST = 16_384  # hits Milvus gives at most for a query, and keys one expression names
-PIECE = 4096  # vectors sent or fetched at once: 2 MB of 128 floats
-HITS = 131_072  # hits asked for in one call, over all its queries
-AHEAD = 8  # how many times as many hits are asked for when those that came do not decide
+DEFAULT_PORT = 19530  # Milvus' own
+TIMEOUT_S = 30.0  # an answer may take
+MAX_HITS = 16_384  # Milvus gives for a query, and keys one expression names
+CHUNK_ROWS = 4096  # sent or fetched at once: 2 MB of 128 floats
+MAX_CALL_HITS = 131_072  # asked for in one call, over all its queries
+FETCH_GROWTH = 8  # times as many hits are asked for when those that came do not decide
 VERSION_TAG = "lapel.note"  # the collection's property
-INDEXES = ("FLAT", "AUTOINDEX")
+STRUCTURES = ("FLAT", "AUTOINDEX")
 
 _embedded: Counter[Path] = Counter()  # how many indexes of this process have a file open
 _embedded_lock = threading.Lock()
@@ -84,11 +91,11 @@ class Place:
             )
         wrong = InputError(
             f"A Milvus index is milvus://lite, milvus:///path/to/file.db or milvus://host:port/database, perhaps with"
-            f" ?index={'|'.join(INDEXES)}&tls=yes; found 'milvus:{rest}'."
+            f" ?index={'|'.join(STRUCTURES)}&tls=yes; found 'milvus:{rest}'."
         )
         try:
             parts = urlsplit(f"milvus:{rest}")
-            host, port = parts.hostname or "", parts.port or PORT
+            host, port = parts.hostname or "", parts.port or DEFAULT_PORT
         except ValueError as error:  # a port that is no number, a bracket that is not closed
             raise wrong from error
         given = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -96,7 +103,7 @@ class Place:
             raise wrong
         embedded = host in ("", "lite")
         index = given.get("index", "FLAT" if embedded else "AUTOINDEX")
-        if index not in INDEXES or not rest.startswith("//") or (embedded and "tls" in given):
+        if index not in STRUCTURES or not rest.startswith("//") or (embedded and "tls" in given):
             raise wrong
         if host == "lite" and not parts.path:
             return cls(None if path is None else path.absolute().parent / "milvus.db", "", "", index, False)
@@ -122,7 +129,7 @@ class MilvusIndex:
     def __init__(self, rest: str, *, dim: int = 128, path: Path | None = None) -> None:
         self._dim = check_dim(dim)
         self._place = Place.parse(rest, path)
-        self._lasts = path is not None
+        self._is_kept = path is not None
         name = uuid.uuid4().hex if path is None else re.sub(r"\W", "_", path.stem if path.suffix else path.name)
         self._name = f"lapel_{name}"
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -132,9 +139,9 @@ class MilvusIndex:
             self._file = Path(self._folder.name) / "milvus.db"
         self._client: Any = None
         self._closed = False
-        self._lost = False  # whether Milvus was away: after a restart an embedded one must load the collection again
+        self._is_disconnected = False  # after a restart an embedded Milvus must load the collection again
         try:
-            with self._asking():
+            with self._connected():
                 self._client = self._connect()
                 self._open()
         except BaseException:
@@ -142,39 +149,39 @@ class MilvusIndex:
             raise
 
     def _connect(self) -> Any:
-        for talker in ("pymilvus", "milvus_lite"):  # they print every failed call with its stack; here it is an error
-            logging.getLogger(talker).setLevel(logging.CRITICAL)
-        token = os.environ.get("LAPEL_MILVUS_TOKEN", "")
+        for library in ("pymilvus", "milvus_lite"):  # they print every failed call with its stack; here it is an error
+            logging.getLogger(library).setLevel(logging.CRITICAL)
+        token = settings().milvus_token.get_secret_value()
         if self._file is None:
             scheme = "https" if self._place.tls else "http"
             # A server that is back is found again within two seconds; gRPC would wait up to two minutes.
             back = {"grpc.max_reconnect_backoff_ms": 2000}
             uri, database = f"{scheme}://{self._place.address}", self._place.database
-            return MilvusClient(uri, token=token, db_name=database, timeout=TIMEOUT, grpc_options=back)
+            return MilvusClient(uri, token=token, db_name=database, timeout=TIMEOUT_S, grpc_options=back)
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with _embedded_lock:
-            client = MilvusClient(str(self._file), timeout=TIMEOUT)
+            client = MilvusClient(str(self._file), timeout=TIMEOUT_S)
             _embedded[self._file] += 1
         return client
 
     def _open(self) -> None:
         """Find the collection, or make it; after a restart it must be loaded before it is searched."""
-        if not self._client.has_collection(self._name, timeout=TIMEOUT):
+        if not self._client.has_collection(self._name, timeout=TIMEOUT_S):
             schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
             schema.add_field("key", DataType.INT64, is_primary=True)
             schema.add_field("vector", DataType.FLOAT_VECTOR, dim=self._dim)
             # Strong: a search sees everything that was added before it, by whomever.
-            self._client.create_collection(self._name, schema=schema, consistency_level="Strong", timeout=TIMEOUT)
-        if not self._client.list_indexes(self._name, timeout=TIMEOUT):  # new, or its making was interrupted
+            self._client.create_collection(self._name, schema=schema, consistency_level="Strong", timeout=TIMEOUT_S)
+        if not self._client.list_indexes(self._name, timeout=TIMEOUT_S):  # new, or its making was interrupted
             how = MilvusClient.prepare_index_params()
             how.add_index("vector", index_type=self._place.index, metric_type="IP")
             # Loading waits for it; waiting for it here takes half a second more.
-            self._client.create_index(self._name, how, timeout=TIMEOUT, sync=False)
-        about = self._client.describe_collection(self._name, timeout=TIMEOUT)
+            self._client.create_index(self._name, how, timeout=TIMEOUT_S, sync=False)
+        about = self._client.describe_collection(self._name, timeout=TIMEOUT_S)
         found = next(int(field["params"]["dim"]) for field in about["fields"] if field["name"] == "vector")
         if found != self._dim:
-            raise other_width(f"{self._name} in Milvus ({self._place})", found, self._dim)
-        self._client.load_collection(self._name, timeout=TIMEOUT)
+            raise wrong_width(f"{self._name} in Milvus ({self._place})", found, self._dim)
+        self._client.load_collection(self._name, timeout=TIMEOUT_S)
 
     # --- what it holds ---
 
@@ -186,31 +193,31 @@ class MilvusIndex:
     @property
     def keys(self) -> Keys:
         """Every key, (n,) int64, sorted."""
-        with self._asking() as client:
-            found = [[row["key"] for row in rows] for rows in self._pages(client, ["key"], MOST)]
+        with self._connected() as client:
+            found = [[row["key"] for row in rows] for rows in self._pages(client, ["key"], MAX_HITS)]
         return np.sort(np.array([key for keys in found for key in keys], np.int64))
 
     def __len__(self) -> int:
         """How many vectors there are."""
-        with self._asking() as client:
+        with self._connected() as client:
             return self._count(client, "")
 
     def get_version_tag(self) -> str:
         """What was last written into it; empty at first."""
-        with self._asking() as client:
-            said = client.describe_collection(self._name, timeout=TIMEOUT).get("properties", {})
-            return str(said.get(VERSION_TAG, ""))
+        with self._connected() as client:
+            properties = client.describe_collection(self._name, timeout=TIMEOUT_S).get("properties", {})
+            return str(properties.get(VERSION_TAG, ""))
 
     def set_version_tag(self, text: str) -> None:
         """Keep another text."""
-        with self._asking() as client:
-            client.alter_collection_properties(self._name, properties={VERSION_TAG: text}, timeout=TIMEOUT)
+        with self._connected() as client:
+            client.alter_collection_properties(self._name, properties={VERSION_TAG: text}, timeout=TIMEOUT_S)
 
     def vectors(self, keys: Keys) -> tuple[Keys, Vectors]:
         """The keys among these that it holds, (m,) sorted, and their vectors, (m, dim)."""
         wanted = np.unique(check_keys(keys))
-        with self._asking() as client:
-            pieces = [self._fetch(client, wanted[at : at + PIECE]) for at in range(0, len(wanted), PIECE)]
+        with self._connected() as client:
+            pieces = [self._fetch(client, wanted[at : at + CHUNK_ROWS]) for at in range(0, len(wanted), CHUNK_ROWS)]
         if not pieces:
             return wanted, np.empty((0, self._dim), np.float32)
         return np.concatenate([piece[0] for piece in pieces]), np.concatenate([piece[1] for piece in pieces])
@@ -218,8 +225,7 @@ class MilvusIndex:
     # --- changing it ---
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
-        """Add (n,) keys with (n, dim) vectors; a key that is there already gets the new vector; the last of equal keys
-        counts.
+        """Add (n,) keys with (n, dim) vectors; a key that is there gets the new vector; the last of equal keys counts.
 
         Raises:
             InputError: keys or vectors that cannot be used; then nothing is added.
@@ -227,28 +233,29 @@ class MilvusIndex:
         """
         given = check_vectors(vectors, self._dim)
         distinct, last = last_of_each(check_keys(keys, len(given)))
-        with self._asking() as client:
-            for at in range(0, len(distinct), PIECE):
-                some = zip(distinct[at : at + PIECE].tolist(), given[last[at : at + PIECE]], strict=True)
-                client.upsert(self._name, [{"key": key, "vector": row} for key, row in some], timeout=TIMEOUT)
+        with self._connected() as client:
+            for at in range(0, len(distinct), CHUNK_ROWS):
+                some = zip(distinct[at : at + CHUNK_ROWS].tolist(), given[last[at : at + CHUNK_ROWS]], strict=True)
+                client.upsert(self._name, [{"key": key, "vector": row} for key, row in some], timeout=TIMEOUT_S)
 
     def remove(self, keys: Keys) -> int:
         """Remove these keys and return how many were there."""
-        gone = np.unique(check_keys(keys))
+        removed = np.unique(check_keys(keys))
         count = 0
-        with self._asking() as client:
-            for at in range(0, len(gone), MOST):
-                among = _among(gone[at : at + MOST])
-                if there := self._count(client, among):
-                    client.delete(self._name, filter=among, timeout=TIMEOUT)
+        with self._connected() as client:
+            for at in range(0, len(removed), MAX_HITS):
+                where = _is_one_of(removed[at : at + MAX_HITS])
+                if there := self._count(client, where):
+                    client.delete(self._name, filter=where, timeout=TIMEOUT_S)
                     count += there
         return count
 
     # --- searching it ---
 
-    def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> Matches:
-        """About the k best for each of (q, dim) unit queries, only among ``allowed`` keys when given; exactly those
-        with ``index=FLAT``.
+    def search(self, queries: Vectors, k: int, allowed_keys: Keys | RowFilter | None = None) -> Matches:
+        """About the k best for each of (q, dim) unit queries, only among ``allowed_keys`` when given.
+
+        With ``index=FLAT`` exactly those.
 
         Returns:
             (q, k), by descending score, then ascending key; padded with -1 and -inf only where fewer than k exist.
@@ -260,11 +267,12 @@ class MilvusIndex:
         """
         asked = check_vectors(queries, self._dim)
         check_k(k)
-        wanted = None if allowed is None else np.unique(check_keys(allowed))
-        with self._asking() as client:
+        row_filter = RowFilter.of(allowed_keys)
+        wanted = None if row_filter is None else row_filter.keys
+        with self._connected() as client:
             if not len(asked) or (wanted is not None and not len(wanted)):
-                return _none(len(asked), k)
-            if wanted is None or len(wanted) <= MOST:
+                return no_matches(len(asked), k)
+            if wanted is None or len(wanted) <= MAX_HITS:
                 return self._best(client, asked, k, wanted)
             return self._best_of_many(client, asked, k, wanted)
 
@@ -277,59 +285,57 @@ class MilvusIndex:
         best, decided = self._nearest(client, asked, k, "", wanted)
         rest = np.flatnonzero(~decided)
         if len(rest):
-            pages = [self._best(client, asked[rest], k, wanted[at : at + MOST]) for at in range(0, len(wanted), MOST)]
-            found = _merge(pages, k)
+            pages = [
+                self._best(client, asked[rest], k, wanted[at : at + MAX_HITS]) for at in range(0, len(wanted), MAX_HITS)
+            ]
+            found = merge_matches(pages, k)
             best.keys[rest], best.scores[rest] = found.keys, found.scores
         return best
 
     def _best(self, client: Any, asked: Vectors, k: int, wanted: Keys | None) -> Matches:
-        """The k best of all, or among at most ``MOST`` keys."""
-        best, decided = self._nearest(client, asked, k, "" if wanted is None else _among(wanted), None)
+        """The k best of all, or among at most ``MAX_HITS`` keys."""
+        best, decided = self._nearest(client, asked, k, "" if wanted is None else _is_one_of(wanted), None)
         rest = np.flatnonzero(~decided)
         if len(rest):
             found = self._scan(client, asked[rest], k, wanted)
             best.keys[rest], best.scores[rest] = found.keys, found.scores
         return best
 
-    def _nearest(
-        self, client: Any, asked: Vectors, k: int, where: str, wanted: Keys | None
-    ) -> tuple[Matches, NDArray[np.bool_]]:
-        """Ask for the k nearest that fulfil ``where`` and are ``wanted``, for ever more until it is certain which they
-        are.
+    def _nearest(self, client: Any, asked: Vectors, k: int, where: str, wanted: Keys | None) -> tuple[Matches, Mask]:
+        """Ask for the k nearest that fulfil ``where`` and are ``wanted``, for ever more until that is decided.
 
         Returns:
-            (q, k), and for each query whether it was decided: not when more than ``MOST`` hits would be needed, or when
-            Milvus gave
-            fewer than there are.
+            (q, k), and for each query whether it was decided: not when more than ``MAX_HITS`` hits would be needed, or
+            when Milvus gave fewer than there are.
         """
-        best = _none(len(asked), k)
+        best = no_matches(len(asked), k)
         decided = np.zeros(len(asked), bool)
         # One more than wanted, as equal scores may go on behind the last one and the rule wants the lowest keys.
-        fetch = k + 1 if wanted is None else AHEAD * k
+        fetch = k + 1 if wanted is None else FETCH_GROWTH * k
         there = -1
         while not decided.all():
             rows = np.flatnonzero(~decided)
-            fetch = min(fetch, MOST)
+            fetch = min(fetch, MAX_HITS)
             found = self._ask(client, asked[rows], fetch, where)
             came, last = (found.keys >= 0).sum(axis=1), found.scores[:, -1]
             if wanted is not None:
                 found = _only(found, wanted)
-            sure = found.scores[:, k - 1] > last if k <= fetch else np.zeros(len(rows), bool)
+            decides = found.scores[:, k - 1] > last if k <= fetch else np.zeros(len(rows), bool)
             if (came < fetch).any():  # are these all there are?
                 there = self._count(client, where) if there < 0 else there
-                sure |= came == there
-            best.keys[rows[sure], : min(k, fetch)] = found.keys[sure, :k]
-            best.scores[rows[sure], : min(k, fetch)] = found.scores[sure, :k]
-            decided[rows[sure]] = True
-            if fetch == MOST:
+                decides |= came == there
+            best.keys[rows[decides], : min(k, fetch)] = found.keys[decides, :k]
+            best.scores[rows[decides], : min(k, fetch)] = found.scores[decides, :k]
+            decided[rows[decides]] = True
+            if fetch == MAX_HITS:
                 break
-            fetch *= AHEAD
+            fetch *= FETCH_GROWTH
         return best, decided
 
     def _ask(self, client: Any, asked: Vectors, limit: int, where: str) -> Matches:
         """Milvus' own answer, (q, limit), in our order."""
-        answer = _none(len(asked), limit)
-        step = max(1, HITS // limit)
+        answer = no_matches(len(asked), limit)
+        step = max(1, MAX_CALL_HITS // limit)
         for at in range(0, len(asked), step):
             found = client.search(
                 self._name,
@@ -339,27 +345,27 @@ class MilvusIndex:
                 limit=limit,
                 output_fields=["key"],
                 search_params={"metric_type": "IP"},
-                timeout=TIMEOUT,
+                timeout=TIMEOUT_S,
             )
             for row, hits in enumerate(found, start=at):
                 answer.keys[row, : len(hits)] = [hit["key"] for hit in hits]
                 answer.scores[row, : len(hits)] = [hit["distance"] for hit in hits]
-        return _merge([answer], limit)
+        return merge_matches([answer], limit)
 
     def _scan(self, client: Any, asked: Vectors, k: int, wanted: Keys | None) -> Matches:
         """The exact k best, by fetching the vectors themselves, a piece at a time."""
-        best = _none(len(asked), k)
+        best = no_matches(len(asked), k)
         if wanted is None:
-            pieces = (self._columns(rows) for rows in self._pages(client, ["key", "vector"], PIECE))
+            pieces = (self._columns(rows) for rows in self._pages(client, ["key", "vector"], CHUNK_ROWS))
         else:
-            pieces = (self._fetch(client, wanted[at : at + PIECE]) for at in range(0, len(wanted), PIECE))
+            pieces = (self._fetch(client, wanted[at : at + CHUNK_ROWS]) for at in range(0, len(wanted), CHUNK_ROWS))
         for keys, vectors in pieces:
-            best = _merge([best, pad(keys, *best_by_matrix(asked, vectors, k), k)], k)
+            best = merge_matches([best, pad(keys, *best_by_matrix(asked, vectors, k), k)], k)
         return best
 
     def _pages(self, client: Any, fields: list[str], size: int) -> Iterator[list[dict[str, Any]]]:
         """Every row, a page at a time."""
-        pages = client.query_iterator(self._name, batch_size=size, output_fields=fields, timeout=TIMEOUT)
+        pages = client.query_iterator(self._name, batch_size=size, output_fields=fields, timeout=TIMEOUT_S)
         try:
             while rows := pages.next():
                 yield rows
@@ -369,7 +375,7 @@ class MilvusIndex:
     def _fetch(self, client: Any, keys: Keys) -> tuple[Keys, Vectors]:
         """The keys among these that are there, sorted, with their vectors."""
         return self._columns(
-            client.query(self._name, filter=_among(keys), output_fields=["key", "vector"], timeout=TIMEOUT)
+            client.query(self._name, filter=_is_one_of(keys), output_fields=["key", "vector"], timeout=TIMEOUT_S)
         )
 
     def _columns(self, rows: list[dict[str, Any]]) -> tuple[Keys, Vectors]:
@@ -379,7 +385,7 @@ class MilvusIndex:
         return keys[order], vectors[order]
 
     def _count(self, client: Any, where: str) -> int:
-        found = client.query(self._name, filter=where, output_fields=["count(*)"], timeout=TIMEOUT)
+        found = client.query(self._name, filter=where, output_fields=["count(*)"], timeout=TIMEOUT_S)
         return int(found[0]["count(*)"])
 
     # --- keeping it ---
@@ -393,15 +399,15 @@ class MilvusIndex:
             InputError: a file to write to, which there is none of.
         """
         if path is not None:
-            raise InputError("An index in Milvus keeps itself and is not written to a file.")
-        with self._asking() as client:
+            raise InputError("An index in Milvus is kept there and is not written to a file.")
+        with self._connected() as client:
             if self._file is not None:
-                client.flush(self._name, timeout=TIMEOUT)
+                client.flush(self._name, timeout=TIMEOUT_S)
 
     def drop(self) -> None:
         """Remove the collection with everything in it, and close."""
-        with self._asking() as client:
-            client.drop_collection(self._name, timeout=TIMEOUT)
+        with self._connected() as client:
+            client.drop_collection(self._name, timeout=TIMEOUT_S)
         self.close()
 
     def close(self) -> None:
@@ -410,8 +416,8 @@ class MilvusIndex:
         client, self._client = self._client, None
         if client is not None:
             with suppress(MilvusException, grpc.RpcError):
-                if not self._lasts and self._folder is None:
-                    client.drop_collection(self._name, timeout=TIMEOUT)
+                if not self._is_kept and self._folder is None:
+                    client.drop_collection(self._name, timeout=TIMEOUT_S)
             client.close()
             if self._file is not None:
                 _release(self._file)
@@ -419,53 +425,39 @@ class MilvusIndex:
             self._folder.cleanup()
 
     @contextmanager
-    def _asking(self) -> Iterator[Any]:
+    def _connected(self) -> Iterator[Any]:
         """The client; what it raises leaves as Lapel's errors."""
         if self._closed:
             raise InputError("This index is closed. Open it again with open_index.")
         try:
-            if self._lost:
-                self._client.load_collection(self._name, timeout=TIMEOUT)
-                self._lost = False
+            if self._is_disconnected:
+                self._client.load_collection(self._name, timeout=TIMEOUT_S)
+                self._is_disconnected = False
             yield self._client
         except (MilvusException, grpc.RpcError, OSError) as error:
-            self._lost = self._client is not None
-            raise self._away(error) from error
+            self._is_disconnected = self._client is not None
+            raise self._unavailable(error) from error
 
-    def _away(self, error: Exception) -> IndexUnavailableError:
-        said = str(getattr(error, "message", "") or error).splitlines()[0]
-        if self._file is not None and "Open local milvus failed" in said:
-            said = "it is open in another process, or its folder may not be written to"
+    def _unavailable(self, error: Exception) -> IndexUnavailableError:
+        reason = str(getattr(error, "message", "") or error).splitlines()[0]
+        if self._file is not None and "Open local milvus failed" in reason:
+            reason = "it is open in another process, or its folder may not be written to"
         return IndexUnavailableError(
-            f"The index in Milvus ({self._place}) cannot be used: {said}. The catalogue is whole; the index catches up"
-            f" with it when it"
-            " is next searched and Milvus answers. To search without it: lapel index use faiss:auto"
+            f"The index in Milvus ({self._place}) cannot be used: {reason}. The catalogue is whole; the index catches up"
+            " with it when it is next searched and Milvus answers. To search without it: lapel index use faiss:auto"
         )
 
 
-def _among(keys: Keys) -> str:
+def _is_one_of(keys: Keys) -> str:
     """Milvus' expression for these keys."""
     return f"key in [{','.join(map(str, keys.tolist()))}]"
-
-
-def _none(queries: int, k: int) -> Matches:
-    """No answer yet: (q, k) of -1 and -inf."""
-    return Matches(np.full((queries, k), -1, np.int64), np.full((queries, k), -np.inf, np.float32))
 
 
 def _only(found: Matches, wanted: Keys) -> Matches:
     """The same without hits that are not wanted, the others moved up."""
     out = ~np.isin(found.keys, wanted)
-    keys, scores = np.where(out, -1, found.keys), np.where(out, -np.inf, found.scores).astype(np.float32)
-    return _merge([Matches(keys, scores)], keys.shape[1])
-
-
-def _merge(parts: list[Matches], k: int) -> Matches:
-    """The k best of several answers, by descending score, then ascending key."""
-    keys: Keys = np.concatenate([part.keys for part in parts], axis=1)
-    scores: Scores = np.concatenate([part.scores for part in parts], axis=1)
-    order = np.lexsort((keys, -scores))[:, :k]
-    return Matches(np.take_along_axis(keys, order, axis=1), np.take_along_axis(scores, order, axis=1))
+    scores = np.where(out, -np.inf, found.scores).astype(np.float32)
+    return merge_matches([Matches(np.where(out, -1, found.keys), scores)], scores.shape[1])
 
 
 def _release(file: Path) -> None:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from lapel.core.text import counted, fold, printable, reason_of, shortened
 
 if TYPE_CHECKING:
+    from lapel.core.settings import settings
     from lapel.engine.check import Difference as IndexDifference
     from lapel.engine.index_sync import IndexStatus
-    from lapel.engine.media_check import Round as MediaCheckReport
-    from lapel.engine.models import KnownModel
-    from lapel.engine.models import Switch as ModelChange
+    from lapel.engine.media_check import MediaCheckReport
+    from lapel.engine.models import KnownModel, ModelChange
     from lapel.insight.report import EvalReport, category_heading
     from lapel.insight.report import heading as report_heading
     from lapel.insight.tuning import Trial
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lapel.service.browsing import BrowseResult, Overview, ProductDetails, by_size, field_label
     from lapel.service.images import (
         decode,
+        fetch_image,
         image_formats,
         image_places,
         image_suffixes,
@@ -51,10 +52,10 @@ _HOMES = {
     "IndexDifference": "lapel.engine.check:Difference",
     "IndexService": "lapel.service.index",
     "IndexStatus": "lapel.engine.index_sync",
-    "MediaCheckReport": "lapel.engine.media_check:Round",
-    "MediaService": "lapel.service.media",
     "KnownModel": "lapel.engine.models",
-    "ModelChange": "lapel.engine.models:Switch",
+    "MediaCheckReport": "lapel.engine.media_check",
+    "MediaService": "lapel.service.media",
+    "ModelChange": "lapel.engine.models",
     "ModelService": "lapel.service.models",
     "Overview": "lapel.service.browsing",
     "ProductDetails": "lapel.service.browsing",
@@ -66,6 +67,7 @@ _HOMES = {
     "by_size": "lapel.service.browsing",
     "category_heading": "lapel.insight.report",
     "decode": "lapel.service.images",
+    "fetch_image": "lapel.service.images",
     "field_label": "lapel.service.browsing",
     "hit_json": "lapel.service.results",
     "image_formats": "lapel.service.images",
@@ -77,6 +79,7 @@ _HOMES = {
     "read_stream": "lapel.service.images",
     "report_heading": "lapel.insight.report:heading",
     "result_json": "lapel.service.results",
+    "settings": "lapel.core.settings",
     "store_exists": "lapel.service.store",
     "tile": "lapel.service.thumbnails",
 }
@@ -105,6 +108,7 @@ __all__ = [
     "category_heading",
     "counted",
     "decode",
+    "fetch_image",
     "field_label",
     "fold",
     "hit_json",
@@ -119,6 +123,7 @@ __all__ = [
     "reason_of",
     "report_heading",
     "result_json",
+    "settings",
     "shortened",
     "store_exists",
     "tile",

@@ -14,14 +14,14 @@ from typing import Any
 from lapel.core.errors import SourceError, TableError
 from lapel.core.text import counted
 from lapel.engine.context import StoreContext, open_context
-from lapel.engine.feeds import whole_feed
+from lapel.engine.feeds import WholeFeed, whole_feed
 from lapel.engine.ingest import IngestReport, ingest
 from lapel.runners import Runner, open_runner
 from lapel.sources import ImageSource, open_source
 from lapel.sources.mapping import ColumnMap
 from lapel.sources.mixed import MixedSource
 from lapel.sources.names import ADVICE, kind_of
-from lapel.sources.pictures import check_ids, picture_rows
+from lapel.sources.photos import check_ids, photo_rows
 from lapel.sources.table import ENDINGS, Table, TableRow, read_table
 
 REJECTED = "rejected.csv"  # in the store
@@ -204,6 +204,8 @@ def _opened(wanted: AddRequest) -> Iterator[_Opened]:
 def _add(context: StoreContext, opened: _Opened, progress: Progress | None) -> AddReport:
     wanted, images, table = opened.wanted, opened.images, opened.table
     sync = _feed(context, wanted, images, table) if wanted.whole else None
+    # Counted before: adding a row brings its product back by itself.
+    before = sync and context.catalog.visibility.preview_sync(sync.feed, sync.named)
     total = images.count() if table is None else table.count()
     report = ingest(
         context,
@@ -218,10 +220,10 @@ def _add(context: StoreContext, opened: _Opened, progress: Progress | None) -> A
     )
     if progress is not None:
         progress(report.rows, report.rows)
-    census = None if sync is None else sync.settle(context.catalog)
+    synced = sync and sync.settle(context.catalog)
     _ = context.index  # built now, so that the first search does not wait for it
     changed = table is None and report.products_added + report.products_updated
-    doubled = context.catalog.superseded() if changed else 0
+    doubled = context.catalog.shared_photo_products() if changed else 0
     if wanted.products is not None:
         report = _without_table(report, Path(wanted.products), Path(wanted.source))
     return AddReport(
@@ -231,8 +233,8 @@ def _add(context: StoreContext, opened: _Opened, progress: Progress | None) -> A
         hidden=dict(table.hidden_why) if table else {},
         skipped=_skipped(report, table),
         fetched=tuple(_fetched(images)),
-        delisted=census.gone if census else 0,
-        relisted=census.back if census else 0,
+        delisted=synced.delisted if synced else 0,
+        relisted=before.relisted if before else 0,
         doubled=doubled,
         names_all=table is not None and wanted.limit is None,
     )
@@ -270,17 +272,16 @@ def _open_table(path: Path, wanted: AddRequest, images: ImageSource) -> Table:
 
 
 def _rows(images: ImageSource, table: Table | None) -> Iterable[TableRow]:
-    return picture_rows(images) if table is None else table
+    return photo_rows(images) if table is None else table
 
 
-def _feed(context: StoreContext, wanted: AddRequest, images: ImageSource, table: Table | None) -> Any:
+def _feed(context: StoreContext, wanted: AddRequest, images: ImageSource, table: Table | None) -> WholeFeed:
     """What a whole source names, after making sure that taking it for all there is does no harm."""
     if table is None and not wanted.force:
         images.count()  # finds the folders that cannot be read
-        unreadable: dict[str, str] = getattr(images, "unreadable", {})
-        for folder, reason in unreadable.items():
+        for folder, reason in images.unreadable.items():
             raise SourceError(
-                f"--sync takes {images.where} for the whole shop, but {counted(len(unreadable), 'folder')} of it"
+                f"--sync takes {images.where} for the whole shop, but {counted(len(images.unreadable), 'folder')} of it"
                 f" cannot be read, such as '{folder}': {reason}. Make it readable, or add --force to hide the products"
                 " in it."
             )
@@ -305,9 +306,8 @@ def _skipped(report: IngestReport, table: Table | None) -> tuple[SkippedFiles, .
 
 
 def _fetched(images: ImageSource) -> Iterable[FetchedImages]:
-    parts: list[Any] = getattr(images, "opened", [images])
-    for part in parts:
-        cache = getattr(part, "cache", None)
+    for part in images.opened:
+        cache = part.cache
         if cache is not None:
             yield FetchedImages(
                 part.where, cache.fetched, cache.fetched_bytes, str(cache.folder), cache.size, cache.limit

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lapel.catalog import Catalog
+from lapel.catalog.history import PricePoint
 from lapel.core.types import Filter, Photo, Product
 from lapel.engine.context import StoreContext
 
@@ -87,6 +88,12 @@ def details(context: StoreContext, product_id: str) -> ProductDetails:
         QueryError: there is none of this id.
     """
     return ProductDetails(context.catalog.product(product_id), context.catalog.photos(product_id))
+
+
+def price_history(context: StoreContext, product_id: str) -> tuple[PricePoint, ...]:
+    """What a product cost and whether it was in stock, since when."""
+    context.catalog.product(product_id)
+    return context.catalog.price_history(product_id)
 
 
 def browse(context: StoreContext, words: str, where: Filter, limit: int, offset: int) -> BrowseResult:

@@ -19,7 +19,16 @@ from lapel.sources.names import as_link
 
 LINK_SECONDS = 20.0  # that a link may take by default
 
-__all__ = ["decode", "image_formats", "image_places", "image_suffixes", "lazy_image", "read_image_bytes", "read_stream"]
+__all__ = [
+    "decode",
+    "fetch_image",
+    "image_formats",
+    "image_places",
+    "image_suffixes",
+    "lazy_image",
+    "read_image_bytes",
+    "read_stream",
+]
 
 
 def image_suffixes() -> tuple[str, ...]:
@@ -45,9 +54,7 @@ def read_image_bytes(place: str, *, timeout: float | None = None, allow_private:
         ImageError, SourceError: it cannot be read, is a folder, or is too large.
     """
     if as_link(place):
-        from lapel.sources.web import fetch_picture
-
-        return fetch_picture(place, timeout=timeout or LINK_SECONDS, allow_private=allow_private)
+        return fetch_image(place, timeout=timeout or LINK_SECONDS, allow_private=allow_private)
     name = shortened(place)
     if place.startswith("data:"):
         raise ImageError(
@@ -66,6 +73,22 @@ def read_image_bytes(place: str, *, timeout: float | None = None, allow_private:
         raise ImageError(f"The picture '{name}' cannot be read: {error.strerror}. Check the path.") from error
     except ValueError as error:  # a NUL in the name
         raise ImageError(f"The picture '{name}' cannot be read: {error}. Check the path.") from error
+
+
+def fetch_image(link: str, *, timeout: float = LINK_SECONDS, allow_private: bool = False) -> bytes:
+    """The bytes that a link leads to, and never a file of this machine: for links of strangers.
+
+    Args:
+        link: An http(s) link.
+        timeout: Seconds it may take.
+        allow_private: It may lead into this machine's own network.
+
+    Raises:
+        SourceError: it is no link, not allowed, or its answer cannot be used.
+    """
+    from lapel.sources import web
+
+    return web.fetch_image(link, timeout=timeout, allow_private=allow_private)
 
 
 def read_stream(file: BinaryIO, name: str) -> bytes:

@@ -100,8 +100,8 @@ def info(context: StoreContext) -> StoreInfo:
         revision=catalog.generation,
         products=counts.products,
         photos=counts.photos,
-        delisted=counts.gone,
-        unreachable=counts.lost,
+        delisted=counts.delisted,
+        unreachable=counts.unreachable,
         hidden=counts.hidden,
         vectors=dict(counts.vectors),
         model={

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from lapel.catalog.hosting import MediaIssue, Moved
+from lapel.catalog.hosting import MediaIssue, MoveReport
 from lapel.catalog.thumbnails import Size
 from lapel.core.errors import InputError
+from lapel.engine.backfill import BackfillReport, backfill
 from lapel.engine.context import StoreContext
+from lapel.engine.features import THUMBNAIL
 from lapel.engine.hosting import move
-from lapel.engine.media_check import Round, check_hosting
-from lapel.engine.thumbnails import Filled, fill_thumbnails
+from lapel.engine.media_check import MediaCheckReport, check_media
 from lapel.sources.link_checker import LinkChecker
 
 ISSUES = "hosting.csv"  # in the store
@@ -38,7 +39,7 @@ class MediaService:
         force: bool = False,
         allow_private: bool = False,
         progress: Progress | None = None,
-    ) -> Round:
+    ) -> MediaCheckReport:
         """Visit every photo: changed ones are embedded anew, those out of reach for long are hidden until they return.
 
         Args:
@@ -54,13 +55,13 @@ class MediaService:
         """
         checker = LinkChecker(allow_private=allow_private)
         try:
-            found = check_hosting(self._context, checker, grace=grace, force=force, report=progress)
+            found = check_media(self._context, checker, grace=grace, force=force, report=progress)
         finally:
             checker.close()
-        _write_issues(self.issues_file, found.troubles)
+        _write_issues(self.issues_file, found.issues)
         return found
 
-    def move(self, old: str, new: str, *, dry_run: bool = False) -> Moved:
+    def move(self, old: str, new: str, *, dry_run: bool = False) -> MoveReport:
         """Say that photos, or the links to them, have moved: nothing is read or embedded anew.
 
         Args:
@@ -80,13 +81,13 @@ class MediaService:
         """How many photos there are."""
         return self._context.catalog.counts().photos
 
-    def fill_thumbnails(self, *, progress: Progress | None = None) -> Filled:
+    def fill_thumbnails(self, *, progress: Progress | None = None) -> BackfillReport:
         """Make the thumbnails that are missing, and let go of those that are of no photo any more.
 
         Raises:
             StoreReadOnlyError: nothing can be written there.
         """
-        return fill_thumbnails(self._context, report=progress)
+        return backfill(self._context, THUMBNAIL, progress=progress)
 
     def limit_thumbnails(self, megabytes: int) -> None:
         """Let the thumbnails take so many MB of the disk from now on; 0 keeps none."""

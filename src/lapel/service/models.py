@@ -18,7 +18,7 @@ from lapel.core.filters import NO_FILTER
 from lapel.core.text import reason_of
 from lapel.core.types import Filter
 from lapel.engine.context import StoreContext
-from lapel.engine.models import KnownModel, Switch, check_change, models_of, open_model, prune, rollback, use
+from lapel.engine.models import KnownModel, ModelChange, check_change, models_of, open_model, prune, rollback, use
 
 if TYPE_CHECKING:
     from lapel.insight.compare import Comparison
@@ -82,7 +82,7 @@ class ModelService:
         wait: bool = False,
         progress: Progress | None = None,
         note: Note | None = None,
-    ) -> Switch:
+    ) -> ModelChange:
         """Change the model: encode what is missing, then swap for every process that serves the store.
 
         Args:
@@ -97,9 +97,9 @@ class ModelService:
             StoreBusyError, StoreError: it cannot be done now; what was encoded is kept, and the store answers as
             before.
         """
-        switch = use(self._context, spec, allow_missing=allow_missing, wait=wait, report=progress, note=note)
+        change = use(self._context, spec, allow_missing=allow_missing, wait=wait, report=progress, note=note)
         _ = self._context.index  # built now, so that the first search does not wait for it
-        return switch
+        return change
 
     def use_in_background(self, spec: str, *, allow_missing: bool = False) -> BackgroundChange:
         """The same in a process of its own, after making sure that it can begin.
@@ -132,12 +132,12 @@ class ModelService:
         wait: bool = False,
         progress: Progress | None = None,
         note: Note | None = None,
-    ) -> Switch:
+    ) -> ModelChange:
         """Go back to the model before; photos added since are encoded with it first. Arguments and errors as
         :meth:`use`."""
-        switch = rollback(self._context, allow_missing=allow_missing, wait=wait, report=progress, note=note)
+        change = rollback(self._context, allow_missing=allow_missing, wait=wait, report=progress, note=note)
         _ = self._context.index
-        return switch
+        return change
 
     def prune(self) -> int:
         """Drop the vectors of all models but the one in use. Returns how many there were.

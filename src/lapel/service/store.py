@@ -24,6 +24,7 @@ from lapel.service.models import ModelService
 from lapel.service.thumbnails import ThumbnailService
 
 if TYPE_CHECKING:
+    from lapel.catalog.history import ChangeFeed, PricePoint
     from lapel.insight.evaluate import EvalReport
 
 Progress = Callable[[int, int | None], None]  # done, and in all when that is known
@@ -345,6 +346,19 @@ class Store:
             QueryError: there is none of this id.
         """
         return browsing.details(self._context, product_id)
+
+    def price_history(self, product_id: str) -> tuple[PricePoint, ...]:
+        """What a product cost and whether it could be bought, since when; the oldest first.
+
+        Raises:
+            QueryError: there is none of this id.
+        """
+        return browsing.price_history(self._context, product_id)
+
+    @property
+    def changes(self) -> ChangeFeed:
+        """Every change of products and photos in order, read with cursors that survive a restart."""
+        return self._context.catalog.feed
 
     # --- its images ---------------------------------------------------------------------------------------------------
 

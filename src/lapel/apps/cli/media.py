@@ -101,17 +101,17 @@ def thumbnails(
         size = shop.media.thumbnail_size()
     if as_json:
         failed = [{"picture": photo.uri, "reason": reason} for photo, reason in filled.failed]
-        print_json({"made": filled.made, "photos": size.photos, "bytes": size.bytes, "failed": failed})
+        print_json({"made": filled.derived, "photos": size.photos, "bytes": size.bytes, "failed": failed})
     else:
         have = "has" if size.photos == 1 else "have"
         say(
-            f"{counted(filled.made, 'photo')} got thumbnails; {size.photos:,} {have} them, in {size.bytes / 1e6:,.1f} MB"
+            f"{counted(filled.derived, 'photo')} got thumbnails; {size.photos:,} {have} them, in {size.bytes / 1e6:,.1f} MB"
         )
         for photo, reason in filled.failed[:3]:
             say(f"{photo.uri}: {reason}", style="yellow")
         if len(filled.failed) > 3:
             say(f"... {len(filled.failed) - 3:,} more could not be read", style="yellow")
-    if filled.failed and not filled.made:
+    if filled.failed and not filled.derived:
         raise typer.Exit(1)
 
 
@@ -129,8 +129,7 @@ def check(
         bool,
         typer.Option(
             "--allow-private",
-            envvar="LAPEL_ALLOW_PRIVATE_LINKS",
-            help="Links may lead into this machine's own network.",
+            help="Links may lead into this machine's own network, as with LAPEL_ALLOW_PRIVATE_LINKS=1.",
         ),
     ] = False,
     as_json: JsonOption = False,
@@ -158,10 +157,11 @@ def check(
 
 def _check(store: Path, grace: timedelta, *, force: bool, allow_private: bool, as_json: bool) -> bool:
     """Check once, and say what was found. Returns whether too many were out of reach to hide any."""
-    from lapel.service import open_store
+    from lapel.service import open_store, settings
 
+    private = allow_private or settings().allow_private_links
     with open_store(store) as shop, progress_bar("visiting pictures") as update:
-        done = shop.media.check(grace=grace, force=force, allow_private=allow_private, progress=update)
+        done = shop.media.check(grace=grace, force=force, allow_private=private, progress=update)
         path = shop.media.issues_file
     if as_json:
         facts = {
@@ -171,7 +171,7 @@ def _check(store: Path, grace: timedelta, *, force: bool, allow_private: bool, a
             "hidden": done.hidden,
             "relisted": done.back,
         }
-        listed = [asdict(each) for each in done.troubles]
+        listed = [asdict(each) for each in done.issues]
         print_json({**facts, "held_back": done.held_back, "issues": listed})
     else:
         _print(done, path)
@@ -189,7 +189,7 @@ def _print(done: MediaCheckReport, path: Path) -> None:
             " away? If they are really gone, --force hides them.",
             style="yellow",
         )
-    issues = done.troubles
+    issues = done.issues
     if issues:
         rows = [(each.since[:10], each.kind, each.product_id, each.uri, each.reason) for each in issues[:SHOWN]]
         print_table(("since", "kind", "product", "picture", "reason"), rows)

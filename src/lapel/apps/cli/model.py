@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -135,7 +135,13 @@ def compare(
     from lapel.service import open_store
 
     asked, found = Filter.parse(queries or ()), Filter.parse(gallery or ())
-    more = {"ask": num_queries if ask is None else ask, "sample": sample, "k": k, "show": show, "seed": seed}
+    more: dict[str, Any] = {
+        "ask": num_queries if ask is None else ask,
+        "sample": sample,
+        "k": k,
+        "show": show,
+        "seed": seed,
+    }
     path = contact_sheet or sheet or store / "compare.png"
     with open_store(store) as shop:
         with resumable(), progress_bar("encoding", in_log=True) as update:
@@ -212,12 +218,12 @@ def prune(store: StoreOption = DEFAULT_STORE) -> None:
 
 
 def _print_change(change: ModelChange, store: Path, unreadable: Path) -> None:
-    done = change.prepared
+    done = change.backfill
     say(
         f"The store is searched with {change.model.name} ({change.model.fingerprint}) now;"
-        f" {done.encoded:,} {'photo was' if done.encoded == 1 else 'photos were'} encoded for it."
+        f" {done.derived:,} {'photo was' if done.derived == 1 else 'photos were'} encoded for it."
     )
-    if done.unreadable:
-        say(f"Without a vector and not found: {counted(len(done.unreadable), 'photo')}, see {unreadable}")
+    if done.failed:
+        say(f"Without a vector and not found: {counted(len(done.failed), 'photo')}, see {unreadable}")
     if change.former.fingerprint != change.model.fingerprint:
         say(f"Back to {change.former.name}: lapel model rollback --store {store}")

@@ -122,7 +122,12 @@ def _read(place: str) -> ImageLike:
 def _print_json(query: Query, places: Sequence[str], text: str, product: str | None, result: SearchResult) -> None:
     from lapel.service import result_json
 
-    asked = {"picture": places[0] if places else None, "text": text or None, "product": product, "k": query.k}
+    asked: dict[str, object] = {
+        "picture": places[0] if places else None,
+        "text": text or None,
+        "product": product,
+        "k": query.k,
+    }
     asked |= {"where": str(query.where), "least": query.least, "group": query.group}
     print_json({"query": asked, **result_json(result)})
 

@@ -1,0 +1,213 @@
+"""What every index in memory shares: a lock for many readers or one writer, the checks, and the file it is kept in.
+
+The lock is our own: PyPI's ``readerwriterlock`` takes three locks for each read, has had no release since 2021 and is
+larger than the class below.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from lapel.core.errors import InputError
+from lapel.core.types import Matches
+from lapel.core.vectors import Keys, Vectors, check_keys, check_vectors
+from lapel.indexes.files import WriteBytes, read_checked, write_checked
+from lapel.indexes.rows import RowFilter, check_dim, check_k, last_of_each
+
+
+class ReadWriteLock:
+    """Readers together, writers alone; a waiting writer goes before new readers."""
+
+    def __init__(self) -> None:
+        self._state = threading.Condition()
+        self._readers = 0
+        self._writers_waiting = 0
+        self._writing = False
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """As one of many; waits for a writer."""
+        with self._state:
+            while self._writing or self._writers_waiting:
+                self._state.wait()
+            self._readers += 1
+        try:
+            yield
+        finally:
+            with self._state:
+                self._readers -= 1
+                if not self._readers:
+                    self._state.notify_all()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Alone; waits for all readers."""
+        with self._state:
+            self._writers_waiting += 1
+            try:
+                while self._writing or self._readers:
+                    self._state.wait()
+            finally:
+                self._writers_waiting -= 1
+            self._writing = True
+        try:
+            yield
+        finally:
+            with self._state:
+                self._writing = False
+                self._state.notify_all()
+
+
+class MemoryIndex(ABC):
+    """An index in this process's memory that is kept in one file: the checks, locks and messages that all share.
+
+    Readers run together, writers alone. A subclass fills in the methods with an underscore; those are called with
+    checked arguments and under a lock that fits.
+
+    Args:
+        dim: Width of the vectors.
+        path: The file to load from and save to.
+    """
+
+    def __init__(self, *, dim: int, path: Path | None) -> None:
+        self._dim = check_dim(dim)
+        self._path = path
+        self._lock = ReadWriteLock()
+        self._saving = threading.Lock()  # held while a file is written, and by what changes that which is written
+        self._closed = False
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """What the file's header says it is."""
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        return self._dim
+
+    @property
+    def keys(self) -> Keys:
+        """Every key, (n,) int64, sorted; a copy."""
+        with self._reading():
+            return self._sorted_keys()
+
+    def __len__(self) -> int:
+        """How many vectors there are."""
+        with self._reading():
+            return self._count()
+
+    def add(self, keys: Keys, vectors: Vectors) -> None:
+        """Add (n,) keys with (n, dim) vectors; a key that is there gets the new vector; the last of equal keys counts.
+
+        Raises:
+            InputError: keys or vectors that cannot be used; then nothing is added.
+        """
+        given = check_vectors(vectors, self._dim)
+        distinct, last = last_of_each(check_keys(keys, len(given)))
+        if len(distinct) < len(given) or bool((np.diff(last) != 1).any()):
+            given = given[last]
+        with self._changing():
+            self._put(distinct, given)
+
+    def remove(self, keys: Keys) -> int:
+        """Remove these keys and return how many were there."""
+        removed = np.unique(check_keys(keys))
+        with self._changing():
+            return self._drop(removed)
+
+    def search(self, queries: Vectors, k: int, allowed_keys: Keys | RowFilter | None = None) -> Matches:
+        """The k best for each of (q, dim) unit queries, only among ``allowed_keys`` when given.
+
+        Returns:
+            (q, k), by descending score, then ascending key; padded with -1 and -inf only where fewer than k exist.
+
+        Raises:
+            InputError: queries that are not (q, dim) unit rows, or keys that are none.
+            QueryError: k below one.
+        """
+        checked = check_vectors(queries, self._dim)
+        check_k(k)
+        row_filter = RowFilter.of(allowed_keys)
+        with self._reading():
+            return self._search(checked, k, row_filter)
+
+    def save(self, path: Path | None = None) -> None:
+        """Write to ``path``, or to the one it was opened with: wholly, or not at all. Searches go on meanwhile.
+
+        Raises:
+            InputError: neither is given.
+            OSError: it cannot be written.
+        """
+        with self._saving:
+            with self._reading():
+                header, write_data = self._file_content()
+            write_checked(path or self._path, {"kind": self.kind, "dim": self._dim, **header}, write_data)
+
+    def load(self) -> None:
+        """Fill this empty index from its file, if there is one.
+
+        Raises:
+            InputError: the file is damaged, or of another kind or width.
+        """
+        if self._path is not None and self._path.exists():
+            with read_checked(self._path, self.kind, self._dim) as (file, header):
+                self._read(file, header)
+
+    def close(self) -> None:
+        """Let go of memory. Closing twice is fine; unsaved changes are lost."""
+        with self._saving, self._lock.writing():
+            self._closed = True
+            self._clear()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        with self._lock.reading():
+            self._check_open()
+            yield
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._saving, self._lock.writing():
+            self._check_open()
+            yield
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InputError("This index is closed. Open it again with open_index.")
+
+    @abstractmethod
+    def _count(self) -> int: ...
+
+    @abstractmethod
+    def _sorted_keys(self) -> Keys: ...
+
+    @abstractmethod
+    def _put(self, keys: Keys, vectors: Vectors) -> None:
+        """Add or replace vectors under sorted keys, each once. ``vectors`` may be the caller's own array."""
+
+    @abstractmethod
+    def _drop(self, keys: Keys) -> int:
+        """Remove sorted keys, each once; how many were there."""
+
+    @abstractmethod
+    def _search(self, queries: Vectors, k: int, row_filter: RowFilter | None) -> Matches: ...
+
+    @abstractmethod
+    def _file_content(self) -> tuple[dict[str, Any], Callable[[WriteBytes], None]]:
+        """What the header says besides, and what writes the data."""
+
+    @abstractmethod
+    def _read(self, file: IO[bytes], header: dict[str, Any]) -> None:
+        """Take in what :meth:`_file_content` wrote."""
+
+    @abstractmethod
+    def _clear(self) -> None:
+        """Let go of memory."""
