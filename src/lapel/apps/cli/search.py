@@ -38,7 +38,7 @@ def search(
     pictures: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[PICTURE]...",
+            metavar="PICTURE",
             help="A picture file, a link to one, or - for standard input; with --csv several, and folders.",
             show_default=False,
         ),
