@@ -158,10 +158,11 @@ def check(
 
 def _check(store: Path, grace: timedelta, *, force: bool, allow_private: bool, as_json: bool) -> bool:
     """Check once, and say what was found. Returns whether too many were out of reach to hide any."""
-    from lapel.service import open_store
+    from lapel.service import open_store, settings
 
+    private = allow_private or settings().allow_private_links
     with open_store(store) as shop, progress_bar("visiting pictures") as update:
-        done = shop.media.check(grace=grace, force=force, allow_private=allow_private, progress=update)
+        done = shop.media.check(grace=grace, force=force, allow_private=private, progress=update)
         path = shop.media.issues_file
     if as_json:
         facts = {
