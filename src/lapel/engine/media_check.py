@@ -16,10 +16,10 @@ from lapel.catalog import Entry, PhotoEntry, writer_lock
 from lapel.catalog.hosting import MediaIssue
 from lapel.core.errors import InputError
 from lapel.core.types import Photo
+from lapel.engine.backfill import photo_pages
 from lapel.engine.context import StoreContext
-from lapel.engine.features import THUMBNAIL
-from lapel.engine.pipeline import PhotoTask, Pipeline, thumbnails_of
-from lapel.engine.thumbnails import photo_pages
+from lapel.engine.features import FEATURES
+from lapel.engine.pipeline import PhotoTask, Pipeline, catalog_values, thumbnails_of
 from lapel.sources.link_checker import LinkCheck, LinkChecker, LinkStatus
 
 PAGE = 256  # photos of the catalogue visited together
@@ -82,7 +82,7 @@ def check_media(
     states: Counter[str] = Counter()
     changed: list[_ChangedPhoto] = []
     with ThreadPoolExecutor(VISITORS, thread_name_prefix="lapel-visit") as pool:
-        for page in photo_pages(store, shown=True):
+        for page in photo_pages(store, size=PAGE, shown=True):
             tokens = hosting.version_tokens(photo.key for photo in page)
             page = [photo for photo in page if photo.key in tokens]  # others were taken out just now
             visits = [(photo.uri, *tokens[photo.key]) for photo in page]
@@ -185,7 +185,7 @@ def _load(store: StoreContext, checker: LinkChecker, task: _ChangedPhoto) -> Non
             task.state = checker.status_of(error)
             raise
 
-    Pipeline(store.encoder, (THUMBNAIL,), read).load([task])
+    Pipeline(store.encoder, tuple(FEATURES.values()), read).load([task])
 
 
 def _write(store: StoreContext, tasks: Sequence[_ChangedPhoto]) -> set[str]:
@@ -209,7 +209,11 @@ def _write(store: StoreContext, tasks: Sequence[_ChangedPhoto]) -> set[str]:
             found = by_product[product_id].get(photo.uri)
             if found is not None:
                 photos[position] = replace(
-                    photo, version_token=found.health.version_token, sha256=found.sha256, vector=found.vector
+                    photo,
+                    version_token=found.health.version_token,
+                    sha256=found.sha256,
+                    vector=found.vector,
+                    features=catalog_values(found),
                 )
         entries.append(Entry(store.catalog.product(product_id), tuple(photos)))
     store.catalog.write(entries, fingerprint=fingerprint)

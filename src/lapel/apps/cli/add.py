@@ -157,7 +157,7 @@ def add_to_store(
 ) -> IngestReport:
     """Add to a store with a progress bar, and print the counts. ``whole`` names the feed that this is all of."""
     from lapel.engine.context import open_context
-    from lapel.engine.feeds import whole_feed
+    from lapel.engine.feeds import plan_sync
     from lapel.engine.ingest import ingest
     from lapel.runners import open_runner
     from lapel.sources import open_source
@@ -185,7 +185,7 @@ def add_to_store(
             if whole is not None and table is None and not force:
                 _refuse_part(pictures)
             again = photo_rows(pictures) if table is None else table
-            named = None if whole is None else whole_feed(shop.catalog, whole, again, force=force)
+            named = None if whole is None else plan_sync(shop.catalog, whole, again, force=force)
             report = ingest(
                 shop,
                 islice(rows, limit),
@@ -198,7 +198,7 @@ def add_to_store(
                 verify=verify,
             )
             update(report.rows, report.rows)
-            census = None if named is None else named.settle(shop.catalog)
+            census = None if named is None else named.apply(shop.catalog)
             _ = shop.index  # drawn now, so that the first search does not wait for it
             changed = table is None and report.products_added + report.products_updated
             superseded = shop.catalog.shared_photo_products() if changed else 0
