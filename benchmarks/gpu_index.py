@@ -26,6 +26,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
+from lapel.indexes import RowFilter
 from lapel.indexes import device as parts
 from lapel.indexes.torch import TorchIndex
 
@@ -43,20 +44,20 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=10)
     parser.add_argument("--repeat", type=int, default=50, help="searches timed; a tenth for more than 16 queries")
     parser.add_argument("--checked", type=int, default=64, help="queries whose answers are compared")
-    parser.add_argument("--block", type=int, default=parts.BLOCK, help="rows judged by their best score")
+    parser.add_argument("--block", type=int, default=parts.BLOCK_ROWS, help="rows judged by their best score")
     wanted = parser.parse_args()
-    parts.BLOCK = wanted.block
+    parts.BLOCK_ROWS = wanted.block
     index = TorchIndex(wanted.device, dim=wanted.dim)
     where = torch.cuda.get_device_name(index.device) if index.device.type == "cuda" else "CPU"
     print(
-        f"{wanted.count:,} x {wanted.dim} in float16; {where}; PyTorch {torch.__version__}, block {parts.BLOCK}",
+        f"{wanted.count:,} x {wanted.dim} in float16; {where}; PyTorch {torch.__version__}, block {parts.BLOCK_ROWS}",
         flush=True,
     )
     began = time.perf_counter()
     for at in range(0, wanted.count, PIECE):
         rows = unit_rows(min(PIECE, wanted.count - at), wanted.dim, 1000 + at, index.device)
         if not at:
-            index._open_rows().reserve(wanted.count)
+            index._rows.reserve(wanted.count)
         index.add(np.arange(at, at + len(rows)), rows)
     print(f"added in {time.perf_counter() - began:.1f} s", flush=True)
     queries = unit_rows(max(*wanted.batches, wanted.checked), wanted.dim, 7, index.device)
@@ -117,7 +118,7 @@ def on_device(do: Callable[[], object], repeat: int, device: torch.device) -> fl
 
 def reading(index: TorchIndex) -> float:
     """Seconds to read the half-precision vectors once: the best of several ways."""
-    near = index._open_rows()._near[: len(index)]
+    near = index._rows._near[: len(index)]
     flat = near.view(-1)
     ways: dict[str, Callable[[], object]] = {
         "sum as int32": lambda: flat.view(torch.int32).sum(),
@@ -135,8 +136,8 @@ def reading(index: TorchIndex) -> float:
 
 def stages(index: TorchIndex, queries: np.ndarray, k: int, repeat: int) -> None:
     """What the parts of a search take on the device, and other ways of multiplying."""
-    rows = index._open_rows()
-    place = parts._Place(rows._near, len(rows))
+    rows = index._rows
+    place = parts._SearchedMatrix(rows._near, len(rows))
     near = rows._near[: 2**22]
     share = len(rows) / min(len(near), len(rows))
     for batch in (1, 4, 8, 16, 64):
@@ -154,9 +155,9 @@ def stages(index: TorchIndex, queries: np.ndarray, k: int, repeat: int) -> None:
         print(
             f"  {batch:3} queries: best of blocks"
             f" {1e3 * on_device(lambda a=asked: place._best_of_blocks(a), repeat, index.device):.3f} ms,"
-            f" best blocks {1e3 * on_device(lambda b=best: b.topk(min(k + parts.MORE, b.shape[1]), dim=1), repeat, index.device):.3f} ms,"
+            f" best blocks {1e3 * on_device(lambda b=best: b.topk(min(k + parts.EXTRA_CANDIDATES, b.shape[1]), dim=1), repeat, index.device):.3f} ms,"
             f" with their rows"
-            f" {1e3 * on_device(lambda a=asked: place.candidates(a, k + parts.MORE), repeat, index.device):.3f} ms",
+            f" {1e3 * on_device(lambda a=asked: place.candidates(a, k + parts.EXTRA_CANDIDATES), repeat, index.device):.3f} ms",
             flush=True,
         )
 
@@ -168,8 +169,8 @@ def filtered(index: TorchIndex, queries: np.ndarray, k: int, repeat: int) -> Non
         first = statistics.median(
             timed(lambda a=allowed: index.search(queries[:1], k, a), repeat // 3 + 1, index.device)
         )
-        allowed.flags.writeable = False
-        again = statistics.median(timed(lambda a=allowed: index.search(queries[:1], k, a), repeat, index.device))
+        kept = RowFilter(allowed)
+        again = statistics.median(timed(lambda f=kept: index.search(queries[:1], k, f), repeat, index.device))
         print(f"filter {100 * share:g} %: {again * 1e3:.3f} ms; {first * 1e3:.3f} ms when it is new", flush=True)
 
 
@@ -193,8 +194,8 @@ def check(index: TorchIndex, queries: np.ndarray, k: int) -> None:
     """Compare with float32 products of all vectors, on the device, a piece at a time."""
     asked = torch.from_numpy(queries).to(index.device)
     keys = torch.from_numpy(index.keys).to(index.device)
-    full = index._open_rows()._full
-    living = torch.from_numpy(np.flatnonzero(index._alive[: len(index._open_rows())]))
+    full = index._rows._full
+    living = torch.from_numpy(np.flatnonzero(index._alive[: len(index._rows)]))
     best = torch.full((len(queries), k), -torch.inf, device=index.device)
     named = torch.full((len(queries), k), -1, device=index.device)
     for at in range(0, len(living), PIECE):

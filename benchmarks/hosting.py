@@ -25,7 +25,7 @@ from lapel.engine.media_check import check_media
 from lapel.samples import draw_wardrobe
 from lapel.sources import open_source
 from lapel.sources.link_checker import LinkChecker
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 from shops import machine, shop
 
 
@@ -33,7 +33,7 @@ def add(where: Path, folder: Path, pictures: int, *, small: bool) -> float:
     """Add pictures to a new store; returns pictures a second."""
     source = open_source(where)
     with open_context(folder, create=True) as store:
-        rows = islice(picture_rows(source), pictures)
+        rows = islice(photo_rows(source), pictures)
         done = ingest(store, rows, source=source, small=store.thumbnails if small else None)
         if small:
             size = store.thumbnails.size()
@@ -58,7 +58,7 @@ def upkeep(store: StoreContext, where: Path) -> None:
         lambda: [move(store, a, b).photos for a, b in ((where, "s3://x"), ("s3://x", where))],
         count,
     )
-    rows = list(picture_rows(source))[:count]
+    rows = list(photo_rows(source))[:count]
     timed(
         "a table that lacks a tenth, taken as the whole",
         lambda: whole_feed(store.catalog, "", rows[: int(0.9 * count)]).settle(store.catalog),

@@ -28,8 +28,8 @@ import faiss
 import numpy as np
 
 from lapel.core.vectors import Vectors, normalise
-from lapel.indexes import open_index
-from lapel.indexes.choice import EXACT
+from lapel.indexes import MaintainedIndex, open_index
+from lapel.indexes.choice import MAX_EXACT_ROWS
 from looks import CACHE, encode_shop, open_look
 from shops import machine, open_shop
 
@@ -139,11 +139,11 @@ def kept(path: Path, build: Callable[[], Any], save: Callable[[Any, str], Any], 
 
 
 def lapel_peers(vectors: Vectors, work: Path) -> Iterator[Peer]:
-    """Exact search, and ``faiss:auto`` with the effort it finds for each recall, and with others."""
-    from lapel.indexes.structure import Effort
+    """Exact search, and ``faiss:auto`` with the parameters it finds for each recall, and with others."""
+    from lapel.indexes.structure import SearchParams
 
     few = (
-        ["faiss:IVF1024_HNSW16,Flat"] if len(vectors) <= EXACT else []
+        ["faiss:IVF1024_HNSW16,Flat"] if len(vectors) <= MAX_EXACT_ROWS else []
     )  # what auto would take if it did not scan them all
     for spec in ("faiss:Flat", "faiss:auto", *few):
         path = work / f"lapel-{spec[6:]}-{len(vectors)}.kept"
@@ -151,7 +151,8 @@ def lapel_peers(vectors: Vectors, work: Path) -> Iterator[Peer]:
         def build(spec: str = spec, path: Path = path) -> Any:
             index: Any = open_index(spec, dim=vectors.shape[1], path=path)
             index.add(np.arange(len(vectors)), vectors)
-            getattr(index, "settle", lambda: True)()
+            if isinstance(index, MaintainedIndex):
+                index.wait_idle()
             return index
 
         def load(path: str, spec: str = spec) -> Any:
@@ -160,15 +161,17 @@ def lapel_peers(vectors: Vectors, work: Path) -> Iterator[Peer]:
         index, built = kept(path, build, lambda index, path: index.save(Path(path)), load)
         size = path.stat().st_size / len(vectors)
         settings: tuple[Setting, ...] = (("all", lambda: None),)
-        if base := getattr(index, "_base", None):
-            refine = base.structure.effort.refine
+        if sealed := getattr(index, "_sealed", None):
+            structure = sealed.structure
 
-            def effort(probe: int, base: Any = base, refine: int = refine) -> None:
-                base.structure.effort = Effort(probe, refine)
+            def use(
+                width: int, structure: Any = structure, refine: int = structure.search_params.refine_factor
+            ) -> None:
+                structure.search_params = SearchParams.of_width(width, refine)
 
-            tuned = [(f"recall={level}", lambda level=level, b=base: b.structure.tune(level)) for level in LEVELS]
-            probes = LISTS if "IVF" in index.choice.factory else GRAPH
-            settings = (*tuned, *((f"probe {probe}", lambda probe=probe: effort(probe)) for probe in probes))
+            tuned = [(f"recall={level}", lambda level=level, s=structure: s.tune(level)) for level in LEVELS]
+            name, widths = ("nprobe", LISTS) if "IVF" in index.choice.factory else ("efSearch", GRAPH)
+            settings = (*tuned, *((f"{name} {width}", lambda width=width, use=use: use(width)) for width in widths))
         name = "Lapel exact" if spec == "faiss:Flat" else f"Lapel {spec[6:]} ({index.choice.factory or 'exact'})"
         yield Peer(name, built, size, lambda q, k, i=index: i.search(q, k).keys, settings)
 
@@ -215,7 +218,7 @@ def hnswlib_peers(vectors: Vectors, work: Path, threads: int) -> Iterator[Peer]:
         return index
 
     path = work / f"hnswlib-{len(vectors)}.kept"
-    index, built = kept(path, build, lambda index, path: index.index_sync.save(path), load)
+    index, built = kept(path, build, lambda index, path: index.save_index(path), load)
     size = 4 * vectors.shape[1] + 4 * 33 + 8 + 4 * 17 / 16
     settings = tuple((f"ef {effort}", lambda effort=effort: index.set_ef(effort)) for effort in GRAPH)
     yield Peer(

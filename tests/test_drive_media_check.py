@@ -28,7 +28,7 @@ from lapel.engine.retrieval import SearchEngine
 from lapel.sources import link_checker, open_source
 from lapel.sources.drive.account import DriveSettings
 from lapel.sources.link_checker import LinkChecker
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 from loopback.drive import DriveServer, error
 
 COLOURS = ("red", "green", "blue", "gold", "teal", "navy")
@@ -76,7 +76,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
         ids = {name: drive.file(f"{name}.png", picture(name), folder, "image/png") for name in COLOURS}
         with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
             source = open_source(f"gdrive://{folder}")
-            assert ingest(store, picture_rows(source), source=source, small=store.thumbnails).photos_added == 6
+            assert ingest(store, photo_rows(source), source=source, small=store.thumbnails).photos_added == 6
             source.close()
             yield Shop(store, drive, ids)
         sources.close_archives()
@@ -187,7 +187,7 @@ def test_the_command(shop: Shop) -> None:
 
 
 def test_a_drive_that_is_away_is_not_asked_for_each_picture(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_checker, "SILENT", 2)
+    monkeypatch.setattr(link_checker, "MAX_MISSES", 2)
     monkeypatch.setattr(media_check, "VISITORS", 1)
     shop.drive.fault = lambda _: error(503)
     for days in (0, 8):  # what was not asked for is neither in trouble nor hidden

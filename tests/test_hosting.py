@@ -24,7 +24,7 @@ from lapel.engine.retrieval import SearchEngine
 from lapel.sources import display_links, open_source
 from lapel.sources.address import prefixes
 from lapel.sources.folder import FolderSource
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 
 COLOURS = ("red", "green", "blue", "gold", "teal", "navy")
 
@@ -37,7 +37,7 @@ def draw(folder: Path, names: tuple[str, ...] = COLOURS) -> Path:
 
 
 def fill(shop: StoreContext, source: FolderSource) -> IngestReport:
-    return ingest(shop, picture_rows(source), source=source)
+    return ingest(shop, photo_rows(source), source=source)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from lapel.engine.context import StoreContext, open_context
 from lapel.engine.retrieval import SearchEngine
 from lapel.indexes import choice
 from lapel.indexes.choice import Options, choose
-from lapel.sources.cache import PictureCache
+from lapel.sources.cache import ImageCache
 from test_store import corner, fill
 
 # --- pictures and vectors ---------------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ def test_8_archives_stay_open_and_the_longest_unused_is_closed(tmp_path: Path) -
 @pytest.mark.parametrize(("size", "kept"), [(3_333, 3), (3_334, 2)])
 def test_a_cache_of_10_000_bytes(tmp_path: Path, size: int, kept: int) -> None:
     """Three pictures fit exactly, or one byte too many; then the longest unused go until a tenth is free."""
-    cache = PictureCache(tmp_path / "cache", 9_999)
+    cache = ImageCache(tmp_path / "cache", 9_999)
     for number in range(3):
         cache.put(str(number), "1", bytes([number]) * size)
         cache._write()

@@ -30,8 +30,8 @@ from lapel.engine.media_check import MediaCheckReport, check_media
 from lapel.engine.retrieval import SearchEngine
 from lapel.sources import ImageSource, open_source
 from lapel.sources.folder import FolderSource
-from lapel.sources.link_checker import Health, LinkChecker, State
-from lapel.sources.pictures import picture_rows
+from lapel.sources.link_checker import LinkCheck, LinkChecker, LinkStatus
+from lapel.sources.photos import photo_rows
 from lapel.sources.table import TableRow
 from lapel.sources.web import LinkReader
 
@@ -249,12 +249,14 @@ def test_nothing_is_hidden_when_more_than_half_is_out_of_reach(shop: StoreContex
 
 @pytest.mark.parametrize(("photos", "lost", "held_back"), [(9, 5, True), (9, 4, False), (8, 4, False), (8, 5, True)])
 @pytest.mark.parametrize("state", ["dead", "forbidden", "unreachable", "unasked"])
-def test_half_may_be_lost_and_no_more(tmp_path: Path, photos: int, lost: int, held_back: bool, state: State) -> None:
+def test_half_may_be_lost_and_no_more(
+    tmp_path: Path, photos: int, lost: int, held_back: bool, state: LinkStatus
+) -> None:
     class Told(LinkChecker):
         """Finds the first photos lost."""
 
-        def look(self, uri: str, stamp: str, mark: str = "") -> Health:
-            return Health(state if int(uri.rpartition("/")[2]) < lost else "fine", stamp)
+        def check(self, uri: str, version_token: str, etag: str = "") -> LinkCheck:
+            return LinkCheck(state if int(uri.rpartition("/")[2]) < lost else "fine", version_token)
 
     with open_context(tmp_path / "shop", create=True, encoder="colour:") as shop:
         vectors = np.eye(shop.encoder.dim, dtype=np.float32)
@@ -354,7 +356,7 @@ def test_folders_and_archives(tmp_path: Path) -> None:
         (folder / f"{name}.png").write_bytes(picture(name))
     with open_context(tmp_path / "shop", create=True, encoder="colour:") as shop:
         source = open_source(folder)
-        ingest(shop, picture_rows(source), source=source)
+        ingest(shop, photo_rows(source), source=source)
         (folder / "gold.png").unlink()
         (folder / "navy.png").write_bytes(picture("crimson"))
         (folder / "teal.png").touch()
@@ -386,8 +388,8 @@ def test_a_source_of_any_kind_is_asked_for_its_mark(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("lapel.sources.link_checker.open_source", lambda where: Odd(str(where)))
     rounds = LinkChecker()
     looked = [
-        rounds.look(uri, stamp).state
-        for uri, stamp in [("odd://a", "v2"), ("odd://a", "v1"), ("odd://gone", ""), ("odd://slow", "")]
+        rounds.check(uri, token).status
+        for uri, token in [("odd://a", "v2"), ("odd://a", "v1"), ("odd://gone", ""), ("odd://slow", "")]
     ]
     assert looked == ["fine", "changed", "dead", "unreachable"]
     rounds.close()

@@ -39,7 +39,7 @@ from lapel.engine.ingest import ingest
 from lapel.engine.models import UNREADABLE, models_of, open_model, prune, rollback, use
 from lapel.engine.retrieval import SearchEngine
 from lapel.sources import open_source
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 
 PHOTOS = 30
 
@@ -81,7 +81,7 @@ def draw(folder: Path, numbers: range) -> Path:
 
 def add(store: StoreContext, pictures: Path) -> None:
     source = open_source(pictures)
-    ingest(store, picture_rows(source), source=source)
+    ingest(store, photo_rows(source), source=source)
 
 
 @pytest.fixture

@@ -12,12 +12,13 @@ from lapel.core.registry import Backend
 from lapel.encoders import ENCODERS
 from lapel.encoders.colour import ColourEncoder
 from lapel.engine import backfill, check, ingest, models
+from lapel.engine.backfill import photo_pages
 from lapel.engine.check import check_index
 from lapel.engine.context import StoreContext, open_context
+from lapel.engine.features import THUMBNAIL
 from lapel.engine.ingest import IngestReport
-from lapel.engine.thumbnails import fill_thumbnails, photo_pages
 from lapel.sources import open_source
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 from test_store import corner
 
 PHOTOS = 12
@@ -48,7 +49,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def add(store: StoreContext, pictures: Path) -> IngestReport:
     source = open_source(pictures)
-    return ingest.ingest(store, picture_rows(source), source=source)
+    return ingest.ingest(store, photo_rows(source), source=source)
 
 
 @pytest.fixture
@@ -94,10 +95,10 @@ def test_small_pictures_are_made_of_each_photo(store: StoreContext, monkeypatch:
         PHOTOS % size > 0
     )
     assert [photo.key for page in photo_pages(store, size=size) for photo in page] == list(range(1, PHOTOS + 1))
-    monkeypatch.setitem(photo_pages.__kwdefaults__, "size", size)
-    assert fill_thumbnails(store).derived == PHOTOS
+    monkeypatch.setattr(backfill, "PAGE", size)
+    assert backfill.backfill(store, THUMBNAIL).derived == PHOTOS
     assert store.thumbnails.size().photos == PHOTOS
-    assert fill_thumbnails(store).derived == 0
+    assert backfill.backfill(store, THUMBNAIL).derived == 0
 
 
 @pages

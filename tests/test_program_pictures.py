@@ -23,7 +23,7 @@ from lapel.engine.context import StoreContext, open_context
 from lapel.engine.ingest import ingest
 from lapel.engine.retrieval import SearchEngine
 from lapel.sources import open_source
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 
 P3 = made.rgb_profile(made.DISPLAY_P3)
 
@@ -306,7 +306,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreContext]:
         (folder / "pictures" / f"{number}.jpg").write_bytes(data)
     with open_context(folder / "shop", create=True, encoder="colour:") as store:
         source = open_source(str(folder / "pictures"))
-        ingest(store, picture_rows(source), source=source)
+        ingest(store, photo_rows(source), source=source)
         yield store
 
 
@@ -342,7 +342,7 @@ def test_a_phone_s_photos_go_all_the_way(tmp_path: Path) -> None:
         (folder / f"IMG_{number}.HEIC").write_bytes(data)
     source = open_source(str(folder))
     with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
-        report = ingest(store, picture_rows(source), source=source, small=store.thumbnails)
+        report = ingest(store, photo_rows(source), source=source, small=store.thumbnails)
         assert (report.photos_added, report.photos_rejected) == (3, 0)
         photo = store.catalog.photos("IMG_1")[0]
         assert store.image(photo.key).size == (90, 120)

@@ -20,7 +20,7 @@ from lapel.engine.pipeline import RemoteWorker
 from lapel.runners import open_runner
 from lapel.runners.ray import RayRunner
 from lapel.sources import open_source
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 from test_ingest import contents, pictures_in
 
 # Ray's own processes and sockets are closed when it is shut down, after the tests that are blamed for them.
@@ -154,7 +154,7 @@ def test_adding_on_a_cluster_whose_worker_is_killed_half_way(tmp_path: Path) -> 
         source = open_source(where)
         with open_context(tmp_path / name, create=True, encoder="colour:") as store:
             done = ingest(
-                store, picture_rows(source), source=source, batch=4, runner=runner, rejects=tmp_path / f"{name}.csv"
+                store, photo_rows(source), source=source, batch=4, runner=runner, rejects=tmp_path / f"{name}.csv"
             )
             assert store.catalog.check() == []
         source.close()

@@ -26,7 +26,7 @@ from lapel.engine.ingest import ingest
 from lapel.engine.models import rollback, use
 from lapel.engine.retrieval import SearchEngine
 from lapel.sources import open_source
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 from test_store import corner, fill
 
 
@@ -85,7 +85,7 @@ def test_the_saved_index_of_another_model_of_the_same_width_never_answers(tmp_pa
     folder = tmp_path / "shop"
     with open_context(folder, create=True, encoder="first:") as shop:
         source = open_source(tmp_path / "pictures")
-        ingest(shop, picture_rows(source), source=source)
+        ingest(shop, photo_rows(source), source=source)
         assert best(shop) == right
     (old,) = folder.glob("index-*.bin")
     kept = old.read_bytes()

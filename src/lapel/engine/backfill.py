@@ -12,11 +12,12 @@ from typing import Protocol
 
 import numpy as np
 
+from lapel.catalog import ModelEntry
 from lapel.core.types import Photo
 from lapel.core.vectors import Keys
 from lapel.engine.context import StoreContext
-from lapel.engine.features import Embedding, Feature
-from lapel.engine.pipeline import PhotoTask, Pipeline, thumbnails_of
+from lapel.engine.features import FEATURES, THUMBNAIL, Embedding, Feature
+from lapel.engine.pipeline import PhotoTask, Pipeline, catalog_values, thumbnails_of
 from lapel.runners import Runner, open_runner
 
 BATCH = 64  # photos derived and written at once: keeps an encoder busy and loses at most a second's work
@@ -86,10 +87,25 @@ def backfill(
         done += len(batch)
         if progress is not None:
             progress(min(done, total), total)
+    if keys is None:
+        storage.clean_up()
     if progress is not None:
         progress(total, total)
     already = had if previous is None else previous.already
     return BackfillReport(before.derived + derived, already, tuple(failed))
+
+
+def missing(store: StoreContext) -> dict[str, int]:
+    """How many photos of a store lack each feature, by its name; ``embedding`` is the vector of the model in use.
+
+    Thumbnails count only where the store has room for them.
+    """
+    total = store.catalog.counts().photos
+    storages: dict[str, _Storage] = {"embedding": _Vectors(store, store.model)}
+    storages |= {name: _storage(store, feature) for name, feature in FEATURES.items()}
+    if not store.thumbnails.most:
+        del storages[THUMBNAIL.name]
+    return {name: max(0, total - storage.have(None)) for name, storage in storages.items()}
 
 
 @dataclass(kw_only=True)
@@ -127,6 +143,17 @@ def _tasks(storage: _Storage, keys: Keys | None, skip: set[int]) -> Iterator[lis
         yield waiting
 
 
+def photo_pages(store: StoreContext, *, size: int = PAGE, shown: bool = False) -> Iterator[list[Photo]]:
+    """Every photo by rising key, some at a time; with ``shown`` not those of products that are not shown.
+
+    Photos may come and go meanwhile.
+    """
+    after = 0
+    while page := store.catalog.hosting.photos(after=after, limit=size, shown=shown):
+        after = page[-1].key
+        yield page
+
+
 # --- where values are kept --------------------------------------------------------------------------------------------
 
 
@@ -145,16 +172,22 @@ class _Storage(Protocol):
         """Keep what was derived, in one transaction."""
         ...
 
+    def clean_up(self) -> None:
+        """Drop values that are of no use any more, after all photos were looked at."""
+        ...
+
 
 def _storage(store: StoreContext, feature: Feature | Embedding) -> _Storage:
-    return _Vectors(store, feature) if isinstance(feature, Embedding) else _Thumbnails(store)
+    if isinstance(feature, Embedding):
+        return _Vectors(store, feature.model)
+    return _Thumbnails(store) if feature == THUMBNAIL else _CatalogFeatures(store, feature)
 
 
 class _Vectors:
     """The catalogue's vectors of one model."""
 
-    def __init__(self, store: StoreContext, embedding: Embedding) -> None:
-        self._catalog, self._model = store.catalog, embedding.model
+    def __init__(self, store: StoreContext, model: ModelEntry) -> None:
+        self._catalog, self._model = store.catalog, model
 
     def have(self, keys: Keys | None) -> int:
         had = np.array(self._catalog.vector_keys(self._model.fingerprint))
@@ -170,6 +203,30 @@ class _Vectors:
                 self._model, np.array([task.photo.key for task in tasks], np.int64), np.stack(vectors)
             )
 
+    def clean_up(self) -> None:
+        """Vectors of other models stay, for the way back."""
+
+
+class _CatalogFeatures:
+    """The catalogue's values of one feature."""
+
+    def __init__(self, store: StoreContext, feature: Feature) -> None:
+        self._table, self._key = store.catalog.features, feature.key
+
+    def have(self, keys: Keys | None) -> int:
+        if keys is None:
+            return self._table.counts().get(self._key, 0)
+        return len(self._table.get(*self._key, keys.tolist()))
+
+    def missing(self, after: int, limit: int) -> list[Photo]:
+        return self._table.photos_without(*self._key, after=after, limit=limit)
+
+    def put(self, tasks: Sequence[_StoredPhotoTask]) -> None:
+        self._table.put(*self._key, {task.photo.key: catalog_values(task)[self._key] for task in tasks})
+
+    def clean_up(self) -> None:
+        self._table.drop_other_versions(*self._key)
+
 
 class _Thumbnails:
     """The store's thumbnails, by the hash of a photo's bytes: photos of equal bytes are derived once."""
@@ -180,15 +237,14 @@ class _Thumbnails:
 
     def have(self, keys: Keys | None) -> int:
         wanted = None if keys is None else set(keys.tolist())
-        count = after = 0
-        while page := self._photos(after=after, limit=PAGE):
-            after = page[-1].key
+        count = 0
+        for page in photo_pages(self._store):
             known = self._store.thumbnails.has(photo.sha256 for photo in page)
             count += sum(photo.sha256 in known and (wanted is None or photo.key in wanted) for photo in page)
         return count
 
     def missing(self, after: int, limit: int) -> list[Photo]:
-        while page := self._photos(after=after, limit=limit):
+        while self._store.thumbnails.most and (page := self._photos(after=after, limit=limit)):
             self._known |= self._store.thumbnails.has(photo.sha256 for photo in page)
             lacking = []
             for photo in page:
@@ -202,3 +258,6 @@ class _Thumbnails:
 
     def put(self, tasks: Sequence[_StoredPhotoTask]) -> None:
         self._store.thumbnails.put(thumbnails_of(tasks))
+
+    def clean_up(self) -> None:
+        self._store.thumbnails.trim(keep=[photo.sha256 for page in photo_pages(self._store) for photo in page])

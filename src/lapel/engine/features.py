@@ -14,6 +14,8 @@ from PIL import Image
 from lapel.catalog import ModelEntry
 from lapel.core.images import thumbnails
 from lapel.encoders import Encoder
+from lapel.engine.palette import palette
+from lapel.engine.perceptual_hash import perceptual_hash
 
 Key = tuple[str, str]  # a feature's name and version
 Value = bytes | Mapping[int, bytes]  # what is kept in the catalogue; of a thumbnail, WebP bytes by width in pixels
@@ -58,5 +60,8 @@ class Embedding:
 
 
 THUMBNAIL = Feature("thumbnail", "1", thumbnails)  # kept in thumbnails.sqlite, by the hash of the photo's bytes
+PALETTE = Feature("palette", "1", palette)  # see lapel.engine.palette.decode_palette
+PERCEPTUAL_HASH = Feature("perceptual_hash", "1", perceptual_hash)  # see lapel.engine.perceptual_hash.hamming
 
-FEATURES: Mapping[str, Feature] = {feature.name: feature for feature in (THUMBNAIL,)}
+CATALOG_FEATURES = (PALETTE, PERCEPTUAL_HASH)  # kept in the catalogue, by the photo's key
+FEATURES: Mapping[str, Feature] = {feature.name: feature for feature in (THUMBNAIL, *CATALOG_FEATURES)}

@@ -24,8 +24,8 @@ from lapel.catalog.thumbnails import Thumbnails
 from lapel.core.errors import SourceError
 from lapel.core.types import NO_LINKS, Links
 from lapel.encoders import Encoder
-from lapel.engine.features import THUMBNAIL
-from lapel.engine.pipeline import BATCH, PhotoTask, Pipeline, thumbnails_of
+from lapel.engine.features import CATALOG_FEATURES, THUMBNAIL
+from lapel.engine.pipeline import BATCH, PhotoTask, Pipeline, catalog_values, thumbnails_of
 from lapel.engine.rejects import Note, Reasons, rejects_file
 from lapel.runners import Runner, open_runner
 from lapel.sources import ImageSource, display_links
@@ -155,7 +155,7 @@ def ingest(
 
     Args:
         store: Where to.
-        rows: :func:`lapel.sources.table.read_table` or :func:`lapel.sources.pictures.picture_rows`.
+        rows: :func:`lapel.sources.table.read_table` or :func:`lapel.sources.photos.photo_rows`.
         source: Where the rows' photos are.
         rejects: A CSV to write what could not be used to; it grows as ``<name>.part`` and gets its name at the end.
         report: Called after each batch with the rows done, ``total`` and the counts so far.
@@ -181,7 +181,8 @@ def ingest(
         store.claim()
         planner = _Planner(store.catalog, encoder.fingerprint, source, batch, verify)
         writer = _Writer(store.catalog, encoder.fingerprint, note, small)
-        pipeline = Pipeline(encoder, () if small is None else (THUMBNAIL,), source.read)
+        features = CATALOG_FEATURES if small is None else (*CATALOG_FEATURES, THUMBNAIL)
+        pipeline = Pipeline(encoder, features, source.read)
         planned = planner.planned(rows, prefetch=not runner.elsewhere)
         spec = store.encoder_spec if runner.elsewhere else ""
         with (
@@ -375,7 +376,7 @@ def _entry(task: _RowTask, counts: Counter[str]) -> Entry | None:
             continue
         known, vector = photo.stored, photo.vector
         sha256 = photo.sha256 or (known.sha256 if known else "")
-        photos.append(PhotoEntry(photo.uri, photo.version_token, sha256, vector, photo.links))
+        photos.append(PhotoEntry(photo.uri, photo.version_token, sha256, vector, photo.links, catalog_values(photo)))
         state = "unchanged" if vector is None else "added" if known is None else "updated"
         counts[f"photos_{state}"] += 1
         renewed += state != "unchanged"

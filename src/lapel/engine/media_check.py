@@ -16,11 +16,11 @@ from lapel.catalog import Entry, PhotoEntry, writer_lock
 from lapel.catalog.hosting import MediaIssue
 from lapel.core.errors import InputError
 from lapel.core.types import Photo
+from lapel.engine.backfill import photo_pages
 from lapel.engine.context import StoreContext
-from lapel.engine.features import THUMBNAIL
-from lapel.engine.pipeline import PhotoTask, Pipeline, thumbnails_of
-from lapel.engine.thumbnails import photo_pages
-from lapel.sources.link_checker import Health, LinkChecker, State
+from lapel.engine.features import FEATURES
+from lapel.engine.pipeline import PhotoTask, Pipeline, catalog_values, thumbnails_of
+from lapel.sources.link_checker import LinkCheck, LinkChecker, LinkStatus
 
 PAGE = 256  # photos of the catalogue visited together
 VISITORS = 8  # photos visited at once
@@ -82,27 +82,27 @@ def check_media(
     states: Counter[str] = Counter()
     changed: list[_ChangedPhoto] = []
     with ThreadPoolExecutor(VISITORS, thread_name_prefix="lapel-visit") as pool:
-        for page in photo_pages(store, shown=True):
+        for page in photo_pages(store, size=PAGE, shown=True):
             tokens = hosting.version_tokens(photo.key for photo in page)
             page = [photo for photo in page if photo.key in tokens]  # others were taken out just now
             visits = [(photo.uri, *tokens[photo.key]) for photo in page]
             distinct = list(dict.fromkeys(visits))  # products may share a photo
-            found = dict(zip(distinct, pool.map(lambda visit: checker.look(*visit), distinct), strict=True))
+            found = dict(zip(distinct, pool.map(lambda visit: checker.check(*visit), distinct), strict=True))
             health = [(photo, found[visit]) for photo, visit in zip(page, visits, strict=True)]
-            states.update(each.state for _, each in health)
+            states.update(each.status for _, each in health)
             changed += [
                 _ChangedPhoto(
                     uri=photo.uri, expected=photo.sha256, photo=photo, version_token=tokens[photo.key][0], health=each
                 )
                 for photo, each in health
-                if each.state == "changed"
+                if each.status == "changed"
             ]
             bad = {
-                photo.key: (each.state, each.reason)
+                photo.key: (each.status, each.reason)
                 for photo, each in health
-                if each.state in (*UNREACHABLE_STATES, "moved")
+                if each.status in (*UNREACHABLE_STATES, "moved")
             }
-            hosting.set_issues(bad, [photo.key for photo, each in health if each.state == "fine"], now=_text(now))
+            hosting.set_issues(bad, [photo.key for photo, each in health if each.status == "fine"], now=_text(now))
             if report is not None:
                 report(states.total(), total)
     encoded = _renew(store, checker, changed, states, now=_text(now))
@@ -123,13 +123,13 @@ class _ChangedPhoto(PhotoTask):
 
     photo: Photo
     version_token: str  # what is stored
-    health: Health
-    state: State = "dead"  # what it is when there is a problem; an image that cannot be decoded is dead
+    health: LinkCheck
+    state: LinkStatus = "dead"  # what it is when there is a problem; an image that cannot be decoded is dead
 
     @property
     def must_write(self) -> bool:
         """Whether what the catalogue holds is no longer so."""
-        return not self.problem and (self.vector is not None or self.version_token != self.health.stamp)
+        return not self.problem and (self.vector is not None or self.version_token != self.health.version_token)
 
     @property
     def verdict(self) -> tuple[str, str]:
@@ -170,7 +170,7 @@ def _renew(
             bad = {keys[key]: verdict for key, verdict in verdicts.items() if verdict[0] != "fine" and key in keys}
             hosting.set_issues(bad, [key for key, (state, _) in verdicts.items() if state == "fine"], now=now)
             hosting.set_etags(
-                {keys[task.photo.key]: task.health.mark for task in kept if task.photo.key in keys and not task.problem}
+                {keys[task.photo.key]: task.health.etag for task in kept if task.photo.key in keys and not task.problem}
             )
     return encoded
 
@@ -182,10 +182,10 @@ def _load(store: StoreContext, checker: LinkChecker, task: _ChangedPhoto) -> Non
         try:
             return checker.read(uri)
         except InputError as error:
-            task.state = checker.unread(error)
+            task.state = checker.status_of(error)
             raise
 
-    Pipeline(store.encoder, (THUMBNAIL,), read).load([task])
+    Pipeline(store.encoder, tuple(FEATURES.values()), read).load([task])
 
 
 def _write(store: StoreContext, tasks: Sequence[_ChangedPhoto]) -> set[str]:
@@ -209,7 +209,11 @@ def _write(store: StoreContext, tasks: Sequence[_ChangedPhoto]) -> set[str]:
             found = by_product[product_id].get(photo.uri)
             if found is not None:
                 photos[position] = replace(
-                    photo, version_token=found.health.stamp, sha256=found.sha256, vector=found.vector
+                    photo,
+                    version_token=found.health.version_token,
+                    sha256=found.sha256,
+                    vector=found.vector,
+                    features=catalog_values(found),
                 )
         entries.append(Entry(store.catalog.product(product_id), tuple(photos)))
     store.catalog.write(entries, fingerprint=fingerprint)

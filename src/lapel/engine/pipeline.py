@@ -62,6 +62,11 @@ def thumbnails_of(tasks: Iterable[PhotoTask]) -> dict[str, Mapping[int, bytes]]:
     return {sha256: value for sha256, value in derived if isinstance(value, Mapping)}
 
 
+def catalog_values(task: PhotoTask) -> dict[Key, bytes]:
+    """What was derived and is kept in the catalogue, by name and version."""
+    return {key: value for key, value in task.features.items() if isinstance(value, bytes)}
+
+
 Batch = TypeVar("Batch")
 
 

@@ -1,9 +1,8 @@
-"""Which index suits a shop: every candidate measured on the shop's own vectors and queries, as a table, a plot and a
-choice.
+"""Which index suits a shop: every candidate measured on the shop's own vectors and queries: a table, a plot, a choice.
 
 In go vectors and queries, out come recall against exact search, times, memory and building time of each kind; the
-choice is the quickest
-kind that reaches the wanted recall within the memory, or exact search where that is quick enough.
+choice is the quickest kind that reaches the wanted recall within the memory, or exact search where that is quick
+enough.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import numpy as np
 from lapel.core.errors import InputError, MissingDependencyError
 from lapel.core.vectors import Keys, Vectors
 from lapel.indexes import MaintainedIndex, VectorIndex, explain, open_index
+from lapel.indexes.approximate import ApproximateIndex
 from lapel.indexes.choice import device_memory
 
 K = 10
@@ -122,8 +122,8 @@ def tune(
     """
     if len(keys) <= K or not len(queries):
         raise InputError(
-            f"Tuning needs more than {K} vectors and at least one query; found {len(keys)} and {len(queries)}. Add"
-            f" products first."
+            f"Tuning needs more than {K} vectors and at least one query; found {len(keys)} and {len(queries)}."
+            " Add products first."
         )
     exact = open_index("faiss:Flat", dim=vectors.shape[1])
     exact.add(keys, vectors)
@@ -150,7 +150,7 @@ def _try(
         index.wait_idle()
     built = time.perf_counter() - began
     problem = index.problem if isinstance(index, MaintainedIndex) else ""
-    choice = getattr(index, "choice", None)
+    choice = index.choice if isinstance(index, ApproximateIndex) else None
     if problem or (choice is not None and not choice.factory and "auto" not in spec):
         return Trial(spec, problem=problem or explain(spec, count=len(keys), dim=vectors.shape[1]))
     found = _answers(index, queries, own)

@@ -4,8 +4,8 @@ image out."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from pathlib import Path
@@ -13,15 +13,15 @@ from typing import Any
 
 from lapel.core.errors import SourceError, TableError
 from lapel.core.text import counted
-from lapel.engine.context import StoreContext
+from lapel.engine.context import StoreContext, open_context
 from lapel.engine.feeds import WholeFeed, whole_feed
 from lapel.engine.ingest import IngestReport, ingest
-from lapel.runners import open_runner
+from lapel.runners import Runner, open_runner
 from lapel.sources import ImageSource, open_source
 from lapel.sources.mapping import ColumnMap
 from lapel.sources.mixed import MixedSource
 from lapel.sources.names import ADVICE, kind_of
-from lapel.sources.pictures import check_ids, picture_rows
+from lapel.sources.photos import check_ids, photo_rows
 from lapel.sources.table import ENDINGS, Table, TableRow, read_table
 
 REJECTED = "rejected.csv"  # in the store
@@ -30,7 +30,11 @@ Progress = Callable[[int, int | None], None]
 
 @dataclass(frozen=True)
 class AddRequest:
-    """What is to be added, and how. See :meth:`lapel.service.Store.add` for the fields."""
+    """What is to be added, and how. See :meth:`lapel.service.Store.add` and ``sync`` for the fields.
+
+    Attributes:
+        whole: Whether this is all that the store, or ``feed``, should show: what is missing from it is hidden.
+    """
 
     source: str | Path
     products: str | Path | None = None
@@ -136,51 +140,104 @@ class RemoveReport:
     removed: tuple[str, ...]
     missing: tuple[str, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        removed, missing = list(self.removed), list(self.missing)
+        return {
+            "asked": len(removed) + len(missing),
+            "count": len(removed),
+            "removed": removed,
+            "missing": missing,
+        }
+
 
 def add(context: StoreContext, wanted: AddRequest, progress: Progress | None) -> AddReport:
     """Add, or with ``wanted.whole`` sync. See :meth:`lapel.service.Store.add`."""
-    source, products = _places(wanted)
-    workers = open_runner(wanted.runner)
-    images = open_source(source, wanted.exclude)
-    if products is not None:
+    with _opened(wanted) as opened:
+        return _add(context, opened, progress)
+
+
+def add_to_store(
+    folder: str | Path, wanted: AddRequest, *, encoder: str | None = None, progress: Progress | None = None
+) -> AddReport:
+    """Add to the store in a folder, which is made when there is none: after the source was opened, so that a mistake
+    in its name leaves no empty store.
+
+    >>> add_to_store("shop", AddRequest("photos/", exclude=("*_back.jpg",)))  # doctest: +SKIP
+
+    Args:
+        folder: Where the store is.
+        wanted: What to add.
+        encoder: Of a new store, a spec for :func:`lapel.open_encoder`.
+        progress: Called with the rows done, and how many there are.
+
+    Raises:
+        SourceError, TableError, StoreError: as :meth:`lapel.service.Store.add`; and those of
+            :func:`lapel.service.open_store`.
+    """
+    with _opened(wanted) as opened, open_context(folder, create=True, encoder=encoder) as context:
+        return _add(context, opened, progress)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """What a request names, looked at before anything is written."""
+
+    wanted: AddRequest
+    runner: Runner
+    images: ImageSource
+    table: Table | None
+
+
+@contextmanager
+def _opened(wanted: AddRequest) -> Iterator[_Opened]:
+    wanted = _resolved(wanted)
+    runner = open_runner(wanted.runner)
+    images = open_source(wanted.source, wanted.exclude)
+    if wanted.products is not None:
         images = MixedSource(images)
     with closing(images):
-        table = None if products is None else _open_table(products, wanted, images)
-        sync = _feed(context, wanted, images, table) if wanted.whole else None
-        # Counted before: adding a row brings its product back by itself.
-        before = sync and context.catalog.visibility.preview_sync(sync.feed, sync.named)
-        total = images.count() if table is None else table.count()
-        report = ingest(
-            context,
-            islice(_rows(images, table), wanted.limit),
-            source=images,
-            rejects=context.folder / REJECTED,
-            total=total if wanted.limit is None else min(total, wanted.limit),
-            report=None if progress is None else lambda done, rows, _: progress(done, rows),
-            runner=workers,
-            small=context.thumbnails if context.thumbnails.most else None,
-            verify=wanted.verify,
-        )
-        if progress is not None:
-            progress(report.rows, report.rows)
-        synced = sync and sync.settle(context.catalog)
-        _ = context.index  # built now, so that the first search does not wait for it
-        changed = table is None and report.products_added + report.products_updated
-        doubled = context.catalog.shared_photo_products() if changed else 0
-        if products is not None:
-            report = _without_table(report, products, Path(source))
-        return AddReport(
-            counts=report,
-            notes=tuple(table.notes) if table else (),
-            table_kind=table.kind if table else "",
-            hidden=dict(table.hidden_why) if table else {},
-            skipped=_skipped(report, table),
-            fetched=tuple(_fetched(images)),
-            delisted=synced.delisted if synced else 0,
-            relisted=before.relisted if before else 0,
-            doubled=doubled,
-            names_all=table is not None and wanted.limit is None,
-        )
+        table = None if wanted.products is None else _open_table(Path(wanted.products), wanted, images)
+        yield _Opened(wanted, runner, images, table)
+
+
+def _add(context: StoreContext, opened: _Opened, progress: Progress | None) -> AddReport:
+    wanted, images, table = opened.wanted, opened.images, opened.table
+    sync = _feed(context, wanted, images, table) if wanted.whole else None
+    # Counted before: adding a row brings its product back by itself.
+    before = sync and context.catalog.visibility.preview_sync(sync.feed, sync.named)
+    total = images.count() if table is None else table.count()
+    report = ingest(
+        context,
+        islice(_rows(images, table), wanted.limit),
+        source=images,
+        rejects=context.folder / REJECTED,
+        total=total if wanted.limit is None else min(total, wanted.limit),
+        report=None if progress is None else lambda done, rows, _: progress(done, rows),
+        runner=opened.runner,
+        small=context.thumbnails if context.thumbnails.most else None,
+        verify=wanted.verify,
+    )
+    if progress is not None:
+        progress(report.rows, report.rows)
+    synced = sync and sync.settle(context.catalog)
+    _ = context.index  # built now, so that the first search does not wait for it
+    changed = table is None and report.products_added + report.products_updated
+    doubled = context.catalog.shared_photo_products() if changed else 0
+    if wanted.products is not None:
+        report = _without_table(report, Path(wanted.products), Path(wanted.source))
+    return AddReport(
+        counts=report,
+        notes=tuple(table.notes) if table else (),
+        table_kind=table.kind if table else "",
+        hidden=dict(table.hidden_why) if table else {},
+        skipped=_skipped(report, table),
+        fetched=tuple(_fetched(images)),
+        delisted=synced.delisted if synced else 0,
+        relisted=before.relisted if before else 0,
+        doubled=doubled,
+        names_all=table is not None and wanted.limit is None,
+    )
 
 
 def remove(context: StoreContext, product_ids: Sequence[str]) -> RemoveReport:
@@ -193,18 +250,17 @@ def remove(context: StoreContext, product_ids: Sequence[str]) -> RemoveReport:
     return RemoveReport(removed, tuple(each for each in asked if each not in there))
 
 
-def _places(wanted: AddRequest) -> tuple[str | Path, Path | None]:
-    """Where the images are, and the table: a table that is given as the source stands beside its images."""
-    source, products = wanted.source, None if wanted.products is None else Path(wanted.products)
-    path = Path(source)
+def _resolved(wanted: AddRequest) -> AddRequest:
+    """The same, where a table that is given as the source stands beside its images."""
+    path = Path(wanted.source)
     # os.path also answers for names that are too long.
-    if products is None and path.suffix.lower() in ENDINGS and os.path.isfile(path):  # noqa: PTH113
-        source, products = path.parent, path
-    if products is None and (wanted.mapping or wanted.encoding):
+    if wanted.products is None and path.suffix.lower() in ENDINGS and os.path.isfile(path):  # noqa: PTH113
+        return replace(wanted, source=path.parent, products=path)
+    if wanted.products is None and (wanted.mapping or wanted.encoding):
         raise TableError(
             "--map and --encoding say how to read a table, but there is none. Give it with --products TABLE."
         )
-    return source, products
+    return wanted
 
 
 def _open_table(path: Path, wanted: AddRequest, images: ImageSource) -> Table:
@@ -216,7 +272,7 @@ def _open_table(path: Path, wanted: AddRequest, images: ImageSource) -> Table:
 
 
 def _rows(images: ImageSource, table: Table | None) -> Iterable[TableRow]:
-    return picture_rows(images) if table is None else table
+    return photo_rows(images) if table is None else table
 
 
 def _feed(context: StoreContext, wanted: AddRequest, images: ImageSource, table: Table | None) -> WholeFeed:

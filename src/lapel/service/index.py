@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,3 +96,15 @@ class IndexService:
             folder=self._context.folder,
             report=progress or (lambda _: None),
         )
+
+    def save_tuning(self, tuning: Tuning, folder: Path) -> None:
+        """Write ``tuning.json`` and the plot ``tuning.png`` into a folder, which is made.
+
+        Raises:
+            MissingDependencyError: the plot needs matplotlib. OSError: the folder cannot be written to.
+        """
+        from lapel.insight.tuning import draw
+
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "tuning.json").write_text(json.dumps(tuning.to_json(), indent=2) + "\n", encoding="utf-8")
+        draw(tuning, folder / "tuning.png")

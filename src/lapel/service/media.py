@@ -10,11 +10,11 @@ from pathlib import Path
 from lapel.catalog.hosting import MediaIssue, MoveReport
 from lapel.catalog.thumbnails import Size
 from lapel.core.errors import InputError
-from lapel.engine.backfill import BackfillReport
+from lapel.engine.backfill import BackfillReport, backfill
 from lapel.engine.context import StoreContext
+from lapel.engine.features import THUMBNAIL
 from lapel.engine.hosting import move
 from lapel.engine.media_check import MediaCheckReport, check_media
-from lapel.engine.thumbnails import fill_thumbnails
 from lapel.sources.link_checker import LinkChecker
 
 ISSUES = "hosting.csv"  # in the store
@@ -87,7 +87,7 @@ class MediaService:
         Raises:
             StoreReadOnlyError: nothing can be written there.
         """
-        return fill_thumbnails(self._context, report=progress)
+        return backfill(self._context, THUMBNAIL, progress=progress)
 
     def limit_thumbnails(self, megabytes: int) -> None:
         """Let the thumbnails take so many MB of the disk from now on; 0 keeps none."""

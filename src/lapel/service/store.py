@@ -250,6 +250,8 @@ class Store:
         k: int = 10,
         where: Where = NO_FILTER,
         segment: bool = True,
+        least: float | None = None,
+        group: str = "",
         progress: Progress | None = None,
         errors: str = "raise",
     ) -> Iterator[SearchResult | LapelError]:
@@ -261,6 +263,8 @@ class Store:
             k: Of images, how many products.
             where: Of images, see :meth:`search`.
             segment: Of images, see :meth:`search`.
+            least: Of images, see :meth:`search`.
+            group: Of images, see :meth:`search`.
             progress: Called with how many were answered.
             errors: ``raise`` the error of an image that cannot be used, or ``return`` it in place of its answer.
 
@@ -275,7 +279,7 @@ class Store:
             try:
                 if isinstance(query, Query):
                     return query
-                return Query(image=query, k=k, where=conditions, segment=segment)
+                return Query(image=query, k=k, where=conditions, segment=segment, least=least, group=group)
             except LapelError as error:
                 return error
 

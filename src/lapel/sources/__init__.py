@@ -1,6 +1,6 @@
-"""The source door: where pictures' bytes come from. ``open_source("pictures/")``, ``open_source("pictures.zip")``.
+"""The source door: where photos' bytes come from. ``open_source("pictures/")``, ``open_source("pictures.zip")``.
 
-A source lists its pictures as URIs that stay the same from run to run, such as ``file:///shop/a.jpg`` or
+A source lists its photos as URIs that stay the same from run to run, such as ``file:///shop/a.jpg`` or
 ``zip:///shop/pictures.zip!/a.jpg``; :func:`read_uri` reads any of them again later. A visitor's link is fetched by
 :mod:`lapel.sources.web`, product tables are read by :mod:`lapel.sources.table`.
 """
@@ -21,18 +21,9 @@ from lapel.core.registry import Backend, Registry
 from lapel.core.text import shortened
 from lapel.core.types import NO_LINKS, Links
 from lapel.sources.base import ImageSource
-from lapel.sources.names import EXTENSIONS, as_link, is_picture_name
+from lapel.sources.names import EXTENSIONS, as_link, is_image_name
 
-__all__ = [
-    "EXTENSIONS",
-    "SOURCES",
-    "ImageSource",
-    "Links",
-    "display_links",
-    "is_picture_name",
-    "open_source",
-    "read_uri",
-]
+__all__ = ["EXTENSIONS", "SOURCES", "ImageSource", "Links", "display_links", "is_image_name", "open_source", "read_uri"]
 
 SOURCES = Registry(
     "source",
@@ -49,8 +40,8 @@ SOURCES = Registry(
     "lapel.sources",
 )
 
-REMOTE = ("gdrive", "s3", "gs", "az", "https", "http")  # schemes whose pictures come over a network
-OPEN_ARCHIVES = 8  # read_uri keeps this many ZIPs open; their lists of members cost 0.6 KB a picture
+REMOTE = ("gdrive", "s3", "gs", "az", "https", "http")  # schemes whose photos come over a network
+OPEN_ARCHIVES = 8  # read_uri keeps this many ZIPs open; their lists of members cost 0.6 KB a photo
 
 
 def display_links(source: ImageSource, uri: str) -> Links:
@@ -62,7 +53,7 @@ def display_links(source: ImageSource, uri: str) -> Links:
 
 
 def open_source(where: str | Path, exclude: Sequence[str] = ()) -> ImageSource:
-    """Open a folder or a ZIP of pictures, ``gdrive://``, ``s3://``, ``gs://``, ``az://``, ``https://``, or
+    """Open a folder or a ZIP of photos, ``gdrive://``, ``s3://``, ``gs://``, ``az://``, ``https://``, or
     ``scheme:rest`` of a plugin.
 
     What is remote is read ahead and through a cache, see :mod:`lapel.sources.stream`.
@@ -122,7 +113,7 @@ _archives_lock = threading.Lock()
 
 
 def read_uri(uri: str) -> bytes:
-    """Read a picture again by the URI a source gave it.
+    """Read a photo again by the URI a source gave it.
 
     Raises:
         SourceError: it is gone (say where it was and how to bring it back), or the URI is of an unknown kind.
@@ -164,7 +155,7 @@ _remotes: dict[str, ImageSource] = {}
 
 
 def _opened(scheme: str) -> ImageSource:
-    """What reads single pictures of a scheme; opened once."""
+    """What reads single photos of a scheme; opened once."""
     with _archives_lock:
         if scheme not in _remotes:
             _remotes[scheme] = open_source(f"{scheme}://")

@@ -14,7 +14,7 @@ from lapel.core.types import NO_LINKS, Links
 from lapel.sources.names import NameIndex, as_link
 
 if TYPE_CHECKING:
-    from lapel.sources.cache import PictureCache
+    from lapel.sources.cache import ImageCache
 
 
 class ImageSource(ABC):
@@ -42,7 +42,7 @@ class ImageSource(ABC):
     scheme: str = ""
     remote: bool = False
     asks_for_token: bool = False
-    cache: PictureCache | None = None
+    cache: ImageCache | None = None
     _skipped: Mapping[str, int] = {}
     _unreadable: Mapping[str, str] = {}
 

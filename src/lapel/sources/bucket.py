@@ -1,9 +1,8 @@
 """Pictures in a bucket, through fsspec: ``s3://bucket/folder``, ``gs://bucket/folder``, ``az://container/folder``.
 
 Credentials and endpoints are those that each cloud's own tools use (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, a
-profile, ...).
-URIs are ``s3://bucket/folder/a.jpg``, with other characters %-quoted; the store's ETag says whether a picture is still
-the same.
+profile, ...). URIs are ``s3://bucket/folder/a.jpg``, with other characters %-quoted; the store's ETag says whether a
+photo is still the same.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ from lapel.core.settings import settings
 from lapel.core.text import reason_of, shortened
 from lapel.sources import MAX_BYTES, Links, unquote
 from lapel.sources.base import ImageSource
-from lapel.sources.names import Exclude, NameIndex, begins_like_picture, sort_out
+from lapel.sources.names import Exclude, NameIndex, begins_like_image, sort_out
 
 TAGS = ("ETag", "etag", "md5Hash", "content_md5")  # what S3, Google and Azure call what changes with the bytes
 TIMES = ("LastModified", "last_modified", "mtime", "updated")
 
 
 class BucketSource(ImageSource):
-    """A folder of pictures in a bucket. Subclasses name the cloud.
+    """A folder of photos in a bucket. Subclasses name the cloud.
 
     Args:
-        where: ``//bucket/folder``; without a bucket, single pictures can be read by their URIs.
+        where: ``//bucket/folder``; without a bucket, single photos can be read by their URIs.
         exclude: Patterns of names to leave out, see :class:`lapel.sources.names.Exclude`.
 
     Raises:
@@ -69,15 +68,15 @@ class BucketSource(ImageSource):
         return f"{self.scheme}://{self._root}"
 
     def walk(self) -> Iterator[str]:
-        """Every picture's URI, by name."""
+        """Every photo's URI, by name."""
         return (self._prefix + quote(name) for name in self._listing)
 
     def count(self) -> int:
-        """How many pictures a walk gives."""
+        """How many photos a walk gives."""
         return len(self._listing)
 
     def lists(self, uri: str) -> bool:
-        """Whether the picture is in the folder."""
+        """Whether the photo is in the folder."""
         return self._name(uri) in self._listing
 
     def find(self, name: str) -> str:
@@ -102,7 +101,7 @@ class BucketSource(ImageSource):
         return tuple(self._name(uri).split("/"))
 
     def read(self, uri: str) -> bytes:
-        """The bytes of a picture."""
+        """The bytes of a photo."""
         if self._about(uri).get("size", 0) > MAX_BYTES:
             raise SourceError(f"The picture {uri} has more than {MAX_BYTES // 2**20} MB. Scale it down.")
         try:
@@ -118,7 +117,7 @@ class BucketSource(ImageSource):
         return f"{tag}-{about.get('size', 0)}"
 
     def links(self, uri: str) -> Links:
-        """Where a browser shows the picture: the pattern in LAPEL_BUCKET_LINK, as buckets are rarely public."""
+        """Where a browser shows the photo: the pattern in LAPEL_BUCKET_LINK, as buckets are rarely public."""
         bucket, _, key = uri.removeprefix(f"{self.scheme}://").partition("/")
         link = self._link.replace("{bucket}", bucket).replace("{key}", key)
         return Links(link, link)
@@ -165,13 +164,11 @@ class BucketSource(ImageSource):
         return {name: names[name] for name in pictures}
 
     def _peek(self, names: Sequence[str]) -> list[str]:
-        """Which of these objects begin like a picture; what cannot be read does not."""
+        """Which of these objects begin like a photo; what cannot be read does not."""
         keys = [f"{self._root}/{name}" for name in names]
         heads = self._files.cat_ranges(keys, [0] * len(keys), [32] * len(keys), on_error="return")
         return [
-            name
-            for name, head in zip(names, heads, strict=True)
-            if isinstance(head, bytes) and begins_like_picture(head)
+            name for name, head in zip(names, heads, strict=True) if isinstance(head, bytes) and begins_like_image(head)
         ]
 
     @cached_property

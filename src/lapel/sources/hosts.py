@@ -2,10 +2,8 @@
 once.
 
 A name is looked up here, all of its addresses are checked, and the connection is made to a checked number, so that a
-name cannot
-change its meaning between check and use. Certificates come from ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` where these are
-set; proxies
-are used only with ``LAPEL_PROXY=env``, and then a name is checked before the proxy hears of it.
+name cannot change its meaning between check and use. Certificates come from ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` where
+these are set; proxies are used only with ``LAPEL_PROXY=env``, and then a name is checked before the proxy hears of it.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ from lapel.core.settings import settings
 from lapel.core.text import reason_of
 
 PROXY = "LAPEL_PROXY"
-TRIAL = 2.0  # most seconds for an address of a host that has further ones: a shop's IPv6 may be dead
+ADDRESS_SECONDS = 2.0  # most seconds for an address of a host that has further ones: a shop's IPv6 may be dead
 PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")  # all that is given out; RFC 4291
 
 
@@ -158,7 +156,7 @@ class Host:
                 headers={"Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity", **headers},
                 # The server and TLS still hear the name; a proxy has one of its own.
                 extensions={} if self._proxy else {"sni_hostname": url.raw_host.decode("ascii")},
-                timeout=httpx.Timeout(left, connect=min(left / (further + 1), TRIAL) if further else left),
+                timeout=httpx.Timeout(left, connect=min(left / (further + 1), ADDRESS_SECONDS) if further else left),
             )
             try:
                 response = self._client.send(request, stream=True)

@@ -1,9 +1,8 @@
 """Pictures behind links: one, ``https://shop.example/a.jpg``, or those that a table names. A URI is the link itself.
 
 Several are fetched at once, but few from one host; whoever answers that it is too much is left alone for a while. A
-server is asked
-whether a picture has changed rather than for the picture; private addresses are refused unless ``LAPEL_ALLOW_HOSTS``
-names the host.
+server is asked whether a photo has changed rather than for the photo; private addresses are refused unless
+``LAPEL_ALLOW_HOSTS`` names the host.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import httpx
 from lapel.core.errors import InputError, SourceError
 from lapel.core.settings import settings
 from lapel.sources.base import ImageSource
-from lapel.sources.cache import PictureCache
+from lapel.sources.cache import ImageCache
 from lapel.sources.web import MAX_BYTES, Fetched, LinkReader, parse_link
 
 
@@ -30,8 +29,8 @@ class LinkSettings:
     Attributes:
         allow: Hosts that may have private addresses.
         per_host: Requests under way at once to one host.
-        max_bytes: Most bytes of one picture.
-        timeout: Seconds for one picture, redirects included.
+        max_bytes: Most bytes of one photo.
+        timeout: Seconds for one photo, redirects included.
         tries: How often a link is tried when it fails in a way that may pass.
         pause: Seconds before the second try, doubled for each further one.
     """
@@ -89,16 +88,16 @@ class HttpsSource(ImageSource):
     """Pictures behind links.
 
     Args:
-        where: ``//host/a.jpg``, the one picture of a walk; or nothing, where a table names links.
+        where: ``//host/a.jpg``, the one photo of a walk; or nothing, where a table names links.
         limits: How links are asked for; by default those of this process.
-        cache: Where pictures are kept with what their servers said of them.
+        cache: Where photos are kept with what their servers said of them.
     """
 
     remote = True
     asks_for_token = True
     scheme = "https"
 
-    def __init__(self, where: str, limits: LinkSettings | None = None, *, cache: PictureCache | None = None) -> None:
+    def __init__(self, where: str, limits: LinkSettings | None = None, *, cache: ImageCache | None = None) -> None:
         self._one = f"{self.scheme}:{where}" if where.strip("/") else ""
         folder = re.match(r"//drive\.google\.com/.*/folders/([\w-]+)", where)
         if folder:
@@ -147,12 +146,12 @@ class HttpsSource(ImageSource):
         known = self.cache.known(uri) if self.cache else None
         got = self._fetch(uri, known.validators if known else "")
         if got.data is None and known is not None:
-            return known.stamp
+            return known.version_token
         data = got.data or b""
-        stamp = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        token = f"sha256:{hashlib.sha256(data).hexdigest()}"
         if self.cache is not None:
-            self.cache.put(uri, stamp, data, got.validators)
-        return stamp
+            self.cache.put(uri, token, data, got.validators)
+        return token
 
     def close(self) -> None:
         """Close the connections."""

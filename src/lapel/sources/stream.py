@@ -1,4 +1,4 @@
-"""Sources across a network as if they were here: many pictures are read at once, ahead of who needs them, through one
+"""Sources across a network as if they were here: many photos are read at once, ahead of who needs them, through one
 cache.
 
 ``ahead`` lets a run say what it will need; whoever reads later gets what has arrived, or waits for it.
@@ -14,10 +14,10 @@ from typing import TypeVar
 
 from lapel.core.errors import SourceError
 from lapel.sources.base import ImageSource, SourceWrapper
-from lapel.sources.cache import PictureCache, open_cache
+from lapel.sources.cache import ImageCache, open_cache
 
-READS = 32  # pictures under way at once: at 50 ms each, 640 a second, more than two cores encode
-HELD = 64 * 2**20  # bytes of pictures that wait in memory for their reader; more wait on disk
+FETCH_THREADS = 32  # photos under way at once: at 50 ms each, 640 a second, more than two cores encode
+WAITING_BYTES = 64 * 2**20  # bytes of photos that wait in memory for their reader; more wait on disk
 
 Item = TypeVar("Item")
 
@@ -33,8 +33,8 @@ def ahead(items: Iterable[Item], start: Callable[[Item], object], count: int) ->
     yield from waiting
 
 
-def in_order(source: ImageSource, uris: Sequence[str], count: int = 8 * READS) -> Callable[[str], bytes]:
-    """A source's ``read`` for who goes through these pictures in their order: reading one fetches the next ``count`` of
+def in_order(source: ImageSource, uris: Sequence[str], count: int = 8 * FETCH_THREADS) -> Callable[[str], bytes]:
+    """A source's ``read`` for who goes through these photos in their order: reading one fetches the next ``count`` of
     them."""
     if not source.remote:
         return source.read
@@ -61,14 +61,14 @@ class Streamed(SourceWrapper):
     """A remote source, read ahead and through a cache.
 
     Args:
-        source: Where the pictures are.
+        source: Where the photos are.
         cache: Where they are kept for a while; closed with this.
         reads: How many are fetched at once.
     """
 
-    cache: PictureCache
+    cache: ImageCache
 
-    def __init__(self, source: ImageSource, cache: PictureCache, *, reads: int = READS) -> None:
+    def __init__(self, source: ImageSource, cache: ImageCache, *, reads: int = FETCH_THREADS) -> None:
         super().__init__(source)
         self.cache = cache
         self._pool = ThreadPoolExecutor(reads, thread_name_prefix="lapel-fetch")
@@ -104,7 +104,7 @@ class Streamed(SourceWrapper):
         return made
 
     def read(self, uri: str) -> bytes:
-        """The bytes of a picture: what was fetched ahead, else from the cache, else fetched now."""
+        """The bytes of a photo: what was fetched ahead, else from the cache, else fetched now."""
         coming = self._reads.pop(uri, None)
         data = coming.result() if coming else None
         if data is None:
@@ -123,7 +123,7 @@ class Streamed(SourceWrapper):
         """Fetch ahead of the reader; None when too much is waiting in memory, and it is in the cache instead."""
         data = self._fetch(uri)
         with self._lock:
-            if self._held + len(data) > HELD:
+            if self._held + len(data) > WAITING_BYTES:
                 return None
             self._held += len(data)
         return data

@@ -152,9 +152,8 @@ class IndexContract:
     def test_allowed_keys(self, four: VectorIndex, queries: int) -> None:
         asked = np.tile(EAST, (queries, 1))
 
-        def found(allowed: np.ndarray | None, k: int = 2) -> list[list[int]]:
-            found_keys: list[list[int]] = four.search(asked, k, allowed).keys.tolist()
-            return found_keys
+        def found(allowed: np.ndarray | None, k: int = 2) -> object:
+            return four.search(asked, k, allowed_keys=allowed).keys.tolist()
 
         assert found(None) == [[10, 40]] * queries
         assert found(keys()) == [[-1, -1]] * queries
@@ -184,9 +183,8 @@ class IndexContract:
         other.add(keys(40, 50), rows(EAST, UP))
         wanted = RowFilter(keys(50, 30, 20, 50, 40))
 
-        def found(index: VectorIndex) -> list[list[int]]:
-            found_keys: list[list[int]] = index.search(rows(EAST), 3, wanted).keys.tolist()
-            return found_keys
+        def found(index: VectorIndex) -> object:
+            return index.search(rows(EAST), 3, wanted).keys.tolist()
 
         assert (found(four), found(other)) == ([[40, 20, 30]], [[40, 50, -1]])
         four.remove(keys(30))

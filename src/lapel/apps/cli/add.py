@@ -162,7 +162,7 @@ def add_to_store(
     from lapel.runners import open_runner
     from lapel.sources import open_source
     from lapel.sources.mixed import MixedSource
-    from lapel.sources.pictures import picture_rows
+    from lapel.sources.photos import photo_rows
     from lapel.sources.table import ENDINGS
 
     path = Path(source)
@@ -178,13 +178,13 @@ def add_to_store(
         pictures = MixedSource(pictures)
     with closing(pictures):
         table = None if products is None else _open_table(products, mapping, encoding, pictures)
-        rows: Iterable[TableRow] = picture_rows(pictures) if table is None else table
+        rows: Iterable[TableRow] = photo_rows(pictures) if table is None else table
         total = pictures.count() if table is None else table.count()
         opened = open_context(store, create=True, encoder=encoder)
         with opened as shop, resumable(), progress_bar("adding products") as update:
             if whole is not None and table is None and not force:
                 _refuse_part(pictures)
-            again = picture_rows(pictures) if table is None else table
+            again = photo_rows(pictures) if table is None else table
             named = None if whole is None else whole_feed(shop.catalog, whole, again, force=force)
             report = ingest(
                 shop,
@@ -220,7 +220,7 @@ def add_to_store(
 def _open_table(path: Path, mapping: list[str] | None, encoding: str, pictures: ImageSource) -> Table:
     """A table that was looked at, beside the pictures that it is for."""
     from lapel.sources.mapping import ColumnMap
-    from lapel.sources.pictures import check_ids
+    from lapel.sources.photos import check_ids
     from lapel.sources.table import read_table
 
     columns = ColumnMap.parse(mapping or [])

@@ -88,13 +88,14 @@ def thumbnails(
     'lapel add' makes them too, so this is for stores of an older Lapel, and after the bound was changed.
     The exit code is 1 when pictures were missing and none could be read.
     """
+    from lapel.engine.backfill import backfill
     from lapel.engine.context import open_context
-    from lapel.engine.thumbnails import fill_thumbnails
+    from lapel.engine.features import THUMBNAIL
 
     with open_context(store) as shop, resumable(), progress_bar("making small pictures") as update:
         if most is not None:
             shop.limit_thumbnails(most)
-        filled = fill_thumbnails(shop, report=update)
+        filled = backfill(shop, THUMBNAIL, progress=update)
         size = shop.thumbnails.size()
     if as_json:
         failed = [{"picture": photo.uri, "reason": reason} for photo, reason in filled.failed]

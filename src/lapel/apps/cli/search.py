@@ -77,10 +77,10 @@ def _read(picture: str) -> bytes:
     from lapel.sources.names import as_link
 
     if as_link(picture):
-        from lapel.sources.web import fetch_picture
+        from lapel.sources.web import fetch_image
 
         # The person at this keyboard can reach these addresses anyway, so private ones are fine here.
-        return fetch_picture(picture, allow_private=True)
+        return fetch_image(picture, allow_private=True)
     name = shortened(picture)
     if picture == "-":
         if sys.stdin is None or sys.stdin.isatty():

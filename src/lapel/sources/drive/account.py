@@ -35,8 +35,8 @@ from lapel.sources.hosts import retry_after
 READ = "https://www.googleapis.com/auth/drive.readonly"
 WRITE = "https://www.googleapis.com/auth/drive"
 RATE_REASONS = frozenset(("rateLimitExceeded", "userRateLimitExceeded"))  # the 403s that pass by themselves
-TIMEOUT = 30  # seconds without a single byte
-LONGEST_PAUSE = 32.0  # seconds; what Google's own guide stops doubling at
+TIMEOUT_SECONDS = 30  # seconds without a single byte
+MAX_PAUSE_SECONDS = 32.0  # seconds; what Google's own guide stops doubling at
 WAYS = (
     "Name a service account's key file in GOOGLE_APPLICATION_CREDENTIALS, run 'lapel drive login', or (for folders"
     " shared with "
@@ -48,14 +48,14 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class DriveSettings:
-    """How Drive is reached and how its pictures are shown.
+    """How Drive is reached and how its photos are shown.
 
     Attributes:
         credentials: JSON of a service account or of a login; None where a key is used.
         key: API key; reads what everyone with the link may read.
         endpoint: Another root than Google's, such as ``http://127.0.0.1:8000/``.
-        full: Pattern of a picture's display link; ``{id}`` is its Drive id.
-        thumbnail: The same, for a small picture.
+        full: Pattern of a photo's display link; ``{id}`` is its Drive id.
+        thumbnail: The same, for a small photo.
         tries: How often one request is sent before it is given up.
         pause: Seconds before the second try; doubled for each further one, up to half a minute.
     """
@@ -200,8 +200,8 @@ class Account:
                         f" again, or get a new key file."
                     ) from error
             # Half of the pause is left to chance, so that many threads do not come back at once.
-            pause = min(self.settings.pause * 2**number, LONGEST_PAUSE) * (0.5 + random.random() / 2)
-            time.sleep(min(max(pause, wait), LONGEST_PAUSE))
+            pause = min(self.settings.pause * 2**number, MAX_PAUSE_SECONDS) * (0.5 + random.random() / 2)
+            time.sleep(min(max(pause, wait), MAX_PAUSE_SECONDS))
         raise AssertionError("the last try returns or raises")
 
     def close(self) -> None:
@@ -217,7 +217,7 @@ class Account:
         try:
             http = self._idle.pop()
         except IndexError:
-            http = httplib2.Http(timeout=TIMEOUT)
+            http = httplib2.Http(timeout=TIMEOUT_SECONDS)
             http.redirect_codes = http.redirect_codes - {308}  # which says "go on" in an upload
             if self._credentials is not None:
                 http = google_auth_httplib2.AuthorizedHttp(self._credentials, http=http)

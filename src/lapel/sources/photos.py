@@ -1,4 +1,4 @@
-"""Products by their pictures' names: rows for a source that has no table, and a look at whether a table's ids are file
+"""Products by their photos' names: rows for a source that has no table, and a look at whether a table's ids are file
 names at all."""
 
 from __future__ import annotations
@@ -13,28 +13,25 @@ from lapel.core.text import printable
 from lapel.core.types import Product
 from lapel.sources import ImageSource
 from lapel.sources.cells import identifier as identifier_of
-from lapel.sources.names import is_picture_name, stem
+from lapel.sources.names import is_image_name, stem
 from lapel.sources.table import TableRow
 
 if TYPE_CHECKING:
     from lapel.sources.mapping import ColumnMap
     from lapel.sources.table import Table
 
-LOOKED_AT = 1000  # rows of a table without a column of pictures whose ids are looked for
-FEW = 0.1  # of them; below it the ids are hardly the pictures' names
+ID_SAMPLE_ROWS = 1000  # rows of a table without a column of photos whose ids are looked for
+MIN_ID_SHARE = 0.1  # of them; below it the ids are hardly the photos' names
 
 
-def picture_rows(source: ImageSource) -> Iterator[TableRow]:
+def photo_rows(source: ImageSource) -> Iterator[TableRow]:
     """A row for each product of a source without a table: the folders' names are the category, the file's name the
     title.
 
     The id is the file's name with its folders, without the ending (``Shirts/1163``), as that is what stays unique and
-    stable. Files
-    that differ only in their ending, in blanks or in how accents are stored are one product with several photos, in the
-    walk's order;
-    so are files of one name, which Drive allows, and what tools write beside a picture: ``shirt.jpg.webp`` beside
-    ``shirt.jpg``. The
-    rows of products with several photos come last.
+    stable. Files that differ only in their ending, in blanks or in how accents are stored are one product with several
+    photos, in the walk's order; so are files of one name, which Drive allows, and what tools write beside a photo:
+    ``shirt.jpg.webp`` beside ``shirt.jpg``. The rows of products with several photos come last.
     """
     several, joined = _doubled(source)
     groups: dict[str, tuple[int, list[str], tuple[str, ...]]] = {}
@@ -52,7 +49,7 @@ def picture_rows(source: ImageSource) -> Iterator[TableRow]:
 
 
 def _doubled(source: ImageSource) -> tuple[set[int], set[int]]:
-    """Which ids several pictures have, and which of these one has only without its second ending; as hashes, which take
+    """Which ids several photos have, and which of these one has only without its second ending; as hashes, which take
     little memory."""
     seen: set[int] = set()
     several: set[int] = set()
@@ -67,10 +64,10 @@ def _doubled(source: ImageSource) -> tuple[set[int], set[int]]:
 
 
 def _keys(path: tuple[str, ...]) -> tuple[str, str]:
-    """What pictures of one product have in common, and what it would be without a second ending; empty where there is
+    """What photos of one product have in common, and what it would be without a second ending; empty where there is
     none."""
     short = stem(path[-1])
-    shorter = stem(short) if "." in short and is_picture_name(short) else ""
+    shorter = stem(short) if "." in short and is_image_name(short) else ""
     return _key(path[:-1], short, path[-1]), shorter and _key(path[:-1], shorter, path[-1])
 
 
@@ -95,18 +92,17 @@ def _row(number: int, uris: list[str], path: tuple[str, ...]) -> TableRow:
 
 
 def check_ids(table: Table, mapping: ColumnMap, source: ImageSource) -> None:
-    """See that a table which names no pictures at least has ids that pictures are called by.
+    """See that a table which names no photos at least has ids that photos are called by.
 
     Raises:
-        TableError: hardly any of its first rows has a picture; it lists the columns, as one of them may name the
-            pictures.
+        TableError: hardly any of its first rows has a photo; it lists the columns, as one of them may name the photos.
     """
     if (
         "pictures" in table.plan.sources or "pictures" in mapping.overrides
     ):  # said with --map pictures= that there is none
         return
     found = asked = 0
-    for row in islice(table, LOOKED_AT):
+    for row in islice(table, ID_SAMPLE_ROWS):
         if row.product is None or row.pictures:
             continue
         asked += 1
@@ -115,7 +111,7 @@ def check_ids(table: Table, mapping: ColumnMap, source: ImageSource) -> None:
             found += 1
         except SourceError:
             pass
-    if asked and found < FEW * asked:
+    if asked and found < MIN_ID_SHARE * asked:
         raise TableError(
             f"{table.path} has no column that names pictures, and {found} of its first {asked} ids are the name of a"
             f" picture in"

@@ -1,4 +1,4 @@
-"""The filters a visitor chose, as a value: what they mean to the engine, and how they stand in the URL."""
+"""The filters a visitor chose, as a value: what they mean to the search, and how they stand in the URL."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lapel.apps.ui.shop import Shop
 from lapel.core.types import Condition, Filter
+from lapel.service import Overview
 
 PRODUCT = "product"  # the URL's parameter for the product that is asked for
-TAKEN = (PRODUCT, "embed", "embed_options")  # parameters that cannot be a filter: the page's and Streamlit's own
+RESERVED = (PRODUCT, "embed", "embed_options")  # parameters that cannot be a filter: the page's and Streamlit's own
 TRACKING = re.compile(r"utm_.*|.*clid|ref")  # what other sites hang onto links
-RANGE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,3})?)-([0-9]{1,12}(?:\.[0-9]{1,3})?)")
+PRICE_RANGE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,3})?)-([0-9]{1,12}(?:\.[0-9]{1,3})?)")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class FilterSelection:
     """The filters a visitor chose.
 
     Attributes:
@@ -34,20 +34,16 @@ class Wanted:
     price: tuple[float, float] | None = None
 
     def filter(self, *, without: str = "") -> Filter:
-        """The same as the engine understands it, one field left out when it is named; prices go with their currency."""
-        conditions = []
-        if self.category and without != "category":
-            conditions.append(Condition("category", "=", (self.category,)))
-        conditions += [
-            Condition(name, "=", values) for name, values in self.choices.items() if values and name != without
-        ]
-        if self.in_stock and without != "in_stock":
-            conditions.append(Condition("in_stock", "=", ("yes",)))
-        if self.currency and without != "currency":
-            conditions.append(Condition("currency", "=", (self.currency,)))
-            if self.price:
-                low, high = self.price
-                conditions += [Condition("price", ">=", (plain(low),)), Condition("price", "<=", (plain(high),))]
+        """The same as a search takes it, one field left out when it is named; prices go with their currency."""
+        wanted: dict[str, tuple[str, ...]] = {"category": (self.category,) if self.category else (), **self.choices}
+        if self.in_stock:
+            wanted["in_stock"] = ("yes",)
+        if self.currency:
+            wanted["currency"] = (self.currency,)
+        conditions = [Condition(name, "=", values) for name, values in wanted.items() if values and name != without]
+        if self.price and without != "currency":
+            ends = zip((">=", "<="), self.price, strict=True)
+            conditions += [Condition("price", sign, (plain_price(end),)) for sign, end in ends]
         return Filter(tuple(conditions))
 
     def params(self) -> dict[str, list[str]]:
@@ -60,54 +56,54 @@ class Wanted:
         if self.currency:
             params["currency"] = [self.currency]
         if self.price:
-            params["price"] = [f"{plain(self.price[0])}-{plain(self.price[1])}"]
+            params["price"] = ["-".join(map(plain_price, self.price))]
         return params
 
 
 def parameter(name: str) -> str:
     """What a field is called in the URL: its name, unless the page or Streamlit needs that."""
-    return f"field:{name}" if name.casefold() in TAKEN else name
+    return f"field:{name}" if name.casefold() in RESERVED else name
 
 
-def read_params(params: Mapping[str, list[str]], shop: Shop) -> tuple[Wanted, list[str]]:
+def read_params(params: Mapping[str, list[str]], overview: Overview) -> tuple[FilterSelection, list[str]]:
     """The filters a URL asks for, and those of them that this shop does not have."""
     unknown = []
     kept: dict[str, tuple[str, ...]] = {}
-    for name in dict.fromkeys(("category", "in_stock", *shop.fields, *_named(params))):
+    for name in dict.fromkeys(("category", "in_stock", *overview.fields, *_named(params))):
         asked = params.get(parameter(name), [])
-        kept[name] = tuple(value for value in asked if value in shop.values.get(name, ()))
+        kept[name] = tuple(value for value in asked if value in overview.values.get(name, ()))
         unknown += [f"{name}={value}" for value in asked if value not in kept[name]]
-    currency = next((each for each in params.get("currency", []) if each in shop.prices), "")
+    currency = next((each for each in params.get("currency", []) if each in overview.prices), "")
     unknown += [f"currency={each}" for each in params.get("currency", []) if each != currency]
-    priced = currency or (next(iter(shop.prices)) if len(shop.prices) == 1 else "")
+    priced = currency or (next(iter(overview.prices)) if len(overview.prices) == 1 else "")
     price = None
     for text in params.get("price", []):
-        price = _price(text, shop.prices.get(priced))
+        price = _price(text, overview.prices.get(priced))
         if price is None:
             unknown.append(f"price={text}")
-    choice = Wanted(
+    selection = FilterSelection(
         category=kept["category"][-1] if kept["category"] else "",
-        choices={name: kept[name] for name in shop.fields},
+        choices={name: kept[name] for name in overview.fields},
         in_stock="yes" in kept["in_stock"],
-        currency=priced if price or len(shop.prices) > 1 else "",
+        currency=priced if price or len(overview.prices) > 1 else "",
         price=price,
     )
-    return choice, unknown
+    return selection, unknown
 
 
 def _named(params: Mapping[str, list[str]]) -> list[str]:
     """The fields that a URL names."""
-    apart = (*TAKEN, "price", "currency")
+    apart = (*RESERVED, "price", "currency")
     return [name.removeprefix("field:") for name in params if name not in apart and not TRACKING.fullmatch(name)]
 
 
 def _price(text: str, ends: tuple[float, float] | None) -> tuple[float, float] | None:
     """The range of a text such as ``20-49.9``, cut to the shop's own; None when it is none, or empty there."""
-    match = RANGE.fullmatch(text)
+    match = PRICE_RANGE.fullmatch(text)
     if not match or ends is None or ends[0] == ends[1]:
         return None
-    least, most = price_bounds(ends)
-    low, high = max(float(match[1]), least), min(float(match[2]), most)
+    lowest, highest = price_bounds(ends)
+    low, high = max(float(match[1]), lowest), min(float(match[2]), highest)
     return (low, high) if low <= high else None
 
 
@@ -117,7 +113,7 @@ def price_bounds(price: tuple[float, float]) -> tuple[float, float]:
     return float(int(low)), float(-int(-high // 1))
 
 
-def plain(value: float) -> str:
+def plain_price(value: float) -> str:
     """A price without needless digits: ``20`` or ``19.9``."""
     return f"{value:.3f}".rstrip("0").rstrip(".")
 
