@@ -78,7 +78,6 @@ def root(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors: no progress bars.")] = False,
 ) -> None:
     """Lapel finds the products that look like a picture."""
-    del version  # its callback has shown it
     set_up_logging(verbose, quiet=quiet)
 
 
