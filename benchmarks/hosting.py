@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from lapel.engine.context import StoreContext, open_context
-from lapel.engine.feeds import whole_feed
+from lapel.engine.feeds import plan_sync
 from lapel.engine.hosting import move
 from lapel.engine.ingest import ingest
-from lapel.engine.media_check import check_hosting
+from lapel.engine.media_check import check_media
 from lapel.samples import draw_wardrobe
 from lapel.sources import open_source
 from lapel.sources.link_checker import LinkChecker
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 from shops import machine, shop
 
 
@@ -33,7 +33,7 @@ def add(where: Path, folder: Path, pictures: int, *, small: bool) -> float:
     """Add pictures to a new store; returns pictures a second."""
     source = open_source(where)
     with open_context(folder, create=True) as store:
-        rows = islice(picture_rows(source), pictures)
+        rows = islice(photo_rows(source), pictures)
         done = ingest(store, rows, source=source, small=store.thumbnails if small else None)
         if small:
             size = store.thumbnails.size()
@@ -58,16 +58,16 @@ def upkeep(store: StoreContext, where: Path) -> None:
         lambda: [move(store, a, b).photos for a, b in ((where, "s3://x"), ("s3://x", where))],
         count,
     )
-    rows = list(picture_rows(source))[:count]
+    rows = list(photo_rows(source))[:count]
     timed(
         "a table that lacks a tenth, taken as the whole",
-        lambda: whole_feed(store.catalog, "", rows[: int(0.9 * count)]).settle(store.catalog),
+        lambda: plan_sync(store.catalog, "", rows[: int(0.9 * count)]).apply(store.catalog),
         count,
     )
     timed("the index follows", lambda: len(store.index), count)
-    timed("the whole table again", lambda: whole_feed(store.catalog, "", rows).settle(store.catalog), count)
+    timed("the whole table again", lambda: plan_sync(store.catalog, "", rows).apply(store.catalog), count)
     rounds = LinkChecker()
-    timed("a round through all pictures", lambda: dict(check_hosting(store, rounds).states), count)
+    timed("a round through all pictures", lambda: dict(check_media(store, rounds).states), count)
     rounds.close()
 
 

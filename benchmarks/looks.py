@@ -26,8 +26,8 @@ from rich.progress import track
 from lapel.core.images import Preprocessing
 from lapel.core.vectors import Vectors
 from lapel.encoders import Encoder, open_encoder
-from lapel.encoders.foreground import encode_photos
 from lapel.encoders.model import MANIFEST, ModelFolder
+from lapel.encoders.segmenter import embed_images
 from shops import Shop
 
 BASELINES = ("imagenet", "phash")
@@ -67,7 +67,7 @@ class CutOut:
 
     def encode(self, images: Sequence[Image.Image]) -> Vectors:
         """N RGB pictures of any size -> (n, dim) float32 unit rows."""
-        return encode_photos(self.encoder, images)
+        return embed_images(self.encoder, images).vectors
 
 
 class PerceptualHash:
@@ -96,8 +96,7 @@ def imagenet_model(folder: Path) -> Path:
         return folder
     import torch
 
-    from lapel.training.efficientnet import FEATURES, load_efficientnet
-    from lapel.training.imagenet import IMAGENET_MEAN, IMAGENET_STD
+    from lapel.training.efficientnet import FEATURES, IMAGENET_MEAN, IMAGENET_STD, load_efficientnet
 
     class Features(torch.nn.Module):
         """(n, h, w, 3) uint8 -> the mean of the last map, and the map."""

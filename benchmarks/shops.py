@@ -58,7 +58,9 @@ def read_shop(source: Path, table: Path) -> Shop:
     pictures = open_source(source)
     rows = [(row.product, row.pictures) for row in read_table(table) if row.product is not None]
     uris = tuple(pictures.find(names[0]) if names else pictures.find_id(product.id) for product, names in rows)
-    stamps = " ".join(f"{product.id}={pictures.version_token(uri)}" for (product, _), uri in zip(rows, uris, strict=True))
+    stamps = " ".join(
+        f"{product.id}={pictures.version_token(uri)}" for (product, _), uri in zip(rows, uris, strict=True)
+    )
     return Shop(tuple(product for product, _ in rows), uris, pictures, hashlib.sha256(stamps.encode()).hexdigest()[:16])
 
 

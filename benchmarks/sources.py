@@ -28,7 +28,7 @@ from pathlib import Path
 from lapel.engine.context import open_context
 from lapel.engine.ingest import ingest
 from lapel.sources import open_source
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 from lapel.sources.stream import Streamed
 from shops import machine, shop
 
@@ -88,7 +88,7 @@ def add(where: str, work: Path, encoder: str) -> tuple[float, list[str]]:
             look = store.encoder  # opened before the clock runs
             began = time.perf_counter()
             with closing(open_source(where)) as source:
-                report = ingest(store, picture_rows(source), source=source)
+                report = ingest(store, photo_rows(source), source=source)
                 seconds = time.perf_counter() - began
                 if isinstance(source, Streamed):
                     print(f"  {source.cache.fetched:,} fetched, {source.cache.size / 1e6:,.0f} MB kept", end="")

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import sys
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from typer.testing import CliRunner
 from lapel import sources
 from lapel.apps.cli import app
 from lapel.core.errors import MissingDependencyError, SourceError
-from lapel.sources import Links, display_links, open_source, read_uri
+from lapel.sources import ImageSource, Links, display_links, open_source, read_uri
 from lapel.sources.bucket import S3Source
+from lapel.testing.source import PHOTOS, SourceContract
 from loopback.clouds import AzureCloud, Cloud, GoogleCloud
 
 NAMES = ("Shirts/a.jpg", "Shirts/b 90%#.png", "Shoes/数.webp")
@@ -53,31 +55,41 @@ def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     sources.close_archives()
 
 
-def test_a_bucket_is_walked_found_and_read(bucket: Any) -> None:
-    source = open_source("s3://shop/pictures/")
-    uris = list(source.walk())
-    assert ["/".join(source.path(uri)) for uri in uris] == list(NAMES)
-    assert all(uri.isascii() and " " not in uri and "\n" not in uri for uri in uris)
-    assert (source.count(), source.ignored) == (3, 2)
-    assert [source.read(uri).decode() for uri in uris] == list(NAMES)
-    assert [read_uri(uri).decode() for uri in uris] == list(NAMES)
-    assert source.find("Shirts/a.jpg") == source.find(uris[0]) == source.find_id("a") == uris[0]
-    assert [source.lists(uri) for uri in (*uris, "s3://shop/else.jpg")] == [True, True, True, False]
-    bucket.put_object(Bucket="shop", Key="secret.jpg", Body=b"not of this folder")
-    for name in ("none.jpg", "../secret.jpg", "secret.jpg", "s3://shop/secret.jpg", "s3://other/a.jpg"):
-        with pytest.raises(SourceError, match="There is no picture"):
-            source.find(name)
-    source.close()
+class Bucket(SourceContract):
+    """A folder of a bucket that these tests fill."""
+
+    scheme = "s3"
+
+    def put(self, files: Mapping[str, bytes]) -> None:
+        raise NotImplementedError
+
+    def open(self, files: Mapping[str, bytes]) -> ImageSource:
+        self.put({f"pictures/{name}": data for name, data in files.items()})
+        return open_source(f"{self.scheme}://shop/pictures/")
+
+    def test_it_is_read_again_by_its_addresses(self) -> None:
+        with closing(self.open(PHOTOS)) as source:
+            uris = list(source.walk())
+            assert uris == sorted(uris, key=source.path)
+            assert [read_uri(uri) for uri in uris] == list(map(source.read, uris))
+            assert [source.version_token(uri) for uri in uris] == [
+                single.version_token(uri) for single in [open_source(f"{self.scheme}://")] for uri in uris
+            ]
+            for name in ("secret.jpg", f"{self.scheme}://shop/secret.jpg", f"{self.scheme}://other/a.jpg"):
+                with pytest.raises(SourceError, match="There is no picture"):
+                    source.find(name)
 
 
-def test_tags_tell_what_is_new(bucket: Any) -> None:
-    stamps = []
-    for data in (b"one", b"one", b"two"):
-        bucket.put_object(Bucket="shop", Key="pictures/Shirts/a.jpg", Body=data)
-        source = S3Source("//shop/pictures")
-        stamps.append(source.version_token("s3://shop/pictures/Shirts/a.jpg"))
-        assert stamps[-1] == S3Source("//").version_token("s3://shop/pictures/Shirts/a.jpg")
-    assert stamps[0] == stamps[1] != stamps[2]
+class TestS3Contract(Bucket):
+    @pytest.fixture(autouse=True)
+    def client(self, bucket: Any) -> None:
+        self.bucket = bucket
+
+    def put(self, files: Mapping[str, bytes]) -> None:
+        for found in self.bucket.list_objects_v2(Bucket="shop").get("Contents", ()):
+            self.bucket.delete_object(Bucket="shop", Key=found["Key"])
+        for name, data in {"secret.jpg": b"-", **files}.items():
+            self.bucket.put_object(Bucket="shop", Key=name, Body=data)
 
 
 def test_objects_without_an_ending_are_known_by_their_bytes(bucket: Any) -> None:
@@ -93,6 +105,7 @@ def test_display_links_follow_a_pattern(bucket: Any, monkeypatch: pytest.MonkeyP
     uri = source.find("Shirts/b 90%#.png")
     assert display_links(source, uri) == Links()
     monkeypatch.setenv("LAPEL_BUCKET_LINK", "https://cdn.example/{bucket}/{key}")
+    source = S3Source("//shop/pictures")
     assert display_links(source, uri).full == "https://cdn.example/shop/pictures/Shirts/b%2090%25%23.png"
 
 
@@ -145,22 +158,13 @@ def cloud(
         sources.close_archives()
 
 
-def test_other_clouds_are_walked_found_and_read(cloud: tuple[str, Cloud]) -> None:
-    scheme, served = cloud
-    source = open_source(f"{scheme}://shop/pictures/")
-    uris = list(source.walk())
-    assert ["/".join(source.path(uri)) for uri in uris] == list(NAMES)
-    assert (source.count(), source.ignored) == (3, 2)
-    assert [source.read(uri).decode() for uri in uris] == list(NAMES)
-    assert [read_uri(uri).decode() for uri in uris] == list(NAMES)
-    assert source.find("Shirts/a.jpg") == source.find(uris[0]) == source.find_id("a") == uris[0]
-    before = {uri: source.version_token(uri) for uri in uris}
-    source.close()
-    served.objects["pictures/Shirts/a.jpg"] = b"another picture"
-    again = open_source(f"{scheme}://shop/pictures")
-    assert [again.version_token(uri) == before[uri] for uri in uris] == [False, True, True]
-    assert again.read(uris[0]) == b"another picture"
-    again.close()
+class TestOtherCloudsContract(Bucket):
+    @pytest.fixture(autouse=True)
+    def served(self, cloud: tuple[str, Cloud]) -> None:
+        self.scheme, self.server = cloud
+
+    def put(self, files: Mapping[str, bytes]) -> None:
+        self.server.objects = {"secret.jpg": b"-", **files}
 
 
 def test_other_clouds_objects_without_an_ending(cloud: tuple[str, Cloud]) -> None:

@@ -11,26 +11,27 @@ from pathlib import Path
 import pytest
 
 from lapel.core.errors import InputError, SourceError
-from lapel.sources import Links, open_source
-from lapel.sources.cache import Known, PictureCache, open_cache
+from lapel.sources import ImageSource, Links, open_source
+from lapel.sources.cache import ImageCache, Known, open_cache
+from lapel.sources.folder import FolderSource
 from lapel.sources.stream import Streamed, ahead, in_order
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Iterator[PictureCache]:
-    made = PictureCache(tmp_path / "cache", 10_000)
+def cache(tmp_path: Path) -> Iterator[ImageCache]:
+    made = ImageCache(tmp_path / "cache", 10_000)
     yield made
     made.close()
     made.close()
 
 
-def stored(cache: PictureCache) -> list[int]:
+def stored(cache: ImageCache) -> list[int]:
     """Bytes of each picture in the file, as another program sees them."""
     with closing(sqlite3.connect(cache.folder / "pictures.sqlite")) as database:
         return [size for (size,) in database.execute("SELECT length(data) FROM blobs")]
 
 
-def test_bytes_are_kept_by_address_and_stamp(cache: PictureCache) -> None:
+def test_bytes_are_kept_by_address_and_version_token(cache: ImageCache) -> None:
     assert cache.get("a", "1") is None
     assert cache.known("a") == Known()
     cache.put("a", "1", b"one", "etag")
@@ -45,7 +46,7 @@ def test_bytes_are_kept_by_address_and_stamp(cache: PictureCache) -> None:
     assert (cache.fetched, cache.fetched_bytes) == (4, 13)
 
 
-def test_the_oldest_go_when_it_is_full(cache: PictureCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_go_when_it_is_full(cache: ImageCache, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(10**6, 10**9, 100))
     monkeypatch.setattr("lapel.sources.cache.time.time", lambda: float(next(clock)))
     for number in range(30):
@@ -55,10 +56,10 @@ def test_the_oldest_go_when_it_is_full(cache: PictureCache, monkeypatch: pytest.
     assert sum(stored(cache)) == cache.size
     assert cache.get("1", "1") is None
     assert cache.get("29", "1") == b"029" * 300
-    assert cache.known("1").stamp == "1"
+    assert cache.known("1").version_token == "1"
 
 
-def test_damage_costs_a_second_fetch_only(cache: PictureCache, tmp_path: Path) -> None:
+def test_damage_costs_a_second_fetch_only(cache: ImageCache, tmp_path: Path) -> None:
     cache.put("a", "1", b"right")
     assert cache.size == 5
     with closing(sqlite3.connect(cache.folder / "pictures.sqlite")) as database:
@@ -71,14 +72,14 @@ def test_damage_costs_a_second_fetch_only(cache: PictureCache, tmp_path: Path) -
     cache.close()
     for path in cache.folder.glob("pictures.sqlite*"):
         path.write_bytes(b"no database" * 1000)
-    again = PictureCache(cache.folder, 10_000)
+    again = ImageCache(cache.folder, 10_000)
     assert again.get("a", "1") is None
     again.put("a", "1", b"right")
     assert again.get("a", "1") == b"right"
     again.close()
 
 
-def test_what_comes_together_is_written_together(cache: PictureCache) -> None:
+def test_what_comes_together_is_written_together(cache: ImageCache) -> None:
     cache.put("first", "1", b"0")  # written at once: nothing came for a while
     for number in range(5):
         cache.put(str(number), "1", b"%d" % number, "etag")
@@ -88,23 +89,23 @@ def test_what_comes_together_is_written_together(cache: PictureCache) -> None:
     assert len(stored(cache)) == 5  # "0" came twice
     cache.put("4", "2", b"new")
     cache.close()
-    again = PictureCache(cache.folder, 10_000)
+    again = ImageCache(cache.folder, 10_000)
     assert again.get("4", "2") == b"new"
     again.close()
 
 
-def test_a_smaller_limit_counts_from_the_next_opening(cache: PictureCache) -> None:
+def test_a_smaller_limit_counts_from_the_next_opening(cache: ImageCache) -> None:
     for number in range(9):
         cache.put(str(number), "1", b"%d" % number * 1000)
     cache.close()
     before = (cache.folder / "pictures.sqlite").stat().st_size
-    again = PictureCache(cache.folder, 2_000)
+    again = ImageCache(cache.folder, 2_000)
     assert again.size <= 2_000
     again.close()
     assert (cache.folder / "pictures.sqlite").stat().st_size < before
 
 
-def test_a_full_disk_only_costs_fetching_again(cache: PictureCache) -> None:
+def test_a_full_disk_only_costs_fetching_again(cache: ImageCache) -> None:
     cache.put("a", "1", b"here")
     assert cache.size == 4
     cache._db.execute(f"PRAGMA max_page_count = {cache._db.execute('PRAGMA page_count').fetchone()[0]}")
@@ -114,8 +115,8 @@ def test_a_full_disk_only_costs_fetching_again(cache: PictureCache) -> None:
     assert cache.get("0", "1") is None
 
 
-def test_two_share_a_cache(cache: PictureCache) -> None:
-    other = PictureCache(cache.folder, 10_000)
+def test_two_share_a_cache(cache: ImageCache) -> None:
+    other = ImageCache(cache.folder, 10_000)
     other.put("a", "1", b"theirs")
     assert cache.get("a", "1") == b"theirs"
     other.close()
@@ -138,10 +139,10 @@ def test_the_environment_says_where_and_how_much(tmp_path: Path, monkeypatch: py
         open_cache()
 
 
-class Slow:
+class Slow(ImageSource):
     """A remote source whose pictures come when they are let go."""
 
-    remote, where, ignored, asks = True, "slow", 0, True
+    remote, where, asks_for_token = True, "slow", True
 
     def __init__(self) -> None:
         self.gate = threading.Event()
@@ -153,8 +154,11 @@ class Slow:
             raise SourceError("no such picture")
         return f"slow://{name}"
 
+    def walk(self) -> Iterator[str]:
+        return iter(())
+
     def version_token(self, uri: str) -> str:
-        return f"stamp of {uri}"
+        return f"token of {uri}"
 
     def read(self, uri: str) -> bytes:
         self.begun.append(uri)
@@ -168,20 +172,20 @@ class Slow:
 
 
 @pytest.fixture
-def slow(cache: PictureCache) -> Iterator[Streamed]:
-    made = Streamed(Slow(), cache, reads=4)  # type: ignore[arg-type]
+def slow(cache: ImageCache) -> Iterator[Streamed]:
+    made = Streamed(Slow(), cache, reads=4)
     yield made
     made.source.gate.set()  # type: ignore[attr-defined]
     made.close()
     assert made.source.closed  # type: ignore[attr-defined]
 
 
-def test_pictures_are_fetched_ahead_once(slow: Streamed, cache: PictureCache) -> None:
+def test_pictures_are_fetched_ahead_once(slow: Streamed, cache: ImageCache) -> None:
     source = slow.source
     assert isinstance(source, Slow)
     uris = [f"slow://{number}" for number in range(4)]
     slow.expect(["0", "bad"])
-    assert slow.version_token(uris[0]) == "stamp of slow://0"
+    assert slow.version_token(uris[0]) == "token of slow://0"
     slow.prefetch([*uris, uris[0], "slow://broken"])
     while len(source.begun) < 4:  # all are under way before anyone reads
         pass
@@ -195,7 +199,7 @@ def test_pictures_are_fetched_ahead_once(slow: Streamed, cache: PictureCache) ->
 
 
 def test_what_waits_in_memory_is_bounded(slow: Streamed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lapel.sources.stream.HELD", 10)
+    monkeypatch.setattr("lapel.sources.stream.WAITING_BYTES", 10)
     source = slow.source
     assert isinstance(source, Slow)
     source.gate.set()
@@ -229,7 +233,9 @@ def test_reading_in_order_fetches_what_follows(slow: Streamed) -> None:
 
 
 def test_local_sources_stay_as_they_are(tmp_path: Path) -> None:
-    assert not hasattr(open_source(tmp_path), "prefetch")
+    source = open_source(tmp_path)
+    assert type(source) is FolderSource
+    assert in_order(source, ["file:///a.jpg"]) == source.read
 
 
 def test_a_path_that_sqlite_does_not_open_says_so(tmp_path: Path) -> None:
@@ -237,4 +243,4 @@ def test_a_path_that_sqlite_does_not_open_says_so(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"its path has [67]\d\d bytes, SQLite opens 504\. Name another folder in LAPEL_CACHE"
     ):
-        PictureCache(folder, 10_000)
+        ImageCache(folder, 10_000)

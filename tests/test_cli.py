@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw
 
 from lapel.apps.cli import main
 from lapel.core.images import Preprocessing
-from lapel.encoders import foreground
+from lapel.encoders import segmenter
 from lapel.engine.context import open_context
 
 COLOURS = {"Red": (200, 30, 40), "Blue": (30, 40, 190), "Green": (30, 150, 60)}
@@ -297,7 +297,7 @@ def photos(store: Path) -> int:
 class BluePart:
     """Stands for the network that finds products: the product of every picture is a blue square."""
 
-    def cut_out(self, pictures: Sequence[Image.Image], *, shape: Preprocessing) -> list[Image.Image | None]:
+    def segment(self, pictures: Sequence[Image.Image], *, shape: Preprocessing) -> list[Image.Image | None]:
         return [Image.new("RGB", (64, 64), (0, 0, 200)) for _ in pictures]
 
 
@@ -306,7 +306,7 @@ def test_scores_are_cosines_and_whole_leaves_the_product_out(tmp_path: Path, mon
 
     The score of each picture is its cosine to one, or to both's mean.
     """
-    monkeypatch.setattr(foreground, "open_foreground", BluePart)
+    monkeypatch.setattr(segmenter, "open_segmenter", BluePart)
     (tmp_path / "in").mkdir()
     plain = {"red": (200, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 200)}
     for name, colour in plain.items():

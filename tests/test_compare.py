@@ -177,7 +177,7 @@ def test_comparing_changes_nothing_and_leaves_its_vectors_for_later(store: Store
     generation, model = store.catalog.generation, store.model
     compare(store, "turned:", "turned:2")
     assert (store.catalog.generation, store.model) == (generation, model)
-    assert use(store, "turned:2").prepared.encoded == 0
+    assert use(store, "turned:2").backfill.derived == 0
 
 
 def test_a_sample_encodes_no_more_than_it_needs(store: StoreContext) -> None:

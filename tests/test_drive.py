@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -22,12 +22,13 @@ from inputs.servers import Clock
 from lapel import sources
 from lapel.apps.cli import app
 from lapel.core.errors import InputError, MissingDependencyError, SourceError
-from lapel.sources import Links, display_links, open_source, read_uri
+from lapel.sources import ImageSource, Links, display_links, open_source, read_uri
 from lapel.sources.drive.account import Account, DriveSettings
 from lapel.sources.drive.source import DriveSource
 from lapel.sources.drive.upload import upload
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 from lapel.sources.table import read_table
+from lapel.testing.source import SourceContract
 from loopback.drive import DriveServer, error
 
 GOOGLE = "application/vnd.google-apps."
@@ -97,6 +98,30 @@ def listed(source: Any) -> list[str]:
     return ["/".join(source.path(uri)) for uri in source.walk()]
 
 
+class TestDriveContract(SourceContract):
+    @pytest.fixture(autouse=True)
+    def served(self, drive: DriveServer, settings: DriveSettings) -> None:
+        self.drive, self.settings, self.shop = drive, settings, drive.folder("Shop")
+
+    def open(self, files: Mapping[str, bytes]) -> ImageSource:
+        before = opened(f"//{self.shop}", self.settings)
+        there = {file.path: file.id for file in before.files()}
+        below = before.folders
+        for name, data in files.items():
+            *folders, last = name.split("/")
+            parent = self.shop
+            for depth in range(1, len(folders) + 1):
+                path = tuple(folders[:depth])
+                parent = below[path] if path in below else below.setdefault(path, self.drive.folder(path[-1], parent))
+            if known := there.pop(tuple(name.split("/")), ""):
+                self.drive.change(known, data)
+            else:
+                self.drive.file(last, data, parent, kind="application/octet-stream")
+        for gone in there.values():
+            self.drive.files[gone].trashed = True
+        return opened(f"//{self.shop}", self.settings)
+
+
 def test_a_folder_is_walked_with_all_below_it(drive: DriveServer, settings: DriveSettings) -> None:
     shop = drive.folder("Shop")
     shirts, shoes = drive.folder("Shirts", shop), drive.folder("Shoes", shop)
@@ -122,7 +147,7 @@ def test_a_folder_is_walked_with_all_below_it(drive: DriveServer, settings: Driv
     assert source.read(source.find_id("no extension")) == b"png"
     assert [source.lists(uri) for uri in source.walk()] == [True] * 7
     assert not source.lists("gdrive://another")
-    rows = {row.id: row.product for row in picture_rows(source)}
+    rows = {row.id: row.product for row in photo_rows(source)}
     assert rows["Shirts/0"].category == ("Shirts",)
     for name in ("Shirts/9.jpg", "../elsewhere.jpg"):
         with pytest.raises(SourceError, match=r"There is no picture"):
@@ -163,13 +188,13 @@ def test_shared_drives_and_shortcuts(drive: DriveServer, settings: DriveSettings
 def test_checksums_and_times_tell_what_is_new(drive: DriveServer, settings: DriveSettings) -> None:
     file = drive.file("a.jpg", b"one")
     bare = drive.file("b.jpg", b"two", md5="")
-    stamps = []
+    tokens = []
     for data in (b"one", b"another"):
         drive.change(file, data)
         source = opened("//root-of-my-drive", settings)
-        stamps.append([source.version_token(f"gdrive://{made}") for made in (file, bare)])
-    assert stamps[0][0] != stamps[1][0]
-    assert stamps[0][0].startswith("md5:")
+        tokens.append([source.version_token(f"gdrive://{made}") for made in (file, bare)])
+    assert tokens[0][0] != tokens[1][0]
+    assert tokens[0][0].startswith("md5:")
     drive.files[bare].md5 = ""
     assert opened("//", settings).version_token(f"gdrive://{bare}") == "time:2026-01-01T00:00:00Z-3"
 
@@ -183,7 +208,7 @@ def test_names_of_every_kind(drive: DriveServer, settings: DriveSettings) -> Non
     assert sorted(listed(source)) == sorted(names)
     for uri in source.walk():
         assert source.read(uri).decode() == source.path(uri)[-1]
-    assert len([row for row in picture_rows(source) if row.product]) == len(names)
+    assert len([row for row in photo_rows(source) if row.product]) == len(names)
 
 
 def test_pictures_of_one_name_are_one_product(drive: DriveServer, settings: DriveSettings) -> None:
@@ -193,7 +218,7 @@ def test_pictures_of_one_name_are_one_product(drive: DriveServer, settings: Driv
     source = opened(f"//{shop}", settings)
     with pytest.raises(SourceError, match=r"2 files are called 'same\.jpg'.*Rename"):
         source.find("same.jpg")
-    (row,) = picture_rows(source)
+    (row,) = photo_rows(source)
     assert (row.id, row.problem) == ("same", "")
     assert [source.read(uri) for uri in row.pictures] == [b"1", b"2"]
 
@@ -457,8 +482,8 @@ def test_a_folder_goes_to_drive_and_comes_back(
 
 
 def test_uploads_go_on_after_faults(drive: DriveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lapel.sources.drive.upload.CHUNK", 256 * 1024)
-    monkeypatch.setattr("lapel.sources.drive.upload.UPLOADS", 1)
+    monkeypatch.setattr("lapel.sources.drive.upload.CHUNK_BYTES", 256 * 1024)
+    monkeypatch.setattr("lapel.sources.drive.upload.UPLOAD_THREADS", 1)
     data = bytes(range(256)) * 3000  # three parts
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "a.jpg").write_bytes(data)
@@ -544,7 +569,7 @@ def test_a_login_is_kept(tmp_path: Path, drive: DriveServer, monkeypatch: pytest
     monkeypatch.setattr(InstalledAppFlow, "run_local_server", lambda *_, **__: Made())
     said = CliRunner().invoke(app, ["drive", "login", str(tmp_path / "client.json")])
     assert said.exit_code == 0, said.output
-    kept = DriveSettings.from_environment().credentials
+    kept = DriveSettings.of_process().credentials
     assert kept is not None
     assert kept.stat().st_mode & 0o777 == 0o600
     file = drive.file("a.jpg", b"a")
@@ -562,7 +587,7 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("robot_shell")
 def test_training_reads_ahead_from_drive(drive: DriveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lapel.apps.cli.train import _examples
+    from lapel.service.training import LabelledPhotos, read_examples
 
     monkeypatch.setenv("LAPEL_CACHE", str(tmp_path / "cache"))
     shop = drive.folder("Shop")
@@ -571,8 +596,8 @@ def test_training_reads_ahead_from_drive(drive: DriveServer, tmp_path: Path, mon
     table.write_text("id\n" + "\n".join(map(str, range(25))))
     for stream in (False, True):  # read in order, then by chance; the second time from the cache
         with ExitStack() as opened:
-            parts = [(f"gdrive://{shop}", table, None), (None, None, None)]
-            examples, read = _examples(parts, stream=stream, at_end=opened.callback)
+            parts = [LabelledPhotos(f"gdrive://{shop}", table)]
+            examples, read = read_examples(parts, opened, stream=stream, note=lambda text: None)
             assert [read(example.uri) for example in examples[:: -1 if stream else 1]] == (
                 list(data.values())[:: -1 if stream else 1]
             )

@@ -23,9 +23,9 @@ from typer.testing import CliRunner
 from browser.chromium import DESKTOP, LOCAL, PATIENCE, browser, served
 from lapel import sources
 from lapel.apps.cli import app
-from lapel.apps.ui.shop import THUMB_SIZE, thumb
 from lapel.engine.context import open_context
 from lapel.samples import draw_wardrobe
+from lapel.service.thumbnails import TILE_SIZE, tile
 from loopback.drive import DriveServer, File
 
 __all__ = ["browser"]  # a fixture
@@ -99,7 +99,7 @@ def picture(page: Page, place: int, right: Callable[[str, Image.Image], bool]) -
     title = card.locator(".lapel-title").inner_text()
     image = card.get_by_role("img")
     image.scroll_into_view_if_needed()
-    expect(image).to_have_js_property("naturalWidth", THUMB_SIZE[0], timeout=PATIENCE)
+    expect(image).to_have_js_property("naturalWidth", TILE_SIZE[0], timeout=PATIENCE)
     for _ in range(20):
         page.wait_for_timeout(300)
         box = image.bounding_box()
@@ -134,7 +134,7 @@ def test_a_catalogue_goes_to_drive_and_its_hits_are_seen_with_drive_and_without(
     with open_context(store) as shop:
         products = shop.catalog.products(limit=PRODUCTS)
         photos = {product.title: shop.catalog.photos(product.id) for product in products}
-        small = shop.thumbnails.get([photo.sha256 for each in photos.values() for photo in each], THUMB_SIZE[0])
+        small = shop.thumbnails.get([photo.sha256 for each in photos.values() for photo in each], TILE_SIZE[0])
     assert len(small) == drawn.photos
     for photo in photos[products[0].title]:
         assert photo.links.small.startswith(drive.root)
@@ -145,7 +145,7 @@ def test_a_catalogue_goes_to_drive_and_its_hits_are_seen_with_drive_and_without(
 
     def tiles(title: str) -> list[Image.Image]:
         """The store's own thumbnails of a product, as the page has them."""
-        return [Image.open(io.BytesIO(thumb(Image.open(io.BytesIO(small[photo.sha256]))))) for photo in photos[title]]
+        return [Image.open(io.BytesIO(tile(Image.open(io.BytesIO(small[photo.sha256]))))) for photo in photos[title]]
 
     def linked(title: str, seen: Image.Image) -> bool:
         return min(unlike(seen, ImageOps.invert(tile)) for tile in tiles(title)) < 12

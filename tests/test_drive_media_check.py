@@ -19,16 +19,16 @@ from typer.testing import CliRunner
 from lapel import sources
 from lapel.apps.cli import app
 from lapel.core.types import Query
-from lapel.engine import healing
+from lapel.engine import media_check
 from lapel.engine.check import check_index
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.ingest import ingest
-from lapel.engine.media_check import Round, check_hosting
+from lapel.engine.media_check import MediaCheckReport, check_media
 from lapel.engine.retrieval import SearchEngine
-from lapel.sources import health, open_source
+from lapel.sources import link_checker, open_source
 from lapel.sources.drive.account import DriveSettings
 from lapel.sources.link_checker import LinkChecker
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 from loopback.drive import DriveServer, error
 
 COLOURS = ("red", "green", "blue", "gold", "teal", "navy")
@@ -47,10 +47,10 @@ class Shop:
     def __init__(self, store: StoreContext, drive: DriveServer, ids: dict[str, str]) -> None:
         self.store, self.drive, self.ids = store, drive, ids
 
-    def visit(self, days: float = 0, **options: object) -> Round:
+    def visit(self, days: float = 0, **options: object) -> MediaCheckReport:
         rounds = LinkChecker()
         try:
-            return check_hosting(self.store, rounds, now=START + timedelta(days), **options)  # type: ignore[arg-type]
+            return check_media(self.store, rounds, now=START + timedelta(days), **options)  # type: ignore[arg-type]
         finally:
             rounds.close()
 
@@ -68,22 +68,22 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
         monkeypatch.setenv("LAPEL_DRIVE_KEY", "good-key")
         monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
         monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))  # no login of this user's
-        said = DriveSettings.from_environment
+        said = DriveSettings.of_process
         impatient = classmethod(lambda cls: replace(said(), tries=3, pause=0.001))
-        monkeypatch.setattr(DriveSettings, "from_environment", impatient)
+        monkeypatch.setattr(DriveSettings, "of_process", impatient)
         sources.close_archives()
         folder = drive.folder("Shop")
         ids = {name: drive.file(f"{name}.png", picture(name), folder, "image/png") for name in COLOURS}
         with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
             source = open_source(f"gdrive://{folder}")
-            assert ingest(store, picture_rows(source), source=source, small=store.thumbnails).photos_added == 6
+            assert ingest(store, photo_rows(source), source=source, small=store.thumbnails).photos_added == 6
             source.close()
             yield Shop(store, drive, ids)
         sources.close_archives()
 
 
-def troubles(done: Round) -> dict[str, str]:
-    return {each.product_id: each.kind for each in done.troubles}
+def issues(done: MediaCheckReport) -> dict[str, str]:
+    return {each.product_id: each.kind for each in done.issues}
 
 
 def read(drive: DriveServer) -> int:
@@ -108,7 +108,7 @@ def test_what_is_gone_is_dead_and_comes_back(shop: Shop, way: str) -> None:
         file.readers = {"somebody else"}
     done = shop.visit()
     assert (done.states["fine"], done.states["dead"], done.hidden) == (5, 1, 0)
-    (trouble,) = done.troubles
+    (trouble,) = done.issues
     assert (trouble.kind, trouble.product_id, trouble.uri) == ("dead", "gold", f"gdrive://{file.id}")
     assert ("in the trash" if way == "trashed" else "is not shared with everyone who has the link") in trouble.reason
     assert shop.found() == set(COLOURS) - {"red"}
@@ -117,7 +117,7 @@ def test_what_is_gone_is_dead_and_comes_back(shop: Shop, way: str) -> None:
     key = shop.store.catalog.photos("gold")[0].key
     shop.drive.files[file.id] = replace(file, trashed=False, readers=None)
     done = shop.visit(8)
-    assert (done.states, done.back, done.encoded, done.troubles) == ({"fine": 6}, 1, 0, ())
+    assert (done.states, done.back, done.encoded, done.issues) == ({"fine": 6}, 1, 0, ())
     assert shop.found() == set(COLOURS) - {"red"}
     assert shop.store.catalog.photos("gold")[0].key == key
     assert check_index(shop.store).agrees
@@ -126,23 +126,23 @@ def test_what_is_gone_is_dead_and_comes_back(shop: Shop, way: str) -> None:
 def test_what_may_not_be_seen_is_forbidden(shop: Shop) -> None:
     shop.refuse("gold")
     done = shop.visit()
-    assert troubles(done) == {"gold": "forbidden"}
-    assert "everyone who has the link (an API key) lacks the permission" in done.troubles[0].reason
+    assert issues(done) == {"gold": "forbidden"}
+    assert "everyone who has the link (an API key) lacks the permission" in done.issues[0].reason
     shop.drive.fault = lambda _: None
-    assert shop.visit(1).troubles == ()
+    assert shop.visit(1).issues == ()
 
 
 @pytest.mark.parametrize(("status", "reason"), [(403, "userRateLimitExceeded"), (429, ""), (503, "")])
 def test_what_passes_by_itself_is_not_forbidden(shop: Shop, status: int, reason: str) -> None:
     shop.refuse("gold", status, reason)
-    assert troubles(shop.visit()) == {"gold": "unreachable"}
+    assert issues(shop.visit()) == {"gold": "unreachable"}
 
 
 def test_a_changed_picture_is_embedded_anew(shop: Shop) -> None:
     before, old = read(shop.drive), shop.store.catalog.photos("navy")[0]
     shop.drive.change(shop.ids["navy"], picture("crimson"))
     done = shop.visit()
-    assert (done.encoded, troubles(done), read(shop.drive)) == (1, {"navy": "changed"}, before + 1)
+    assert (done.encoded, issues(done), read(shop.drive)) == (1, {"navy": "changed"}, before + 1)
     new = shop.store.catalog.photos("navy")[0]
     assert (new.uri, new.key == old.key) == (old.uri, False)
     assert new.links == old.links
@@ -156,20 +156,20 @@ def test_a_changed_picture_that_is_none_is_dead_and_one_that_cannot_be_read_is_o
     shop.drive.change(shop.ids["navy"], b"no picture")
     shop.drive.change(shop.ids["teal"], picture("crimson"))
     shop.drive.fault = lambda r: error(500) if shop.ids["teal"] in r.path and r.query.get("alt") == "media" else None
-    assert troubles(shop.visit()) == {"navy": "dead", "teal": "unreachable"}
+    assert issues(shop.visit()) == {"navy": "dead", "teal": "unreachable"}
     shop.drive.change(shop.ids["navy"], picture("navy"))
     shop.drive.fault = lambda _: None
     done = shop.visit(1)
-    assert (troubles(done), done.encoded) == ({"teal": "changed"}, 1)
+    assert (issues(done), done.encoded) == ({"teal": "changed"}, 1)
 
 
 def test_drive_away_and_credentials_away_hide_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LAPEL_DRIVE_KEY")
     done = shop.visit(grace=timedelta(0))
     assert (done.states["unreachable"], done.held_back, done.hidden) == (6, True, 0)
-    assert "Google Drive needs to know who asks" in done.troubles[0].reason
+    assert "Google Drive needs to know who asks" in done.issues[0].reason
     monkeypatch.setenv("LAPEL_DRIVE_KEY", "bad-key")
-    assert "refused the API key" in shop.visit(grace=timedelta(0)).troubles[0].reason
+    assert "refused the API key" in shop.visit(grace=timedelta(0)).issues[0].reason
     monkeypatch.setenv("LAPEL_DRIVE_KEY", "good-key")
     assert shop.visit(1).states == {"fine": 6}
     shop.drive.stop()
@@ -187,13 +187,13 @@ def test_the_command(shop: Shop) -> None:
 
 
 def test_a_drive_that_is_away_is_not_asked_for_each_picture(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "SILENT", 2)
-    monkeypatch.setattr(healing, "VISITORS", 1)
+    monkeypatch.setattr(link_checker, "MAX_MISSES", 2)
+    monkeypatch.setattr(media_check, "VISITORS", 1)
     shop.drive.fault = lambda _: error(503)
     for days in (0, 8):  # what was not asked for is neither in trouble nor hidden
         done = shop.visit(days)
         assert (done.states, done.held_back, done.hidden) == ({"unreachable": 2, "unasked": 4}, True, 0)
-        assert len(done.troubles) == 2
+        assert len(done.issues) == 2
     shop.drive.fault = lambda _: None
     done = shop.visit(9)
-    assert (done.states, done.troubles) == ({"fine": 6}, ())
+    assert (done.states, done.issues) == ({"fine": 6}, ())

@@ -15,10 +15,13 @@ from PIL import Image
 
 from distortions import cluttered
 from lapel.core.errors import InputError, ModelError
-from lapel.core.images import Preprocessing
+from lapel.core.images import Pixels, Preprocessing
 from lapel.core.types import Query
-from lapel.encoders.fastest import run_fastest
-from lapel.encoders.foreground import FILL, SIDE, open_foreground
+from lapel.core.vectors import Vectors, normalise
+from lapel.encoders import open_encoder
+from lapel.encoders.colour import ColourEncoder
+from lapel.encoders.network import load_fastest
+from lapel.encoders.segmenter import FRAME_FILL, MAX_SIDE, embed_images, open_segmenter
 from lapel.engine.context import open_context
 from lapel.engine.ingest import ingest
 from lapel.engine.retrieval import SearchEngine
@@ -26,14 +29,14 @@ from lapel.samples import draw_wardrobe, plan_wardrobe, render_photo
 from lapel.sources import open_source
 from lapel.sources.table import read_table
 from lapel.training.augment import Augmentation, augment, augment_masked
-from lapel.training.batches import StoredPictures, TrainingSet, with_mask
 from lapel.training.checkpoint import read_log
+from lapel.training.data import StoredImages, TrainingSet, with_mask
 from lapel.training.efficientnet import EfficientNetLite0
 from lapel.training.export import write_foreground_folder
 from lapel.training.foreground import (
     ForegroundConfig,
     ForegroundNetwork,
-    in_scenes,
+    lay_on_scenes,
     mask_loss,
     overlap,
     train_foreground,
@@ -59,7 +62,7 @@ def scenes() -> list[Image.Image]:
 
 
 def test_a_product_on_a_scene_is_found_and_laid_on_white(scenes: list[Image.Image]) -> None:
-    found = open_foreground().cut_out(scenes, shape=SHAPE)
+    found = open_segmenter().segment(scenes, shape=SHAPE)
     products = [np.asarray(product) for product in found if product is not None]
     assert len(products) >= 28
     for product in products:
@@ -69,27 +72,57 @@ def test_a_product_on_a_scene_is_found_and_laid_on_white(scenes: list[Image.Imag
         assert white[:, 0].mean() > 0.9 and white[0].mean() > 0.9  # noqa: PT018
         rows, columns = np.flatnonzero(~white.all(axis=1)), np.flatnonzero(~white.all(axis=0))
         filled = max((rows[-1] - rows[0]) / height, (columns[-1] - columns[0]) / width)
-        assert filled == pytest.approx(FILL, abs=0.05)
+        assert filled == pytest.approx(FRAME_FILL, abs=0.05)
 
 
 def test_its_masks_have_the_size_of_the_pictures() -> None:
     pictures = [Image.new("RGB", size, "grey") for size in ((400, 90), (33, 500), (8, 8), (2000, 1500))]
-    masks = open_foreground().masks(pictures)
+    masks = open_segmenter().masks(pictures)
     assert [mask.shape for mask in masks] == [(picture.height, picture.width) for picture in pictures]
     assert all(((mask >= 0) & (mask <= 1)).all() for mask in masks)
-    assert open_foreground().masks([]) == []
+    assert open_segmenter().masks([]) == []
 
 
 def test_where_there_is_no_product_there_is_no_cut_out() -> None:
     plain = [Image.new("RGB", (300, 400), colour) for colour in ("white", "grey", "black")]
-    assert open_foreground().cut_out(plain, shape=SHAPE) == [None, None, None]
+    assert open_segmenter().segment(plain, shape=SHAPE) == [None, None, None]
+
+
+def test_an_image_and_its_product_are_encoded_in_one_batch(
+    scenes: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = open_encoder("colour:")
+    images = [scenes[0], Image.new("RGB", (300, 400), "white"), scenes[1]]
+    products = open_segmenter().segment(images, shape=encoder.preprocessing)
+    assert [product is not None for product in products] == [True, False, True]
+    batches: list[int] = []
+    encode_pixels = ColourEncoder.encode_pixels
+
+    def counted(self: ColourEncoder, pixels: Pixels) -> Vectors:
+        batches.append(len(pixels))
+        return encode_pixels(self, pixels)
+
+    monkeypatch.setattr(ColourEncoder, "encode_pixels", counted)
+    found = embed_images(encoder, images)
+    assert batches == [5]
+    assert np.array_equal(found.whole, encoder.encode(images))
+    assert np.array_equal(found.product[[0, 2]], encoder.encode([products[0], products[2]]))
+    assert not found.product[1].any()
+    assert [product is not None for product in found.products] == [True, False, True]
+    assert np.array_equal(found.vectors[[0, 2]], normalise(found.whole[[0, 2]] + found.product[[0, 2]]))
+    assert np.array_equal(found.vectors[1], found.whole[1])
+    plain = embed_images(encoder, images, segment=False)
+    assert np.array_equal(plain.vectors, found.whole)
+    assert not plain.product.any()
+    assert plain.products == [None, None, None]
+    assert embed_images(encoder, []).vectors.shape == (0, encoder.dim)
 
 
 def test_large_pictures_are_not_worked_on_at_full_size(scenes: list[Image.Image]) -> None:
     large = scenes[0].resize((2400, 3000))
-    found = open_foreground().cut_out([large], shape=SHAPE)[0]
+    found = open_segmenter().segment([large], shape=SHAPE)[0]
     assert found is not None
-    assert max(found.size) <= 2 * SIDE
+    assert max(found.size) <= 2 * MAX_SIDE
 
 
 def test_a_search_finds_more_with_the_product_cut_out(scenes: list[Image.Image], tmp_path: Path) -> None:
@@ -100,7 +133,7 @@ def test_a_search_finds_more_with_the_product_cut_out(scenes: list[Image.Image],
         engine = SearchEngine(store)
         for product, scene in zip(PRODUCTS, scenes, strict=True):
             for cut_out in right:
-                hits = engine.search(Query(image=scene, cut_out=cut_out, k=1))
+                hits = engine.search(Query(image=scene, segment=cut_out, k=1))
                 right[cut_out] += hits[0].product.id == product.id
     assert right[True] > right[False]
     assert right[True] > 0.5 * len(PRODUCTS)
@@ -123,7 +156,7 @@ def squares(n: int = 20) -> TrainingSet:
     for row in range(n):
         pixels[row, 14 : 30 + row, 10:36] = rng.integers(20, 220, 3)
     rows = np.arange(n)
-    return TrainingSet(StoredPictures(pixels), {"product": rows}, {}, rows[:-4], rows[-4:], np.zeros(n, np.int64))
+    return TrainingSet(StoredImages(pixels), {"product": rows}, {}, rows[:-4], rows[-4:], np.zeros(n, np.int64))
 
 
 def fresh() -> ForegroundNetwork:
@@ -199,8 +232,8 @@ def test_more_steps_find_more_and_the_exported_file_agrees(tmp_path: Path) -> No
     rows: list[dict[str, Any]] = []
     network, _ = run(tmp_path, config=replace(CONFIG, epochs=30), report=rows.append)
     assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
-    pixels, _ = squares(8).pictures.read(np.arange(8))
-    scenes = in_scenes(pixels, CONFIG, seed=1)
+    pixels, _ = squares(8).images.read(np.arange(8))
+    scenes = lay_on_scenes(pixels, CONFIG, seed=1)
     assert scenes.shape == (8, HEIGHT, WIDTH, 3)
     model = write_foreground_folder(
         network, tmp_path, preprocessing=Preprocessing(HEIGHT, WIDTH), scenes=scenes, details={}
@@ -208,9 +241,9 @@ def test_more_steps_find_more_and_the_exported_file_agrees(tmp_path: Path) -> No
     assert model.precision == "int8"
     # After a hundred steps few pixels are certain; what ships agrees to 0.98.
     assert model.details["agreement_with_trained"]["mean_overlap"] > 0.3
-    ask, _ = run_fastest(model, output="mask")
+    exported = load_fastest(model)
     with torch.inference_mode():
-        assert np.abs(ask(scenes) - network(torch.from_numpy(scenes)).numpy()).mean() < 0.1
+        assert np.abs(exported.run(scenes, "mask") - network(torch.from_numpy(scenes)).numpy()).mean() < 0.1
 
 
 def test_bad_settings_are_told() -> None:

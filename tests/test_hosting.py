@@ -24,7 +24,7 @@ from lapel.engine.retrieval import SearchEngine
 from lapel.sources import display_links, open_source
 from lapel.sources.address import prefixes
 from lapel.sources.folder import FolderSource
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 
 COLOURS = ("red", "green", "blue", "gold", "teal", "navy")
 
@@ -37,7 +37,7 @@ def draw(folder: Path, names: tuple[str, ...] = COLOURS) -> Path:
 
 
 def fill(shop: StoreContext, source: FolderSource) -> IngestReport:
-    return ingest(shop, picture_rows(source), source=source)
+    return ingest(shop, photo_rows(source), source=source)
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def test_nothing_moves_while_another_process_writes(shop: StoreContext) -> None:
 def addresses(folder: Path) -> list[tuple[object, ...]]:
     """All that a move may change, as it is on disk."""
     with closing(sqlite3.connect(folder / "catalog.sqlite")) as database:
-        kept = "SELECT key, uri, full_link, thumbnail_link, stamp, mark FROM photo ORDER BY key"
+        kept = "SELECT key, uri, full_link, thumbnail_link, version_token, etag FROM photo ORDER BY key"
         return database.execute(kept).fetchall() + database.execute("SELECT * FROM setting ORDER BY 1").fetchall()
 
 

@@ -27,7 +27,7 @@ from lapel.core.vectors import Vectors, normalise
 from lapel.engine.ingest import IngestReport, ingest
 from lapel.sources import open_source
 from lapel.sources.mapping import ColumnMap
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 from lapel.sources.table import TableRow, read_table
 
 
@@ -95,7 +95,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 
 def add(shop: Shop, where: Path, table: Path | None = None, **options: object) -> IngestReport:
     source = open_source(where)
-    rows = picture_rows(source) if table is None else read_table(table, ColumnMap())
+    rows = photo_rows(source) if table is None else read_table(table, ColumnMap())
     try:
         done = ingest(shop, rows, source=source, rejects=shop.folder / "rejects.csv", **options)  # type: ignore[arg-type]
     finally:
@@ -116,7 +116,7 @@ def contents(path: Path) -> list[object]:
     """Everything a catalogue knows, but for row numbers and keys, which depend on the order of events."""
     database = sqlite3.connect(path)
     rows = database.execute(
-        "SELECT product.id, title, category, attributes, content_hash, position, uri, stamp, sha256, fingerprint, data"
+        "SELECT product.id, title, category, attributes, content_hash, position, uri, version_token, sha256, fingerprint, data"
         " FROM product"
         " JOIN photo ON product_row = row JOIN vector ON vector.key = photo.key JOIN model ON model.id = vector.model"
         " ORDER BY 1, position"
@@ -422,7 +422,7 @@ def test_a_store_that_turns_read_only_says_so(shop: Shop, tmp_path: Path) -> Non
 def test_rejects_that_cannot_be_written_are_told_first(shop: Shop, tmp_path: Path) -> None:
     source = open_source(pictures_in(tmp_path / "p", 2))
     with pytest.raises(InputError, match="list of unusable pictures"):
-        ingest(shop, picture_rows(source), source=source, rejects=tmp_path / "none" / "rejects.csv")
+        ingest(shop, photo_rows(source), source=source, rejects=tmp_path / "none" / "rejects.csv")
     assert shop.catalog.counts().products == 0
 
 
@@ -430,7 +430,7 @@ def test_rows_may_come_from_anywhere_and_end_with_an_error(shop: Shop, tmp_path:
     source = open_source(pictures_in(tmp_path / "p", 6))
 
     def rows() -> Iterator[TableRow]:
-        yield from picture_rows(source)
+        yield from photo_rows(source)
         raise RuntimeError("the table's disk is gone")
 
     with pytest.raises(RuntimeError, match="disk is gone"):

@@ -19,13 +19,13 @@ from lapel.catalog.entries import term_number
 from lapel.core.errors import ImageError, InputError, QueryError
 from lapel.core.images import decode
 from lapel.core.vectors import check_vectors
-from lapel.engine import check, search
+from lapel.engine import check, retrieval
 from lapel.engine.check import check_index
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.retrieval import SearchEngine
 from lapel.indexes import choice
 from lapel.indexes.choice import Options, choose
-from lapel.sources.cache import PictureCache
+from lapel.sources.cache import ImageCache
 from test_store import corner, fill
 
 # --- pictures and vectors ---------------------------------------------------------------------------------------------
@@ -94,13 +94,13 @@ def test_as_many_products_as_there_are_and_no_more(store: StoreContext) -> None:
 
 def test_the_keys_of_64_filters_are_kept(store: StoreContext, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Filter] = []
-    allowed = store.catalog.allowed
+    allowed = store.catalog.matching_keys
 
     def noted(where: Filter) -> Any:
         asked.append(where)
         return allowed(where)
 
-    monkeypatch.setattr(store.catalog, "allowed", noted)
+    monkeypatch.setattr(store.catalog, "matching_keys", noted)
     engine = SearchEngine(store)
 
     def ask(number: int) -> None:
@@ -109,10 +109,9 @@ def test_the_keys_of_64_filters_are_kept(store: StoreContext, monkeypatch: pytes
     for number in [*range(64), *range(64)]:
         ask(number)
     assert len(asked) == 64
-    assert not any(keys.flags.writeable for _, keys in engine._recent.values())
     ask(64)
     assert len(asked) == 65
-    assert len(engine._recent) <= search.RECENT_FILTERS == 64
+    assert len(engine._recent) <= retrieval.MAX_FILTERS == 64
     ask(64)
     assert len(asked) == 65
     fill(store, {"new": [corner(1)]})  # what was kept is of an earlier generation
@@ -153,8 +152,8 @@ def test_numbers_of_300_digits_are_numbers() -> None:
 def test_changes_are_known_back_to_exactly_where_they_were_forgotten(
     store: StoreContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lapel.catalog.writing.KEPT", 3)
-    monkeypatch.setattr("lapel.catalog.writing.COUNTED", 5)
+    monkeypatch.setattr("lapel.catalog.history.KEPT_ROWS", 6)
+    monkeypatch.setattr("lapel.catalog.history.TRIM_INTERVAL", 5)
     for number in range(4):  # generations 2 to 5, a key each
         fill(store, {f"new{number}": [corner(-1, number)]})
     assert store.catalog.generation == 5
@@ -162,7 +161,7 @@ def test_changes_are_known_back_to_exactly_where_they_were_forgotten(
     assert [generation for generation, news in known.items() if news is not None] == [2, 3, 4, 5]
     assert [len(news.keys) for news in known.values() if news is not None] == [3, 2, 1, 0]
     with store.catalog._pool.borrow() as database:
-        assert database.execute("SELECT count(*) FROM change").fetchone() == (3,)
+        assert database.execute("SELECT count(*) FROM change_log").fetchone() == (6,)
 
 
 def archives(folder: Path, count: int) -> list[str]:
@@ -199,7 +198,7 @@ def test_8_archives_stay_open_and_the_longest_unused_is_closed(tmp_path: Path) -
 @pytest.mark.parametrize(("size", "kept"), [(3_333, 3), (3_334, 2)])
 def test_a_cache_of_10_000_bytes(tmp_path: Path, size: int, kept: int) -> None:
     """Three pictures fit exactly, or one byte too many; then the longest unused go until a tenth is free."""
-    cache = PictureCache(tmp_path / "cache", 9_999)
+    cache = ImageCache(tmp_path / "cache", 9_999)
     for number in range(3):
         cache.put(str(number), "1", bytes([number]) * size)
         cache._write()
@@ -249,4 +248,4 @@ def test_a_vector_is_another_when_its_cosine_is_5_thousandths_off(
     index.add(np.array([key]), corner(cosine, (1 - cosine**2) ** 0.5)[None])
     found = check_index(store, sample=6)
     assert (found.compared, found.other.tolist()) == (6, [key] if differs else [])
-    assert check.NEAR == 0.005
+    assert check.SELF_SCORE_TOLERANCE == 0.005

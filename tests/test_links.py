@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from PIL import Image
@@ -17,10 +18,11 @@ from typer.testing import CliRunner
 from lapel import sources
 from lapel.apps.cli import app
 from lapel.core.errors import InputError, SourceError
-from lapel.sources import Links, display_links, health, open_source, read_uri
-from lapel.sources.cache import PictureCache
+from lapel.sources import ImageSource, Links, display_links, link_checker, open_source, read_uri
+from lapel.sources.cache import ImageCache
 from lapel.sources.link_checker import LinkChecker
 from lapel.sources.links import HttpsSource, LinkSettings
+from lapel.testing.source import SourceContract
 from loopback.http import Answer
 from loopback.shop import ShopServer
 
@@ -41,17 +43,32 @@ def shop() -> Iterator[ShopServer]:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Iterator[PictureCache]:
-    made = PictureCache(tmp_path / "cache", 10**8)
+def cache(tmp_path: Path) -> Iterator[ImageCache]:
+    made = ImageCache(tmp_path / "cache", 10**8)
     yield made
     made.close()
 
 
 @pytest.fixture
-def links(cache: PictureCache) -> Iterator[HttpsSource]:
+def links(cache: ImageCache) -> Iterator[HttpsSource]:
     source = HttpsSource("", HERE, cache=cache)
     yield source
     source.close()
+
+
+class TestLinksContract(SourceContract):
+    walks = False
+
+    @pytest.fixture(autouse=True)
+    def served(self, shop: ShopServer, cache: ImageCache) -> None:
+        self.shop, self.cache = shop, cache
+
+    def name(self, path: str) -> str:
+        return self.shop.root + quote(path)
+
+    def open(self, files: Mapping[str, bytes]) -> ImageSource:
+        self.shop.pictures = {f"/{name}": data for name, data in files.items()}
+        return HttpsSource("", HERE, cache=self.cache)
 
 
 def test_links_are_read(shop: ShopServer, links: HttpsSource) -> None:
@@ -87,7 +104,7 @@ def test_servers_are_asked_for_changes_only(shop: ShopServer, links: HttpsSource
     forgetful.close()
 
 
-def test_few_are_fetched_from_one_host_at_once(shop: ShopServer, cache: PictureCache) -> None:
+def test_few_are_fetched_from_one_host_at_once(shop: ShopServer, cache: ImageCache) -> None:
     shop.latency = 0.02
     source = HttpsSource("", replace(HERE, per_host=2), cache=cache)
     with ThreadPoolExecutor(12) as pool:
@@ -122,7 +139,7 @@ def test_what_is_no_picture_is_told(shop: ShopServer, links: HttpsSource) -> Non
             links.version_token(shop.root + path[1:])
 
 
-def test_endless_and_slow_bodies_end(shop: ShopServer, cache: PictureCache) -> None:
+def test_endless_and_slow_bodies_end(shop: ShopServer, cache: ImageCache) -> None:
     shop.says = {
         "/endless": Answer(200, b"x" * 200_000, {"Content-Length": ""}),
         "/huge": Answer(200, b"x" * 200_000),
@@ -152,10 +169,10 @@ def test_private_addresses_need_a_name(shop: ShopServer, links: HttpsSource) -> 
 def test_settings_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAPEL_ALLOW_HOSTS", "cdn.local, 127.0.0.1")
     monkeypatch.setenv("LAPEL_PER_HOST", "3")
-    assert LinkSettings.from_environment() == LinkSettings(frozenset(["cdn.local", "127.0.0.1"]), 3)
+    assert LinkSettings.of_process() == LinkSettings(frozenset(["cdn.local", "127.0.0.1"]), 3)
     monkeypatch.setenv("LAPEL_PER_HOST", "many")
     with pytest.raises(InputError, match="LAPEL_PER_HOST"):
-        LinkSettings.from_environment()
+        LinkSettings.of_process()
 
 
 def test_a_table_of_links_becomes_a_shop(shop: ShopServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +208,7 @@ def test_a_table_of_links_becomes_a_shop(shop: ShopServer, tmp_path: Path, monke
 def test_rounds_visit_hosts_by_name_and_few_at_once(shop: ShopServer, monkeypatch: pytest.MonkeyPatch) -> None:
     uris = [f"{shop.root}{number}.png" for number in range(12)]
     refused = LinkChecker()
-    assert {refused.look(uri, "").state for uri in uris} == {"unreachable"}
+    assert {refused.check(uri, "").status for uri in uris} == {"unreachable"}
     refused.close()
     assert shop.requests == []
     monkeypatch.setenv("LAPEL_ALLOW_HOSTS", "cdn.example, 127.0.0.1")
@@ -199,9 +216,9 @@ def test_rounds_visit_hosts_by_name_and_few_at_once(shop: ShopServer, monkeypatc
     shop.latency = 0.05
     rounds = LinkChecker(timeout=0.25)  # waiting for a turn is not counted
     with ThreadPoolExecutor(12) as pool:
-        looked = list(pool.map(lambda uri: rounds.look(uri, "s"), uris))
-        assert {each.state for each in looked} == {"changed"}  # their marks are new
-        again = pool.map(lambda uri, each: rounds.look(uri, "s", each.mark).state, uris, looked)
+        looked = list(pool.map(lambda uri: rounds.check(uri, "s"), uris))
+        assert {each.status for each in looked} == {"changed"}  # their ETags are new
+        again = pool.map(lambda uri, each: rounds.check(uri, "s", each.etag).status, uris, looked)
         assert set(again) == {"fine"}
         assert list(pool.map(rounds.read, uris)) == [picture(number) for number in range(12)]
     rounds.close()
@@ -212,24 +229,24 @@ def test_a_host_that_had_enough_is_left_alone_and_asked_once_more(shop: ShopServ
     rounds = LinkChecker(settings=HERE)
     uri = f"{shop.root}3.png"
     shop.faults.append(Answer(429, b"", {"Retry-After": "1"}))
-    assert rounds.look(uri, "s").state == "changed"
+    assert rounds.check(uri, "s").status == "changed"
     assert len(shop.requests) == 2
     shop.faults.extend([Answer(503, b"", {"Retry-After": "1"})] * 2)
-    assert rounds.look(uri, "s").reason == "the link answers 503"
+    assert rounds.check(uri, "s").reason == "the link answers 503"
     assert len(shop.requests) == 4
     rounds.close()
 
 
 def test_a_host_that_is_away_is_not_asked_for_each_picture(shop: ShopServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "SILENT", 3)
+    monkeypatch.setattr(link_checker, "MAX_MISSES", 3)
     uris = [f"{shop.root}{number}.png" for number in range(12)]
     rounds = LinkChecker(settings=HERE)
     shop.faults.extend([Answer(503), Answer(503), None, *[Answer(503)] * 4])
-    looked = [rounds.look(uri, "s") for uri in uris]
-    assert [each.state for each in looked] == [*["unreachable"] * 2, "changed", *["unreachable"] * 3, *["unasked"] * 6]
-    assert "3 pictures before this one" in looked[-1].reason
+    looked = [rounds.check(uri, "s") for uri in uris]
+    assert [each.status for each in looked] == [*["unreachable"] * 2, "changed", *["unreachable"] * 3, *["unasked"] * 6]
+    assert "3 photos before this one" in looked[-1].reason
     assert len(shop.requests) == 6
-    monkeypatch.setattr(health, "AGAIN", 0.0)
-    assert rounds.look(uris[0], "s").state == "unreachable"
-    assert {rounds.look(uri, "s").state for uri in uris} == {"changed"}
+    monkeypatch.setattr(link_checker, "RETRY_SECONDS", 0.0)
+    assert rounds.check(uris[0], "s").status == "unreachable"
+    assert {rounds.check(uri, "s").status for uri in uris} == {"changed"}
     rounds.close()

@@ -26,12 +26,12 @@ from lapel.core.types import Filter, Links, Product, Query
 from lapel.engine.check import check_index
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.ingest import ingest
-from lapel.engine.media_check import Round, check_hosting
+from lapel.engine.media_check import MediaCheckReport, check_media
 from lapel.engine.retrieval import SearchEngine
-from lapel.sources import open_source
+from lapel.sources import ImageSource, open_source
 from lapel.sources.folder import FolderSource
-from lapel.sources.link_checker import Health, LinkChecker, State
-from lapel.sources.pictures import picture_rows
+from lapel.sources.link_checker import LinkCheck, LinkChecker, LinkStatus
+from lapel.sources.photos import photo_rows
 from lapel.sources.table import TableRow
 from lapel.sources.web import LinkReader
 
@@ -91,10 +91,9 @@ def origin() -> Iterator[Origin]:
     server.server_close()
 
 
-class WebSource:
+class WebSource(ImageSource):
     """Links as a source: the little that adding needs."""
 
-    ignored = 0
     where = "the web"
 
     def __init__(self) -> None:
@@ -109,11 +108,8 @@ class WebSource:
     def version_token(self, uri: str) -> str:
         return "v1"
 
-    def count(self) -> int:
-        return 0
-
-    def lists(self, uri: str) -> bool:
-        return False
+    def walk(self) -> Iterator[str]:
+        return iter(())
 
 
 @pytest.fixture
@@ -121,7 +117,7 @@ def shop(origin: Origin, tmp_path: Path) -> Iterator[StoreContext]:
     rows = [TableRow(n, Product(name), (f"{origin.root}/{name}.png",), "", name) for n, name in enumerate(COLOURS)]
     with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
         source = WebSource()
-        done = ingest(store, rows, source=source, small=store.thumbnails)  # type: ignore[arg-type]
+        done = ingest(store, rows, source=source, small=store.thumbnails)
         assert done.photos_added == 6
         source.reader.close()
         generation = store.catalog.generation
@@ -131,10 +127,10 @@ def shop(origin: Origin, tmp_path: Path) -> Iterator[StoreContext]:
         yield store
 
 
-def visit(shop: StoreContext, days: float = 0, **options: object) -> Round:
+def visit(shop: StoreContext, days: float = 0, **options: object) -> MediaCheckReport:
     rounds = LinkChecker(allow_private=True, timeout=5)
     try:
-        return check_hosting(shop, rounds, now=START + days * DAY, **options)  # type: ignore[arg-type]
+        return check_media(shop, rounds, now=START + days * DAY, **options)  # type: ignore[arg-type]
     finally:
         rounds.close()
 
@@ -143,8 +139,8 @@ def found(shop: StoreContext) -> set[str]:
     return {hit.product.id for hit in SearchEngine(shop).search(Query(product_id="red", k=20))}
 
 
-def troubles(done: Round) -> dict[str, tuple[str, str]]:
-    return {each.product_id: (each.kind, each.since[:10]) for each in done.troubles}
+def issues(done: MediaCheckReport) -> dict[str, tuple[str, str]]:
+    return {each.product_id: (each.kind, each.since[:10]) for each in done.issues}
 
 
 def test_what_has_not_changed_is_asked_for_and_not_fetched(shop: StoreContext, origin: Origin) -> None:
@@ -152,7 +148,7 @@ def test_what_has_not_changed_is_asked_for_and_not_fetched(shop: StoreContext, o
     done = visit(shop)
     assert done.states == {"fine": 6}
     assert sorted(origin.asked) == [(f"/{name}.png", 304) for name in sorted(COLOURS)]
-    assert (done.troubles, done.hidden, shop.catalog.generation) == ((), 0, generation)
+    assert (done.issues, done.hidden, shop.catalog.generation) == ((), 0, generation)
 
 
 def test_dead_ones_are_hidden_after_a_while_and_brought_back(shop: StoreContext, origin: Origin) -> None:
@@ -160,14 +156,14 @@ def test_dead_ones_are_hidden_after_a_while_and_brought_back(shop: StoreContext,
     origin.status["/teal.png"] = 403
     done = visit(shop)
     assert (done.states["dead"], done.states["forbidden"], done.hidden) == (1, 1, 0)
-    assert troubles(done) == {"gold": ("dead", "2026-03-01"), "teal": ("forbidden", "2026-03-01")}
-    assert {each.reason for each in done.troubles} == {"the link answers 404", "the link answers 403"}
+    assert issues(done) == {"gold": ("dead", "2026-03-01"), "teal": ("forbidden", "2026-03-01")}
+    assert {each.reason for each in done.issues} == {"the link answers 404", "the link answers 403"}
     assert found(shop) == set(COLOURS) - {"red"}
     origin.status["/gold.png"] = 503  # out of reach in another way is still out of reach
     assert visit(shop, 6.9).hidden == 0
     done = visit(shop, 7)
     assert done.hidden == 2
-    assert troubles(done)["gold"] == ("unreachable", "2026-03-01")
+    assert issues(done)["gold"] == ("unreachable", "2026-03-01")
     assert found(shop) == {"green", "blue", "navy"}
     assert shop.catalog.counts().hidden == 2
     assert check_index(shop).agrees
@@ -175,7 +171,7 @@ def test_dead_ones_are_hidden_after_a_while_and_brought_back(shop: StoreContext,
     origin.bodies["/gold.png"] = body
     origin.status.clear()
     done = visit(shop, 8)
-    assert (done.back, done.encoded, done.troubles) == (2, 0, ())
+    assert (done.back, done.encoded, done.issues) == (2, 0, ())
     assert found(shop) == set(COLOURS) - {"red"}
     assert shop.catalog.photos("gold")[0].key == key
     assert check_index(shop).agrees
@@ -186,12 +182,12 @@ def test_a_changed_picture_is_embedded_anew(shop: StoreContext, origin: Origin) 
     origin.bodies["/navy.png"] = picture("crimson")
     done = visit(shop)
     assert (done.encoded, done.states["changed"]) == (1, 1)
-    assert troubles(done) == {"navy": ("changed", "2026-03-01")}
+    assert issues(done) == {"navy": ("changed", "2026-03-01")}
     new = shop.catalog.photos("navy")[0]
     assert new.key != old.key
     assert SearchEngine(shop).search(Query(product_id="red", k=1))[0].product.id == "navy"
     assert shop.thumbnails.has([new.sha256]) == {new.sha256}
-    assert visit(shop, 1).troubles == ()
+    assert visit(shop, 1).issues == ()
 
 
 def test_several_photos_of_one_product_change_together(shop: StoreContext, origin: Origin) -> None:
@@ -211,7 +207,7 @@ def test_several_photos_of_one_product_change_together(shop: StoreContext, origi
 def test_a_changed_picture_that_is_none_any_more_is_dead(shop: StoreContext, origin: Origin) -> None:
     key = shop.catalog.photos("navy")[0].key
     origin.bodies["/navy.png"] = b"<html>Sorry, this picture moved</html>"
-    (trouble,) = visit(shop).troubles
+    (trouble,) = visit(shop).issues
     assert (trouble.kind, trouble.product_id) == ("dead", "navy")
     assert "web page" in trouble.reason
     assert visit(shop, 7).hidden == 1
@@ -234,8 +230,8 @@ def test_moved_ones_say_where_to(shop: StoreContext, origin: Origin) -> None:
     origin.bodies["/moved/blue.png"] = origin.bodies["/blue.png"]
     origin.status |= {"/red.png": 301, "/blue.png": 302}
     done = visit(shop)
-    assert troubles(done) == {"red": ("moved", "2026-03-01")}  # for now is not for good
-    assert f"{origin.root}/moved/red.png" in done.troubles[0].reason
+    assert issues(done) == {"red": ("moved", "2026-03-01")}  # for now is not for good
+    assert f"{origin.root}/moved/red.png" in done.issues[0].reason
     assert visit(shop, 30).hidden == 0
 
 
@@ -253,19 +249,21 @@ def test_nothing_is_hidden_when_more_than_half_is_out_of_reach(shop: StoreContex
 
 @pytest.mark.parametrize(("photos", "lost", "held_back"), [(9, 5, True), (9, 4, False), (8, 4, False), (8, 5, True)])
 @pytest.mark.parametrize("state", ["dead", "forbidden", "unreachable", "unasked"])
-def test_half_may_be_lost_and_no_more(tmp_path: Path, photos: int, lost: int, held_back: bool, state: State) -> None:
+def test_half_may_be_lost_and_no_more(
+    tmp_path: Path, photos: int, lost: int, held_back: bool, state: LinkStatus
+) -> None:
     class Told(LinkChecker):
         """Finds the first photos lost."""
 
-        def look(self, uri: str, stamp: str, mark: str = "") -> Health:
-            return Health(state if int(uri.rpartition("/")[2]) < lost else "fine", stamp)
+        def check(self, uri: str, version_token: str, etag: str = "") -> LinkCheck:
+            return LinkCheck(state if int(uri.rpartition("/")[2]) < lost else "fine", version_token)
 
     with open_context(tmp_path / "shop", create=True, encoder="colour:") as shop:
         vectors = np.eye(shop.encoder.dim, dtype=np.float32)
         entries = [Entry(Product(str(n)), (PhotoEntry(f"s3://a/{n}", "", str(n), vectors[n]),)) for n in range(photos)]
         shop.catalog.write(entries, fingerprint=shop.model.fingerprint)
         rounds = Told()
-        done = check_hosting(shop, rounds, now=START, grace=timedelta(0))
+        done = check_media(shop, rounds, now=START, grace=timedelta(0))
         rounds.close()
     hidden = 0 if held_back or state == "unasked" else lost  # who was not asked is not in trouble
     assert (done.held_back, done.hidden) == (held_back, hidden)
@@ -277,19 +275,19 @@ def test_a_product_that_goes_away_during_a_check_stays_gone(shop: StoreContext, 
 
         def read(self, uri: str) -> bytes:
             data = super().read(uri)
-            shop.catalog.visibility.settle("", set(COLOURS) - {"navy"}, now="2026")
+            shop.catalog.visibility.apply_sync("", set(COLOURS) - {"navy"}, now="2026")
             return data
 
     origin.bodies["/navy.png"] = picture("crimson")
     rounds = Meanwhile(allow_private=True, timeout=5)
-    done = check_hosting(shop, rounds, now=START)
+    done = check_media(shop, rounds, now=START)
     rounds.close()
     assert (done.states, done.encoded) == ({"fine": 5, "changed": 0}, 0)
     counts = shop.catalog.counts()
-    assert (counts.products, counts.gone) == (5, 1)
+    assert (counts.products, counts.delisted) == (5, 1)
     assert "navy" not in found(shop)
     assert check_index(shop).agrees
-    shop.catalog.visibility.settle("", set(COLOURS), now="2026")  # named again, it is seen as it is now
+    shop.catalog.visibility.apply_sync("", set(COLOURS), now="2026")  # named again, it is seen as it is now
     visit(shop, 1)
     assert SearchEngine(shop).search(Query(product_id="red", k=1))[0].product.id == "navy"
 
@@ -297,19 +295,19 @@ def test_a_product_that_goes_away_during_a_check_stays_gone(shop: StoreContext, 
 def test_private_addresses_are_not_visited_unless_allowed(shop: StoreContext, origin: Origin) -> None:
     rounds = LinkChecker()
     try:
-        done = check_hosting(shop, rounds, now=START)
+        done = check_media(shop, rounds, now=START)
     finally:
         rounds.close()
     assert done.states["unreachable"] == 6
-    assert "not on the public internet" in done.troubles[0].reason
+    assert "not on the public internet" in done.issues[0].reason
     assert origin.asked == []
 
 
 def test_photos_of_products_that_are_gone_are_left_in_peace(shop: StoreContext, origin: Origin) -> None:
-    shop.catalog.visibility.settle("", set(COLOURS) - {"blue"}, now="2026")
+    shop.catalog.visibility.apply_sync("", set(COLOURS) - {"blue"}, now="2026")
     origin.bodies.pop("/blue.png")
     done = visit(shop)
-    assert (done.photos, done.troubles) == (5, ())
+    assert (done.photos, done.issues) == (5, ())
 
 
 def test_a_product_is_shown_while_one_of_its_photos_is(shop: StoreContext, origin: Origin) -> None:
@@ -329,7 +327,7 @@ def test_a_product_is_shown_while_one_of_its_photos_is(shop: StoreContext, origi
         assert set(catalog.photo_facets([]).product_ids) == listed
         counts = catalog.counts()
         assert counts.products == len(listed)
-        return listed, counts.lost, counts.gone, bool(catalog.facet_values("colour")), catalog.price_ranges()
+        return listed, counts.unreachable, counts.delisted, bool(catalog.facet_values("colour")), catalog.price_ranges()
 
     everyone = {*COLOURS, "both"}
     assert shown() == (everyone, 0, 0, True, {"EUR": (1.0, 1.0)})
@@ -342,9 +340,9 @@ def test_a_product_is_shown_while_one_of_its_photos_is(shop: StoreContext, origi
     visit(shop, 2, grace=timedelta(0))
     assert shown() == (everyone - {"gold", "teal", "both"}, 3, 0, False, {})
     assert found(shop) == {"green", "blue", "navy"}
-    catalog.visibility.settle("", everyone - {"both"}, now="2026")
+    catalog.visibility.apply_sync("", everyone - {"both"}, now="2026")
     assert shown() == (everyone - {"gold", "teal", "both"}, 2, 1, False, {})
-    catalog.visibility.settle("", everyone, now="2026")
+    catalog.visibility.apply_sync("", everyone, now="2026")
     origin.bodies |= {"/gold.png": gold, "/teal.png": teal}
     assert visit(shop, 3).back == 4
     assert shown() == (everyone, 0, 0, True, {"EUR": (1.0, 1.0)})
@@ -358,7 +356,7 @@ def test_folders_and_archives(tmp_path: Path) -> None:
         (folder / f"{name}.png").write_bytes(picture(name))
     with open_context(tmp_path / "shop", create=True, encoder="colour:") as shop:
         source = open_source(folder)
-        ingest(shop, picture_rows(source), source=source)
+        ingest(shop, photo_rows(source), source=source)
         (folder / "gold.png").unlink()
         (folder / "navy.png").write_bytes(picture("crimson"))
         (folder / "teal.png").touch()
@@ -387,11 +385,11 @@ def test_a_source_of_any_kind_is_asked_for_its_mark(tmp_path: Path, monkeypatch:
         def links(self, uri: str) -> Links:
             return Links()
 
-    monkeypatch.setattr(link_checker, "open_source", lambda where: Odd(str(where)))
+    monkeypatch.setattr("lapel.sources.link_checker.open_source", lambda where: Odd(str(where)))
     rounds = LinkChecker()
     looked = [
-        rounds.look(uri, stamp).state
-        for uri, stamp in [("odd://a", "v2"), ("odd://a", "v1"), ("odd://gone", ""), ("odd://slow", "")]
+        rounds.check(uri, token).status
+        for uri, token in [("odd://a", "v2"), ("odd://a", "v1"), ("odd://gone", ""), ("odd://slow", "")]
     ]
     assert looked == ["fine", "changed", "dead", "unreachable"]
     rounds.close()

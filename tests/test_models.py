@@ -33,12 +33,13 @@ from lapel.core.images import Pixels, Preprocessing
 from lapel.core.registry import Backend
 from lapel.core.vectors import Vectors, normalise
 from lapel.encoders import ENCODERS
+from lapel.engine.backfill import backfill
 from lapel.engine.context import CATALOGUE, StoreContext, open_context
 from lapel.engine.ingest import ingest
-from lapel.engine.models import UNREADABLE, models_of, open_model, prepare, prune, rollback, use
+from lapel.engine.models import UNREADABLE, models_of, open_model, prune, rollback, use
 from lapel.engine.retrieval import SearchEngine
 from lapel.sources import open_source
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 
 PHOTOS = 30
 
@@ -80,7 +81,7 @@ def draw(folder: Path, numbers: range) -> Path:
 
 def add(store: StoreContext, pictures: Path) -> None:
     source = open_source(pictures)
-    ingest(store, picture_rows(source), source=source)
+    ingest(store, photo_rows(source), source=source)
 
 
 @pytest.fixture
@@ -134,14 +135,14 @@ def test_the_answers_are_those_of_the_model_in_use_and_a_rollback_restores_them(
     before = answers(store)
     assert same(before, expected(store, colour()))
     switch = use(store, "grid:")
-    assert (switch.model.name, switch.former.name, switch.prepared.encoded) == ("grid", "colour", PHOTOS)
+    assert (switch.model.name, switch.former.name, switch.backfill.derived) == ("grid", "colour", PHOTOS)
     assert store.index.dim == 48
     assert same(answers(store), expected(store, GridEncoder()))
     assert not same(answers(store), before)
     back = rollback(store)
-    assert (back.model.name, back.prepared.encoded) == ("colour", 0)
+    assert (back.model.name, back.backfill.derived) == ("colour", 0)
     assert answers(store) == before
-    assert use(store, "grid:").prepared.encoded == 0
+    assert use(store, "grid:").backfill.derived == 0
     assert same(answers(store), expected(store, GridEncoder()))
 
 
@@ -149,13 +150,13 @@ def test_another_process_that_serves_the_store_sees_the_swap_at_its_next_search(
     with open_context(store.folder, read_only=True) as server:
         engine = SearchEngine(server)
         image = Image.open(store.folder.parent / "pictures" / "3.png").convert("RGB")
-        asked = engine.embed(Query(image=image))
+        asked = engine.embed(Query(image=image)).to_query()
         assert engine.search(asked) == engine.search(Query(image=image))
         use(store, "grid:")
         assert same(answers(server), expected(store, GridEncoder()))
         with pytest.raises(ModelMismatchError, match=r"vector was made by.*searched with 'grid'.*picture again"):
             engine.search(asked)
-        assert engine.search(engine.embed(Query(product_id="3"))) == engine.search(Query(product_id="3"))
+        assert engine.search(engine.embed(Query(product_id="3")).to_query()) == engine.search(Query(product_id="3"))
 
 
 def test_a_store_opened_with_a_model_by_name_refuses_to_go_on_with_another(store: StoreContext) -> None:
@@ -168,7 +169,7 @@ def test_a_store_opened_with_a_model_by_name_refuses_to_go_on_with_another(store
 
 def test_the_list_says_what_is_there(store: StoreContext) -> None:
     use(store, "grid:")
-    prepare(store, open_model(store, "grid:2"), keys=store.catalog.vector_keys("grid-1")[:7])
+    backfill(store, open_model(store, "grid:2"), keys=store.catalog.vector_keys("grid-1")[:7])
     assert [
         (known.model.name, known.model.dim, known.photos, known.active, known.previous) for known in models_of(store)
     ] == [
@@ -194,7 +195,7 @@ def test_models_of_the_store_can_be_named_as_they_are_listed(store: StoreContext
     use(store, "grid:")
     assert use(store, "colour").model.name == "colour"
     assert use(store, "grid-1").model.name == "grid"
-    prepare(store, open_model(store, "grid:2"))
+    backfill(store, open_model(store, "grid:2"))
     with pytest.raises(ModelError, match=r"name of 2 models.*grid-1, grid-2.*fingerprint"):
         open_model(store, "grid")
 
@@ -206,7 +207,7 @@ def test_a_model_folder_that_moved_is_found_again(store: StoreContext) -> None:
         database.execute("UPDATE setting SET value = 'grid:moved' WHERE name = 'encoder'")
     with pytest.raises(ModelMismatchError):
         answers(store)
-    assert use(store, "grid:").prepared.encoded == 0
+    assert use(store, "grid:").backfill.derived == 0
     assert store.catalog.generation == before + 1
     assert store.catalog.setting("previous") == colour().fingerprint  # type: ignore[attr-defined]
     assert same(answers(store), expected(store, GridEncoder()))
@@ -220,7 +221,7 @@ def test_stopped_in_the_middle_it_answers_as_before_and_goes_on(
     store: StoreContext, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     before, generation = answers(store), store.catalog.generation
-    monkeypatch.setattr("lapel.engine.models.BATCH", 8)
+    monkeypatch.setattr("lapel.engine.backfill.BATCH", 8)
     batches = iter(range(after))
     encode = GridEncoder.encode_pixels
 
@@ -236,17 +237,17 @@ def test_stopped_in_the_middle_it_answers_as_before_and_goes_on(
     assert answers(store) == before
     assert store.catalog.counts().vectors.get("grid-1", 0) == 8 * after
     monkeypatch.setattr(GridEncoder, "encode_pixels", encode)
-    assert use(store, "grid:").prepared.encoded == PHOTOS - 8 * after
+    assert use(store, "grid:").backfill.derived == PHOTOS - 8 * after
     assert same(answers(store), expected(store, GridEncoder()))
 
 
 def test_a_swap_that_fails_leaves_everything_as_it_was(store: StoreContext, monkeypatch: pytest.MonkeyPatch) -> None:
     before = answers(store)
 
-    def broken(database: sqlite3.Connection, keys: list[int]) -> None:
+    def broken(database: sqlite3.Connection, changes: object, *, at: str) -> None:
         raise sqlite3.OperationalError("just before the end")
 
-    monkeypatch.setattr("lapel.catalog.models.raise_generation", broken)
+    monkeypatch.setattr("lapel.catalog.models.record", broken)
     with pytest.raises(StoreError, match="just before the end"):
         use(store, "grid:")
     monkeypatch.undo()
@@ -261,11 +262,11 @@ sys.path.insert(0, sys.argv[2])
 import test_models
 from lapel.core.registry import Backend
 from lapel.encoders import ENCODERS
-from lapel.engine import models
+from lapel.engine import backfill, models
 from lapel.engine.context import open_context
 ENCODERS.backends["grid"] = Backend("test_models:GridEncoder")
 test_models.GridEncoder.seconds = 0.2
-models.BATCH = 2
+backfill.BATCH = 2
 with open_context(sys.argv[1]) as store:
     models.use(store, "grid:", report=lambda done, total: print(done, flush=True))
 """
@@ -289,7 +290,7 @@ def test_killed_it_answers_with_the_old_model_and_goes_on(store: StoreContext) -
     assert model_work(store.folder) == ""
     assert answers(store) == before
     assert store.catalog.check() == []
-    assert use(store, "grid:").prepared.encoded == PHOTOS - written
+    assert use(store, "grid:").backfill.derived == PHOTOS - written
     assert same(answers(store), expected(store, GridEncoder()))
 
 
@@ -345,13 +346,13 @@ def test_what_is_added_meanwhile_is_caught_up_before_the_swap(
 
     monkeypatch.setattr(GridEncoder, "encode_pixels", slow)
     switch = use(store, "grid:")
-    assert switch.prepared.unreadable == ()
+    assert switch.backfill.failed == ()
     assert store.catalog.counts().vectors == {"grid-1": PHOTOS, colour().fingerprint: PHOTOS}  # type: ignore[attr-defined]
     assert SearchEngine(store).search(Query(product_id=str(PHOTOS), k=1))
     # Added after the swap: only the new model looks at it, and the way back catches up.
     add(store, draw(pictures, range(PHOTOS, PHOTOS + 3)))
     assert store.catalog.counts().vectors["grid-1"] == PHOTOS + 3  # 0 came back too, as its picture is still there
-    assert rollback(store).prepared.encoded == 3
+    assert rollback(store).backfill.derived == 3
     assert len(store.index) == PHOTOS + 3
 
 
@@ -398,7 +399,7 @@ def test_pictures_that_cannot_be_read_stop_the_swap_unless_that_is_accepted(
     assert "changed since it was added" in listed["8"]
     assert answers(store) == before
     switch = use(store, "grid:", allow_missing=True)
-    assert (switch.prepared.encoded, len(switch.prepared.unreadable)) == (0, 2)
+    assert (switch.backfill.derived, len(switch.backfill.failed)) == (0, 2)
     assert len(store.index) == PHOTOS - 2
     with pytest.raises(QueryError, match=r"No photo of the product '7' has a vector of the model 'grid'"):
         SearchEngine(store).search(Query(product_id="7"))
@@ -406,7 +407,7 @@ def test_pictures_that_cannot_be_read_stop_the_swap_unless_that_is_accepted(
     draw(pictures, range(7, 8))
     add(store, pictures)
     assert len(store.index) == PHOTOS
-    assert len(rollback(store).prepared.unreadable) == 0
+    assert len(rollback(store).backfill.failed) == 0
     assert not (store.folder / UNREADABLE).exists()
 
 
@@ -502,8 +503,9 @@ def test_a_catalogue_of_the_first_version_keeps_its_vectors(store: StoreContext,
     old.execute("ATTACH ? AS now", (str(store.catalog.path),))
     for table in ("setting", "product", "photo", "term", "facet"):
         columns = ", ".join(row[1] for row in old.execute(f"PRAGMA main.table_info({table})"))
-        old.execute(f"INSERT INTO main.{table} SELECT {columns} FROM now.{table}")
-    old.execute("DELETE FROM main.setting WHERE name = 'changes_since'")  # a later version's
+        today = columns.replace("stamp", "version_token")
+        old.execute(f"INSERT INTO main.{table} SELECT {today} FROM now.{table}")
+    old.execute("DELETE FROM main.setting WHERE name IN ('changes_since', 'feed_start')")  # later versions'
     old.execute("INSERT INTO main.model SELECT id, fingerprint FROM now.model")
     old.execute("INSERT INTO main.vector SELECT key, model, data FROM now.vector")
     old.execute("DETACH now")
@@ -520,6 +522,6 @@ def test_a_catalogue_of_the_first_version_keeps_its_vectors(store: StoreContext,
         ] == [[name for name, _ in before[at : at + 5]] for at in range(5, 30, 5)]
         migrated.catalog.remove(["0"])
         assert migrated.catalog.counts().vectors == {store.model.fingerprint: PHOTOS - 1}
-        assert use(migrated, "grid:").prepared.encoded == PHOTOS - 1
+        assert use(migrated, "grid:").backfill.derived == PHOTOS - 1
         migrated.catalog.remove(["1"])
         assert set(migrated.catalog.counts().vectors.values()) == {PHOTOS - 2}

@@ -24,8 +24,8 @@ from lapel.sources.drive.account import DriveSettings
 from lapel.sources.drive.source import DriveSource
 from lapel.sources.folder import FolderSource
 from lapel.sources.mixed import MixedSource
-from lapel.sources.names import Exclude, NameIndex, begins_like_picture
-from lapel.sources.pictures import picture_rows
+from lapel.sources.names import Exclude, NameIndex, begins_like_image
+from lapel.sources.photos import photo_rows
 from loopback.drive import DriveServer
 
 Make = Callable[..., Any]
@@ -119,20 +119,20 @@ def test_files_without_an_ending_are_known_by_their_bytes(tmp_path: Path) -> Non
         assert names(source) == bare
         assert [source.lists(uri) for uri in uris] == [True, True, True]
         assert source.skipped["files without an ending"] == 1  # type: ignore[attr-defined]
-        assert [row.id for row in picture_rows(source)] == bare
+        assert [row.id for row in photo_rows(source)] == bare
         source.close()
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "JPEG2000"])
 def test_first_bytes_of_pictures(kind: str) -> None:
-    assert begins_like_picture(picture(1, kind)[:32])
+    assert begins_like_image(picture(1, kind)[:32])
 
 
 @pytest.mark.parametrize(
     "head", [b"", b"#!/bin/sh\n", b"\0\0\0\x14ftypqt  ", b"RIFF....AVI ", b"BM means something", b"%PDF-1.7"]
 )
 def test_first_bytes_of_others(head: bytes) -> None:
-    assert not begins_like_picture(head)
+    assert not begins_like_image(head)
 
 
 def test_what_systems_put_beside_pictures_is_left_out_and_counted(make: Make) -> None:
@@ -328,7 +328,7 @@ def test_a_zip_of_windows_separators(tmp_path: Path) -> None:
     path = zip_of(tmp_path / "shop.zip", {"pics\\": b"", "pics\\a1.jpg": b"1", "pics\\b\\a2.jpg": b"2"})
     source = open_source(path)
     assert names(source) == ["pics/a1.jpg", "pics/b/a2.jpg"]
-    assert [row.id for row in picture_rows(source)] == ["pics/a1", "pics/b/a2"]
+    assert [row.id for row in photo_rows(source)] == ["pics/a1", "pics/b/a2"]
     assert source.read(source.find("pics/b/a2.jpg")) == b"2"
     assert source.find("pics\\a1.jpg") == source.find_id("a1")
     assert source.ignored == 0
@@ -426,7 +426,7 @@ def test_a_file_above_the_limit_is_not_read(tmp_path: Path, monkeypatch: pytest.
 def test_a_thousand_folders_in_one_another(tmp_path: Path) -> None:
     with folders.nested(tmp_path / "p", 1100) as folder:
         source = open_source(folder)
-        (row,) = picture_rows(source)
+        (row,) = photo_rows(source)
         assert row.product is not None
         assert row.product.category == ("d",) * 1100
         assert source.read(row.pictures[0]) == picture(1)
@@ -490,7 +490,7 @@ def test_links_in_any_writing_are_links(tmp_path: Path, named: str, asked: str) 
 
 
 def rows_of(source: Any) -> dict[str, list[str]]:
-    return {row.id: ["/".join(source.path(uri)) for uri in row.pictures] for row in picture_rows(source)}
+    return {row.id: ["/".join(source.path(uri)) for uri in row.pictures] for row in photo_rows(source)}
 
 
 def test_files_of_one_product_are_its_photos(make: Make) -> None:
@@ -515,6 +515,6 @@ def test_blanks_and_accents_do_not_make_two_products(make: Make) -> None:
 
 def test_names_that_say_little_make_products_all_the_same(make: Make) -> None:
     source = make({" .jpg": b"x", "\x1b[31mred.jpg": b"x"})
-    (bare, red) = sorted(picture_rows(source), key=lambda row: row.id)
+    (bare, red) = sorted(photo_rows(source), key=lambda row: row.id)
     assert red.id == ".jpg" or bare.id == ".jpg"
     assert {row.product.title for row in (bare, red) if row.product} == {"", "red"}

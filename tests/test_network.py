@@ -21,13 +21,13 @@ from inputs.servers import PROXY_VARIABLES, Clock, Names, certificate, chain, jp
 from lapel.apps.cli import app
 from lapel.core.errors import InputError, SourceError
 from lapel.core.text import reason_of
-from lapel.sources import display_links, health, hosts, open_source, web
+from lapel.sources import display_links, hosts, link_checker, open_source, web
 from lapel.sources.address import prefixes
 from lapel.sources.hosts import TransientError
-from lapel.sources.link_checker import Health, LinkChecker
+from lapel.sources.link_checker import LinkCheck, LinkChecker
 from lapel.sources.links import HttpsSource, LinkSettings
 from lapel.sources.mixed import MixedSource
-from lapel.sources.web import REDIRECTS, LinkReader, fetch_picture, parse_link
+from lapel.sources.web import MAX_REDIRECTS, LinkReader, fetch_image, parse_link
 from loopback.http import Answer
 from loopback.shop import ShopServer
 
@@ -101,7 +101,7 @@ def test_upper_case_schemes_are_fetched_searched_added_and_moved(
     shop: ShopServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loud = shop.root.replace("http", "HTTP") + "a.jpg"
-    assert fetch_picture(loud, allow_private=True) == PICTURE
+    assert fetch_image(loud, allow_private=True) == PICTURE
     monkeypatch.setenv("LAPEL_ALLOW_HOSTS", "127.0.0.1")
     (tmp_path / "shop.csv").write_text(f"id,pictures\n1,{loud}\n")
     store = str(tmp_path / "store")
@@ -116,7 +116,7 @@ def test_upper_case_schemes_are_fetched_searched_added_and_moved(
 
 def test_a_picture_written_into_an_address_is_told_and_not_repeated(tmp_path: Path) -> None:
     long = "data:image/jpeg;base64," + "A" * 5000
-    for refused in (lambda: fetch_picture(long), lambda: HttpsSource("", HERE).find(long)):
+    for refused in (lambda: fetch_image(long), lambda: HttpsSource("", HERE).find(long)):
         with pytest.raises(SourceError, match="Save the picture") as error:
             refused()
         assert long[:40] in str(error.value)
@@ -199,16 +199,16 @@ def test_the_limit_counts_to_the_byte_after_unpacking(shop: ShopServer, form: st
             encoding, small = packed(body)[form]
             shop.says["/a.jpg"] = Answer(200, small, {"Content-Encoding": encoding})
         if size == 70_000:
-            assert fetch_picture(link, allow_private=True, max_bytes=70_000) == body
+            assert fetch_image(link, allow_private=True, max_bytes=70_000) == body
         else:
             with pytest.raises(SourceError, match="larger than"):
-                fetch_picture(link, allow_private=True, max_bytes=70_000)
+                fetch_image(link, allow_private=True, max_bytes=70_000)
 
 
 def test_a_stated_length_over_the_limit_is_not_read(shop: ShopServer) -> None:
     shop.says["/a.jpg"] = Answer(200, b"abc", {"Content-Length": "70001"}, cut=3)
     with pytest.raises(SourceError, match="larger than"):  # and not that it ends early
-        fetch_picture(f"{shop.root}a.jpg", allow_private=True, max_bytes=70_000)
+        fetch_image(f"{shop.root}a.jpg", allow_private=True, max_bytes=70_000)
 
 
 def test_no_piece_of_a_bomb_is_larger_than_the_limit() -> None:
@@ -229,10 +229,10 @@ def test_no_piece_of_a_bomb_is_larger_than_the_limit() -> None:
 def test_one_redirect_too_many(shop: ShopServer, reader: LinkReader, way: str) -> None:
     follow = getattr(reader, way)
     end = f"{shop.root}a.jpg"
-    assert follow(chain(shop, REDIRECTS, end)) in (PICTURE, web.Answer(200, f'"{hash(PICTURE)}"'))
+    assert follow(chain(shop, MAX_REDIRECTS, end)) in (PICTURE, web.Answer(200, f'"{hash(PICTURE)}"'))
     shop.requests.clear()
     with pytest.raises(SourceError, match="redirected more than 3 times"):
-        follow(chain(shop, REDIRECTS + 1, end))
+        follow(chain(shop, MAX_REDIRECTS + 1, end))
     assert [request.path for request in shop.requests] == ["/hop3", "/hop2", "/hop1", "/hop0"]
 
 
@@ -352,12 +352,12 @@ def test_a_link_pasted_into_the_page_leads_nowhere_private(
 
 def test_a_shop_in_the_own_network_is_named_in_any_form(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAPEL_ALLOW_HOSTS", "CDN.Local:8000, http://10.0.0.5, [::1], fd00::7,, bücher.local")
-    allowed = LinkSettings.from_environment().allow
+    allowed = LinkSettings.of_process().allow
     assert allowed == {"cdn.local", "10.0.0.5", "::1", "fd00::7", "bücher.local"}
     assert parse_link("http://xn--bcher-kva.local/a.jpg").host in allowed
     monkeypatch.setenv("LAPEL_ALLOW_HOSTS", "cdn.local:eighty")
     with pytest.raises(InputError, match="LAPEL_ALLOW_HOSTS is names of hosts"):
-        LinkSettings.from_environment()
+        LinkSettings.of_process()
 
 
 # --- addresses, proxies, certificates ---------------------------------------------------------------------------------
@@ -367,7 +367,7 @@ def test_a_host_with_a_dead_address_is_reached_at_another(shop: ShopServer, monk
     port = shop.root.rstrip("/").rpartition(":")[2]
     Names(monkeypatch, shop_example=["::1", "127.0.0.2", "127.0.0.1"])  # nobody listens at the first two
     link = f"http://shop.example:{port}/a.jpg"
-    assert fetch_picture(link, allow_private=True) == PICTURE
+    assert fetch_image(link, allow_private=True) == PICTURE
     assert shop.requests[0].headers["host"] == f"shop.example:{port}"
 
 
@@ -404,7 +404,7 @@ def test_many_dead_addresses_leave_time_for_the_last(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(hosts, "new_client", lambda *_: httpx.Client(transport=httpx.MockTransport(answer)))
     Names(monkeypatch, shop_example=[f"8.8.8.{number}" for number in range(10)])
-    assert fetch_picture("https://shop.example/a.jpg", timeout=10) == PICTURE
+    assert fetch_image("https://shop.example/a.jpg", timeout=10) == PICTURE
 
 
 @pytest.mark.parametrize(
@@ -417,7 +417,7 @@ def test_addresses_of_the_public_internet_are_no_others(address: str) -> None:
 def test_one_private_address_among_others_is_enough_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
     Names(monkeypatch, shop_example=["93.184.216.34", "10.0.0.1"])
     with pytest.raises(SourceError, match=r"'shop\.example' is 10\.0\.0\.1"):
-        fetch_picture("https://shop.example/a.jpg")
+        fetch_image("https://shop.example/a.jpg")
 
 
 @pytest.fixture
@@ -437,13 +437,13 @@ def test_proxies_are_not_used_unless_wanted(
     assert reader.read(f"{shop.root}a.jpg") == PICTURE
     assert reader.ask(f"{shop.root}a.jpg").status == 200
     reader.close()
-    assert fetch_picture(f"{shop.root}a.jpg", allow_private=True) == PICTURE
+    assert fetch_image(f"{shop.root}a.jpg", allow_private=True) == PICTURE
     assert (len(shop.requests), proxy.requests) == (3, [])
     monkeypatch.setenv("LAPEL_PROXY", "env")
-    assert fetch_picture(f"{shop.root}a.jpg", allow_private=True) == PICTURE
+    assert fetch_image(f"{shop.root}a.jpg", allow_private=True) == PICTURE
     assert [request.target for request in proxy.requests] == [f"{shop.root}a.jpg"]
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    assert fetch_picture(f"{shop.root}a.jpg", allow_private=True) == PICTURE
+    assert fetch_image(f"{shop.root}a.jpg", allow_private=True) == PICTURE
     assert (len(shop.requests), len(proxy.requests)) == (4, 1)
     monkeypatch.setenv("LAPEL_PROXY", "yes")
     with pytest.raises(InputError, match="LAPEL_PROXY is 'env'"):
@@ -453,20 +453,20 @@ def test_proxies_are_not_used_unless_wanted(
 def test_a_proxy_hears_of_checked_names_only(proxy: ShopServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAPEL_PROXY", "env")
     Names(monkeypatch, shop_example=["93.184.216.34"], inside_example=["10.0.0.1"])
-    assert fetch_picture("http://shop.example/a.jpg") == PICTURE
+    assert fetch_image("http://shop.example/a.jpg") == PICTURE
     for link in ("http://inside.example/a.jpg", "http://10.0.0.1/a.jpg", "https://inside.example/a.jpg"):
         with pytest.raises(SourceError, match=r"10\.0\.0\.1, which is not on the public internet"):
-            fetch_picture(link)
+            fetch_image(link)
     proxy.says["/a.jpg"] = Answer(302, headers={"Location": "http://inside.example/a.jpg"})
     with pytest.raises(SourceError, match=r"10\.0\.0\.1, which is not on the public internet"):
-        fetch_picture("http://shop.example/a.jpg")
+        fetch_image("http://shop.example/a.jpg")
     reader = LinkReader()
     with pytest.raises(SourceError, match=r"not known here.*allow it with LAPEL_ALLOW_HOSTS=unknown\.example"):
         reader.read("http://unknown.example/a.jpg")
     reader.close()
     assert [request.target for request in proxy.requests] == ["http://shop.example/a.jpg"] * 2
     proxy.says.clear()
-    assert fetch_picture("http://unknown.example/a.jpg", allow_private=True) == PICTURE
+    assert fetch_image("http://unknown.example/a.jpg", allow_private=True) == PICTURE
 
 
 def test_a_proxy_carries_https_by_name(proxy: ShopServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -474,7 +474,7 @@ def test_a_proxy_carries_https_by_name(proxy: ShopServer, monkeypatch: pytest.Mo
     Names(monkeypatch, shop_example=["93.184.216.34"])
     proxy.says["shop.example:443"] = proxy.says[""] = Answer(403)
     with pytest.raises(SourceError, match="cannot be fetched: 40"):
-        fetch_picture("https://shop.example/a.jpg")
+        fetch_image("https://shop.example/a.jpg")
     assert [(request.method, request.target) for request in proxy.requests] == [("CONNECT", "shop.example:443")]
 
 
@@ -482,7 +482,7 @@ def test_a_proxy_that_cannot_be_used_is_told_without_its_password(monkeypatch: p
     monkeypatch.setenv("LAPEL_PROXY", "env")
     monkeypatch.setenv("HTTPS_PROXY", "ftp://anna:secret@proxy.example")
     with pytest.raises(InputError, match="cannot be used") as error:
-        fetch_picture("https://shop.example/a.jpg")
+        fetch_image("https://shop.example/a.jpg")
     assert "secret" not in str(error.value)
 
 
@@ -494,19 +494,19 @@ def test_certificates_of_the_environment_are_trusted(tmp_path: Path, monkeypatch
         with pytest.raises(
             SourceError, match=r"certificate is not trusted \(.*\); SSL_CERT_FILE may name further ones"
         ):
-            fetch_picture(link, allow_private=True)
+            fetch_image(link, allow_private=True)
         monkeypatch.setenv("SSL_CERT_FILE", str(pem))
-        assert fetch_picture(link, allow_private=True) == PICTURE
+        assert fetch_image(link, allow_private=True) == PICTURE
         # The connection is made to a number, and the certificate is still asked for the name.
         Names(monkeypatch, shop_example=["127.0.0.1"], other_example=["127.0.0.1"])
-        assert fetch_picture(link.replace("127.0.0.1", "shop.example"), allow_private=True) == PICTURE
+        assert fetch_image(link.replace("127.0.0.1", "shop.example"), allow_private=True) == PICTURE
         with pytest.raises(SourceError, match=r"not trusted \(Hostname mismatch.*other\.example"):
-            fetch_picture(link.replace("127.0.0.1", "other.example"), allow_private=True)
+            fetch_image(link.replace("127.0.0.1", "other.example"), allow_private=True)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     with pytest.raises(
         InputError, match=r"SSL_CERT_FILE \(.*none\.pem\).* No such file or directory\. Name a PEM file"
     ):
-        fetch_picture(link, allow_private=True)
+        fetch_image(link, allow_private=True)
 
 
 def test_errors_are_sentences(shop: ShopServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -515,7 +515,7 @@ def test_errors_are_sentences(shop: ShopServer, monkeypatch: pytest.MonkeyPatch)
     said = []
     for link in (f"{shop.root}cut", "http://127.0.0.1:9/a.jpg", "https://nowhere.example/a.jpg"):
         with pytest.raises(SourceError) as error:
-            fetch_picture(link, allow_private=True)
+            fetch_image(link, allow_private=True)
         said.append(str(error.value))
     assert "peer closed connection" in said[0]
     assert said[1].startswith("The link http://127.0.0.1:9/a.jpg cannot be fetched: Connection refused. ")
@@ -545,10 +545,10 @@ def test_the_time_of_a_link_is_that_of_all_its_redirects(monkeypatch: pytest.Mon
 def test_a_name_that_is_not_known_for_now_may_be_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.getaddrinfo", Failing(socket.EAI_AGAIN, "Temporary failure in name resolution"))
     with pytest.raises(TransientError, match=r"host 'shop\.example' is not known"):
-        fetch_picture("https://shop.example/a.jpg")
+        fetch_image("https://shop.example/a.jpg")
     monkeypatch.setattr("socket.getaddrinfo", Failing(socket.EAI_NONAME, "Name or service not known"))
     with pytest.raises(SourceError, match="is not known") as error:
-        fetch_picture("https://shop.example/a.jpg")
+        fetch_image("https://shop.example/a.jpg")
     assert not isinstance(error.value, TransientError)
 
 
@@ -634,20 +634,20 @@ def test_pauses_between_tries_are_doubled(shop: ShopServer, clock: Clock) -> Non
 
 def test_an_answer_in_between_starts_the_count_of_silence_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(datetime(2026, 3, 1, tzinfo=UTC))
-    monkeypatch.setattr(health, "time", clock)
-    monkeypatch.setattr(health, "SILENT", 3)
+    monkeypatch.setattr(link_checker, "time", clock)
+    monkeypatch.setattr(link_checker, "MAX_MISSES", 3)
     rounds = LinkChecker()
     told: list[str] = []
-    monkeypatch.setattr(rounds, "_look", lambda *_: Health(told.pop(0)))  # type: ignore[arg-type]
+    monkeypatch.setattr(rounds, "_check", lambda *_: LinkCheck(told.pop(0)))  # type: ignore[arg-type]
 
     def look(*states: str) -> list[str]:
         told[:] = states
-        return [rounds.look("https://cdn.example/a.jpg", "").state for _ in states]
+        return [rounds.check("https://cdn.example/a.jpg", "").status for _ in states]
 
     assert look("unreachable", "unreachable", "fine") == ["unreachable", "unreachable", "fine"]
     assert look("unreachable", "unreachable", "dead") == ["unreachable", "unreachable", "dead"]
     assert look("unreachable", "unreachable", "unreachable", "fine")[3] == "unasked"
-    clock.now += health.AGAIN - 1
+    clock.now += link_checker.RETRY_SECONDS - 1
     assert look("fine") == ["unasked"]
     clock.now += 1
     assert look("fine", "unreachable", "unreachable", "fine") == ["fine", "unreachable", "unreachable", "fine"]

@@ -11,13 +11,14 @@ from PIL import Image
 from lapel.core.registry import Backend
 from lapel.encoders import ENCODERS
 from lapel.encoders.colour import ColourEncoder
-from lapel.engine import check, ingest, models
+from lapel.engine import backfill, check, ingest, models
+from lapel.engine.backfill import photo_pages
 from lapel.engine.check import check_index
 from lapel.engine.context import StoreContext, open_context
+from lapel.engine.features import THUMBNAIL
 from lapel.engine.ingest import IngestReport
-from lapel.engine.thumbnails import fill_thumbnails, photo_pages
 from lapel.sources import open_source
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 from test_store import corner
 
 PHOTOS = 12
@@ -48,7 +49,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def add(store: StoreContext, pictures: Path) -> IngestReport:
     source = open_source(pictures)
-    return ingest.ingest(store, picture_rows(source), source=source)
+    return ingest.ingest(store, photo_rows(source), source=source)
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def store(tmp_path: Path, pictures: Path) -> StoreContext:
 
 
 @pages
-@pytest.mark.parametrize("limit", ["LOOKUP", "MOST_ROWS"])
+@pytest.mark.parametrize("limit", ["ROWS_LOOKED_UP", "MAX_BATCH_ROWS"])
 def test_rows_are_added_once(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, size: int, limit: str
 ) -> None:
@@ -78,11 +79,11 @@ def test_another_model_encodes_each_photo_once(
     store: StoreContext, monkeypatch: pytest.MonkeyPatch, size: int, limit: str
 ) -> None:
     monkeypatch.setitem(ENCODERS.backends, "other", Backend(f"{__name__}:OtherEncoder"))  # type: ignore[arg-type]
-    monkeypatch.setattr(models, limit, size)
+    monkeypatch.setattr(backfill, limit, size)
     monkeypatch.setattr(OtherEncoder, "encoded", 0)
     told: list[tuple[int, int]] = []
     switch = models.use(store, "other:", report=lambda done, total: told.append((done, total)))
-    assert switch.prepared.encoded == PHOTOS
+    assert switch.backfill.derived == PHOTOS
     assert store.catalog.counts().vectors["other-1"] == PHOTOS
     assert OtherEncoder.encoded in (PHOTOS, PHOTOS + 1)  # one more is the trial before the work
     assert told[-1] == (PHOTOS, PHOTOS)
@@ -94,10 +95,10 @@ def test_small_pictures_are_made_of_each_photo(store: StoreContext, monkeypatch:
         PHOTOS % size > 0
     )
     assert [photo.key for page in photo_pages(store, size=size) for photo in page] == list(range(1, PHOTOS + 1))
-    monkeypatch.setitem(photo_pages.__kwdefaults__, "size", size)
-    assert fill_thumbnails(store).made == PHOTOS
+    monkeypatch.setattr(backfill, "PAGE", size)
+    assert backfill.backfill(store, THUMBNAIL).derived == PHOTOS
     assert store.thumbnails.size().photos == PHOTOS
-    assert fill_thumbnails(store).made == 0
+    assert backfill.backfill(store, THUMBNAIL).derived == 0
 
 
 @pages

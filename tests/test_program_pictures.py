@@ -1,4 +1,4 @@
-"""Pictures that a program holds already: PIL images of any mode, arrays, paths, bytes. Each gives the answer that its
+"""Images that a program holds already: PIL images of any mode, arrays, paths, bytes. Each gives the answer that its
 file gives, or is refused."""
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from lapel.core.errors import ImageError, LapelError, QueryError
 from lapel.core.images import Preprocessing, decode, to_image
 from lapel.core.types import Filter
 from lapel.encoders import Encoder
-from lapel.encoders.foreground import encode_photos, open_foreground
+from lapel.encoders.segmenter import embed_images, open_segmenter
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.ingest import ingest
 from lapel.engine.retrieval import SearchEngine
 from lapel.sources import open_source
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 
 P3 = made.rgb_profile(made.DISPLAY_P3)
 
@@ -286,11 +286,11 @@ def test_encode_says_what_it_wants(encoder: Encoder, pictures: object, words: st
 
 def test_the_product_s_finder_takes_every_kind_of_picture() -> None:
     colour, shape = open_encoder("colour:"), Preprocessing(64, 64)
-    white = np.full((40, 40, 3), 255, np.uint8)  # on paper: no network is asked
-    assert open_foreground().cut_out([white, made.saved(Image.fromarray(white), "PNG")], shape=shape) == [None, None]
-    assert encode_photos(colour, (each for each in [white])).shape == (1, 128)
+    white = np.full((40, 40, 3), 255, np.uint8)  # on a white background: no network is asked
+    assert open_segmenter().segment([white, made.saved(Image.fromarray(white), "PNG")], shape=shape) == [None, None]
+    assert embed_images(colour, (each for each in [white])).vectors.shape == (1, 128)
     with pytest.raises(ImageError, match="Several pictures are wanted"):
-        open_foreground().cut_out(made.half(), shape=shape)  # type: ignore[arg-type]
+        open_segmenter().segment(made.half(), shape=shape)  # type: ignore[arg-type]
 
 
 # --- queries ----------------------------------------------------------------------------------------------------------
@@ -306,14 +306,14 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreContext]:
         (folder / "pictures" / f"{number}.jpg").write_bytes(data)
     with open_context(folder / "shop", create=True, encoder="colour:") as store:
         source = open_source(str(folder / "pictures"))
-        ingest(store, picture_rows(source), source=source)
+        ingest(store, photo_rows(source), source=source)
         yield store
 
 
 def test_a_query_s_picture_gives_the_answer_of_its_file(shop: StoreContext) -> None:
     engine = SearchEngine(shop)
     path = shop.folder.parent / "pictures" / "5.jpg"
-    expected = engine.search(Query(image=decode(path.read_bytes()), cut_out=False, k=8))
+    expected = engine.search(Query(image=decode(path.read_bytes()), segment=False, k=8))
     assert (expected[0].product.id, round(expected[0].score, 5)) == ("5", 1.0)
     array = np.asarray(decode(path.read_bytes()))
     for picture in (
@@ -325,9 +325,8 @@ def test_a_query_s_picture_gives_the_answer_of_its_file(shop: StoreContext) -> N
         array / 255,
         array.astype(np.uint16) * 257,
     ):
-        assert engine.search(Query(image=picture, cut_out=False, k=8)) == expected
-    assert engine.embed(Query(image=path, cut_out=False)).image is None
-    assert engine.cut_out(np.full((40, 40, 3), 255, np.uint8)) is None
+        assert engine.search(Query(image=picture, segment=False, k=8)) == expected
+    assert engine.embed(Query(image=np.full((40, 40, 3), 255, np.uint8))).parts[0].segmented is None
     for image, kind in odd_images().values():
         assert engine.search(Query(image=image)) == engine.search(Query(image=made.saved(image, kind)))
 
@@ -343,13 +342,13 @@ def test_a_phone_s_photos_go_all_the_way(tmp_path: Path) -> None:
         (folder / f"IMG_{number}.HEIC").write_bytes(data)
     source = open_source(str(folder))
     with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
-        report = ingest(store, picture_rows(source), source=source, small=store.thumbnails)
+        report = ingest(store, photo_rows(source), source=source, small=store.thumbnails)
         assert (report.photos_added, report.photos_rejected) == (3, 0)
         photo = store.catalog.photos("IMG_1")[0]
         assert store.image(photo.key).size == (90, 120)
         small = store.thumbnails.get([photo.sha256], 160)[photo.sha256]
         assert decode(small).size == (90, 120)
-        hit = SearchEngine(store).search(Query(image=folder / "IMG_1.HEIC", cut_out=False, k=1))[0]
+        hit = SearchEngine(store).search(Query(image=folder / "IMG_1.HEIC", segment=False, k=1))[0]
         assert (hit.product.id, round(hit.score, 5)) == ("IMG_1", 1.0)
     shape = Preprocessing(40, 30)
     pictures, rejected = prepare(

@@ -14,11 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from lapel.core.errors import InputError
-from lapel.core.images import Preprocessing
-from lapel.insight.protocol import measure
-from lapel.insight.public import (
+from data_set_copies import (
     IN_SHOP,
     ONLINE_PRODUCTS,
     load_in_shop,
@@ -26,10 +24,16 @@ from lapel.insight.public import (
     open_benchmark,
     write_table,
 )
+from lapel.apps.cli import app
+from lapel.core.errors import InputError
+from lapel.core.images import Preprocessing
 from lapel.sources import open_source
 from lapel.sources.table import read_table
 from lapel.training.data import Example, load_training_set
+from public_data_sets import measure
 from tiny_copies import PRODUCTS, SHOP, AngleEncoder, in_shop_list, shares, write_in_shop, write_products
+
+SCRIPT = Path(__file__).parents[1] / "benchmarks" / "public_data_sets.py"
 
 
 @pytest.fixture
@@ -267,7 +271,7 @@ def test_training_reads_the_table(shop: Path, tmp_path: Path) -> None:
     assert rejected == []
     assert (len(data.train), len(data.val)) == (6, 2)
     assert len(data.names["item_id"]) == 3
-    assert data.pictures.read(np.array([0]))[0][0, 4, 4, :3].tolist() == [200, 0, 0]
+    assert data.images.read(np.array([0]))[0][0, 4, 4, :3].tolist() == [200, 0, 0]
 
 
 def test_a_table_leaves_missing_pictures_out(shop: Path, tmp_path: Path) -> None:
@@ -291,7 +295,7 @@ def test_a_table_that_cannot_be_made(shop: Path, tmp_path: Path) -> None:
 
 def run(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-c", "from lapel.apps.cli import main; main()", "benchmark", *map(str, arguments)],
+        [sys.executable, SCRIPT, *map(str, arguments)],
         capture_output=True,
         text=True,
         env={**os.environ, "COLUMNS": "160", "NO_COLOR": "1"},
@@ -337,3 +341,10 @@ def test_the_command_writes_a_table(shop: Path, tmp_path: Path) -> None:
 def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
     assert "holds no copy of DeepFashion In-Shop" in run("in-shop", tmp_path, code=1).stderr
     assert "in-shop" in run("cars", tmp_path, code=2).stderr
+
+
+def test_the_former_command_says_where_it_went() -> None:
+    found = CliRunner().invoke(app, ["benchmark", "in-shop", "somewhere", "--limit", "3"])
+    assert found.exit_code == 2
+    assert "python benchmarks/public_data_sets.py in-shop somewhere --limit 3" in found.stderr
+    assert "benchmark" not in CliRunner().invoke(app, ["--help"]).stdout

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_set_copies import IN_SHOP, ONLINE_PRODUCTS, Benchmark, DataSet, load_in_shop, load_online_products
 from lapel.core.errors import InputError
 from lapel.core.images import Pixels, decode
 from lapel.core.metrics import proportion
 from lapel.core.vectors import Vectors
 from lapel.encoders import open_encoder
-from lapel.insight.protocol import measure
-from lapel.insight.public import IN_SHOP, ONLINE_PRODUCTS, Benchmark, DataSet, load_in_shop, load_online_products
+from public_data_sets import measure
 from tiny_copies import (
     PRODUCTS,
     SHOP,

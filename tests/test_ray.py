@@ -15,11 +15,12 @@ import ray
 
 from lapel.core.errors import InputError, ModelMismatchError, RunnerUnavailableError
 from lapel.engine.context import open_context
-from lapel.engine.ingest import _worker, ingest
+from lapel.engine.ingest import ingest
+from lapel.engine.pipeline import RemoteWorker
 from lapel.runners import open_runner
 from lapel.runners.ray import RayRunner
 from lapel.sources import open_source
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 from test_ingest import contents, pictures_in
 
 # Ray's own processes and sockets are closed when it is shut down, after the tests that are blamed for them.
@@ -133,7 +134,7 @@ class Mortal(RayRunner):
             work = make()
 
             def dies_once(tasks: Any) -> Any:
-                if not died.exists() and any(picture.uri.endswith(name) for task in tasks for picture in task.pictures):
+                if not died.exists() and any(picture.uri.endswith(name) for task in tasks for picture in task.photos):
                     died.touch()
                     os.kill(os.getpid(), signal.SIGKILL)
                 return work(tasks)
@@ -153,7 +154,7 @@ def test_adding_on_a_cluster_whose_worker_is_killed_half_way(tmp_path: Path) -> 
         source = open_source(where)
         with open_context(tmp_path / name, create=True, encoder="colour:") as store:
             done = ingest(
-                store, picture_rows(source), source=source, batch=4, runner=runner, rejects=tmp_path / f"{name}.csv"
+                store, photo_rows(source), source=source, batch=4, runner=runner, rejects=tmp_path / f"{name}.csv"
             )
             assert store.catalog.check() == []
         source.close()
@@ -174,7 +175,7 @@ def test_adding_on_a_cluster_whose_worker_is_killed_half_way(tmp_path: Path) -> 
 
 def test_a_worker_with_another_model_says_so() -> None:
     with pytest.raises(ModelMismatchError, match="Install the same Lapel there"):
-        _worker("colour:", "another", 8, small=False)
+        RemoteWorker("colour:", "another").open()
 
 
 @pytest.mark.parametrize("spec", ["ray:host", "ray://", "ray:8"])

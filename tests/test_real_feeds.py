@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from inputs import exports
 from lapel.apps.cli import app
 from lapel.core.types import Product
-from lapel.sources.cells import picture_names, text_of
+from lapel.sources.cells import photo_names, text_of
 from lapel.sources.mapping import ColumnMap
 from lapel.sources.prices import ExactNumber, parse_price
 from lapel.sources.table import Table, TableRow, read_table
@@ -113,9 +113,9 @@ def test_numbered_pictures_come_in_their_order(tmp_path: Path) -> None:
 
 
 def test_lists_and_links_in_cells() -> None:
-    assert picture_names("['a.jpg', 'b.jpg']") == ("a.jpg", "b.jpg")
-    assert picture_names("https://x.example/?a=1&amp;b=2") == ("https://x.example/?a=1&b=2",)
-    assert picture_names("a &amp; b.jpg") == ("a &amp; b.jpg",)
+    assert photo_names("['a.jpg', 'b.jpg']") == ("a.jpg", "b.jpg")
+    assert photo_names("https://x.example/?a=1&amp;b=2") == ("https://x.example/?a=1&b=2",)
+    assert photo_names("a &amp; b.jpg") == ("a &amp; b.jpg",)
     assert text_of("Shirts &amp;amp; Co") == "Shirts & Co"
 
 

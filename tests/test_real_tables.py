@@ -11,7 +11,7 @@ from inputs import tables as made
 from lapel.apps.cli import app
 from lapel.core.errors import TableError
 from lapel.core.types import Product
-from lapel.sources.cells import picture_names, text_of
+from lapel.sources.cells import photo_names, text_of
 from lapel.sources.encoding import find_encoding
 from lapel.sources.mapping import ColumnMap
 from lapel.sources.prices import parse_price, parse_stock
@@ -155,7 +155,7 @@ def test_an_override_takes_the_column_that_a_guess_wants(tmp_path: Path) -> None
     ],
 )
 def test_several_pictures_in_a_cell(cell: object, names: tuple[str, ...]) -> None:
-    assert picture_names(cell) == names
+    assert photo_names(cell) == names
 
 
 def test_pictures_of_json(tmp_path: Path) -> None:

@@ -142,8 +142,8 @@ def test_second_call_draws_nothing(drawn: Path) -> None:
 
 def test_another_wardrobe_replaces_the_old_one(tmp_path: Path) -> None:
     folder = tmp_path / "wardrobe"
-    assert draw_wardrobe(folder, products=2).version
-    assert draw_wardrobe(folder, products=1, seed=3).version
+    assert draw_wardrobe(folder, products=2).drawn
+    assert draw_wardrobe(folder, products=1, seed=3).drawn
     assert len(rows(folder)) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["wardrobe"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lapel import Filter, Product, Query
+from lapel import Filter, Part, Product, Query
 from lapel.catalog import Entry, PhotoEntry
 from lapel.core.errors import (
     InputError,
@@ -134,11 +134,12 @@ def test_impossible_questions_are_told(store: StoreContext, query: dict[str, obj
         ask(store, **query)
 
 
-def test_a_query_is_one_thing() -> None:
+def test_a_part_is_one_thing_and_a_query_several() -> None:
     with pytest.raises(QueryError, match="found none"):
         Query()
-    with pytest.raises(QueryError, match="vector and product_id"):
-        Query(vector=corner(1), product_id="mug")
+    with pytest.raises(QueryError, match="product_id and vector"):
+        Part(vector=corner(1), product_id="mug")
+    assert [part.kind for part in Query(vector=corner(1), product_id="mug").all_parts] == ["vector", "product"]
     with pytest.raises(QueryError, match="1 to 10,000"):
         Query(product_id="mug", k=0)
 
@@ -180,8 +181,8 @@ def test_an_index_catches_up_and_is_not_drawn_again(store: StoreContext, monkeyp
 
 
 def test_what_is_too_long_ago_is_drawn_again(store: StoreContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lapel.catalog.writing.KEPT", 3)
-    monkeypatch.setattr("lapel.catalog.writing.COUNTED", 2)
+    monkeypatch.setattr("lapel.catalog.history.KEPT_ROWS", 6)
+    monkeypatch.setattr("lapel.catalog.history.TRIM_INTERVAL", 2)
     index = store.index
     for number in range(8):
         fill(store, {f"new{number}": [corner(-1, number)]})

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from lapel.apps.cli.add import add, add_to_store
-from lapel.catalog.visibility import Census, refuse_to_empty
+from lapel.catalog.visibility import SyncPreview, refuse_to_empty
 from lapel.core.errors import InputError, TableError
 from lapel.core.types import Filter, Query
 from lapel.engine.check import check_index
@@ -68,11 +68,11 @@ def test_what_is_gone_is_hidden_everywhere_and_comes_back_as_it_was(shop: StoreC
     assert found(shop, where=Filter.parse(["id!=blue"])) == left - {"red", "blue"}
     assert found(shop, where=Filter.parse(["colour=p|g"])) == {"green", "gold"}
     counts = shop.catalog.counts()
-    assert (counts.products, counts.gone, counts.photos, counts.hidden) == (6, 2, 8, 2)
+    assert (counts.products, counts.delisted, counts.photos, counts.hidden) == (6, 2, 8, 2)
     assert {product.id for product in shop.catalog.products()} == left
     assert shop.catalog.count() == 6
     assert dict(shop.catalog.facet_values("colour")) == {"g": 2, "r": 1, "b": 1, "t": 1, "n": 1}
-    assert len(shop.catalog.allowed(Filter())) == 6
+    assert len(shop.catalog.matching_keys(Filter())) == 6
     assert check_index(shop).agrees
     with open_context(folder / "shop") as again:  # another process draws the same
         assert found(again) == left - {"red"}
@@ -82,7 +82,7 @@ def test_what_is_gone_is_hidden_everywhere_and_comes_back_as_it_was(shop: StoreC
     assert found(shop) == everyone - {"red"}
     assert [shop.catalog.photos(name)[0].key for name in COLOURS] == keys
     assert np.array_equal(shop.catalog.vector_of(keys, fingerprint=shop.model.fingerprint), before)
-    assert shop.catalog.counts().gone == 0
+    assert shop.catalog.counts().delisted == 0
     assert check_index(shop).agrees
 
 
@@ -101,7 +101,7 @@ def test_adding_one_that_is_gone_brings_it_back(
     assert "2 products are gone" in capsys.readouterr().out
     add_to_store(feed(folder, "pink"), products=None, store=folder / "shop")
     assert "pink" in found(shop)
-    assert shop.catalog.counts().gone == 1
+    assert shop.catalog.counts().delisted == 1
 
 
 def test_more_than_half_gone_is_refused_and_nothing_changed(shop: StoreContext, folder: Path) -> None:
@@ -128,7 +128,7 @@ def test_rows_that_cannot_be_read_hide_nobody(shop: StoreContext, folder: Path) 
 
 @pytest.mark.parametrize(("known", "gone", "refused"), [(9, 5, True), (9, 4, False), (8, 4, False), (8, 5, True)])
 def test_half_may_be_gone_and_no_more(known: int, gone: int, refused: bool) -> None:
-    census = Census(known, gone, 0)
+    census = SyncPreview(known, gone, 0)
     expected = pytest.raises(InputError, match=f"lacks {gone} of the {known}") if refused else nullcontext()
     with expected:
         refuse_to_empty(census, "", named=known - gone, unread=0)
@@ -156,7 +156,7 @@ def test_feeds_do_not_hide_each_others_products(shop: StoreContext, folder: Path
     sync(folder, *COLOURS[2:7])
     assert found(shop) == {"green", *COLOURS[2:7]}
     sync(folder, "green", name="partner")
-    assert shop.catalog.counts().gone == 2
+    assert shop.catalog.counts().delisted == 2
 
 
 def test_a_folder_can_be_the_whole_shop(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import cast
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from lapel.core.images import Preprocessing
 from lapel.core.metrics import Estimate, mean_of
-from lapel.encoders import foreground
+from lapel.encoders import segmenter
 from lapel.encoders.model import ModelFolder, Reference
 from lapel.encoders.network import Output, overflows
 from lapel.insight.compare import Recall
@@ -63,11 +64,11 @@ def turned(cosine: float, rows: int) -> Output:
 def test_a_cosine_of_nine_tenths_means_that_8_bits_overflow_here(cosine: float, wrong: bool) -> None:
     pixels = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
     reference = Reference("vectors", pixels, turned(1, 10))
-    asked: list[tuple[list[int], str]] = []
+    asked: list[tuple[object, ...]] = []
 
-    def compute(pictures: np.ndarray, output: str) -> Output:
-        asked.append((pictures.ravel().tolist(), output))
-        return turned(cosine, len(pictures))
+    def compute(pictures: np.ndarray, outputs: Sequence[str]) -> list[Output]:
+        asked.append((pictures.ravel().tolist(), *outputs))
+        return [turned(cosine, len(pictures))]
 
     model = cast(ModelFolder, SimpleNamespace(precision="int8", reference=lambda: reference))
     assert overflows(model, compute) is wrong
@@ -78,8 +79,8 @@ def test_it_is_the_mean_that_says_so() -> None:
     reference = Reference("vectors", np.zeros((8, 1, 1, 1), np.uint8), turned(1, 8))
     model = cast(ModelFolder, SimpleNamespace(precision="int8", reference=lambda: reference))
     one_bad, two_bad = (np.concatenate([turned(1, 8 - bad), turned(0.9, bad)]) for bad in (1, 2))
-    assert not overflows(model, lambda *_: one_bad)  # 0.9875
-    assert overflows(model, lambda *_: two_bad)  # 0.975
+    assert not overflows(model, lambda *_: [one_bad])  # 0.9875
+    assert overflows(model, lambda *_: [two_bad])  # 0.975
 
 
 @pytest.mark.parametrize(("precision", "there"), [("float32", True), ("int8", False)])
@@ -115,7 +116,7 @@ def edged(colour: tuple[int, int, int], share: float = 1.0, other: tuple[int, in
     ],
 )
 def test_what_is_paper(colour: tuple[int, int, int], share: float, other: tuple[int, int, int], paper: bool) -> None:
-    assert foreground._on_paper(edged(colour, share, other)) is paper
+    assert segmenter.has_white_background(edged(colour, share, other)) is paper
 
 
 def test_parts_of_a_product_are_at_least_15_hundredths_of_the_largest() -> None:
@@ -124,19 +125,19 @@ def test_parts_of_a_product_are_at_least_15_hundredths_of_the_largest() -> None:
     mask[20:23, 0:5] = 0.9  # 15
     mask[20:22, 20:27] = 0.9  # 14
     mask[30:40, 30:40] = 0.3  # background: not above 0.3
-    kept = foreground._main_parts(mask)
+    kept = segmenter._main_parts(mask)
     assert (kept[0:10, 0:10] == np.float32(0.9)).all()
     assert (kept[20:23, 0:5] == np.float32(0.9)).all()
     assert kept.sum() == pytest.approx(0.9 * 115)
 
 
 def test_a_mask_of_nothing_has_no_parts() -> None:
-    assert not foreground._main_parts(np.zeros((5, 5), np.float32)).any()
+    assert not segmenter._main_parts(np.zeros((5, 5), np.float32)).any()
 
 
 def laid(mask: np.ndarray, shape: Preprocessing) -> np.ndarray | None:
     height, width = mask.shape
-    frame = foreground._lay(Image.new("RGB", (width, height), (200, 0, 0)), mask.astype(np.float32), shape)
+    frame = segmenter._frame(Image.new("RGB", (width, height), (200, 0, 0)), mask.astype(np.float32), shape)
     return None if frame is None else np.asarray(frame)
 
 
@@ -200,7 +201,7 @@ def test_what_is_rather_product_than_not_is_framed(likely: float, height: int) -
     [((512, 300), (512, 300)), ((513, 300), (512, 299)), ((100, 2048), (25, 512)), ((2, 1600), (1, 512))],
 )
 def test_a_photo_is_worked_on_at_512_pixels_at_most(size: tuple[int, int], small: tuple[int, int]) -> None:
-    assert foreground._shrink(Image.new("RGB", size)).size == small
+    assert segmenter._shrink(Image.new("RGB", size)).size == small
 
 
 def test_pictures_on_paper_are_not_asked_about_and_answers_keep_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,9 +214,9 @@ def test_pictures_on_paper_are_not_asked_about_and_answers_keep_their_place(monk
         some[20:80, 20:80] = 1
         return [some, np.zeros((100, 100), np.float32)]
 
-    monkeypatch.setattr(foreground.Foreground, "masks", masks)
-    finder = foreground.Foreground(cast(ModelFolder, None))
-    found = finder.cut_out(
+    monkeypatch.setattr(segmenter.Segmenter, "masks", masks)
+    finder = segmenter.Segmenter(cast(ModelFolder, None))
+    found = finder.segment(
         [edged(colour) for colour in (WHITE, (9, 9, 9), WHITE, (9, 9, 9))], shape=Preprocessing(8, 8)
     )
     assert [picture is not None for picture in found] == [False, True, False, False]

@@ -15,11 +15,13 @@ from lapel.catalog.thumbnails import Size, Thumbnails
 from lapel.core.errors import SourceError, StoreDamagedError
 from lapel.core.images import THUMBNAIL_WIDTHS, decode, thumbnails
 from lapel.core.types import Links, Photo
+from lapel.engine.backfill import backfill
 from lapel.engine.context import StoreContext, open_context
+from lapel.engine.features import THUMBNAIL
 from lapel.engine.ingest import ingest
-from lapel.engine.thumbnails import fill_thumbnails
+from lapel.service.thumbnails import TILE_SIZE, ThumbnailService
 from lapel.sources import open_source
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 
 
 def noise(number: int, size: tuple[int, int] = (600, 800)) -> Image.Image:
@@ -33,7 +35,7 @@ def fill(folder: Path, count: int = 6, *, small: bool = True) -> StoreContext:
         noise(number).save(folder / "pictures" / f"{number}.jpg")
     store = open_context(folder / "shop", create=True, encoder="colour:")
     source = open_source(folder / "pictures")
-    ingest(store, picture_rows(source), source=source, small=store.thumbnails if small else None)
+    ingest(store, photo_rows(source), source=source, small=store.thumbnails if small else None)
     return store
 
 
@@ -67,7 +69,7 @@ def test_adding_makes_them_once_by_content(store: StoreContext, tmp_path: Path) 
     assert np.abs(np.asarray(decode(large[photos[2].sha256]), int) - np.asarray(noise(2, (360, 480)), int)).mean() < 12
     (tmp_path / "pictures" / "again.jpg").write_bytes((tmp_path / "pictures" / "2.jpg").read_bytes())
     source = open_source(tmp_path / "pictures")
-    assert ingest(store, picture_rows(source), source=source, small=store.thumbnails).photos_added == 1
+    assert ingest(store, photo_rows(source), source=source, small=store.thumbnails).photos_added == 1
     assert store.thumbnails.size().photos == 6
 
 
@@ -107,14 +109,14 @@ def test_a_store_of_before_is_filled_and_what_is_of_no_photo_goes(tmp_path: Path
         (tmp_path / "pictures" / "3.jpg").unlink()
         store.thumbnails.put({"of no photo": {160: b"x"}})
         seen: list[tuple[int, int]] = []
-        filled = fill_thumbnails(store, report=lambda done, total: seen.append((done, total)))
-        assert filled.made == 5
+        filled = backfill(store, THUMBNAIL, progress=lambda done, total: seen.append((done, total)))
+        assert filled.derived == 5
         assert [(photo.product_id, "cannot be read" in why) for photo, why in filled.failed] == [("3", True)]
         assert seen[-1] == (6, 6)
         assert store.thumbnails.size().photos == 5
-        assert fill_thumbnails(store).made == 0
+        assert backfill(store, THUMBNAIL).derived == 0
         store.limit_thumbnails(0)
-        fill_thumbnails(store)
+        backfill(store, THUMBNAIL)
         assert store.thumbnails.size().photos == 0
     with open_context(tmp_path / "shop") as again:
         assert again.thumbnails.most == 0
@@ -139,23 +141,22 @@ def test_a_broken_file_is_made_anew_and_hides_nothing(tmp_path: Path) -> None:
 
 def test_the_page_shows_them_when_the_photos_are_gone(store: StoreContext, tmp_path: Path) -> None:
     pytest.importorskip("streamlit")
-    from lapel.apps.ui.cards import _linked
-    from lapel.apps.ui.shop import THUMB_SIZE, Thumbs, read_small
+    from lapel.apps.ui.cards import linked_photo
 
     photos = store.catalog.hosting.photos()
     for path in (tmp_path / "pictures").iterdir():
         path.unlink()
-    keeper = Thumbs(lambda photo: read_small(store, photo))
-    assert [decode(small or b"").size for small in keeper.of(photos)] == [THUMB_SIZE] * 6
+    service = ThumbnailService(store)
+    assert [decode(small or b"").size for small in service.tiles(photos)] == [TILE_SIZE] * 6
     # Nobody waits for a photo from elsewhere: its link is the browser's to follow.
     away = Photo(
         99, "x", "https://shop.invalid/a.jpg", "unknown", Links("https://cdn.example/a.jpg?x=1&y='".rstrip("'"))
     )
-    with pytest.raises(SourceError, match="lapel hosting thumbnails"):
-        read_small(store, away)
-    assert keeper.of([away, photos[0]])[0] is None
-    assert "https://cdn.example/a.jpg?x=1&amp;y=" in _linked(away)
-    assert _linked(photos[0]) == ""
+    with pytest.raises(SourceError, match="lapel media thumbnails"):
+        service._read(away)
+    assert service.tiles([away, photos[0]])[0] is None
+    assert "https://cdn.example/a.jpg?x=1&amp;y=" in linked_photo(away)
+    assert linked_photo(photos[0]) == ""
 
 
 def test_the_widths_rise() -> None:

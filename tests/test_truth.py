@@ -20,13 +20,13 @@ from lapel.catalog import Catalog, Entry, PhotoEntry
 from lapel.core.images import Pixels, Preprocessing
 from lapel.core.registry import Backend
 from lapel.core.vectors import Vectors, normalise
-from lapel.encoders import ENCODERS, foreground
+from lapel.encoders import ENCODERS, segmenter
 from lapel.engine.context import CATALOGUE, StoreContext, open_context
 from lapel.engine.ingest import ingest
 from lapel.engine.models import rollback, use
 from lapel.engine.retrieval import SearchEngine
 from lapel.sources import open_source
-from lapel.sources.pictures import picture_rows
+from lapel.sources.photos import photo_rows
 from test_store import corner, fill
 
 
@@ -78,14 +78,14 @@ def test_the_saved_index_of_another_model_of_the_same_width_never_answers(tmp_pa
         plain(*colour).save(tmp_path / "pictures" / f"{name}.png")
 
     def best(shop: StoreContext) -> list[tuple[str, float]]:
-        hits = SearchEngine(shop).search(Query(image=plain(200, 0, 0), cut_out=False, k=2))
+        hits = SearchEngine(shop).search(Query(image=plain(200, 0, 0), segment=False, k=2))
         return [(hit.product.id, round(hit.score, 4)) for hit in hits]
 
     right = [("red", 1.0), ("pink", 0.8944)]  # 2 / sqrt(5)
     folder = tmp_path / "shop"
     with open_context(folder, create=True, encoder="first:") as shop:
         source = open_source(tmp_path / "pictures")
-        ingest(shop, picture_rows(source), source=source)
+        ingest(shop, photo_rows(source), source=source)
         assert best(shop) == right
     (old,) = folder.glob("index-*.bin")
     kept = old.read_bytes()
@@ -156,13 +156,13 @@ def test_more_like_this_asks_with_the_mean_of_all_photos(tmp_path: Path) -> None
 class BluePart:
     """Stands for the network that finds products: the product of a picture with blue in it is blue."""
 
-    def cut_out(self, pictures: Sequence[Image.Image], *, shape: Preprocessing) -> list[Image.Image | None]:
+    def segment(self, pictures: Sequence[Image.Image], *, shape: Preprocessing) -> list[Image.Image | None]:
         return [plain(0, 0, 200) if np.asarray(picture)[..., 2].any() else None for picture in pictures]
 
 
 @pytest.mark.usefixtures("twins")
 def test_the_query_of_a_photo_is_the_mean_of_photo_and_product(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreground, "open_foreground", BluePart)
+    monkeypatch.setattr(segmenter, "open_segmenter", BluePart)
     photo = plain(200, 0, 0)
     photo.putpixel((0, 0), (200, 0, 1))
     encoder = FirstEncoder()
@@ -177,10 +177,10 @@ def test_the_query_of_a_photo_is_the_mean_of_photo_and_product(tmp_path: Path, m
             return vector
 
         assert query(photo) == pytest.approx([0.5**0.5, 0, 0.5**0.5], abs=2e-3)
-        assert query(photo, cut_out=False) == pytest.approx([1, 0, 0], abs=2e-3)
+        assert query(photo, segment=False) == pytest.approx([1, 0, 0], abs=2e-3)
         assert query(plain(0, 200, 0)) == pytest.approx([0, 1, 0], abs=2e-3)  # no product was found: the photo alone
         assert engine.search(Query(image=photo, k=1))[0].score == pytest.approx(0.5**0.5, abs=2e-3)
-        assert engine.search(Query(image=photo, k=1, cut_out=False))[0].score == pytest.approx(0, abs=2e-3)
+        assert engine.search(Query(image=photo, k=1, segment=False))[0].score == pytest.approx(0, abs=2e-3)
 
 
 # --- several connections, several processes ---------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The web page without a browser: its states, its filters, its trail and its URL, run by Streamlit's own test
+"""The web page without a browser: its states, its filters, its history and its URL, run by Streamlit's own test
 runner."""
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from browser.shop import draw, fill_shop
 from distortions import cluttered
@@ -18,17 +17,13 @@ from distortions import cluttered
 pytest.importorskip("streamlit", reason="the page needs streamlit: pip install 'lapel[ui]'")
 
 from browser.runner import followable, plain, said, settled, show, url
-from lapel.apps.ui import shop as shops
 from lapel.apps.ui.photo import PRODUCT, WHOLE
-from lapel.apps.ui.shop import NEUTRAL, Shop, Thumbs, ground, thumb
+from lapel.apps.ui.selection import FilterSelection, escape, price_bounds, read_params
 from lapel.apps.ui.swatches import swatch
-from lapel.apps.ui.wanted import Wanted, escape, price_bounds, read_params
-from lapel.core.errors import SourceError
-from lapel.core.images import decode
-from lapel.core.types import Filter, Photo, Query
+from lapel.core.types import Filter
 from lapel.engine.context import open_context
 from lapel.engine.models import use
-from lapel.engine.retrieval import SearchEngine
+from lapel.service import Overview, open_store
 
 __all__ = ["show"]  # a fixture
 
@@ -148,7 +143,7 @@ def test_filters_go_with_the_products_they_stood_for(show, store, tmp_path):
     assert page.warning
 
 
-# --- the trail --------------------------------------------------------------------------------------------------------
+# --- the history --------------------------------------------------------------------------------------------------------
 
 
 def test_nothing_in_a_link_becomes_a_picture_or_a_link(show, store):
@@ -161,15 +156,15 @@ def test_nothing_in_a_link_becomes_a_picture_or_a_link(show, store):
 def test_more_like_this_goes_on_and_back(show, store):
     page = show(store, product="W0000")
     first = followable(page)
-    with open_context(store, read_only=True) as shop:
-        truth = [hit.product.id for hit in SearchEngine(shop).search(Query(product_id="W0000", k=20))]
+    with open_store(store, read_only=True) as shop:
+        truth = [hit.product.id for hit in shop.search(product_id="W0000", k=20)]
     assert first == truth
     assert first[0] == "W0001"
     settled(page.button(key="follow-W0001").click().run())
     assert url(page)["product"] == ["W0001"]
     assert "Black t-shirt for men" in said(page)
     settled(page.button(key="follow-W0020").click().run())
-    assert len(page.session_state["trail"]) == 3
+    assert len(page.session_state["history"]) == 3
     settled(page.button(key="back").click().run())
     assert url(page)["product"] == ["W0001"]
     settled(page.button(key="crumb-0").click().run())
@@ -183,7 +178,7 @@ def test_a_product_that_was_already_visited_is_gone_back_to(show, store):
     page = show(store, product="W0000")
     settled(page.button(key="follow-W0001").click().run())
     settled(page.button(key="follow-W0000").click().run())
-    assert [step.product_id for step in page.session_state["trail"]] == ["W0000"]
+    assert [entry.product_id for entry in page.session_state["history"]] == ["W0000"]
 
 
 def test_show_more(show, store):
@@ -225,14 +220,14 @@ def test_a_photo_is_looked_at_again_when_the_shop_has_another_model_since(show, 
         switch = use(shop, "default")
     settled(page.run())
     assert followable(page)[0] == "W0027"
-    (step,) = page.session_state["trail"]
-    assert step.fingerprint == switch.model.fingerprint
-    assert step.label == "Your photo"
+    (entry,) = page.session_state["history"]
+    assert entry.fingerprint == switch.model.fingerprint
+    assert entry.label == "Your photo"
     settled(page.button(key="follow-W0027").click().run())
     assert followable(page)[0] == "W0026"
 
 
-def test_the_product_is_cut_out_of_a_photo_and_the_whole_can_be_asked_for(show, store):
+def test_the_product_in_a_photo_is_segmented_and_the_whole_can_be_asked_for(show, store):
     page = show(store)
     stream = io.BytesIO()
     cluttered(draw("Dress", "Green", 24), np.random.default_rng(5)).save(stream, "PNG")
@@ -242,7 +237,7 @@ def test_the_product_is_cut_out_of_a_photo_and_the_whole_can_be_asked_for(show, 
     (switch,) = [control for control in page.segmented_control if control.key.startswith("part-")]
     assert switch.value == PRODUCT
     settled(switch.set_value(WHOLE).run())
-    assert page.session_state["trail"][-1].whole
+    assert page.session_state["history"][-1].use_whole
     assert followable(page) != of_product
     (switch,) = [control for control in page.segmented_control if control.key.startswith("part-")]
     settled(switch.set_value(PRODUCT).run())
@@ -299,8 +294,8 @@ def test_products_without_a_photo_in_reach_cannot_be_browsed(show, store, tmp_pa
         reds = {product.id for product in shop.catalog.products(Filter.parse(["colour=Red"]))}
         away = {f"W{number:04}" for number in range(4)} | reds
         keys = {photo.key for name in away for photo in shop.catalog.photos(name)}
-        shop.catalog.hosting.note(dict.fromkeys(keys, ("dead", "gone")), [], now="2026")
-        assert shop.catalog.hosting.hide(before="2026", now="2026") == (len(keys), 0)
+        shop.catalog.hosting.set_issues(dict.fromkeys(keys, ("dead", "gone")), [], now="2026")
+        assert shop.catalog.hosting.update_reachability(before="2026", now="2026") == (len(keys), 0)
     settled(page.run())
     assert not away & set(followable(page))
     assert f"{40 - len(away)} products" in said(page)
@@ -308,15 +303,15 @@ def test_products_without_a_photo_in_reach_cannot_be_browsed(show, store, tmp_pa
     settled(page.text_input(key="words").set_value("red").run())
     assert followable(page) == []
     with open_context(copy) as shop:
-        shop.catalog.hosting.note({}, keys, now="2026")
-        assert shop.catalog.hosting.hide(before="", now="2026") == (0, len(keys))
+        shop.catalog.hosting.set_issues({}, keys, now="2026")
+        assert shop.catalog.hosting.update_reachability(before="", now="2026") == (0, len(keys))
     settled(page.text_input(key="words").set_value("").run())
     assert followable(page)[0] == "W0000"
     assert "40 products" in said(page)
     with open_context(copy) as shop:  # all of them
         keys = {photo.key for photo in shop.catalog.hosting.photos()}
-        shop.catalog.hosting.note(dict.fromkeys(keys, ("dead", "gone")), [], now="2026")
-        shop.catalog.hosting.hide(before="2026", now="2026")
+        shop.catalog.hosting.set_issues(dict.fromkeys(keys, ("dead", "gone")), [], now="2026")
+        shop.catalog.hosting.update_reachability(before="2026", now="2026")
     settled(page.run())
     assert not page.exception
     assert followable(page) == []
@@ -324,22 +319,22 @@ def test_products_without_a_photo_in_reach_cannot_be_browsed(show, store, tmp_pa
 
 # --- pieces -----------------------------------------------------------------------------------------------------------
 
-RACK = Shop(
+RACK = Overview(
     products=3, vectors=3, prices={"EUR": (9.5, 40.25)}, first=("gender", "colour", "season"), more=("product",),
     values={"category": ("A", "A > B"), "colour": ("Red", "a|b"), "in_stock": ("yes", "no"), "product": ("x", "y")},
 )  # fmt: skip
 
 
-def test_what_the_url_says_and_what_is_wanted_are_the_same():
+def test_what_the_url_says_and_what_is_selected_are_the_same():
     chosen = {"gender": (), "colour": ("Red", "a|b"), "season": (), "product": ("y",)}
-    wanted = Wanted("A > B", chosen, True, "EUR", (10.0, 20.5))
-    assert read_params(wanted.params(), RACK) == (wanted, [])
-    assert wanted.params()["field:product"] == ["y"]  # 'product' is what is asked for
+    selection = FilterSelection("A > B", chosen, True, "EUR", (10.0, 20.5))
+    assert read_params(selection.params(), RACK) == (selection, [])
+    assert selection.params()["field:product"] == ["y"]  # 'product' is what is asked for
     priced = "in_stock=yes and currency=EUR and price>=10 and price<=20.5"
-    assert str(wanted.filter()) == f"category=A > B and colour=Red|a|b and product=y and {priced}"
-    assert str(wanted.filter(without="colour")) == f"category=A > B and product=y and {priced}"
-    assert Wanted().filter() == Filter()
-    assert Wanted().params() == {}
+    assert str(selection.filter()) == f"category=A > B and colour=Red|a|b and product=y and {priced}"
+    assert str(selection.filter(without="colour")) == f"category=A > B and product=y and {priced}"
+    assert FilterSelection().filter() == Filter()
+    assert FilterSelection().params() == {}
 
 
 def test_a_price_in_the_url_is_cut_to_the_shops_own():
@@ -361,40 +356,3 @@ def test_colours_have_dots():
 
 def test_titles_are_shown_letter_by_letter():
     assert escape("**A** [b](c) :red[d] $e$\n\nf") == r"\*\*A\*\* \[b\]\(c\) \:red\[d\] \$e\$ f"
-
-
-def test_a_picture_goes_on_in_its_own_ground():
-    picture = Image.new("RGB", (100, 100), (200, 10, 30))
-    before = picture.tobytes()
-    tile = np.asarray(decode(thumb(picture)))
-    assert tile.shape == (600, 450, 3)
-    assert np.abs(tile.astype(int) - (200, 10, 30)).max() <= 3
-    assert picture.tobytes() == before
-    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8))
-    assert ground(noise) == NEUTRAL
-    assert ground(Image.new("RGB", (1, 1), (1, 2, 3))) == (1, 2, 3)
-
-
-def test_pictures_are_read_once_by_content_and_a_missing_one_is_left_in_peace(monkeypatch):
-    stream = io.BytesIO()
-    draw("Tote", "Red").save(stream, "PNG")
-    asked: list[str] = []
-
-    def read(photo: Photo) -> bytes:
-        asked.append(photo.uri)
-        if "gone" in photo.uri:
-            raise SourceError("gone")
-        return stream.getvalue()
-
-    clock = [100.0]
-    monkeypatch.setattr(shops.time, "monotonic", lambda: clock[0])
-    keeper = Thumbs(read)
-    photos = [Photo(1, "a", "one", "same"), Photo(2, "b", "gone", "other")]
-    small, missing = keeper.of(photos)
-    assert small
-    assert missing is None
-    assert keeper.of([Photo(3, "c", "elsewhere", "same"), photos[1]]) == [small, None]
-    assert sorted(asked) == ["gone", "one"]
-    clock[0] += 61
-    assert keeper.of(photos[1:]) == [None]
-    assert asked.count("gone") == 2

@@ -1,5 +1,5 @@
-"""The page's filters: which fields are offered, what their counts say, prices in several currencies, and what the trail
-keeps."""
+"""The page's filters: which fields are offered, what their counts say, prices in several currencies, and what the
+history keeps."""
 
 from __future__ import annotations
 
@@ -13,17 +13,14 @@ import pytest
 
 from browser.runner import followable, plain, said, settled, show, url
 from browser.shop import draw
-from inputs.page import boutique, heavy, heic, products
+from inputs.page import boutique, heavy, heic
 from lapel.apps.ui import filters
-from lapel.apps.ui.cards import to_shop
-from lapel.apps.ui.facets import by_size, choose, label
+from lapel.apps.ui.cards import product_link
 from lapel.apps.ui.filters import MORE
-from lapel.apps.ui.shop import look_at, open_engine
-from lapel.apps.ui.start import formats
-from lapel.apps.ui.wanted import parameter, read_params
+from lapel.apps.ui.selection import parameter
 from lapel.core.types import Product
 from lapel.engine.context import open_context
-from lapel.sources import EXTENSIONS
+from lapel.service import image_formats, image_suffixes
 
 __all__ = ["show"]  # a fixture
 
@@ -62,54 +59,8 @@ def test_the_useful_fields_come_first_and_what_nobody_chooses_by_is_left_out(sho
     assert not [pills for pills in page.pills if pills.key == "f-collection"]
 
 
-@pytest.mark.parametrize(
-    ("values", "kept"),
-    [
-        ([("a", 50), ("b", 50)], True),
-        ([("a", 100)], False),  # every product has it
-        ([("a", 99)], True),
-        ([(f"{number}", 2) for number in range(50)], True),
-        ([(f"{number}", 2 - number % 2) for number in range(50)], False),  # nearly an id
-        ([(f"{number}", 40) for number in range(200)], True),
-        ([(f"{number}", 40) for number in range(201)], False),
-        ([("x" * 40, 50), ("y" * 40, 50)], True),
-        ([("x" * 41, 50), ("y" * 41, 50)], False),  # sentences
-        ([], False),
-    ],
-)
-def test_an_attribute_is_a_filter_by_its_values(values, kept):
-    assert choose({"cut": values}, 100) == ((("cut",) if kept else ()), ())
-
-
-def test_the_order_is_known_fields_then_what_most_products_have_and_the_rest_is_more():
-    half = [("a", 30), ("b", 30)]
-    counted = {
-        "rare": [("a", 10), ("b", 9)], "often": [("a", 10), ("b", 10)], "fit": half, "cut": [("a", 20), ("b", 20), ("c", 20)],
-        "on_sale": [("yes", 3)], "size": half, "brand": [(f"{number}", 1) for number in range(60)], "gender": half,
-        "id": half, "title": half, "url": half, "price": half, "currency": half, "category": half, "in_stock": half,
-    }  # fmt: skip
-    assert choose(counted, 100) == (("gender", "brand", "size", "on_sale", "fit", "cut", "often"), ("rare",))
-    many = {f"a{number}": half for number in range(10)}
-    assert choose(many, 100) == (tuple(f"a{number}" for number in range(8)), ("a8", "a9"))
-
-
-def test_sizes_stand_from_small_to_large():
-    assert by_size("size", ["XL", "38", "One size", "S", "36.5", "36", "3XL"]) == [
-        *("S", "XL", "3XL", "36", "36.5", "38", "One size"),
-    ]
-    assert by_size("year", ["2012", "2009"]) == ["2009", "2012"]
-    assert by_size("material", ["wool", "linen", "7"]) == ["wool", "linen", "7"]
-
-
-def test_a_field_has_a_name_for_people():
-    names = ["size_in_stock", "articleType", "EAN", "Obermaterial", "on-sale", "_", "neck line"]
-    assert list(map(label, names)) == [
-        *("Size in stock", "Article type", "EAN", "Obermaterial", "On sale", "_", "Neck line")
-    ]
-
-
 def test_a_field_with_many_values_is_a_list_to_type_into(show, store, monkeypatch):
-    monkeypatch.setattr(filters, "LISTED", 3)  # there are four brands
+    monkeypatch.setattr(filters, "MAX_BUTTONS", 3)  # there are four brands
     page = show(store)
     assert page.multiselect(key="f-brand").options == [
         f"{name}  ·  10" for name in ("Alder", "Kestrel", "Marl & Co", "Wren")
@@ -204,8 +155,8 @@ def test_prices_are_compared_in_their_currency_although_another_one_is_hidden(sh
     store = boutique(tmp_path)
     with open_context(store) as shop:
         keys = {photo.key for number in range(30, 40) for photo in shop.catalog.photos(f"B{number:03}")}
-        shop.catalog.hosting.note(dict.fromkeys(keys, ("dead", "gone")), [], now="2026")
-        shop.catalog.hosting.hide(before="2026", now="2026")
+        shop.catalog.hosting.set_issues(dict.fromkeys(keys, ("dead", "gone")), [], now="2026")
+        shop.catalog.hosting.update_reachability(before="2026", now="2026")
     page = show(store, product="B000", price="10-12")
     assert sorted(followable(page)) == ["B001", "B002"]
 
@@ -225,7 +176,7 @@ def test_an_attribute_named_like_a_parameter_of_the_page_has_another_one():
     assert [parameter(name) for name in ("product", "Embed", "size")] == ["field:product", "field:Embed", "size"]
 
 
-# --- the trail --------------------------------------------------------------------------------------------------------
+# --- the history --------------------------------------------------------------------------------------------------------
 
 
 def test_a_higher_category_ends_the_deeper_ones(show, store):
@@ -242,17 +193,17 @@ def test_a_higher_category_ends_the_deeper_ones(show, store):
     assert page.selectbox(key="level-1").value is None
 
 
-def test_back_keeps_the_trail(show, store):
+def test_back_keeps_the_history(show, store):
     page = show(store, product="B000")
     settled(page.button(key="follow-B001").click().run())
     settled(page.button(key="follow-B010").click().run())
     page.query_params["product"] = "B001"  # what the browser's Back does
     settled(page.run())
-    assert [step.product_id for step in page.session_state["trail"]] == ["B000", "B001"]
+    assert [entry.product_id for entry in page.session_state["history"]] == ["B000", "B001"]
     assert page.button(key="crumb-0").label == r"Black t\-shirt no\. 1"
-    page.query_params["product"] = "B020"  # a link to what is not on the trail
+    page.query_params["product"] = "B020"  # a link to what is not in the history
     settled(page.run())
-    assert [step.product_id for step in page.session_state["trail"]] == ["B020"]
+    assert [entry.product_id for entry in page.session_state["history"]] == ["B020"]
 
 
 # --- the way to the product -------------------------------------------------------------------------------------------
@@ -272,10 +223,10 @@ def test_title_and_picture_lead_to_the_product(show, store):
 def test_an_address_that_is_not_one_of_the_web_is_no_link():
     product = Product("a")
     object.__setattr__(product, "url", "javascript:alert(1)")
-    assert to_shop(product, "<b>words</b>") == "<b>words</b>"
+    assert product_link(product, "<b>words</b>") == "<b>words</b>"
     for bad in ("https://a.example/'onclick=x", "data:text/html,x", "//a.example", "https://a.example/\nx"):
         object.__setattr__(product, "url", bad)
-        assert "<a" not in to_shop(product, "words")
+        assert "<a" not in product_link(product, "words")
 
 
 # --- pictures in ------------------------------------------------------------------------------------------------------
@@ -290,8 +241,8 @@ def test_every_ending_that_folders_know_is_taken(show, store):
         settled(page.file_uploader(key="upload").set_value((f"a.{ending}", stream.getvalue(), "image/x")).run())
         assert followable(page)[0] == "B027"
         settled(page.button(key="clear").click().run())
-    assert {"JPEG", "PNG", "PPM", "TIFF"} <= set(formats().split(", "))
-    assert len(formats().split(", ")) <= len(EXTENSIONS)
+    assert {"JPEG", "PNG", "PPM", "TIFF"} <= set(image_formats().split(", "))
+    assert len(image_formats().split(", ")) <= len(image_suffixes())
 
 
 def test_a_phones_heic_is_read(show, store, tmp_path):
@@ -356,15 +307,3 @@ def test_a_pasted_link_to_a_private_address_needs_the_setting(show, store, priva
     else:
         assert "Linked picture" not in said(page)
         assert "LAPEL_ALLOW_PRIVATE_LINKS=1" in plain(page.error[0].value)
-
-
-def test_the_shop_is_looked_at(store):
-    shop = look_at(open_engine(store))
-    assert shop.prices == {"EUR": (10.0, 39.0), "JPY": (3000.0, 3900.0)}
-    assert (shop.first[:6], shop.more) == (
-        ("gender", "brand", "colour", "size", "size_in_stock", "on_sale"),
-        ("collection",),
-    )
-    assert set(shop.values["on_sale"]) == {"yes"}
-    assert len(products()) == shop.products
-    assert read_params({"price": ["10-20"]}, shop)[1] == ["price=10-20"]  # in which currency?

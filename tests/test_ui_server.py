@@ -30,10 +30,10 @@ def test_nobody_is_asked_for_this_machines_address():
     code = """
 from streamlit import config, net_util
 from streamlit.web.server.server_util import is_url_from_allowed_origins
-from lapel.apps.ui.launch import stay_home
+from lapel.apps.ui.launch import block_address_lookup
 asked = []
 net_util._make_blocking_http_get = lambda url, **options: asked.append(url)
-stay_home()
+block_address_lookup()
 assert is_url_from_allowed_origins("http://localhost:8501")
 assert not is_url_from_allowed_origins("https://elsewhere.example")
 assert not asked, asked

@@ -7,7 +7,6 @@ the nearest shade.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,8 @@ from PIL import Image
 
 from lapel.core.images import Pixels, Preprocessing
 from lapel.core.vectors import Vectors
-from lapel.insight.protocol import BenchmarkReport
+from lapel.encoders import Encoder
+from public_data_sets import BenchmarkReport
 
 Rows = list[tuple[str, str, str, int]]  # name, item, split, shade
 
@@ -50,7 +50,7 @@ PRODUCTS: Rows = [
 ]
 
 
-class AngleEncoder:
+class AngleEncoder(Encoder):
     """The red of a picture's middle, in degrees, as a direction in the plane."""
 
     name = "angle"
@@ -58,9 +58,6 @@ class AngleEncoder:
     dim = 2
     fingerprint = "0123456789abcdef"
     preprocessing = Preprocessing(height=8, width=8)
-
-    def encode(self, images: Sequence[Image.Image]) -> Vectors:
-        return self.encode_pixels(self.preprocessing.batch(images))
 
     def encode_pixels(self, pixels: Pixels) -> Vectors:
         angle = np.radians(pixels[:, 4, 4, 0].astype(np.float32))

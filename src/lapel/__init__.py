@@ -1,12 +1,13 @@
 """Lapel: give it a picture, it finds the products that look like it.
 
-    import lapel
-    store = lapel.open_store("shop")
-    photo = lapel.read_image("photo.heic")  # a path, or the bytes of a file
-    for hit in lapel.SearchEngine(store).search(lapel.Query(image=photo, k=5)):
-        print(hit.rank, hit.score, hit.product.title)
+>>> import lapel
+>>> store = lapel.open_store("shop")
+>>> for hit in store.search(image="photo.jpg", k=5, where=["gender=Women"]):
+...     print(hit.rank, hit.score, hit.product.title)
 
-Importing it is light: the runtime, the index library and the rest are loaded by the first call that needs them.
+:class:`Store` has everything else as methods: ``add``, ``sync``, ``remove``, ``search_many``, ``browse``, ``facets``, ``evaluate``,
+``models``, ``media``, ``index``, ``info``. Importing Lapel is light: the runtime, the index library and the rest are loaded by the first
+call that needs them.
 """
 
 from __future__ import annotations
@@ -17,14 +18,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lapel.core.errors import LapelError
     from lapel.core.images import read_image
-    from lapel.core.types import Filter, Hit, Matches, Photo, Product, Query
+    from lapel.core.types import Filter, Hit, Matches, Part, Photo, Product, Query, SearchResult, Verdict
     from lapel.encoders import open_encoder
-    from lapel.engine.context import StoreContext
-    from lapel.engine.context import open_context as open_store
-    from lapel.engine.ingest import ingest
-    from lapel.engine.retrieval import SearchEngine
     from lapel.indexes import open_index
-    from lapel.insight.evaluate import evaluate
+    from lapel.service.store import Store, open_store
     from lapel.sources import open_source
 
 __version__ = "0.1.0"
@@ -34,18 +31,23 @@ _HOMES = {
     "Hit": "lapel.core.types",
     "LapelError": "lapel.core.errors",
     "Matches": "lapel.core.types",
+    "Part": "lapel.core.types",
     "Photo": "lapel.core.types",
     "Product": "lapel.core.types",
     "Query": "lapel.core.types",
-    "SearchEngine": "lapel.engine.retrieval",
-    "StoreContext": "lapel.engine.context",
-    "evaluate": "lapel.insight.evaluate",
-    "ingest": "lapel.engine.ingest",
+    "SearchResult": "lapel.core.types",
+    "Store": "lapel.service.store",
+    "Verdict": "lapel.core.types",
     "open_encoder": "lapel.encoders",
     "open_index": "lapel.indexes",
     "open_source": "lapel.sources",
-    "open_store": "lapel.engine.context",
+    "open_store": "lapel.service.store",
     "read_image": "lapel.core.images",
+}
+_MOVED = {
+    "SearchEngine": "Ask the store itself: lapel.open_store(folder).search(image=..., k=5).",
+    "evaluate": "Ask the store itself: lapel.open_store(folder).evaluate([...]).",
+    "ingest": "Ask the store itself: lapel.open_store(folder, create=True).add(source).",
 }
 
 __all__ = [
@@ -53,14 +55,14 @@ __all__ = [
     "Hit",
     "LapelError",
     "Matches",
+    "Part",
     "Photo",
     "Product",
     "Query",
-    "SearchEngine",
-    "StoreContext",
+    "SearchResult",
+    "Store",
+    "Verdict",
     "__version__",
-    "evaluate",
-    "ingest",
     "open_encoder",
     "open_index",
     "open_source",
@@ -72,7 +74,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'lapel' has no attribute '{name}'")
+    raise AttributeError(f"module 'lapel' has no attribute '{name}'. {_MOVED.get(name, '')}".rstrip())
 
 
 def __dir__() -> list[str]:

@@ -17,16 +17,24 @@ from lapel.catalog.entries import (
     StoredProduct,
     content_hash,
 )
+from lapel.catalog.features import FeatureTable
+from lapel.catalog.history import ChangeFeed, ChangePage, ChangeRecord, Cursor, PricePoint
 from lapel.catalog.lock import index_lock, model_lock, model_work, writer_lock
 
 __all__ = [
     "Catalog",
     "Change",
+    "ChangeFeed",
+    "ChangePage",
+    "ChangeRecord",
     "Counts",
+    "Cursor",
     "Entry",
+    "FeatureTable",
     "ModelEntry",
     "PhotoEntry",
     "PhotoFacets",
+    "PricePoint",
     "StoredPhoto",
     "StoredProduct",
     "content_hash",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import json
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +16,10 @@ from types import TracebackType
 import numpy as np
 
 from lapel.catalog import facets, models, writing
+from lapel.catalog import words as full_text
 from lapel.catalog.connection import Pool
 from lapel.catalog.entries import (
+    PHOTOS,
     PRODUCT_COLUMNS,
     Change,
     Counts,
@@ -29,11 +30,14 @@ from lapel.catalog.entries import (
     StoredPhoto,
     StoredProduct,
     from_row,
+    to_photo,
 )
+from lapel.catalog.features import FeatureTable
 from lapel.catalog.filters import field_names, where_clause
+from lapel.catalog.history import ChangeFeed, Clock, PricePoint, price_points, utc_now, utc_text
 from lapel.catalog.hosting import Hosting
 from lapel.catalog.schema import migrate
-from lapel.catalog.visibility import AWAY, GONE, HIDDEN, SHOWN, Visibility
+from lapel.catalog.visibility import DELISTED, HIDDEN, NOT_SHOWN, SHOWN, Visibility
 from lapel.core.errors import QueryError, StoreDamagedError, StoreError, StoreNotFoundError, StoreReadOnlyError
 from lapel.core.types import Filter, Links, Photo, Product
 from lapel.core.vectors import Keys, Vectors, check_keys
@@ -46,17 +50,21 @@ _BOUND = "IN (SELECT value FROM json_each(?))"
 class Catalog:
     """One catalogue file. Open it with :meth:`open`; safe to share between threads."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, clock: Clock = utc_now) -> None:
         self._pool = pool
+        self._clock = clock
 
     @classmethod
-    def open(cls, path: str | Path, *, create: bool = False, read_only: bool = False) -> Catalog:
+    def open(
+        cls, path: str | Path, *, create: bool = False, read_only: bool = False, clock: Clock = utc_now
+    ) -> Catalog:
         """Open a catalogue file.
 
         Args:
             path: The file.
             create: Make it, and its folder, when there is none.
             read_only: Never write; without it, a file that cannot be written to is still opened for reading.
+            clock: The time, for what is written.
 
         Raises:
             StoreNotFoundError: there is none, and ``create`` is false.
@@ -91,7 +99,7 @@ class Catalog:
             if made:  # an empty file that SQLite cannot open is of no use
                 path.unlink(missing_ok=True)
             raise
-        return cls(pool)
+        return cls(pool, clock)
 
     @property
     def path(self) -> Path:
@@ -111,7 +119,17 @@ class Catalog:
     @property
     def hosting(self) -> Hosting:
         """Where the photos are, and changing that."""
-        return Hosting(self._pool)
+        return Hosting(self._pool, self._clock)
+
+    @property
+    def feed(self) -> ChangeFeed:
+        """What changed, in order, and how far its readers have come."""
+        return ChangeFeed(self._pool, self._clock)
+
+    @property
+    def features(self) -> FeatureTable:
+        """What was derived from each photo beside its vector."""
+        return FeatureTable(self._pool)
 
     def close(self) -> None:
         """Let go of the file. Closing twice is fine."""
@@ -169,13 +187,16 @@ class Catalog:
             StoreBusyError, StoreReadOnlyError: nothing was written.
         """
         with self._pool.transaction() as database:
-            return writing.put(database, entries, fingerprint)
+            return writing.put(database, entries, fingerprint, at=self._now())
 
     def remove(self, product_ids: Iterable[str]) -> tuple[int, Keys]:
         """Remove products; unknown ids are ignored. Returns how many were there, and the keys of their photos."""
         with self._pool.transaction() as database:
-            count, change = writing.take_out(database, product_ids)
+            count, change = writing.take_out(database, product_ids, at=self._now())
         return count, change.removed
+
+    def _now(self) -> str:
+        return utc_text(self._clock())
 
     # --- one thing ----------------------------------------------------------------------------------------------------
 
@@ -196,16 +217,15 @@ class Catalog:
 
     def photos(self, product_id: str) -> tuple[Photo, ...]:
         """A product's photos in their order; none when there is no such product."""
-        asked = (
-            "SELECT key, product.id, uri, sha256, full_link, thumbnail_link FROM photo JOIN product ON product.row ="
-            " product_row"
-            " WHERE id = ? ORDER BY position, key"
-        )
         with self._pool.borrow() as database:
-            return tuple(
-                Photo(key, owner, uri, sha256, Links(full, small))
-                for key, owner, uri, sha256, full, small in database.execute(asked, (product_id,))
-            )
+            asked = f"{PHOTOS} WHERE product.id = ? ORDER BY position, key"
+            return tuple(to_photo(row) for row in database.execute(asked, (product_id,)))
+
+    def price_history(self, product_id: str) -> tuple[PricePoint, ...]:
+        """What a product has cost and whether it could be bought, the oldest first: a point when it came and one for
+        each change. They go with their product; there are none when there is no such product."""
+        with self._pool.borrow() as database:
+            return price_points(database, product_id)
 
     def entries(self, keys: Keys | Sequence[int]) -> dict[int, tuple[Product, Photo]]:
         """The product and photo of each key; keys that are gone are left out."""
@@ -227,7 +247,7 @@ class Catalog:
         photos: dict[str, dict[str, StoredPhoto]] = {}
         # The index on (model) also holds the key, so whether there is a vector is answered without reading the vector.
         asked = (
-            "SELECT product.id, uri, photo.key, stamp, sha256, vector.key IS NOT NULL, full_link, thumbnail_link FROM"
+            "SELECT product.id, uri, photo.key, version_token, sha256, vector.key IS NOT NULL, full_link, thumbnail_link FROM"
             " product"
             " JOIN photo ON product_row = product.row"
             " LEFT JOIN vector INDEXED BY vector_model ON vector.key = photo.key AND vector.model = (SELECT id FROM"
@@ -236,13 +256,13 @@ class Catalog:
         )
         with self._pool.snapshot() as database:
             for product_id, content in database.execute(
-                # What is gone counts as changed: being named again brings it back.
-                f"SELECT id, iif(gone = '', content_hash, '') FROM product WHERE id {_BOUND}",
+                # What is delisted counts as changed: being named again brings it back.
+                f"SELECT id, iif(delisted_at = '', content_hash, '') FROM product WHERE id {_BOUND}",
                 (ids,),
             ):
                 hashes[product_id], photos[product_id] = content, {}
-            for product_id, uri, key, stamp, sha256, has_vector, *links in database.execute(asked, (fingerprint, ids)):
-                photos[product_id][uri] = StoredPhoto(key, stamp, sha256, bool(has_vector), Links(*links))
+            for product_id, uri, key, token, sha256, has_vector, *links in database.execute(asked, (fingerprint, ids)):
+                photos[product_id][uri] = StoredPhoto(key, token, sha256, bool(has_vector), Links(*links))
         return {product_id: StoredProduct(content, photos[product_id]) for product_id, content in hashes.items()}
 
     # --- vectors ------------------------------------------------------------------------------------------------------
@@ -254,42 +274,21 @@ class Catalog:
             StoreDamagedError: vectors of different width.
         """
         with self._pool.snapshot() as database:
-            yield from self._pieces(database, fingerprint, batch)
+            yield from models.pieces(database, fingerprint, batch)
 
     @contextmanager
     def searched(self) -> Iterator[tuple[dict[str, str], Iterator[tuple[Keys, Vectors]]]]:
         """The settings and every vector of the model they name, as :meth:`vectors` gives them: both as of one
         moment."""
         with self._pool.snapshot() as database:
-            said = models.settings(database)
-            yield said, self._pieces(database, said.get("fingerprint", ""), 8192)
+            own = models.settings(database)
+            yield own, models.pieces(database, own.get("fingerprint", ""), 8192)
 
     def changes_since(self, since: int) -> IndexDelta | None:
         """What changed among the vectors of the model that is searched after a generation; None when that is no longer
         known."""
         with self._pool.snapshot() as database:
-            said = models.settings(database)
-            changed = writing.changed_since(database, since)
-            if changed is None:
-                return None
-            asked = (
-                "SELECT wanted.value, data FROM json_each(?) AS wanted JOIN vector ON vector.key = wanted.value"
-                f" AND vector.model = (SELECT id FROM model WHERE fingerprint = ?) AND vector.key NOT IN ({HIDDEN})"
-                f" ORDER BY wanted.key"
-            )
-            found = database.execute(asked, (json.dumps(changed), said.get("fingerprint", ""))).fetchall()
-        keys = np.array([key for key, _ in found], np.int64)
-        gone = np.setdiff1d(np.array(changed, np.int64), keys)
-        return IndexDelta(said, keys, self._matrix([data for _, data in found]), gone)
-
-    def _pieces(self, database: sqlite3.Connection, fingerprint: str, batch: int) -> Iterator[tuple[Keys, Vectors]]:
-        asked = (
-            "SELECT key, data FROM vector WHERE model = (SELECT id FROM model WHERE fingerprint = ?)"
-            f" AND key NOT IN ({HIDDEN}) ORDER BY key"
-        )
-        cursor = database.execute(asked, (fingerprint,))
-        while rows := cursor.fetchmany(batch):
-            yield np.array([key for key, _ in rows], np.int64), self._matrix([data for _, data in rows])
+            return models.delta(database, since)
 
     def vector_keys(self, fingerprint: str) -> Keys:
         """The keys of every vector of a model, (n,) int64, sorted."""
@@ -304,16 +303,8 @@ class Catalog:
             " AND vector.model = (SELECT id FROM model WHERE fingerprint = ?) ORDER BY wanted.key"
         )
         with self._pool.borrow() as database:
-            return self._matrix([data for (data,) in database.execute(asked, (_json(keys), fingerprint))])
-
-    def _matrix(self, blobs: list[bytes]) -> Vectors:
-        width = len(blobs[0]) if blobs else 0
-        if width % 4 or any(len(blob) != width for blob in blobs):
-            raise StoreDamagedError(
-                f"The catalogue {self.path} holds vectors of different width. Put back a copy of it, or fill a new"
-                f" store."
-            )
-        return np.frombuffer(b"".join(blobs), "<f4").astype(np.float32).reshape(len(blobs), width // 4)
+            found = database.execute(asked, (_json(keys), fingerprint))
+            return models.matrix(database, [data for (data,) in found])
 
     # --- models -------------------------------------------------------------------------------------------------------
 
@@ -329,15 +320,15 @@ class Catalog:
                 models.register(database, model)
                 models.keep(database, {**settings, **models.as_settings(model)})
 
-    def heal_encoders(self, heal: Callable[[str, str], str]) -> None:
-        """Keep for each model, and for the store's own, the encoder that ``heal`` makes of the one kept and its
+    def repair_encoder_specs(self, repair: Callable[[str, str], str]) -> None:
+        """Keep for each model, and for the store's own, the encoder that ``repair`` makes of the one kept and its
         fingerprint."""
         with self._pool.borrow() as database:
-            wrong = models.misnamed(database, heal)
+            wrong = models.wrong_encoder_specs(database, repair)
         if wrong:
             with self._pool.transaction() as database:
                 for fingerprint, encoder in wrong:
-                    models.rename(database, fingerprint, encoder)
+                    models.set_encoder_spec(database, fingerprint, encoder)
 
     def photos_without(self, fingerprint: str, *, after: int = 0, limit: int = 1024) -> list[Photo]:
         """Photos that have no vector of a model, by rising key, only those with keys above ``after``."""
@@ -350,7 +341,7 @@ class Catalog:
         Vectors of a model that is not the store's do not change the generation: nobody searches them.
         """
         with self._pool.transaction() as database:
-            models.put_vectors(database, model, check_keys(keys, len(vectors)), vectors)
+            models.put_vectors(database, model, check_keys(keys, len(vectors)), vectors, at=self._now())
 
     def activate(self, model: ModelEntry, *, missing: Keys) -> bool:
         """Make a model the store's own, remember the former one as the previous, and raise the generation: all in one
@@ -364,7 +355,7 @@ class Catalog:
             Whether it was done. False when other photos have no vector of it: nothing was changed.
         """
         with self._pool.transaction() as database:
-            return models.activate(database, model, set(missing.tolist()))
+            return models.activate(database, model, set(missing.tolist()), at=self._now())
 
     def forget(self, fingerprints: Iterable[str]) -> int:
         """Drop models with all their vectors, never the store's own. Returns how many vectors there were."""
@@ -373,7 +364,7 @@ class Catalog:
 
     # --- many things --------------------------------------------------------------------------------------------------
 
-    def allowed(self, where: Filter) -> Keys:
+    def matching_keys(self, where: Filter) -> Keys:
         """The keys of all photos whose product fulfils every condition, (n,) int64, sorted.
 
         ``category=`` takes a whole path, the beginning of one (``Apparel > Topwear``) or one level's name
@@ -388,7 +379,8 @@ class Catalog:
         with self._pool.snapshot() as database:
             clause, parameters = where_clause(database, where)
             # A product's photos mostly have neighbouring keys, so the keys come nearly sorted and numpy does the rest.
-            asked = f"SELECT key FROM photo WHERE product_row IN (SELECT row FROM product WHERE {clause}) AND lost = ''"
+            rows = f"SELECT row FROM product WHERE {clause}"
+            asked = f"SELECT key FROM photo WHERE product_row IN ({rows}) AND unreachable_at = ''"
             return np.sort(np.fromiter((key for (key,) in database.execute(asked, parameters)), np.int64))
 
     def products(self, where: Filter = EVERYTHING, *, limit: int = 100, offset: int = 0) -> list[Product]:
@@ -397,6 +389,21 @@ class Catalog:
             clause, parameters = where_clause(database, where)
             asked = f"SELECT {PRODUCT_COLUMNS} FROM product WHERE {clause} ORDER BY row LIMIT ? OFFSET ?"
             return [from_row(row) for row in database.execute(asked, (*parameters, limit, offset))]
+
+    def search_words(
+        self, words: str, where: Filter = EVERYTHING, *, limit: int = 100, offset: int = 0
+    ) -> tuple[list[Product], int]:
+        """Products that are shown, fulfil every condition and hold every word, and how many there are in all.
+
+        Whole words count, in any text of a product, without regard to case and accents; a product of exactly this id
+        comes first, then what BM25 ranks best. Any text will do: signs are no words, and without words all products
+        come in the order they were first added.
+
+        Raises:
+            QueryError: as :meth:`matching_keys`.
+        """
+        with self._pool.snapshot() as database:
+            return full_text.search(database, words, where, limit, offset)
 
     def count(self, where: Filter = EVERYTHING) -> int:
         """How many products fulfil every condition and are shown."""
@@ -432,8 +439,8 @@ class Catalog:
         with self._pool.snapshot() as database:
             return facets.price_ranges(database)
 
-    def superseded(self) -> int:
-        """How many products that are shown hold a picture file which a newer product holds too."""
+    def shared_photo_products(self) -> int:
+        """How many products that are shown hold a photo file which a newer product holds too."""
         shared = "SELECT min(product_row) AS old FROM photo GROUP BY uri HAVING count(DISTINCT product_row) > 1"
         asked = f"SELECT count(DISTINCT old) FROM ({shared}) JOIN product ON product.row = old WHERE {SHOWN}"
         with self._pool.borrow() as database:
@@ -442,14 +449,13 @@ class Catalog:
     def counts(self) -> Counts:
         """How many products, photos and vectors there are."""
         with self._pool.snapshot() as database:
-            gone = database.execute(f"SELECT count(*) FROM ({GONE})").fetchone()[0]
-            away = database.execute(f"SELECT count(*) FROM ({AWAY})").fetchone()[0]
-            products = database.execute("SELECT count(*) FROM product").fetchone()[0] - away
-            hidden = database.execute(f"SELECT count(*) FROM ({HIDDEN})").fetchone()[0]
-            photos = database.execute("SELECT count(*) FROM photo").fetchone()[0]
+            tables = ("product", "photo", f"({DELISTED})", f"({NOT_SHOWN})", f"({HIDDEN})")
+            products, photos, delisted, not_shown, hidden = (
+                int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]) for table in tables
+            )
             asked = "SELECT fingerprint, (SELECT count(*) FROM vector WHERE model = model.id) FROM model"
             vectors = {fingerprint: count for fingerprint, count in database.execute(asked) if count}
-        return Counts(int(products), int(photos), vectors, int(gone), int(away - gone), int(hidden))
+        return Counts(products - not_shown, photos, vectors, delisted, not_shown - delisted, hidden)
 
     def photo_facets(self, names: Sequence[str], where: Filter = EVERYTHING) -> PhotoFacets:
         """Every photo whose product fulfils ``where``, with the named fields: what evaluation reads.

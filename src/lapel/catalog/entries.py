@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lapel.core.types import MINOR_UNITS, NO_LINKS, Links, Product
+from lapel.core.types import MINOR_UNITS, NO_LINKS, Links, Photo, Product
 from lapel.core.vectors import Keys, Vectors
 
 # Longer texts, such as descriptions, are kept whole in the product but stand in the facets shortened and with their
@@ -21,6 +22,11 @@ LONGEST_TERM = 120  # characters
 NUMBER = re.compile(r"[+-]?[0-9]{1,300}(\.[0-9]{1,300})?")  # 300 digits still fit a double
 
 PRODUCT_COLUMNS = "id, title, category, gender, brand, colour, season, price_minor, currency, in_stock, attributes, url"
+#: Every photo with its product's id, for :func:`to_photo`.
+PHOTOS = (
+    "SELECT photo.key, product.id, uri, sha256, full_link, thumbnail_link"
+    " FROM photo JOIN product ON product.row = product_row"
+)
 
 
 @dataclass(frozen=True)
@@ -29,17 +35,19 @@ class PhotoEntry:
 
     Attributes:
         uri: Where its bytes are.
-        stamp: The source's cheap mark of change.
+        version_token: What the source says of this version of the bytes without reading them, such as size and time.
         sha256: Hash of the bytes, hex.
         vector: (dim,) float32 of length 1; None keeps the stored one, which needs the same uri and bytes.
         links: Where a browser gets it.
+        features: What else was derived from the bytes, by name and version; others that are stored stay.
     """
 
     uri: str
-    stamp: str
+    version_token: str
     sha256: str
     vector: NDArray[np.float32] | None = None
     links: Links = NO_LINKS
+    features: Mapping[tuple[str, str], bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,14 +65,14 @@ class StoredPhoto:
 
     Attributes:
         key: Its key.
-        stamp: The source's mark of change when it was read.
+        version_token: What the source said of this version of the bytes when they were read.
         sha256: Hash of its bytes, hex.
         has_vector: Whether it has a vector of the model that was asked for.
         links: Where a browser gets it.
     """
 
     key: int
-    stamp: str
+    version_token: str
     sha256: str
     has_vector: bool
     links: Links = NO_LINKS
@@ -121,16 +129,16 @@ class Counts:
         products: Products that are shown.
         photos: Photos.
         vectors: Vectors by the fingerprint of their model.
-        gone: Products beside those that are counted, which their feed no longer names.
-        lost: Products beside those that are counted, all of whose photos are out of reach for long.
+        delisted: Products beside those that are counted, which their feed no longer names.
+        unreachable: Products beside those that are counted, none of whose photos could be reached for long.
         hidden: Photos among those that are counted which no search finds.
     """
 
     products: int
     photos: int
     vectors: Mapping[str, int]
-    gone: int = 0
-    lost: int = 0
+    delisted: int = 0
+    unreachable: int = 0
     hidden: int = 0
 
 
@@ -213,6 +221,12 @@ def from_row(row: tuple[Any, ...]) -> Product:
     )
 
 
+def to_photo(row: tuple[Any, ...]) -> Photo:
+    """The photo of a row of :data:`PHOTOS`."""
+    key, product_id, uri, sha256, full, thumbnail = row
+    return Photo(key, product_id, uri, sha256, Links(full, thumbnail))
+
+
 def content_hash(product: Product) -> str:
     """A hash of everything a product says about itself: equal for equal content, in any run on any machine."""
     return hash_row(to_row(product))
@@ -234,12 +248,16 @@ def price_of(product: Product) -> float | None:
     return float(product.price_minor / 10 ** MINOR_UNITS.get(product.currency, 2))
 
 
-def terms(product: Product) -> Iterator[tuple[str, str]]:
-    """A product's facets as (name, value); the id is left out, as it is a column."""
-    for name, values in product.facets().items():
-        if name != "id":
-            for value in values:
-                yield name.replace("\0", ""), term_value(value)
+def terms(product: Product) -> list[tuple[str, str]]:
+    """A product's facets as (name, value), each once; the id is left out, as it is a column."""
+    facets = product.facets()
+    del facets["id"]
+    return list(dict.fromkeys([_term(name, value) for name, values in facets.items() for value in values]))
+
+
+@lru_cache(maxsize=16_384)  # most values are those of many products
+def _term(name: str, value: str) -> tuple[str, str]:
+    return name.replace("\0", ""), term_value(value)
 
 
 def term_value(text: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from lapel.catalog.entries import PhotoFacets
 from lapel.catalog.filters import COLUMNS, currencies, field_names, resolve, where_clause
-from lapel.catalog.visibility import AWAY, SHOWN
+from lapel.catalog.visibility import NOT_SHOWN, SHOWN
 from lapel.core.errors import QueryError
 from lapel.core.types import Filter
 
@@ -38,7 +38,7 @@ def facet_values(database: sqlite3.Connection, name: str, where: Filter, limit: 
         asked = f"SELECT {name}, count(*) FROM product WHERE row IN ({inside}) AND {name} <> '' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
         return list(database.execute(asked, (*parameters, limit)))
     # Without a filter it is faster to leave out the few that are not shown than to look each product up.
-    narrowed = f"AND product_row {f'IN ({inside})' if where else 'NOT IN (' + AWAY + ')'}"
+    narrowed = f"AND product_row {f'IN ({inside})' if where else 'NOT IN (' + NOT_SHOWN + ')'}"
     asked = (
         "SELECT value, count(*) FROM term JOIN facet ON facet.term = term.id"
         f" WHERE name = ? {narrowed} GROUP BY term.id ORDER BY 2 DESC, 1 LIMIT ?"

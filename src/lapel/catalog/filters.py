@@ -79,7 +79,7 @@ def currencies(database: sqlite3.Connection) -> list[str]:
 
 
 def _price_clause(
-    database: sqlite3.Connection, condition: Condition, said: Sequence[Condition]
+    database: sqlite3.Connection, condition: Condition, others: Sequence[Condition]
 ) -> tuple[str, list[Any]]:
     """Prices are compared within a currency: the one beside the number, else the one that other conditions leave."""
     ranged = condition.operator not in ("=", "!=")
@@ -90,7 +90,7 @@ def _price_clause(
     for _, currency in amounts:
         if currency and currency not in known:
             raise _no_currency(condition, known)
-    left = known if all(currency for _, currency in amounts) else _left(condition, known, said)
+    left = known if all(currency for _, currency in amounts) else _left(condition, known, others)
     clauses, parameters = [], []
     for number, currency in amounts:
         clauses.append(f"(product.currency = ? AND product.price {condition.operator if ranged else '='} ?)")
@@ -99,14 +99,14 @@ def _price_clause(
     return (f"NOT ({found})" if condition.operator == "!=" else f"({found})"), parameters
 
 
-def _left(condition: Condition, known: Sequence[str], said: Sequence[Condition]) -> list[str]:
+def _left(condition: Condition, known: Sequence[str], others: Sequence[Condition]) -> list[str]:
     """The currency that is meant by a number without one; none where nothing has a price.
 
     Raises:
         QueryError: several would do.
     """
     left = list(known)
-    for other in said:
+    for other in others:
         values = {fold(value) for value in other.values}
         left = [each for each in left if (fold(each) in values) == (other.operator == "=")]
     if len(left) > 1:

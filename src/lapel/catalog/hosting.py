@@ -6,25 +6,29 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from lapel.catalog.connection import Pool
-from lapel.catalog.visibility import LISTED, NAMED
-from lapel.catalog.writing import raise_generation
+from lapel.catalog.entries import PHOTOS, to_photo
+from lapel.catalog.history import Clock, LogRow, record, utc_now, utc_text
+from lapel.catalog.visibility import IN_LIST, LISTED
 from lapel.core.errors import InputError
-from lapel.core.types import Links, Photo
+from lapel.core.types import Photo
 
 # An address lies below a prefix when it goes on with one of these, or when the prefix ends with one.
 _ENDS = "/?#!&="
-_BELOW = f"substr({{0}}, 1, length(:old)) = :old AND ({{0}} = :old OR :whole OR instr('{_ENDS}', substr({{0}}, length(:old) + 1, 1)))"
+_BELOW = (
+    "substr({0}, 1, length(:old)) = :old"
+    f" AND ({{0}} = :old OR :whole OR instr('{_ENDS}', substr({{0}}, length(:old) + 1, 1)))"
+)
 
 
-OUT_OF_REACH = "('dead', 'forbidden', 'unreachable')"  # kinds of trouble, as SQL
+OUT_OF_REACH = "('dead', 'forbidden', 'unreachable')"  # kinds of issues that hide a photo in time, as SQL
 
 
 @dataclass(frozen=True)
-class Moved:
-    """What a move of pictures changed.
+class MoveReport:
+    """What a move of photos changed.
 
     Attributes:
         photos: Photos whose bytes are read from another place now.
@@ -59,83 +63,82 @@ class MediaIssue:
 class Hosting:
     """The addresses in one catalogue. Get it from :attr:`lapel.catalog.Catalog.hosting`."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, clock: Clock = utc_now) -> None:
         self._pool = pool
+        self._clock = clock
 
     def photos(self, *, after: int = 0, limit: int = 256, shown: bool = False) -> list[Photo]:
         """Photos by rising key, only those with keys above ``after``; with ``shown`` without those of products that are
-        gone."""
-        asked = (
-            "SELECT key, product.id, uri, sha256, full_link, thumbnail_link FROM photo JOIN product ON product.row ="
-            " product_row"
-            f" WHERE key > ? AND {NAMED if shown else '1'} ORDER BY key LIMIT ?"
-        )
+        delisted."""
+        asked = f"{PHOTOS} WHERE key > ? AND {LISTED if shown else '1'} ORDER BY key LIMIT ?"
         with self._pool.borrow() as database:
-            return [
-                Photo(key, owner, uri, sha256, Links(full, small))
-                for key, owner, uri, sha256, full, small in database.execute(asked, (after, limit))
-            ]
+            return [to_photo(row) for row in database.execute(asked, (after, limit))]
 
-    def marks(self, keys: Iterable[int]) -> dict[int, tuple[str, str]]:
-        """The stamp of each photo, as its source gave it, and what its server called its bytes; empty while nobody
+    def version_tokens(self, keys: Iterable[int]) -> dict[int, tuple[str, str]]:
+        """The version token of each photo, as its source gave it, and the ETag of its server; empty while nobody
         asked."""
-        asked = f"SELECT key, stamp, mark FROM photo WHERE key IN {LISTED}"
+        asked = f"SELECT key, version_token, etag FROM photo WHERE key IN {IN_LIST}"
         with self._pool.borrow() as database:
-            return {key: (stamp, mark) for key, stamp, mark in database.execute(asked, (json.dumps(list(keys)),))}
+            return {key: (token, etag) for key, token, etag in database.execute(asked, (json.dumps(list(keys)),))}
 
-    def mark(self, marks: Mapping[int, str]) -> None:
-        """Keep what the photos' servers call their bytes."""
+    def set_etags(self, etags: Mapping[int, str]) -> None:
+        """Keep what the photos' servers call their bytes, by key."""
         with self._pool.transaction() as database:
-            rows = [(mark, key) for key, mark in marks.items()]
-            database.executemany("UPDATE photo SET mark = ?1 WHERE key = ?2 AND mark <> ?1", rows)
+            rows = [(etag, key) for key, etag in etags.items()]
+            database.executemany("UPDATE photo SET etag = ?1 WHERE key = ?2 AND etag <> ?1", rows)
 
-    def note(self, found: Mapping[int, tuple[str, str]], fine: Iterable[int], *, now: str) -> None:
-        """Write down which photos are in trouble, as kind and reason by key, and which are not.
+    def set_issues(self, found: Mapping[int, tuple[str, str]], fine: Iterable[int], *, now: str) -> None:
+        """Write down which photos have an issue, as kind and reason by key, and which have none.
 
         What was there keeps its date.
         """
         rows = [(key, kind, reason, now, now) for key, (kind, reason) in found.items()]
         with self._pool.transaction() as database:
-            database.execute(f"DELETE FROM trouble WHERE key IN {LISTED}", (json.dumps(list(fine)),))
+            database.execute(f"DELETE FROM media_issue WHERE key IN {IN_LIST}", (json.dumps(list(fine)),))
             database.executemany(
-                "INSERT INTO trouble SELECT key, ?2, ?3, ?4, ?5 FROM photo WHERE key = ?1 ON CONFLICT (key) DO UPDATE"
-                " SET"
+                "INSERT INTO media_issue SELECT key, ?2, ?3, ?4, ?5 FROM photo WHERE key = ?1"
+                " ON CONFLICT (key) DO UPDATE SET"
                 # Dead on Monday and forbidden on Tuesday is out of reach since Monday.
                 f" since = iif(kind = excluded.kind OR (kind IN {OUT_OF_REACH} AND excluded.kind IN {OUT_OF_REACH}),"
-                f" since, excluded.since),"
-                " kind = excluded.kind, reason = excluded.reason, seen = excluded.seen",
+                " since, excluded.since), kind = excluded.kind, reason = excluded.reason, seen = excluded.seen",
                 rows,
             )
 
-    def hide(self, *, before: str, now: str) -> tuple[int, int]:
+    def update_reachability(self, *, before: str, now: str) -> tuple[int, int]:
         """Hide photos that are out of reach since before a time, and show those again that are in reach.
 
         Returns:
             How many were hidden, and how many are back.
         """
-        lost = (
-            f"SELECT key FROM trouble JOIN photo USING (key) WHERE lost = '' AND kind IN {OUT_OF_REACH} AND since <= ?"
+        issue = f"SELECT key FROM media_issue WHERE kind IN {OUT_OF_REACH}"
+        away = f"SELECT key FROM photo WHERE unreachable_at = '' AND key IN ({issue} AND since <= ?)"
+        back = f"SELECT key FROM photo WHERE unreachable_at <> '' AND key NOT IN ({issue})"
+        changed = f"UPDATE photo SET unreachable_at = ? WHERE key IN {IN_LIST}"
+        owners = (
+            f"SELECT id, key FROM photo JOIN product ON product.row = product_row WHERE key IN {IN_LIST} ORDER BY key"
         )
-        back = f"SELECT key FROM photo WHERE lost <> '' AND key NOT IN (SELECT key FROM trouble WHERE kind IN {OUT_OF_REACH})"
+        log: list[LogRow] = []
         with self._pool.transaction() as database:
-            gone = [key for (key,) in database.execute(lost, (before,))]
-            returned = [key for (key,) in database.execute(back)]
-            database.execute(f"UPDATE photo SET lost = ? WHERE key IN {LISTED}", (now, json.dumps(gone)))
-            database.execute(f"UPDATE photo SET lost = '' WHERE key IN {LISTED}", (json.dumps(returned),))
-            if gone or returned:
-                raise_generation(database, [*gone, *returned])
-        return len(gone), len(returned)
+            hidden = json.dumps([key for (key,) in database.execute(away, (before,))])
+            returned = json.dumps([key for (key,) in database.execute(back)])
+            database.executemany(changed, [(now, hidden), ("", returned)])
+            log += [("photo_unreachable", owner, key, None) for owner, key in database.execute(owners, (hidden,))]
+            count = len(log)
+            log += [("photo_reachable", owner, key, None) for owner, key in database.execute(owners, (returned,))]
+            if log:
+                record(database, log, at=now)
+        return count, len(log) - count
 
-    def troubles(self) -> list[MediaIssue]:
-        """Every photo in trouble, those that are so for longest first."""
+    def issues(self) -> list[MediaIssue]:
+        """Every photo with an issue, those that have it for longest first."""
         asked = (
-            "SELECT kind, reason, since, lost, product.id, uri FROM trouble JOIN photo USING (key)"
-            f" JOIN product ON product.row = product_row WHERE {NAMED} ORDER BY since, key"
+            "SELECT kind, reason, since, unreachable_at, product.id, uri FROM media_issue JOIN photo USING (key)"
+            f" JOIN product ON product.row = product_row WHERE {LISTED} ORDER BY since, key"
         )
         with self._pool.borrow() as database:
             return [MediaIssue(*row) for row in database.execute(asked)]
 
-    def move(self, prefixes: Sequence[tuple[str, str]], *, keep: bool = True) -> Moved:
+    def move(self, prefixes: Sequence[tuple[str, str]], *, keep: bool = True) -> MoveReport:
         """Give every address that begins with an old prefix the new one instead. Keys and vectors stay.
 
         Args:
@@ -151,9 +154,10 @@ class Hosting:
                 values = {"old": old, "new": new, "whole": old[-1:] in _ENDS}
                 for column in moved:
                     moved[column] += _move(database, column, values, keep=keep)
+            report = MoveReport(moved["uri"], moved["full_link"] + moved["thumbnail_link"])
             if keep and any(moved.values()):
-                raise_generation(database, [])
-        return Moved(moved["uri"], moved["full_link"] + moved["thumbnail_link"])
+                record(database, [("addresses_moved", "", None, asdict(report))], at=utc_text(self._clock()))
+        return report
 
 
 def _move(database: sqlite3.Connection, column: str, values: dict[str, object], *, keep: bool) -> int:

@@ -8,17 +8,22 @@ the table ``model`` knows every model that has vectors here.
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from lapel.catalog.entries import ModelEntry
-from lapel.catalog.writing import model_id, raise_generation
+from lapel.catalog.entries import PHOTOS, IndexDelta, ModelEntry, to_photo
+from lapel.catalog.history import changed_keys, record
+from lapel.catalog.visibility import HIDDEN, IN_LIST
+from lapel.catalog.writing import model_id
+from lapel.core.errors import StoreDamagedError
 from lapel.core.types import Photo
 from lapel.core.vectors import Keys, Vectors
 
 PREVIOUS = "previous"  # the setting with the fingerprint to go back to
+_OF_MODEL = "vector.model = (SELECT id FROM model WHERE fingerprint = ?)"
 _WITHOUT = "NOT EXISTS (SELECT 1 FROM vector WHERE vector.key = photo.key AND vector.model = ?)"
 
 
@@ -63,16 +68,16 @@ def register(database: sqlite3.Connection, model: ModelEntry) -> int:
     return number
 
 
-def misnamed(database: sqlite3.Connection, heal: Callable[[str, str], str]) -> list[tuple[str, str]]:
-    """Fingerprint and right encoder of each model whose encoder ``heal`` changes, given that and the fingerprint."""
-    said = settings(database)
-    kept = [(said.get("encoder", ""), said.get("fingerprint", ""))]
+def wrong_encoder_specs(database: sqlite3.Connection, repair: Callable[[str, str], str]) -> list[tuple[str, str]]:
+    """Fingerprint and right encoder of each model whose encoder ``repair`` changes, given that and the fingerprint."""
+    own = settings(database)
+    kept = [(own.get("encoder", ""), own.get("fingerprint", ""))]
     kept += database.execute("SELECT encoder, fingerprint FROM model").fetchall()
-    return [(fingerprint, right) for spec, fingerprint in kept if (right := heal(spec, fingerprint)) != spec]
+    return [(fingerprint, right) for spec, fingerprint in kept if (right := repair(spec, fingerprint)) != spec]
 
 
-def rename(database: sqlite3.Connection, fingerprint: str, encoder: str) -> None:
-    """Say anew what opens a model."""
+def set_encoder_spec(database: sqlite3.Connection, fingerprint: str, encoder: str) -> None:
+    """Keep another text as what opens a model."""
     database.execute("UPDATE model SET encoder = ? WHERE fingerprint = ?", (encoder, fingerprint))
     if settings(database).get("fingerprint") == fingerprint:
         keep(database, {"encoder": encoder})
@@ -80,14 +85,11 @@ def rename(database: sqlite3.Connection, fingerprint: str, encoder: str) -> None
 
 def photos_without(database: sqlite3.Connection, fingerprint: str, after: int, limit: int) -> list[Photo]:
     """Photos without a vector of a model, by rising key."""
-    asked = (
-        "SELECT photo.key, product.id, uri, sha256 FROM photo JOIN product ON product.row = product_row"
-        f" WHERE photo.key > ? AND {_WITHOUT} ORDER BY photo.key LIMIT ?"
-    )
-    return [Photo(*row) for row in database.execute(asked, (after, _number(database, fingerprint), limit))]
+    asked = f"{PHOTOS} WHERE photo.key > ? AND {_WITHOUT} ORDER BY photo.key LIMIT ?"
+    return [to_photo(row) for row in database.execute(asked, (after, _number(database, fingerprint), limit))]
 
 
-def put_vectors(database: sqlite3.Connection, model: ModelEntry, keys: Keys, vectors: Vectors) -> None:
+def put_vectors(database: sqlite3.Connection, model: ModelEntry, keys: Keys, vectors: Vectors, *, at: str) -> None:
     """Keep vectors of stored photos."""
     number = register(database, model)
     rows = np.ascontiguousarray(vectors, "<f4")
@@ -97,10 +99,15 @@ def put_vectors(database: sqlite3.Connection, model: ModelEntry, keys: Keys, vec
         [(number, row.tobytes(), key) for key, row in zip(keys.tolist(), rows, strict=True)],
     )
     if settings(database).get("fingerprint") == model.fingerprint:
-        raise_generation(database, keys.tolist())
+        owners = (
+            f"SELECT id, key FROM photo JOIN product ON product.row = product_row WHERE key IN {IN_LIST} ORDER BY key"
+        )
+        found = database.execute(owners, (json.dumps(keys.tolist()),)).fetchall()
+        detail = {"model": model.fingerprint}
+        record(database, [("photo_changed", owner, key, detail) for owner, key in found], at=at)
 
 
-def activate(database: sqlite3.Connection, model: ModelEntry, missing: set[int]) -> bool:
+def activate(database: sqlite3.Connection, model: ModelEntry, missing: set[int], *, at: str) -> bool:
     """Make a model the store's own, unless photos other than ``missing`` have no vector of it."""
     number = register(database, model)
     if any(key not in missing for (key,) in database.execute(f"SELECT key FROM photo WHERE {_WITHOUT}", (number,))):
@@ -110,7 +117,7 @@ def activate(database: sqlite3.Connection, model: ModelEntry, missing: set[int])
     if former != model.fingerprint:
         changes[PREVIOUS] = former
     keep(database, changes)
-    raise_generation(database, [])
+    record(database, [("model_changed", "", None, {"fingerprint": model.fingerprint, "previous": former})], at=at)
     return True
 
 
@@ -125,6 +132,45 @@ def forget(database: sqlite3.Connection, fingerprints: Iterable[str]) -> int:
         if now.get(PREVIOUS) == fingerprint:
             database.execute("DELETE FROM setting WHERE name = ?", (PREVIOUS,))
     return gone
+
+
+def pieces(database: sqlite3.Connection, fingerprint: str, batch: int) -> Iterator[tuple[Keys, Vectors]]:
+    """The vectors of a model that are searched, by rising key."""
+    asked = f"SELECT key, data FROM vector WHERE {_OF_MODEL} AND key NOT IN ({HIDDEN}) ORDER BY key"
+    cursor = database.execute(asked, (fingerprint,))
+    while rows := cursor.fetchmany(batch):
+        yield np.array([key for key, _ in rows], np.int64), matrix(database, [data for _, data in rows])
+
+
+def delta(database: sqlite3.Connection, since: int) -> IndexDelta | None:
+    """What changed among the vectors that are searched after a generation; None when that is no longer known."""
+    own = settings(database)
+    changed = changed_keys(database, since)
+    if changed is None:
+        return None
+    asked = (
+        "SELECT wanted.value, data FROM json_each(?) AS wanted JOIN vector ON vector.key = wanted.value"
+        f" AND {_OF_MODEL} AND vector.key NOT IN ({HIDDEN}) ORDER BY wanted.key"
+    )
+    found = database.execute(asked, (json.dumps(changed), own.get("fingerprint", ""))).fetchall()
+    keys = np.array([key for key, _ in found], np.int64)
+    removed = np.setdiff1d(np.array(changed, np.int64), keys)
+    return IndexDelta(own, keys, matrix(database, [data for _, data in found]), removed)
+
+
+def matrix(database: sqlite3.Connection, blobs: Sequence[bytes]) -> Vectors:
+    """Stored vectors as (n, dim) float32.
+
+    Raises:
+        StoreDamagedError: they have different widths.
+    """
+    width = len(blobs[0]) if blobs else 0
+    if width % 4 or any(len(blob) != width for blob in blobs):
+        path = database.execute("PRAGMA database_list").fetchone()[2]
+        raise StoreDamagedError(
+            f"The catalogue {path} holds vectors of different width. Put back a copy of it, or fill a new store."
+        )
+    return np.frombuffer(b"".join(blobs), "<f4").astype(np.float32).reshape(len(blobs), width // 4)
 
 
 def _number(database: sqlite3.Connection, fingerprint: str) -> int:

@@ -166,6 +166,95 @@ MIGRATIONS: tuple[str, ...] = (
     INSERT INTO facet SELECT product.row, term.id FROM product JOIN term ON name = 'currency' AND value = currency WHERE price IS NOT NULL;
     DELETE FROM term WHERE NOT EXISTS (SELECT 1 FROM facet WHERE facet.term = term.id);
     """,
+    # History: when products and photos came and changed, a log of changes that readers with a cursor go on from, past
+    # prices. Beside it features of photos, the search for words, and the field's own names for columns.
+    """
+    DROP VIEW hidden;
+    DROP INDEX product_gone;
+    DROP INDEX photo_lost;
+    ALTER TABLE product RENAME COLUMN gone TO delisted_at;
+    ALTER TABLE photo RENAME COLUMN lost TO unreachable_at;
+    ALTER TABLE photo RENAME COLUMN stamp TO version_token;
+    ALTER TABLE photo RENAME COLUMN mark TO etag;
+    ALTER TABLE trouble RENAME TO media_issue;
+    CREATE INDEX product_delisted ON product (delisted_at) WHERE delisted_at <> '';
+    CREATE INDEX photo_unreachable ON photo (unreachable_at) WHERE unreachable_at <> '';
+    CREATE VIEW hidden AS
+        SELECT key FROM photo WHERE unreachable_at <> ''
+        UNION SELECT key FROM product JOIN photo ON product_row = product.row WHERE delisted_at <> '';
+
+    -- UTC, such as 2026-11-28T22:50:00Z; empty for what is older than these columns.
+    ALTER TABLE product ADD COLUMN added_at TEXT NOT NULL DEFAULT '';
+    ALTER TABLE product ADD COLUMN changed_at TEXT NOT NULL DEFAULT '';
+    ALTER TABLE photo ADD COLUMN added_at TEXT NOT NULL DEFAULT '';
+    ALTER TABLE photo ADD COLUMN changed_at TEXT NOT NULL DEFAULT '';
+
+    CREATE TABLE change_log (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        generation INTEGER NOT NULL,
+        at TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        product_id TEXT NOT NULL,    -- empty for what is about no product
+        photo_key INTEGER,
+        detail TEXT NOT NULL         -- JSON object
+    );
+    INSERT INTO change_log (generation, at, kind, product_id, photo_key, detail)
+        SELECT generation, '', iif(product.id IS NULL, 'photo_removed', 'photo_changed'), coalesce(product.id, ''),
+            change.key, '{}'
+        FROM change LEFT JOIN photo ON photo.key = change.key LEFT JOIN product ON product.row = product_row
+        ORDER BY generation, change.key;
+    DROP TABLE change;
+    CREATE INDEX change_log_photo ON change_log (generation, photo_key) WHERE photo_key IS NOT NULL;
+    CREATE INDEX change_log_visibility ON change_log (generation, product_id)
+        WHERE kind IN ('product_delisted', 'product_relisted');
+    -- What happened before is known to no reader: the feed starts behind it, and never at 0 where there are products.
+    INSERT INTO sqlite_sequence (name, seq) SELECT 'change_log', 1
+        WHERE EXISTS (SELECT 1 FROM product) AND NOT EXISTS (SELECT 1 FROM change_log);
+    INSERT INTO setting SELECT 'feed_start', coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'change_log';
+    CREATE TABLE cursor (
+        name TEXT PRIMARY KEY,
+        sequence INTEGER NOT NULL,
+        updated_at TEXT NOT NULL
+    ) WITHOUT ROWID;
+
+    CREATE TABLE price_history (
+        product_row INTEGER NOT NULL REFERENCES product (row) ON DELETE CASCADE,
+        generation INTEGER NOT NULL, -- 0 for what is older than this table
+        at TEXT NOT NULL,
+        price_minor INTEGER,
+        currency TEXT NOT NULL,
+        in_stock INTEGER,
+        PRIMARY KEY (product_row, generation)
+    ) WITHOUT ROWID;
+    INSERT INTO price_history SELECT row, 0, '', price_minor, currency, in_stock FROM product;
+
+    CREATE TABLE feature (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        version TEXT NOT NULL,
+        UNIQUE (name, version)
+    );
+    CREATE TABLE photo_feature (
+        key INTEGER NOT NULL REFERENCES photo (key) ON DELETE CASCADE,
+        feature INTEGER NOT NULL REFERENCES feature (id),
+        data BLOB NOT NULL,
+        PRIMARY KEY (feature, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX photo_feature_key ON photo_feature (key);
+
+    CREATE VIEW product_words AS
+        SELECT row, id, title, brand, colour,
+            (SELECT group_concat(value, ' ') FROM json_each(category)) AS category, gender, season,
+            (SELECT group_concat(value, ' ') FROM json_each(attributes)) AS attributes
+        FROM product;
+    -- Vowel signs (Mn, Mc) are parts of words in the scripts of India and others.
+    CREATE VIRTUAL TABLE product_text USING fts5 (
+        id, title, brand, colour, category, gender, season, attributes, content = 'product_words', content_rowid = 'row',
+        tokenize = "unicode61 remove_diacritics 2 categories 'L* N* Co Mn Mc'"
+    );
+    INSERT INTO product_text (rowid, id, title, brand, colour, category, gender, season, attributes)
+        SELECT row, id, title, brand, colour, category, gender, season, attributes FROM product_words;
+    """,
 )
 
 

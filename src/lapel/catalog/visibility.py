@@ -1,8 +1,7 @@
-"""Which products and photos are shown: what a feed no longer names is gone, what cannot be reached for long is lost,
-and both come back.
+"""Which products and photos are shown: a product that its feed no longer names is delisted, a photo that cannot be
+reached for long is unreachable, and both come back.
 
-Nothing is deleted for that: vectors stay, so what comes back is searched again at once. Who is hidden changes, and the
-index follows.
+Nothing is deleted for that: vectors stay, so what comes back is searched again at once, and the index follows.
 """
 
 from __future__ import annotations
@@ -13,93 +12,94 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from lapel.catalog.connection import Pool
-from lapel.catalog.writing import raise_generation
+from lapel.catalog.history import LogRow, record
 from lapel.core.errors import InputError
 from lapel.core.text import counted
 
 #: The keys of photos that no search finds; a view of the catalogue.
 HIDDEN = "SELECT key FROM hidden"
-LISTED = "(SELECT value FROM json_each(?))"  # bound to a JSON list
-NAMED = "product.gone = ''"
-#: The rows of products all of whose photos are lost. Few photos are, and an index holds those.
-LOST = (
-    "SELECT away.product_row FROM photo AS away WHERE away.lost <> ''"
-    " AND NOT EXISTS (SELECT 1 FROM photo AS seen WHERE seen.product_row = away.product_row AND seen.lost = '')"
+IN_LIST = "(SELECT value FROM json_each(?))"  # bound to a JSON list
+LISTED = "product.delisted_at = ''"
+#: The rows of products all of whose photos are unreachable. Few photos are, and an index holds those.
+UNREACHABLE = (
+    "SELECT away.product_row FROM photo AS away WHERE away.unreachable_at <> ''"
+    " AND NOT EXISTS (SELECT 1 FROM photo AS seen WHERE seen.product_row = away.product_row"
+    " AND seen.unreachable_at = '')"
 )
 #: The rows of products that their feed no longer names, and of all that are not shown.
-GONE = "SELECT row FROM product WHERE gone <> ''"
-AWAY = f"{GONE} UNION {LOST}"
-SHOWN = f"{NAMED} AND product.row NOT IN ({LOST})"
-MOST_GONE = 0.5  # of a feed's products that may go at once: more is rather a broken export than a clearance
+DELISTED = "SELECT row FROM product WHERE delisted_at <> ''"
+NOT_SHOWN = f"{DELISTED} UNION {UNREACHABLE}"
+SHOWN = f"{LISTED} AND product.row NOT IN ({UNREACHABLE})"
+MAX_DELISTED_SHARE = 0.5  # of a feed's products at once: more is rather a broken export than a clearance
 
 
 @dataclass(frozen=True)
-class Census:
-    """What a whole feed did to the products that were there.
+class SyncPreview:
+    """What taking a feed for the whole shop does to the products that were there.
 
     Attributes:
         known: Products of this feed that were shown before.
-        gone: Products it no longer names: hidden from now on.
-        back: Products it names again.
+        delisted: Products it no longer names: hidden from now on.
+        relisted: Products it names again.
     """
 
     known: int
-    gone: int
-    back: int
+    delisted: int
+    relisted: int
 
 
 class Visibility:
-    """Who is shown in one catalogue. Get it from :attr:`lapel.catalog.Catalog.presence`."""
+    """Who is shown in one catalogue. Get it from :attr:`lapel.catalog.Catalog.visibility`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    def foresee(self, feed: str, named: Collection[str]) -> Census:
-        """What :meth:`settle` would do, changing nothing."""
+    def preview_sync(self, feed: str, named: Collection[str]) -> SyncPreview:
+        """What :meth:`apply_sync` would do, changing nothing."""
         with self._pool.snapshot() as database:
-            return _census(database, feed, json.dumps(sorted(named)))
+            return _preview(database, feed, json.dumps(sorted(named)))[0]
 
-    def settle(self, feed: str, named: Collection[str], *, now: str) -> Census:
-        """Take a feed for all there is: products of it that it does not name are gone, those it names are there and
+    def apply_sync(self, feed: str, named: Collection[str], *, now: str) -> SyncPreview:
+        """Take a feed for all there is: its products that it does not name are delisted, those it names are there and
         belong to it.
 
         Args:
             feed: The feed's name; products that were added without one belong to the feed ``""``.
             named: The ids it names.
-            now: The time, as it is kept with what goes.
+            now: The time, as it is kept with what is delisted.
         """
         names = json.dumps(sorted(named))
         with self._pool.transaction() as database:
-            # Counted before products of other feeds that it names become this one's.
-            census = _census(database, feed, names)
-            rows = [row for (row,) in database.execute(_GONE.format("row"), (feed, names))]
-            rows += [row for (row,) in database.execute(_BACK.format("row"), (names,))]
-            keys = f"SELECT key FROM photo WHERE product_row IN {LISTED}"
-            touched = [key for (key,) in database.execute(keys, (json.dumps(rows),))]
+            # Looked at before products of other feeds that it names become this one's.
+            preview, log = _preview(database, feed, names)
             database.execute(
-                f"UPDATE product SET gone = ? WHERE feed = ? AND gone = '' AND id NOT IN {LISTED}", (now, feed, names)
+                f"UPDATE product SET delisted_at = ? WHERE feed = ? AND delisted_at = '' AND id NOT IN {IN_LIST}",
+                (now, feed, names),
             )
             database.execute(
-                f"UPDATE product SET gone = '', feed = ? WHERE id IN {LISTED} AND (gone <> '' OR feed <> ?)",
+                f"UPDATE product SET delisted_at = '', feed = ? WHERE id IN {IN_LIST}"
+                " AND (delisted_at <> '' OR feed <> ?)",
                 (feed, names, feed),
             )
-            if rows:
-                raise_generation(database, touched)
-        return census
+            if log:
+                record(database, log, at=now)
+        return preview
 
 
-_GONE = f"SELECT {{}} FROM product WHERE feed = ? AND gone = '' AND id NOT IN {LISTED}"
-_BACK = f"SELECT {{}} FROM product WHERE gone <> '' AND id IN {LISTED}"
+def _preview(database: sqlite3.Connection, feed: str, names: str) -> tuple[SyncPreview, list[LogRow]]:
+    """What a feed that names these products (a JSON list of ids) changes, counted and as the change log says it."""
+    known = database.execute("SELECT count(*) FROM product WHERE feed = ? AND delisted_at = ''", (feed,)).fetchone()[0]
+    delisted = f"SELECT id FROM product WHERE feed = ? AND delisted_at = '' AND id NOT IN {IN_LIST} ORDER BY row"
+    relisted = f"SELECT id FROM product WHERE delisted_at <> '' AND id IN {IN_LIST} ORDER BY row"
+    log: list[LogRow] = [
+        ("product_delisted", name, None, None) for (name,) in database.execute(delisted, (feed, names))
+    ]
+    gone = len(log)
+    log += [("product_relisted", name, None, None) for (name,) in database.execute(relisted, (names,))]
+    return SyncPreview(int(known), gone, len(log) - gone), log
 
 
-def _census(database: sqlite3.Connection, feed: str, names: str) -> Census:
-    known = database.execute("SELECT count(*) FROM product WHERE feed = ? AND gone = ''", (feed,)).fetchone()[0]
-    gone = database.execute(_GONE.format("count(*)"), (feed, names)).fetchone()[0]
-    back = database.execute(_BACK.format("count(*)"), (names,)).fetchone()[0]
-    return Census(int(known), int(gone), int(back))
-
-
-def refuse_to_empty(census: Census, feed: str, *, named: int, unread: int) -> None:
+def refuse_to_empty(preview: SyncPreview, feed: str, *, named: int, unread: int) -> None:
     """See that a feed does not take away what it should not.
 
     Raises:
@@ -108,16 +108,16 @@ def refuse_to_empty(census: Census, feed: str, *, named: int, unread: int) -> No
     of = f"feed '{feed}'" if feed else "shop"
     advice = "Nothing was changed. Look at the file; with --force it counts as the whole all the same."
     if not named:
-        raise InputError(f"The table names no product, so all {census.known:,} of the {of} would be gone. {advice}")
-    if unread and census.gone:
+        raise InputError(f"The table names no product, so all {preview.known:,} of the {of} would be gone. {advice}")
+    if unread and preview.delisted:
         raise InputError(
             f"{counted(unread, 'row')} of the table cannot be read, so nobody knows whether their products are among"
-            f" the {census.gone:,} of the"
+            f" the {preview.delisted:,} of the"
             f" {of} that it does not name. {advice}"
         )
-    if census.gone > MOST_GONE * census.known:
+    if preview.delisted > MAX_DELISTED_SHARE * preview.known:
         raise InputError(
-            f"The table names {counted(named, 'product')} and lacks {census.gone:,} of the {census.known:,} that the"
+            f"The table names {counted(named, 'product')} and lacks {preview.delisted:,} of the {preview.known:,} that the"
             f" {of} has: more than half would"
             f" be gone. {advice}"
         )

@@ -1,9 +1,8 @@
-"""Which picture formats are read, and what the files that are none of them seem to be.
+"""Which image formats are read, and what the files that are none of them seem to be.
 
-:func:`open_picture` finds the reader by the first bytes and asks it for the header; no pixel is decoded. It opens
-Pillow's readers itself,
-so that nothing is registered for the whole process and Pillow's own limit on size, which knows no JPEG drafts, does not
-come first.
+:func:`open_image_file` finds the reader by the first bytes and asks it for the header; no pixel is decoded. It opens
+Pillow's readers itself, so that nothing is registered for the whole process and Pillow's own limit on size, which knows
+no JPEG drafts, does not come first.
 """
 
 from __future__ import annotations
@@ -64,10 +63,10 @@ HEIC = {
 }
 AVIF = {b"avif", b"avis"}
 RAW_TAG = 50706  # DNGVersion
-REDUCED_TAG, PARTS_TAG = 254, 330  # a TIFF whose first picture is a small copy of others inside: a camera's raw file
+REDUCED_TAG, PARTS_TAG = 254, 330  # a TIFF whose first image is a small copy of others inside: a camera's raw file
 _PILLOWS = ("ignore", None, UserWarning, re.compile(r"PIL\."), 0)  # a filter, as the module warnings keeps it
 
-# How files begin that are no pictures, or of a kind that is not read; in bytes from the offset, lower case.
+# How files begin that are no images, or of a kind that is not read; in bytes from the offset, lower case.
 _BEGINNINGS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"<!doctype html", "a web page (HTML)"),
     (0, b"<html", "a web page (HTML)"),
@@ -103,24 +102,24 @@ _BEGINNINGS: tuple[tuple[int, bytes, str], ...] = (
 )  # fmt: skip
 
 
-def open_picture(data: bytes) -> ImageFile.ImageFile:
-    """The bytes of a picture file -> its header and what will decode it.
+def open_image_file(data: bytes) -> ImageFile.ImageFile:
+    """The bytes of an image file -> its header and what will decode it.
 
     Raises:
-        ImageError: no picture, of a kind that is not read, or with a header that cannot be.
+        ImageError: no image, of a kind that is not read, or with a header that cannot be.
         Exception: whatever a reader raises on broken input.
     """
     be_quiet()
     problem = ""
     for reader in _readers(data[:4096]):
         try:
-            picture = reader(io.BytesIO(data), "")
+            image = reader(io.BytesIO(data), "")
         except (SyntaxError, IndexError, TypeError, struct.error) as error:
             problem = f"{str(error) or 'its header cannot be read'} (read as {reader.format})"
             continue
-        if isinstance(picture, TiffImagePlugin.TiffImageFile):
-            _check_not_raw(picture)
-        return picture
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            _check_not_raw(image)
+        return image
     if problem:
         raise ImageError(f"The picture is damaged or cut short: {problem}. Export or download it again.")
     raise ImageError(f"Not a picture: it holds {kind_of(data)}. {USE}")
@@ -155,13 +154,13 @@ def _heif_reader() -> type[ImageFile.ImageFile]:
     return reader
 
 
-def _check_not_raw(picture: TiffImagePlugin.TiffImageFile) -> None:
+def _check_not_raw(image: TiffImagePlugin.TiffImageFile) -> None:
     """A camera's raw photo begins with a small copy: it would be taken for the photo.
 
     Raises:
         ImageError: it is one.
     """
-    tags = picture.tag_v2
+    tags = image.tag_v2
     if RAW_TAG in tags or (tags.get(REDUCED_TAG, 0) == 1 and PARTS_TAG in tags):
         raise ImageError(
             "Not a picture that is read: it holds a camera's raw photo (DNG, NEF, ARW ...). Export it as JPEG."
@@ -169,7 +168,7 @@ def _check_not_raw(picture: TiffImagePlugin.TiffImageFile) -> None:
 
 
 def kind_of(data: bytes) -> str:
-    """What a file that is no picture, or none that is read, seems to be, in words a person can act on."""
+    """What a file that is no image, or none that is read, seems to be, in words a person can act on."""
     head = data[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if _brands(data[:512]) & AVIF:
         return "an AVIF picture, and this Pillow reads none. Run: pip install --upgrade pillow"
@@ -189,9 +188,9 @@ def be_quiet() -> None:
     """Keep Pillow from telling the terminal about broken EXIF and the like, which cost no pixels: a reader of many
     files could do nothing.
 
-    Only warnings and logs that come from inside Pillow, and never its warning of enormous pictures, which other code
-    may rely on. A filter
-    for the process, as Python 3.11 has none for a thread; put in front again where someone else's came before it.
+    Only warnings and logs that come from inside Pillow, and never its warning of enormous images, which other code may
+    rely on. A filter for the process, as Python 3.11 has none for a thread; put in front again where someone else's
+    came before it.
     """
     if not warnings.filters or warnings.filters[0] != _PILLOWS:
         warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")

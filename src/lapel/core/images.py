@@ -1,10 +1,8 @@
-"""The only place where bytes become pictures and pictures become network input.
+"""The only place where bytes become images and images become network input.
 
-Training, export, indexing and querying all come through :func:`decode` and :meth:`Preprocessing.apply`, so a picture
-gives the
-same numbers whichever way it came in. In go the bytes of one file, or a picture that a program holds already
-(:func:`to_image`); out comes
-an upright RGB picture, then (height, width, 3) uint8.
+Training, export, indexing and querying all come through :func:`decode` and :meth:`Preprocessing.apply`, so an image
+gives the same numbers whichever way it came in. In go the bytes of one file, or an image that a program holds already
+(:func:`to_image`); out comes an upright RGB image, then (height, width, 3) uint8.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, JpegImagePlugin
 
 from lapel.core.errors import ImageError, ModelError
-from lapel.core.formats import FORMATS, be_quiet, open_picture
+from lapel.core.formats import FORMATS, be_quiet, open_image_file
 from lapel.core.profiles import to_srgb
 from lapel.core.repairs import bare_png, held_whole, whole_jpeg
 
@@ -44,7 +42,7 @@ Pixels = NDArray[np.uint8]  # (height, width, 3) RGB, or (n, height, width, 3) f
 ImageLike = Image.Image | NDArray[Any] | bytes | str | Path  # what to_image takes
 
 MAX_BYTES = 256 * 2**20  # a file above it is no product photo: the largest 80-million-pixel camera TIFF has 240 MB
-MAX_PIXELS = 80_000_000  # 240 MB once decoded as RGB; above it a picture is more likely an attack than a product
+MAX_PIXELS = 80_000_000  # 240 MB once decoded as RGB; above it an image is more likely an attack than a product
 # JPEGs are decoded at 1/8, row by row, so what is in the file takes time but no memory; the largest phone cameras have
 # 200 million.
 MAX_JPEG_PIXELS = 250_000_000
@@ -87,18 +85,15 @@ HEIF_TURNS = (b"\0\0\0\x09irot", b"\0\0\0\x09imir")
 
 
 def decode(data: bytes) -> Image.Image:
-    """Turn the bytes of one picture file into an upright 8-bit RGB picture.
+    """Turn the bytes of one image file into an upright 8-bit RGB image.
 
     The content decides the format, not the file's name. Of an animation the first frame is used that is not of a single
-    colour, of a HEIC
-    burst the primary picture. Rotation is applied, colour profiles are converted to sRGB, transparency is laid on
-    white, 16-bit and float
-    greys are scaled to 8 bits, and CMYK and palettes become RGB. What is wrong beside the pixels, such as broken EXIF,
-    costs nothing; a
-    JPEG that lacks up to a tenth at its end is completed.
+    colour, of a HEIC burst the primary image. Rotation is applied, colour profiles are converted to sRGB, transparency
+    is laid on white, 16-bit and float greys are scaled to 8 bits, and CMYK and palettes become RGB. What is wrong
+    beside the pixels, such as broken EXIF, costs nothing; a JPEG that lacks up to a tenth at its end is completed.
 
     Raises:
-        ImageError: empty, not a picture, damaged, below 8 pixels or too large: above 80 million, 250 million for JPEG
+        ImageError: empty, not an image, damaged, below 8 pixels or too large: above 80 million, 250 million for JPEG
             (checked before decoding).
     """
     if not data:
@@ -112,33 +107,32 @@ def decode(data: bytes) -> Image.Image:
             return _decoded(*bare)
     except ImageError:
         raise
-    # Decoders raise whatever their library does on broken input, so this net is wide on purpose: one picture, one
-    # reason.
+    # Decoders raise whatever their library does on broken input, so this net is wide on purpose: one image, one reason.
     except Exception as error:
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise ImageError(f"The picture is damaged or cut short: {reason}. Export or download it again.") from error
 
 
 def _decoded(data: bytes, profile: bytes = b"") -> Image.Image:
-    with open_picture(data) as picture:
-        _check_size(picture, data)
+    with open_image_file(data) as image:
+        _check_size(image, data)
         if profile:
-            picture.info["icc_profile"] = profile
-        if isinstance(picture, JpegImagePlugin.JpegImageFile):
-            return _upright_rgb(whole_jpeg(picture, data, DRAFT_SIDE))
-        picture.load()
-        if picture.format == "HEIF" and not any(turn in data for turn in HEIF_TURNS):
-            turned = picture.info.get("original_orientation") or 1
-            return _upright_rgb(picture, turned)
-        found = _upright_rgb(picture)
-        return _later_frame(picture, found) if picture.format in ANIMATED and _is_flat(found) else found
+            image.info["icc_profile"] = profile
+        if isinstance(image, JpegImagePlugin.JpegImageFile):
+            return _upright_rgb(whole_jpeg(image, data, DRAFT_SIDE))
+        image.load()
+        if image.format == "HEIF" and not any(turn in data for turn in HEIF_TURNS):
+            turned = image.info.get("original_orientation") or 1
+            return _upright_rgb(image, turned)
+        found = _upright_rgb(image)
+        return _later_frame(image, found) if image.format in ANIMATED and _is_flat(found) else found
 
 
-def _check_size(picture: ImageFile.ImageFile, data: bytes) -> None:
-    width, height = picture.size
+def _check_size(image: ImageFile.ImageFile, data: bytes) -> None:
+    width, height = image.size
     most = MAX_PIXELS
-    if isinstance(picture, JpegImagePlugin.JpegImageFile) and width * height > MAX_PIXELS:
-        held = held_whole(picture, data)
+    if isinstance(image, JpegImagePlugin.JpegImageFile) and width * height > MAX_PIXELS:
+        held = held_whole(image, data)
         most = min(MAX_JPEG_PIXELS, int(width * height * MAX_HELD / held) if held else MAX_JPEG_PIXELS)
     if width * height > most:
         raise ImageError(
@@ -156,19 +150,19 @@ def _check_size(picture: ImageFile.ImageFile, data: bytes) -> None:
         )
 
 
-def _is_flat(picture: Image.Image) -> bool:
-    """Whether an RGB picture is of a single colour; most are told from 64 of their pixels."""
-    few = picture.resize((8, 8), Image.Resampling.NEAREST)
-    return all(int(np.ptp(np.asarray(each), axis=(0, 1)).max()) <= FLAT for each in (few, picture))
+def _is_flat(image: Image.Image) -> bool:
+    """Whether an RGB image is of a single colour; most are told from 64 of their pixels."""
+    few = image.resize((8, 8), Image.Resampling.NEAREST)
+    return all(int(np.ptp(np.asarray(each), axis=(0, 1)).max()) <= FLAT for each in (few, image))
 
 
-def _later_frame(picture: ImageFile.ImageFile, first: Image.Image) -> Image.Image:
+def _later_frame(image: ImageFile.ImageFile, first: Image.Image) -> Image.Image:
     """The first of the next frames that shows something, else the first one."""
-    for frame in range(1, min(FRAMES, MAX_PIXELS // (picture.width * picture.height))):
+    for frame in range(1, min(FRAMES, MAX_PIXELS // (image.width * image.height))):
         try:
-            picture.seek(frame)
-            picture.load()
-            found = _upright_rgb(picture)
+            image.seek(frame)
+            image.load()
+            found = _upright_rgb(image)
         except Exception:  # no more frames, or a damaged one: the first is good
             break
         if not _is_flat(found):
@@ -176,11 +170,11 @@ def _later_frame(picture: ImageFile.ImageFile, first: Image.Image) -> Image.Imag
     return first
 
 
-# --- pictures ---------------------------------------------------------------------------------------------------------
+# --- images ---------------------------------------------------------------------------------------------------------
 
 
 def read_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
-    """Read one picture file as :func:`decode` does: any format, upright, RGB, in sRGB.
+    """Read one image file as :func:`decode` does: any format, upright, RGB, in sRGB.
 
         photo = lapel.read_image("photo.heic")
 
@@ -188,7 +182,7 @@ def read_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
         source: A path, the bytes of a file, or a file opened for reading bytes. Not a link.
 
     Raises:
-        ImageError: no such file, or no picture that can be used.
+        ImageError: no such file, or no image that can be used.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
         return decode(bytes(source))
@@ -215,19 +209,18 @@ def read_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
 
 
 def to_image(value: object) -> Image.Image:
-    """Any picture that a program may hold -> an upright 8-bit RGB picture, as :func:`decode` makes of its file.
+    """Any image that a program may hold -> an upright 8-bit RGB image, as :func:`decode` makes of its file.
 
     Args:
         value: A PIL image of any mode, one just opened too; an array (height, width), (height, width, 1), (height,
-            width, 3) or
-            (height, width, 4) of uint8, uint16, bool, or floats in 0..1 or 0..255; a path; the bytes of a file. Never
-            changed.
+            width, 3) or (height, width, 4) of uint8, uint16, bool, or floats in 0..1 or 0..255; a path; the bytes of a
+            file. Never changed.
 
     Returns:
         RGB; the same object when there was nothing to do.
 
     Raises:
-        ImageError: something else, or a picture file that cannot be used.
+        ImageError: something else, or an image file that cannot be used.
     """
     if isinstance(value, Image.Image):
         return _from_pillow(value)
@@ -243,25 +236,25 @@ def is_image_like(value: object) -> bool:
     return isinstance(value, (Image.Image, *FILES)) or hasattr(value, "read") or hasattr(value, "__array__")
 
 
-def _from_pillow(picture: Image.Image) -> Image.Image:
-    if min(picture.size) < 1:
-        raise ImageError(f"A picture of {picture.width} x {picture.height} pixels has nothing to see.")
-    if type(picture) is Image.Image and picture.mode == "RGB" and not picture.info:
-        return picture
+def _from_pillow(image: Image.Image) -> Image.Image:
+    if min(image.size) < 1:
+        raise ImageError(f"A picture of {image.width} x {image.height} pixels has nothing to see.")
+    if type(image) is Image.Image and image.mode == "RGB" and not image.info:
+        return image
     be_quiet()
     try:
-        file = getattr(picture, "fp", None)
+        file = getattr(image, "fp", None)
         # Opened, but not decoded yet: then it is decoded as any file.
-        undecoded = getattr(picture, "tile", None) or (picture.format in ("WEBP", "AVIF") and picture._im is None)
-        if file is not None and (undecoded or picture.format == "HEIF") and not picture.tell():
+        undecoded = getattr(image, "tile", None) or (image.format in ("WEBP", "AVIF") and image._im is None)
+        if file is not None and (undecoded or image.format == "HEIF") and not image.tell():
             at = file.tell()
             file.seek(0)
             data = file.read()
             file.seek(at)
             with suppress(Exception):  # whose file is then closed, as after any other use; decode says what is wrong
-                picture.load()
+                image.load()
             return decode(data)
-        return _upright_rgb(picture)
+        return _upright_rgb(image)
     except ImageError:
         raise
     except Exception as error:  # whatever its reader raises
@@ -286,19 +279,19 @@ def _from_array(array: np.ndarray) -> Image.Image:
     return _upright_rgb(Image.fromarray(np.ascontiguousarray(eight.reshape(shape))))
 
 
-def each_image(pictures: Iterable[object]) -> Iterator[Image.Image]:
+def each_image(images: Iterable[object]) -> Iterator[Image.Image]:
     """Pictures one after the other, as :func:`to_image` makes them; of a list, a generator, or an array (n, height,
     width, 3).
 
     Raises:
-        ImageError: one picture instead of several; or one of them is none.
+        ImageError: one image instead of several; or one of them is none.
     """
-    one = isinstance(pictures, (Image.Image, *FILES)) or hasattr(pictures, "read")
-    if one or (hasattr(pictures, "__array__") and np.asarray(pictures).ndim != 4) or not isinstance(pictures, Iterable):
+    one = isinstance(images, (Image.Image, *FILES)) or hasattr(images, "read")
+    if one or (hasattr(images, "__array__") and np.asarray(images).ndim != 4) or not isinstance(images, Iterable):
         raise ImageError(
-            f"Several pictures are wanted, such as a list; found {described(pictures)}. Write [picture] for one."
+            f"Several pictures are wanted, such as a list; found {described(images)}. Write [picture] for one."
         )
-    return map(to_image, pictures)
+    return map(to_image, images)
 
 
 def described(value: object) -> str:
@@ -308,75 +301,75 @@ def described(value: object) -> str:
     return name if shape is None else f"{name} of shape {tuple(shape)}"
 
 
-def _upright_rgb(picture: Image.Image, orientation: int | None = None) -> Image.Image:
-    """Upright, RGB, in sRGB, and without notes that would have that done again: a new picture."""
-    turn = TURNS.get(_orientation(picture) if orientation is None else orientation)
-    found = _to_rgb(picture)
+def _upright_rgb(image: Image.Image, orientation: int | None = None) -> Image.Image:
+    """Upright, RGB, in sRGB, and without notes that would have that done again: a new image."""
+    turn = TURNS.get(_orientation(image) if orientation is None else orientation)
+    found = _to_rgb(image)
     if turn is not None:
         found = found.transpose(turn)
-    if found is picture:
-        found = picture.copy()
+    if found is image:
+        found = image.copy()
     found.info = {}
     return found
 
 
-def _orientation(picture: Image.Image) -> int:
-    """How EXIF or XMP say that a picture is turned, 1 to 8; 1 when they are broken, which costs no pixel."""
+def _orientation(image: Image.Image) -> int:
+    """How EXIF or XMP say that an image is turned, 1 to 8; 1 when they are broken, which costs no pixel."""
     try:
-        found = picture.getexif().get(ORIENTATION, 1)
+        found = image.getexif().get(ORIENTATION, 1)
     except Exception:  # each broken byte raises something else
         return 1
     return found if isinstance(found, int) else 1
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    profile = picture.info.get("icc_profile")
-    if picture.mode == "RGB" and "transparency" not in picture.info and not profile:
-        return picture
-    if picture.mode.startswith(("I", "F")):
-        grey = _grey_to_8_bits(picture)
+def _to_rgb(image: Image.Image) -> Image.Image:
+    profile = image.info.get("icc_profile")
+    if image.mode == "RGB" and "transparency" not in image.info and not profile:
+        return image
+    if image.mode.startswith(("I", "F")):
+        grey = _grey_to_8_bits(image)
         return (to_srgb(grey, profile) if profile else None) or grey.convert("RGB")
-    rgba = picture.convert("RGBA") if picture.has_transparency_data else None
-    rgb = _in_srgb(picture, rgba, profile) if isinstance(profile, bytes) and profile else None
+    rgba = image.convert("RGBA") if image.has_transparency_data else None
+    rgb = _in_srgb(image, rgba, profile) if isinstance(profile, bytes) and profile else None
     if rgba is None:
-        return rgb or picture.convert("RGB")
+        return rgb or image.convert("RGB")
     if rgb is not None:
         rgba = Image.merge("RGBA", (*rgb.split(), rgba.getchannel("A")))
     white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
     return Image.alpha_composite(white, rgba).convert("RGB")
 
 
-def _in_srgb(picture: Image.Image, rgba: Image.Image | None, profile: bytes) -> Image.Image | None:
-    """The colours of a picture as its profile means them, RGB; None where it changes nothing."""
-    if picture.mode in ("1", "L", "LA", "La"):
-        return to_srgb(picture.convert("L"), profile)
-    if picture.mode in ("RGB", "CMYK"):
-        return to_srgb(picture, profile)
-    return to_srgb((rgba or picture).convert("RGB"), profile)
+def _in_srgb(image: Image.Image, rgba: Image.Image | None, profile: bytes) -> Image.Image | None:
+    """The colours of an image as its profile means them, RGB; None where it changes nothing."""
+    if image.mode in ("1", "L", "LA", "La"):
+        return to_srgb(image.convert("L"), profile)
+    if image.mode in ("RGB", "CMYK"):
+        return to_srgb(image, profile)
+    return to_srgb((rgba or image).convert("RGB"), profile)
 
 
-def _grey_to_8_bits(picture: Image.Image) -> Image.Image:
+def _grey_to_8_bits(image: Image.Image) -> Image.Image:
     """16-bit integer greys (modes I;16 and I) span 0..65535; float greys (mode F) span 0..1, or 0..255 if any is above
     1."""
-    grey = np.asarray(picture, dtype=np.float64)
+    grey = np.asarray(image, dtype=np.float64)
     float_scale = 1.0 if grey.max(initial=0.0) > 1 else 255.0
-    scale = float_scale if picture.mode.startswith("F") else 255.0 / 65535.0
+    scale = float_scale if image.mode.startswith("F") else 255.0 / 65535.0
     return Image.fromarray(np.clip(np.rint(np.nan_to_num(grey) * scale), 0, 255).astype(np.uint8))
 
 
 # --- what is made of them ---------------------------------------------------------------------------------------------
 
 
-def thumbnails(picture: Image.Image) -> dict[int, bytes]:
-    """An RGB picture as small WebP pictures, by the width they are made for in pixels.
+def thumbnails(image: Image.Image) -> dict[int, bytes]:
+    """An RGB image as small WebP images, by the width they are made for in pixels.
 
-    None is wider than the picture, nor higher than twice its width; a picture that is small itself has one.
+    None is wider than the image, nor higher than twice its width; an image that is small itself has one.
     """
     made: dict[int, bytes] = {}
     for width in THUMBNAIL_WIDTHS:
-        scale = min(1.0, width / picture.width, 2 * width / picture.height)
-        size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-        small = picture if scale == 1 else picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+        scale = min(1.0, width / image.width, 2 * width / image.height)
+        size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+        small = image if scale == 1 else image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
         stream = io.BytesIO()
         # Method 0 takes a third of the time of the usual one, for files a third larger.
         small.save(stream, "WEBP", quality=THUMBNAIL_QUALITY, method=0)
@@ -388,7 +381,7 @@ def thumbnails(picture: Image.Image) -> dict[int, bytes]:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a picture becomes the (height, width, 3) uint8 input of one model: scaled to fit, centred, padded.
+    """How an image becomes the (height, width, 3) uint8 input of one model: scaled to fit, centred, padded.
 
     Attributes:
         height: Rows of the input, in pixels.
@@ -411,21 +404,21 @@ class Preprocessing:
             raise ModelError(f"Preprocessing needs three background values in 0..255; found {self.background}.")
 
     def place(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """Where a picture of this size comes to lie in the input: left, top, width and height, pixels."""
+        """Where an image of this size comes to lie in the input: left, top, width and height, pixels."""
         scale = min(self.width / width, self.height / height)
         scaled = max(1, round(width * scale)), max(1, round(height * scale))
         return (self.width - scaled[0]) // 2, (self.height - scaled[1]) // 2, *scaled
 
-    def apply(self, picture: object) -> Pixels:
-        """Scale and pad one picture, of any kind that :func:`to_image` takes.
+    def apply(self, image: object) -> Pixels:
+        """Scale and pad one image, of any kind that :func:`to_image` takes.
 
         Returns:
             (height, width, 3) uint8, a new array.
 
         Raises:
-            ImageError: it is no picture, or has no pixels.
+            ImageError: it is no image, or has no pixels.
         """
-        rgb = to_image(picture)
+        rgb = to_image(image)
         left, top, *sides = self.place(rgb.width, rgb.height)
         size = (sides[0], sides[1])
         scaled = np.asarray(rgb if rgb.size == size else rgb.resize(size, RESAMPLING[self.resample]))
@@ -436,18 +429,18 @@ class Preprocessing:
         canvas[top : top + size[1], left : left + size[0]] = scaled
         return canvas
 
-    def batch(self, pictures: Iterable[object]) -> Pixels:
+    def batch(self, images: Iterable[object]) -> Pixels:
         """Preprocess many: (n, height, width, 3) uint8.
 
         Raises:
-            ImageError: what was given is no list of pictures, see :func:`each_image`.
+            ImageError: what was given is no list of images, see :func:`each_image`.
         """
-        made = [self.apply(picture) for picture in each_image(pictures)]
+        made = [self.apply(image) for image in each_image(images)]
         return np.stack(made) if made else np.empty((0, self.height, self.width, 3), np.uint8)
 
-    def batches(self, pictures: Iterable[object], size: int) -> Iterator[Pixels]:
+    def batches(self, images: Iterable[object], size: int) -> Iterator[Pixels]:
         """Preprocess many, ``size`` at a time, so that a generator of any length takes little memory."""
-        images = each_image(pictures)
+        images = each_image(images)
         while some := list(islice(images, size)):
             yield self.batch(some)
 

@@ -45,10 +45,9 @@ def rank_biased_overlap(a: Ranked, b: Ranked, *, p: float = PERSISTENCE) -> PerQ
     """How much two rankings agree when the first ranks count most: 1 for equal lists, 0 for disjoint ones.
 
     ``rbo_ext = (x_k / k) p^k + ((1 - p) / p) * sum over d <= k of (x_d / d) p^d``, where ``x_d`` items are shared among
-    the first d:
-    equation 32 of W. Webber, A. Moffat, J. Zobel, A Similarity Measure for Indefinite Rankings, ACM TOIS 28(4), 2010,
-    which
-    supposes that the lists go on agreeing as they do at k. Lists that end earlier are seen to their end.
+    the first d: equation 32 of W. Webber, A. Moffat, J. Zobel, A Similarity Measure for Indefinite Rankings, ACM TOIS
+    28(4), 2010, which supposes that the lists go on agreeing as they do at k. Lists that end earlier are seen to their
+    end.
 
     Raises:
         InputError: p outside 0..1, or lists of different length.

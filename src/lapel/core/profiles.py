@@ -19,25 +19,25 @@ SAME = 3  # of 255: profiles that call themselves sRGB move no colour further th
 STEPS = np.linspace(0, 255, 9).astype(np.uint8)
 
 
-def to_srgb(picture: Image.Image, profile: bytes) -> Image.Image | None:
-    """A picture of mode RGB, L or CMYK with an ICC profile -> RGB in sRGB; None where the profile changes nothing or is
+def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
+    """An image of mode RGB, L or CMYK with an ICC profile -> RGB in sRGB; None where the profile changes nothing or is
     of no use."""
-    transform = _transform(profile, picture.mode) if len(profile) <= MOST_BYTES and picture.mode in MODES else None
-    return None if transform is None else transform.apply(picture)
+    transform = _transform(profile, image.mode) if len(profile) <= MOST_BYTES and image.mode in MODES else None
+    return None if transform is None else transform.apply(image)
 
 
 @lru_cache(maxsize=16)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """From a profile to sRGB.
 
-    Kept, as a shop's pictures have a few, and most the same; LittleCMS lets threads share it.
+    Kept, as a shop's images have a few, and most the same; LittleCMS lets threads share it.
     """
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         found = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
         return None if mode != "CMYK" and _changes_nothing(found, mode) else found
     except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
-        return None  # broken, or of another kind of picture: a grey one's in a colour picture
+        return None  # broken, or of another kind of image: a grey one's in a colour image
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:

@@ -1,8 +1,8 @@
 """Files whose pixels are there although something else is wrong: JPEGs that lack their end, PNGs with bad notes beside
-the picture.
+the image.
 
-Pillow has one switch for both, for the whole process and for whatever is missing; here it is decided picture by
-picture, in any thread.
+Pillow has one switch for both, for the whole process and for whatever is missing; here it is decided image by image, in
+any thread.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from PIL import Image, JpegImagePlugin
 from lapel.core.errors import ImageError
 from lapel.core.profiles import MOST_BYTES
 
-PRESENT = 0.9  # of a JPEG's pixels, at least: less would be a picture of something else
+PRESENT = 0.9  # of a JPEG's pixels, at least: less would be an image of something else
 END = b"\xff\xd9"
 SCAN = b"\xff\xda"
 MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # of a segment; others stand inside a scan
@@ -26,11 +26,11 @@ PNG = b"\x89PNG\r\n\x1a\n"
 LOOKS = (b"tRNS", b"acTL", b"fcTL", b"fdAT", b"eXIf")
 
 
-def whole_jpeg(picture: JpegImagePlugin.JpegImageFile, data: bytes, draft: int) -> Image.Image:
+def whole_jpeg(image: JpegImagePlugin.JpegImageFile, data: bytes, draft: int) -> Image.Image:
     """Decode an opened JPEG; one that lacks a little of its end is completed with the last row that is there.
 
     Args:
-        picture: The opened file.
+        image: The opened file.
         data: Its bytes.
         draft: Sides in pixels that may be decoded smaller, but not below this.
 
@@ -38,11 +38,11 @@ def whole_jpeg(picture: JpegImagePlugin.JpegImageFile, data: bytes, draft: int) 
         ImageError: too much is missing.
         OSError: it is damaged in another way.
     """
-    height = picture.height
-    picture.draft("RGB", (draft, draft))
+    height = image.height
+    image.draft("RGB", (draft, draft))
     try:
-        picture.load()
-        return picture
+        image.load()
+        return image
     except OSError as error:
         if data.rstrip(b"\0").endswith(END):
             raise
@@ -57,7 +57,7 @@ def whole_jpeg(picture: JpegImagePlugin.JpegImageFile, data: bytes, draft: int) 
         return again
 
     found = decoded(END)
-    if "progressive" in picture.info:
+    if "progressive" in image.info:
         # Each scan goes over all rows and adds detail: whole but for its finest is whole enough for a search.
         if not coarse:
             raise ImageError(
@@ -70,7 +70,7 @@ def whole_jpeg(picture: JpegImagePlugin.JpegImageFile, data: bytes, draft: int) 
     differs = (pixels != other).reshape(*pixels.shape[:2], -1).any(axis=2)
     if not differs.any():
         return found
-    down, across = (max(1, round(8 * max(each[n] for each in picture.layer) * found.height / height)) for n in (2, 1))
+    down, across = (max(1, round(8 * max(each[n] for each in image.layer) * found.height / height)) for n in (2, 1))
     # The first block that is missing, without the pixel by which colours are smoothed into the one before; that one may
     # be half there.
     row = (int(differs.any(axis=1).argmax()) + 1) // down * down
@@ -122,16 +122,16 @@ def _all_known(known: dict[int, set[int]]) -> bool:
     return bool(known) and all(len(coefficients) == 64 for coefficients in known.values())
 
 
-def held_whole(picture: JpegImagePlugin.JpegImageFile, data: bytes) -> int:
-    """Bytes that decoding an opened JPEG holds besides the picture: all coefficients where its colours come in several
+def held_whole(image: JpegImagePlugin.JpegImageFile, data: bytes) -> int:
+    """Bytes that decoding an opened JPEG holds besides the image: all coefficients where its colours come in several
     scans, else none."""
-    assert picture.fp is not None
-    first = data.rfind(SCAN, 0, picture.fp.tell())
-    if "progressive" not in picture.info and data[first + 4] >= len(picture.layer):
+    assert image.fp is not None
+    first = data.rfind(SCAN, 0, image.fp.tell())
+    if "progressive" not in image.info and data[first + 4] >= len(image.layer):
         return 0
-    across, down = (max(each[side] for each in picture.layer) for side in (1, 2))
-    share = sum(each[1] * each[2] for each in picture.layer) / (across * down)
-    return int(2 * share * picture.width * picture.height)
+    across, down = (max(each[side] for each in image.layer) for side in (1, 2))
+    share = sum(each[1] * each[2] for each in image.layer) / (across * down)
+    return int(2 * share * image.width * image.height)
 
 
 def bare_png(data: bytes) -> tuple[bytes, bytes] | None:

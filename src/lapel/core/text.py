@@ -8,8 +8,7 @@ import ssl
 import unicodedata
 
 # What a terminal acts upon instead of showing it: whole escape sequences first, then single control characters, then
-# the marks that
-# turn the direction of what follows. Tabs and line ends are among the control characters.
+# the marks that turn the direction of what follows. Tabs and line ends are among the control characters.
 _SEQUENCES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?|\x1b[ -/]*[0-~]?"
 )

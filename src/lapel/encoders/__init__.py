@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path, PurePath
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lapel.core.errors import ModelError
 from lapel.core.images import Pixels, Preprocessing
@@ -22,29 +26,44 @@ from lapel.core.registry import Backend, Registry
 from lapel.core.vectors import Vectors
 from lapel.encoders.model import read_model
 
-__all__ = ["ENCODERS", "SHIPPED", "Encoder", "healed", "lasting", "open_encoder", "shipped_model"]
+__all__ = ["ENCODERS", "SHIPPED", "Embeddings", "Encoder", "healed", "lasting", "open_encoder", "shipped_model"]
 
 ENCODERS = Registry(
     "encoder",
     {
         "colour": Backend("lapel.encoders.colour:ColourEncoder"),
-        "model": Backend("lapel.encoders.fastest:open_fastest"),
+        "model": Backend("lapel.encoders.network:open_fastest"),
         "onnx": Backend("lapel.encoders.onnx:open_onnx"),
         "openvino": Backend("lapel.encoders.openvino:open_openvino"),
     },
     "lapel.encoders",
 )
 
-
+BATCH = 32  # images encoded at a time: throughput is flat from here on, and memory stays small
 # Names that mean the same on every machine.
 SHIPPED = ("default", "small")
 RUN_FOLDERS = ("model", "onnx", "openvino")  # schemes followed by a model folder, or by the name of a shipped one
 
 
-class Encoder(Protocol):
-    """What every encoder can do.
+@dataclass(frozen=True)
+class Embeddings:
+    """What one run of a network gives for n images.
 
-    Two encoders with the same fingerprint give the same vectors; all others must not be mixed.
+    Attributes:
+        vectors: (n, dim) float32 unit rows.
+        spatial: (n, dim, h, w) float32, the map whose mean over its h x w places, scaled to length 1, is ``vectors``:
+            what each place of an image has in its vector. None where an encoder has no map.
+    """
+
+    vectors: Vectors
+    spatial: NDArray[np.float32] | None = None
+
+
+class Encoder(Protocol):
+    """What every encoder can do: images in, unit vectors out.
+
+    An encoder of your own inherits from it and has the properties, and ``encode_pixels``; the rest follows. Two
+    encoders with the same fingerprint give the same vectors; all others must not be mixed.
     """
 
     @property
@@ -69,25 +88,34 @@ class Encoder(Protocol):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How a picture becomes the network's input."""
+        """How an image becomes the network's input."""
         ...
 
-    def encode(self, images: Iterable[object]) -> Vectors:
-        """N pictures of any size -> (n, dim) float32 unit rows.
-
-        Args:
-            images: A list, a generator or an array of several; each as :func:`lapel.core.images.to_image` takes it: PIL
-                images of any mode,
-                arrays, paths, bytes of files.
-
-        Raises:
-            ImageError: one of them is none, or a single picture was given.
-        """
-        ...
+    @property
+    def has_spatial(self) -> bool:
+        """Whether ``embed_pixels`` gives a map."""
+        return False
 
     def encode_pixels(self, pixels: Pixels) -> Vectors:
         """(n, height, width, 3) uint8 made by ``preprocessing`` -> (n, dim) float32 unit rows."""
         ...
+
+    def embed_pixels(self, pixels: Pixels) -> Embeddings:
+        """As ``encode_pixels``, with the map of the same run where there is one."""
+        return Embeddings(self.encode_pixels(pixels))
+
+    def encode(self, images: Iterable[object]) -> Vectors:
+        """N images of any size -> (n, dim) float32 unit rows.
+
+        Args:
+            images: A list, a generator or an array of several; each as :func:`lapel.core.images.to_image` takes it: PIL
+                images of any mode, arrays, paths, bytes of files.
+
+        Raises:
+            ImageError: one of them is none, or a single image was given.
+        """
+        parts = [self.encode_pixels(part) for part in self.preprocessing.batches(images, BATCH)]
+        return np.concatenate(parts) if parts else np.empty((0, self.dim), np.float32)
 
 
 def shipped_model(name: str = "default") -> Path:

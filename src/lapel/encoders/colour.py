@@ -3,20 +3,19 @@ beat."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from lapel.core.errors import InputError
 from lapel.core.images import Pixels, Preprocessing
 from lapel.core.vectors import Vectors, normalise
+from lapel.encoders import Encoder
 from lapel.encoders.model import fingerprint
 
 BINS = 4  # levels a channel: 4 x 4 x 4 = 64 colours
 GRID = 8  # 8 x 8 = 64 places
 
 
-class ColourEncoder:
+class ColourEncoder(Encoder):
     """128 numbers: a histogram of 64 colours, its paper-white left out, beside the darkness of 64 places.
 
     Args:
@@ -37,10 +36,6 @@ class ColourEncoder:
         del threads
         if rest:
             raise InputError(f"The colour encoder has no settings; found '{rest}'. Write 'colour:'.")
-
-    def encode(self, images: Iterable[object]) -> Vectors:
-        """N pictures of any size, see :func:`lapel.core.images.to_image` -> (n, 128) float32 unit rows."""
-        return self.encode_pixels(self.preprocessing.batch(images))
 
     def encode_pixels(self, pixels: Pixels) -> Vectors:
         """(n, 64, 64, 3) uint8 -> (n, 128) float32 unit rows."""

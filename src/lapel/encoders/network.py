@@ -1,22 +1,26 @@
-"""A model folder's network as an encoder, whichever library runs it."""
+"""A model folder's network, whichever library runs it, and the encoder made of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import ctypes
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lapel.core.errors import ModelError
 from lapel.core.images import Pixels, Preprocessing
 from lapel.core.vectors import Vectors, normalise
-from lapel.encoders.model import ModelFolder
+from lapel.encoders import BATCH, SHIPPED, Embeddings, Encoder
+from lapel.encoders.model import ModelFolder, read_model
 
 Output = NDArray[np.float32]  # one output of a network, (n, ...)
-Run = Callable[[Pixels], Output]  # (n, height, width, 3) uint8 -> Output; may be called from several threads
-BATCH = 32  # pictures a run: throughput is flat from here on, and memory stays small
-CHECKED = 8  # pictures that show whether 8-bit arithmetic is right here
-RIGHT = 0.985  # their mean cosine, at least: right arithmetic gives 0.997, arithmetic that overflows 0.86 to 0.98
+NUM_CHECKED = 8  # reference images that show whether 8-bit arithmetic is right on this CPU
+MIN_MEAN_COSINE = 0.985  # of those: right arithmetic gives 0.997, arithmetic that overflows 0.86 to 0.98
+VECTORS, SPATIAL = "vectors", "spatial"  # the outputs of an embedding network
 
 
 @dataclass(frozen=True)
@@ -40,39 +44,73 @@ class Runtime:
     in_float: bool = False
 
 
-def overflows(model: ModelFolder, compute: Callable[[Pixels, str], Output]) -> bool:
+@dataclass(frozen=True)
+class Network:
+    """A network that is ready to run. Safe to share between threads.
+
+    Attributes:
+        model: The folder it comes from.
+        runtime: What it runs on.
+        outputs: Names of all its outputs.
+        compute: (n, height, width, 3) uint8 with 1 <= n <= 32, and names -> those outputs, from one run.
+    """
+
+    model: ModelFolder
+    runtime: Runtime
+    outputs: frozenset[str]
+    compute: Callable[[Pixels, Sequence[str]], list[Output]]
+
+    def run(self, pixels: Pixels, output: str = VECTORS) -> Output:
+        """One output of a batch."""
+        return self.compute(pixels, (output,))[0]
+
+
+def overflows(model: ModelFolder, compute: Callable[[Pixels, Sequence[str]], list[Output]]) -> bool:
     """Whether 8-bit layers come out wrong here: x86 CPUs without VNNI add two products of 8 bits in 16, which may
     overflow.
 
-    Those are Intel's before 2019 and AMD's before Zen 4. Told by the folder's reference pictures, whatever the CPU says
-    of itself.
-
-    Args:
-        model: The folder; one that is not in 8 bits, or has no reference, is taken to be right.
-        compute: Gives the output of a name for pictures.
+    Those are Intel's before 2019 and AMD's before Zen 4. Told by the folder's reference images, whatever the CPU says
+    of itself. A folder that is not in 8 bits, or has no reference, is taken to be right.
     """
     reference = model.reference() if model.precision == "int8" else None
     if reference is None:
         return False
-    found = compute(reference.pixels[:CHECKED], reference.output)
-    return bool(reference.cosines(found).mean() < RIGHT)
+    (found,) = compute(reference.pixels[:NUM_CHECKED], (reference.output,))
+    return bool(reference.cosines(found).mean() < MIN_MEAN_COSINE)
 
 
-class NetworkEncoder:
-    """An exported network from a model folder.
+class NetworkEncoder(Encoder):
+    """An exported network from a model folder as an encoder.
 
     Args:
-        model: The folder.
-        run: For 1 <= n <= 32 pictures; its output is (n, dim).
-        runtime: What ``run`` runs on.
+        network: With the output ``vectors`` (n, dim), and perhaps ``spatial`` (n, dim, h, w).
         spec: What opens this encoder again.
+
+    Raises:
+        ModelError: it has no output ``vectors``.
     """
 
-    def __init__(self, model: ModelFolder, run: Run, runtime: Runtime, *, spec: str) -> None:
-        self.model = model
-        self.runtime = runtime
+    spec = ""
+
+    def __init__(self, network: Network, *, spec: str) -> None:
+        if VECTORS not in network.outputs:
+            raise ModelError(
+                f"The network of {network.model.path} has no output '{VECTORS}', only"
+                f" {', '.join(sorted(network.outputs))}: it is no encoder. Use {', '.join(SHIPPED)} or a"
+                " folder that 'lapel train' wrote."
+            )
+        self.network = network
         self.spec = spec
-        self._run = run
+
+    @property
+    def model(self) -> ModelFolder:
+        """The folder it was opened from."""
+        return self.network.model
+
+    @property
+    def runtime(self) -> Runtime:
+        """What it runs on."""
+        return self.network.runtime
 
     @property
     def name(self) -> str:
@@ -91,17 +129,74 @@ class NetworkEncoder:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How a picture becomes the network's input."""
+        """How an image becomes the network's input."""
         return self.model.preprocessing
 
-    def encode(self, images: Iterable[object]) -> Vectors:
-        """N pictures of any size, see :func:`lapel.core.images.to_image` -> (n, dim) float32 unit rows."""
-        parts = [self.encode_pixels(part) for part in self.preprocessing.batches(images, BATCH)]
-        return np.concatenate(parts) if parts else np.empty((0, self.dim), np.float32)
+    @property
+    def has_spatial(self) -> bool:
+        """Whether the network gives the map that its vectors are the mean of."""
+        return SPATIAL in self.network.outputs
 
     def encode_pixels(self, pixels: Pixels) -> Vectors:
         """(n, height, width, 3) uint8 made by ``preprocessing`` -> (n, dim) float32 unit rows."""
         out = np.empty((len(pixels), self.dim), np.float32)
         for at in range(0, len(pixels), BATCH):
-            out[at : at + BATCH] = self._run(pixels[at : at + BATCH])
+            out[at : at + BATCH] = self.network.run(pixels[at : at + BATCH])
         return normalise(out)
+
+    def embed_pixels(self, pixels: Pixels) -> Embeddings:
+        """As ``encode_pixels``, with the map of the same run: see :class:`Embeddings`."""
+        if not self.has_spatial or not len(pixels):
+            empty = np.empty((0, self.dim, 0, 0), np.float32) if self.has_spatial else None
+            return Embeddings(self.encode_pixels(pixels), empty)
+        parts = [
+            self.network.compute(pixels[at : at + BATCH], (VECTORS, SPATIAL)) for at in range(0, len(pixels), BATCH)
+        ]
+        vectors, spatial = (np.concatenate(outputs) for outputs in zip(*parts, strict=True))
+        return Embeddings(normalise(vectors), spatial)
+
+
+def open_fastest(folder: str, *, threads: int | None = None, spec: str | None = None) -> NetworkEncoder:
+    """Open a model folder as an encoder, run by the fastest runtime that works here.
+
+    Args:
+        folder: Path of the model folder.
+        threads: CPU threads; all cores by default.
+        spec: What opens it again; the folder by default.
+
+    Returns:
+        An encoder whose ``runtime`` says what was chosen and, when it was not the first choice, why.
+
+    Raises:
+        ModelError: the folder cannot be read, or no runtime can run its network.
+    """
+    return NetworkEncoder(load_fastest(read_model(Path(folder)), threads=threads), spec=spec or folder)
+
+
+def load_fastest(model: ModelFolder, *, threads: int | None = None) -> Network:
+    """A folder's network in ONNX Runtime on a CUDA device, else in OpenVINO, else in ONNX Runtime on the CPU.
+
+    ``benchmarks/runtime.py`` is the measurement behind the order of the two on the CPU.
+    """
+    from lapel.encoders.onnx import load_onnx
+
+    if has_nvidia_driver():
+        network = load_onnx(model, threads=threads)
+        if network.runtime.device == "CUDA":
+            return network
+    try:
+        from lapel.encoders.openvino import load_openvino
+
+        return load_openvino(model, threads=threads)
+    except (ImportError, ModelError) as error:
+        # A folder that is broken itself fails again here, with the reason on top.
+        return load_onnx(model, threads=threads, note=f"OpenVINO is not used: {error}")
+
+
+def has_nvidia_driver() -> bool:
+    """Whether NVIDIA's driver is installed: told at once, without importing a runtime that would only find the same."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import onnxruntime
 from lapel.core.errors import ModelError
 from lapel.core.images import Pixels
 from lapel.encoders.model import ModelFolder, read_model
-from lapel.encoders.network import NetworkEncoder, Output, Run, Runtime, overflows
+from lapel.encoders.network import Network, NetworkEncoder, Output, Runtime, overflows
 
 # On CUDA float32 means float32: the default, TF32, keeps 10 bits and would move vectors between machines by accident.
 PROVIDERS: tuple[tuple[str, dict[str, str]], ...] = (
@@ -21,37 +22,26 @@ PROVIDERS: tuple[tuple[str, dict[str, str]], ...] = (
 
 
 def open_onnx(folder: str, *, threads: int | None = None, spec: str | None = None) -> NetworkEncoder:
-    """Open a model folder with ONNX Runtime.
-
-    Args:
-        folder: Path of the model folder.
-        threads: CPU threads; all cores by default.
-        spec: What opens it again; ``onnx:FOLDER`` by default.
-
-    Raises:
-        ModelError: the folder or its network cannot be read or run.
-    """
-    model = read_model(Path(folder))
-    return NetworkEncoder(model, *run_onnx(model, threads=threads), spec=spec or f"onnx:{folder}")
+    """Open a model folder as an encoder; ``spec`` is ``onnx:FOLDER`` by default. Otherwise as :func:`load_onnx`."""
+    return NetworkEncoder(load_onnx(read_model(Path(folder)), threads=threads), spec=spec or f"onnx:{folder}")
 
 
-def run_onnx(
-    model: ModelFolder, *, output: str = "vectors", threads: int | None = None, note: str = "", in_float: bool = False
-) -> tuple[Run, Runtime]:
-    """What computes one output of a model folder's network, and on what. For the rest see :func:`open_onnx`.
+def load_onnx(model: ModelFolder, *, threads: int | None = None, note: str = "", in_float: bool = False) -> Network:
+    """A folder's network in ONNX Runtime.
 
     Args:
         model: The folder.
-        output: Name of the output.
         threads: CPU threads; all cores by default.
         note: Kept in the runtime.
         in_float: Compute what is in 8 bits in float32, rounding each layer as in 8 bits: right on every CPU, and slow.
-            So it is anyway where
-            8-bit arithmetic overflows.
+            It is done anyway where 8-bit arithmetic overflows.
+
+    Raises:
+        ModelError: the network cannot be read or run.
     """
     data = model.network_bytes()
     threads = threads or os.cpu_count() or 1
-    there = [provider for provider in PROVIDERS if provider[0] in onnxruntime.get_available_providers()]
+    available = [provider for provider in PROVIDERS if provider[0] in onnxruntime.get_available_providers()]
 
     def start() -> Any:
         options = onnxruntime.SessionOptions()
@@ -61,10 +51,10 @@ def run_onnx(
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if in_float:
             options.add_session_config_entry("session.disable_quant_qdq", "1")
-        return onnxruntime.InferenceSession(data, options, providers=there)
+        return onnxruntime.InferenceSession(data, options, providers=available)
 
-    def compute(pixels: Pixels, output: str) -> Output:
-        found: Output = session.run([output], {"pixels": pixels})[0]
+    def compute(pixels: Pixels, outputs: Sequence[str]) -> list[Output]:
+        found: list[Output] = session.run(list(outputs), {"pixels": pixels})
         return found
 
     try:
@@ -78,4 +68,4 @@ def run_onnx(
     # A provider that is installed but finds no device or driver is left out of the session's own list.
     device = "CUDA" if "CUDAExecutionProvider" in session.get_providers() else "CPU"
     runtime = Runtime("onnxruntime", onnxruntime.__version__, device, threads, note, in_float)
-    return lambda pixels: compute(pixels, output), runtime
+    return Network(model, runtime, frozenset(output.name for output in session.get_outputs()), compute)

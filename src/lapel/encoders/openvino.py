@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -21,7 +22,7 @@ from openvino import opset13 as operations  # noqa: E402
 from lapel.core.errors import ModelError  # noqa: E402
 from lapel.core.images import Pixels  # noqa: E402
 from lapel.encoders.model import ModelFolder, read_model  # noqa: E402
-from lapel.encoders.network import NetworkEncoder, Output, Run, Runtime, overflows  # noqa: E402
+from lapel.encoders.network import Network, NetworkEncoder, Output, Runtime, overflows  # noqa: E402
 
 # What the file holds in float32 is computed in float32. Left alone, OpenVINO takes bfloat16 where the CPU has it, and
 # vectors would
@@ -32,32 +33,28 @@ PRECISION = "f32"
 def open_openvino(
     folder: str, *, threads: int | None = None, spec: str | None = None, precision: str = PRECISION
 ) -> NetworkEncoder:
-    """Open a model folder with OpenVINO.
+    """Open a model folder as an encoder; ``spec`` is ``openvino:FOLDER`` by default. Otherwise as
+    :func:`load_openvino`."""
+    network = load_openvino(read_model(Path(folder)), threads=threads, precision=precision)
+    return NetworkEncoder(network, spec=spec or f"openvino:{folder}")
+
+
+def load_openvino(model: ModelFolder, *, threads: int | None = None, precision: str = PRECISION) -> Network:
+    """A folder's network in OpenVINO.
 
     Args:
-        folder: Path of the model folder.
+        model: The folder.
         threads: CPU threads; all cores by default.
-        spec: What opens it again; ``openvino:FOLDER`` by default.
         precision: What float layers are computed in, ``f32`` or ``bf16``: to measure what the others would do.
 
     Raises:
-        ModelError: the folder or its network cannot be read, or not run on this CPU.
+        ModelError: the network cannot be read, or not run on this CPU.
     """
-    model = read_model(Path(folder))
-    return NetworkEncoder(
-        model, *run_openvino(model, threads=threads, precision=precision), spec=spec or f"openvino:{folder}"
-    )
-
-
-def run_openvino(
-    model: ModelFolder, *, output: str = "vectors", threads: int | None = None, precision: str = PRECISION
-) -> tuple[Run, Runtime]:
-    """What computes one output of a model folder's network, and on what. For the rest see :func:`open_openvino`."""
     data = model.network_bytes()
     threads = threads or os.cpu_count() or 1
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": "1",  # one picture gets all threads; two streams would add 4 % to batches
+        "NUM_STREAMS": "1",  # one image gets all threads; two streams would add 4 % to batches
         "INFERENCE_NUM_THREADS": threads,
         "ENABLE_CPU_PINNING": False,  # else two processes with few threads each would sit on the same first cores
         "INFERENCE_PRECISION_HINT": precision,
@@ -70,28 +67,25 @@ def run_openvino(
             _compute_in_float(network)
         return core.compile_model(network, "CPU", settings).create_infer_request()
 
-    def compute(pixels: Pixels, output: str) -> Output:
-        request.infer({0: pixels}, share_inputs=True, share_outputs=True)
-        found: Output = request.get_tensor(output).data.copy()
-        return found
+    lock = Lock()
+
+    def compute(pixels: Pixels, outputs: Sequence[str]) -> list[Output]:
+        # One request at a time: each uses all threads, so a second would only wait inside. It copies before letting go.
+        # What is not asked for is not copied; the map is computed anyway, as the vectors are its mean.
+        with lock:
+            request.infer({0: pixels}, share_inputs=True, share_outputs=True)
+            return [request.get_tensor(output).data.copy() for output in outputs]
 
     try:
         request = start(in_float=False)
         in_float = overflows(model, compute)
         if in_float:
             request = start(in_float=True)
-        request.get_tensor(output)
+        names = frozenset(name for output in request.model_outputs for name in output.names)
     # OpenVINO raises RuntimeError and a few classes of its own, for broken files and for CPUs it cannot use.
     except Exception as error:
         raise ModelError(f"The network of {model.path} cannot be run by OpenVINO: {error}") from error
-    lock = Lock()
-
-    def run(pixels: Pixels) -> Output:
-        # One request at a time: each uses all threads, so a second would only wait inside. It copies before letting go.
-        with lock:
-            return compute(pixels, output)
-
-    return run, Runtime("openvino", openvino.__version__, "CPU", threads, in_float=in_float)
+    return Network(model, Runtime("openvino", openvino.__version__, "CPU", threads, in_float=in_float), names, compute)
 
 
 def _compute_in_float(network: Any) -> None:

@@ -151,7 +151,7 @@ def open_context(
     catalog = Catalog.open(path / CATALOGUE, create=create, read_only=read_only)
     if not catalog.read_only:
         with suppress(StoreError):  # busy, or full: it is read as healed all the same
-            catalog.heal_encoders(healed)
+            catalog.repair_encoder_specs(healed)
     return StoreContext(path, catalog, encoder=encoder)
 
 

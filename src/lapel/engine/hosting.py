@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from lapel.catalog import writer_lock
-from lapel.catalog.hosting import Moved
+from lapel.catalog.hosting import MoveReport
 from lapel.engine.context import StoreContext
 from lapel.sources.address import prefixes
 
 
-def move(store: StoreContext, old: str, new: str, *, keep: bool = True) -> Moved:
+def move(store: StoreContext, old: str, new: str, *, keep: bool = True) -> MoveReport:
     """Tell a store that its pictures, or the links to them, moved from one place to another.
 
     Args:

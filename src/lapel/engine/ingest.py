@@ -1,18 +1,13 @@
-"""Adding products: rows of a table or pictures of a source become products, photos and vectors of a store.
+"""Adding products: rows of a table or images of a source become products, photos and vectors of a store.
 
-Work is cut into batches of pictures. While one batch is encoded, threads read and decode the next ones; each batch is
-written in
-one transaction. So a run can be stopped at any moment, also by ``kill -9``: the same call goes on where the last batch
-ended,
-skips what has not changed and updates what has. Workers on other machines read and encode, with a model that each opens
-once; what they
-made is written here all the same. What cannot be used is written to a CSV with the reason, and never stops the run.
+Work is cut into batches of photos. While one batch is encoded, threads read and decode the next ones, see
+:mod:`lapel.engine.pipeline`; each batch is written in one transaction. So a run can be stopped at any moment, also by
+``kill -9``: the same call goes on where the last batch ended, skips what has not changed and updates what has. What
+cannot be used is written to a CSV with the reason, and never stops the run.
 """
 
 from __future__ import annotations
 
-import hashlib
-import platform
 import time
 import unicodedata
 from collections import Counter
@@ -20,31 +15,27 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lapel.catalog import Catalog, Entry, PhotoEntry, StoredPhoto, StoredProduct, content_hash, writer_lock
 from lapel.catalog.thumbnails import Thumbnails
-from lapel.core.errors import ImageError, ModelMismatchError, SourceError
-from lapel.core.images import Pixels, decode, thumbnails
+from lapel.core.errors import SourceError
 from lapel.core.types import NO_LINKS, Links
-from lapel.core.vectors import UNIT_TOLERANCE
-from lapel.encoders import Encoder, open_encoder
+from lapel.encoders import Encoder
+from lapel.engine.features import CATALOG_FEATURES, THUMBNAIL
+from lapel.engine.pipeline import BATCH, PhotoTask, Pipeline, catalog_values, thumbnails_of
 from lapel.engine.rejects import Note, Reasons, rejects_file
 from lapel.runners import Runner, open_runner
-from lapel.sources import ImageSource, display_links, read_uri
+from lapel.sources import ImageSource, display_links
 from lapel.sources.stream import ahead
 from lapel.sources.table import TableRow
 
-LOOKUP = 256  # rows whose stored state is asked for at once
-MOST_ROWS = 1024  # rows a batch has at most, so that progress shows while nothing has changed
-EXPECTED = 512  # rows whose pictures a remote source hears of in advance: what it does not know it asks for meanwhile
-PREFETCHED = 4  # batches whose pictures a remote source fetches in advance
+ROWS_LOOKED_UP = 256  # rows whose stored state is asked for at once
+MAX_BATCH_ROWS = 1024  # so that progress shows while nothing has changed
+ROWS_EXPECTED = 512  # rows whose photos a remote source hears of in advance: it asks its server meanwhile
+BATCHES_PREFETCHED = 4  # batches whose photos a remote source fetches in advance
 
 
 class Target(Protocol):
@@ -155,7 +146,7 @@ def ingest(
     rejects: Path | None = None,
     report: Progress | None = None,
     total: int | None = None,
-    batch: int = 64,
+    batch: int = BATCH,
     runner: Runner | None = None,
     small: Thumbnails | None = None,
     verify: bool = False,
@@ -164,20 +155,16 @@ def ingest(
 
     Args:
         store: Where to.
-        rows: :func:`lapel.sources.table.read_table` or :func:`lapel.sources.pictures.picture_rows`.
-        source: Where the rows' pictures are.
-        rejects: A CSV to write what could not be used to; it grows as ``<name>.part`` and gets its name when the run
-            ends.
+        rows: :func:`lapel.sources.table.read_table` or :func:`lapel.sources.photos.photo_rows`.
+        source: Where the rows' photos are.
+        rejects: A CSV to write what could not be used to; it grows as ``<name>.part`` and gets its name at the end.
         report: Called after each batch with the rows done, ``total`` and the counts so far.
         total: How many rows there are, when known.
-        batch: Pictures encoded and written at once. 64 keep the encoder busy and lose at most a second's work.
-        runner: Who reads and decodes; threads on all cores by default. One whose workers are elsewhere also encodes
-            there, and needs the
-            pictures and the model under the same addresses.
-        small: Where small pictures are kept of those that are read; none are made by default.
-        verify: Read every picture and compare its hash, also where size and time say that it is the same. Takes as long
-            as reading them
-            all; only what changed is encoded.
+        batch: Photos encoded and written at once. 64 keep the encoder busy and lose at most a second's work.
+        runner: Who reads and decodes; threads on all cores by default. See :meth:`lapel.engine.pipeline.Pipeline.map`.
+        small: Where the thumbnails of photos that are read are kept; none are made by default.
+        verify: Read every photo and compare its hash, also where size and time say that it is the same. Takes as long
+            as reading them all; only what changed is encoded.
 
     Raises:
         StoreBusyError: another process adds to this store, or writes to it for longer than a few seconds.
@@ -186,77 +173,67 @@ def ingest(
         KeyboardInterrupt: Ctrl-C; every batch that was reported is kept, and the one that was being written.
     """
     begun = time.monotonic()
-    expect, prefetch = (getattr(source, name, lambda _: None) for name in ("expect", "prefetch"))
+    runner = runner or open_runner("threads:")
     reasons = Reasons()
+    done = IngestReport(rejects=rejects)
     with writer_lock(store.folder), rejects_file(rejects, reasons) as note:
         encoder = store.encoder
         store.claim()
         planner = _Planner(store.catalog, encoder.fingerprint, source, batch, verify)
-        done = IngestReport(rejects=rejects)
-        runner = runner or open_runner("threads:")
-        thumbs = small is not None
-        make: Callable[[], Callable[[list[_Task]], list[_Task]]] = partial(_loader, source.read, encoder, thumbs)
-        planned = planner.batches(ahead(rows, lambda row: expect(row.pictures), EXPECTED))
-        if getattr(runner, "elsewhere", False):
-            make = partial(_worker, store.encoder_spec, encoder.fingerprint, batch, thumbs)
-        else:
-            planned = ahead(planned, lambda tasks: prefetch(_needed(tasks)), PREFETCHED)
-        loaded = runner.map(make, planned)
-        try:
-            with closing(_written(store.catalog, encoder, loaded, batch, note, small)) as written:
-                for counts in written:
-                    done = done.plus(counts, time.monotonic() - begun)
-                    if report is not None:
-                        report(done.rows, total, done)
-        finally:
-            getattr(loaded, "close", lambda: None)()  # stops the threads now, whatever ended the loop
+        writer = _Writer(store.catalog, encoder.fingerprint, note, small)
+        features = CATALOG_FEATURES if small is None else (*CATALOG_FEATURES, THUMBNAIL)
+        pipeline = Pipeline(encoder, features, source.read)
+        planned = planner.planned(rows, prefetch=not runner.elsewhere)
+        spec = store.encoder_spec if runner.elsewhere else ""
+        with (
+            closing(pipeline.map(runner, planned, _photos_to_read, batch=batch, spec=spec)) as encoded,
+            closing(writer.written(encoded)) as written,
+        ):
+            for counts in written:
+                done = done.plus(counts, time.monotonic() - begun)
+                if report is not None:
+                    report(done.rows, total, done)
         done = replace(done, pictures_unnamed=source.count() - len(planner.named), files_ignored=source.ignored)
-        for folder, reason in getattr(source, "unreadable", {}).items():
+        for folder, reason in source.unreadable.items():
             note(TableRow(0, None), folder, "folder left out", reason)
-    return _ended(done, source, reasons, time.monotonic() - begun)
-
-
-def _ended(done: IngestReport, source: ImageSource, reasons: Reasons, seconds: float) -> IngestReport:
-    """The report with what is known only at the end."""
     return replace(
         done,
-        pictures_renamed=getattr(source, "renamed", 0),
-        skipped=dict(getattr(source, "skipped", {})),
+        pictures_renamed=source.renamed,
+        skipped=source.skipped,
         reasons=reasons.counts(),
-        seconds=seconds,
+        seconds=time.monotonic() - begun,
     )
 
 
-@dataclass
-class _Picture:
-    """One picture on its way through a run: named, then perhaps loaded, then perhaps rejected."""
+@dataclass(kw_only=True)
+class _RowPhoto(PhotoTask):
+    """A photo that a row names, on its way through a run."""
 
     name: str
-    uri: str = ""
-    stamp: str = ""
+    version_token: str = ""
     links: Links = NO_LINKS
     stored: StoredPhoto | None = None
-    needed: bool = False  # must be read
-    sha256: str = ""
-    pixels: Pixels | None = None  # (height, width, 3) uint8, must be encoded
-    vector: NDArray[np.float32] | None = None  # (dim,), encoded
-    small: Mapping[int, bytes] = field(default_factory=dict)  # WebP by width
-    problem: str = ""
+    must_read: bool = False
 
 
 @dataclass
-class _Task:
+class _RowTask:
     """One row on its way through a run."""
 
     row: TableRow
     stored: StoredProduct | None = None
     content: str = ""
-    pictures: list[_Picture] = field(default_factory=list)
+    photos: list[_RowPhoto] = field(default_factory=list)
+
+
+def _photos_to_read(tasks: Iterable[_RowTask]) -> list[PhotoTask]:
+    """The photos of some rows that must be read."""
+    return [photo for task in tasks for photo in task.photos if photo.must_read]
 
 
 class _Planner:
-    """Finds out, before anything is read, what each row's product has in the catalogue and which of its pictures are
-    news."""
+    """Finds out, before anything is read, what each row's product has in the catalogue and which photos must be
+    read."""
 
     def __init__(self, catalog: Catalog, fingerprint: str, source: ImageSource, batch: int, verify: bool) -> None:
         self._catalog = catalog
@@ -269,18 +246,28 @@ class _Planner:
         # memory.
         self.named: set[int] = set()
 
-    def batches(self, rows: Iterable[TableRow]) -> Iterator[list[_Task]]:
-        """Tasks in the rows' order, cut where enough pictures to read have come together."""
-        tasks: list[_Task] = []
+    def planned(self, rows: Iterable[TableRow], *, prefetch: bool) -> Iterator[list[_RowTask]]:
+        """Batches of rows; the source hears early of what it will be asked for, and with ``prefetch`` fetches it."""
+        source = self._source
+        batches = self._batches(ahead(rows, lambda row: source.expect(row.pictures), ROWS_EXPECTED))
+        if not prefetch:
+            return batches
+        return ahead(
+            batches, lambda tasks: source.prefetch([photo.uri for photo in _photos_to_read(tasks)]), BATCHES_PREFETCHED
+        )
+
+    def _batches(self, rows: Iterable[TableRow]) -> Iterator[list[_RowTask]]:
+        """Tasks in the rows' order, cut where enough photos to read have come together."""
+        tasks: list[_RowTask] = []
         needed = 0
-        for some in _pieces(map(self._usable, rows), LOOKUP):
+        for some in _pieces(map(self._usable, rows), ROWS_LOOKED_UP):
             ids = [row.product.id for row in some if row.product is not None]
             known = self._catalog.stored(ids, fingerprint=self._fingerprint)
             for row in some:
                 task = self._plan(row, known)
                 tasks.append(task)
-                needed += sum(picture.needed for picture in task.pictures)
-                if needed >= self._batch or len(tasks) >= MOST_ROWS:
+                needed += sum(photo.must_read for photo in task.photos)
+                if needed >= self._batch or len(tasks) >= MAX_BATCH_ROWS:
                     yield tasks
                     tasks, needed = [], 0
         if tasks:
@@ -300,43 +287,40 @@ class _Planner:
         self._ids.add(key)
         return replace(row, product=None, problem=problem) if problem else row
 
-    def _plan(self, row: TableRow, known: Mapping[str, StoredProduct]) -> _Task:
+    def _plan(self, row: TableRow, known: Mapping[str, StoredProduct]) -> _RowTask:
         if row.product is None:
-            # Its pictures were named all the same, so they are not among those that nobody named.
+            # Its photos were named all the same, so they are not among those that nobody named.
             for name in row.pictures:
                 with suppress(SourceError):
                     self._name(self._source.find(name))
-            return _Task(row)
-        task = _Task(row, known.get(row.product.id), content_hash(row.product))
+            return _RowTask(row)
+        task = _RowTask(row, known.get(row.product.id), content_hash(row.product))
         seen: set[str] = set()
         for name in row.pictures or ("",):
-            picture = _Picture(name or row.product.id)
+            photo = _RowPhoto(name=name or row.product.id)
             try:
                 uri = self._source.find(name) if name else self._source.find_id(row.product.id)
-                if uri in seen:  # one picture named in two ways
+                if uri in seen:  # one photo named in two ways
                     continue
                 seen.add(uri)
                 self._name(uri)
-                picture.uri, picture.stamp = uri, self._source.version_token(uri)
-                picture.links = display_links(self._source, uri)
+                photo.uri, photo.version_token = uri, self._source.version_token(uri)
+                photo.links = display_links(self._source, uri)
             except SourceError as error:
-                picture.problem = str(error)
+                photo.problem = str(error)
             else:
-                picture.stored = task.stored.photos.get(uri) if task.stored else None
-                picture.needed = self._verify or not (
-                    picture.stored and picture.stored.has_vector and picture.stored.stamp == picture.stamp
+                stored = photo.stored = task.stored.photos.get(uri) if task.stored else None
+                usable = stored is not None and stored.has_vector
+                photo.must_read = self._verify or not (
+                    stored and usable and stored.version_token == photo.version_token
                 )
-            task.pictures.append(picture)
+                photo.expected = stored.sha256 if stored and usable else ""
+            task.photos.append(photo)
         return task
 
     def _name(self, uri: str) -> None:
         if self._source.lists(uri):
             self.named.add(hash(uri))
-
-
-def _needed(tasks: list[_Task]) -> list[str]:
-    """The pictures that will be read."""
-    return [picture.uri for task in tasks for picture in task.pictures if picture.needed and not picture.problem]
 
 
 def _pieces(rows: Iterable[TableRow], size: int) -> Iterator[list[TableRow]]:
@@ -345,125 +329,57 @@ def _pieces(rows: Iterable[TableRow], size: int) -> Iterator[list[TableRow]]:
         yield some
 
 
-def _worker(spec: str, fingerprint: str, batch: int, small: bool) -> Callable[[list[_Task]], list[_Task]]:
-    """What a worker elsewhere does: it opens its own encoder, and encodes what it has read."""
-    encoder = open_encoder(spec, threads=1)  # each of a machine's cores has a worker
-    if encoder.fingerprint != fingerprint:
-        raise ModelMismatchError(
-            f"The model '{spec}' on the worker {platform.node()} is another ({encoder.fingerprint}) than the store's"
-            f" ({fingerprint})."
-            " Install the same Lapel there, or copy the model folder."
-        )
-    load = _loader(read_uri, encoder, small)
+class _Writer:
+    """Writes batches, each in one transaction, and only then counts them and notes what was left out."""
 
-    def work(tasks: list[_Task]) -> list[_Task]:
-        _encode(encoder, load(tasks), batch)
-        return tasks
+    def __init__(self, catalog: Catalog, fingerprint: str, note: Note, small: Thumbnails | None) -> None:
+        self._catalog = catalog
+        self._fingerprint = fingerprint
+        self._note = note
+        self._small = small
 
-    return work
-
-
-def _loader(read: Callable[[str], bytes], encoder: Encoder, small: bool) -> Callable[[list[_Task]], list[_Task]]:
-    """What a worker does: read, hash, decode and scale every picture of a batch that needs it, and make its small
-    pictures."""
-
-    def load(picture: _Picture) -> None:
-        data = read(picture.uri)
-        picture.sha256 = hashlib.sha256(data).hexdigest()
-        known = picture.stored
-        if known is None or known.sha256 != picture.sha256 or not known.has_vector:
-            # Scaled here, so that only small pictures wait for the encoder, whatever size they came in.
-            decoded = decode(data)
-            picture.pixels = encoder.preprocessing.apply(decoded)
-            if small:
-                picture.small = thumbnails(decoded)
-
-    def work(tasks: list[_Task]) -> list[_Task]:
-        for task in tasks:
-            for picture in task.pictures:
-                if picture.needed:
-                    try:
-                        load(picture)
-                    except (ImageError, SourceError) as error:
-                        picture.problem = str(error)
-        return tasks
-
-    return work
-
-
-def _written(
-    catalog: Catalog,
-    encoder: Encoder,
-    loaded: Iterable[list[_Task]],
-    batch: int,
-    note: Note,
-    small: Thumbnails | None,
-) -> Generator[Counter[str], None, None]:
-    """Encode and write each batch and give its counts; while one is written, the next is encoded."""
-    with ThreadPoolExecutor(1, thread_name_prefix="lapel-write") as writer:  # on leaving, the last batch is written
-        pending: Future[Counter[str]] | None = None
-        for tasks in loaded:
-            _encode(encoder, tasks, batch)
+    def written(self, batches: Iterable[list[_RowTask]]) -> Generator[Counter[str], None, None]:
+        """Write each batch and give its counts; while one is written, the next is encoded."""
+        with ThreadPoolExecutor(1, thread_name_prefix="lapel-write") as writer:  # on leaving, the last batch is written
+            pending: Future[Counter[str]] | None = None
+            for tasks in batches:
+                if pending is not None:
+                    yield pending.result()
+                pending = writer.submit(self._write, tasks)
             if pending is not None:
                 yield pending.result()
-            pending = writer.submit(_write, catalog, encoder.fingerprint, tasks, note, small)
-        if pending is not None:
-            yield pending.result()
+
+    def _write(self, tasks: list[_RowTask]) -> Counter[str]:
+        counts: Counter[str] = Counter(rows=len(tasks))
+        entries = [entry for task in tasks if (entry := _entry(task, counts)) is not None]
+        if self._small is not None:  # before the photos, so that whoever sees them finds their thumbnails
+            photos = [photo for task in tasks for photo in task.photos if not photo.problem]
+            self._small.put(thumbnails_of(photos))
+        if entries:
+            self._catalog.write(entries, fingerprint=self._fingerprint)
+        for task in tasks:
+            _note_problems(task, self._note)
+        return counts
 
 
-def _write(
-    catalog: Catalog, fingerprint: str, tasks: list[_Task], note: Note, small: Thumbnails | None
-) -> Counter[str]:
-    """Write a batch in one transaction, and only then count it and note what was left out."""
-    entries: list[Entry] = []
-    counts: Counter[str] = Counter(rows=len(tasks))
-    for task in tasks:
-        entry = _settle(task, counts)
-        if entry is not None:
-            entries.append(entry)
-    if small is not None:  # before the photos, so that whoever sees them finds their small pictures
-        made = {each.sha256: each.small for task in tasks for each in task.pictures if each.small and not each.problem}
-        small.put(made)
-    if entries:
-        catalog.write(entries, fingerprint=fingerprint)
-    for task in tasks:
-        _note_problems(task, note)
-    return counts
-
-
-def _encode(encoder: Encoder, tasks: list[_Task], batch: int) -> None:
-    """Give each loaded picture its vector. A picture without a direction gets a problem instead."""
-    loaded = [picture for task in tasks for picture in task.pictures if picture.pixels is not None]
-    for at in range(0, len(loaded), batch):
-        some = loaded[at : at + batch]
-        made = encoder.encode_pixels(np.stack([picture.pixels for picture in some if picture.pixels is not None]))
-        lengths = np.linalg.norm(made, axis=1)
-        for picture, vector, length in zip(some, made, lengths.tolist(), strict=True):
-            picture.pixels = None
-            if abs(length - 1) <= UNIT_TOLERANCE:
-                picture.vector = vector
-            else:
-                picture.problem = f"The model '{encoder.name}' sees nothing in the picture (a vector of length {length:.3g}). Use another one."
-
-
-def _settle(task: _Task, counts: Counter[str]) -> Entry | None:
+def _entry(task: _RowTask, counts: Counter[str]) -> Entry | None:
     """Decide and count what becomes of a row: the entry to write, or None when nothing has to be."""
     product, stored = task.row.product, task.stored
-    counts["photos"] += len(task.pictures)
+    counts["photos"] += len(task.photos)
     if product is not None and task.row.problem:
         counts["warnings"] += 1
     photos: list[PhotoEntry] = []
-    news = 0
-    for picture in task.pictures:
-        if picture.problem:
+    renewed = 0
+    for photo in task.photos:
+        if photo.problem:
             counts["photos_rejected"] += 1
             continue
-        known, vector = picture.stored, picture.vector
-        sha256 = picture.sha256 or (known.sha256 if known else "")
-        photos.append(PhotoEntry(picture.uri, picture.stamp, sha256, vector, picture.links))
+        known, vector = photo.stored, photo.vector
+        sha256 = photo.sha256 or (known.sha256 if known else "")
+        photos.append(PhotoEntry(photo.uri, photo.version_token, sha256, vector, photo.links, catalog_values(photo)))
         state = "unchanged" if vector is None else "added" if known is None else "updated"
         counts[f"photos_{state}"] += 1
-        news += state != "unchanged"
+        renewed += state != "unchanged"
     if product is None or not photos:
         counts["products_rejected"] += 1
         return None
@@ -471,34 +387,34 @@ def _settle(task: _Task, counts: Counter[str]) -> Entry | None:
         counts["products_added"] += 1
         return Entry(product, tuple(photos))
     listed = {photo.uri for photo in photos}
-    if len(photos) == len(task.pictures):
+    if len(photos) == len(task.photos):
         counts["photos_removed"] += len(stored.photos.keys() - listed)
     else:
         # While any of its pictures cannot be used, nothing that is stored of a product is given up.
         photos += [
-            PhotoEntry(uri, photo.stamp, photo.sha256, None, photo.links)
+            PhotoEntry(uri, photo.version_token, photo.sha256, None, photo.links)
             for uri, photo in stored.photos.items()
             if uri not in listed
         ]
     order = [photo.uri for photo in photos]
-    changed = bool(news) or task.content != stored.content_hash or order != list(stored.photos)
+    changed = bool(renewed) or task.content != stored.content_hash or order != list(stored.photos)
     counts["products_updated" if changed else "products_unchanged"] += 1
-    before = {uri: (photo.stamp, photo.links) for uri, photo in stored.photos.items()}
-    elsewhere = any(before.get(photo.uri) != (photo.stamp, photo.links) for photo in photos)
-    return Entry(product, tuple(photos)) if changed or elsewhere else None
+    before = {uri: (photo.version_token, photo.links) for uri, photo in stored.photos.items()}
+    moved = any(before.get(photo.uri) != (photo.version_token, photo.links) for photo in photos)
+    return Entry(product, tuple(photos)) if changed or moved else None
 
 
-def _note_problems(task: _Task, note: Note) -> None:
+def _note_problems(task: _RowTask, note: Note) -> None:
     row = task.row
     if row.product is None:
         note(row, "|".join(row.pictures), "row left out", row.problem)
         return
     if row.problem:
         note(row, "", "row kept", row.problem)
-    lost = all(picture.problem for picture in task.pictures)
+    lost = all(photo.problem for photo in task.photos)
     outcome = (
         "picture left out" if not lost else "row left out; what is stored stays" if task.stored else "row left out"
     )
-    for picture in task.pictures:
-        if picture.problem:
-            note(row, picture.uri or picture.name, outcome, picture.problem)
+    for photo in task.photos:
+        if photo.problem:
+            note(row, photo.uri or photo.name, outcome, photo.problem)

@@ -1,111 +1,56 @@
 """Giving a store another model: encode every photo with it, swap in one transaction, go back when it was not better.
 
 The store goes on answering with its own model until the swap, in this process and in all others. What is encoded is
-written batch
-by batch beside the old vectors, so a run can be stopped at any moment, also by ``kill -9``: the same call goes on where
-it stopped.
-Products that are added meanwhile are caught up before the swap, under the writer's lock. The former model's vectors
-stay, so the
-way back is as quick.
+kept beside the old vectors as it comes (:mod:`lapel.engine.backfill`), so a run can be stopped at any moment. Products
+that are added meanwhile are caught up before the swap, under the writer's lock. The former model's vectors stay, so
+the way back is as quick.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
-from lapel.catalog import Catalog, ModelEntry, model_lock, writer_lock
+from lapel.catalog import ModelEntry, model_lock, writer_lock
 from lapel.core.errors import (
-    ImageError,
     InputError,
     LapelError,
     ModelError,
     ModelMismatchError,
-    SourceError,
     StoreBusyError,
     StoreError,
 )
-from lapel.core.images import Pixels, decode
 from lapel.core.types import Photo
-from lapel.core.vectors import UNIT_TOLERANCE, Keys, Vectors
 from lapel.encoders import SHIPPED, Encoder, healed, lasting, open_encoder
 from lapel.encoders.model import MANIFEST
+from lapel.engine.backfill import BackfillReport, Progress, backfill
 from lapel.engine.context import StoreContext
-from lapel.runners import Runner, open_runner
-from lapel.sources import read_uri
+from lapel.engine.features import Embedding
 
-BATCH = 64  # pictures encoded and written at once: keeps the encoder busy and loses at most a second's work
-PAGE = 1024  # photos asked of the catalogue at once
 UNREADABLE = "unreadable.csv"  # in the store's folder: what the last change of model could not read
 WAIT_SECONDS = 1.0  # between two looks whether another writer is done
 
-Progress = Callable[[int, int], None]  # photos that have a vector, and in all
 Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A model that a store may be given: opened, and as the catalogue knows it."""
-
-    encoder: Encoder
-    model: ModelEntry
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """A stored photo that the new model cannot look at.
-
-    Attributes:
-        photo: The photo.
-        reason: Why, and what to do.
-    """
-
-    photo: Photo
-    reason: str
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What encoding with another model did.
-
-    Attributes:
-        encoded: Photos that were encoded now; those that had a vector of the model already are not among them.
-        unreadable: Photos that could not be.
-    """
-
-    encoded: int = 0
-    unreadable: tuple[Unreadable, ...] = ()
-
-    @property
-    def keys(self) -> Keys:
-        """The keys of the unreadable photos, (n,) int64, sorted."""
-        return np.array(sorted(lost.photo.key for lost in self.unreadable), np.int64)
-
-    def plus(self, more: Prepared) -> Prepared:
-        """Both together; ``more`` looked only at photos that this one did not."""
-        return Prepared(self.encoded + more.encoded, (*self.unreadable, *more.unreadable))
-
-
-@dataclass(frozen=True)
-class Switch:
+class ModelChange:
     """A change of model that was made.
 
     Attributes:
         model: What is searched now.
         former: What was searched before; its vectors are kept.
-        prepared: What had to be encoded for it, and what is missing now.
+        backfill: What had to be encoded for it, and which photos have no vector now.
     """
 
     model: ModelEntry
     former: ModelEntry
-    prepared: Prepared = field(default_factory=Prepared)
+    backfill: BackfillReport = field(default_factory=BackfillReport)
 
 
 @dataclass(frozen=True)
@@ -140,7 +85,7 @@ def models_of(store: StoreContext) -> list[KnownModel]:
     ]
 
 
-def open_model(store: StoreContext, spec: str) -> Candidate:
+def open_model(store: StoreContext, spec: str) -> Embedding:
     """Open a model to give to a store.
 
     Args:
@@ -159,7 +104,7 @@ def open_model(store: StoreContext, spec: str) -> Candidate:
         except ModelError as error:
             names = ", ".join(f"'{model.name}'" for model in known if model.name)
             raise ModelError(f"{error} This store has vectors of {names or 'no model'}.") from error
-        return Candidate(_tried(encoder), ModelEntry(encoder.fingerprint, encoder.name, lasting(spec), encoder.dim))
+        return Embedding(_tried(encoder), ModelEntry(encoder.fingerprint, encoder.name, lasting(spec), encoder.dim))
     if len(named) > 1:
         raise ModelError(
             f"'{spec}' is the name of {len(named)} models of the store {store.folder}: fingerprints"
@@ -174,7 +119,7 @@ def open_model(store: StoreContext, spec: str) -> Candidate:
             f" Bring the old model folder back, or change to the new one: lapel model use {named[0].encoder} --store"
             f" {store.folder}"
         )
-    return Candidate(_tried(encoder), named[0])
+    return Embedding(_tried(encoder), named[0])
 
 
 def _tried(encoder: Encoder) -> Encoder:
@@ -201,118 +146,6 @@ def _tried(encoder: Encoder) -> Encoder:
     return encoder
 
 
-# --- encoding ---------------------------------------------------------------------------------------------------------
-
-
-def prepare(
-    store: StoreContext,
-    candidate: Candidate,
-    *,
-    keys: Keys | None = None,
-    skip: Prepared | None = None,
-    report: Progress | None = None,
-    runner: Runner | None = None,
-) -> Prepared:
-    """Encode every photo that has no vector of a model, and keep the vectors beside those of the others.
-
-    Args:
-        store: The store; what it is searched with stays as it is.
-        candidate: The model.
-        keys: Only these photos, sorted; by default all.
-        skip: What an earlier call found unreadable and need not be tried again.
-        report: Called after each batch with how many photos have a vector or could not get one, and how many there are.
-        runner: Who reads and decodes; threads on all cores by default.
-
-    Returns:
-        What was done. Each picture that could not be used is in it with the reason.
-
-    Raises:
-        StoreBusyError, StoreReadOnlyError, StoreError: nothing more could be written; what was written stays.
-    """
-    catalog, fingerprint = store.catalog, candidate.model.fingerprint
-    known = set(skip.keys.tolist()) if skip else set()
-    total = catalog.counts().photos if keys is None else len(keys)
-    had = np.array(catalog.vector_keys(fingerprint))
-    done = len(had) if keys is None else int(np.isin(keys, had).sum())
-    encoded, lost = 0, []
-    tasks = _tasks(catalog, fingerprint, keys, known)
-    loaded = (runner or open_runner("threads:")).map(lambda: _loader(candidate.encoder), tasks)
-    try:
-        for task in loaded:
-            encoded += _keep(catalog, candidate, task)
-            lost += [Unreadable(picture.photo, picture.problem) for picture in task if picture.problem]
-            done += len(task)
-            if report is not None:
-                report(min(done, total), total)
-    finally:
-        getattr(loaded, "close", lambda: None)()  # stops the threads now, whatever ended the loop
-    return Prepared(encoded, tuple(lost))
-
-
-@dataclass
-class _Picture:
-    """One photo on its way: named, then loaded or found unusable."""
-
-    photo: Photo
-    pixels: Pixels | None = None  # (height, width, 3) uint8
-    problem: str = ""
-
-
-def _tasks(catalog: Catalog, fingerprint: str, keys: Keys | None, skip: set[int]) -> Iterator[list[_Picture]]:
-    """The photos without a vector in batches, asked for page by page: always beyond the last one, so none comes
-    twice."""
-    wanted = None if keys is None else set(keys.tolist())
-    after = 0
-    waiting: list[_Picture] = []
-    while page := catalog.photos_without(fingerprint, after=after, limit=PAGE):
-        after = page[-1].key
-        for photo in page:
-            if photo.key not in skip and (wanted is None or photo.key in wanted):
-                waiting.append(_Picture(photo))
-                if len(waiting) == BATCH:
-                    yield waiting
-                    waiting = []
-    if waiting:
-        yield waiting
-
-
-def _loader(encoder: Encoder) -> Callable[[list[_Picture]], list[_Picture]]:
-    """What a worker does: read, check, decode and scale the pictures of a batch."""
-
-    def load(picture: _Picture) -> None:
-        data = read_uri(picture.photo.uri)
-        if hashlib.sha256(data).hexdigest() != picture.photo.sha256:
-            # The key stands for the old bytes: a vector of the new ones would be a lie.
-            raise SourceError("The file has changed since it was added. Run 'lapel add' again for it.")
-        picture.pixels = encoder.preprocessing.apply(decode(data))
-
-    def work(task: list[_Picture]) -> list[_Picture]:
-        for picture in task:
-            try:
-                load(picture)
-            except (ImageError, SourceError) as error:
-                picture.problem = str(error)
-        return task
-
-    return work
-
-
-def _keep(catalog: Catalog, candidate: Candidate, task: Sequence[_Picture]) -> int:
-    """Encode a batch and write it in one transaction; a picture without a direction gets a problem instead."""
-    seen = [picture for picture in task if picture.pixels is not None]
-    if not seen:
-        return 0
-    vectors: Vectors = candidate.encoder.encode_pixels(np.stack([one.pixels for one in seen if one.pixels is not None]))
-    usable = np.abs(np.linalg.norm(vectors, axis=1) - 1) <= UNIT_TOLERANCE
-    for picture, good in zip(seen, usable.tolist(), strict=True):
-        picture.pixels = None
-        if not good:
-            picture.problem = f"The model '{candidate.model.name}' sees nothing in the picture."
-    keys = np.array([picture.photo.key for picture in seen], np.int64)
-    catalog.put_vectors(candidate.model, keys[usable], vectors[usable])
-    return int(usable.sum())
-
-
 # --- changing ---------------------------------------------------------------------------------------------------------
 
 
@@ -324,7 +157,7 @@ def use(
     wait: bool = False,
     report: Progress | None = None,
     note: Note | None = None,
-) -> Switch:
+) -> ModelChange:
     """Give a store another model: encode what is missing, then swap for every process that serves it.
 
     Args:
@@ -352,7 +185,7 @@ def rollback(
     wait: bool = False,
     report: Progress | None = None,
     note: Note | None = None,
-) -> Switch:
+) -> ModelChange:
     """Go back to the model a store had before; photos added since are encoded with it first.
 
     Raises:
@@ -360,8 +193,8 @@ def rollback(
         ModelError, ModelMismatchError: its folder is gone, or holds another model now.
         StoreBusyError, StoreError: as for :func:`use`.
     """
-    candidate = open_model(store, previous_of(store).fingerprint)
-    return _change(store, candidate, allow_missing=allow_missing, wait=wait, report=report, note=note)
+    former = previous_of(store).fingerprint
+    return use(store, former, allow_missing=allow_missing, wait=wait, report=report, note=note)
 
 
 def previous_of(store: StoreContext) -> ModelEntry:
@@ -389,7 +222,7 @@ def prune(store: StoreContext) -> int:
         return store.catalog.forget([known.model.fingerprint for known in models_of(store) if not known.active])
 
 
-def check_change(store: StoreContext, candidate: Candidate) -> ModelEntry:
+def check_change(store: StoreContext, candidate: Embedding) -> ModelEntry:
     """The store's model, after making sure that the candidate is another one.
 
     Raises:
@@ -410,33 +243,34 @@ def check_change(store: StoreContext, candidate: Candidate) -> ModelEntry:
 
 def _change(
     store: StoreContext,
-    candidate: Candidate,
+    candidate: Embedding,
     *,
     allow_missing: bool,
     wait: bool,
     report: Progress | None,
     note: Note | None,
-) -> Switch:
+) -> ModelChange:
+    def encode(previous: BackfillReport | None) -> BackfillReport:
+        done = backfill(store, candidate, previous=previous, progress=report)
+        _check_missing(store, candidate, done, allow_missing)
+        return done
+
     with model_lock(store.folder, work=f"giving it the model '{candidate.model.name}'"):
         former = check_change(store, candidate)
         before = store.catalog.setting("previous")
-        prepared = Prepared()
+        done: BackfillReport | None = None
         while True:
-            prepared = prepared.plus(prepare(store, candidate, skip=prepared, report=report))
-            _check_missing(store, candidate, prepared, allow_missing)
+            done = encode(done)
             try:
                 with writer_lock(store.folder):
-                    # Nobody adds now: the last bit, and the swap.
-                    prepared = prepared.plus(prepare(store, candidate, skip=prepared, report=report))
-                    _check_missing(store, candidate, prepared, allow_missing)
-                    if store.catalog.activate(candidate.model, missing=prepared.keys):
+                    done = encode(done)  # nobody adds now: the last bit, and the swap
+                    if store.catalog.activate(candidate.model, missing=done.failed_keys):
                         break
             except StoreBusyError as error:
                 if not wait:
                     raise StoreBusyError(
                         f"{error} The photos are encoded with '{candidate.model.name}' and kept, but the model is"
-                        f" changed only when"
-                        " nothing is being added: run the same command again, or with --wait."
+                        " changed only when nothing is being added: run the same command again, or with --wait."
                     ) from error
                 if note is not None:
                     note(f"{error} Waiting for it.")
@@ -445,52 +279,45 @@ def _change(
         # Kept are the new one and the one it replaced; the one before those can no longer be gone back to.
         if before and before not in (candidate.model.fingerprint, store.catalog.setting("previous")):
             store.catalog.forget([before])
-    return Switch(candidate.model, former, prepared)
+    return ModelChange(candidate.model, former, done)
 
 
-def _check_missing(store: StoreContext, candidate: Candidate, prepared: Prepared, allowed: bool) -> None:
+def _check_missing(store: StoreContext, candidate: Embedding, done: BackfillReport, allowed: bool) -> None:
     """List what could not be read, and refuse to let it vanish from search without being told to.
 
     Raises:
-        StoreError: pictures cannot be read and this was not allowed, or none at all can.
+        StoreError: photos cannot be read and this was not allowed, or none at all can.
     """
-    still = store.catalog.entries(prepared.keys)  # a product may have been taken out since
-    lost = [one for one in prepared.unreadable if one.photo.key in still]
-    path = _list(lost, store.folder / UNREADABLE)
-    if not lost:
-        return
+    stored = store.catalog.entries(done.failed_keys)  # a product may have been taken out since
+    failed = [(photo, reason) for photo, reason in done.failed if photo.key in stored]
+    path = store.folder / UNREADABLE
+    _write_unreadable(path, failed)
     photos = store.catalog.counts().photos
-    if allowed and len(lost) < photos:
+    if not failed or (allowed and len(failed) < photos):
         return
-    some = "; ".join(f"{one.photo.uri}: {one.reason}" for one in lost[:3])
-    advice = (
-        "Bring the pictures back and run the same command again, take their products out, or accept it with"
-        " --allow-missing."
-        if len(lost) < photos
-        else "Bring the pictures back and run the same command again."
-    )
+    some = "; ".join(f"{photo.uri}: {reason}" for photo, reason in failed[:3])
+    advice = "Bring the pictures back and run the same command again"
+    if len(failed) < photos:
+        advice += ", take their products out, or accept it with --allow-missing"
     raise StoreError(
-        f"{len(lost):,} of {photos:,} pictures cannot be read for the model '{candidate.model.name}', so their"
-        f" products would vanish"
-        f" from search: {some}{'; ...' if len(lost) > 3 else ''} All are listed in {path}. The store answers as"
-        f" before. {advice}"
+        f"{len(failed):,} of {photos:,} pictures cannot be read for the model '{candidate.model.name}', so their"
+        f" products would vanish from search: {some}{'; ...' if len(failed) > 3 else ''} All are listed in {path}. The"
+        f" store answers as before. {advice}."
     )
 
 
-def _list(lost: Sequence[Unreadable], path: Path) -> Path:
-    """Write down what could not be read; no file when everything could."""
+def _write_unreadable(path: Path, failed: Sequence[tuple[Photo, str]]) -> None:
+    """List photos that could not be read; no file when all could."""
     try:
-        if not lost:
+        if not failed:
             path.unlink(missing_ok=True)
-            return path
+            return
         with path.open("w", encoding="utf-8", newline="") as file:
             rows = csv.writer(file)
             rows.writerow(("product", "picture", "reason"))
-            rows.writerows((one.photo.product_id, one.photo.uri, one.reason) for one in lost)
+            rows.writerows((photo.product_id, photo.uri, reason) for photo, reason in failed)
     except OSError as error:
         raise StoreError(
-            f"The list of {len(lost):,} unreadable pictures cannot be written to {path}: {error.strerror}. Make room"
-            f" there;"
-            " the store answers as before."
+            f"The list of {len(failed):,} unreadable pictures cannot be written to {path}: {error.strerror}. Make room"
+            " there; the store answers as before."
         ) from error
-    return path

@@ -1,140 +1,390 @@
-"""From a question to an answer: a query becomes one unit vector, the index finds photos, the catalogue says whose they
-are."""
+"""From a question to an answer, in stages: embed -> retrieve -> group -> rerank -> calibrate -> explain.
+
+A query of weighted parts becomes one unit vector; the index finds photos; the catalogue says whose they are; each
+product comes once.
+Many queries go through the stages together: their images are encoded in batches and looked up in batches.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
 
 from lapel.core.errors import ModelMismatchError, QueryError
-from lapel.core.types import Filter, Hit, Query
+from lapel.core.text import fold
+from lapel.core.types import (
+    EmbeddedQuery,
+    Filter,
+    Hit,
+    Part,
+    Photo,
+    Product,
+    Query,
+    SearchResult,
+    UnderstoodPart,
+    Verdict,
+)
 from lapel.core.vectors import Keys, Vectors, check_vectors, normalise
-from lapel.encoders.foreground import encode_photos, open_foreground
+from lapel.encoders.segmenter import ImageEmbeddings, embed_images
 from lapel.engine.context import StoreContext
 from lapel.engine.index_sync import SearchSnapshot
+from lapel.indexes import RowFilter
 
-RECENT_FILTERS = 64  # filters whose keys are kept; at 40,000 photos each is 0.3 MB at most
+MAX_FILTERS = 64  # filters whose keys are kept; at 40,000 photos each is 0.3 MB at most
+FACET_VALUES = 100  # values counted of each field
+WORD_MATCHES = 24  # products whose photos stand for words, where the model cannot read words itself
+RERANKED = 5  # times k hits that a reranker is given
+MIN_SPARE = 8  # photos fetched beyond k, as a product may have several
+CANCELLED = 1e-6  # length of a sum of parts below which they leave no direction
+
+
+@dataclass
+class _Timer:
+    """Milliseconds by stage."""
+
+    spent: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spent[name] = self.spent.get(name, 0.0) + 1000 * (time.perf_counter() - begun)
+
+    def shared(self, queries: int) -> Mapping[str, float]:
+        """Of each of so many queries that went through together."""
+        return {name: spent / queries for name, spent in self.spent.items()}
+
+
+Reranker = Callable[[EmbeddedQuery, Sequence[Hit]], Sequence[Hit]]  # hits best first -> the same in another order
+
+
+@dataclass(frozen=True)
+class _Filtered:
+    """What passes a filter at a generation of the catalogue.
+
+    Attributes:
+        generation: The catalogue's.
+        keys: Photo keys, and what an index found out about them; None where there is no filter.
+        products: How many products.
+    """
+
+    generation: int
+    keys: RowFilter | None
+    products: int
 
 
 class SearchEngine:
-    """Answers queries over one store. Safe to share between threads."""
+    """Answers queries over one store. Safe to share between threads.
 
-    def __init__(self, store: StoreContext) -> None:
+    Args:
+        store: The store.
+        rerank: Puts grouped hits into another order; it is given ``RERANKED`` times as many as are asked for.
+    """
+
+    def __init__(self, store: StoreContext, *, rerank: Reranker | None = None) -> None:
         self.store = store
-        self._recent: dict[Filter, tuple[int, Keys]] = {}  # filter -> generation, its keys
+        self._rerank = rerank
+        self._recent: dict[Filter, _Filtered] = {}
 
-    def search(self, query: Query) -> list[Hit]:
+    def search(self, query: Query) -> SearchResult:
         """The products that look most like the query, best first, each once with its best photo.
 
         Returns:
-            Up to ``query.k`` hits: fewer only when fewer products pass the filter. Empty when none does.
+            Up to ``query.k`` hits: fewer only when fewer products pass the filter, or reach ``query.least``.
 
         Raises:
-            QueryError: an unknown product or field, or a product without a usable photo.
+            QueryError: an unknown product or field, a product without a usable photo, words that no product has, or
+                parts that cancel
+                each other out.
             ModelMismatchError: the store's vectors come from another model than its encoder's, or than the query's
                 vector.
         """
-        # One view for all of it: whatever another process does meanwhile, the query and the index are of one model.
-        view, vector = self._vector(query)
-        allowed = self._allowed(query.where) if query.where else None
-        excluded = query.exclude if query.product_id is None else query.exclude | {query.product_id}
-        index = view.index
-        reachable = len(index) if allowed is None else len(allowed)
-        # A product has one to many photos, so k products may need more than k photos: fetch some spare, then ever more.
-        fetch = query.k + max(8, query.k // 2) + 4 * len(excluded)
-        while True:
-            matches = index.search(vector, min(fetch, max(reachable, 1)), allowed)
-            hits = self._hits(matches.keys[0], matches.scores[0], query.k, excluded)
-            if len(hits) == query.k or fetch >= reachable:
-                return hits
-            fetch *= 4
+        return self.search_many([query])[0]
+
+    def search_many(self, queries: Sequence[Query]) -> list[SearchResult]:
+        """The answer to each of several queries, as :meth:`search` gives it, in less time: images are encoded and
+        looked up together."""
+        timer = _Timer()
+        # One snapshot for all of it: whatever another process does meanwhile, queries and index are of one model.
+        with timer.stage("embed"):
+            snapshot, embedded = self._embed(queries)
+        by_filter: dict[Filter, list[int]] = defaultdict(list)
+        for row, query in enumerate(queries):
+            by_filter[query.where].append(row)
+        results: dict[int, SearchResult] = {}
+        for where, rows in by_filter.items():
+            with timer.stage("retrieve"):
+                passing = self._passing(snapshot, where)
+            asked = [(queries[row], embedded[row]) for row in rows]
+            for row, hits in zip(rows, self._answer(snapshot, passing, asked, timer), strict=True):
+                results[row] = self._result(snapshot, queries[row], embedded[row], hits, passing.products, timer)
+        spent = timer.shared(max(len(queries), 1))
+        return [replace(results[row], timings=spent) for row in range(len(queries))]
+
+    def _result(
+        self,
+        snapshot: SearchSnapshot,
+        query: Query,
+        embedded: EmbeddedQuery,
+        grouped: Sequence[Hit],
+        total: int,
+        timer: _Timer,
+    ) -> SearchResult:
+        """The later stages: rerank, calibrate, explain."""
+        if self._rerank is not None:
+            with timer.stage("rerank"):
+                best = list(self._rerank(embedded, grouped))[: query.k]
+                grouped = [replace(hit, rank=rank) for rank, hit in enumerate(best, 1)]
+        with timer.stage("calibrate"):
+            hits = [hit for hit in grouped if query.least is None or hit.score >= query.least]
+            verdict = self._verdict(hits, grouped, query.where)
+        if len(embedded.parts) > 1:
+            with timer.stage("explain"):
+                hits = self._explain(snapshot, embedded, hits)
+        with timer.stage("facets"):
+            facets = {name: self._facet(name, query.where) for name in query.facets}
+        return SearchResult(tuple(hits), total, verdict, embedded, facets)
+
+    def embed(self, query: Query) -> EmbeddedQuery:
+        """The query as one direction; each of its images goes once through the network."""
+        return self._embed([query])[1][0]
 
     def vector(self, query: Query) -> Vectors:
         """The query as a (1, dim) float32 unit row."""
-        return self._vector(query)[1]
+        return self.embed(query).vector[None]
 
-    def embed(self, query: Query) -> Query:
-        """The same query with its vector and the model that made it, for asking it again without encoding again."""
-        view, vector = self._vector(query)
-        own = frozenset() if query.product_id is None else {query.product_id}
-        return replace(
-            query,
-            image=None,
-            product_id=None,
-            vector=vector[0],
-            fingerprint=view.model.fingerprint,
-            exclude=query.exclude | own,
+    # --- embed --------------------------------------------------------------------------------------------------------
+
+    def _embed(self, queries: Sequence[Query]) -> tuple[SearchSnapshot, list[EmbeddedQuery]]:
+        """The store as it is now, and each query as a direction of its model."""
+        while True:
+            snapshot = self.store.current()
+            try:
+                images = self._encode_images(snapshot, queries)
+                return snapshot, [self._combine(snapshot, query, images) for query in queries]
+            except _ModelChangedError:
+                continue
+
+    def _encode_images(
+        self, snapshot: SearchSnapshot, queries: Sequence[Query]
+    ) -> dict[int, tuple[ImageEmbeddings, int]]:
+        """Every image part by its identity: the batch it was encoded in, and its row there."""
+        found: dict[int, tuple[ImageEmbeddings, int]] = {}
+        for segment in (True, False):
+            parts = [
+                part
+                for query in queries
+                for part in query.all_parts
+                if part.image is not None and part.segment is segment
+            ]
+            if parts:
+                batch = embed_images(snapshot.encoder, [part.image for part in parts], segment=segment)
+                found.update((id(part), (batch, row)) for row, part in enumerate(parts))
+        return found
+
+    def _combine(
+        self, snapshot: SearchSnapshot, query: Query, images: Mapping[int, tuple[ImageEmbeddings, int]]
+    ) -> EmbeddedQuery:
+        """The weighted sum of the parts' directions, at length 1."""
+        read = [self._read(snapshot, part, images) for part in query.all_parts]
+        rows = np.stack([vector for vector, _ in read])
+        weighted = rows * np.array([part.weight for part in query.all_parts], np.float32)[:, None]
+        total = weighted.sum(axis=0)
+        length = float(np.linalg.norm(total))
+        if length < CANCELLED:
+            raise QueryError(
+                "The parts of the query cancel each other out: nothing is left to look for. Change the weights."
+            )
+        one = len(read) == 1 and query.all_parts[0].weight > 0
+        vector = rows[0] if one else total / np.float32(length)
+        return EmbeddedQuery(
+            vector, snapshot.model.fingerprint, tuple(part for _, part in read), weighted / length, _excluded(query)
         )
 
-    def cut_out(self, image: object) -> Image.Image | None:
-        """The product of a picture, of any kind that a query takes, on white, as a search sees it; None where none is
-        found, or where it is on white already."""
-        return open_foreground().cut_out([image], shape=self.store.current().encoder.preprocessing)[0]
+    def _read(
+        self, snapshot: SearchSnapshot, part: Part, images: Mapping[int, tuple[ImageEmbeddings, int]]
+    ) -> tuple[NDArray[np.float32], UnderstoodPart]:
+        """A part's unit direction, and how it was read."""
+        if part.image is not None:
+            batch, row = images[id(part)]
+            segmented = batch.products[row]
+            product = None if segmented is None else batch.product[row]
+            note = "the image" if segmented is None else "the image and the product found in it"
+            whole = UnderstoodPart("image", part.weight, note, batch.whole[row], product, segmented)
+            return batch.vectors[row], whole
+        if part.vector is not None:
+            vector, note = self._given(snapshot, part, part.vector), "a vector"
+        elif part.product_id is not None:
+            vector, note = self._of_product(snapshot, part.product_id), f"the product {part.product_id}"
+        else:
+            vector, note = self._of_words(snapshot, str(part.text))
+        return vector, UnderstoodPart(part.kind, part.weight, note, vector)
 
-    def _vector(self, query: Query) -> tuple[SearchSnapshot, Vectors]:
-        """The store as it is now, and the query as a (1, dim) float32 unit row of that model."""
-        view = self.store.current()
-        if query.image is not None:
-            if query.cut_out:
-                return view, encode_photos(view.encoder, [query.image])
-            return view, view.encoder.encode([query.image])
-        if query.vector is not None:
-            if query.fingerprint and query.fingerprint != view.model.fingerprint:
-                raise ModelMismatchError(
-                    f"The query's vector was made by the model {query.fingerprint}; the store {self.store.folder} is"
-                    f" searched"
-                    f" with '{view.model.name}' ({view.model.fingerprint}) now. Ask with the picture again."
-                )
-            return view, check_vectors(np.atleast_2d(query.vector), view.index.dim)
-        return self._of_product(query, view)
-
-    def _of_product(self, query: Query, view: SearchSnapshot) -> tuple[SearchSnapshot, Vectors]:
-        """The mean direction of a product's photos."""
-        catalog = self.store.catalog
-        photos = catalog.photos(str(query.product_id))
-        if not photos:
-            raise QueryError(
-                f"There is no product '{query.product_id}' in this store. 'lapel info' says what it holds."
+    def _given(self, snapshot: SearchSnapshot, part: Part, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        if part.fingerprint and part.fingerprint != snapshot.model.fingerprint:
+            raise ModelMismatchError(
+                f"The query's vector was made by the model {part.fingerprint}; the store {self.store.folder} is"
+                f" searched"
+                f" with '{snapshot.model.name}' ({snapshot.model.fingerprint}) now. Ask with the picture again."
             )
-        keys = np.array([photo.key for photo in photos], np.int64)
-        while not len(vectors := catalog.vector_of(keys, fingerprint=view.model.fingerprint)):
-            now = self.store.current()
-            if now.version == view.version:
-                raise QueryError(
-                    f"No photo of the product '{query.product_id}' has a vector of the model '{view.model.name}'."
-                    " Run 'lapel add' for it again."
-                )
-            view = now  # the store changed its model and dropped this one's vectors since
-        return view, normalise(vectors.mean(axis=0, keepdims=True))
+        given: NDArray[np.float32] = check_vectors(np.reshape(vector, (1, -1)), snapshot.index.dim)[0]
+        return given
 
-    def _allowed(self, where: Filter) -> Keys:
-        """The photo keys that pass a filter; kept for the next query, as people look at many pictures with one
-        filter."""
-        generation = self.store.catalog.generation
+    def _of_product(self, snapshot: SearchSnapshot, product_id: str) -> NDArray[np.float32]:
+        """The mean direction of a product's photos."""
+        photos = self.store.catalog.photos(product_id)
+        if not photos:
+            raise QueryError(f"There is no product '{product_id}' in this store. 'lapel info' says what it holds.")
+        vectors = self._vectors_of(snapshot, photos)
+        if not len(vectors):
+            raise QueryError(
+                f"No photo of the product '{product_id}' has a vector of the model '{snapshot.model.name}'."
+                " Run 'lapel add' for it again."
+            )
+        return _mean(vectors)
+
+    def _of_words(self, snapshot: SearchSnapshot, words: str) -> tuple[NDArray[np.float32], str]:
+        """The mean direction of the products whose texts match best (Rocchio's centroid): any model can be asked with
+        words so."""
+        products, total = self.store.catalog.search_words(words, limit=WORD_MATCHES)
+        photos = [photo for product in products for photo in self.store.catalog.photos(product.id)[:1]]
+        vectors = self._vectors_of(snapshot, photos) if photos else np.empty((0, 0), np.float32)
+        if not len(vectors):
+            raise QueryError(f"No product has the words '{words}' in its texts. Use other words, or fewer.")
+        return _mean(vectors), f"the look of {len(photos)} of {total:,} products with the words '{words}'"
+
+    def _vectors_of(self, snapshot: SearchSnapshot, photos: Sequence[Photo]) -> Vectors:
+        """Their vectors; those without one are left out."""
+        keys = np.array([photo.key for photo in photos], np.int64)
+        vectors = self.store.catalog.vector_of(keys, fingerprint=snapshot.model.fingerprint)
+        if not len(vectors) and self.store.current().version != snapshot.version:
+            raise _ModelChangedError  # the store dropped this model's vectors since
+        return vectors
+
+    # --- retrieve and group -------------------------------------------------------------------------------------------
+
+    def _answer(
+        self, snapshot: SearchSnapshot, passing: _Filtered, asked: Sequence[tuple[Query, EmbeddedQuery]], timer: _Timer
+    ) -> Iterator[list[Hit]]:
+        """The grouped hits of queries that share a filter."""
+        index, factor = snapshot.index, 1 if self._rerank is None else RERANKED
+        reachable = max(len(index) if passing.keys is None else len(passing.keys), 1)
+        wanted = [factor * query.k for query, _ in asked]
+        excluded = [_excluded(query) for query, _ in asked]
+        # A product has one to many photos, so k products may need more than k photos: fetch some spare, then ever more.
+        fetch = max(k + max(MIN_SPARE, k // 2) + 4 * len(out) for k, out in zip(wanted, excluded, strict=True))
+        vectors = np.stack([embedded.vector for _, embedded in asked])
+        with timer.stage("retrieve"):
+            matches = index.search(vectors, min(fetch, reachable), passing.keys)
+        for row, (query, _) in enumerate(asked):
+            keys, scores, fetched = matches.keys[row], matches.scores[row], fetch
+            while True:
+                with timer.stage("group"):
+                    hits = self._group(keys, scores, wanted[row], query.group, excluded[row])
+                if len(hits) == wanted[row] or fetched >= reachable:
+                    break
+                fetched *= 4
+                with timer.stage("retrieve"):
+                    more = index.search(vectors[row : row + 1], min(fetched, reachable), passing.keys)
+                keys, scores = more.keys[0], more.scores[0]
+            yield hits
+
+    def _passing(self, snapshot: SearchSnapshot, where: Filter) -> _Filtered:
+        """What passes a filter; kept for the next query, as people look at many images with one filter."""
+        catalog, generation = self.store.catalog, snapshot.version.generation
         known = self._recent.get(where)
-        if known is None or known[0] != generation:
-            known = (generation, self.store.catalog.allowed(where))
-            known[1].flags.writeable = False  # so that an index may keep what it found out about these keys
-            if len(self._recent) >= RECENT_FILTERS:
+        if known is None or known.generation != generation:
+            keys = RowFilter(catalog.matching_keys(where)) if where else None
+            known = _Filtered(generation, keys, catalog.count(where))
+            if len(self._recent) >= MAX_FILTERS:
                 self._recent.clear()
             self._recent[where] = known
-        return known[1]
+        return known
 
-    def _hits(self, keys: Keys, scores: np.ndarray, k: int, excluded: frozenset[str]) -> list[Hit]:
-        found = keys >= 0
-        keys, scores = keys[found], scores[found]
+    def _group(
+        self, keys: Keys, scores: NDArray[np.float32], k: int, group: str, excluded: frozenset[str]
+    ) -> list[Hit]:
+        """The first k products, or groups of products, each with its best photo."""
+        there = keys >= 0
+        keys, scores = keys[there], scores[there]
+        field_name = self._field(group) if group else ""
         hits: list[Hit] = []
-        seen = set(excluded)
+        seen = {("id", each) for each in excluded}
         # Looked up in pieces: mostly the first k photos are of k products, and the spare ones are not needed.
         for at in range(0, len(keys), k):
             entries = self.store.catalog.entries(keys[at : at + k])
             for key, score in zip(keys[at : at + k].tolist(), scores[at : at + k].tolist(), strict=True):
-                entry = entries.get(key)  # None: removed by another process since the index was drawn
-                if entry is not None and entry[0].id not in seen:
-                    seen.add(entry[0].id)
-                    hits.append(Hit(len(hits) + 1, score, *entry))
-                    if len(hits) == k:
-                        return hits
+                entry = entries.get(key)  # None: removed by another process since the index was built
+                if entry is None or seen & (names := _groups_of(entry[0], field_name)):
+                    continue
+                seen |= names
+                hits.append(Hit(len(hits) + 1, score, *entry))
+                if len(hits) == k:
+                    return hits
         return hits
+
+    def _field(self, name: str) -> str:
+        """The field that a name means, whatever its case.
+
+        Raises:
+            QueryError: no product has such a field.
+        """
+        known = {fold(each): each for each in self.store.catalog.field_names()}
+        if fold(name) not in known:
+            raise QueryError(
+                f"The catalogue has no field '{name}' to group by. There are: {', '.join(known.values())}."
+            )
+        return known[fold(name)]
+
+    # --- calibrate and explain ----------------------------------------------------------------------------------------
+
+    def _explain(self, snapshot: SearchSnapshot, embedded: EmbeddedQuery, hits: Sequence[Hit]) -> list[Hit]:
+        """The hits with what each part of the query adds to their score: it is a sum of inner products, so it splits
+        exactly."""
+        vectors_of = partial(self.store.catalog.vector_of, fingerprint=snapshot.model.fingerprint)
+        own = [vectors_of([hit.photo.key]) for hit in hits]
+        return [
+            replace(hit, contributions=tuple((embedded.directions @ vectors[0]).tolist())) if len(vectors) else hit
+            for hit, vectors in zip(hits, own, strict=True)
+        ]
+
+    def _verdict(self, hits: Sequence[Hit], before: Sequence[Hit], where: Filter) -> Verdict:
+        if hits:
+            return Verdict.FOUND
+        if before:
+            return Verdict.NOTHING_CLOSE
+        return Verdict.NOTHING_PASSES if where and self.store.catalog.count() else Verdict.EMPTY
+
+    def _facet(self, name: str, where: Filter) -> tuple[tuple[str, int], ...]:
+        return tuple(self.store.catalog.facet_values(name, where=where, limit=FACET_VALUES))
+
+
+class _ModelChangedError(Exception):
+    """The store got another model between two looks at it: embed again."""
+
+
+def _excluded(query: Query) -> frozenset[str]:
+    return query.exclude | {part.product_id for part in query.all_parts if part.product_id is not None}
+
+
+def _mean(vectors: Vectors) -> NDArray[np.float32]:
+    mean: NDArray[np.float32] = normalise(vectors.mean(axis=0, keepdims=True))[0]
+    return mean
+
+
+def _groups_of(product: Product, name: str) -> set[tuple[str, str]]:
+    """What must not come twice: the product, and the value of the field that groups; a product without one stands for
+    itself."""
+    names = {("id", product.id)}
+    if name and name != "price" and (value := "|".join(product.facets().get(name, ()))):
+        names.add((name, value))
+    return names

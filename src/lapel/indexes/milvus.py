@@ -14,7 +14,6 @@ are no place for it.
 from __future__ import annotations
 
 import logging
-import os
 import re
 import tempfile
 import threading
@@ -32,6 +31,7 @@ import numpy as np
 from pymilvus import DataType, MilvusClient, MilvusException
 
 from lapel.core.errors import IndexUnavailableError, InputError
+from lapel.core.settings import settings
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
 from lapel.indexes.base import BaseIndex
@@ -141,7 +141,7 @@ class MilvusIndex(BaseIndex):
     def _connect(self) -> Any:
         for library in ("pymilvus", "milvus_lite"):  # they print every failed call with its stack; here it is an error
             logging.getLogger(library).setLevel(logging.CRITICAL)
-        token = os.environ.get("LAPEL_MILVUS_TOKEN", "")
+        token = settings().milvus_token.get_secret_value()
         if self._file is None:
             scheme = "https" if self._place.tls else "http"
             # A server that is back is found again within two seconds; gRPC would wait up to two minutes.

@@ -24,8 +24,9 @@ from lapel.core.overlap import overlap, rank_biased_overlap
 from lapel.core.text import counted
 from lapel.core.types import Filter
 from lapel.core.vectors import Keys, Vectors
+from lapel.engine.backfill import backfill
 from lapel.engine.context import StoreContext
-from lapel.engine.models import Prepared, open_model, prepare
+from lapel.engine.models import open_model
 from lapel.indexes import open_index
 from lapel.insight.evaluate import Answers, Judged, answer, pick_worst, short, verdict_of
 from lapel.insight.report import Rule
@@ -244,10 +245,10 @@ def compare(
     photos = store.catalog.photo_facets(sorted(fields))
     asking, found = _drawn(store, photos, asked)
     wanted = np.union1d(asking, found)
-    prepared = Prepared()
+    encoded = 0
     for candidate in candidates:
         told = None if report is None else _told(report, f"encoding with {candidate.model.name}")
-        prepared = prepared.plus(prepare(store, candidate, keys=wanted, report=told))
+        encoded += backfill(store, candidate, keys=wanted, progress=told).derived
     vectors = [_vectors(store, model, wanted) for model in (a, b)]
     both = np.intersect1d(vectors[0][0], vectors[1][0], assume_unique=True)
     asking, found = (np.intersect1d(keys, both, assume_unique=True) for keys in (asking, found))
@@ -259,7 +260,7 @@ def compare(
                 " is none. 'lapel info' says what the store holds."
             )
     sides = [_Side(photos, asking, found, keys, rows) for keys, rows in vectors]
-    return _result(asked, (a, b), sides, left_out=len(wanted) - len(both), encoded=prepared.encoded)
+    return _result(asked, (a, b), sides, left_out=len(wanted) - len(both), encoded=encoded)
 
 
 # --- who asks, who answers --------------------------------------------------------------------------------------------
@@ -268,13 +269,13 @@ def compare(
 def _drawn(store: StoreContext, photos: PhotoFacets, asked: Question) -> tuple[Keys, Keys]:
     """Keys of the photos that ask and of those that may be found, both sorted."""
     rng = np.random.default_rng(asked.seed)
-    found = np.intersect1d(store.catalog.allowed(asked.gallery), photos.keys, assume_unique=True)
+    found = np.intersect1d(store.catalog.matching_keys(asked.gallery), photos.keys, assume_unique=True)
     if asked.sample is not None:
         rows = photos.rows[np.searchsorted(photos.keys, found)]
         products = np.unique(rows)
         chosen = rng.permutation(products)[: asked.sample]
         found = found[np.isin(rows, chosen)]
-    asking = np.intersect1d(store.catalog.allowed(asked.queries), photos.keys, assume_unique=True)
+    asking = np.intersect1d(store.catalog.matching_keys(asked.queries), photos.keys, assume_unique=True)
     return np.sort(rng.permutation(asking)[: asked.ask]), found
 
 

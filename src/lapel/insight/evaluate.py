@@ -140,7 +140,7 @@ def evaluate(
     index, model = view.index, view.model
     photos = catalog.photo_facets(plan.fields)
     present = np.intersect1d(index.keys, photos.keys, assume_unique=True)
-    wanted = {"queries": catalog.allowed(queries), "gallery": catalog.allowed(gallery)}
+    wanted = {"queries": catalog.matching_keys(queries), "gallery": catalog.matching_keys(gallery)}
     sides = {name: np.intersect1d(keys, present, assume_unique=True) for name, keys in wanted.items()}
     for name, where in (("queries", queries), ("gallery", gallery)):
         if not len(sides[name]):

@@ -1,6 +1,6 @@
-"""The source door: where pictures' bytes come from. ``open_source("pictures/")``, ``open_source("pictures.zip")``.
+"""The source door: where photos' bytes come from. ``open_source("pictures/")``, ``open_source("pictures.zip")``.
 
-A source lists its pictures as URIs that stay the same from run to run, such as ``file:///shop/a.jpg`` or
+A source lists its photos as URIs that stay the same from run to run, such as ``file:///shop/a.jpg`` or
 ``zip:///shop/pictures.zip!/a.jpg``; :func:`read_uri` reads any of them again later. A visitor's link is fetched by
 :mod:`lapel.sources.web`, product tables are read by :mod:`lapel.sources.table`.
 """
@@ -11,10 +11,8 @@ import inspect
 import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from lapel.core.errors import InputError, SourceError
@@ -22,18 +20,10 @@ from lapel.core.images import MAX_BYTES as MAX_BYTES
 from lapel.core.registry import Backend, Registry
 from lapel.core.text import shortened
 from lapel.core.types import NO_LINKS, Links
-from lapel.sources.names import EXTENSIONS, as_link, is_picture_name
+from lapel.sources.base import ImageSource
+from lapel.sources.names import EXTENSIONS, as_link, is_image_name
 
-__all__ = [
-    "EXTENSIONS",
-    "SOURCES",
-    "ImageSource",
-    "Links",
-    "display_links",
-    "is_picture_name",
-    "open_source",
-    "read_uri",
-]
+__all__ = ["EXTENSIONS", "SOURCES", "ImageSource", "Links", "display_links", "is_image_name", "open_source", "read_uri"]
 
 SOURCES = Registry(
     "source",
@@ -50,94 +40,20 @@ SOURCES = Registry(
     "lapel.sources",
 )
 
-REMOTE = ("gdrive", "s3", "gs", "az", "https", "http")  # schemes whose pictures come over a network
-OPEN_ARCHIVES = 8  # read_uri keeps this many ZIPs open; their lists of members cost 0.6 KB a picture
-
-
-class ImageSource(Protocol):
-    """What every source can do. Safe to read from several threads at once."""
-
-    @property
-    def where(self) -> str:
-        """What people call it, such as its path."""
-        ...
-
-    @property
-    def ignored(self) -> int:
-        """How many files and folders the last complete walk left out."""
-        ...
-
-    # A source may also have: skipped, what was left out by kind; unreadable, folders that cannot be read with the
-    # reasons; renamed, how
-    # many names of a table were found that are written otherwise.
-
-    def walk(self) -> Iterator[str]:
-        """Every picture's URI, always in the same order; see :mod:`lapel.sources.names` for what is one and what is
-        left out."""
-        ...
-
-    def count(self) -> int:
-        """How many pictures a walk gives."""
-        ...
-
-    def lists(self, uri: str) -> bool:
-        """Whether a walk gives this picture; a table may name others."""
-        ...
-
-    def find(self, name: str) -> str:
-        """The URI of the file that a table names, relative to the source.
-
-        Raises:
-            SourceError: there is none, or the name leads out of the source.
-        """
-        ...
-
-    def find_id(self, product_id: str) -> str:
-        """The URI of the picture called ``<product_id>.<any picture extension>``, in any folder of the source.
-
-        Raises:
-            SourceError: there is none, or more than one.
-        """
-        ...
-
-    def path(self, uri: str) -> tuple[str, ...]:
-        """Folder names and file name of a URI below the source's root."""
-        ...
-
-    def read(self, uri: str) -> bytes:
-        """The bytes of a picture.
-
-        Raises:
-            SourceError: it is gone, cannot be read or is larger than 256 MB.
-        """
-        ...
-
-    def version_token(self, uri: str) -> str:
-        """A short text that changes whenever the bytes do, found without reading them.
-
-        Raises:
-            SourceError: it is gone.
-        """
-        ...
-
-    def close(self) -> None:
-        """Let go of files. Closing twice is fine."""
-        ...
+REMOTE = ("gdrive", "s3", "gs", "az", "https", "http")  # schemes whose photos come over a network
+OPEN_ARCHIVES = 8  # read_uri keeps this many ZIPs open; their lists of members cost 0.6 KB a photo
 
 
 def display_links(source: ImageSource, uri: str) -> Links:
-    """Where a browser gets a picture: what the source's optional method ``links(uri)`` says, else the address itself if
-    it is a link."""
-    with suppress(InputError):  # an address that cannot stand in a page
-        known: Links | None = getattr(source, "links", lambda _: None)(uri)
-        if known is not None:
-            return known
-        return Links(as_link(uri))
-    return NO_LINKS
+    """Where a browser gets a photo; empty where its address cannot stand in a page."""
+    try:
+        return source.links(uri)
+    except InputError:
+        return NO_LINKS
 
 
 def open_source(where: str | Path, exclude: Sequence[str] = ()) -> ImageSource:
-    """Open a folder or a ZIP of pictures, ``gdrive://``, ``s3://``, ``gs://``, ``az://``, ``https://``, or
+    """Open a folder or a ZIP of photos, ``gdrive://``, ``s3://``, ``gs://``, ``az://``, ``https://``, or
     ``scheme:rest`` of a plugin.
 
     What is remote is read ahead and through a cache, see :mod:`lapel.sources.stream`.
@@ -162,7 +78,7 @@ def open_source(where: str | Path, exclude: Sequence[str] = ()) -> ImageSource:
     # One letter is a Windows drive.
     if problem and colon and len(scheme) > 1 and scheme.isalnum() and scheme.lower() != "data":
         source = _make(scheme, rest, exclude)
-        if not getattr(source, "remote", False):
+        if not source.remote:
             return source
         from lapel.sources.stream import streamed
 
@@ -197,7 +113,7 @@ _archives_lock = threading.Lock()
 
 
 def read_uri(uri: str) -> bytes:
-    """Read a picture again by the URI a source gave it.
+    """Read a photo again by the URI a source gave it.
 
     Raises:
         SourceError: it is gone (say where it was and how to bring it back), or the URI is of an unknown kind.
@@ -239,7 +155,7 @@ _remotes: dict[str, ImageSource] = {}
 
 
 def _opened(scheme: str) -> ImageSource:
-    """What reads single pictures of a scheme; opened once."""
+    """What reads single photos of a scheme; opened once."""
     with _archives_lock:
         if scheme not in _remotes:
             _remotes[scheme] = open_source(f"{scheme}://")

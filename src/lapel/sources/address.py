@@ -1,5 +1,4 @@
-"""Places people name, a folder, a ZIP or the beginning of an address, as the prefixes that addresses of pictures
-have."""
+"""Places people name, a folder, a ZIP or the beginning of an address, as the prefixes that addresses of photos have."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from lapel.core.errors import SourceError
 
 
 def prefixes(old: str, new: str) -> list[tuple[str, str]]:
-    """What addresses begin with before and after pictures move from one place to another.
+    """What addresses begin with before and after photos move from one place to another.
 
     Raises:
         SourceError: a place is missing, or both are the same.

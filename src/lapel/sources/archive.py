@@ -17,16 +17,8 @@ from urllib.parse import quote
 from lapel.core.errors import SourceError
 from lapel.core.text import reason_of, shortened
 from lapel.sources import MAX_BYTES, unquote
-from lapel.sources.names import (
-    CountsNames,
-    Exclude,
-    NameIndex,
-    begins_like_picture,
-    is_hidden,
-    is_picture_name,
-    refuse_link,
-    sort_out,
-)
+from lapel.sources.base import ImageSource
+from lapel.sources.names import Exclude, NameIndex, begins_like_image, is_hidden, is_image_name, refuse_link, sort_out
 
 ENCRYPTED, UTF8 = 0x1, 0x800  # bits of a member's flags: locked, and its name is UTF-8
 # What unpacking raises. RuntimeError: a locked member, or (NotImplementedError) a way of packing that Python does not
@@ -38,15 +30,12 @@ COMMON_GBK_LETTER = re.compile(rb"[\xb0-\xd7]")
 ENCODINGS = ("gb18030", "cp932", "big5", "cp949", "cp1252", "cp850", "cp1251", "cp866")
 
 
-class ZipSource(CountsNames):
-    """A ZIP of pictures.
+class ZipSource(ImageSource):
+    """A ZIP of photos.
 
     Args:
         where: Its path.
         exclude: Patterns of names to leave out, see :class:`lapel.sources.names.Exclude`.
-
-    Attributes:
-        skipped: What is left out, by kind; a folder that is left out counts once.
 
     Raises:
         SourceError: it is not a ZIP, broken, or locked with a password.
@@ -74,11 +63,12 @@ class ZipSource(CountsNames):
             for raw, info in self._zip.NameToInfo.items()
             if not raw.endswith("/") and not (raw.endswith("\\") and info.file_size == 0)
         ]
-        self._pictures, self.skipped = sort_out(files, self._exclude, self._peek)
-        self._peeked = frozenset(name for name in self._pictures if not is_picture_name(name))
+        self._pictures, skipped = sort_out(files, self._exclude, self._peek)
+        self._peeked = frozenset(name for name in self._pictures if not is_image_name(name))
         older = len(self._zip.infolist()) - len(self._zip.NameToInfo)
         if older:
-            self.skipped["older members of one name, of which the last is read"] = older
+            skipped["older members of one name, of which the last is read"] = older
+        self._skipped = skipped
         if any(self._raw(name).flag_bits & ENCRYPTED for name in self._pictures):
             self.close()
             raise SourceError(f"The archive {where} is locked with a password. Unpack it, and give the folder instead.")
@@ -100,22 +90,22 @@ class ZipSource(CountsNames):
         return NameIndex(chain(((name, name) for name in self._pictures), others))
 
     def walk(self) -> Iterator[str]:
-        """Every picture's URI, by name."""
+        """Every photo's URI, by name."""
         return map(self._uri, self._pictures)
 
     def count(self) -> int:
-        """How many pictures a walk gives."""
+        """How many photos a walk gives."""
         return len(self._pictures)
 
     def lists(self, uri: str) -> bool:
-        """Whether a walk gives this picture."""
+        """Whether a walk gives this photo."""
         if not uri.startswith(self._prefix):
             return False
         raw = unquote(uri.removeprefix(self._prefix))
         name = self._spelled.get(raw, raw)
         if self._exclude and self._exclude.covers(name):
             return False
-        return (is_picture_name(name) and not is_hidden(name)) or name in self._peeked
+        return (is_image_name(name) and not is_hidden(name)) or name in self._peeked
 
     def find(self, name: str) -> str:
         """The URI of the member of this name, with or without the folder that packing added.
@@ -151,7 +141,7 @@ class ZipSource(CountsNames):
         return tuple(self._spelled.get(raw, raw).removeprefix(self._wrapper).split("/"))
 
     def read(self, uri: str) -> bytes:
-        """The bytes of a picture, checked against the archive's checksum."""
+        """The bytes of a photo, checked against the archive's checksum."""
         info = self._info(uri)
         if info.file_size > MAX_BYTES:
             raise SourceError(
@@ -183,11 +173,11 @@ class ZipSource(CountsNames):
         return self._zip.NameToInfo[self._members.get(name, name)]
 
     def _peek(self, names: Sequence[str]) -> list[str]:
-        """Which of these members begin like a picture; what cannot be unpacked does not."""
+        """Which of these members begin like a photo; what cannot be unpacked does not."""
         found = []
         for name in names:
             with suppress(*UNPACKING), self._zip.open(self._raw(name)) as member:
-                if begins_like_picture(member.read(32)):
+                if begins_like_image(member.read(32)):
                     found.append(name)
         return found
 

@@ -1,14 +1,12 @@
 """Pictures in a bucket, through fsspec: ``s3://bucket/folder``, ``gs://bucket/folder``, ``az://container/folder``.
 
 Credentials and endpoints are those that each cloud's own tools use (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, a
-profile, ...).
-URIs are ``s3://bucket/folder/a.jpg``, with other characters %-quoted; the store's ETag says whether a picture is still
-the same.
+profile, ...). URIs are ``s3://bucket/folder/a.jpg``, with other characters %-quoted; the store's ETag says whether a
+photo is still the same.
 """
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -19,24 +17,22 @@ from urllib.parse import quote
 import fsspec
 
 from lapel.core.errors import MissingDependencyError, SourceError
+from lapel.core.settings import settings
 from lapel.core.text import reason_of, shortened
 from lapel.sources import MAX_BYTES, Links, unquote
-from lapel.sources.names import CountsNames, Exclude, NameIndex, begins_like_picture, sort_out
+from lapel.sources.base import ImageSource
+from lapel.sources.names import Exclude, NameIndex, begins_like_image, sort_out
 
 TAGS = ("ETag", "etag", "md5Hash", "content_md5")  # what S3, Google and Azure call what changes with the bytes
 TIMES = ("LastModified", "last_modified", "mtime", "updated")
-LINK = "LAPEL_BUCKET_LINK"  # a pattern such as https://cdn.example/{key}
 
 
-class BucketSource(CountsNames):
-    """A folder of pictures in a bucket. Subclasses name the cloud.
+class BucketSource(ImageSource):
+    """A folder of photos in a bucket. Subclasses name the cloud.
 
     Args:
-        where: ``//bucket/folder``; without a bucket, single pictures can be read by their URIs.
+        where: ``//bucket/folder``; without a bucket, single photos can be read by their URIs.
         exclude: Patterns of names to leave out, see :class:`lapel.sources.names.Exclude`.
-
-    Attributes:
-        skipped: What is left out, by kind; a folder that is left out counts once.
 
     Raises:
         SourceError: the cloud's library refuses to start.
@@ -48,12 +44,12 @@ class BucketSource(CountsNames):
     def __init__(self, where: str, exclude: Sequence[str] = ()) -> None:
         self._root = where.strip("/")
         self._exclude = Exclude(exclude)
-        self.skipped: Counter[str] = Counter()
+        self._skipped: Counter[str] = Counter()
         self._lock = Lock()
+        self._link = settings().bucket_link
         self._prefix = f"{self.scheme}://{quote(self._root)}/"
         try:
-            # fsspec shares one for all of a process; it must then not remember listings.
-            self._files: Any = fsspec.filesystem(self.scheme, use_listings_cache=False)
+            self._files = self._connect()
         except ImportError as error:
             raise MissingDependencyError(
                 f"The source '{self.scheme}:' needs {error.name or 'a library'}. Run: pip install"
@@ -62,21 +58,25 @@ class BucketSource(CountsNames):
         except Exception as error:  # each cloud has its own
             raise self._refused(self.where, error) from error
 
+    def _connect(self) -> Any:
+        # fsspec shares one for all of a process; it must then not remember listings.
+        return fsspec.filesystem(self.scheme, use_listings_cache=False)
+
     @property
     def where(self) -> str:
         """The bucket and folder."""
         return f"{self.scheme}://{self._root}"
 
     def walk(self) -> Iterator[str]:
-        """Every picture's URI, by name."""
+        """Every photo's URI, by name."""
         return (self._prefix + quote(name) for name in self._listing)
 
     def count(self) -> int:
-        """How many pictures a walk gives."""
+        """How many photos a walk gives."""
         return len(self._listing)
 
     def lists(self, uri: str) -> bool:
-        """Whether the picture is in the folder."""
+        """Whether the photo is in the folder."""
         return self._name(uri) in self._listing
 
     def find(self, name: str) -> str:
@@ -101,7 +101,7 @@ class BucketSource(CountsNames):
         return tuple(self._name(uri).split("/"))
 
     def read(self, uri: str) -> bytes:
-        """The bytes of a picture."""
+        """The bytes of a photo."""
         if self._about(uri).get("size", 0) > MAX_BYTES:
             raise SourceError(f"The picture {uri} has more than {MAX_BYTES // 2**20} MB. Scale it down.")
         try:
@@ -117,13 +117,10 @@ class BucketSource(CountsNames):
         return f"{tag}-{about.get('size', 0)}"
 
     def links(self, uri: str) -> Links:
-        """Where a browser shows the picture: the pattern in LAPEL_BUCKET_LINK, as buckets are rarely public."""
+        """Where a browser shows the photo: the pattern in LAPEL_BUCKET_LINK, as buckets are rarely public."""
         bucket, _, key = uri.removeprefix(f"{self.scheme}://").partition("/")
-        link = os.environ.get(LINK, "").replace("{bucket}", bucket).replace("{key}", key)
+        link = self._link.replace("{bucket}", bucket).replace("{key}", key)
         return Links(link, link)
-
-    def close(self) -> None:
-        """The cloud's library ends its connections by itself."""
 
     def _name(self, uri: str) -> str:
         return unquote(uri.removeprefix(self._prefix))
@@ -163,17 +160,15 @@ class BucketSource(CountsNames):
             )
         # A name with "/" at its end is what some tools put there for a folder.
         files = (name for name in names if not name.endswith("/"))
-        pictures, self.skipped = sort_out(files, self._exclude, self._peek)
+        pictures, self._skipped = sort_out(files, self._exclude, self._peek)
         return {name: names[name] for name in pictures}
 
     def _peek(self, names: Sequence[str]) -> list[str]:
-        """Which of these objects begin like a picture; what cannot be read does not."""
+        """Which of these objects begin like a photo; what cannot be read does not."""
         keys = [f"{self._root}/{name}" for name in names]
         heads = self._files.cat_ranges(keys, [0] * len(keys), [32] * len(keys), on_error="return")
         return [
-            name
-            for name, head in zip(names, heads, strict=True)
-            if isinstance(head, bytes) and begins_like_picture(head)
+            name for name, head in zip(names, heads, strict=True) if isinstance(head, bytes) and begins_like_image(head)
         ]
 
     @cached_property
@@ -202,10 +197,12 @@ class GoogleSource(BucketSource):
 
     scheme = "gs"
 
-    def __init__(self, where: str, exclude: Sequence[str] = ()) -> None:
-        # gcsfs otherwise asks of what kind the bucket is before each call, which needs a permission of its own.
-        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-        super().__init__(where, exclude)
+    def _connect(self) -> Any:
+        from gcsfs.core import GCSFileSystem
+
+        # Not by its scheme: that one asks of what kind the bucket is before each call, which needs a permission of its
+        # own.
+        return GCSFileSystem(use_listings_cache=False)
 
 
 class AzureSource(BucketSource):

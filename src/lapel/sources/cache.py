@@ -1,10 +1,8 @@
 """Pictures that came over a network, kept on this machine for a while: bounded in bytes, the longest unused go first.
 
-One SQLite file: each picture is stored once by the hash of its bytes, which is checked whenever it is read, beside
-which address had
-which bytes, remembered when the bytes are gone. What comes in quick succession is written together, at a third of the
-time. Several
-threads and processes may use one cache. Losing it costs time only.
+One SQLite file: each photo is stored once by the hash of its bytes, which is checked whenever it is read, beside which
+address had which bytes, remembered when the bytes are gone. What comes in quick succession is written together, at a
+third of the time. Several threads and processes may use one cache. Losing it costs time only.
 """
 
 from __future__ import annotations
@@ -19,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lapel.core.errors import InputError
+from lapel.core.settings import settings
 from lapel.core.text import reason_of
 
 FILE = "pictures.sqlite"
-LONGEST_PATH = 504  # bytes; SQLite's 512 less what it puts behind the name
+MAX_PATH_BYTES = 504  # bytes; SQLite's 512 less what it puts behind the name
 GB = 2**30
-DEFAULT_GB = 4.0  # 47,000 shop pictures of 20 KB have 1 GB
+# A column "stamp" is what is called version token elsewhere: caches of earlier versions stay good.
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS known (uri TEXT PRIMARY KEY, stamp TEXT NOT NULL, validators TEXT NOT NULL, sha256 TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS blobs (sha256 TEXT PRIMARY KEY, bytes INTEGER NOT NULL, used REAL NOT NULL, data BLOB NOT NULL);
@@ -36,9 +35,13 @@ INSERT INTO known VALUES (?, ?, ?, ?) ON CONFLICT (uri) DO UPDATE SET
     validators = iif(excluded.validators = '' AND stamp = excluded.stamp, validators, excluded.validators),
     stamp = excluded.stamp, sha256 = excluded.sha256
 """
-FRESH = 60  # seconds in which a second use is not written down
-SLACK = 0.9  # of the limit is left when the oldest have gone, so that this is not done for each picture
-TOGETHER, TOGETHER_BYTES, WAITS = 64, 8 * 2**20, 1.0  # pictures, bytes and seconds after which what has come is written
+USE_SECONDS = 60  # seconds in which a second use is not written down
+SHRINK_FRACTION = 0.9  # of the limit is left when the oldest have gone, so that this is not done for each photo
+BATCH_FILES, BATCH_BYTES, BATCH_SECONDS = (
+    64,
+    8 * 2**20,
+    1.0,
+)  # photos, bytes and seconds after which what has come is written
 
 
 @dataclass(frozen=True)
@@ -46,20 +49,20 @@ class Known:
     """What was last seen at an address.
 
     Attributes:
-        stamp: The source's stamp of its bytes.
+        version_token: The source's version token of its bytes.
         validators: What a server is asked with whether they are still the same; see :mod:`lapel.sources.web`.
     """
 
-    stamp: str = ""
+    version_token: str = ""
     validators: str = ""
 
 
-class PictureCache:
-    """A file of pictures by content.
+class ImageCache:
+    """A file of photos by content.
 
     Args:
         folder: Where the file is; made when it is not there.
-        limit: Most bytes of pictures.
+        limit: Most bytes of photos.
 
     Raises:
         InputError: the folder cannot be made or written to.
@@ -67,9 +70,9 @@ class PictureCache:
 
     def __init__(self, folder: Path, limit: int) -> None:
         self.folder, self.limit = folder, limit
-        self.fetched = self.fetched_bytes = 0  # pictures that were put here since it was opened
+        self.fetched = self.fetched_bytes = 0  # photos that were put here since it was opened
         self._lock = threading.RLock()
-        self._waiting: dict[str, tuple[str, str, bytes]] = {}  # by address: stamp, validators, bytes; not written yet
+        self._waiting: dict[str, tuple[str, str, bytes]] = {}  # by address: token, validators, bytes; not written yet
         self._waiting_bytes = 0
         self._written = 0.0  # when something was last written
         try:
@@ -78,8 +81,8 @@ class PictureCache:
         except (OSError, sqlite3.Error) as error:
             length = len(os.fsencode(folder.absolute() / FILE))
             reason = (
-                f"its path has {length:,} bytes, SQLite opens {LONGEST_PATH}"
-                if length > LONGEST_PATH
+                f"its path has {length:,} bytes, SQLite opens {MAX_PATH_BYTES}"
+                if length > MAX_PATH_BYTES
                 else reason_of(error)
             )
             raise InputError(
@@ -109,7 +112,7 @@ class PictureCache:
 
     @property
     def size(self) -> int:
-        """Bytes of pictures."""
+        """Bytes of photos."""
         with self._lock:
             self._write()
             return self._bytes
@@ -122,41 +125,41 @@ class PictureCache:
             row = self._db.execute("SELECT stamp, validators FROM known WHERE uri = ?", (uri,)).fetchone()
         return Known(*row) if row else Known()
 
-    def get(self, uri: str, stamp: str) -> bytes | None:
-        """The bytes that an address had with this stamp, or None when they are not here."""
+    def get(self, uri: str, token: str) -> bytes | None:
+        """The bytes that an address had with this version token, or None when they are not here."""
         with self._lock:
             waiting = self._waiting.get(uri)
             if waiting is not None:
-                return waiting[2] if waiting[0] == stamp else None
+                return waiting[2] if waiting[0] == token else None
             with suppress(sqlite3.DatabaseError):
                 row = self._db.execute(
                     "SELECT sha256, used, data FROM known JOIN blobs USING (sha256) WHERE uri = ? AND stamp = ?",
-                    (uri, stamp),
+                    (uri, token),
                 ).fetchone()
                 if row is None:
                     return None
                 sha256, used, data = row
                 if hashlib.sha256(data).hexdigest() == sha256:
-                    if time.time() - used > FRESH:
+                    if time.time() - used > USE_SECONDS:
                         self._db.execute("UPDATE blobs SET used = ? WHERE sha256 = ?", (time.time(), sha256))
                     return bytes(data)
                 self._db.execute("DELETE FROM blobs WHERE sha256 = ?", (sha256,))
                 self._bytes = self._count()
         return None
 
-    def put(self, uri: str, stamp: str, data: bytes, validators: str = "") -> None:
+    def put(self, uri: str, token: str, data: bytes, validators: str = "") -> None:
         """Keep what an address has; a full disk only means that it is fetched again."""
         with self._lock:
             self.fetched += 1
             self.fetched_bytes += len(data)
             if uri in self._waiting:
                 self._write()
-            self._waiting[uri] = (stamp, validators, data)
+            self._waiting[uri] = (token, validators, data)
             self._waiting_bytes += len(data)
             if (
-                len(self._waiting) >= TOGETHER
-                or self._waiting_bytes > TOGETHER_BYTES
-                or time.monotonic() - self._written > WAITS
+                len(self._waiting) >= BATCH_FILES
+                or self._waiting_bytes > BATCH_BYTES
+                or time.monotonic() - self._written > BATCH_SECONDS
             ):
                 self._write()
 
@@ -171,9 +174,9 @@ class PictureCache:
         if not self._waiting:
             return
         known, blobs = [], []
-        for uri, (stamp, validators, data) in self._waiting.items():
+        for uri, (token, validators, data) in self._waiting.items():
             sha256 = hashlib.sha256(data).hexdigest()
-            known.append((uri, stamp, validators, sha256))
+            known.append((uri, token, validators, sha256))
             blobs.append((sha256, len(data), time.time(), data))
         self._waiting.clear()
         self._waiting_bytes, self._written = 0, time.monotonic()
@@ -197,7 +200,7 @@ class PictureCache:
         total = self._count()  # others may have put something there
         gone = []
         for sha256, size in self._db.execute("SELECT sha256, bytes FROM blobs ORDER BY used"):
-            if total <= SLACK * self.limit:
+            if total <= SHRINK_FRACTION * self.limit:
                 break
             gone.append((sha256,))
             total -= size
@@ -207,19 +210,11 @@ class PictureCache:
         self._bytes = self._count()
 
 
-def open_cache() -> PictureCache:
-    """The cache that the environment names: ``LAPEL_CACHE``, a folder, and ``LAPEL_CACHE_GB``.
+def open_cache() -> ImageCache:
+    """The cache of this process' settings.
 
     Raises:
-        InputError: the size is no number above zero, or the folder cannot be used.
+        InputError: the folder cannot be used.
     """
-    said = os.environ.get("LAPEL_CACHE_GB", "")
-    try:
-        size = float(said or DEFAULT_GB)
-    except ValueError:
-        size = 0.0
-    if not size > 0:
-        raise InputError(f"LAPEL_CACHE_GB is a number of GB above zero, such as 4; found '{said}'.")
-    folder = os.environ.get("LAPEL_CACHE", "")
-    home = Path(os.environ.get("XDG_CACHE_HOME", "") or Path.home() / ".cache")
-    return PictureCache(Path(folder) if folder else home / "lapel" / "pictures", int(size * GB))
+    now = settings()
+    return ImageCache(now.cache, int(now.cache_gb * GB))

@@ -1,6 +1,6 @@
-"""What stands in a table's cells: clean texts, several values in one cell, and the names of pictures.
+"""What stands in a table's cells: clean texts, several values in one cell, and the names of photos.
 
-Cells go in as CSV, JSON or a spreadsheet have them; texts, tuples of texts and names of pictures come out.
+Cells go in as CSV, JSON or a spreadsheet have them; texts, tuples of texts and names of photos come out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lapel.core.text import printable
-from lapel.sources.names import as_link, is_picture_name
+from lapel.sources.names import as_link, is_image_name
 from lapel.sources.prices import ExactNumber
 
 # What programs write where they know nothing.
@@ -39,7 +39,7 @@ NOTHING = frozenset(
 )
 PROBLEM = "\0problem"  # a record's own note, under a name that no column has
 ADDRESS_KEYS = ("src", "url", "href", "link", "image", "original", "full", "path", "file", "filename")
-LONGEST_NOTHING = max(map(len, NOTHING))
+NOTHING_CHARACTERS = max(map(len, NOTHING))
 _PLAIN = re.compile(r"[ -%'-;=-{}~]*")  # printable ASCII but & < |
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>")
 _BREAK = re.compile(r"<(?:br|/p|/li|/div)\b[^<>]*>", re.IGNORECASE)
@@ -61,7 +61,7 @@ def raw_text(value: Any) -> str:
 
 
 def identifier(value: Any) -> str:
-    """A cell that names a product or a picture: as it is written, without what no name can hold."""
+    """A cell that names a product or a photo: as it is written, without what no name can hold."""
     text = raw_text(value)
     if text.isascii():
         return text.replace("\0", "").strip() if "\0" in text else text
@@ -83,7 +83,7 @@ def text_of(value: Any) -> str:
 @lru_cache(4096)  # a table says the same in most of its cells
 def _cleaned(text: str) -> str:
     text = text.strip()
-    if len(text) <= LONGEST_NOTHING and text.casefold() in NOTHING:
+    if len(text) <= NOTHING_CHARACTERS and text.casefold() in NOTHING:
         return ""
     if _PLAIN.fullmatch(text):  # nearly all
         return text
@@ -100,23 +100,23 @@ def _cleaned(text: str) -> str:
     return text.strip()
 
 
-def looks_like_picture(text: str) -> bool:
-    """Whether a text is the name of a picture file, or a link that ends like one."""
+def looks_like_image(text: str) -> bool:
+    """Whether a text is the name of a photo file, or a link that ends like one."""
     try:
         path = urlsplit(text).path if "://" in text or as_link(text) else text
     except ValueError:
         return False
-    return len(path) < 500 and is_picture_name(path) and "\n" not in path
+    return len(path) < 500 and is_image_name(path) and "\n" not in path
 
 
-def picture_names(value: Any) -> tuple[str, ...]:
-    """The pictures that a cell names, each once, in their order.
+def photo_names(value: Any) -> tuple[str, ...]:
+    """The photos that a cell names, each once, in their order.
 
     Between them may stand bars; commas, semicolons, blanks or line ends do where each part is a link or is named like a
-    picture, as a file's
-    name may hold them too. A list may be JSON's, also inside of a text, and of objects such as ``{"src": ...}``.
+    photo, as a file's name may hold them too. A list may be JSON's, also inside of a text, and of objects such as
+    ``{"src": ...}``.
 
-    >>> picture_names("1.jpg,2.jpg"), picture_names("red, blue.jpg"), picture_names([{"src": "a.png"}])
+    >>> photo_names("1.jpg,2.jpg"), photo_names("red, blue.jpg"), photo_names([{"src": "a.png"}])
     (('1.jpg', '2.jpg'), ('red, blue.jpg',), ('a.png',))
     """
     return tuple(dict.fromkeys(_names(value)))
@@ -151,6 +151,6 @@ def _split(text: str) -> Iterable[str]:
     for pattern in (r"[,;]\s*|\s*\n\s*", r",\s*(?=https?://|//)|\s+"):
         parts = [part.strip() for part in re.split(pattern, text) if part.strip()]
         links = all(map(as_link, parts))
-        if len(parts) > 1 and (links or (all(map(looks_like_picture, parts)) and "\\s+" not in pattern)):
+        if len(parts) > 1 and (links or (all(map(looks_like_image, parts)) and "\\s+" not in pattern)):
             return parts
-    return (text.rstrip(",; "),) if looks_like_picture(text.rstrip(",; ")) else (text,)
+    return (text.rstrip(",; "),) if looks_like_image(text.rstrip(",; ")) else (text,)

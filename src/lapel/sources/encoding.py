@@ -1,8 +1,7 @@
 """Which encoding a table is written in: found by looking at its bytes, unless somebody says it.
 
 A path goes in; the encoding's name, and what to tell people about a guess, come out. UTF-8 and UTF-16 prove themselves;
-everything else is
-a guess of charset-normalizer among the encodings that spreadsheets still write.
+everything else is a guess of charset-normalizer among the encodings that spreadsheets still write.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 from lapel.core.errors import TableError
 from lapel.core.text import counted
 
-SAMPLE = 256 * 1024  # bytes of lines with other letters than ASCII's, which is where encodings differ
+SAMPLE_BYTES = 256 * 1024  # bytes of lines with other letters than ASCII's, which is where encodings differ
 # What spreadsheets and shop systems write where they do not write Unicode.
 CANDIDATES = [
     *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "koi8_r"),
@@ -114,7 +113,7 @@ def _look(path: Path, encoding: str) -> tuple[bytes, int]:
         for line in file:
             if line.isascii():
                 continue
-            if len(sample) < SAMPLE:
+            if len(sample) < SAMPLE_BYTES:
                 sample += line
             try:
                 line.decode(encoding)

@@ -1,10 +1,9 @@
-"""Feeds of shop systems: the rows of an export that are one product in several sizes, pictures or variants, joined into
+"""Feeds of shop systems: the rows of an export that are one product in several sizes, photos or variants, joined into
 one record.
 
 Shopify's and WooCommerce's product exports and Google Merchant feeds are recognised by their columns. Records go in as
-a table has them;
-out come records with the columns of :data:`COLUMNS` and :data:`ATTRIBUTES`, so that a feed is read like any other
-table.
+a table has them; out come records with the columns of :data:`COLUMNS` and :data:`ATTRIBUTES`, so that a feed is read
+like any other table.
 """
 
 from __future__ import annotations
@@ -129,8 +128,7 @@ class Feed:
         anywhere.
 
         A record has its first row's cells under their own names, and what was joined under the names of :data:`COLUMNS`
-        and
-        :data:`ATTRIBUTES`.
+        and :data:`ATTRIBUTES`.
         """
         read = [(line, cells, {plain_name(name): value for name, value in cells.items()}) for line, cells in rows]
         whose = self.group([plain for _, _, plain in read])
@@ -153,7 +151,7 @@ def recognise(columns: Iterable[str]) -> Feed | None:
     return next((feed for feed in FEEDS if feed.columns <= plain), None)
 
 
-# --- Shopify: a row a variant and a row a picture; only the first row of a handle says what the product is
+# --- Shopify: a row a variant and a row a photo; only the first row of a handle says what the product is
 # -------------
 
 
@@ -171,15 +169,15 @@ def _shopify(rows: Sequence[Cells]) -> dict[str, Any] | Hidden:
     placed: list[tuple[float, str]] = []
     options = [plain_name(_text(first, f"option{number}name")) for number in (1, 2, 3)]
     for cells in rows:
-        if picture := _text(cells, "imagesrc", "productimageurl"):
+        if photo := _text(cells, "imagesrc", "productimageurl"):
             place = _text(cells, "imageposition")
-            placed.append((float(place) if place.isdecimal() else 1e9, picture))
+            placed.append((float(place) if place.isdecimal() else 1e9, photo))
         price, before = (
             _exact(_text(cells, *names))
             for names in (("variantprice", "price"), ("variantcompareatprice", "compareatprice"))
         )
         if not price and not _text(cells, "option1value"):
-            continue  # a row that only adds a picture
+            continue  # a row that only adds a photo
         available = _shopify_stock(cells)
         variants.take(_text(cells, "variantsku", "sku"), available, before or price, price if before else "")
         for number, option in enumerate(options, 1):
@@ -188,7 +186,7 @@ def _shopify(rows: Sequence[Cells]) -> dict[str, Any] | Hidden:
                 variants.size(value, available)
             elif option in COLOURS and value:
                 variants.colours.append(value)
-    variants.pictures += [picture for _, picture in sorted(placed, key=lambda pair: pair[0])]
+    variants.pictures += [photo for _, photo in sorted(placed, key=lambda pair: pair[0])]
     return {
         **variants.cells(),
         "id": _text(first, "handle", "urlhandle"),
@@ -259,9 +257,7 @@ def _woocommerce(rows: Sequence[Cells]) -> dict[str, Any] | str | Hidden:
     if _text(own[0], "visibilityincatalog") == "hidden":
         return Hidden("hidden in the catalogue")
     first, variations = own[0], [cells for cells in rows if _is_variation(cells)]
-    variants = Variants(
-        pictures=[picture for cells in (first, *variations) for picture in _urls(_text(cells, "images"))]
-    )
+    variants = Variants(pictures=[photo for cells in (first, *variations) for photo in _urls(_text(cells, "images"))])
     for cells in variations or [first]:
         available = _stock(_text(cells, "instock?", "instock") or _text(cells, "stock"))
         name = _text(cells, "sku") or _text(cells, "id")

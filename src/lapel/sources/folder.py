@@ -12,33 +12,29 @@ from urllib.parse import quote, urlsplit
 from lapel.core.errors import SourceError
 from lapel.core.text import shortened
 from lapel.sources import MAX_BYTES, unquote
+from lapel.sources.base import ImageSource
 from lapel.sources.names import (
     EXCLUDED,
     HIDDEN,
     UNREADABLE,
-    CountsNames,
     Exclude,
     NameIndex,
-    begins_like_picture,
+    begins_like_image,
     has_ending,
     is_hidden,
+    is_image_name,
     is_junk,
-    is_picture_name,
     kind_of,
     refuse_link,
 )
 
 
-class FolderSource(CountsNames):
-    """A folder of pictures.
+class FolderSource(ImageSource):
+    """A folder of photos.
 
     Args:
         where: Its path.
         exclude: Patterns of names to leave out, see :class:`lapel.sources.names.Exclude`.
-
-    Attributes:
-        skipped: What the last complete walk left out, by kind; a folder that is left out counts once.
-        unreadable: Folders that it could not read, with the reasons.
 
     Raises:
         SourceError: it is no folder, or may not be read.
@@ -49,9 +45,9 @@ class FolderSource(CountsNames):
         self._above = str(self._root).rstrip("/") + "/"
         self._prefix = to_uri(self._above)
         self._exclude = Exclude(exclude)
-        self.skipped: Counter[str] = Counter()
-        self.unreadable: dict[str, str] = {}
-        self._peeked: dict[str, bool] = {}  # files without an ending: whether they begin like a picture
+        self._skipped: Counter[str] = Counter()
+        self._unreadable: dict[str, str] = {}
+        self._peeked: dict[str, bool] = {}  # files without an ending: whether they begin like a photo
         try:
             with os.scandir(self._root):
                 pass
@@ -66,11 +62,11 @@ class FolderSource(CountsNames):
         return str(self._root)
 
     def walk(self) -> Iterator[str]:
-        """Every picture's URI, by folder and name."""
+        """Every photo's URI, by folder and name."""
         return (self._prefix + quote(os.fsencode(name)) for name in self._names())
 
     def _names(self) -> Iterator[str]:
-        """Every picture's name below the folder. Folders that cannot be read are passed over, but for the first."""
+        """Every photo's name below the folder. Folders that cannot be read are passed over, but for the first."""
         skipped: Counter[str] = Counter()
         unreadable: dict[str, str] = {}
         top = _entries(str(self._root))
@@ -102,38 +98,38 @@ class FolderSource(CountsNames):
                 elif below[1] not in above:  # else a symbolic link to a folder above: a walk would never end
                     above.add(below[1])
                     inside.append((*below, name + "/"))
-            elif _is(entry.is_file) and (is_picture_name(entry.name) or self._peek(name)):
+            elif _is(entry.is_file) and (is_image_name(entry.name) or self._peek(name)):
                 yield name
             else:
                 skipped[kind_of(entry.name)] += 1
         if unreadable:
             skipped[UNREADABLE] = len(unreadable)
-        self.skipped, self.unreadable = skipped, unreadable
+        self._skipped, self._unreadable = skipped, unreadable
 
     def _peek(self, name: str) -> bool:
-        """Whether a file has no ending and begins like a picture."""
+        """Whether a file has no ending and begins like a photo."""
         if has_ending(name):
             return False
         if name not in self._peeked:
             try:
                 with open(self._above + name, "rb") as file:  # noqa: PTH123
-                    self._peeked[name] = begins_like_picture(file.read(32))
+                    self._peeked[name] = begins_like_image(file.read(32))
             except OSError:
                 self._peeked[name] = False
         return self._peeked[name]
 
     def count(self) -> int:
-        """How many pictures a walk gives."""
+        """How many photos a walk gives."""
         return sum(1 for _ in self._names())
 
     def lists(self, uri: str) -> bool:
-        """Whether a walk gives this picture."""
+        """Whether a walk gives this photo."""
         if not uri.startswith(self._prefix):
             return False
         name = unquote(uri.removeprefix(self._prefix))
         if is_hidden(name) or (self._exclude and self._exclude.covers(name)):
             return False
-        return is_picture_name(name) or self._peek(name)
+        return is_image_name(name) or self._peek(name)
 
     def find(self, name: str) -> str:
         """The URI of the file of this relative name, or of an absolute name or file:// URI below the folder.
@@ -148,7 +144,7 @@ class FolderSource(CountsNames):
             full = os.path.normpath(self._root / text)
             inside = full.startswith(self._above)
             try:
-                if inside and os.path.isfile(full):  # noqa: PTH113 - four times faster than Path, once a picture
+                if inside and os.path.isfile(full):  # noqa: PTH113 - four times faster than Path, once a photo
                     self._exclude.refuse(full.removeprefix(self._above))
                     return to_uri(full)
                 # "/images/a.jpg" is an address in a shop, unless there is such a file on this machine.
@@ -180,7 +176,7 @@ class FolderSource(CountsNames):
         return tuple(unquote(uri.removeprefix(self._prefix)).split("/"))
 
     def read(self, uri: str) -> bytes:
-        """The bytes of a picture."""
+        """The bytes of a photo."""
         return read_file(to_path(uri))
 
     def version_token(self, uri: str) -> str:
@@ -190,17 +186,14 @@ class FolderSource(CountsNames):
         """
         path = to_path(uri)
         try:
-            found = os.stat(path)  # noqa: PTH116 - half the cost of Path.stat, once a picture
+            found = os.stat(path)  # noqa: PTH116 - half the cost of Path.stat, once a photo
         except (OSError, ValueError) as error:
             raise _gone(path, error) from error
         return f"{found.st_size}-{found.st_mtime_ns}"
 
-    def close(self) -> None:
-        """Nothing is kept open."""
-
 
 def _is_store(folder: str) -> bool:
-    """Whether a folder is a store of Lapel's, which often lies beside its pictures: a file in it is an SQLite file that
+    """Whether a folder is a store of Lapel's, which often lies beside its photos: a file in it is an SQLite file that
     says so."""
     try:
         with open(f"{folder}/catalog.sqlite", "rb") as file:  # noqa: PTH123
@@ -238,13 +231,13 @@ def to_path(uri: str) -> str:
 
 
 def read_file(path: str) -> bytes:
-    """A picture file's bytes.
+    """A photo file's bytes.
 
     Raises:
         SourceError: it is gone, not a file, not readable or too large.
     """
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - a third of the cost of Path.open, once a picture
+        with open(path, "rb") as file:  # noqa: PTH123 - a third of the cost of Path.open, once a photo
             # The size first: a larger file is not read at all, and one that grows meanwhile not further than this.
             size = os.fstat(file.fileno()).st_size
             data = file.read(MAX_BYTES + 1) if size <= MAX_BYTES else b""

@@ -2,16 +2,13 @@
 once.
 
 A name is looked up here, all of its addresses are checked, and the connection is made to a checked number, so that a
-name cannot
-change its meaning between check and use. Certificates come from ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` where these are
-set; proxies
-are used only with ``LAPEL_PROXY=env``, and then a name is checked before the proxy hears of it.
+name cannot change its meaning between check and use. Certificates come from ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` where
+these are set; proxies are used only with ``LAPEL_PROXY=env``, and then a name is checked before the proxy hears of it.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 import ssl
 import threading
@@ -26,10 +23,11 @@ from urllib.request import getproxies_environment, proxy_bypass_environment  # t
 import httpx
 
 from lapel.core.errors import InputError, SourceError
+from lapel.core.settings import settings
 from lapel.core.text import reason_of
 
 PROXY = "LAPEL_PROXY"
-TRIAL = 2.0  # most seconds for an address of a host that has further ones: a shop's IPv6 may be dead
+ADDRESS_SECONDS = 2.0  # most seconds for an address of a host that has further ones: a shop's IPv6 may be dead
 PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")  # all that is given out; RFC 4291
 
 
@@ -46,17 +44,12 @@ class TransientError(SourceError):
 
 
 def proxy_of(scheme: str, host: str) -> str:
-    """The proxy that this process' environment names for a host, empty for none.
+    """The proxy that this process' environment names for a host, if the settings allow one; empty for none.
 
     Raises:
         InputError: ``LAPEL_PROXY`` is something else than ``env``.
     """
-    wish = os.environ.get(PROXY, "")
-    if wish not in ("", "env"):
-        raise InputError(
-            f"{PROXY} is 'env', to use HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, or is not set; found '{wish}'."
-        )
-    known = getproxies_environment() if wish else {}
+    known = getproxies_environment() if settings().proxy else {}
     if not known or proxy_bypass_environment(host, known):
         return ""
     proxy = known.get(scheme) or known.get("all", "")
@@ -69,7 +62,8 @@ def new_client(proxy: str = "") -> httpx.Client:
     Raises:
         InputError: the proxy or the certificates of the environment cannot be used.
     """
-    certificates = _certificates(os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", ""))
+    now = settings()
+    certificates = _certificates(now.ssl_cert_file, now.ssl_cert_dir)
     headers = {"User-Agent": "lapel", "Accept": "image/*"}
     try:
         return httpx.Client(
@@ -84,9 +78,11 @@ def new_client(proxy: str = "") -> httpx.Client:
 
 @lru_cache(maxsize=4)
 def _certificates(file: str, folder: str) -> ssl.SSLContext:
-    """Whom to trust, as the environment variables say: httpx reads the two itself."""
+    """Whom to trust: a file comes before a folder, and certifi's list is for want of both."""
     try:
-        return httpx.create_ssl_context()
+        if file:
+            return ssl.create_default_context(cafile=file)
+        return ssl.create_default_context(capath=folder) if folder else httpx.create_ssl_context(trust_env=False)
     except OSError as error:
         raise InputError(
             f"The certificates in SSL_CERT_FILE ({file}) or SSL_CERT_DIR ({folder or 'not set'}) cannot be read:"
@@ -160,7 +156,7 @@ class Host:
                 headers={"Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity", **headers},
                 # The server and TLS still hear the name; a proxy has one of its own.
                 extensions={} if self._proxy else {"sni_hostname": url.raw_host.decode("ascii")},
-                timeout=httpx.Timeout(left, connect=min(left / (further + 1), TRIAL) if further else left),
+                timeout=httpx.Timeout(left, connect=min(left / (further + 1), ADDRESS_SECONDS) if further else left),
             )
             try:
                 response = self._client.send(request, stream=True)

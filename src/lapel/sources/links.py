@@ -1,15 +1,13 @@
 """Pictures behind links: one, ``https://shop.example/a.jpg``, or those that a table names. A URI is the link itself.
 
 Several are fetched at once, but few from one host; whoever answers that it is too much is left alone for a while. A
-server is asked
-whether a picture has changed rather than for the picture; private addresses are refused unless ``LAPEL_ALLOW_HOSTS``
-names the host.
+server is asked whether a photo has changed rather than for the photo; private addresses are refused unless
+``LAPEL_ALLOW_HOSTS`` names the host.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +16,9 @@ from urllib.parse import unquote
 import httpx
 
 from lapel.core.errors import InputError, SourceError
-from lapel.sources.cache import PictureCache
+from lapel.core.settings import settings
+from lapel.sources.base import ImageSource
+from lapel.sources.cache import ImageCache
 from lapel.sources.web import MAX_BYTES, Fetched, LinkReader, parse_link
 
 
@@ -29,8 +29,8 @@ class LinkSettings:
     Attributes:
         allow: Hosts that may have private addresses.
         per_host: Requests under way at once to one host.
-        max_bytes: Most bytes of one picture.
-        timeout: Seconds for one picture, redirects included.
+        max_bytes: Most bytes of one photo.
+        timeout: Seconds for one photo, redirects included.
         tries: How often a link is tried when it fails in a way that may pass.
         pause: Seconds before the second try, doubled for each further one.
     """
@@ -66,13 +66,10 @@ class LinkSettings:
         )
 
     @classmethod
-    def from_environment(cls) -> LinkSettings:
-        """What this process' environment says: ``LAPEL_ALLOW_HOSTS`` (names with commas) and ``LAPEL_PER_HOST``."""
-        said = os.environ.get("LAPEL_PER_HOST", "")
-        if said and not said.isdecimal():
-            raise InputError(f"LAPEL_PER_HOST is a number of requests at once, such as 8; found '{said}'.")
-        hosts = filter(None, map(str.strip, os.environ.get("LAPEL_ALLOW_HOSTS", "").split(",")))
-        return cls(frozenset(map(_host, hosts)), int(said or cls.per_host))
+    def of_process(cls) -> LinkSettings:
+        """Those of this process, see :mod:`lapel.core.settings`."""
+        now = settings()
+        return cls(frozenset(map(_host, now.allow_hosts)), now.per_host)
 
 
 def _host(name: str) -> str:
@@ -87,28 +84,27 @@ def _host(name: str) -> str:
     return host
 
 
-class HttpsSource:
+class HttpsSource(ImageSource):
     """Pictures behind links.
 
     Args:
-        where: ``//host/a.jpg``, the one picture of a walk; or nothing, where a table names links.
-        settings: Limits; by default those of the environment.
-        cache: Where pictures are kept with what their servers said of them.
+        where: ``//host/a.jpg``, the one photo of a walk; or nothing, where a table names links.
+        limits: How links are asked for; by default those of this process.
+        cache: Where photos are kept with what their servers said of them.
     """
 
     remote = True
-    asks = True  # a picture's stamp is known only by asking for it
+    asks_for_token = True
     scheme = "https"
-    ignored = 0
 
-    def __init__(self, where: str, settings: LinkSettings | None = None, *, cache: PictureCache | None = None) -> None:
+    def __init__(self, where: str, limits: LinkSettings | None = None, *, cache: ImageCache | None = None) -> None:
         self._one = f"{self.scheme}:{where}" if where.strip("/") else ""
         folder = re.match(r"//drive\.google\.com/.*/folders/([\w-]+)", where)
         if folder:
             raise SourceError(f"{self._one} is a folder on Google Drive. Give it as gdrive://{folder[1]}")
-        self._settings = settings or LinkSettings.from_environment()
+        limits = limits or LinkSettings.of_process()
         self.cache = cache
-        self._reader = self._settings.reader(tries=self._settings.tries)
+        self._reader = limits.reader(tries=limits.tries)
 
     @property
     def where(self) -> str:
@@ -150,12 +146,12 @@ class HttpsSource:
         known = self.cache.known(uri) if self.cache else None
         got = self._fetch(uri, known.validators if known else "")
         if got.data is None and known is not None:
-            return known.stamp
+            return known.version_token
         data = got.data or b""
-        stamp = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        token = f"sha256:{hashlib.sha256(data).hexdigest()}"
         if self.cache is not None:
-            self.cache.put(uri, stamp, data, got.validators)
-        return stamp
+            self.cache.put(uri, token, data, got.validators)
+        return token
 
     def close(self) -> None:
         """Close the connections."""

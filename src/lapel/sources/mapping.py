@@ -2,9 +2,8 @@
 ``title=name``.
 
 The rule for a text ``field=source``: ``source`` is a column of the table; or ``a>b>c``, columns from wide to narrow,
-for the
-category; or a fixed text in quotes, ``brand='Acme'``; or, for the currency, three capital letters. ``field=`` leaves a
-field empty.
+for the category; or a fixed text in quotes, ``brand='Acme'``; or, for the currency, three capital letters. ``field=``
+leaves a field empty.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any, Final
 
 from lapel.core.errors import TableError
 from lapel.core.types import FIELDS
-from lapel.sources.cells import looks_like_picture, picture_names
+from lapel.sources.cells import looks_like_image, photo_names
 
 TARGETS: Final = (
     "id",
@@ -96,12 +95,12 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
         *("path", "file", "filename", "file_name"),
     ),
 }
-# Columns of these names hold pictures only if their cells say so.
-MAYBE_PICTURES: Final = (
+# Columns of these names hold photos only if their cells say so.
+MAYBE_PHOTOS: Final = (
     *("url", "urls", "link", "links", "src", "href", "uri", "media", "asset", "assets", "location", "cover"),
     *("preview", "thumbnail", "thumbnail_url", "thumb", "thumb_url", "small_image"),
 )
-MORE_PICTURES: Final = (
+MORE_PHOTOS: Final = (
     *("additional_images", "additional_image", "additional_image_link", "additional_image_links", "other_images"),
     *(
         "extra_images",
@@ -114,11 +113,11 @@ MORE_PICTURES: Final = (
     ),
 )
 THUMBNAILS: Final = frozenset(("thumbnail", "thumbnailurl", "thumb", "thumburl", "smallimage", "preview"))
-PICTURE_WORDS: Final = frozenset(
+PHOTO_WORDS: Final = frozenset(
     ("image", "images", "img", "photo", "photos", "picture", "pictures", "pic", "foto", "bild")
 )
 SMALL_WORDS: Final = frozenset(("thumb", "thumbnail", "small", "swatch", "icon", "logo", "preview", "mini"))
-ENOUGH = 0.6  # of a column's cells that name pictures, above which it is taken for one of pictures
+MIN_PHOTO_SHARE = 0.6  # of a column's cells that name photos, above which it is taken for one of photos
 
 # Tables recognised as a whole: all of these columns, then these sources.
 PRESETS: Mapping[str, Mapping[str, str]] = {
@@ -129,10 +128,10 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
         "gender": "gender",
         "colour": "baseColour",
         "season": "season",
-    },
+    }
 }
 # What fills these would only be said twice if it were an attribute as well.
-DROPPED: Final = frozenset(("id", "title", "price", "currency", "in_stock", "pictures", "url"))
+FIELD_ONLY: Final = frozenset(("id", "title", "price", "currency", "in_stock", "pictures", "url"))
 
 
 @dataclass(frozen=True)
@@ -190,7 +189,7 @@ class ColumnMap:
 
         Args:
             columns: The columns' names.
-            sample: Some of its records, which tell columns of pictures from others.
+            sample: Some of its records, which tell columns of photos from others.
 
         Raises:
             TableError: a column that is not there, or no column for the id.
@@ -210,20 +209,20 @@ class ColumnMap:
         if "pictures" not in sources and "pictures" not in self.overrides:
             taken = {column for source in sources.values() for column in source.columns}
             free = [column for column in columns if column and column not in taken]
-            found, others, note = _picture_columns(free, sample)
+            found, others, note = _photo_columns(free, sample)
             if found:
                 sources["pictures"] = Source(tuple(found), others=tuple(others))
                 notes += [note] if note else []
         if not preset and "url" not in self.overrides:
-            # A column of pictures is no product's page, whatever it is called.
-            pages = [column for column in columns if _share_of_pictures(column, sample) < ENOUGH]
+            # A column of photos is no product's page, whatever it is called.
+            pages = [column for column in columns if _photo_share(column, sample) < MIN_PHOTO_SHARE]
             _guess(pages, sources, ["url"])
         if "id" not in sources:
             raise TableError(
                 f"The table has no column for the product's id. Its columns are: {', '.join(columns)}. Say which:"
                 f" --map id=COLUMN"
             )
-        dropped = {column for name in DROPPED if name in sources for column in sources[name].columns}
+        dropped = {column for name in FIELD_ONLY if name in sources for column in sources[name].columns}
         used = {column for source in sources.values() for column in source.columns}
         names: dict[str, str] = {}
         for column in columns:
@@ -246,9 +245,9 @@ class Source:
     """What fills one field: columns, or a fixed text.
 
     Attributes:
-        columns: One column, or several for a category's levels or for pictures; none when ``fixed`` is used.
+        columns: One column, or several for a category's levels or for photos; none when ``fixed`` is used.
         fixed: The same text for every product.
-        others: Columns of pictures that count in rows where ``columns`` are empty, the best first.
+        others: Columns of photos that count in rows where ``columns`` are empty, the best first.
     """
 
     columns: tuple[str, ...] = ()
@@ -293,23 +292,23 @@ def _guess(columns: Sequence[str], sources: dict[str, Source], targets: Iterable
                 break
 
 
-def _picture_columns(columns: Sequence[str], sample: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str], str]:
-    """The columns that name pictures, those that count where these are empty, and what to say when the cells decided,
-    not the names."""
+def _photo_columns(columns: Sequence[str], sample: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str], str]:
+    """The columns that name photos, those that count where these are empty, and what to say when the cells decided, not
+    the names."""
     plain = {plain_name(column): column for column in reversed(columns)}
     named = [plain[known] for known in map(plain_name, SYNONYMS["pictures"]) if known in plain]
     numbered = sorted(filter(_numbered, columns), key=lambda column: int(re.sub(r"\D", "", column)[:4]))
-    share = {column: _share_of_pictures(column, sample) for column in columns}
+    share = {column: _photo_share(column, sample) for column in columns}
     # A name decides, unless another column's cells say clearly that it is the one.
-    main = next((column for column in named if share[column] >= ENOUGH), None)
+    main = next((column for column in named if share[column] >= MIN_PHOTO_SHARE), None)
     guess = ""
-    if main is None and not any(share[column] >= ENOUGH for column in numbered):
-        maybe = [plain[known] for known in map(plain_name, MAYBE_PICTURES) if known in plain]
+    if main is None and not any(share[column] >= MIN_PHOTO_SHARE for column in numbered):
+        maybe = [plain[known] for known in map(plain_name, MAYBE_PHOTOS) if known in plain]
         others = [column for column in columns if column not in (*maybe, *named, *numbered)]
-        alike = [column for column in others if _speaks_of_pictures(column)]
+        alike = [column for column in others if _speaks_of_photos(column)]
         small = [column for column in maybe if plain_name(column) in THUMBNAILS]
         order = (*alike, *(column for column in maybe if column not in small), *others, *small)
-        guess = next((column for column in order if share[column] >= ENOUGH), "")
+        guess = next((column for column in order if share[column] >= MIN_PHOTO_SHARE), "")
         main = guess or next(
             (column for column in named if _filled(column, sample)), "" if sample else named[0] if named else ""
         )
@@ -320,11 +319,13 @@ def _picture_columns(columns: Sequence[str], sample: Sequence[Mapping[str, Any]]
         main = guess or None
     if plain_name(main or "") == "pictures":
         return [str(main)], [], ""
-    more = [plain[known] for known in map(plain_name, MORE_PICTURES) if known in plain]
-    family = [column for column in columns if guess and share[column] >= ENOUGH and _belong_together(column, guess)]
+    more = [plain[known] for known in map(plain_name, MORE_PHOTOS) if known in plain]
+    family = [
+        column for column in columns if guess and share[column] >= MIN_PHOTO_SHARE and _belong_together(column, guess)
+    ]
     found = list(dict.fromkeys(filter(None, (main, *family, *(() if guess else numbered), *more))))
     note = f"Pictures are taken from the column {' and '.join(map(repr, found))}, as its cells look like pictures'"
-    others = [column for column in named if share[column] >= ENOUGH and column not in found]
+    others = [column for column in named if share[column] >= MIN_PHOTO_SHARE and column not in found]
     if guess:
         return found, others, f"{note} names. If that is wrong, say it: --map pictures=COLUMN"
     also = f"{' and '.join(map(repr, others))} name pictures too, and count where '{main}' is empty" if others else ""
@@ -332,15 +333,14 @@ def _picture_columns(columns: Sequence[str], sample: Sequence[Mapping[str, Any]]
 
 
 def _belong_together(column: str, guess: str) -> bool:
-    """Whether two columns hold pictures of one kind: numbered, or front and back."""
-    return _family(column) == _family(guess) or (_speaks_of_pictures(column) and _speaks_of_pictures(guess))
+    """Whether two columns hold photos of one kind: numbered, or front and back."""
+    return _family(column) == _family(guess) or (_speaks_of_photos(column) and _speaks_of_photos(guess))
 
 
-def _speaks_of_pictures(column: str) -> bool:
-    """Whether a name such as ``Front Image`` or ``photoBack`` has a word for pictures in it, and none for small
-    ones."""
+def _speaks_of_photos(column: str) -> bool:
+    """Whether a name such as ``Front Image`` or ``photoBack`` has a word for photos in it, and none for small ones."""
     words = {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", column)}
-    return bool(words & PICTURE_WORDS) and not words & SMALL_WORDS
+    return bool(words & PHOTO_WORDS) and not words & SMALL_WORDS
 
 
 def _family(column: str) -> str:
@@ -356,7 +356,7 @@ def _numbered(column: str) -> bool:
 
 def _filled(column: str, sample: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """What a column's cells that are not empty name."""
-    return [names for cells in sample if (names := picture_names(cells.get(column)))]
+    return [names for cells in sample if (names := photo_names(cells.get(column)))]
 
 
 def _are_links(column: str, sample: Sequence[Mapping[str, Any]]) -> bool:
@@ -365,10 +365,10 @@ def _are_links(column: str, sample: Sequence[Mapping[str, Any]]) -> bool:
     return bool(filled) and all(name.startswith(("http://", "https://", "//")) for names in filled for name in names)
 
 
-def _share_of_pictures(column: str, sample: Sequence[Mapping[str, Any]]) -> float:
-    """How many of a column's filled cells name pictures; 0 when none is filled."""
+def _photo_share(column: str, sample: Sequence[Mapping[str, Any]]) -> float:
+    """How many of a column's filled cells name photos; 0 when none is filled."""
     filled = _filled(column, sample)
-    return sum(all(map(looks_like_picture, names)) for names in filled) / max(len(filled), 1)
+    return sum(all(map(looks_like_image, names)) for names in filled) / max(len(filled), 1)
 
 
 def _source(name: str, wanted: str, columns: Sequence[str]) -> Source:

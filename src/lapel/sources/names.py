@@ -1,9 +1,8 @@
-"""File names, the same for folders, ZIPs, buckets and Drive: which are pictures, which are left out and why, and which
+"""File names, the same for folders, ZIPs, buckets and Drive: which are photos, which are left out and why, and which
 one a table means.
 
-A walk takes :data:`EXTENSIONS`, and files without an ending that begin like a picture. :class:`NameIndex` finds a
-picture though a
-table writes its name otherwise, and only where exactly one can be meant.
+A walk takes :data:`EXTENSIONS`, and files without an ending that begin like a photo. :class:`NameIndex` finds a photo
+though a table writes its name otherwise, and only where exactly one can be meant.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from fnmatch import translate
-from typing import Any
 from urllib.parse import unquote
 
 from lapel.core.errors import InputError, SourceError
@@ -68,20 +66,20 @@ ADVICE = {
     NO_ENDING: "nothing in them says picture; give an ending such as .jpg to those that are one",
 }
 
-# What computers, phones and storage boxes put beside pictures. What begins with a dot is left out as well.
+# What computers, phones and storage boxes put beside photos. What begins with a dot is left out as well.
 _JUNK = re.compile(
     r"(?:__macosx|(?:eh)?thumbs\.db|desktop\.ini|icon\r|\$recycle\.bin|recycler|system volume information|lost\+found|@eadir|@recycle"
     r"|@recently-snapshot|@tmp|#recycle|#snapshot|temporary items|network trash folder|(?:synophoto_|synoindex_|@syno|@__thumb).*)\Z",
     re.IGNORECASE | re.DOTALL,
 )
 _ENDING = re.compile(r".(\.(?=[0-9]*[a-z])[a-z0-9]{1,8})\Z", re.IGNORECASE | re.DOTALL)
-_DEPTH = 6  # of a file's folders that a table may leave out from the left, all but these
-_KEPT = 8  # files that may be meant by a name without their folders: as many are not told apart
-_LONGEST = 4096  # characters of a name
+_TAIL_PARTS = 6  # of a file's folders that a table may leave out from the left, all but these
+_MAX_ALIKE = 8  # files that may be meant by a name without their folders: as many are not told apart
+_MAX_CHARACTERS = 4096  # characters of a name
 
 
-def is_picture_name(name: str) -> bool:
-    """Whether a file's name says that it is a picture that is meant to be seen."""
+def is_image_name(name: str) -> bool:
+    """Whether a file's name says that it is a photo that is meant to be seen."""
     last = name.rpartition("/")[2]
     dot = last.rfind(".")
     return dot > 0 and last[0] != "." and last[dot:].lower() in EXTENSIONS
@@ -93,8 +91,8 @@ def has_ending(name: str) -> bool:
 
 
 def stem(name: str) -> str:
-    """A picture's file name without its ending, if it has one."""
-    return name[: name.rfind(".")] if is_picture_name(name) else name
+    """A photo's file name without its ending, if it has one."""
+    return name[: name.rfind(".")] if is_image_name(name) else name
 
 
 def kind_of(name: str) -> str:
@@ -103,8 +101,8 @@ def kind_of(name: str) -> str:
     return KINDS.get(found[1].lower(), OTHER) if found else NO_ENDING
 
 
-def begins_like_picture(head: bytes) -> bool:
-    """Whether a file's first 16 bytes or more are those of a picture format that Lapel reads."""
+def begins_like_image(head: bytes) -> bool:
+    """Whether a file's first 16 bytes or more are those of a photo format that Lapel reads."""
     if head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")):
         return True
     if head[:4] == b"RIFF":
@@ -132,7 +130,7 @@ def refuse_link(name: str) -> None:
     """Say that a folder holds no links; :class:`lapel.sources.mixed.MixedSource` follows them.
 
     Raises:
-        SourceError: the name is a link, or a picture written out as text.
+        SourceError: the name is a link, or a photo written out as text.
     """
     if as_link(name):
         raise SourceError(
@@ -151,8 +149,7 @@ class Exclude:
     one of these.
 
     A pattern without ``/`` is compared with the name of each file and folder, one with ``/`` with the path below the
-    source; upper
-    and lower case are the same. What is in a folder that is left out is left out.
+    source; upper and lower case are the same. What is in a folder that is left out is left out.
 
     >>> Exclude(["*_back.*"]).covers("Shirts/1_back.jpg")
     True
@@ -217,13 +214,13 @@ def is_hidden(path: str) -> bool:
 def sort_out(
     names: Iterable[str], exclude: Exclude, peek: Callable[[Sequence[str]], Collection[str]]
 ) -> tuple[list[str], Counter[str]]:
-    """Which files of a flat list are pictures, sorted, and a count of the others by kind; a folder that is left out
+    """Which files of a flat list are photos, sorted, and a count of the others by kind; a folder that is left out
     counts once.
 
     Args:
         names: Paths below the source.
         exclude: What to leave out.
-        peek: Which of some files without an ending begin like a picture.
+        peek: Which of some files without an ending begin like a photo.
     """
     pictures: list[str] = []
     bare: list[str] = []
@@ -234,7 +231,7 @@ def sort_out(
             left_out[next(above for above in _prefixes(name) if is_junk(above.rpartition("/")[2]))] = HIDDEN
         elif exclude and (outermost := exclude.outermost(name)):
             left_out[outermost] = EXCLUDED
-        elif is_picture_name(name):
+        elif is_image_name(name):
             pictures.append(name)
         elif has_ending(name):
             skipped[kind_of(name)] += 1
@@ -247,9 +244,9 @@ def sort_out(
 
 
 class NameIndex:
-    """Finds pictures by names that are written otherwise: in case, in how accents are stored, with ``\\`` or %20, as
-    .jpeg for .jpg, or with more or fewer folders before them. Where two can be meant it refuses; and no picture is
-    taken for two different names.
+    """Finds photos by names that are written otherwise: in case, in how accents are stored, with ``\\`` or %20, as
+    .jpeg for .jpg, or with more or fewer folders before them. Where two can be meant it refuses; and no photo is taken
+    for two different names.
 
     Args:
         names: Paths below the source with what stands for each there; one file may have several paths.
@@ -267,19 +264,19 @@ class NameIndex:
         for path, value in names:
             parts = _parts(path)
             self._paths.setdefault("/".join(parts), []).append((path, value))
-            for start in range(max(1, len(parts) - _DEPTH), len(parts)):
+            for start in range(max(1, len(parts) - _TAIL_PARTS), len(parts)):
                 some = self._tails.setdefault("/".join(parts[start:]), [])
-                if len(some) < _KEPT:
+                if len(some) < _MAX_ALIKE:
                     some.append((path, value))
             self._stems.setdefault(fold(stem(path.rpartition("/")[2])), []).append((path, value))
 
     def find(self, name: str) -> str | None:
-        """What stands for the picture of this name; None when none comes near.
+        """What stands for the photo of this name; None when none comes near.
 
         Raises:
             SourceError: several come equally near, or the only one was taken for another name.
         """
-        if len(name) > _LONGEST or "://" in name:
+        if len(name) > _MAX_CHARACTERS or "://" in name:
             return None
         for text in dict.fromkeys((name, unquote(name), name.partition("?")[0])):
             parts = _parts(text)
@@ -287,7 +284,7 @@ class NameIndex:
                 continue
             key = "/".join(parts)
             some = self._paths.get(key) or self._tails.get(key)
-            if some and len(some) == _KEPT and key not in self._paths:
+            if some and len(some) == _MAX_ALIKE and key not in self._paths:
                 raise _ambiguous(text, some)
             if not some:  # the table names folders above those that the source has
                 shorter = ("/".join(parts[start:]) for start in range(1, len(parts)))
@@ -310,7 +307,7 @@ class NameIndex:
         return None
 
     def find_id(self, product_id: str, where: str) -> str:
-        """What stands for the picture called like a product; the first one where a folder has it in several formats.
+        """What stands for the photo called like a product; the first one where a folder has it in several formats.
 
         Raises:
             SourceError: there is none, or several folders have one.
@@ -329,24 +326,6 @@ class NameIndex:
             f"There is no picture '{shortened(product_id)}' with an ending such as .jpg in {where}. Name the pictures"
             f" in a column 'pictures'."
         )
-
-
-class CountsNames:
-    """What a source counts: the files it leaves out, by kind, and the names it found though they are written otherwise
-    there."""
-
-    skipped: Counter[str]
-    _index: Any  # a cached property: a NameIndex, made when a name is first not found as it stands
-
-    @property
-    def ignored(self) -> int:
-        """How many files and folders are left out."""
-        return self.skipped.total()
-
-    @property
-    def renamed(self) -> int:
-        """How many names were found that are written otherwise here."""
-        return int(self._index.used) if "_index" in self.__dict__ else 0
 
 
 def _parts(path: str) -> list[str]:

@@ -10,8 +10,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from lapel.core.types import MINOR_UNITS
 
 # How shops write currencies beside ISO 4217's codes, without case and full stops. Where several countries use a sign,
-# the commonest is
-# taken and said (ASSUMED), or none when none is (UNDECIDED).
+# the commonest is taken and said (ASSUMED_SIGNS), or none when none is (AMBIGUOUS_SIGNS).
 _WRITTEN = {
     "AUD": "a$, au$",
     "BGN": "лв",
@@ -47,15 +46,15 @@ _WRITTEN = {
     "VND": "₫",
 }
 SYMBOLS = {sign: code for code, signs in _WRITTEN.items() for sign in signs.split(", ")}
-ASSUMED = frozenset(("$", "\u00a5", "\uffe5", "rs"))
-UNDECIDED = {"kr": "SEK, NOK or DKK", "kr.": "SEK, NOK or DKK"}
+ASSUMED_SIGNS = frozenset(("$", "\u00a5", "\uffe5", "rs"))
+AMBIGUOUS_SIGNS = {"kr": "SEK, NOK or DKK", "kr.": "SEK, NOK or DKK"}
 # Words before the lowest of several prices, or before any.
 _FROM = re.compile(
     r"(?:from|ab|only|nur|à partir de|a partir de|dès|desde|da|od|vanaf|fra|från|starting at|now)\b[.:]?\s*",
     re.IGNORECASE,
 )
 _RANGE = re.compile(r"^(.*?[0-9].*?)\s*(?:-|\u2013|\u2014|to|bis)\s*(.*[0-9].*)$", re.IGNORECASE)
-LARGEST = 10**15  # minor units; far above any price, far below what SQLite's integers hold
+MAX_MINOR = 10**15  # minor units; far above any price, far below what SQLite's integers hold
 IN_STOCK = frozenset(
     (
         "yes",
@@ -87,12 +86,9 @@ def parse_price(text: str, currency: str) -> tuple[int, str]:
     """Read a price.
 
     ``currency`` counts more than a sign in the text, such as ``$``; a sign decides only where it is empty. Of ``.`` and
-    ``,`` the last one
-    parts the cents when both are there. One of them alone, followed by exactly three digits, parts thousands (``1.299``
-    is 1299), unless
-    the currency has three decimals or the number begins with ``0``. More decimals than the currency has are rounded,
-    half up. Of "from
-    12" and "12 - 20" the lowest price is read.
+    ``,`` the last one parts the cents when both are there. One of them alone, followed by exactly three digits, parts
+    thousands (``1.299`` is 1299), unless the currency has three decimals or the number begins with ``0``. More decimals
+    than the currency has are rounded, half up. Of "from 12" and "12 - 20" the lowest price is read.
 
     Returns:
         The price in the currency's smallest unit, and the currency, which is empty when neither place names one.
@@ -103,7 +99,7 @@ def parse_price(text: str, currency: str) -> tuple[int, str]:
     found, rest = _split(text)
     named = currency_of(rest) if rest else ""
     if rest and not named:
-        several = UNDECIDED.get(rest.casefold())
+        several = AMBIGUOUS_SIGNS.get(rest.casefold())
         if several is None:
             raise _no_number(text)
         if not currency:
@@ -114,7 +110,7 @@ def parse_price(text: str, currency: str) -> tuple[int, str]:
     digits = MINOR_UNITS.get(currency, 2)
     amount = Decimal(found) if isinstance(text, ExactNumber) else _decimal(found, digits)
     minor = int((amount * 10**digits).to_integral_value(ROUND_HALF_UP))
-    if minor > LARGEST:
+    if minor > MAX_MINOR:
         raise ValueError(f"price '{text}' is too large to be one")
     return minor, currency
 

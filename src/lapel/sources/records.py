@@ -1,8 +1,7 @@
 """Files of records: CSV, TSV, JSON, spreadsheets and XML feeds in, each record as its line and its cells by column out.
 
 Everything is read as a stream that can be begun again, except where a format allows no streaming. A record that cannot
-be read is a text
-that says why.
+be read is a text that says why.
 """
 
 from __future__ import annotations
@@ -26,9 +25,11 @@ from lapel.sources.prices import ExactNumber
 from lapel.sources.xml_feed import read_items
 
 DELIMITERS = ",;\t|"
-SAMPLE = 64 * 1024  # characters that are looked at to find the delimiter
-PEEK = 1000  # records that are looked at: for JSON's columns, for what a column holds, for a currency in the prices
-LONGEST_CELL = 2**20  # characters; a longer one is a quote that was never closed
+HEAD_BYTES = 64 * 1024  # characters that are looked at to find the delimiter
+PEEK_RECORDS = (
+    1000  # records that are looked at: for JSON's columns, for what a column holds, for a currency in the prices
+)
+MAX_CELL_CHARACTERS = 2**20  # characters; a longer one is a quote that was never closed
 LISTS = ("products", "items", "data", "results", "records", "rows")  # names of a JSON file's list
 WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how .xlsx and .ods, and .xls begin
 Record = tuple[int, "dict[str, Any] | str"]
@@ -66,7 +67,7 @@ def open_records(path: Path, encoding: str = "") -> Records:
     """
     try:
         with path.open("rb") as file:
-            head = file.read(SAMPLE)
+            head = file.read(HEAD_BYTES)
         if head.startswith(WORKBOOKS):
             return SheetRecords(path)
         found = find_encoding(path, head, encoding)
@@ -140,7 +141,7 @@ class CsvRecords(_Base):
         self.columns = _unique(header)
 
     def _reader(self, lines: Iterable[str]) -> Any:
-        csv.field_size_limit(LONGEST_CELL)
+        csv.field_size_limit(MAX_CELL_CHARACTERS)
         return csv.reader(lines, delimiter=self.delimiter, strict=True)
 
     def __iter__(self) -> Iterator[Record]:
@@ -209,7 +210,7 @@ class JsonRecords(_Base):
 
     def __init__(self, path: Path, encoding: Encoding) -> None:
         super().__init__(path, encoding)
-        self._peeked = [record for _, record in islice(self, PEEK) if isinstance(record, dict)]
+        self._peeked = [record for _, record in islice(self, PEEK_RECORDS) if isinstance(record, dict)]
         self.columns = tuple(dict.fromkeys(name for record in self._peeked for name in record))
 
     def is_one_a_line(self) -> bool:
@@ -248,7 +249,7 @@ class JsonListRecords(_Base):
                 f"The table {path} is broken JSON: {error}. It was not read and nothing was changed. Export it again."
             ) from error
         self._list = read if isinstance(read, list) else _list_in(read) or [read]
-        some = [record for record in self._list[:PEEK] if isinstance(record, dict)]
+        some = [record for record in self._list[:PEEK_RECORDS] if isinstance(record, dict)]
         if not some:
             raise TableError(f"The table {path} holds no JSON objects. Write one object for each product.")
         self.columns = tuple(dict.fromkeys(identifier(name) for record in some for name in record))

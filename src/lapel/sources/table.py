@@ -1,8 +1,8 @@
 """Product tables and feeds: a file in, one :class:`TableRow` a product out, read as a stream.
 
 Format, encoding, delimiter, feed and columns are found by looking, and what is a guess is said in :attr:`Table.notes`.
-A row that cannot be
-used says why and never stops the reading; a value that cannot be read is left out of its product, with a reason.
+A row that cannot be used says why and never stops the reading; a value that cannot be read is left out of its product,
+with a reason.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any
 from lapel.core.errors import TableError
 from lapel.core.text import shortened
 from lapel.core.types import Product, is_web_address
-from lapel.sources.cells import PROBLEM, identifier, picture_names, raw_text, text_of
+from lapel.sources.cells import PROBLEM, identifier, photo_names, raw_text, text_of
 from lapel.sources.feeds import recognise, shop_gender
 from lapel.sources.mapping import ColumnMap, Plan, Source
 from lapel.sources.names import as_link
-from lapel.sources.prices import ASSUMED, ExactNumber, currency_of, parse_price, parse_stock, sign_of
-from lapel.sources.records import PEEK, FeedRecords, Records, open_records
+from lapel.sources.prices import ASSUMED_SIGNS, ExactNumber, currency_of, parse_price, parse_stock, sign_of
+from lapel.sources.records import PEEK_RECORDS, FeedRecords, Records, open_records
 
 # How the names of table files end.
 ENDINGS = (
@@ -36,12 +36,12 @@ _NOTHING = Source()
 
 @dataclass(frozen=True)
 class TableRow:
-    """One row of a table, or one picture of a source that has no table.
+    """One row of a table, or one photo of a source that has no table.
 
     Attributes:
-        line: Line of the file where it begins, from 1; for pictures their number.
+        line: Line of the file where it begins, from 1; for photos their number.
         product: The product; None when the row cannot be used.
-        pictures: Its pictures as the table names them, best first; none means "the picture called like the id".
+        photos: Its photos as the table names them, best first; none means "the photo called like the id".
         problem: What is wrong: why the row cannot be used, or what was left out of the product. Empty when all is well.
         id: The row's id, also when it cannot be used.
     """
@@ -83,7 +83,7 @@ class Table:
     def __init__(self, path: Path, records: Records, mapping: ColumnMap) -> None:
         self.path, self._records = path, records
         self.columns = records.columns
-        self._peeked = [record for _, record in islice(records, PEEK) if isinstance(record, dict)]
+        self._peeked = [record for _, record in islice(records, PEEK_RECORDS) if isinstance(record, dict)]
         try:
             self.plan = mapping.resolve(self.columns, self._peeked)
         except TableError as error:
@@ -176,15 +176,15 @@ class Table:
                 "Add --map currency=EUR (or another), or leave prices out with --map price="
             )
         assumed = {sign.casefold().rstrip("."): text for text, sign in known.items()}
-        said = [f"'{text}' as {currency_of(sign)}" for sign, text in assumed.items() if sign in ASSUMED]
+        said = [f"'{text}' as {currency_of(sign)}" for sign, text in assumed.items() if sign in ASSUMED_SIGNS]
         return (
             f"Prices are read such as {', '.join(said)}. If that is wrong, say it: --map currency=CAD" if said else ""
         )
 
 
 def _join(rows: Sequence[TableRow]) -> Iterator[TableRow]:
-    """Rows of one id: those that say the same of the product and only name other pictures are one, as in a table with a
-    row a picture."""
+    """Rows of one id: those that say the same of the product and only name other photos are one, as in a table with a
+    row a photo."""
     first, *others = sorted(rows, key=lambda row: row.product is None)  # the first that can be used
     left: list[TableRow] = []
     for row in others:
@@ -199,7 +199,7 @@ def _join(rows: Sequence[TableRow]) -> Iterator[TableRow]:
 
 
 def _joined(first: TableRow, row: TableRow) -> TableRow | None:
-    """The first row with the pictures and attributes of another; None when this names no other pictures, or is another
+    """The first row with the photos and attributes of another; None when this names no other photos, or is another
     product."""
     one, other = first.product, row.product
     if one is None or other is None or not set(row.pictures) - set(first.pictures):
@@ -320,7 +320,7 @@ def _levels(cells: dict[str, Any], source: Source) -> tuple[str, ...]:
 
 def _pictures(cells: dict[str, Any], source: Source) -> tuple[str, ...]:
     if not source.columns:
-        return picture_names(source.fixed)
-    found = tuple(dict.fromkeys(name for column in source.columns for name in picture_names(cells.get(column))))
-    others = (picture_names(cells.get(column)) for column in source.others)
+        return photo_names(source.fixed)
+    found = tuple(dict.fromkeys(name for column in source.columns for name in photo_names(cells.get(column))))
+    others = (photo_names(cells.get(column)) for column in source.others)
     return found or next(filter(None, others), ())

@@ -1,9 +1,9 @@
-"""A picture behind a link: neither a web page's visitor nor a feed's author may find a way into the network that this
+"""A photo behind a link: neither a web page's visitor nor a feed's author may find a way into the network that this
 runs in.
 
 Only http and https; only addresses of the public internet, checked for each redirect, see :mod:`lapel.sources.hosts`;
-never more
-than a few megabytes or seconds. What is behind a link is for its bytes to say, whatever the server calls them.
+never more than a few megabytes or seconds. What is behind a link is for its bytes to say, whatever the server calls
+them.
 """
 
 from __future__ import annotations
@@ -22,14 +22,22 @@ from lapel.core.text import reason_of, shortened
 from lapel.sources.hosts import Hosts, TransientError, check_environment, retry_after
 from lapel.sources.names import as_link
 
-REDIRECTS = 3  # shops need one (to their image server) or two (to https first)
+MAX_REDIRECTS = 3  # shops need one (to their image server) or two (to https first)
 REDIRECT_CODES = (301, 302, 303, 307, 308)
-PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))  # answers that may be others a little later
+TRANSIENT_STATUSES = frozenset((408, 425, 429, 500, 502, 503, 504))  # answers that may be others a little later
 MAX_BYTES = 20 * 2**20
-CHUNK = 64 * 1024
-SHOWN = 200  # characters of a link in a message
-UNPACKED = ("gzip", "x-gzip", "deflate")
-PACKED = (*UNPACKED, "br", "zstd", "compress", "x-compress", "dcb", "dcz")  # all others say nothing about the bytes
+CHUNK_BYTES = 64 * 1024
+LINK_CHARACTERS = 200  # characters of a link in a message
+DECODED_ENCODINGS = ("gzip", "x-gzip", "deflate")
+KNOWN_ENCODINGS = (
+    *DECODED_ENCODINGS,
+    "br",
+    "zstd",
+    "compress",
+    "x-compress",
+    "dcb",
+    "dcz",
+)  # all others say nothing about the bytes
 ALLOW_HOST = "LAPEL_ALLOW_HOSTS={host}"
 ALLOW_PAGE = "LAPEL_ALLOW_PRIVATE_LINKS=1 where the page is started"
 
@@ -53,21 +61,21 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a link says about its picture without giving it.
+    """What a link says about its photo without giving it.
 
     Attributes:
-        status: The HTTP status at the end of all redirects; 304 when the picture is still the one that was known.
-        mark: What the server calls its bytes: the ETag, else when it was last changed; empty when it says neither.
+        status: The HTTP status at the end of all redirects; 304 when the photo is still the one that was known.
+        etag: What the server calls its bytes: the ETag, else the date of the last change; empty when it says neither.
         moved: Where it is for good, when a permanent redirect says so.
     """
 
     status: int
-    mark: str = ""
+    etag: str = ""
     moved: str = ""
 
 
-def fetch_picture(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = 10, allow_private: bool = False) -> bytes:
-    """Fetch the bytes behind a link; whether they are a picture is for :func:`lapel.core.images.decode` to say.
+def fetch_image(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = 10, allow_private: bool = False) -> bytes:
+    """Fetch the bytes behind a link; whether they are a photo is for :func:`lapel.core.images.decode` to say.
 
     Args:
         url: An http or https address; ``//host/a.jpg`` is asked with https.
@@ -102,12 +110,12 @@ def parse_link(text: str) -> httpx.URL:
         url = httpx.URL(as_link(text) or text)
     except (httpx.InvalidURL, ValueError) as error:
         raise SourceError(
-            f"The link '{shortened(text, SHOWN)}' is not understood: {error}. Copy the picture's address from the"
+            f"The link '{shortened(text, LINK_CHARACTERS)}' is not understood: {error}. Copy the picture's address from the"
             f" browser."
         ) from error
     if url.scheme not in ("http", "https") or not url.host:
         raise SourceError(
-            f"The link '{shortened(text, SHOWN)}' is not an http or https address. Copy the picture's address from the"
+            f"The link '{shortened(text, LINK_CHARACTERS)}' is not an http or https address. Copy the picture's address from the"
             f" browser."
         )
     if url.userinfo:
@@ -122,7 +130,7 @@ class LinkReader:
         timeout: Seconds for one link, redirects included; waiting for its turn is not counted.
         allowed: Whether a host may have a private address.
         per_host: Requests under way at once to one host.
-        max_bytes: Most bytes of one picture, unpacked.
+        max_bytes: Most bytes of one photo, unpacked.
         tries: How often a link is fetched when it fails in a way that may pass.
         pause: Seconds before the second try, doubled for each further one.
         setting: What allows a private address, for the refusal; ``{host}`` stands for the host.
@@ -147,14 +155,14 @@ class LinkReader:
         self._max_bytes, self._tries, self._pause = max_bytes, tries, pause
         self._hosts = Hosts(per_host)
 
-    def ask(self, url: str, mark: str = "") -> Answer:
-        """Ask whether a picture is still the one that its server called so; once more when a host that had enough says
-        how long to wait.
+    def ask(self, url: str, etag: str = "") -> Answer:
+        """Ask whether an image is still the one of this ETag; once more when a host that had enough says how long to
+        wait.
 
         Raises:
             SourceError: the link is not understood or not allowed, or nobody answers.
         """
-        known = {"If-Modified-Since" if mark.endswith(" GMT") else "If-None-Match": mark} if mark else {}
+        known = {"If-Modified-Since" if etag.endswith(" GMT") else "If-None-Match": etag} if etag else {}
 
         def take(response: httpx.Response, moved: str, _: float) -> tuple[Answer, float]:
             said = response.headers  # the body is not read
@@ -182,13 +190,15 @@ class LinkReader:
             if response.status_code == 304 and known:
                 return Fetched(None, validators, "")
             if response.status_code != 200:
-                text = f"The link {shortened(url, SHOWN)} answers {response.status_code} {response.reason_phrase}. Open it in a browser and check the address."
+                text = f"The link {shortened(url, LINK_CHARACTERS)} answers {response.status_code} {response.reason_phrase}. Open it in a browser and check the address."
                 raise (
-                    TransientError(text, self._wait(response)) if response.status_code in PASSING else SourceError(text)
+                    TransientError(text, self._wait(response))
+                    if response.status_code in TRANSIENT_STATUSES
+                    else SourceError(text)
                 )
             said = response.headers
             lines = (said.get("etag", ""), said.get("last-modified", ""))
-            data = _body(response, shortened(url, SHOWN), self._max_bytes, end)
+            data = _body(response, shortened(url, LINK_CHARACTERS), self._max_bytes, end)
             kind = said.get("content-type", "").partition(";")[0].strip().lower()
             return Fetched(data, "\n".join(lines).rstrip(), kind)
 
@@ -216,7 +226,7 @@ class LinkReader:
         left, moved, lasting = self._timeout, "", True
         target = parse_link(url)
         try:
-            for _ in range(REDIRECTS + 1):
+            for _ in range(MAX_REDIRECTS + 1):
                 host = self._hosts.of(target)
                 with host.turn():
                     began = time.monotonic()
@@ -233,18 +243,18 @@ class LinkReader:
                 lasting = lasting and response.status_code in (301, 308)
                 moved = str(target) if lasting else moved
         except httpx.TimeoutException as error:
-            raise _slow(shortened(url, SHOWN)) from error
+            raise _slow(shortened(url, LINK_CHARACTERS)) from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError) as error:
-            text = f"The link {shortened(url, SHOWN)} cannot be fetched: {reason_of(error)}. Try again, or save the picture and use the file instead."
+            text = f"The link {shortened(url, LINK_CHARACTERS)} cannot be fetched: {reason_of(error)}. Try again, or save the picture and use the file instead."
             raise (TransientError if isinstance(error, httpx.TransportError) else SourceError)(text) from error
         raise SourceError(
-            f"The link {shortened(url, SHOWN)} is redirected more than {REDIRECTS} times. Open it in a browser and"
+            f"The link {shortened(url, LINK_CHARACTERS)} is redirected more than {MAX_REDIRECTS} times. Open it in a browser and"
             f" copy the picture's own address."
         )
 
     def _wait(self, response: httpx.Response) -> float:
         """Seconds that a host that had enough asks to be left alone, within reason; 0 when it does not say."""
-        if response.status_code not in PASSING:
+        if response.status_code not in TRANSIENT_STATUSES:
             return 0.0
         return min(retry_after(response.headers.get("retry-after", "")), self._timeout)
 
@@ -273,17 +283,17 @@ def _unpacked(response: httpx.Response, url: str, max_bytes: int) -> Iterator[by
     Not by httpx, which unpacks a piece whole, however large it becomes.
     """
     names = [name.strip().lower() for name in response.headers.get("content-encoding", "").split(",")]
-    packed = [name for name in names if name in PACKED]
+    packed = [name for name in names if name in KNOWN_ENCODINGS]
     if not packed:
-        yield from response.iter_raw(CHUNK)
+        yield from response.iter_raw(CHUNK_BYTES)
         return
-    if len(packed) > 1 or packed[0] not in UNPACKED:
+    if len(packed) > 1 or packed[0] not in DECODED_ENCODINGS:
         raise SourceError(
             f"The link {url} answers with packed data ({', '.join(packed)}); Lapel asks for none, and unpacks gzip and"
             f" deflate."
             " Save the picture and use the file instead."
         )
-    pieces = response.iter_raw(CHUNK)
+    pieces = response.iter_raw(CHUNK_BYTES)
     first = next(pieces, b"")
     unpack = _unpacker(packed[0], first)
     if unpack is None:

@@ -15,7 +15,7 @@ from lapel.core.errors import TableError
 
 ITEMS = ("item", "entry")  # RSS calls a product so, Atom so
 GOOGLE = "{http://base.google.com/"  # begins the names of Google's own elements
-DEEPEST = 64  # elements within each other; a feed has five
+MAX_DEPTH = 64  # elements within each other; a feed has five
 
 
 def read_items(path: Path) -> list[dict[str, Any]]:
@@ -54,8 +54,8 @@ def _items(events: Iterator[tuple[str, Any]]) -> Iterator[dict[str, Any]]:
     for event, element in events:
         if event == "start":
             above.append(element)
-            if len(above) > DEEPEST:
-                raise ValueError(f"more than {DEEPEST} elements lie within each other")
+            if len(above) > MAX_DEPTH:
+                raise ValueError(f"more than {MAX_DEPTH} elements lie within each other")
             continue
         above.pop()
         if _name(element) in ITEMS:

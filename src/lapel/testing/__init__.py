@@ -1,12 +1,21 @@
-"""Contract suites for backends that others write: see :mod:`lapel.testing.index`. They need pytest.
+"""Contract suites for backends that others write: a class to inherit for each kind.
 
-Nothing in Lapel imports this package.
+    from lapel.testing import IndexContract
+
+    class TestShelfIndex(IndexContract):
+        def open(self, path=None):
+            return ShelfIndex(dim=self.dim, path=path)
+
+They need pytest. Nothing in Lapel imports this package.
 """
 
 import pytest
 
-pytest.register_assert_rewrite("lapel.testing.index")  # so that a failure shows both sides
+# So that a failure shows both sides.
+pytest.register_assert_rewrite("lapel.testing.catalog", "lapel.testing.index", "lapel.testing.source")
 
+from lapel.testing.catalog import CatalogContract  # noqa: E402
 from lapel.testing.index import IndexContract  # noqa: E402
+from lapel.testing.source import SourceContract  # noqa: E402
 
-__all__ = ["IndexContract"]
+__all__ = ["CatalogContract", "IndexContract", "SourceContract"]

@@ -14,9 +14,9 @@ import typer
 
 from lapel import __version__
 from lapel.apps.cli.add import add
-from lapel.apps.cli.benchmark import benchmark
 from lapel.apps.cli.console import flush, prepare, say
 from lapel.apps.cli.demo import demo
+from lapel.apps.cli.deprecated import add_moved_commands
 from lapel.apps.cli.drive import drive
 from lapel.apps.cli.evaluate import evaluate
 from lapel.apps.cli.hosting import hosting
@@ -25,6 +25,7 @@ from lapel.apps.cli.info import info
 from lapel.apps.cli.model import model
 from lapel.apps.cli.remove import remove
 from lapel.apps.cli.search import search
+from lapel.apps.cli.settings import settings
 from lapel.apps.cli.train import train
 from lapel.apps.cli.ui import ui
 from lapel.core.errors import LapelError
@@ -46,8 +47,9 @@ ADVICE = {
 app = typer.Typer(
     name="lapel", rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True, add_completion=False
 )
-for command in (add, search, evaluate, benchmark, info, remove, ui, demo, train):
+for command in (add, search, evaluate, info, remove, ui, demo, train, settings):
     app.command()(command)
+add_moved_commands(app)
 app.add_typer(drive, name="drive")
 app.add_typer(index, name="index")
 app.add_typer(hosting, name="hosting")

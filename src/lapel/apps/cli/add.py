@@ -27,7 +27,7 @@ from lapel.sources.names import ADVICE, kind_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lapel.catalog.visibility import Census
+    from lapel.catalog.visibility import SyncPreview
     from lapel.engine.ingest import IngestReport
     from lapel.sources import ImageSource
     from lapel.sources.table import Table, TableRow
@@ -157,12 +157,12 @@ def add_to_store(
 ) -> IngestReport:
     """Add to a store with a progress bar, and print the counts. ``whole`` names the feed that this is all of."""
     from lapel.engine.context import open_context
-    from lapel.engine.feeds import whole_feed
+    from lapel.engine.feeds import plan_sync
     from lapel.engine.ingest import ingest
     from lapel.runners import open_runner
     from lapel.sources import open_source
     from lapel.sources.mixed import MixedSource
-    from lapel.sources.pictures import picture_rows
+    from lapel.sources.photos import photo_rows
     from lapel.sources.table import ENDINGS
 
     path = Path(source)
@@ -178,14 +178,14 @@ def add_to_store(
         pictures = MixedSource(pictures)
     with closing(pictures):
         table = None if products is None else _open_table(products, mapping, encoding, pictures)
-        rows: Iterable[TableRow] = picture_rows(pictures) if table is None else table
+        rows: Iterable[TableRow] = photo_rows(pictures) if table is None else table
         total = pictures.count() if table is None else table.count()
         opened = open_context(store, create=True, encoder=encoder)
         with opened as shop, resumable(), progress_bar("adding products") as update:
             if whole is not None and table is None and not force:
                 _refuse_part(pictures)
-            again = picture_rows(pictures) if table is None else table
-            named = None if whole is None else whole_feed(shop.catalog, whole, again, force=force)
+            again = photo_rows(pictures) if table is None else table
+            named = None if whole is None else plan_sync(shop.catalog, whole, again, force=force)
             report = ingest(
                 shop,
                 islice(rows, limit),
@@ -198,10 +198,10 @@ def add_to_store(
                 verify=verify,
             )
             update(report.rows, report.rows)
-            census = None if named is None else named.settle(shop.catalog)
+            census = None if named is None else named.apply(shop.catalog)
             _ = shop.index  # drawn now, so that the first search does not wait for it
             changed = table is None and report.products_added + report.products_updated
-            superseded = shop.catalog.superseded() if changed else 0
+            superseded = shop.catalog.shared_photo_products() if changed else 0
     if products is not None:
         report = _without_table(report, products, Path(source))
     if superseded:
@@ -220,7 +220,7 @@ def add_to_store(
 def _open_table(path: Path, mapping: list[str] | None, encoding: str, pictures: ImageSource) -> Table:
     """A table that was looked at, beside the pictures that it is for."""
     from lapel.sources.mapping import ColumnMap
-    from lapel.sources.pictures import check_ids
+    from lapel.sources.photos import check_ids
     from lapel.sources.table import read_table
 
     columns = ColumnMap.parse(mapping or [])
@@ -243,7 +243,7 @@ def _refuse_part(pictures: ImageSource) -> None:
     """Whoever takes a folder for the whole shop must have seen all of it: what is in a folder that cannot be read is
     not gone."""
     pictures.count()
-    unreadable = getattr(pictures, "unreadable", {})
+    unreadable = pictures.unreadable
     for folder, reason in unreadable.items():
         raise SourceError(
             f"--sync takes {pictures.where} for the whole shop, but {counted(len(unreadable), 'folder')} of it cannot"
@@ -252,10 +252,10 @@ def _refuse_part(pictures: ImageSource) -> None:
         )
 
 
-def _say_fetched(pictures: Any) -> None:
+def _say_fetched(pictures: ImageSource) -> None:
     """What came over the network, and what of it is kept here."""
-    for part in getattr(pictures, "opened", [pictures]):
-        cache = getattr(part, "cache", None)
+    for part in pictures.opened:
+        cache = part.cache
         if cache is not None:
             say(
                 f"{counted(cache.fetched, 'picture')} fetched ({cache.fetched_bytes / 1e6:,.0f} MB) from {part.where};"
@@ -264,7 +264,7 @@ def _say_fetched(pictures: Any) -> None:
 
 
 def _json(
-    report: IngestReport, _: ImageSource, table: Table | None, census: Census | None, *, named_by_table: bool
+    report: IngestReport, _: ImageSource, table: Table | None, census: SyncPreview | None, *, named_by_table: bool
 ) -> None:
     """Everything that is known of a run, as JSON on stdout."""
     values: dict[str, Any] = {each.name: getattr(report, each.name) for each in fields(report)}
@@ -273,7 +273,7 @@ def _json(
     values |= {"seconds": round(report.seconds, 3), "rejects": str(report.rejects)}
     values |= {"hidden": table.hidden if table else 0, "hidden_reasons": dict(table.hidden_why) if table else {}}
     values |= {"notes": list(table.notes) if table else []}
-    print_json({**values, "gone": census.gone if census else 0, "back": census.back if census else 0})
+    print_json({**values, "gone": census.delisted if census else 0, "back": census.relisted if census else 0})
 
 
 def _are(number: int) -> str:
@@ -281,7 +281,12 @@ def _are(number: int) -> str:
 
 
 def _print(
-    report: IngestReport, pictures: ImageSource, table: Table | None, census: Census | None, *, named_by_table: bool
+    report: IngestReport,
+    pictures: ImageSource,
+    table: Table | None,
+    census: SyncPreview | None,
+    *,
+    named_by_table: bool,
 ) -> None:
     """The counts, which add up; what was not read, by kind; and why things were left out, by count."""
     _say_fetched(pictures)
@@ -309,8 +314,10 @@ def _print(
     if table is not None and table.hidden:
         why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(table.hidden_why.items()))
         say(f"{counted(table.hidden, 'product')} that {table.kind} does not show left out: {why}")
-    if census and (census.gone or census.back):
-        say(f"{counted(census.gone, 'product')} {_are(census.gone)} gone and hidden from now on, {census.back:,} back")
+    if census and (census.delisted or census.relisted):
+        say(
+            f"{counted(census.delisted, 'product')} {_are(census.delisted)} gone and hidden from now on, {census.relisted:,} back"
+        )
     # Beside a table that was given, other tables are what one expects to be left alone.
     skipped = {kind: count for kind, count in report.skipped.items() if table is None or kind != kind_of("x.csv")}
     if skipped:

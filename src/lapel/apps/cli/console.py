@@ -42,7 +42,23 @@ class _Output(Console):
 console = _Output()
 errors = _Output(stderr=True)
 
-StoreOption = Annotated[Path, typer.Option("--store", envvar="LAPEL_STORE", help="The shop folder.", show_default=True)]
+DEFAULT_STORE = Path("shop")
+
+
+def _store(context: typer.Context, value: Path) -> Path:
+    """What an option or the environment gives, else what a settings file does."""
+    source = context.get_parameter_source("store")
+    if source is None or source.name != "DEFAULT":
+        return value
+    from lapel.core.settings import settings
+
+    return settings().store
+
+
+StoreOption = Annotated[
+    Path,
+    typer.Option("--store", envvar="LAPEL_STORE", help="The shop folder.", show_default=True, callback=_store),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 WhereOption = Annotated[
     list[str] | None,
@@ -50,7 +66,6 @@ WhereOption = Annotated[
         "--where", help="Only products such as gender=Women, 'price<2000' or 'colour=Black|Navy'. Repeat for more."
     ),
 ]
-DEFAULT_STORE = Path("shop")
 LEAST = 12  # cells of a column that is cut
 
 
@@ -73,6 +88,7 @@ def prepare() -> None:
     # What is wrong with a picture is said by Lapel, which knows whose it is.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
+    logging.getLogger("googleapiclient.http").setLevel(logging.ERROR)  # it warns of each 403 that is tried again
 
 
 def reader_gone() -> NoReturn:

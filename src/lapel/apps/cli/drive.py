@@ -64,14 +64,14 @@ def upload(
         raise MissingDependencyError(INSTALL) from error
     from lapel.sources import open_source
     from lapel.sources.mapping import ColumnMap
-    from lapel.sources.pictures import picture_rows
+    from lapel.sources.photos import photo_rows
     from lapel.sources.table import read_table
 
     pictures = open_source(source)
-    account = Account(DriveSettings.from_environment(), writes=True)
+    account = Account(DriveSettings.of_process(), writes=True)
     with resumable(), progress_bar("uploading pictures") as update:
         done = send(pictures, account, to, report=update)
-    rows = picture_rows(pictures) if products is None else read_table(products, ColumnMap.parse(mapping or []))
+    rows = photo_rows(pictures) if products is None else read_table(products, ColumnMap.parse(mapping or []))
     shown = DriveSource("//", account=account)
     count = write_table(out, rows, pictures, done.links, lambda uri: shown.links(uri).full)
     account.close()

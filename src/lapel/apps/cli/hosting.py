@@ -28,7 +28,7 @@ from lapel.core.text import counted
 
 if TYPE_CHECKING:
     from lapel.catalog.hosting import MediaIssue
-    from lapel.engine.media_check import Round
+    from lapel.engine.media_check import MediaCheckReport
 
 hosting = typer.Typer(help="Look after where the pictures are.", rich_markup_mode=None, no_args_is_help=True)
 
@@ -88,28 +88,29 @@ def thumbnails(
     'lapel add' makes them too, so this is for stores of an older Lapel, and after the bound was changed.
     The exit code is 1 when pictures were missing and none could be read.
     """
+    from lapel.engine.backfill import backfill
     from lapel.engine.context import open_context
-    from lapel.engine.thumbnails import fill_thumbnails
+    from lapel.engine.features import THUMBNAIL
 
     with open_context(store) as shop, resumable(), progress_bar("making small pictures") as update:
         if most is not None:
             shop.limit_thumbnails(most)
-        filled = fill_thumbnails(shop, report=update)
+        filled = backfill(shop, THUMBNAIL, progress=update)
         size = shop.thumbnails.size()
     if as_json:
         failed = [{"picture": photo.uri, "reason": reason} for photo, reason in filled.failed]
-        print_json({"made": filled.made, "photos": size.photos, "bytes": size.bytes, "failed": failed})
+        print_json({"made": filled.derived, "photos": size.photos, "bytes": size.bytes, "failed": failed})
     else:
         have = "has" if size.photos == 1 else "have"
         say(
-            f"{counted(filled.made, 'photo')} got small pictures; {size.photos:,} {have} them, in"
+            f"{counted(filled.derived, 'photo')} got small pictures; {size.photos:,} {have} them, in"
             f" {size.bytes / 1e6:,.1f} MB"
         )
         for photo, reason in filled.failed[:3]:
             say(f"{photo.uri}: {reason}", style="yellow")
         if len(filled.failed) > 3:
             say(f"... {len(filled.failed) - 3:,} more could not be read", style="yellow")
-    if filled.failed and not filled.made:
+    if filled.failed and not filled.derived:
         raise typer.Exit(1)
 
 
@@ -127,8 +128,7 @@ def check(
         bool,
         typer.Option(
             "--allow-private",
-            envvar="LAPEL_ALLOW_PRIVATE_LINKS",
-            help="Links may lead into this machine's own network.",
+            help="Links may lead into this machine's own network, as with LAPEL_ALLOW_PRIVATE_LINKS=1.",
         ),
     ] = False,
     as_json: JsonOption = False,
@@ -157,18 +157,19 @@ def check(
 
 def _round(store: Path, grace: timedelta, *, force: bool, allow_private: bool, as_json: bool) -> bool:
     """Go round once, and say what was found. Returns whether too many were out of reach to hide any."""
+    from lapel.core.settings import settings
     from lapel.engine.context import open_context
-    from lapel.engine.media_check import check_hosting
+    from lapel.engine.media_check import check_media
     from lapel.sources.link_checker import LinkChecker
 
-    rounds = LinkChecker(allow_private=allow_private)
+    rounds = LinkChecker(allow_private=allow_private or settings().allow_private_links)
     try:
         with open_context(store) as shop, progress_bar("visiting pictures") as update:
-            done = check_hosting(shop, rounds, grace=grace, force=force, report=update)
+            done = check_media(shop, rounds, grace=grace, force=force, report=update)
     finally:
         rounds.close()
     path = store / TROUBLES
-    _list(path, done.troubles)
+    _list(path, done.issues)
     if as_json:
         facts = {
             "photos": done.photos,
@@ -177,14 +178,14 @@ def _round(store: Path, grace: timedelta, *, force: bool, allow_private: bool, a
             "hidden": done.hidden,
             "back": done.back,
         }
-        listed = [asdict(each) for each in done.troubles]
+        listed = [asdict(each) for each in done.issues]
         print_json({**facts, "held_back": done.held_back, "troubles": listed})
     else:
         _print(done, path)
     return done.held_back
 
 
-def _print(done: Round, path: Path) -> None:
+def _print(done: MediaCheckReport, path: Path) -> None:
     counts = ", ".join(f"{count:,} {state}" for state, count in done.states.most_common() if count)
     say(f"{counted(done.photos, 'picture')}: {counts or 'none'}")
     if done.encoded or done.hidden or done.back:
@@ -196,12 +197,12 @@ def _print(done: Round, path: Path) -> None:
             " If they are really gone, --force hides them.",
             style="yellow",
         )
-    if done.troubles:
-        rows = [(each.since[:10], each.kind, each.product_id, each.uri, each.reason) for each in done.troubles[:SHOWN]]
+    if done.issues:
+        rows = [(each.since[:10], each.kind, each.product_id, each.uri, each.reason) for each in done.issues[:SHOWN]]
         print_table(("since", "kind", "product", "picture", "reason"), rows)
-    if len(done.troubles) > SHOWN:
-        say(f"... {len(done.troubles) - SHOWN:,} more")
-    if done.troubles:
+    if len(done.issues) > SHOWN:
+        say(f"... {len(done.issues) - SHOWN:,} more")
+    if done.issues:
         say(f"All of them: {path}")
 
 

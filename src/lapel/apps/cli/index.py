@@ -127,7 +127,7 @@ def tune(
         keys: Keys = np.concatenate([part for part, _ in pieces]) if pieces else np.empty(0, np.int64)
         width = pieces[0][1].shape[1] if pieces else 0
         vectors: Vectors = np.concatenate([np.empty((0, width), np.float32), *(part for _, part in pieces)])
-        asking = np.intersect1d(shop.catalog.allowed(Filter.parse(queries or ())), keys)
+        asking = np.intersect1d(shop.catalog.matching_keys(Filter.parse(queries or ())), keys)
         own = np.sort(np.random.default_rng(7).permutation(asking)[:count])
         tuning = measure(
             keys,

@@ -32,8 +32,8 @@ def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> Non
             "generation": catalog.generation,
             "products": counts.products,
             "photos": counts.photos,
-            "gone": counts.gone,
-            "lost": counts.lost,
+            "gone": counts.delisted,
+            "lost": counts.unreachable,
             "hidden": counts.hidden,
             "vectors": dict(counts.vectors),
             "model": {
@@ -56,9 +56,9 @@ def info(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> Non
         return
     say(f"  {size / 1e6:,.1f} MB", head=facts["store"])
     say(f"{counted(counts.products, 'product')}, {counted(counts.photos, 'photo')}, {counted(searched, 'vector')}")
-    if counts.gone or counts.hidden:
+    if counts.delisted or counts.hidden:
         say(
-            f"Not shown: {counted(counts.gone, 'product')} gone from the feed, {counts.lost:,} with no picture in"
+            f"Not shown: {counted(counts.delisted, 'product')} gone from the feed, {counts.unreachable:,} with no picture in"
             f" reach;"
             f" {counted(counts.hidden, 'photo')} hidden from results"
         )

@@ -28,7 +28,7 @@ from lapel.core.types import Filter
 
 if TYPE_CHECKING:
     from lapel.engine.context import StoreContext
-    from lapel.engine.models import Switch
+    from lapel.engine.models import ModelChange
 
 LOG = "model.log"  # in the store's folder: what a change in the background says
 STEPS = 20  # lines of progress in a log
@@ -228,14 +228,14 @@ def prune(store: StoreOption = DEFAULT_STORE) -> None:
     say(f"Dropped {counted(dropped, 'vector')} of other models. Their room in the file is used by what comes next.")
 
 
-def _print_switch(switch: Switch, store: Path) -> None:
-    done = switch.prepared
+def _print_switch(switch: ModelChange, store: Path) -> None:
+    done = switch.backfill
     say(
         f"The store is searched with {switch.model.name} ({switch.model.fingerprint}) now;"
-        f" {done.encoded:,} {'photo was' if done.encoded == 1 else 'photos were'} encoded for it."
+        f" {done.derived:,} {'photo was' if done.derived == 1 else 'photos were'} encoded for it."
     )
-    if done.unreadable:
-        say(f"Without a vector and not found: {counted(len(done.unreadable), 'photo')}, see {store / 'unreadable.csv'}")
+    if done.failed:
+        say(f"Without a vector and not found: {counted(len(done.failed), 'photo')}, see {store / 'unreadable.csv'}")
     if switch.former.fingerprint != switch.model.fingerprint:
         say(f"Back to {switch.former.name}: lapel model rollback --store {store}")
 

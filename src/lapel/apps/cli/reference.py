@@ -15,7 +15,8 @@ WIDTH = {"COLUMNS": "100", "TERMINAL_WIDTH": "100"}  # so that every machine wra
 
 def pages() -> dict[str, str]:
     """File name -> text of each page."""
-    names = [str(command.name or command.callback.__name__) for command in app.registered_commands if command.callback]
+    shown = [command for command in app.registered_commands if command.callback and not command.hidden]
+    names = [str(command.name or command.callback.__name__) for command in shown if command.callback]
     names += [str(group.name) for group in app.registered_groups]
     index = "# Commands\n\n" + "".join(f"- [lapel {name}]({name}.md)\n" for name in names)
     return {"README.md": index, **{f"{name}.md": _page(name) for name in names}}

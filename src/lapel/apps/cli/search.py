@@ -48,7 +48,7 @@ def search(
     if (picture is None) == (product is None):
         raise typer.BadParameter("Give one thing to search for: a picture file, a link, - or --product ID.")
     image = None if picture is None else decode(_read(picture))
-    query = Query(image=image, product_id=product, k=k, where=Filter.parse(where or []), cut_out=not whole)
+    query = Query(image=image, product_id=product, k=k, where=Filter.parse(where or []), segment=not whole)
     with open_context(store) as shop:
         hits = SearchEngine(shop).search(query)
         products = shop.catalog.counts().products
@@ -77,10 +77,10 @@ def _read(picture: str) -> bytes:
     from lapel.sources.names import as_link
 
     if as_link(picture):
-        from lapel.sources.web import fetch_picture
+        from lapel.sources.web import fetch_image
 
         # The person at this keyboard can reach these addresses anyway, so private ones are fine here.
-        return fetch_picture(picture, allow_private=True)
+        return fetch_image(picture, allow_private=True)
     name = shortened(picture)
     if picture == "-":
         if sys.stdin is None or sys.stdin.isatty():

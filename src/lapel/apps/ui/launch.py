@@ -1,15 +1,16 @@
-"""Streamlit's own command line, kept from asking the internet for this machine's address: ``python -m
-lapel.apps.ui.launch run ...``.
+"""Streamlit's own command line, kept from asking the internet for this machine's address.
 
-Streamlit asks checkip.amazonaws.com when it listens on every address, and when a page of another site knocks. No option
-stops it.
+``python -m lapel.apps.ui.launch run ...`` starts it.
+
+Streamlit asks checkip.amazonaws.com when it listens on every address, and when a page of another site connects. No
+option stops it.
 """
 
 from __future__ import annotations
 
 
-def stay_home() -> None:
-    """Let the external address be unknown without asking anyone; whoever knocks from another site is then refused."""
+def block_address_lookup() -> None:
+    """Let the external address be unknown without asking anyone; connections from other sites are then refused."""
     from streamlit import net_util
 
     net_util.get_external_ip = lambda: None
@@ -19,7 +20,7 @@ def main() -> None:
     """Run Streamlit with this process's arguments."""
     from streamlit.web import cli
 
-    stay_home()
+    block_address_lookup()
     cli.main(prog_name="streamlit")
 
 

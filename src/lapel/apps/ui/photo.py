@@ -2,54 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import streamlit as st
-from PIL import Image
 
 from lapel.apps.ui import state
-from lapel.apps.ui.shop import thumb
-from lapel.apps.ui.state import Step
+from lapel.apps.ui.state import HistoryEntry
 from lapel.core.types import Query
-from lapel.engine.retrieval import SearchEngine
+from lapel.service import Store, decode, tile
 
 PRODUCT, WHOLE = "Product", "Whole picture"
 
 
-def look_at_photo(engine: SearchEngine, picture: Image.Image, label: str, *, whole: bool = False) -> Step:
-    """A photo as a step of the trail: both vectors, so that switching asks no network again.
+def embed_photo(store: Store, data: bytes, label: str, *, use_whole: bool = False) -> HistoryEntry:
+    """A photo as an entry of the history: encoded once, with both vectors, so that switching asks no network again.
 
     Args:
-        engine: What makes the vectors.
-        picture: The photo, RGB.
-        label: What the trail calls it.
-        whole: Search for the whole picture although a product was found.
+        store: Whose model makes the vectors.
+        data: The bytes of its file.
+        label: What the history calls it.
+        use_whole: Search for the whole picture although a product was found.
 
     Raises:
-        LapelError: the picture or the model cannot be used.
+        LapelError: the image or the model cannot be used.
     """
-    asked, product = engine.embed(Query(image=picture, cut_out=False)), engine.cut_out(picture)
-    step = Step(label=label, vector=asked.vector, fingerprint=asked.fingerprint, thumb=thumb(picture), whole=whole)
-    if product is None:
-        return step
-    found = engine.embed(Query(image=picture))
-    if found.fingerprint != asked.fingerprint:  # the shop changed its model in between
-        return look_at_photo(engine, picture, label, whole=whole)
-    return replace(step, product=found.vector, product_thumb=thumb(product))
+    image = decode(data)
+    embedded = store.embed(Query(image=image))
+    (part,) = embedded.parts
+    return HistoryEntry(
+        label=label,
+        whole=part.whole,
+        product=None if part.segmented is None else embedded.vector,
+        fingerprint=embedded.fingerprint,
+        tile=tile(image),
+        product_tile=b"" if part.segmented is None else tile(part.segmented),
+        use_whole=use_whole,
+    )
 
 
-def switch(step: Step) -> None:
+def photo_part_switch(entry: HistoryEntry) -> None:
     """Choose what is searched for, where the photo leaves a choice."""
-    if step.product is None:
+    if entry.product is None:
         return
     st.segmented_control(
         "Search for",
         [PRODUCT, WHOLE],
-        default=WHOLE if step.whole else PRODUCT,
+        default=WHOLE if entry.use_whole else PRODUCT,
         key=f"part-{st.session_state.get('visit', 0)}",
         required=True,
         label_visibility="collapsed",
         help="The product is found in your photo and laid on white. Search for the whole picture when it was found"
         " badly.",
-        on_change=state.turn,
+        on_change=state.switch_photo_part,
     )

@@ -7,97 +7,90 @@ import html
 import streamlit as st
 
 from lapel.apps.ui import state
-from lapel.apps.ui.cards import SCORE, hits_grid, picture, to_shop
-from lapel.apps.ui.facets import label
+from lapel.apps.ui.cards import SCORE_HELP, hit_grid, product_link, show_tile
 from lapel.apps.ui.filters import chips
-from lapel.apps.ui.photo import look_at_photo, switch
-from lapel.apps.ui.shop import Shop, passing, thumbs
-from lapel.apps.ui.state import Step
-from lapel.apps.ui.wanted import Wanted, escape, plain
+from lapel.apps.ui.photo import embed_photo, photo_part_switch
+from lapel.apps.ui.selection import FilterSelection, escape, plain_price
+from lapel.apps.ui.state import HistoryEntry
 from lapel.core.errors import ModelMismatchError, QueryError
-from lapel.core.images import decode
-from lapel.core.types import Hit, Product, Query
-from lapel.engine.retrieval import SearchEngine
+from lapel.core.types import Query, SearchResult, Verdict
+from lapel.service import Overview, ProductDetails, Store, field_label
 
-CRUMB = 26  # letters of a title in the trail
-CRUMBS = 5  # steps of the trail that are shown; the first and the last ones
+CRUMB_LENGTH = 26  # letters of a title in the history
+MAX_CRUMBS = 5  # queries of the history that are shown; the first and the last ones
+MAX_HITS = 10_000  # that a query may ask for
 
 
-def results(engine: SearchEngine, shop: Shop, now: Wanted) -> str:
-    """Draw the answer to the last step of the trail. Returns what it holds, in words."""
-    step = state.trail()[-1]
-    product = None
-    if step.product_id:
+def results(store: Store, overview: Overview, selection: FilterSelection) -> str:
+    """Show the answer to the last query of the history. Returns what it holds, in words."""
+    entry = state.history()[-1]
+    details = None
+    if entry.product_id:
         try:
-            product = engine.store.catalog.product(step.product_id)
+            details = store.product(entry.product_id)
         except QueryError as error:
-            _gone(error)
-            return "This product is not in the catalogue"
-    _crumbs(engine)
-    _asked(engine, step, product)
-    k = min(state.shown(), 10_000)
+            return _unknown_product(error)
+    _crumbs(store)
+    _query(store, entry, details)
+    k = min(state.num_shown(), MAX_HITS)
     with st.spinner("Looking for look-alikes …"):
-        if product:
-            hits = engine.search(Query(product_id=step.product_id, k=k, where=now.filter()))
-        else:
-            hits = _of_photo(engine, step, k, now)
-    chips(shop, now)
-    if not hits:
-        _nothing(shop, now)
-        return "No look-alike passes these filters"
-    total = passing(engine, now.filter())
-    products = "product" if total == 1 else "products"
-    among = f"{total:,} that pass the filters" if now.filter() else f"{total:,} {products}"
+        found = _search(store, entry, k, selection)
+    chips(overview, selection)
+    if not found:
+        return _nothing(overview, selection, found.verdict)
+    products = "product" if found.total == 1 else "products"
+    among = f"{found.total:,} that pass the filters" if selection.filter() else f"{found.total:,} {products}"
     st.html(
-        f"<p class='lapel-count'><span><strong>{len(hits):,} nearest</strong> of {among}</span>"
-        f"<span class='lapel-legend' title='{html.escape(SCORE, quote=True)}'>score = cosine similarity, 1.00 is the"
-        f" same look</span></p>"
+        f"<p class='lapel-count'><span><strong>{len(found):,} nearest</strong> of {among}</span>"
+        f"<span class='lapel-legend' title='{html.escape(SCORE_HELP)}'>score = cosine similarity, 1.00 is the same"
+        f" look</span></p>"
     )
-    hits_grid(engine, hits, action="More like this", follow=state.follow)
-    if len(hits) == k and k < total:
+    hit_grid(store, found.hits, action="More like this", on_click=state.open_product)
+    if len(found) == k < found.total:
         st.button("Show more", key="more", on_click=state.show_more)
-    return f"{len(hits):,} nearest of {among}"
+    return f"{len(found):,} nearest of {among}"
 
 
-def _of_photo(engine: SearchEngine, step: Step, k: int, now: Wanted) -> list[Hit]:
-    """The look-alikes of the trail's last photo; when the shop has another model now, its small picture is looked at
-    again."""
+def _search(store: Store, entry: HistoryEntry, k: int, selection: FilterSelection) -> SearchResult:
+    """The look-alikes of a query; when the shop has another model since, the photo's small copy is encoded again."""
+    where = selection.filter()
+    if entry.product_id:
+        return store.search(product_id=entry.product_id, k=k, where=where)
     try:
-        return engine.search(Query(vector=step.asked, fingerprint=step.fingerprint, k=k, where=now.filter()))
+        return store.search(query=Query(vector=entry.vector, fingerprint=entry.fingerprint, k=k, where=where))
     except ModelMismatchError:
-        step = look_at_photo(engine, decode(step.thumb), step.label, whole=step.whole)
-        state.renew(step)
-        return engine.search(Query(vector=step.asked, fingerprint=step.fingerprint, k=k, where=now.filter()))
+        entry = embed_photo(store, entry.tile, entry.label, use_whole=entry.use_whole)
+        state.replace_last(entry)
+        return store.search(query=Query(vector=entry.vector, fingerprint=entry.fingerprint, k=k, where=where))
 
 
-def _asked(engine: SearchEngine, step: Step, product: Product | None) -> None:
-    """The picture that was asked with, and the trail to it."""
+def _query(store: Store, entry: HistoryEntry, details: ProductDetails | None) -> None:
+    """The photo that was asked with, and what it is of."""
+    product = details.product if details else None
     with st.container(key="asked", horizontal=True, vertical_alignment="center", gap="medium"):
         with st.container(key="asked-picture"):
-            if product:
-                picture(thumbs(engine).of(engine.store.catalog.photos(product.id)[:1])[0], product.title or product.id)
-                if product.url:
-                    st.html(to_shop(product, "<span class='lapel-hidden'>&nbsp;</span>", again=True))
-            elif step.product is not None and not step.whole:
-                picture(step.product_thumb, f"{step.label}, what was found in it")
+            if details:
+                show_tile(store.thumbnails(details.photos[:1])[0], details.product.title or details.product.id)
+                if details.product.url:
+                    st.html(product_link(details.product, "<span class='lapel-hidden'>&nbsp;</span>", again=True))
+            elif entry.shows_product:
+                show_tile(entry.product_tile, f"{entry.label}, what was found in it")
             else:
-                picture(step.thumb, step.label)
+                show_tile(entry.tile, entry.label)
         with st.container(key="asked-words", gap="small"):
-            shown = html.escape
-            title = to_shop(product, shown(product.title or product.id)) if product else shown(step.label)
-            facts = (
-                [product.brand, product.colour, product.price, product.id]
-                if product
-                else ["What in the catalogue looks like it"]
-            )
+            title = html.escape(product.title or product.id if product else entry.label)
+            facts = ["What in the catalogue looks like it"]
+            if product:
+                title = product_link(product, title)
+                facts = [product.brand, product.colour, product.price, product.id]
             st.html(
                 f"<div class='lapel-asked'><p>Look-alikes of</p><h1>{title}</h1>"
-                f"<p>{' · '.join(shown(fact) for fact in facts if fact)}</p></div>"
+                f"<p>{' · '.join(html.escape(fact) for fact in facts if fact)}</p></div>"
             )
             if not product:
-                switch(step)
+                photo_part_switch(entry)
             with st.container(key="asked-actions", horizontal=True, gap="small"):
-                depth = len(state.trail())
+                depth = len(state.history())
                 if depth > 1:
                     st.button(
                         "Back", icon=":material/arrow_back:", key="back", on_click=state.back_to, args=(depth - 1,)
@@ -105,67 +98,69 @@ def _asked(engine: SearchEngine, step: Step, product: Product | None) -> None:
                 st.button("New search", icon=":material/search:", key="clear", on_click=state.back_to, args=(0,))
 
 
-def _crumbs(engine: SearchEngine) -> None:
-    """The way from the first picture to this one; every step leads back."""
-    steps = state.trail()
-    if len(steps) < 2:
+def _crumbs(store: Store) -> None:
+    """The way from the first query to this one; every step leads back."""
+    entries = state.history()
+    if len(entries) < 2:
         return
-    places = list(range(len(steps)))
-    if len(places) > CRUMBS:
-        places = [0, *places[-(CRUMBS - 1) :]]
+    places = list(range(len(entries)))
+    if len(places) > MAX_CRUMBS:
+        places = [0, *places[-(MAX_CRUMBS - 1) :]]
     with st.container(key="crumbs", horizontal=True, gap="xxsmall", vertical_alignment="center"):
         for place in places[:-1]:
-            label = _crumb(engine, steps[place])
-            st.button(escape(label), type="tertiary", key=f"crumb-{place}", on_click=state.back_to, args=(place + 1,))
-            st.html(
-                f"<span class='lapel-between'"
-                f" aria-hidden='true'>{'… ›' if place == 0 and len(steps) > CRUMBS else '›'}</span>",
-                width="content",
-            )
-        st.html(
-            f"<span class='lapel-here' aria-current='page'>{html.escape(_crumb(engine, steps[-1]))}</span>",
-            width="content",
-        )
+            label = escape(_crumb(store, entries[place]))
+            st.button(label, type="tertiary", key=f"crumb-{place}", on_click=state.back_to, args=(place + 1,))
+            sign = "… ›" if place == 0 and len(entries) > MAX_CRUMBS else "›"
+            st.html(f"<span class='lapel-between' aria-hidden='true'>{sign}</span>", width="content")
+        here = html.escape(_crumb(store, entries[-1]))
+        st.html(f"<span class='lapel-here' aria-current='page'>{here}</span>", width="content")
 
 
-def _crumb(engine: SearchEngine, step: Step) -> str:
-    text = step.label
-    if step.product_id:
+def _crumb(store: Store, entry: HistoryEntry) -> str:
+    text = entry.label
+    if entry.product_id:
         try:
-            text = engine.store.catalog.product(step.product_id).title or step.product_id
+            text = store.product(entry.product_id).product.title or entry.product_id
         except QueryError:
-            text = step.product_id
-    return text if len(text) <= CRUMB else text[: CRUMB - 1].rstrip() + "…"
+            text = entry.product_id
+    return text if len(text) <= CRUMB_LENGTH else text[: CRUMB_LENGTH - 1].rstrip() + "…"
 
 
-def _nothing(shop: Shop, now: Wanted) -> None:
-    """No product passes the filters."""
+def _nothing(overview: Overview, selection: FilterSelection, verdict: Verdict) -> str:
+    """There is no hit. Returns why, in words."""
+    if verdict is not Verdict.NOTHING_PASSES:
+        st.html(
+            "<div class='lapel-empty'><h2>There is no look-alike</h2><p>This shop has no other product yet.</p></div>"
+        )
+        return "There is no look-alike"
     st.html(
         "<div class='lapel-empty'><h2>No look-alike passes these filters</h2>"
-        f"<p>{html.escape(_in_words(now))} leaves none of {shop.products:,} products. Take one away above, or clear"
-        f" them all.</p></div>"
+        f"<p>{html.escape(_in_words(selection))} leaves none of {overview.products:,} products. Take one away above,"
+        f" or clear them all.</p></div>"
     )
-    st.button("Clear filters", type="primary", key="clear-filters", on_click=state.drop, args=("", "", shop))
+    st.button("Clear filters", type="primary", key="clear-filters", on_click=state.drop_filter, args=("", "", overview))
+    return "No look-alike passes these filters"
 
 
-def _in_words(now: Wanted) -> str:
-    parts = [f"category {now.category}"] if now.category else []
-    parts += [
-        f"{label(name)[:1].lower()}{label(name)[1:]} {' or '.join(values)}"
-        for name, values in now.choices.items()
-        if values
-    ]
-    if now.price:
-        parts.append(f"price {plain(now.price[0])} to {plain(now.price[1])} {now.currency}")
-    elif now.currency:
-        parts.append(f"prices in {now.currency}")
-    if now.in_stock:
+def _in_words(selection: FilterSelection) -> str:
+    parts = [f"category {selection.category}"] if selection.category else []
+    for name, values in selection.choices.items():
+        label = field_label(name)
+        parts += [f"{label[:1].lower()}{label[1:]} {' or '.join(values)}"] if values else []
+    if selection.price:
+        low, high = map(plain_price, selection.price)
+        parts.append(f"price {low} to {high} {selection.currency}")
+    elif selection.currency:
+        parts.append(f"prices in {selection.currency}")
+    if selection.in_stock:
         parts.append("in stock")
-    text = ", ".join(parts) or "The search"
+    text = ", ".join(parts)
     return text[:1].upper() + text[1:]
 
 
-def _gone(error: QueryError) -> None:
-    """The link leads to a product that is not there."""
-    st.error(escape(str(error)), icon=":material/link_off:", title="This product is not in the catalogue")
+def _unknown_product(error: QueryError) -> str:
+    """The link leads to a product that is not there. Returns that, in words."""
+    title = "This product is not in the catalogue"
+    st.error(escape(str(error)), icon=":material/link_off:", title=title)
     st.button("New search", type="primary", key="clear", on_click=state.back_to, args=(0,))
+    return title

@@ -1,5 +1,5 @@
-"""What only a script in the visitor's browser can do: go to the top, close the filters on a phone, say aloud how many
-results there are.
+"""What only a script in the visitor's browser can do: go to the top, close the filters on a phone, tell screen readers how
+many results there are.
 
 Streamlit draws its elements anew, so a live region and a listener in them would be lost; these are put beside its page,
 once.
@@ -11,12 +11,11 @@ import json
 
 import streamlit as st
 
-from lapel.sources import EXTENSIONS
+from lapel.service import image_suffixes
 
 # One status line for screen readers, one listener, and what Streamlit's drop zone lacks: a role that may have a name,
-# and what a phone's
-# picker should offer. Nothing here comes from a visitor or a shop.
-ONCE = """
+# and what a phone's picker should offer. Nothing here comes from a visitor or a shop.
+SETUP = """
 if (!document.getElementById("lapel-status")) {
   const line = document.createElement("div");
   line.id = "lapel-status";
@@ -26,7 +25,7 @@ if (!document.getElementById("lapel-status")) {
   const complete = () => {
     const zone = document.querySelector("[data-testid=stFileUploaderDropzone][role=presentation]");
     zone?.setAttribute("role", "group");
-    zone?.querySelector("input")?.setAttribute("accept", "image/*,ENDINGS");
+    zone?.querySelector("input")?.setAttribute("accept", "image/*,SUFFIXES");
   };
   complete();
   new MutationObserver(complete).observe(document.body, {childList: true, subtree: true});
@@ -35,7 +34,7 @@ if (!document.getElementById("lapel-status")) {
       document.querySelector("[data-testid=stSidebarCollapseButton] button")?.click();
   });
 }
-""".replace("ENDINGS", ",".join(sorted(EXTENSIONS)))
+""".replace("SUFFIXES", ",".join(image_suffixes()))
 
 
 def run(*, status: str, visit: int, top: bool) -> None:
@@ -43,10 +42,10 @@ def run(*, status: str, visit: int, top: bool) -> None:
 
     Args:
         status: What a screen reader says when it has changed, such as ``20 of 40 products``.
-        visit: How many steps were made; the script runs again when it changes.
-        top: Go to the top of the page: after a step, the new picture is what to look at.
+        visit: How many queries were shown; the script runs again when it changes.
+        top: Go to the top of the page: after a query, the new answer is what to look at.
     """
-    lines = [ONCE]
+    lines = [SETUP]
     if top:
         lines.append("document.querySelector('[data-testid=stMain]')?.scrollTo({top: 0});")
     # "<" is written as its escape, so that no text can end the script.
@@ -56,16 +55,16 @@ def run(*, status: str, visit: int, top: bool) -> None:
         st.html(f"<script>/* {visit} */ {{ {' '.join(lines)} }}</script>", unsafe_allow_javascript=True)
 
 
-def done(count: int) -> None:
+def done_button(count: int) -> None:
     """The button that closes the filters where they cover the page: it says what is behind them."""
     with st.container(key="filters-done"):
-        st.html(f"<div class='lapel-done'><button type='button'>{shown(count)}</button></div>")
+        st.html(f"<div class='lapel-done'><button type='button'>{done_label(count)}</button></div>")
 
 
-def shown(count: int) -> str:
+def done_label(count: int) -> str:
     """What the button says.
 
-    >>> shown(0), shown(1), shown(1200)
+    >>> done_label(0), done_label(1), done_label(1200)
     ('Show no results', 'Show 1 result', 'Show 1,200 results')
     """
     return f"Show {count:,} result{'' if count == 1 else 's'}" if count else "Show no results"

@@ -1,5 +1,4 @@
-"""The start page: a picture comes in by upload, link, camera or from the catalogue, and becomes the first step of the
-trail."""
+"""The start page: a photo comes in by upload, link, camera or from the catalogue, and becomes the first query."""
 
 from __future__ import annotations
 
@@ -7,21 +6,17 @@ import html
 from collections.abc import Callable
 
 import streamlit as st
-from PIL import Image
 
 from lapel.apps.ui import state
-from lapel.apps.ui.cards import grid
+from lapel.apps.ui.cards import product_grid
 from lapel.apps.ui.filters import chips
-from lapel.apps.ui.photo import look_at_photo
-from lapel.apps.ui.shop import Shop, browse
-from lapel.apps.ui.state import Step
-from lapel.apps.ui.wanted import Wanted, escape
+from lapel.apps.ui.photo import embed_photo
+from lapel.apps.ui.selection import FilterSelection, escape
+from lapel.apps.ui.state import HistoryEntry
 from lapel.core.errors import LapelError
-from lapel.core.images import decode
-from lapel.engine.retrieval import SearchEngine
-from lapel.sources import EXTENSIONS
+from lapel.service import Overview, Store, counted, fetch_image, image_formats
 
-WAYS = {
+INPUTS = {
     "Upload": ":material/upload:",
     "Link": ":material/link:",
     "Camera": ":material/photo_camera:",
@@ -30,55 +25,54 @@ WAYS = {
 MAX_MB = 20  # of an uploaded file: a phone's photo has 3 to 12
 REFUSED = "This picture cannot be used"
 LINK_SECONDS = 10.0  # a person waits for it
-PRIVATE_LINKS = "LAPEL_ALLOW_PRIVATE_LINKS"  # 1: pasted links may lead into this machine's own network
 
 
-def start(engine: SearchEngine, shop: Shop, now: Wanted, *, private_links: bool) -> str:
-    """Draw the start page. Returns what it offers, in words."""
+def start(store: Store, overview: Overview, selection: FilterSelection, *, private_links: bool) -> str:
+    """Show the start page. Returns what it offers, in words."""
     st.html(
         "<div class='lapel-hero'><h1>Find what looks like it.</h1>"
-        f"<p>One picture, and the nearest of {_products(shop.products)}, ranked by look.</p></div>"
+        f"<p>One picture, and the nearest of {_products(overview.products)}, ranked by look.</p></div>"
     )
-    way = st.segmented_control(
-        "How to start", list(WAYS), key="way", default="Upload", required=True, label_visibility="collapsed",
-        format_func=lambda name: f"{WAYS[name]} {name}",
+    chosen = st.segmented_control(
+        "How to start", list(INPUTS), key="way", default="Upload", required=True, label_visibility="collapsed",
+        format_func=lambda name: f"{INPUTS[name]} {name}",
     )  # fmt: skip
     with st.container(key="start"):
-        if way == "Link":
-            _link(engine, private_links)
-        elif way == "Camera":
-            _camera(engine)
-        elif way == "Upload":
-            _upload(engine)
-    return _catalogue(engine, shop, now, everything=way == "Catalogue")
+        if chosen == "Link":
+            _link(store, private_links)
+        elif chosen == "Camera":
+            _camera(store)
+        elif chosen == "Upload":
+            _upload(store)
+    return _catalogue(store, overview, selection, everything=chosen == "Catalogue")
 
 
-def begin(engine: SearchEngine, read: Callable[[], bytes], label: str) -> None:
-    """Turn a picture into the first step, or say kindly why not.
+def begin(store: Store, read: Callable[[], bytes], label: str) -> None:
+    """Turn a photo into the first query, or say why not.
 
     Args:
-        engine: What makes the vector.
-        read: Brings the picture's bytes; may take seconds.
-        label: What the trail calls the picture.
+        store: Whose model encodes it.
+        read: Brings the bytes of its file; may take seconds.
+        label: What the history calls it.
     """
     try:
         with st.spinner("Looking at the picture …"):
-            step = look_at_photo(engine, decode(read()), label)
+            entry = embed_photo(store, read(), label)
     except LapelError as error:
         st.error(escape(str(error)), icon=":material/broken_image:", title=REFUSED)
         return
-    state.go((step,))
+    state.navigate((entry,))
     st.rerun()
 
 
-def _upload(engine: SearchEngine) -> None:
-    # No list of endings: Streamlit would refuse the others with a red chip and no reason. What is no picture, decoding
-    # says.
+def _upload(store: Store) -> None:
+    # No list of suffixes: Streamlit would refuse the others with a red chip and no reason. Decoding says what is no
+    # image.
     file = st.file_uploader(
         "Upload a picture",
         key="upload",
         label_visibility="collapsed",
-        help=f"{formats()}, up to {MAX_MB} MB. It stays in this server's memory and is not kept.",
+        help=f"{image_formats()}, up to {MAX_MB} MB. It stays in this server's memory and is not kept.",
     )
     if file is None:
         return
@@ -90,18 +84,10 @@ def _upload(engine: SearchEngine) -> None:
             title=REFUSED,
         )
         return
-    begin(engine, file.getvalue, "Your photo")
+    begin(store, file.getvalue, "Your photo")
 
 
-def formats() -> str:
-    """The picture formats that are read, by name, such as ``AVIF, BMP, GIF``."""
-    endings = Image.registered_extensions()
-    return ", ".join(sorted({endings.get(ending, ending[1:].upper()) for ending in EXTENSIONS}))
-
-
-def _link(engine: SearchEngine, private_links: bool) -> None:
-    from lapel.sources.web import fetch_picture
-
+def _link(store: Store, private_links: bool) -> None:
     with st.form("link-form", border=False), st.container(key="link-row", horizontal=True, vertical_alignment="bottom"):
         link = st.text_input(
             "Link of a picture",
@@ -118,56 +104,58 @@ def _link(engine: SearchEngine, private_links: bool) -> None:
         st.warning("There is no link yet. Paste the address of a picture, such as https://example.com/shirt.jpg.")
         return
     begin(
-        engine,
-        lambda: fetch_picture(str(link), timeout=LINK_SECONDS, allow_private=private_links),
+        store,
+        lambda: fetch_image(str(link), timeout=LINK_SECONDS, allow_private=private_links),
         "Linked picture",
     )
 
 
-def _camera(engine: SearchEngine) -> None:
+def _camera(store: Store) -> None:
     shot = st.camera_input("Take a picture", key="camera", label_visibility="collapsed")
     st.caption(
         "Lay the piece flat or hang it, with a calm background. Browsers lend the camera to https and localhost pages"
         " only."
     )
     if shot is not None:
-        begin(engine, shot.getvalue, "Your photo")
+        begin(store, shot.getvalue, "Your photo")
 
 
-def _catalogue(engine: SearchEngine, shop: Shop, now: Wanted, *, everything: bool) -> str:
+def _catalogue(store: Store, overview: Overview, selection: FilterSelection, *, everything: bool) -> str:
     """Products to start from: a row as an appetiser, or all of them with a box for words. Returns how many there are,
     in words."""
     words = ""
     if everything:
-        words = (
-            st.text_input(
-                "Search titles",
-                key="words",
-                placeholder="Words of the title, brand or colour",
-                icon=":material/search:",
-                label_visibility="collapsed",
-            )
-            or ""
-        )
+        words = st.text_input(
+            "Search titles",
+            key="words",
+            placeholder="Words of the title, brand or colour",
+            icon=":material/search:",
+            label_visibility="collapsed",
+        ).strip()
     else:
         st.html("<h2 class='lapel-section'>Or start from the catalogue</h2>")
-    chips(shop, now)
-    limit = state.shown() if everything else state.PAGE_SIZE // 2
-    products, total = browse(engine, words, now.filter(), limit)
-    if not products:
-        said = f" and has the words “{html.escape(words.strip())}”" if words.strip() else ""
+    chips(overview, selection)
+    limit = state.num_shown() if everything else state.PAGE_SIZE // 2
+    found = store.browse(words, where=selection.filter(), limit=limit)
+    if not found.products:
+        having = f" and has the words “{html.escape(words)}”" if words else ""
         st.html(
-            f"<div class='lapel-empty'><h2>No product passes these filters{said}</h2><p>Take a filter or a word"
+            f"<div class='lapel-empty'><h2>No product passes these filters{having}</h2><p>Take a filter or a word"
             f" away.</p></div>"
         )
         return "No product passes these filters"
     if everything:
-        st.html(f"<p class='lapel-count'>{_products(total)}</p>")
-    grid(engine, products, action="Look-alikes", follow=lambda product_id: state.go((Step(product_id),)))
-    if everything and total > limit:
+        st.html(f"<p class='lapel-count'>{_products(found.total)}</p>")
+    product_grid(
+        store,
+        found.products,
+        action="Look-alikes",
+        on_click=lambda product_id: state.navigate((HistoryEntry(product_id),)),
+    )
+    if everything and found.total > limit:
         st.button("Show more", key="more", on_click=state.show_more)
-    return _products(total)
+    return _products(found.total)
 
 
 def _products(count: int) -> str:
-    return f"{count:,} {'product' if count == 1 else 'products'}"
+    return counted(count, "product")

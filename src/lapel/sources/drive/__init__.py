@@ -1,1 +1,1 @@
-"""Google Drive: ``account`` asks it patiently, ``source`` walks a folder, ``upload`` puts pictures there."""
+"""Google Drive: ``account`` asks it patiently, ``source`` walks a folder, ``upload`` puts photos there."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -30,14 +28,15 @@ from googleapiclient.discovery_cache import get_static_doc
 from googleapiclient.errors import HttpError
 
 from lapel.core.errors import SourceError
+from lapel.core.settings import DRIVE_IMAGE, config_path, settings
 from lapel.core.text import reason_of
 from lapel.sources.hosts import retry_after
 
 READ = "https://www.googleapis.com/auth/drive.readonly"
 WRITE = "https://www.googleapis.com/auth/drive"
 RATE_REASONS = frozenset(("rateLimitExceeded", "userRateLimitExceeded"))  # the 403s that pass by themselves
-TIMEOUT = 30  # seconds without a single byte
-LONGEST_PAUSE = 32.0  # seconds; what Google's own guide stops doubling at
+TIMEOUT_SECONDS = 30  # seconds without a single byte
+MAX_PAUSE_SECONDS = 32.0  # seconds; what Google's own guide stops doubling at
 WAYS = (
     "Name a service account's key file in GOOGLE_APPLICATION_CREDENTIALS, run 'lapel drive login', or (for folders"
     " shared with "
@@ -49,14 +48,14 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class DriveSettings:
-    """How Drive is reached and how its pictures are shown.
+    """How Drive is reached and how its photos are shown.
 
     Attributes:
         credentials: JSON of a service account or of a login; None where a key is used.
         key: API key; reads what everyone with the link may read.
         endpoint: Another root than Google's, such as ``http://127.0.0.1:8000/``.
-        full: Pattern of a picture's display link; ``{id}`` is its Drive id.
-        thumbnail: The same, for a small picture.
+        full: Pattern of a photo's display link; ``{id}`` is its Drive id.
+        thumbnail: The same, for a small photo.
         tries: How often one request is sent before it is given up.
         pause: Seconds before the second try; doubled for each further one, up to half a minute.
     """
@@ -64,28 +63,28 @@ class DriveSettings:
     credentials: Path | None = None
     key: str = ""
     endpoint: str = ""
-    full: str = "https://drive.google.com/thumbnail?id={id}&sz=w1600"
-    thumbnail: str = "https://drive.google.com/thumbnail?id={id}&sz=w400"
+    full: str = f"{DRIVE_IMAGE}w1600"
+    thumbnail: str = f"{DRIVE_IMAGE}w400"
     tries: int = 8
     pause: float = 0.5
 
     @classmethod
-    def from_environment(cls) -> DriveSettings:
-        """What this process' environment says; a login that was saved is used where nothing else is named."""
-        named = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS", "")
-        saved = login_file()
+    def of_process(cls) -> DriveSettings:
+        """Those of this process, see :mod:`lapel.core.settings`; a login that was saved is used where nothing else is
+        named."""
+        now, saved = settings(), login_file()
         return cls(
-            credentials=Path(named) if named else saved if saved.exists() else None,
-            key=os.environ.get("LAPEL_DRIVE_KEY", ""),
-            endpoint=os.environ.get("LAPEL_DRIVE_ENDPOINT", ""),
-            full=os.environ.get("LAPEL_DRIVE_LINK", cls.full),
-            thumbnail=os.environ.get("LAPEL_DRIVE_THUMBNAIL", cls.thumbnail),
+            credentials=now.google_credentials or (saved if saved.exists() else None),
+            key=now.drive_key.get_secret_value(),
+            endpoint=now.drive_endpoint,
+            full=now.drive_link,
+            thumbnail=now.drive_thumbnail,
         )
 
 
 def login_file() -> Path:
     """Where ``lapel drive login`` keeps what Google gave it."""
-    return Path(os.environ.get("XDG_CONFIG_HOME", "") or Path.home() / ".config") / "lapel" / "drive.json"
+    return config_path("drive.json")
 
 
 class _Broken(Exception):
@@ -111,7 +110,6 @@ class Account:
         document = json.loads(get_static_doc("drive", "v3"))
         if settings.endpoint:  # also where uploads go, which the client's own option leaves out
             document["rootUrl"] = settings.endpoint.rstrip("/") + "/"
-        logging.getLogger("googleapiclient.http").setLevel(logging.ERROR)  # it warns of each 403 that is tried again
         service = build_from_document(document, http=httplib2.Http(), developerKey=settings.key or None)
         self.files: Any = service.files()
         self._about: Any = service.about()
@@ -202,8 +200,8 @@ class Account:
                         f" again, or get a new key file."
                     ) from error
             # Half of the pause is left to chance, so that many threads do not come back at once.
-            pause = min(self.settings.pause * 2**number, LONGEST_PAUSE) * (0.5 + random.random() / 2)
-            time.sleep(min(max(pause, wait), LONGEST_PAUSE))
+            pause = min(self.settings.pause * 2**number, MAX_PAUSE_SECONDS) * (0.5 + random.random() / 2)
+            time.sleep(min(max(pause, wait), MAX_PAUSE_SECONDS))
         raise AssertionError("the last try returns or raises")
 
     def close(self) -> None:
@@ -219,7 +217,7 @@ class Account:
         try:
             http = self._idle.pop()
         except IndexError:
-            http = httplib2.Http(timeout=TIMEOUT)
+            http = httplib2.Http(timeout=TIMEOUT_SECONDS)
             http.redirect_codes = http.redirect_codes - {308}  # which says "go on" in an upload
             if self._credentials is not None:
                 http = google_auth_httplib2.AuthorizedHttp(self._credentials, http=http)

@@ -2,9 +2,8 @@
 
 URIs are ``gdrive://<file id>``.
 
-A picture keeps its address when it is renamed or moved; its checksum says whether it is still the same. Shortcuts are
-followed,
-what lies in the trash is not there, and documents, videos and the like are counted by kind.
+A photo keeps its address when it is renamed or moved; its checksum says whether it is still the same. Shortcuts are
+followed, what lies in the trash is not there, and documents, videos and the like are counted by kind.
 """
 
 from __future__ import annotations
@@ -21,24 +20,15 @@ from typing import Any
 from lapel.core.errors import SourceError
 from lapel.core.text import shortened
 from lapel.sources import MAX_BYTES, Links
+from lapel.sources.base import ImageSource
 from lapel.sources.drive.account import Account, DriveSettings
-from lapel.sources.names import (
-    EXCLUDED,
-    HIDDEN,
-    UNREADABLE,
-    CountsNames,
-    Exclude,
-    NameIndex,
-    is_junk,
-    is_picture_name,
-    kind_of,
-)
+from lapel.sources.names import EXCLUDED, HIDDEN, UNREADABLE, Exclude, NameIndex, is_image_name, is_junk, kind_of
 
 SCHEME = "gdrive://"
 FOLDER = "application/vnd.google-apps.folder"
 SHORTCUT = "application/vnd.google-apps.shortcut"
 GOOGLE = "application/vnd.google-apps."
-EXTENSION = {  # of pictures whose names have none
+EXTENSION = {  # of photos whose names have none
     "image/jpeg": ".jpg",
     "image/png": ".png",
     "image/webp": ".webp",
@@ -53,8 +43,8 @@ EXTENSION = {  # of pictures whose names have none
 }
 UNKNOWN = "application/octet-stream"  # what an upload without a type gets
 FIELDS = "id,name,mimeType,md5Checksum,modifiedTime,size,trashed,shortcutDetails(targetId,targetMimeType)"
-LISTINGS = 8  # folders listed at once
-# The id in the addresses that a browser shows and in those that pictures are embedded by.
+LISTING_THREADS = 8  # folders listed at once
+# The id in the addresses that a browser shows and in those that photos are embedded by.
 ADDRESS = re.compile(
     r"^https://(?:drive|docs|lh3)\.google(?:usercontent)?\.com(?=/).*?(?:/d/|/folders/|[?&]id=)([\w-]+)"
 )
@@ -62,35 +52,31 @@ ADDRESS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class DriveFile:
-    """One picture on Drive.
+    """One photo on Drive.
 
     Attributes:
         id: Its Drive id.
         path: Folder names below the root, and the file's name, with an extension.
-        stamp: ``md5:<checksum>-<bytes>``, or ``time:<change>-<bytes>`` where Drive knows no checksum.
+        version_token: ``md5:<checksum>-<bytes>``, or ``time:<change>-<bytes>`` where Drive knows no checksum.
         size: Bytes.
         md5: Checksum; empty where Drive knows none.
     """
 
     id: str
     path: tuple[str, ...]
-    stamp: str
+    version_token: str
     size: int
     md5: str
 
 
-class DriveSource(CountsNames):
-    """A folder of pictures on Google Drive.
+class DriveSource(ImageSource):
+    """A folder of photos on Google Drive.
 
     Args:
-        where: ``//<folder id>``; without an id, single pictures can be read by their URIs.
-        settings: Credentials and patience; by default those of the environment.
+        where: ``//<folder id>``; without an id, single photos can be read by their URIs.
+        settings: Credentials and patience; by default those of this process.
         exclude: Patterns of names to leave out, see :class:`lapel.sources.names.Exclude`.
         account: Who asks, instead of one made from ``settings``.
-
-    Attributes:
-        skipped: What the first walk left out, by kind; a folder that is left out counts once.
-        unreadable: Folders that may not be listed, with the reasons.
 
     Raises:
         SourceError: no credentials, or the folder is not there, not shared or not a folder.
@@ -109,9 +95,9 @@ class DriveSource(CountsNames):
     ) -> None:
         self.root = where.strip("/")
         self._exclude = Exclude(exclude)
-        self.account = account or Account(settings or DriveSettings.from_environment())
-        self.skipped: Counter[str] = Counter()
-        self.unreadable: dict[str, str] = {}
+        self.account = account or Account(settings or DriveSettings.of_process())
+        self._skipped: Counter[str] = Counter()
+        self._unreadable: dict[str, str] = {}
         self._lock = Lock()
         self._title = ""
         self._drive: dict[str, str] = {}
@@ -146,23 +132,23 @@ class DriveSource(CountsNames):
         return f"{SCHEME}{self.root} ('{self._title}')"
 
     def walk(self) -> Iterator[str]:
-        """Every picture's URI, by folder and name."""
+        """Every photo's URI, by folder and name."""
         return (SCHEME + file for file in self._listing)
 
     def count(self) -> int:
-        """How many pictures a walk gives."""
+        """How many photos a walk gives."""
         return len(self._listing)
 
     def files(self) -> list[DriveFile]:
-        """What is known of every picture of a walk."""
+        """What is known of every photo of a walk."""
         return list(self._listing.values())
 
     def lists(self, uri: str) -> bool:
-        """Whether a walk gives this picture."""
+        """Whether a walk gives this photo."""
         return uri.removeprefix(SCHEME) in self._listing
 
     def find(self, name: str) -> str:
-        """The URI of the picture of this name below the folder, or of a Drive address or URI."""
+        """The URI of the photo of this name below the folder, or of a Drive address or URI."""
         address = ADDRESS.match(name)
         if address:
             return SCHEME + address[1]
@@ -187,7 +173,7 @@ class DriveSource(CountsNames):
         return self._file(uri).path
 
     def read(self, uri: str) -> bytes:
-        """The bytes of a picture, checked against Drive's checksum."""
+        """The bytes of a photo, checked against Drive's checksum."""
         file = self._file(uri)
         what = f"the picture '{'/'.join(file.path)}' ({uri})"
         if file.size > MAX_BYTES:
@@ -196,10 +182,10 @@ class DriveSource(CountsNames):
 
     def version_token(self, uri: str) -> str:
         """Drive's checksum, or where it has none the time of the last change, and the size."""
-        return self._file(uri).stamp
+        return self._file(uri).version_token
 
     def links(self, uri: str) -> Links:
-        """Where a browser shows the picture."""
+        """Where a browser shows the photo."""
         file_id = uri.removeprefix(SCHEME)
         settings = self.account.settings
         return Links(settings.full.replace("{id}", file_id), settings.thumbnail.replace("{id}", file_id))
@@ -215,7 +201,7 @@ class DriveSource(CountsNames):
         )
 
     def _file(self, uri: str) -> DriveFile:
-        """What is known of a picture; one outside of the folder is asked for."""
+        """What is known of a photo; one outside of the folder is asked for."""
         file_id = uri.removeprefix(SCHEME)
         if self.root and file_id in self._listing:
             return self._listing[file_id]
@@ -224,7 +210,7 @@ class DriveSource(CountsNames):
             raise SourceError(
                 f"The picture '{found['name']}' ({uri}) is in the trash of Drive. Restore it there."
             ) from FileNotFoundError(uri)
-        return _picture(found, ())
+        return _drive_file(found, ())
 
     @cached_property
     def _names(self) -> Mapping[str, list[str]]:
@@ -244,7 +230,7 @@ class DriveSource(CountsNames):
 
     @cached_property
     def _listed(self) -> Mapping[str, DriveFile]:
-        """Every picture by id, in the order of their paths. One that lies in several places counts at the first."""
+        """Every photo by id, in the order of their paths. One that lies in several places counts at the first."""
         if not self.root:
             raise SourceError("A Drive folder is given by its id, the last part of its address: gdrive://<folder id>.")
         skipped: Counter[str] = Counter()
@@ -252,7 +238,7 @@ class DriveSource(CountsNames):
         seen = {self.root}
         level: list[tuple[str, tuple[str, ...]]] = [(self.root, ())]
         self.folders = {(): self.root}
-        with ThreadPoolExecutor(LISTINGS, thread_name_prefix="lapel-drive") as pool:
+        with ThreadPoolExecutor(LISTING_THREADS, thread_name_prefix="lapel-drive") as pool:
             while level:
                 below: list[tuple[str, tuple[str, ...]]] = []
                 for folders, pictures, others in pool.map(self._list, level):
@@ -269,11 +255,11 @@ class DriveSource(CountsNames):
         for file in sorted(files, key=lambda file: (file.path, file.id)):
             if found.setdefault(file.id, file) is not file:
                 skipped["shortcuts to pictures that are there already"] += 1
-        self.skipped = skipped
+        self._skipped = skipped
         return found
 
     def _list(self, folder: tuple[str, tuple[str, ...]]) -> tuple[list[Any], list[DriveFile], Counter[str]]:
-        """What lies in one folder: folders with their paths, pictures, and a count of the rest by kind."""
+        """What lies in one folder: folders with their paths, photos, and a count of the rest by kind."""
         file_id, path = folder
         folders: list[tuple[str, tuple[str, ...]]] = []
         pictures: list[DriveFile] = []
@@ -287,7 +273,7 @@ class DriveSource(CountsNames):
                 # matter.
                 if not path or not isinstance(error.__cause__, (PermissionError, FileNotFoundError)):
                     raise
-                self.unreadable["/".join(path)] = str(error)
+                self._unreadable["/".join(path)] = str(error)
                 others[UNREADABLE] += 1
                 return folders, pictures, others
             for entry in page.get("files", ()):
@@ -303,8 +289,8 @@ class DriveSource(CountsNames):
                     kind = entry["mimeType"]
                 if kind == FOLDER:
                     folders.append((entry["id"], (*path, name)))
-                elif _is_picture(name, kind):
-                    pictures.append(_picture({**entry, "name": name}, path))
+                elif _is_image(name, kind):
+                    pictures.append(_drive_file({**entry, "name": name}, path))
                 else:
                     others[_kind(name, kind)] += 1
             token = page.get("nextPageToken", "")
@@ -337,14 +323,14 @@ class DriveSource(CountsNames):
         return {"id": entry["id"], "mimeType": SHORTCUT} if found.get("trashed") else found
 
 
-def _is_picture(name: str, kind: str) -> bool:
-    """By what Drive says it is; by its name where Drive does not know, or knows a picture by a name that few use."""
-    return kind in EXTENSION or ((kind == UNKNOWN or kind.startswith("image/")) and is_picture_name(name))
+def _is_image(name: str, kind: str) -> bool:
+    """By what Drive says it is; by its name where Drive does not know, or knows a photo by a name that few use."""
+    return kind in EXTENSION or ((kind == UNKNOWN or kind.startswith("image/")) and is_image_name(name))
 
 
-def _picture(entry: Any, path: tuple[str, ...]) -> DriveFile:
+def _drive_file(entry: Any, path: tuple[str, ...]) -> DriveFile:
     name, md5 = entry["name"], entry.get("md5Checksum", "")
-    if not is_picture_name(name):
+    if not is_image_name(name):
         name += EXTENSION.get(entry["mimeType"], "")
     change = f"md5:{md5}" if md5 else f"time:{entry.get('modifiedTime', '')}"
     size = int(entry.get("size", 0))
@@ -352,7 +338,7 @@ def _picture(entry: Any, path: tuple[str, ...]) -> DriveFile:
 
 
 def _kind(name: str, kind: str) -> str:
-    """What people call a kind of file that is no picture."""
+    """What people call a kind of file that is no photo."""
     if kind == SHORTCUT:
         return "shortcuts that lead nowhere"
     if kind.startswith(GOOGLE):
@@ -362,4 +348,4 @@ def _kind(name: str, kind: str) -> str:
     return by_name if by_name in _CAMERA else said or by_name
 
 
-_CAMERA = frozenset(("camera raw photos", "JPEG XL pictures"))  # Drive calls them pictures
+_CAMERA = frozenset(("camera raw photos", "JPEG XL pictures"))  # Drive calls them photos

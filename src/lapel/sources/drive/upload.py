@@ -1,8 +1,7 @@
 """Pictures of any source onto Google Drive, and a product table with their links.
 
 What lies there already with the same name and checksum is left alone, so that a run that was stopped goes on where it
-was; a picture
-that changed keeps its Drive id. Single uploads go on where a connection broke.
+was; a photo that changed keeps its Drive id. Single uploads go on where a connection broke.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from lapel.sources.drive.account import Account
 from lapel.sources.drive.source import FOLDER, SCHEME, UNKNOWN, DriveFile, DriveSource
 from lapel.sources.table import TableRow
 
-CHUNK = 8 * 2**20  # bytes sent at once; a multiple of the 256 KB that Drive asks for
-LINK = "picture_link"  # the column with where a browser sees the first picture; 'link' would be the product's page
-UPLOADS = 8  # pictures under way at once
+CHUNK_BYTES = 8 * 2**20  # bytes sent at once; a multiple of the 256 KB that Drive asks for
+LINK_COLUMN = "picture_link"  # the column with where a browser sees the first photo; 'link' would be the product's page
+UPLOAD_THREADS = 8  # photos under way at once
 TEXTS = ("id", "title", "category", "gender", "brand", "colour", "season", "price", "currency", "in_stock", "url")
 
 
 @dataclass(frozen=True)
 class UploadReport:
-    """What became of each picture; every one is in exactly one of the three.
+    """What became of each photo; every one is in exactly one of the three.
 
     Attributes:
         sent: Source URI -> Drive URI of what was uploaded.
@@ -53,7 +52,7 @@ class UploadReport:
 def upload(
     source: ImageSource, account: Account, folder: str, *, report: Callable[[int, int], None] = lambda *_: None
 ) -> UploadReport:
-    """Put every picture of a source into a Drive folder, with the folders that it lies in.
+    """Put every photo of a source into a Drive folder, with the folders that it lies in.
 
     Args:
         source: Where from.
@@ -83,7 +82,7 @@ def upload(
         else:
             sent[uri] = SCHEME + _send(account, path, data, target.folders[path[:-1]], before)
 
-    with ThreadPoolExecutor(UPLOADS, thread_name_prefix="lapel-upload") as pool:
+    with ThreadPoolExecutor(UPLOAD_THREADS, thread_name_prefix="lapel-upload") as pool:
         jobs = {pool.submit(one, uri): uri for uri in paths}
         try:
             for done, job in enumerate(as_completed(jobs), 1):
@@ -108,9 +107,9 @@ def _make_folder(account: Account, path: tuple[str, ...], parent: str) -> str:
 
 
 def _send(account: Account, path: tuple[str, ...], data: bytes, parent: str, before: DriveFile | None) -> str:
-    """Upload one picture, as a new file or as new content of one that is there; its id."""
+    """Upload one photo, as a new file or as new content of one that is there; its id."""
     kind = mimetypes.guess_type(path[-1])[0] or UNKNOWN
-    media = MediaIoBaseUpload(io.BytesIO(data), mimetype=kind, chunksize=CHUNK, resumable=True)
+    media = MediaIoBaseUpload(io.BytesIO(data), mimetype=kind, chunksize=CHUNK_BYTES, resumable=True)
     common = {"media_body": media, "fields": "id", "supportsAllDrives": True}
     if before is None:
         request = account.files.create(body={"name": path[-1], "parents": [parent]}, **common)
@@ -130,14 +129,14 @@ def _send(account: Account, path: tuple[str, ...], data: bytes, parent: str, bef
 def write_table(
     path: Path, rows: Iterable[TableRow], source: ImageSource, links: Mapping[str, str], show: Callable[[str], str]
 ) -> int:
-    """Write a product table whose pictures are on Drive; how many products it has.
+    """Write a product table whose photos are on Drive; how many products it has.
 
     Args:
         path: A CSV.
-        rows: The products, with their pictures named as in ``source``.
-        source: Where the pictures were.
+        rows: The products, with their photos named as in ``source``.
+        source: Where the photos were.
         links: Source URI -> Drive URI. Products without one are left out.
-        show: Drive URI -> the first picture's display link.
+        show: Drive URI -> the first photo's display link.
 
     Raises:
         InputError: it cannot be written.
@@ -161,11 +160,11 @@ def write_table(
             texts["price"] = product.price.rpartition(" ")[0].replace(",", "")
             texts["currency"] = product.currency if product.price else ""
             texts["in_stock"] = {True: "yes", False: "no", None: ""}[product.in_stock]
-            lines.append({**product.attributes, **texts, "pictures": "|".join(found), LINK: show(found[0])})
-    more = sorted({name for line in lines for name in line} - {*TEXTS, "pictures", LINK})
+            lines.append({**product.attributes, **texts, "pictures": "|".join(found), LINK_COLUMN: show(found[0])})
+    more = sorted({name for line in lines for name in line} - {*TEXTS, "pictures", LINK_COLUMN})
     try:
         with path.open("w", encoding="utf-8", newline="") as file:
-            table = csv.DictWriter(file, [*TEXTS, "pictures", LINK, *more], restval="")
+            table = csv.DictWriter(file, [*TEXTS, "pictures", LINK_COLUMN, *more], restval="")
             table.writeheader()
             table.writerows(lines)
     except OSError as error:

@@ -1,0 +1,70 @@
+"""Products by the words in their texts: SQLite's full-text search (FTS5) over the view ``product_words``.
+
+Only whole words match, without regard to case and accents, in any field. The table ``product_text`` holds no texts of
+its own: what leaves it must be told while the product still reads as it did when it came.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from lapel.catalog.entries import PRODUCT_COLUMNS, from_row
+from lapel.catalog.filters import where_clause
+from lapel.core.types import Filter, Product
+
+COLUMNS = "id, title, brand, colour, category, gender, season, attributes"
+WEIGHTS = "10, 5, 2, 2, 2, 1, 1, 1"  # of the columns in BM25: the id and the title say most about a product
+_IN_LIST = "row IN (SELECT value FROM json_each(?))"
+_PRODUCT = ", ".join(f"product.{name}" for name in PRODUCT_COLUMNS.split(", "))
+
+
+def add_words(database: sqlite3.Connection, rows: str) -> None:
+    """Make products, a JSON list of rows, findable by their words."""
+    database.execute(
+        f"INSERT INTO product_text (rowid, {COLUMNS}) SELECT row, {COLUMNS} FROM product_words WHERE {_IN_LIST}",
+        (rows,),
+    )
+
+
+def remove_words(database: sqlite3.Connection, rows: str) -> None:
+    """Take products, a JSON list of rows, out of the word search. Call it before they change or go."""
+    database.execute(
+        f"INSERT INTO product_text (product_text, rowid, {COLUMNS}) SELECT 'delete', row, {COLUMNS}"
+        f" FROM product_words WHERE {_IN_LIST}",
+        (rows,),
+    )
+
+
+def search(
+    database: sqlite3.Connection, words: str, where: Filter, limit: int, offset: int
+) -> tuple[list[Product], int]:
+    """The products that hold every word and fulfil ``where``, best first, and how many there are in all."""
+    clause, parameters = where_clause(database, where)
+    # A text that is no valid UTF-16 cannot be asked for, and a NUL would end the question.
+    wanted = words.encode(errors="replace").decode().replace("\0", " ").strip()
+    match = match_expression(wanted)
+    found, values, order = "1", [], "row"
+    if match:
+        found, values = "product_text MATCH ?", [match]
+        order = f"product.id = ? DESC, bm25(product_text, {WEIGHTS}), row"
+    elif wanted:  # signs only; an id may be such
+        found, values = "product.id = ?", [wanted]
+    tables = "product_text JOIN product ON product.row = product_text.rowid" if match else "product"
+    inside = f"FROM {tables} WHERE {found} AND {clause}"
+    count = database.execute(f"SELECT count(*) {inside}", (*values, *parameters)).fetchone()[0]
+    ordered: tuple[Any, ...] = (*values, *parameters, *([wanted] if match else []), limit, offset)
+    asked = f"SELECT {_PRODUCT} {inside} ORDER BY {order} LIMIT ? OFFSET ?"
+    return [from_row(row) for row in database.execute(asked, ordered)], int(count)
+
+
+def match_expression(text: str) -> str:
+    """Any text as an FTS5 expression in which every word must occur; empty when it has no words.
+
+    Each part between blanks is quoted, so nothing in it is FTS5's own syntax; ``T-shirt`` is two words in a row.
+
+    >>> match_expression("red OR T-shirt *")
+    '"red" "OR" "T-shirt"'
+    """
+    parts = [part for part in text.split() if any(letter.isalnum() for letter in part)]
+    return " ".join('"' + part.replace('"', '""') + '"' for part in parts)

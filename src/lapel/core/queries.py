@@ -1,0 +1,347 @@
+"""What is asked and what is answered: a query of weighted parts, and a result with hits, facets, verdict and
+timings."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lapel.core.errors import QueryError
+from lapel.core.filters import NO_FILTER, Filter
+from lapel.core.images import ImageLike, described, is_image_like, to_image
+from lapel.core.products import Photo, Product
+from lapel.core.vectors import Keys
+
+MAX_K = 10_000  # products an answer may hold
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing to look for: exactly one of an image, words, a product of the catalogue, and a unit vector.
+
+    Attributes:
+        image: A PIL image of any mode, an array (height, width, 3) uint8, a path, or the bytes of a file, see
+            :func:`lapel.core.images.to_image`. It is kept upright, RGB and in sRGB.
+        text: Words.
+        product_id: The mean direction of this product's photos; the product itself is left out of the answer.
+        vector: (dim,) float32 of length 1.
+        weight: How much it counts beside other parts; below 0 it is what the answer should be unlike.
+        segment: Whether the product in an image is found too and laid on white, as shops show theirs; the part is
+            then the mean direction of the image and of that.
+        fingerprint: Of a vector, the model that made it, when that is known: a store of another model then refuses it.
+    """
+
+    image: ImageLike | None = None
+    text: str | None = None
+    product_id: str | None = None
+    vector: NDArray[np.float32] | None = None
+    weight: float = 1.0
+    segment: bool = True
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("image", "text", "product_id", "vector") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise QueryError(
+                f"A part of a query is one image, text, product id or vector; found {' and '.join(given) or 'none'}."
+            )
+        if self.image is not None:
+            object.__setattr__(self, "image", _image(self.image))
+        if self.vector is not None:
+            object.__setattr__(self, "vector", _direction(self.vector))
+        if self.product_id is not None and not isinstance(self.product_id, str):
+            raise QueryError(f"A product's id is a text, such as '1163'; found {_shown(self.product_id)}.")
+        if self.text is not None and not isinstance(self.text, str):
+            raise QueryError(f"Words to look for are a text, such as 'red saree'; found {_shown(self.text)}.")
+        if self.text is not None and not self.text.strip():
+            raise QueryError("The text to look for is empty. Give words, such as 'red saree'.")
+        object.__setattr__(self, "weight", _weight(self.weight))
+
+    @property
+    def kind(self) -> str:
+        """``image``, ``text``, ``product`` or ``vector``."""
+        known = {"image": self.image, "text": self.text, "product": self.product_id, "vector": self.vector}
+        return next(name for name, value in known.items() if value is not None)
+
+
+@dataclass(frozen=True)
+class Query:
+    """What to look for: any number of parts, each with a weight. One that stands alone is written without a
+    :class:`Part`: ``Query(image="photo.jpg")``.
+
+    Attributes:
+        image: An image, see :attr:`Part.image`.
+        vector: (dim,) float32 of length 1.
+        product_id: "More like this".
+        k: How many products to find, a whole number 1..10,000.
+        where: Conditions the products must fulfil.
+        exclude: Ids of products to leave out.
+        fingerprint: Of ``vector``, the model that made it, when that is known.
+        segment: Of ``image``, see :attr:`Part.segment`.
+        text: Words.
+        parts: More parts, or all of them.
+        least: Only products with at least this score, a cosine -1..1; None takes whatever is nearest.
+        group: A field of which each value comes once, with its best product, such as ``brand``; by default each product
+            comes once.
+        facets: Fields whose values are counted among the products that pass ``where``.
+    """
+
+    image: ImageLike | None = None
+    vector: NDArray[np.float32] | None = None
+    product_id: str | None = None
+    k: int = 10
+    where: Filter = NO_FILTER
+    exclude: frozenset[str] = frozenset()
+    fingerprint: str = ""
+    segment: bool = True
+    text: str | None = None
+    parts: tuple[Part, ...] = ()
+    least: float | None = None
+    group: str = ""
+    facets: tuple[str, ...] = ()
+    _own: tuple[Part, ...] = field(init=False, repr=False, compare=False, default=())
+
+    def __post_init__(self) -> None:
+        own = []
+        if self.image is not None:
+            own.append(Part(image=self.image, segment=self.segment))
+            object.__setattr__(self, "image", own[-1].image)
+        if self.vector is not None:
+            own.append(Part(vector=self.vector, fingerprint=self.fingerprint))
+            object.__setattr__(self, "vector", own[-1].vector)
+        if self.product_id is not None:
+            own.append(Part(product_id=self.product_id))
+        if self.text is not None:
+            own.append(Part(text=self.text))
+        more = (self.parts,) if isinstance(self.parts, Part) else self.parts
+        more = tuple(more) if isinstance(more, Iterable) else (more,)
+        if not all(isinstance(part, Part) for part in more):
+            raise QueryError(f"parts are several lapel.Part; found {_shown(self.parts)}.")
+        if not own and not more:
+            raise QueryError("A query is an image, a text, a product id, a vector, or several of them; found none.")
+        object.__setattr__(self, "parts", more)
+        object.__setattr__(self, "_own", tuple(own))
+        object.__setattr__(self, "k", _count(self.k))
+        object.__setattr__(self, "least", _least(self.least))
+        if not isinstance(self.where, Filter):
+            raise QueryError(
+                f"Conditions are a Filter, such as Filter.parse(['price<200']); found {_shown(self.where)}."
+            )
+        object.__setattr__(self, "exclude", frozenset(_texts(self.exclude, "exclude is a set of products' ids")))
+        facets = (self.facets,) if isinstance(self.facets, str) else self.facets
+        object.__setattr__(self, "facets", tuple(_texts(facets, "facets are names of fields")))
+        if not isinstance(self.group, str):
+            raise QueryError(f"group is the name of a field, such as brand; found {_shown(self.group)}.")
+
+    @property
+    def all_parts(self) -> tuple[Part, ...]:
+        """Every part, those written without :class:`Part` first."""
+        return self._own + self.parts
+
+
+def _shown(value: object) -> str:
+    """A value in a message: what it is of, and the beginning of how it looks."""
+    return f"{described(value)} {repr(value)[:60]}"
+
+
+def _count(k: object) -> int:
+    try:
+        if isinstance(k, (bool, np.bool_)):
+            raise TypeError
+        count = operator.index(k)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise QueryError(
+            f"k is how many products to find, a whole number from 1 to 10,000; found {_shown(k)}."
+        ) from error
+    if not 1 <= count <= 10_000:
+        raise QueryError(f"k is how many products to find, 1 to 10,000; found {count}.")
+    return count
+
+
+def _image(image: object) -> Image.Image:
+    if not is_image_like(image):
+        raise QueryError(f"A query's image is a PIL image, an array, a path or a file's bytes; found {_shown(image)}.")
+    return to_image(image)
+
+
+def _direction(vector: object) -> NDArray[np.float32]:
+    try:
+        array = np.asarray(vector)
+    except ValueError:  # rows of several lengths
+        array = np.empty(0)
+    if array.dtype.kind != "f" or array.ndim not in (1, 2) or not array.size or array.size != array.shape[-1]:
+        raise QueryError(
+            "A query's vector is one row of floats of length 1, as an encoder gives them: (dim,) float32; found"
+            f" {described(vector)} of {array.dtype} and shape {array.shape}."
+        )
+    return array.reshape(-1).astype(np.float32, copy=False)
+
+
+def _weight(weight: object) -> float:
+    usable = isinstance(weight, (int, float, np.integer, np.floating)) and not isinstance(weight, (bool, np.bool_))
+    if not usable or not math.isfinite(weight) or not weight:  # type: ignore[arg-type]
+        raise QueryError(f"A weight is a number other than 0, such as 1 or -0.5; found {_shown(weight)}.")
+    return float(weight)  # type: ignore[arg-type]
+
+
+def _least(least: object) -> float | None:
+    if least is None:
+        return None
+    if isinstance(least, bool) or not isinstance(least, (int, float, np.floating)) or not -1 <= least <= 1:
+        raise QueryError(f"least is a score from -1 to 1, such as 0.6; found {_shown(least)}.")
+    return float(least)
+
+
+def _texts(values: object, what: str) -> list[str]:
+    found = list(values) if isinstance(values, Iterable) and not isinstance(values, str) else [None]
+    if not all(isinstance(each, str) for each in found):
+        raise QueryError(f"{what}, such as {{'1163'}}; found {_shown(values)}.")
+    return found  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One product of an answer.
+
+    Attributes:
+        rank: 1 for the best.
+        score: Cosine between the query and the product's best photo, -1..1; higher is more alike.
+        product: What was found.
+        photo: Its photo that matched best.
+        contributions: (parts,) what each part of the query adds to the score; together they are the score. Empty where
+            the query has one part.
+    """
+
+    rank: int
+    score: float
+    product: Product
+    photo: Photo
+    contributions: tuple[float, ...] = ()
+
+
+class Verdict(StrEnum):
+    """What an answer is worth."""
+
+    FOUND = "found"  # the nearest products; with `least`, all of them reach it
+    NOTHING_CLOSE = "nothing close"  # there are products, and none reaches `least`
+    NOTHING_PASSES = "nothing passes the filter"
+    EMPTY = "the store is empty"
+
+
+@dataclass(frozen=True)
+class UnderstoodPart:
+    """How a part of a query was read.
+
+    Attributes:
+        kind: ``image``, ``text``, ``product`` or ``vector``.
+        weight: Its weight.
+        note: In words for people, such as ``the product in the image``.
+        whole: (dim,) float32, the unit vector of the whole image; of other kinds, of the part.
+        product: (dim,) float32, of the product alone that was found in an image; None where none was.
+        segmented: That product on white; None where none was found.
+    """
+
+    kind: str
+    weight: float
+    note: str
+    whole: NDArray[np.float32] = field(repr=False)
+    product: NDArray[np.float32] | None = field(default=None, repr=False)
+    segmented: Image.Image | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class EmbeddedQuery:
+    """A query as one direction, with how it was read. Asking with it again encodes nothing.
+
+    Attributes:
+        vector: (dim,) float32 of length 1.
+        fingerprint: The model that made it.
+        parts: How each part was read, in the query's order.
+        directions: (parts, dim) float32, what each part adds to the vector: they sum up to it.
+        exclude: Ids of products that are left out of the answer, those of the parts among them.
+    """
+
+    vector: NDArray[np.float32] = field(repr=False)
+    fingerprint: str
+    parts: tuple[UnderstoodPart, ...]
+    directions: NDArray[np.float32] = field(repr=False)
+    exclude: frozenset[str] = frozenset()
+
+    def to_query(self, **more: Any) -> Query:
+        """The same as a query; ``more`` are its other fields, such as ``k`` and ``where``."""
+        return Query(vector=self.vector, fingerprint=self.fingerprint, exclude=self.exclude, **more)
+
+
+@dataclass(frozen=True, eq=False)
+class SearchResult(Sequence[Hit]):
+    """The answer to a query: a sequence of hits, and what is known besides.
+
+    Attributes:
+        hits: The nearest products, best first.
+        total: Products that pass the filter.
+        verdict: What the answer is worth.
+        facets: By field that was asked for, its values with how many of the products that pass the filter have them.
+        understood: How the query was read.
+        timings: Milliseconds by stage: embed, retrieve, group, facets.
+    """
+
+    hits: tuple[Hit, ...]
+    total: int
+    verdict: Verdict
+    understood: EmbeddedQuery = field(repr=False)
+    facets: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+    timings: Mapping[str, float] = field(default_factory=dict, repr=False)
+
+    @property
+    def took_ms(self) -> float:
+        """Milliseconds in all."""
+        return sum(self.timings.values())
+
+    @overload
+    def __getitem__(self, at: int) -> Hit: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Hit, ...]: ...
+
+    def __getitem__(self, at: int | slice) -> Hit | tuple[Hit, ...]:
+        """One hit, or several."""
+        return self.hits[at]
+
+    def __len__(self) -> int:
+        """How many hits there are."""
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        """The hits, best first."""
+        return iter(self.hits)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether two answers hold the same hits."""
+        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What an index answers to q queries, best first.
+
+    Attributes:
+        keys: (q, k) int64, padded with -1 where fewer than k exist.
+        scores: (q, k) float32 cosines, padded with -inf.
+    """
+
+    keys: Keys
+    scores: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.keys.ndim != 2 or self.keys.shape != self.scores.shape:
+            raise QueryError(
+                f"Matches need keys and scores of one shape (q, k); found {self.keys.shape}, {self.scores.shape}."
+            )

@@ -1,0 +1,182 @@
+"""Finds the product in a person's photo and lays it on white, as a shop would have photographed it.
+
+A small network says of every pixel how likely it is of the product (:mod:`lapel.training.foreground` trains it). What
+it finds is laid on white and framed as catalogue photos are, so that any encoder can see the product without the floor
+it lies on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from lapel.core.images import Preprocessing, each_image
+from lapel.core.vectors import Vectors, normalise
+from lapel.encoders import BATCH, Encoder, shipped_model
+from lapel.encoders.model import ModelFolder, read_model
+from lapel.encoders.network import Network, Output, load_fastest
+
+MODEL_NAME = "foreground"
+OUTPUT = "mask"
+MAX_SIDE = 512  # pixels of the longer side that is worked on; no encoder here sees more
+PROBABILITY_BAND = (0.3, 0.7)  # below the first a pixel is background, above the second product, between them a mixture
+AREA_RANGE = (0.02, 0.97)  # shares of the image: what is smaller than the first or larger than the second is no product
+MIN_PART = 0.15  # share of the largest part: a smaller one is not of the product; a pair of shoes has two large ones
+MIN_EVEN_EDGE = 0.8  # share of an image's edge that has one colour where its product is on a white background,
+EDGE_TOLERANCE = 20  # of 255 steps: what still is one colour,
+MIN_WHITE = (150, 0.8)  # least channel of that colour, of 255 and as a share of its largest: white, in whatever light
+FRAME_FILL = 0.95  # of the new frame's width or height: what products fill in the middle of catalogues
+
+Mask = NDArray[np.float32]  # (height, width), 0..1
+
+
+class Segmenter:
+    """Finds products. Safe to share between threads.
+
+    Args:
+        model: Its folder; the network's output ``mask`` is (n, height, width) in 0..1.
+    """
+
+    def __init__(self, model: ModelFolder) -> None:
+        self.model = model
+
+    @cached_property
+    def _network(self) -> Network:
+        """Opened for the first image that is not on white, as most searches of a shop's own photos need none."""
+        return load_fastest(self.model)
+
+    def masks(self, images: Iterable[object]) -> list[Mask]:
+        """How likely each pixel is of the product: one (height, width) mask for each image, of its own size."""
+        preprocessing = self.model.preprocessing
+        found: list[Mask] = []
+        every = list(each_image(images))
+        for at in range(0, len(every), BATCH):
+            part = every[at : at + BATCH]
+            output = self._network.run(preprocessing.batch(part), OUTPUT)
+            found += [_unpad(_main_parts(mask), image, preprocessing) for mask, image in zip(output, part, strict=True)]
+        return found
+
+    def segment(self, images: Iterable[object], *, shape: Preprocessing) -> list[Image.Image | None]:
+        """The product of each image on white.
+
+        Args:
+            images: Of any size and kind, see :func:`lapel.core.images.each_image`.
+            shape: Of whose width to height the new images are.
+
+        Returns:
+            For each an RGB image, or None where no product was found, or it is on white already.
+        """
+        small = [_shrink(image) for image in each_image(images)]
+        asked = [not has_white_background(image) for image in small]
+        masks = iter(self.masks([image for image, ask in zip(small, asked, strict=True) if ask]))
+        return [_frame(image, next(masks), shape) if ask else None for image, ask in zip(small, asked, strict=True)]
+
+
+def has_white_background(image: Image.Image) -> bool:
+    """Whether the product is on white already, as in a shop's own photos, in whatever light."""
+    pixels = np.asarray(image)
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]).astype(np.float32)
+    middle = np.median(edge, axis=0)
+    even = (np.abs(edge - middle).max(axis=1) <= EDGE_TOLERANCE).mean() >= MIN_EVEN_EDGE
+    return bool(even and middle.min() >= max(MIN_WHITE[0], MIN_WHITE[1] * middle.max()))
+
+
+def _shrink(image: Image.Image) -> Image.Image:
+    if max(image.size) <= MAX_SIDE:
+        return image
+    scale = MAX_SIDE / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+
+
+def _main_parts(mask: Output) -> Output:
+    """A mask without the specks beside its largest part."""
+    parts, _ = ndimage.label(mask > PROBABILITY_BAND[0])
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    return np.where(np.isin(parts, np.flatnonzero(sizes >= max(1, MIN_PART * sizes.max()))), mask, 0)
+
+
+def _unpad(mask: Output, image: Image.Image, preprocessing: Preprocessing) -> Mask:
+    """A mask of the network's input -> that of the image, without the padding."""
+    left, top, width, height = preprocessing.place(*image.size)
+    part = Image.fromarray(np.ascontiguousarray(mask[top : top + height, left : left + width], np.float32))
+    return np.asarray(part.resize(image.size, Image.Resampling.BILINEAR))
+
+
+def _frame(image: Image.Image, mask: Mask, shape: Preprocessing) -> Image.Image | None:
+    """The part of an image that a mask shows, in the middle of a white frame."""
+    low, high = PROBABILITY_BAND
+    alpha = np.clip((mask - low) / (high - low), 0, 1)
+    inside = alpha > 0.5
+    if not AREA_RANGE[0] <= inside.mean() <= AREA_RANGE[1]:
+        return None
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    width, height = box[2] - box[0], box[3] - box[1]
+    scale = max(width / shape.width, height / shape.height) / FRAME_FILL
+    frame = Image.new("RGB", (round(shape.width * scale), round(shape.height * scale)), shape.background)
+    at = ((frame.width - width) // 2, (frame.height - height) // 2)
+    frame.paste(image.crop(box), at, Image.fromarray((alpha * 255).astype(np.uint8)).crop(box))
+    return frame
+
+
+@dataclass(frozen=True)
+class ImageEmbeddings:
+    """N images as a search sees them: each whole, and its product alone.
+
+    The product alone knows no floor; the whole image knows the light, and helps where the product was found badly.
+
+    Attributes:
+        whole: (n, dim) float32 unit rows, of the images as they are.
+        product: (n, dim) float32 unit rows, of the product on white; a row of zeros where none was found.
+        vectors: (n, dim) float32 unit rows, what to search with: the mean direction of the two.
+        products: For each image its product on white, RGB; None where none was found, or it is on white already.
+    """
+
+    whole: Vectors
+    product: Vectors
+    vectors: Vectors
+    products: list[Image.Image | None]
+
+
+def embed_images(encoder: Encoder, images: Iterable[object], *, segment: bool = True) -> ImageEmbeddings:
+    """Encode images and the products in them: one segmentation and one batched encoding for both.
+
+    Args:
+        encoder: What makes the vectors.
+        images: Of any size and kind, see :func:`lapel.core.images.each_image`.
+        segment: Whether to look for products; without, ``vectors`` are ``whole``.
+
+    Raises:
+        ImageError: one of them is none, or a single image was given.
+        ModelError: the segmenter's network cannot be run.
+    """
+    images = list(each_image(images))
+    products: list[Image.Image | None] = [None] * len(images)
+    if segment:
+        products = open_segmenter().segment(images, shape=encoder.preprocessing)
+    found = [row for row, product in enumerate(products) if product is not None]
+    encoded = encoder.encode([*images, *(product for product in products if product is not None)])
+    whole = encoded[: len(images)]
+    product = np.zeros_like(whole)
+    product[found] = encoded[len(images) :]
+    vectors = whole.copy()  # where no product was found they stay to the bit what they are
+    vectors[found] = normalise(whole[found] + product[found])
+    return ImageEmbeddings(whole, product, vectors, products)
+
+
+@cache
+def open_segmenter() -> Segmenter:
+    """The segmenter that comes with Lapel.
+
+    Raises:
+        ModelError: its folder cannot be read; or later, at the first image, no runtime can run it.
+    """
+    return Segmenter(read_model(shipped_model(MODEL_NAME)))

@@ -1,0 +1,132 @@
+"""The service layer: every use case once, for all apps.
+
+``open_store(folder)`` gives the :class:`Store` that has them as methods.
+
+Nothing here prints. Long work takes a ``progress`` callback, called with (done, total or None); results are frozen
+dataclasses; what cannot be done raises a :class:`lapel.core.errors.LapelError`. Apps import this package,
+``lapel.core.types`` and ``lapel.core.errors``, and nothing else. Importing it is light: a module is loaded by the first
+name that is asked of it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from lapel.core.text import counted, fold, printable, reason_of, shortened
+
+if TYPE_CHECKING:
+    from lapel.core.settings import settings
+    from lapel.engine.index_sync import IndexStatus
+    from lapel.engine.media_check import MediaCheckReport
+    from lapel.engine.models import ModelChange
+    from lapel.insight.report import EvalReport, category_heading
+    from lapel.insight.report import heading as report_heading
+    from lapel.insight.tuning import Trial
+    from lapel.service.adding import AddReport, AddRequest, RemoveReport, add_to_store
+    from lapel.service.browsing import BrowseResult, Overview, ProductDetails, by_size, field_label
+    from lapel.service.images import (
+        decode,
+        fetch_image,
+        image_formats,
+        image_places,
+        image_suffixes,
+        lazy_image,
+        read_image_bytes,
+        read_stream,
+    )
+    from lapel.service.index import IndexService
+    from lapel.service.information import StoreInfo
+    from lapel.service.media import MediaService
+    from lapel.service.models import ModelService
+    from lapel.service.results import hit_json, result_json
+    from lapel.service.store import Store, open_store, store_exists
+    from lapel.service.thumbnails import tile
+
+_HOMES = {
+    "AddReport": "lapel.service.adding",
+    "AddRequest": "lapel.service.adding",
+    "BrowseResult": "lapel.service.browsing",
+    "EvalReport": "lapel.insight.report",
+    "IndexService": "lapel.service.index",
+    "IndexStatus": "lapel.engine.index_sync",
+    "MediaCheckReport": "lapel.engine.media_check",
+    "MediaService": "lapel.service.media",
+    "ModelChange": "lapel.engine.models",
+    "ModelService": "lapel.service.models",
+    "Overview": "lapel.service.browsing",
+    "ProductDetails": "lapel.service.browsing",
+    "RemoveReport": "lapel.service.adding",
+    "Store": "lapel.service.store",
+    "StoreInfo": "lapel.service.information",
+    "Trial": "lapel.insight.tuning",
+    "add_to_store": "lapel.service.adding",
+    "by_size": "lapel.service.browsing",
+    "category_heading": "lapel.insight.report",
+    "decode": "lapel.service.images",
+    "fetch_image": "lapel.service.images",
+    "field_label": "lapel.service.browsing",
+    "hit_json": "lapel.service.results",
+    "image_formats": "lapel.service.images",
+    "image_places": "lapel.service.images",
+    "image_suffixes": "lapel.service.images",
+    "lazy_image": "lapel.service.images",
+    "open_store": "lapel.service.store",
+    "read_image_bytes": "lapel.service.images",
+    "read_stream": "lapel.service.images",
+    "report_heading": "lapel.insight.report:heading",
+    "result_json": "lapel.service.results",
+    "settings": "lapel.core.settings",
+    "store_exists": "lapel.service.store",
+    "tile": "lapel.service.thumbnails",
+}
+
+__all__ = [
+    "AddReport",
+    "AddRequest",
+    "BrowseResult",
+    "EvalReport",
+    "IndexService",
+    "IndexStatus",
+    "MediaCheckReport",
+    "MediaService",
+    "ModelChange",
+    "ModelService",
+    "Overview",
+    "ProductDetails",
+    "RemoveReport",
+    "Store",
+    "StoreInfo",
+    "Trial",
+    "add_to_store",
+    "by_size",
+    "category_heading",
+    "counted",
+    "decode",
+    "fetch_image",
+    "field_label",
+    "fold",
+    "hit_json",
+    "image_formats",
+    "image_places",
+    "image_suffixes",
+    "lazy_image",
+    "open_store",
+    "printable",
+    "read_image_bytes",
+    "read_stream",
+    "reason_of",
+    "report_heading",
+    "result_json",
+    "settings",
+    "shortened",
+    "store_exists",
+    "tile",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lapel.service' has no attribute '{name}'")
+    home, _, own = _HOMES[name].partition(":")
+    return getattr(importlib.import_module(home), own or name)

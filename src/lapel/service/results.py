@@ -1,0 +1,55 @@
+"""Answers as plain JSON values, alike for every app."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from lapel.catalog.entries import price_of
+from lapel.core.types import Hit, SearchResult
+
+
+def result_json(result: SearchResult) -> dict[str, Any]:
+    """An answer: verdict, how the query was read, facets, milliseconds and hits."""
+    return {
+        "verdict": result.verdict.value,
+        "total": result.total,
+        "understood": [
+            {"kind": part.kind, "weight": part.weight, "note": part.note} for part in result.understood.parts
+        ],
+        "facets": {name: dict(values) for name, values in result.facets.items()},
+        "took_ms": round(result.took_ms, 1),
+        "hits": [hit_json(hit) for hit in result],
+    }
+
+
+def hit_json(hit: Hit) -> dict[str, Any]:
+    """One hit; ``contributions`` is empty where the query has one part."""
+    product = hit.product
+    return {
+        "rank": hit.rank,
+        "score": round(hit.score, 6) + 0.0,  # never -0.0
+        "contributions": [round(each, 6) + 0.0 for each in hit.contributions],
+        "product": {
+            "id": product.id,
+            "title": product.title,
+            "url": product.url,
+            "category": list(product.category),
+            "gender": product.gender,
+            "brand": product.brand,
+            "colour": product.colour,
+            "season": product.season,
+            "price": price_of(product),
+            "price_minor": product.price_minor,
+            "currency": product.currency,
+            "in_stock": product.in_stock,
+            # Several values, such as sizes, stand between bars.
+            "attributes": {name: text.split("|") if "|" in text else text for name, text in product.attributes.items()},
+        },
+        "photo": {
+            "key": hit.photo.key,
+            "uri": hit.photo.uri,
+            "sha256": hit.photo.sha256,
+            "links": asdict(hit.photo.links),
+        },
+    }

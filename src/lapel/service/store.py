@@ -1,0 +1,492 @@
+"""One shop folder as one object: everything a program can do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from lapel.core.errors import LapelError, QueryError
+from lapel.core.filters import NO_FILTER
+from lapel.core.types import EmbeddedQuery, Filter, ImageLike, Part, Photo, Query, SearchResult
+from lapel.engine.context import CATALOGUE, StoreContext, open_context, open_to_look
+from lapel.engine.retrieval import SearchEngine
+from lapel.service import adding, browsing, information
+from lapel.service.index import IndexService
+from lapel.service.media import MediaService
+from lapel.service.models import ModelService
+from lapel.service.thumbnails import ThumbnailService
+
+if TYPE_CHECKING:
+    from lapel.catalog.history import ChangeFeed, PricePoint
+    from lapel.insight.evaluate import EvalReport
+
+Progress = Callable[[int, int | None], None]  # done, and in all when that is known
+Where = Filter | Sequence[str] | str
+MANY = 64  # queries answered together: two batches of the encoder
+READERS = 4  # threads that read and decode the next queries' images meanwhile
+
+
+class Store:
+    """A shop folder: products, photos, vectors, and a search over them. Safe to share between threads.
+
+    >>> import lapel
+    >>> with lapel.open_store("shop", create=True) as store:
+    ...     store.add("photos/")
+    ...     for hit in store.search(image="photo.jpg", k=5, where=["gender=Women"]):
+    ...         print(hit.rank, hit.score, hit.product.title)
+
+    Attributes:
+        models: Which model it is searched with: list, compare, change, go back.
+        media: Its photos where they are hosted: check them, move them, their thumbnails.
+        index: The index of its vectors: kind, check, rebuild, tune.
+    """
+
+    def __init__(self, context: StoreContext) -> None:
+        self._context = context
+        self._engine = SearchEngine(context)
+        self.models = ModelService(context)
+        self.media = MediaService(context)
+        self.index = IndexService(context)
+
+    # --- what it is ---------------------------------------------------------------------------------------------------
+
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return self._context.folder
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written to it."""
+        return self._context.catalog.read_only
+
+    @property
+    def revision(self) -> int:
+        """A number that rises with every change of products or photos: what was computed at one is right while it
+        stays."""
+        return self._context.catalog.generation
+
+    def info(self) -> information.StoreInfo:
+        """What it holds: products, photos, model, index, fields and their commonest values."""
+        return information.info(self._context)
+
+    def overview(self) -> browsing.Overview:
+        """What can be filtered by, and how much there is: what a gallery's side bar shows."""
+        return browsing.overview(self._context)
+
+    def check_model(self) -> None:
+        """Make sure that the store's own model is there, before somebody waits for it.
+
+        Raises:
+            ModelMismatchError, ModelError: it is another one now, or gone.
+        """
+        if self._context.model.fingerprint:
+            _ = self._context.encoder
+
+    # --- filling it ---------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        source: str | Path,
+        *,
+        products: str | Path | None = None,
+        mapping: Sequence[str] = (),
+        encoding: str = "",
+        exclude: Sequence[str] = (),
+        limit: int | None = None,
+        runner: str = "threads:",
+        verify: bool = False,
+        progress: Progress | None = None,
+    ) -> adding.AddReport:
+        """Add products, or update them: what has not changed is skipped.
+
+        Stopped half way, the same call goes on where it stopped.
+
+        Args:
+            source: A folder or ZIP of image files, a table whose rows name image files, or an address such as
+                ``gdrive://FOLDER_ID``.
+            products: A CSV, TSV, JSON, Excel or XML table of products, beside the images.
+            mapping: Where a field comes from, such as ``title=productDisplayName``.
+            encoding: What the table is written in; found by itself when empty.
+            exclude: Patterns of file and folder names to leave out.
+            limit: Stop after so many rows.
+            runner: Who reads and encodes: ``threads:``, or ``ray://host:10001`` for a cluster.
+            verify: Read every image again, also where size and time of the file say that it is the same.
+            progress: Called with the rows done, and how many there are.
+
+        Raises:
+            SourceError, TableError: the source or the table cannot be read.
+            StoreBusyError, StoreReadOnlyError: nothing can be written now.
+            ModelMismatchError: the store's vectors come from another model.
+        """
+        wanted = adding.AddRequest(
+            source, products, tuple(mapping), encoding, tuple(exclude), limit, runner, verify=verify
+        )
+        return adding.add(self._context, wanted, progress)
+
+    def sync(
+        self,
+        source: str | Path,
+        *,
+        feed: str = "",
+        force: bool = False,
+        products: str | Path | None = None,
+        mapping: Sequence[str] = (),
+        encoding: str = "",
+        exclude: Sequence[str] = (),
+        runner: str = "threads:",
+        verify: bool = False,
+        progress: Progress | None = None,
+    ) -> adding.AddReport:
+        """Add like :meth:`add`, and take the source for all there is: products it no longer names are hidden until they
+        return.
+
+        Args:
+            source: See :meth:`add`, as for all that is not named here.
+            feed: Which of several feeds this is all of.
+            force: Hide what is missing even if it is more than half.
+            products: See :meth:`add`.
+            mapping: See :meth:`add`.
+            encoding: See :meth:`add`.
+            exclude: See :meth:`add`.
+            runner: See :meth:`add`.
+            verify: See :meth:`add`.
+            progress: See :meth:`add`.
+
+        Raises:
+            InputError: it names nothing, has rows that cannot be read, or lacks more than half; nothing was changed.
+        """
+        wanted = adding.AddRequest(
+            source,
+            products,
+            tuple(mapping),
+            encoding,
+            tuple(exclude),
+            None,
+            runner,
+            verify=verify,
+            feed=feed,
+            whole=True,
+            force=force,
+        )
+        return adding.add(self._context, wanted, progress)
+
+    def remove(self, product_ids: Sequence[str]) -> adding.RemoveReport:
+        """Take products out, with their photos and vectors; their image files are not touched."""
+        return adding.remove(self._context, product_ids)
+
+    # --- asking it ----------------------------------------------------------------------------------------------------
+
+    def search(
+        self,
+        *,
+        image: ImageLike | None = None,
+        text: str | None = None,
+        product_id: str | None = None,
+        vector: Any = None,
+        parts: Sequence[Part] = (),
+        query: Query | None = None,
+        k: int = 10,
+        where: Where = NO_FILTER,
+        exclude: Iterable[str] = (),
+        least: float | None = None,
+        group: str = "",
+        facets: Sequence[str] = (),
+        segment: bool = True,
+    ) -> SearchResult:
+        """The products that look most like an image, words, a product, or a mixture, best first.
+
+        Args:
+            image: A path, the bytes of a file, a PIL image or an array.
+            text: Words, such as ``red saree``.
+            product_id: "More like this".
+            vector: (dim,) float32 of length 1.
+            parts: Several of these with weights, see :class:`lapel.Part`.
+            query: All of this as one value; then nothing else is given.
+            k: How many products, 1..10,000.
+            where: A :class:`lapel.Filter`, or texts such as ``["gender=Women", "price<2000"]``.
+            exclude: Ids of products to leave out.
+            least: The lowest score that will do, -1..1.
+            group: A field of which each value comes once.
+            facets: Fields whose values are counted.
+            segment: Whether the product in an image is found too and laid on white.
+
+        Raises:
+            QueryError: what is asked cannot be understood; ImageError: an image cannot be used.
+            ModelMismatchError: the vectors come from another model.
+        """
+        if query is None:
+            query = Query(
+                image=image,
+                text=text,
+                product_id=product_id,
+                vector=vector,
+                parts=tuple(parts),
+                k=k,
+                where=filter_of(where),
+                exclude=frozenset(exclude),
+                least=least,
+                group=group,
+                facets=tuple(facets),
+                segment=segment,
+            )
+        elif not isinstance(query, Query):
+            raise QueryError(f"query is a lapel.Query; found {type(query).__name__}. An image is given with image=.")
+        elif any(value is not None for value in (image, text, product_id, vector)) or parts:
+            raise QueryError("Give either query=, or image=, text=, product_id=, vector= and parts=.")
+        return self._engine.search(query)
+
+    def search_many(
+        self,
+        queries: Iterable[Query | ImageLike],
+        *,
+        k: int = 10,
+        where: Where = NO_FILTER,
+        segment: bool = True,
+        least: float | None = None,
+        group: str = "",
+        progress: Progress | None = None,
+        errors: str = "raise",
+    ) -> Iterator[SearchResult | LapelError]:
+        """The answer to each of many queries, in their order, as they come: images are decoded ahead, encoded and
+        looked up in batches.
+
+        Args:
+            queries: Queries, or images as :meth:`search` takes them.
+            k: Of images, how many products.
+            where: Of images, see :meth:`search`.
+            segment: Of images, see :meth:`search`.
+            least: Of images, see :meth:`search`.
+            group: Of images, see :meth:`search`.
+            progress: Called with how many were answered.
+            errors: ``raise`` the error of an image that cannot be used, or ``return`` it in place of its answer.
+
+        Raises:
+            QueryError, ImageError: see :meth:`search`.
+        """
+        if errors not in ("raise", "return"):
+            raise QueryError(f"errors is 'raise' or 'return'; found '{errors}'.")
+        conditions = filter_of(where)
+
+        def read(query: Query | ImageLike) -> Query | LapelError:
+            try:
+                if isinstance(query, Query):
+                    return query
+                return Query(image=query, k=k, where=conditions, segment=segment, least=least, group=group)
+            except LapelError as error:
+                return error
+
+        return self._answers(iter(queries), read, progress, raising=errors == "raise")
+
+    def _answers(
+        self,
+        queries: Iterator[Query | ImageLike],
+        read: Callable[[Query | ImageLike], Query | LapelError],
+        progress: Progress | None,
+        *,
+        raising: bool,
+    ) -> Iterator[SearchResult | LapelError]:
+        done = 0
+        with ThreadPoolExecutor(READERS, thread_name_prefix="lapel-queries") as pool:
+            ahead = [pool.submit(read, query) for query in islice(queries, MANY)]
+            while ahead:
+                waiting, ahead = ahead, [pool.submit(read, query) for query in islice(queries, MANY)]
+                batch = [each.result() for each in waiting]
+                for error in batch:
+                    if raising and isinstance(error, LapelError):
+                        raise error
+                answers = iter(self._engine.search_many([query for query in batch if isinstance(query, Query)]))
+                yield from (query if isinstance(query, LapelError) else next(answers) for query in batch)
+                done += len(batch)
+                if progress is not None:
+                    progress(done, None)
+
+    def embed(self, query: Query) -> EmbeddedQuery:
+        """A query as one direction, with how each of its parts was read: the product that was found in an image, and
+        both vectors."""
+        return self._engine.embed(query)
+
+    def browse(
+        self, words: str = "", *, where: Where = NO_FILTER, limit: int = 20, offset: int = 0
+    ) -> browsing.BrowseResult:
+        """Products in the order they were added, or those whose texts have all of some words, best match first.
+
+        Args:
+            words: Whole words, without regard to case and accents; empty for all products.
+            where: See :meth:`search`.
+            limit: How many.
+            offset: How many to pass over.
+        """
+        return browsing.browse(self._context, words, filter_of(where), limit, offset)
+
+    def facets(
+        self, names: Sequence[str] | str | None = None, *, where: Where = NO_FILTER, limit: int = 100
+    ) -> Mapping[str, tuple[tuple[str, int], ...]]:
+        """By field its most frequent values, with how many products that pass a filter have them; all useful fields by
+        default."""
+        wanted = self.overview().fields if names is None else (names,) if isinstance(names, str) else names
+        catalog, conditions = self._context.catalog, filter_of(where)
+        return {name: tuple(catalog.facet_values(name, where=conditions, limit=limit)) for name in wanted}
+
+    def count(self, where: Where = NO_FILTER) -> int:
+        """How many products pass a filter and are shown."""
+        return self._context.catalog.count(filter_of(where))
+
+    def product(self, product_id: str) -> browsing.ProductDetails:
+        """One product with its photos.
+
+        Raises:
+            QueryError: there is none of this id.
+        """
+        return browsing.details(self._context, product_id)
+
+    def price_history(self, product_id: str) -> tuple[PricePoint, ...]:
+        """What a product cost and whether it could be bought, since when; the oldest first.
+
+        Raises:
+            QueryError: there is none of this id.
+        """
+        return browsing.price_history(self._context, product_id)
+
+    @property
+    def changes(self) -> ChangeFeed:
+        """Every change of products and photos in order, read with cursors that survive a restart."""
+        return self._context.catalog.feed
+
+    # --- its images ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _thumbnails(self) -> ThumbnailService:
+        return ThumbnailService(self._context)
+
+    def thumbnail(self, photo: Photo | int) -> bytes | None:
+        """A photo, or the photo of a key, as a JPEG of 450 x 600 pixels; None where it cannot be read now."""
+        if not isinstance(photo, Photo):
+            entry = self._context.catalog.entries(np.array([photo], np.int64)).get(photo)
+            if entry is None:
+                raise QueryError(f"There is no photo {photo} in the store {self.folder}.")
+            photo = entry[1]
+        return self.thumbnails([photo])[0]
+
+    def thumbnails(self, photos: Sequence[Photo]) -> list[bytes | None]:
+        """The same for several, read together."""
+        return self._thumbnails.tiles(photos)
+
+    def image(self, photo: Photo | int) -> Image.Image:
+        """A photo as large as it is, RGB, read from where it was added from.
+
+        Raises:
+            QueryError: no such photo. SourceError, ImageError: its file is gone or broken.
+        """
+        return self._context.image(photo.key if isinstance(photo, Photo) else photo)
+
+    # --- judging it ---------------------------------------------------------------------------------------------------
+
+    def evaluate(
+        self,
+        relevant: Sequence[str],
+        *,
+        queries: Where = NO_FILTER,
+        gallery: Where = NO_FILTER,
+        k: Sequence[int] = (1, 5, 10),
+        depth: int = 100,
+        group_by: str = "category",
+        progress: Progress | None = None,
+    ) -> EvalReport:
+        """Recall@K, Precision@K, MAP and MRR: photos of the store ask, and rules say which answers are right.
+
+        Args:
+            relevant: Fields that must agree, such as ``articleType,gender``; or ``id``: the product's other photos.
+            queries: Whose photos ask.
+            gallery: What may be found.
+            k: Ranks for recall and precision.
+            depth: How many products are looked at for MAP and MRR.
+            group_by: The field of the breakdown.
+            progress: Called with the queries answered.
+
+        Raises:
+            QueryError: a rule or a filter that cannot be understood, or nothing that can be judged.
+        """
+        from lapel.insight.evaluate import evaluate
+
+        return evaluate(
+            self._context,
+            queries=filter_of(queries),
+            gallery=filter_of(gallery),
+            relevant=list(relevant),
+            k=tuple(k),
+            depth=depth,
+            per=group_by,
+            report=progress,
+        )
+
+    def contact_sheet(self, report: EvalReport) -> Image.Image:
+        """The worst queries of an evaluation with their answers, as one image."""
+        from lapel.insight.sheet import draw_sheet
+
+        return draw_sheet(report, self._context.image)
+
+    # --- leaving it ---------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Let go of its files. Closing twice is fine."""
+        self._context.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def filter_of(where: Where) -> Filter:
+    """A filter, or the one that texts such as ``gender=Women`` mean.
+
+    Raises:
+        QueryError: it is neither.
+    """
+    if isinstance(where, Filter):
+        return where
+    if isinstance(where, str):
+        return Filter.parse([where])
+    if isinstance(where, Sequence) and all(isinstance(text, str) for text in where):
+        return Filter.parse(where)
+    raise QueryError(
+        f"A filter is texts such as ['gender=Women', 'price<2000']; found {type(where).__name__} {where!r:.60}."
+    )
+
+
+def open_store(
+    folder: str | Path = "shop", *, create: bool = False, encoder: str | None = None, read_only: bool | None = False
+) -> Store:
+    """Open a shop folder.
+
+    Args:
+        folder: Where it is.
+        create: Make an empty store when there is none.
+        encoder: A spec for :func:`lapel.open_encoder`; by default the one the store was filled with.
+        read_only: Never write, not even a rebuilt index. None: do not mean to write, but bring a catalogue of an older
+            version to this one.
+
+    Raises:
+        StoreNotFoundError, StoreBusyError, StoreTooNewError, StoreDamagedError, ModelMismatchError: see
+        :mod:`lapel.core.errors`.
+    """
+    if read_only is None:
+        return Store(open_to_look(folder))
+    return Store(open_context(folder, create=create, encoder=encoder, read_only=read_only))
+
+
+def store_exists(folder: str | Path) -> int:
+    """A number that tells one store in this folder from another made there later; 0 where there is none."""
+    try:
+        return (Path(folder) / CATALOGUE).stat().st_ino
+    except OSError:
+        return 0
