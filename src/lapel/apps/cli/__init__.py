@@ -70,7 +70,10 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
     ] = False,
     verbose: Annotated[
-        int, typer.Option("--verbose", "-v", count=True, show_default=False, help="Say what is going on; -vv says everything.")
+        int,
+        typer.Option(
+            "--verbose", "-v", count=True, show_default=False, help="Say what is going on; -vv says everything."
+        ),
     ] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors: no progress bars.")] = False,
 ) -> None:
