@@ -53,7 +53,7 @@ class DataSet:
         name: What the command line calls it.
         title: What people call it.
         k: The ranks at which it is measured.
-        sizes: Pictures and items of each split of the official lists.
+        sizes: Images and items of each split of the official lists.
         terms: What its authors allow.
         published: Figures to compare with.
     """

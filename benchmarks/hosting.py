@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lapel.engine.context import StoreContext, open_context
-from lapel.engine.feeds import whole_feed
+from lapel.engine.feeds import plan_sync
 from lapel.engine.hosting import move
 from lapel.engine.ingest import ingest
 from lapel.engine.media_check import check_media
@@ -61,11 +61,11 @@ def upkeep(store: StoreContext, where: Path) -> None:
     rows = list(photo_rows(source))[:count]
     timed(
         "a table that lacks a tenth, taken as the whole",
-        lambda: whole_feed(store.catalog, "", rows[: int(0.9 * count)]).settle(store.catalog),
+        lambda: plan_sync(store.catalog, "", rows[: int(0.9 * count)]).apply(store.catalog),
         count,
     )
     timed("the index follows", lambda: len(store.index), count)
-    timed("the whole table again", lambda: whole_feed(store.catalog, "", rows).settle(store.catalog), count)
+    timed("the whole table again", lambda: plan_sync(store.catalog, "", rows).apply(store.catalog), count)
     rounds = LinkChecker()
     timed("a round through all pictures", lambda: dict(check_media(store, rounds).states), count)
     rounds.close()

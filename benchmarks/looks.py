@@ -96,8 +96,7 @@ def imagenet_model(folder: Path) -> Path:
         return folder
     import torch
 
-    from lapel.training.efficientnet import FEATURES, load_efficientnet
-    from lapel.training.imagenet import IMAGENET_MEAN, IMAGENET_STD
+    from lapel.training.efficientnet import FEATURES, IMAGENET_MEAN, IMAGENET_STD, load_efficientnet
 
     class Features(torch.nn.Module):
         """(n, h, w, 3) uint8 -> the mean of the last map, and the map."""

@@ -121,7 +121,7 @@ class Timing:
     """One variant's figures.
 
     Attributes:
-        speed: Pictures a second in batches, median.
+        speed: Images a second in batches, median.
         p50: Wait for one picture, in ms, median.
         p95: The wait that 95 % stay below, in ms.
         cores: CPU seconds a second while it ran batches: about the number of threads on a machine that is otherwise

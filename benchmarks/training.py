@@ -20,20 +20,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lapel.training.batches import StoredPictures, TrainingSet
+from lapel.training.data import StoredImages, TrainingSet
 from lapel.training.learner import Learner, head_classes
 from lapel.training.loop import _Run
-from lapel.training.losses import Memory
+from lapel.training.losses import CrossBatchMemory
 from lapel.training.machine import Machine, mixed_precision, this_machine
 from lapel.training.network import EmbeddingNetwork, ResNet50
-from lapel.training.recipe import Stage, TrainingConfig, fashion
+from lapel.training.recipe import Recipe, Stage, fashion
 from shops import machine as describe
 
 PICTURES = 2000
 CATALOGUE = 40_000  # products the memory holds
 
 
-def some_pictures(height: int, width: int, config: TrainingConfig) -> TrainingSet:
+def some_pictures(height: int, width: int, config: Recipe) -> TrainingSet:
     """Random things on white with random labels: time does not depend on what is shown."""
     rng = np.random.default_rng(0)
     pixels = np.full((PICTURES, height, width, 4), 255, np.uint8)
@@ -45,7 +45,7 @@ def some_pictures(height: int, width: int, config: TrainingConfig) -> TrainingSe
     labels = {name: rng.integers(0, 20, PICTURES) for name in attributes} | {"product": np.arange(PICTURES)}
     names = {name: tuple(str(code) for code in range(20)) for name in attributes}
     rows = np.arange(PICTURES)
-    return TrainingSet(StoredPictures(pixels), labels, names, rows, rows[:0], np.zeros(PICTURES, np.int64))
+    return TrainingSet(StoredImages(pixels), labels, names, rows, rows[:0], np.zeros(PICTURES, np.int64))
 
 
 def bare_step(learner: Learner, optimizer: torch.optim.Optimizer, pixels: torch.Tensor) -> None:
@@ -58,8 +58,8 @@ def bare_step(learner: Learner, optimizer: torch.optim.Optimizer, pixels: torch.
     optimizer.step()
 
 
-def measure(machine: Machine, config: TrainingConfig, size: tuple[int, int], steps: int) -> tuple[float, float]:
-    """Pictures (views) a second of bare and of whole steps: medians."""
+def measure(machine: Machine, config: Recipe, size: tuple[int, int], steps: int) -> tuple[float, float]:
+    """Images (views) a second of bare and of whole steps: medians."""
     data = some_pictures(*size, config)
     network = EmbeddingNetwork(ResNet50(stride_first=True), frozen=config.frozen)
     network.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -67,10 +67,10 @@ def measure(machine: Machine, config: TrainingConfig, size: tuple[int, int], ste
     with tempfile.TemporaryDirectory() as work:
         run = _Run(data, config, learner, machine, Path(work), print)
         learner.train()
-        run.memory = Memory(CATALOGUE, dim=config.dim, columns=1 + len(config.levels)).to(machine.device)
+        run.memory = CrossBatchMemory(CATALOGUE, dim=config.dim, columns=1 + len(config.levels)).to(machine.device)
         run.memory.labels.random_(0, 20)
         run.memory.labels[:, 0] = torch.arange(CATALOGUE)  # as in the second epoch: every product was seen before
-        views = config.classes * config.pictures * 2
+        views = config.classes * config.images * 2
         still = torch.randint(0, 255, (views, *size, 3), dtype=torch.uint8).to(machine.device)
         bare, whole = [], []
         batches = [rows for rows in run.batches(0) if 2 * len(rows) == views] * 10
@@ -102,7 +102,7 @@ def main() -> None:
     wanted = parser.parse_args()
     machine = this_machine(wanted.device)
     height, width = (int(part) for part in wanted.size.split("x"))
-    config = replace(fashion(), stages=(Stage(1),), classes=wanted.batch // fashion().pictures)
+    config = replace(fashion(), stages=(Stage(1),), classes=wanted.batch // fashion().images)
     bare, whole = measure(machine, config, (height, width), wanted.steps)
     where = torch.cuda.get_device_name() if machine.device.type == "cuda" else describe()
     print(f"{where}, torch {torch.__version__}, {height} x {width}, {2 * wanted.batch} views a step")

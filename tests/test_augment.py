@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lapel.training.augment import Augmentation, augment, paper, random_backgrounds
+from lapel.training.augment import Augmentation, augment, random_backgrounds, white_background_mask
 from lapel.training.recipe import PHOTO
 
 STILL = Augmentation(turn=0, zoom=(1, 1), shift=0, light=0, tint=0, mirror=0)
@@ -48,8 +48,8 @@ def slow_paper(picture: np.ndarray) -> np.ndarray:
 def test_paper_is_the_white_that_reaches_the_border() -> None:
     picture = torch.full((1, 3, 40, 32), 250.0)
     picture[0, :, 8:30, 8:24] = 90  # a product ...
-    picture[0, :, 14:22, 12:20] = 250  # ... with a white patch on it, which is not paper
-    found = paper(picture)[0, 0].numpy()
+    picture[0, :, 14:22, 12:20] = 250  # ... with a white patch on it, which is not background
+    found = white_background_mask(picture)[0, 0].numpy()
     assert not found[14:22, 12:20].any()
     assert (found == slow_paper(picture[0].numpy())).mean() > 0.99
 
@@ -124,7 +124,7 @@ def test_a_share_of_none_or_all(share: float) -> None:
 def test_masks_given_or_found_cut_out_the_same_thing() -> None:
     pixels = torch.full((2, 64, 48, 3), 255, dtype=torch.uint8)
     pixels[:, 12:52, 12:36] = 60
-    mask = (~paper(pixels.permute(0, 3, 1, 2).float())).permute(0, 2, 3, 1).to(torch.uint8) * 255
+    mask = (~white_background_mask(pixels.permute(0, 3, 1, 2).float())).permute(0, 2, 3, 1).to(torch.uint8) * 255
     options = replace(STILL, background=1)
     found = augment(pixels, seeded(3), options)
     given = augment(torch.cat([pixels, mask], dim=3), seeded(3), options)

@@ -587,7 +587,7 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("robot_shell")
 def test_training_reads_ahead_from_drive(drive: DriveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lapel.apps.cli.train import _examples
+    from lapel.service.training import LabelledPhotos, read_examples
 
     monkeypatch.setenv("LAPEL_CACHE", str(tmp_path / "cache"))
     shop = drive.folder("Shop")
@@ -596,8 +596,8 @@ def test_training_reads_ahead_from_drive(drive: DriveServer, tmp_path: Path, mon
     table.write_text("id\n" + "\n".join(map(str, range(25))))
     for stream in (False, True):  # read in order, then by chance; the second time from the cache
         with ExitStack() as opened:
-            parts = [(f"gdrive://{shop}", table, None), (None, None, None)]
-            examples, read = _examples(parts, stream=stream, at_end=opened.callback)
+            parts = [LabelledPhotos(f"gdrive://{shop}", table)]
+            examples, read = read_examples(parts, opened, stream=stream, note=lambda text: None)
             assert [read(example.uri) for example in examples[:: -1 if stream else 1]] == (
                 list(data.values())[:: -1 if stream else 1]
             )

@@ -11,8 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from lapel.core.errors import ModelError
-from lapel.training.efficientnet import ConvNorm, EfficientNetLite0, find_weights, load_efficientnet
-from lapel.training.imagenet import IMAGENET_MEAN, IMAGENET_STD
+from lapel.training.efficientnet import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ConvNorm,
+    EfficientNetLite0,
+    find_weights,
+    load_efficientnet,
+)
 
 # Height and width even and odd all the way down: TensorFlow pads them differently.
 SIZES = [(160, 120), (112, 84), (97, 65)]

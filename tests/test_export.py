@@ -18,9 +18,8 @@ from lapel.core.images import Preprocessing
 from lapel.encoders import SHIPPED, open_encoder, shipped_model
 from lapel.encoders.model import read_model
 from lapel.training.efficientnet import EfficientNetLite0
-from lapel.training.export import encode_float32, export_float32, quantise, write_model_folder
+from lapel.training.export import encode_float32, export_float32, move_strides_up, quantise, write_model_folder
 from lapel.training.network import EmbeddingNetwork
-from lapel.training.strides import move_strides_up
 
 # torch's exporter walks its own deprecated names and complains that torchvision is not there; neither is ours to mend.
 pytestmark = [

@@ -21,9 +21,9 @@ from lapel.encoders import SHIPPED, open_encoder, shipped_model
 from lapel.encoders.model import read_model
 from lapel.training.efficientnet import EfficientNetLite0
 from lapel.training.export import write_model_folder
-from lapel.training.folder import backbone_name, load_model_folder
 from lapel.training.network import Backbone, EmbeddingNetwork, ResNet50
-from lapel.training.watch import Verdict, judge
+from lapel.training.watch import Verdict, compare_answers
+from lapel.training.weights import backbone_name, load_model_folder
 from loopback.drive import DriveServer, error
 
 SMALL = Preprocessing(height=64, width=48)
@@ -168,7 +168,7 @@ def test_a_shop_goes_on_from_a_model_with_and_without_labels(
         *("--out", str(out), "--epochs", "1,1", "--name", "mine", *more),
     )
     assert "Recall@1 on held-out pictures" in said
-    assert "product again" in said
+    assert "instance" in said
     assert ("category" in said.split("Recall@1 on held-out")[1]) == labels
     assert "Nothing is replaced" in said
     assert {path.name: path.read_bytes() for path in small_folder.iterdir()} == before
@@ -178,9 +178,7 @@ def test_a_shop_goes_on_from_a_model_with_and_without_labels(
     details = json.loads((out / "model.json").read_text())["details"]
     if labels:
         assert (out / "network.onnx").read_bytes() != before["network.onnx"]
-    assert {row["name"] for row in details["verdicts"]} == (
-        {"category", "product again"} if labels else {"product again"}
-    )
+    assert {row["name"] for row in details["verdicts"]} == ({"category", "instance"} if labels else {"instance"})
     assert details["backbone"] == "efficientnet-lite0"
     assert (out / "pixels.npy").exists() == labels  # nothing of a streamed catalogue is kept
 
@@ -228,9 +226,9 @@ def test_a_verdict_needs_more_than_chance() -> None:
     better = old | (rng.random(400) < 0.2)
     flipped = old.copy()
     flipped[:4] = ~flipped[:4]
-    words = [judge({"a": old}, {"a": new})[0].word for new in (better, old & ~better, flipped, old)]
+    words = [compare_answers({"a": old}, {"a": new})[0].word for new in (better, old & ~better, flipped, old)]
     assert words == ["better", "worse", "no clear difference", "no clear difference"]
-    verdict = judge({"a": old}, {"a": better})[0]
+    verdict = compare_answers({"a": old}, {"a": better})[0]
     assert verdict.after - verdict.before == pytest.approx((verdict.low + verdict.high) / 2)
 
 
@@ -252,7 +250,7 @@ def test_a_verdict_by_the_book(gained: int, lost: int, word: str, ends: tuple[fl
     after = before.copy()
     after[:lost] = False
     after[50 : 50 + gained] = True
-    (verdict,) = judge({"a": before}, {"a": after})
+    (verdict,) = compare_answers({"a": before}, {"a": after})
     assert (verdict.name, verdict.queries, verdict.before) == ("a", 100, 0.5)
     assert verdict.after == pytest.approx(0.5 + (gained - lost) / 100)
     assert (verdict.low, verdict.high) == pytest.approx(ends, abs=5e-5)

@@ -29,14 +29,14 @@ from lapel.samples import draw_wardrobe, plan_wardrobe, render_photo
 from lapel.sources import open_source
 from lapel.sources.table import read_table
 from lapel.training.augment import Augmentation, augment, augment_masked
-from lapel.training.batches import StoredPictures, TrainingSet, with_mask
 from lapel.training.checkpoint import read_log
+from lapel.training.data import StoredImages, TrainingSet, with_mask
 from lapel.training.efficientnet import EfficientNetLite0
 from lapel.training.export import write_foreground_folder
 from lapel.training.foreground import (
     ForegroundConfig,
     ForegroundNetwork,
-    in_scenes,
+    lay_on_scenes,
     mask_loss,
     overlap,
     train_foreground,
@@ -156,7 +156,7 @@ def squares(n: int = 20) -> TrainingSet:
     for row in range(n):
         pixels[row, 14 : 30 + row, 10:36] = rng.integers(20, 220, 3)
     rows = np.arange(n)
-    return TrainingSet(StoredPictures(pixels), {"product": rows}, {}, rows[:-4], rows[-4:], np.zeros(n, np.int64))
+    return TrainingSet(StoredImages(pixels), {"product": rows}, {}, rows[:-4], rows[-4:], np.zeros(n, np.int64))
 
 
 def fresh() -> ForegroundNetwork:
@@ -232,8 +232,8 @@ def test_more_steps_find_more_and_the_exported_file_agrees(tmp_path: Path) -> No
     rows: list[dict[str, Any]] = []
     network, _ = run(tmp_path, config=replace(CONFIG, epochs=30), report=rows.append)
     assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
-    pixels, _ = squares(8).pictures.read(np.arange(8))
-    scenes = in_scenes(pixels, CONFIG, seed=1)
+    pixels, _ = squares(8).images.read(np.arange(8))
+    scenes = lay_on_scenes(pixels, CONFIG, seed=1)
     assert scenes.shape == (8, HEIGHT, WIDTH, 3)
     model = write_foreground_folder(
         network, tmp_path, preprocessing=Preprocessing(HEIGHT, WIDTH), scenes=scenes, details={}

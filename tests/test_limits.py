@@ -248,4 +248,4 @@ def test_a_vector_is_another_when_its_cosine_is_5_thousandths_off(
     index.add(np.array([key]), corner(cosine, (1 - cosine**2) ** 0.5)[None])
     found = check_index(store, sample=6)
     assert (found.compared, found.other.tolist()) == (6, [key] if differs else [])
-    assert check.NEAR == 0.005
+    assert check.SELF_SCORE_TOLERANCE == 0.005

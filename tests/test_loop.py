@@ -16,30 +16,30 @@ import pytest
 import torch
 
 from lapel.core.errors import InputError, ModelError
-from lapel.training.batches import StoredPictures, StreamedPictures, TrainingSet
 from lapel.training.checkpoint import Log, Progress, read_log
+from lapel.training.data import StoredImages, StreamedImages, TrainingSet
 from lapel.training.loop import Trained, check_labels, train
 from lapel.training.machine import Machine, this_machine
 from lapel.training.network import EmbeddingNetwork
-from lapel.training.recipe import PHOTO, SHOP, Finish, Level, Stage, TrainingConfig
+from lapel.training.recipe import PHOTO, SHOP, HeadFinetuning, Level, Recipe, Stage
 from lapel.training.watch import draw_curves, encode_rows
 
 HEIGHT, WIDTH = 64, 48
 CPU = Machine(torch.device("cpu"))
-CONFIG = TrainingConfig(
+CONFIG = Recipe(
     levels=(
-        Level(("kind",), margin=0.3, neighbours=0.5),
+        Level(("kind",), margin=0.3, nca=0.5),
         Level(("kind", "colour"), triplet=0.5, mining="semi-hard", soft=True),
-        Level(("product",), triplet=0.5, neighbours=0.5),
+        Level(("product",), triplet=0.5, nca=0.5),
     ),
     heads=("kind", "colour", "kind,colour"),
     stages=(Stage(1, 0.75), Stage(1, views=(SHOP, PHOTO))),
     sampled=1,
     memory=32,
     classes=3,
-    pictures=2,
+    images=2,
     rate=1e-3,
-    finish=Finish(epochs=1),
+    head_finetuning=HeadFinetuning(epochs=1),
 )
 
 
@@ -61,7 +61,7 @@ def coloured_squares(n: int = 30) -> TrainingSet:
         pixels[row, 10 : 10 + (12, 28, 44)[kind[row]], 8:40] = ((200, 30, 30), (30, 30, 200))[colour[row]]
     pixels = np.clip(pixels + rng.integers(-5, 6, pixels.shape), 0, 255).astype(np.uint8)
     return TrainingSet(
-        StoredPictures(pixels),
+        StoredImages(pixels),
         {"kind": kind, "colour": colour, "product": np.arange(n)},
         {"kind": ("a", "b", "c"), "colour": ("red", "blue")},
         np.arange(0, n - 12),
@@ -75,7 +75,7 @@ def fresh() -> EmbeddingNetwork:
     return EmbeddingNetwork(frozen=True)
 
 
-def run(out: Path, *, config: TrainingConfig = CONFIG, data: TrainingSet | None = None, **more: Any) -> Trained:
+def run(out: Path, *, config: Recipe = CONFIG, data: TrainingSet | None = None, **more: Any) -> Trained:
     options = {"report": lambda row: None, "machine": CPU, **more}
     return train(data or coloured_squares(), config, network=fresh(), start="random", out=out, **options)
 
@@ -97,7 +97,7 @@ def test_a_training_logs_judges_and_draws(finished: tuple[Path, Trained, list[di
     out, trained, rows = finished
     assert all(np.isfinite(value) for row in rows for value in row.values() if isinstance(value, float))
     log = read_log(out / "log.csv")
-    assert {"loss", "active kind", "d+ kind", "d- kind", "spread", "neighbours product", "recall@1 kind"} <= set(log[0])
+    assert {"loss", "active kind", "d+ kind", "d- kind", "spread", "nca product", "recall@1 kind"} <= set(log[0])
     assert [row["epoch"] for row in log if row["recall@1 kind"]] == ["1", "2", "3"]  # the third is of the head alone
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert trained.skipped == 0
@@ -216,13 +216,13 @@ def test_a_full_disk_warns_and_keeps_the_last_good_checkpoint(
 def test_unreadable_pictures_in_an_epoch_are_left_out_and_counted(tmp_path: Path) -> None:
     stored = coloured_squares()
 
-    class Broken(StoredPictures):
+    class Broken(StoredImages):
         def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             pixels, good = super().read(rows)
             return pixels, good & (rows != 4)
 
-    assert isinstance(stored.pictures, StoredPictures)
-    data = replace(stored, pictures=Broken(stored.pictures.pixels))
+    assert isinstance(stored.images, StoredImages)
+    data = replace(stored, images=Broken(stored.images.pixels))
     assert run(tmp_path, data=data).skipped == 2  # one picture, two epochs
 
 
@@ -230,7 +230,7 @@ def test_pictures_that_lie_in_one_point_warn_of_collapse(tmp_path: Path) -> None
     network = fresh()
     torch.nn.init.zeros_(network.head.weight)  # only the bias is left: every picture gets the same vector
     rows: list[dict[str, Any]] = []
-    config = replace(CONFIG, rate=0.0, stages=(Stage(1),), finish=Finish(epochs=0))
+    config = replace(CONFIG, rate=0.0, stages=(Stage(1),), head_finetuning=HeadFinetuning(epochs=0))
     train(coloured_squares(), config, network=network, start="x", out=tmp_path, report=rows.append, machine=CPU)
     assert any("collapse" in str(row.get("warning")) for row in rows)
 
@@ -260,9 +260,13 @@ def test_fewer_classes_than_p_and_classes_of_one_picture_train(tmp_path: Path) -
 def test_the_last_stretch_changes_the_head_alone_and_learns_the_catalogue(
     finished: tuple[Path, Trained, list[dict[str, Any]]], tmp_path: Path
 ) -> None:
-    before = run(tmp_path / "before", config=replace(CONFIG, finish=Finish(epochs=0))).network.state_dict()
+    before = run(
+        tmp_path / "before", config=replace(CONFIG, head_finetuning=HeadFinetuning(epochs=0))
+    ).network.state_dict()
     rows: list[dict[str, Any]] = []
-    trained = run(tmp_path / "after", config=replace(CONFIG, finish=Finish(epochs=150)), report=rows.append)
+    trained = run(
+        tmp_path / "after", config=replace(CONFIG, head_finetuning=HeadFinetuning(epochs=150)), report=rows.append
+    )
     after = trained.network.state_dict()
     changed = {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
     assert changed == {"head", "wide"}
@@ -276,7 +280,7 @@ def test_the_last_stretch_leaves_a_head_that_learns_nothing_as_it_was(tmp_path: 
     with torch.no_grad():
         network.wide[2].weight.normal_(0, 0.02)  # type: ignore[union-attr, operator]
     before = encode_rows(network, data, data.train)
-    config = replace(CONFIG, stages=(Stage(0),), finish=Finish(epochs=1, rate=0.0))
+    config = replace(CONFIG, stages=(Stage(0),), head_finetuning=HeadFinetuning(epochs=1, rate=0.0))
     train(data, config, network=network, start="x", out=tmp_path, report=lambda row: None, machine=CPU)
     np.testing.assert_allclose(
         encode_rows(network, data, data.train), before, atol=2e-3
@@ -291,9 +295,9 @@ def test_recipes_check_themselves() -> None:
     with pytest.raises(InputError, match="margin is 0 to 2"):
         Level(("kind",), margin=3)
     with pytest.raises(InputError, match="P and K must be 2 or more"):
-        replace(CONFIG, pictures=1)
-    with pytest.raises(InputError, match="1 look or more"):
-        Finish(looks=0)
+        replace(CONFIG, images=1)
+    with pytest.raises(InputError, match="1 view or more"):
+        HeadFinetuning(views=0)
     with pytest.raises(InputError, match="one of them sampled"):
         replace(CONFIG, sampled=3)
 
@@ -366,10 +370,10 @@ def test_curves_of_an_empty_log_are_an_empty_picture(tmp_path: Path) -> None:
     assert (tmp_path / "curves.png").stat().st_size > 1000
 
 
-def test_streamed_pictures_say_their_size() -> None:
+def test_streamed_images_say_their_size() -> None:
     from lapel.core.images import Preprocessing
 
-    pictures = StreamedPictures(
+    pictures = StreamedImages(
         ["a", "b"],
         lambda uri: b"",
         preprocessing=Preprocessing(height=8, width=6),

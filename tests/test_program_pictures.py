@@ -1,4 +1,4 @@
-"""Pictures that a program holds already: PIL images of any mode, arrays, paths, bytes. Each gives the answer that its
+"""Images that a program holds already: PIL images of any mode, arrays, paths, bytes. Each gives the answer that its
 file gives, or is refused."""
 
 from __future__ import annotations
@@ -286,7 +286,7 @@ def test_encode_says_what_it_wants(encoder: Encoder, pictures: object, words: st
 
 def test_the_product_s_finder_takes_every_kind_of_picture() -> None:
     colour, shape = open_encoder("colour:"), Preprocessing(64, 64)
-    white = np.full((40, 40, 3), 255, np.uint8)  # on paper: no network is asked
+    white = np.full((40, 40, 3), 255, np.uint8)  # on a white background: no network is asked
     assert open_segmenter().segment([white, made.saved(Image.fromarray(white), "PNG")], shape=shape) == [None, None]
     assert embed_images(colour, (each for each in [white])).vectors.shape == (1, 128)
     with pytest.raises(ImageError, match="Several pictures are wanted"):

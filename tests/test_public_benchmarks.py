@@ -271,7 +271,7 @@ def test_training_reads_the_table(shop: Path, tmp_path: Path) -> None:
     assert rejected == []
     assert (len(data.train), len(data.val)) == (6, 2)
     assert len(data.names["item_id"]) == 3
-    assert data.pictures.read(np.array([0]))[0][0, 4, 4, :3].tolist() == [200, 0, 0]
+    assert data.images.read(np.array([0]))[0][0, 4, 4, :3].tolist() == [200, 0, 0]
 
 
 def test_a_table_leaves_missing_pictures_out(shop: Path, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_files_that_cannot_be_read_are_told_in_words(tmp_path: Path) -> None:
     from data_set_copies import _lines
     from lapel.encoders.model import read_model
     from lapel.sources.records import SheetRecords
-    from lapel.training.data import read_shared_labels
+    from lapel.training.data import read_label_map
 
     (tmp_path / "model.json").mkdir()
     folder = tmp_path / "a.xlsx"
@@ -54,7 +54,7 @@ def test_files_that_cannot_be_read_are_told_in_words(tmp_path: Path) -> None:
         SheetRecords(folder)
     assert "rrno" not in str(error.value)
     with pytest.raises(TableError, match=r"cannot be read: Is a directory\."):
-        read_shared_labels(folder)
+        read_label_map(folder)
 
 
 def test_drive_out_of_reach_are_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:

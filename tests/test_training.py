@@ -14,11 +14,9 @@ from PIL import Image
 from lapel.core.errors import InputError, ModelError, TableError
 from lapel.core.images import Preprocessing, decode
 from lapel.core.types import Product
-from lapel.training.batches import StoredPictures, TrainingSet, class_batches
-from lapel.training.data import Example, load_training_set, read_shared_labels
-from lapel.training.efficientnet import EfficientNetLite0
-from lapel.training.imagenet import IMAGENET_STD
-from lapel.training.losses import AttributeHeads, Memory, find_loss, neighbour_loss, triplet_loss
+from lapel.training.data import Example, StoredImages, TrainingSet, class_batches, load_training_set, read_label_map
+from lapel.training.efficientnet import IMAGENET_STD, EfficientNetLite0
+from lapel.training.losses import AttributeHeads, CrossBatchMemory, instance_loss, nca_loss, triplet_loss
 from lapel.training.network import EmbeddingNetwork, ResNet50, convolve
 from lapel.training.weights import KERAS_EPSILON, load_backbone
 
@@ -91,7 +89,7 @@ def test_neighbours_equal_the_obvious_loop() -> None:
     anchors, candidates = [0, 0, 1, -1, 3], [0, 0, 1, -1, 3, 0, 1, 1, 2, -1, 0, 5]
     ignored = torch.zeros(5, 12, dtype=torch.bool)
     ignored[:, :5].fill_diagonal_(True)
-    fast = neighbour_loss(similarity, torch.tensor(anchors), torch.tensor(candidates), ignored, temperature=0.1)
+    fast = nca_loss(similarity, torch.tensor(anchors), torch.tensor(candidates), ignored, temperature=0.1)
     assert float(fast) == pytest.approx(
         slow_neighbours(similarity.numpy(), anchors, candidates, ignored.numpy()), abs=1e-5
     )
@@ -100,25 +98,23 @@ def test_neighbours_equal_the_obvious_loop() -> None:
 def test_neighbours_are_content_when_the_right_one_is_near_and_alone() -> None:
     vectors = torch.tensor([[1.0, 0], [0, 1]])
     none = torch.zeros(2, 2, dtype=torch.bool)
-    assert (
-        neighbour_loss(vectors @ vectors.T, torch.tensor([0, 1]), torch.tensor([0, 1]), none, temperature=0.05) < 1e-6
-    )
-    assert neighbour_loss(vectors @ vectors.T, torch.tensor([0, 1]), torch.tensor([1, 0]), none, temperature=0.05) > 19
-    assert neighbour_loss(vectors @ vectors.T, torch.tensor([5, -1]), torch.tensor([1, 0]), none, temperature=0.05) == 0
+    assert nca_loss(vectors @ vectors.T, torch.tensor([0, 1]), torch.tensor([0, 1]), none, temperature=0.05) < 1e-6
+    assert nca_loss(vectors @ vectors.T, torch.tensor([0, 1]), torch.tensor([1, 0]), none, temperature=0.05) > 19
+    assert nca_loss(vectors @ vectors.T, torch.tensor([5, -1]), torch.tensor([1, 0]), none, temperature=0.05) == 0
 
 
 def test_the_memory_keeps_the_last_of_each_picture() -> None:
-    memory = Memory(4, dim=2, columns=1)
+    memory = CrossBatchMemory(4, dim=2, columns=1)
     for start in (0, 3, 6):
         rows = torch.arange(start, start + 3)
         memory.add(rows, rows.float().repeat(2, 1).T, rows[:, None])
     assert memory.labels[:, 0].tolist() == [8, 5, 6, 7]  # rows 0 to 8 share four places
     assert torch.equal(memory.vectors[:, 0].long(), memory.labels[:, 0])
-    assert (Memory(4, dim=2, columns=1).labels == -1).all()  # what is not filled yet is no candidate
+    assert (CrossBatchMemory(4, dim=2, columns=1).labels == -1).all()  # what is not filled yet is no candidate
 
 
 def test_some_of_the_memory_is_another_part_each_time() -> None:
-    memory = Memory(10, dim=2, columns=1)
+    memory = CrossBatchMemory(10, dim=2, columns=1)
     seen: set[int] = set()
     for row in range(10):
         memory.add(torch.tensor([row]), torch.zeros(1, 2), torch.tensor([[row]]))
@@ -128,11 +124,11 @@ def test_some_of_the_memory_is_another_part_each_time() -> None:
         assert len(vectors) == len(labels) <= 3
         seen |= set(labels[:, 0].tolist())
     assert seen == set(range(10))
-    assert len(Memory(0, dim=2, columns=1).some(3)[0]) == 0
+    assert len(CrossBatchMemory(0, dim=2, columns=1).some(3)[0]) == 0
 
 
 def test_finding_the_product_in_the_memory_equals_the_obvious_loop() -> None:
-    memory = Memory(6, dim=16, columns=1)
+    memory = CrossBatchMemory(6, dim=16, columns=1)
     kept, products = unit(6, 3), torch.tensor([0, 1, 1, 2, 3, 4])
     memory.add(torch.arange(6), kept, products[:, None])
     vectors, rows = unit(4, 4), torch.tensor([1, 2, 5, 0])
@@ -141,9 +137,9 @@ def test_finding_the_product_in_the_memory_equals_the_obvious_loop() -> None:
     for at in range(3):
         scores = {c: float(vectors[at] @ kept[c]) / 0.1 for c in range(6) if c == rows[at] or products[c] != asked[at]}
         losses.append(np.log(sum(np.exp(score) for score in scores.values())) - scores[int(rows[at])])
-    found = find_loss(vectors, asked, memory.slots(rows), memory, temperature=0.1)
+    found = instance_loss(vectors, asked, memory.slots(rows), memory, temperature=0.1)
     assert float(found) == pytest.approx(float(np.mean(losses)), abs=1e-5)
-    assert find_loss(vectors, torch.full((4,), 9), memory.slots(rows), memory, temperature=0.1) == 0
+    assert instance_loss(vectors, torch.full((4,), 9), memory.slots(rows), memory, temperature=0.1) == 0
 
 
 def test_attribute_heads_leave_unknown_labels_out() -> None:
@@ -156,7 +152,7 @@ def test_attribute_heads_leave_unknown_labels_out() -> None:
 
 def test_batches_visit_every_picture_once() -> None:
     labels = np.array([0] * 50 + [1] * 7 + [2] * 1 + [-1] * 5 + [3] * 23)
-    batches = list(class_batches(labels, classes=4, pictures=4, rng=np.random.default_rng(0)))
+    batches = list(class_batches(labels, classes=4, images=4, rng=np.random.default_rng(0)))
     assert sorted(np.concatenate(batches)) == list(range(len(labels)))
     assert all(len(batch) <= 16 for batch in batches)
     together = sum(np.bincount(labels[batch][labels[batch] >= 0]).max() >= 4 for batch in batches if len(batch) > 8)
@@ -321,7 +317,7 @@ def test_training_sees_what_indexing_and_querying_see(tmp_path: Path) -> None:
     assert told[-1] == (5, 5)
     rows = np.array([0, 2, 4])
     expected = SMALL.batch([decode(files[name]) for name in "acf"])
-    pixels, good = data.pictures.read(rows)
+    pixels, good = data.images.read(rows)
     assert np.array_equal(pixels[..., :3], expected)
     assert good.all()
     assert pixels[1, 0, 0, 3] == 0  # white above a wide picture is not the product ...
@@ -330,7 +326,7 @@ def test_training_sees_what_indexing_and_querying_see(tmp_path: Path) -> None:
     files.clear()  # the second start does not read them again
     again, rejected_again = load(tmp_path)
     assert rejected_again == rejected
-    assert np.array_equal(again.pictures.read(rows)[0], pixels)
+    assert np.array_equal(again.images.read(rows)[0], pixels)
 
 
 def test_streaming_gives_the_same_pixels_and_counts_what_it_cannot_read() -> None:
@@ -345,7 +341,7 @@ def test_streaming_gives_the_same_pixels_and_counts_what_it_cannot_read() -> Non
         progress=lambda *at: None,
     )
     assert len(data.train) == 3  # not known to be bad before it is read
-    pixels, good = data.pictures.read(np.array([2, 1, 0]))
+    pixels, good = data.images.read(np.array([2, 1, 0]))
     assert good.tolist() == [True, False, True]
     assert np.array_equal(pixels[0, ..., :3], SMALL.apply(decode(files["c"])))
     assert [uri for uri, _ in failed] == ["b"]
@@ -367,7 +363,7 @@ def test_shared_labels_join_two_tables(tmp_path: Path) -> None:
         files.__getitem__,
         preprocessing=SMALL,
         attributes=["kind"],
-        shared=read_shared_labels(path),
+        label_map=read_label_map(path),
         folder=None,
         progress=lambda *at: None,
     )
@@ -375,7 +371,7 @@ def test_shared_labels_join_two_tables(tmp_path: Path) -> None:
     assert data.labels["kind"].tolist() == [1, 1, 0, -1]
     path.write_text("label,name\nkind,shoes\n")
     with pytest.raises(TableError, match="need the columns label, name, attribute, value"):
-        read_shared_labels(path)
+        read_label_map(path)
 
 
 def test_labels_that_cannot_be_learned_are_told(tmp_path: Path) -> None:
@@ -398,7 +394,7 @@ def test_labels_that_cannot_be_learned_are_told(tmp_path: Path) -> None:
 
 
 def test_a_set_checks_itself() -> None:
-    pictures = StoredPictures(np.zeros((2, 8, 8, 3), np.uint8))
+    pictures = StoredImages(np.zeros((2, 8, 8, 3), np.uint8))
     two, one = np.arange(2), np.array([0])
 
     def build(labels: dict[str, np.ndarray], train: np.ndarray = one) -> TrainingSet:
@@ -418,7 +414,7 @@ def test_the_head_says_of_the_mean_what_it_says_on_average() -> None:
     """Its hidden units are open at all places or at none, so that the last stretch needs the mean features alone."""
     torch.manual_seed(0)
     network = EmbeddingNetwork()
-    network.wake()
+    network.unfreeze_hidden_layer()
     features = torch.randn(6, 2048, 5, 4)
     with torch.no_grad():
         whole, mean = network.project(features), network.project(features.mean(dim=(2, 3), keepdim=True))

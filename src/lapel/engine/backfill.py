@@ -17,10 +17,9 @@ from lapel.core.types import Photo
 from lapel.core.vectors import Keys
 from lapel.engine.context import StoreContext
 from lapel.engine.features import FEATURES, THUMBNAIL, Embedding, Feature
-from lapel.engine.pipeline import PhotoTask, Pipeline, catalog_values, thumbnails_of
+from lapel.engine.pipeline import BATCH, PhotoTask, Pipeline, catalog_values, thumbnails_of
 from lapel.runners import Runner, open_runner
 
-BATCH = 64  # photos derived and written at once: keeps an encoder busy and loses at most a second's work
 PAGE = 1024  # photos asked of the catalogue at once
 READERS = 8  # threads where nothing is encoded: links wait for their server, not for this machine
 

@@ -15,10 +15,10 @@ from lapel.core.vectors import Keys, Vectors
 from lapel.engine.context import StoreContext
 from lapel.indexes import VectorIndex
 
-SAMPLE = 1000  # vectors compared where it is not said how many
+SAMPLE = 1000  # vectors compared by default
 BLOCK = 256  # vectors compared at once, each with all of them
 # how far from 1 a vector's product with itself may be: an index that keeps 8 bits a number is off by about 0.001
-NEAR = 0.005
+SELF_SCORE_TOLERANCE = 0.005
 
 
 @dataclass(frozen=True)
@@ -111,5 +111,5 @@ def _differ(index: VectorIndex, keys: Keys, vectors: Vectors) -> np.ndarray:
         some = keys[at : at + BLOCK]
         matches = index.search(vectors[at : at + BLOCK], len(some), some)
         own = np.where(matches.keys == some[:, None], matches.scores, -np.inf).max(axis=1)
-        differ[at : at + BLOCK] = ~(np.abs(own - 1) <= NEAR)
+        differ[at : at + BLOCK] = ~(np.abs(own - 1) <= SELF_SCORE_TOLERANCE)
     return differ

@@ -12,23 +12,23 @@ from lapel.sources.table import TableRow
 
 
 @dataclass(frozen=True)
-class WholeFeed:
+class FeedSync:
     """What a whole table names, found out before anything is changed.
 
     Attributes:
         feed: Its name.
-        named: The ids of its rows, also of those that cannot be used: their products are not gone.
+        named: The ids of its rows, also of those that cannot be used: their products are not delisted.
     """
 
     feed: str
     named: frozenset[str]
 
-    def settle(self, catalog: Catalog) -> SyncPreview:
+    def apply(self, catalog: Catalog) -> SyncPreview:
         """Hide what the table does not name, and bring back what it does; after its rows were added."""
         return catalog.visibility.apply_sync(self.feed, self.named, now=datetime.now(UTC).isoformat(" ", "seconds"))
 
 
-def whole_feed(catalog: Catalog, feed: str, rows: Iterable[TableRow], *, force: bool = False) -> WholeFeed:
+def plan_sync(catalog: Catalog, feed: str, rows: Iterable[TableRow], *, force: bool = False) -> FeedSync:
     """Read which products a table names, and see that taking it for the whole does no harm.
 
     Args:
@@ -38,15 +38,15 @@ def whole_feed(catalog: Catalog, feed: str, rows: Iterable[TableRow], *, force: 
         force: Believe it whatever it lacks.
 
     Raises:
-        InputError: it names nothing, has rows that cannot be read, or more than half would be gone; nothing was
+        InputError: it names nothing, has rows that cannot be read, or more than half would be delisted; nothing was
             changed.
     """
     named: set[str] = set()
-    unread = 0
+    unreadable = 0
     for row in rows:
         named.add(row.id)
-        unread += not row.id
+        unreadable += not row.id
     named.discard("")
     if not force:
-        refuse_to_empty(catalog.visibility.preview_sync(feed, named), feed, named=len(named), unread=unread)
-    return WholeFeed(feed, frozenset(named))
+        refuse_to_empty(catalog.visibility.preview_sync(feed, named), feed, named=len(named), unread=unreadable)
+    return FeedSync(feed, frozenset(named))

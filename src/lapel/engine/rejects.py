@@ -17,9 +17,9 @@ from lapel.sources.table import TableRow
 
 REJECT_COLUMNS = ("line", "product", "picture", "outcome", "reason")
 Note = Callable[[TableRow, str, str, str], None]  # row, picture, outcome, reason
-LONGEST = 2000  # characters of a cell: a picture may be written into the table where its name belongs
-MOST = 500  # reasons kept apart; a run has a handful
-OTHER = "other reasons"
+MAX_CELL_CHARACTERS = 2000  # an image may be written into the table where its name belongs
+MAX_REASONS = 500  # kept apart; a run has a handful
+OTHER_REASONS = "other reasons"
 # What one message has and the next of its kind has otherwise: quoted names, addresses, paths, numbers.
 _VARIES = re.compile(r"'[^']*'|\b[a-z0-9]+://\S+|(?<!\w)/\S+|\d[\d,.]*\d|\d")
 
@@ -42,8 +42,8 @@ class Reasons:
         """Count one message."""
         message = message.replace("\0", " ")
         kind = _VARIES.sub("\0", message)
-        if kind not in self._counts and len(self._counts) >= MOST:
-            kind = message = OTHER
+        if kind not in self._counts and len(self._counts) >= MAX_REASONS:
+            kind = message = OTHER_REASONS
         self._counts[kind] = self._counts.get(kind, 0) + 1
         found = _VARIES.findall(message)
         parts = self._parts.setdefault(kind, found)
@@ -96,5 +96,7 @@ def rejects_file(path: Path | None, reasons: Reasons) -> Iterator[Note]:
 
 def _storable(text: str) -> str:
     """What UTF-8 holds, as names of files may be made of any bytes; and not more than tells what is meant."""
-    text = shortened(text, 40 if text[:5].lower() == "data:" else LONGEST)  # such an address is the picture itself
+    text = shortened(
+        text, 40 if text[:5].lower() == "data:" else MAX_CELL_CHARACTERS
+    )  # such an address is the picture itself
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -17,9 +17,10 @@ from lapel.core.text import counted, fold, printable, reason_of, shortened
 
 if TYPE_CHECKING:
     from lapel.core.settings import settings
+    from lapel.engine.check import Difference as IndexDifference
     from lapel.engine.index_sync import IndexStatus
     from lapel.engine.media_check import MediaCheckReport
-    from lapel.engine.models import ModelChange
+    from lapel.engine.models import KnownModel, ModelChange
     from lapel.insight.report import EvalReport, category_heading
     from lapel.insight.report import heading as report_heading
     from lapel.insight.tuning import Trial
@@ -48,8 +49,10 @@ _HOMES = {
     "AddRequest": "lapel.service.adding",
     "BrowseResult": "lapel.service.browsing",
     "EvalReport": "lapel.insight.report",
+    "IndexDifference": "lapel.engine.check:Difference",
     "IndexService": "lapel.service.index",
     "IndexStatus": "lapel.engine.index_sync",
+    "KnownModel": "lapel.engine.models",
     "MediaCheckReport": "lapel.engine.media_check",
     "MediaService": "lapel.service.media",
     "ModelChange": "lapel.engine.models",
@@ -86,8 +89,10 @@ __all__ = [
     "AddRequest",
     "BrowseResult",
     "EvalReport",
+    "IndexDifference",
     "IndexService",
     "IndexStatus",
+    "KnownModel",
     "MediaCheckReport",
     "MediaService",
     "ModelChange",

@@ -14,7 +14,7 @@ from typing import Any
 from lapel.core.errors import SourceError, TableError
 from lapel.core.text import counted
 from lapel.engine.context import StoreContext, open_context
-from lapel.engine.feeds import WholeFeed, whole_feed
+from lapel.engine.feeds import FeedSync, plan_sync
 from lapel.engine.ingest import IngestReport, ingest
 from lapel.runners import Runner, open_runner
 from lapel.sources import ImageSource, open_source
@@ -220,7 +220,7 @@ def _add(context: StoreContext, opened: _Opened, progress: Progress | None) -> A
     )
     if progress is not None:
         progress(report.rows, report.rows)
-    synced = sync and sync.settle(context.catalog)
+    synced = sync and sync.apply(context.catalog)
     _ = context.index  # built now, so that the first search does not wait for it
     changed = table is None and report.products_added + report.products_updated
     doubled = context.catalog.shared_photo_products() if changed else 0
@@ -275,7 +275,7 @@ def _rows(images: ImageSource, table: Table | None) -> Iterable[TableRow]:
     return photo_rows(images) if table is None else table
 
 
-def _feed(context: StoreContext, wanted: AddRequest, images: ImageSource, table: Table | None) -> WholeFeed:
+def _feed(context: StoreContext, wanted: AddRequest, images: ImageSource, table: Table | None) -> FeedSync:
     """What a whole source names, after making sure that taking it for all there is does no harm."""
     if table is None and not wanted.force:
         images.count()  # finds the folders that cannot be read
@@ -285,7 +285,7 @@ def _feed(context: StoreContext, wanted: AddRequest, images: ImageSource, table:
                 f" cannot be read, such as '{folder}': {reason}. Make it readable, or add --force to hide the products"
                 " in it."
             )
-    return whole_feed(context.catalog, wanted.feed, _rows(images, table), force=wanted.force)
+    return plan_sync(context.catalog, wanted.feed, _rows(images, table), force=wanted.force)
 
 
 def _without_table(report: IngestReport, table: Path, folder: Path) -> IngestReport:

@@ -1,6 +1,12 @@
-"""Contract suites for backends that others write: catalogues, indexes and sources. They need pytest.
+"""Contract suites for backends that others write: a class to inherit for each kind.
 
-Nothing in Lapel imports this package.
+    from lapel.testing import IndexContract
+
+    class TestShelfIndex(IndexContract):
+        def open(self, path=None):
+            return ShelfIndex(dim=self.dim, path=path)
+
+They need pytest. Nothing in Lapel imports this package.
 """
 
 import pytest

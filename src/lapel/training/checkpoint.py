@@ -16,6 +16,21 @@ from torch.optim import Optimizer
 from lapel.core.errors import ModelError
 from lapel.core.text import reason_of
 
+# What fields of recipes were called in checkpoints of earlier versions.
+FORMER_NAMES = {
+    "average": "ema_decay",
+    "cut_out": "segmented_views",
+    "fast": "head_rate_factor",
+    "find": "instance",
+    "find_plain": "instance_plain",
+    "finish": "head_finetuning",
+    "labels": "label_weight",
+    "labels_of_looks": "view_label_weight",
+    "looks": "views",
+    "neighbours": "nca",
+    "pictures": "images",
+}
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -85,7 +100,8 @@ class Checkpoint:
             return Progress()
         try:
             state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
-            differing = sorted(name for name, value in self._identity.items() if state[name] != value)
+            found = {"config": current_names(state["config"]), "start": state["start"]}
+            differing = sorted(name for name, value in self._identity.items() if found[name] != value)
             if not differing:
                 for name, module in self._modules.items():
                     module.load_state_dict(state["modules"][name])
@@ -100,6 +116,13 @@ class Checkpoint:
             f"The checkpoint {self.path} is of another recipe (its {' and '.join(differing)} differ)."
             " Use its settings, or another --out folder."
         )
+
+
+def current_names(config: Any) -> Any:
+    """A recipe as a checkpoint holds it, with the fields' present names: see :data:`FORMER_NAMES`."""
+    if isinstance(config, dict):
+        return {FORMER_NAMES.get(name, name): current_names(value) for name, value in config.items()}
+    return type(config)(map(current_names, config)) if isinstance(config, (list, tuple)) else config
 
 
 class Log:

@@ -1,7 +1,7 @@
-"""From sources and product tables to a :class:`TrainingSet`: labels as integers, pictures prepared once or streamed.
+"""What a training step learns from: labels and images of a whole set, and the order in which P x K batches visit them.
 
-Prepared pixels are kept in a file beside the checkpoint and memory-mapped, so that a second start is quick and memory
-stays small.
+Images come from memory, from a file that was prepared once and is memory-mapped, or straight from their source; pixels
+are those of :class:`lapel.core.images.Preprocessing` either way, so training sees what indexing and querying see.
 """
 
 from __future__ import annotations
@@ -10,33 +10,213 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from lapel.core.errors import InputError, LapelError, TableError
-from lapel.core.images import Preprocessing, decode
+from lapel.core.images import Pixels, Preprocessing, decode
 from lapel.core.text import reason_of
 from lapel.core.types import Product
-from lapel.training.batches import PRODUCT, Labels, Pictures, StoredPictures, StreamedPictures, TrainingSet, with_mask
+from lapel.training.augment import white_background_mask
+
+Labels = NDArray[np.int64]  # (n,), -1 is unknown
+Rows = NDArray[np.int64]  # (n,)
+PRODUCT = "product"  # the label that is always there: which product an image shows
+
+
+class Images(Protocol):
+    """Where a step's images come from."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of each."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def read(self, rows: Rows) -> tuple[Pixels, NDArray[np.bool_]]:
+        """(k,) rows -> (k, h, w, 4) uint8, RGB and the product's mask; and (k,) bool, false for an image that cannot
+        be read."""
+        ...
+
+
+class StoredImages:
+    """Images in an array, in memory or memory-mapped.
+
+    Args:
+        pixels: (n, h, w, 3) uint8, or (n, h, w, 4) with the product's mask.
+    """
+
+    def __init__(self, pixels: Pixels) -> None:
+        self.pixels = pixels
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of each."""
+        return self.pixels.shape[1], self.pixels.shape[2]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def read(self, rows: Rows) -> tuple[Pixels, NDArray[np.bool_]]:
+        """See :class:`Images`."""
+        pixels = np.asarray(self.pixels[rows])
+        return (pixels if pixels.shape[-1] == 4 else with_mask(pixels)), np.ones(len(rows), bool)
+
+
+class StreamedImages:
+    """Images read and decoded when a step needs them, for a catalogue that does not fit the disk.
+
+    Args:
+        uris: (n,) the images.
+        load: Gives an image's bytes.
+        preprocessing: The one path from bytes to pixels.
+        threads: How many are read at once.
+        failed: Called with (uri, reason) of each image that cannot be read; it is left out of its batch.
+    """
+
+    def __init__(
+        self,
+        uris: Sequence[str],
+        load: Callable[[str], bytes],
+        *,
+        preprocessing: Preprocessing,
+        threads: int,
+        failed: Callable[[str, str], None],
+    ) -> None:
+        self._uris, self._load, self._preprocessing, self._failed = uris, load, preprocessing, failed
+        self._pool = ThreadPoolExecutor(threads)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of each."""
+        return self._preprocessing.height, self._preprocessing.width
+
+    def __len__(self) -> int:
+        return len(self._uris)
+
+    def read(self, rows: Rows) -> tuple[Pixels, NDArray[np.bool_]]:
+        """See :class:`Images`."""
+        pixels = np.full((len(rows), *self.size, 3), 255, np.uint8)
+        good = np.ones(len(rows), bool)
+
+        def one(at: int) -> None:
+            uri = self._uris[rows[at]]
+            try:
+                pixels[at] = self._preprocessing.apply(decode(self._load(uri)))
+            except (LapelError, OSError) as error:
+                good[at] = False
+                self._failed(uri, str(error))
+
+        list(self._pool.map(one, range(len(rows))))
+        return with_mask(pixels), good
+
+
+def with_mask(pixels: Pixels) -> Pixels:
+    """(n, h, w, 3) uint8 -> (n, h, w, 4): 255 where the product is, 0 on the white around it."""
+    image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float()
+    mask = (~white_background_mask(image)).permute(0, 2, 3, 1).numpy().astype(np.uint8) * 255
+    return np.concatenate([pixels, mask], axis=3)
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Images and labels.
+
+    Attributes:
+        images: Where the pixels come from.
+        labels: (n,) int64 for each attribute, -1 where it is unknown; ``product`` is always there.
+        names: The class names of each attribute, in label order.
+        train: Rows to learn from.
+        val: Rows to judge by; never learned from.
+        parts: (n,) int64: which of the given sources an image is from; 0 is the shop, whose images are searched in.
+    """
+
+    images: Images
+    labels: dict[str, Labels]
+    names: dict[str, tuple[str, ...]]
+    train: Rows
+    val: Rows
+    parts: Rows
+
+    def __post_init__(self) -> None:
+        for name, labels in {**self.labels, "parts": self.parts}.items():
+            if labels.shape != (len(self.images),):
+                raise InputError(f"Labels '{name}' need one value an image: {len(self.images)}; found {labels.shape}.")
+        if PRODUCT not in self.labels:
+            raise InputError(f"A training set needs the label '{PRODUCT}'; found {', '.join(self.labels) or 'none'}.")
+        if not len(self.train):
+            raise InputError("There is no image to learn from: no row of the table has split=train.")
+
+    def joint(self, attributes: Sequence[str]) -> Labels:
+        """One label for each combination of ``attributes``; -1 where any of them is unknown."""
+        columns = np.stack([self.labels[name] for name in attributes], axis=1)
+        joint = np.unique(columns, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+        return np.where((columns < 0).any(axis=1), -1, joint)
+
+
+def class_batches(labels: Labels, *, classes: int, images: int, rng: np.random.Generator) -> Iterator[Rows]:
+    """P x K batches that visit every image exactly once: P groups of up to K images of one class.
+
+    A class is shuffled and cut into groups of K; what is left over is a smaller group, so rare classes are seen too.
+
+    Args:
+        labels: (n,) int64; images with label -1 make groups of one.
+        classes: P, groups a batch.
+        images: K, images a group.
+        rng: Decides the order.
+
+    Yields:
+        (up to P x K,) int64 rows.
+    """
+    order = rng.permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    starts = np.flatnonzero(np.diff(labels[order], prepend=labels[order][:1] - 1))
+    groups: list[Rows] = []
+    for rows in np.split(order, starts[1:]):
+        size = images if labels[rows[0]] >= 0 else 1
+        groups += [rows[at : at + size] for at in range(0, len(rows), size)]
+    for chunk in _full_batches([groups[index] for index in rng.permutation(len(groups))], classes * images):
+        yield np.concatenate(chunk)
+
+
+def _full_batches(groups: list[Rows], size: int) -> Iterator[list[Rows]]:
+    """Whole groups until a batch is full, so that small groups do not make small batches."""
+    batch: list[Rows] = []
+    count = 0
+    for group in groups:
+        if batch and count + len(group) > size:
+            yield batch
+            batch, count = [], 0
+        batch.append(group)
+        count += len(group)
+    if batch:
+        yield batch
+
+
+# --- from sources and tables ------------------------------------------------------------------------------------------
 
 PIXELS = "pixels.npy"
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val"}
-READS = 32  # streamed pictures read at once: over a network each takes tens of milliseconds, whatever the cores do
-CHUNK = 64  # pictures prepared at once
-SharedLabels = Mapping[str, Mapping[tuple[str, str], str]]  # new attribute -> (attribute, value) -> its value
+READS = 32  # streamed images read at once: over a network each takes tens of milliseconds, whatever the cores do
+CHUNK = 64  # images prepared at once
+LabelMap = Mapping[str, Mapping[tuple[str, str], str]]  # new attribute -> (attribute, value) -> its value
 
 
 @dataclass(frozen=True)
 class Example:
-    """One picture of one product.
+    """One image of one product.
 
     Attributes:
         product: Its attribute ``split`` may say ``train`` or ``val``.
-        uri: The picture.
+        uri: The image.
         part: Which of the given sources it is from; 0 is the shop.
     """
 
@@ -51,27 +231,27 @@ def load_training_set(
     *,
     preprocessing: Preprocessing,
     attributes: Sequence[str],
-    product: str = "",
-    shared: SharedLabels | None = None,
+    product_key: str = "",
+    label_map: LabelMap | None = None,
     val_share: float = 0.1,
     folder: Path | None,
     progress: Callable[[int, int], None],
 ) -> tuple[TrainingSet, list[tuple[str, str]]]:
-    """Label every picture, and prepare it unless it is to be streamed; a bad one is left out and reported.
+    """Label every image, and prepare it unless it is to be streamed; a bad one is left out and reported.
 
     Args:
-        examples: Pictures; those whose split is neither train nor val are left out, where any says it.
-        read: Gives a picture's bytes.
+        examples: Images; those whose split is neither train nor val are left out, where any says it.
+        read: Gives an image's bytes.
         preprocessing: The one path from bytes to pixels.
         attributes: What is learned; an empty value is unknown.
-        product: The attribute that says which pictures show the same thing; the product's id by default.
-        shared: Attributes made of others, see :func:`read_shared_labels`.
+        product_key: The attribute that says which images show the same thing; the product's id by default.
+        label_map: Attributes made of others, see :func:`read_label_map`.
         val_share: Share of the products held out where no product says ``split``.
-        folder: Where ``pixels.npy`` goes; None streams the pictures instead.
+        folder: Where ``pixels.npy`` goes; None streams the images instead.
         progress: Called with (done, total).
 
     Returns:
-        The set, and (picture, reason) of each picture that could not be used; while streaming, the list grows.
+        The set, and (image, reason) of each image that could not be used; while streaming, the list grows.
 
     Raises:
         InputError: no example, or an attribute that no product has.
@@ -84,28 +264,28 @@ def load_training_set(
     rejected: list[tuple[str, str]] = []
     usable = np.ones(len(examples), bool)
     uris = [example.uri for example in examples]
-    pictures: Pictures
+    images: Images
     if folder is None:
-        pictures = StreamedPictures(
+        images = StreamedImages(
             uris, read, preprocessing=preprocessing, threads=READS, failed=lambda *pair: rejected.append(pair)
         )
     else:
-        pictures, rejected = prepare(uris, read, preprocessing=preprocessing, folder=folder, progress=progress)
+        images, rejected = prepare(uris, read, preprocessing=preprocessing, folder=folder, progress=progress)
         bad = {uri for uri, _ in rejected}
         usable = np.array([uri not in bad for uri in uris])
     learned = (split == "train") & usable
-    values = {name: [_value(example.product, name, shared or {}) for example in examples] for name in attributes}
+    values = {name: [_value(example.product, name, label_map or {}) for example in examples] for name in attributes}
     coded = {name: _codes(name, listed, learned) for name, listed in values.items()}
     labels = {name: codes for name, (codes, _) in coded.items()}
     same = [
-        example.product.facets().get(product, (example.product.id,))[-1] if product else example.product.id
+        example.product.facets().get(product_key, (example.product.id,))[-1] if product_key else example.product.id
         for example in examples
     ]
     labels[PRODUCT] = np.unique(
         [f"{e.part}/{name}" for e, name in zip(examples, same, strict=True)], return_inverse=True
     )[1].astype(np.int64)
     return TrainingSet(
-        pictures,
+        images,
         labels,
         {name: names for name, (_, names) in coded.items()},
         np.flatnonzero(learned),
@@ -121,11 +301,11 @@ def prepare(
     preprocessing: Preprocessing,
     folder: Path,
     progress: Callable[[int, int], None],
-) -> tuple[StoredPictures, list[tuple[str, str]]]:
-    """Write all pictures as pixels and masks, (n, h, w, 4) uint8; the same list is not prepared twice.
+) -> tuple[StoredImages, list[tuple[str, str]]]:
+    """Write all images as pixels and masks, (n, h, w, 4) uint8; the same list is not prepared twice.
 
     Returns:
-        The pictures, and (picture, reason) of each that cannot be read; its pixels are white.
+        The images, and (image, reason) of each that cannot be read; its pixels are white.
     """
     folder.mkdir(parents=True, exist_ok=True)
     described = json.dumps([list(uris), preprocessing.to_json()])
@@ -135,7 +315,7 @@ def prepare(
         known = json.loads(record.read_text(encoding="utf-8"))
         if known["stamp"] == stamp:
             progress(len(uris), len(uris))
-            return StoredPictures(np.load(folder / PIXELS, mmap_mode="r")), [(u, r) for u, r in known["rejected"]]
+            return StoredImages(np.load(folder / PIXELS, mmap_mode="r")), [(u, r) for u, r in known["rejected"]]
     record.unlink(missing_ok=True)
     shape = (len(uris), preprocessing.height, preprocessing.width, 4)
     pixels = np.lib.format.open_memmap(folder / PIXELS, mode="w+", dtype=np.uint8, shape=shape)
@@ -159,10 +339,10 @@ def prepare(
     pixels.flush()
     # Written last: a preparation cut short is done again, never believed.
     record.write_text(json.dumps({"stamp": stamp, "rejected": rejected}), encoding="utf-8")
-    return StoredPictures(pixels), rejected
+    return StoredImages(pixels), rejected
 
 
-def read_shared_labels(path: Path) -> SharedLabels:
+def read_label_map(path: Path) -> LabelMap:
     """Which values of two tables mean the same: a CSV with the columns label, name, attribute, value.
 
     A row ``kind,shoes,articleType,Heels`` gives each product with articleType=Heels the attribute kind=shoes, and a row
@@ -175,19 +355,19 @@ def read_shared_labels(path: Path) -> SharedLabels:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError) as error:
-        raise TableError(f"The shared labels {path} cannot be read: {reason_of(error)}.") from error
+        raise TableError(f"The label map {path} cannot be read: {reason_of(error)}.") from error
     wanted = ("label", "name", "attribute", "value")
     if not rows or any(row.get(column) is None for row in rows for column in wanted):
         found = ", ".join(rows[0]) if rows else "no row"
-        raise TableError(f"The shared labels {path} need the columns {', '.join(wanted)} in every row; found {found}.")
-    shared: dict[str, dict[tuple[str, str], str]] = {}
+        raise TableError(f"The label map {path} need the columns {', '.join(wanted)} in every row; found {found}.")
+    label_map: dict[str, dict[tuple[str, str], str]] = {}
     for row in rows:
-        shared.setdefault(row["label"], {})[row["attribute"], row["value"]] = row["name"]
-    return shared
+        label_map.setdefault(row["label"], {})[row["attribute"], row["value"]] = row["name"]
+    return label_map
 
 
 def _splits(examples: Sequence[Example], share: float) -> list[str]:
-    """``train``, ``val``, or nothing for a picture to leave out; where no product of a part says so, by the id's
+    """``train``, ``val``, or nothing for an image to leave out; where no product of a part says so, by the id's
     hash."""
     said = {example.part for example in examples if example.product.attributes.get("split")}
     splits = []
@@ -200,16 +380,16 @@ def _splits(examples: Sequence[Example], share: float) -> list[str]:
     return splits
 
 
-def _value(product: Product, name: str, shared: SharedLabels) -> str:
+def _value(product: Product, name: str, label_map: LabelMap) -> str:
     facets = product.facets()
-    if name in shared:
-        rules = shared[name]
+    if name in label_map:
+        rules = label_map[name]
         return next((rules[pair] for pair in ((a, v[-1]) for a, v in facets.items()) if pair in rules), "")
     return facets.get(name, ("",))[-1]
 
 
 def _codes(name: str, values: Iterable[str], train: np.ndarray) -> tuple[Labels, tuple[str, ...]]:
-    """Integers for texts, numbered among the training pictures; -1 for what is empty or appears in val alone."""
+    """Integers for texts, numbered among the training images; -1 for what is empty or appears in val alone."""
     listed = list(values)
     names = tuple(sorted({value for value, known in zip(listed, train, strict=True) if known and value}))
     if not names:

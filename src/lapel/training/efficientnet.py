@@ -1,6 +1,6 @@
 """EfficientNet-Lite0, the small backbone for phones and tiny servers.
 
-In go normalised RGB pictures; out comes a 1,280-channel map.
+In go normalised RGB images; out comes a 1,280-channel map.
 
 The sources are Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (2019), and the
 Lite variants
@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lapel.core.errors import ModelError
-from lapel.training.imagenet import IMAGENET_MEAN, IMAGENET_STD
 
+# What every ImageNet backbone here takes: RGB of 0..1, less this mean, divided by this deviation.
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FEATURES = 1280  # channels of the last map
 # (blocks, kernel, stride of the first, expansion, channels out), as in the paper's table 1; the input has 32 channels.
 STAGES = (

@@ -2,7 +2,7 @@
 
 The file has one input, ``pixels`` (n, height, width, 3) uint8, and two outputs, ``vectors`` (n, dim) unit rows and
 ``spatial``
-(n, dim, h, w), the map whose mean the vectors are. Normalisation is inside, so whoever runs it only scales pictures.
+(n, dim, h, w), the map whose mean the vectors are. Normalisation is inside, so whoever runs it only scales images.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import numpy_helper
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
@@ -32,7 +32,6 @@ from lapel.encoders.onnx import load_onnx
 from lapel.encoders.segmenter import MODEL_NAME, OUTPUT
 from lapel.training.foreground import ForegroundNetwork, overlap
 from lapel.training.network import EmbeddingNetwork
-from lapel.training.strides import move_strides_up
 
 NETWORK = "network.onnx"
 OUTPUTS = (VECTORS, SPATIAL)  # of an embedding network
@@ -72,7 +71,7 @@ def export_float32(
 
 
 class _Calibration(CalibrationDataReader):  # type: ignore[misc]
-    """Feeds real pictures to the quantiser, a batch at a time."""
+    """Feeds real images to the quantiser, a batch at a time."""
 
     def __init__(self, pixels: Pixels, batch: int = 16) -> None:
         self._batches: Iterator[dict[str, Pixels]] = (
@@ -91,7 +90,7 @@ def quantise(source: Path, target: Path, pixels: Pixels, *, floats: Sequence[str
     Args:
         source: What :func:`export_float32` wrote.
         target: Where the int8 file goes.
-        pixels: (n, height, width, 3) uint8 of real pictures: they set each activation's range; 256 are plenty.
+        pixels: (n, height, width, 3) uint8 of real images: they set each activation's range; 256 are plenty.
         floats: How the names of the weights begin that stay in float32 beside the head's.
     """
     graph = onnx.load(source).graph
@@ -111,7 +110,7 @@ def quantise(source: Path, target: Path, pixels: Pixels, *, floats: Sequence[str
         per_channel=True,
         nodes_to_quantize=inner,
         calibrate_method=CalibrationMethod.MinMax,
-        # The mean over batches of each batch's extremes: one odd picture does not stretch a range for all.
+        # The mean over batches of each batch's extremes: one odd image does not stretch a range for all.
         extra_options={"CalibMovingAverage": True},
     )
     _halve_heads(target)
@@ -157,7 +156,7 @@ def write_model_folder(
         network: The trained network.
         folder: Made when missing.
         name: What people will call it.
-        preprocessing: How its pictures were prepared.
+        preprocessing: How its images were prepared.
         calibration: (n, height, width, 3) uint8 for :func:`quantise`.
         reference: (m, height, width, 3) uint8, kept as ``reference.npz`` with the trained network's float32 vectors of
             them, so
@@ -172,7 +171,7 @@ def write_model_folder(
     kept.save(folder)
     model = ModelFolder(folder, name, expected.shape[1], NETWORK, sha256, preprocessing, precision, details)
     model.save()
-    # What 8 bits cost on pictures the quantiser has not seen: written down, so that a bad export cannot pass for a good
+    # What 8 bits cost on images the quantiser has not seen: written down, so that a bad export cannot pass for a good
     # one.
     exported = load_onnx(model, in_float=precision == "int8")  # the same on every CPU
     cosine = kept.cosines(
@@ -218,8 +217,8 @@ def write_foreground_folder(
     Args:
         network: The trained network.
         folder: Made when missing.
-        preprocessing: How its pictures were prepared.
-        scenes: (n, height, width, 3) uint8 pictures as it will see them: the first half sets each activation's range,
+        preprocessing: How its images were prepared.
+        scenes: (n, height, width, 3) uint8 images as it will see them: the first half sets each activation's range,
             the second says
             how well the exported file's masks agree with the trained network's.
         details: Kept in ``model.json``.
@@ -249,3 +248,92 @@ def encode_float32(network: EmbeddingNetwork, pixels: NDArray[np.uint8], *, batc
     with torch.inference_mode():
         parts = [network(torch.from_numpy(pixels[at : at + batch]))[0].numpy() for at in range(0, len(pixels), batch)]
     return np.concatenate(parts)
+
+
+# --- strides ----------------------------------------------------------------------------------------------------------
+
+
+def move_strides_up(model: ModelProto) -> int:
+    """Rewrite the graph in place.
+
+    Returns:
+        How many tensors became smaller at their source.
+    """
+    moved = 0
+    while (tensor := _halved_by_all(model.graph)) is not None:
+        users = _users(model.graph, tensor)
+        stride = _ints(users[0], "strides", (1, 1))
+        for node in users:
+            _set_ints(node, "strides", (1, 1))
+        kept = _thin(model.graph, tensor, stride, alone=True)
+        for node in users:
+            node.input[0] = kept
+        moved += 1
+    if moved:
+        del model.graph.value_info[:]  # shapes that are no longer true; whoever needs them infers them again
+    return moved
+
+
+def _halved_by_all(graph: GraphProto) -> str | None:
+    """The first tensor that all who use it read with the same stride through a 1 x 1 window, so that the rest is never
+    looked at."""
+    outputs = {output.name for output in graph.output}
+    sizes = {weights.name: tuple(weights.dims[2:]) for weights in graph.initializer}
+    for maker in graph.node:
+        for tensor in maker.output:
+            users = _users(graph, tensor)
+            if not users or tensor in outputs or maker.op_type not in ("Conv", "Relu", "Clip", "Add"):
+                continue
+            strides = {_ints(node, "strides", (1, 1)) for node in users}
+            if len(strides) == 1 and strides != {(1, 1)} and all(_is_point(node, sizes) for node in users):
+                return str(tensor)
+    return None
+
+
+def _thin(graph: GraphProto, tensor: str, stride: tuple[int, ...], *, alone: bool) -> str:
+    """Make only every ``stride``-th place of a tensor and return the name it has; ``alone``: nobody needs the other
+    places."""
+    maker = next((node for node in graph.node if tensor in node.output), None)
+    if maker is not None and alone:
+        if maker.op_type in ("Relu", "Clip"):
+            _thin_input(graph, maker, 0, stride)
+            return tensor
+        if maker.op_type == "Add" and not {entry.name for entry in graph.initializer} & set(maker.input):
+            for number in (0, 1):
+                _thin_input(graph, maker, number, stride)
+            return tensor
+        if maker.op_type == "Conv" and _ints(maker, "strides", (1, 1)) == (1, 1):
+            _set_ints(maker, "strides", stride)
+            return tensor
+    thin = f"{tensor}_thin"
+    position = 1 + next((at for at, node in enumerate(graph.node) if node is maker), -1)
+    pick = helper.make_node(
+        "MaxPool", [tensor], [thin], name=f"node_{thin}", kernel_shape=[1] * len(stride), strides=list(stride)
+    )
+    graph.node.insert(position, pick)
+    return thin
+
+
+def _thin_input(graph: GraphProto, node: NodeProto, number: int, stride: tuple[int, ...]) -> None:
+    tensor = node.input[number]
+    node.input[number] = _thin(graph, tensor, stride, alone=len(_users(graph, tensor)) == 1)
+
+
+def _is_point(node: NodeProto, sizes: dict[str, tuple[int, ...]]) -> bool:
+    """Whether a node is a convolution that reads one place and pads nothing."""
+    return node.op_type == "Conv" and set(sizes.get(node.input[1], (0,))) == {1} and not any(_ints(node, "pads", (0,)))
+
+
+def _users(graph: GraphProto, tensor: str) -> list[NodeProto]:
+    return [node for node in graph.node if tensor in node.input]
+
+
+def _ints(node: NodeProto, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
+    return next((tuple(entry.ints) for entry in node.attribute if entry.name == name), default)
+
+
+def _set_ints(node: NodeProto, name: str, values: tuple[int, ...]) -> None:
+    kept = [entry for entry in node.attribute if entry.name != name]
+    changed: AttributeProto = helper.make_attribute(name, list(values))
+    del node.attribute[:]
+    node.attribute.extend([*kept, changed])

@@ -1,8 +1,8 @@
-"""A small network that finds the product in a picture, learned from shop pictures alone: no mask is drawn by hand.
+"""A small network that finds the product in an image, learned from shop images alone: no mask is drawn by hand.
 
-A shop's picture shows its product on white, so where the product is follows from the picture. Laid on a scene, turned,
+A shop's image shows its product on white, so where the product is follows from the image. Laid on a scene, turned,
 lit and blurred, it
-becomes a picture of which every pixel's answer is known. Scenes are made up, or are the floors and walls of people's
+becomes an image of which every pixel's answer is known. Scenes are made up, or are the floors and walls of people's
 photos. The network is
 an EfficientNet-Lite0 with a decoder that joins its maps from coarse to fine (Lin et al., "Feature Pyramid Networks",
 2017).
@@ -25,8 +25,8 @@ from torch.nn import functional
 from lapel.core.errors import InputError
 from lapel.core.images import Pixels
 from lapel.training.augment import Augmentation, Uniform, augment_masked, clutter, random_backgrounds
-from lapel.training.batches import Rows, TrainingSet
 from lapel.training.checkpoint import Checkpoint, Log, Progress
+from lapel.training.data import Rows, TrainingSet
 from lapel.training.efficientnet import LITE_MEAN, LITE_STD, ConvNorm, EfficientNetLite0
 from lapel.training.machine import Machine, mixed_precision
 
@@ -34,7 +34,7 @@ from lapel.training.machine import Machine, mixed_precision
 TAPS = {0: 16, 2: 24, 4: 40, 10: 112, 15: 320}
 WIDTH = 32  # channels of the joined maps
 WARMUP = 100  # steps
-# Of a picture that its product fills: above the second it has no white around it, and nothing says where the product
+# Of an image that its product fills: above the second it has no white around it, and nothing says where the product
 # is.
 SHARE = (0.03, 0.85)
 COLOURS, FLOORS = 0.3, 0.35  # shares of scenes: bright colours; floors of people's photos
@@ -62,10 +62,10 @@ class ForegroundConfig:
     """Everything that decides what is learned.
 
     Attributes:
-        epochs: Passes over the shop's pictures.
-        batch: Pictures a step.
+        epochs: Passes over the shop's images.
+        batch: Images a step.
         rate: Peak learning rate of the decoder; the backbone learns at a third of it.
-        scenes: How the pictures are changed, and how often they are laid on a scene.
+        scenes: How the images are changed, and how often they are laid on a scene.
         seed: Decides order and scenes.
     """
 
@@ -83,7 +83,7 @@ class ForegroundConfig:
 
 
 class ForegroundNetwork(nn.Module):
-    """Preprocessed uint8 pictures in, how likely each pixel is of the product out.
+    """Preprocessed uint8 images in, how likely each pixel is of the product out.
 
     Args:
         backbone: With ImageNet weights.
@@ -142,10 +142,10 @@ def train_foreground(
     machine: Machine,
     save_seconds: float = 300.0,
 ) -> float:
-    """Learn from the train pictures of the shop, or go on from ``out/checkpoint.pt``.
+    """Learn from the train images of the shop, or go on from ``out/checkpoint.pt``.
 
     Args:
-        data: Pictures with masks.
+        data: Images with masks.
         config: What decides the result; a checkpoint of another one is refused.
         network: Changed in place.
         start: What its weights are, in words.
@@ -155,7 +155,7 @@ def train_foreground(
         save_seconds: Time between two checkpoints.
 
     Returns:
-        Mean intersection over union on val pictures in scenes of their own.
+        Mean intersection over union on val images in scenes of their own.
 
     Raises:
         ModelError: the checkpoint is of another configuration, or damaged.
@@ -198,7 +198,7 @@ def train_foreground(
                 _save(checkpoint, Progress(epoch, step + 1, time.monotonic() - began), report)
                 saved = time.monotonic()
         _save(checkpoint, Progress(epoch + 1, 0, time.monotonic() - began), report)
-    return judge_foreground(network, data, config, machine=machine)
+    return evaluate_foreground(network, data, config, machine=machine)
 
 
 def _save(checkpoint: Checkpoint, at: Progress, report: Report) -> None:
@@ -206,10 +206,10 @@ def _save(checkpoint: Checkpoint, at: Progress, report: Report) -> None:
         report({"warning": problem})
 
 
-def judge_foreground(
+def evaluate_foreground(
     network: ForegroundNetwork, data: TrainingSet, config: ForegroundConfig, *, machine: Machine, most: int = 1024
 ) -> float:
-    """Mean intersection over union on val pictures of the shop, each in a scene of its own."""
+    """Mean intersection over union on val images of the shop, each in a scene of its own."""
     network.eval()
     rows = data.val[data.parts[data.val] == 0][:most]
     shares = []
@@ -220,52 +220,52 @@ def judge_foreground(
     return float(torch.cat(shares).mean()) if shares else math.nan
 
 
-def in_scenes(pixels: Pixels, config: ForegroundConfig, *, seed: int) -> Pixels:
-    """(n, h, w, 4) uint8 pictures with masks -> (n, h, w, 3) uint8, each in a scene: what an export is calibrated
+def lay_on_scenes(pixels: Pixels, config: ForegroundConfig, *, seed: int) -> Pixels:
+    """(n, h, w, 4) uint8 images with masks -> (n, h, w, 3) uint8, each in a scene: what an export is calibrated
     with."""
     given, generator = torch.from_numpy(pixels), torch.Generator().manual_seed(seed)
-    pictures, _ = augment_masked(given, generator, config.scenes, scene=draw_scenes(given, None, generator))
-    laid: Pixels = pictures.round().to(torch.uint8).numpy()
+    images, _ = augment_masked(given, generator, config.scenes, scene=draw_scenes(given, None, generator))
+    laid: Pixels = images.round().to(torch.uint8).numpy()
     return laid
 
 
 def _ask(
     network: ForegroundNetwork, data: TrainingSet, rows: Rows, config: ForegroundConfig, machine: Machine, *, seed: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss, logits and truth of some pictures in scenes; one that cannot be read, or shows no product on white, is left
+    """Loss, logits and truth of some images in scenes; one that cannot be read, or shows no product on white, is left
     out."""
-    pixels, good = data.pictures.read(rows)
+    pixels, good = data.images.read(rows)
     share = (pixels[..., 3] > 127).mean(axis=(1, 2))
     good &= (share > SHARE[0]) & (share < SHARE[1])
-    if not good.any():  # a batch of none at all; its truth is the whole of each picture
+    if not good.any():  # a batch of none at all; its truth is the whole of each image
         good[:] = True
     photos = data.train[data.parts[data.train] > 0]
     floors = None
     if len(photos):
         chosen = np.random.default_rng(seed).choice(photos, int(good.sum()))
-        floors = torch.from_numpy(data.pictures.read(chosen)[0][..., :3]).to(machine.device)
+        floors = torch.from_numpy(data.images.read(chosen)[0][..., :3]).to(machine.device)
     generator = torch.Generator(machine.device).manual_seed(seed)
     given = torch.from_numpy(np.ascontiguousarray(pixels[good])).to(machine.device)
-    pictures, truth = augment_masked(given, generator, config.scenes, scene=draw_scenes(given, floors, generator))
+    images, truth = augment_masked(given, generator, config.scenes, scene=draw_scenes(given, floors, generator))
     with mixed_precision(machine.device):
-        logits = network.logits(pictures.contiguous())
+        logits = network.logits(images.contiguous())
     return mask_loss(logits, truth), logits, truth
 
 
-def draw_scenes(pictures: Tensor, photos: Tensor | None, generator: torch.Generator) -> Tensor:
-    """Something to lay each picture on: rooms as :mod:`lapel.training.augment` draws them, colours that run into each
+def draw_scenes(images: Tensor, photos: Tensor | None, generator: torch.Generator) -> Tensor:
+    """Something to lay each image on: rooms as :mod:`lapel.training.augment` draws them, colours that run into each
     other, or what lies in the corner of a photo, continued in its own mirror image. Half of all get things on them.
 
     Args:
-        pictures: (n, h, w, 4) uint8.
+        images: (n, h, w, 4) uint8.
         photos: (n, h, w, 3) uint8 of other things, if there are any.
         generator: Decides everything.
 
     Returns:
         (n, 3, h / 2, w / 2) float32 in 0..255.
     """
-    uniform = Uniform(generator, pictures.device)
-    n, height, width, _ = pictures.shape
+    uniform = Uniform(generator, images.device)
+    n, height, width, _ = images.shape
     size = height // 2, width // 2
     scene = random_backgrounds(n, *size, generator)
     colours = functional.interpolate(uniform(10, 245, n, 3, 3, 3), size=size, mode="bicubic")
@@ -280,6 +280,6 @@ def draw_scenes(pictures: Tensor, photos: Tensor | None, generator: torch.Genera
         tile = torch.cat([row, row.flip(2)], dim=2)
         floor = functional.interpolate(tile, size=size, mode="bilinear", align_corners=False)
         scene = torch.where(kind > 1 - FLOORS, floor, scene)
-    scene = clutter(scene, pictures[..., :3].permute(0, 3, 1, 2).float(), uniform)
-    noise = torch.randn(n, 1, *size, generator=generator, device=pictures.device)
+    scene = clutter(scene, images[..., :3].permute(0, 3, 1, 2).float(), uniform)
+    noise = torch.randn(n, 1, *size, generator=generator, device=images.device)
     return scene + noise * uniform(0, GRAIN, n, 1, 1, 1)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lapel.training.batches import PRODUCT, TrainingSet
-from lapel.training.losses import AttributeHeads, Memory, find_loss, neighbour_loss, triplet_loss
+from lapel.training.data import PRODUCT, TrainingSet
+from lapel.training.losses import AttributeHeads, CrossBatchMemory, instance_loss, nca_loss, triplet_loss
 from lapel.training.machine import mixed_precision
 from lapel.training.network import EmbeddingNetwork
-from lapel.training.recipe import TrainingConfig
+from lapel.training.recipe import Recipe
 
 CANDIDATES = 8192  # of the memory, for the neighbour loss of a label
 
@@ -24,7 +24,7 @@ class BatchLoss:
 
     Attributes:
         loss: () to go backward from.
-        vectors: (n, dim) of the first view of each picture, detached: what the memory keeps.
+        vectors: (n, dim) of the first view of each image, detached: what the memory keeps.
         parts: () each: what the log shows, detached; left on the device, since to read them waits for it.
     """
 
@@ -42,7 +42,7 @@ class Targets:
         device: Where a batch's labels are needed.
     """
 
-    def __init__(self, data: TrainingSet, config: TrainingConfig, device: torch.device) -> None:
+    def __init__(self, data: TrainingSet, config: Recipe, device: torch.device) -> None:
         columns = [data.labels[PRODUCT], *(data.joint(level.attributes) for level in config.levels)]
         self.columns = torch.stack([torch.from_numpy(column) for column in columns], dim=1).to(
             device
@@ -50,13 +50,13 @@ class Targets:
         self.heads = {name: torch.from_numpy(data.joint(name.split(","))).to(device) for name in config.heads}
 
 
-def head_classes(data: TrainingSet, config: TrainingConfig) -> dict[str, int]:
+def head_classes(data: TrainingSet, config: Recipe) -> dict[str, int]:
     """How many classes each attribute head tells apart; a head of several attributes tells their combinations apart."""
     return {name: int(data.joint(name.split(",")).max()) + 1 for name in config.heads}
 
 
 class Learner(nn.Module):
-    """Pictures and labels in, loss out.
+    """Images and labels in, loss out.
 
     Args:
         network: What is trained.
@@ -64,16 +64,16 @@ class Learner(nn.Module):
         classes: Number of classes of each head.
     """
 
-    def __init__(self, network: EmbeddingNetwork, config: TrainingConfig, classes: Mapping[str, int]) -> None:
+    def __init__(self, network: EmbeddingNetwork, config: Recipe, classes: Mapping[str, int]) -> None:
         super().__init__()
         self.network = network
         self.heads = AttributeHeads(classes, dim=config.dim, smoothing=config.smoothing)
         self.config = config
 
     def forward(
-        self, pixels: Tensor, rows: Tensor, columns: Tensor, heads: Mapping[str, Tensor], memory: Memory
+        self, pixels: Tensor, rows: Tensor, columns: Tensor, heads: Mapping[str, Tensor], memory: CrossBatchMemory
     ) -> BatchLoss:
-        """Losses of a batch of v views of n pictures.
+        """Losses of a batch of v views of n images.
 
         Args:
             pixels: (v n, h, w, 3) float in 0..255, view by view.
@@ -85,10 +85,10 @@ class Learner(nn.Module):
         with mixed_precision(pixels.device):
             x = self.network.normalise_pixels(pixels).contiguous(memory_format=torch.channels_last)
             vectors = self.network.embed(x).vectors
-        return self.judge(vectors.float(), rows, columns, heads, memory)
+        return self.losses(vectors.float(), rows, columns, heads, memory)
 
-    def judge(
-        self, vectors: Tensor, rows: Tensor, columns: Tensor, heads: Mapping[str, Tensor], memory: Memory
+    def losses(
+        self, vectors: Tensor, rows: Tensor, columns: Tensor, heads: Mapping[str, Tensor], memory: CrossBatchMemory
     ) -> BatchLoss:
         """As :meth:`forward`, given the views' (v n, dim) float32 unit rows: losses compare small differences, so not
         in bfloat16."""
@@ -110,18 +110,18 @@ class Learner(nn.Module):
                 loss = loss + level.triplet * triplet.loss
                 parts |= {f"triplet {level.name}": triplet.loss, f"active {level.name}": triplet.active}
                 parts |= {f"d+ {level.name}": triplet.positive_distance, f"d- {level.name}": triplet.negative_distance}
-            if level.neighbours > 0 and level.attributes == (PRODUCT,):
+            if level.nca > 0 and level.attributes == (PRODUCT,):
                 own = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
                 among = similarity[:, : len(vectors)]
-                near = neighbour_loss(among, labels, labels, own, temperature=level.temperature)
+                near = nca_loss(among, labels, labels, own, temperature=level.temperature)
                 slots = memory.slots(rows).repeat(views)
-                found = find_loss(vectors, labels, slots, memory, temperature=level.temperature)
-                loss = loss + level.neighbours * (near + found)
-                parts |= {f"neighbours {level.name}": near, f"found {level.name}": found}
-            elif level.neighbours > 0:
-                near = neighbour_loss(similarity, labels, candidates[:, number], same, temperature=level.temperature)
-                loss = loss + level.neighbours * near
-                parts[f"neighbours {level.name}"] = near
+                found = instance_loss(vectors, labels, slots, memory, temperature=level.temperature)
+                loss = loss + level.nca * (near + found)
+                parts |= {f"nca {level.name}": near, f"instance {level.name}": found}
+            elif level.nca > 0:
+                near = nca_loss(similarity, labels, candidates[:, number], same, temperature=level.temperature)
+                loss = loss + level.nca * near
+                parts[f"nca {level.name}"] = near
         spread = torch.cdist(vectors[:n].detach(), vectors[:n].detach()).mean()
         shown = {name: value.detach() for name, value in {"loss": loss, **parts, "spread": spread}.items()}
         return BatchLoss(loss, vectors[:n].detach(), shown)

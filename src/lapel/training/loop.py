@@ -1,4 +1,4 @@
-"""The training loop, top to bottom: pictures -> views -> network -> losses -> step; a checkpoint every few minutes; a
+"""The training loop, top to bottom: images -> views -> network -> losses -> step; a checkpoint every few minutes; a
 table of it all.
 
 It is seeded by epoch and step, so a run that was killed goes on to the same result: to the bit on one thread; with
@@ -25,19 +25,19 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lapel.core.errors import InputError
 from lapel.training.augment import augment
-from lapel.training.batches import PRODUCT, Rows, TrainingSet, class_batches
 from lapel.training.checkpoint import Checkpoint, Log, Progress
-from lapel.training.finish import finish_head
+from lapel.training.data import PRODUCT, Rows, TrainingSet, class_batches
+from lapel.training.head_finetuning import finetune_head
 from lapel.training.learner import Learner, Targets, head_classes
-from lapel.training.losses import Memory
+from lapel.training.losses import CrossBatchMemory
 from lapel.training.machine import Machine
 from lapel.training.network import EmbeddingNetwork
-from lapel.training.recipe import Stage, TrainingConfig
-from lapel.training.watch import COLLAPSED, LOG_EVERY, draw_curves, quick_recall
+from lapel.training.recipe import Recipe, Stage
+from lapel.training.watch import LOG_EVERY, MIN_SPREAD, draw_curves, quick_recall
 
 Report = Callable[[dict[str, Any]], None]
 AVERAGE_EVERY = 10  # steps between two updates of the average: it moves little in one
-WATCHED = 12  # epochs, at most, after which Recall@1 is measured: on a GPU an epoch is over in seconds
+MAX_EVALUATIONS = 12  # epochs, at most, after which Recall@1 is measured: on a GPU an epoch is over in seconds
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Trained:
     Attributes:
         network: The averaged network, ready to export.
         seconds: Time it took, over all starts.
-        skipped: Pictures that could not be read while streaming, counted each time.
+        skipped: Images that could not be read while streaming, counted each time.
     """
 
     network: EmbeddingNetwork
@@ -57,7 +57,7 @@ class Trained:
 
 def train(
     data: TrainingSet,
-    config: TrainingConfig,
+    config: Recipe,
     *,
     network: EmbeddingNetwork,
     start: str,
@@ -69,7 +69,7 @@ def train(
     """Train a network, or go on from ``out/checkpoint.pt``.
 
     Args:
-        data: Pictures and labels.
+        data: Images and labels.
         config: The recipe; a checkpoint of another recipe is refused.
         network: With the weights to start from; changed in place.
         start: What those weights are, in words.
@@ -99,7 +99,7 @@ def train(
     log = Log(out / "log.csv", at)
     shared = _share(learner, machine)
     epochs = len(run.stages)
-    every = -(-epochs // WATCHED)
+    every = -(-epochs // MAX_EVALUATIONS)
     began, saved = time.monotonic() - at.seconds, time.monotonic()
     for epoch in range(at.epoch, epochs):
         batches = run.batches(epoch)
@@ -113,12 +113,12 @@ def train(
                 numbers = {name: float(value) for name, value in result.items()}
                 rate = run.optimizer.param_groups[0]["lr"]
                 speed = seen / (time.monotonic() - marked)
-                row = {"epoch": epoch + 1, "step": step, "rate": rate, **numbers, "pictures_s": speed}
+                row = {"epoch": epoch + 1, "step": step, "rate": rate, **numbers, "images_s": speed}
                 log.add(row)
                 report(row)
-                if numbers["spread"] < COLLAPSED:
+                if numbers["spread"] < MIN_SPREAD:
                     spread = f"mean distance {numbers['spread']:.2f}"
-                    report({"warning": f"collapse: all pictures lie close together ({spread})"})
+                    report({"warning": f"collapse: all images lie close together ({spread})"})
             if time.monotonic() - saved >= save_seconds and machine.leads:
                 run.save(checkpoint, Progress(epoch, step + 1, time.monotonic() - began))
                 saved = time.monotonic()
@@ -131,8 +131,8 @@ def train(
             draw_curves(log.path, out / "curves.png")
             saved = time.monotonic()
         machine.wait()
-    finished = epochs + config.finish.epochs
-    if at.epoch < finished and config.finish.epochs and machine.leads:
+    finished = epochs + config.head_finetuning.epochs
+    if at.epoch < finished and config.head_finetuning.epochs and machine.leads:
         number = epochs + 1
 
         def add(row: dict[str, Any]) -> None:
@@ -140,7 +140,7 @@ def train(
             log.add(row)
             report(row)
 
-        finish_head(run.averaged, learner, data, run.targets, machine=machine, add=add, report=report)
+        finetune_head(run.averaged, learner, data, run.targets, machine=machine, add=add, report=report)
         draw_curves(log.path, out / "curves.png")
         run.save(checkpoint, Progress(finished, 0, time.monotonic() - began))
     machine.wait()
@@ -148,24 +148,24 @@ def train(
     return Trained(run.averaged, time.monotonic() - began, run.skipped)
 
 
-def check_labels(data: TrainingSet, config: TrainingConfig) -> None:
+def check_labels(data: TrainingSet, config: Recipe) -> None:
     """Say now what would make a loss of nothing all along.
 
     Raises:
-        InputError: a level with fewer than two classes, or without a class of two pictures.
+        InputError: a level with fewer than two classes, or without a class of two images.
     """
     for level in config.levels:
         labels = data.joint(level.attributes)[data.train]
         counts = np.unique(labels[labels >= 0], return_counts=True)[1]
         if len(counts) < 2:
             raise InputError(
-                f"The level '{level.name}' has {len(counts)} class among the training pictures; triplets need two or"
+                f"The level '{level.name}' has {len(counts)} class among the training images; triplets need two or"
                 f" more."
                 " Choose other attributes with --level."
             )
         if counts.max() < 2 and level.attributes != (PRODUCT,):
             raise InputError(
-                f"No class of the level '{level.name}' has two training pictures, so no picture has a positive."
+                f"No class of the level '{level.name}' has two training images, so no image has a positive."
                 " Choose coarser attributes with --level."
             )
 
@@ -181,25 +181,25 @@ class _Run:
     """What stays the same from step to step."""
 
     def __init__(
-        self, data: TrainingSet, config: TrainingConfig, learner: Learner, machine: Machine, out: Path, report: Report
+        self, data: TrainingSet, config: Recipe, learner: Learner, machine: Machine, out: Path, report: Report
     ) -> None:
         self.data, self.config, self.learner, self.machine, self.report = data, config, learner, machine, report
         self.targets = Targets(data, config, machine.device)
         self.stages: list[Stage] = [stage for stage in config.stages for _ in range(stage.epochs)]
-        self.memory = Memory(min(config.memory, len(data.pictures)), dim=config.dim, columns=1 + len(config.levels)).to(
-            machine.device
-        )
+        self.memory = CrossBatchMemory(
+            min(config.memory, len(data.images)), dim=config.dim, columns=1 + len(config.levels)
+        ).to(machine.device)
         # use_buffers: batch norm statistics are averaged too.
         self.average = AveragedModel(
             learner.network,
-            multi_avg_fn=get_ema_multi_avg_fn(config.average),  # type: ignore[no-untyped-call]
+            multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay),  # type: ignore[no-untyped-call]
             use_buffers=True,
         )
         network = learner.network
         fast = [*network.head_parameters(), *learner.heads.parameters()]
         slow = [parameter for parameter in network.backbone.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
-            [{"params": slow, "peak": config.rate}, {"params": fast, "peak": config.fast * config.rate}],
+            [{"params": slow, "peak": config.rate}, {"params": fast, "peak": config.head_rate_factor * config.rate}],
             lr=config.rate,
             weight_decay=config.weight_decay,
             fused=machine.device.type == "cuda",
@@ -209,12 +209,12 @@ class _Run:
 
     @property
     def averaged(self) -> EmbeddingNetwork:
-        network = self.average.module if self.config.average else self.learner.network
+        network = self.average.module if self.config.ema_decay else self.learner.network
         assert isinstance(network, EmbeddingNetwork)
         return network
 
     def batches(self, epoch: int) -> list[Rows]:
-        """This process's batches of an epoch: every picture once (photos as often as the recipe says), whole groups
+        """This process's batches of an epoch: every image once (photos as often as the recipe says), whole groups
         together."""
         config, data = self.config, self.data
         rows = np.repeat(data.train, config.times_shown(data.parts[data.train]))
@@ -222,14 +222,14 @@ class _Run:
         rng = np.random.default_rng((config.seed, epoch))
         whole = [
             np.sort(rows[chosen])  # so that a file is read in order
-            for chosen in class_batches(labels, classes=config.classes, pictures=config.pictures, rng=rng)
+            for chosen in class_batches(labels, classes=config.classes, images=config.images, rng=rng)
             if len(chosen) > 1  # batch norm and triplets need two
         ]
         world, rank = self.machine.world, self.machine.rank
         return whole[rank : len(whole) - len(whole) % world : world]
 
     def ahead(self, batches: list[Rows]) -> Iterator[tuple[Rows, Tensor]]:
-        """Rows and their (n, h, w, 4) uint8 pixels, read while the step before is computed; unreadable pictures are
+        """Rows and their (n, h, w, 4) uint8 pixels, read while the step before is computed; unreadable images are
         left out."""
         with ThreadPoolExecutor(1) as reader:
             waiting = [reader.submit(self._read, rows) for rows in batches[:2]]
@@ -239,13 +239,13 @@ class _Run:
                     waiting.append(reader.submit(self._read, batches[number + 2]))
                 self.skipped += int((~good).sum())
                 if good.sum() < 2 and self.machine.world > 1:
-                    good[:] = True  # the other processes wait for this step: take it on white pictures
+                    good[:] = True  # the other processes wait for this step: take it on white images
                 if good.sum() >= 2:
                     yield rows[good], pixels if good.all() else pixels[torch.from_numpy(good)]
 
     def _read(self, rows: Rows) -> tuple[Tensor, NDArray[np.bool_]]:
-        """See :meth:`Pictures.read`; for a GPU into memory that it can copy from while it computes."""
-        pixels, good = self.data.pictures.read(rows)
+        """See :meth:`Images.read`; for a GPU into memory that it can copy from while it computes."""
+        pixels, good = self.data.images.read(rows)
         given = torch.from_numpy(np.ascontiguousarray(pixels))
         return given.pin_memory() if self.machine.device.type == "cuda" else given, good
 
@@ -256,7 +256,7 @@ class _Run:
         config, machine, stage = self.config, self.machine, self.stages[epoch]
         seed = ((config.seed * 1000 + epoch) * 100_000 + step) * machine.world + machine.rank
         generator = torch.Generator(machine.device).manual_seed(seed)
-        size = tuple(round(side * stage.scale) for side in self.data.pictures.size)
+        size = tuple(round(side * stage.scale) for side in self.data.images.size)
         pixels = pixels.to(machine.device, non_blocking=True)
         views = torch.cat([augment(pixels, generator, options, size=(size[0], size[1])) for options in stage.views])
         places = torch.from_numpy(rows).to(machine.device)
@@ -271,7 +271,7 @@ class _Run:
         nn.utils.clip_grad_norm_(self.learner.parameters(), 5.0)
         self.optimizer.step()
         self._remember(places, result.vectors, columns)
-        if config.average and step % AVERAGE_EVERY == 0:
+        if config.ema_decay and step % AVERAGE_EVERY == 0:
             self.average.update_parameters(self.learner.network)
         parts: Mapping[str, Tensor] = result.parts
         return parts
@@ -280,7 +280,7 @@ class _Run:
         """Put the vectors of all processes into the memory; batches differ by a few rows, so the shorter ones are
         padded."""
         if self.machine.world > 1:
-            most = self.config.classes * self.config.pictures
+            most = self.config.classes * self.config.images
             vectors = nn.functional.pad(vectors, (0, 0, 0, most - len(vectors)))
             columns = nn.functional.pad(columns, (0, 0, 0, most - len(columns)), value=-1)
             rows = nn.functional.pad(rows, (0, most - len(rows)), value=-1)

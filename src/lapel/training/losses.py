@@ -7,7 +7,7 @@ In go unit vectors and labels; out comes a scalar.
   mining, and a soft margin; miners and loss are those of the library pytorch-metric-learning.
 - Neighbours: Neighbourhood Component Analysis (Goldberger et al., 2004; Wu et al., "Improving Generalization via
 Scalable NCA", 2018)
-  against a memory of recent vectors (Wang et al., "Cross-Batch Memory", 2020): the smoothed Recall@1 of the whole
+  against a memory of recent vectors (Wang et al., "Cross-Batch CrossBatchMemory", 2020): the smoothed Recall@1 of the whole
   catalogue.
 - Attributes: one cosine classifier each, the proxies of "Normalised softmax" (Zhai and Wu, 2019).
 """
@@ -27,7 +27,7 @@ from torch.nn import functional
 
 MINING = ("batch-hard", "semi-hard")
 # A cosine or score that counts as none: its exponential is 0, and its gradient, unlike that of infinity, is too.
-CLOSED = -1e4
+MASKED_SCORE = -1e4
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,7 @@ def triplet_loss(
     return TripletLoss(loss, active, near.mean(), far.mean())
 
 
-def neighbour_loss(
-    similarity: Tensor, anchors: Tensor, candidates: Tensor, ignored: Tensor, *, temperature: float
-) -> Tensor:
+def nca_loss(similarity: Tensor, anchors: Tensor, candidates: Tensor, ignored: Tensor, *, temperature: float) -> Tensor:
     """``-mean log sum_{j: same label} p(j)``, where ``p`` is the softmax of cosine over temperature: the chance to draw
     a right neighbour.
 
@@ -104,8 +102,8 @@ def neighbour_loss(
     right = (anchors[:, None] == candidates[None, :]) & open_pairs
     usable = right.any(dim=1) & (anchors >= 0)
     scores = similarity / temperature
-    among_all = scores.masked_fill(~open_pairs, CLOSED).logsumexp(dim=1)
-    among_right = scores.masked_fill(~right, CLOSED).logsumexp(dim=1)
+    among_all = scores.masked_fill(~open_pairs, MASKED_SCORE).logsumexp(dim=1)
+    among_right = scores.masked_fill(~right, MASKED_SCORE).logsumexp(dim=1)
     return _mean_of(among_all - among_right, usable)
 
 
@@ -115,8 +113,10 @@ def _mean_of(values: Tensor, chosen: Tensor) -> Tensor:
     return torch.where(chosen, values, 0.0).sum() / chosen.sum().clamp_min(1)
 
 
-def find_loss(vectors: Tensor, products: Tensor, slots: Tensor, memory: Memory, *, temperature: float) -> Tensor:
-    """Each picture finds its own product among all that the memory holds: cross-entropy over cosines, as in Wu et al.,
+def instance_loss(
+    vectors: Tensor, products: Tensor, slots: Tensor, memory: CrossBatchMemory, *, temperature: float
+) -> Tensor:
+    """Each image finds its own product among all that the memory holds: cross-entropy over cosines, as in Wu et al.,
     "Unsupervised Feature Learning via Non-Parametric Instance Discrimination" (2018).
 
     Right and wrong answers are equally old here. Set beside a fresh right answer, old wrong ones teach the network to
@@ -126,41 +126,43 @@ def find_loss(vectors: Tensor, products: Tensor, slots: Tensor, memory: Memory, 
     Args:
         vectors: (n, dim) unit rows.
         products: (n,) int64.
-        slots: (n,) int64: where the memory keeps these pictures.
+        slots: (n,) int64: where the memory keeps these images.
         memory: Whose first label is the product.
         temperature: Of the softmax.
 
     Returns:
-        () mean over the pictures that the memory knows; 0 when it knows none.
+        () mean over the images that the memory knows; 0 when it knows none.
     """
     known = memory.labels[slots, 0] == products
     own = (vectors * memory.vectors[slots]).sum(dim=1)
     same = products[:, None] == memory.labels[None, :, 0]
-    return own_loss(own, vectors @ memory.vectors.T, same, known, temperature=temperature)
+    return instance_cross_entropy(own, vectors @ memory.vectors.T, same, known, temperature=temperature)
 
 
-def own_loss(own: Tensor, similarity: Tensor, same: Tensor, known: Tensor, *, temperature: float) -> Tensor:
-    """Cross-entropy of the own picture among others.
+def instance_cross_entropy(
+    own: Tensor, similarity: Tensor, same: Tensor, known: Tensor, *, temperature: float
+) -> Tensor:
+    """Cross-entropy of the own image among others.
 
     Args:
-        own: (n,) cosines with the own picture.
+        own: (n,) cosines with the own image.
         similarity: (n, m) cosines with those it is found among.
-        same: (n, m) bool: pictures of the same product, its own one too: neither right nor wrong.
-        known: (n,) bool: the pictures that have an own one among them.
+        same: (n, m) bool: images of the same product, its own one too: neither right nor wrong.
+        known: (n,) bool: the images that have an own one among them.
         temperature: Of the softmax.
 
     Returns:
         () mean over those; 0 when there is none.
     """
-    scores = torch.cat([own[:, None], similarity.masked_fill(same, CLOSED)], dim=1) / temperature
+    scores = torch.cat([own[:, None], similarity.masked_fill(same, MASKED_SCORE)], dim=1) / temperature
     return _mean_of(scores.logsumexp(dim=1) - scores[:, 0], known)
 
 
-class Memory(nn.Module):
-    """The last vector of each picture and what it is labelled: candidates beyond the batch.
+class CrossBatchMemory(nn.Module):
+    """The last vector of each image and what it is labelled: candidates beyond the batch.
 
     Args:
-        size: Vectors it holds; with more pictures, some share a place and the newest stays.
+        size: Vectors it holds; with more images, some share a place and the newest stays.
         dim: Width of the vectors.
         columns: Labels a vector.
     """

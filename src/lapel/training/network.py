@@ -1,6 +1,6 @@
 """A backbone with a 128-d head on the unit sphere.
 
-In go uint8 pictures; out come unit vectors and the map they are the mean of.
+In go uint8 images; out come unit vectors and the map they are the mean of.
 
 The ResNet50 backbone's parameter names are torchvision's, so its weight files load; the source is He et al., "Deep
 Residual Learning
@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lapel.training.efficientnet import EfficientNetLite0
-from lapel.training.imagenet import IMAGENET_MEAN, IMAGENET_STD
+from lapel.training.efficientnet import IMAGENET_MEAN, IMAGENET_STD, EfficientNetLite0
 
 STAGES = (3, 4, 6, 3)  # bottleneck blocks a stage: what makes it the 50-layer network
 WIDTH = 1024  # of the head's hidden layer
@@ -75,7 +74,7 @@ class ResNet50(nn.Module):
     """The backbone, without its ImageNet classifier.
 
     Args:
-        stride_first: Where a stage halves the picture: in its first 1 x 1 convolution (v1, as Keras' weights were
+        stride_first: Where a stage halves the image: in its first 1 x 1 convolution (v1, as Keras' weights were
             trained), or in
             its 3 x 3 (v1.5, as torchvision's were).
     """
@@ -127,7 +126,7 @@ class _OpenOnAverage(nn.Module):
 
 @dataclass(frozen=True)
 class Embedding:
-    """What the network says of n pictures.
+    """What the network says of n images.
 
     Attributes:
         vectors: (n, dim) float, unit rows.
@@ -139,9 +138,9 @@ class Embedding:
 
 
 class EmbeddingNetwork(nn.Module):
-    """Backbone -> 1 x 1 head -> mean over places -> unit length. Preprocessed uint8 pictures go in as they are.
+    """Backbone -> 1 x 1 head -> mean over places -> unit length. Preprocessed uint8 images go in as they are.
 
-    The head is applied before the mean, so that every place of the picture has its own 128 numbers to explain a match
+    The head is applied before the mean, so that every place of the image has its own 128 numbers to explain a match
     with. It is a
     linear part and, beside it, a ``wide`` one with a hidden layer: what a linear head mixes up on the way from 2,048
     numbers to 128,
@@ -167,7 +166,7 @@ class EmbeddingNetwork(nn.Module):
         self.wide = nn.Sequential(
             nn.Conv2d(self.backbone.features, WIDTH, 1), _OpenOnAverage(), nn.Conv2d(WIDTH, dim, 1, bias=False)
         )
-        # It says nothing until the last stretch, which knows the features it gets: the network begins as the linear
+        # It says nothing until head fine-tuning, which knows the features it gets: the network begins as the linear
         # head alone.
         nn.init.zeros_(self.wide[2].weight)  # type: ignore[arg-type]
         self.wide.requires_grad_(False)
@@ -201,7 +200,7 @@ class EmbeddingNetwork(nn.Module):
         spatial = (self.head(features) + self.wide(features)).float()  # (n, dim, h, w)
         return Embedding(functional.normalize(spatial.mean(dim=(2, 3)), dim=1), spatial)
 
-    def wake(self) -> None:
+    def unfreeze_hidden_layer(self) -> None:
         """Let the head's hidden layer learn from now on; one that says nothing yet gets random weights, for features of
         deviation 1."""
         self.wide.requires_grad_(True)
@@ -214,7 +213,7 @@ class EmbeddingNetwork(nn.Module):
                 last.weight *= 0.3
 
     def head_parameters(self) -> list[nn.Parameter]:
-        """What the head learns: the linear part and, once it is awake, the hidden layer."""
+        """What the head learns: the linear part and, once it is unfrozen, the hidden layer."""
         return [given for given in (*self.head.parameters(), *self.wide.parameters()) if given.requires_grad]
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,13 +10,13 @@ import numpy as np
 
 from lapel.core.errors import InputError
 from lapel.training.augment import Augmentation
-from lapel.training.batches import PRODUCT, Rows
+from lapel.training.data import PRODUCT, Rows
 from lapel.training.losses import MINING
 
 
 @dataclass(frozen=True)
 class Level:
-    """One level of the label hierarchy: pictures that agree on all ``attributes`` are positives of each other.
+    """One level of the label hierarchy: images that agree on all ``attributes`` are positives of each other.
 
     Attributes:
         attributes: Names of labels; ``product`` alone makes the views of one product the positives.
@@ -24,8 +24,8 @@ class Level:
         margin: Its margin, 0..2.
         mining: ``batch-hard`` or ``semi-hard``.
         soft: Soft margin, log(1 + exp(x)), in place of max(0, x).
-        neighbours: Weight of the neighbour loss against the memory.
-        temperature: The neighbour loss's.
+        nca: Weight of the NCA loss against the memory.
+        temperature: The NCA loss's.
     """
 
     attributes: tuple[str, ...]
@@ -33,7 +33,7 @@ class Level:
     margin: float = 0.2
     mining: str = "batch-hard"
     soft: bool = False
-    neighbours: float = 0.0
+    nca: float = 0.0
     temperature: float = 0.07
 
     def __post_init__(self) -> None:
@@ -50,7 +50,7 @@ class Level:
         return ",".join(self.attributes)
 
 
-# The gallery's side: a shop's own picture, hardly changed.
+# The gallery's side: a shop's own image, hardly changed.
 SHOP = Augmentation(turn=2, zoom=(0.96, 1.04), shift=0.02, light=0.03, tint=0.01)
 # The query's side: what a screenshot or a phone makes of it.
 PHOTO = Augmentation(
@@ -74,8 +74,8 @@ class Stage:
     """Some epochs at one size.
 
     Attributes:
-        epochs: Passes over the pictures.
-        scale: Side of the pictures as a share of the final size: early epochs at a smaller size cost a fraction.
+        epochs: Passes over the images.
+        scale: Side of the images as a share of the final size: early epochs at a smaller size cost a fraction.
         views: One augmentation for each view of a product that a batch holds.
     """
 
@@ -85,42 +85,42 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Finish:
-    """The last stretch, see :mod:`lapel.training.finish`.
+class HeadFinetuning:
+    """The head alone, at the end: see :mod:`lapel.training.head_finetuning`.
 
     Attributes:
         epochs: Of the head alone.
-        looks: How many changed pictures of each are kept beside the plain one.
-        cut_out: How many more, from which the product is cut out as a search does it.
+        views: How many augmented views of each image are kept beside the plain one.
+        segmented_views: How many more, whose product is segmented as a search does it.
         rate: Peak learning rate.
         weight_decay: AdamW's.
-        labels: Weight of the classifiers' mean loss on plain pictures.
-        labels_of_looks: The same on changed ones.
-        neighbours: Weight of each level's neighbour loss against the shop's plain pictures.
-        find: Weight of finding the very product among them by a changed picture.
-        find_plain: The same by the plain picture, as a share.
+        label_weight: Weight of the classifiers' mean loss on plain images.
+        view_label_weight: The same on views.
+        nca: Weight of each level's NCA loss against the shop's plain images.
+        instance: Weight of the instance loss of a view: finding its own product among them.
+        instance_plain: The same of the plain image, as a share.
     """
 
     epochs: int = 16
-    looks: int = 2
-    cut_out: int = 1
+    views: int = 2
+    segmented_views: int = 1
     rate: float = 1e-3
     weight_decay: float = 1e-4
-    labels: float = 8.0
-    labels_of_looks: float = 1.0
-    neighbours: float = 0.4
-    find: float = 2.0
-    find_plain: float = 0.2
+    label_weight: float = 8.0
+    view_label_weight: float = 1.0
+    nca: float = 0.4
+    instance: float = 2.0
+    instance_plain: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.epochs < 0 or self.looks < 1:
+        if self.epochs < 0 or self.views < 1:
             raise InputError(
-                f"The last stretch has 0 epochs or more and 1 look or more; found {self.epochs}, {self.looks}."
+                f"Head fine-tuning has 0 epochs or more and 1 view or more; found {self.epochs}, {self.views}."
             )
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class Recipe:
     """Everything that decides the result, written into the model folder.
 
     Attributes:
@@ -130,19 +130,19 @@ class TrainingConfig:
             combinations.
         heads_weight: Weight of the mean of their losses.
         smoothing: Label smoothing of the classifiers.
-        memory: Most pictures whose last vectors are kept to be searched in.
+        memory: Most images whose last vectors are kept to be searched in.
         classes: P, groups of one class a batch.
-        pictures: K, pictures a group. A batch is P x K pictures times the views of the stage.
+        images: K, images a group. A batch is P x K images times the views of the stage.
         stages: What is shown when.
-        rate: Peak learning rate of the backbone; head and classifiers, having just begun, learn ``fast`` times faster.
-        fast: See ``rate``.
+        rate: Peak learning rate of the backbone; head and classifiers, having just begun, learn ``head_rate_factor`` times faster.
+        head_rate_factor: See ``rate``.
         warmup: Share of all steps over which the rate rises; then it falls as a half cosine.
         weight_decay: AdamW's, on all weights.
-        average: Decay of the exponential moving average of the weights, per 10 steps; what is exported. 0 switches it
+        ema_decay: Decay of the exponential moving average of the weights, per 10 steps; what is exported. 0 switches it
             off.
         frozen: Keep the backbone's early layers as ImageNet made them.
-        finish: The head alone, at the end.
-        repeats: How often an epoch shows the pictures of each part (the shop, then photos).
+        head_finetuning: The head alone, at the end.
+        repeats: How often an epoch shows the images of each part (the shop, then photos).
         seed: Decides initial values, order and augmentation.
         dim: Width of the vectors.
     """
@@ -155,14 +155,14 @@ class TrainingConfig:
     smoothing: float = 0.0
     memory: int = 65_536
     classes: int = 12
-    pictures: int = 4
+    images: int = 4
     rate: float = 3e-4
-    fast: float = 5.0
+    head_rate_factor: float = 5.0
     warmup: float = 0.05
     weight_decay: float = 0.02
-    average: float = 0.98
+    ema_decay: float = 0.98
     frozen: bool = True
-    finish: Finish = Finish()
+    head_finetuning: HeadFinetuning = HeadFinetuning()
     repeats: tuple[int, ...] = (1,)
     seed: int = 7
     dim: int = 128
@@ -170,10 +170,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if not self.levels or not 0 <= self.sampled < len(self.levels):
             raise InputError(f"A recipe needs levels, one of them sampled; found {len(self.levels)}, {self.sampled}.")
-        if self.classes < 2 or self.pictures < 2:
-            raise InputError(
-                f"P and K must be 2 or more, or there is no triplet; found {self.classes}, {self.pictures}."
-            )
+        if self.classes < 2 or self.images < 2:
+            raise InputError(f"P and K must be 2 or more, or there is no triplet; found {self.classes}, {self.images}.")
 
     def rate_share(self, done: float) -> float:
         """Share of the peak rate after a share of all steps: a line up, half a cosine down."""
@@ -182,7 +180,7 @@ class TrainingConfig:
         return max(0.5 * (1 + math.cos(math.pi * (done - self.warmup) / (1 - self.warmup))), 0.002)
 
     def times_shown(self, parts: Rows) -> Rows:
-        """How often an epoch shows pictures of these parts: (n,) int64 each."""
+        """How often an epoch shows images of these parts: (n,) int64 each."""
         times = np.array([*self.repeats, 1])
         return times[np.minimum(parts, len(self.repeats))]
 
@@ -192,62 +190,62 @@ class TrainingConfig:
         return (levels | {name for head in self.heads for name in head.split(",")}) - {PRODUCT}
 
 
-def fashion(*, epochs: tuple[int, int] = (4, 2), photos: bool = True, seed: int = 7) -> TrainingConfig:
-    """The recipe of the shipped models: kind, colour, gender, all three, and the very product.
+def fashion(*, epochs: tuple[int, int] = (4, 2), photos: bool = True, seed: int = 7) -> Recipe:
+    """The recipe of the shipped models: kind, colour, gender, all three, and the product itself.
 
     Args:
         epochs: At 0.7 of the size, then at the whole.
         photos: Whether photos of people's own with the shared label ``kind`` are learned from too.
-        seed: See :class:`TrainingConfig`.
+        seed: See :class:`Recipe`.
     """
     fine = ("articleType", "baseColour", "gender")
     levels = [
-        Level(("articleType",), triplet=0.0, neighbours=0.3),
-        Level(("baseColour",), triplet=0.0, neighbours=0.3),
-        Level(("gender",), triplet=0.0, neighbours=0.3),
-        Level(fine, triplet=0.5, margin=0.2, neighbours=0.3),
-        Level((PRODUCT,), triplet=0.5, margin=0.2, neighbours=0.5),
+        Level(("articleType",), triplet=0.0, nca=0.3),
+        Level(("baseColour",), triplet=0.0, nca=0.3),
+        Level(("gender",), triplet=0.0, nca=0.3),
+        Level(fine, triplet=0.5, margin=0.2, nca=0.3),
+        Level((PRODUCT,), triplet=0.5, margin=0.2, nca=0.5),
     ]
     heads = ["articleType", "baseColour", "gender", "subCategory", ",".join(fine)]
     if photos:
-        levels.append(Level(("kind",), triplet=0.0, neighbours=0.5))
+        levels.append(Level(("kind",), triplet=0.0, nca=0.5))
         heads.append("kind")
-    return TrainingConfig(
+    return Recipe(
         levels=tuple(levels),
         sampled=3,
         heads=tuple(heads),
         heads_weight=4.0,
         classes=24,
-        pictures=2,
+        images=2,
         stages=(Stage(epochs[0], 0.7), Stage(epochs[1], 1.0)),
         repeats=(1, 2) if photos else (1,),
         seed=seed,
     )
 
 
-def look(
+def custom(
     levels: tuple[tuple[str, ...], ...], *, heads: tuple[str, ...] = (), epochs: tuple[int, int], seed: int = 7
-) -> TrainingConfig:
+) -> Recipe:
     """A recipe for a shop's own labels; without any, for products with several photos and augmented views.
 
     Args:
         levels: Attributes of each level, coarse to fine.
         heads: Attributes that get a classifier.
         epochs: At 0.7 of the size, then at the whole.
-        seed: See :class:`TrainingConfig`.
+        seed: See :class:`Recipe`.
     """
     # Triplets at the finest level: the hardest positive of a broad one, such as a gender, looks like nothing of its
     # kind.
     finest = len(levels) - 1
-    learned = [Level(names, triplet=0.5 * (at == finest), neighbours=0.6) for at, names in enumerate(levels)]
-    return TrainingConfig(
-        levels=(*learned, Level((PRODUCT,), triplet=0.5, neighbours=0.6)),
+    learned = [Level(names, triplet=0.5 * (at == finest), nca=0.6) for at, names in enumerate(levels)]
+    return Recipe(
+        levels=(*learned, Level((PRODUCT,), triplet=0.5, nca=0.6)),
         sampled=max(len(learned) - 1, 0),
         heads=heads,
         heads_weight=1.5 if heads else 0.0,
         # Pairs, of twice as many classes: the memory brings the other positives, and a batch shows more of the shop.
         classes=24,
-        pictures=2,
+        images=2,
         stages=(Stage(epochs[0], 0.7), Stage(epochs[1], 1.0)),
         seed=seed,
     )

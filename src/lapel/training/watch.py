@@ -1,4 +1,4 @@
-"""How a training is doing: Recall@1 on val pictures as it goes, a warning of collapse, and curves to look at."""
+"""How a training is doing: Recall@1 on val images as it goes, a warning of collapse, and curves to look at."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from lapel.core.vectors import Vectors
 from lapel.training.augment import Augmentation, augment
-from lapel.training.batches import PRODUCT, TrainingSet
 from lapel.training.checkpoint import read_log
+from lapel.training.data import PRODUCT, TrainingSet
 from lapel.training.machine import mixed_precision
 from lapel.training.network import EmbeddingNetwork
-from lapel.training.recipe import PHOTO, TrainingConfig
+from lapel.training.recipe import PHOTO, Recipe
 
-# Mean distance between the pictures of a batch: sqrt(2) for points all over the sphere; below this they lie within 15
+# Mean distance between the images of a batch: sqrt(2) for points all over the sphere; below this they lie within 15
 # degrees.
-COLLAPSED = 0.25
+MIN_SPREAD = 0.25
 LOG_EVERY = 20  # steps a row of the log
 
 
@@ -31,15 +31,15 @@ def encode_rows(
     batch: int = 128,
     change: Augmentation | None = None,
 ) -> Vectors:
-    """Vectors of some pictures with the network as it is: (len(rows), dim) float32 unit rows; zeros for unreadable
+    """Vectors of some images with the network as it is: (len(rows), dim) float32 unit rows; zeros for unreadable
     ones.
 
     Args:
         network: Left in evaluation mode.
-        data: Where the pictures are.
+        data: Where the images are.
         rows: Which of them.
-        batch: Pictures at once.
-        change: Change each picture first, the same way each time.
+        batch: Images at once.
+        change: Change each image first, the same way each time.
     """
     network.eval()
     device = network.mean.device
@@ -47,7 +47,7 @@ def encode_rows(
     out = []
     with torch.inference_mode(), mixed_precision(device):
         for at in range(0, len(rows), batch):
-            pixels, good = data.pictures.read(rows[at : at + batch])
+            pixels, good = data.images.read(rows[at : at + batch])
             given = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
             x = network.normalise_pixels(augment(given, generator, change) if change else given[..., :3])
             vectors = network.embed(x.contiguous(memory_format=torch.channels_last)).vectors.float().cpu().numpy()
@@ -55,17 +55,16 @@ def encode_rows(
     return np.concatenate(out)
 
 
-def right_answers(
-    network: EmbeddingNetwork, data: TrainingSet, config: TrainingConfig, *, queries: int = 1000, gallery: int = 6000
+def correct_answers(
+    network: EmbeddingNetwork, data: TrainingSet, config: Recipe, *, queries: int = 1000, gallery: int = 6000
 ) -> dict[str, NDArray[np.bool_]]:
-    """Whether the first answer is right, for some held-out pictures of each part among some train pictures of the shop.
+    """Whether the first answer is right, for some held-out images of each part among some train images of the shop.
 
     The same rows are asked for whichever network it is, so that two of them can be compared query by query.
 
     Returns:
-        For each level (and part, if it is not the shop) one value a query that has a right answer; and for ``product
-        again``,
-        whether a photo made of a held-out picture finds that picture among all others.
+        For each level (and part, if it is not the shop) one value a query that has a right answer; and for ``instance``,
+        whether a photo made of a held-out image finds that image among all others.
     """
     rng = np.random.default_rng(config.seed)
     shop = data.train[data.parts[data.train] == 0]
@@ -87,7 +86,7 @@ def right_answers(
             own = np.einsum("nd,nd->n", changed, asked)
             others = np.where(_same(data, rows, rows), -1, changed @ asked.T).max(axis=1, initial=-1)
             elsewhere = np.where(_same(data, rows, gallery_rows), -1, changed @ known.T).max(axis=1, initial=-1)
-            right["product again"] = (own > others) & (own > elsewhere)
+            right["instance"] = (own > others) & (own > elsewhere)
     return right
 
 
@@ -97,9 +96,9 @@ def _same(data: TrainingSet, rows: NDArray[np.int64], others: NDArray[np.int64])
     return same
 
 
-def quick_recall(network: EmbeddingNetwork, data: TrainingSet, config: TrainingConfig) -> dict[str, float]:
-    """Recall@1 of :func:`right_answers`: a curve to watch, not a result to report."""
-    right = right_answers(network, data, config)
+def quick_recall(network: EmbeddingNetwork, data: TrainingSet, config: Recipe) -> dict[str, float]:
+    """Recall@1 of :func:`correct_answers`: a curve to watch, not a result to report."""
+    right = correct_answers(network, data, config)
     return {f"recall@1 {name}": float(answers.mean()) for name, answers in right.items()}
 
 
@@ -129,8 +128,8 @@ class Verdict:
         return "better" if self.low > 0 else "worse" if self.high < 0 else "no clear difference"
 
 
-def judge(before: dict[str, NDArray[np.bool_]], after: dict[str, NDArray[np.bool_]]) -> list[Verdict]:
-    """Compare two :func:`right_answers` of the same queries.
+def compare_answers(before: dict[str, NDArray[np.bool_]], after: dict[str, NDArray[np.bool_]]) -> list[Verdict]:
+    """Compare two :func:`correct_answers` of the same queries.
 
     The interval is that of a difference of paired proportions (Newcombe 1998, method 1, the Wald interval of discordant
     pairs).
@@ -147,7 +146,7 @@ def judge(before: dict[str, NDArray[np.bool_]], after: dict[str, NDArray[np.bool
 
 
 def draw_curves(log: Path, target: Path) -> None:
-    """A picture of a log: losses, share of active triplets, distances and Recall@1 over the steps.
+    """An image of a log: losses, share of active triplets, distances and Recall@1 over the steps.
 
     Args:
         log: What training wrote.
@@ -159,7 +158,7 @@ def draw_curves(log: Path, target: Path) -> None:
     figure = Figure(figsize=(12, 8), layout="constrained")
     axes = figure.subplots(2, 2)
     panels = {
-        "loss": ("loss", "attributes", "triplet", "neighbours"),
+        "loss": ("loss", "attributes", "triplet", "nca", "instance"),
         "share of active triplets": ("active",),
         "distance to the mined positive and negative, and between all": ("d+", "d-", "spread"),
         "Recall@1 on val": ("recall@1",),

@@ -3,12 +3,12 @@ features computed once.
 
 An epoch of the head takes seconds where one of the network takes minutes. It is what lets the head learn the catalogue
 by heart: a query's
-nearest neighbours are pictures of the catalogue, and each of them that lies among its own kind is a right answer more.
+nearest neighbours are images of the catalogue, and each of them that lies among its own kind is a right answer more.
 Labels are learned
-from the plain pictures, which is what the catalogue will be searched by; the changed ones are asked for their product.
+from the plain images, which is what the catalogue will be searched by; the changed ones are asked for their product.
 
-What the head says of a picture depends on the mean of its features alone (:meth:`EmbeddingNetwork.project`), so that is
-what is kept: 4 KB a look.
+What the head says of an image depends on the mean of its features alone (:meth:`EmbeddingNetwork.project`), so that is
+what is kept: 4 KB a view.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from torch import Tensor, nn
 from lapel.core.images import Preprocessing
 from lapel.encoders.segmenter import open_segmenter
 from lapel.training.augment import Augmentation, augment
-from lapel.training.batches import PRODUCT, Rows, TrainingSet
+from lapel.training.data import PRODUCT, Rows, TrainingSet
 from lapel.training.learner import Learner, Targets
-from lapel.training.losses import neighbour_loss, own_loss
+from lapel.training.losses import instance_cross_entropy, nca_loss
 from lapel.training.machine import Machine, mixed_precision
 from lapel.training.network import EmbeddingNetwork
 from lapel.training.watch import LOG_EVERY, quick_recall
 
-MOST = 200_000  # pictures: their features take 0.8 GB a look
-BATCH = 512  # pictures a step, each plain and in one look
+MOST = 200_000  # images: their features take 0.8 GB a view
+BATCH = 512  # images a step, each plain and in one view
 CANDIDATES = 4096  # of the catalogue, others each step: with all of them, comparing would be most of the work
 
 Add = Callable[[dict[str, Any]], None]
 
 
-def finish_head(
+def finetune_head(
     network: EmbeddingNetwork,
     learner: Learner,
     data: TrainingSet,
@@ -48,12 +48,12 @@ def finish_head(
     add: Add,
     report: Add,
 ) -> None:
-    """Train head and classifiers on stored features, as ``learner.config.finish`` says.
+    """Train head and classifiers on stored features, as ``learner.config.head_finetuning`` says.
 
     Args:
         network: Its head is changed in place; the backbone is not.
         learner: Its classifiers go on from where they are.
-        data: Pictures and labels.
+        data: Images and labels.
         targets: The labels, on the device.
         machine: Where it runs.
         add: Called with rows for the log: ``epoch`` from 0, ``step``, losses, and Recall@1 at the end.
@@ -62,23 +62,29 @@ def finish_head(
     config = learner.config
     rng = np.random.default_rng((config.seed, 1))
     rows = np.sort(rng.permutation(data.train)[:MOST])
-    # The first view is the catalogue's: here the very picture that will be searched in.
+    # The first view is the catalogue's: here the very image that will be searched in.
     changes = config.stages[-1].views[1:] or config.stages[-1].views
-    looks = [None, *(changes[look % len(changes)] for look in range(config.finish.looks + config.finish.cut_out))]
+    views = [
+        None,
+        *(
+            changes[view % len(changes)]
+            for view in range(config.head_finetuning.views + config.head_finetuning.segmented_views)
+        ),
+    ]
     stored = []
-    for number, look in enumerate(looks):
+    for number, view in enumerate(views):
 
         def progress(done: int, number: int = number) -> None:
-            report({"features of look": number + 1, "looks": len(looks), "pictures": done, "of": len(rows)})
+            report({"features of view": number + 1, "views": len(views), "images": done, "of": len(rows)})
 
-        cut = number > config.finish.looks
-        stored.append(store_features(network, data, rows, look, cut, machine=machine, seed=number, progress=progress))
+        cut = number > config.head_finetuning.views
+        stored.append(store_features(network, data, rows, view, cut, machine=machine, seed=number, progress=progress))
     usable = torch.stack([good for _, good in stored]).all(dim=0).nonzero()[:, 0]
     features = [kept for kept, _ in stored]
     mean, deviation = _moments(features[0][usable])
     _standardise(network, mean, deviation)
     torch.manual_seed(config.seed)
-    network.wake()
+    network.unfreeze_hidden_layer()
     try:
         standard = [((kept.float() - mean) / deviation).bfloat16() for kept in features]
         del stored, features
@@ -86,14 +92,20 @@ def finish_head(
         _train_head(network, learner, targets, rows, usable, parts, standard, machine=machine, rng=rng, add=add)
     finally:
         _standardise(network, -mean / deviation, 1 / deviation)
-    add({"epoch": config.finish.epochs - 1, "step": -(-len(rows) // BATCH), **quick_recall(network, data, config)})
+    add(
+        {
+            "epoch": config.head_finetuning.epochs - 1,
+            "step": -(-len(rows) // BATCH),
+            **quick_recall(network, data, config),
+        }
+    )
 
 
 def store_features(
     network: EmbeddingNetwork,
     data: TrainingSet,
     rows: Rows,
-    look: Augmentation | None,
+    view: Augmentation | None,
     cut: bool,
     *,
     machine: Machine,
@@ -101,33 +113,33 @@ def store_features(
     progress: Callable[[int], None],
     batch: int = 64,
 ) -> tuple[Tensor, Tensor]:
-    """The backbone's features of some pictures, each the mean over its places.
+    """The backbone's features of some images, each the mean over its places.
 
     Args:
         network: Whose backbone.
-        data: Where the pictures are.
+        data: Where the images are.
         rows: Which of them.
-        look: How they are changed first; None leaves them.
+        view: How they are changed first; None leaves them.
         cut: Whether the product is then found and laid on white, as a search does with a photo.
         machine: Where it runs.
         seed: Decides the changes.
         progress: Called now and then with how many there are.
-        batch: Pictures at once.
+        batch: Images at once.
 
     Returns:
-        (len(rows), features) bfloat16, and (len(rows),) bool, false for a picture that cannot be read.
+        (len(rows), features) bfloat16, and (len(rows),) bool, false for an image that cannot be read.
     """
     network.eval()
     usable = torch.ones(len(rows), dtype=torch.bool)
     features = torch.empty(len(rows), network.backbone.features, dtype=torch.bfloat16)
     generator = torch.Generator(machine.device).manual_seed(seed)
     for at in range(0, len(rows), batch):
-        pixels, good = data.pictures.read(rows[at : at + batch])
+        pixels, good = data.images.read(rows[at : at + batch])
         usable[at : at + batch] = torch.from_numpy(good)
         given = torch.from_numpy(np.ascontiguousarray(pixels)).to(machine.device)
         with torch.inference_mode(), mixed_precision(machine.device):
-            changed = augment(given, generator, look) if look else given[..., :3]
-            x = network.normalise_pixels(_cut_out(changed) if cut else changed)
+            changed = augment(given, generator, view) if view else given[..., :3]
+            x = network.normalise_pixels(_segment(changed) if cut else changed)
             maps = network.backbone(x.contiguous(memory_format=torch.channels_last))
             features[at : at + batch] = maps.float().mean(dim=(2, 3)).to(features)
         if at // batch % 100 == 0:
@@ -135,13 +147,13 @@ def store_features(
     return features, usable
 
 
-def _cut_out(pictures: Tensor) -> Tensor:
+def _segment(images: Tensor) -> Tensor:
     """(n, h, w, 3) in 0..255 -> the same, each product on white in the middle, where one was found."""
-    shape = Preprocessing(height=pictures.shape[1], width=pictures.shape[2])
-    given = [Image.fromarray(picture) for picture in pictures.round().to(torch.uint8).cpu().numpy()]
+    shape = Preprocessing(height=images.shape[1], width=images.shape[2])
+    given = [Image.fromarray(image) for image in images.round().to(torch.uint8).cpu().numpy()]
     found = open_segmenter().segment(given, shape=shape)
-    pixels = shape.batch([cut or picture for cut, picture in zip(found, given, strict=True)])
-    return torch.from_numpy(pixels).to(pictures.device)
+    pixels = shape.batch([cut or image for cut, image in zip(found, given, strict=True)])
+    return torch.from_numpy(pixels).to(images.device)
 
 
 def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -169,7 +181,7 @@ def _train_head(
     rows: Rows,
     usable: Tensor,
     parts: Tensor,
-    looks: list[Tensor],
+    views: list[Tensor],
     *,
     machine: Machine,
     rng: np.random.Generator,
@@ -177,12 +189,14 @@ def _train_head(
 ) -> None:
     """Steps of AdamW on head and classifiers, with a rate that falls as a half cosine.
 
-    Only the shop's pictures are searched in, here as later: a photo is to find them, and not another photo.
+    Only the shop's images are searched in, here as later: a photo is to find them, and not another photo.
     """
-    config, finish, device = learner.config, learner.config.finish, machine.device
+    config, finetuning, device = learner.config, learner.config.head_finetuning, machine.device
     places = torch.from_numpy(rows)
     optimizer = torch.optim.AdamW(
-        [*network.head_parameters(), *learner.heads.parameters()], lr=finish.rate, weight_decay=finish.weight_decay
+        [*network.head_parameters(), *learner.heads.parameters()],
+        lr=finetuning.rate,
+        weight_decay=finetuning.weight_decay,
     )
     epoch_rows = usable.repeat_interleave(torch.from_numpy(config.times_shown(parts[usable].numpy())))
     steps = -(-len(epoch_rows) // BATCH)
@@ -195,17 +209,17 @@ def _train_head(
         with mixed_precision(device):
             return network.project(features.to(device).float()[:, :, None, None]).vectors
 
-    for epoch in range(finish.epochs):
+    for epoch in range(finetuning.epochs):
         with torch.no_grad():
-            known = torch.cat([embed(looks[0][chosen]) for chosen in torch.split(shop, 8 * BATCH)])
+            known = torch.cat([embed(views[0][chosen]) for chosen in torch.split(shop, 8 * BATCH)])
         order = epoch_rows[torch.from_numpy(rng.permutation(len(epoch_rows)))]
         for step, chosen in enumerate(torch.split(order, BATCH)):
-            done = (epoch * steps + step) / (finish.epochs * steps)
+            done = (epoch * steps + step) / (finetuning.epochs * steps)
             for group in optimizer.param_groups:
-                group["lr"] = finish.rate * config.rate_share(done)
+                group["lr"] = finetuning.rate * config.rate_share(done)
             at = places[chosen].to(device)
-            look = looks[int(rng.integers(1, len(looks)))]
-            vectors = embed(torch.cat([looks[0][chosen], look[chosen]]))
+            view = views[int(rng.integers(1, len(views)))]
+            vectors = embed(torch.cat([views[0][chosen], view[chosen]]))
             candidates = torch.from_numpy(rng.permutation(len(shop))[:CANDIDATES]).to(device)
             losses = _losses(
                 learner,
@@ -242,35 +256,39 @@ def _losses(
 
     Args:
         learner: Its classifiers and recipe.
-        vectors: (2 n, dim) unit rows: the plain pictures, then their looks.
+        vectors: (2 n, dim) unit rows: the plain images, then their views.
         columns: (n, 1 + levels) int64 labels: the product, then each level.
         heads: (n,) int64 labels of each classifier.
-        known: (shop, dim) the last vectors of the plain pictures of the shop.
+        known: (shop, dim) the last vectors of the plain images of the shop.
         labels: (shop, 1 + levels) their labels.
         candidates: (m,) int64 which of them are searched in.
-        slots: (n,) int64 where ``known`` has these pictures; -1 is elsewhere.
+        slots: (n,) int64 where ``known`` has these images; -1 is elsewhere.
 
     Returns:
         ``loss`` to go backward from, and its parts.
     """
-    config, finish, n = learner.config, learner.config.finish, len(columns)
-    plain, look = vectors[:n], vectors[n:]
+    config, finetuning, n = learner.config, learner.config.head_finetuning, len(columns)
+    plain, view = vectors[:n], vectors[n:]
     similarity = vectors @ known[candidates].T  # (2 n, m)
     same = (columns[:, :1] == labels[None, candidates, 0]).repeat(2, 1)
-    parts = {"attributes": learner.heads(plain, heads), "attributes of looks": learner.heads(look, heads)}
-    loss = finish.labels * parts["attributes"] + finish.labels_of_looks * parts["attributes of looks"]
+    parts = {"attributes": learner.heads(plain, heads), "attributes of views": learner.heads(view, heads)}
+    loss = finetuning.label_weight * parts["attributes"] + finetuning.view_label_weight * parts["attributes of views"]
     elsewhere = (slots < 0).repeat(2)
-    elsewhere[:n] = True  # of the shop's pictures the plain ones draw neighbours, of a person's photos the looks too
+    elsewhere[:n] = True  # of the shop's images the plain ones draw neighbours, of a person's photos the views too
     for number, level in enumerate(config.levels, start=1):
         if level.attributes == (PRODUCT,):
             held = known[slots.clamp_min(0)]
-            for name, view, at in ("found plain", plain, slice(0, n)), ("found", look, slice(n, 2 * n)):
-                own = (view * held).sum(dim=1)
-                parts[name] = own_loss(own, similarity[at], same[at], slots >= 0, temperature=level.temperature)
-            loss = loss + finish.find * (finish.find_plain * parts["found plain"] + parts["found"])
+            for name, rows, at in ("instance plain", plain, slice(0, n)), ("instance", view, slice(n, 2 * n)):
+                own = (rows * held).sum(dim=1)
+                parts[name] = instance_cross_entropy(
+                    own, similarity[at], same[at], slots >= 0, temperature=level.temperature
+                )
+            loss = loss + finetuning.instance * (
+                finetuning.instance_plain * parts["instance plain"] + parts["instance"]
+            )
         else:
             anchors = torch.where(elsewhere, columns[:, number].repeat(2), -1)
-            near = neighbour_loss(similarity, anchors, labels[candidates, number], same, temperature=level.temperature)
-            parts[f"neighbours {level.name}"] = near
-            loss = loss + finish.neighbours * near
+            near = nca_loss(similarity, anchors, labels[candidates, number], same, temperature=level.temperature)
+            parts[f"nca {level.name}"] = near
+            loss = loss + finetuning.nca * near
     return {"loss": loss, **parts}
