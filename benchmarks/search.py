@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lapel.apps.cli.add import add_to_store
 from lapel.core.images import decode
 from lapel.core.types import Filter, Query
 from lapel.engine.context import open_context
 from lapel.engine.retrieval import SearchEngine
+from lapel.service import AddRequest, add_to_store
 from lapel.sources import read_uri
 from shops import machine, shop
 
@@ -62,7 +62,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         arguments = [Path(text) for text in shop(Path(work)) if not text.startswith("--")]
         products = arguments[1] if len(arguments) > 1 else None
-        add_to_store(arguments[0], products=products, store=Path(work) / "shop")
+        add_to_store(Path(work) / "shop", AddRequest(arguments[0], products))
         measure(Path(work) / "shop", wanted.queries)
 
 

@@ -160,11 +160,11 @@ def test_evaluate(shop: Path, tmp_path: Path) -> None:
     report = run_json(*arguments)
     assert report["queries"]["photos"] == 6
     assert report["rules"][0]["measures"]["recall@1"]["value"] == 1
-    text = run(*arguments, "--sheet", tmp_path / "worst.png")
+    text = run(*arguments, "--contact-sheet", tmp_path / "worst.png")
     assert "Recall@1" in text
     with Image.open(tmp_path / "worst.png") as sheet:
         assert sheet.width > 500
-    assert "cannot be written" in run(*arguments, "--sheet", tmp_path / "no" / "worst.png", code=1)
+    assert "cannot be written" in run(*arguments, "--contact-sheet", tmp_path / "no" / "worst.png", code=1)
 
 
 def test_remove_then_add_again(pictures: Path, tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_remove_then_add_again(pictures: Path, tmp_path: Path) -> None:
     )
     assert run_json("info", "--store", store)["products"] == 28
     assert "2 products added, 0 updated, 28 unchanged" in run(*add_arguments(pictures, store))
-    assert "Drew an index of 30 vectors" in run("index", "rebuild", "--store", store)
+    assert "Built an index of 30 vectors" in run("index", "rebuild", "--store", store)
 
 
 def test_a_folder_without_a_table(pictures: Path, tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_scores_are_cosines_and_whole_leaves_the_product_out(tmp_path: Path, mon
     # Equally dark everywhere, and no colour in common: half of each vector is the same.
     assert float(one @ other) == pytest.approx(0.5, abs=1e-4)
     expected = {
-        ("--whole",): {"red": "1.000", "green": "0.500", "blue": "0.500"},
+        ("--no-segment",): {"red": "1.000", "green": "0.500", "blue": "0.500"},
         (): {"red": "0.866", "blue": "0.866", "green": "0.577"},  # sqrt(3)/2 and 1/sqrt(3)
     }
     for options, scores in expected.items():
@@ -359,16 +359,16 @@ def models(store: Path) -> dict[str, tuple[int, bool, bool]]:
 
 def test_changing_the_model_and_back(changeable: Path) -> None:
     assert models(changeable) == {"colour": (30, True, False)}
-    before = run_json("search", "--product", "4", "--store", changeable)
+    before = run_json("search", "--product", "4", "--store", changeable)["hits"]
     text = run("model", "use", "small", "--store", changeable)
     assert "encoding: 30 of 30" in text
     assert re.search(r"searched with .* now; 30 photos were encoded for it", text)
     (new,) = models(changeable).keys() - {"colour"}
     assert models(changeable) == {"colour": (30, False, True), new: (30, True, False)}
-    assert run_json("search", "--product", "4", "--store", changeable) != before
+    assert run_json("search", "--product", "4", "--store", changeable)["hits"] != before
     assert "30 more vectors of other models" in run("info", "--store", changeable)
     assert "searched with colour" in run("model", "rollback", "--store", changeable)
-    assert run_json("search", "--product", "4", "--store", changeable) == before
+    assert run_json("search", "--product", "4", "--store", changeable)["hits"] == before
     listed = run("model", "list", "--store", changeable)
     assert re.search(r"in use\tcolour\t.*\t30 of 30\tcolour:\n", listed)
     assert re.search(rf"before\t{new}\t.*\t30 of 30\tsmall\n", listed)
@@ -395,16 +395,16 @@ def test_changing_the_model_in_the_background(changeable: Path) -> None:
 
 
 def test_comparing_two_models(shop: Path, tmp_path: Path) -> None:
-    arguments = ["model", "compare", "colour:", "small", "--store", shop, "--sheet", tmp_path / "sheet.png"]
+    arguments = ["model", "compare", "colour:", "small", "--store", shop, "--contact-sheet", tmp_path / "sheet.png"]
     text = run(*arguments, "--relevant", "colour", "-k", "5", "--show", "2")
     assert "30 queries against 30 products" in text
     assert re.search(r"Recall@1 +A 100\.0 %", text)
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 1000
-    assert run_json(*arguments, "--ask", "7")["queries"] == 7
+    assert run_json(*arguments, "--num-queries", "7")["queries"] == 7
     assert models(shop)["colour"] == (30, True, False)
     arguments[-1] = tmp_path / "no" / "sheet.png"
-    assert "--sheet" in run(*arguments, code=1)
+    assert "--contact-sheet" in run(*arguments, code=1)
 
 
 @pytest.mark.parametrize(
@@ -441,5 +441,5 @@ def test_help_and_version() -> None:
     text = run("--help")
     assert all(
         name in text
-        for name in ("add", "search", "evaluate", "info", "remove", "index", "model", "ui", "demo", "train")
+        for name in ("add", "search", "evaluate", "info", "remove", "index", "media", "model", "ui", "demo", "train")
     )
