@@ -155,7 +155,6 @@ def test_nothing_is_markup_and_nothing_reaches_the_terminal(lapel: Run, shop: Pa
         ["model", "compare", EVIL, "default", "--store", shop],
         ["index", "use", EVIL, "--store", shop],
         ["media", "move", EVIL, "/new", "--store", shop],
-        ["benchmark", "in-shop", EVIL],
     ):
         code, out, err = lapel(*arguments)
         assert EVIL in out + err, arguments
@@ -279,7 +278,6 @@ def test_names_that_no_disk_takes_are_sentences(lapel: Run, shop: Path, tmp_path
         ["add", tmp_path, "--products", name, "--store", shop],
         ["index", "tune", "--out", tmp_path / name, "--store", shop],
         ["model", "use", name, "--store", shop],
-        ["benchmark", "in-shop", name],
         ["demo", "--folder", name, "--no-serve", "--products", "20", "--encoder", "colour:"],
     ):
         code, _, err = lapel(*arguments)
@@ -316,6 +314,7 @@ import json, os, sys
 from lapel.apps.cli import main
 import zoneinfo, lapel.engine.feeds, lapel.engine.ingest, lapel.engine.retrieval, lapel.indexes.approximate, lapel.indexes.exact
 import lapel.runners.threads, lapel.sources.archive, lapel.sources.folder, lapel.sources.mixed, lapel.sources.table, typer.rich_utils
+import lapel.service.adding, lapel.service.images, lapel.service.store
 if os.geteuid() == 0:
     os.setuid(65534)
 for arguments in json.loads(sys.argv[1]):
