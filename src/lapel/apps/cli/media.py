@@ -105,7 +105,8 @@ def thumbnails(
     else:
         have = "has" if size.photos == 1 else "have"
         say(
-            f"{counted(filled.derived, 'photo')} got thumbnails; {size.photos:,} {have} them, in {size.bytes / 1e6:,.1f} MB"
+            f"{counted(filled.derived, 'photo')} got thumbnails; {size.photos:,} {have} them, in"
+            f" {size.bytes / 1e6:,.1f} MB"
         )
         for photo, reason in filled.failed[:3]:
             say(f"{photo.uri}: {reason}", style="yellow")
@@ -129,7 +130,8 @@ def check(
         bool,
         typer.Option(
             "--allow-private",
-            help="Links may lead into this machine's own network, as with LAPEL_ALLOW_PRIVATE_LINKS=1.",
+            envvar="LAPEL_ALLOW_PRIVATE_LINKS",
+            help="Links may lead into this machine's own network.",
         ),
     ] = False,
     as_json: JsonOption = False,
