@@ -41,7 +41,9 @@ def test_when_things_came_and_changed(catalog: Catalog) -> None:
     everything = [("p", "50", "50"), ("q", "50", "50"), *((uri, "50", "50") for uri in ("p/a", "p/b", "q/a"))]
     assert minutes(catalog) == everything
     assert ask(catalog, "SELECT DISTINCT added_at FROM photo") == [("2026-11-28T22:50:00Z",)]
-    catalog.write([Entry(Product("p"), (known("p/a"), replace(known("p/b"), version_token="new")))], fingerprint=MODEL)  # 22:51
+    catalog.write(
+        [Entry(Product("p"), (known("p/a"), replace(known("p/b"), version_token="new")))], fingerprint=MODEL
+    )  # 22:51
     assert minutes(catalog) == everything  # a new version token for the same bytes is no change
     catalog.write([Entry(Product("q", title="Q"), (known("q/a"),))], fingerprint=MODEL)  # 22:52: its title
     catalog.write([Entry(Product("p"), (photo("p/a", version=2), known("p/b")))], fingerprint=MODEL)  # 22:53: bytes

@@ -434,6 +434,7 @@ def test_the_command_goes_round_until_it_is_stopped(shop: StoreContext, origin: 
 @pytest.mark.parametrize("bad", ["soon", "6", "-1h", "6 weeks", ""])
 def test_a_time_that_is_none_is_refused(bad: str, tmp_path: Path) -> None:
     from lapel.apps.cli.hosting import duration
+
     from lapel.core.errors import InputError
 
     assert duration("6h") == timedelta(hours=6)

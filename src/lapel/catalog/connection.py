@@ -10,8 +10,9 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from lapel.core.errors import StoreBusyError, StoreDamagedError, StoreError, StoreNotFoundError, StoreReadOnlyError
@@ -19,7 +20,17 @@ from lapel.core.text import fold
 
 LONGEST_PATH = 504  # bytes; SQLite's 512 less what it puts behind the name
 SHARED_MEMORY = 65_536  # bytes; a -shm file has 32 kB
+ROWS_PER_INSERT = 200  # SQLite binds up to 32,766 values
 BUSY_SECONDS = 5.0  # how long a writer waits for another one; a batch takes well under a second
+
+
+def insert_rows(database: sqlite3.Connection, table: str, columns: str, rows: Sequence[Sequence[object]]) -> None:
+    """Insert rows, many in one statement: with an AUTOINCREMENT key less than half the time of one statement a row."""
+    values = f"({', '.join('?' * len(columns.split(', ')))})"
+    for at in range(0, len(rows), ROWS_PER_INSERT):
+        some = rows[at : at + ROWS_PER_INSERT]
+        asked = f"INSERT INTO {table} ({columns}) VALUES {', '.join([values] * len(some))}"
+        database.execute(asked, list(chain.from_iterable(some)))
 
 
 class Pool:

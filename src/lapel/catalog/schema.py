@@ -207,10 +207,11 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX change_log_photo ON change_log (generation, photo_key) WHERE photo_key IS NOT NULL;
     CREATE INDEX change_log_visibility ON change_log (generation, product_id)
         WHERE kind IN ('product_delisted', 'product_relisted');
-    -- What happened before is known to no reader: the feed starts behind it, and never at 0 where there are products.
-    INSERT INTO sqlite_sequence (name, seq) SELECT 'change_log', 1
-        WHERE EXISTS (SELECT 1 FROM product) AND NOT EXISTS (SELECT 1 FROM change_log);
-    INSERT INTO setting SELECT 'feed_start', coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'change_log';
+    -- No reader has seen what happened before: the feed starts behind it, and not at 0 where there are products.
+    DELETE FROM sqlite_sequence WHERE name = 'change_log';  -- an INSERT of no rows has left a 0
+    INSERT INTO sqlite_sequence (name, seq) SELECT 'change_log',
+        max(coalesce((SELECT max(sequence) FROM change_log), 0), EXISTS (SELECT 1 FROM product));
+    INSERT INTO setting SELECT 'feed_start', seq FROM sqlite_sequence WHERE name = 'change_log';
     CREATE TABLE cursor (
         name TEXT PRIMARY KEY,
         sequence INTEGER NOT NULL,

@@ -29,17 +29,8 @@ FOLDER = "application/vnd.google-apps.folder"
 SHORTCUT = "application/vnd.google-apps.shortcut"
 GOOGLE = "application/vnd.google-apps."
 EXTENSION = {  # of photos whose names have none
-    "image/jpeg": ".jpg",
-    "image/png": ".png",
-    "image/webp": ".webp",
-    "image/avif": ".avif",
-    "image/gif": ".gif",
-    "image/bmp": ".bmp",
-    "image/x-ms-bmp": ".bmp",
-    "image/tiff": ".tif",
-    "image/jp2": ".jp2",
-    "image/heic": ".heic",
-    "image/heif": ".heic",
+    **{f"image/{kind}": f".{kind}" for kind in ("png", "webp", "avif", "gif", "bmp", "jp2", "heic")},
+    **{"image/jpeg": ".jpg", "image/x-ms-bmp": ".bmp", "image/tiff": ".tif", "image/heif": ".heic"},
 }
 UNKNOWN = "application/octet-stream"  # what an upload without a type gets
 FIELDS = "id,name,mimeType,md5Checksum,modifiedTime,size,trashed,shortcutDetails(targetId,targetMimeType)"
