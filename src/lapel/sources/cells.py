@@ -19,26 +19,9 @@ from lapel.sources.names import as_link, is_image_name
 from lapel.sources.prices import ExactNumber
 
 # What programs write where they know nothing.
-NOTHING = frozenset(
-    (
-        "nan",
-        "n/a",
-        "#n/a",
-        "null",
-        "none",
-        "nil",
-        "undefined",
-        "-",
-        "--",
-        "\u2013",
-        "\u2014",
-        "<na>",
-        "#value!",
-        "#ref!",
-    )
-)
+NOTHING = frozenset("nan n/a #n/a null none nil undefined - -- \u2013 \u2014 <na> #value! #ref!".split())
 PROBLEM = "\0problem"  # a record's own note, under a name that no column has
-ADDRESS_KEYS = ("src", "url", "href", "link", "image", "original", "full", "path", "file", "filename")
+ADDRESS_KEYS = "src url href link image original full path file filename".split()
 NOTHING_CHARACTERS = max(map(len, NOTHING))
 _PLAIN = re.compile(r"[ -%'-;=-{}~]*")  # printable ASCII but & < |
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>")

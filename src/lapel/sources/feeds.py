@@ -24,25 +24,11 @@ Cells = Mapping[str, Any]
 COLUMNS = tuple(name for name in TARGETS if name not in ("currency", "season"))
 # What else a feed knows that is worth a filter: the price before a reduction, the sizes there are and those that can be
 # bought now.
-ATTRIBUTES = (
-    *("size", "size_in_stock", "regular_price", "on_sale", "colours", "variants", "sku", "gtin", "material", "pattern"),
-    *("age_group", "condition", "tags"),
+ATTRIBUTES = tuple(
+    "size size_in_stock regular_price on_sale colours variants sku gtin material pattern age_group condition tags".split()
 )
-SIZES = (
-    "size",
-    "sizes",
-    "shoesize",
-    "clothingsize",
-    "größe",
-    "grösse",
-    "groesse",
-    "taille",
-    "talla",
-    "taglia",
-    "maat",
-    "rozmiar",
-)
-COLOURS = ("color", "colour", "colors", "colours", "farbe", "couleur", "color/pattern", "colore", "kleur", "kolor")
+SIZES = frozenset("size sizes shoesize clothingsize größe grösse groesse taille talla taglia maat rozmiar".split())
+COLOURS = frozenset("color colour colors colours farbe couleur color/pattern colore kleur kolor".split())
 
 
 @dataclass
@@ -419,27 +405,9 @@ def _urls(text: str) -> list[str]:
 
 GOOGLE_USED = frozenset(
     (
-        *(
-            "imagelink",
-            "additionalimagelink",
-            "saleprice",
-            "salepriceeffectivedate",
-            "availability",
-            "color",
-            "itemgroupid",
-        ),
-        *(
-            "producttype",
-            "googleproductcategory",
-            "description",
-            "shipping",
-            "tax",
-            "identifierexists",
-            "mobilelink",
-            "link",
-            "canonicallink",
-        ),
-    )
+        "imagelink additionalimagelink saleprice salepriceeffectivedate availability color itemgroupid producttype"
+        " googleproductcategory description shipping tax identifierexists mobilelink link canonicallink"
+    ).split()
 )
 FEEDS = (
     Feed("Shopify", frozenset(("handle", "title", "imagesrc", "variantprice")), _handle, _shopify),

@@ -18,105 +18,44 @@ from lapel.core.errors import TableError
 from lapel.core.types import FIELDS
 from lapel.sources.cells import looks_like_image, photo_names
 
-TARGETS: Final = (
-    "id",
-    "title",
-    "category",
-    "gender",
-    "brand",
-    "colour",
-    "season",
-    "price",
-    "currency",
-    "in_stock",
-    "pictures",
-    "url",
-)
+TARGETS: Final = tuple("id title category gender brand colour season price currency in_stock pictures url".split())
 
 # Names that shop systems and data sets use, best first; compared without case, blanks, - and _.
-SYNONYMS: Mapping[str, tuple[str, ...]] = {
-    "id": ("id", "product_id", "item_id", "article_id", "sku", "asin", "handle", "code"),
-    "title": (
-        "title",
-        "name",
-        "product_name",
-        "product_title",
-        "product_display_name",
-        "display_name",
-        "prod_name",
-        "label",
-    ),
-    "category": (
-        "category",
-        "product_category",
-        "category_path",
-        "google_product_category",
-        "product_type",
-        "product_type_name",
-        "type",
-    ),
-    "gender": ("gender", "sex", "target_gender"),
-    "brand": ("brand", "brand_name", "manufacturer", "vendor", "designer"),
-    "colour": (
-        "colour",
-        "color",
-        "colour_name",
-        "color_name",
-        "base_colour",
-        "base_color",
-        "main_colour",
-        "colour_group_name",
-    ),
-    "season": ("season",),
-    "price": ("price", "retail_price", "unit_price", "sale_price", "list_price"),
-    "currency": ("currency", "currency_code", "price_currency"),
-    "in_stock": ("in_stock", "stock", "availability", "available", "inventory", "quantity"),
-    "url": (
-        *("url", "link", "product_url", "product_link", "product_page", "page_url", "permalink", "deeplink"),
-        *("external_url", "canonical_url", "web_url", "shop_url"),
-    ),
-    "pictures": (
-        *(
-            "pictures",
-            "images",
-            "image_urls",
-            "picture_urls",
-            "photos",
-            "image_links",
-            "image_paths",
-            "fotos",
-            "bilder",
-        ),
-        *("main_image", "main_image_url", "primary_image", "featured_image", "product_image", "product_image_url"),
-        *("image", "image_url", "image_link", "image_src", "image_href", "image_uri", "image_path", "image_file"),
-        *("image_filename", "image_file_name", "image_name", "img", "imgs", "img_url", "img_src", "img_path"),
-        *("picture", "picture_url", "picture_path", "pic", "pics", "pic_url", "photo", "photo_url", "photo_path"),
-        *("foto", "foto_url", "bild", "bild_url", "imagen", "imagenes", "immagine", "immagini", "cover_image"),
-        *("path", "file", "filename", "file_name"),
-    ),
+SYNONYMS: Mapping[str, Sequence[str]] = {
+    name: names.split()
+    for name, names in {
+        "id": "id product_id item_id article_id sku asin handle code",
+        "title": "title name product_name product_title product_display_name display_name prod_name label",
+        "category": "category product_category category_path google_product_category product_type product_type_name"
+        " type",
+        "gender": "gender sex target_gender",
+        "brand": "brand brand_name manufacturer vendor designer",
+        "colour": "colour color colour_name color_name base_colour base_color main_colour colour_group_name",
+        "season": "season",
+        "price": "price retail_price unit_price sale_price list_price",
+        "currency": "currency currency_code price_currency",
+        "in_stock": "in_stock stock availability available inventory quantity",
+        "url": "url link product_url product_link product_page page_url permalink deeplink external_url canonical_url"
+        " web_url shop_url",
+        "pictures": "pictures images image_urls picture_urls photos image_links image_paths fotos bilder main_image"
+        " main_image_url primary_image featured_image product_image product_image_url image image_url image_link"
+        " image_src image_href image_uri image_path image_file image_filename image_file_name image_name img imgs"
+        " img_url img_src img_path picture picture_url picture_path pic pics pic_url photo photo_url photo_path foto"
+        " foto_url bild bild_url imagen imagenes immagine immagini cover_image path file filename file_name",
+    }.items()
 }
 # Columns of these names hold photos only if their cells say so.
 MAYBE_PHOTOS: Final = (
-    *("url", "urls", "link", "links", "src", "href", "uri", "media", "asset", "assets", "location", "cover"),
-    *("preview", "thumbnail", "thumbnail_url", "thumb", "thumb_url", "small_image"),
-)
+    "url urls link links src href uri media asset assets location cover preview thumbnail thumbnail_url thumb thumb_url"
+    " small_image"
+).split()
 MORE_PHOTOS: Final = (
-    *("additional_images", "additional_image", "additional_image_link", "additional_image_links", "other_images"),
-    *(
-        "extra_images",
-        "more_images",
-        "alt_images",
-        "gallery",
-        "gallery_images",
-        "image_gallery",
-        "additional_image_urls",
-    ),
-)
-THUMBNAILS: Final = frozenset(("thumbnail", "thumbnailurl", "thumb", "thumburl", "smallimage", "preview"))
-PHOTO_WORDS: Final = frozenset(
-    ("image", "images", "img", "photo", "photos", "picture", "pictures", "pic", "foto", "bild")
-)
-SMALL_WORDS: Final = frozenset(("thumb", "thumbnail", "small", "swatch", "icon", "logo", "preview", "mini"))
+    "additional_images additional_image additional_image_link additional_image_links other_images extra_images"
+    " more_images alt_images gallery gallery_images image_gallery additional_image_urls"
+).split()
+THUMBNAILS: Final = frozenset("thumbnail thumbnailurl thumb thumburl smallimage preview".split())
+PHOTO_WORDS: Final = frozenset("image images img photo photos picture pictures pic foto bild".split())
+SMALL_WORDS: Final = frozenset("thumb thumbnail small swatch icon logo preview mini".split())
 MIN_PHOTO_SHARE = 0.6  # of a column's cells that name photos, above which it is taken for one of photos
 
 # Tables recognised as a whole: all of these columns, then these sources.
@@ -130,8 +69,13 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
         "season": "season",
     }
 }
+# Other names of fields that --map knows.
+ALIASES: Final = {
+    **{"color": "colour", "stock": "in_stock", "link": "url"},
+    **dict.fromkeys(("picture", "image", "images", "photo", "photos"), "pictures"),
+}
 # What fills these would only be said twice if it were an attribute as well.
-FIELD_ONLY: Final = frozenset(("id", "title", "price", "currency", "in_stock", "pictures", "url"))
+FIELD_ONLY: Final = frozenset("id title price currency in_stock pictures url".split())
 
 
 @dataclass(frozen=True)
@@ -167,14 +111,7 @@ class ColumnMap:
         overrides: dict[str, str] = {}
         for text in texts:
             name, equals, source = (part.strip() for part in text.partition("="))
-            name = {
-                "color": "colour",
-                "picture": "pictures",
-                "image": "pictures",
-                "images": "pictures",
-                "stock": "in_stock",
-                "link": "url",
-            }.get(name, name)
+            name = ALIASES.get(name, name)
             if not equals:
                 raise TableError(
                     f"--map '{text}' is not understood. Write field=column, such as title=name or currency=EUR."

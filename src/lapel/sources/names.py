@@ -21,10 +21,7 @@ from lapel.core.text import fold, shortened
 # Endings of files that are walked, and that the page offers to upload. A table may name others; then the content
 # decides.
 EXTENSIONS = frozenset(
-    (
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"),
-        *(".jp2", ".j2k", ".ppm", ".pgm", ".heic", ".heif", ".hif"),
-    )
+    (".jpg .jpeg .jpe .jfif .mpo .png .webp .avif .gif .bmp .tif .tiff .jp2 .j2k .ppm .pgm .heic .heif .hif").split()
 )
 # Endings of one format: a table may write either.
 SAME_FORMAT = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif", ".heif": ".heic", ".hif": ".heic"}

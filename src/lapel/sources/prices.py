@@ -11,41 +11,14 @@ from lapel.core.types import MINOR_UNITS
 
 # How shops write currencies beside ISO 4217's codes, without case and full stops. Where several countries use a sign,
 # the commonest is taken and said (ASSUMED_SIGNS), or none when none is (AMBIGUOUS_SIGNS).
-_WRITTEN = {
-    "AUD": "a$, au$",
-    "BGN": "лв",
-    "BRL": "r$",
-    "CAD": "c$, ca$",
-    "CHF": "fr, sfr, swiss franc, swiss francs",
-    "CNY": "cn¥, 元",
-    "CZK": "kč",
-    "EUR": "€, euro, euros",
-    "GBP": "£, british pound, pound sterling",
-    "HKD": "hk$",
-    "HUF": "ft",
-    "IDR": "rp",
-    "ILS": "₪",
-    "INR": "₹, rs, indian rupee, rupees",
-    "JPY": "円, ¥, ￥, yen",
-    "KRW": "₩",
-    "KZT": "₸",
-    "MXN": "mx$",
-    "MYR": "rm",
-    "NGN": "₦",
-    "NZD": "nz$",
-    "PHP": "₱",
-    "PLN": "zł",
-    "RON": "lei",
-    "RUB": "₽, руб",
-    "SGD": "s$",
-    "THB": "฿",
-    "TRY": "₺, tl",
-    "TWD": "nt$",
-    "UAH": "₴, грн",
-    "USD": "us$, $, us dollar, us dollars",
-    "VND": "₫",
-}
-SYMBOLS = {sign: code for code, signs in _WRITTEN.items() for sign in signs.split(", ")}
+_WRITTEN = (
+    "AUD: a$, au$; BGN: лв; BRL: r$; CAD: c$, ca$; CHF: fr, sfr, swiss franc, swiss francs; CNY: cn¥, 元; CZK: kč;"
+    " EUR: €, euro, euros; GBP: £, british pound, pound sterling; HKD: hk$; HUF: ft; IDR: rp; ILS: ₪;"
+    " INR: ₹, rs, indian rupee, rupees; JPY: 円, ¥, ￥, yen; KRW: ₩; KZT: ₸; MXN: mx$; MYR: rm; NGN: ₦; NZD: nz$;"
+    " PHP: ₱; PLN: zł; RON: lei; RUB: ₽, руб; SGD: s$; THB: ฿; TRY: ₺, tl; TWD: nt$; UAH: ₴, грн;"
+    " USD: us$, $, us dollar, us dollars; VND: ₫"
+)
+SYMBOLS = {sign: each[:3] for each in _WRITTEN.split("; ") for sign in each[5:].split(", ")}
 ASSUMED_SIGNS = frozenset(("$", "\u00a5", "\uffe5", "rs"))
 AMBIGUOUS_SIGNS = {"kr": "SEK, NOK or DKK", "kr.": "SEK, NOK or DKK"}
 # Words before the lowest of several prices, or before any.
@@ -56,24 +29,11 @@ _FROM = re.compile(
 _RANGE = re.compile(r"^(.*?[0-9].*?)\s*(?:-|\u2013|\u2014|to|bis)\s*(.*[0-9].*)$", re.IGNORECASE)
 MAX_MINOR = 10**15  # minor units; far above any price, far below what SQLite's integers hold
 IN_STOCK = frozenset(
-    (
-        "yes",
-        "y",
-        "true",
-        "t",
-        "in stock",
-        "instock",
-        "in_stock",
-        "available",
-        "limited availability",
-        "preorder",
-        "backorder",
-    )
+    "yes,y,true,t,in stock,instock,in_stock,available,limited availability,preorder,backorder".split(",")
 )
 OUT_OF_STOCK = frozenset(
-    ("no", "n", "false", "f", "out of stock", "outofstock", "out_of_stock", "sold out", "unavailable", "discontinued")
+    "no,n,false,f,out of stock,outofstock,out_of_stock,sold out,unavailable,discontinued".split(",")
 )
-
 _NUMBER = re.compile(r"[0-9][0-9.,' \u00a0\u202f\u2019]*")
 _GAPS = re.compile(r"[' \u00a0\u202f\u2019]")
 

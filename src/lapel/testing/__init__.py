@@ -3,8 +3,8 @@
     from lapel.testing import IndexContract
 
     class TestShelfIndex(IndexContract):
-        def open(self, path=None):
-            return ShelfIndex(dim=self.dim, path=path)
+        def open(self, dim=4, path=None):
+            return ShelfIndex(dim=dim, path=path)
 
 They need pytest. Nothing in Lapel imports this package.
 """

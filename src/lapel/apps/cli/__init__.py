@@ -66,16 +66,18 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[
+    _: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
     ] = False,
     verbose: Annotated[
-        int, typer.Option("--verbose", "-v", count=True, help="Say what is going on; -vv says everything.")
+        int,
+        typer.Option(
+            "--verbose", "-v", count=True, show_default=False, help="Say what is going on; -vv says everything."
+        ),
     ] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors: no progress bars.")] = False,
 ) -> None:
     """Lapel finds the products that look like a picture."""
-    del version  # its callback has shown it
     set_up_logging(verbose, quiet=quiet)
 
 

@@ -53,7 +53,7 @@ def _store(context: typer.Context, value: Path) -> Path:
     source = context.get_parameter_source("store")
     if source is None or source.name != "DEFAULT":
         return value
-    from lapel.core.settings import settings
+    from lapel.service import settings
 
     return settings().store
 

@@ -105,7 +105,8 @@ def thumbnails(
     else:
         have = "has" if size.photos == 1 else "have"
         say(
-            f"{counted(filled.derived, 'photo')} got thumbnails; {size.photos:,} {have} them, in {size.bytes / 1e6:,.1f} MB"
+            f"{counted(filled.derived, 'photo')} got thumbnails; {size.photos:,} {have} them, in"
+            f" {size.bytes / 1e6:,.1f} MB"
         )
         for photo, reason in filled.failed[:3]:
             say(f"{photo.uri}: {reason}", style="yellow")
@@ -158,10 +159,11 @@ def check(
 
 def _check(store: Path, grace: timedelta, *, force: bool, allow_private: bool, as_json: bool) -> bool:
     """Check once, and say what was found. Returns whether too many were out of reach to hide any."""
-    from lapel.service import open_store
+    from lapel.service import open_store, settings
 
+    private = allow_private or settings().allow_private_links
     with open_store(store) as shop, progress_bar("visiting pictures") as update:
-        done = shop.media.check(grace=grace, force=force, allow_private=allow_private, progress=update)
+        done = shop.media.check(grace=grace, force=force, allow_private=private, progress=update)
         path = shop.media.issues_file
     if as_json:
         facts = {

@@ -38,7 +38,7 @@ def search(
     pictures: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[PICTURE]...",
+            metavar="PICTURE",
             help="A picture file, a link to one, or - for standard input; with --csv several, and folders.",
             show_default=False,
         ),
@@ -122,7 +122,7 @@ def _read(place: str) -> ImageLike:
 def _print_json(query: Query, places: Sequence[str], text: str, product: str | None, result: SearchResult) -> None:
     from lapel.service import result_json
 
-    asked: dict[str, Any] = {
+    asked: dict[str, object] = {
         "picture": places[0] if places else None,
         "text": text or None,
         "product": product,
