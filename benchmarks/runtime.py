@@ -57,7 +57,7 @@ def read_pictures(preprocessing: Preprocessing, work: Path, split: str, count: i
     table = Path(arguments[-1])
     there = read_shop(Path(arguments[0]) if len(arguments) > 1 else table.parent, table)
     rows = [row for row, found in enumerate(there.values("split")) if found in ("", split)][:count]
-    pixels = preprocessing.batch([there.picture(row) for row in rows])
+    pixels = preprocessing.batch([there.image(row) for row in rows])
     kinds, colours = there.values("articleType"), there.values("baseColour")
     return pixels, np.array([f"{kinds[row]}/{colours[row]}/{there.products[row].gender}" for row in rows])
 
