@@ -72,8 +72,7 @@ def train(
         config: The recipe; a checkpoint of another recipe is refused.
         network: With the weights to start from; changed in place.
         start: What those weights are, in words.
-        out: Folder for ``checkpoint.pt``, ``log.csv`` (every 20 steps) and ``curves.png`` (after a dozen epochs at
-            most).
+        out: Folder for ``checkpoint.pt``, ``log.csv`` (every 20 steps) and ``curves.png`` (a dozen times at most).
         report: Called with each row of the log and each warning.
         machine: Where it runs.
         save_seconds: Time between two checkpoints; 0 saves after every step.
