@@ -1,10 +1,8 @@
-"""The encoder door: pictures go in, unit vectors come out.
+"""Encoders: images go in, unit vectors come out.
 
-Lapel ships two networks: ``open_encoder("default")`` and ``"small"``.
-
-A model folder holds ``model.json`` (what it is and how pictures are prepared), the exported network, and the model
-card. ``colour:`` needs no weights: it compares colours and their places, and is the floor that any learned look must
-beat.
+Lapel ships two networks: ``open_encoder("default")`` and ``"small"``. A model folder holds ``model.json`` (what it is
+and how images are prepared), the exported network, and the model card. ``colour:`` needs no weights: it compares
+colours and their places, and is the baseline that any learned embedding must beat.
 """
 
 from __future__ import annotations

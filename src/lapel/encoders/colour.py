@@ -1,4 +1,4 @@
-"""An encoder without weights: which colours, and where light and dark are. The fixture of the tests and the floor to
+"""An encoder without weights: which colours, and where light and dark are. The tests' fixture and the baseline to
 beat."""
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ GRID = 8  # 8 x 8 = 64 places
 
 
 class ColourEncoder(Encoder):
-    """128 numbers: a histogram of 64 colours, its paper-white left out, beside the darkness of 64 places.
+    """128 numbers: a histogram of 64 colours, its white left out, beside the darkness of 64 places.
 
     Args:
         rest: Nothing; what follows ``colour:``.
@@ -48,5 +48,5 @@ class ColourEncoder(Encoder):
         dark = 255 - pixels.mean(axis=3, dtype=np.float32)  # (n, 64, 64)
         side = self.preprocessing.height // GRID
         places = dark.reshape(n, GRID, side, GRID, side).mean(axis=(2, 4)).reshape(n, GRID**2)
-        # Roots keep one large area from drowning the rest; the small constant gives a blank picture a direction too.
+        # Roots keep one large area from drowning the rest; the small constant gives a blank image a direction too.
         return normalise(np.concatenate([normalise(np.sqrt(counts)), normalise(np.sqrt(places + 0.01))], axis=1))

@@ -27,7 +27,7 @@ REFERENCE = "reference.npz"
 
 @dataclass(frozen=True)
 class Reference:
-    """Pictures and what the trained network, in float32, makes of them: what an exported file is compared with.
+    """Images and what the trained network, in float32, makes of them: what an exported file is compared with.
 
     Attributes:
         output: Name of the network's output.
@@ -45,7 +45,7 @@ class Reference:
         np.savez_compressed(folder / REFERENCE, **arrays)
 
     def cosines(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
-        """How much alike the output of the first pictures, (n, ...), is to what is expected: (n,), 1 for the same."""
+        """How much alike the output of the first images, (n, ...), is to what is expected: (n,), 1 for the same."""
         one, other = (values.reshape(len(found), -1) for values in (found, self.expected[: len(found)]))
         lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
         cosines: NDArray[np.float32] = np.einsum("nd,nd->n", one, other) / np.maximum(lengths, 1e-9)
@@ -63,7 +63,7 @@ class ModelFolder:
         network: Name of the exported file in the folder; it takes (n, height, width, 3) uint8 and gives ``vectors`` (n,
             dim) and ``spatial`` (n, dim, h, w).
         sha256: Hash of that file, hex.
-        preprocessing: How pictures become its input.
+        preprocessing: How images become its input.
         precision: Number format of its weights, such as ``int8``.
         details: How it was made and how good it is: free-form, shown by ``lapel info``, not part of the fingerprint.
     """
