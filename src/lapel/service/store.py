@@ -274,6 +274,7 @@ class Store:
         if errors not in ("raise", "return"):
             raise QueryError(f"errors is 'raise' or 'return'; found '{errors}'.")
         conditions = filter_of(where)
+        Query(text="any", k=k, where=conditions, least=least, group=group)  # what is wrong for all is told at once
 
         def read(query: Query | ImageLike) -> Query | LapelError:
             try:
