@@ -22,7 +22,6 @@ from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
-from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -137,12 +136,11 @@ class CatalogContract:
     def test_changed_bytes_get_a_new_key_and_unlisted_photos_go(self, catalog: Catalog) -> None:
         catalog.write([entry("p", ("a", "b", "c"))], fingerprint=MODEL)
         a, b, c = (each.key for each in catalog.photos("p"))
-        change = catalog.write([Entry(Product("p"), (photo("p/a"), photo("p/b", version=2)))], fingerprint=MODEL)
+        change = catalog.write([Entry(Product("p"), (photo("p/a"), photo("p/b", 2)))], fingerprint=MODEL)
         kept, new = (each.key for each in catalog.photos("p"))
         assert kept == a
         assert new > c
-        assert change.removed.tolist() == [b, c]
-        assert catalog.vector_keys(MODEL).tolist() == [a, new]
+        assert (change.removed.tolist(), catalog.vector_keys(MODEL).tolist()) == ([b, c], [a, new])
 
     def test_keys_are_never_used_again(self, catalog: Catalog) -> None:
         catalog.write([entry("p"), entry("q")], fingerprint=MODEL)
