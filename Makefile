@@ -1,6 +1,6 @@
 # The two commands a newcomer needs: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check wheel docs screenshots weights model small foreground judge clean
+.PHONY: help demo test check wheel docs site screenshots weights model small foreground judge clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -41,17 +41,21 @@ test: $(VENV)/dev ## Set up and run all tests, those in a browser too
 	@sh tests/install_chromium.sh
 	$(BIN)/python -m pytest -n auto --maxprocesses $(JOBS) --dist loadfile
 
-check: $(VENV)/dev ## Format, lint, types, import contracts
+check: $(VENV)/dev ## Format, lint, types, import contracts, the site and its links
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(RUNS)/site
 
 wheel: $(VENV)/dev ## Build the wheel and use it in an empty environment
 	sh tests/try_wheel.sh $(BIN)/python
 
 docs: $(VENV)/dev ## Write docs/commands from the commands' help
 	$(BIN)/python -m lapel.apps.cli.reference docs/commands
+
+site: $(VENV)/dev ## Guides and API reference as a site, into runs/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(RUNS)/site
 
 screenshots: $(VENV)/dev ## Pictures of the page in every state and size, into runs/screenshots
 	@sh tests/install_chromium.sh

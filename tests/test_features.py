@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lapel.sources.pictures import picture_rows
 from PIL import Image, ImageDraw, ImageFilter
 from scipy.fft import dct
 
@@ -22,9 +21,23 @@ from lapel.engine.backfill import BackfillReport, backfill, missing
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.features import FEATURES, PALETTE, PERCEPTUAL_HASH, THUMBNAIL, Feature
 from lapel.engine.ingest import ingest
-from lapel.engine.palette import MAX_COLOURS, Palette, decode_palette, palette, to_lab
-from lapel.engine.perceptual_hash import hamming, perceptual_hash
+from lapel.engine.palette import MAX_COLOURS, Palette, decode_palette, palettes, to_lab
+from lapel.engine.perceptual_hash import hamming
 from lapel.sources import open_source
+from lapel.sources.photos import photo_rows
+
+
+def palette(image: Image.Image) -> bytes:
+    value = PALETTE.of(image)
+    assert isinstance(value, bytes)
+    return value
+
+
+def perceptual_hash(image: Image.Image) -> bytes:
+    value = PERCEPTUAL_HASH.of(image)
+    assert isinstance(value, bytes)
+    return value
+
 
 # --- palette ----------------------------------------------------------------------------------------------------------
 
@@ -124,6 +137,17 @@ def test_size_and_compression_hardly_matter() -> None:
             assert near(Palette(made.lab[:2], made.share[:2]), "red", "blue", within=6)
 
 
+def test_many_at_once_are_the_same_as_one_by_one() -> None:
+    """Images of few and of many colours beside each other, with and without background, also all background."""
+    rng = np.random.default_rng(5)
+    images = [shirt("red", "blue"), Image.new("RGB", (9, 9), "white"), shirt("teal", background="navy"), scene(1)]
+    images += [Image.fromarray(rng.integers(0, 255, (40, 30, 3), np.uint8)), shirt("white", background="white")]
+    for feature in (PALETTE, PERCEPTUAL_HASH):
+        samples = [feature.sample(image) for image in images]
+        assert list(feature.derive(samples)) == [feature.of(image) for image in images]
+    assert len({*palettes([PALETTE.sample(image) for image in images])}) == 5  # white is white
+
+
 def test_a_palette_is_small_and_the_same_each_time() -> None:
     rng = np.random.default_rng(3)
     for _ in range(50):
@@ -192,7 +216,7 @@ def draw(folder: Path, numbers: range) -> Path:
 
 def add(store: StoreContext, images: Path, **options: object) -> None:
     source = open_source(images)
-    ingest(store, picture_rows(source), source=source, **options)  # type: ignore[arg-type]
+    ingest(store, photo_rows(source), source=source, **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -208,7 +232,7 @@ def stored(store: StoreContext, feature: Feature) -> dict[str, bytes]:
 
 
 def right(feature: Feature, count: int = PHOTOS) -> dict[str, object]:
-    return {f"{number:02}": feature.derive(scene(number, (60, 80))) for number in range(count)}
+    return {f"{number:02}": feature.of(scene(number, (60, 80))) for number in range(count)}
 
 
 def forget(store: StoreContext) -> None:
@@ -272,7 +296,7 @@ def test_what_cannot_be_derived_is_told_and_tried_again_unless_it_need_not(store
 
 
 def test_a_new_version_takes_the_place_of_the_old(store: StoreContext) -> None:
-    second = Feature("palette", "2", perceptual_hash)
+    second = Feature("palette", "2", perceptual_hash)  # a sample that is the value
     assert backfill(store, second) == BackfillReport(PHOTOS, 0, ())
     assert store.catalog.features.counts() == {second.key: PHOTOS, PERCEPTUAL_HASH.key: PHOTOS}
 
@@ -298,11 +322,10 @@ KILLED = """
 import sys, time
 from lapel.engine import backfill
 from lapel.engine.context import open_context
-from lapel.engine.features import Feature
-from lapel.engine.perceptual_hash import perceptual_hash
+from lapel.engine.features import PERCEPTUAL_HASH, Feature
 def slow(image):
     time.sleep(0.1)
-    return perceptual_hash(image)
+    return PERCEPTUAL_HASH.of(image)
 backfill.BATCH = 2
 with open_context(sys.argv[1]) as store:
     backfill.backfill(store, Feature("perceptual_hash", "1", slow), progress=lambda done, _: print(done, flush=True))

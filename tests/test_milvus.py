@@ -141,9 +141,7 @@ def test_it_keeps_vectors_and_version_tag(tmp_path: Path) -> None:
     assert again.get_version_tag() == "7"
     assert again.keys.tolist() == list(range(60))
     assert again.search(looks(50)[7:8], 1).keys.tolist() == [[7]]
-    some, vectors = again.vectors(np.array([55, 3, 999]))
-    assert some.tolist() == [3, 55]
-    assert np.allclose(vectors, [looks(50)[3], looks(10, seed=4)[5]], atol=1e-6)
+    assert again.search(looks(10, seed=4)[5:6], 1).keys.tolist() == [[55]]
     with pytest.raises(InputError, match="not written to a file"):
         again.save(tmp_path / "file")
     with pytest.raises(InputError, match=r"8 wide; 9 are needed"):
@@ -279,7 +277,6 @@ def test_milvus_away_and_back(shop: StoreContext, server: Server, monkeypatch: p
             lambda: index.add(np.array([1]), corner(1)[None]),
             lambda: index.remove(np.array([1])),
             lambda: index.search(corner(1)[None], 1, np.array([1])),
-            lambda: index.vectors(np.array([1])),
         ):
             with pytest.raises(IndexUnavailableError, match="The catalogue is whole"):
                 use()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from inputs.stores import DIM, FINGERPRINT, OldProduct, old_store
-from lapel.catalog import Catalog, content_hash
+from inputs.stores import DIM, FINGERPRINT, OldProduct, old_store, store_of_version_6
+from lapel.catalog import Catalog, PricePoint, content_hash
 from lapel.core.errors import QueryError
 from lapel.core.types import Condition, Filter, Product, Query
 from lapel.engine.context import open_context
@@ -142,3 +142,91 @@ def test_an_old_store_is_searched_as_ever(tmp_path: Path, version: int) -> None:
         assert [(hit.product.id, hit.product.url, round(hit.score, 6)) for hit in hits] == [
             ("google", f"{SHOP}/größe?id=1", 1.0)
         ]
+
+
+# --- history, which version 7 began ----------------------------------------------------------------------------------
+
+
+def test_history_begins_with_what_is_there(catalog: Catalog) -> None:
+    assert [each.at for product in PRODUCTS for each in catalog.price_history(product.id)] == [""] * len(PRODUCTS)
+    assert catalog.price_history("google") == (PricePoint("", 4990, "EUR", None),)
+    with sqlite3.connect(catalog.path) as database:
+        for table in ("product", "photo"):
+            assert database.execute(f"SELECT DISTINCT added_at, changed_at FROM {table}").fetchall() == [("", "")]
+    database.close()
+    page = catalog.feed.read(0)
+    assert page.gap  # its products came before the feed: a reader must look at them all once
+    assert (page.changes, page.next, page.complete) == ((), catalog.feed.latest, True)
+    catalog.remove(["plain"])
+    page = catalog.feed.read(page.next)
+    assert [(each.sequence, each.kind) for each in page.changes] == [(2, "product_removed"), (3, "photo_removed")]
+    assert not page.gap
+
+
+def test_words_of_old_products_are_found(catalog: Catalog) -> None:
+    assert [product.id for product in catalog.search_words("dress")[0]] == ["google"]
+    assert [product.id for product in catalog.search_words("grün dresses")[0]] == ["google"]
+    catalog.remove(["google"])
+    assert catalog.search_words("dress") == ([], 0)
+
+
+@pytest.fixture
+def sixth(tmp_path: Path) -> Iterator[Catalog]:
+    with Catalog.open(store_of_version_6(tmp_path / "catalog.sqlite")) as opened:
+        yield opened
+
+
+def test_a_store_of_version_6_says_what_it_said(sixth: Catalog) -> None:
+    counts = sixth.counts()
+    assert (counts.products, counts.delisted, counts.unreachable) == (1, 1, 1)
+    assert (counts.photos, counts.hidden, counts.vectors) == (4, 2, {FINGERPRINT: 4})
+    assert sixth.product("shirt") == Product(
+        "shirt", "Red shirt", ("Apparel", "Shirts"), "Men", "Acme", "Red", "Fall", 4990, "EUR", True,
+        {"size": "S|M", "Größe": "38"}, "https://shop.example/shirt",
+    )  # fmt: skip
+    front, back = sixth.photos("shirt")
+    assert (front.links.full, front.links.thumbnail) == ("https://cdn.example/1.jpg", "https://cdn.example/small/1.jpg")
+    assert (back.uri, back.sha256) == ("file:///pictures/back.jpg", "sha-2")
+    assert sixth.hosting.version_tokens([1, 2]) == {1: ("stamp-1", "etag-1"), 2: ("stamp-2", "")}
+    (issue,) = sixth.hosting.issues()
+    assert (issue.kind, issue.since[:10], issue.hidden[:10], issue.product_id) == (
+        "dead", "2026-10-01", "2026-11-02", "dark"
+    )  # fmt: skip
+    stored = sixth.stored(["shirt"], fingerprint=FINGERPRINT)["shirt"]
+    assert stored.content_hash == content_hash(sixth.product("shirt"))
+    assert (stored.photos[front.uri].version_token, stored.photos[front.uri].has_vector) == ("stamp-1", True)
+    assert sixth.price_history("sold") == (PricePoint("", 1000, "JPY", False),)
+    assert [product.id for product in sixth.search_words("red shirts 38")[0]] == ["shirt"]
+    assert sixth.search_words("dress") == ([], 0)  # not shown
+    assert sixth.check() == []
+
+
+def test_an_index_of_version_6_catches_up(sixth: Catalog) -> None:
+    """Four transactions: five photos came, the fifth went, "sold" was delisted, "dark" was out of reach."""
+    expected = {0: ([1, 2], [3, 4, 5]), 1: ([], [3, 4, 5]), 2: ([], [3, 4]), 3: ([], [4]), 4: ([], [])}
+    for generation, (keys, removed) in expected.items():
+        delta = sixth.changes_since(generation)
+        assert delta is not None
+        assert (delta.keys.tolist(), delta.removed.tolist()) == (keys, removed), generation
+
+
+def test_what_version_6_hid_comes_back(sixth: Catalog) -> None:
+    position = sixth.feed.latest
+    sixth.visibility.apply_sync("", ["shirt", "sold", "dark"], now="2026-12-01T00:00:00Z")
+    sixth.hosting.set_issues({}, [4], now="2026-12-01T00:00:00Z")
+    sixth.hosting.update_reachability(before="", now="2026-12-01T00:00:00Z")
+    page = sixth.feed.read(position)
+    assert [(each.kind, each.product_id) for each in page.changes] == [
+        ("product_relisted", "sold"), ("photo_reachable", "dark")
+    ]  # fmt: skip
+    delta = sixth.changes_since(4)
+    assert delta is not None
+    assert delta.keys.tolist() == [3, 4]
+    assert delta.vectors.argmax(axis=1).tolist() == [3, 4]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_empty_store_has_no_gap(tmp_path: Path, version: int) -> None:
+    with Catalog.open(old_store(tmp_path / "catalog.sqlite", version, [])) as empty:
+        page = empty.feed.read(0)
+        assert (page.changes, page.gap, page.next) == ((), False, 0)

@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lapel.training.imagenet import IMAGENET_STD
 from PIL import Image
 
 from lapel.core.errors import InputError, ModelError, TableError
 from lapel.core.images import Preprocessing, decode
 from lapel.core.types import Product
 from lapel.training.data import Example, StoredImages, TrainingSet, class_batches, load_training_set, read_label_map
-from lapel.training.efficientnet import EfficientNetLite0
+from lapel.training.efficientnet import IMAGENET_STD, EfficientNetLite0
 from lapel.training.losses import AttributeHeads, CrossBatchMemory, instance_loss, nca_loss, triplet_loss
 from lapel.training.network import EmbeddingNetwork, ResNet50, convolve
 from lapel.training.weights import KERAS_EPSILON, load_backbone

@@ -21,9 +21,11 @@ from lapel.apps.ui.photo import PRODUCT, WHOLE
 from lapel.apps.ui.selection import FilterSelection, escape, price_bounds, read_params
 from lapel.apps.ui.swatches import swatch
 from lapel.core.types import Filter
+from lapel.encoders import open_encoder
+from lapel.encoders.segmenter import open_segmenter
 from lapel.engine.context import open_context
 from lapel.engine.models import use
-from lapel.service import Overview, open_store
+from lapel.service import IndexService, IndexStatus, Overview, open_store
 
 __all__ = ["show"]  # a fixture
 
@@ -181,6 +183,28 @@ def test_a_product_that_was_already_visited_is_gone_back_to(show, store):
     assert [entry.product_id for entry in page.session_state["history"]] == ["W0000"]
 
 
+def test_the_only_product_of_a_shop_has_no_look_alike(show, tmp_path):
+    (tmp_path / "photos").mkdir()
+    draw("Tote", "Red").save(tmp_path / "photos" / "tote.png")
+    with open_store(tmp_path / "shop", create=True, encoder="colour:") as shop:
+        shop.add(tmp_path / "photos")
+        (only,) = shop.browse().products
+    page = show(tmp_path / "shop", product=only.product.id)
+    assert "There is no look-alike" in said(page)
+    assert "passes these filters" not in said(page)
+    assert "clear-filters" not in [button.key for button in page.button]
+
+
+def test_a_problem_of_the_index_is_a_small_note_and_the_answer_is_there(show, store, monkeypatch):
+    page = show(store, product="W0000")
+    assert not [caption for caption in page.caption if "index" in caption.value]
+    monkeypatch.setattr(IndexService, "status", lambda self: IndexStatus("flat", problem="OSError: disk <b>full</b>"))
+    settled(page.run())
+    (note,) = [plain(caption.value) for caption in page.caption if "index" in caption.value]
+    assert note.endswith("OSError: disk <b>full</b>")
+    assert len(followable(page)) == 20
+
+
 def test_show_more(show, store):
     page = show(store, product="W0000")
     settled(page.button(key="more").click().run())
@@ -242,6 +266,46 @@ def test_the_product_in_a_photo_is_segmented_and_the_whole_can_be_asked_for(show
     (switch,) = [control for control in page.segmented_control if control.key.startswith("part-")]
     settled(switch.set_value(PRODUCT).run())
     assert followable(page) == of_product
+
+
+def test_an_uploaded_photo_is_encoded_once_and_asks_with_the_same_vectors_as_ever(show, store, monkeypatch):
+    encoder, segmenter = open_encoder("colour:"), open_segmenter()
+    photo = cluttered(draw("Dress", "Green", 24), np.random.default_rng(5))
+    stream = io.BytesIO()
+    photo.save(stream, "PNG")
+    (whole,) = encoder.encode([photo])
+    (product,) = encoder.encode(segmenter.segment([photo], shape=encoder.preprocessing))
+    batches, masked = [], []
+    encode_pixels, masks = type(encoder).encode_pixels, type(segmenter).masks
+
+    def counted_pixels(encoder, pixels):
+        batches.append(len(pixels))
+        return encode_pixels(encoder, pixels)
+
+    def counted_masks(segmenter, images):
+        masked.append(len(images))
+        return masks(segmenter, images)
+
+    monkeypatch.setattr(type(encoder), "encode_pixels", counted_pixels)
+    monkeypatch.setattr(type(segmenter), "masks", counted_masks)
+    page = show(store)
+    settled(page.file_uploader(key="upload").set_value(("photo.png", stream.getvalue(), "image/png")).run())
+    answers = [followable(page)]
+    for part in (WHOLE, PRODUCT):
+        (switch,) = [control for control in page.segmented_control if control.key.startswith("part-")]
+        settled(switch.set_value(part).run())
+        answers.append(followable(page))
+    assert batches == [2]  # the whole and the product, in one batch
+    assert masked == [1]
+    (entry,) = page.session_state["history"]
+    np.testing.assert_allclose(entry.whole, whole, atol=1e-6)
+    np.testing.assert_allclose(entry.product, (whole + product) / np.linalg.norm(whole + product), atol=1e-6)
+    with open_store(store, read_only=True) as shop:
+        expected = [
+            [hit.product.id for hit in shop.search(vector=vector, k=20)] for vector in (entry.product, entry.whole)
+        ]
+    assert answers == [expected[0], expected[1], expected[0]]
+    assert expected[0] != expected[1]
 
 
 def test_a_photo_on_white_leaves_no_choice(show, store):

@@ -74,6 +74,18 @@ def old_store(path: Path, version: int, products: Sequence[OldProduct]) -> Path:
     return path
 
 
+def store_of_version_6(path: Path) -> Path:
+    """Write the catalogue that the code of version 6 wrote: a product that is shown, one that is delisted, one whose
+    photo is out of reach. Returns the file."""
+    database = sqlite3.connect(path)
+    database.executescript((Path(__file__).parent / "store_6.sql").read_text(encoding="utf-8"))
+    database.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+    database.execute("PRAGMA user_version = 6")
+    database.commit()
+    database.close()
+    return path
+
+
 def _put(database: sqlite3.Connection, number: int, product: OldProduct) -> None:
     row = product.row()
     text = "".join(f"{len(str(value))}:{value}," for value in row)

@@ -21,7 +21,9 @@ from lapel.core.vectors import Keys, Vectors
 LONGEST_TERM = 120  # characters
 NUMBER = re.compile(r"[+-]?[0-9]{1,300}(\.[0-9]{1,300})?")  # 300 digits still fit a double
 
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 PRODUCT_COLUMNS = "id, title, category, gender, brand, colour, season, price_minor, currency, in_stock, attributes, url"
+QUALIFIED_PRODUCT_COLUMNS = ", ".join(f"product.{name}" for name in PRODUCT_COLUMNS.split(", "))
 #: Every photo with its product's id, for :func:`to_photo`.
 PHOTOS = (
     "SELECT photo.key, product.id, uri, sha256, full_link, thumbnail_link"
@@ -183,7 +185,7 @@ def to_row(product: Product) -> tuple[Any, ...]:
     return (
         product.id,
         product.title,
-        json.dumps(product.category, ensure_ascii=False),
+        _category_json(product.category),
         product.gender,
         product.brand,
         product.colour,
@@ -199,7 +201,12 @@ def to_row(product: Product) -> tuple[Any, ...]:
 def attributes_json(attributes: Mapping[str, str]) -> str:
     """Attributes as they are kept: sorted, so that two tables that order their columns differently give equal
     content."""
-    return json.dumps(dict(sorted(attributes.items())), ensure_ascii=False, separators=(",", ":"))
+    return _COMPACT.encode(dict(sorted(attributes.items())))
+
+
+@lru_cache(maxsize=4096)
+def _category_json(path: tuple[str, ...]) -> str:
+    return json.dumps(path, ensure_ascii=False)
 
 
 def from_row(row: tuple[Any, ...]) -> Product:
@@ -237,7 +244,7 @@ def hash_row(row: tuple[Any, ...]) -> str:
     if not row[-1]:  # products without an address keep the hash they had when there were none
         row = row[:-1]
     # Lengths between the texts, so that moving a letter from one column to the next is a change.
-    text = "".join(f"{len(str(value))}:{value}," for value in row)
+    text = "".join([f"{len(value)}:{value}," for value in map(str, row)])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

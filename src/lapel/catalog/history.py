@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
-from lapel.catalog.connection import Pool
+from lapel.catalog.connection import Pool, insert_rows
 from lapel.core.errors import InputError
 
 ChangeKind = Literal[
@@ -63,13 +63,11 @@ def record(database: sqlite3.Connection, changes: Sequence[LogRow], *, at: str) 
     raised = "UPDATE setting SET value = CAST(value AS INTEGER) + 1 WHERE name = 'generation' RETURNING value"
     ((value,),) = database.execute(raised).fetchall()
     generation = int(value)
-    database.executemany(
-        "INSERT INTO change_log (generation, at, kind, product_id, photo_key, detail) VALUES (?, ?, ?, ?, ?, ?)",
-        [
-            (generation, at, kind, product_id, key, json.dumps(detail, ensure_ascii=False) if detail else "{}")
-            for kind, product_id, key, detail in changes
-        ],
-    )
+    rows = [
+        (generation, at, kind, product_id, key, json.dumps(detail, ensure_ascii=False) if detail else "{}")
+        for kind, product_id, key, detail in changes
+    ]
+    insert_rows(database, "change_log", "generation, at, kind, product_id, photo_key, detail", rows)
     if generation % TRIM_INTERVAL == 0:
         _trim(database)
     return generation

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lapel.catalog.connection import insert_rows
 from lapel.catalog.entries import PRODUCT_COLUMNS, Change, Entry, hash_row, price_of, term_number, terms, to_row
 from lapel.catalog.features import put_features
 from lapel.catalog.history import LogRow, record
@@ -68,10 +69,8 @@ def put(database: sqlite3.Connection, entries: Sequence[Entry], fingerprint: str
     for (product_id,) in database.execute(relisted, (_json(batch.rows.values()),)).fetchall():
         log.append(("product_relisted", product_id, None, None))
     generation = record(database, log + batch.log, at=at)
-    database.executemany(
-        "INSERT INTO price_history VALUES (?, ?, ?, ?, ?, ?)",
-        [(row, generation, at, *facts) for row, *facts in batch.prices],
-    )
+    prices = [(row, generation, at, *facts) for row, *facts in batch.prices]
+    insert_rows(database, "price_history", "product_row, generation, at, price_minor, currency, in_stock", prices)
     return change
 
 
@@ -215,11 +214,8 @@ def _put_photos(database: sqlite3.Connection, entries: Sequence[Entry], batch: _
         " changed_at = coalesce(?, changed_at) WHERE key = ?",
         photos.updates,
     )
-    database.executemany(
-        "INSERT INTO photo (key, product_row, uri, sha256, position, full_link, thumbnail_link, version_token, added_at,"
-        " changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        photos.inserts,
-    )
+    columns = "key, product_row, uri, sha256, position, full_link, thumbnail_link, version_token, added_at, changed_at"
+    insert_rows(database, "photo", columns, photos.inserts)
     database.executemany(
         "INSERT INTO vector (key, model, data) VALUES (?, ?, ?) ON CONFLICT (key, model) DO UPDATE SET data ="
         " excluded.data",

@@ -1,4 +1,4 @@
-"""What is derived from a photo's image, as values with a name and a version: one function and one row of a table each.
+"""What is derived from a photo's image, as values with a name and a version: one file and one row of a table each.
 
 An upright RGB image goes in (see :func:`lapel.core.images.decode`), bytes come out. :mod:`lapel.engine.pipeline` derives
 them while photos are added, :mod:`lapel.engine.backfill` for photos that were there before.
@@ -6,16 +6,16 @@ them while photos are added, :mod:`lapel.engine.backfill` for photos that were t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image
 
 from lapel.catalog import ModelEntry
 from lapel.core.images import thumbnails
 from lapel.encoders import Encoder
-from lapel.engine.palette import palette
-from lapel.engine.perceptual_hash import perceptual_hash
+from lapel.engine import palette, perceptual_hash
 
 Key = tuple[str, str]  # a feature's name and version
 Value = bytes | Mapping[int, bytes]  # what is kept in the catalogue; of a thumbnail, WebP bytes by width in pixels
@@ -27,13 +27,20 @@ class Feature:
 
     Attributes:
         name: What it is, such as ``palette``.
-        version: Changes when ``derive`` gives other values for the same image; the old ones are then derived again.
-        derive: Upright RGB image -> value. A function of a module, so that workers elsewhere find it too.
+        version: Changes when the same image gives another value; the old values are then derived again.
+        sample: Upright RGB image -> what of it is looked at, something small.
+        derive: Samples of many images -> their values: small arrays are cheap only together. By default a sample is
+            the value. Both are functions of a module, so that workers elsewhere find them too.
     """
 
     name: str
     version: str
-    derive: Callable[[Image.Image], Value]
+    sample: Callable[[Image.Image], Any]
+    derive: Callable[[Sequence[Any]], Sequence[Value]] = tuple
+
+    def of(self, image: Image.Image) -> Value:
+        """The value of one image."""
+        return self.derive([self.sample(image)])[0]
 
     @property
     def key(self) -> Key:
@@ -60,8 +67,8 @@ class Embedding:
 
 
 THUMBNAIL = Feature("thumbnail", "1", thumbnails)  # kept in thumbnails.sqlite, by the hash of the photo's bytes
-PALETTE = Feature("palette", "1", palette)  # see lapel.engine.palette.decode_palette
-PERCEPTUAL_HASH = Feature("perceptual_hash", "1", perceptual_hash)  # see lapel.engine.perceptual_hash.hamming
+PALETTE = Feature("palette", "1", palette.sample, palette.palettes)
+PERCEPTUAL_HASH = Feature("perceptual_hash", "1", perceptual_hash.sample, perceptual_hash.perceptual_hashes)
 
 CATALOG_FEATURES = (PALETTE, PERCEPTUAL_HASH)  # kept in the catalogue, by the photo's key
 FEATURES: Mapping[str, Feature] = {feature.name: feature for feature in (THUMBNAIL, *CATALOG_FEATURES)}

@@ -183,8 +183,8 @@ def ingest(
         writer = _Writer(store.catalog, encoder.fingerprint, note, small)
         features = CATALOG_FEATURES if small is None else (*CATALOG_FEATURES, THUMBNAIL)
         pipeline = Pipeline(encoder, features, source.read)
-        planned = planner.planned(rows, prefetch=not runner.elsewhere)
-        spec = store.encoder_spec if runner.elsewhere else ""
+        planned = planner.planned(rows, prefetch=not runner.remote)
+        spec = store.encoder_spec if runner.remote else ""
         with (
             closing(pipeline.map(runner, planned, _photos_to_read, batch=batch, spec=spec)) as encoded,
             closing(writer.written(encoded)) as written,

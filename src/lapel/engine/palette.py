@@ -6,14 +6,17 @@ colour in CIELAB (CIE 1976, D65), where distances are close to what people see: 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import label
+from scipy.ndimage import generate_binary_structure, label
 
-SIDE = 32  # pixels of the longer side that are looked at: shares are then right within about 3 %
+from lapel.core.images import Pixels
+
+SIDE = 24  # pixels: the image is squeezed to a square of these, and shares are then right within about 4 %
 MAX_COLOURS = 6
 MIN_SHARE = 0.03  # of the product; smaller groups are mostly mixed colours of edges
 MERGE_DISTANCE = 12.0  # CIELAB; nearer groups are one colour, lit differently
@@ -34,7 +37,11 @@ _TO_XYZ = np.array(
 _TO_XYZ /= _TO_XYZ.sum(axis=1, keepdims=True)
 _TO_LAB = np.array([[0, 116, 0], [500, -500, 0], [0, 200, -200]])
 
-Colours = NDArray[np.float64]  # (n, 3) CIELAB
+_WITHIN_IMAGES = generate_binary_structure(3, 1)  # pixels touch with their sides ...
+_WITHIN_IMAGES[[0, 2]] = False  # ... and never those of another image
+
+Colours = NDArray[np.float64]  # (..., 3) CIELAB
+Sizes = NDArray[np.float64]  # pixels
 
 
 @dataclass(frozen=True)
@@ -50,25 +57,28 @@ class Palette:
     share: NDArray[np.float32]
 
 
-def palette(image: Image.Image) -> bytes:
-    """The palette of an upright RGB image, four bytes a colour; see :func:`decode_palette`. Takes about 0.2 ms."""
-    scale = SIDE / max(image.size)
-    if scale < 1:
-        # Single pixels, not means of several, so that fine stripes keep their colours.
-        size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-        image = image.resize(size, Image.Resampling.NEAREST)
-    channels = np.asarray(image).transpose(2, 0, 1).astype(np.int16)
-    colours, sizes = _cells(channels[:, product_mask(channels)])
-    groups = _merged(*_clustered(colours, sizes))
-    total = sum(size for size, _ in groups)
-    coded = [(lab[0] * 2.55, lab[1] + 128, lab[2] + 128, 255 * size / total) for size, lab in groups]
-    return bytes(min(255, max(0, round(value))) for colour in coded for value in colour)
+def sample(image: Image.Image) -> Pixels:
+    """What of an upright RGB image is looked at: (24, 24, 3) uint8.
+
+    Single pixels, not means of several, so that fine stripes keep their colours.
+    """
+    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.NEAREST))
+
+
+def palettes(samples: Sequence[Pixels]) -> list[bytes]:
+    """The palettes of images that :func:`sample` has seen, four bytes a colour; see :func:`decode_palette`.
+
+    Many at once take a quarter of the time of one after the other: about 0.1 ms each.
+    """
+    channels = np.stack(samples).transpose(3, 0, 1, 2).astype(np.int16, order="C")  # (3, n, 24, 24)
+    return [_encoded(_merged(*groups)) for groups in zip(*_clustered(*_cells(channels)), strict=True)]
 
 
 def decode_palette(data: bytes) -> Palette:
-    """The palette that :func:`palette` wrote; colours within half a unit.
+    """A palette that :func:`palettes` wrote; colours within half a unit.
 
-    >>> decode_palette(palette(Image.new("RGB", (60, 80), "red"))).lab.round().tolist()
+    >>> red = sample(Image.new("RGB", (60, 80), "red"))
+    >>> decode_palette(palettes([red])[0]).lab.round().tolist()
     [[53.0, 80.0, 67.0]]
     """
     coded = np.frombuffer(data, np.uint8).reshape(-1, 4).astype(np.float32)
@@ -77,86 +87,102 @@ def decode_palette(data: bytes) -> Palette:
 
 
 def to_lab(rgb: NDArray[np.floating]) -> Colours:
-    """(n, 3) sRGB, 0..255, fractions too -> (n, 3) CIELAB relative to D65."""
-    xyz = np.interp(rgb, np.arange(256), _LINEAR) @ _TO_XYZ.T
+    """(n, 3) sRGB, 0..255, to whole steps -> (n, 3) CIELAB relative to D65."""
+    xyz = _LINEAR[np.rint(rgb).astype(np.intp)] @ _TO_XYZ.T
     f = np.where(xyz > 216 / 24389, np.cbrt(xyz), xyz * (841 / 108) + 4 / 29)
     lab: Colours = f @ _TO_LAB.T
     lab[:, 0] -= 16
     return lab
 
 
-def product_mask(channels: NDArray[np.int16]) -> NDArray[np.bool_]:
-    """Which pixels of a (3, height, width) image of 0..255 show the product, (height, width).
+def product_masks(channels: NDArray[np.int16]) -> NDArray[np.bool_]:
+    """Which pixels of (3, n, height, width) images of 0..255 show the product, (n, height, width).
 
-    All do when none stands out from the background.
+    All do in an image where none stands out from the background.
     """
-    edge = np.concatenate([channels[:, 0], channels[:, -1], channels[:, :, 0], channels[:, :, -1]], axis=1)
-    median = np.sort(edge, axis=1)[:, edge.shape[1] // 2]
-    red, green, blue = channels
-    background = np.minimum(np.minimum(red, green), blue) >= WHITE_LEVEL
-    if _near(edge, median).mean() >= EVEN_SHARE:
-        background |= _near(channels, median)
-    areas, count = label(background)
+    edges = np.concatenate([channels[:, :, 0], channels[:, :, -1], channels[..., 0], channels[..., -1]], axis=2)
+    median = np.sort(edges, axis=2)[:, :, edges.shape[2] // 2, None]  # (3, n, 1)
+    even = (np.abs(edges - median) <= BACKGROUND_DISTANCE).all(axis=0).mean(axis=1) >= EVEN_SHARE
+    near = (np.abs(channels - median[..., None]) <= BACKGROUND_DISTANCE).all(axis=0) & even[:, None, None]
+    areas, count = label(near | (channels.min(axis=0) >= WHITE_LEVEL), _WITHIN_IMAGES)
     at_edge = np.zeros(count + 1, bool)
-    for line in (areas[0], areas[-1], areas[:, 0], areas[:, -1]):
+    for line in (areas[:, 0], areas[:, -1], areas[..., 0], areas[..., -1]):
         at_edge[line] = True
     at_edge[0] = False  # what is no background
     product: NDArray[np.bool_] = ~at_edge[areas]
-    return product if product.mean() >= MIN_PRODUCT_SHARE else np.ones_like(product)
+    product |= (product.mean(axis=(1, 2)) < MIN_PRODUCT_SHARE)[:, None, None]
+    return product
 
 
-def _near(channels: NDArray[np.int16], colour: NDArray[np.int16]) -> NDArray[np.bool_]:
-    red, green, blue = (
-        np.abs(each - value) <= BACKGROUND_DISTANCE for each, value in zip(channels, colour, strict=True)
-    )
-    near: NDArray[np.bool_] = red & green & blue
-    return near
+def _cells(channels: NDArray[np.int16]) -> tuple[Colours, Sizes]:
+    """Images -> the colours of each product, (n, m, 3), and how many pixels have each, (n, m); zero for padding.
 
-
-def _cells(channels: NDArray[np.int16]) -> tuple[Colours, NDArray[np.float64]]:
-    """(3, n) pixels -> the colours among them and how many pixels have each: means of cells of the RGB cube."""
-    red, green, blue = channels >> (8 - CELL_BITS)
-    cells = (red << 2 * CELL_BITS) + (green << CELL_BITS) + blue
+    A colour is the mean of a cell of the RGB cube.
+    """
+    mask = product_masks(channels)
+    pixels = channels[:, mask]  # (3, pixels of all images)
+    red, green, blue = (pixels >> (8 - CELL_BITS)).astype(np.int64)
+    image = np.repeat(np.arange(len(mask)), mask.sum(axis=(1, 2)))
+    cells = (((image << CELL_BITS | red) << CELL_BITS) | green) << CELL_BITS | blue
     counts = np.bincount(cells)
-    used = np.flatnonzero(counts)
-    sizes = counts[used].astype(np.float64)
-    sums = np.stack([np.bincount(cells, channel)[used] for channel in channels], axis=1)
-    return to_lab(sums / sizes[:, None]), sizes
+    used = np.flatnonzero(counts)  # image by image
+    number = np.zeros(len(counts), np.intp)
+    number[used] = np.arange(len(used))
+    sums = np.stack([np.bincount(number[cells], channel) for channel in pixels], axis=1)
+    owner = used >> 3 * CELL_BITS
+    place = np.arange(len(used)) - np.searchsorted(owner, owner)  # within its image
+    colours, sizes = np.zeros((len(mask), place.max() + 1, 3)), np.zeros((len(mask), place.max() + 1))
+    colours[owner, place] = to_lab(sums / counts[used][:, None])
+    sizes[owner, place] = counts[used]
+    return colours, sizes
 
 
-def _clustered(colours: Colours, sizes: NDArray[np.float64]) -> tuple[Colours, NDArray[np.float64]]:
-    """Colours with sizes -> at most six groups of them: k-means from seeds that are large and far from each other."""
-    seeds = [int(sizes.argmax())]
-    distance = ((colours - colours[seeds[0]]) ** 2).sum(axis=1)
-    while len(seeds) < MAX_COLOURS:
+def _clustered(colours: Colours, sizes: Sizes) -> tuple[Colours, Sizes]:
+    """Colours with sizes -> six groups of them in each image, (n, 6, 3) and (n, 6); some are empty.
+
+    K-means from seeds that are large and far from each other.
+    """
+    images = np.arange(len(colours))
+    centres = np.zeros((len(colours), MAX_COLOURS, 3))
+    gain, distance = sizes, np.full(sizes.shape, np.inf)
+    squares = (colours**2).sum(axis=2)
+    for group in range(MAX_COLOURS):
+        seed = gain.argmax(axis=1)
+        # Without a colour that is far from all seeds, a seed comes twice: its second group stays empty.
+        centre = centres[:, group] = colours[images, seed]
+        # |x - c|^2 = |x|^2 - 2 x c + |c|^2
+        products = (colours @ centre[:, :, None])[..., 0]
+        distance = np.minimum(distance, squares - 2 * products + squares[images, seed, None])
         gain = sizes * np.minimum(distance, FAR_DISTANCE**2) * (distance > MERGE_DISTANCE**2)
-        seed = int(gain.argmax())
-        if not gain[seed]:
-            break
-        seeds.append(seed)
-        distance = np.minimum(distance, ((colours - colours[seed]) ** 2).sum(axis=1))
-    centres = colours[seeds]
-    numbers = np.arange(len(seeds))
     for _ in range(ROUNDS):
         # Nearest by |c|^2 / 2 - c x, which is the squared distance without what is the same for all centres.
-        nearest = ((centres**2).sum(axis=1) / 2 - colours @ centres.T).argmin(axis=1)
-        members = (nearest == numbers[:, None]) * sizes  # (k, n)
-        weights = np.maximum(members.sum(axis=1), 1e-9)
-        centres = members @ colours / weights[:, None]
-    return centres, weights
+        far = (centres**2).sum(axis=2)[:, None] / 2 - colours @ centres.transpose(0, 2, 1)
+        members = (far.argmin(axis=2)[:, None] == np.arange(MAX_COLOURS)[:, None]) * sizes[:, None]  # (n, 6, m)
+        groups = members.sum(axis=2)
+        centres = members @ colours / np.maximum(groups, 1)[..., None]
+    return centres, groups
 
 
-def _merged(centres: Colours, sizes: NDArray[np.float64]) -> list[tuple[float, list[float]]]:
-    """Groups by falling size, those of nearly one colour as one, and without small ones."""
+def _merged(centres: Colours, sizes: Sizes) -> list[tuple[float, list[float]]]:
+    """The groups of one image by falling size, those of nearly one colour as one, and without small ones."""
     merged: list[tuple[float, list[float]]] = []
-    for size, centre in sorted(zip(sizes.tolist(), centres.tolist(), strict=True), reverse=True):
+    least = MIN_SHARE * sizes.sum()
+    for size, (lightness, a, b) in sorted(zip(sizes.tolist(), centres.tolist(), strict=True), reverse=True):
+        if not size:
+            break
         for place, (other, colour) in enumerate(merged):
-            if sum((a - b) ** 2 for a, b in zip(colour, centre, strict=True)) <= MERGE_DISTANCE**2:
+            distance = (colour[0] - lightness) ** 2 + (colour[1] - a) ** 2 + (colour[2] - b) ** 2
+            if distance <= MERGE_DISTANCE**2:
                 share = size / (size + other)
-                mean = [a + share * (b - a) for a, b in zip(colour, centre, strict=True)]
+                mean = [old + share * (new - old) for old, new in zip(colour, (lightness, a, b), strict=True)]
                 merged[place] = (size + other, mean)
                 break
         else:
-            merged.append((size, centre))
-    least = MIN_SHARE * sum(size for size, _ in merged)
+            merged.append((size, [lightness, a, b]))
     return sorted((group for group in merged if group[0] >= least), reverse=True)
+
+
+def _encoded(groups: list[tuple[float, list[float]]]) -> bytes:
+    total = sum(size for size, _ in groups)
+    coded = [(lab[0] * 2.55, lab[1] + 128, lab[2] + 128, 255 * size / total) for size, lab in groups]
+    return bytes(min(255, max(0, round(value))) for colour in coded for value in colour)

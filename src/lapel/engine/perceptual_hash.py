@@ -7,25 +7,35 @@ library imagehash's ``phash``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 SIDE = 32  # pixels: the image is squeezed to a square of these, so other sizes and aspect ratios hash alike
 FREQUENCIES = 8  # lowest ones kept along each side
 
-_steps = np.arange(SIDE, dtype=np.float32) + 0.5
-_COSINES = np.cos(np.pi / SIDE * np.outer(np.arange(FREQUENCIES, dtype=np.float32), _steps))  # (8, 32): rows of DCT-II
+_steps = np.arange(SIDE) + 0.5
+_COSINES = np.cos(np.pi / SIDE * np.outer(np.arange(FREQUENCIES), _steps))  # (8, 32): rows of DCT-II
 
 
-def perceptual_hash(image: Image.Image) -> bytes:
-    """The hash of an RGB image, 8 bytes.
+def sample(image: Image.Image) -> NDArray[np.uint8]:
+    """What of an upright RGB image is looked at: (32, 32) uint8 greys."""
+    return np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0))
 
-    >>> perceptual_hash(Image.linear_gradient("L").convert("RGB")).hex()
+
+def perceptual_hashes(samples: Sequence[NDArray[np.uint8]]) -> list[bytes]:
+    """The hashes of images that :func:`sample` has seen, 8 bytes each.
+
+    >>> perceptual_hashes([sample(Image.linear_gradient("L").convert("RGB"))])[0].hex()
     '8000000000000000'
     """
-    grey = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    low = _COSINES @ np.asarray(grey, np.float32) @ _COSINES.T
-    return np.packbits(low > np.median(low)).tobytes()
+    # Rounded, so that frequencies that an image does not have are equal, and not noise of the arithmetic.
+    low = np.round(_COSINES @ np.stack(samples) @ _COSINES.T, 3)  # (n, 8, 8)
+    bits = low.reshape(len(low), -1)
+    packed = np.packbits(bits > np.median(bits, axis=1, keepdims=True), axis=1)
+    return [row.tobytes() for row in packed]
 
 
 def hamming(a: bytes, b: bytes) -> int:

@@ -15,7 +15,7 @@ import platform
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,23 +92,32 @@ class Pipeline:
 
         Images are preprocessed here, so that only small ones wait for the encoder, whatever size they came in.
         """
+        sampled: list[tuple[PhotoTask, list[Any]]] = []
         for task in tasks:
             try:
-                self._load(task)
+                samples = self._load(task)
             except InputError as error:
                 task.problem = str(error)
+            else:
+                if samples:
+                    sampled.append((task, samples))
+        for number, feature in enumerate(self.features if sampled else ()):
+            values = feature.derive([samples[number] for _, samples in sampled])
+            for (task, _), value in zip(sampled, values, strict=True):
+                task.features[feature.key] = value
 
-    def _load(self, task: PhotoTask) -> None:
+    def _load(self, task: PhotoTask) -> list[Any]:
+        """Load one photo. Returns what each feature samples of it; nothing where it was passed over."""
         data = self.read(task.uri)
         task.sha256 = hashlib.sha256(data).hexdigest()
         if self.only_expected and task.sha256 != task.expected:
             raise SourceError("The file has changed since it was added. Run 'lapel add' again for it.")
         if not self.only_expected and task.sha256 == task.expected:
-            return
+            return []
         image = decode(data)
         if self.encoder is not None:
             task.pixels = self.encoder.preprocessing.apply(image)
-        task.features = {feature.key: feature.derive(image) for feature in self.features}
+        return [feature.sample(image) for feature in self.features]
 
     def encode(self, tasks: Iterable[PhotoTask], batch: int = BATCH) -> None:
         """Give each loaded photo its vector, ``batch`` at a time; one without a direction gets a problem instead."""
@@ -156,7 +165,7 @@ class Pipeline:
         Raises:
             ModelMismatchError: a worker elsewhere has another model under that name.
         """
-        if runner.elsewhere:
+        if runner.remote:
             fingerprint = self.encoder.fingerprint if self.encoder is not None else ""
             worker = RemoteWorker(spec, fingerprint, tuple(self.features), self.only_expected, batch)
             results = runner.map(partial(_work, worker.open, photos), batches)
@@ -164,11 +173,11 @@ class Pipeline:
             results = runner.map(partial(_work, lambda: self.load, photos), batches)
         try:
             for done in results:
-                if not runner.elsewhere:
+                if not runner.remote:
                     self.encode(photos(done), batch)
                 yield done
         finally:
-            getattr(results, "close", lambda: None)()  # stops the workers now, whatever ended the loop
+            results.close()  # stops the workers now, whatever ended the loop
 
 
 def _work(

@@ -23,10 +23,10 @@ import numpy as np
 
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
+from lapel.indexes.base import MemoryIndex
 from lapel.indexes.choice import GPU, Choice, choose, device_memory, read_kind
 from lapel.indexes.faiss import FaissIndex, FlatSegment
 from lapel.indexes.files import WriteBytes, read_column
-from lapel.indexes.memory import MemoryIndex
 from lapel.indexes.rows import RowFilter, merge_matches, rows_of
 from lapel.indexes.sealed import SealedSegment
 from lapel.indexes.structure import SearchParams, Structure, make

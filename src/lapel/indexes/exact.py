@@ -15,8 +15,8 @@ import numpy as np
 from lapel.core.errors import InputError
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors, check_vectors
+from lapel.indexes.base import MemoryIndex
 from lapel.indexes.files import WriteBytes, read_column
-from lapel.indexes.memory import MemoryIndex
 from lapel.indexes.rows import RowFilter, best_by_matrix, pad
 
 

@@ -21,8 +21,8 @@ import numpy as np
 from lapel.core.errors import InputError
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
+from lapel.indexes.base import MemoryIndex
 from lapel.indexes.files import WriteBytes, read_column
-from lapel.indexes.memory import MemoryIndex
 from lapel.indexes.rows import Mask, RowFilter, Rows, Scores, best_by_matrix, next_version, pad, rows_of
 
 faiss: Any = typed_faiss  # its type stubs know the C++ signatures, not those its Python layer puts over them

@@ -33,19 +33,10 @@ from pymilvus import DataType, MilvusClient, MilvusException
 from lapel.core.errors import IndexUnavailableError, InputError
 from lapel.core.settings import settings
 from lapel.core.types import Matches
-from lapel.core.vectors import Keys, Vectors, check_keys, check_vectors
+from lapel.core.vectors import Keys, Vectors
+from lapel.indexes.base import BaseIndex
 from lapel.indexes.files import wrong_width
-from lapel.indexes.rows import (
-    Mask,
-    RowFilter,
-    best_by_matrix,
-    check_dim,
-    check_k,
-    last_of_each,
-    merge_matches,
-    no_matches,
-    pad,
-)
+from lapel.indexes.rows import Mask, RowFilter, best_by_matrix, merge_matches, no_matches, pad
 
 DEFAULT_PORT = 19530  # Milvus' own
 TIMEOUT_S = 30.0  # an answer may take
@@ -117,7 +108,7 @@ class Place:
         return self.address or str(self.file or "in a folder of its own")
 
 
-class MilvusIndex:
+class MilvusIndex(BaseIndex):
     """One collection. See :class:`lapel.indexes.VectorIndex` and :class:`lapel.indexes.ExternalIndex`.
 
     Safe to share between threads. With ``path``, the collection is named after it and stays; without, it goes when the
@@ -127,7 +118,7 @@ class MilvusIndex:
     is_external = True
 
     def __init__(self, rest: str, *, dim: int = 128, path: Path | None = None) -> None:
-        self._dim = check_dim(dim)
+        super().__init__(dim=dim)
         self._place = Place.parse(rest, path)
         self._is_kept = path is not None
         name = uuid.uuid4().hex if path is None else re.sub(r"\W", "_", path.stem if path.suffix else path.name)
@@ -138,7 +129,6 @@ class MilvusIndex:
             self._folder = tempfile.TemporaryDirectory(prefix="lapel-milvus-")
             self._file = Path(self._folder.name) / "milvus.db"
         self._client: Any = None
-        self._closed = False
         self._is_disconnected = False  # after a restart an embedded Milvus must load the collection again
         try:
             with self._connected():
@@ -185,123 +175,74 @@ class MilvusIndex:
 
     # --- what it holds ---
 
-    @property
-    def dim(self) -> int:
-        """Width of the vectors."""
-        return self._dim
-
-    @property
-    def keys(self) -> Keys:
-        """Every key, (n,) int64, sorted."""
-        with self._connected() as client:
-            found = [[row["key"] for row in rows] for rows in self._pages(client, ["key"], MAX_HITS)]
+    def _sorted_keys(self) -> Keys:
+        found = [[row["key"] for row in rows] for rows in self._pages(["key"], MAX_HITS)]
         return np.sort(np.array([key for keys in found for key in keys], np.int64))
 
-    def __len__(self) -> int:
-        """How many vectors there are."""
-        with self._connected() as client:
-            return self._count(client, "")
+    def _count(self) -> int:
+        return self._count_where("")
 
     def get_version_tag(self) -> str:
         """What was last written into it; empty at first."""
-        with self._connected() as client:
-            properties = client.describe_collection(self._name, timeout=TIMEOUT_S).get("properties", {})
+        with self._connected():
+            properties = self._client.describe_collection(self._name, timeout=TIMEOUT_S).get("properties", {})
             return str(properties.get(VERSION_TAG, ""))
 
     def set_version_tag(self, text: str) -> None:
         """Keep another text."""
-        with self._connected() as client:
-            client.alter_collection_properties(self._name, properties={VERSION_TAG: text}, timeout=TIMEOUT_S)
-
-    def vectors(self, keys: Keys) -> tuple[Keys, Vectors]:
-        """The keys among these that it holds, (m,) sorted, and their vectors, (m, dim)."""
-        wanted = np.unique(check_keys(keys))
-        with self._connected() as client:
-            pieces = [self._fetch(client, wanted[at : at + CHUNK_ROWS]) for at in range(0, len(wanted), CHUNK_ROWS)]
-        if not pieces:
-            return wanted, np.empty((0, self._dim), np.float32)
-        return np.concatenate([piece[0] for piece in pieces]), np.concatenate([piece[1] for piece in pieces])
+        with self._connected():
+            self._client.alter_collection_properties(self._name, properties={VERSION_TAG: text}, timeout=TIMEOUT_S)
 
     # --- changing it ---
 
-    def add(self, keys: Keys, vectors: Vectors) -> None:
-        """Add (n,) keys with (n, dim) vectors; a key that is there gets the new vector; the last of equal keys counts.
+    def _put(self, keys: Keys, vectors: Vectors) -> None:
+        for at in range(0, len(keys), CHUNK_ROWS):
+            some = zip(keys[at : at + CHUNK_ROWS].tolist(), vectors[at : at + CHUNK_ROWS], strict=True)
+            self._client.upsert(self._name, [{"key": key, "vector": row} for key, row in some], timeout=TIMEOUT_S)
 
-        Raises:
-            InputError: keys or vectors that cannot be used; then nothing is added.
-            IndexUnavailableError: Milvus does not answer; some of them may have been added.
-        """
-        given = check_vectors(vectors, self._dim)
-        distinct, last = last_of_each(check_keys(keys, len(given)))
-        with self._connected() as client:
-            for at in range(0, len(distinct), CHUNK_ROWS):
-                some = zip(distinct[at : at + CHUNK_ROWS].tolist(), given[last[at : at + CHUNK_ROWS]], strict=True)
-                client.upsert(self._name, [{"key": key, "vector": row} for key, row in some], timeout=TIMEOUT_S)
-
-    def remove(self, keys: Keys) -> int:
-        """Remove these keys and return how many were there."""
-        removed = np.unique(check_keys(keys))
+    def _drop(self, keys: Keys) -> int:
         count = 0
-        with self._connected() as client:
-            for at in range(0, len(removed), MAX_HITS):
-                where = _is_one_of(removed[at : at + MAX_HITS])
-                if there := self._count(client, where):
-                    client.delete(self._name, filter=where, timeout=TIMEOUT_S)
-                    count += there
+        for at in range(0, len(keys), MAX_HITS):
+            where = _is_one_of(keys[at : at + MAX_HITS])
+            if there := self._count_where(where):
+                self._client.delete(self._name, filter=where, timeout=TIMEOUT_S)
+                count += there
         return count
 
     # --- searching it ---
 
-    def search(self, queries: Vectors, k: int, allowed_keys: Keys | RowFilter | None = None) -> Matches:
-        """About the k best for each of (q, dim) unit queries, only among ``allowed_keys`` when given.
-
-        With ``index=FLAT`` exactly those.
-
-        Returns:
-            (q, k), by descending score, then ascending key; padded with -1 and -inf only where fewer than k exist.
-
-        Raises:
-            InputError: queries that are not (q, dim) unit rows, or keys that are none.
-            QueryError: k below one.
-            IndexUnavailableError: Milvus does not answer.
-        """
-        asked = check_vectors(queries, self._dim)
-        check_k(k)
-        row_filter = RowFilter.of(allowed_keys)
+    def _search(self, queries: Vectors, k: int, row_filter: RowFilter | None) -> Matches:
         wanted = None if row_filter is None else row_filter.keys
-        with self._connected() as client:
-            if not len(asked) or (wanted is not None and not len(wanted)):
-                return no_matches(len(asked), k)
-            if wanted is None or len(wanted) <= MAX_HITS:
-                return self._best(client, asked, k, wanted)
-            return self._best_of_many(client, asked, k, wanted)
+        if not len(queries) or (wanted is not None and not len(wanted)):
+            return no_matches(len(queries), k)
+        if wanted is None or len(wanted) <= MAX_HITS:
+            return self._best(queries, k, wanted)
+        return self._best_of_many(queries, k, wanted)
 
-    def _best_of_many(self, client: Any, asked: Vectors, k: int, wanted: Keys) -> Matches:
+    def _best_of_many(self, asked: Vectors, k: int, wanted: Keys) -> Matches:
         """The k best among more keys than one expression names.
 
         Mostly enough of them are among the nearest of all; for queries where they are not, the keys are asked for in
         pages.
         """
-        best, decided = self._nearest(client, asked, k, "", wanted)
+        best, decided = self._nearest(asked, k, "", wanted)
         rest = np.flatnonzero(~decided)
         if len(rest):
-            pages = [
-                self._best(client, asked[rest], k, wanted[at : at + MAX_HITS]) for at in range(0, len(wanted), MAX_HITS)
-            ]
+            pages = [self._best(asked[rest], k, wanted[at : at + MAX_HITS]) for at in range(0, len(wanted), MAX_HITS)]
             found = merge_matches(pages, k)
             best.keys[rest], best.scores[rest] = found.keys, found.scores
         return best
 
-    def _best(self, client: Any, asked: Vectors, k: int, wanted: Keys | None) -> Matches:
+    def _best(self, asked: Vectors, k: int, wanted: Keys | None) -> Matches:
         """The k best of all, or among at most ``MAX_HITS`` keys."""
-        best, decided = self._nearest(client, asked, k, "" if wanted is None else _is_one_of(wanted), None)
+        best, decided = self._nearest(asked, k, "" if wanted is None else _is_one_of(wanted), None)
         rest = np.flatnonzero(~decided)
         if len(rest):
-            found = self._scan(client, asked[rest], k, wanted)
+            found = self._scan(asked[rest], k, wanted)
             best.keys[rest], best.scores[rest] = found.keys, found.scores
         return best
 
-    def _nearest(self, client: Any, asked: Vectors, k: int, where: str, wanted: Keys | None) -> tuple[Matches, Mask]:
+    def _nearest(self, asked: Vectors, k: int, where: str, wanted: Keys | None) -> tuple[Matches, Mask]:
         """Ask for the k nearest that fulfil ``where`` and are ``wanted``, for ever more until that is decided.
 
         Returns:
@@ -316,13 +257,13 @@ class MilvusIndex:
         while not decided.all():
             rows = np.flatnonzero(~decided)
             fetch = min(fetch, MAX_HITS)
-            found = self._ask(client, asked[rows], fetch, where)
+            found = self._ask(asked[rows], fetch, where)
             came, last = (found.keys >= 0).sum(axis=1), found.scores[:, -1]
             if wanted is not None:
                 found = _only(found, wanted)
             decides = found.scores[:, k - 1] > last if k <= fetch else np.zeros(len(rows), bool)
             if (came < fetch).any():  # are these all there are?
-                there = self._count(client, where) if there < 0 else there
+                there = self._count_where(where) if there < 0 else there
                 decides |= came == there
             best.keys[rows[decides], : min(k, fetch)] = found.keys[decides, :k]
             best.scores[rows[decides], : min(k, fetch)] = found.scores[decides, :k]
@@ -332,12 +273,12 @@ class MilvusIndex:
             fetch *= FETCH_GROWTH
         return best, decided
 
-    def _ask(self, client: Any, asked: Vectors, limit: int, where: str) -> Matches:
+    def _ask(self, asked: Vectors, limit: int, where: str) -> Matches:
         """Milvus' own answer, (q, limit), in our order."""
         answer = no_matches(len(asked), limit)
         step = max(1, MAX_CALL_HITS // limit)
         for at in range(0, len(asked), step):
-            found = client.search(
+            found = self._client.search(
                 self._name,
                 data=asked[at : at + step],
                 anns_field="vector",
@@ -352,30 +293,30 @@ class MilvusIndex:
                 answer.scores[row, : len(hits)] = [hit["distance"] for hit in hits]
         return merge_matches([answer], limit)
 
-    def _scan(self, client: Any, asked: Vectors, k: int, wanted: Keys | None) -> Matches:
+    def _scan(self, asked: Vectors, k: int, wanted: Keys | None) -> Matches:
         """The exact k best, by fetching the vectors themselves, a piece at a time."""
         best = no_matches(len(asked), k)
         if wanted is None:
-            pieces = (self._columns(rows) for rows in self._pages(client, ["key", "vector"], CHUNK_ROWS))
+            pieces = (self._columns(rows) for rows in self._pages(["key", "vector"], CHUNK_ROWS))
         else:
-            pieces = (self._fetch(client, wanted[at : at + CHUNK_ROWS]) for at in range(0, len(wanted), CHUNK_ROWS))
+            pieces = (self._fetch(wanted[at : at + CHUNK_ROWS]) for at in range(0, len(wanted), CHUNK_ROWS))
         for keys, vectors in pieces:
             best = merge_matches([best, pad(keys, *best_by_matrix(asked, vectors, k), k)], k)
         return best
 
-    def _pages(self, client: Any, fields: list[str], size: int) -> Iterator[list[dict[str, Any]]]:
+    def _pages(self, fields: list[str], size: int) -> Iterator[list[dict[str, Any]]]:
         """Every row, a page at a time."""
-        pages = client.query_iterator(self._name, batch_size=size, output_fields=fields, timeout=TIMEOUT_S)
+        pages = self._client.query_iterator(self._name, batch_size=size, output_fields=fields, timeout=TIMEOUT_S)
         try:
             while rows := pages.next():
                 yield rows
         finally:
             pages.close()
 
-    def _fetch(self, client: Any, keys: Keys) -> tuple[Keys, Vectors]:
+    def _fetch(self, keys: Keys) -> tuple[Keys, Vectors]:
         """The keys among these that are there, sorted, with their vectors."""
         return self._columns(
-            client.query(self._name, filter=_is_one_of(keys), output_fields=["key", "vector"], timeout=TIMEOUT_S)
+            self._client.query(self._name, filter=_is_one_of(keys), output_fields=["key", "vector"], timeout=TIMEOUT_S)
         )
 
     def _columns(self, rows: list[dict[str, Any]]) -> tuple[Keys, Vectors]:
@@ -384,8 +325,8 @@ class MilvusIndex:
         order = np.argsort(keys)
         return keys[order], vectors[order]
 
-    def _count(self, client: Any, where: str) -> int:
-        found = client.query(self._name, filter=where, output_fields=["count(*)"], timeout=TIMEOUT_S)
+    def _count_where(self, where: str) -> int:
+        found = self._client.query(self._name, filter=where, output_fields=["count(*)"], timeout=TIMEOUT_S)
         return int(found[0]["count(*)"])
 
     # --- keeping it ---
@@ -400,14 +341,14 @@ class MilvusIndex:
         """
         if path is not None:
             raise InputError("An index in Milvus is kept there and is not written to a file.")
-        with self._connected() as client:
+        with self._connected():
             if self._file is not None:
-                client.flush(self._name, timeout=TIMEOUT_S)
+                self._client.flush(self._name, timeout=TIMEOUT_S)
 
     def drop(self) -> None:
         """Remove the collection with everything in it, and close."""
-        with self._connected() as client:
-            client.drop_collection(self._name, timeout=TIMEOUT_S)
+        with self._connected():
+            self._client.drop_collection(self._name, timeout=TIMEOUT_S)
         self.close()
 
     def close(self) -> None:
@@ -425,18 +366,19 @@ class MilvusIndex:
             self._folder.cleanup()
 
     @contextmanager
-    def _connected(self) -> Iterator[Any]:
-        """The client; what it raises leaves as Lapel's errors."""
-        if self._closed:
-            raise InputError("This index is closed. Open it again with open_index.")
+    def _connected(self) -> Iterator[None]:
+        """What the client raises inside leaves as Lapel's errors."""
+        self._check_open()
         try:
             if self._is_disconnected:
                 self._client.load_collection(self._name, timeout=TIMEOUT_S)
                 self._is_disconnected = False
-            yield self._client
+            yield
         except (MilvusException, grpc.RpcError, OSError) as error:
             self._is_disconnected = self._client is not None
             raise self._unavailable(error) from error
+
+    _reading = _changing = _connected
 
     def _unavailable(self, error: Exception) -> IndexUnavailableError:
         reason = str(getattr(error, "message", "") or error).splitlines()[0]

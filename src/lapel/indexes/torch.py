@@ -21,9 +21,9 @@ import torch
 from lapel.core.errors import InputError
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
+from lapel.indexes.base import MemoryIndex
 from lapel.indexes.device import CHUNK_ROWS, DeviceRows, DeviceSelection, best_device
 from lapel.indexes.files import WriteBytes
-from lapel.indexes.memory import MemoryIndex
 from lapel.indexes.rows import RowFilter, Rows, next_version, pad, rows_of
 
 MAX_DELETED_ROWS = 4096  # that are kept at least; above a quarter of all they are dropped

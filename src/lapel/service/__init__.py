@@ -16,15 +16,19 @@ from typing import TYPE_CHECKING, Any
 from lapel.core.text import counted, fold, printable, reason_of, shortened
 
 if TYPE_CHECKING:
+    from lapel.core.settings import described as list_settings
+    from lapel.core.settings import files as settings_files
     from lapel.core.settings import settings
+    from lapel.engine.check import Difference as IndexDifference
     from lapel.engine.index_sync import IndexStatus
     from lapel.engine.media_check import MediaCheckReport
-    from lapel.engine.models import ModelChange
+    from lapel.engine.models import KnownModel, ModelChange
     from lapel.insight.report import EvalReport, category_heading
     from lapel.insight.report import heading as report_heading
     from lapel.insight.tuning import Trial
     from lapel.service.adding import AddReport, AddRequest, RemoveReport, add_to_store
     from lapel.service.browsing import BrowseResult, Overview, ProductDetails, by_size, field_label
+    from lapel.service.drive import DriveUpload, drive_login, drive_upload
     from lapel.service.images import (
         decode,
         fetch_image,
@@ -47,9 +51,12 @@ _HOMES = {
     "AddReport": "lapel.service.adding",
     "AddRequest": "lapel.service.adding",
     "BrowseResult": "lapel.service.browsing",
+    "DriveUpload": "lapel.service.drive",
     "EvalReport": "lapel.insight.report",
+    "IndexDifference": "lapel.engine.check:Difference",
     "IndexService": "lapel.service.index",
     "IndexStatus": "lapel.engine.index_sync",
+    "KnownModel": "lapel.engine.models",
     "MediaCheckReport": "lapel.engine.media_check",
     "MediaService": "lapel.service.media",
     "ModelChange": "lapel.engine.models",
@@ -64,6 +71,8 @@ _HOMES = {
     "by_size": "lapel.service.browsing",
     "category_heading": "lapel.insight.report",
     "decode": "lapel.service.images",
+    "drive_login": "lapel.service.drive",
+    "drive_upload": "lapel.service.drive",
     "fetch_image": "lapel.service.images",
     "field_label": "lapel.service.browsing",
     "hit_json": "lapel.service.results",
@@ -71,12 +80,14 @@ _HOMES = {
     "image_places": "lapel.service.images",
     "image_suffixes": "lapel.service.images",
     "lazy_image": "lapel.service.images",
+    "list_settings": "lapel.core.settings:described",
     "open_store": "lapel.service.store",
     "read_image_bytes": "lapel.service.images",
     "read_stream": "lapel.service.images",
     "report_heading": "lapel.insight.report:heading",
     "result_json": "lapel.service.results",
     "settings": "lapel.core.settings",
+    "settings_files": "lapel.core.settings:files",
     "store_exists": "lapel.service.store",
     "tile": "lapel.service.thumbnails",
 }
@@ -85,9 +96,12 @@ __all__ = [
     "AddReport",
     "AddRequest",
     "BrowseResult",
+    "DriveUpload",
     "EvalReport",
+    "IndexDifference",
     "IndexService",
     "IndexStatus",
+    "KnownModel",
     "MediaCheckReport",
     "MediaService",
     "ModelChange",
@@ -103,6 +117,8 @@ __all__ = [
     "category_heading",
     "counted",
     "decode",
+    "drive_login",
+    "drive_upload",
     "fetch_image",
     "field_label",
     "fold",
@@ -111,6 +127,7 @@ __all__ = [
     "image_places",
     "image_suffixes",
     "lazy_image",
+    "list_settings",
     "open_store",
     "printable",
     "read_image_bytes",
@@ -119,6 +136,7 @@ __all__ = [
     "report_heading",
     "result_json",
     "settings",
+    "settings_files",
     "shortened",
     "store_exists",
     "tile",

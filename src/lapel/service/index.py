@@ -101,7 +101,8 @@ class IndexService:
         """Write ``tuning.json`` and the plot ``tuning.png`` into a folder, which is made.
 
         Raises:
-            MissingDependencyError: the plot needs matplotlib. OSError: the folder cannot be written to.
+            MissingDependencyError: the plot needs matplotlib.
+            OSError: the folder cannot be written to.
         """
         from lapel.insight.tuning import draw
 

@@ -93,9 +93,10 @@ class ModelService:
             note: Called with a sentence when it begins to wait.
 
         Raises:
-            ModelError: no such model. InputError: it is the store's model already, or the store has none yet.
+            ModelError: no such model.
+            InputError: it is the store's model already, or the store has none yet.
             StoreBusyError, StoreError: it cannot be done now; what was encoded is kept, and the store answers as
-            before.
+                before.
         """
         change = use(self._context, spec, allow_missing=allow_missing, wait=wait, report=progress, note=note)
         _ = self._context.index  # built now, so that the first search does not wait for it
@@ -105,7 +106,8 @@ class ModelService:
         """The same in a process of its own, after making sure that it can begin.
 
         Raises:
-            ModelError, InputError, StoreBusyError: as :meth:`use`. StoreError: no process can be started.
+            ModelError, InputError, StoreBusyError: as :meth:`use`.
+            StoreError: no process can be started.
         """
         context = self._context
         candidate = open_model(context, spec)

@@ -383,7 +383,8 @@ class Store:
         """A photo as large as it is, RGB, read from where it was added from.
 
         Raises:
-            QueryError: no such photo. SourceError, ImageError: its file is gone or broken.
+            QueryError: no such photo.
+            SourceError, ImageError: its file is gone or broken.
         """
         return self._context.image(photo.key if isinstance(photo, Photo) else photo)
 
@@ -477,7 +478,7 @@ def open_store(
 
     Raises:
         StoreNotFoundError, StoreBusyError, StoreTooNewError, StoreDamagedError, ModelMismatchError: see
-        :mod:`lapel.core.errors`.
+            :mod:`lapel.core.errors`.
     """
     if read_only is None:
         return Store(open_to_look(folder))

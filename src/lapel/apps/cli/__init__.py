@@ -1,12 +1,13 @@
 """The command line: ``lapel COMMAND``. One file a command; this one joins them and turns errors into exit codes.
 
 Exit codes: 0 done, 1 an error with its message on stderr or nothing of what was asked was done, 2 wrong usage, 130
-interrupted.
+interrupted. With ``--json`` the message is the last line of stderr: one JSON object with ``code`` and ``message``.
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import sys
 from typing import Annotated, NoReturn
 
@@ -14,22 +15,22 @@ import typer
 
 from lapel import __version__
 from lapel.apps.cli.add import add
-from lapel.apps.cli.console import flush, prepare, say
+from lapel.apps.cli.console import flush, prepare, say, set_up_logging
 from lapel.apps.cli.demo import demo
 from lapel.apps.cli.deprecated import add_moved_commands
 from lapel.apps.cli.drive import drive
 from lapel.apps.cli.evaluate import evaluate
-from lapel.apps.cli.hosting import hosting
 from lapel.apps.cli.index import index
 from lapel.apps.cli.info import info
+from lapel.apps.cli.media import former_name, media
 from lapel.apps.cli.model import model
 from lapel.apps.cli.remove import remove
 from lapel.apps.cli.search import search
 from lapel.apps.cli.settings import settings
 from lapel.apps.cli.train import train
 from lapel.apps.cli.ui import ui
-from lapel.core.errors import LapelError
-from lapel.core.text import shortened
+from lapel.core.errors import InputError, LapelError
+from lapel.service import shortened
 
 ADVICE = {
     errno.ENOSPC: "Make room and run the same command again.",
@@ -52,7 +53,8 @@ for command in (add, search, evaluate, info, remove, ui, demo, train, settings):
 add_moved_commands(app)
 app.add_typer(drive, name="drive")
 app.add_typer(index, name="index")
-app.add_typer(hosting, name="hosting")
+app.add_typer(media, name="media")
+app.add_typer(media, name="hosting", hidden=True, callback=former_name)
 app.add_typer(model, name="model")
 
 
@@ -64,11 +66,19 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[
+    _: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
     ] = False,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose", "-v", count=True, show_default=False, help="Say what is going on; -vv says everything."
+        ),
+    ] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors: no progress bars.")] = False,
 ) -> None:
     """Lapel finds the products that look like a picture."""
+    set_up_logging(verbose, quiet=quiet)
 
 
 def main() -> None:
@@ -81,19 +91,22 @@ def main() -> None:
     try:
         app()
     except LapelError as error:
-        _fail(str(error))
+        _fail(error)
     except OSError as error:
-        _fail(_sentence(error))
+        _fail(LapelError(_sentence(error)))
     except ValueError as error:
         if "null" not in str(error):  # a NUL in a path
             raise
-        _fail("A name holds a NUL character, which no file's name has. Check the paths.")
+        _fail(InputError("A name holds a NUL character, which no file's name has. Check the paths."))
     finally:
         flush()
 
 
-def _fail(text: str) -> NoReturn:
-    say(text, head="Error: ", err=True)
+def _fail(error: LapelError) -> NoReturn:
+    if "--json" in sys.argv:
+        say(json.dumps(error.to_json()), err=True)  # on one line, whatever stood on stderr before
+    else:
+        say(str(error), head="Error: ", err=True)
     sys.exit(1)
 
 

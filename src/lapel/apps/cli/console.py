@@ -16,9 +16,8 @@ import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.cells import cell_len
@@ -26,9 +25,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from lapel.catalog.entries import price_of
-from lapel.core.text import printable
-from lapel.core.types import Hit
+from lapel.core.errors import InputError
+from lapel.service import printable, reason_of
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from lapel.core.types import Hit
 
 
 class _Output(Console):
@@ -50,7 +53,7 @@ def _store(context: typer.Context, value: Path) -> Path:
     source = context.get_parameter_source("store")
     if source is None or source.name != "DEFAULT":
         return value
-    from lapel.core.settings import settings
+    from lapel.service import settings
 
     return settings().store
 
@@ -67,6 +70,23 @@ WhereOption = Annotated[
     ),
 ]
 LEAST = 12  # cells of a column that is cut
+STEPS = 20  # lines of progress in a log
+
+MapOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="FIELD=COLUMN",
+        help="Where a field comes from, such as title=productDisplayName, 'category=a>b>c' or currency=EUR. Repeat for"
+        " more.",
+    ),
+]
+QueriesOption = Annotated[
+    list[str] | None, typer.Option("--queries", help="Whose photos ask, such as split=val. All by default.")
+]
+GalleryOption = Annotated[
+    list[str] | None, typer.Option("--gallery", help="What may be found, such as split=train. All by default.")
+]
 
 
 @contextmanager
@@ -89,6 +109,39 @@ def prepare() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     logging.getLogger("googleapiclient.http").setLevel(logging.ERROR)  # it warns of each 403 that is tried again
+
+
+class _ToStderr(logging.Handler):
+    """Writes records as everything else is written: nothing in them reaches the terminal but letters."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Logging calls this."""
+        try:
+            say(self.format(record), head=f"{record.levelname.capitalize()}: ", err=True)
+        except Exception:  # a log must not end the work
+            self.handleError(record)
+
+
+def set_up_logging(verbose: int = 0, *, quiet: bool = False) -> None:
+    """Show what Lapel's modules log: warnings, with ``verbose`` 1 what happens, with 2 everything; ``quiet`` errors
+    only, and then there are no progress bars either."""
+    level = logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    handler = _ToStderr()
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s" if verbose else "%(message)s"))
+    logger = logging.getLogger("lapel")
+    logger.handlers = [each for each in logger.handlers if not isinstance(each, _ToStderr)] + [handler]
+    logger.setLevel(level)
+
+
+def quiet() -> bool:
+    """Whether only errors are to be shown beside results."""
+    return not logging.getLogger("lapel").isEnabledFor(logging.WARNING)
+
+
+def note(text: str) -> None:
+    """Say on stderr what is going on, unless it is to be quiet."""
+    if not quiet():
+        say(text, err=True)
 
 
 def reader_gone() -> NoReturn:
@@ -196,8 +249,19 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar with rate and time left on stderr; gives the function that moves it: (done, total or None)."""
+def progress_bar(what: str, *, in_log: bool = False) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar with rate and time left on stderr; gives the function that moves it: (done, total or None).
+
+    Args:
+        what: Stands before it.
+        in_log: Where stderr is no terminal, write a line now and then instead.
+    """
+    if quiet():
+        yield lambda _done, _total: None
+        return
+    if in_log and not errors.is_terminal:
+        yield _lines(what)
+        return
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -208,6 +272,34 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
     with Progress(*columns, console=errors) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _lines(what: str) -> Callable[[int, int | None], None]:
+    told = -1
+
+    def tell(done: int, total: int | None) -> None:
+        nonlocal told
+        step = done * STEPS // max(total or 1, 1)
+        if step > told:
+            told = step
+            say(f"{what}: {done:,} of {total or 0:,}", err=True)
+
+    return tell
+
+
+def save_sheet(sheet: Image.Image, path: Path) -> None:
+    """Write a sheet of pictures.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    try:
+        sheet.save(path)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"The contact sheet cannot be written to {path}: {reason_of(error)}. Name a .png with --contact-sheet in a"
+            " folder that exists."
+        ) from error
 
 
 def print_hits(hits: Sequence[Hit], title: str) -> None:
@@ -225,34 +317,3 @@ def print_hits(hits: Sequence[Hit], title: str) -> None:
     rows = list(zip(*columns.values(), strict=True))
     shrink = "title" if "title" in columns else ""
     print_table(list(columns), rows, right=("rank", "score", "price"), shrink=shrink, title=title)
-
-
-def hit_json(hit: Hit) -> dict[str, Any]:
-    """One hit as plain JSON values."""
-    product = hit.product
-    return {
-        "rank": hit.rank,
-        "score": round(hit.score, 6) + 0.0,  # never -0.0
-        "product": {
-            "id": product.id,
-            "title": product.title,
-            "url": product.url,
-            "category": list(product.category),
-            "gender": product.gender,
-            "brand": product.brand,
-            "colour": product.colour,
-            "season": product.season,
-            "price": price_of(product),
-            "price_minor": product.price_minor,
-            "currency": product.currency,
-            "in_stock": product.in_stock,
-            # Several values, such as sizes, stand between bars.
-            "attributes": {name: text.split("|") if "|" in text else text for name, text in product.attributes.items()},
-        },
-        "photo": {
-            "key": hit.photo.key,
-            "uri": hit.photo.uri,
-            "sha256": hit.photo.sha256,
-            "links": asdict(hit.photo.links),
-        },
-    }

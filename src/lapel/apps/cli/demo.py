@@ -8,11 +8,10 @@ from typing import Annotated
 
 import typer
 
-from lapel.apps.cli.add import add_to_store
+from lapel.apps.cli.add import run_add, show
 from lapel.apps.cli.console import print_hits, progress_bar, say
 from lapel.apps.cli.ui import HostOption, PortOption
 from lapel.core.errors import ModelMismatchError
-from lapel.core.types import Query
 
 
 def demo(
@@ -29,24 +28,23 @@ def demo(
     port: PortOption = 8501,
 ) -> None:
     """Draw a sample shop, index it, show one search, and serve the web page. The second time starts in seconds."""
-    from lapel.engine.context import open_context
-    from lapel.engine.retrieval import SearchEngine
     from lapel.samples import draw_wardrobe
+    from lapel.service import AddRequest, open_store
 
     store = folder / "shop"
     with progress_bar("drawing photos") as update:
         drawn = draw_wardrobe(folder / "wardrobe", products=products, seed=seed, progress=update)
         update(drawn.photos, drawn.photos)
-    table = folder / "wardrobe" / "products.csv"
+    wanted = AddRequest(folder / "wardrobe" / "products.csv")
     try:
-        add_to_store(table, products=None, store=store, encoder=encoder)
+        show(run_add(store, wanted, encoder=encoder))
     except ModelMismatchError:  # Lapel's model is newer than this sample store, or another one was asked for
         say("The sample store was filled with another model: filling it again.")
         shutil.rmtree(store)
-        add_to_store(table, products=None, store=store, encoder=encoder)
-    with open_context(store) as shop:
-        example = shop.catalog.products(limit=1, offset=min(40, products - 1))[0]
-        hits = SearchEngine(shop).search(Query(product_id=example.id, k=8))
+        show(run_add(store, wanted, encoder=encoder))
+    with open_store(store) as shop:
+        example = shop.browse(limit=1, offset=min(40, products - 1)).products[0].product
+        hits = shop.search(product_id=example.id, k=8)
     print_hits(hits, f"\nLook-alikes of {example.id}, {example.title}")
     if serve:
         from lapel.apps.ui import serve as serve_ui

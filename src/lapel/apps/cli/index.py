@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lapel.apps.cli.console import DEFAULT_STORE, JsonOption, StoreOption, print_json, print_table, say
-from lapel.core.text import counted
+from lapel.apps.cli.console import DEFAULT_STORE, JsonOption, StoreOption, note, print_json, print_table, say
+from lapel.service import counted
 
 if TYPE_CHECKING:
-    from lapel.insight.tuning import Trial
+    from lapel.service import IndexDifference, Trial
 
 index = typer.Typer(help="Look after the index and choose its kind.", rich_markup_mode=None, no_args_is_help=True)
 
@@ -32,25 +31,23 @@ def root() -> None:
 
 @index.command()
 def rebuild(store: StoreOption = DEFAULT_STORE) -> None:
-    """Redraw the index from the catalogue's vectors.
+    """Build the index anew from the catalogue's vectors.
 
     A store does so by itself when it finds its index old or damaged.
     """
-    from lapel.engine.context import open_context
+    from lapel.service import open_store
 
-    with open_context(store) as shop:
-        shop.index_sync.rebuild()
-        say(f"Drew an index of {counted(len(shop.index), 'vector')}.")
+    with open_store(store) as shop:
+        say(f"Built an index of {counted(shop.index.rebuild(), 'vector')}.")
 
 
 @index.command()
 def use(spec: SpecArgument, store: StoreOption = DEFAULT_STORE) -> None:
     """Search with another kind of index from now on, in every process that serves the store."""
-    from lapel.engine.context import open_context
+    from lapel.service import open_store
 
-    with open_context(store) as shop:
-        shop.use_index(spec)
-        say(f"Drew '{spec}' with {counted(len(shop.index), 'vector')}.")
+    with open_store(store) as shop:
+        say(f"Built '{spec}' with {counted(shop.index.use(spec), 'vector')}.")
 
 
 @index.command()
@@ -66,35 +63,38 @@ def check(
 
     A server that has loaded a damaged index file goes on with it until it is started again.
     """
-    from lapel.engine.check import check_index
-    from lapel.engine.context import open_context
+    from lapel.service import open_store
 
-    with open_context(store) as shop:
-        found = check_index(shop, sample=sample, repair=repair)
-        mended = repair and not found.agrees and check_index(shop, sample=sample).agrees
+    with open_store(store) as shop:
+        found = shop.index.check(sample=sample, repair=repair)
+        mended = repair and not found.agrees and shop.index.check(sample=sample).agrees
     if as_json:
         facts = {"index": found.spec, "generation": found.generation, "wanted": found.wanted, "held": found.held}
         differ = {name: getattr(found, name).tolist() for name in ("missing", "surplus", "other")}
         print_json({**facts, **differ, "compared": found.compared, "agrees": found.agrees, "mended": mended})
     else:
-        say(
-            f"'{found.spec}' holds {counted(found.held, 'vector')}, the catalogue {found.wanted:,} (generation"
-            f" {found.generation:,})"
-        )
-        say(
-            f"{len(found.missing):,} missing, {len(found.surplus):,} surplus, {len(found.other):,} other vectors among"
-            f" {found.compared:,} compared"
-        )
+        _print_difference(found)
         if found.agrees:
             say("They agree.")
         elif mended:
             say("Mended: now they agree.")
         elif repair:
-            say("Draw it anew: lapel index rebuild", head="They still differ. ")
+            say("Build it anew: lapel index rebuild", head="They still differ. ")
         else:
             say(f"Mend it: lapel index check --repair --store {store}", head="They differ. ")
     if not (found.agrees or mended):
         raise typer.Exit(1)
+
+
+def _print_difference(found: IndexDifference) -> None:
+    say(
+        f"'{found.spec}' holds {counted(found.held, 'vector')}, the catalogue {found.wanted:,} (generation"
+        f" {found.generation:,})"
+    )
+    say(
+        f"{len(found.missing):,} missing, {len(found.surplus):,} surplus, {len(found.other):,} other vectors among"
+        f" {found.compared:,} compared"
+    )
 
 
 @index.command()
@@ -114,46 +114,30 @@ def tune(
     as_json: JsonOption = False,
 ) -> None:
     """Measure kinds of index on the shop's own vectors and queries: recall, times, memory; and choose."""
-    import numpy as np
-
     from lapel.core.types import Filter
-    from lapel.core.vectors import Keys, Vectors
-    from lapel.engine.context import open_context
-    from lapel.insight.tuning import draw
-    from lapel.insight.tuning import tune as measure
+    from lapel.service import open_store
 
-    with open_context(store) as shop:
-        pieces = list(shop.catalog.vectors(shop.model.fingerprint))
-        keys: Keys = np.concatenate([part for part, _ in pieces]) if pieces else np.empty(0, np.int64)
-        width = pieces[0][1].shape[1] if pieces else 0
-        vectors: Vectors = np.concatenate([np.empty((0, width), np.float32), *(part for _, part in pieces)])
-        asking = np.intersect1d(shop.catalog.matching_keys(Filter.parse(queries or ())), keys)
-        own = np.sort(np.random.default_rng(7).permutation(asking)[:count])
-        tuning = measure(
-            keys,
-            vectors,
-            vectors[np.searchsorted(keys, own)],
-            own,
-            specs=try_ or (),
+    with open_store(store) as shop:
+        tuning = shop.index.tune(
+            try_ or (),
             recall=recall,
-            folder=store,
-            report=lambda trial: say(f"measured {trial.spec}", err=True),
+            queries=Filter.parse(queries or ()),
+            count=count,
+            progress=lambda trial: note(f"measured {trial.spec}"),
         )
         if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
-            (out / "tuning.json").write_text(json.dumps(tuning.to_json(), indent=2) + "\n", encoding="utf-8")
-            draw(tuning, out / "tuning.png")
+            shop.index.save_tuning(tuning, out)
         if keep:
-            shop.use_index(tuning.choice)
-        if as_json:
-            print_json(tuning.to_json())
-            return
-        _print_trials(tuning.trials)
-        say(f"  {tuning.why}", head=tuning.choice)
-        if keep:
-            say("It is what the store is searched with now.")
-        else:
-            say(f"Take it: lapel index use '{tuning.choice}' --store {store}")
+            shop.index.use(tuning.choice)
+    if as_json:
+        print_json(tuning.to_json())
+        return
+    _print_trials(tuning.trials)
+    say(f"  {tuning.why}", head=tuning.choice)
+    if keep:
+        say("It is what the store is searched with now.")
+    else:
+        say(f"Take it: lapel index use '{tuning.choice}' --store {store}")
 
 
 def _print_trials(trials: Sequence[Trial]) -> None:

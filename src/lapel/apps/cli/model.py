@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lapel.apps.cli.console import (
     DEFAULT_STORE,
+    GalleryOption,
     JsonOption,
+    QueriesOption,
     StoreOption,
-    errors,
+    note,
     print_json,
     print_table,
     progress_bar,
     resumable,
+    save_sheet,
     say,
 )
-from lapel.core.errors import InputError, StoreError
-from lapel.core.text import counted, reason_of
-from lapel.core.types import Filter
+from lapel.apps.cli.deprecated import renamed
+from lapel.service import counted
 
 if TYPE_CHECKING:
-    from lapel.engine.context import StoreContext
-    from lapel.engine.models import ModelChange
-
-LOG = "model.log"  # in the store's folder: what a change in the background says
-STEPS = 20  # lines of progress in a log
+    from lapel.service import KnownModel, ModelChange
 
 model = typer.Typer(help="Compare and change the model of a store.", rich_markup_mode=None, no_args_is_help=True)
 
@@ -61,28 +56,36 @@ def root() -> None:
 @model.command("list")
 def list_models(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """Say which models have vectors in a store, which one is searched, and what is being encoded now."""
-    from lapel.catalog import model_work
-    from lapel.engine.context import open_to_look
-    from lapel.engine.models import models_of
+    from lapel.service import open_store
 
-    with open_to_look(store) as shop:
-        known, photos = models_of(shop), shop.catalog.counts().photos
-    work = model_work(store)
+    with open_store(store, read_only=None) as shop:
+        known, photos, work, log = shop.models.list(), shop.media.photos, shop.models.work, shop.models.log
     if as_json:
-        rows = [
-            {
-                "name": one.model.name,
-                "fingerprint": one.model.fingerprint,
-                "opened_with": one.model.encoder,
-                "dim": one.model.dim,
-                "photos": one.photos,
-                "active": one.active,
-                "previous": one.previous,
-            }
-            for one in known
-        ]
-        print_json({"photos": photos, "models": rows, "work": work})
+        print_json({"photos": photos, "models": [_model_json(one) for one in known], "work": work})
         return
+    _print_models(known, photos)
+    if work:
+        say(f"Another process is at work: {work}.")
+    elif not known:
+        say("The store has no model yet: 'lapel add' gives it one.")
+    elif any(one.photos < photos and not one.active for one in known):
+        logged = f" What the last change in the background said is in {log}." if log.exists() else ""
+        say(f"'lapel model use' encodes what a model has not seen yet, and goes on where it was stopped.{logged}")
+
+
+def _model_json(one: KnownModel) -> dict[str, object]:
+    return {
+        "name": one.model.name,
+        "fingerprint": one.model.fingerprint,
+        "opened_with": one.model.encoder,
+        "dim": one.model.dim,
+        "photos": one.photos,
+        "active": one.active,
+        "previous": one.previous,
+    }
+
+
+def _print_models(known: Sequence[KnownModel], photos: int) -> None:
     header = ("state", "name", "fingerprint", "dim", "photos", "opened with")
     table = [
         (
@@ -96,13 +99,6 @@ def list_models(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False)
         for one in known
     ]
     print_table(header, table, right=("dim", "photos"))
-    if work:
-        say(f"Another process is at work: {work}.")
-    elif not known:
-        say("The store has no model yet: 'lapel add' gives it one.")
-    elif any(one.photos < photos and not one.active for one in known):
-        said = f" What the last change in the background said is in {store / LOG}." if (store / LOG).exists() else ""
-        say(f"'lapel model use' encodes what a model has not seen yet, and goes on where it was stopped.{said}")
 
 
 @model.command()
@@ -110,65 +106,59 @@ def compare(
     a: Annotated[str, typer.Argument(help="A model, mostly the one in use: see 'lapel model use'.")],
     b: Annotated[str, typer.Argument(help="Another model.")],
     store: StoreOption = DEFAULT_STORE,
-    queries: Annotated[
-        list[str] | None, typer.Option("--queries", help="Whose photos ask, such as split=val. All by default.")
-    ] = None,
-    gallery: Annotated[
-        list[str] | None, typer.Option("--gallery", help="What may be found, such as split=train. All by default.")
-    ] = None,
+    queries: QueriesOption = None,
+    gallery: GalleryOption = None,
     relevant: Annotated[
         list[str] | None,
         typer.Option("--relevant", help="Say which model is right more often: fields that must agree. Repeat."),
     ] = None,
-    ask: Annotated[int, typer.Option("--ask", min=1, help="How many photos ask.")] = 200,
+    num_queries: Annotated[int, typer.Option("--num-queries", min=1, help="How many photos ask.")] = 200,
     sample: Annotated[
         int | None, typer.Option("--sample", min=2, help="Compare over so many products only, for a first look.")
     ] = None,
     k: Annotated[int, typer.Option("-k", help="How many products each photo is answered with.")] = 10,
     seed: Annotated[int, typer.Option("--seed", help="Another seed draws other photos.")] = 0,
     show: Annotated[int, typer.Option("--show", min=0, help="How many of the most changed queries to draw.")] = 8,
-    sheet: Annotated[
-        Path | None, typer.Option("--sheet", help="Where to draw them; by default compare.png in the store.")
+    contact_sheet: Annotated[
+        Path | None, typer.Option("--contact-sheet", help="Where to draw them; by default compare.png in the store.")
     ] = None,
     as_json: JsonOption = False,
+    ask: Annotated[int | None, renamed("--ask", "--num-queries")] = None,
+    sheet: Annotated[Path | None, renamed("--sheet", "--contact-sheet")] = None,
 ) -> None:
     """Let photos of the store ask two models the same, and show how far their answers differ.
 
     Pictures that a model has not seen yet are encoded and kept, so that changing to it later is quick; what the store
-    is searched
-    with stays as it is. The sheet shows the queries whose answers change most, with both answers.
+    is searched with stays as it is. The sheet shows the queries whose answers change most, with both answers.
     """
-    from lapel.engine.context import open_context
-    from lapel.insight.compare import Question, render
-    from lapel.insight.compare import compare as run
-    from lapel.insight.compare_sheet import draw_comparison
-    from lapel.insight.report import Rule
+    from lapel.core.types import Filter
+    from lapel.service import open_store
 
-    question = Question(
-        queries=Filter.parse(queries or []),
-        gallery=Filter.parse(gallery or []),
-        ask=ask,
-        sample=sample,
-        k=k,
-        relevant=tuple(dict.fromkeys(Rule.parse(text) for text in relevant or [])),
-        show=show,
-        seed=seed,
-    )
-    path = sheet or store / "compare.png"
-    with open_context(store) as shop:
-        with resumable(), _progress("encoding") as update:
-            found = run(shop, a, b, question=question, report=lambda _, done, total: update(done, total))
-        try:
-            draw_comparison(found, shop.image).save(path)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"The picture sheet cannot be written to {path}: {reason_of(error)}. Name a .png with --sheet in a"
-                f" folder that exists."
-            ) from error
+    asked, found = Filter.parse(queries or ()), Filter.parse(gallery or ())
+    more: dict[str, Any] = {
+        "ask": num_queries if ask is None else ask,
+        "sample": sample,
+        "k": k,
+        "show": show,
+        "seed": seed,
+    }
+    path = contact_sheet or sheet or store / "compare.png"
+    with open_store(store) as shop:
+        with resumable(), progress_bar("encoding", in_log=True) as update:
+            comparison = shop.models.compare(
+                *(a, b),
+                queries=asked,
+                gallery=found,
+                relevant=relevant or (),
+                progress=lambda _, done, total: update(done, total),
+                **more,
+            )
+        save_sheet(shop.models.comparison_sheet(comparison), path)
+        text = shop.models.comparison_text(comparison)
     if as_json:
-        print_json(found.to_json())
+        print_json(comparison.to_json())
         return
-    say(render(found))
+    say(text)
     say(f"\nThe answers that change most are drawn in {path}")
 
 
@@ -186,20 +176,22 @@ def use(
     """Change the model of a store: encode every photo with it, then swap at once for everyone who searches.
 
     Until the swap all searches go on with the model in use, and products can be added. Stopped half way, the same
-    command goes on
-    where it stopped. The former model's vectors are kept: 'lapel model rollback' goes back at once.
+    command goes on where it stopped. The former model's vectors are kept: 'lapel model rollback' goes back at once.
     """
-    from lapel.engine.context import open_context
-    from lapel.engine.models import use as run
+    from lapel.service import open_store
 
-    with open_context(store) as shop:
+    with open_store(store) as shop:
         if background:
-            _detach(shop, new, allow_missing=allow_missing)
+            change = shop.models.use_in_background(new, allow_missing=allow_missing)
+            say(
+                f"Changing to {change.model.name} in the background (process {change.process})."
+                f" Searches go on with {shop.models.current.name} until it is done."
+            )
+            say(f"How far it is: lapel model list --store {shop.folder}   What it says: {change.log}")
             return
-        with resumable(), _progress("encoding") as update:
-            switch = run(shop, new, allow_missing=allow_missing, wait=wait, report=update, note=_note)
-        _ = shop.index  # drawn now, so that the first search does not wait for it
-    _print_switch(switch, store)
+        with resumable(), progress_bar("encoding", in_log=True) as update:
+            done = shop.models.use(new, allow_missing=allow_missing, wait=wait, progress=update, note=note)
+        _print_change(done, store, shop.models.unreadable_file)
 
 
 @model.command()
@@ -207,93 +199,31 @@ def rollback(
     store: StoreOption = DEFAULT_STORE, wait: WaitOption = False, allow_missing: MissingOption = False
 ) -> None:
     """Go back to the model a store had before. Photos added since are encoded with it first."""
-    from lapel.engine.context import open_context
-    from lapel.engine.models import rollback as run
+    from lapel.service import open_store
 
-    with open_context(store) as shop:
-        with resumable(), _progress("encoding") as update:
-            switch = run(shop, allow_missing=allow_missing, wait=wait, report=update, note=_note)
-        _ = shop.index
-    _print_switch(switch, store)
+    with open_store(store) as shop:
+        with resumable(), progress_bar("encoding", in_log=True) as update:
+            done = shop.models.rollback(allow_missing=allow_missing, wait=wait, progress=update, note=note)
+        _print_change(done, store, shop.models.unreadable_file)
 
 
 @model.command()
 def prune(store: StoreOption = DEFAULT_STORE) -> None:
     """Drop the vectors of all models but the one in use. There is nothing to go back to then."""
-    from lapel.engine.context import open_context
-    from lapel.engine.models import prune as run
+    from lapel.service import open_store
 
-    with open_context(store) as shop:
-        dropped = run(shop)
+    with open_store(store) as shop:
+        dropped = shop.models.prune()
     say(f"Dropped {counted(dropped, 'vector')} of other models. Their room in the file is used by what comes next.")
 
 
-def _print_switch(switch: ModelChange, store: Path) -> None:
-    done = switch.backfill
+def _print_change(change: ModelChange, store: Path, unreadable: Path) -> None:
+    done = change.backfill
     say(
-        f"The store is searched with {switch.model.name} ({switch.model.fingerprint}) now;"
+        f"The store is searched with {change.model.name} ({change.model.fingerprint}) now;"
         f" {done.derived:,} {'photo was' if done.derived == 1 else 'photos were'} encoded for it."
     )
     if done.failed:
-        say(f"Without a vector and not found: {counted(len(done.failed), 'photo')}, see {store / 'unreadable.csv'}")
-    if switch.former.fingerprint != switch.model.fingerprint:
-        say(f"Back to {switch.former.name}: lapel model rollback --store {store}")
-
-
-def _detach(shop: StoreContext, new: str, *, allow_missing: bool) -> None:
-    """Start the same change in a process of its own, after making sure that it can begin."""
-    from lapel.catalog import model_lock
-    from lapel.engine.models import check_change, open_model
-
-    candidate = open_model(shop, new)
-    with model_lock(shop.folder, work="starting in the background"):
-        check_change(shop, candidate)
-    log = shop.folder / LOG
-    flags = ["--wait", *(["--allow-missing"] if allow_missing else [])]
-    line = [
-        sys.executable,
-        "-c",
-        "from lapel.apps.cli import main; main()",
-        "model",
-        "use",
-        new,
-        "--store",
-        str(shop.folder),
-    ]
-    try:
-        with log.open("w", encoding="utf-8") as out:
-            process = subprocess.Popen(
-                [*line, *flags], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
-            )
-    except OSError as error:
-        raise StoreError(
-            f"The change cannot be started in the background: {reason_of(error)}. Run it without --background."
-        ) from error
-    say(
-        f"Changing to {candidate.model.name} in the background (process {process.pid})."
-        f" Searches go on with {shop.model.name} until it is done."
-    )
-    say(f"How far it is: lapel model list --store {shop.folder}   What it says: {log}")
-
-
-def _note(text: str) -> None:
-    say(text, err=True)
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar in a terminal; in a log a line now and then."""
-    if errors.is_terminal:
-        with progress_bar(what) as update:
-            yield update
-        return
-    told = -1
-
-    def tell(done: int, total: int | None) -> None:
-        nonlocal told
-        step = done * STEPS // max(total or 1, 1)
-        if step > told:
-            told = step
-            _note(f"{what}: {done:,} of {total or 0:,}")
-
-    yield tell
+        say(f"Without a vector and not found: {counted(len(done.failed), 'photo')}, see {unreadable}")
+    if change.former.fingerprint != change.model.fingerprint:
+        say(f"Back to {change.former.name}: lapel model rollback --store {store}")

@@ -17,9 +17,9 @@ def pages() -> dict[str, str]:
     """File name -> text of each page."""
     shown = [command for command in app.registered_commands if command.callback and not command.hidden]
     names = [str(command.name or command.callback.__name__) for command in shown if command.callback]
-    names += [str(group.name) for group in app.registered_groups]
-    index = "# Commands\n\n" + "".join(f"- [lapel {name}]({name}.md)\n" for name in names)
-    return {"README.md": index, **{f"{name}.md": _page(name) for name in names}}
+    names += [str(group.name) for group in app.registered_groups if group.hidden is not True]
+    index = "# Commands\n\n" + "".join(f"- [lapel {name}](lapel-{name}.md)\n" for name in names)
+    return {"README.md": index, **{f"lapel-{name}.md": _page(name) for name in names}}
 
 
 def _page(name: str) -> str:
@@ -35,6 +35,8 @@ def _page(name: str) -> str:
 def _help(words: list[str]) -> str:
     # NO_COLOR and a fixed width make the text the same everywhere.
     result = CliRunner().invoke(app, [*words, "--help"], prog_name="lapel", env=WIDTH, terminal_width=100)
+    if result.exit_code:  # an empty page must not pass for help
+        raise RuntimeError(f"lapel {' '.join(words)} --help failed: {result.output}") from result.exception
     text = "\n".join(line.rstrip() for line in result.output.strip().splitlines())
     return f"\n```text\n{text}\n```\n"
 

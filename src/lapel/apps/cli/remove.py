@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lapel.apps.cli.console import DEFAULT_STORE, JsonOption, StoreOption, print_json, say
-from lapel.core.text import counted
+from lapel.service import counted
 
 SHOWN = 10  # ids that are named
 
@@ -21,16 +21,13 @@ def remove(
 
     Their picture files are not touched. Exit code 1 when the store has none of them.
     """
-    from lapel.engine.context import open_context
+    from lapel.service import open_store
 
-    asked = list(dict.fromkeys(ids))
-    with open_context(store) as shop:
-        there = shop.catalog.stored(asked, fingerprint="")
-        removed = [name for name in asked if name in there]
-        count = shop.catalog.remove(removed)[0] if removed else 0
-    missing = [name for name in asked if name not in there]
+    with open_store(store) as shop:
+        report = shop.remove(ids)
+    count, missing = len(report.removed), report.missing
     if as_json:
-        print_json({"asked": len(asked), "count": count, "removed": removed, "missing": missing})
+        print_json(report.to_json())
     else:
         if count:
             say(f"Removed {counted(count, 'product')}.")

@@ -1,10 +1,12 @@
-"""``lapel search``: one picture or product in, its look-alikes out."""
+"""``lapel search``: pictures, words or products in, their look-alikes out."""
 
 from __future__ import annotations
 
+import csv
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,99 +15,192 @@ from lapel.apps.cli.console import (
     JsonOption,
     StoreOption,
     WhereOption,
-    hit_json,
     print_hits,
     print_json,
+    print_table,
+    progress_bar,
+    resumable,
     say,
 )
-from lapel.core.errors import ImageError
-from lapel.core.images import decode
-from lapel.core.text import counted, shortened
-from lapel.core.types import Filter, Query
+from lapel.apps.cli.deprecated import renamed
+from lapel.core.errors import ImageError, LapelError
+from lapel.core.types import Filter, Hit, Part, Query, SearchResult, Verdict
+from lapel.service import counted
+
+if TYPE_CHECKING:
+    from lapel.core.types import ImageLike
+    from lapel.service import Store
+
+COLUMNS = ("picture", "rank", "score", "id", "title", "category", "price", "url", "photo", "error")
 
 
 def search(
-    picture: Annotated[
-        str | None, typer.Argument(help="A picture file, a link to one, or - for standard input.")
+    pictures: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PICTURE",
+            help="A picture file, a link to one, or - for standard input; with --csv several, and folders.",
+            show_default=False,
+        ),
     ] = None,
+    text: Annotated[str, typer.Option("--text", metavar="WORDS", help="Words, alone or beside a picture.")] = "",
     product: Annotated[
-        str | None, typer.Option("--product", help="Start from this product of the store instead.")
+        str | None, typer.Option("--product", metavar="ID", help="A product of the store, alone or beside the others.")
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     k: Annotated[int, typer.Option("-k", help="How many products to find.")] = 10,
     where: WhereOption = None,
-    whole: Annotated[bool, typer.Option("--whole", help="Search for the whole picture only.")] = False,
+    least: Annotated[
+        float | None, typer.Option("--least", help="Only products with at least this score, -1 to 1.")
+    ] = None,
+    group: Annotated[
+        str, typer.Option("--group", metavar="FIELD", help="Each value of this field once, such as brand.")
+    ] = "",
+    facets: Annotated[
+        list[str] | None,
+        typer.Option("--facets", metavar="FIELD", help="Count this field's values among what passes. Repeat."),
+    ] = None,
+    no_segment: Annotated[bool, typer.Option("--no-segment", help="Search for the whole picture only.")] = False,
+    to: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Answer every picture on its own, into this CSV.")
+    ] = None,
     as_json: JsonOption = False,
+    whole: Annotated[bool | None, renamed("--whole", "--no-segment")] = None,
 ) -> None:
-    """Find the products that look most like a picture.
+    """Find the products that look most like a picture, words, a product of the store, or all of them together.
 
-    The product in the picture is found too and laid on white, as shops show theirs; --whole leaves that out.
-    The score is the cosine between the two looks: 1 is the same picture, 0 has nothing in common.
+    The product in a picture is found too and laid on white, as shops show theirs; --no-segment leaves that out.
+    The score is the cosine between the query and a product's best photo: 1 is the same picture, 0 has nothing in
+    common. With --csv the exit code is 1 when no picture could be searched for.
     """
-    from lapel.engine.context import open_context
-    from lapel.engine.retrieval import SearchEngine
+    from lapel.service import open_store
 
-    if (picture is None) == (product is None):
-        raise typer.BadParameter("Give one thing to search for: a picture file, a link, - or --product ID.")
-    image = None if picture is None else decode(_read(picture))
-    query = Query(image=image, product_id=product, k=k, where=Filter.parse(where or []), segment=not whole)
-    with open_context(store) as shop:
-        hits = SearchEngine(shop).search(query)
-        products = shop.catalog.counts().products
+    places, segment = pictures or [], not (no_segment or whole)
+    options: dict[str, Any] = {"k": k, "where": Filter.parse(where or ()), "least": least, "group": group}
+    if to is not None:
+        if not places or text or product is not None or facets:
+            raise typer.BadParameter("--csv answers pictures, and nothing else: lapel search FOLDER --csv out.csv")
+        with open_store(store) as shop:
+            _search_many(shop, places, to, as_json=as_json, segment=segment, **options)
+        return
+    if len(places) > 1:
+        raise typer.BadParameter("Several pictures are a question each. Add --csv FILE for their answers.")
+    query = Query(parts=_parts(places, text, product, segment=segment), facets=tuple(facets or ()), **options)
+    with open_store(store) as shop:
+        result = shop.search(query=query)
+        products = 0 if result else shop.count()
     if as_json:
-        print_json(
-            {
-                "query": {"picture": picture, "product": product, "k": k, "where": str(query.where)},
-                "hits": [hit_json(h) for h in hits],
-            }
-        )
-    elif hits:
-        print_hits(hits, f"Look-alikes of {picture or product}")
+        _print_json(query, places, text, product, result)
     else:
-        if query.where:
-            say(
-                f"No product passes the filter {query.where} ({counted(products, 'product')} in the store). Loosen"
-                f" --where."
-            )
-        else:
-            other = "but this one " if product and products else ""
-            say(f"No product {other}is in the store. Add products with 'lapel add'.")
+        _print(query, [*places, *([f"'{text}'"] if text else []), *([product] if product else [])], result, products)
 
 
-def _read(picture: str) -> bytes:
+def _parts(places: Sequence[str], text: str, product: str | None, *, segment: bool) -> tuple[Part, ...]:
+    """What is searched for, each with weight 1."""
+    parts = [Part(image=_read(place), segment=segment) for place in places]
+    if text:
+        parts.append(Part(text=text))
+    if product is not None:
+        parts.append(Part(product_id=product))
+    if not parts:
+        raise typer.BadParameter("Give something to search for: a picture file, a link, -, --text or --product.")
+    return tuple(parts)
+
+
+def _read(place: str) -> ImageLike:
     """The bytes of a file, a link or standard input."""
-    from lapel.sources.names import as_link
+    from lapel.service import read_image_bytes, read_stream
 
-    if as_link(picture):
-        from lapel.sources.web import fetch_image
-
+    if place != "-":
         # The person at this keyboard can reach these addresses anyway, so private ones are fine here.
-        return fetch_image(picture, allow_private=True)
-    name = shortened(picture)
-    if picture == "-":
-        if sys.stdin is None or sys.stdin.isatty():
-            raise ImageError("- reads a picture from standard input. Write: lapel search - < photo.jpg")
-        return _all_of(sys.stdin.buffer, "on standard input")
-    if picture.startswith("data:"):
-        raise ImageError(
-            f"'{name}' is a picture written into an address. Save it as a file, or pipe its bytes into lapel search -."
+        return read_image_bytes(place, allow_private=True)
+    if sys.stdin is None or sys.stdin.isatty():
+        raise ImageError("- reads a picture from standard input. Write: lapel search - < photo.jpg")
+    return read_stream(sys.stdin.buffer, "on standard input")
+
+
+def _print_json(query: Query, places: Sequence[str], text: str, product: str | None, result: SearchResult) -> None:
+    from lapel.service import result_json
+
+    asked: dict[str, object] = {
+        "picture": places[0] if places else None,
+        "text": text or None,
+        "product": product,
+        "k": query.k,
+    }
+    asked |= {"where": str(query.where), "least": query.least, "group": query.group}
+    print_json({"query": asked, **result_json(result)})
+
+
+def _print(query: Query, names: Sequence[str], result: SearchResult, products: int) -> None:
+    if result:
+        print_hits(result.hits, f"Look-alikes of {' and '.join(names)}")
+    else:
+        say(_why_nothing(query, result, products))
+    rows = [
+        (name, ", ".join(f"{value} ({count:,})" for value, count in values)) for name, values in result.facets.items()
+    ]
+    if rows:
+        say("")
+        print_table(("field", "values (products)"), rows, shrink="values (products)")
+
+
+def _why_nothing(query: Query, result: SearchResult, products: int) -> str:
+    """In words, and what to do."""
+    in_store = f"({counted(products, 'product')} in the store)"
+    if result.verdict is Verdict.NOTHING_CLOSE:
+        return f"No product has a score of {query.least:g} or more {in_store}. Lower --least."
+    if result.verdict is Verdict.NOTHING_PASSES:
+        return f"No product passes the filter {query.where} {in_store}. Loosen --where."
+    other = "but this one " if products else ""
+    return f"No product {other}is in the store. Add products with 'lapel add'."
+
+
+# --- many pictures ----------------------------------------------------------------------------------------------------
+
+
+def _search_many(shop: Store, places: Sequence[str], path: Path, *, as_json: bool, **options: Any) -> None:
+    """Answer every picture into a CSV; one that cannot be used is a row with its error."""
+    from lapel.service import image_places, lazy_image
+
+    names = image_places(places)
+    failed = 0
+    with (
+        resumable(),
+        path.open("w", encoding="utf-8", newline="") as file,
+        progress_bar("searching") as update,
+    ):
+        rows = csv.writer(file)
+        rows.writerow(COLUMNS)
+        answers = shop.search_many(
+            map(lazy_image, names),
+            progress=lambda done, _: update(done, len(names)),
+            errors="return",
+            **options,
         )
-    path = Path(picture)
-    try:
-        if path.is_dir():
-            raise ImageError(f"'{name}' is a folder. Give one picture file; 'lapel add' takes folders.")
-        with path.open("rb") as file:
-            return _all_of(file, f"'{name}'")
-    except OSError as error:
-        raise ImageError(f"The picture '{name}' cannot be read: {error.strerror}. Check the path.") from error
-    except ValueError as error:  # a NUL in the name
-        raise ImageError(f"The picture '{name}' cannot be read: {error}. Check the path.") from error
+        for name, answer in zip(names, answers, strict=True):
+            failed += isinstance(answer, LapelError)
+            rows.writerows(_rows(name, answer))
+    if as_json:
+        print_json({"pictures": len(names), "answered": len(names) - failed, "failed": failed, "csv": str(path)})
+    else:
+        left_out = f", {failed:,} could not be used" if failed else ""
+        say(f"{counted(len(names), 'picture')}: {len(names) - failed:,} answered{left_out}. Wrote {path}")
+    if failed == len(names):
+        raise typer.Exit(1)
 
 
-def _all_of(file: BinaryIO, name: str) -> bytes:
-    from lapel.sources import MAX_BYTES
+def _rows(name: str, answer: SearchResult | LapelError) -> Iterator[tuple[object, ...]]:
+    if isinstance(answer, LapelError):
+        yield (name, *[""] * (len(COLUMNS) - 2), str(answer))
+    elif not answer:
+        yield (name, *[""] * (len(COLUMNS) - 2), answer.verdict.value)
+    else:
+        yield from (_row(name, hit) for hit in answer)
 
-    data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise ImageError(f"The picture {name} has more than {MAX_BYTES // 2**20} MB. Scale it down.")
-    return data
+
+def _row(name: str, hit: Hit) -> tuple[object, ...]:
+    product = hit.product
+    category = " > ".join(product.category)
+    score = f"{hit.score:z.6f}"
+    return name, hit.rank, score, product.id, product.title, category, product.price, product.url, hit.photo.uri, ""

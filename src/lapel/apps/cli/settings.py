@@ -13,12 +13,12 @@ def settings(as_json: JsonOption = False) -> None:
     An option of a command comes before an environment variable, that before lapel.toml in this folder, that before
     lapel.toml in the user's folder for settings. Keys and tokens are not shown.
     """
-    from lapel.core.settings import described, files
+    from lapel.service import list_settings, settings_files
 
-    rows = described()
+    rows = list_settings()
     if as_json:
         print_json([asdict(row) for row in rows])
         return
     columns = ("setting", "environment", "value", "from", "meaning")
     print_table(columns, [(row.name, row.variable, row.value, row.origin, row.meaning) for row in rows])
-    say(f"Files, those that count more last: {', '.join(map(str, files()))}", err=True)
+    say(f"Files, those that count more last: {', '.join(map(str, settings_files()))}", err=True)

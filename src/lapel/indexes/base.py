@@ -1,7 +1,6 @@
-"""What every index in memory shares: a lock for many readers or one writer, the checks, and the file it is kept in.
+"""What indexes share: the checks, and for those in memory a lock for many readers or one writer and a file.
 
-The lock is our own: PyPI's ``readerwriterlock`` takes three locks for each read, has had no release since 2021 and is
-larger than the class below.
+The lock is our own: PyPI's ``readerwriterlock`` is larger than the class below and has had no release since 2021.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,70 +22,46 @@ from lapel.indexes.rows import RowFilter, check_dim, check_k, last_of_each
 
 
 class ReadWriteLock:
-    """Readers together, writers alone; a waiting writer goes before new readers."""
+    """Readers together, writers alone; readers that come while a writer waits go after it."""
 
     def __init__(self) -> None:
+        self._entry = threading.Lock()  # a writer holds it from when it begins to wait
         self._state = threading.Condition()
         self._readers = 0
-        self._writers_waiting = 0
-        self._writing = False
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """As one of many; waits for a writer."""
-        with self._state:
-            while self._writing or self._writers_waiting:
-                self._state.wait()
+        """As one of many."""
+        with self._entry, self._state:
             self._readers += 1
         try:
             yield
         finally:
             with self._state:
                 self._readers -= 1
-                if not self._readers:
-                    self._state.notify_all()
+                self._state.notify_all()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Alone; waits for all readers."""
-        with self._state:
-            self._writers_waiting += 1
-            try:
-                while self._writing or self._readers:
-                    self._state.wait()
-            finally:
-                self._writers_waiting -= 1
-            self._writing = True
-        try:
+        """Alone."""
+        with self._entry, self._state:
+            self._state.wait_for(lambda: not self._readers)
             yield
-        finally:
-            with self._state:
-                self._writing = False
-                self._state.notify_all()
 
 
-class MemoryIndex(ABC):
-    """An index in this process's memory that is kept in one file: the checks, locks and messages that all share.
+class BaseIndex(ABC):
+    """An index that checks what it is given. See :class:`lapel.indexes.VectorIndex`.
 
-    Readers run together, writers alone. A subclass fills in the methods with an underscore; those are called with
-    checked arguments and under a lock that fits.
+    A subclass fills in the methods with an underscore; they are called with checked arguments, inside ``_reading`` or
+    ``_changing``.
 
     Args:
         dim: Width of the vectors.
-        path: The file to load from and save to.
     """
 
-    def __init__(self, *, dim: int, path: Path | None) -> None:
+    def __init__(self, *, dim: int) -> None:
         self._dim = check_dim(dim)
-        self._path = path
-        self._lock = ReadWriteLock()
-        self._saving = threading.Lock()  # held while a file is written, and by what changes that which is written
         self._closed = False
-
-    @property
-    @abstractmethod
-    def kind(self) -> str:
-        """What the file's header says it is."""
 
     @property
     def dim(self) -> int:
@@ -139,6 +114,55 @@ class MemoryIndex(ABC):
         with self._reading():
             return self._search(checked, k, row_filter)
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InputError("This index is closed. Open it again with open_index.")
+
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[None]:
+        """What a look at the index happens in."""
+
+    @abstractmethod
+    def _changing(self) -> AbstractContextManager[None]:
+        """What a change of the index happens in."""
+
+    @abstractmethod
+    def _count(self) -> int: ...
+
+    @abstractmethod
+    def _sorted_keys(self) -> Keys: ...
+
+    @abstractmethod
+    def _put(self, keys: Keys, vectors: Vectors) -> None:
+        """Add or replace vectors under sorted keys, each once. ``vectors`` may be the caller's own array."""
+
+    @abstractmethod
+    def _drop(self, keys: Keys) -> int:
+        """Remove sorted keys, each once; how many were there."""
+
+    @abstractmethod
+    def _search(self, queries: Vectors, k: int, row_filter: RowFilter | None) -> Matches: ...
+
+
+class MemoryIndex(BaseIndex):
+    """An index in this process's memory that is kept in one file. Readers run together, writers alone.
+
+    Args:
+        dim: Width of the vectors.
+        path: The file to load from and save to.
+    """
+
+    def __init__(self, *, dim: int, path: Path | None) -> None:
+        super().__init__(dim=dim)
+        self._path = path
+        self._lock = ReadWriteLock()
+        self._saving = threading.Lock()  # held while a file is written, and by what changes that which is written
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """What the file's header says it is."""
+
     def save(self, path: Path | None = None) -> None:
         """Write to ``path``, or to the one it was opened with: wholly, or not at all. Searches go on meanwhile.
 
@@ -178,27 +202,6 @@ class MemoryIndex(ABC):
         with self._saving, self._lock.writing():
             self._check_open()
             yield
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise InputError("This index is closed. Open it again with open_index.")
-
-    @abstractmethod
-    def _count(self) -> int: ...
-
-    @abstractmethod
-    def _sorted_keys(self) -> Keys: ...
-
-    @abstractmethod
-    def _put(self, keys: Keys, vectors: Vectors) -> None:
-        """Add or replace vectors under sorted keys, each once. ``vectors`` may be the caller's own array."""
-
-    @abstractmethod
-    def _drop(self, keys: Keys) -> int:
-        """Remove sorted keys, each once; how many were there."""
-
-    @abstractmethod
-    def _search(self, queries: Vectors, k: int, row_filter: RowFilter | None) -> Matches: ...
 
     @abstractmethod
     def _file_content(self) -> tuple[dict[str, Any], Callable[[WriteBytes], None]]:

@@ -1,11 +1,9 @@
-"""``lapel hosting``: where the pictures are."""
+"""``lapel media``: where the pictures are hosted: check them, move them, make their thumbnails."""
 
 from __future__ import annotations
 
-import csv
 import re
 import time
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -23,27 +21,30 @@ from lapel.apps.cli.console import (
     resumable,
     say,
 )
+from lapel.apps.cli.deprecated import renamed
 from lapel.core.errors import InputError, LapelError
-from lapel.core.text import counted
+from lapel.service import counted
 
 if TYPE_CHECKING:
-    from lapel.catalog.hosting import MediaIssue
-    from lapel.engine.media_check import MediaCheckReport
+    from lapel.service import MediaCheckReport
 
-hosting = typer.Typer(help="Look after where the pictures are.", rich_markup_mode=None, no_args_is_help=True)
+media = typer.Typer(help="Look after where the pictures are.", rich_markup_mode=None, no_args_is_help=True)
 
-
-TROUBLES = "hosting.csv"  # in the store
-SHOWN = 10  # troubles that are printed
+SHOWN = 10  # issues that are printed
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-@hosting.callback()
+@media.callback()
 def root() -> None:
     """Look after where the pictures of a store are."""
 
 
-@hosting.command()
+def former_name() -> None:
+    """Former name of 'lapel media'."""
+    say("'lapel hosting' is called 'lapel media' now; the next version does not know 'lapel hosting'.", err=True)
+
+
+@media.command()
 def move(
     old: Annotated[str, typer.Argument(help="Where they were: a folder, a ZIP, or what their addresses begin with.")],
     new: Annotated[str, typer.Argument(help="Where they are now.")],
@@ -55,12 +56,11 @@ def move(
 
     The exit code is 1 when no address begins so.
     """
-    from lapel.engine.context import open_context
-    from lapel.engine.hosting import move as move_pictures
+    from lapel.service import open_store
 
-    with open_context(store) as shop:
-        moved = move_pictures(shop, old, new, keep=not dry_run)
-        photos = shop.catalog.counts().photos
+    with open_store(store) as shop:
+        moved = shop.media.move(old, new, dry_run=dry_run)
+        photos = shop.media.photos
     if as_json:
         print_json({**asdict(moved), "of": photos, "dry_run": dry_run})
     else:
@@ -75,35 +75,37 @@ def move(
         raise typer.Exit(1)
 
 
-@hosting.command()
+@media.command()
 def thumbnails(
     store: StoreOption = DEFAULT_STORE,
-    most: Annotated[
-        int | None, typer.Option("--most", min=0, help="MB they may take from now on; 0 keeps none. At first 2,000.")
+    max_mb: Annotated[
+        int | None, typer.Option("--max-mb", min=0, help="MB they may take from now on; 0 keeps none. At first 2,000.")
     ] = None,
     as_json: JsonOption = False,
+    most: Annotated[int | None, renamed("--most", "--max-mb")] = None,
 ) -> None:
-    """Make the small pictures that are missing, and let go of those that are of no photo any more.
+    """Make the thumbnails that are missing, and let go of those that are of no photo any more.
 
-    'lapel add' makes them too, so this is for stores of an older Lapel, and after the bound was changed.
+    'lapel add' makes them too, so this is for stores of an older Lapel, and after the limit was changed.
     The exit code is 1 when pictures were missing and none could be read.
     """
-    from lapel.engine.backfill import backfill
-    from lapel.engine.context import open_context
-    from lapel.engine.features import THUMBNAIL
+    from lapel.service import open_store
 
-    with open_context(store) as shop, resumable(), progress_bar("making small pictures") as update:
-        if most is not None:
-            shop.limit_thumbnails(most)
-        filled = backfill(shop, THUMBNAIL, progress=update)
-        size = shop.thumbnails.size()
+    limit = max_mb if most is None else most
+    if limit is not None and limit < 0:
+        raise typer.BadParameter(f"--max-mb is a number of MB from 0; found {limit}.")
+    with open_store(store) as shop, resumable(), progress_bar("making thumbnails") as update:
+        if limit is not None:
+            shop.media.limit_thumbnails(limit)
+        filled = shop.media.fill_thumbnails(progress=update)
+        size = shop.media.thumbnail_size()
     if as_json:
         failed = [{"picture": photo.uri, "reason": reason} for photo, reason in filled.failed]
         print_json({"made": filled.derived, "photos": size.photos, "bytes": size.bytes, "failed": failed})
     else:
         have = "has" if size.photos == 1 else "have"
         say(
-            f"{counted(filled.derived, 'photo')} got small pictures; {size.photos:,} {have} them, in"
+            f"{counted(filled.derived, 'photo')} got thumbnails; {size.photos:,} {have} them, in"
             f" {size.bytes / 1e6:,.1f} MB"
         )
         for photo, reason in filled.failed[:3]:
@@ -114,10 +116,10 @@ def thumbnails(
         raise typer.Exit(1)
 
 
-@hosting.command()
+@media.command()
 def check(
     store: StoreOption = DEFAULT_STORE,
-    every: Annotated[str, typer.Option("--every", help="Go round again so often, such as 6h, until stopped.")] = "",
+    every: Annotated[str, typer.Option("--every", help="Check again so often, such as 6h, until stopped.")] = "",
     grace: Annotated[
         str, typer.Option("--grace", help="How long a picture may be out of reach before it is hidden from results.")
     ] = "7d",
@@ -128,7 +130,8 @@ def check(
         bool,
         typer.Option(
             "--allow-private",
-            help="Links may lead into this machine's own network, as with LAPEL_ALLOW_PRIVATE_LINKS=1.",
+            envvar="LAPEL_ALLOW_PRIVATE_LINKS",
+            help="Links may lead into this machine's own network.",
         ),
     ] = False,
     as_json: JsonOption = False,
@@ -136,14 +139,13 @@ def check(
     """Visit every picture: dead, forbidden, moved and changed ones are listed in hosting.csv in the store.
 
     Changed pictures are embedded anew. Dead ones are hidden from results after a while and shown again when they
-    return.
-    When more than half are out of reach, none is hidden and the exit code is 1.
+    return. When more than half are out of reach, none is hidden and the exit code is 1.
     """
     wait, patience = duration(every) if every else None, duration(grace)
     try:
         while True:
             try:
-                held_back = _round(store, patience, force=force, allow_private=allow_private, as_json=as_json)
+                held_back = _check(store, patience, force=force, allow_private=allow_private, as_json=as_json)
             except LapelError as error:
                 if wait is None:
                     raise
@@ -155,31 +157,24 @@ def check(
         raise typer.Exit(0 if wait is not None else 130) from None
 
 
-def _round(store: Path, grace: timedelta, *, force: bool, allow_private: bool, as_json: bool) -> bool:
-    """Go round once, and say what was found. Returns whether too many were out of reach to hide any."""
-    from lapel.core.settings import settings
-    from lapel.engine.context import open_context
-    from lapel.engine.media_check import check_media
-    from lapel.sources.link_checker import LinkChecker
+def _check(store: Path, grace: timedelta, *, force: bool, allow_private: bool, as_json: bool) -> bool:
+    """Check once, and say what was found. Returns whether too many were out of reach to hide any."""
+    from lapel.service import open_store, settings
 
-    rounds = LinkChecker(allow_private=allow_private or settings().allow_private_links)
-    try:
-        with open_context(store) as shop, progress_bar("visiting pictures") as update:
-            done = check_media(shop, rounds, grace=grace, force=force, report=update)
-    finally:
-        rounds.close()
-    path = store / TROUBLES
-    _list(path, done.issues)
+    private = allow_private or settings().allow_private_links
+    with open_store(store) as shop, progress_bar("visiting pictures") as update:
+        done = shop.media.check(grace=grace, force=force, allow_private=private, progress=update)
+        path = shop.media.issues_file
     if as_json:
         facts = {
             "photos": done.photos,
             **done.states,
             "encoded": done.encoded,
             "hidden": done.hidden,
-            "back": done.back,
+            "relisted": done.back,
         }
         listed = [asdict(each) for each in done.issues]
-        print_json({**facts, "held_back": done.held_back, "troubles": listed})
+        print_json({**facts, "held_back": done.held_back, "issues": listed})
     else:
         _print(done, path)
     return done.held_back
@@ -189,39 +184,21 @@ def _print(done: MediaCheckReport, path: Path) -> None:
     counts = ", ".join(f"{count:,} {state}" for state, count in done.states.most_common() if count)
     say(f"{counted(done.photos, 'picture')}: {counts or 'none'}")
     if done.encoded or done.hidden or done.back:
-        say(f"{done.encoded:,} embedded anew, {done.hidden:,} hidden from results, {done.back:,} brought back")
+        say(f"{done.encoded:,} embedded anew, {done.hidden:,} hidden from results, {done.back:,} relisted")
     if done.held_back:
         say(
             "More than half of the pictures are out of reach, so none was hidden: is this machine's network or disk"
-            " away?"
-            " If they are really gone, --force hides them.",
+            " away? If they are really gone, --force hides them.",
             style="yellow",
         )
-    if done.issues:
-        rows = [(each.since[:10], each.kind, each.product_id, each.uri, each.reason) for each in done.issues[:SHOWN]]
+    issues = done.issues
+    if issues:
+        rows = [(each.since[:10], each.kind, each.product_id, each.uri, each.reason) for each in issues[:SHOWN]]
         print_table(("since", "kind", "product", "picture", "reason"), rows)
-    if len(done.issues) > SHOWN:
-        say(f"... {len(done.issues) - SHOWN:,} more")
-    if done.issues:
+    if len(issues) > SHOWN:
+        say(f"... {len(issues) - SHOWN:,} more")
+    if issues:
         say(f"All of them: {path}")
-
-
-def _list(path: Path, troubles: Sequence[MediaIssue]) -> None:
-    """Write down every trouble, in place of what the last round found."""
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            rows = csv.writer(file)
-            rows.writerow(("kind", "since", "hidden", "product", "picture", "reason"))
-            rows.writerows(
-                (each.kind, each.since, each.hidden, each.product_id, each.uri, each.reason) for each in troubles
-            )
-        part.replace(path)
-    except OSError as error:
-        raise InputError(
-            f"The list of pictures in trouble cannot be written to {path}: {error.strerror}. Make room there, or give"
-            f" this user the right to write."
-        ) from error
 
 
 def duration(text: str) -> timedelta:
