@@ -177,7 +177,8 @@ class Pipeline:
                     self.encode(photos(done), batch)
                 yield done
         finally:
-            getattr(results, "close", lambda: None)()  # stops the workers now, whatever ended the loop
+            if isinstance(results, Generator):
+                results.close()  # stops the workers now, whatever ended the loop
 
 
 def _work(
