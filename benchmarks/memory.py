@@ -15,10 +15,9 @@ from shops import machine, shop
 
 CHILD = """
 import resource, sys
-from pathlib import Path
-from lapel.apps.cli.add import add_to_store
+from lapel.service import AddRequest, add_to_store
 source, products, store, encoder, limit = sys.argv[1:]
-add_to_store(Path(source), products=Path(products) if products else None, store=Path(store), encoder=encoder, limit=int(limit))
+add_to_store(store, AddRequest(source, products or None, limit=int(limit)), encoder=encoder)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

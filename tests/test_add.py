@@ -193,7 +193,7 @@ def test_json_is_all_that_is_printed(tmp_path: Path) -> None:
     assert reason.startswith("Not a picture")
     assert said["reasons"][reason] == 1
     assert said["rejects"] == str(tmp_path / "shop" / "rejected.csv")
-    assert (said["hidden"], said["gone"], said["back"]) == (0, 0, 0)
+    assert (said["hidden"], said["delisted"], said["relisted"]) == (0, 0, 0)
     (tmp_path / "p" / "1.jpg").unlink()
     assert json.loads(add(tmp_path / "p", tmp_path / "shop", "--json", code=1).stdout)["products_rejected"] == 1
 
@@ -340,5 +340,5 @@ def test_products_of_an_older_id_are_mentioned(tmp_path: Path) -> None:
     said = add(folder, shop).output
     assert "1 older product of the store is of the same picture files as newer ones" in said
     again = add(folder, shop, "--sync").output
-    assert "1 product is gone and hidden from now on" in again
+    assert "1 product is delisted and hidden from now on" in again
     assert "older product" not in again

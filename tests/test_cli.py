@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import re
 import signal
 import sqlite3
@@ -16,6 +17,7 @@ import warnings
 import zipfile
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from lapel.apps.cli import main
 from lapel.core.images import Preprocessing
 from lapel.encoders import segmenter
 from lapel.engine.context import open_context
+from lapel.engine.index_sync import IndexStatus, IndexSync
+from lapel.service import Store, StoreInfo, open_store
 
 COLOURS = {"Red": (200, 30, 40), "Blue": (30, 40, 190), "Green": (30, 150, 60)}
 
@@ -135,6 +139,136 @@ def test_no_result_says_why(shop: Path) -> None:
     )
 
 
+def test_nothing_close_says_so(shop: Path) -> None:
+    asked = ["search", "--product", "4", "--store", shop, "--least", "1"]
+    assert "No product has a score of 1 or more (30 products in the store). Lower --least." in run(*asked)
+    found = run_json(*asked)
+    assert (found["verdict"], found["hits"]) == ("nothing close", [])
+
+
+def test_several_things_together(pictures: Path, shop: Path) -> None:
+    words = run_json("search", "--text", "red", "--store", shop, "-k", "10")
+    assert {hit["product"]["colour"] for hit in words["hits"]} == {"Red"}
+    assert [part["kind"] for part in words["understood"]] == ["text"]
+    asked = ["search", pictures / "1.jpg", "--text", "red", "--product", "2", "--store", shop]
+    found = run_json(*asked, "-k", "3", "--group", "colour", "--facets", "colour", "--facets", "gender")
+    assert [part["kind"] for part in found["understood"]] == ["image", "text", "product"]
+    assert {hit["product"]["colour"] for hit in found["hits"]} == {"Red", "Blue", "Green"}  # each once
+    for hit in found["hits"]:
+        assert len(hit["contributions"]) == 3
+        assert sum(hit["contributions"]) == pytest.approx(hit["score"], abs=1e-4)
+    assert found["facets"] == {"colour": {"Blue": 10, "Green": 10, "Red": 10}, "gender": {"Men": 15, "Women": 15}}
+    assert (found["verdict"], found["total"]) == ("found", 30)
+    assert found["took_ms"] > 0
+    text = run(*asked, "--facets", "gender")
+    assert "gender\tMen (15), Women (15)" in text
+    assert f"Look-alikes of {pictures / '1.jpg'} and 'red' and 2" in text
+
+
+def test_a_folder_of_pictures_into_a_csv(shop: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "asked", tmp_path / "out.csv"
+    (folder / "more").mkdir(parents=True)
+    draw(folder / "a.jpg", COLOURS["Red"], 3)
+    draw(folder / "more" / "b.jpg", COLOURS["Blue"], 3)
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    asked = ["search", folder, tmp_path / "missing.jpg", "--csv", out, "-k", "2", "--where", "gender=Men"]
+    text = run(*asked, "--store", shop)
+    assert f"4 pictures: 2 answered, 2 could not be used. Wrote {out}" in text
+    with out.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(Path(row["picture"]).name, row["rank"]) for row in rows] == [
+        ("a.jpg", "1"), ("a.jpg", "2"), ("broken.jpg", ""), ("b.jpg", "1"), ("b.jpg", "2"), ("missing.jpg", "")
+    ]  # fmt: skip
+    one = run_json("search", folder / "a.jpg", "-k", "2", "--where", "gender=Men", "--store", shop)["hits"]
+    assert [(row["id"], row["score"]) for row in rows[:2]] == [
+        (hit["product"]["id"], f"{hit['score']:.6f}") for hit in one
+    ]
+    assert "Not a picture" in rows[2]["error"]
+    assert "missing.jpg' cannot be read" in rows[5]["error"]
+    assert not any(row["error"] for row in rows if row["rank"])
+    facts = run_json(*asked, "--store", shop)
+    assert facts == {"pictures": 4, "answered": 2, "failed": 2, "csv": str(out)}
+
+
+def test_a_csv_of_nothing_is_an_error(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    out = ["--csv", tmp_path / "out.csv", "--store", shop]
+    assert "1 picture: 0 answered, 1 could not be used" in run("search", tmp_path / "broken.jpg", *out, code=1)
+    (tmp_path / "empty").mkdir()
+    assert "0 pictures: 0 answered" in run("search", tmp_path / "empty", *out, code=1)
+    assert "answers pictures" in run("search", "--text", "red", *out, code=2)
+    assert "Add --csv FILE" in run("search", "a.jpg", "b.jpg", "--store", shop, code=2)
+
+
+def test_former_names_work_and_say_the_new_ones(pictures: Path, shop: Path, tmp_path: Path) -> None:
+    judged = ["evaluate", "--relevant", "colour", "--store", shop]
+    compared = ["model", "compare", "colour:", "small", "--store", shop, "--contact-sheet", tmp_path / "c.png"]
+    for common, former, new in (
+        (["search", pictures / "4.jpg", "--store", shop], ["--whole"], ["--no-segment"]),
+        (judged, ["--per", "gender"], ["--group-by", "gender"]),
+        (judged, ["--sheet", tmp_path / "a.png"], ["--contact-sheet", tmp_path / "a.png"]),
+        (compared, ["--ask", "7"], ["--num-queries", "7"]),
+        (["media", "thumbnails", "--store", shop], ["--most", "500"], ["--max-mb", "500"]),
+    ):
+        code, out, err = _lapel(*common, *former)
+        assert (code, out) == _lapel(*common, *new)[:2]
+        assert f"{former[0]} is called {new[0]} now" in err
+        assert former[0] not in run(*(word for word in common if isinstance(word, str) and word[0] != "-"), "--help")
+    assert (tmp_path / "a.png").exists()
+    moved = ["move", "file:///no/where", "file:///new", "--dry-run", "--store", shop]
+    code, out, err = _lapel("hosting", *moved)
+    assert (code, out) == _lapel("media", *moved)[:2]
+    assert "'lapel hosting' is called 'lapel media' now" in err
+    assert "hosting" not in run("--help")
+
+
+def test_an_error_as_json(shop: Path) -> None:
+    code, out, err = _lapel("search", "--product", "nobody", "--store", shop, "--json")
+    assert (code, out) == (1, "")
+    error = json.loads(err.splitlines()[-1])
+    assert error["code"] == "invalid_query"
+    assert "nobody" in error["message"]
+
+
+def test_a_mistake_in_the_source_makes_no_store(tmp_path: Path) -> None:
+    assert "nowhere" in run("add", "nowhere", "--store", tmp_path / "shop", code=1)
+    assert not (tmp_path / "shop").exists()
+
+
+def test_verbose_and_quiet(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def logged(*options: str) -> str:
+        def info(self: Store) -> StoreInfo:
+            logger = logging.getLogger("lapel.index")
+            for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
+                logger.log(level, "level %d\x1b[2J", level)
+            return facts
+
+        with open_store(shop) as opened:
+            facts = opened.info()
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "info", info)
+            return _lapel(*options, "info", "--store", shop)[2]
+
+    assert logged() == "Warning: level 30\nError: level 40\n"
+    assert logged("-v") == "".join(
+        f"{name}: lapel.index: level {level}\n" for name, level in (("Info", 20), ("Warning", 30), ("Error", 40))
+    )
+    assert "Debug: lapel.index: level 10" in logged("-vv")
+    assert logged("--quiet") == "Error: level 40\n"
+    compared = ["model", "compare", "colour:", "small", "--store", shop, "--contact-sheet", tmp_path / "c.png"]
+    assert "encoding: " in _lapel(*compared)[2]
+    assert _lapel("-q", *compared)[2] == ""
+    run("info", "--store", shop)  # and nobody is quiet afterwards
+    assert "encoding: " in _lapel(*compared)[2]
+
+
+def test_info_tells_of_a_failed_index(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = replace(IndexStatus("faiss:auto"), problem="No space left on device")
+    monkeypatch.setattr(IndexSync, "status", lambda _: failed)
+    assert "index failed: No space left on device" in run("info", "--store", shop)
+    assert run_json("info", "--store", shop)["index_problem"] == "No space left on device"
+
+
 def test_info(shop: Path) -> None:
     facts = run_json("info", "--store", shop)
     assert (facts["products"], facts["photos"]) == (30, 30)
@@ -160,11 +294,11 @@ def test_evaluate(shop: Path, tmp_path: Path) -> None:
     report = run_json(*arguments)
     assert report["queries"]["photos"] == 6
     assert report["rules"][0]["measures"]["recall@1"]["value"] == 1
-    text = run(*arguments, "--sheet", tmp_path / "worst.png")
+    text = run(*arguments, "--contact-sheet", tmp_path / "worst.png")
     assert "Recall@1" in text
     with Image.open(tmp_path / "worst.png") as sheet:
         assert sheet.width > 500
-    assert "cannot be written" in run(*arguments, "--sheet", tmp_path / "no" / "worst.png", code=1)
+    assert "cannot be written" in run(*arguments, "--contact-sheet", tmp_path / "no" / "worst.png", code=1)
 
 
 def test_remove_then_add_again(pictures: Path, tmp_path: Path) -> None:
@@ -175,7 +309,7 @@ def test_remove_then_add_again(pictures: Path, tmp_path: Path) -> None:
     )
     assert run_json("info", "--store", store)["products"] == 28
     assert "2 products added, 0 updated, 28 unchanged" in run(*add_arguments(pictures, store))
-    assert "Drew an index of 30 vectors" in run("index", "rebuild", "--store", store)
+    assert "Built an index of 30 vectors" in run("index", "rebuild", "--store", store)
 
 
 def test_a_folder_without_a_table(pictures: Path, tmp_path: Path) -> None:
@@ -318,7 +452,7 @@ def test_scores_are_cosines_and_whole_leaves_the_product_out(tmp_path: Path, mon
     # Equally dark everywhere, and no colour in common: half of each vector is the same.
     assert float(one @ other) == pytest.approx(0.5, abs=1e-4)
     expected = {
-        ("--whole",): {"red": "1.000", "green": "0.500", "blue": "0.500"},
+        ("--no-segment",): {"red": "1.000", "green": "0.500", "blue": "0.500"},
         (): {"red": "0.866", "blue": "0.866", "green": "0.577"},  # sqrt(3)/2 and 1/sqrt(3)
     }
     for options, scores in expected.items():
@@ -359,16 +493,16 @@ def models(store: Path) -> dict[str, tuple[int, bool, bool]]:
 
 def test_changing_the_model_and_back(changeable: Path) -> None:
     assert models(changeable) == {"colour": (30, True, False)}
-    before = run_json("search", "--product", "4", "--store", changeable)
+    before = run_json("search", "--product", "4", "--store", changeable)["hits"]
     text = run("model", "use", "small", "--store", changeable)
     assert "encoding: 30 of 30" in text
     assert re.search(r"searched with .* now; 30 photos were encoded for it", text)
     (new,) = models(changeable).keys() - {"colour"}
     assert models(changeable) == {"colour": (30, False, True), new: (30, True, False)}
-    assert run_json("search", "--product", "4", "--store", changeable) != before
+    assert run_json("search", "--product", "4", "--store", changeable)["hits"] != before
     assert "30 more vectors of other models" in run("info", "--store", changeable)
     assert "searched with colour" in run("model", "rollback", "--store", changeable)
-    assert run_json("search", "--product", "4", "--store", changeable) == before
+    assert run_json("search", "--product", "4", "--store", changeable)["hits"] == before
     listed = run("model", "list", "--store", changeable)
     assert re.search(r"in use\tcolour\t.*\t30 of 30\tcolour:\n", listed)
     assert re.search(rf"before\t{new}\t.*\t30 of 30\tsmall\n", listed)
@@ -395,16 +529,16 @@ def test_changing_the_model_in_the_background(changeable: Path) -> None:
 
 
 def test_comparing_two_models(shop: Path, tmp_path: Path) -> None:
-    arguments = ["model", "compare", "colour:", "small", "--store", shop, "--sheet", tmp_path / "sheet.png"]
+    arguments = ["model", "compare", "colour:", "small", "--store", shop, "--contact-sheet", tmp_path / "sheet.png"]
     text = run(*arguments, "--relevant", "colour", "-k", "5", "--show", "2")
     assert "30 queries against 30 products" in text
     assert re.search(r"Recall@1 +A 100\.0 %", text)
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 1000
-    assert run_json(*arguments, "--ask", "7")["queries"] == 7
+    assert run_json(*arguments, "--num-queries", "7")["queries"] == 7
     assert models(shop)["colour"] == (30, True, False)
     arguments[-1] = tmp_path / "no" / "sheet.png"
-    assert "--sheet" in run(*arguments, code=1)
+    assert "--contact-sheet" in run(*arguments, code=1)
 
 
 @pytest.mark.parametrize(
@@ -441,5 +575,5 @@ def test_help_and_version() -> None:
     text = run("--help")
     assert all(
         name in text
-        for name in ("add", "search", "evaluate", "info", "remove", "index", "model", "ui", "demo", "train")
+        for name in ("add", "search", "evaluate", "info", "remove", "index", "media", "model", "ui", "demo", "train")
     )

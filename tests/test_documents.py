@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 import lapel
 from lapel.apps.cli import app
-from lapel.apps.cli.add import add_to_store
 from lapel.samples import draw_wardrobe
+from lapel.service import AddRequest, add_to_store
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -47,7 +47,7 @@ def test_the_python_in_the_readme_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     draw_wardrobe(tmp_path / "wardrobe", products=14)
-    add_to_store(tmp_path / "wardrobe" / "products.csv", products=None, store=tmp_path / ".demo" / "shop")
+    add_to_store(tmp_path / ".demo" / "shop", AddRequest(tmp_path / "wardrobe" / "products.csv"))
     capsys.readouterr()
     monkeypatch.chdir(tmp_path)
     (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
@@ -82,7 +82,7 @@ def test_the_python_in_a_guide_runs(
 def test_what_the_readme_asks_the_sample_shop_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw_wardrobe(tmp_path / "wardrobe", products=20)
     store = tmp_path / ".demo" / "shop"
-    add_to_store(tmp_path / "wardrobe" / "products.csv", products=None, store=store, encoder="colour:")
+    add_to_store(store, AddRequest(tmp_path / "wardrobe" / "products.csv"), encoder="colour:")
     monkeypatch.chdir(tmp_path)
     asked = [shlex.split(command)[1:] for command in commands() if ".demo/shop" in command]
     assert asked

@@ -179,7 +179,7 @@ def test_drive_away_and_credentials_away_hide_nothing(shop: Shop, monkeypatch: p
 
 def test_the_command(shop: Shop) -> None:
     shop.drive.files[shop.ids["gold"]].trashed = True
-    said = CliRunner().invoke(app, ["hosting", "check", "--store", str(shop.store.folder), "--grace", "0d"])
+    said = CliRunner().invoke(app, ["media", "check", "--store", str(shop.store.folder), "--grace", "0d"])
     assert said.exit_code == 0, said.output
     assert "6 pictures: 5 fine, 1 dead" in said.output
     assert "1 hidden from results" in said.output

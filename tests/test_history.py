@@ -33,7 +33,7 @@ def ask(catalog: Catalog, query: str) -> list[tuple[object, ...]]:
 def minutes(catalog: Catalog) -> list[tuple[str, str, str]]:
     """By product and photo when it came and changed, in minutes of the clock."""
     asked = "SELECT id, added_at, changed_at FROM product UNION ALL SELECT uri, added_at, changed_at FROM photo"
-    return [(name, added[14:16], changed[14:16]) for name, added, changed in ask(catalog, asked)]  # type: ignore[index,misc]
+    return [(str(name), str(added)[14:16], str(changed)[14:16]) for name, added, changed in ask(catalog, asked)]
 
 
 def test_when_things_came_and_changed(catalog: Catalog) -> None:
@@ -126,7 +126,8 @@ WORDS = ("red", "Red", "blue", "blues", "T-shirt", "Été", "saree", "NEAR", "x1
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.text(st.characters(exclude_categories=[]), max_size=30) | st.lists(st.sampled_from(
-    ['"', "*", "NEAR(", "red", "AND", "NOT", "OR", "-", ":", "id:", "^", "(", ")", "{", "}", "+", "👗", "\0", "\ud800", "'", ";"]
+    ['"', "*", "NEAR(", "red", "AND", "NOT", "OR", "-", ":", "id:", "^", "(", ")", "{", "}", "+", "👗", "\0", "\ud800",
+     "'", ";"]
 ), max_size=8).map(" ".join))  # fmt: skip
 def test_any_text_may_be_searched_for(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder, Catalog.open(Path(folder) / "c.sqlite", create=True) as catalog:

@@ -205,10 +205,10 @@ def test_a_dry_run_says_how_many_and_changes_nothing(shop: StoreContext, tmp_pat
             "0 of 6 pictures would get another address, and 12 links for browsers",
         ),
     ):
-        done = CliRunner().invoke(app, ["hosting", "move", old, new, "--dry-run", "--store", folder])
+        done = CliRunner().invoke(app, ["media", "move", old, new, "--dry-run", "--store", folder])
         assert (done.exit_code, done.stdout.strip()) == (0, said)
         assert addresses(shop.folder) == before
-        done = CliRunner().invoke(app, ["hosting", "move", old, new, "--dry-run", "--json", "--store", folder])
+        done = CliRunner().invoke(app, ["media", "move", old, new, "--dry-run", "--json", "--store", folder])
         facts = json.loads(done.stdout)
         assert (facts["photos"] + facts["links"], facts["dry_run"], addresses(shop.folder)) == (
             6 if "6 of" in said[:4] else 12,
@@ -216,14 +216,14 @@ def test_a_dry_run_says_how_many_and_changes_nothing(shop: StoreContext, tmp_pat
             before,
         )
     assert sorted(shop.folder.iterdir()) == files
-    done = CliRunner().invoke(app, ["hosting", "move", str(tmp_path / "pictures"), "s3://bucket", "--store", folder])
+    done = CliRunner().invoke(app, ["media", "move", str(tmp_path / "pictures"), "s3://bucket", "--store", folder])
     assert done.stdout.strip() == "6 of 6 pictures got another address, and 0 links for browsers"
     assert addresses(shop.folder) != before
 
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"], ["--json"]])
 def test_a_place_where_nothing_is_ends_with_1(shop: StoreContext, more: list[str]) -> None:
-    words = ["hosting", "move", "/no[/b]where", "/new", "--store", str(shop.folder), *more]
+    words = ["media", "move", "/no[/b]where", "/new", "--store", str(shop.folder), *more]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 1
     assert ("No address begins with '/no[/b]where'" in done.stdout) != ("--json" in more)
@@ -234,10 +234,10 @@ def test_thumbnails_say_what_they_did_in_json_and_with_the_exit_code(tmp_path: P
     with open_context(tmp_path / "shop", create=True, encoder="colour:") as made:
         fill(made, open_source(pictures))  # type: ignore[arg-type]
     (tmp_path / "shop" / "thumbnails.sqlite").unlink(missing_ok=True)
-    words = ["hosting", "thumbnails", "--store", str(tmp_path / "shop")]
+    words = ["media", "thumbnails", "--store", str(tmp_path / "shop")]
     done = CliRunner().invoke(app, [*words, "--json"])
     assert (done.exit_code, json.loads(done.stdout)["made"], json.loads(done.stdout)["failed"]) == (0, 1, [])
-    assert "0 photos got small pictures; 1 has them" in CliRunner().invoke(app, words).stdout
+    assert "0 photos got thumbnails; 1 has them" in CliRunner().invoke(app, words).stdout
     (tmp_path / "shop" / "thumbnails.sqlite").unlink()
     (pictures / "red.png").unlink()
     done = CliRunner().invoke(app, [*words, "--json"])

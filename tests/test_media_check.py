@@ -405,7 +405,7 @@ def lapel(*arguments: str | Path) -> subprocess.Popen[str]:
 
 def test_the_command_lists_what_is_wrong(shop: StoreContext, origin: Origin) -> None:
     origin.bodies.pop("/gold.png")
-    done = lapel("hosting", "check", "--store", shop.folder, "--allow-private")
+    done = lapel("media", "check", "--store", shop.folder, "--allow-private")
     said, _ = done.communicate(timeout=120)
     assert done.returncode == 0, said
     assert "6 pictures: 5 fine, 1 dead" in said
@@ -413,13 +413,13 @@ def test_the_command_lists_what_is_wrong(shop: StoreContext, origin: Origin) -> 
     with (shop.folder / "hosting.csv").open(newline="", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
     assert (row["kind"], row["product"], row["picture"]) == ("dead", "gold", f"{origin.root}/gold.png")
-    done = lapel("hosting", "check", "--store", shop.folder, "--allow-private", "--grace", "0d", "--json")
+    done = lapel("media", "check", "--store", shop.folder, "--allow-private", "--grace", "0d", "--json")
     facts = json.loads("{" + done.communicate(timeout=120)[0].partition("{")[2])  # the bar is on stderr
-    assert (facts["dead"], facts["hidden"], facts["troubles"][0]["product_id"]) == (1, 1, "gold")
+    assert (facts["dead"], facts["hidden"], facts["issues"][0]["product_id"]) == (1, 1, "gold")
 
 
 def test_the_command_goes_round_until_it_is_stopped(shop: StoreContext, origin: Origin) -> None:
-    with lapel("hosting", "check", "--store", shop.folder, "--allow-private", "--every", "1s") as process:
+    with lapel("media", "check", "--store", shop.folder, "--allow-private", "--every", "1s") as process:
         assert process.stdout
         rounds = 0
         for line in process.stdout:
@@ -433,8 +433,7 @@ def test_the_command_goes_round_until_it_is_stopped(shop: StoreContext, origin: 
 
 @pytest.mark.parametrize("bad", ["soon", "6", "-1h", "6 weeks", ""])
 def test_a_time_that_is_none_is_refused(bad: str, tmp_path: Path) -> None:
-    from lapel.apps.cli.hosting import duration
-
+    from lapel.apps.cli.media import duration
     from lapel.core.errors import InputError
 
     assert duration("6h") == timedelta(hours=6)

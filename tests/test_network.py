@@ -109,7 +109,7 @@ def test_upper_case_schemes_are_fetched_searched_added_and_moved(
     assert done.exit_code == 0, done.output
     found = CliRunner().invoke(app, ["search", loud, "--store", store, "--json"])
     assert [hit["product"]["id"] for hit in json.loads(found.stdout)["hits"]] == ["1"]
-    moved = CliRunner().invoke(app, ["hosting", "move", loud, "HTTPS://CDN.example/A.jpg", "--store", store, "--json"])
+    moved = CliRunner().invoke(app, ["media", "move", loud, "HTTPS://CDN.example/A.jpg", "--store", store, "--json"])
     assert json.loads(moved.stdout) == {"photos": 1, "links": 1, "of": 1, "dry_run": False}
     assert prefixes("HTTPS://Old.example/A", "/new") == [("https://old.example/A", "file:///new")]
 
@@ -313,13 +313,13 @@ def test_hosting_check_visits_private_addresses_only_with_its_flag(
         words = ["add", str(tmp_path / "shop.csv"), "--store", store, "--encoder", "colour:"]
         assert CliRunner().invoke(app, words).exit_code == 0
     shop.requests.clear()
-    done = CliRunner().invoke(app, ["hosting", "check", "--store", store, "--json", *flag])
+    done = CliRunner().invoke(app, ["media", "check", "--store", store, "--json", *flag])
     facts = json.loads(done.stdout)
     assert (done.exit_code, len(shop.requests)) == ((0, 2) if flag else (1, 0))  # asked for its mark, then read
     if not flag:
         assert (facts["unreachable"], facts["held_back"]) == (1, True)
-        assert "LAPEL_ALLOW_HOSTS=127.0.0.1" in facts["troubles"][0]["reason"]
-    said = CliRunner().invoke(app, ["hosting", "check", "--store", store, *flag]).stdout
+        assert "LAPEL_ALLOW_HOSTS=127.0.0.1" in facts["issues"][0]["reason"]
+    said = CliRunner().invoke(app, ["media", "check", "--store", store, *flag]).stdout
     assert "1 picture: 1 " in said
 
 

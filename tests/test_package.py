@@ -19,6 +19,17 @@ def test_importing_it_is_light() -> None:
     assert found.stdout.strip() == "[]"
 
 
+def test_importing_the_command_line_is_light() -> None:
+    """Each command loads what it needs: ``lapel --help`` waits for none of it."""
+    code = "import lapel.apps.cli, sys; print(sorted(name for name in sys.modules if name.startswith('lapel.')))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    allowed = {"lapel.apps", "lapel.core", "lapel.service"}
+    assert {".".join(name.split(".")[:2]) for name in eval(found)} == allowed
+    code = f"import lapel.apps.cli, sys; print([name for name in {HEAVY!r} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.strip() == "['typer']"
+
+
 def test_searching_needs_no_torch() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"

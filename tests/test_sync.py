@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lapel.apps.cli.add import add, add_to_store
+from lapel.apps.cli.add import add, show
 from lapel.catalog.visibility import SyncPreview, refuse_to_empty
 from lapel.core.errors import InputError, TableError
 from lapel.core.types import Filter, Query
 from lapel.engine.check import check_index
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.retrieval import SearchEngine
+from lapel.service import AddRequest, add_to_store
 
 COLOURS = ("red", "green", "blue", "gold", "teal", "navy", "pink", "gray")
 
@@ -43,7 +44,8 @@ def feed(folder: Path, *names: str, title: str = "", more: str = "") -> Path:
 
 def sync(folder: Path, *names: str, name: str = "", force: bool = False, **more: str) -> None:
     path = feed(folder, *names, **more)
-    add_to_store(path, products=None, store=folder / "shop", encoder="colour:", whole=name, force=force)
+    wanted = AddRequest(path, whole=True, feed=name, force=force)
+    show(add_to_store(folder / "shop", wanted, encoder="colour:"))
 
 
 @pytest.fixture
@@ -98,8 +100,8 @@ def test_adding_one_that_is_gone_brings_it_back(
     shop: StoreContext, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sync(folder, *COLOURS[:6])
-    assert "2 products are gone" in capsys.readouterr().out
-    add_to_store(feed(folder, "pink"), products=None, store=folder / "shop")
+    assert "2 products are delisted" in capsys.readouterr().out
+    add_to_store(folder / "shop", AddRequest(feed(folder, "pink")))
     assert "pink" in found(shop)
     assert shop.catalog.counts().delisted == 1
 
@@ -138,7 +140,7 @@ def test_a_table_of_nothing_is_refused(shop: StoreContext, folder: Path) -> None
     path = folder / "empty.csv"
     path.write_text("id,title,image_link\n")
     with pytest.raises(InputError, match="names no product, so all 8"):
-        add_to_store(folder / "pictures", products=path, store=folder / "shop", whole="")
+        add_to_store(folder / "shop", AddRequest(folder / "pictures", path, whole=True))
 
 
 def test_a_broken_feed_changes_nothing(shop: StoreContext, folder: Path) -> None:
@@ -146,7 +148,7 @@ def test_a_broken_feed_changes_nothing(shop: StoreContext, folder: Path) -> None
     path = feed(folder, *COLOURS)
     path.write_text(path.read_text()[:-40])
     with pytest.raises(TableError, match="broken XML"):
-        add_to_store(path, products=None, store=folder / "shop", whole="", force=True)
+        add_to_store(folder / "shop", AddRequest(path, whole=True, force=True))
     assert shop.catalog.generation == generation
 
 
@@ -160,10 +162,10 @@ def test_feeds_do_not_hide_each_others_products(shop: StoreContext, folder: Path
 
 
 def test_a_folder_can_be_the_whole_shop(folder: Path) -> None:
-    options = {"products": None, "store": folder / "shop", "encoder": "colour:", "whole": ""}
-    add_to_store(folder / "pictures", **options)  # type: ignore[arg-type]
+    wanted = AddRequest(folder / "pictures", whole=True)
+    add_to_store(folder / "shop", wanted, encoder="colour:")
     (folder / "pictures" / "teal.png").unlink()
-    add_to_store(folder / "pictures", **options)  # type: ignore[arg-type]
+    assert add_to_store(folder / "shop", wanted).delisted == 1
     with open_context(folder / "shop") as shop:
         assert "teal" not in found(shop)
 

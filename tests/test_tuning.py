@@ -270,4 +270,4 @@ def test_the_command_measures_writes_and_takes(tmp_path: Path) -> None:
         assert shop.index_spec in ("faiss:Flat", "exact:")
     done = run(app, ["index", "use", "faiss:HNSW32", "--store", str(folder)])
     assert done.exit_code == 0
-    assert "Drew 'faiss:HNSW32' with 40 vectors" in done.output
+    assert "Built 'faiss:HNSW32' with 40 vectors" in done.output

@@ -93,7 +93,7 @@ class Settings(BaseSettings):
         "names of hosts with commas, such as cdn.local,10.0.0.5",
     )
     allow_private_links: bool = _setting(
-        False, "Links in the page and in 'lapel hosting check' may lead into this machine's own network.", "1 or 0"
+        False, "Links in the page and in 'lapel media check' may lead into this machine's own network.", "1 or 0"
     )
     proxy: Literal["", "env"] = _setting(
         "",

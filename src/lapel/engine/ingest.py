@@ -180,7 +180,7 @@ def ingest(
         fingerprint = store.encoder.fingerprint
         store.claim()
         planner = _Planner(store.catalog, fingerprint, source, batch, verify)
-        planned = planner.planned(rows, prefetch=not runner.elsewhere)
+        planned = planner.planned(rows, prefetch=not runner.remote)
         writer = _Writer(store.catalog, fingerprint, note, small)
         with closing(_added(store, planned, source.read, runner, batch, writer)) as added:
             for counts in added:
@@ -205,7 +205,7 @@ def _added(
 ) -> Generator[Counter[str], None, None]:
     """Load, encode and write batches, and give the counts of each."""
     pipeline = Pipeline(store.encoder, writer.features, read)
-    spec = store.encoder_spec if runner.elsewhere else ""
+    spec = store.encoder_spec if runner.remote else ""
     with (
         closing(pipeline.map(runner, planned, _photos_to_read, batch=batch, spec=spec)) as encoded,
         closing(writer.written(encoded)) as written,

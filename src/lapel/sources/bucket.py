@@ -18,10 +18,10 @@ import fsspec
 
 from lapel.core.errors import MissingDependencyError, SourceError
 from lapel.core.settings import settings
-from lapel.core.text import reason_of, shortened
+from lapel.core.text import reason_of
 from lapel.sources import MAX_BYTES, Links, unquote
 from lapel.sources.base import ImageSource
-from lapel.sources.names import Exclude, NameIndex, begins_like_image, sort_out
+from lapel.sources.names import Exclude, begins_like_image, sort_out
 
 TAGS = ("ETag", "etag", "md5Hash", "content_md5")  # what S3, Google and Azure call what changes with the bytes
 TIMES = ("LastModified", "last_modified", "mtime", "updated")
@@ -71,10 +71,6 @@ class BucketSource(ImageSource):
         """Every photo's URI, by name."""
         return (self._prefix + quote(name) for name in self._listing)
 
-    def count(self) -> int:
-        """How many photos a walk gives."""
-        return len(self._listing)
-
     def lists(self, uri: str) -> bool:
         """Whether the photo is in the folder."""
         return self._name(uri) in self._listing
@@ -87,14 +83,7 @@ class BucketSource(ImageSource):
         if name.startswith(f"{self.scheme}://") and not self._root:
             return name
         self._exclude.refuse(relative)
-        found = self._index.find(name)
-        if found is None:
-            raise SourceError(f"There is no picture '{shortened(name)}' in {self.where}.")
-        return self._prefix + quote(found)
-
-    def find_id(self, product_id: str) -> str:
-        """The URI of ``<product_id>.<extension>``."""
-        return self._prefix + quote(self._index.find_id(product_id, self.where))
+        return super().find(name)
 
     def path(self, uri: str) -> tuple[str, ...]:
         """Folder names and file name below the folder."""
@@ -170,10 +159,6 @@ class BucketSource(ImageSource):
         return [
             name for name, head in zip(names, heads, strict=True) if isinstance(head, bytes) and begins_like_image(head)
         ]
-
-    @cached_property
-    def _index(self) -> NameIndex:
-        return NameIndex((name, name) for name in self._listing)
 
     def _refused(self, what: str, error: Exception) -> SourceError:
         if isinstance(error, FileNotFoundError):

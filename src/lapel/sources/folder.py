@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -18,7 +17,6 @@ from lapel.sources.names import (
     HIDDEN,
     UNREADABLE,
     Exclude,
-    NameIndex,
     begins_like_image,
     has_ending,
     is_hidden,
@@ -118,10 +116,6 @@ class FolderSource(ImageSource):
                 self._peeked[name] = False
         return self._peeked[name]
 
-    def count(self) -> int:
-        """How many photos a walk gives."""
-        return sum(1 for _ in self._names())
-
     def lists(self, uri: str) -> bool:
         """Whether a walk gives this photo."""
         if not uri.startswith(self._prefix):
@@ -154,10 +148,7 @@ class FolderSource(ImageSource):
                     )
             except ValueError as error:
                 raise SourceError(f"'{shortened(name)}' is no file name: {error}.") from error
-        found = self._index.find(path)
-        if found is None:
-            raise SourceError(f"There is no file '{shortened(name)}' in {self._root}.")
-        return self._prefix + quote(os.fsencode(found))
+        return super().find(path)
 
     def find_id(self, product_id: str) -> str:
         """The URI of ``<product_id>.<extension>``."""
@@ -165,11 +156,7 @@ class FolderSource(ImageSource):
             direct = f"{self._root}/{product_id}.jpg"
             if os.path.isfile(direct) and not self._exclude:  # noqa: PTH113 - the usual case, without listing the folder
                 return to_uri(direct)
-        return self._prefix + quote(os.fsencode(self._index.find_id(product_id, self.where)))
-
-    @cached_property
-    def _index(self) -> NameIndex:
-        return NameIndex((name, name) for name in self._names())
+        return super().find_id(product_id)
 
     def path(self, uri: str) -> tuple[str, ...]:
         """Folder names and file name below the folder."""

@@ -133,7 +133,7 @@ class LinkChecker:
         if scheme == "file":
             where = str(Path(to_path(uri)).parent)
             if not Path(where).is_dir():
-                raise SourceError(f"The folder {where} of a picture is gone. Put it back, or run lapel hosting move.")
+                raise SourceError(f"The folder {where} of a picture is gone. Put it back, or run lapel media move.")
         elif scheme == "zip":
             where = str(split_uri(uri)[0])
         with self._lock:
@@ -161,7 +161,7 @@ def _of_answer(answer: Answer, version_token: str, etag: str) -> LinkCheck:
     if answer.status == 200 and (not answer.etag or answer.etag != etag):
         return LinkCheck("changed", version_token, answer.etag)
     if answer.moved:
-        return LinkCheck("moved", version_token, etag, f"it is at {answer.moved} now; say so with: lapel hosting move")
+        return LinkCheck("moved", version_token, etag, f"it is at {answer.moved} now; say so with: lapel media move")
     return LinkCheck("fine", version_token, etag)
 
 

@@ -24,63 +24,72 @@ from lapel.service import counted
 if TYPE_CHECKING:
     from lapel.service import AddReport, AddRequest
 
-__all__ = ["MapOption", "add"]  # the option's place is console.py
-
 SHOWN = 8  # reasons printed; all are in the list
 
 
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A folder or ZIP of pictures, a table whose rows name pictures, or gdrive://FOLDER_ID.", metavar="SOURCE"
+    ),
+]
+ProductsOption = Annotated[
+    Path | None, typer.Option("--products", help="A CSV, TSV, JSON, Excel or XML table of products.")
+]
+EncodingOption = Annotated[
+    str, typer.Option("--encoding", help="What the table is written in, such as cp1251 or gbk; found where not given.")
+]
+EncoderOption = Annotated[
+    str | None, typer.Option("--encoder", help="For a new store: default, small, colour:, or a model folder.")
+]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Stop after this many rows, to try things out.")
+]
+RunnerOption = Annotated[
+    str,
+    typer.Option(
+        "--runner", help="Who reads and encodes: threads:, or ray: ray:auto ray://host:10001 for a Ray cluster."
+    ),
+]
+SyncOption = Annotated[
+    bool, typer.Option("--sync", help="This is the whole shop: what it no longer names is hidden until it returns.")
+]
+FeedOption = Annotated[
+    str, typer.Option("--feed", help="With --sync, this is the whole of that feed, if several fill the store.")
+]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="With --sync, hide what is missing even if it is more than half.")
+]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        metavar="PATTERN",
+        help="Leave out files and folders of this name, such as '*_back.jpg' or 'old/*'. Repeat for more.",
+    ),
+]
+VerifyOption = Annotated[
+    bool,
+    typer.Option(
+        "--verify", help="Read every picture again, also where size and time of the file say that it is the same."
+    ),
+]
+
+
 def add(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="A folder or ZIP of pictures, a table whose rows name pictures, or gdrive://FOLDER_ID.",
-            metavar="SOURCE",
-        ),
-    ],
-    products: Annotated[
-        Path | None, typer.Option("--products", help="A CSV, TSV, JSON, Excel or XML table of products.")
-    ] = None,
+    source: SourceArgument,
+    products: ProductsOption = None,
     store: StoreOption = DEFAULT_STORE,
     mapping: MapOption = None,
-    encoding: Annotated[
-        str,
-        typer.Option("--encoding", help="What the table is written in, such as cp1251 or gbk; found where not given."),
-    ] = "",
-    encoder: Annotated[
-        str | None, typer.Option("--encoder", help="For a new store: default, small, colour:, or a model folder.")
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Stop after this many rows, to try things out.")
-    ] = None,
-    runner: Annotated[
-        str,
-        typer.Option(
-            "--runner", help="Who reads and encodes: threads:, or ray: ray:auto ray://host:10001 for a Ray cluster."
-        ),
-    ] = "threads:",
-    sync: Annotated[
-        bool, typer.Option("--sync", help="This is the whole shop: what it no longer names is hidden until it returns.")
-    ] = False,
-    feed: Annotated[
-        str, typer.Option("--feed", help="With --sync, this is the whole of that feed, if several fill the store.")
-    ] = "",
-    force: Annotated[
-        bool, typer.Option("--force", help="With --sync, hide what is missing even if it is more than half.")
-    ] = False,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--exclude",
-            metavar="PATTERN",
-            help="Leave out files and folders of this name, such as '*_back.jpg' or 'old/*'. Repeat for more.",
-        ),
-    ] = None,
-    verify: Annotated[
-        bool,
-        typer.Option(
-            "--verify", help="Read every picture again, also where size and time of the file say that it is the same."
-        ),
-    ] = False,
+    encoding: EncodingOption = "",
+    encoder: EncoderOption = None,
+    limit: LimitOption = None,
+    runner: RunnerOption = "threads:",
+    sync: SyncOption = False,
+    feed: FeedOption = "",
+    force: ForceOption = False,
+    exclude: ExcludeOption = None,
+    verify: VerifyOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Add products to a store, or update them: what has not changed is skipped.

@@ -105,7 +105,8 @@ def thumbnails(
     else:
         have = "has" if size.photos == 1 else "have"
         say(
-            f"{counted(filled.derived, 'photo')} got thumbnails; {size.photos:,} {have} them, in {size.bytes / 1e6:,.1f} MB"
+            f"{counted(filled.derived, 'photo')} got thumbnails; {size.photos:,} {have} them, in"
+            f" {size.bytes / 1e6:,.1f} MB"
         )
         for photo, reason in filled.failed[:3]:
             say(f"{photo.uri}: {reason}", style="yellow")

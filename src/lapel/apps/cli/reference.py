@@ -35,6 +35,8 @@ def _page(name: str) -> str:
 def _help(words: list[str]) -> str:
     # NO_COLOR and a fixed width make the text the same everywhere.
     result = CliRunner().invoke(app, [*words, "--help"], prog_name="lapel", env=WIDTH, terminal_width=100)
+    if result.exit_code:  # an empty page must not pass for help
+        raise RuntimeError(f"lapel {' '.join(words)} --help failed: {result.output}") from result.exception
     text = "\n".join(line.rstrip() for line in result.output.strip().splitlines())
     return f"\n```text\n{text}\n```\n"
 

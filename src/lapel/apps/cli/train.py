@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lapel.apps.cli.add import MapOption
-from lapel.apps.cli.console import print_table, progress_bar, resumable, say
+from lapel.apps.cli.console import MapOption, print_table, progress_bar, resumable, say
 from lapel.apps.cli.deprecated import renamed
 from lapel.core.errors import InputError
 

@@ -18,11 +18,10 @@ from threading import Lock
 from typing import Any
 
 from lapel.core.errors import SourceError
-from lapel.core.text import shortened
 from lapel.sources import MAX_BYTES, Links
 from lapel.sources.base import ImageSource
 from lapel.sources.drive.account import Account, DriveSettings
-from lapel.sources.names import EXCLUDED, HIDDEN, UNREADABLE, Exclude, NameIndex, is_image_name, is_junk, kind_of
+from lapel.sources.names import EXCLUDED, HIDDEN, UNREADABLE, Exclude, is_image_name, is_junk, kind_of
 
 SCHEME = "gdrive://"
 FOLDER = "application/vnd.google-apps.folder"
@@ -126,10 +125,6 @@ class DriveSource(ImageSource):
         """Every photo's URI, by folder and name."""
         return (SCHEME + file for file in self._listing)
 
-    def count(self) -> int:
-        """How many photos a walk gives."""
-        return len(self._listing)
-
     def files(self) -> list[DriveFile]:
         """What is known of every photo of a walk."""
         return list(self._listing.values())
@@ -150,14 +145,7 @@ class DriveSource(ImageSource):
         found = self._names.get(plain, [])
         if len(found) > 1:
             raise SourceError(f"{len(found)} files are called '{name}' in {self.where}. Rename all but one.")
-        near = found[0] if found else self._index.find(name)
-        if near is None:
-            raise SourceError(f"There is no picture '{shortened(name)}' in {self.where}.")
-        return SCHEME + near
-
-    def find_id(self, product_id: str) -> str:
-        """The URI of ``<product_id>.<extension>``."""
-        return SCHEME + self._index.find_id(product_id, self.where)
+        return SCHEME + found[0] if found else super().find(name)
 
     def path(self, uri: str) -> tuple[str, ...]:
         """Folder names and file name below the folder."""
@@ -209,10 +197,6 @@ class DriveSource(ImageSource):
         for file in self._listing.values():
             names.setdefault("/".join(file.path), []).append(file.id)
         return names
-
-    @cached_property
-    def _index(self) -> NameIndex:
-        return NameIndex(("/".join(file.path), file.id) for file in self._listing.values())
 
     @property
     def _listing(self) -> Mapping[str, DriveFile]:
