@@ -1,9 +1,10 @@
-"""One search of the whole catalogue (decode, encode, filter, rank, look up) against encoding one picture, turn by turn
-in one run.
+"""One search of the whole catalogue (decode, encode, filter, rank, look up) against encoding one image, turn by turn in
+one run; and many photos in a loop against `search_many`.
 
-    python benchmarks/search.py [--store shop] [--queries 300]
+    python benchmarks/search.py [--store shop] [--queries 300] [--photos clothing.zip --many 1000]
 
-Without --store the catalogue is added to a temporary one first (two minutes for 40,097 products).
+Without --store the catalogue is added to a temporary one first (two minutes for 40,097 products). --photos takes a folder or
+ZIP of people's photos, in which the product is found first; without it, the catalogue's own photos are the queries.
 """
 
 from __future__ import annotations
@@ -15,33 +16,39 @@ from pathlib import Path
 
 import numpy as np
 
+import lapel
 from lapel.core.images import decode
-from lapel.core.types import Filter, Query
+from lapel.core.types import Query
 from lapel.engine.context import open_context
-from lapel.engine.retrieval import SearchEngine
-from lapel.service import AddRequest, add_to_store
-from lapel.sources import read_uri
+from lapel.sources import open_source, read_uri
 from shops import machine, shop
 
+PHOTOS = Path("../shared/data/clothing-photos/images.zip")
 
-def measure(store_path: Path, queries: int) -> None:
+
+def catalogue_images(folder: Path, count: int) -> list[bytes]:
+    """Image files of some photos of a store, drawn by lot."""
+    with open_context(folder, read_only=True) as store:
+        keys = np.random.default_rng(0).permutation(store.index.keys)[:count]
+        return [read_uri(photo.uri) for _, photo in store.catalog.entries(keys).values()]
+
+
+def one_by_one(folder: Path, queries: int) -> None:
     """Time each query three ways and print the quantiles."""
-    with open_context(store_path) as store:
-        engine = SearchEngine(store)
-        keys = np.random.default_rng(0).permutation(store.index.keys)[:queries]
-        pictures = [read_uri(photo.uri) for _, photo in store.catalog.entries(keys).values()]
-        where = Filter.parse(["gender=Women"])
+    images = catalogue_images(folder, queries)
+    with lapel.open_store(folder) as store:
+        encoder = lapel.open_encoder(store.models.current.encoder)
         times: dict[str, list[float]] = {"encoder alone": [], "search": [], "search, gender=Women": []}
-        for data in [*pictures[:20], *pictures]:  # the first twenty warm up
+        for data in [*images[:20], *images]:  # the first twenty warm up
             image = decode(data)
             began = time.perf_counter()
-            store.encoder.encode([image])
+            encoder.encode([image])
             times["encoder alone"].append(time.perf_counter() - began)
-            for name, condition in (("search", Filter()), ("search, gender=Women", where)):
+            for name, where in (("search", []), ("search, gender=Women", ["gender=Women"])):
                 began = time.perf_counter()
-                engine.search(Query(image=decode(data), k=10, where=condition))
+                store.search(image=data, k=10, where=where)
                 times[name].append(time.perf_counter() - began)
-        products = store.catalog.counts().products
+        products = store.count()
     print(f"{queries} queries, {products:,} products; {machine()}")
     base = np.median(times["encoder alone"][20:])
     for name, seconds in times.items():
@@ -50,20 +57,52 @@ def measure(store_path: Path, queries: int) -> None:
     print("aim: search at most 1.25 of the encoder (p50)")
 
 
+def many(folder: Path, photos: Path | None, count: int) -> None:
+    """Photos a second: in a loop, with `search_many`, and with the encoder alone, in turns of the same photos."""
+    if photos is None:
+        images = catalogue_images(folder, count)
+    else:
+        source = open_source(photos)
+        images = [source.read(uri) for _, uri in zip(range(count), source.walk(), strict=False)]
+    with lapel.open_store(folder) as store:
+        encoder = lapel.open_encoder(store.models.current.encoder)
+        turns = np.array_split(np.arange(len(images)), 5)
+        spent = dict.fromkeys(("loop", "search_many", "encoder alone"), 0.0)
+        store.search(image=images[0])
+        for rows in turns:
+            some = [images[row] for row in rows]
+            began = time.perf_counter()
+            for data in some:
+                store.search(query=Query(image=data))
+            spent["loop"] += time.perf_counter() - began
+            began = time.perf_counter()
+            list(store.search_many(some))
+            spent["search_many"] += time.perf_counter() - began
+            began = time.perf_counter()
+            encoder.encode(some)
+            spent["encoder alone"] += time.perf_counter() - began
+    rates = {name: len(images) / seconds for name, seconds in spent.items()}
+    print(f"{len(images)} photos of {photos or 'the catalogue'}")
+    for name, rate in rates.items():
+        print(f"{name:24} {rate:6.1f} photos/s   {rate / rates['loop']:5.2f} of the loop")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--store", type=Path)
     parser.add_argument("--queries", type=int, default=300)
+    parser.add_argument("--photos", type=Path, default=PHOTOS if PHOTOS.exists() else None)
+    parser.add_argument("--many", type=int, default=1000)
     wanted = parser.parse_args()
-    if wanted.store:
-        measure(wanted.store, wanted.queries)
-        return
     with tempfile.TemporaryDirectory() as work:
-        arguments = [Path(text) for text in shop(Path(work)) if not text.startswith("--")]
-        products = arguments[1] if len(arguments) > 1 else None
-        add_to_store(Path(work) / "shop", AddRequest(arguments[0], products))
-        measure(Path(work) / "shop", wanted.queries)
+        folder = wanted.store or Path(work) / "shop"
+        if not wanted.store:
+            arguments = [text for text in shop(Path(work)) if not text.startswith("--")]
+            with lapel.open_store(folder, create=True) as store:
+                store.add(arguments[0], products=arguments[1] if len(arguments) > 1 else None)
+        one_by_one(folder, wanted.queries)
+        many(folder, wanted.photos, wanted.many)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ class Bucket(SourceContract):
                 single.version_token(uri) for single in [open_source(f"{self.scheme}://")] for uri in uris
             ]
             for name in ("secret.jpg", f"{self.scheme}://shop/secret.jpg", f"{self.scheme}://other/a.jpg"):
-                with pytest.raises(SourceError, match="There is no picture"):
+                with pytest.raises(SourceError, match="There is no file"):
                     source.find(name)
 
 

@@ -150,7 +150,7 @@ def test_a_folder_is_walked_with_all_below_it(drive: DriveServer, settings: Driv
     rows = {row.id: row.product for row in photo_rows(source)}
     assert rows["Shirts/0"].category == ("Shirts",)
     for name in ("Shirts/9.jpg", "../elsewhere.jpg"):
-        with pytest.raises(SourceError, match=r"There is no picture"):
+        with pytest.raises(SourceError, match=r"There is no file"):
             source.find(name)
 
 

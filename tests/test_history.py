@@ -33,7 +33,7 @@ def ask(catalog: Catalog, query: str) -> list[tuple[object, ...]]:
 def minutes(catalog: Catalog) -> list[tuple[str, str, str]]:
     """By product and photo when it came and changed, in minutes of the clock."""
     asked = "SELECT id, added_at, changed_at FROM product UNION ALL SELECT uri, added_at, changed_at FROM photo"
-    return [(name, added[14:16], changed[14:16]) for name, added, changed in ask(catalog, asked)]  # type: ignore[index,misc]
+    return [(str(name), str(added)[14:16], str(changed)[14:16]) for name, added, changed in ask(catalog, asked)]
 
 
 def test_when_things_came_and_changed(catalog: Catalog) -> None:
@@ -60,6 +60,25 @@ def test_when_things_came_and_changed(catalog: Catalog) -> None:
     catalog.visibility.apply_sync("", ["p"], now="2026-12-01T00:00:00Z")
     catalog.write([Entry(Product("q", title="Q"), (known("q/a"), known("q/b")))], fingerprint=MODEL)  # back as it was
     assert minutes(catalog)[1] == ("q", "50", "55")
+
+
+def test_what_did_not_change_is_not_told(catalog: Catalog) -> None:
+    catalog.write([entry("p", title="A")], fingerprint=MODEL)
+    position = catalog.feed.latest
+    same = Entry(Product("p", title="A"), (known("p/a"),))
+    catalog.write([same], fingerprint=MODEL)
+    assert catalog.feed.read(position).changes == ()
+    linked = Entry(same.product, (known("p/a", links=Links("https://cdn.example/a.jpg")),))
+    catalog.write([linked], fingerprint=MODEL)
+    (change,) = catalog.feed.read(position).changes
+    assert (change.kind, dict(change.detail)) == ("product_changed", {"fields": ["photos"]})
+
+
+def test_a_reader_ahead_of_the_catalogue_is_told(catalog: Catalog) -> None:
+    """As when a backup was put back."""
+    catalog.write([entry("p")], fingerprint=MODEL)
+    page = catalog.feed.read(99)
+    assert (page.gap, page.changes, page.next) == (True, (), catalog.feed.latest)
 
 
 # --- how long changes are kept ----------------------------------------------------------------------------------------
@@ -126,7 +145,8 @@ WORDS = ("red", "Red", "blue", "blues", "T-shirt", "Été", "saree", "NEAR", "x1
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.text(st.characters(exclude_categories=[]), max_size=30) | st.lists(st.sampled_from(
-    ['"', "*", "NEAR(", "red", "AND", "NOT", "OR", "-", ":", "id:", "^", "(", ")", "{", "}", "+", "👗", "\0", "\ud800", "'", ";"]
+    ['"', "*", "NEAR(", "red", "AND", "NOT", "OR", "-", ":", "id:", "^", "(", ")", "{", "}", "+", "👗", "\0", "\ud800",
+     "'", ";"]
 ), max_size=8).map(" ".join))  # fmt: skip
 def test_any_text_may_be_searched_for(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder, Catalog.open(Path(folder) / "c.sqlite", create=True) as catalog:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from lapel.core.errors import InputError
 from lapel.core.vectors import normalise
 from lapel.indexes import VectorIndex, open_index
+from lapel.indexes.base import ReadWriteLock
 from lapel.indexes.rows import best_rows
 from lapel.testing import IndexContract
 from lapel.testing.index import DIM, EAST, keys, rows
@@ -182,6 +184,32 @@ def test_readers_and_writers_together() -> None:
         reader.join()
     assert problems == []
     assert len(index) == 100
+
+
+def test_a_writer_is_alone_and_goes_before_later_readers() -> None:
+    lock, order = ReadWriteLock(), list[str]()
+
+    def write() -> None:
+        with lock.writing():
+            order.append("write begins")
+            time.sleep(0.05)
+            order.append("write ends")
+
+    def read() -> None:
+        with lock.reading():
+            order.append("late read")
+
+    writer, late = threading.Thread(target=write), threading.Thread(target=read)
+    with lock.reading(), lock.reading():  # readers together
+        writer.start()
+        while not lock._entry.locked():
+            time.sleep(0.001)
+        late.start()
+        time.sleep(0.05)
+        order.append("early reads end")
+    writer.join()
+    late.join()
+    assert order == ["early reads end", "write begins", "write ends", "late read"]
 
 
 @pytest.mark.parametrize("rows", [8_000, 8_001, 20_000])

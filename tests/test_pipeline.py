@@ -142,7 +142,7 @@ def test_without_an_encoder_only_features_are_derived() -> None:
 class Pickling:
     """A runner elsewhere, as far as what is handed over goes: everything is pickled on the way there and back."""
 
-    elsewhere = True
+    remote = True
 
     def map(self, make: Any, items: Iterable[Any]) -> Iterator[Any]:
         work = pickle.loads(pickle.dumps(make))()

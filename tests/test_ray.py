@@ -17,10 +17,11 @@ from lapel.core.errors import InputError, ModelMismatchError, RunnerUnavailableE
 from lapel.engine.context import open_context
 from lapel.engine.ingest import ingest
 from lapel.engine.pipeline import RemoteWorker
-from lapel.runners import open_runner
+from lapel.runners import Runner, open_runner
 from lapel.runners.ray import RayRunner
 from lapel.sources import open_source
 from lapel.sources.photos import photo_rows
+from lapel.testing import RunnerContract
 from test_ingest import contents, pictures_in
 
 # Ray's own processes and sockets are closed when it is shut down, after the tests that are blamed for them.
@@ -45,60 +46,13 @@ def idle() -> bool:
     return False
 
 
-def test_results_come_in_order_from_workers_made_once() -> None:
-    def make() -> Callable[[int], tuple[int, int, int]]:
-        made = time.time_ns()
+class TestRay(RunnerContract):
+    def open(self, workers: int) -> Runner:
+        return open_runner("ray:", workers=workers)
 
-        def slow_first(number: int) -> tuple[int, int, int]:
-            time.sleep(0.01 * (number % 3))
-            return number * number, os.getpid(), made
-
-        return slow_first
-
-    found = list(open_runner("ray:").map(make, range(30)))
-    assert [square for square, _, _ in found] == [n * n for n in range(30)]
-    assert len({(process, made) for _, process, made in found}) == 2
-    assert os.getpid() not in {process for _, process, _ in found}
-    assert idle()
-    assert ray.is_initialized()  # who started it, here the tests, goes on with it
-
-
-def test_errors_come_at_their_place() -> None:
-    def make() -> Callable[[int], int]:
-        def work(number: int) -> int:
-            if number == 5:
-                raise ValueError("five")
-            return number
-
-        return work
-
-    def none() -> Callable[[int], int]:
-        raise InputError("no such model")
-
-    seen: list[int] = []
-    with pytest.raises(ValueError, match="five"):
-        seen.extend(open_runner("ray:", workers=1).map(make, range(100)))
-    assert seen == [0, 1, 2, 3, 4]
-    with pytest.raises(InputError, match="no such model"):
-        list(open_runner("ray:", workers=1).map(none, [1]))
-    assert idle()
-
-
-def test_few_items_are_fetched_ahead_and_stopping_early_frees_the_workers() -> None:
-    fetched = 0
-
-    def endless() -> Iterator[int]:
-        nonlocal fetched
-        while True:
-            fetched += 1
-            yield fetched
-
-    results: Any = open_runner("ray:", workers=1).map(lambda: lambda item: item, endless())
-    for expected in range(1, 20):
-        assert next(results) == expected
-        assert fetched <= expected + 2
-    results.close()
-    assert idle()
+    def check_idle(self) -> None:
+        assert idle()
+        assert ray.is_initialized()  # who started it, here the tests, goes on with it
 
 
 def test_a_worker_that_is_lost_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:

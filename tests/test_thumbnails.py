@@ -88,7 +88,7 @@ def test_without_being_asked_none_are_made(tmp_path: Path) -> None:
 
 
 def test_the_bound_holds_and_the_wide_ones_go_first(tmp_path: Path) -> None:
-    small = Thumbnails(tmp_path / "t.sqlite", read_only=False, most=400_000)
+    small = Thumbnails(tmp_path / "t.sqlite", read_only=False, max_bytes=400_000)
     for number in range(60):
         small.put({str(number): {160: bytes(2_000), 450: bytes(20_000)}})
         assert small.size().bytes <= 400_000
@@ -96,7 +96,7 @@ def test_the_bound_holds_and_the_wide_ones_go_first(tmp_path: Path) -> None:
     assert len(found) == 60
     assert len(found["0"]) == 2_000
     assert len(found["59"]) == 20_000
-    small.most = 0
+    small.max_bytes = 0
     small.put({"more": {160: b"x"}})
     small.trim()
     assert small.size().photos == 0
@@ -119,7 +119,7 @@ def test_a_store_of_before_is_filled_and_what_is_of_no_photo_goes(tmp_path: Path
         backfill(store, THUMBNAIL)
         assert store.thumbnails.size().photos == 0
     with open_context(tmp_path / "shop") as again:
-        assert again.thumbnails.most == 0
+        assert again.thumbnails.max_bytes == 0
 
 
 def test_a_broken_file_is_made_anew_and_hides_nothing(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ transaction; any number of threads and processes may read while one writes.
 
 from __future__ import annotations
 
-import errno
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,9 +14,9 @@ from types import TracebackType
 
 import numpy as np
 
-from lapel.catalog import facets, models, writing
+from lapel.catalog import facets, lookup, models, writing
 from lapel.catalog import words as full_text
-from lapel.catalog.connection import Pool
+from lapel.catalog.connection import Pool, make_file
 from lapel.catalog.entries import (
     PHOTOS,
     PRODUCT_COLUMNS,
@@ -27,7 +26,6 @@ from lapel.catalog.entries import (
     IndexDelta,
     ModelEntry,
     PhotoFacets,
-    StoredPhoto,
     StoredProduct,
     from_row,
     to_photo,
@@ -38,13 +36,11 @@ from lapel.catalog.history import ChangeFeed, Clock, PricePoint, price_points, u
 from lapel.catalog.hosting import Hosting
 from lapel.catalog.schema import migrate
 from lapel.catalog.visibility import DELISTED, HIDDEN, NOT_SHOWN, SHOWN, Visibility
-from lapel.core.errors import QueryError, StoreDamagedError, StoreError, StoreNotFoundError, StoreReadOnlyError
-from lapel.core.types import Filter, Links, Photo, Product
+from lapel.core.errors import QueryError, StoreError
+from lapel.core.types import Filter, Photo, Product
 from lapel.core.vectors import Keys, Vectors, check_keys
 
-_PRODUCT = ", ".join(f"product.{name}" for name in PRODUCT_COLUMNS.split(", "))
 EVERYTHING = Filter()  # no condition
-_BOUND = "IN (SELECT value FROM json_each(?))"
 
 
 class Catalog:
@@ -74,16 +70,7 @@ class Catalog:
             StoreBusyError: another process is making it.
         """
         path = Path(path)
-        try:
-            there = path.is_file()
-        except OSError as error:
-            advice = "Give this user the right to enter its folder"
-            if error.errno == errno.ENAMETOOLONG:
-                advice = "Choose a shorter name with --store"
-            raise StoreError(f"The catalogue {path} cannot be reached: {error.strerror}. {advice}.") from error
-        made = not there
-        if made:
-            _make(path, create and not read_only)
+        made = make_file(path, create=create and not read_only)
         pool = Pool(path, read_only=read_only)
         try:
             with pool.errors():
@@ -229,41 +216,13 @@ class Catalog:
 
     def entries(self, keys: Keys | Sequence[int]) -> dict[int, tuple[Product, Photo]]:
         """The product and photo of each key; keys that are gone are left out."""
-        asked = (
-            f"SELECT photo.key, uri, sha256, full_link, thumbnail_link, {_PRODUCT} FROM json_each(?) AS wanted JOIN"
-            f" photo ON photo.key = wanted.value"
-            " JOIN product ON product.row = product_row"
-        )
-        found: dict[int, tuple[Product, Photo]] = {}
         with self._pool.borrow() as database:
-            for key, uri, sha256, full, small, *columns in database.execute(asked, (_json(keys),)):
-                found[key] = (from_row(tuple(columns)), Photo(key, columns[0], uri, sha256, Links(full, small)))
-        return found
+            return lookup.entries(database, _json(keys))
 
     def stored(self, product_ids: Sequence[str], *, fingerprint: str) -> dict[str, StoredProduct]:
         """What is known of these products, for deciding what work is left; unknown ids are left out."""
-        ids = json.dumps(list(product_ids))
-        hashes: dict[str, str] = {}
-        photos: dict[str, dict[str, StoredPhoto]] = {}
-        # The index on (model) also holds the key, so whether there is a vector is answered without reading the vector.
-        asked = (
-            "SELECT product.id, uri, photo.key, version_token, sha256, vector.key IS NOT NULL, full_link, thumbnail_link FROM"
-            " product"
-            " JOIN photo ON product_row = product.row"
-            " LEFT JOIN vector INDEXED BY vector_model ON vector.key = photo.key AND vector.model = (SELECT id FROM"
-            " model WHERE fingerprint = ?)"
-            f" WHERE product.id {_BOUND} ORDER BY position, photo.key"
-        )
         with self._pool.snapshot() as database:
-            for product_id, content in database.execute(
-                # What is delisted counts as changed: being named again brings it back.
-                f"SELECT id, iif(delisted_at = '', content_hash, '') FROM product WHERE id {_BOUND}",
-                (ids,),
-            ):
-                hashes[product_id], photos[product_id] = content, {}
-            for product_id, uri, key, token, sha256, has_vector, *links in database.execute(asked, (fingerprint, ids)):
-                photos[product_id][uri] = StoredPhoto(key, token, sha256, bool(has_vector), Links(*links))
-        return {product_id: StoredProduct(content, photos[product_id]) for product_id, content in hashes.items()}
+            return lookup.stored(database, json.dumps(list(product_ids)), fingerprint)
 
     # --- vectors ------------------------------------------------------------------------------------------------------
 
@@ -479,20 +438,3 @@ class Catalog:
 
 def _json(keys: Keys | Sequence[int]) -> str:
     return json.dumps(check_keys(np.asarray(keys, np.int64)).tolist())
-
-
-def _make(path: Path, create: bool) -> None:
-    """Make an empty file where the catalogue will be."""
-    if path.exists():
-        raise StoreDamagedError(f"{path} is a folder, not a catalogue file. Choose another folder with --store.")
-    if not create:
-        raise StoreNotFoundError(
-            f"There is no catalogue {path}. Make one with: lapel add PICTURES --store {path.parent}"
-        )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    except OSError as error:
-        raise StoreReadOnlyError(
-            f"The catalogue {path} cannot be made: {error.strerror}. Choose another folder with --store."
-        ) from error

@@ -6,6 +6,7 @@ of them.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -22,6 +23,39 @@ LONGEST_PATH = 504  # bytes; SQLite's 512 less what it puts behind the name
 SHARED_MEMORY = 65_536  # bytes; a -shm file has 32 kB
 ROWS_PER_INSERT = 200  # SQLite binds up to 32,766 values
 BUSY_SECONDS = 5.0  # how long a writer waits for another one; a batch takes well under a second
+
+
+def make_file(path: Path, *, create: bool) -> bool:
+    """See that there is a file for a catalogue. Returns whether it was made, which is an empty one.
+
+    Raises:
+        StoreNotFoundError: there is none, and ``create`` is false.
+        StoreDamagedError: it is a folder.
+        StoreReadOnlyError: it may not be made.
+        StoreError: its folder may not be entered, or its name is too long.
+    """
+    try:
+        if path.is_file():
+            return False
+    except OSError as error:
+        advice = "Give this user the right to enter its folder"
+        if error.errno == errno.ENAMETOOLONG:
+            advice = "Choose a shorter name with --store"
+        raise StoreError(f"The catalogue {path} cannot be reached: {error.strerror}. {advice}.") from error
+    if path.exists():
+        raise StoreDamagedError(f"{path} is a folder, not a catalogue file. Choose another folder with --store.")
+    if not create:
+        raise StoreNotFoundError(
+            f"There is no catalogue {path}. Make one with: lapel add PICTURES --store {path.parent}"
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise StoreReadOnlyError(
+            f"The catalogue {path} cannot be made: {error.strerror}. Choose another folder with --store."
+        ) from error
+    return True
 
 
 def insert_rows(database: sqlite3.Connection, table: str, columns: str, rows: Sequence[Sequence[object]]) -> None:
@@ -183,7 +217,10 @@ class Pool:
             return SHARED_MEMORY
 
     def _read_only_message(self) -> str:
-        return f"The catalogue {self.path} may not be written to. Give this user the right to write there, or choose another folder with --store."
+        return (
+            f"The catalogue {self.path} may not be written to. Give this user the right to write there, or choose"
+            " another folder with --store."
+        )
 
     def close(self) -> None:
         """Close every idle connection; a borrowed one is closed when it comes back."""

@@ -23,6 +23,7 @@ NUMBER = re.compile(r"[+-]?[0-9]{1,300}(\.[0-9]{1,300})?")  # 300 digits still f
 
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 PRODUCT_COLUMNS = "id, title, category, gender, brand, colour, season, price_minor, currency, in_stock, attributes, url"
+QUALIFIED_PRODUCT_COLUMNS = ", ".join(f"product.{name}" for name in PRODUCT_COLUMNS.split(", "))
 #: Every photo with its product's id, for :func:`to_photo`.
 PHOTOS = (
     "SELECT photo.key, product.id, uri, sha256, full_link, thumbnail_link"

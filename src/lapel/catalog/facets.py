@@ -35,7 +35,10 @@ def facet_values(database: sqlite3.Connection, name: str, where: Filter, limit: 
     clause, parameters = where_clause(database, where)
     inside = f"SELECT row FROM product WHERE {clause}"
     if name in COLUMNS:
-        asked = f"SELECT {name}, count(*) FROM product WHERE row IN ({inside}) AND {name} <> '' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
+        asked = (
+            f"SELECT {name}, count(*) FROM product WHERE row IN ({inside}) AND {name} <> ''"
+            " GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
+        )
         return list(database.execute(asked, (*parameters, limit)))
     # Without a filter it is faster to leave out the few that are not shown than to look each product up.
     narrowed = f"AND product_row {f'IN ({inside})' if where else 'NOT IN (' + NOT_SHOWN + ')'}"
@@ -66,7 +69,10 @@ def photo_facets(database: sqlite3.Connection, names: Sequence[str], where: Filt
         QueryError: an unknown field, or ``price``.
     """
     clause, parameters = where_clause(database, where)
-    asked = f"SELECT key, row, category, {', '.join(COLUMNS)} FROM photo JOIN product ON row = product_row WHERE {clause} ORDER BY key"
+    asked = (
+        f"SELECT key, row, category, {', '.join(COLUMNS)} FROM photo JOIN product ON row = product_row"
+        f" WHERE {clause} ORDER BY key"
+    )
     found = list(zip(*database.execute(asked, parameters), strict=True)) or [()] * (3 + len(COLUMNS))
     keys, rows, categories, *texts = found
     columns = dict(zip(COLUMNS, texts, strict=True))

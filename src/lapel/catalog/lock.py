@@ -74,7 +74,7 @@ def model_work(folder: Path) -> str:
     try:
         lock.acquire()
     except Timeout:
-        return f"{_say(folder, MODEL).get('work', '')}{_holder(folder, MODEL)}"
+        return f"{_read_holder(folder, MODEL).get('work', '')}{_holder(folder, MODEL)}"
     except OSError:  # nobody can lock in a folder that may not be written to
         return ""
     lock.release()
@@ -112,18 +112,18 @@ def _lock(folder: Path, name: str, doing: str, *, work: str = "", patience: floa
         lock.release()
 
 
-def _say(folder: Path, name: str) -> dict[str, str]:
+def _read_holder(folder: Path, name: str) -> dict[str, str]:
     """What the holder of a lock wrote down; nothing when it did not, or not yet all of it."""
     try:
-        said = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        return {key: str(value) for key, value in said.items()}
+        facts = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        return {key: str(value) for key, value in facts.items()}
     except (OSError, ValueError, AttributeError):
         return {}
 
 
 def _holder(folder: Path, name: str) -> str:
-    """Who holds a lock, in words; empty when they did not say."""
-    who = _say(folder, name)
+    """Who holds a lock, in words; empty when it is not known."""
+    who = _read_holder(folder, name)
     if not {"process", "machine", "since"} <= who.keys():
         return ""
     return f" (process {who['process']} on {who['machine']}, since {who['since']})"

@@ -45,7 +45,8 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX product_title ON product (title);
     CREATE INDEX product_price ON product (price);
 
-    -- A key stands for the same bytes for ever: when a photo's bytes change it gets a new key (AUTOINCREMENT never reuses one).
+    -- A key stands for the same bytes for ever: when a photo's bytes change it gets a new key (AUTOINCREMENT never
+    -- reuses one).
     CREATE TABLE photo (
         key INTEGER PRIMARY KEY AUTOINCREMENT,
         product_row INTEGER NOT NULL REFERENCES product (row) ON DELETE CASCADE,
@@ -123,7 +124,8 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE product ADD COLUMN feed TEXT NOT NULL DEFAULT '';  -- which feed named it last
     ALTER TABLE product ADD COLUMN gone TEXT NOT NULL DEFAULT '';  -- since when it is not named
     ALTER TABLE photo ADD COLUMN lost TEXT NOT NULL DEFAULT '';    -- since when it is hidden for being out of reach
-    ALTER TABLE photo ADD COLUMN mark TEXT NOT NULL DEFAULT '';    -- what its server called these bytes, such as an ETag
+    -- What its server called these bytes, such as an ETag.
+    ALTER TABLE photo ADD COLUMN mark TEXT NOT NULL DEFAULT '';
     CREATE INDEX product_gone ON product (gone) WHERE gone <> '';
     CREATE INDEX photo_lost ON photo (lost) WHERE lost <> '';
     CREATE VIEW hidden AS
@@ -150,7 +152,8 @@ MIGRATIONS: tuple[str, ...] = (
     INSERT INTO moved SELECT row FROM product WHERE coalesce(
         attributes ->> '$.link', attributes ->> '$.url', attributes ->> '$.currency') IS NOT NULL;
     DELETE FROM facet WHERE term IN (SELECT id FROM term WHERE name IN ('link', 'url', 'currency'));
-    UPDATE product SET url = address_in(attributes), attributes = without_address(attributes) WHERE row IN (SELECT row FROM moved);
+    UPDATE product SET url = address_in(attributes), attributes = without_address(attributes)
+    WHERE row IN (SELECT row FROM moved);
     UPDATE product SET content_hash = hash_of(
         id, title, category, gender, brand, colour, season, price_minor, currency, in_stock, attributes, url)
     WHERE row IN (SELECT row FROM moved);
@@ -158,12 +161,16 @@ MIGRATIONS: tuple[str, ...] = (
         SELECT DISTINCT value ->> 0, value ->> 1, fold(value ->> 1), value ->> 2
         FROM moved CROSS JOIN product USING (row) CROSS JOIN json_each(terms_of(attributes));
     INSERT OR IGNORE INTO facet (product_row, term)
-        SELECT product.row, term.id FROM moved CROSS JOIN product USING (row) CROSS JOIN json_each(terms_of(attributes)) AS made
+        SELECT product.row, term.id FROM moved CROSS JOIN product USING (row)
+        CROSS JOIN json_each(terms_of(attributes)) AS made
         CROSS JOIN term ON term.name = made.value ->> 0 AND term.value = made.value ->> 1;
     DROP TABLE moved;
 
-    INSERT INTO term (name, value, folded) SELECT DISTINCT 'currency', currency, fold(currency) FROM product WHERE price IS NOT NULL;
-    INSERT INTO facet SELECT product.row, term.id FROM product JOIN term ON name = 'currency' AND value = currency WHERE price IS NOT NULL;
+    INSERT INTO term (name, value, folded)
+        SELECT DISTINCT 'currency', currency, fold(currency) FROM product WHERE price IS NOT NULL;
+    INSERT INTO facet
+        SELECT product.row, term.id FROM product JOIN term ON name = 'currency' AND value = currency
+        WHERE price IS NOT NULL;
     DELETE FROM term WHERE NOT EXISTS (SELECT 1 FROM facet WHERE facet.term = term.id);
     """,
     # History: when products and photos came and changed, a log of changes that readers with a cursor go on from, past
@@ -250,7 +257,8 @@ MIGRATIONS: tuple[str, ...] = (
         FROM product;
     -- Vowel signs (Mn, Mc) are parts of words in the scripts of India and others.
     CREATE VIRTUAL TABLE product_text USING fts5 (
-        id, title, brand, colour, category, gender, season, attributes, content = 'product_words', content_rowid = 'row',
+        id, title, brand, colour, category, gender, season, attributes,
+        content = 'product_words', content_rowid = 'row',
         tokenize = "unicode61 remove_diacritics 2 categories 'L* N* Co Mn Mc'"
     );
     INSERT INTO product_text (rowid, id, title, brand, colour, category, gender, season, attributes)

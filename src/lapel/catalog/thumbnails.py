@@ -19,9 +19,9 @@ from threading import Lock
 from lapel.catalog.connection import Pool
 from lapel.core.errors import LapelError, StoreDamagedError, StoreReadOnlyError
 
-MOST_MB = 2_000  # of a store that says no other: enough for 100,000 photos of a shop
-LEFT = 0.95  # of the bound when it was reached, so that not every batch has to clear up
-CLEARED = 8  # pictures that go at once
+DEFAULT_MB = 2_000  # of a store that says no other: enough for 100,000 photos of a shop
+TRIMMED_SHARE = 0.95  # of the bound when it was reached, so that not every batch has to clear up
+ROWS_PER_TRIM = 8  # thumbnails that go at once
 VERSION = 1
 _COLUMNS = "row INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, width INTEGER NOT NULL, data BLOB NOT NULL"
 _TABLES = (
@@ -51,13 +51,13 @@ class Thumbnails:
     Args:
         path: The file; it is made when something is put there.
         read_only: Never write.
-        most: Bytes the file may hold; 0 keeps nothing.
+        max_bytes: Bytes the file may hold; 0 keeps nothing.
     """
 
-    def __init__(self, path: Path, *, read_only: bool, most: int = MOST_MB * 10**6) -> None:
+    def __init__(self, path: Path, *, read_only: bool, max_bytes: int = DEFAULT_MB * 10**6) -> None:
         self.path = path
         self.read_only = read_only
-        self.most = most
+        self.max_bytes = max_bytes
         self._pool: Pool | None = None
         self._lock = Lock()
 
@@ -87,13 +87,13 @@ class Thumbnails:
     def put(self, made: Mapping[str, Mapping[int, bytes]]) -> None:
         """Keep thumbnails, by hash and width in pixels, and stay within the bound."""
         rows = [(sha256, width, data) for sha256, widths in made.items() for width, data in widths.items()]
-        if not rows or not self.most or self.read_only:
+        if not rows or not self.max_bytes or self.read_only:
             return
         pool = self._opened(create=True)
         assert pool is not None
         with pool.transaction() as database:
             database.executemany("INSERT OR IGNORE INTO thumbnail (sha256, width, data) VALUES (?, ?, ?)", rows)
-            _trim(database, self.most)
+            _trim(database, self.max_bytes)
 
     def trim(self, keep: Sequence[str] | None = None) -> None:
         """Stay within the bound, and let those go that are of no photo in ``keep``."""
@@ -106,12 +106,12 @@ class Thumbnails:
                     "DELETE FROM thumbnail WHERE sha256 NOT IN (SELECT value FROM json_each(?))",
                     (json.dumps(list(keep)),),
                 )
-            _trim(database, self.most)
+            _trim(database, self.max_bytes)
         with pool.borrow() as database:
             free, pages = (
                 database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_count")
             )
-            if free > (1 - LEFT) * pages:
+            if free > (1 - TRIMMED_SHARE) * pages:
                 database.execute("VACUUM")
                 database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -171,10 +171,10 @@ def _bytes(database: sqlite3.Connection) -> int:
     return (pages - free) * size
 
 
-def _trim(database: sqlite3.Connection, most: int) -> None:
-    if _bytes(database) <= most:
+def _trim(database: sqlite3.Connection, max_bytes: int) -> None:
+    if _bytes(database) <= max_bytes:
         return
     oldest = "SELECT row FROM thumbnail ORDER BY width DESC, row LIMIT ?"
-    while _bytes(database) > LEFT * most:
-        if not database.execute(f"DELETE FROM thumbnail WHERE row IN ({oldest})", (CLEARED,)).rowcount:
+    while _bytes(database) > TRIMMED_SHARE * max_bytes:
+        if not database.execute(f"DELETE FROM thumbnail WHERE row IN ({oldest})", (ROWS_PER_TRIM,)).rowcount:
             return

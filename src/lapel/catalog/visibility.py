@@ -117,7 +117,6 @@ def refuse_to_empty(preview: SyncPreview, feed: str, *, named: int, unread: int)
         )
     if preview.delisted > MAX_DELISTED_SHARE * preview.known:
         raise InputError(
-            f"The table names {counted(named, 'product')} and lacks {preview.delisted:,} of the {preview.known:,} that the"
-            f" {of} has: more than half would"
-            f" be gone. {advice}"
+            f"The table names {counted(named, 'product')} and lacks {preview.delisted:,} of the {preview.known:,} that"
+            f" the {of} has: more than half would be gone. {advice}"
         )

@@ -9,14 +9,13 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from lapel.catalog.entries import PRODUCT_COLUMNS, from_row
+from lapel.catalog.entries import QUALIFIED_PRODUCT_COLUMNS, from_row
 from lapel.catalog.filters import where_clause
 from lapel.core.types import Filter, Product
 
 COLUMNS = "id, title, brand, colour, category, gender, season, attributes"
 WEIGHTS = "10, 5, 2, 2, 2, 1, 1, 1"  # of the columns in BM25: the id and the title say most about a product
 _IN_LIST = "row IN (SELECT value FROM json_each(?))"
-_PRODUCT = ", ".join(f"product.{name}" for name in PRODUCT_COLUMNS.split(", "))
 
 
 def add_words(database: sqlite3.Connection, rows: str) -> None:
@@ -54,7 +53,7 @@ def search(
     inside = f"FROM {tables} WHERE {found} AND {clause}"
     count = database.execute(f"SELECT count(*) {inside}", (*values, *parameters)).fetchone()[0]
     ordered: tuple[Any, ...] = (*values, *parameters, *([wanted] if match else []), limit, offset)
-    asked = f"SELECT {_PRODUCT} {inside} ORDER BY {order} LIMIT ? OFFSET ?"
+    asked = f"SELECT {QUALIFIED_PRODUCT_COLUMNS} {inside} ORDER BY {order} LIMIT ? OFFSET ?"
     return [from_row(row) for row in database.execute(asked, ordered)], int(count)
 
 

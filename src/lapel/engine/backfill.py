@@ -102,7 +102,7 @@ def missing(store: StoreContext) -> dict[str, int]:
     total = store.catalog.counts().photos
     storages: dict[str, _Storage] = {"embedding": _Vectors(store, store.model)}
     storages |= {name: _storage(store, feature) for name, feature in FEATURES.items()}
-    if not store.thumbnails.most:
+    if not store.thumbnails.max_bytes:
         del storages[THUMBNAIL.name]
     return {name: max(0, total - storage.have(None)) for name, storage in storages.items()}
 
@@ -243,7 +243,7 @@ class _Thumbnails:
         return count
 
     def missing(self, after: int, limit: int) -> list[Photo]:
-        while self._store.thumbnails.most and (page := self._photos(after=after, limit=limit)):
+        while self._store.thumbnails.max_bytes and (page := self._photos(after=after, limit=limit)):
             self._known |= self._store.thumbnails.has(photo.sha256 for photo in page)
             lacking = []
             for photo in page:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from lapel.catalog import Catalog, ModelEntry
-from lapel.catalog.thumbnails import MOST_MB, Thumbnails
+from lapel.catalog.thumbnails import DEFAULT_MB, Thumbnails
 from lapel.core.errors import QueryError, StoreError, StoreNotFoundError, StoreReadOnlyError
 from lapel.core.images import decode
 from lapel.encoders import Encoder, healed, lasting
@@ -42,7 +42,7 @@ class StoreContext:
         self.folder = folder
         self.catalog = catalog
         self.thumbnails = Thumbnails(folder / THUMBNAILS, read_only=catalog.read_only)
-        self.thumbnails.most = int(catalog.setting(THUMBNAILS_MB) or MOST_MB) * 10**6
+        self.thumbnails.max_bytes = int(catalog.setting(THUMBNAILS_MB) or DEFAULT_MB) * 10**6
         self._encoders = EncoderCache(folder, wanted=encoder)
         self.index_sync = IndexSync(folder, catalog, self._encoders)
 
@@ -113,7 +113,7 @@ class StoreContext:
     def limit_thumbnails(self, megabytes: int) -> None:
         """Let the small images of the photos take so many MB of the disk from now on; 0 keeps none."""
         self.catalog.set_setting(THUMBNAILS_MB, str(megabytes))
-        self.thumbnails.most = megabytes * 10**6
+        self.thumbnails.max_bytes = megabytes * 10**6
 
     def close(self) -> None:
         """Close the catalogue and the index, when it is saved. Closing twice is fine."""

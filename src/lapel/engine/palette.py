@@ -16,7 +16,7 @@ from scipy.ndimage import generate_binary_structure, label
 
 from lapel.core.images import Pixels
 
-SIDE = 32  # pixels: the image is squeezed to a square of these, and shares are then right within about 3 %
+SIDE = 24  # pixels: the image is squeezed to a square of these, and shares are then right within about 4 %
 MAX_COLOURS = 6
 MIN_SHARE = 0.03  # of the product; smaller groups are mostly mixed colours of edges
 MERGE_DISTANCE = 12.0  # CIELAB; nearer groups are one colour, lit differently
@@ -58,7 +58,7 @@ class Palette:
 
 
 def sample(image: Image.Image) -> Pixels:
-    """What of an upright RGB image is looked at: (32, 32, 3) uint8.
+    """What of an upright RGB image is looked at: (24, 24, 3) uint8.
 
     Single pixels, not means of several, so that fine stripes keep their colours.
     """
@@ -68,9 +68,9 @@ def sample(image: Image.Image) -> Pixels:
 def palettes(samples: Sequence[Pixels]) -> list[bytes]:
     """The palettes of images that :func:`sample` has seen, four bytes a colour; see :func:`decode_palette`.
 
-    Many at once take a quarter of the time of one after the other: about 0.08 ms each.
+    Many at once take a quarter of the time of one after the other: about 0.1 ms each.
     """
-    channels = np.stack(samples).transpose(3, 0, 1, 2).astype(np.int16)  # (3, n, 32, 32)
+    channels = np.stack(samples).transpose(3, 0, 1, 2).astype(np.int16, order="C")  # (3, n, 24, 24)
     return [_encoded(_merged(*groups)) for groups in zip(*_clustered(*_cells(channels)), strict=True)]
 
 
@@ -87,8 +87,8 @@ def decode_palette(data: bytes) -> Palette:
 
 
 def to_lab(rgb: NDArray[np.floating]) -> Colours:
-    """(n, 3) sRGB, 0..255, fractions too -> (n, 3) CIELAB relative to D65."""
-    xyz = np.interp(rgb, np.arange(256), _LINEAR) @ _TO_XYZ.T
+    """(n, 3) sRGB, 0..255, to whole steps -> (n, 3) CIELAB relative to D65."""
+    xyz = _LINEAR[np.rint(rgb).astype(np.intp)] @ _TO_XYZ.T
     f = np.where(xyz > 216 / 24389, np.cbrt(xyz), xyz * (841 / 108) + 4 / 29)
     lab: Colours = f @ _TO_LAB.T
     lab[:, 0] -= 16
@@ -145,11 +145,14 @@ def _clustered(colours: Colours, sizes: Sizes) -> tuple[Colours, Sizes]:
     images = np.arange(len(colours))
     centres = np.zeros((len(colours), MAX_COLOURS, 3))
     gain, distance = sizes, np.full(sizes.shape, np.inf)
+    squares = (colours**2).sum(axis=2)
     for group in range(MAX_COLOURS):
         seed = gain.argmax(axis=1)
         # Without a colour that is far from all seeds, a seed comes twice: its second group stays empty.
-        centres[:, group] = colours[images, seed]
-        distance = np.minimum(distance, ((colours - centres[:, group, None]) ** 2).sum(axis=2))
+        centre = centres[:, group] = colours[images, seed]
+        # |x - c|^2 = |x|^2 - 2 x c + |c|^2
+        products = (colours @ centre[:, :, None])[..., 0]
+        distance = np.minimum(distance, squares - 2 * products + squares[images, seed, None])
         gain = sizes * np.minimum(distance, FAR_DISTANCE**2) * (distance > MERGE_DISTANCE**2)
     for _ in range(ROUNDS):
         # Nearest by |c|^2 / 2 - c x, which is the squared distance without what is the same for all centres.

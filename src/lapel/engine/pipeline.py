@@ -165,7 +165,7 @@ class Pipeline:
         Raises:
             ModelMismatchError: a worker elsewhere has another model under that name.
         """
-        if runner.elsewhere:
+        if runner.remote:
             fingerprint = self.encoder.fingerprint if self.encoder is not None else ""
             worker = RemoteWorker(spec, fingerprint, tuple(self.features), self.only_expected, batch)
             results = runner.map(partial(_work, worker.open, photos), batches)
@@ -173,11 +173,11 @@ class Pipeline:
             results = runner.map(partial(_work, lambda: self.load, photos), batches)
         try:
             for done in results:
-                if not runner.elsewhere:
+                if not runner.remote:
                     self.encode(photos(done), batch)
                 yield done
         finally:
-            getattr(results, "close", lambda: None)()  # stops the workers now, whatever ended the loop
+            results.close()  # stops the workers now, whatever ended the loop
 
 
 def _work(

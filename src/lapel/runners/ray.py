@@ -3,16 +3,15 @@
 ``ray:``, ``ray:auto``, ``ray://host:10001``.
 
 What goes to a worker and what comes back is pickled, so items and results are values. A worker that is lost, with its
-machine or
-without, is started again and gets its items again; as results only come back here, in order and once, nothing is done
-twice here.
+machine or without, is started again and gets its items again; as results only come back here, in order and once,
+nothing is done twice here.
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, TypeVar
 
 import ray as typed_ray
@@ -20,6 +19,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from lapel.core.errors import InputError, RunnerUnavailableError
 from lapel.core.text import reason_of
+from lapel.runners import check_workers
 from lapel.runners.threads import cores
 
 ray: Any = typed_ray  # its types know neither classes made remote nor all of init's options
@@ -27,9 +27,8 @@ ray: Any = typed_ray  # its types know neither classes made remote nor all of in
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-RESTARTS = (
-    3  # times a worker is started again before the run is given up: something then kills whoever works on its items
-)
+# Times a worker is started again before the run is given up: something then kills whoever works on its items.
+RESTARTS = 3
 AHEAD = 2  # items under way for each worker: one that is worked on, one that waits
 
 
@@ -61,19 +60,18 @@ class RayRunner:
         InputError: another form, or fewer than one worker.
     """
 
-    elsewhere = True
+    remote = True
 
     def __init__(self, rest: str = "", *, workers: int | None = None) -> None:
         if rest not in ("", "auto") and not (rest.startswith("//") and rest.strip("/")):
             raise InputError(
                 f"A Ray runner is ray: (this machine), ray:auto (its cluster) or ray://host:10001; found 'ray:{rest}'."
             )
-        if workers is not None and workers < 1:
-            raise InputError(f"At least one worker is needed; found {workers}.")
+        check_workers(workers)
         self._address = f"ray:{rest}" if rest.startswith("//") else rest or "local"
         self._wanted = workers
 
-    def map(self, make: Callable[[], Callable[[Item], Result]], items: Iterable[Item]) -> Iterator[Result]:
+    def map(self, make: Callable[[], Callable[[Item], Result]], items: Iterable[Item]) -> Generator[Result, None, None]:
         """The result of each item in order; at most two items for each worker are under way.
 
         Raises:

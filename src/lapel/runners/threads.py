@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from lapel.core.errors import InputError
+from lapel.runners import check_workers
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,7 +27,7 @@ class ThreadRunner:
         InputError: fewer than one worker.
     """
 
-    elsewhere = False
+    remote = False
 
     def __init__(self, rest: str = "", *, workers: int | None = None) -> None:
         if rest:
@@ -34,11 +35,10 @@ class ThreadRunner:
                 f"The runner 'threads:' takes nothing after the colon; found '{rest}'. Give the number of workers"
                 f" apart."
             )
-        self.workers = workers if workers is not None else cores()
-        if self.workers < 1:
-            raise InputError(f"At least one worker is needed; found {workers}.")
+        check_workers(workers)
+        self.workers = workers or cores()
 
-    def map(self, make: Callable[[], Callable[[Item], Result]], items: Iterable[Item]) -> Iterator[Result]:
+    def map(self, make: Callable[[], Callable[[Item], Result]], items: Iterable[Item]) -> Generator[Result, None, None]:
         """The result of each item in order; at most ``workers + 1`` items are under way."""
         local = threading.local()
 

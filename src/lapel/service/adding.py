@@ -215,7 +215,7 @@ def _add(context: StoreContext, opened: _Opened, progress: Progress | None) -> A
         total=total if wanted.limit is None else min(total, wanted.limit),
         report=None if progress is None else lambda done, rows, _: progress(done, rows),
         runner=opened.runner,
-        small=context.thumbnails if context.thumbnails.most else None,
+        small=context.thumbnails if context.thumbnails.max_bytes else None,
         verify=wanted.verify,
     )
     if progress is not None:

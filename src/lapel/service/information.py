@@ -110,7 +110,7 @@ def info(context: StoreContext) -> StoreInfo:
             "fingerprint": settings.get("fingerprint"),
             "dim": dim or None,
         },
-        thumbnails={"photos": size.photos, "bytes": size.bytes, "most": context.thumbnails.most},
+        thumbnails={"photos": size.photos, "bytes": size.bytes, "most": context.thumbnails.max_bytes},
         index=context.index_sync.status(),
         index_choice=explain(spec, count=searched, dim=dim or 128),
         prices=catalog.price_ranges(),

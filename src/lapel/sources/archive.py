@@ -1,3 +1,4 @@
+# ruff: noqa: D102 - what each method does stands at ImageSource
 """Pictures in a ZIP, read where they are: nothing is unpacked to disk. URIs are
 ``zip:///absolute/pictures.zip!/folder/a.jpg``."""
 
@@ -15,7 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from lapel.core.errors import SourceError
-from lapel.core.text import reason_of, shortened
+from lapel.core.text import reason_of
 from lapel.sources import MAX_BYTES, unquote
 from lapel.sources.base import ImageSource
 from lapel.sources.names import Exclude, NameIndex, begins_like_image, is_hidden, is_image_name, refuse_link, sort_out
@@ -42,7 +43,8 @@ class ZipSource(ImageSource):
     """
 
     def __init__(self, where: str, exclude: Sequence[str] = ()) -> None:
-        self._file = Path(os.path.abspath(where))  # noqa: PTH100 - keeps symbolic links, so that URIs stay what the user typed
+        # Keeps symbolic links, so that URIs stay what the user typed.
+        self._file = Path(os.path.abspath(where))  # noqa: PTH100
         try:
             self._zip = zipfile.ZipFile(self._file)
         except OSError as error:
@@ -63,42 +65,35 @@ class ZipSource(ImageSource):
             for raw, info in self._zip.NameToInfo.items()
             if not raw.endswith("/") and not (raw.endswith("\\") and info.file_size == 0)
         ]
-        self._pictures, skipped = sort_out(files, self._exclude, self._peek)
-        self._peeked = frozenset(name for name in self._pictures if not is_image_name(name))
+        self._photos, skipped = sort_out(files, self._exclude, self._peek)
+        self._peeked = frozenset(name for name in self._photos if not is_image_name(name))
         older = len(self._zip.infolist()) - len(self._zip.NameToInfo)
         if older:
             skipped["older members of one name, of which the last is read"] = older
         self._skipped = skipped
-        if any(self._raw(name).flag_bits & ENCRYPTED for name in self._pictures):
+        if any(self._raw(name).flag_bits & ENCRYPTED for name in self._photos):
             self.close()
             raise SourceError(f"The archive {where} is locked with a password. Unpack it, and give the folder instead.")
 
     @property
     def where(self) -> str:
-        """The archive's path."""
         return str(self._file)
 
     @cached_property
     def _wrapper(self) -> str:
         """The one folder that holds everything and is called like the archive: packing made it, so it says nothing."""
         folder = self._file.stem + "/"
-        return folder if self._pictures and all(name.startswith(folder) for name in self._pictures) else ""
+        return folder if self._photos and all(name.startswith(folder) for name in self._photos) else ""
 
     @cached_property
     def _index(self) -> NameIndex:
-        others = ((other, name) for name in self._pictures for other in _readings(self._raw(name)))
-        return NameIndex(chain(((name, name) for name in self._pictures), others))
+        others = ((other, self._uri(name)) for name in self._photos for other in _readings(self._raw(name)))
+        return NameIndex(chain(((name, self._uri(name)) for name in self._photos), others))
 
     def walk(self) -> Iterator[str]:
-        """Every photo's URI, by name."""
-        return map(self._uri, self._pictures)
-
-    def count(self) -> int:
-        """How many photos a walk gives."""
-        return len(self._pictures)
+        return map(self._uri, self._photos)
 
     def lists(self, uri: str) -> bool:
-        """Whether a walk gives this photo."""
         if not uri.startswith(self._prefix):
             return False
         raw = unquote(uri.removeprefix(self._prefix))
@@ -123,17 +118,14 @@ class ZipSource(ImageSource):
             if raw in self._zip.NameToInfo and not text.endswith("/"):
                 self._exclude.refuse(self._spelled.get(raw, raw))
                 return self._prefix + quote(raw)
-        found = self._index.find(name)
-        if found is None:
-            raise SourceError(f"There is no member '{shortened(name)}' in {self._file}.")
-        return self._uri(found)
+        return super().find(name)
 
     def find_id(self, product_id: str) -> str:
         """The URI of ``<product_id>.<extension>``."""
         direct = f"{product_id}.jpg"
         if direct in self._zip.NameToInfo and not self._exclude:  # the usual case, without an index of all names
             return self._uri(direct)
-        return self._uri(self._index.find_id(product_id, self.where))
+        return super().find_id(product_id)
 
     def path(self, uri: str) -> tuple[str, ...]:
         """Folder names and file name, without the folder that packing added."""
@@ -163,7 +155,6 @@ class ZipSource(ImageSource):
         return f"{info.file_size}-{info.CRC:08x}"
 
     def close(self) -> None:
-        """Close the archive."""
         self._zip.close()
 
     def _uri(self, name: str) -> str:

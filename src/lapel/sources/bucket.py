@@ -1,3 +1,4 @@
+# ruff: noqa: D102 - what each method does stands at ImageSource
 """Pictures in a bucket, through fsspec: ``s3://bucket/folder``, ``gs://bucket/folder``, ``az://container/folder``.
 
 Credentials and endpoints are those that each cloud's own tools use (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, a
@@ -18,10 +19,10 @@ import fsspec
 
 from lapel.core.errors import MissingDependencyError, SourceError
 from lapel.core.settings import settings
-from lapel.core.text import reason_of, shortened
+from lapel.core.text import reason_of
 from lapel.sources import MAX_BYTES, Links, unquote
 from lapel.sources.base import ImageSource
-from lapel.sources.names import Exclude, NameIndex, begins_like_image, sort_out
+from lapel.sources.names import Exclude, begins_like_image, sort_out
 
 TAGS = ("ETag", "etag", "md5Hash", "content_md5")  # what S3, Google and Azure call what changes with the bytes
 TIMES = ("LastModified", "last_modified", "mtime", "updated")
@@ -68,15 +69,9 @@ class BucketSource(ImageSource):
         return f"{self.scheme}://{self._root}"
 
     def walk(self) -> Iterator[str]:
-        """Every photo's URI, by name."""
         return (self._prefix + quote(name) for name in self._listing)
 
-    def count(self) -> int:
-        """How many photos a walk gives."""
-        return len(self._listing)
-
     def lists(self, uri: str) -> bool:
-        """Whether the photo is in the folder."""
         return self._name(uri) in self._listing
 
     def find(self, name: str) -> str:
@@ -87,21 +82,12 @@ class BucketSource(ImageSource):
         if name.startswith(f"{self.scheme}://") and not self._root:
             return name
         self._exclude.refuse(relative)
-        found = self._index.find(name)
-        if found is None:
-            raise SourceError(f"There is no picture '{shortened(name)}' in {self.where}.")
-        return self._prefix + quote(found)
-
-    def find_id(self, product_id: str) -> str:
-        """The URI of ``<product_id>.<extension>``."""
-        return self._prefix + quote(self._index.find_id(product_id, self.where))
+        return super().find(name)
 
     def path(self, uri: str) -> tuple[str, ...]:
-        """Folder names and file name below the folder."""
         return tuple(self._name(uri).split("/"))
 
     def read(self, uri: str) -> bytes:
-        """The bytes of a photo."""
         if self._about(uri).get("size", 0) > MAX_BYTES:
             raise SourceError(f"The picture {uri} has more than {MAX_BYTES // 2**20} MB. Scale it down.")
         try:
@@ -170,10 +156,6 @@ class BucketSource(ImageSource):
         return [
             name for name, head in zip(names, heads, strict=True) if isinstance(head, bytes) and begins_like_image(head)
         ]
-
-    @cached_property
-    def _index(self) -> NameIndex:
-        return NameIndex((name, name) for name in self._listing)
 
     def _refused(self, what: str, error: Exception) -> SourceError:
         if isinstance(error, FileNotFoundError):

@@ -1,3 +1,4 @@
+# ruff: noqa: D102 - what each method does stands at ImageSource
 """Pictures in a folder and the folders below it. URIs are ``file:///absolute/path``, with other characters %-quoted."""
 
 from __future__ import annotations
@@ -5,7 +6,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -18,7 +18,6 @@ from lapel.sources.names import (
     HIDDEN,
     UNREADABLE,
     Exclude,
-    NameIndex,
     begins_like_image,
     has_ending,
     is_hidden,
@@ -41,7 +40,8 @@ class FolderSource(ImageSource):
     """
 
     def __init__(self, where: str, exclude: Sequence[str] = ()) -> None:
-        self._root = Path(os.path.abspath(where))  # noqa: PTH100 - keeps symbolic links, so that URIs stay what the user typed
+        # Keeps symbolic links, so that URIs stay what the user typed.
+        self._root = Path(os.path.abspath(where))  # noqa: PTH100
         self._above = str(self._root).rstrip("/") + "/"
         self._prefix = to_uri(self._above)
         self._exclude = Exclude(exclude)
@@ -58,11 +58,9 @@ class FolderSource(ImageSource):
 
     @property
     def where(self) -> str:
-        """The folder's path."""
         return str(self._root)
 
     def walk(self) -> Iterator[str]:
-        """Every photo's URI, by folder and name."""
         return (self._prefix + quote(os.fsencode(name)) for name in self._names())
 
     def _names(self) -> Iterator[str]:
@@ -118,12 +116,7 @@ class FolderSource(ImageSource):
                 self._peeked[name] = False
         return self._peeked[name]
 
-    def count(self) -> int:
-        """How many photos a walk gives."""
-        return sum(1 for _ in self._names())
-
     def lists(self, uri: str) -> bool:
-        """Whether a walk gives this photo."""
         if not uri.startswith(self._prefix):
             return False
         name = unquote(uri.removeprefix(self._prefix))
@@ -154,29 +147,20 @@ class FolderSource(ImageSource):
                     )
             except ValueError as error:
                 raise SourceError(f"'{shortened(name)}' is no file name: {error}.") from error
-        found = self._index.find(path)
-        if found is None:
-            raise SourceError(f"There is no file '{shortened(name)}' in {self._root}.")
-        return self._prefix + quote(os.fsencode(found))
+        return super().find(path)
 
     def find_id(self, product_id: str) -> str:
         """The URI of ``<product_id>.<extension>``."""
         if "/" not in product_id and "\0" not in product_id:
             direct = f"{self._root}/{product_id}.jpg"
-            if os.path.isfile(direct) and not self._exclude:  # noqa: PTH113 - the usual case, without listing the folder
+            if os.path.isfile(direct) and not self._exclude:  # noqa: PTH113 - the usual case, without a listing
                 return to_uri(direct)
-        return self._prefix + quote(os.fsencode(self._index.find_id(product_id, self.where)))
-
-    @cached_property
-    def _index(self) -> NameIndex:
-        return NameIndex((name, name) for name in self._names())
+        return super().find_id(product_id)
 
     def path(self, uri: str) -> tuple[str, ...]:
-        """Folder names and file name below the folder."""
         return tuple(unquote(uri.removeprefix(self._prefix)).split("/"))
 
     def read(self, uri: str) -> bytes:
-        """The bytes of a photo."""
         return read_file(to_path(uri))
 
     def version_token(self, uri: str) -> str:

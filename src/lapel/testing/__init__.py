@@ -3,8 +3,8 @@
     from lapel.testing import IndexContract
 
     class TestShelfIndex(IndexContract):
-        def open(self, path=None):
-            return ShelfIndex(dim=self.dim, path=path)
+        def open(self, dim=4, path=None):
+            return ShelfIndex(dim=dim, path=path)
 
 They need pytest. Nothing in Lapel imports this package.
 """
@@ -12,10 +12,14 @@ They need pytest. Nothing in Lapel imports this package.
 import pytest
 
 # So that a failure shows both sides.
-pytest.register_assert_rewrite("lapel.testing.catalog", "lapel.testing.index", "lapel.testing.source")
+pytest.register_assert_rewrite(
+    *(f"lapel.testing.{kind}" for kind in ("catalog", "encoder", "index", "runner", "source"))
+)
 
 from lapel.testing.catalog import CatalogContract  # noqa: E402
+from lapel.testing.encoder import EncoderContract  # noqa: E402
 from lapel.testing.index import IndexContract  # noqa: E402
+from lapel.testing.runner import RunnerContract  # noqa: E402
 from lapel.testing.source import SourceContract  # noqa: E402
 
-__all__ = ["CatalogContract", "IndexContract", "SourceContract"]
+__all__ = ["CatalogContract", "EncoderContract", "IndexContract", "RunnerContract", "SourceContract"]

@@ -1,3 +1,4 @@
+# ruff: noqa: D102 - what each method does stands at ImageSource
 """Pictures in a folder on Google Drive and the folders below it: ``gdrive://<folder id>``.
 
 URIs are ``gdrive://<file id>``.
@@ -18,11 +19,10 @@ from threading import Lock
 from typing import Any
 
 from lapel.core.errors import SourceError
-from lapel.core.text import shortened
 from lapel.sources import MAX_BYTES, Links
 from lapel.sources.base import ImageSource
 from lapel.sources.drive.account import Account, DriveSettings
-from lapel.sources.names import EXCLUDED, HIDDEN, UNREADABLE, Exclude, NameIndex, is_image_name, is_junk, kind_of
+from lapel.sources.names import EXCLUDED, HIDDEN, UNREADABLE, Exclude, is_image_name, is_junk, kind_of
 
 SCHEME = "gdrive://"
 FOLDER = "application/vnd.google-apps.folder"
@@ -123,19 +123,13 @@ class DriveSource(ImageSource):
         return f"{SCHEME}{self.root} ('{self._title}')"
 
     def walk(self) -> Iterator[str]:
-        """Every photo's URI, by folder and name."""
         return (SCHEME + file for file in self._listing)
-
-    def count(self) -> int:
-        """How many photos a walk gives."""
-        return len(self._listing)
 
     def files(self) -> list[DriveFile]:
         """What is known of every photo of a walk."""
         return list(self._listing.values())
 
     def lists(self, uri: str) -> bool:
-        """Whether a walk gives this photo."""
         return uri.removeprefix(SCHEME) in self._listing
 
     def find(self, name: str) -> str:
@@ -150,17 +144,9 @@ class DriveSource(ImageSource):
         found = self._names.get(plain, [])
         if len(found) > 1:
             raise SourceError(f"{len(found)} files are called '{name}' in {self.where}. Rename all but one.")
-        near = found[0] if found else self._index.find(name)
-        if near is None:
-            raise SourceError(f"There is no picture '{shortened(name)}' in {self.where}.")
-        return SCHEME + near
-
-    def find_id(self, product_id: str) -> str:
-        """The URI of ``<product_id>.<extension>``."""
-        return SCHEME + self._index.find_id(product_id, self.where)
+        return SCHEME + found[0] if found else super().find(name)
 
     def path(self, uri: str) -> tuple[str, ...]:
-        """Folder names and file name below the folder."""
         return self._file(uri).path
 
     def read(self, uri: str) -> bytes:
@@ -176,13 +162,11 @@ class DriveSource(ImageSource):
         return self._file(uri).version_token
 
     def links(self, uri: str) -> Links:
-        """Where a browser shows the photo."""
         file_id = uri.removeprefix(SCHEME)
         settings = self.account.settings
         return Links(settings.full.replace("{id}", file_id), settings.thumbnail.replace("{id}", file_id))
 
     def close(self) -> None:
-        """Close the connections."""
         self.account.close()
 
     def _about(self, file_id: str, fields: str) -> Any:
@@ -209,10 +193,6 @@ class DriveSource(ImageSource):
         for file in self._listing.values():
             names.setdefault("/".join(file.path), []).append(file.id)
         return names
-
-    @cached_property
-    def _index(self) -> NameIndex:
-        return NameIndex(("/".join(file.path), file.id) for file in self._listing.values())
 
     @property
     def _listing(self) -> Mapping[str, DriveFile]:
