@@ -2,10 +2,8 @@
 on.
 
 DeepFashion In-Shop (Liu et al., CVPR 2016; for non-commercial research and education only) and Stanford Online Products
-(Song et
-al., CVPR 2016). Neither comes with Lapel: ask their authors. ``public_data_sets.py`` measures an encoder on them;
-Lapel itself
-states no figure of its own on either, as its model was made without them.
+(Song et al., CVPR 2016). Neither comes with Lapel: ask their authors. ``public_data_sets.py`` measures an encoder on
+them; Lapel itself states no figure of its own on either, as its model was made without them.
 """
 
 from __future__ import annotations
@@ -191,8 +189,7 @@ def load_in_shop(folder: Path) -> Benchmark:
     it comes).
 
     The list has the number of pictures in its first line, ``image_name item_id evaluation_status`` in its second, then
-    one
-    picture a line with ``train``, ``query`` or ``gallery``.
+    one picture a line with ``train``, ``query`` or ``gallery``.
 
     Raises:
         InputError: the list is missing or broken, or no picture of it can be found.
@@ -224,8 +221,7 @@ def load_online_products(folder: Path) -> Benchmark:
     """Read Stanford Online Products: ``Ebay_train.txt``, ``Ebay_test.txt`` and the folders ``*_final`` beside them.
 
     Each list has ``image_id class_id super_class_id path`` in its first line, then one picture a line. The folder
-    above, and lists
-    in ``Info_Files/`` with pictures in ``images/``, are understood too.
+    above, and lists in ``Info_Files/`` with pictures in ``images/``, are understood too.
 
     Raises:
         InputError: a list is missing or broken, or no picture can be found.
@@ -341,10 +337,8 @@ def write_table(benchmark: Benchmark, path: Path, *, share: float = 0.1, seed: i
     """Write the pictures to learn from as a product table for ``lapel train``: a row an item, test items left out.
 
     The columns are ``id`` and ``item_id`` (the same), ``pictures`` joined by ``|`` and relative to the benchmark's
-    source,
-    ``split``, ``category`` and ``gender``. Whole items are held out, as the test's items are unknown too. What the
-    benchmark asks is
-    learned with :class:`lapel.training.loop.Level` on ``item_id``.
+    source, ``split``, ``category`` and ``gender``. Whole items are held out, as the test's items are unknown too. What
+    the benchmark asks is learned with :class:`lapel.training.loop.Level` on ``item_id``.
 
     Args:
         benchmark: The data set.

@@ -3,13 +3,10 @@
 One RGB picture and a generator in, one out.
 
 Pictures are first scaled to 320 pixels in height, so that a 60 x 80 picture is blurred and cut like a real one. The
-strengths below
-were set by a neutral baseline and no model of ours: an EfficientNet-Lite0 that has seen ImageNet only should find the
-very product among
-40,097 about as often as the aims were stated against: 90 of 100 over the six mild ones, 20 on a cluttered scene, 25
-like a phone photo.
-With them it finds 89.9, 18.3 and 23.1 of 100 (``python benchmarks/same_product.py``, 1,000 val pictures, the ones they
-were set with).
+strengths below were set by a neutral baseline and no model of ours: an EfficientNet-Lite0 that has seen ImageNet only
+should find the very product among 40,097 about as often as the aims were stated against: 90 of 100 over the six mild
+ones, 20 on a cluttered scene, 25 like a phone photo. With them it finds 89.9, 18.3 and 23.1 of 100 (``python
+benchmarks/same_product.py``, 1,000 val pictures, the ones they were set with).
 """
 
 from __future__ import annotations

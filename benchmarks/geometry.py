@@ -4,8 +4,8 @@ answer (hubness).
     python benchmarks/geometry.py [--encoder default] [--encoder runs/mine]
 
 Definitions and sources are in :func:`lapel.core.metrics.effective_rank` and :func:`lapel.core.metrics.hubness`; hubness
-is of exact
-top tens, each product left out of its own. ``cosine`` is the mean cosine of two different products: near 1 is collapse.
+is of exact top tens, each product left out of its own. ``cosine`` is the mean cosine of two different products: near 1
+is collapse.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
+from encoders import add_arguments, encode_shop, encoders_of
 from lapel.core.metrics import effective_rank, hubness
 from lapel.core.vectors import Vectors
 from lapel.indexes import open_index
-from looks import add_arguments, encode_shop, looks_of
 from shops import machine, open_shop
 
 K = 10
@@ -58,12 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(
         f"{'':24}{'width':>8}{'effective rank':>16}{'mean out':>10}{'cosine':>8}{'top-10s: most':>16}{'never':>9}{'skew':>7}"
     )
-    for look in looks_of(wanted, cut_out=False):
-        vectors = encode_shop(look, shop, wanted.cache)
+    for encoder in encoders_of(wanted, segment=False):
+        vectors = encode_shop(encoder, shop, wanted.cache)
         hubs = hubness(neighbours(vectors, min(K, len(vectors) - 1)), len(vectors))
         rank, centred = effective_rank(vectors), effective_rank(vectors - vectors.mean(axis=0))
         print(
-            f"{look.name:24}{vectors.shape[1]:8}{rank:16.1f}{centred:10.1f}{mean_cosine(vectors):8.3f}"
+            f"{encoder.name:24}{vectors.shape[1]:8}{rank:16.1f}{centred:10.1f}{mean_cosine(vectors):8.3f}"
             f"{hubs.most:16}{100 * hubs.never:8.1f}%{hubs.skewness:7.2f}"
         )
 

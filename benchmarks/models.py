@@ -5,10 +5,9 @@
 Labels: val queries against train products (exact search), Recall@1 / @5 in %; a query without a relevant product counts
     as a miss, as in
 the table that the aims were stated in (``lapel evaluate`` leaves such queries out, 140 of the last rule). A second
-table asks val pictures
-among the other val pictures: products that no training has seen, as a shop's own would be before ``lapel train
---from``. Speed: pictures a second in
-batches of 32 and the wait for one, medians of turns taken in one run.
+table asks val pictures among the other val pictures: products that no training has seen, as a shop's own would be
+before ``lapel train --from``. Speed: pictures a second in batches of 32 and the wait for one, medians of turns taken in
+one run.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders import add_arguments, encode_shop, open_named
 from lapel.core.vectors import Vectors
 from lapel.encoders import Encoder
 from lapel.encoders.network import NetworkEncoder
 from lapel.indexes import open_index
-from looks import add_arguments, encode_shop, open_look
 from shops import Shop, machine, open_shop
 
 RULES = {
@@ -87,14 +86,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_arguments(parser)
     wanted = parser.parse_args(arguments)
     shop = open_shop(wanted.data, wanted.products, wanted.cache)
-    looks = [open_look(spec, wanted.cache) for spec in wanted.encoder or ["default"]]
-    encoders = [look for look in looks if isinstance(look, NetworkEncoder)]
-    vectors = [encode_shop(look, shop, wanted.cache) for look in looks]
+    compared = [open_named(spec, wanted.cache) for spec in wanted.encoder or ["default"]]
+    encoders = [encoder for encoder in compared if isinstance(encoder, NetworkEncoder)]
+    vectors = [encode_shop(encoder, shop, wanted.cache) for encoder in compared]
     print(f"{len(shop.products):,} products; {machine()}")
     for gallery in ("train", "val"):
         table = [recalls(shop, given, gallery=gallery) for given in vectors]
         head = f"Recall@1 / @5 among {gallery}"
-        print(f"{head:34}{'aim' if gallery == 'train' else '':>16}" + "".join(f"{look.name:>24}" for look in looks))
+        print(
+            f"{head:34}{'aim' if gallery == 'train' else '':>16}"
+            + "".join(f"{encoder.name:>24}" for encoder in compared)
+        )
         for rule, aim in RULES.items():
             cells = "".join(f"{'{:.1f} / {:.1f}'.format(*found[rule]):>24}" for found in table)
             print(f"{rule:34}{'{:.1f} / {:.1f}'.format(*aim) if gallery == 'train' else '':>16}{cells}")

@@ -4,10 +4,9 @@ matches.
     python benchmarks/phone_to_shop.py [--encoder default] [--encoder runs/mine] [--sheet runs/phone.png]
 
 A photo's label is one of ten; ``KINDS`` writes down which articleTypes of the catalogue answer each. ``validation``
-photos are reported
-apart, as what no training has seen, while ``train`` photos may be learned from. Most people who sent the one also sent
-the other, so a
-model that learned from ``train`` may know a validation photo's floor; it has not seen its clothes' label.
+photos are reported apart, as what no training has seen, while ``train`` photos may be learned from. Most people who
+sent the one also sent the other, so a model that learned from ``train`` may know a validation photo's floor; it has not
+seen its clothes' label.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from PIL import Image
 from rich.progress import track
 
 from contact import Row, save_sheet
+from encoders import ImageEncoder, add_arguments, encode_shop, encoders_of
 from lapel.core.images import decode
 from lapel.core.metrics import proportion, recall_at
 from lapel.core.vectors import Vectors
 from lapel.indexes import open_index
 from lapel.sources import ImageSource, open_source
-from looks import Look, add_arguments, encode_shop, looks_of
 from shops import Shop, machine, open_shop
 
 PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "clothing-photos"
@@ -39,9 +38,8 @@ BATCH = 64
 SHOWN = 6  # answers a row of the sheet
 
 # Which articleTypes a photo of this label asks for. A type may answer two labels where the labels themselves overlap:
-# the
-# catalogue calls a T-shirt "Tshirts" whatever its sleeves, blouses and women's other upper parts "Tops", and cardigans
-# "Sweaters".
+# the catalogue calls a T-shirt "Tshirts" whatever its sleeves, blouses and women's other upper parts "Tops", and
+# cardigans "Sweaters".
 KINDS: dict[str, frozenset[str]] = {
     "dress": frozenset({"Dresses", "Jumpsuit", "Nightdress", "Tunics"}),
     "hat": frozenset({"Caps", "Hat"}),
@@ -85,8 +83,7 @@ KINDS: dict[str, frozenset[str]] = {
 }
 
 # What is worn on the body and yet answers none of the ten: underwear, nightwear, clothes the photos do not show, and
-# sets.
-# All that is not Apparel, Footwear or Headwear (bags, watches, make-up ...) can never be right.
+# sets. All that is not Apparel, Footwear or Headwear (bags, watches, make-up ...) can never be right.
 LEFT_OUT = frozenset(
     {
         "Baby Dolls",
@@ -151,24 +148,24 @@ def read_photos(folder: Path) -> ClothingPhotos:
     )
 
 
-def encode_photos(look: Look, photos: ClothingPhotos) -> Vectors:
+def encode_photos(encoder: ImageEncoder, photos: ClothingPhotos) -> Vectors:
     """(n, dim) unit rows."""
     starts = range(0, len(photos.files), BATCH)
     parts = [
-        look.encode([photos.picture(row) for row in range(at, min(at + BATCH, len(photos.files)))])
-        for at in track(starts, f"{look.name}: encoding {len(photos.files):,} photos")
+        encoder.encode([photos.picture(row) for row in range(at, min(at + BATCH, len(photos.files)))])
+        for at in track(starts, f"{encoder.name}: encoding {len(photos.files):,} photos")
     ]
     return np.concatenate(parts)
 
 
-def search(look: Look, photos: ClothingPhotos, vectors: Vectors) -> NDArray[np.int64]:
+def search(encoder: ImageEncoder, photos: ClothingPhotos, vectors: Vectors) -> NDArray[np.int64]:
     """Positions of the ten nearest products of each photo: (n, 10)."""
     index = open_index("faiss:Flat", dim=vectors.shape[1])
     index.add(np.arange(len(vectors)), vectors)
-    return index.search(encode_photos(look, photos), max(DEPTHS)).keys
+    return index.search(encode_photos(encoder, photos), max(DEPTHS)).keys
 
 
-def judge(found: NDArray[np.int64], shop: Shop, labels: NDArray[np.str_]) -> NDArray[np.bool_]:
+def right_answers(found: NDArray[np.int64], shop: Shop, labels: NDArray[np.str_]) -> NDArray[np.bool_]:
     """(n, k) positions -> (n, k) whether each product is of a kind that the photo's label asks for."""
     kinds = np.array(shop.values("articleType"))[found]
     right = np.zeros(found.shape, bool)
@@ -179,7 +176,7 @@ def judge(found: NDArray[np.int64], shop: Shop, labels: NDArray[np.str_]) -> NDA
 
 
 def show(name: str, right: NDArray[np.bool_], photos: ClothingPhotos) -> None:
-    """Print one look's table: all, each split, and each label of both splits."""
+    """Print one encoder's table: all, each split, and each label of both splits."""
     held_out = photos.splits == "validation"
     parts = {"all": np.ones(len(held_out), bool), "validation": held_out, "train": ~held_out}
     parts |= {f"  {label}": photos.labels == label for label in KINDS}
@@ -214,10 +211,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     photos = read_photos(wanted.photos)
     print(f"{len(photos.files):,} photos among {len(shop.products):,} products; {machine()}")
     print("aims on photos kept out: " + " / ".join(f"{aim:.0f}" for aim in AIMS))
-    for number, look in enumerate(looks_of(wanted)):
-        found = search(look, photos, encode_shop(look, shop, wanted.cache))
-        right = judge(found, shop, photos.labels)
-        show(look.name, right, photos)
+    for number, encoder in enumerate(encoders_of(wanted)):
+        found = search(encoder, photos, encode_shop(encoder, shop, wanted.cache))
+        right = right_answers(found, shop, photos.labels)
+        show(encoder.name, right, photos)
         if wanted.sheet and number == 0:
             save_sheet(wanted.sheet, examples(found, right, shop, photos))
 

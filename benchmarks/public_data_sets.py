@@ -279,8 +279,7 @@ def benchmark(
     The data sets do not come with Lapel: ask their authors. DeepFashion is for non-commercial research only.
 
     Recall@K is the share of queries with a picture of the same item among the K nearest. In-Shop's queries ask its
-    gallery; every
-    test picture of Online Products asks all others.
+    gallery; every test picture of Online Products asks all others.
     """
     copy = open_benchmark(data_set.value, folder)
     if write_table is not None:

@@ -4,24 +4,18 @@
                                  [--backbone resnet50] [--size 112x84 --size 224x224] [--rounds 9] [--recall]
 
 Exports the network in float32 and int8 at each size and times each variant through the encoder door: pictures a second
-in batches of 32
-and the wait for one picture. The variants take turns and medians are shown, which evens out a machine that warms up or
-slows down. It
-does not even out another busy program: eager PyTorch's threads wait for each other and lose far more than the rest, so
-ratios are only
-printed when the baseline had its cores. Without ``--weights`` they are random: speed does not depend on them, but
-random networks say
-much the same of every picture, so no cosine is shown. ``--recall`` (needs ``--weights`` and the catalogue) adds what
-each
-variant loses at the first size: 800 validation pictures searched in 6,000 training pictures, right when article type,
-base colour and
-gender are those of the query. ImageNet weights get a head of the 128 main directions of their features, so that it
-works there too.
+in batches of 32 and the wait for one picture. The variants take turns and medians are shown, which evens out a machine
+that warms up or slows down. It does not even out another busy program: eager PyTorch's threads wait for each other and
+lose far more than the rest, so ratios are only printed when the baseline had its cores. Without ``--weights`` they are
+random: speed does not depend on them, but random networks say much the same of every picture, so no cosine is shown.
+``--recall`` (needs ``--weights`` and the catalogue) adds what each variant loses at the first size: 800 validation
+pictures searched in 6,000 training pictures, right when article type, base colour and gender are those of the query.
+ImageNet weights get a head of the 128 main directions of their features, so that it works there too.
 
 Aims: 7 times eager float32 in batches of 32 with nothing lost, 12 times with at most 0.5 points lost, file below 30 MB.
 Expected on an AMD EPYC with AVX-512 VNNI (no AMX), ResNet50 int8 in OpenVINO, on one thread: about 6 times eager at 112
-x 84 and 8.5
-times at 224 x 224, ONNX Runtime a tenth slower. Such a CPU does at most 4 operations in int8 for one in float32.
+x 84 and 8.5 times at 224 x 224, ONNX Runtime a tenth slower. Such a CPU does at most 4 operations in int8 for one in
+float32.
 """
 
 from __future__ import annotations
@@ -63,7 +57,7 @@ def read_pictures(preprocessing: Preprocessing, work: Path, split: str, count: i
     table = Path(arguments[-1])
     there = read_shop(Path(arguments[0]) if len(arguments) > 1 else table.parent, table)
     rows = [row for row, found in enumerate(there.values("split")) if found in ("", split)][:count]
-    pixels = preprocessing.batch([there.picture(row) for row in rows])
+    pixels = preprocessing.batch([there.image(row) for row in rows])
     kinds, colours = there.values("articleType"), there.values("baseColour")
     return pixels, np.array([f"{kinds[row]}/{colours[row]}/{there.products[row].gender}" for row in rows])
 

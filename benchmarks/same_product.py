@@ -5,8 +5,7 @@ shop.
 
 Right when the first answer is the product itself, or one of its group (products that share a picture or a title in the
 catalogue's own column ``group``). Every encoder, ImageNet features and perceptual hashing are measured on the same
-distorted pictures
-(:mod:`distortions`). Without ``split`` in its table, a shop's products are all asked for.
+distorted pictures (:mod:`distortions`). Without ``split`` in its table, a shop's products are all asked for.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ from rich.progress import track
 
 from contact import Row, save_sheet
 from distortions import DISTORTIONS, MILD, enlarge
+from encoders import ImageEncoder, add_arguments, encode_shop, encoders_of
 from lapel.core.metrics import proportion
 from lapel.core.vectors import Vectors
 from lapel.indexes import open_index
-from looks import Look, add_arguments, encode_shop, looks_of
 from shops import Shop, machine, open_shop
 
 AIMS = {"mean of the six mild ones": 95.0, "cluttered scene": 75.0, "phone photo": 65.0}
@@ -55,16 +54,16 @@ class Asked:
 
 @dataclass
 class Column:
-    """One look's answers.
+    """One encoder's answers.
 
     Attributes:
-        look: The look.
+        encoder: The encoder.
         vectors: The shop's, (n, dim).
         right: For each distortion whether each query's first answer was right.
         rows: Examples for the sheet.
     """
 
-    look: Look
+    encoder: ImageEncoder
     vectors: Vectors
     right: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
@@ -80,7 +79,7 @@ def choose(shop: Shop, queries: int) -> Asked:
 
 
 def measure(asked: Asked, columns: Sequence[Column]) -> None:
-    """Distort every query in every way, once, and fill each column with what its look finds."""
+    """Distort every query in every way, once, and fill each column with what its encoder finds."""
     indexes = []
     for column in columns:
         index = open_index("exact:", dim=column.vectors.shape[1])
@@ -94,19 +93,19 @@ def measure(asked: Asked, columns: Sequence[Column]) -> None:
             for place, row in enumerate(asked.rows[at].tolist())
         ]
         for column, index in zip(columns, indexes, strict=True):
-            found = index.search(column.look.encode(changed), SHOWN).keys
+            found = index.search(column.encoder.encode(changed), SHOWN).keys
             right = asked.right(found, at)
             column.right[name] = np.append(column.right.get(name, np.empty(0, bool)), right[:, 0])
             if start == 0:
                 for place in range(min(EXAMPLES, len(changed))):
                     pictures = [asked.shop.image(row) for row in found[place].tolist()]
                     answers = list(zip(pictures, right[place].tolist(), strict=True))
-                    column.rows.append(Row(f"{name} · {column.look.name}", changed[place], answers))
+                    column.rows.append(Row(f"{name} · {column.encoder.name}", changed[place], answers))
 
 
 def show(columns: Sequence[Column]) -> None:
     """Print the table."""
-    print(f"{'':26}" + "".join(f"{column.look.name:>24}" for column in columns) + f"{'aim':>8}")
+    print(f"{'':26}" + "".join(f"{column.encoder.name:>24}" for column in columns) + f"{'aim':>8}")
     for name in DISTORTIONS:
         estimates = [proportion(column.right[name].astype(np.float64)) for column in columns]
         cells = "".join(f"{100 * e.value:10.1f} [{100 * e.low:4.1f}, {100 * e.high:5.1f}]" for e in estimates)
@@ -126,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     wanted = parser.parse_args(arguments)
     shop = open_shop(wanted.data, wanted.products, wanted.cache)
     asked = choose(shop, wanted.queries)
-    columns = [Column(look, encode_shop(look, shop, wanted.cache)) for look in looks_of(wanted)]
+    columns = [Column(encoder, encode_shop(encoder, shop, wanted.cache)) for encoder in encoders_of(wanted)]
     print(f"Recall@1 in %, {len(asked.rows):,} pictures among {len(shop.products):,} products; {machine()}")
     measure(asked, columns)
     show(columns)

@@ -44,8 +44,8 @@ class Shop:
     source: ImageSource
     stamp: str
 
-    def picture(self, row: int) -> Image.Image:
-        """The picture of the product in this row."""
+    def image(self, row: int) -> Image.Image:
+        """The image of the product in this row."""
         return decode(self.source.read(self.uris[row]))
 
     def values(self, attribute: str) -> list[str]:

@@ -4,18 +4,15 @@ batch, turn by turn.
     python benchmarks/training.py [--device auto] [--size 160x120] [--batch 48] [--steps 12]
 
 A whole step reads pictures and masks, makes two views of each (backgrounds, perspective, blur, JPEG ...), computes the
-losses against
-a full memory and updates weights and moving average. Aim: 0.9 of the bare pictures a second. Runs on the CPU or on
-CUDA, as training does.
+losses against a full memory and updates weights and moving average. Aim: 0.9 of the bare pictures a second. Runs on the
+CPU or on CUDA, as training does.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -64,26 +61,25 @@ def measure(machine: Machine, config: Recipe, size: tuple[int, int], steps: int)
     network = EmbeddingNetwork(ResNet50(stride_first=True), frozen=config.frozen)
     network.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     learner = Learner(network, config, head_classes(data, config)).to(machine.device)
-    with tempfile.TemporaryDirectory() as work:
-        run = _Run(data, config, learner, machine, Path(work), print)
-        learner.train()
-        run.memory = CrossBatchMemory(CATALOGUE, dim=config.dim, columns=1 + len(config.levels)).to(machine.device)
-        run.memory.labels.random_(0, 20)
-        run.memory.labels[:, 0] = torch.arange(CATALOGUE)  # as in the second epoch: every product was seen before
-        views = config.classes * config.images * 2
-        still = torch.randint(0, 255, (views, *size, 3), dtype=torch.uint8).to(machine.device)
-        bare, whole = [], []
-        batches = [rows for rows in run.batches(0) if 2 * len(rows) == views] * 10
-        for step, (rows, pixels) in enumerate(run.ahead(batches[: steps + 2])):
-            began = time.perf_counter()
-            run.step(learner, rows, pixels, 0, step, 0.5)
-            _settle(machine)
-            between = time.perf_counter()
-            bare_step(learner, run.optimizer, still)
-            _settle(machine)
-            if step >= 2:  # the first ones also pay for memory and kernels
-                whole.append(between - began)
-                bare.append(time.perf_counter() - between)
+    run = _Run(data, config, learner, machine)
+    learner.train()
+    run.memory = CrossBatchMemory(CATALOGUE, dim=config.dim, columns=1 + len(config.levels)).to(machine.device)
+    run.memory.labels.random_(0, 20)
+    run.memory.labels[:, 0] = torch.arange(CATALOGUE)  # as in the second epoch: every product was seen before
+    views = config.classes * config.images * 2
+    still = torch.randint(0, 255, (views, *size, 3), dtype=torch.uint8).to(machine.device)
+    bare, whole = [], []
+    batches = [rows for rows in run.batches(0) if 2 * len(rows) == views] * 10
+    for step, (rows, pixels) in enumerate(run.ahead(batches[: steps + 2])):
+        began = time.perf_counter()
+        run.step(learner, rows, pixels, 0, step, 0.5)
+        _settle(machine)
+        between = time.perf_counter()
+        bare_step(learner, run.optimizer, still)
+        _settle(machine)
+        if step >= 2:  # the first ones also pay for memory and kernels
+            whole.append(between - began)
+            bare.append(time.perf_counter() - between)
     return views / float(np.median(bare)), views / float(np.median(whole))
 
 

@@ -1,4 +1,4 @@
-"""The judges of the look: their distortions, the hash they compare with, their mapping of kinds, and each of them on a
+"""The evaluations of the encoder: their distortions, the hash they compare with, their mapping of kinds, and each of them on a
 tiny shop."""
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import geometry
 import phone_to_shop
 import same_product
 from distortions import DISTORTIONS, HEIGHT, MILD, SCENE, cut_out, enlarge
+from encoders import PerceptualHash, encode_shop, open_named
 from lapel.core.vectors import normalise
 from lapel.samples import draw_wardrobe
-from looks import PerceptualHash, encode_shop, open_look
 from shops import Shop, read_shop
 
 PRODUCTS = 24
@@ -145,15 +145,15 @@ def test_every_photo_has_a_label_that_is_mapped() -> None:
     assert set(photos.splits.tolist()) == {"train", "validation"}
 
 
-# --- each judge on a tiny shop --------------------------------------------------------------------------------------
+# --- each evaluation on a tiny shop --------------------------------------------------------------------------------------
 
 
 def test_a_shop_is_encoded_once_and_kept(shop: Shop, tmp_path: Path) -> None:
-    vectors = encode_shop(open_look("colour:", tmp_path), shop, tmp_path)
+    vectors = encode_shop(open_named("colour:", tmp_path), shop, tmp_path)
     assert vectors.shape == (PRODUCTS, 128)
     (kept,) = tmp_path.glob("*.npy")
     np.save(kept, vectors[::-1])
-    assert np.array_equal(encode_shop(open_look("colour:", tmp_path), shop, tmp_path), vectors[::-1])
+    assert np.array_equal(encode_shop(open_named("colour:", tmp_path), shop, tmp_path), vectors[::-1])
 
 
 def test_same_product_prints_its_table_and_draws_its_sheet(
@@ -178,7 +178,7 @@ def test_a_group_counts_as_the_product() -> None:
     assert right.tolist() == [[True, False], [False, True]]
 
 
-def test_phone_to_shop_judges_by_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_phone_to_shop_counts_by_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Three products of plain colours and two photos of the same colours: what is right can be seen."""
     (tmp_path / "shop").mkdir()
     (tmp_path / "photos").mkdir()

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from lapel.core.errors import InputError, ModelError
-from lapel.training.checkpoint import Log, Progress, read_log
+from lapel.training.checkpoint import FORMER_NAMES, Log, Progress, current_names, read_log
 from lapel.training.data import StoredImages, StreamedImages, TrainingSet
 from lapel.training.loop import Trained, check_labels, train
 from lapel.training.machine import Machine, this_machine
@@ -384,3 +384,46 @@ def test_streamed_images_say_their_size() -> None:
     pixels, good = pictures.read(np.array([0, 1]))
     assert pixels.shape == (2, 8, 6, 4)
     assert not good.any()
+
+
+def test_a_checkpoint_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    """Its recipe has the fields' former names; the recipe is the same all the same, and another one is still another."""
+    former = {
+        "levels": [{"attributes": ["kind"], "neighbours": 0.3}],
+        "pictures": 2,
+        "fast": 5.0,
+        "average": 0.98,
+        "finish": {"looks": 2, "cut_out": 1, "labels": 8.0, "labels_of_looks": 1.0, "find": 2.0, "find_plain": 0.2},
+    }
+    assert current_names(former) == {
+        "levels": [{"attributes": ["kind"], "nca": 0.3}],
+        "images": 2,
+        "head_rate_factor": 5.0,
+        "ema_decay": 0.98,
+        "head_finetuning": {
+            "views": 2,
+            "segmented_views": 1,
+            "label_weight": 8.0,
+            "view_label_weight": 1.0,
+            "instance": 2.0,
+            "instance_plain": 0.2,
+        },
+    }
+    run(tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    state = torch.load(path, weights_only=True)
+    back = {new: old for old, new in FORMER_NAMES.items()}
+
+    def as_before(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {back.get(name, name): as_before(each) for name, each in value.items()}
+        return type(value)(map(as_before, value)) if isinstance(value, (list, tuple)) else value
+
+    state["config"] = as_before(state["config"])
+    assert "finish" in state["config"]
+    torch.save(state, path)
+    rows: list[dict[str, Any]] = []
+    run(tmp_path, report=rows.append)
+    assert rows == []  # nothing is done again
+    with pytest.raises(ModelError, match="of another recipe"):
+        run(tmp_path, config=replace(CONFIG, rate=5e-4))

@@ -2,15 +2,12 @@
 estimate out.
 
 Everywhere ``relevant`` is (q, depth) bool, where ``relevant[i, r]`` says whether query i's answer at rank r + 1 is
-relevant, and
-``total`` is (q,) int, how many relevant items there were to find, at least one a query: a query with none says nothing
-about the
-engine, so it is left out before and counted.
+relevant, and ``total`` is (q,) int, how many relevant items there were to find, at least one a query: a query with none
+says nothing about the engine, so it is left out before and counted.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +20,6 @@ Relevant = NDArray[np.bool_]  # (q, depth)
 Totals = NDArray[np.int64]  # (q,)
 PerQuery = NDArray[np.float64]  # (q,)
 
-Z95 = 1.959963984540054  # the normal distribution's 97.5 % point
 RESAMPLES = 1000  # bootstrap draws: the ends of a 95 % interval then vary by about 3 % of its width from seed to seed
 _CELLS = 4_000_000  # resampled values held at once: 32 MB
 
@@ -122,8 +118,6 @@ class Estimate:
 def proportion(hits: PerQuery) -> Estimate:
     """The mean of zeros and ones with Wilson's 95 % interval, which stays honest near 0 and 1 and for few queries.
 
-    ``(p + z^2 / 2n +- z * sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)``
-
     Raises:
         InputError: no values, or others than 0 and 1.
     """
@@ -131,13 +125,11 @@ def proportion(hits: PerQuery) -> Estimate:
     if not np.isin(hits, (0, 1)).all():
         raise InputError("A proportion is the mean of zeros and ones. Use mean_of for other values.")
     n, share = len(hits), float(hits.mean())
-    middle = share + Z95**2 / (2 * n)
-    half = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n))
-    scale = 1 + Z95**2 / n
+    from scipy.stats import binomtest  # takes a second to import: not for those who only show a report
+
+    ends = binomtest(int(hits.sum()), n).proportion_ci(0.95, method="wilson")
     # Both ends belong around the share; rounding could put an end of all-zeros or all-ones 1e-17 past it.
-    return Estimate(
-        share, min(max(0.0, (middle - half) / scale), share), max(min(1.0, (middle + half) / scale), share), n
-    )
+    return Estimate(share, min(float(ends.low), share), max(float(ends.high), share), n)
 
 
 def mean_of(values: PerQuery, *, seed: int = 0) -> Estimate:
@@ -175,9 +167,8 @@ def effective_rank(rows: NDArray[np.floating[Any]]) -> float:
     count alike.
 
     ``exp(-sum of p log p)`` with ``p = singular values / their sum`` (Roy and Vetterli, "The effective rank: a measure
-    of effective
-    dimensionality", 2007). The rows are taken as they are: take their mean out first to leave out the direction that
-    all share.
+    of effective dimensionality", 2007). The rows are taken as they are: take their mean out first to leave out the
+    direction that all share.
 
     Args:
         rows: (n, dim), not all zero.
@@ -230,6 +221,7 @@ def hubness(neighbours: NDArray[np.integer[Any]], count: int) -> Hubness:
     if neighbours.ndim != 2 or not neighbours.size or neighbours.min() < 0 or neighbours.max() >= count:
         raise InputError(f"Hubness needs (q, k) positions from 0 to {count - 1}; found shape {neighbours.shape}.")
     times = np.bincount(neighbours.ravel(), minlength=count)
-    spread = float(times.std())
-    skewness = float(((times - times.mean()) ** 3).mean()) / spread**3 if spread else 0.0
+    from scipy.stats import skew
+
+    skewness = float(skew(times)) if times.std() else 0.0
     return Hubness(int(times.max()), float((times == 0).mean()), skewness)

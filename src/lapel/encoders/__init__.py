@@ -3,8 +3,8 @@
 Lapel ships two networks: ``open_encoder("default")`` and ``"small"``.
 
 A model folder holds ``model.json`` (what it is and how pictures are prepared), the exported network, and the model
-card. ``colour:``
-needs no weights: it compares colours and their places, and is the floor that any learned look must beat.
+card. ``colour:`` needs no weights: it compares colours and their places, and is the floor that any learned look must
+beat.
 """
 
 from __future__ import annotations
@@ -128,10 +128,8 @@ def open_encoder(spec: str = "default", *, threads: int | None = None) -> Encode
 
     Args:
         spec: ``default``, ``small``, the path of a model folder, ``colour:``, or ``scheme:rest`` of an installed
-            plugin. What runs a model
-            folder is chosen by what is fastest here; ``onnx:PATH`` and ``openvino:PATH`` choose it by name. A folder
-            that is called like a
-            shipped model is ``./small``.
+            plugin. What runs a model folder is chosen by what is fastest here; ``onnx:PATH`` and ``openvino:PATH``
+            choose it by name. A folder that is called like a shipped model is ``./small``.
         threads: How many CPU threads to use; all cores by default.
 
     Raises:
@@ -156,8 +154,7 @@ def open_encoder(spec: str = "default", *, threads: int | None = None) -> Encode
 def lasting(spec: str) -> str:
     """An encoder's spec as it is kept: a model folder by its absolute path.
 
-    Names and schemes mean the same everywhere, whatever folders there
-    are where it is read.
+    Names and schemes mean the same everywhere, whatever folders there are where it is read.
     """
     scheme, rest = _parts(spec)
     if scheme not in RUN_FOLDERS or rest in SHIPPED or not Path(rest).is_dir():

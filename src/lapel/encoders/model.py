@@ -61,8 +61,7 @@ class ModelFolder:
         name: What people call it.
         dim: Width of its vectors.
         network: Name of the exported file in the folder; it takes (n, height, width, 3) uint8 and gives ``vectors`` (n,
-            dim)
-            and ``spatial`` (n, dim, h, w).
+            dim) and ``spatial`` (n, dim, h, w).
         sha256: Hash of that file, hex.
         preprocessing: How pictures become its input.
         precision: Number format of its weights, such as ``int8``.

@@ -25,8 +25,8 @@ from lapel.encoders.model import ModelFolder, read_model  # noqa: E402
 from lapel.encoders.network import Network, NetworkEncoder, Output, Runtime, overflows  # noqa: E402
 
 # What the file holds in float32 is computed in float32. Left alone, OpenVINO takes bfloat16 where the CPU has it, and
-# vectors would
-# differ between two machines with the same model. The 8-bit layers, nearly all of the work, do not depend on it.
+# vectors would differ between two machines with the same model. The 8-bit layers, nearly all of the work, do not depend
+# on it.
 PRECISION = "f32"
 
 

@@ -2,10 +2,8 @@
 often.
 
 A store and two models go in, a :class:`Comparison` comes out. Photos of the store ask, and both models rank the same
-products. The
-vectors that are missing are encoded and kept beside the others, so a later change to that model finds them made; what
-the store is
-searched with stays as it is.
+products. The vectors that are missing are encoded and kept beside the others, so a later change to that model finds
+them made; what the store is searched with stays as it is.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The picture sheet of a comparison: each of the most changed queries with both models' answers below each other.
 
 A comparison and a way to read a photo go in, one RGB picture comes out. In a model's row, what only that model found
-has a thick
-frame in its colour; what both found is pale and says where the other one has it. With a rule, ticks and crosses say
-what is right.
+has a thick frame in its colour; what both found is pale and says where the other one has it. With a rule, ticks and
+crosses say what is right.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 right.
 
 A store and a question go in, an :class:`~lapel.insight.report.EvalReport` comes out. It judges the engine as people use
-it:
-through the store's own index, with answers grouped by product, and with the query's own product left out by its id.
+it: through the store's own index, with answers grouped by product, and with the query's own product left out by its id.
 """
 
 from __future__ import annotations
@@ -121,8 +120,7 @@ def evaluate(
         queries: Which photos ask.
         gallery: Which photos may be found. May overlap the queries: nobody finds themselves.
         relevant: Rules such as ``articleType`` or ``articleType,baseColour,gender`` (all equal), or ``id`` (the same
-            product from
-            another photo).
+            product from another photo).
         k: Ranks for recall and precision.
         depth: How many products to look at for MAP and MRR.
         per: Field of the breakdown.

@@ -2,8 +2,7 @@
 queries.
 
 :meth:`EvalReport.to_json` holds everything needed to run it again and nothing that changes from run to run, such as a
-date;
-:meth:`EvalReport.rows` and :func:`heading` are for people.
+date; :meth:`EvalReport.rows` and :func:`heading` are for people.
 """
 
 from __future__ import annotations
@@ -31,8 +30,7 @@ class Rule:
 
     Attributes:
         fields: Fields that must all be known and equal, such as ``("articleType", "baseColour")``; ``category`` is the
-            whole path.
-            Only ``("id",)`` asks for the query's own product, seen from another photo.
+            whole path. Only ``("id",)`` asks for the query's own product, seen from another photo.
     """
 
     fields: tuple[str, ...]

@@ -2,8 +2,7 @@
 engine gets wrong.
 
 A report and a way to read a photo go in, one RGB picture comes out: a row a query, its answers framed green where they
-are
-relevant and red where not, with a tick or a cross for those who see no difference between the two.
+are relevant and red where not, with a tick or a cross for those who see no difference between the two.
 """
 
 from __future__ import annotations

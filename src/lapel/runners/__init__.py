@@ -15,10 +15,7 @@ __all__ = ["RUNNERS", "Runner", "check_workers", "open_runner"]
 
 RUNNERS = Registry(
     "runner",
-    {
-        "ray": Backend("lapel.runners.ray:RayRunner", "ray"),
-        "threads": Backend("lapel.runners.threads:ThreadRunner"),
-    },
+    {"ray": Backend("lapel.runners.ray:RayRunner", "ray"), "threads": Backend("lapel.runners.threads:ThreadRunner")},
     "lapel.runners",
 )
 

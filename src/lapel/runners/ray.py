@@ -3,9 +3,8 @@
 ``ray:``, ``ray:auto``, ``ray://host:10001``.
 
 What goes to a worker and what comes back is pickled, so items and results are values. A worker that is lost, with its
-machine or
-without, is started again and gets its items again; as results only come back here, in order and once, nothing is done
-twice here.
+machine or without, is started again and gets its items again; as results only come back here, in order and once,
+nothing is done twice here.
 """
 
 from __future__ import annotations

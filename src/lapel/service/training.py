@@ -134,8 +134,8 @@ class TrainingReport:
         name: What the model is called; ``foreground`` for a segmenter.
         precision: Number format of its weights.
         fingerprint: Hash of its weights and preprocessing.
-        agreement: Of the exported file with the trained network, on images that the quantiser has not seen: mean
-            cosine of vectors, or mean overlap of masks.
+        agreement: Of the exported file with the trained network, on images that the quantiser has not seen: mean cosine
+            of vectors, or mean overlap of masks.
         verdicts: Recall@1 on held-out images before and after; empty when it began from ImageNet weights.
         overlap: A segmenter's mean intersection over union with the truth on held-out images; None for an encoder.
     """

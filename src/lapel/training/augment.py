@@ -2,10 +2,9 @@
 laid somewhere else.
 
 In go preprocessed uint8 pixels with the product's mask, out come floats at any size. Everything is plain tensor
-arithmetic, so it
-runs where the images are, CPU or GPU. Colour must survive, since shops tell products apart by it: no grey, no hue
-shift; light and
-white balance change as lamps and cameras change them, and a new background replaces only the white around the product.
+arithmetic, so it runs where the images are, CPU or GPU. Colour must survive, since shops tell products apart by it: no
+grey, no hue shift; light and white balance change as lamps and cameras change them, and a new background replaces only
+the white around the product.
 """
 
 from __future__ import annotations
@@ -106,8 +105,7 @@ def augment_masked(
 
     Returns:
         (n, height, width, 3) float32 in 0..255; and (n, height, width) float32 in 0..1, 1 on the product. Where
-        ``options`` never
-        change the background, the whole image counts as product.
+        ``options`` never change the background, the whole image counts as product.
     """
     changed, cut, grid = _change(pixels, generator, options, size=size, scene=scene)
     return changed, functional.grid_sample(cut, grid, padding_mode="zeros", align_corners=False)[:, 0]

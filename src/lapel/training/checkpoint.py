@@ -4,7 +4,8 @@ it."""
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -169,3 +170,59 @@ def read_log(path: Path) -> list[dict[str, str]]:
         return []
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+class Session:
+    """One start of a training that may be killed: goes on from its checkpoint, keeps its log, saves now and then.
+
+    Args:
+        checkpoint: Loaded at once; ``at`` is where the training goes on.
+        log: Where ``log.csv`` is.
+        report: Called with each row of the log and each warning.
+        save_seconds: Time between two checkpoints; 0 saves after every step.
+        leads: Whether this process writes files and reports; the others only count the time.
+
+    Raises:
+        ModelError: see :meth:`Checkpoint.load`.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        log: Path,
+        report: Callable[[dict[str, Any]], None],
+        *,
+        save_seconds: float,
+        leads: bool = True,
+    ) -> None:
+        self._checkpoint, self.report, self._save_seconds, self.leads = checkpoint, report, save_seconds, leads
+        self.at = checkpoint.load()
+        self._log = Log(log, self.at)
+        self._began, self._saved = time.monotonic() - self.at.seconds, time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Time spent, over all starts."""
+        return time.monotonic() - self._began
+
+    def first_step(self, epoch: int) -> int:
+        """The step that an epoch goes on from."""
+        return self.at.step if epoch == self.at.epoch else 0
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Write a row into the log and report it."""
+        self._log.add(row)
+        self.report(row)
+
+    def save(self, epoch: int, step: int = 0, *, due: bool = True) -> None:
+        """Write the checkpoint; a full disk is a warning, since the training itself is not harmed.
+
+        Args:
+            epoch: Whole epochs done.
+            step: Steps done of the epoch in work.
+            due: Whether to save now; otherwise only when it is time.
+        """
+        if self.leads and (due or time.monotonic() - self._saved >= self._save_seconds):
+            if problem := self._checkpoint.save(Progress(epoch, step, self.seconds)):
+                self.report({"warning": problem})
+            self._saved = time.monotonic()

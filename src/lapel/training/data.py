@@ -42,8 +42,8 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, rows: Rows) -> tuple[Pixels, NDArray[np.bool_]]:
-        """(k,) rows -> (k, h, w, 4) uint8, RGB and the product's mask; and (k,) bool, false for an image that cannot
-        be read."""
+        """(k,) rows -> (k, h, w, 4) uint8, RGB and the product's mask; and (k,) bool, false for an image that cannot be
+        read."""
         ...
 
 

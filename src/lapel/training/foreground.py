@@ -1,17 +1,14 @@
 """A small network that finds the product in an image, learned from shop images alone: no mask is drawn by hand.
 
-A shop's image shows its product on white, so where the product is follows from the image. Laid on a scene, turned,
-lit and blurred, it
-becomes an image of which every pixel's answer is known. Scenes are made up, or are the floors and walls of people's
-photos. The network is
-an EfficientNet-Lite0 with a decoder that joins its maps from coarse to fine (Lin et al., "Feature Pyramid Networks",
-2017).
+A shop's image shows its product on white, so where the product is follows from the image. Laid on a scene, turned, lit
+and blurred, it becomes an image of which every pixel's answer is known. Scenes are made up, or are the floors and walls
+of people's photos. The network is an EfficientNet-Lite0 with a decoder that joins its maps from coarse to fine (Lin et
+al., "Feature Pyramid Networks", 2017).
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +22,7 @@ from torch.nn import functional
 from lapel.core.errors import InputError
 from lapel.core.images import Pixels
 from lapel.training.augment import Augmentation, Uniform, augment_masked, clutter, random_backgrounds
-from lapel.training.checkpoint import Checkpoint, Log, Progress
+from lapel.training.checkpoint import Checkpoint, Session
 from lapel.training.data import Rows, TrainingSet
 from lapel.training.efficientnet import LITE_MEAN, LITE_STD, ConvNorm, EfficientNetLite0
 from lapel.training.machine import Machine, mixed_precision
@@ -34,8 +31,7 @@ from lapel.training.machine import Machine, mixed_precision
 TAPS = {0: 16, 2: 24, 4: 40, 10: 112, 15: 320}
 WIDTH = 32  # channels of the joined maps
 WARMUP = 100  # steps
-# Of an image that its product fills: above the second it has no white around it, and nothing says where the product
-# is.
+# Of an image that its product fills: above the second it has no white around it, and nothing says where the product is.
 SHARE = (0.03, 0.85)
 COLOURS, FLOORS = 0.3, 0.35  # shares of scenes: bright colours; floors of people's photos
 GRAIN = 12.0  # largest deviation
@@ -171,39 +167,28 @@ def train_foreground(
     checkpoint = Checkpoint(
         out / "checkpoint.pt", config=config, start=start, modules={"network": network}, optimizer=optimizer
     )
-    at = checkpoint.load()
-    log = Log(out / "log.csv", at)
+    session = Session(checkpoint, out / "log.csv", report, save_seconds=save_seconds)
     rows = data.train[data.parts[data.train] == 0]
     steps = len(rows) // config.batch
-    began, saved = time.monotonic() - at.seconds, time.monotonic()
-    for epoch in range(at.epoch, config.epochs):
+    for epoch in range(session.at.epoch, config.epochs):
         order = np.random.default_rng((config.seed, epoch)).permutation(rows)
         network.train()
-        for step in range(at.step if epoch == at.epoch else 0, steps):
+        for step in range(session.first_step(epoch), steps):
             number = epoch * steps + step
             done = number / (config.epochs * steps)
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * min(1, (number + 1) / WARMUP) * (1 + math.cos(math.pi * done)) / 2
             chosen = np.sort(order[step * config.batch : (step + 1) * config.batch])
-            loss, found, truth = _ask(network, data, chosen, config, machine, seed=(config.seed << 32) + number)
+            loss, found, truth = _forward(network, data, chosen, config, machine, seed=(config.seed << 32) + number)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             if step % LOG_EVERY == 0:
                 share = float(overlap(torch.sigmoid(found.detach()), truth).mean())
-                row = {"epoch": epoch + 1, "step": step, "loss": float(loss.detach()), "overlap": share}
-                log.add(row)
-                report(row)
-            if time.monotonic() - saved >= save_seconds:
-                _save(checkpoint, Progress(epoch, step + 1, time.monotonic() - began), report)
-                saved = time.monotonic()
-        _save(checkpoint, Progress(epoch + 1, 0, time.monotonic() - began), report)
+                session.add({"epoch": epoch + 1, "step": step, "loss": float(loss.detach()), "overlap": share})
+            session.save(epoch, step + 1, due=False)
+        session.save(epoch + 1)
     return evaluate_foreground(network, data, config, machine=machine)
-
-
-def _save(checkpoint: Checkpoint, at: Progress, report: Report) -> None:
-    if problem := checkpoint.save(at):
-        report({"warning": problem})
 
 
 def evaluate_foreground(
@@ -215,7 +200,7 @@ def evaluate_foreground(
     shares = []
     with torch.no_grad():
         for at in range(0, len(rows), config.batch):
-            _, found, truth = _ask(network, data, rows[at : at + config.batch], config, machine, seed=at)
+            _, found, truth = _forward(network, data, rows[at : at + config.batch], config, machine, seed=at)
             shares.append(overlap(torch.sigmoid(found), truth))
     return float(torch.cat(shares).mean()) if shares else math.nan
 
@@ -229,7 +214,7 @@ def lay_on_scenes(pixels: Pixels, config: ForegroundConfig, *, seed: int) -> Pix
     return laid
 
 
-def _ask(
+def _forward(
     network: ForegroundNetwork, data: TrainingSet, rows: Rows, config: ForegroundConfig, machine: Machine, *, seed: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Loss, logits and truth of some images in scenes; one that cannot be read, or shows no product on white, is left

@@ -2,10 +2,9 @@
 features computed once.
 
 An epoch of the head takes seconds where one of the network takes minutes. It is what lets the head learn the catalogue
-by heart: a query's
-nearest neighbours are images of the catalogue, and each of them that lies among its own kind is a right answer more.
-Labels are learned
-from the plain images, which is what the catalogue will be searched by; the changed ones are asked for their product.
+by heart: a query's nearest neighbours are images of the catalogue, and each of them that lies among its own kind is a
+right answer more. Labels are learned from the plain images, which is what the catalogue will be searched by; the
+changed ones are asked for their product.
 
 What the head says of an image depends on the mean of its features alone (:meth:`EmbeddingNetwork.project`), so that is
 what is kept: 4 KB a view.

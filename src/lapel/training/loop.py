@@ -2,9 +2,8 @@
 table of it all.
 
 It is seeded by epoch and step, so a run that was killed goes on to the same result: to the bit on one thread; with
-more, sums may be shared
-out differently when other programs want the cores. It runs on CPU (bfloat16 where the CPU has it), on one CUDA GPU
-(bfloat16, channels last, augmentation on the GPU) and, started by ``torchrun``, on several.
+more, sums may be shared out differently when other programs want the cores. It runs on CPU (bfloat16 where the CPU has
+it), on one CUDA GPU (bfloat16, channels last, augmentation on the GPU) and, started by ``torchrun``, on several.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lapel.core.errors import InputError
 from lapel.training.augment import augment
-from lapel.training.checkpoint import Checkpoint, Log, Progress
+from lapel.training.checkpoint import Checkpoint, Session
 from lapel.training.data import PRODUCT, Rows, TrainingSet, class_batches
 from lapel.training.head_finetuning import finetune_head
 from lapel.training.learner import Learner, Targets, head_classes
@@ -87,7 +86,8 @@ def train(
     torch.manual_seed(config.seed)
     network.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     learner = Learner(network, config, head_classes(data, config)).to(machine.device)
-    run = _Run(data, config, learner, machine, out, report)
+    run = _Run(data, config, learner, machine)
+    out.mkdir(parents=True, exist_ok=True)
     checkpoint = Checkpoint(
         out / "checkpoint.pt",
         config=config,
@@ -95,57 +95,30 @@ def train(
         modules={"learner": learner, "average": run.average, "memory": run.memory},
         optimizer=run.optimizer,
     )
-    at = checkpoint.load()
-    log = Log(out / "log.csv", at)
+    session = Session(checkpoint, out / "log.csv", report, save_seconds=save_seconds, leads=machine.leads)
     shared = _share(learner, machine)
     epochs = len(run.stages)
     every = -(-epochs // MAX_EVALUATIONS)
-    began, saved = time.monotonic() - at.seconds, time.monotonic()
-    for epoch in range(at.epoch, epochs):
-        batches = run.batches(epoch)
-        first = at.step if epoch == at.epoch else 0
-        learner.train()
-        marked, seen = time.monotonic(), 0
-        for step, (rows, pixels) in enumerate(run.ahead(batches[first:]), start=first):
-            result = run.step(shared, rows, pixels, epoch, step, (epoch + step / len(batches)) / epochs)
-            seen += len(rows) * len(run.stages[epoch].views) * machine.world
-            if step % LOG_EVERY == 0 and machine.leads:
-                numbers = {name: float(value) for name, value in result.items()}
-                rate = run.optimizer.param_groups[0]["lr"]
-                speed = seen / (time.monotonic() - marked)
-                row = {"epoch": epoch + 1, "step": step, "rate": rate, **numbers, "images_s": speed}
-                log.add(row)
-                report(row)
-                if numbers["spread"] < MIN_SPREAD:
-                    spread = f"mean distance {numbers['spread']:.2f}"
-                    report({"warning": f"collapse: all images lie close together ({spread})"})
-            if time.monotonic() - saved >= save_seconds and machine.leads:
-                run.save(checkpoint, Progress(epoch, step + 1, time.monotonic() - began))
-                saved = time.monotonic()
-        if machine.leads and ((epochs - epoch - 1) % every == 0):
-            recall = quick_recall(run.averaged, data, config)
-            row = {"epoch": epoch + 1, "step": len(batches), **recall}
-            report(row)
-            log.add(row)
-            run.save(checkpoint, Progress(epoch + 1, 0, time.monotonic() - began))
-            draw_curves(log.path, out / "curves.png")
-            saved = time.monotonic()
+    for epoch in range(session.at.epoch, epochs):
+        run.epoch(shared, session, epoch, epochs)
+        if machine.leads and (epochs - epoch - 1) % every == 0:
+            steps = len(run.batches(epoch))
+            session.add({"epoch": epoch + 1, "step": steps, **quick_recall(run.averaged, data, config)})
+            session.save(epoch + 1)
+            draw_curves(out / "log.csv", out / "curves.png")
         machine.wait()
     finished = epochs + config.head_finetuning.epochs
-    if at.epoch < finished and config.head_finetuning.epochs and machine.leads:
-        number = epochs + 1
+    if session.at.epoch < finished and config.head_finetuning.epochs and machine.leads:
 
         def add(row: dict[str, Any]) -> None:
-            row["epoch"] += number
-            log.add(row)
-            report(row)
+            session.add({**row, "epoch": row["epoch"] + epochs + 1})
 
         finetune_head(run.averaged, learner, data, run.targets, machine=machine, add=add, report=report)
-        draw_curves(log.path, out / "curves.png")
-        run.save(checkpoint, Progress(finished, 0, time.monotonic() - began))
+        draw_curves(out / "log.csv", out / "curves.png")
+        session.save(finished)
     machine.wait()
     run.averaged.eval()
-    return Trained(run.averaged, time.monotonic() - began, run.skipped)
+    return Trained(run.averaged, session.seconds, run.skipped)
 
 
 def check_labels(data: TrainingSet, config: Recipe) -> None:
@@ -180,10 +153,8 @@ def _share(learner: Learner, machine: Machine) -> nn.Module:
 class _Run:
     """What stays the same from step to step."""
 
-    def __init__(
-        self, data: TrainingSet, config: Recipe, learner: Learner, machine: Machine, out: Path, report: Report
-    ) -> None:
-        self.data, self.config, self.learner, self.machine, self.report = data, config, learner, machine, report
+    def __init__(self, data: TrainingSet, config: Recipe, learner: Learner, machine: Machine) -> None:
+        self.data, self.config, self.learner, self.machine = data, config, learner, machine
         self.targets = Targets(data, config, machine.device)
         self.stages: list[Stage] = [stage for stage in config.stages for _ in range(stage.epochs)]
         self.memory = CrossBatchMemory(
@@ -205,13 +176,29 @@ class _Run:
             fused=machine.device.type == "cuda",
         )
         self.skipped = 0
-        out.mkdir(parents=True, exist_ok=True)
 
     @property
     def averaged(self) -> EmbeddingNetwork:
         network = self.average.module if self.config.ema_decay else self.learner.network
         assert isinstance(network, EmbeddingNetwork)
         return network
+
+    def epoch(self, shared: nn.Module, session: Session, epoch: int, epochs: int) -> None:
+        """The steps of an epoch from where the session is, with their rows of the log."""
+        batches, first = self.batches(epoch), session.first_step(epoch)
+        self.learner.train()
+        began, seen = time.monotonic(), 0
+        for step, (rows, pixels) in enumerate(self.ahead(batches[first:]), start=first):
+            result = self.step(shared, rows, pixels, epoch, step, (epoch + step / len(batches)) / epochs)
+            seen += len(rows) * len(self.stages[epoch].views) * self.machine.world
+            if step % LOG_EVERY == 0 and self.machine.leads:
+                numbers = {name: float(value) for name, value in result.items()}
+                rate, speed = self.optimizer.param_groups[0]["lr"], seen / (time.monotonic() - began)
+                session.add({"epoch": epoch + 1, "step": step, "rate": rate, **numbers, "images_s": speed})
+                if numbers["spread"] < MIN_SPREAD:
+                    spread = f"mean distance {numbers['spread']:.2f}"
+                    session.report({"warning": f"collapse: all images lie close together ({spread})"})
+            session.save(epoch, step + 1, due=False)
 
     def batches(self, epoch: int) -> list[Rows]:
         """This process's batches of an epoch: every image once (photos as often as the recipe says), whole groups
@@ -229,8 +216,8 @@ class _Run:
         return whole[rank : len(whole) - len(whole) % world : world]
 
     def ahead(self, batches: list[Rows]) -> Iterator[tuple[Rows, Tensor]]:
-        """Rows and their (n, h, w, 4) uint8 pixels, read while the step before is computed; unreadable images are
-        left out."""
+        """Rows and their (n, h, w, 4) uint8 pixels, read while the step before is computed; unreadable images are left
+        out."""
         with ThreadPoolExecutor(1) as reader:
             waiting = [reader.submit(self._read, rows) for rows in batches[:2]]
             for number, rows in enumerate(batches):
@@ -288,9 +275,3 @@ class _Run:
             kept = rows >= 0
             rows, vectors, columns = rows[kept], vectors[kept], columns[kept]
         self.memory.add(rows, vectors, columns)
-
-    def save(self, checkpoint: Checkpoint, at: Progress) -> None:
-        """Write the checkpoint; a full disk is a warning, since the training itself is not harmed."""
-        problem = checkpoint.save(at)
-        if problem:
-            self.report({"warning": problem})

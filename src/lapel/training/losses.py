@@ -3,12 +3,10 @@
 In go unit vectors and labels; out comes a scalar.
 
 - Triplets (Schroff et al., "FaceNet", 2015) with batch-hard mining (Hermans et al., "In Defense of the Triplet Loss",
-2017), semi-hard
-  mining, and a soft margin; miners and loss are those of the library pytorch-metric-learning.
+  2017), semi-hard mining, and a soft margin; miners and loss are those of the library pytorch-metric-learning.
 - Neighbours: Neighbourhood Component Analysis (Goldberger et al., 2004; Wu et al., "Improving Generalization via
-Scalable NCA", 2018)
-  against a memory of recent vectors (Wang et al., "Cross-Batch CrossBatchMemory", 2020): the smoothed Recall@1 of the whole
-  catalogue.
+  Scalable NCA", 2018) against a memory of recent vectors (Wang et al., "Cross-Batch Memory", 2020): the
+  smoothed Recall@1 of the whole catalogue.
 - Attributes: one cosine classifier each, the proxies of "Normalised softmax" (Zhai and Wu, 2019).
 """
 
@@ -57,8 +55,7 @@ def triplet_loss(
         labels: (n,) int64; equal labels are positives; -1 is unknown: neither an anchor, a positive nor a negative.
         margin: Distance by which a negative must be farther than a positive, 0..2.
         mining: ``batch-hard``: each anchor's farthest positive and nearest negative; ``semi-hard``: every triplet whose
-            negative is
-            farther than the positive, but by less than the margin.
+            negative is farther than the positive, but by less than the margin.
         soft: ``mean log(1 + exp(d(a, p) - d(a, n) + margin))``, which never lets go.
     """
     known = labels >= 0
@@ -120,8 +117,7 @@ def instance_loss(
     "Unsupervised Feature Learning via Non-Parametric Instance Discrimination" (2018).
 
     Right and wrong answers are equally old here. Set beside a fresh right answer, old wrong ones teach the network to
-    turn away from its
-    own past: the loss falls, and rises again when the rate no longer lets it turn.
+    turn away from its own past: the loss falls, and rises again when the rate no longer lets it turn.
 
     Args:
         vectors: (n, dim) unit rows.

@@ -3,8 +3,7 @@
 In go uint8 images; out come unit vectors and the map they are the mean of.
 
 The ResNet50 backbone's parameter names are torchvision's, so its weight files load; the source is He et al., "Deep
-Residual Learning
-for Image Recognition" (2016). The small one is :mod:`lapel.training.efficientnet`.
+Residual Learning for Image Recognition" (2016). The small one is :mod:`lapel.training.efficientnet`.
 """
 
 from __future__ import annotations
@@ -75,8 +74,7 @@ class ResNet50(nn.Module):
 
     Args:
         stride_first: Where a stage halves the image: in its first 1 x 1 convolution (v1, as Keras' weights were
-            trained), or in
-            its 3 x 3 (v1.5, as torchvision's were).
+            trained), or in its 3 x 3 (v1.5, as torchvision's were).
     """
 
     features = 2048
@@ -141,12 +139,10 @@ class EmbeddingNetwork(nn.Module):
     """Backbone -> 1 x 1 head -> mean over places -> unit length. Preprocessed uint8 images go in as they are.
 
     The head is applied before the mean, so that every place of the image has its own 128 numbers to explain a match
-    with. It is a
-    linear part and, beside it, a ``wide`` one with a hidden layer: what a linear head mixes up on the way from 2,048
-    numbers to 128,
-    that one keeps apart. A hidden unit is open when its mean over the places is above 0, at all places or at none: so
-    the mean of the
-    map is what the head says of the mean of the features, and each place has its exact share in it.
+    with. It is a linear part and, beside it, a ``wide`` one with a hidden layer: what a linear head mixes up on the way
+    from 2,048 numbers to 128, that one keeps apart. A hidden unit is open when its mean over the places is above 0, at
+    all places or at none: so the mean of the map is what the head says of the mean of the features, and each place has
+    its exact share in it.
     """
 
     mean: Tensor

@@ -134,7 +134,8 @@ class Recipe:
         classes: P, groups of one class a batch.
         images: K, images a group. A batch is P x K images times the views of the stage.
         stages: What is shown when.
-        rate: Peak learning rate of the backbone; head and classifiers, having just begun, learn ``head_rate_factor`` times faster.
+        rate: Peak learning rate of the backbone; head and classifiers, having just begun, learn ``head_rate_factor``
+            times faster.
         head_rate_factor: See ``rate``.
         warmup: Share of all steps over which the rate rises; then it falls as a half cosine.
         weight_decay: AdamW's, on all weights.

@@ -31,8 +31,7 @@ def encode_rows(
     batch: int = 128,
     change: Augmentation | None = None,
 ) -> Vectors:
-    """Vectors of some images with the network as it is: (len(rows), dim) float32 unit rows; zeros for unreadable
-    ones.
+    """Vectors of some images with the network as it is: (len(rows), dim) float32 unit rows; zeros for unreadable ones.
 
     Args:
         network: Left in evaluation mode.
@@ -63,8 +62,8 @@ def correct_answers(
     The same rows are asked for whichever network it is, so that two of them can be compared query by query.
 
     Returns:
-        For each level (and part, if it is not the shop) one value a query that has a right answer; and for ``instance``,
-        whether a photo made of a held-out image finds that image among all others.
+        For each level (and part, if it is not the shop) one value a query that has a right answer; and for
+        ``instance``, whether a photo made of a held-out image finds that image among all others.
     """
     rng = np.random.default_rng(config.seed)
     shop = data.train[data.parts[data.train] == 0]

