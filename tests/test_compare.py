@@ -22,8 +22,21 @@ from lapel.core.vectors import Vectors, normalise
 from lapel.encoders import ENCODERS
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.models import use
-from lapel.insight.compare import Comparison, Question, compare, render
-from lapel.insight.compare_sheet import BLOCK, GAP, HEAD, LEFT, NAME, NEW, OLD, ROW, STEP, TITLE, draw_comparison
+from lapel.insight.compare import Comparison, Question, compare
+from lapel.insight.compare_sheet import (
+    BLOCK,
+    GAP,
+    HEAD,
+    LEFT,
+    NAME,
+    NEW,
+    OLD,
+    ROW,
+    STEP,
+    TITLE,
+    draw_comparison,
+    render,
+)
 from lapel.insight.report import Rule
 
 # --- measures ---------------------------------------------------------------------------------------------------------

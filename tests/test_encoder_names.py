@@ -16,7 +16,7 @@ from lapel import Product, Query, open_encoder
 from lapel.catalog import Entry, ModelEntry, PhotoEntry
 from lapel.core.errors import ModelError
 from lapel.core.vectors import normalise
-from lapel.encoders import healed, lasting, shipped_model
+from lapel.encoders import absolute_spec, repaired_spec, shipped_model
 from lapel.encoders.model import read_model
 from lapel.engine.context import CATALOGUE, open_context
 from lapel.engine.models import models_of, open_model
@@ -38,16 +38,16 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("name", ["small", "default", "onnx:small", "openvino:default", "model:small", "colour:"])
 def test_a_name_is_kept_as_it_is(there: Path, name: str) -> None:
-    assert lasting(name) == name
+    assert absolute_spec(name) == name
 
 
 def test_a_model_folder_is_kept_by_its_absolute_path(there: Path) -> None:
     shutil.copytree(shipped_model("small"), there / "mine")
     for spec in ("mine", "./mine", str(there / "mine")):
-        assert lasting(spec) == str(there / "mine")
-    assert lasting("onnx:mine") == f"onnx:{there / 'mine'}"
-    assert lasting("./small") == str(there / "small")
-    assert lasting("nowhere") == "nowhere"
+        assert absolute_spec(spec) == str(there / "mine")
+    assert absolute_spec("onnx:mine") == f"onnx:{there / 'mine'}"
+    assert absolute_spec("./small") == str(there / "small")
+    assert absolute_spec("nowhere") == "nowhere"
 
 
 def test_the_name_opens_the_model_and_the_path_the_folder(there: Path) -> None:
@@ -122,10 +122,10 @@ def test_a_spoiled_store_is_searched_with_its_model_and_heals(there: Path, path:
 
 def test_what_is_not_spoiled_stays(there: Path) -> None:
     mine = str(there / "models" / "small")
-    assert healed(mine, "0123456789abcdef") == mine
-    assert healed(str(there / "mine"), SMALL.fingerprint) == str(there / "mine")
-    assert healed("small", SMALL.fingerprint) == "small"
-    assert healed("", "") == ""
+    assert repaired_spec(mine, "0123456789abcdef") == mine
+    assert repaired_spec(str(there / "mine"), SMALL.fingerprint) == str(there / "mine")
+    assert repaired_spec("small", SMALL.fingerprint) == "small"
+    assert repaired_spec("", "") == ""
     shop = spoiled(there / "shop", mine, fingerprint="0123456789abcdef")
     before = kept(shop)
     with open_context(shop) as store:

@@ -17,7 +17,7 @@ from lapel.core.types import Filter, Product
 from lapel.core.vectors import normalise
 from lapel.engine.context import CATALOGUE, StoreContext
 from lapel.indexes import open_index
-from lapel.insight.evaluate import Judged, Plan, _first_of_each, evaluate, judge
+from lapel.insight.evaluate import Plan, QuerySet, _first_of_each, evaluate, score
 from lapel.insight.report import EvalReport, Rule, RuleResult, heading
 from lapel.insight.sheet import RIGHT, TILE, WRONG, draw_sheet
 
@@ -42,21 +42,21 @@ SHOP = [
 ]
 
 
-def judged(queries: list[int], gallery: list[int], shop: list[tuple[int, str, str, str, float]] = SHOP) -> Judged:
+def query_set(queries: list[int], gallery: list[int], shop: list[tuple[int, str, str, str, float]] = SHOP) -> QuerySet:
     keys = np.array([key for key, *_ in shop])
     numbers = {product: number for number, product in enumerate(dict.fromkeys(row[1] for row in shop))}
     values = {"type": [row[2] for row in shop], "colour": [row[3] for row in shop], "id": [row[1] for row in shop]}
     photos = PhotoFacets(keys, np.array([numbers[row[1]] for row in shop]), values["id"], values)
     vectors = np.stack([angle(row[4]) for row in shop])
-    return Judged(photos, np.array(queries), vectors[np.searchsorted(keys, queries)], np.array(gallery))
+    return QuerySet(photos, np.array(queries), vectors[np.searchsorted(keys, queries)], np.array(gallery))
 
 
 def ask(
-    case: Judged, *rules: str, k: tuple[int, ...] = (1, 2), depth: int = 5, index: str = "exact:", **more: object
+    case: QuerySet, *rules: str, k: tuple[int, ...] = (1, 2), depth: int = 5, index: str = "exact:", **more: object
 ) -> list[RuleResult]:
     held = open_index(index, dim=4)
     held.add(np.array([row[0] for row in SHOP]), np.stack([angle(row[4]) for row in SHOP]))
-    return list(judge(case, held, Plan.of(rules, k, depth=depth, per="type", **more))[0])
+    return list(score(case, held, Plan.of(rules, k, depth=depth, per="type", **more))[0])
 
 
 def values(result: RuleResult) -> dict[str, float]:
@@ -69,7 +69,7 @@ EVERYTHING = [1, 2, 3, 4, 5, 6, 7]
 def test_one_query_by_eye() -> None:
     # Photo 1 (a, red shirt, 0 degrees) asks. Its own product is left out, so it finds c (1), b (2), d (91), f (95), e
     # (170).
-    shirt, red = ask(judged([1], EVERYTHING), "type", "colour")
+    shirt, red = ask(query_set([1], EVERYTHING), "type", "colour")
     assert values(shirt) == pytest.approx(
         {"recall@1": 0, "recall@2": 1, "precision@1": 0, "precision@2": 0.5, "map@5": 1 / 2, "mrr@5": 1 / 2}
     )
@@ -81,7 +81,7 @@ def test_one_query_by_eye() -> None:
 
 def test_who_is_left_out_and_why() -> None:
     # Of the hats there is only f; d has no colour; there is no other blue.
-    by_type, by_colour, by_both = ask(judged(EVERYTHING, EVERYTHING), "type", "colour", "type,colour")
+    by_type, by_colour, by_both = ask(query_set(EVERYTHING, EVERYTHING), "type", "colour", "type,colour")
     assert (by_type.used, by_type.without_relevant, by_type.without_value) == (6, 1, 0)
     assert (by_colour.used, by_colour.without_relevant, by_colour.without_value) == (5, 1, 1)
     # Alike in both: only c and e, the red dresses.
@@ -90,11 +90,11 @@ def test_who_is_left_out_and_why() -> None:
 
 def test_the_own_product_is_left_out_by_id_also_in_the_gallery() -> None:
     # Only photos of a in the gallery: photo 1 finds nothing, and nothing is relevant to it.
-    (result,) = ask(judged([1], [1, 2]), "type")
+    (result,) = ask(query_set([1], [1, 2]), "type")
     assert (result.used, result.without_relevant) == (0, 1)
     assert (result.measures, result.categories[0].measures) == ({}, {})
     # ... and b asks: a counts once although it has two photos.
-    (result,) = ask(judged([3], [1, 2, 3]), "type")
+    (result,) = ask(query_set([3], [1, 2, 3]), "type")
     assert values(result) == {
         "recall@1": 1,
         "recall@2": 1,
@@ -107,19 +107,19 @@ def test_the_own_product_is_left_out_by_id_also_in_the_gallery() -> None:
 
 def test_same_product_from_another_photo() -> None:
     # Photo 1 looks for photo 2 (90 degrees), after c (1) and b (2); photo 2 would find photo 1 sixth, below the depth.
-    (result,) = ask(judged(EVERYTHING, EVERYTHING), "id", k=(1, 3))
+    (result,) = ask(query_set(EVERYTHING, EVERYTHING), "id", k=(1, 3))
     assert (result.used, result.without_relevant) == (2, 5)
     assert values(result)["recall@1"] == 0
     assert values(result)["recall@3"] == 0.5
     assert values(result)["mrr@5"] == pytest.approx((1 / 3 + 0) / 2)
     assert values(result)["map@5"] == values(result)["mrr@5"]
     # The other photo is not in the gallery: left out.
-    (result,) = ask(judged([1], [1, 3, 4]), "id")
+    (result,) = ask(query_set([1], [1, 3, 4]), "id")
     assert (result.used, result.without_relevant) == (0, 1)
 
 
 def test_breakdown_by_category_adds_up() -> None:
-    (result,) = ask(judged(EVERYTHING, EVERYTHING), "colour")
+    (result,) = ask(query_set(EVERYTHING, EVERYTHING), "colour")
     found = {one.name: (one.used, one.left_out) for one in result.categories}
     assert found == {"Shirt": (2, 1), "Dress": (2, 1), "Hat": (1, 0)}
     assert [one.name for one in result.categories] == ["Dress", "Shirt", "Hat"]
@@ -129,9 +129,9 @@ def test_breakdown_by_category_adds_up() -> None:
 
 def test_worst_queries_take_each_category_in_turn() -> None:
     held = open_index("exact:", dim=4)
-    case = judged(EVERYTHING, EVERYTHING)
+    case = query_set(EVERYTHING, EVERYTHING)
     held.add(case.queries, case.vectors)
-    _, worst = judge(case, held, Plan.of(["type"], (1,), depth=5, per="type", worst=4))
+    _, worst = score(case, held, Plan.of(["type"], (1,), depth=5, per="type", worst=4))
     assert [query.category for query in worst] == ["Shirt", "Dress", "Dress", "Shirt"]
     assert [query.average_precision for query in worst] == pytest.approx([1 / 4, 11 / 30, 11 / 30, 1 / 2])
     assert worst[0].key == 2  # its shirt comes fourth
@@ -156,7 +156,7 @@ def test_first_of_each() -> None:
 # --- against slow obvious loops --------------------------------------------------------------------------------------
 
 
-def random_case(seed: int, *, most_photos: int) -> tuple[Judged, np.ndarray]:
+def random_case(seed: int, *, most_photos: int) -> tuple[QuerySet, np.ndarray]:
     rng = np.random.default_rng(seed)
     shop, key = [], 0
     for product in range(60):
@@ -173,11 +173,11 @@ def random_case(seed: int, *, most_photos: int) -> tuple[Judged, np.ndarray]:
         {"kind": [row[2] for row in shop], "colour": [row[3] for row in shop], "id": [row[1] for row in shop]},
     )
     queries, gallery = (np.sort(rng.choice(keys, len(keys) * 2 // 3, replace=False)) for _ in range(2))
-    return Judged(photos, queries, vectors[np.searchsorted(keys, queries)], gallery), vectors
+    return QuerySet(photos, queries, vectors[np.searchsorted(keys, queries)], gallery), vectors
 
 
-def slow_judge(case: Judged, vectors: np.ndarray, fields: list[str], k: int, depth: int) -> dict[str, object]:
-    """One rule judged the way one would by hand, a query at a time."""
+def slow_judge(case: QuerySet, vectors: np.ndarray, fields: list[str], k: int, depth: int) -> dict[str, object]:
+    """One rule query_set the way one would by hand, a query at a time."""
     photos = case.photos
     at = {int(key): row for row, key in enumerate(photos.keys)}
     same = fields == ["id"]
@@ -224,7 +224,7 @@ def test_against_loops(seed: int, most_photos: int, depth: int, index: str, monk
     held = open_index(index, dim=4)
     held.add(case.photos.keys, vectors)
     rules = ["kind", "kind,colour", "id", "colour"]
-    results, _ = judge(case, held, Plan.of(rules, (3,), depth=depth, per="kind"))
+    results, _ = score(case, held, Plan.of(rules, (3,), depth=depth, per="kind"))
     for rule, result in zip(rules, results, strict=True):
         expected = slow_judge(case, vectors, rule.split(","), 3, depth)
         assert (result.used, result.without_value, result.without_relevant) == (

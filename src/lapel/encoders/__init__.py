@@ -26,7 +26,16 @@ from lapel.core.registry import Backend, Registry
 from lapel.core.vectors import Vectors
 from lapel.encoders.model import read_model
 
-__all__ = ["ENCODERS", "SHIPPED", "Embeddings", "Encoder", "healed", "lasting", "open_encoder", "shipped_model"]
+__all__ = [
+    "ENCODERS",
+    "SHIPPED",
+    "Embeddings",
+    "Encoder",
+    "absolute_spec",
+    "open_encoder",
+    "repaired_spec",
+    "shipped_model",
+]
 
 ENCODERS = Registry(
     "encoder",
@@ -147,11 +156,11 @@ def open_encoder(spec: str = "default", *, threads: int | None = None) -> Encode
             f"There is no model folder '{rest}'. Use {', '.join(map(repr, SHIPPED))}, 'colour:' or the path of a"
             f" folder with model.json."
         )
-    encoder: Encoder = ENCODERS.find(scheme)(str(folder), threads=threads, spec=lasting(spec))
+    encoder: Encoder = ENCODERS.find(scheme)(str(folder), threads=threads, spec=absolute_spec(spec))
     return encoder
 
 
-def lasting(spec: str) -> str:
+def absolute_spec(spec: str) -> str:
     """An encoder's spec as it is kept: a model folder by its absolute path.
 
     Names and schemes mean the same everywhere, whatever folders there are where it is read.
@@ -163,7 +172,7 @@ def lasting(spec: str) -> str:
     return folder if scheme == "model" else f"{scheme}:{folder}"
 
 
-def healed(spec: str, fingerprint: str) -> str:
+def repaired_spec(spec: str, fingerprint: str) -> str:
     """A kept spec, or a shipped model's name where the path of a folder of that name was kept in its place, as Lapel
     once did."""
     name = PurePath(spec).name

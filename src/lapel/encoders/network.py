@@ -99,53 +99,43 @@ class NetworkEncoder(Encoder):
                 f" {', '.join(sorted(network.outputs))}: it is no encoder. Use {', '.join(SHIPPED)} or a"
                 " folder that 'lapel train' wrote."
             )
-        self.network = network
-        self.spec = spec
-
-    @property
-    def model(self) -> ModelFolder:
-        """The folder it was opened from."""
-        return self.network.model
-
-    @property
-    def runtime(self) -> Runtime:
-        """What it runs on."""
-        return self.network.runtime
+        self.network, self.spec = network, spec
+        self.model, self.runtime = network.model, network.runtime
 
     @property
     def name(self) -> str:
-        """What people call the model."""
+        """See :class:`Encoder`, as all below."""
         return self.model.name
 
     @property
     def dim(self) -> int:
-        """Width of the vectors."""
+        """See there."""
         return self.model.dim
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the weights and the preprocessing."""
+        """See there."""
         return self.model.fingerprint
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How an image becomes the network's input."""
+        """See there."""
         return self.model.preprocessing
 
     @property
     def has_spatial(self) -> bool:
-        """Whether the network gives the map that its vectors are the mean of."""
+        """See there."""
         return SPATIAL in self.network.outputs
 
     def encode_pixels(self, pixels: Pixels) -> Vectors:
-        """(n, height, width, 3) uint8 made by ``preprocessing`` -> (n, dim) float32 unit rows."""
+        """See there."""
         out = np.empty((len(pixels), self.dim), np.float32)
         for at in range(0, len(pixels), BATCH):
             out[at : at + BATCH] = self.network.run(pixels[at : at + BATCH])
         return normalise(out)
 
     def embed_pixels(self, pixels: Pixels) -> Embeddings:
-        """As ``encode_pixels``, with the map of the same run: see :class:`Embeddings`."""
+        """See there."""
         if not self.has_spatial or not len(pixels):
             empty = np.empty((0, self.dim, 0, 0), np.float32) if self.has_spatial else None
             return Embeddings(self.encode_pixels(pixels), empty)

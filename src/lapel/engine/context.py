@@ -17,7 +17,7 @@ from lapel.catalog import Catalog, ModelEntry
 from lapel.catalog.thumbnails import DEFAULT_MB, Thumbnails
 from lapel.core.errors import QueryError, StoreError, StoreNotFoundError, StoreReadOnlyError
 from lapel.core.images import decode
-from lapel.encoders import Encoder, healed, lasting
+from lapel.encoders import Encoder, absolute_spec, repaired_spec
 from lapel.engine.encoder_cache import EncoderCache
 from lapel.engine.index_sync import IndexSync, SearchSnapshot, model_of, version_of
 from lapel.indexes import VectorIndex, open_index
@@ -65,13 +65,15 @@ class StoreContext:
     @property
     def encoder_spec(self) -> str:
         """What opens the store's encoder, here and on other machines: see :func:`lapel.open_encoder`."""
-        return lasting(self._encoders.of(self.model).spec)
+        return absolute_spec(self._encoders.of(self.model).spec)
 
     def claim(self) -> None:
         """Write down which encoder fills this store, before its first vector."""
         model, encoder = self.model, self.encoder
         if not model.fingerprint:
-            mine = ModelEntry(encoder.fingerprint, encoder.name, lasting(self._encoders.of(model).spec), encoder.dim)
+            mine = ModelEntry(
+                encoder.fingerprint, encoder.name, absolute_spec(self._encoders.of(model).spec), encoder.dim
+            )
             # A catalogue made anew in this folder is another one.
             self.catalog.claim(mine, identity=uuid.uuid4().hex[:8])
 
@@ -151,7 +153,7 @@ def open_context(
     catalog = Catalog.open(path / CATALOGUE, create=create, read_only=read_only)
     if not catalog.read_only:
         with suppress(StoreError):  # busy, or full: it is read as healed all the same
-            catalog.repair_encoder_specs(healed)
+            catalog.repair_encoder_specs(repaired_spec)
     return StoreContext(path, catalog, encoder=encoder)
 
 

@@ -28,7 +28,7 @@ import numpy as np
 from lapel.catalog import Catalog, ModelEntry, index_lock
 from lapel.core.errors import LapelError, StoreBusyError
 from lapel.core.vectors import Keys, Vectors
-from lapel.encoders import Encoder, healed
+from lapel.encoders import Encoder, repaired_spec
 from lapel.engine.encoder_cache import EncoderCache, LazyEncoder
 from lapel.indexes import ExternalIndex, MaintainedIndex, VectorIndex, is_external, open_index
 
@@ -489,7 +489,7 @@ def _external(snapshot: SearchSnapshot) -> ExternalIndex:
 def model_of(settings: Mapping[str, str]) -> ModelEntry:
     """The model that is searched, by the catalogue's settings."""
     fingerprint = settings.get("fingerprint", "")
-    spec = healed(settings.get("encoder", ""), fingerprint)
+    spec = repaired_spec(settings.get("encoder", ""), fingerprint)
     return ModelEntry(fingerprint, settings.get("model", ""), spec, int(settings.get("dim", 0)))
 
 

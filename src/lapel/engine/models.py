@@ -26,7 +26,7 @@ from lapel.core.errors import (
     StoreError,
 )
 from lapel.core.types import Photo
-from lapel.encoders import SHIPPED, Encoder, healed, lasting, open_encoder
+from lapel.encoders import SHIPPED, Encoder, absolute_spec, open_encoder, repaired_spec
 from lapel.encoders.model import MANIFEST
 from lapel.engine.backfill import BackfillReport, Progress, backfill
 from lapel.engine.context import StoreContext
@@ -75,7 +75,7 @@ def models_of(store: StoreContext) -> list[KnownModel]:
     active, previous = store.model.fingerprint, store.catalog.setting("previous")
     return [
         KnownModel(
-            replace(model, encoder=healed(model.encoder, model.fingerprint)),
+            replace(model, encoder=repaired_spec(model.encoder, model.fingerprint)),
             photos,
             model.fingerprint == active,
             model.fingerprint == previous,
@@ -104,7 +104,9 @@ def open_model(store: StoreContext, spec: str) -> Embedding:
         except ModelError as error:
             names = ", ".join(f"'{model.name}'" for model in known if model.name)
             raise ModelError(f"{error} This store has vectors of {names or 'no model'}.") from error
-        return Embedding(_tried(encoder), ModelEntry(encoder.fingerprint, encoder.name, lasting(spec), encoder.dim))
+        return Embedding(
+            _tried(encoder), ModelEntry(encoder.fingerprint, encoder.name, absolute_spec(spec), encoder.dim)
+        )
     if len(named) > 1:
         raise ModelError(
             f"'{spec}' is the name of {len(named)} models of the store {store.folder}: fingerprints"

@@ -19,14 +19,13 @@ from lapel.catalog import ModelEntry, PhotoFacets
 from lapel.core.errors import InputError, QueryError
 from lapel.core.metrics import Estimate, mean_of, proportion, recall_at
 from lapel.core.overlap import overlap, rank_biased_overlap
-from lapel.core.text import counted
 from lapel.core.types import Filter
 from lapel.core.vectors import Keys, Vectors
 from lapel.engine.backfill import backfill
 from lapel.engine.context import StoreContext
 from lapel.engine.models import open_model
 from lapel.indexes import open_index
-from lapel.insight.evaluate import Answers, Judged, answer, pick_worst, short, verdict_of
+from lapel.insight.evaluate import Answers, QuerySet, answer, pick_worst, short, verdict_of
 from lapel.insight.report import Rule
 
 FORMAT = "lapel-comparison-1"
@@ -298,13 +297,13 @@ class _Side:
         of = dict(
             zip(("asking", "found"), (vectors[np.searchsorted(keys, some)] for some in (asking, found)), strict=True)
         )
-        self.judged = Judged(photos, asking, of["asking"], found)
+        self.query_set = QuerySet(photos, asking, of["asking"], found)
         self._index = open_index("faiss:Flat", dim=vectors.shape[1])
         self._index.add(found, of["found"])
 
     def answers(self, depth: int, *, same_product: bool = False) -> Answers:
         """The products found for each query, best first, without its own product, or only without its own photo."""
-        return answer(self.judged, self._index, depth, same_product=same_product, report=None)
+        return answer(self.query_set, self._index, depth, same_product=same_product, report=None)
 
 
 # --- what differs -----------------------------------------------------------------------------------------------------
@@ -313,8 +312,8 @@ class _Side:
 def _result(
     asked: Question, models: tuple[ModelEntry, ModelEntry], sides: Sequence[_Side], *, left_out: int, encoded: int
 ) -> Comparison:
-    judged = sides[0].judged
-    photos = judged.photos
+    query_set = sides[0].query_set
+    photos = query_set.photos
     answers = [side.answers(max(asked.k, *RECALL_RANKS)) for side in sides]
     lists = [_products(photos, found)[:, : asked.k] for found in answers]
     agreement, rbo = overlap(*lists), rank_biased_overlap(*lists)
@@ -322,10 +321,10 @@ def _result(
     marking = next((rule for rule in reversed(asked.relevant) if not rule.same_product), None)
     rules = tuple(_by_rule(sides, answers, rule) for rule in asked.relevant)
     marks = [
-        verdict_of(side.judged, marking, found).relevant if marking else None
+        verdict_of(side.query_set, marking, found).relevant if marking else None
         for side, found in zip(sides, answers, strict=True)
     ]
-    rows = np.searchsorted(photos.keys, judged.queries)
+    rows = np.searchsorted(photos.keys, query_set.queries)
     categories = np.array([short("category", photos.values["category"][row]) or "unknown" for row in rows])
     # The most confident disagreement first among equals: where the second model's best answer scored highest.
     worst = pick_worst(rbo, categories, answers[1].scores[:, 0], asked.show)
@@ -334,12 +333,12 @@ def _result(
         for at in worst
         if rbo[at] < 1
     ]
-    gallery = photos.rows[np.searchsorted(photos.keys, judged.gallery)]
+    gallery = photos.rows[np.searchsorted(photos.keys, query_set.gallery)]
     return Comparison(
         a=models[0],
         b=models[1],
         k=asked.k,
-        queries=len(judged.queries),
+        queries=len(query_set.queries),
         gallery_photos=len(gallery),
         gallery_products=len(np.unique(gallery)),
         left_out=left_out,
@@ -362,13 +361,13 @@ def _by_rule(sides: Sequence[_Side], answers: Sequence[Answers], rule: Rule) -> 
     """Recall of both models, over the queries for which there is something to find: the same ones for both."""
     if rule.same_product:  # then other photos of the query's own product are what is looked for
         answers = [side.answers(max(RECALL_RANKS), same_product=True) for side in sides]
-    verdicts = [verdict_of(side.judged, rule, found) for side, found in zip(sides, answers, strict=True)]
+    verdicts = [verdict_of(side.query_set, rule, found) for side, found in zip(sides, answers, strict=True)]
     used = verdicts[0].used
     recall = []
     for rank in RECALL_RANKS if len(used) else ():
         a, b = (recall_at(verdict.relevant[used], rank) for verdict in verdicts)
         recall.append(Recall(rank, proportion(a), proportion(b), mean_of(b - a)))
-    return RuleComparison(rule, len(used), len(sides[0].judged.queries) - len(used), tuple(recall))
+    return RuleComparison(rule, len(used), len(sides[0].query_set.queries) - len(used), tuple(recall))
 
 
 def _changed(
@@ -408,43 +407,6 @@ def _changed(
         a=side(0, 1),
         b=side(1, 0),
     )
-
-
-# --- for people -------------------------------------------------------------------------------------------------------
-
-
-def render(found: Comparison) -> str:
-    """The comparison as text for a terminal."""
-    gallery = f"{counted(found.gallery_products, 'product')} in {counted(found.gallery_photos, 'photo')}"
-    lines = [
-        f"{counted(found.queries, 'query', 'queries')} against {gallery}",
-        f"A  {found.a.name} ({found.a.fingerprint})",
-        f"B  {found.b.name} ({found.b.fingerprint})",
-    ]
-    if found.left_out:
-        lines.append(f"{counted(found.left_out, 'photo')} took no part: one of the models has no vector there.")
-    lines += [
-        "",
-        f"same among the first {found.k:<3} {_percent(found.overlap)}",
-        f"same first answer        {_percent(found.same_first)}",
-        f"rank-biased overlap      {_percent(found.rbo)}",
-    ]
-    for rule in found.rules:
-        lines += ["", f"right by {rule.rule}: {counted(rule.used, 'query', 'queries')}, {rule.left_out:,} left out"]
-        lines += [
-            f"  Recall@{one.rank}   A {_percent(one.a)}   B {_percent(one.b)}   B - A {_points(one.difference)}  "
-            f" {one.verdict}"
-            for one in rule.recall
-        ]
-    return "\n".join(lines)
-
-
-def _percent(estimate: Estimate) -> str:
-    return f"{100 * estimate.value:.1f} % [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
-
-
-def _points(estimate: Estimate) -> str:
-    return f"{100 * estimate.value:+z.1f} points [{100 * estimate.low:+z.1f}, {100 * estimate.high:+z.1f}]"
 
 
 def _rule_json(found: RuleComparison) -> dict[str, Any]:

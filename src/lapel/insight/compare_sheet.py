@@ -1,4 +1,4 @@
-"""The picture sheet of a comparison: each of the most changed queries with both models' answers below each other.
+"""A comparison for people: as text, and as a contact sheet, each of the most changed queries with both models' answers below each other.
 
 A comparison and a way to read a photo go in, one RGB picture comes out. In a model's row, what only that model found
 has a thick frame in its colour; what both found is pale and says where the other one has it. With a rule, ticks and
@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from PIL import Image, ImageDraw
 
+from lapel.core.metrics import Estimate
 from lapel.core.text import counted
 from lapel.insight.compare import Answer, Changed, Comparison
 from lapel.insight.sheet import BLANK, FAINT, GAP, INK, PAPER, QUERY, RIGHT, WRONG, Colour, cut, face, mark, tile
@@ -120,3 +121,37 @@ def _answer(
         pen.rectangle((x + 1, y + 1, x + SMALL[0] - 2, y + SMALL[1] - 2), None, BLANK, 2)
     if one.relevant is not None:
         mark(pen, (x + SMALL[0] - 20, y + 4), RIGHT if one.relevant else WRONG, one.relevant)
+
+
+def render(found: Comparison) -> str:
+    """The comparison as text for a terminal."""
+    gallery = f"{counted(found.gallery_products, 'product')} in {counted(found.gallery_photos, 'photo')}"
+    lines = [
+        f"{counted(found.queries, 'query', 'queries')} against {gallery}",
+        f"A  {found.a.name} ({found.a.fingerprint})",
+        f"B  {found.b.name} ({found.b.fingerprint})",
+    ]
+    if found.left_out:
+        lines.append(f"{counted(found.left_out, 'photo')} took no part: one of the models has no vector there.")
+    lines += [
+        "",
+        f"same among the first {found.k:<3} {_percent(found.overlap)}",
+        f"same first answer        {_percent(found.same_first)}",
+        f"rank-biased overlap      {_percent(found.rbo)}",
+    ]
+    for rule in found.rules:
+        lines += ["", f"right by {rule.rule}: {counted(rule.used, 'query', 'queries')}, {rule.left_out:,} left out"]
+        lines += [
+            f"  Recall@{one.rank}   A {_percent(one.a)}   B {_percent(one.b)}   B - A {_points(one.difference)}  "
+            f" {one.verdict}"
+            for one in rule.recall
+        ]
+    return "\n".join(lines)
+
+
+def _percent(estimate: Estimate) -> str:
+    return f"{100 * estimate.value:.1f} % [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+
+
+def _points(estimate: Estimate) -> str:
+    return f"{100 * estimate.value:+z.1f} points [{100 * estimate.low:+z.1f}, {100 * estimate.high:+z.1f}]"

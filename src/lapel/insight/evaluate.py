@@ -31,7 +31,7 @@ from lapel.engine.context import StoreContext
 from lapel.indexes import VectorIndex
 from lapel.insight.report import CategoryResult, EvalReport, Rule, RuleResult, WorstHit, WorstQuery
 
-__all__ = ["EvalReport", "Judged", "Plan", "Rule", "evaluate", "judge"]
+__all__ = ["EvalReport", "Plan", "QuerySet", "Rule", "evaluate", "score"]
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -47,7 +47,7 @@ class Plan:
     """What is asked of an evaluation.
 
     Attributes:
-        relevant: Rules, each judged by itself.
+        relevant: Rules, each query_set by itself.
         k: Ranks for recall and precision.
         depth: How many products each query is answered with, for MAP and MRR.
         per: Field of the breakdown; of a category path the last level.
@@ -85,7 +85,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Judged:
+class QuerySet:
     """Who asks, who answers, and what is known of them.
 
     Attributes:
@@ -131,30 +131,19 @@ def evaluate(
         QueryError: an unknown field or rule, k outside 1..depth, or a filter that no photo with a vector passes.
     """
     plan = Plan.of(relevant, k, depth=depth, per=per, worst=worst)
-    catalog, view = (
-        store.catalog,
-        store.current(),
-    )  # one view: vectors and index of one model, whatever happens meanwhile
+    # One view: vectors and index of one model, whatever happens meanwhile.
+    catalog, view = store.catalog, store.current()
     index, model = view.index, view.model
     photos = catalog.photo_facets(plan.fields)
     present = np.intersect1d(index.keys, photos.keys, assume_unique=True)
     wanted = {"queries": catalog.matching_keys(queries), "gallery": catalog.matching_keys(gallery)}
     sides = {name: np.intersect1d(keys, present, assume_unique=True) for name, keys in wanted.items()}
     for name, where in (("queries", queries), ("gallery", gallery)):
-        if not len(sides[name]):
-            found = (
-                f"{len(wanted[name]):,} photos pass it, but none has a vector"
-                if len(wanted[name])
-                else "no photo passes it"
-            )
-            raise QueryError(
-                f"The {name} of an evaluation need photos. The filter was '{where}': {found}. 'lapel info' says what"
-                f" there is."
-            )
-    asking = Judged(
+        _check_side(name, where, len(wanted[name]), len(sides[name]))
+    asking = QuerySet(
         photos, sides["queries"], catalog.vector_of(sides["queries"], fingerprint=model.fingerprint), sides["gallery"]
     )
-    rules, worst_queries = judge(asking, index, plan, report=report)
+    rules, worst_queries = score(asking, index, plan, report=report)
     return EvalReport(
         query_filter=str(queries),
         gallery_filter=str(gallery),
@@ -173,8 +162,17 @@ def evaluate(
     )
 
 
-def judge(
-    asked: Judged, index: VectorIndex, plan: Plan, *, report: Progress | None = None
+def _check_side(name: str, where: Filter, passing: int, usable: int) -> None:
+    if not usable:
+        found = f"{passing:,} photos pass it, but none has a vector" if passing else "no photo passes it"
+        raise QueryError(
+            f"The {name} of an evaluation need photos. The filter was '{where}': {found}. 'lapel info' says what there"
+            " is."
+        )
+
+
+def score(
+    asked: QuerySet, index: VectorIndex, plan: Plan, *, report: Progress | None = None
 ) -> tuple[tuple[RuleResult, ...], tuple[WorstQuery, ...]]:
     """The evaluation itself, over arrays and an index: one result a rule, and the worst queries of the last rule that
     has any."""
@@ -248,7 +246,7 @@ class Answers:
     scores: NDArray[np.float32]
 
 
-def answer(asked: Judged, index: VectorIndex, depth: int, *, same_product: bool, report: Progress | None) -> Answers:
+def answer(asked: QuerySet, index: VectorIndex, depth: int, *, same_product: bool, report: Progress | None) -> Answers:
     """Search for every query, without its own product, or without its own photo only when its product is what is looked
     for."""
     keys, products = asked.photos.keys, asked.photos.rows
@@ -321,7 +319,7 @@ class Verdict:
         return np.flatnonzero(self.total > 0)
 
 
-def verdict_of(asked: Judged, rule: Rule, answers: Answers) -> Verdict:
+def verdict_of(asked: QuerySet, rule: Rule, answers: Answers) -> Verdict:
     """Judge the answers by one rule."""
     photos = asked.photos
     query_rows = np.searchsorted(photos.keys, asked.queries)
@@ -411,7 +409,7 @@ def pick_worst(ap: NDArray[np.float64], categories: NDArray[np.str_], best: NDAr
 
 
 def _worst_query(
-    asked: Judged, rule: Rule, answers: Answers, verdict: Verdict, query: int, category: str, ap: float
+    asked: QuerySet, rule: Rule, answers: Answers, verdict: Verdict, query: int, category: str, ap: float
 ) -> WorstQuery:
     photos = asked.photos
 

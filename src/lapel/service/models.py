@@ -189,6 +189,6 @@ class ModelService:
 
     def comparison_text(self, found: Comparison) -> str:
         """A comparison in words and tables."""
-        from lapel.insight.compare import render
+        from lapel.insight.compare_sheet import render
 
         return render(found)

@@ -414,7 +414,7 @@ class Store:
             progress: Called with the queries answered.
 
         Raises:
-            QueryError: a rule or a filter that cannot be understood, or nothing that can be judged.
+            QueryError: a rule or a filter that cannot be understood, or nothing that can be query_set.
         """
         from lapel.insight.evaluate import evaluate
 

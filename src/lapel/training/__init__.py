@@ -1,1 +1,1 @@
-"""Learning the look: labelled photos go in, a model folder comes out. The only room that needs PyTorch."""
+"""Learning an embedding: labelled photos go in, a model folder comes out. The only layer that needs PyTorch."""

@@ -276,22 +276,23 @@ def load_training_set(
     learned = (split == "train") & usable
     values = {name: [_value(example.product, name, label_map or {}) for example in examples] for name in attributes}
     coded = {name: _codes(name, listed, learned) for name, listed in values.items()}
-    labels = {name: codes for name, (codes, _) in coded.items()}
-    same = [
-        example.product.facets().get(product_key, (example.product.id,))[-1] if product_key else example.product.id
-        for example in examples
-    ]
-    labels[PRODUCT] = np.unique(
-        [f"{e.part}/{name}" for e, name in zip(examples, same, strict=True)], return_inverse=True
-    )[1].astype(np.int64)
     return TrainingSet(
         images,
-        labels,
+        {PRODUCT: _products(examples, product_key)} | {name: codes for name, (codes, _) in coded.items()},
         {name: names for name, (_, names) in coded.items()},
         np.flatnonzero(learned),
         np.flatnonzero((split == "val") & usable),
         np.array([example.part for example in examples], np.int64),
     ), rejected
+
+
+def _products(examples: Sequence[Example], key: str) -> Labels:
+    """Which images show the same product: those of one part with the same value of ``key``, or of the id without."""
+    names = [
+        f"{each.part}/{each.product.facets().get(key, (each.product.id,))[-1] if key else each.product.id}"
+        for each in examples
+    ]
+    return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
 def prepare(

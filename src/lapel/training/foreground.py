@@ -158,12 +158,9 @@ def train_foreground(
     """
     out.mkdir(parents=True, exist_ok=True)
     network.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    fast = [*network.laterals.parameters(), *network.joins.parameters(), *network.last.parameters()]
-    groups = [
-        {"params": list(network.backbone.parameters()), "peak": config.rate / 3},
-        {"params": fast, "peak": config.rate},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=config.rate)
+    decoder = [*network.laterals.parameters(), *network.joins.parameters(), *network.last.parameters()]
+    backbone = {"params": list(network.backbone.parameters()), "peak": config.rate / 3}
+    optimizer = torch.optim.AdamW([backbone, {"params": decoder, "peak": config.rate}], lr=config.rate)
     checkpoint = Checkpoint(
         out / "checkpoint.pt", config=config, start=start, modules={"network": network}, optimizer=optimizer
     )

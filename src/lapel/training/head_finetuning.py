@@ -58,26 +58,22 @@ def finetune_head(
         add: Called with rows for the log: ``epoch`` from 0, ``step``, losses, and Recall@1 at the end.
         report: Called with how far the features are.
     """
-    config = learner.config
+    config, finetuning = learner.config, learner.config.head_finetuning
     rng = np.random.default_rng((config.seed, 1))
     rows = np.sort(rng.permutation(data.train)[:MOST])
     # The first view is the catalogue's: here the very image that will be searched in.
     changes = config.stages[-1].views[1:] or config.stages[-1].views
-    views = [
-        None,
-        *(
-            changes[view % len(changes)]
-            for view in range(config.head_finetuning.views + config.head_finetuning.segmented_views)
-        ),
-    ]
+    views = [None, *(changes[n % len(changes)] for n in range(finetuning.views + finetuning.segmented_views))]
     stored = []
     for number, view in enumerate(views):
 
         def progress(done: int, number: int = number) -> None:
             report({"features of view": number + 1, "views": len(views), "images": done, "of": len(rows)})
 
-        cut = number > config.head_finetuning.views
-        stored.append(store_features(network, data, rows, view, cut, machine=machine, seed=number, progress=progress))
+        segmented = number > finetuning.views
+        stored.append(
+            store_features(network, data, rows, view, segmented, machine=machine, seed=number, progress=progress)
+        )
     usable = torch.stack([good for _, good in stored]).all(dim=0).nonzero()[:, 0]
     features = [kept for kept, _ in stored]
     mean, deviation = _moments(features[0][usable])
@@ -91,13 +87,8 @@ def finetune_head(
         _train_head(network, learner, targets, rows, usable, parts, standard, machine=machine, rng=rng, add=add)
     finally:
         _standardise(network, -mean / deviation, 1 / deviation)
-    add(
-        {
-            "epoch": config.head_finetuning.epochs - 1,
-            "step": -(-len(rows) // BATCH),
-            **quick_recall(network, data, config),
-        }
-    )
+    recall = quick_recall(network, data, config)
+    add({"epoch": finetuning.epochs - 1, "step": -(-len(rows) // BATCH), **recall})
 
 
 def store_features(
@@ -105,7 +96,7 @@ def store_features(
     data: TrainingSet,
     rows: Rows,
     view: Augmentation | None,
-    cut: bool,
+    segmented: bool,
     *,
     machine: Machine,
     seed: int,
@@ -119,7 +110,7 @@ def store_features(
         data: Where the images are.
         rows: Which of them.
         view: How they are changed first; None leaves them.
-        cut: Whether the product is then found and laid on white, as a search does with a photo.
+        segmented: Whether the product is then found and laid on white, as a search does with a photo.
         machine: Where it runs.
         seed: Decides the changes.
         progress: Called now and then with how many there are.
@@ -138,7 +129,7 @@ def store_features(
         given = torch.from_numpy(np.ascontiguousarray(pixels)).to(machine.device)
         with torch.inference_mode(), mixed_precision(machine.device):
             changed = augment(given, generator, view) if view else given[..., :3]
-            x = network.normalise_pixels(_segment(changed) if cut else changed)
+            x = network.normalise_pixels(_segment(changed) if segmented else changed)
             maps = network.backbone(x.contiguous(memory_format=torch.channels_last))
             features[at : at + batch] = maps.float().mean(dim=(2, 3)).to(features)
         if at // batch % 100 == 0:
@@ -199,18 +190,12 @@ def _train_head(
     )
     epoch_rows = usable.repeat_interleave(torch.from_numpy(config.times_shown(parts[usable].numpy())))
     steps = -(-len(epoch_rows) // BATCH)
-    shop = usable[parts[usable] == 0]
-    slots = torch.full((len(rows),), -1)
-    slots[shop] = torch.arange(len(shop))
+    shop, slots = _shop_slots(parts, usable)
     labels = targets.columns[places[shop].to(device)]  # (shop, 1 + levels)
-
-    def embed(features: Tensor) -> Tensor:
-        with mixed_precision(device):
-            return network.project(features.to(device).float()[:, :, None, None]).vectors
 
     for epoch in range(finetuning.epochs):
         with torch.no_grad():
-            known = torch.cat([embed(views[0][chosen]) for chosen in torch.split(shop, 8 * BATCH)])
+            known = torch.cat([_project(network, views[0][chosen], device) for chosen in torch.split(shop, 8 * BATCH)])
         order = epoch_rows[torch.from_numpy(rng.permutation(len(epoch_rows)))]
         for step, chosen in enumerate(torch.split(order, BATCH)):
             done = (epoch * steps + step) / (finetuning.epochs * steps)
@@ -218,7 +203,7 @@ def _train_head(
                 group["lr"] = finetuning.rate * config.rate_share(done)
             at = places[chosen].to(device)
             view = views[int(rng.integers(1, len(views)))]
-            vectors = embed(torch.cat([views[0][chosen], view[chosen]]))
+            vectors = _project(network, torch.cat([views[0][chosen], view[chosen]]), device)
             candidates = torch.from_numpy(rng.permutation(len(shop))[:CANDIDATES]).to(device)
             losses = _losses(
                 learner,
@@ -236,8 +221,22 @@ def _train_head(
             in_shop = slots[chosen] >= 0
             known[slots[chosen][in_shop].to(device)] = vectors[: len(chosen)][in_shop].detach()
             if step % LOG_EVERY == 0:
-                numbers = {name: float(value.detach()) for name, value in losses.items()}
-                add({"epoch": epoch, "step": step, "rate": optimizer.param_groups[0]["lr"], **numbers})
+                rate = optimizer.param_groups[0]["lr"]
+                add({"epoch": epoch, "step": step, "rate": rate, **{name: float(x) for name, x in losses.items()}})
+
+
+def _project(network: EmbeddingNetwork, features: Tensor, device: torch.device) -> Tensor:
+    """(n, features) stored features -> (n, dim) unit rows of the head as it is."""
+    with mixed_precision(device):
+        return network.project(features.to(device).float()[:, :, None, None]).vectors
+
+
+def _shop_slots(parts: Tensor, usable: Tensor) -> tuple[Tensor, Tensor]:
+    """Positions of the shop's usable images; and for every image its place among those, -1 for the others."""
+    shop = usable[parts[usable] == 0]
+    slots = torch.full((len(parts),), -1)
+    slots[shop] = torch.arange(len(shop))
+    return shop, slots
 
 
 def _losses(

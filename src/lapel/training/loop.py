@@ -72,8 +72,7 @@ def train(
         config: The recipe; a checkpoint of another recipe is refused.
         network: With the weights to start from; changed in place.
         start: What those weights are, in words.
-        out: Folder for ``checkpoint.pt``, ``log.csv`` (every 20 steps) and ``curves.png`` (after a dozen epochs at
-            most).
+        out: Folder for ``checkpoint.pt``, ``log.csv`` (every 20 steps) and ``curves.png`` (a dozen times at most).
         report: Called with each row of the log and each warning.
         machine: Where it runs.
         save_seconds: Time between two checkpoints; 0 saves after every step.
@@ -109,11 +108,7 @@ def train(
         machine.wait()
     finished = epochs + config.head_finetuning.epochs
     if session.at.epoch < finished and config.head_finetuning.epochs and machine.leads:
-
-        def add(row: dict[str, Any]) -> None:
-            session.add({**row, "epoch": row["epoch"] + epochs + 1})
-
-        finetune_head(run.averaged, learner, data, run.targets, machine=machine, add=add, report=report)
+        run.finetune_head(session, epochs)
         draw_curves(out / "log.csv", out / "curves.png")
         session.save(finished)
     machine.wait()
@@ -199,6 +194,22 @@ class _Run:
                     spread = f"mean distance {numbers['spread']:.2f}"
                     session.report({"warning": f"collapse: all images lie close together ({spread})"})
             session.save(epoch, step + 1, due=False)
+
+    def finetune_head(self, session: Session, epochs: int) -> None:
+        """The head alone, after so many epochs of the network."""
+
+        def add(row: dict[str, Any]) -> None:
+            session.add({**row, "epoch": row["epoch"] + epochs + 1})
+
+        finetune_head(
+            self.averaged,
+            self.learner,
+            self.data,
+            self.targets,
+            machine=self.machine,
+            add=add,
+            report=session.report,
+        )
 
     def batches(self, epoch: int) -> list[Rows]:
         """This process's batches of an epoch: every image once (photos as often as the recipe says), whole groups
