@@ -51,6 +51,7 @@ def fill_shop(folder: Path) -> Path:
         csv.writer(stream).writerows([FIELDS, *rows])
     store = folder / "shop"
     with open_store(store, create=True, encoder="colour:") as shop:
+        shop.media.limit_thumbnails(0)  # tests see what the page shows where a photo's file is gone
         report = shop.add(pictures, products=folder / "products.csv").counts
         assert (report.products_added, report.photos_rejected) == (40, 0), report
     return store
