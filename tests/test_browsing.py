@@ -1,5 +1,4 @@
-"""Looking through a store without a query: which fields are filters, what the words of products find, and tiles of their
-photos."""
+"""Looking through a store without a query: which fields are filters, what words find, and tiles of photos."""
 
 from __future__ import annotations
 
@@ -46,8 +45,9 @@ def test_an_attribute_is_a_filter_by_its_values(values, kept):
 def test_the_order_is_known_fields_then_what_most_products_have_and_the_rest_is_more():
     half = [("a", 30), ("b", 30)]
     counted = {
-        "rare": [("a", 10), ("b", 9)], "often": [("a", 10), ("b", 10)], "fit": half, "cut": [("a", 20), ("b", 20), ("c", 20)],
-        "on_sale": [("yes", 3)], "size": half, "brand": [(f"{number}", 1) for number in range(60)], "gender": half,
+        "rare": [("a", 10), ("b", 9)], "often": [("a", 10), ("b", 10)], "fit": half,
+        "cut": [("a", 20), ("b", 20), ("c", 20)], "on_sale": [("yes", 3)], "size": half,
+        "brand": [(f"{number}", 1) for number in range(60)], "gender": half,
         "id": half, "title": half, "url": half, "price": half, "currency": half, "category": half, "in_stock": half,
     }  # fmt: skip
     assert choose_fields(counted, 100) == (("gender", "brand", "size", "on_sale", "fit", "cut", "often"), ("rare",))

@@ -620,15 +620,30 @@ def test_a_full_disk_says_so(catalog: Catalog) -> None:
     assert catalog.counts().products == 1
 
 
-def test_threads_share_a_few_connections(catalog: Catalog) -> None:
-    catalog.write([entry("p")], fingerprint=MODEL)
-    for _ in range(20):
-        threads = [threading.Thread(target=catalog.counts) for _ in range(6)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert 1 <= len(catalog._pool._idle) <= 8
+def test_many_threads_read_while_one_writes(catalog: Catalog) -> None:
+    errors: list[BaseException] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        try:
+            while not stop.is_set():
+                counts = catalog.counts()
+                assert counts.products == counts.photos == sum(counts.vectors.values())
+                catalog.search_words("women", Filter.parse(["gender=Women"]))
+        except BaseException as error:
+            errors.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(6)]
+    for reader in readers:
+        reader.start()
+    for batch in range(20):
+        catalog.write([entry(f"p{batch}-{number}", gender="Women") for number in range(10)], fingerprint=MODEL)
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert not errors
+    assert catalog.counts().products == 200
+    assert len(catalog._pool._idle) <= 8
 
 
 def test_a_closed_catalogue_says_so(tmp_path: Path) -> None:

@@ -62,6 +62,25 @@ def test_when_things_came_and_changed(catalog: Catalog) -> None:
     assert minutes(catalog)[1] == ("q", "50", "55")
 
 
+def test_what_did_not_change_is_not_told(catalog: Catalog) -> None:
+    catalog.write([entry("p", title="A")], fingerprint=MODEL)
+    position = catalog.feed.latest
+    same = Entry(Product("p", title="A"), (known("p/a"),))
+    catalog.write([same], fingerprint=MODEL)
+    assert catalog.feed.read(position).changes == ()
+    linked = Entry(same.product, (known("p/a", links=Links("https://cdn.example/a.jpg")),))
+    catalog.write([linked], fingerprint=MODEL)
+    (change,) = catalog.feed.read(position).changes
+    assert (change.kind, dict(change.detail)) == ("product_changed", {"fields": ["photos"]})
+
+
+def test_a_reader_ahead_of_the_catalogue_is_told(catalog: Catalog) -> None:
+    """As when a backup was put back."""
+    catalog.write([entry("p")], fingerprint=MODEL)
+    page = catalog.feed.read(99)
+    assert (page.gap, page.changes, page.next) == (True, (), catalog.feed.latest)
+
+
 # --- how long changes are kept ----------------------------------------------------------------------------------------
 
 

@@ -96,7 +96,7 @@ def test_the_bound_holds_and_the_wide_ones_go_first(tmp_path: Path) -> None:
     assert len(found) == 60
     assert len(found["0"]) == 2_000
     assert len(found["59"]) == 20_000
-    small.most = 0
+    small.max_bytes = 0
     small.put({"more": {160: b"x"}})
     small.trim()
     assert small.size().photos == 0

@@ -16,7 +16,7 @@ from distortions import cluttered
 
 pytest.importorskip("streamlit", reason="the page needs streamlit: pip install 'lapel[ui]'")
 
-from browser.runner import followable, plain, said, settled, show, url
+from browser.runner import followable, page_text, plain, settled, show, url
 from lapel.apps.ui.photo import PRODUCT, WHOLE
 from lapel.apps.ui.selection import FilterSelection, escape, price_bounds, read_params
 from lapel.apps.ui.swatches import swatch
@@ -40,19 +40,19 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_without_a_store_the_page_says_what_to_type_and_finds_the_store_once_it_is_there(show, tmp_path):
     page = show(tmp_path / "shop")
-    assert "There is no shop here yet" in said(page)
+    assert "There is no shop here yet" in page_text(page)
     assert f"lapel add PICTURES --store {tmp_path / 'shop'}" in page.code[0].value
     assert not page.sidebar.button
     fill_shop(tmp_path)
     settled(page.button(key="again").click().run())
-    assert "the nearest of 40 products" in said(page)
+    assert "the nearest of 40 products" in page_text(page)
 
 
 def test_an_empty_store_says_so_and_what_to_type(show, tmp_path):
     with open_context(tmp_path, create=True, encoder="colour:") as shop:
         shop.claim()
     page = show(tmp_path)
-    assert "This shop is empty" in said(page)
+    assert "This shop is empty" in page_text(page)
     assert f"lapel add PICTURES --store {tmp_path}" in page.code[0].value
 
 
@@ -91,7 +91,7 @@ def test_filters_narrow_the_answer_the_counts_and_the_url(show, store):
     settled(page.sidebar.selectbox(key="level-1").set_value("Apparel > Topwear").run())
     settled(page.pills(key="f-gender").set_value(["Men"]).run())
     assert followable(page) == ["W0005"]
-    assert "1 nearest of 1 that pass the filters" in said(page)
+    assert "1 nearest of 1 that pass the filters" in page_text(page)
     assert url(page)["category"] == ["Apparel > Topwear"]
     assert url(page)["colour"] == ["Red"]
     assert url(page)["product"] == ["W0000"]
@@ -112,8 +112,8 @@ def test_another_category_ends_the_choice_below_it(show, store):
 
 def test_nothing_passes_and_one_button_brings_everything_back(show, store):
     page = show(store, product="W0000", colour="Red", price="10-11")
-    assert "No look-alike passes these filters" in said(page)
-    assert "Colour Red, price 10 to 11 EUR leaves none of 40 products" in said(page)
+    assert "No look-alike passes these filters" in page_text(page)
+    assert "Colour Red, price 10 to 11 EUR leaves none of 40 products" in page_text(page)
     settled(page.button(key="clear-filters").click().run())
     assert len(followable(page)) == 20
 
@@ -145,10 +145,10 @@ def test_filters_go_with_the_products_they_stood_for(show, store, tmp_path):
     assert page.warning
 
 
-# --- the history --------------------------------------------------------------------------------------------------------
+# --- the history ------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_in_a_link_becomes_a_picture_or_a_link(show, store):
+def test_nothing_in_a_link_becomes_an_image_or_a_link(show, store):
     page = show(store, product="![x](https://elsewhere.example/x.png)", colour="[y](https://elsewhere.example)")
     for text in (page.error[0].value, page.warning[0].value):
         assert not re.search(r"(?<!\\)\[", text)
@@ -164,7 +164,7 @@ def test_more_like_this_goes_on_and_back(show, store):
     assert first[0] == "W0001"
     settled(page.button(key="follow-W0001").click().run())
     assert url(page)["product"] == ["W0001"]
-    assert "Black t-shirt for men" in said(page)
+    assert "Black t-shirt for men" in page_text(page)
     settled(page.button(key="follow-W0020").click().run())
     assert len(page.session_state["history"]) == 3
     settled(page.button(key="back").click().run())
@@ -172,7 +172,7 @@ def test_more_like_this_goes_on_and_back(show, store):
     settled(page.button(key="crumb-0").click().run())
     assert followable(page) == first
     settled(page.button(key="clear").click().run())
-    assert "Find what looks like it" in said(page)
+    assert "Find what looks like it" in page_text(page)
     assert "product" not in url(page)
 
 
@@ -190,8 +190,8 @@ def test_the_only_product_of_a_shop_has_no_look_alike(show, tmp_path):
         shop.add(tmp_path / "photos")
         (only,) = shop.browse().products
     page = show(tmp_path / "shop", product=only.product.id)
-    assert "There is no look-alike" in said(page)
-    assert "passes these filters" not in said(page)
+    assert "There is no look-alike" in page_text(page)
+    assert "passes these filters" not in page_text(page)
     assert "clear-filters" not in [button.key for button in page.button]
 
 
@@ -219,7 +219,7 @@ def test_a_link_to_a_product_that_is_gone(show, store):
     assert len(followable(page)) == 10
 
 
-# --- pictures in ------------------------------------------------------------------------------------------------------
+# --- photos in --------------------------------------------------------------------------------------------------------
 
 
 def test_a_bad_upload_is_explained_and_a_good_one_then_works(show, store):
@@ -231,7 +231,7 @@ def test_a_bad_upload_is_explained_and_a_good_one_then_works(show, store):
     draw("Dress", "Green", 24).save(stream, "PNG")
     settled(page.file_uploader(key="upload").set_value(("dress.png", stream.getvalue(), "image/png")).run())
     assert followable(page)[0] == "W0027"
-    assert "Look-alikes of Your photo" in said(page)
+    assert "Look-alikes of Your photo" in page_text(page)
 
 
 def test_a_photo_is_looked_at_again_when_the_shop_has_another_model_since(show, store, tmp_path):
@@ -341,7 +341,7 @@ def test_the_catalogue_can_be_searched_by_words(show, store):
     settled(page.text_input(key="words").set_value("GREEN dress").run())
     assert followable(page) == ["W0026", "W0027"]
     settled(page.text_input(key="words").set_value("velvet <b>").run())
-    assert "has the words “velvet &lt;b&gt;”" in said(page)
+    assert "has the words “velvet &lt;b&gt;”" in page_text(page)
     settled(page.text_input(key="words").set_value("").run())
     settled(page.button(key="follow-W0004").click().run())
     assert url(page)["product"] == ["W0004"]
@@ -353,7 +353,7 @@ def test_products_without_a_photo_in_reach_cannot_be_browsed(show, store, tmp_pa
     page = show(copy)
     settled(page.segmented_control(key="way").set_value("Catalogue").run())
     assert followable(page)[0] == "W0000"
-    assert "40 products" in said(page)
+    assert "40 products" in page_text(page)
     with open_context(copy) as shop:
         reds = {product.id for product in shop.catalog.products(Filter.parse(["colour=Red"]))}
         away = {f"W{number:04}" for number in range(4)} | reds
@@ -362,7 +362,7 @@ def test_products_without_a_photo_in_reach_cannot_be_browsed(show, store, tmp_pa
         assert shop.catalog.hosting.update_reachability(before="2026", now="2026") == (len(keys), 0)
     settled(page.run())
     assert not away & set(followable(page))
-    assert f"{40 - len(away)} products" in said(page)
+    assert f"{40 - len(away)} products" in page_text(page)
     assert "Red" not in page.pills(key="f-colour").options
     settled(page.text_input(key="words").set_value("red").run())
     assert followable(page) == []
@@ -371,7 +371,7 @@ def test_products_without_a_photo_in_reach_cannot_be_browsed(show, store, tmp_pa
         assert shop.catalog.hosting.update_reachability(before="", now="2026") == (0, len(keys))
     settled(page.text_input(key="words").set_value("").run())
     assert followable(page)[0] == "W0000"
-    assert "40 products" in said(page)
+    assert "40 products" in page_text(page)
     with open_context(copy) as shop:  # all of them
         keys = {photo.key for photo in shop.catalog.hosting.photos()}
         shop.catalog.hosting.set_issues(dict.fromkeys(keys, ("dead", "gone")), [], now="2026")

@@ -112,8 +112,11 @@ def test_focus_is_drawn_around_what_is_seen(visit: Visit) -> None:
     for _ in range(30):
         page.keyboard.press("Tab")
         kind, width, height, outline = page.evaluate(
-            """() => { const one = document.activeElement, box = one.getBoundingClientRect(), style = getComputedStyle(one);
-            return [one.tagName, box.width, box.height, style.outlineStyle == 'none' ? 0 : parseFloat(style.outlineWidth)] }"""
+            """() => {
+                const one = document.activeElement, box = one.getBoundingClientRect(), style = getComputedStyle(one);
+                const outline = style.outlineStyle == 'none' ? 0 : parseFloat(style.outlineWidth);
+                return [one.tagName, box.width, box.height, outline];
+            }"""
         )
         seen.add(kind)
         if outline and kind != "INPUT":
@@ -140,7 +143,7 @@ def leads_to_the_shop(profile: BrowserContext, act: Callable[[], None]) -> str:
     return url
 
 
-def test_picture_and_title_open_the_shop_and_the_button_goes_on(visit: Visit, profile: BrowserContext) -> None:
+def test_photo_and_title_open_the_shop_and_the_button_goes_on(visit: Visit, profile: BrowserContext) -> None:
     profile.route("https://shop.example/**", lambda route: route.fulfill(body="<p>the shop", content_type="text/html"))
     page = visit("?product=B004")
     rest(page)
@@ -235,7 +238,7 @@ def test_the_way_to_the_filters_covers_nothing(visit: Visit, width: int) -> None
         assert not [one for one in below[:head] if one.startswith("IMG") or "lapel-words" in one]
 
 
-# --- pictures in ------------------------------------------------------------------------------------------------------
+# --- photos in --------------------------------------------------------------------------------------------------------
 
 
 def test_a_heavy_file_and_a_wrong_one_get_a_sentence(visit: Visit, tmp_path: Path) -> None:

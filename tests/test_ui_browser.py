@@ -58,7 +58,8 @@ def expect_columns(page: Page, count: int) -> None:
     """Wait until so many cards stand in the first row: the page's style comes after its first words."""
     page.wait_for_function(
         """count => {
-            const tops = [...document.querySelectorAll("[class*='st-key-card-']")].map(card => Math.round(card.getBoundingClientRect().top));
+            const cards = [...document.querySelectorAll("[class*='st-key-card-']")];
+            const tops = cards.map(card => Math.round(card.getBoundingClientRect().top));
             return tops.length > 0 && tops.filter(top => top === tops[0]).length === count;
         }""",
         arg=count,
@@ -243,7 +244,7 @@ def test_the_keyboard_reaches_a_card_and_the_focus_shows(visit: Visit) -> None:
     page.wait_for_url("**product=W0001")
 
 
-def test_a_missing_picture_shows_a_hanger(visit: Visit) -> None:
+def test_a_missing_photo_shows_a_hanger(visit: Visit) -> None:
     page = visit("?product=W0038")
     expect(page.locator(".st-key-asked-picture").get_by_role("img")).to_have_attribute(
         "alt", re.compile("cannot be read")
@@ -257,7 +258,7 @@ def test_text_of_the_catalogue_is_never_markup(visit: Visit) -> None:
     expect(page.locator("img[src='x']")).to_have_count(0)
 
 
-def test_the_pictures_of_the_shop_differ() -> None:
+def test_the_photos_of_the_shop_differ() -> None:
     assert draw("Tote", "Red").tobytes() != draw("Tote", "Green").tobytes()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from browser.runner import followable, plain, said, settled, show, url
+from browser.runner import followable, page_text, plain, settled, show, url
 from browser.shop import draw
 from inputs.page import boutique, heavy, heic
 from lapel.apps.ui import filters
@@ -176,7 +176,7 @@ def test_an_attribute_named_like_a_parameter_of_the_page_has_another_one():
     assert [parameter(name) for name in ("product", "Embed", "size")] == ["field:product", "field:Embed", "size"]
 
 
-# --- the history --------------------------------------------------------------------------------------------------------
+# --- the history ------------------------------------------------------------------------------------------------------
 
 
 def test_a_higher_category_ends_the_deeper_ones(show, store):
@@ -209,11 +209,11 @@ def test_back_keeps_the_history(show, store):
 # --- the way to the product -------------------------------------------------------------------------------------------
 
 
-def test_title_and_picture_lead_to_the_product(show, store):
+def test_title_and_photo_lead_to_the_product(show, store):
     page = show(store, product="B001")
     bodies = [element.proto.body for element in page.get("html")]
     address = "href='https://shop.example/p/1?from=lapel&amp;list=1' target='_blank' rel='noopener noreferrer'>"
-    assert sum(address in body for body in bodies) == 2  # the asked picture and its title
+    assert sum(address in body for body in bodies) == 2  # the photo that was asked with and its title
     card = next(body for body in bodies if "Black t-shirt no. 1" in body and "lapel-words" in body)
     assert "<a " not in card  # B000 has no address
     assert sum("<a class='lapel-to'" in body and "lapel-words" in body for body in bodies) == 19
@@ -229,7 +229,7 @@ def test_an_address_that_is_not_one_of_the_web_is_no_link():
         assert "<a" not in product_link(product, "words")
 
 
-# --- pictures in ------------------------------------------------------------------------------------------------------
+# --- photos in --------------------------------------------------------------------------------------------------------
 
 
 def test_every_ending_that_folders_know_is_taken(show, store):
@@ -302,8 +302,8 @@ def test_a_pasted_link_to_a_private_address_needs_the_setting(show, store, priva
     page.text_input(key="link").set_value(private)
     settled(next(button for button in page.button if button.label == "Find look-alikes").click().run())
     if setting == "1":
-        assert "Look-alikes of Linked picture" in said(page)
+        assert "Look-alikes of Linked picture" in page_text(page)
         assert followable(page)[0] == "B027"
     else:
-        assert "Linked picture" not in said(page)
+        assert "Linked picture" not in page_text(page)
         assert "LAPEL_ALLOW_PRIVATE_LINKS=1" in plain(page.error[0].value)

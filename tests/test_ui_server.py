@@ -104,9 +104,9 @@ with http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Health) as server:
         assert ui.serve(tmp_path, port=start) == 0
     assert ports[0] == start
     assert ports[1] > start
-    said = capsys.readouterr().out
-    assert f"Port {start} was taken meanwhile; using {ports[1]}." in said
-    assert f"at http://127.0.0.1:{ports[-1]} " in said
+    output = capsys.readouterr().out
+    assert f"Port {start} was taken meanwhile; using {ports[1]}." in output
+    assert f"at http://127.0.0.1:{ports[-1]} " in output
 
 
 def test_a_server_that_ends_at_once_is_reported(monkeypatch, tmp_path):

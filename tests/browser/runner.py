@@ -34,7 +34,7 @@ def settled(page: AppTest) -> AppTest:
     return page
 
 
-def said(page: AppTest) -> str:
+def page_text(page: AppTest) -> str:
     """All of the page's own HTML as one text."""
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", " ".join(element.proto.body for element in page.get("html"))))
 

@@ -3,17 +3,13 @@ code."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import itertools
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from lapel.engine.context import open_context
-from lapel.engine.ingest import ingest
-from lapel.sources import open_source
-from lapel.sources.table import read_table
+from lapel.service import open_store
 
 COLOURS = {"Black": "#17171a", "Navy": "#1f2a4d", "Red": "#c22f34", "Green": "#2f8047", "Yellow": "#f0c93a"}
 CUTS = {  # the outline on a canvas of 300 x 400, and where it is sold
@@ -33,13 +29,13 @@ FIELDS = ("id", "title", "category", "gender", "brand", "colour", "season", "pri
 
 def draw(cut: str, colour: str, shift: int = 0) -> Image.Image:
     """One product photo, moved to the right by ``shift`` pixels."""
-    picture = Image.new("RGB", (300, 400), "white")
-    ImageDraw.Draw(picture).polygon([(x + shift, y) for x, y in CUTS[cut][0]], fill=COLOURS[colour])
-    return picture
+    image = Image.new("RGB", (300, 400), "white")
+    ImageDraw.Draw(image).polygon([(x + shift, y) for x, y in CUTS[cut][0]], fill=COLOURS[colour])
+    return image
 
 
 def fill_shop(folder: Path) -> Path:
-    """Draw the pictures and the table below ``folder`` and add them with the real ingest. Returns the store."""
+    """Draw the photos and the table below ``folder`` and add them with the real ingest. Returns the store."""
     pictures = folder / "pictures"
     pictures.mkdir(parents=True)
     rows = []
@@ -54,11 +50,8 @@ def fill_shop(folder: Path) -> Path:
     with (folder / "products.csv").open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([FIELDS, *rows])
     store = folder / "shop"
-    with (
-        open_context(store, create=True, encoder="colour:") as shop,
-        contextlib.closing(open_source(pictures)) as source,
-    ):
-        report = ingest(shop, read_table(folder / "products.csv"), source=source)
+    with open_store(store, create=True, encoder="colour:") as shop:
+        shop.media.limit_thumbnails(0)  # tests see what the page shows where a photo's file is gone
+        report = shop.add(pictures, products=folder / "products.csv").counts
         assert (report.products_added, report.photos_rejected) == (40, 0), report
-        _ = shop.index
     return store

@@ -43,42 +43,31 @@ ImageLike = Image.Image | NDArray[Any] | bytes | str | Path  # what to_image tak
 
 MAX_BYTES = 256 * 2**20  # a file above it is no product photo: the largest 80-million-pixel camera TIFF has 240 MB
 MAX_PIXELS = 80_000_000  # 240 MB once decoded as RGB; above it an image is more likely an attack than a product
-# JPEGs are decoded at 1/8, row by row, so what is in the file takes time but no memory; the largest phone cameras have
-# 200 million.
+# JPEGs are decoded at 1/8, row by row, which takes time but no memory; the largest phone cameras have 200 million.
 MAX_JPEG_PIXELS = 250_000_000
-# bytes a JPEG with several scans may hold while it is decoded: 160 million pixels as cameras write them
-MAX_HELD = 480_000_000
+MAX_HELD = 480_000_000  # bytes of a JPEG with several scans while it is decoded: 160 million pixels of a camera's
 MIN_SIDE = 8  # pixels; below it nothing of a product can be seen
 MAX_RATIO = 20  # longest over shortest side; beyond it less than six pixels of the short side reach the network
 DRAFT_SIDE = 512  # JPEG decodes at 1/2, 1/4 or 1/8 when both sides stay above this: 5 times faster on phone photos
 ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
-FRAMES = 8  # of an animation, looked at until one is not of a single colour
-FLAT = 8  # of 255 steps: the spread of what counts as a single colour
+MAX_FRAMES = 8  # of an animation, looked at until one is not of a single colour
+FLAT_SPREAD = 8  # of 255 steps: the spread of what counts as a single colour
 THUMBNAIL_WIDTHS = (160, 360)  # pixels: a list, and a card of the page, which is up to 225 points wide
 THUMBNAIL_QUALITY = 75
-RESAMPLING = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
-ORIENTATION = 0x0112  # EXIF
+RESAMPLING = {name: Image.Resampling[name.upper()] for name in ("bilinear", "bicubic", "lanczos")}
+ORIENTATION = 0x0112  # EXIF, whose values from 2 on are turned back by:
 TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+    number: Image.Transpose[name]
+    for number, name in enumerate(
+        "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90".split(), 2
+    )
 }
-WANTED = (
+IMAGE_KINDS = (
     "A picture is a PIL image, an array (height, width), (height, width, 3) or (height, width, 4) of uint8, uint16 or"
-    " floats in 0..1, a path,"
-    " or the bytes of a picture file"
+    " floats in 0..1, a path, or the bytes of a picture file"
 )
 FILES = (str, Path, bytes, bytearray, memoryview)
-# Boxes of a HEIC file that turn or mirror it; the reader has then done so.
-HEIF_TURNS = (b"\0\0\0\x09irot", b"\0\0\0\x09imir")
+HEIF_TURNS = (b"\0\0\0\x09irot", b"\0\0\0\x09imir")  # boxes of a HEIC file that its reader has turned
 
 
 # --- bytes ------------------------------------------------------------------------------------------------------------
@@ -153,12 +142,12 @@ def _check_size(image: ImageFile.ImageFile, data: bytes) -> None:
 def _is_flat(image: Image.Image) -> bool:
     """Whether an RGB image is of a single colour; most are told from 64 of their pixels."""
     few = image.resize((8, 8), Image.Resampling.NEAREST)
-    return all(int(np.ptp(np.asarray(each), axis=(0, 1)).max()) <= FLAT for each in (few, image))
+    return all(int(np.ptp(np.asarray(each), axis=(0, 1)).max()) <= FLAT_SPREAD for each in (few, image))
 
 
 def _later_frame(image: ImageFile.ImageFile, first: Image.Image) -> Image.Image:
     """The first of the next frames that shows something, else the first one."""
-    for frame in range(1, min(FRAMES, MAX_PIXELS // (image.width * image.height))):
+    for frame in range(1, min(MAX_FRAMES, MAX_PIXELS // (image.width * image.height))):
         try:
             image.seek(frame)
             image.load()
@@ -225,7 +214,7 @@ def to_image(value: object) -> Image.Image:
     if isinstance(value, Image.Image):
         return _from_pillow(value)
     if not is_image_like(value):
-        raise ImageError(f"{WANTED}; found {described(value)}.")
+        raise ImageError(f"{IMAGE_KINDS}; found {described(value)}.")
     if isinstance(value, FILES) or hasattr(value, "read"):
         return read_image(value)  # type: ignore[arg-type]
     return _from_array(np.asarray(value))
@@ -266,14 +255,14 @@ def _from_pillow(image: Image.Image) -> Image.Image:
 def _from_array(array: np.ndarray) -> Image.Image:
     shape = array.shape[:2] if array.ndim == 3 and array.shape[2] == 1 else array.shape
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (3, 4)) or 0 in shape:
-        raise ImageError(f"{WANTED}; found an array of shape {array.shape}.")
+        raise ImageError(f"{IMAGE_KINDS}; found an array of shape {array.shape}.")
     whole = array.dtype.kind in "iu"
     if array.dtype.kind not in "biuf":
-        raise ImageError(f"{WANTED}; found an array of {array.dtype}.")
+        raise ImageError(f"{IMAGE_KINDS}; found an array of {array.dtype}.")
     low, high = float(array.min()), float(array.max())
     top = 65535 if array.dtype == np.uint16 else 255
     if not 0 <= low <= high <= top:  # not for NaN either
-        raise ImageError(f"{WANTED}; found an array of {array.dtype} from {low:.4g} to {high:.4g}.")
+        raise ImageError(f"{IMAGE_KINDS}; found an array of {array.dtype} from {low:.4g} to {high:.4g}.")
     scale = 255 / top if whole else 255.0 if high <= 1 else 1.0
     eight = array if array.dtype == np.uint8 else np.rint(array.astype(np.float64) * scale).astype(np.uint8)
     return _upright_rgb(Image.fromarray(np.ascontiguousarray(eight.reshape(shape))))

@@ -13,16 +13,16 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageCms
 
-MOST_BYTES = 4 * 2**20  # of a profile; those of printing presses have 0.5 to 3 MB
+MAX_PROFILE_BYTES = 4 * 2**20  # of a profile; those of printing presses have 0.5 to 3 MB
 MODES = ("RGB", "L", "CMYK")
-SAME = 3  # of 255: profiles that call themselves sRGB move no colour further than this
+SRGB_TOLERANCE = 3  # of 255: profiles that call themselves sRGB move no colour further than this
 STEPS = np.linspace(0, 255, 9).astype(np.uint8)
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
     """An image of mode RGB, L or CMYK with an ICC profile -> RGB in sRGB; None where the profile changes nothing or is
     of no use."""
-    transform = _transform(profile, image.mode) if len(profile) <= MOST_BYTES and image.mode in MODES else None
+    transform = _transform(profile, image.mode) if len(profile) <= MAX_PROFILE_BYTES and image.mode in MODES else None
     return None if transform is None else transform.apply(image)
 
 
@@ -46,4 +46,4 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
     colours = np.stack(axes, axis=-1).reshape(1, -1, 3)
     asked = Image.fromarray(colours if mode == "RGB" else colours[..., 0].copy())
     moved = np.abs(np.asarray(transform.apply(asked), np.int16) - colours)
-    return bool(moved.max() <= SAME)
+    return bool(moved.max() <= SRGB_TOLERANCE)

@@ -15,15 +15,15 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from lapel.core.errors import ImageError
-from lapel.core.profiles import MOST_BYTES
+from lapel.core.profiles import MAX_PROFILE_BYTES
 
-PRESENT = 0.9  # of a JPEG's pixels, at least: less would be an image of something else
+MIN_SHARE = 0.9  # of a JPEG's pixels, at least: less would be an image of something else
 END = b"\xff\xd9"
 SCAN = b"\xff\xda"
 MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # of a segment; others stand inside a scan
 PNG = b"\x89PNG\r\n\x1a\n"
 # Parts of a PNG that say how its pixels look, beside those that hold them, which have names in capitals.
-LOOKS = (b"tRNS", b"acTL", b"fcTL", b"fdAT", b"eXIf")
+PIXEL_CHUNKS = (b"tRNS", b"acTL", b"fcTL", b"fdAT", b"eXIf")
 
 
 def whole_jpeg(image: JpegImagePlugin.JpegImageFile, data: bytes, draft: int) -> Image.Image:
@@ -76,16 +76,21 @@ def whole_jpeg(image: JpegImagePlugin.JpegImageFile, data: bytes, draft: int) ->
     row = (int(differs.any(axis=1).argmax()) + 1) // down * down
     column = (int(differs[row : row + down].any(axis=0).argmax()) + 1) // across * across - across
     share = max(0.0, row + down * column / found.width) / found.height
-    if share < PRESENT:
+    if share < MIN_SHARE:
         raise ImageError(
-            f"The picture is damaged or cut short: {int(100 * share)}% of it is there; {PRESENT:.0%} are needed."
+            f"The picture is damaged or cut short: {int(100 * share)}% of it is there; {MIN_SHARE:.0%} are needed."
             f" Export or download it again."
         ) from cut
-    filled = pixels.copy()
-    filled[row : row + down, max(0, column) :] = pixels[row - 1, max(0, column) :]
-    filled[row + down :] = pixels[row - 1]
-    made = Image.frombytes(found.mode, found.size, filled.tobytes())
-    made.info = dict(found.info)
+    return _completed(found, row, row + down, max(0, column))
+
+
+def _completed(image: Image.Image, row: int, below: int, column: int) -> Image.Image:
+    """The image with its last good row repeated: in rows ``row`` to ``below`` from the column on, and below in all."""
+    pixels = np.array(image)
+    pixels[row:below, column:] = pixels[row - 1, column:]
+    pixels[below:] = pixels[row - 1]
+    made = Image.frombytes(image.mode, image.size, pixels.tobytes())
+    made.info = dict(image.info)
     return made
 
 
@@ -148,7 +153,7 @@ def bare_png(data: bytes) -> tuple[bytes, bytes] | None:
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
         name = data[at + 4 : at + 8]
         good = zlib.crc32(data[at + 4 : end - 4]).to_bytes(4, "big") == data[end - 4 : end]
-        if name[:1].isupper() or (name in LOOKS and good):
+        if name[:1].isupper() or (name in PIXEL_CHUNKS and good):
             kept.append(data[at:end])
         elif name == b"iCCP" and good:
             profile = _unpacked(data[at + 8 : end - 4].partition(b"\0")[2][1:])
@@ -161,7 +166,7 @@ def _unpacked(data: bytes) -> bytes:
     """A colour profile as a PNG packs it; empty when it cannot be unpacked or is enormous."""
     try:
         packed = zlib.decompressobj()
-        found = packed.decompress(data, MOST_BYTES)
+        found = packed.decompress(data, MAX_PROFILE_BYTES)
     except zlib.error:
         return b""
     return b"" if packed.unconsumed_tail else found

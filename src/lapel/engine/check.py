@@ -1,8 +1,7 @@
 """Whether an index holds what the catalogue says, and mending only what it does not.
 
 A store goes in; which keys are missing, which are too many and which have another vector comes out. An index follows
-its catalogue by
-itself; this finds what no rule foresaw, such as a collection that somebody else wrote to.
+its catalogue by itself; this finds what no rule foresaw, such as a collection that somebody else wrote to.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ from lapel.core.errors import QueryError, StoreError, StoreNotFoundError, StoreR
 from lapel.core.images import decode
 from lapel.encoders import Encoder, absolute_spec, repaired_spec
 from lapel.engine.encoder_cache import EncoderCache
-from lapel.engine.index_sync import IndexSync, SearchSnapshot, model_of, version_of
+from lapel.engine.index_storage import SearchSnapshot
+from lapel.engine.index_sync import IndexSync, model_of, version_of
 from lapel.indexes import VectorIndex, open_index
 from lapel.sources import read_uri
 

@@ -25,7 +25,7 @@ from lapel.core.errors import SourceError
 from lapel.core.types import NO_LINKS, Links
 from lapel.encoders import Encoder
 from lapel.engine.features import CATALOG_FEATURES, THUMBNAIL
-from lapel.engine.pipeline import BATCH, PhotoTask, Pipeline, catalog_values, thumbnails_of
+from lapel.engine.pipeline import BATCH, PhotoTask, Pipeline, Read, catalog_values, thumbnails_of
 from lapel.engine.rejects import Note, Reasons, rejects_file
 from lapel.runners import Runner, open_runner
 from lapel.sources import ImageSource, display_links
@@ -177,32 +177,40 @@ def ingest(
     reasons = Reasons()
     done = IngestReport(rejects=rejects)
     with writer_lock(store.folder), rejects_file(rejects, reasons) as note:
-        encoder = store.encoder
+        fingerprint = store.encoder.fingerprint
         store.claim()
-        planner = _Planner(store.catalog, encoder.fingerprint, source, batch, verify)
-        writer = _Writer(store.catalog, encoder.fingerprint, note, small)
-        features = CATALOG_FEATURES if small is None else (*CATALOG_FEATURES, THUMBNAIL)
-        pipeline = Pipeline(encoder, features, source.read)
+        planner = _Planner(store.catalog, fingerprint, source, batch, verify)
         planned = planner.planned(rows, prefetch=not runner.remote)
-        spec = store.encoder_spec if runner.remote else ""
-        with (
-            closing(pipeline.map(runner, planned, _photos_to_read, batch=batch, spec=spec)) as encoded,
-            closing(writer.written(encoded)) as written,
-        ):
-            for counts in written:
+        writer = _Writer(store.catalog, fingerprint, note, small)
+        with closing(_added(store, planned, source.read, runner, batch, writer)) as added:
+            for counts in added:
                 done = done.plus(counts, time.monotonic() - begun)
                 if report is not None:
                     report(done.rows, total, done)
-        done = replace(done, pictures_unnamed=source.count() - len(planner.named), files_ignored=source.ignored)
         for folder, reason in source.unreadable.items():
             note(TableRow(0, None), folder, "folder left out", reason)
     return replace(
         done,
+        pictures_unnamed=source.count() - len(planner.named),
         pictures_renamed=source.renamed,
-        skipped=source.skipped,
+        files_ignored=source.ignored,
+        skipped=dict(source.skipped),
         reasons=reasons.counts(),
         seconds=time.monotonic() - begun,
     )
+
+
+def _added(
+    store: Target, planned: Iterable[list[_RowTask]], read: Read, runner: Runner, batch: int, writer: _Writer
+) -> Generator[Counter[str], None, None]:
+    """Load, encode and write batches, and give the counts of each."""
+    pipeline = Pipeline(store.encoder, writer.features, read)
+    spec = store.encoder_spec if runner.remote else ""
+    with (
+        closing(pipeline.map(runner, planned, _photos_to_read, batch=batch, spec=spec)) as encoded,
+        closing(writer.written(encoded)) as written,
+    ):
+        yield from written
 
 
 @dataclass(kw_only=True)
@@ -337,6 +345,8 @@ class _Writer:
         self._fingerprint = fingerprint
         self._note = note
         self._small = small
+        # What is kept of each photo beside its vector.
+        self.features = CATALOG_FEATURES if small is None else (*CATALOG_FEATURES, THUMBNAIL)
 
     def written(self, batches: Iterable[list[_RowTask]]) -> Generator[Counter[str], None, None]:
         """Write each batch and give its counts; while one is written, the next is encoded."""

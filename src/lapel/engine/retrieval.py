@@ -34,7 +34,7 @@ from lapel.core.types import (
 from lapel.core.vectors import Keys, Vectors, check_vectors, normalise
 from lapel.encoders.segmenter import ImageEmbeddings, embed_images
 from lapel.engine.context import StoreContext
-from lapel.engine.index_sync import SearchSnapshot
+from lapel.engine.index_storage import SearchSnapshot
 from lapel.indexes import RowFilter
 
 MAX_FILTERS = 64  # filters whose keys are kept; at 40,000 photos each is 0.3 MB at most

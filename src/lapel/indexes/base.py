@@ -1,6 +1,6 @@
 """What indexes share: the checks, and for those in memory a lock for many readers or one writer and a file.
 
-The lock is our own: PyPI's ``readerwriterlock`` is larger than the class below and has had no release since 2021.
+The lock is our own: PyPI's ``readerwriterlock`` would be one more dependency for what the class below does.
 """
 
 from __future__ import annotations

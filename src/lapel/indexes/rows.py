@@ -47,7 +47,7 @@ class RowFilter:
         InputError: keys that are none.
 
     Example:
-        >>> shirts = RowFilter(catalog.allowed(Filter(gender={"Men"})))
+        >>> shirts = RowFilter(catalog.matching_keys(Filter.parse(["gender=Men"])))
         >>> for query in queries:
         ...     index.search(query, 10, shirts)
     """

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +12,11 @@ from PIL import Image
 
 from lapel.core.errors import LapelError, QueryError
 from lapel.core.filters import NO_FILTER
-from lapel.core.types import EmbeddedQuery, Filter, ImageLike, Part, Photo, Query, SearchResult
+from lapel.core.types import EmbeddedQuery, ImageLike, Part, Photo, Query, SearchResult
 from lapel.engine.context import CATALOGUE, StoreContext, open_context, open_to_look
 from lapel.engine.retrieval import SearchEngine
 from lapel.service import adding, browsing, information
+from lapel.service.asking import Where, answer_many, filter_of
 from lapel.service.index import IndexService
 from lapel.service.media import MediaService
 from lapel.service.models import ModelService
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
     from lapel.insight.evaluate import EvalReport
 
 Progress = Callable[[int, int | None], None]  # done, and in all when that is known
-Where = Filter | Sequence[str] | str
-MANY = 64  # queries answered together: two batches of the encoder
-READERS = 4  # threads that read and decode the next queries' images meanwhile
 
 
 class Store:
@@ -274,6 +270,7 @@ class Store:
         if errors not in ("raise", "return"):
             raise QueryError(f"errors is 'raise' or 'return'; found '{errors}'.")
         conditions = filter_of(where)
+        Query(text="any", k=k, where=conditions, least=least, group=group)  # what is wrong for all is told at once
 
         def read(query: Query | ImageLike) -> Query | LapelError:
             try:
@@ -283,30 +280,7 @@ class Store:
             except LapelError as error:
                 return error
 
-        return self._answers(iter(queries), read, progress, raising=errors == "raise")
-
-    def _answers(
-        self,
-        queries: Iterator[Query | ImageLike],
-        read: Callable[[Query | ImageLike], Query | LapelError],
-        progress: Progress | None,
-        *,
-        raising: bool,
-    ) -> Iterator[SearchResult | LapelError]:
-        done = 0
-        with ThreadPoolExecutor(READERS, thread_name_prefix="lapel-queries") as pool:
-            ahead = [pool.submit(read, query) for query in islice(queries, MANY)]
-            while ahead:
-                waiting, ahead = ahead, [pool.submit(read, query) for query in islice(queries, MANY)]
-                batch = [each.result() for each in waiting]
-                for error in batch:
-                    if raising and isinstance(error, LapelError):
-                        raise error
-                answers = iter(self._engine.search_many([query for query in batch if isinstance(query, Query)]))
-                yield from (query if isinstance(query, LapelError) else next(answers) for query in batch)
-                done += len(batch)
-                if progress is not None:
-                    progress(done, None)
+        return answer_many(self._engine, iter(queries), read, progress, raising=errors == "raise")
 
     def embed(self, query: Query) -> EmbeddedQuery:
         """A query as one direction, with how each of its parts was read: the product that was found in an image, and
@@ -445,23 +419,6 @@ class Store:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def filter_of(where: Where) -> Filter:
-    """A filter, or the one that texts such as ``gender=Women`` mean.
-
-    Raises:
-        QueryError: it is neither.
-    """
-    if isinstance(where, Filter):
-        return where
-    if isinstance(where, str):
-        return Filter.parse([where])
-    if isinstance(where, Sequence) and all(isinstance(text, str) for text in where):
-        return Filter.parse(where)
-    raise QueryError(
-        f"A filter is texts such as ['gender=Women', 'price<2000']; found {type(where).__name__} {where!r:.60}."
-    )
 
 
 def open_store(

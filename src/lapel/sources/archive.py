@@ -1,3 +1,4 @@
+# ruff: noqa: D102 - what each method does stands at ImageSource
 """Pictures in a ZIP, read where they are: nothing is unpacked to disk. URIs are
 ``zip:///absolute/pictures.zip!/folder/a.jpg``."""
 
@@ -42,7 +43,8 @@ class ZipSource(ImageSource):
     """
 
     def __init__(self, where: str, exclude: Sequence[str] = ()) -> None:
-        self._file = Path(os.path.abspath(where))  # noqa: PTH100 - keeps symbolic links, so that URIs stay what the user typed
+        # Keeps symbolic links, so that URIs stay what the user typed.
+        self._file = Path(os.path.abspath(where))  # noqa: PTH100
         try:
             self._zip = zipfile.ZipFile(self._file)
         except OSError as error:
@@ -75,7 +77,6 @@ class ZipSource(ImageSource):
 
     @property
     def where(self) -> str:
-        """The archive's path."""
         return str(self._file)
 
     @cached_property
@@ -90,11 +91,9 @@ class ZipSource(ImageSource):
         return NameIndex(chain(((name, self._uri(name)) for name in self._photos), others))
 
     def walk(self) -> Iterator[str]:
-        """Every photo's URI, by name."""
         return map(self._uri, self._photos)
 
     def lists(self, uri: str) -> bool:
-        """Whether a walk gives this photo."""
         if not uri.startswith(self._prefix):
             return False
         raw = unquote(uri.removeprefix(self._prefix))
@@ -156,7 +155,6 @@ class ZipSource(ImageSource):
         return f"{info.file_size}-{info.CRC:08x}"
 
     def close(self) -> None:
-        """Close the archive."""
         self._zip.close()
 
     def _uri(self, name: str) -> str:

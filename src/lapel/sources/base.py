@@ -1,3 +1,4 @@
+# ruff: noqa: D102 - what each method does stands at ImageSource
 """What every source of photos can do: the one class that all sources inherit, also those of other packages."""
 
 from __future__ import annotations
@@ -170,60 +171,43 @@ class SourceWrapper(ImageSource):
 
     @property
     def where(self) -> str:
-        """What people call it."""
         return self.source.where
 
     @property
     def skipped(self) -> dict[str, int]:
-        """What the last complete walk left out, by kind."""
         return self.source.skipped
 
     @property
     def unreadable(self) -> dict[str, str]:
-        """Folders that it could not list, with the reasons."""
         return self.source.unreadable
 
     @property
     def renamed(self) -> int:
-        """How many names were found that are written otherwise."""
         return self.source.renamed
 
     def walk(self) -> Iterator[str]:
-        """Every photo's URI."""
         return self.source.walk()
 
-    def count(self) -> int:
-        """How many photos a walk gives."""
-        return self.source.count()
-
     def lists(self, uri: str) -> bool:
-        """Whether a walk gives this photo."""
         return self.source.lists(uri)
 
     def find(self, name: str) -> str:
-        """The URI of the file that a table names."""
         return self.source.find(name)
 
     def find_id(self, product_id: str) -> str:
-        """The URI of the image file called like a product."""
         return self.source.find_id(product_id)
 
     def path(self, uri: str) -> tuple[str, ...]:
-        """Folder names and file name of a URI."""
         return self.source.path(uri)
 
     def read(self, uri: str) -> bytes:
-        """The bytes of an image file."""
         return self.source.read(uri)
 
     def version_token(self, uri: str) -> str:
-        """A short text that changes whenever the bytes do."""
         return self.source.version_token(uri)
 
     def links(self, uri: str) -> Links:
-        """Where a browser gets the photo."""
         return self.source.links(uri)
 
     def close(self) -> None:
-        """Close the source."""
         self.source.close()

@@ -1,3 +1,4 @@
+# ruff: noqa: D102 - what each method does stands at ImageSource
 """Pictures in a bucket, through fsspec: ``s3://bucket/folder``, ``gs://bucket/folder``, ``az://container/folder``.
 
 Credentials and endpoints are those that each cloud's own tools use (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, a
@@ -68,11 +69,9 @@ class BucketSource(ImageSource):
         return f"{self.scheme}://{self._root}"
 
     def walk(self) -> Iterator[str]:
-        """Every photo's URI, by name."""
         return (self._prefix + quote(name) for name in self._listing)
 
     def lists(self, uri: str) -> bool:
-        """Whether the photo is in the folder."""
         return self._name(uri) in self._listing
 
     def find(self, name: str) -> str:
@@ -86,11 +85,9 @@ class BucketSource(ImageSource):
         return super().find(name)
 
     def path(self, uri: str) -> tuple[str, ...]:
-        """Folder names and file name below the folder."""
         return tuple(self._name(uri).split("/"))
 
     def read(self, uri: str) -> bytes:
-        """The bytes of a photo."""
         if self._about(uri).get("size", 0) > MAX_BYTES:
             raise SourceError(f"The picture {uri} has more than {MAX_BYTES // 2**20} MB. Scale it down.")
         try:

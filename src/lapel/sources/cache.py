@@ -25,8 +25,10 @@ MAX_PATH_BYTES = 504  # bytes; SQLite's 512 less what it puts behind the name
 GB = 2**30
 # A column "stamp" is what is called version token elsewhere: caches of earlier versions stay good.
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS known (uri TEXT PRIMARY KEY, stamp TEXT NOT NULL, validators TEXT NOT NULL, sha256 TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS blobs (sha256 TEXT PRIMARY KEY, bytes INTEGER NOT NULL, used REAL NOT NULL, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS known
+    (uri TEXT PRIMARY KEY, stamp TEXT NOT NULL, validators TEXT NOT NULL, sha256 TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS blobs
+    (sha256 TEXT PRIMARY KEY, bytes INTEGER NOT NULL, used REAL NOT NULL, data BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS blobs_used ON blobs (used, sha256, bytes);
 """
 # Who does not know what the server said of the same bytes does not wipe it out.
@@ -37,11 +39,7 @@ INSERT INTO known VALUES (?, ?, ?, ?) ON CONFLICT (uri) DO UPDATE SET
 """
 USE_SECONDS = 60  # seconds in which a second use is not written down
 SHRINK_FRACTION = 0.9  # of the limit is left when the oldest have gone, so that this is not done for each photo
-BATCH_FILES, BATCH_BYTES, BATCH_SECONDS = (
-    64,
-    8 * 2**20,
-    1.0,
-)  # photos, bytes and seconds after which what has come is written
+BATCH_FILES, BATCH_BYTES, BATCH_SECONDS = 64, 8 * 2**20, 1.0  # after any of which what has come is written
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ COLUMNS = tuple(name for name in TARGETS if name not in ("currency", "season"))
 # What else a feed knows that is worth a filter: the price before a reduction, the sizes there are and those that can be
 # bought now.
 ATTRIBUTES = tuple(
-    "size size_in_stock regular_price on_sale colours variants sku gtin material pattern age_group condition tags".split()
+    "size size_in_stock regular_price on_sale colours variants sku gtin material pattern age_group condition"
+    " tags".split()
 )
 SIZES = frozenset("size sizes shoesize clothingsize größe grösse groesse taille talla taglia maat rozmiar".split())
 COLOURS = frozenset("color colour colors colours farbe couleur color/pattern colore kleur kolor".split())
@@ -103,11 +104,9 @@ class Feed:
     def kept(self, columns: Iterable[str]) -> list[str]:
         """Those of a feed's own columns that become attributes."""
         known = {plain_name(name) for name in (*COLUMNS, *ATTRIBUTES)}
-        return (
-            []
-            if self.used is None
-            else [name for name in columns if name and plain_name(name) not in self.used | known]
-        )
+        if self.used is None:
+            return []
+        return [name for name in columns if name and plain_name(name) not in self.used | known]
 
     def records(self, rows: Iterable[tuple[int, Cells]]) -> Iterator[tuple[int, dict[str, Any] | str | Hidden]]:
         """A record a product, with the line of its first row, in the order of these; rows of one product may lie
@@ -137,8 +136,7 @@ def recognise(columns: Iterable[str]) -> Feed | None:
     return next((feed for feed in FEEDS if feed.columns <= plain), None)
 
 
-# --- Shopify: a row a variant and a row a photo; only the first row of a handle says what the product is
-# -------------
+# --- Shopify: a row a variant and a row a photo; only the first row of a handle says what the product is ---
 
 
 def _handle(_: Sequence[Cells]) -> Callable[[Cells], str]:
@@ -202,8 +200,7 @@ def _shopify_stock(cells: Cells) -> bool | None:
         return None
 
 
-# --- WooCommerce: a row a product and a row a variation, which names its parent by id or SKU and may stand before it
-# ----
+# --- WooCommerce: a row a product and a row a variation, which names its parent by id or SKU and may come first ---
 
 
 def _parent(rows: Sequence[Cells]) -> Callable[[Cells], str]:
@@ -279,8 +276,7 @@ def _options(cells: Cells) -> dict[str, list[str]]:
     return found
 
 
-# --- Google Merchant: a row a variant; those of one item group and one colour are the same look in several sizes
-# --------
+# --- Google Merchant: a row a variant; those of one item group and one colour are the same look in several sizes ---
 
 
 def _item_group(_: Sequence[Cells]) -> Callable[[Cells], str]:

@@ -1,3 +1,4 @@
+# ruff: noqa: D102 - what each method does stands at ImageSource
 """Pictures in a folder and the folders below it. URIs are ``file:///absolute/path``, with other characters %-quoted."""
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class FolderSource(ImageSource):
     """
 
     def __init__(self, where: str, exclude: Sequence[str] = ()) -> None:
-        self._root = Path(os.path.abspath(where))  # noqa: PTH100 - keeps symbolic links, so that URIs stay what the user typed
+        # Keeps symbolic links, so that URIs stay what the user typed.
+        self._root = Path(os.path.abspath(where))  # noqa: PTH100
         self._above = str(self._root).rstrip("/") + "/"
         self._prefix = to_uri(self._above)
         self._exclude = Exclude(exclude)
@@ -56,11 +58,9 @@ class FolderSource(ImageSource):
 
     @property
     def where(self) -> str:
-        """The folder's path."""
         return str(self._root)
 
     def walk(self) -> Iterator[str]:
-        """Every photo's URI, by folder and name."""
         return (self._prefix + quote(os.fsencode(name)) for name in self._names())
 
     def _names(self) -> Iterator[str]:
@@ -117,7 +117,6 @@ class FolderSource(ImageSource):
         return self._peeked[name]
 
     def lists(self, uri: str) -> bool:
-        """Whether a walk gives this photo."""
         if not uri.startswith(self._prefix):
             return False
         name = unquote(uri.removeprefix(self._prefix))
@@ -154,16 +153,14 @@ class FolderSource(ImageSource):
         """The URI of ``<product_id>.<extension>``."""
         if "/" not in product_id and "\0" not in product_id:
             direct = f"{self._root}/{product_id}.jpg"
-            if os.path.isfile(direct) and not self._exclude:  # noqa: PTH113 - the usual case, without listing the folder
+            if os.path.isfile(direct) and not self._exclude:  # noqa: PTH113 - the usual case, without a listing
                 return to_uri(direct)
         return super().find_id(product_id)
 
     def path(self, uri: str) -> tuple[str, ...]:
-        """Folder names and file name below the folder."""
         return tuple(unquote(uri.removeprefix(self._prefix)).split("/"))
 
     def read(self, uri: str) -> bytes:
-        """The bytes of a photo."""
         return read_file(to_path(uri))
 
     def version_token(self, uri: str) -> str:

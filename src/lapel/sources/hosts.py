@@ -211,7 +211,10 @@ def _checked(url: httpx.URL, *, private: bool, setting: str, proxied: bool) -> l
             return []
         text = f"The link's host '{host}' is not known. Check the address."
         if proxied:
-            text = f"The link's host '{host}' is not known here, so that only the proxy could say whether it is private. If it is not, allow it with {setting}."
+            text = (
+                f"The link's host '{host}' is not known here, so that only the proxy could say whether it is private."
+                f" If it is not, allow it with {setting}."
+            )
         passing = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
         raise (TransientError if passing else SourceError)(text) from error
     found = list(dict.fromkeys(str(entry[4][0]) for entry in entries))

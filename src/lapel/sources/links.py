@@ -1,3 +1,4 @@
+# ruff: noqa: D102 - what each method does stands at ImageSource
 """Pictures behind links: one, ``https://shop.example/a.jpg``, or those that a table names. A URI is the link itself.
 
 Several are fetched at once, but few from one host; whoever answers that it is too much is left alone for a while. A
@@ -120,7 +121,6 @@ class HttpsSource(ImageSource):
         return 1 if self._one else 0
 
     def lists(self, uri: str) -> bool:
-        """Whether it is the one link."""
         return uri == self._one
 
     def find(self, name: str) -> str:
@@ -154,7 +154,6 @@ class HttpsSource(ImageSource):
         return token
 
     def close(self) -> None:
-        """Close the connections."""
         self._reader.close()
 
     def _fetch(self, uri: str, validators: str) -> Fetched:

@@ -1,3 +1,4 @@
+# ruff: noqa: D102 - what each method does stands at ImageSource
 """A source whose table may also name photos elsewhere: links, Drive files and objects in buckets beside its own."""
 
 from __future__ import annotations
@@ -38,19 +39,15 @@ class MixedSource(SourceWrapper):
             return self._at(name).find(name)
 
     def path(self, uri: str) -> tuple[str, ...]:
-        """Folder names and file name of a URI."""
         return self._at(uri).path(uri)
 
     def read(self, uri: str) -> bytes:
-        """The bytes of an image file."""
         return self._at(uri).read(uri)
 
     def version_token(self, uri: str) -> str:
-        """A short text that changes whenever the bytes do."""
         return self._at(uri).version_token(uri)
 
     def links(self, uri: str) -> Links:
-        """Where a browser gets the photo."""
         return self._at(uri).links(uri)
 
     def expect(self, names: Iterable[str]) -> None:

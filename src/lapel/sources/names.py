@@ -65,8 +65,9 @@ ADVICE = {
 
 # What computers, phones and storage boxes put beside photos. What begins with a dot is left out as well.
 _JUNK = re.compile(
-    r"(?:__macosx|(?:eh)?thumbs\.db|desktop\.ini|icon\r|\$recycle\.bin|recycler|system volume information|lost\+found|@eadir|@recycle"
-    r"|@recently-snapshot|@tmp|#recycle|#snapshot|temporary items|network trash folder|(?:synophoto_|synoindex_|@syno|@__thumb).*)\Z",
+    r"(?:__macosx|(?:eh)?thumbs\.db|desktop\.ini|icon\r|\$recycle\.bin|recycler|system volume information|lost\+found"
+    r"|@eadir|@recycle|@recently-snapshot|@tmp|#recycle|#snapshot|temporary items|network trash folder"
+    r"|(?:synophoto_|synoindex_|@syno|@__thumb).*)\Z",
     re.IGNORECASE | re.DOTALL,
 )
 _ENDING = re.compile(r".(\.(?=[0-9]*[a-z])[a-z0-9]{1,8})\Z", re.IGNORECASE | re.DOTALL)

@@ -53,7 +53,7 @@ class TableRow:
     id: str = ""
 
 
-def read_table(path: str | Path, mapping: ColumnMap = ColumnMap(), *, encoding: str = "") -> Table:  # noqa: B008 - a frozen value
+def read_table(path: str | Path, mapping: ColumnMap | None = None, *, encoding: str = "") -> Table:
     """Open a product table. Iterating over it, as often as wanted, gives a :class:`TableRow` for each of its products.
 
     Args:
@@ -64,7 +64,7 @@ def read_table(path: str | Path, mapping: ColumnMap = ColumnMap(), *, encoding: 
     Raises:
         TableError: it cannot be read, is another kind of file, lacks a column, or has prices without a currency.
     """
-    path = Path(path)
+    path, mapping = Path(path), mapping or ColumnMap()
     records = open_records(path, encoding)
     feed = recognise(records.columns) if mapping.preset == "auto" else None
     return Table(path, FeedRecords(records, feed) if feed else records, mapping)

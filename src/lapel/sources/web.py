@@ -29,15 +29,10 @@ MAX_BYTES = 20 * 2**20
 CHUNK_BYTES = 64 * 1024
 LINK_CHARACTERS = 200  # characters of a link in a message
 DECODED_ENCODINGS = ("gzip", "x-gzip", "deflate")
-KNOWN_ENCODINGS = (
-    *DECODED_ENCODINGS,
-    "br",
-    "zstd",
-    "compress",
-    "x-compress",
-    "dcb",
-    "dcz",
-)  # all others say nothing about the bytes
+# All others say nothing about the bytes.
+KNOWN_ENCODINGS = (*DECODED_ENCODINGS, "br", "zstd", "compress", "x-compress", "dcb", "dcz")
+COPY = "Copy the picture's address from the browser."
+SAVE = "save the picture and use the file instead."
 ALLOW_HOST = "LAPEL_ALLOW_HOSTS={host}"
 ALLOW_PAGE = "LAPEL_ALLOW_PRIVATE_LINKS=1 where the page is started"
 
@@ -106,18 +101,13 @@ def parse_link(text: str) -> httpx.URL:
             f"'{text[:40]}...' is a picture written into an address, not an address. Save the picture and use the file"
             f" instead."
         )
+    shown = shortened(text, LINK_CHARACTERS)
     try:
         url = httpx.URL(as_link(text) or text)
     except (httpx.InvalidURL, ValueError) as error:
-        raise SourceError(
-            f"The link '{shortened(text, LINK_CHARACTERS)}' is not understood: {error}. Copy the picture's address from the"
-            f" browser."
-        ) from error
+        raise SourceError(f"The link '{shown}' is not understood: {error}. {COPY}") from error
     if url.scheme not in ("http", "https") or not url.host:
-        raise SourceError(
-            f"The link '{shortened(text, LINK_CHARACTERS)}' is not an http or https address. Copy the picture's address from the"
-            f" browser."
-        )
+        raise SourceError(f"The link '{shown}' is not an http or https address. {COPY}")
     if url.userinfo:
         raise SourceError("The link carries a password. Save the picture and use the file instead.")
     return url
@@ -185,20 +175,19 @@ class LinkReader:
         """
         etag, _, changed = validators.partition("\n")
         known = {name: text for name, text in (("If-None-Match", etag), ("If-Modified-Since", changed)) if text}
+        shown = shortened(url, LINK_CHARACTERS)
 
         def take(response: httpx.Response, _: str, end: float) -> Fetched:
             if response.status_code == 304 and known:
                 return Fetched(None, validators, "")
             if response.status_code != 200:
-                text = f"The link {shortened(url, LINK_CHARACTERS)} answers {response.status_code} {response.reason_phrase}. Open it in a browser and check the address."
-                raise (
-                    TransientError(text, self._wait(response))
-                    if response.status_code in TRANSIENT_STATUSES
-                    else SourceError(text)
-                )
+                status = f"{response.status_code} {response.reason_phrase}"
+                text = f"The link {shown} answers {status}. Open it in a browser and check the address."
+                transient = response.status_code in TRANSIENT_STATUSES
+                raise TransientError(text, self._wait(response)) if transient else SourceError(text)
             said = response.headers
             lines = (said.get("etag", ""), said.get("last-modified", ""))
-            data = _body(response, shortened(url, LINK_CHARACTERS), self._max_bytes, end)
+            data = _body(response, shown, self._max_bytes, end)
             kind = said.get("content-type", "").partition(";")[0].strip().lower()
             return Fetched(data, "\n".join(lines).rstrip(), kind)
 
@@ -223,7 +212,7 @@ class LinkReader:
     ) -> Taken:
         """What ``take`` makes of the answer at the end of all redirects, of where it is for good, and of when it must
         be done."""
-        left, moved, lasting = self._timeout, "", True
+        left, moved, lasting, shown = self._timeout, "", True, shortened(url, LINK_CHARACTERS)
         target = parse_link(url)
         try:
             for _ in range(MAX_REDIRECTS + 1):
@@ -243,13 +232,13 @@ class LinkReader:
                 lasting = lasting and response.status_code in (301, 308)
                 moved = str(target) if lasting else moved
         except httpx.TimeoutException as error:
-            raise _slow(shortened(url, LINK_CHARACTERS)) from error
+            raise _slow(shown) from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError) as error:
-            text = f"The link {shortened(url, LINK_CHARACTERS)} cannot be fetched: {reason_of(error)}. Try again, or save the picture and use the file instead."
+            text = f"The link {shown} cannot be fetched: {reason_of(error)}. Try again, or {SAVE}"
             raise (TransientError if isinstance(error, httpx.TransportError) else SourceError)(text) from error
         raise SourceError(
-            f"The link {shortened(url, LINK_CHARACTERS)} is redirected more than {MAX_REDIRECTS} times. Open it in a browser and"
-            f" copy the picture's own address."
+            f"The link {shown} is redirected more than {MAX_REDIRECTS} times. Open it in a browser and copy the"
+            " picture's own address."
         )
 
     def _wait(self, response: httpx.Response) -> float:

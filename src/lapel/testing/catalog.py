@@ -17,9 +17,9 @@ import json
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -27,9 +27,9 @@ from zlib import crc32
 import numpy as np
 import pytest
 
-from lapel.catalog import Catalog, ChangePage, Entry, ModelEntry, PhotoEntry, PricePoint
+from lapel.catalog import Catalog, ChangePage, Counts, Entry, ModelEntry, PhotoEntry, PricePoint
 from lapel.core.errors import InputError, QueryError, StoreError
-from lapel.core.types import Filter, Links, Product
+from lapel.core.types import Filter, Product
 
 MODEL = "model-one"  # a fingerprint
 DIM = 8
@@ -42,20 +42,20 @@ def unit(number: int) -> np.ndarray:
     return vector / np.linalg.norm(vector)
 
 
-def photo(uri: str, version: int = 1, **fields: object) -> PhotoEntry:
+def photo(uri: str, version: int = 1, **fields: Any) -> PhotoEntry:
     """A photo that must be written; another version has other bytes."""
     vector = unit(crc32(f"{uri} {version}".encode()))
-    return PhotoEntry(uri, f"token-{version}", f"sha-{uri}-{version}", vector, **fields)  # type: ignore[arg-type]
+    return PhotoEntry(uri, f"token-{version}", f"sha-{uri}-{version}", vector, **fields)
 
 
-def known(uri: str, version: int = 1, **fields: object) -> PhotoEntry:
+def known(uri: str, version: int = 1, **fields: Any) -> PhotoEntry:
     """The same photo, when the catalogue holds it."""
-    return PhotoEntry(uri, f"token-{version}", f"sha-{uri}-{version}", **fields)  # type: ignore[arg-type]
+    return PhotoEntry(uri, f"token-{version}", f"sha-{uri}-{version}", **fields)
 
 
-def entry(product_id: str, uris: Sequence[str] = ("a",), **fields: object) -> Entry:
+def entry(product_id: str, uris: Sequence[str] = ("a",), **fields: Any) -> Entry:
     """A product with photos ``product_id/uri``."""
-    return Entry(Product(product_id, **fields), tuple(photo(f"{product_id}/{uri}") for uri in uris))  # type: ignore[arg-type]
+    return Entry(Product(product_id, **fields), tuple(photo(f"{product_id}/{uri}") for uri in uris))
 
 
 def kinds(page: ChangePage) -> list[tuple[str, str]]:
@@ -104,8 +104,7 @@ class CatalogContract:
         assert (vectors[0] == photo("file:///a.jpg").vector).all()
         assert vectors.dtype == np.float32
         assert catalog.vector_of(keys[::-1], fingerprint=MODEL)[0].tolist() == vectors[1].tolist()
-        counts = catalog.counts()
-        assert (counts.products, counts.photos, counts.vectors) == (1, 2, {MODEL: 2})
+        assert catalog.counts() == Counts(1, 2, {MODEL: 2})
         with pytest.raises(QueryError, match=r"no product 'zz'.*s1"):
             catalog.product("zz")
         assert catalog.photos("zz") == ()
@@ -137,12 +136,11 @@ class CatalogContract:
     def test_changed_bytes_get_a_new_key_and_unlisted_photos_go(self, catalog: Catalog) -> None:
         catalog.write([entry("p", ("a", "b", "c"))], fingerprint=MODEL)
         a, b, c = (each.key for each in catalog.photos("p"))
-        change = catalog.write([Entry(Product("p"), (photo("p/a"), photo("p/b", version=2)))], fingerprint=MODEL)
+        change = catalog.write([Entry(Product("p"), (photo("p/a"), photo("p/b", 2)))], fingerprint=MODEL)
         kept, new = (each.key for each in catalog.photos("p"))
         assert kept == a
         assert new > c
-        assert change.removed.tolist() == [b, c]
-        assert catalog.vector_keys(MODEL).tolist() == [a, new]
+        assert (change.removed.tolist(), catalog.vector_keys(MODEL).tolist()) == ([b, c], [a, new])
 
     def test_keys_are_never_used_again(self, catalog: Catalog) -> None:
         catalog.write([entry("p"), entry("q")], fingerprint=MODEL)
@@ -230,8 +228,7 @@ class CatalogContract:
         assert catalog.vector_of(keys, fingerprint=MODEL).tolist() == before.tolist()
         assert catalog.models() == [(one, 3), (other, 2)]
         assert catalog.generation == generation  # nobody searches the other's vectors
-        assert not catalog.activate(other, missing=np.array([a]))
-        assert catalog.settings()["fingerprint"] == MODEL
+        assert (catalog.activate(other, missing=np.array([a])), catalog.setting("fingerprint")) == (False, MODEL)
         position = catalog.feed.latest
         assert catalog.activate(other, missing=np.array([q]))
         now = catalog.settings()
@@ -302,9 +299,8 @@ class CatalogContract:
     def test_the_feed_tells_what_happened_in_order(self, catalog: Catalog) -> None:
         catalog.write([entry("p", ("a", "b"), price_minor=500, currency="EUR"), entry("q")], fingerprint=MODEL)
         page = catalog.feed.read(0)
-        assert kinds(page) == [("product_added", "p"), ("product_added", "q")] + [
-            ("photo_added", each) for each in "ppq"
-        ]
+        photos = [("photo_added", each) for each in "ppq"]
+        assert kinds(page) == [("product_added", "p"), ("product_added", "q"), *photos]
         assert (page.complete, page.gap, page.next) == (True, False, catalog.feed.latest)
         assert {(each.generation, each.at) for each in page.changes} == {(1, "2026-11-28T22:50:00Z")}
         a, b = (each.key for each in catalog.photos("p"))
@@ -334,17 +330,6 @@ class CatalogContract:
         assert kinds(page) == [("product_delisted", "p"), ("product_relisted", "p"), *ends]
         assert page.changes[0].at == "2026-12-01T00:00:00Z"
 
-    def test_what_did_not_change_is_not_told(self, catalog: Catalog) -> None:
-        catalog.write([entry("p", title="A")], fingerprint=MODEL)
-        position = catalog.feed.latest
-        same = Entry(Product("p", title="A"), (known("p/a"),))
-        catalog.write([same], fingerprint=MODEL)
-        assert catalog.feed.read(position).changes == ()
-        linked = Entry(same.product, (known("p/a", links=Links("https://cdn.example/a.jpg")),))
-        catalog.write([linked], fingerprint=MODEL)
-        (change,) = catalog.feed.read(position).changes
-        assert (change.kind, dict(change.detail)) == ("product_changed", {"fields": ["photos"]})
-
     def test_a_reader_goes_on_where_it_stopped(self, catalog: Catalog) -> None:
         catalog.write([entry(f"p{number}") for number in range(5)], fingerprint=MODEL)
         first = catalog.feed.read("hooks", limit=4)
@@ -365,12 +350,6 @@ class CatalogContract:
         assert catalog.feed.forget("hooks")
         assert not catalog.feed.forget("hooks")
         assert catalog.feed.cursors() == ()
-
-    def test_a_reader_ahead_of_the_catalogue_is_told(self, catalog: Catalog) -> None:
-        """As when a backup was put back."""
-        catalog.write([entry("p")], fingerprint=MODEL)
-        page = catalog.feed.read(99)
-        assert (page.gap, page.changes, page.next) == (True, (), catalog.feed.latest)
 
     def test_prices_of_the_past_are_kept(self, catalog: Catalog) -> None:
         states: tuple[dict[str, Any], ...] = (
@@ -438,31 +417,7 @@ class CatalogContract:
         assert found("saree") == found("blue") == ["2"]
         assert found("red") == ["1"]
 
-    # --- many at once, and crashes ---
-
-    def test_many_threads_read_while_one_writes(self, catalog: Catalog) -> None:
-        errors: list[BaseException] = []
-        stop = threading.Event()
-
-        def read() -> None:
-            try:
-                while not stop.is_set():
-                    counts = catalog.counts()
-                    assert counts.products == counts.photos == sum(counts.vectors.values())
-                    catalog.search_words("women", Filter.parse(["gender=Women"]))
-            except BaseException as error:
-                errors.append(error)
-
-        readers = [threading.Thread(target=read) for _ in range(6)]
-        for reader in readers:
-            reader.start()
-        for batch in range(20):
-            catalog.write([entry(f"p{batch}-{number}", gender="Women") for number in range(10)], fingerprint=MODEL)
-        stop.set()
-        for reader in readers:
-            reader.join()
-        assert not errors
-        assert catalog.counts().products == 200
+    # --- crashes ---
 
     def test_a_writer_that_is_killed_loses_its_last_batch_at_most(self, tmp_path: Path) -> None:
         path = tmp_path / "catalog.sqlite"
@@ -485,9 +440,7 @@ class CatalogContract:
             catalog.write([entry("more")], fingerprint=MODEL)
 
 
-def _write_for_ever(
-    open_: Callable[[Path], Catalog], path: Path, written: multiprocessing.connection.Connection
-) -> None:  # type: ignore[type-arg,name-defined,unused-ignore]
+def _write_for_ever(open_: Callable[[Path], Catalog], path: Path, written: Connection) -> None:
     with open_(path) as catalog:
         batch = 0
         while True:

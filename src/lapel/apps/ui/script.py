@@ -1,5 +1,5 @@
-"""What only a script in the visitor's browser can do: go to the top, close the filters on a phone, tell screen readers how
-many results there are.
+"""What only a script in the visitor's browser can do: go to the top, close the filters on a phone, tell screen readers
+how many results there are.
 
 Streamlit draws its elements anew, so a live region and a listener in them would be lost; these are put beside its page,
 once.

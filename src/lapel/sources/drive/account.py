@@ -273,7 +273,8 @@ def _credentials(path: Path | None, scope: str) -> Any:
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
         if info.get("type") == "service_account":
-            return service_account.Credentials.from_service_account_info(info, scopes=[scope])  # type: ignore[no-untyped-call]
+            make: Any = service_account.Credentials.from_service_account_info
+            return make(info, scopes=[scope])
         # A login has the scopes it was given; asking for others would be refused.
         return user_credentials.Credentials(  # type: ignore[no-untyped-call]
             None,

@@ -1,3 +1,4 @@
+# ruff: noqa: D102 - what each method does stands at ImageSource
 """Pictures in a folder on Google Drive and the folders below it: ``gdrive://<folder id>``.
 
 URIs are ``gdrive://<file id>``.
@@ -122,7 +123,6 @@ class DriveSource(ImageSource):
         return f"{SCHEME}{self.root} ('{self._title}')"
 
     def walk(self) -> Iterator[str]:
-        """Every photo's URI, by folder and name."""
         return (SCHEME + file for file in self._listing)
 
     def files(self) -> list[DriveFile]:
@@ -130,7 +130,6 @@ class DriveSource(ImageSource):
         return list(self._listing.values())
 
     def lists(self, uri: str) -> bool:
-        """Whether a walk gives this photo."""
         return uri.removeprefix(SCHEME) in self._listing
 
     def find(self, name: str) -> str:
@@ -148,7 +147,6 @@ class DriveSource(ImageSource):
         return SCHEME + found[0] if found else super().find(name)
 
     def path(self, uri: str) -> tuple[str, ...]:
-        """Folder names and file name below the folder."""
         return self._file(uri).path
 
     def read(self, uri: str) -> bytes:
@@ -164,13 +162,11 @@ class DriveSource(ImageSource):
         return self._file(uri).version_token
 
     def links(self, uri: str) -> Links:
-        """Where a browser shows the photo."""
         file_id = uri.removeprefix(SCHEME)
         settings = self.account.settings
         return Links(settings.full.replace("{id}", file_id), settings.thumbnail.replace("{id}", file_id))
 
     def close(self) -> None:
-        """Close the connections."""
         self.account.close()
 
     def _about(self, file_id: str, fields: str) -> Any:
