@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from data_set_copies import GALLERY, QUERY, TRAIN, Benchmark, DataSet, Listed, open_benchmark, write_table
 from lapel.apps.cli.console import JsonOption, print_json, print_table, progress_bar, say
 from lapel.core.errors import InputError, LapelError
-from lapel.core.images import Pixels, decode
 from lapel.core.metrics import Estimate, Relevant, proportion, recall_at
 from lapel.core.text import counted
-from lapel.core.vectors import UNIT_TOLERANCE, Vectors
+from lapel.core.vectors import Vectors
 from lapel.encoders import Encoder, open_encoder
+from lapel.engine.pipeline import PhotoTask, Pipeline
 from lapel.indexes import open_index
 from lapel.runners import open_runner
 from lapel.sources import ImageSource
@@ -188,34 +188,15 @@ def _encode(
     pictures: Sequence[Listed], source: ImageSource, encoder: Encoder, report: Progress
 ) -> tuple[Vectors, list[str]]:
     """Vectors of all pictures, (n, dim), and what is wrong with each (mostly nothing); threads read and scale ahead."""
-    vectors = np.zeros((len(pictures), encoder.dim), np.float32)
-    problems = [""] * len(pictures)
-
-    def load(row: int) -> tuple[int, Pixels | None, str]:
-        try:
-            return row, encoder.preprocessing.apply(decode(source.read(pictures[row].uri))), ""
-        except LapelError as error:  # one bad picture, one reason
-            return row, None, str(error)
-
-    def load_all(rows: range) -> list[tuple[int, Pixels | None, str]]:
-        return [load(row) for row in rows]
-
-    batches = [range(at, min(at + BATCH, len(pictures))) for at in range(0, len(pictures), BATCH)]
-    for loaded in open_runner("threads:").map(lambda: load_all, batches):
-        good = [(row, pixels) for row, pixels, _ in loaded if pixels is not None]
-        for row, _, problem in loaded:
-            problems[row] = problem
-        if good:
-            rows = np.array([row for row, _ in good])
-            vectors[rows] = encoder.encode_pixels(np.stack([pixels for _, pixels in good]))
-            lengths = np.linalg.norm(vectors[rows], axis=1)
-            for row, length in zip(rows.tolist(), lengths.tolist(), strict=True):
-                if not abs(length - 1) <= UNIT_TOLERANCE:
-                    problems[row] = (
-                        f"the model '{encoder.name}' sees nothing in the picture (a vector of length {length:.3g})"
-                    )
-        report(loaded[-1][0] + 1, len(pictures))
-    return vectors, problems
+    tasks = [PhotoTask(uri=picture.uri) for picture in pictures]
+    batches = [tasks[at : at + BATCH] for at in range(0, len(tasks), BATCH)]
+    done = 0
+    for batch in Pipeline(encoder, read=source.read).map(open_runner("threads:"), batches):
+        done += len(batch)
+        report(done, len(tasks))
+    nothing = np.zeros(encoder.dim, np.float32)
+    vectors = [nothing if task.vector is None else task.vector for task in tasks]
+    return np.stack([*vectors, nothing])[:-1], [task.problem for task in tasks]
 
 
 def _answers(

@@ -168,7 +168,7 @@ def test_a_picture_without_a_direction_is_left_out(shop: Path) -> None:
 
     report = measure(load_in_shop(shop), Blind())
     assert [name for name, _ in report.left_out] == [SHOP[1][0], SHOP[5][0]]
-    assert "the model 'angle' sees nothing in the picture (a vector of length 0)" in report.left_out[0][1]
+    assert "The model 'angle' sees nothing in the picture (a vector of length 0)" in report.left_out[0][1]
 
 
 def test_no_query_can_find_anything(shop: Path) -> None:
