@@ -400,11 +400,11 @@ def test_a_set_checks_itself() -> None:
     def build(labels: dict[str, np.ndarray], train: np.ndarray = one) -> TrainingSet:
         return TrainingSet(pictures, labels, {"kind": ("a",)}, train, np.array([1]), np.zeros(2, np.int64))
 
-    with pytest.raises(InputError, match="one value a picture"):
+    with pytest.raises(InputError, match="one value an image"):
         build({"product": two, "kind": np.zeros(3, np.int64)})
     with pytest.raises(InputError, match="needs the label 'product'"):
         build({"kind": two})
-    with pytest.raises(InputError, match="no picture to learn from"):
+    with pytest.raises(InputError, match="no image to learn from"):
         build({"product": two}, np.array([], np.int64))
     labelled = build({"product": two, "kind": np.array([0, -1]), "colour": np.array([1, 1])})
     assert labelled.joint(["kind", "colour"]).tolist()[1] == -1
