@@ -8,6 +8,7 @@ colours and their places, and is the baseline that any learned embedding must be
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -34,6 +35,11 @@ __all__ = [
     "repaired_spec",
     "shipped_model",
 ]
+
+# Runtimes report to their makers unless they are told not to before they are loaded: ONNX Runtime each session, since
+# 1.29, and OpenVINO its import, for which it also writes a folder into the home.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 ENCODERS = Registry(
     "encoder",

@@ -6,23 +6,18 @@ It reads the same ONNX file, so the fingerprint is the same too.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-# Importing OpenVINO reports the event to its makers and writes a folder into the home, unless this module cannot be
-# imported.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+import openvino
+from openvino import opset13 as operations
 
-import openvino  # noqa: E402
-from openvino import opset13 as operations  # noqa: E402
-
-from lapel.core.errors import ModelError  # noqa: E402
-from lapel.core.images import Pixels  # noqa: E402
-from lapel.encoders.model import ModelFolder, read_model  # noqa: E402
-from lapel.encoders.network import Network, NetworkEncoder, Output, Runtime, overflows  # noqa: E402
+from lapel.core.errors import ModelError
+from lapel.core.images import Pixels
+from lapel.encoders.model import ModelFolder, read_model
+from lapel.encoders.network import Network, NetworkEncoder, Output, Runtime, overflows
 
 # What the file holds in float32 is computed in float32. Left alone, OpenVINO takes bfloat16 where the CPU has it, and
 # vectors would differ between two machines with the same model. The 8-bit layers, nearly all of the work, do not depend
