@@ -222,7 +222,7 @@ def _train_head(
             known[slots[chosen][in_shop].to(device)] = vectors[: len(chosen)][in_shop].detach()
             if step % LOG_EVERY == 0:
                 rate = optimizer.param_groups[0]["lr"]
-                add({"epoch": epoch, "step": step, "rate": rate, **{name: float(x) for name, x in losses.items()}})
+                add({"epoch": epoch, "step": step, "rate": rate, **{name: x.item() for name, x in losses.items()}})
 
 
 def _project(network: EmbeddingNetwork, features: Tensor, device: torch.device) -> Tensor:
