@@ -5,7 +5,8 @@ RGB pictures in, unit vectors out.
 ``default``, a model folder or ``colour:`` opens an encoder; ``imagenet`` is an EfficientNet-Lite0 as ImageNet taught
 it, its last map's mean, 1,280 numbers; ``phash`` is the 64-bit perceptual hash, whose cosine is 1 - 2 x (different
 bits) / 64. Every encoder is measured twice: asked with the picture alone, and also with the product cut out of it, as a
-search does unless it is told not to. A whole shop is encoded once an encoder and kept in a cache folder, under the encoder's
+search does unless it is told not to. A whole shop is encoded once an encoder and kept in a cache folder, under the
+encoder's
 fingerprint and the pictures' own stamps.
 """
 

@@ -56,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shop = open_shop(wanted.data, wanted.products, wanted.cache)
     print(f"{len(shop.products):,} products; {machine()}")
     print(
-        f"{'':24}{'width':>8}{'effective rank':>16}{'mean out':>10}{'cosine':>8}{'top-10s: most':>16}{'never':>9}{'skew':>7}"
+        f"{'':24}{'width':>8}{'effective rank':>16}{'mean out':>10}{'cosine':>8}"
+        f"{'top-10s: most':>16}{'never':>9}{'skew':>7}"
     )
     for encoder in encoders_of(wanted, segment=False):
         vectors = encode_shop(encoder, shop, wanted.cache)

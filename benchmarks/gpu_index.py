@@ -6,10 +6,8 @@ exact search.
     python benchmarks/gpu_index.py --device cpu --count 20000 --repeat 3            # the same, tiny, anywhere
 
 Needs numpy, Pillow and PyTorch only. Vectors are random unit vectors made on the device from a fixed seed; queries too,
-and are not held.
-A search is timed as its caller sees it, from numpy to numpy, and its parts on the device by CUDA events. Reading is the
-best of several
-kernels that read every byte and write next to none.
+and are not held. A search is timed as its caller sees it, from numpy to numpy, and its parts on the device by CUDA
+events. Reading is the best of several kernels that read every byte and write next to none.
 """
 
 from __future__ import annotations

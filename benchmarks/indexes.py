@@ -4,14 +4,11 @@
     python benchmarks/indexes.py [--count 1000000] [--out runs/indexes]
 
 Vectors are those of the shop's pictures under the shipped encoder; beyond them, points between near neighbours of those
-with a spread like
-theirs, so that clusters and the distances inside them stay as they are. Queries are made the same way and are not held.
-All indexes are
-built first, one after the other and kept in --out, where a second run finds them; then they are asked in turns, three
-times over, and the best of each counts, so that what else the machine
-does meets all of them. An answer counts when it is as near as the tenth (Recall@10 by score), since shops sell the same
-picture twice.
-``index_sizes.py`` measures what changes with size: filters, additions, growth.
+with a spread like theirs, so that clusters and the distances inside them stay as they are. Queries are made the same
+way and are not held. All indexes are built first, one after the other and kept in --out, where a second run finds them;
+then they are asked in turns, three times over, and the best of each counts, so that what else the machine does meets
+all of them. An answer counts when it is as near as the tenth (Recall@10 by score), since shops sell the same picture
+twice. ``index_sizes.py`` measures what changes with size: filters, additions, growth.
 """
 
 from __future__ import annotations
@@ -26,11 +23,11 @@ from typing import Any
 
 import faiss
 import numpy as np
+from looks import CACHE, encode_shop, open_look
 
 from lapel.core.vectors import Vectors, normalise
 from lapel.indexes import MaintainedIndex, open_index
 from lapel.indexes.choice import MAX_EXACT_ROWS
-from looks import CACHE, encode_shop, open_look
 from shops import machine, open_shop
 
 K = 10

@@ -3,7 +3,8 @@ one run; and many photos in a loop against `search_many`.
 
     python benchmarks/search.py [--store shop] [--queries 300] [--photos clothing.zip --many 1000]
 
-Without --store the catalogue is added to a temporary one first (two minutes for 40,097 products). --photos takes a folder or
+Without --store the catalogue is added to a temporary one first (two minutes for 40,097 products). --photos takes a
+folder or
 ZIP of people's photos, in which the product is found first; without it, the catalogue's own photos are the queries.
 """
 

@@ -4,8 +4,7 @@ local ZIP.
     python benchmarks/sources.py [--pictures 5000] [--rounds 2] [--latency 0.05] [--encoder small]
 
 Turn by turn, each into a new store and with an empty cache. Then once more with faults in 2 % of the answers (429, 403,
-500, cut, slow):
-every picture must be there, once, with its own bytes.
+500, cut, slow): every picture must be there, once, with its own bytes.
 """
 
 from __future__ import annotations

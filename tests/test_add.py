@@ -221,7 +221,8 @@ def test_ids_that_are_no_names_of_pictures_raise_a_question(tmp_path: Path) -> N
     path = table(write(tmp_path / "p", files) / "shop.csv", 30)
     with pytest.raises(
         TableError,
-        match=r"no column that names pictures, and 2 of its first 30 ids .*--map pictures=COLUMN\. There are: id, title, made of",
+        match=r"no column that names pictures, and 2 of its first 30 ids .*"
+        r"--map pictures=COLUMN\. There are: id, title, made of",
     ):
         add(path, tmp_path / "shop")
     assert not (tmp_path / "shop").exists()

@@ -217,8 +217,8 @@ def test_it_can_be_called_from_several_threads() -> None:
 
 
 def test_onnx_runtime_tells_nobody(tmp_path: Path) -> None:
-    """It would by itself, ten seconds after a session began, and from C++, where no audit hook sees it; through a proxy,
-    which stands here. It says nothing either where it finds itself in a CI, so this environment is not one."""
+    """It would by itself, ten seconds after a session began, and from C++, where no audit hook sees it; through a
+    proxy, which stands here. It says nothing either where it finds itself in a CI, so this environment is not one."""
     calls: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 

@@ -206,16 +206,16 @@ def test_it_learns_and_goes_on_after_a_kill_to_the_same_result(tmp_path: Path) -
     assert 0 <= share <= 1
     steps = 0
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def kill(row: dict[str, Any]) -> None:
         nonlocal steps
         steps += 1
         if row.get("epoch") == 2:
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run(tmp_path / "cut", report=kill, save_seconds=0)
     assert (tmp_path / "cut" / "checkpoint.pt").exists()
     again, share_again = run(tmp_path / "cut")

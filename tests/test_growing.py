@@ -34,8 +34,8 @@ class TestNamed(IndexContract):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limits a test reaches: sealed segments from 300 rows, growing ones of 100, exact up to 400, everything above 50 allowed rows not
-    scanned."""
+    """Limits a test reaches: sealed segments from 300 rows, growing ones of 100, exact up to 400, everything above 50
+    allowed rows not scanned."""
     monkeypatch.setattr(structure, "MIN_ROWS", 300)
     monkeypatch.setattr(approximate, "GROWING_ROWS", 100)
     monkeypatch.setattr(structure, "SCAN_ROWS", 50)

@@ -116,7 +116,8 @@ def contents(path: Path) -> list[object]:
     """Everything a catalogue knows, but for row numbers and keys, which depend on the order of events."""
     database = sqlite3.connect(path)
     rows = database.execute(
-        "SELECT product.id, title, category, attributes, content_hash, position, uri, version_token, sha256, fingerprint, data"
+        "SELECT product.id, title, category, attributes, content_hash, position, uri, version_token, sha256,"
+        " fingerprint, data"
         " FROM product"
         " JOIN photo ON product_row = row JOIN vector ON vector.key = photo.key JOIN model ON model.id = vector.model"
         " ORDER BY 1, position"

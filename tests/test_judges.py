@@ -1,5 +1,5 @@
-"""The evaluations of the encoder: their distortions, the hash they compare with, their mapping of kinds, and each of them on a
-tiny shop."""
+"""The evaluations of the encoder: their distortions, the hash they compare with, their mapping of kinds, and each of
+them on a tiny shop."""
 
 from __future__ import annotations
 
@@ -145,7 +145,8 @@ def test_every_photo_has_a_label_that_is_mapped() -> None:
     assert set(photos.splits.tolist()) == {"train", "validation"}
 
 
-# --- each evaluation on a tiny shop --------------------------------------------------------------------------------------
+# --- each evaluation on a tiny shop
+# --------------------------------------------------------------------------------------
 
 
 def test_a_shop_is_encoded_once_and_kept(shop: Shop, tmp_path: Path) -> None:

@@ -387,7 +387,8 @@ def test_streamed_images_say_their_size() -> None:
 
 
 def test_a_checkpoint_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
-    """Its recipe has the fields' former names; the recipe is the same all the same, and another one is still another."""
+    """Its recipe has the fields' former names; the recipe is the same all the same, and another one is still
+    another."""
     former = {
         "levels": [{"attributes": ["kind"], "neighbours": 0.3}],
         "pictures": 2,

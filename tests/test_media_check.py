@@ -397,7 +397,10 @@ def test_a_source_of_any_kind_is_asked_for_its_mark(tmp_path: Path, monkeypatch:
 
 def lapel(*arguments: str | Path) -> subprocess.Popen[str]:
     # A test run in the background of a shell was told to ignore SIGINT, and would hand that on.
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from lapel.apps.cli import main; main()"
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        " from lapel.apps.cli import main; main()"
+    )
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

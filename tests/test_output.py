@@ -312,8 +312,9 @@ def test_a_system_error_is_a_sentence_with_its_advice(lapel: Run, monkeypatch: p
 AS_NOBODY = """
 import json, os, sys
 from lapel.apps.cli import main
-import zoneinfo, lapel.engine.feeds, lapel.engine.ingest, lapel.engine.retrieval, lapel.indexes.approximate, lapel.indexes.exact
-import lapel.runners.threads, lapel.sources.archive, lapel.sources.folder, lapel.sources.mixed, lapel.sources.table, typer.rich_utils
+import zoneinfo, lapel.engine.feeds, lapel.engine.ingest, lapel.engine.retrieval
+import lapel.indexes.approximate, lapel.indexes.exact, lapel.runners.threads, lapel.sources.archive
+import lapel.sources.folder, lapel.sources.mixed, lapel.sources.table, typer.rich_utils
 import lapel.service.adding, lapel.service.images, lapel.service.store
 if os.geteuid() == 0:
     os.setuid(65534)

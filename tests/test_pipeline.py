@@ -1,4 +1,5 @@
-"""The one way from an address to a vector: read once, decoded once, one problem for one photo, the same on any runner."""
+"""The one way from an address to a vector: read once, decoded once, one problem for one photo, the same on any
+runner."""
 
 from __future__ import annotations
 

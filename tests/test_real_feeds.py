@@ -46,7 +46,10 @@ def test_what_a_shop_does_not_show_is_counted_by_why(tmp_path: Path) -> None:
 
 
 def test_a_woocommerce_table_without_numbers_goes_by_skus(tmp_path: Path) -> None:
-    text = "ID,Type,SKU,Name,Images,Regular price,Parent\n,variable,A,Shirt,a.jpg,,\n,variation,A-M,Shirt M,m.jpg,5,A\n,simple,B,Hat,b.jpg,7,\n"
+    text = (
+        "ID,Type,SKU,Name,Images,Regular price,Parent\n,variable,A,Shirt,a.jpg,,\n"
+        ",variation,A-M,Shirt M,m.jpg,5,A\n,simple,B,Hat,b.jpg,7,\n"
+    )
     rows = list(table(tmp_path, text, "currency=EUR"))
     assert [(row.id, row.pictures) for row in rows] == [("A", ("a.jpg", "m.jpg")), ("B", ("b.jpg",))]
 

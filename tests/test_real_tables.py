@@ -164,7 +164,10 @@ def test_pictures_of_json(tmp_path: Path) -> None:
 
 
 def test_a_row_a_picture_is_one_product(tmp_path: Path) -> None:
-    text = "id,title,view,image\n1,A,front,1.jpg\n1,A,back,2.jpg\n2,B,front,3.jpg\n1,,side,4.jpg\n2,B,front,3.jpg\n2,Other,top,5.jpg\n"
+    text = (
+        "id,title,view,image\n1,A,front,1.jpg\n1,A,back,2.jpg\n2,B,front,3.jpg\n"
+        "1,,side,4.jpg\n2,B,front,3.jpg\n2,Other,top,5.jpg\n"
+    )
     first, *others = table(tmp_path, text)
     assert (first.id, first.pictures, first.problem) == ("1", ("1.jpg", "2.jpg", "4.jpg"), "")
     assert first.product == Product("1", title="A", attributes={"view": "front|back|side"})

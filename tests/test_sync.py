@@ -34,7 +34,8 @@ def folder(tmp_path: Path) -> Path:
 def feed(folder: Path, *names: str, title: str = "", more: str = "") -> Path:
     """A Google feed of these products."""
     items = "".join(
-        f"<item><id>{name}</id><title>{title or name}</title><image_link>{name}.png</image_link><color>{name[0]}</color></item>"
+        f"<item><id>{name}</id><title>{title or name}</title>"
+        f"<image_link>{name}.png</image_link><color>{name[0]}</color></item>"
         for name in names
     )
     path = folder / "pictures" / "feed.xml"

@@ -217,7 +217,8 @@ catalog = Catalog.open(Path(sys.argv[1]))
 print("OPEN", flush=True)
 vector = np.eye(1, 8, dtype=np.float32)[0]
 for number in range(3):
-    catalog.write([Entry(Product(f"child{number}"), (PhotoEntry(f"file:///{number}.jpg", "1", "00", vector),))], fingerprint="f")
+    photo = PhotoEntry(f"file:///{number}.jpg", "1", "00", vector)
+    catalog.write([Entry(Product(f"child{number}"), (photo,))], fingerprint="f")
 catalog.close()
 print("DONE", flush=True)
 """

@@ -1,8 +1,7 @@
 """Tiny copies of the public data sets, and an encoder for them that a person can follow.
 
 Each picture is one shade of red, and :class:`AngleEncoder` takes a shade for an angle in degrees: the nearest picture
-is the one of
-the nearest shade.
+is the one of the nearest shade.
 """
 
 from __future__ import annotations

@@ -5,8 +5,10 @@
 >>> for hit in store.search(image="photo.jpg", k=5, where=["gender=Women"]):
 ...     print(hit.rank, hit.score, hit.product.title)
 
-:class:`Store` has everything else as methods: ``add``, ``sync``, ``remove``, ``search_many``, ``browse``, ``facets``, ``evaluate``,
-``models``, ``media``, ``index``, ``info``. Importing Lapel is light: the runtime, the index library and the rest are loaded by the first
+:class:`Store` has everything else as methods: ``add``, ``sync``, ``remove``, ``search_many``, ``browse``, ``facets``,
+``evaluate``,
+``models``, ``media``, ``index``, ``info``. Importing Lapel is light: the runtime, the index library and the rest are
+loaded by the first
 call that needs them.
 """
 

@@ -96,8 +96,8 @@ def is_wrong(message: ConsoleMessage) -> bool:
     """Whether the page reported an error.
 
     Streamlit forgets a page's pictures when the next one is drawn, so a click before they have arrived ends some of
-    their
-    requests with 404. Nobody sees it, as these pictures are gone from the page, and a test cannot click only slowly.
+    their requests with 404. Nobody sees it, as these pictures are gone from the page, and a test cannot click only
+    slowly.
     """
     late = "/media/" in message.text or "/media/" in message.location.get("url", "")
     return message.type == "error" and not late

@@ -22,7 +22,8 @@ FAINT = """
   while (texts.nextNode()) {
     const text = texts.currentNode.textContent.trim(), place = texts.currentNode.parentElement;
     if (!text || !place.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
-    if (place.closest("script, style, .lapel-hidden, [disabled], [aria-disabled=true], [data-testid=stSliderTickBar], [data-testid=stSliderThumbValue]")) continue;
+    if (place.closest("script, style, .lapel-hidden, [disabled], [aria-disabled=true]")) continue;
+    if (place.closest("[data-testid=stSliderTickBar], [data-testid=stSliderThumbValue]")) continue;
     if (place.closest("label")?.querySelector("input:disabled")) continue;  // WCAG asks nothing of what cannot be used
     const layers = [];
     for (let one = place; one; one = one.parentElement) layers.unshift(getComputedStyle(one).backgroundColor);

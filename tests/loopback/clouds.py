@@ -129,5 +129,6 @@ class AzureCloud(Cloud):
         return Answer(200, body.encode(), {"Content-Type": "application/xml"})
 
     def _missing(self, code: str) -> Answer:
-        body = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>It is not there.</Message></Error>'
+        head = '<?xml version="1.0" encoding="utf-8"?>'
+        body = f"{head}<Error><Code>{code}</Code><Message>It is not there.</Message></Error>"
         return Answer(404, body.encode(), {"Content-Type": "application/xml", "x-ms-error-code": code})

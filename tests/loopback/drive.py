@@ -2,8 +2,7 @@
 tokens, faults.
 
 with DriveServer() as drive:
-    folder = drive.folder("Shop")
-    drive.file("a.jpg", data, folder)
+    folder = drive.folder("Shop") drive.file("a.jpg", data, folder)
 """
 
 from __future__ import annotations

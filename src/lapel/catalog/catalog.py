@@ -327,10 +327,8 @@ class Catalog:
         """The keys of all photos whose product fulfils every condition, (n,) int64, sorted.
 
         ``category=`` takes a whole path, the beginning of one (``Apparel > Topwear``) or one level's name
-        (``Topwear``); ``price``
-        compares major units; attributes compare as texts without regard to case, or as numbers with ``<`` and ``>``.
-        ``!=`` also
-        allows products that lack the field.
+        (``Topwear``); ``price`` compares major units; attributes compare as texts without regard to case, or as numbers
+        with ``<`` and ``>``. ``!=`` also allows products that lack the field.
 
         Raises:
             QueryError: an unknown field (the message lists those there are), or a range over texts.

@@ -95,8 +95,7 @@ class Pool:
             self._probe()
         except sqlite3.OperationalError as error:
             # A WAL file is read with a small -shm file beside it, which a read-only folder does not let SQLite make.
-            # With no
-            # writes pending the main file is the whole truth, and `immutable` reads it alone.
+            # With no writes pending the main file is the whole truth, and `immutable` reads it alone.
             if (error.sqlite_errorcode & 0xFF) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
                 raise
             wal = self.path.with_name(self.path.name + "-wal")

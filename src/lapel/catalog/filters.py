@@ -54,8 +54,7 @@ def where_clause(database: sqlite3.Connection, where: Filter) -> tuple[str, list
 
     Raises:
         QueryError: an unknown field or currency, a range over texts, a price that is not a number, or prices of several
-            currencies
-            where the filter does not say which.
+            currencies where the filter does not say which.
     """
     clauses, parameters = [SHOWN], []
     named = [(resolve(database, condition.field), condition) for condition in where.conditions]

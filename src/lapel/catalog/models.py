@@ -2,8 +2,7 @@
 that.
 
 The settings say which model is searched (``fingerprint``, ``model``, ``encoder``, ``dim``) and which one was before
-(``previous``);
-the table ``model`` knows every model that has vectors here.
+(``previous``); the table ``model`` knows every model that has vectors here.
 """
 
 from __future__ import annotations

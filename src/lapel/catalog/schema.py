@@ -1,8 +1,7 @@
 """The catalogue's tables, as an ordered list of SQL scripts: script n brings a file from version n to version n + 1.
 
 A script is never edited once a release carried it; a change is a new script at the end. ``migrate`` runs what is
-missing in one
-transaction, so a file is at one version or at another, never between.
+missing in one transaction, so a file is at one version or at another, never between.
 """
 
 from __future__ import annotations
@@ -140,8 +139,7 @@ MIGRATIONS: tuple[str, ...] = (
     );
     """,
     # A product's page in the shop; prices are compared within their currency. What had these names as attributes makes
-    # room. Values are
-    # folded as core/text.py says. The functions are those of _register below.
+    # room. Values are folded as core/text.py says. The functions are those of _register below.
     """
     ALTER TABLE product ADD COLUMN url TEXT NOT NULL DEFAULT '';
     DROP INDEX product_price;

@@ -2,8 +2,7 @@
 photos come from.
 
 WebP bytes go in and come out. The file is no truth: it may be deleted at any time, and what is missing is made again.
-It has a bound; where
-it is reached, the widest and oldest go first.
+It has a bound; where it is reached, the widest and oldest go first.
 """
 
 from __future__ import annotations

@@ -76,8 +76,7 @@ class EncoderCache:
         spec = self._wanted or model.encoder or "default"
         with self._lock:
             # The fingerprint counts too: a folder may have been given another model since. An empty one is that of a
-            # store before
-            # its first vector, which then gets this encoder's.
+            # store before its first vector, which then gets this encoder's.
             if self._current is None or self._opened_for not in ((spec, model.fingerprint), (spec, "")):
                 self._current = LazyEncoder(spec, self._folder)
             self._opened_for = (spec, model.fingerprint)

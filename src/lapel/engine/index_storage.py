@@ -113,8 +113,7 @@ class FileStorage:
     """Index files beside the catalogue, written by a thread when enough has changed.
 
     A large index takes seconds to write, and nobody who searches waits for them. What the index takes in meanwhile may
-    be in the file or
-    not; whoever loads it catches up from the generation in its name, which does no harm twice.
+    be in the file or not; whoever loads it catches up from the generation in its name, which does no harm twice.
     """
 
     def __init__(self, folder: Path, encoders: EncoderCache, *, read_only: bool) -> None:

@@ -1,15 +1,11 @@
 """Keeps one index equal to one set of vectors: those of the model that a catalogue is searched with.
 
 The catalogue is the truth, the index a cache of it. Its file is named after the catalogue's generation. One of an
-earlier generation
-catches up with what changed since, which takes as long as there are changes; when there is none, or it is damaged, the
-index is rebuilt
-from the catalogue's vectors, which costs time, never data. An external index, on a server, has the generation in its
-version tag instead
-of a file's name, and one process at a time brings it up to the catalogue.
-The catalogue also says which model is searched; another process may change it at any moment, so whoever compares
-vectors takes one
-:class:`SearchSnapshot` and stays with it.
+earlier generation catches up with what changed since, which takes as long as there are changes; when there is none, or
+it is damaged, the index is rebuilt from the catalogue's vectors, which costs time, never data. An external index, on a
+server, has the generation in its version tag instead of a file's name, and one process at a time brings it up to the
+catalogue. The catalogue also says which model is searched; another process may change it at any moment, so whoever
+compares vectors takes one :class:`SearchSnapshot` and stays with it.
 """
 
 from __future__ import annotations

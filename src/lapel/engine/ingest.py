@@ -91,8 +91,7 @@ class IngestReport:
         files_ignored: Files and folders of the source that are not read; known at the end.
         skipped: The same by kind, such as ``{"videos": 2}``.
         reasons: Why rows and pictures were left out, or kept without something: reason -> how often, the most frequent
-            first. Together
-            they are the lines of ``rejects``; known at the end.
+            first. Together they are the lines of ``rejects``; known at the end.
         seconds: Time taken.
         rejects: The CSV with everything that could not be used, or None.
     """
@@ -291,7 +290,10 @@ class _Planner:
         if "\0" in identifier or any("\ud800" <= letter <= "\udfff" for letter in identifier):
             problem = f"id {identifier!r} holds a character that cannot be stored. Give the product another id"
         elif key in self._ids:
-            problem = f"id '{identifier}' was already used in an earlier row, perhaps with its accents stored otherwise; the first row counts"
+            problem = (
+                f"id '{identifier}' was already used in an earlier row, perhaps with its accents stored otherwise; the"
+                " first row counts"
+            )
         self._ids.add(key)
         return replace(row, product=None, problem=problem) if problem else row
 

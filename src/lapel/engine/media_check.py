@@ -189,8 +189,8 @@ def _load(store: StoreContext, checker: LinkChecker, task: _ChangedPhoto) -> Non
 
 
 def _write(store: StoreContext, tasks: Sequence[_ChangedPhoto]) -> set[str]:
-    """Put photos with other bytes or another version token in the place of what is stored; the other photos of their products
-    stay.
+    """Put photos with other bytes or another version token in the place of what is stored; the other photos of their
+    products stay.
 
     Returns the products that were removed meanwhile: they are left as they are.
     """

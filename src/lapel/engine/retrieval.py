@@ -103,8 +103,7 @@ class SearchEngine:
 
         Raises:
             QueryError: an unknown product or field, a product without a usable photo, words that no product has, or
-                parts that cancel
-                each other out.
+                parts that cancel each other out.
             ModelMismatchError: the store's vectors come from another model than its encoder's, or than the query's
                 vector.
         """

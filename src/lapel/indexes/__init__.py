@@ -53,7 +53,8 @@ class VectorIndex(Protocol):
         ...
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
-        """Add (n,) keys with (n, dim) vectors; a key that is there gets the new vector; the last of equal keys counts."""
+        """Add (n,) keys with (n, dim) vectors; a key that is there gets the new vector; the last of equal keys
+        counts."""
         ...
 
     def remove(self, keys: Keys) -> int:

@@ -1,4 +1,5 @@
-"""Indexes that grow: a *sealed segment* that FAISS built, and a *growing segment* of the newest vectors, scanned exactly.
+"""Indexes that grow: a *sealed segment* that FAISS built, and a *growing segment* of the newest vectors, scanned
+exactly.
 
 Adding or replacing a vector puts it into the growing segment, and removing one marks its row of the sealed one, so each
 takes the same time at a thousand vectors and at a million. When the growing segment is long, or many rows are deleted,

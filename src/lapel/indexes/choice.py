@@ -109,7 +109,10 @@ def choose(count: int, *, dim: int, options: Options, factory: str = "") -> Choi
     if count <= MAX_EXACT_ROWS:
         return Choice("", f"Up to {MAX_EXACT_ROWS:,} vectors, scanning all of them is exact and quick enough.", flat)
     if 2 * 2 * dim * count <= device_memory() and (flat + 9) * count <= options.bytes:
-        why = f"{count:,} vectors fit the GPU's {device_memory() / 1e9:.0f} GB twice: scanning them there is exact and quick."
+        why = (
+            f"{count:,} vectors fit the GPU's {device_memory() / 1e9:.0f} GB twice: scanning them there is exact and"
+            " quick."
+        )
         return Choice(GPU, why, flat + 9)
     # At 1,000,000, 4,096 lists answer 0.99 as quickly as 8,192 and 0.95 a third more slowly; 16,384 are no quicker and
     # learn twice as long.
@@ -125,7 +128,10 @@ def choose(count: int, *, dim: int, options: Options, factory: str = "") -> Choi
         if each * count <= limit:
             return Choice(kind, f"{count:,} vectors at {each} bytes each fit the {limit / 1e9:.1f} GB allowed.", each)
     each = bytes_of(ladder[-1], dim)
-    why = f"Even at {each} bytes each, {count:,} vectors take {each * count / 1e9:.1f} GB, more than the {limit / 1e9:.1f} GB allowed."
+    why = (
+        f"Even at {each} bytes each, {count:,} vectors take {each * count / 1e9:.1f} GB, more than the"
+        f" {limit / 1e9:.1f} GB allowed."
+    )
     return Choice(ladder[-1], f"{why} Give more memory, or keep them on several machines with milvus://.", each)
 
 

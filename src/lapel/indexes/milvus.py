@@ -385,7 +385,8 @@ class MilvusIndex(BaseIndex):
         if self._file is not None and "Open local milvus failed" in reason:
             reason = "it is open in another process, or its folder may not be written to"
         return IndexUnavailableError(
-            f"The index in Milvus ({self._place}) cannot be used: {reason}. The catalogue is whole; the index catches up"
+            f"The index in Milvus ({self._place}) cannot be used: {reason}. The catalogue is whole; the index catches"
+            f" up"
             " with it when it is next searched and Milvus answers. To search without it: lapel index use faiss:auto"
         )
 

@@ -1,4 +1,5 @@
-"""A comparison for people: as text, and as a contact sheet, each of the most changed queries with both models' answers below each other.
+"""A comparison for people: as text, and as a contact sheet, each of the most changed queries with both models' answers
+below each other.
 
 A comparison and a way to read a photo go in, one RGB picture comes out. In a model's row, what only that model found
 has a thick frame in its colour; what both found is pale and says where the other one has it. With a rule, ticks and

@@ -140,8 +140,7 @@ class Host:
             end: When it must have answered, on time.monotonic's clock.
 
         Raises:
-            SourceError: the host is not known or may not be asked.
-            httpx.HTTPError: it does not answer.
+            SourceError: the host is not known or may not be asked. httpx.HTTPError: it does not answer.
         """
         numbers = _checked(url, private=private, setting=setting, proxied=bool(self._proxy))
         if self._proxy:  # which looks the name up itself

@@ -1,8 +1,8 @@
 """What every command shares: the options they have in common, and the only places where something is printed.
 
 Texts go out as they are: nothing in them is read as markup, and control characters never reach a terminal. Without a
-terminal a table is
-plain rows, tab between the columns, a header first, so that ``cut`` and ``awk`` find every column whole.
+terminal a table is plain rows, tab between the columns, a header first, so that ``cut`` and ``awk`` find every column
+whole.
 """
 
 from __future__ import annotations

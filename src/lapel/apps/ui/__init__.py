@@ -153,8 +153,8 @@ def serve(store: str | Path, *, host: str = "127.0.0.1", port: int = 8501, headl
 
 
 def _start(line: list[str]) -> subprocess.Popen[bytes]:
-    # A session of its own, so that a terminal's Ctrl-C reaches the server once: through us.
-    # Streamlit greets on stdout in its own words; what goes wrong comes on stderr and stays visible.
+    # A session of its own, so that a terminal's Ctrl-C reaches the server once: through us. Streamlit greets on stdout
+    # in its own words; what goes wrong comes on stderr and stays visible.
     return subprocess.Popen(line, stdout=subprocess.DEVNULL, start_new_session=os.name == "posix")
 
 

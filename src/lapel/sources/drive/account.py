@@ -87,7 +87,7 @@ def login_file() -> Path:
     return config_path("drive.json")
 
 
-class _Broken(Exception):
+class _BrokenConnectionError(Exception):
     """A download that arrived whole, but with other bytes than Drive says."""
 
 
@@ -162,14 +162,14 @@ class Account:
             except HttpError as error:
                 if error.status_code == 416:  # nothing is left to fetch: a part was counted twice
                     got.clear()
-                    raise _Broken("its parts do not fit together") from error
+                    raise _BrokenConnectionError("its parts do not fit together") from error
                 raise
             if whole[-1]:  # the range was ignored
                 got.clear()
             got.extend(body)
             if md5 and hashlib.md5(got, usedforsecurity=False).hexdigest() != md5:
                 got.clear()
-                raise _Broken("its checksum is another than Drive says")
+                raise _BrokenConnectionError("its checksum is another than Drive says")
             return bytes(got)
 
         return self.patiently(attempt, what)
@@ -186,7 +186,7 @@ class Account:
                 if last or not _passes(error):
                     raise self._explain(error, what) from _plainly(error)
                 wait = retry_after(error.resp.get("retry-after", ""))
-            except (_Broken, OSError, HTTPException, httplib2.HttpLib2Error, TransportError) as error:
+            except (_BrokenConnectionError, OSError, HTTPException, httplib2.HttpLib2Error, TransportError) as error:
                 # A token that could not be asked for says nothing about the credentials.
                 if last:
                     raise SourceError(
