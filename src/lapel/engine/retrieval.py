@@ -259,7 +259,7 @@ class SearchEngine:
         vectors = self._vectors_of(snapshot, photos) if photos else np.empty((0, 0), np.float32)
         if not len(vectors):
             raise QueryError(f"No product has the words '{words}' in its texts. Use other words, or fewer.")
-        return _mean(vectors), f"the look of {len(photos)} of {total:,} products with the words '{words}'"
+        return _mean(vectors), f"the mean of {len(photos)} of {total:,} products with the words '{words}'"
 
     def _vectors_of(self, snapshot: SearchSnapshot, photos: Sequence[Photo]) -> Vectors:
         """Their vectors; those without one are left out."""

