@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,8 @@ def test_facets_and_overview(store: lapel.Store) -> None:
 def test_a_product_and_its_images(store: lapel.Store) -> None:
     details = store.product("red")
     assert (details.product.title, len(details.photos)) == ("Red saree", 1)
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", details.added_at)
+    assert details.changed_at >= details.added_at
     small = store.thumbnail(details.photos[0])
     assert small is not None
     assert Image.open(io.BytesIO(small)).size == (450, 600)
@@ -188,6 +191,25 @@ def test_a_product_and_its_images(store: lapel.Store) -> None:
             ask(99)
     with pytest.raises(QueryError, match="no product 'nobody'"):
         store.product("nobody")
+
+
+def test_its_past_can_be_read(store: lapel.Store, photos: Path) -> None:
+    """A reader with a name goes on where it stopped; prices are kept."""
+    first = store.changes.read("watch")
+    assert {change.kind for change in first.changes} == {"product_added", "photo_added"}
+    store.changes.acknowledge("watch", first.next)
+    table = photos / "products.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace("Red,10,EUR", "Red,8,EUR"), encoding="utf-8")
+    store.add(table)
+    with lapel.open_store(store.folder) as again:
+        page = again.changes.read("watch")
+        assert [(change.kind, change.product_id) for change in page.changes] == [
+            ("product_changed", "red"),
+            ("price_changed", "red"),
+        ]
+        assert [point.price_minor for point in again.price_history("red")] == [1000, 800]
+        with pytest.raises(QueryError, match="no product 'nobody'"):
+            again.price_history("nobody")
 
 
 def test_its_parts_are_looked_after(store: lapel.Store) -> None:

@@ -6,8 +6,8 @@
 ...     print(hit.rank, hit.score, hit.product.title)
 
 :class:`Store` has everything else as methods: ``add``, ``sync``, ``remove``, ``search_many``, ``browse``, ``facets``,
-``evaluate``, ``models``, ``media``, ``index``, ``info``. Importing Lapel is light: the runtime, the index library and the
-rest are loaded by the first call that needs them.
+``evaluate``, ``models``, ``media``, ``index``, ``info``. Importing Lapel is light: the runtime, the index library and
+the rest are loaded by the first call that needs them.
 """
 
 from __future__ import annotations

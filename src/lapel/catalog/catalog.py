@@ -208,6 +208,13 @@ class Catalog:
             asked = f"{PHOTOS} WHERE product.id = ? ORDER BY position, key"
             return tuple(to_photo(row) for row in database.execute(asked, (product_id,)))
 
+    def times(self, product_id: str) -> tuple[str, str]:
+        """When a product came and when it last changed, UTC; empty where it was so before the catalogue kept times."""
+        asked = "SELECT added_at, changed_at FROM product WHERE id = ?"
+        with self._pool.borrow() as database:
+            added_at, changed_at = database.execute(asked, (product_id,)).fetchone() or ("", "")
+        return str(added_at), str(changed_at)
+
     def price_history(self, product_id: str) -> tuple[PricePoint, ...]:
         """What a product has cost and whether it could be bought, the oldest first: a point when it came and one for
         each change. They go with their product; there are none when there is no such product."""

@@ -35,10 +35,19 @@ NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)?")
 
 @dataclass(frozen=True)
 class ProductDetails:
-    """A product with its photos, best first."""
+    """A product with its photos.
+
+    Attributes:
+        product: The product.
+        photos: Its photos, best first.
+        added_at: When it came, UTC; empty when that was before the catalogue kept times, and on pages of many products.
+        changed_at: When its content or photos last changed, likewise.
+    """
 
     product: Product
     photos: tuple[Photo, ...]
+    added_at: str = ""
+    changed_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,8 @@ def details(context: StoreContext, product_id: str) -> ProductDetails:
     Raises:
         QueryError: there is none of this id.
     """
-    return ProductDetails(context.catalog.product(product_id), context.catalog.photos(product_id))
+    catalog = context.catalog
+    return ProductDetails(catalog.product(product_id), catalog.photos(product_id), *catalog.times(product_id))
 
 
 def price_history(context: StoreContext, product_id: str) -> tuple[PricePoint, ...]:
