@@ -24,8 +24,9 @@ from lapel.core.errors import InputError, MissingDependencyError, ModelError
 from lapel.core.images import Pixels, Preprocessing
 from lapel.core.vectors import Vectors, normalise
 from lapel.encoders import SHIPPED, Encoder, network, open_encoder, shipped_model
+from lapel.encoders.fastest import open_fastest
 from lapel.encoders.model import ModelFolder, Reference, fingerprint, read_model
-from lapel.encoders.network import Network, NetworkEncoder, Output, open_fastest
+from lapel.encoders.network import Network, NetworkEncoder, Output
 from lapel.encoders.onnx import load_onnx
 from lapel.encoders.openvino import load_openvino, open_openvino
 from lapel.testing import EncoderContract

@@ -20,7 +20,7 @@ from lapel.core.types import Query
 from lapel.core.vectors import Vectors, normalise
 from lapel.encoders import open_encoder
 from lapel.encoders.colour import ColourEncoder
-from lapel.encoders.network import load_fastest
+from lapel.encoders.fastest import load_fastest
 from lapel.encoders.segmenter import FRAME_FILL, MAX_SIDE, embed_images, open_segmenter
 from lapel.engine.context import open_context
 from lapel.engine.ingest import ingest

@@ -45,7 +45,7 @@ ENCODERS = Registry(
     "encoder",
     {
         "colour": Backend("lapel.encoders.colour:ColourEncoder"),
-        "model": Backend("lapel.encoders.network:open_fastest"),
+        "model": Backend("lapel.encoders.fastest:open_fastest"),
         "onnx": Backend("lapel.encoders.onnx:open_onnx"),
         "openvino": Backend("lapel.encoders.openvino:open_openvino"),
     },

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +12,7 @@ from lapel.core.errors import ModelError
 from lapel.core.images import Pixels, Preprocessing
 from lapel.core.vectors import Vectors, normalise
 from lapel.encoders import BATCH, SHIPPED, Embeddings, Encoder
-from lapel.encoders.model import ModelFolder, read_model
+from lapel.encoders.model import ModelFolder
 
 Output = NDArray[np.float32]  # one output of a network, (n, ...)
 NUM_CHECKED = 8  # reference images that show whether 8-bit arithmetic is right on this CPU
@@ -144,49 +141,3 @@ class NetworkEncoder(Encoder):
         ]
         vectors, spatial = (np.concatenate(outputs) for outputs in zip(*parts, strict=True))
         return Embeddings(normalise(vectors), spatial)
-
-
-def open_fastest(folder: str, *, threads: int | None = None, spec: str | None = None) -> NetworkEncoder:
-    """Open a model folder as an encoder, run by the fastest runtime that works here.
-
-    Args:
-        folder: Path of the model folder.
-        threads: CPU threads; all cores by default.
-        spec: What opens it again; the folder by default.
-
-    Returns:
-        An encoder whose ``runtime`` says what was chosen and, when it was not the first choice, why.
-
-    Raises:
-        ModelError: the folder cannot be read, or no runtime can run its network.
-    """
-    return NetworkEncoder(load_fastest(read_model(Path(folder)), threads=threads), spec=spec or folder)
-
-
-def load_fastest(model: ModelFolder, *, threads: int | None = None) -> Network:
-    """A folder's network in ONNX Runtime on a CUDA device, else in OpenVINO, else in ONNX Runtime on the CPU.
-
-    ``benchmarks/runtime.py`` is the measurement behind the order of the two on the CPU.
-    """
-    from lapel.encoders.onnx import load_onnx
-
-    if has_nvidia_driver():
-        network = load_onnx(model, threads=threads)
-        if network.runtime.device == "CUDA":
-            return network
-    try:
-        from lapel.encoders.openvino import load_openvino
-
-        return load_openvino(model, threads=threads)
-    except (ImportError, ModelError) as error:
-        # A folder that is broken itself fails again here, with the reason on top.
-        return load_onnx(model, threads=threads, note=f"OpenVINO is not used: {error}")
-
-
-def has_nvidia_driver() -> bool:
-    """Whether NVIDIA's driver is installed: told at once, without importing a runtime that would only find the same."""
-    try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return False
-    return True

@@ -19,8 +19,9 @@ from scipy import ndimage
 from lapel.core.images import Preprocessing, each_image
 from lapel.core.vectors import Vectors, normalise
 from lapel.encoders import BATCH, Encoder, shipped_model
+from lapel.encoders.fastest import load_fastest
 from lapel.encoders.model import ModelFolder, read_model
-from lapel.encoders.network import Network, Output, load_fastest
+from lapel.encoders.network import Network, Output
 
 MODEL_NAME = "foreground"
 OUTPUT = "mask"
