@@ -23,7 +23,7 @@ import lapel
 from lapel.core.errors import InputError, MissingDependencyError, ModelError
 from lapel.core.images import Pixels, Preprocessing
 from lapel.core.vectors import Vectors, normalise
-from lapel.encoders import SHIPPED, Encoder, network, open_encoder, shipped_model
+from lapel.encoders import SHIPPED, Encoder, fastest, network, open_encoder, shipped_model
 from lapel.encoders.fastest import open_fastest
 from lapel.encoders.model import ModelFolder, Reference, fingerprint, read_model
 from lapel.encoders.network import Network, NetworkEncoder, Output
@@ -282,7 +282,7 @@ def test_openvino_tells_nobody_and_writes_nothing_at_home(tmp_path: Path) -> Non
 
 
 def test_default_runs_on_the_fastest_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "has_nvidia_driver", lambda: False)
+    monkeypatch.setattr(fastest, "has_nvidia_driver", lambda: False)
     encoder = open_encoder("default")
     assert isinstance(encoder, NetworkEncoder)
     assert (encoder.runtime.name, encoder.runtime.device, encoder.runtime.note) == ("openvino", "CPU", "")
@@ -290,7 +290,7 @@ def test_default_runs_on_the_fastest_there_is(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_driver_without_a_cuda_runtime_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "has_nvidia_driver", lambda: True)
+    monkeypatch.setattr(fastest, "has_nvidia_driver", lambda: True)
     import onnxruntime
 
     wanted = "onnxruntime" if "CUDAExecutionProvider" in onnxruntime.get_available_providers() else "openvino"
@@ -299,7 +299,7 @@ def test_a_driver_without_a_cuda_runtime_changes_nothing(monkeypatch: pytest.Mon
 
 def test_without_openvino_the_other_runtime_takes_over_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = open_encoder("openvino:default").encode_pixels(reference_of("default").pixels[:8])
-    monkeypatch.setattr(network, "has_nvidia_driver", lambda: False)
+    monkeypatch.setattr(fastest, "has_nvidia_driver", lambda: False)
     monkeypatch.delitem(sys.modules, "lapel.encoders.openvino", raising=False)
     monkeypatch.setitem(sys.modules, "openvino", None)
     encoder = open_fastest(str(shipped_model()))
@@ -319,7 +319,7 @@ def test_on_a_cpu_that_openvino_cannot_use_the_other_runtime_takes_over(monkeypa
     def fail(*args: object, **kwargs: object) -> None:
         raise RuntimeError("this CPU has no AVX2")
 
-    monkeypatch.setattr(network, "has_nvidia_driver", lambda: False)
+    monkeypatch.setattr(fastest, "has_nvidia_driver", lambda: False)
     monkeypatch.setattr(openvino.Core, "compile_model", fail)
     encoder = open_fastest(str(shipped_model()))
     assert encoder.runtime.name == "onnxruntime"
