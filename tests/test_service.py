@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,24 @@ def test_its_parts_are_looked_after(store: lapel.Store) -> None:
     assert store.media.fill_thumbnails().failed == ()
     report = store.evaluate(["colour"], queries="price<25", k=[1])
     assert report.queries == 2
+
+
+def test_features_of_a_store_of_before_are_derived_later(store: lapel.Store) -> None:
+    assert store.info().lacking == {}
+    with sqlite3.connect(store.folder / "catalog.sqlite") as database:  # as a version-6 store is after its migration
+        database.execute("DELETE FROM photo_feature")
+    (store.folder / "thumbnails.sqlite").unlink()
+    with lapel.open_store(store.folder) as again:
+        assert again.info().lacking == {"thumbnail": 4, "palette": 4, "perceptual_hash": 4}
+        told: list[tuple[int, int | None]] = []
+        reports = again.media.fill_features(progress=lambda done, total: told.append((done, total)))
+        assert {name: report.derived for name, report in reports.items()} == {
+            "thumbnail": 4,
+            "palette": 4,
+            "perceptual_hash": 4,
+        }
+        assert told[-1] == (12, 12)
+        assert (again.info().lacking, again.media.fill_features()) == ({}, {})
 
 
 def test_info_is_plain_json(store: lapel.Store) -> None:

@@ -194,7 +194,8 @@ class ChangeFeed:
 
     A reader with a name survives restarts, and is waited for::
 
-        page = catalog.feed.read("webhooks") for change in page.changes:
+        page = catalog.feed.read("webhooks")
+        for change in page.changes:
             send(change)
         catalog.feed.acknowledge("webhooks", page.next)
     """

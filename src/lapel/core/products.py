@@ -145,7 +145,8 @@ class Photo:
     Attributes:
         key: The catalogue's row id and the index's key: int64, never used again.
         product_id: Whose picture it is.
-        uri: Where its bytes are, see :func:`lapel.sources.read_uri`. sha256: Hash of those bytes, hex.
+        uri: Where its bytes are, see :func:`lapel.sources.read_uri`.
+        sha256: Hash of those bytes, hex.
         links: Where a browser gets it, when that is known; the store's own thumbnail stands in when they fail.
     """
 

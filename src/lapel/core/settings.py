@@ -2,7 +2,8 @@
 
 The file is ``lapel.toml`` in the working folder or in the user's folder for settings, with the names below:
 
-    cache_gb = 20 allow_hosts = ["cdn.local"]
+    cache_gb = 20
+    allow_hosts = ["cdn.local"]
 
 What other programs define is left to them: ``HTTP_PROXY`` and its like, ``AWS_*``, ``AZURE_*`` and ``STORAGE_*`` of the
 clouds' libraries, ``RANK`` and its like of ``torchrun``.

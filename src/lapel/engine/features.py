@@ -1,8 +1,7 @@
 """What is derived from a photo's image, as values with a name and a version: one file and one row of a table each.
 
 An upright RGB image goes in (see :func:`lapel.core.images.decode`), bytes come out. :mod:`lapel.engine.pipeline`
-derives
-them while photos are added, :mod:`lapel.engine.backfill` for photos that were there before.
+derives them while photos are added, :mod:`lapel.engine.backfill` for photos that were there before.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 Tasks with addresses go in; they come out with the hash of the bytes, features and a unit vector, or with the problem
 that one photo has. Adding, a change of model, the media check, backfills and benchmarks all take it:
 
-    pipeline = Pipeline(encoder) for batch in pipeline.map(open_runner("threads:"), batches):
+    pipeline = Pipeline(encoder)
+    for batch in pipeline.map(open_runner("threads:"), batches):
         vectors = {task.uri: task.vector for task in batch if not task.problem}
 """
 

@@ -34,8 +34,9 @@ class Trial:
     Attributes:
         spec: What opens it, see :func:`lapel.open_index`.
         kind: What it built: for ``faiss:auto`` what it chose.
-        recall: Recall@10 against exact search, 0..1. p50_ms: Median time of one query, milliseconds. p95_ms: 95th
-        percentile.
+        recall: Recall@10 against exact search, 0..1.
+        p50_ms: Median time of one query, milliseconds.
+        p95_ms: 95th percentile.
         rate: Queries a second in batches of 64.
         bytes_a_vector: Size of its file over the number of vectors: what it takes in memory, about.
         build_s: Seconds to build.

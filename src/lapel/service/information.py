@@ -9,6 +9,7 @@ from typing import Any
 from lapel import __version__
 from lapel.catalog.filters import COLUMNS
 from lapel.catalog.schema import MIGRATIONS
+from lapel.engine.backfill import missing
 from lapel.engine.context import CATALOGUE, StoreContext
 from lapel.engine.index_sync import IndexStatus
 from lapel.indexes import explain
@@ -32,6 +33,7 @@ class StoreInfo:
         hidden: Photos that no search finds.
         vectors: By the fingerprint of their model.
         model: Name, what opens it, fingerprint and width of the model that is searched; None where it has none yet.
+        lacking: Photos that lack a feature, by its name; features that all photos have are left out.
         thumbnails: Photos with thumbnails, their bytes, and how many bytes they may take.
         index: Kind and health of its index.
         index_choice: What the index keeps its vectors in, and why.
@@ -50,6 +52,7 @@ class StoreInfo:
     hidden: int
     vectors: Mapping[str, int]
     model: Mapping[str, Any]
+    lacking: Mapping[str, int]
     thumbnails: Mapping[str, int]
     index: IndexStatus
     index_choice: str
@@ -77,6 +80,7 @@ class StoreInfo:
             "hidden": self.hidden,
             "vectors": dict(self.vectors),
             "model": dict(self.model),
+            "lacking": dict(self.lacking),
             "thumbnails": dict(self.thumbnails),
             "index": self.index.spec,
             "index_choice": self.index_choice,
@@ -110,6 +114,7 @@ def info(context: StoreContext) -> StoreInfo:
             "fingerprint": settings.get("fingerprint"),
             "dim": dim or None,
         },
+        lacking={name: count for name, count in missing(context).items() if count},
         thumbnails={"photos": size.photos, "bytes": size.bytes, "most": context.thumbnails.max_bytes},
         index=context.index_sync.status(),
         index_choice=explain(spec, count=searched, dim=dim or 128),

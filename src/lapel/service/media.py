@@ -10,9 +10,9 @@ from pathlib import Path
 from lapel.catalog.hosting import MediaIssue, MoveReport
 from lapel.catalog.thumbnails import Size
 from lapel.core.errors import InputError
-from lapel.engine.backfill import BackfillReport, backfill
+from lapel.engine.backfill import BackfillReport, backfill, missing
 from lapel.engine.context import StoreContext
-from lapel.engine.features import THUMBNAIL
+from lapel.engine.features import FEATURES, THUMBNAIL
 from lapel.engine.hosting import move
 from lapel.engine.media_check import MediaCheckReport, check_media
 from lapel.sources.link_checker import LinkChecker
@@ -88,6 +88,32 @@ class MediaService:
             StoreReadOnlyError: nothing can be written there.
         """
         return backfill(self._context, THUMBNAIL, progress=progress)
+
+    def missing_features(self) -> dict[str, int]:
+        """How many photos lack each feature, such as ``palette``; none where a store of before was never backfilled."""
+        return missing(self._context)
+
+    def fill_features(self, *, progress: Progress | None = None) -> dict[str, BackfillReport]:
+        """Derive what photos lack of each feature but the embedding, which :meth:`ModelService.use` makes. Stopped half
+        way, the same call goes on where it stopped.
+
+        Args:
+            progress: Called with the photos that are done, over all features, and how many there are.
+
+        Raises:
+            StoreReadOnlyError: nothing can be written there.
+        """
+        lacking = {name: count for name, count in missing(self._context).items() if count and name in FEATURES}
+        total, finished, reports = sum(lacking.values()), 0, {}
+        for name, count in lacking.items():
+
+            def tell(done: int, of: int, before: int = finished, most: int = count) -> None:
+                if progress is not None:
+                    progress(before + max(0, most - (of - done)), total)
+
+            reports[name] = backfill(self._context, FEATURES[name], progress=tell)
+            finished += count
+        return reports
 
     def limit_thumbnails(self, megabytes: int) -> None:
         """Let the thumbnails take so many MB of the disk from now on; 0 keeps none."""

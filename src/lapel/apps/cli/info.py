@@ -44,6 +44,10 @@ def _print(facts: StoreInfo) -> None:
         f"{counted(small['photos'], 'photo')} with thumbnails, {small['bytes'] / 1e6:,.1f} of at most"
         f" {small['most'] / 1e6:,.0f} MB"
     )
+    lacking = {name: count for name, count in facts.lacking.items() if name != "embedding"}
+    if lacking:
+        words = ", ".join(f"{count:,} a {name.replace('_', ' ')}" for name, count in lacking.items())
+        say(f"Photos that lack {words}: 'lapel media features' derives them")
     if facts.index_choice:
         say(facts.index_choice)
     if others := sum(facts.vectors.values()) - searched:

@@ -117,6 +117,32 @@ def thumbnails(
 
 
 @media.command()
+def features(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+    """Derive what photos lack: thumbnails, palettes, perceptual hashes. 'lapel info' says how many lack which.
+
+    'lapel add' derives them too, so this is for stores of an older Lapel. Stopped half way, the same command goes on
+    where it stopped. The exit code is 1 when photos lacked something and none could be read.
+    """
+    from lapel.service import open_store
+
+    with open_store(store) as shop, resumable(), progress_bar("deriving features") as update:
+        reports = shop.media.fill_features(progress=update)
+    failed = {photo.uri: reason for report in reports.values() for photo, reason in report.failed}
+    if as_json:
+        derived = {name: report.derived for name, report in reports.items()}
+        print_json({"derived": derived, "failed": [{"picture": uri, "reason": failed[uri]} for uri in failed]})
+    else:
+        for name, report in reports.items():
+            say(f"{name}: derived for {counted(report.derived, 'photo')}")
+        if not reports:
+            say("No photo lacks anything.")
+        for uri in list(failed)[:3]:
+            say(f"{uri}: {failed[uri]}", style="yellow")
+    if failed and not any(report.derived for report in reports.values()):
+        raise typer.Exit(1)
+
+
+@media.command()
 def check(
     store: StoreOption = DEFAULT_STORE,
     every: Annotated[str, typer.Option("--every", help="Check again so often, such as 6h, until stopped.")] = "",

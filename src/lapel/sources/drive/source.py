@@ -49,7 +49,8 @@ class DriveFile:
         id: Its Drive id.
         path: Folder names below the root, and the file's name, with an extension.
         version_token: ``md5:<checksum>-<bytes>``, or ``time:<change>-<bytes>`` where Drive knows no checksum.
-        size: Bytes. md5: Checksum; empty where Drive knows none.
+        size: Bytes.
+        md5: Checksum; empty where Drive knows none.
     """
 
     id: str
