@@ -192,6 +192,9 @@ def test_a_product_and_its_images(store: lapel.Store) -> None:
             ask(99)
     with pytest.raises(QueryError, match="no product 'nobody'"):
         store.product("nobody")
+    with pytest.raises(QueryError) as caught:
+        store.facets("cut")
+    assert caught.value.to_json()["field"] == "cut"
 
 
 def test_its_past_can_be_read(store: lapel.Store, photos: Path) -> None:

@@ -199,7 +199,7 @@ class Catalog:
                 some = [text for (text,) in database.execute("SELECT id FROM product ORDER BY row LIMIT 3")]
         if row is None:
             found = f"Its ids look like {', '.join(some)}." if some else "It is empty; fill it with: lapel add"
-            raise QueryError(f"The catalogue has no product '{product_id}'. {found}")
+            raise QueryError(f"The catalogue has no product '{product_id}'. {found}", product_id=product_id)
         return from_row(row)
 
     def photos(self, product_id: str) -> tuple[Photo, ...]:

@@ -46,7 +46,7 @@ def resolve(database: sqlite3.Connection, name: str) -> str:
     alike = [field for field in known if fold(field) == fold(name)]
     if len(alike) == 1:
         return alike[0]
-    raise QueryError(f"The catalogue has no field '{name}'. There are: {', '.join(known)}.")
+    raise QueryError(f"The catalogue has no field '{name}'. There are: {', '.join(known)}.", field=name)
 
 
 def where_clause(database: sqlite3.Connection, where: Filter) -> tuple[str, list[Any]]:

@@ -1,22 +1,22 @@
 """Every error Lapel raises on purpose. Each message says what was asked, what was found and what to do.
 
 LapelError
-├── InputError              what was handed in cannot be used
-│   ├── ImageError          a picture: empty, truncated, too large, not a picture
-│   ├── SourceError         a folder, ZIP or link that cannot be read
-│   ├── TableError          a product table: a missing column, an unreadable encoding
-│   └── QueryError          a question: an unknown field, k below one, an unknown product
-├── StoreError              the shop folder on disk
+├── InputError                    what was handed in cannot be used
+│   ├── ImageError                an image: empty, truncated, too large, not an image
+│   ├── SourceError               a folder, ZIP or link that cannot be read
+│   ├── TableError                a product table: a missing column, an unreadable encoding
+│   └── QueryError                a question: an unknown field, k below one, an unknown product
+├── StoreError                    the shop folder on disk
 │   ├── StoreNotFoundError        there is none here
-│   ├── StoreBusyError           another process is writing to it
-│   ├── StoreReadOnlyError       it may not be written to
-│   ├── StoreTooNewError         a newer Lapel wrote it
-│   ├── StoreDamagedError        its file is not a catalogue, or is broken
-│   └── ModelMismatchError       its vectors come from another model
-├── IndexUnavailableError               an index that lives elsewhere, such as on a server, does not answer
-├── RunnerUnavailableError              workers on other machines are gone, or cannot be reached
-├── ModelError              a model folder that is missing, broken or of another format
-└── MissingDependencyError       an optional library is not installed
+│   ├── StoreBusyError            another process is writing to it
+│   ├── StoreReadOnlyError        it may not be written to
+│   ├── StoreTooNewError          a newer Lapel wrote it
+│   ├── StoreDamagedError         its file is not a catalogue, or is broken
+│   └── ModelMismatchError        its vectors come from another model
+├── IndexUnavailableError         an index that lives elsewhere, such as on a server, does not answer
+├── RunnerUnavailableError        workers on other machines are gone, or cannot be reached
+├── ModelError                    a model folder that is missing, broken or of another format
+└── MissingDependencyError        an optional library is not installed
 """
 
 from __future__ import annotations

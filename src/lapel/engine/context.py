@@ -149,7 +149,9 @@ def open_context(
     path = Path(folder)
     if not (path / CATALOGUE).exists():
         if not create:
-            raise StoreNotFoundError(f"There is no store in {path}. Fill one with: lapel add PICTURES --store {path}")
+            raise StoreNotFoundError(
+                f"There is no store in {path}. Fill one with: lapel add PICTURES --store {path}", store=str(path)
+            )
         path.mkdir(parents=True, exist_ok=True)
     catalog = Catalog.open(path / CATALOGUE, create=create, read_only=read_only)
     if not catalog.read_only:

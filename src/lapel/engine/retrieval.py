@@ -242,7 +242,10 @@ class SearchEngine:
         """The mean direction of a product's photos."""
         photos = self.store.catalog.photos(product_id)
         if not photos:
-            raise QueryError(f"There is no product '{product_id}' in this store. 'lapel info' says what it holds.")
+            raise QueryError(
+                f"There is no product '{product_id}' in this store. 'lapel info' says what it holds.",
+                product_id=product_id,
+            )
         vectors = self._vectors_of(snapshot, photos)
         if not len(vectors):
             raise QueryError(
@@ -340,7 +343,7 @@ class SearchEngine:
         known = {fold(each): each for each in self.store.catalog.field_names()}
         if fold(name) not in known:
             raise QueryError(
-                f"The catalogue has no field '{name}' to group by. There are: {', '.join(known.values())}."
+                f"The catalogue has no field '{name}' to group by. There are: {', '.join(known.values())}.", field=name
             )
         return known[fold(name)]
 
