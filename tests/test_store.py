@@ -264,8 +264,13 @@ def test_an_index_that_could_not_be_saved_is_saved_later(store: StoreContext, mo
             assert ask(store, vector=corner(1), k=1) == ["mug"]
             store.index_sync.wait_idle()
         assert not list(store.folder.glob("index-*.bin"))
+        told = SearchEngine(store).search(Query(vector=corner(1))).index_problem
+        assert "cannot be saved to" in told
+        assert told == store.index_sync.status().problem
+        store.index_sync.wait_idle()
     assert ask(store, vector=corner(1), k=1) == ["mug"]
     store.index_sync.wait_idle()
+    assert SearchEngine(store).search(Query(vector=corner(1))).index_problem == ""
     assert len(list(store.folder.glob("index-*.bin"))) == 1
 
 

@@ -7,6 +7,7 @@ missing in one transaction, so a file is at one version or at another, never bet
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ from lapel.catalog.entries import attributes_json, hash_row, term_number, term_v
 from lapel.core.errors import StoreDamagedError, StoreNotFoundError, StoreReadOnlyError, StoreTooNewError
 from lapel.core.text import fold
 from lapel.core.types import is_web_address
+
+logger = logging.getLogger(__name__)
+
 
 APPLICATION_ID = (
     0x4C41504C  # "LAPL" in the file's header, so another program's SQLite file is never taken for a catalogue
@@ -283,6 +287,7 @@ def migrate(database: sqlite3.Connection, path: Path, *, create: bool, read_only
             f" {newest}, "
             "but it may not be written to. Open it once where it can be written."
         )
+    logger.info("%s is brought to version %d", path, newest)
     _register(database)
     database.execute("BEGIN IMMEDIATE")
     try:

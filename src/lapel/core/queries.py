@@ -290,7 +290,9 @@ class SearchResult(Sequence[Hit]):
         verdict: What the answer is worth.
         facets: By field that was asked for, its values with how many of the products that pass the filter have them.
         understood: How the query was read.
-        timings: Milliseconds by stage: embed, retrieve, group, facets.
+        timings: Milliseconds by stage: embed, retrieve, group, rerank, calibrate, explain, facets.
+        index_problem: Why the last work on the index in the background failed; empty when it did not. The answer is
+            complete all the same.
     """
 
     hits: tuple[Hit, ...]
@@ -299,6 +301,7 @@ class SearchResult(Sequence[Hit]):
     understood: EmbeddedQuery = field(repr=False)
     facets: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict, repr=False)
+    index_problem: str = ""
 
     @property
     def took_ms(self) -> float:

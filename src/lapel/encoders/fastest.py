@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import sys
 from pathlib import Path
 
 from lapel.core.errors import ModelError
 from lapel.encoders.model import ModelFolder, read_model
 from lapel.encoders.network import Network, NetworkEncoder
+
+logger = logging.getLogger(__name__)
 
 
 def open_fastest(folder: str, *, threads: int | None = None, spec: str | None = None) -> NetworkEncoder:
@@ -44,6 +47,7 @@ def load_fastest(model: ModelFolder, *, threads: int | None = None) -> Network:
 
         return load_openvino(model, threads=threads)
     except (ImportError, ModelError) as error:
+        logger.warning("OpenVINO is not used: %s", error)
         # A folder that is broken itself fails again here, with the reason on top.
         return load_onnx(model, threads=threads, note=f"OpenVINO is not used: {error}")
 

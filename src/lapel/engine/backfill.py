@@ -6,6 +6,7 @@ so a run can be stopped at any moment, also by ``kill -9``: the same call goes o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,6 +20,8 @@ from lapel.engine.context import StoreContext
 from lapel.engine.features import FEATURES, THUMBNAIL, Embedding, Feature
 from lapel.engine.pipeline import BATCH, PhotoTask, Pipeline, catalog_values, thumbnails_of
 from lapel.runners import Runner, open_runner
+
+logger = logging.getLogger(__name__)
 
 PAGE = 1024  # photos asked of the catalogue at once
 READERS = 8  # threads where nothing is encoded: links wait for their server, not for this machine
@@ -90,6 +93,7 @@ def backfill(
         storage.clean_up()
     if progress is not None:
         progress(total, total)
+    logger.info("%s: derived for %d photos of %s, %d failed", feature.key[0], derived, store.folder, len(failed))
     already = had if previous is None else previous.already
     return BackfillReport(before.derived + derived, already, tuple(failed))
 

@@ -10,6 +10,7 @@ compares vectors takes one :class:`SearchSnapshot` and stays with it.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from lapel.encoders import repaired_spec
 from lapel.engine.encoder_cache import EncoderCache
 from lapel.engine.index_storage import ExternalStorage, FileStorage, IndexStorage, IndexVersion, SearchSnapshot
 from lapel.indexes import MaintainedIndex, is_external
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_INDEX = "faiss:auto"  # of a store that says no other
 MAX_ATTEMPTS = 5  # looks at a store before it is said to change all the time
@@ -74,14 +77,21 @@ class IndexSync:
         with self._lock:
             return self._current()
 
+    @property
+    def problem(self) -> str:
+        """Why the last work in the background failed; empty when it did not."""
+        held = self._held
+        if held is None:
+            return self._files.problem
+        maintained = held.index.problem if isinstance(held.index, MaintainedIndex) else ""
+        return self._storage(held.version.spec).problem or maintained
+
     def status(self) -> IndexStatus:
         """How the index is, opening nothing."""
         spec, held = version_of(self._catalog.settings()).spec, self._held
-        problem = self._storage(spec).problem
         if held is None or held.version.spec != spec:
-            return IndexStatus(spec, problem=problem)
-        maintained = held.index.problem if isinstance(held.index, MaintainedIndex) else ""
-        return IndexStatus(spec, held.version.generation, len(held.index), problem or maintained)
+            return IndexStatus(spec, problem=self._storage(spec).problem)
+        return IndexStatus(spec, held.version.generation, len(held.index), self.problem)
 
     @contextmanager
     def snapshot(self) -> Iterator[tuple[SearchSnapshot, Iterator[tuple[Keys, Vectors]]]]:
@@ -171,6 +181,7 @@ class IndexSync:
                 begun = None if found is None else storage.refresh(found)  # another process may have been at it
                 now, changes = self._catch_up(begun) if begun is not None else (None, 0)
                 if now is None:
+                    logger.info("The index '%s' of %s is rebuilt", version.spec, self._folder)
                     now, changes = self._rebuild(storage, begun, model, version)
                 if now is not None:
                     storage.commit(now, changes=changes)

@@ -9,6 +9,7 @@ the way back is as quick.
 from __future__ import annotations
 
 import csv
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,9 @@ from lapel.encoders.model import MANIFEST
 from lapel.engine.backfill import BackfillReport, Progress, backfill
 from lapel.engine.context import StoreContext
 from lapel.engine.features import Embedding
+
+logger = logging.getLogger(__name__)
+
 
 UNREADABLE = "unreadable.csv"  # in the store's folder: what the last change of model could not read
 WAIT_SECONDS = 1.0  # between two looks whether another writer is done
@@ -281,6 +285,7 @@ def _change(
         # Kept are the new one and the one it replaced; the one before those can no longer be gone back to.
         if before and before not in (candidate.model.fingerprint, store.catalog.setting("previous")):
             store.catalog.forget([before])
+    logger.info("%s is searched with '%s' now, before with '%s'", store.folder, candidate.model.name, former.name)
     return ModelChange(candidate.model, former, done)
 
 

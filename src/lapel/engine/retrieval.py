@@ -7,6 +7,7 @@ Many queries go through the stages together: their images are encoded in batches
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,6 +37,8 @@ from lapel.encoders.segmenter import ImageEmbeddings, embed_images
 from lapel.engine.context import StoreContext
 from lapel.engine.index_storage import SearchSnapshot
 from lapel.indexes import RowFilter
+
+logger = logging.getLogger(__name__)
 
 MAX_FILTERS = 64  # filters whose keys are kept; at 40,000 photos each is 0.3 MB at most
 FACET_VALUES = 100  # values counted of each field
@@ -126,8 +129,9 @@ class SearchEngine:
             asked = [(queries[row], embedded[row]) for row in rows]
             for row, hits in zip(rows, self._answer(snapshot, passing, asked, timer), strict=True):
                 results[row] = self._result(snapshot, queries[row], embedded[row], hits, passing.products, timer)
-        spent = timer.shared(max(len(queries), 1))
-        return [replace(results[row], timings=spent) for row in range(len(queries))]
+        spent, problem = timer.shared(max(len(queries), 1)), self.store.index_sync.problem
+        logger.debug("%d queries answered, each in ms: %s", len(queries), spent)
+        return [replace(results[row], timings=spent, index_problem=problem) for row in range(len(queries))]
 
     def _result(
         self,

@@ -3,6 +3,7 @@ image out."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -23,6 +24,8 @@ from lapel.sources.mixed import MixedSource
 from lapel.sources.names import ADVICE, kind_of
 from lapel.sources.photos import check_ids, photo_rows
 from lapel.sources.table import ENDINGS, Table, TableRow, read_table
+
+logger = logging.getLogger(__name__)
 
 REJECTED = "rejected.csv"  # in the store
 Progress = Callable[[int, int | None], None]
@@ -220,6 +223,7 @@ def _add(context: StoreContext, opened: _Opened, progress: Progress | None) -> A
     )
     if progress is not None:
         progress(report.rows, report.rows)
+    logger.info("%s: %d rows into %s in %.1f s", wanted.source, report.rows, context.folder, report.seconds)
     synced = sync and sync.apply(context.catalog)
     _ = context.index  # built now, so that the first search does not wait for it
     changed = table is None and report.products_added + report.products_updated
