@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
 from lapel.core.errors import LapelError, QueryError
@@ -11,8 +12,8 @@ from lapel.core.types import Filter, ImageLike, Query, SearchResult
 from lapel.engine.retrieval import SearchEngine
 
 Where = Filter | Sequence[str] | str
-BATCH_QUERIES = 64  # answered together: two batches of the encoder
-READERS = 4  # threads that read and decode the next queries' images meanwhile
+BATCH_QUERIES = 32  # answered together: a batch of the encoder
+WORKERS = 2  # while one has the network, the other decodes, prepares and looks up
 
 
 def filter_of(where: Where) -> Filter:
@@ -40,7 +41,7 @@ def answer_many(
     *,
     raising: bool,
 ) -> Iterator[SearchResult | LapelError]:
-    """The answer to each query in turn, in batches; the next batch is read while one is answered.
+    """The answer to each query in turn, in batches; two are on their way at the same time.
 
     Args:
         engine: What answers.
@@ -50,16 +51,24 @@ def answer_many(
         raising: Raise what is wrong with one, in place of giving it.
     """
     done = 0
-    with ThreadPoolExecutor(READERS, thread_name_prefix="lapel-queries") as pool:
-        ahead = [pool.submit(read, query) for query in islice(queries, BATCH_QUERIES)]
-        while ahead:
-            waiting, ahead = ahead, [pool.submit(read, query) for query in islice(queries, BATCH_QUERIES)]
-            batch = [each.result() for each in waiting]
-            for error in batch:
-                if raising and isinstance(error, LapelError):
-                    raise error
-            answers = iter(engine.search_many([query for query in batch if isinstance(query, Query)]))
-            yield from (query if isinstance(query, LapelError) else next(answers) for query in batch)
-            done += len(batch)
+    waiting: deque[Future[list[SearchResult | LapelError]]] = deque()
+
+    def answer(some: list[Query | ImageLike]) -> list[SearchResult | LapelError]:
+        batch = [read(query) for query in some]
+        answers = iter(engine.search_many([query for query in batch if isinstance(query, Query)]))
+        return [query if isinstance(query, LapelError) else next(answers) for query in batch]
+
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="lapel-queries") as pool:
+        while True:
+            while len(waiting) <= WORKERS and (some := list(islice(queries, BATCH_QUERIES))):
+                waiting.append(pool.submit(answer, some))
+            if not waiting:
+                return
+            found = waiting.popleft().result()
+            for each in found:
+                if raising and isinstance(each, LapelError):
+                    raise each
+                yield each
+            done += len(found)
             if progress is not None:
                 progress(done, None)
