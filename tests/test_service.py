@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import lapel
-from lapel.core.errors import ImageError, LapelError, QueryError, StoreNotFoundError, StoreReadOnlyError
+from lapel.core.errors import ImageError, LapelError, QueryError, SourceError, StoreNotFoundError, StoreReadOnlyError
 
 COLOURS = {"red": (200, 30, 30), "blue": (20, 40, 200), "green": (20, 150, 50), "white": (240, 240, 240)}
 
@@ -252,6 +252,36 @@ def test_info_is_plain_json(store: lapel.Store) -> None:
     revision = store.revision
     store.remove(["red"])
     assert store.revision > revision
+
+
+def test_one_text_is_one_thing(store: lapel.Store) -> None:
+    assert "blue" not in ids(store.search(product_id="red", exclude="blue"))
+    assert dict(store.search(product_id="red", facets="colour").facets["colour"])["Blue"] == 1
+    with pytest.raises(QueryError, match="search_many takes several images or queries"):
+        store.search_many("red.png")
+
+
+def test_what_is_no_name_of_a_thing_is_told(store: lapel.Store, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("hello", encoding="utf-8")
+    (tmp_path / "taken").write_text("", encoding="utf-8")
+    with pytest.raises(ImageError, match=r"words\.txt"):
+        store.search(image=tmp_path / "words.txt")
+    with pytest.raises(LapelError, match="A source is a path or an address.*found object"):
+        store.add(object())  # type: ignore[arg-type]
+    with pytest.raises(LapelError, match="An encoder is named by a text.*found object"):
+        lapel.open_store(tmp_path / "new", create=True, encoder=object())  # type: ignore[arg-type]
+    with pytest.raises(LapelError, match="There is no model folder 'smal'"):
+        lapel.open_store(tmp_path / "new", create=True, encoder="smal")
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(LapelError, match="No store can be made at .*taken"):
+        lapel.open_store(tmp_path / "taken", create=True)
+    with pytest.raises(SourceError, match="is a single picture. Give the folder it is in"):
+        store.add(tmp_path / "photos" / "red.png")
+
+
+def test_the_nearest_is_known_though_it_is_not_close(store: lapel.Store) -> None:
+    result = store.search(product_id="red", least=0.999)
+    assert (len(result), result.nearest) == (0, pytest.approx(store.search(product_id="red")[0].score))
 
 
 def test_a_store_that_is_not_there(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lapel.core.errors import QueryError
+from lapel.core.errors import ImageError, QueryError
 from lapel.core.filters import NO_FILTER, Filter
 from lapel.core.images import ImageLike, described, is_image_like, to_image
 from lapel.core.products import Photo, Product
+from lapel.core.text import shortened
 from lapel.core.vectors import Keys
 
 MAX_K = 10_000  # products an answer may hold
@@ -135,7 +137,8 @@ class Query:
             raise QueryError(
                 f"Conditions are a Filter, such as Filter.parse(['price<200']); found {_shown(self.where)}."
             )
-        object.__setattr__(self, "exclude", frozenset(_texts(self.exclude, "exclude is a set of products' ids")))
+        exclude = (self.exclude,) if isinstance(self.exclude, str) else self.exclude
+        object.__setattr__(self, "exclude", frozenset(_texts(exclude, "exclude is a set of products' ids")))
         facets = (self.facets,) if isinstance(self.facets, str) else self.facets
         object.__setattr__(self, "facets", tuple(_texts(facets, "facets are names of fields")))
         if not isinstance(self.group, str):
@@ -169,7 +172,13 @@ def _count(k: object) -> int:
 def _image(image: object) -> Image.Image:
     if not is_image_like(image):
         raise QueryError(f"A query's image is a PIL image, an array, a path or a file's bytes; found {_shown(image)}.")
-    return to_image(image)
+    try:
+        return to_image(image)
+    except ImageError as error:
+        name = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
+        if not name or str(name) in str(error):
+            raise
+        raise ImageError(f"'{shortened(str(name))}': {error}") from error
 
 
 def _direction(vector: object) -> NDArray[np.float32]:
@@ -291,6 +300,7 @@ class SearchResult(Sequence[Hit]):
         facets: By field that was asked for, its values with how many of the products that pass the filter have them.
         understood: How the query was read.
         timings: Milliseconds by stage: embed, retrieve, group, rerank, calibrate, explain, facets.
+        nearest: The best score there was, also below ``least``; None where there was no product.
         index_problem: Why the last work on the index in the background failed; empty when it did not. The answer is
             complete all the same.
     """
@@ -301,6 +311,7 @@ class SearchResult(Sequence[Hit]):
     understood: EmbeddedQuery = field(repr=False)
     facets: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict, repr=False)
+    nearest: float | None = None
     index_problem: str = ""
 
     @property

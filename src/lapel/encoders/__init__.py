@@ -150,6 +150,12 @@ def open_encoder(spec: str = "default", *, threads: int | None = None) -> Encode
         InputError: an unknown scheme.
         MissingDependencyError: the runtime that was named is not installed.
     """
+    if not isinstance(spec, (str, os.PathLike)):
+        raise ModelError(
+            f"An encoder is named by a text, such as 'default', 'colour:' or a model folder; found"
+            f" {type(spec).__name__}."
+            " Register a class of your own as an entry point of lapel.encoders."
+        )
     scheme, rest = _parts(spec)
     if scheme not in RUN_FOLDERS:
         other: Encoder = ENCODERS.find(scheme)(rest, threads=threads)

@@ -17,7 +17,8 @@ from lapel.catalog import Catalog, ModelEntry
 from lapel.catalog.thumbnails import DEFAULT_MB, Thumbnails
 from lapel.core.errors import QueryError, StoreError, StoreNotFoundError, StoreReadOnlyError
 from lapel.core.images import decode
-from lapel.encoders import Encoder, absolute_spec, repaired_spec
+from lapel.core.text import reason_of
+from lapel.encoders import Encoder, absolute_spec, open_encoder, repaired_spec
 from lapel.engine.encoder_cache import EncoderCache
 from lapel.engine.index_storage import SearchSnapshot
 from lapel.engine.index_sync import IndexSync, model_of, version_of
@@ -152,7 +153,15 @@ def open_context(
             raise StoreNotFoundError(
                 f"There is no store in {path}. Fill one with: lapel add PICTURES --store {path}", store=str(path)
             )
-        path.mkdir(parents=True, exist_ok=True)
+        if encoder is not None:
+            open_encoder(encoder)  # what is misspelt leaves no empty store
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"No store can be made at {path}: {reason_of(error)}. Choose a folder, or a name that is free.",
+                store=str(path),
+            ) from error
     catalog = Catalog.open(path / CATALOGUE, create=create, read_only=read_only)
     if not catalog.read_only:
         with suppress(StoreError):  # busy, or full: it is read as healed all the same

@@ -155,7 +155,8 @@ class SearchEngine:
                 hits = self._explain(snapshot, embedded, hits)
         with timer.stage("facets"):
             facets = {name: self._facet(name, query.where) for name in query.facets}
-        return SearchResult(tuple(hits), total, verdict, embedded, facets)
+        nearest = max((hit.score for hit in grouped), default=None)
+        return SearchResult(tuple(hits), total, verdict, embedded, facets, nearest=nearest)
 
     def embed(self, query: Query) -> EmbeddedQuery:
         """The query as one direction; each of its images goes once through the network."""

@@ -256,6 +256,8 @@ def remove(context: StoreContext, product_ids: Sequence[str]) -> RemoveReport:
 
 def _resolved(wanted: AddRequest) -> AddRequest:
     """The same, where a table that is given as the source stands beside its images."""
+    if not isinstance(wanted.source, (str, os.PathLike)):
+        open_source(wanted.source)  # says what a source is
     path = Path(wanted.source)
     # os.path also answers for names that are too long.
     if wanted.products is None and path.suffix.lower() in ENDINGS and os.path.isfile(path):  # noqa: PTH113

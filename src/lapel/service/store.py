@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -227,10 +228,10 @@ class Store:
                 parts=tuple(parts),
                 k=k,
                 where=filter_of(where),
-                exclude=frozenset(exclude),
+                exclude=exclude,  # type: ignore[arg-type]  # a query makes a set of it
                 least=least,
                 group=group,
-                facets=tuple(facets),
+                facets=facets,  # type: ignore[arg-type]  # and a tuple
                 segment=segment,
             )
         elif not isinstance(query, Query):
@@ -267,6 +268,10 @@ class Store:
         Raises:
             QueryError, ImageError: see :meth:`search`.
         """
+        if isinstance(queries, (str, bytes, os.PathLike)):
+            raise QueryError(
+                f"search_many takes several images or queries, such as a list of paths; found {queries!r:.60}."
+            )
         if errors not in ("raise", "return"):
             raise QueryError(f"errors is 'raise' or 'return'; found '{errors}'.")
         conditions = filter_of(where)

@@ -8,6 +8,7 @@ A source lists its photos as URIs that stay the same from run to run, such as ``
 from __future__ import annotations
 
 import inspect
+import os
 import stat
 import threading
 from collections import OrderedDict
@@ -68,6 +69,11 @@ def open_source(where: str | Path, exclude: Sequence[str] = ()) -> ImageSource:
         SourceError: there is none, it cannot be read, or it is neither.
         InputError: an unknown scheme, or one that cannot leave anything out.
     """
+    if not isinstance(where, (str, os.PathLike)):
+        raise SourceError(
+            f"A source is a path or an address, such as 'photos' or 's3://bucket/photos'; found {type(where).__name__}."
+            " Register a class of your own as an entry point of lapel.sources."
+        )
     mode = 0
     problem: OSError | ValueError | None = None
     try:
@@ -90,6 +96,11 @@ def open_source(where: str | Path, exclude: Sequence[str] = ()) -> ImageSource:
         ) from problem
     if stat.S_ISDIR(mode):
         return _make("folder", str(where), exclude)
+    if stat.S_ISREG(mode) and Path(where).suffix.lower() in EXTENSIONS:
+        raise SourceError(
+            f"{where} is a single picture. Give the folder it is in, a ZIP of pictures, or a table whose rows name"
+            f" them."
+        )
     if stat.S_ISREG(mode):
         return _make("zip", str(where), exclude)
     raise SourceError(f"{where} is neither a folder nor a file. Give a folder of pictures or a ZIP.")

@@ -43,7 +43,9 @@ def search(
             show_default=False,
         ),
     ] = None,
-    text: Annotated[str, typer.Option("--text", metavar="WORDS", help="Words, alone or beside a picture.")] = "",
+    text: Annotated[
+        str, typer.Option("--text", metavar="WORDS", help="What it looks like, in words; alone or beside a picture.")
+    ] = "",
     product: Annotated[
         str | None, typer.Option("--product", metavar="ID", help="A product of the store, alone or beside the others.")
     ] = None,
@@ -79,12 +81,18 @@ def search(
     options: dict[str, Any] = {"k": k, "where": Filter.parse(where or ()), "least": least, "group": group}
     if to is not None:
         if not places or text or product is not None or facets:
-            raise typer.BadParameter("--csv answers pictures, and nothing else: lapel search FOLDER --csv out.csv")
+            raise typer.BadParameter(
+                "--csv answers pictures, each on its own, without --text and --product: lapel search FOLDER --csv"
+                " out.csv"
+            )
         with open_store(store) as shop:
             _search_many(shop, places, to, as_json=as_json, segment=segment, **options)
         return
     if len(places) > 1:
-        raise typer.BadParameter("Several pictures are a question each. Add --csv FILE for their answers.")
+        raise typer.BadParameter(
+            "Several pictures are a question each. Add --csv FILE for their answers. (In Python, parts= makes one of"
+            " them.)"
+        )
     query = Query(parts=_parts(places, text, product, segment=segment), facets=tuple(facets or ()), **options)
     with open_store(store) as shop:
         result = shop.search(query=query)
@@ -149,7 +157,13 @@ def _why_nothing(query: Query, result: SearchResult, products: int) -> str:
     """In words, and what to do."""
     in_store = f"({counted(products, 'product')} in the store)"
     if result.verdict is Verdict.NOTHING_CLOSE:
-        return f"No product has a score of {query.least:g} or more {in_store}. Lower --least."
+        among = (
+            f"{counted(result.total, 'product')} that pass {query.where}" if query.where else f"{products:,} products"
+        )
+        return (
+            f"No product has a score of {query.least:g} or more: the nearest of {among} has {result.nearest:.2f}. Lower"
+            " --least."
+        )
     if result.verdict is Verdict.NOTHING_PASSES:
         return f"No product passes the filter {query.where} {in_store}. Loosen --where."
     other = "but this one " if products else ""
@@ -164,23 +178,25 @@ def _search_many(shop: Store, places: Sequence[str], path: Path, *, as_json: boo
     from lapel.service import image_places, lazy_image
 
     names = image_places(places)
-    failed = 0
-    with (
-        resumable(),
-        path.open("w", encoding="utf-8", newline="") as file,
-        progress_bar("searching") as update,
-    ):
-        rows = csv.writer(file)
-        rows.writerow(COLUMNS)
+    failed, part = 0, path.with_name(path.name + ".part")  # an error leaves the answers of an earlier run
+    with resumable(), progress_bar("searching") as update:
         answers = shop.search_many(
             map(lazy_image, names),
             progress=lambda done, _: update(done, len(names)),
             errors="return",
             **options,
         )
-        for name, answer in zip(names, answers, strict=True):
-            failed += isinstance(answer, LapelError)
-            rows.writerows(_rows(name, answer))
+        try:
+            with part.open("w", encoding="utf-8", newline="") as file:
+                rows = csv.writer(file)
+                rows.writerow(COLUMNS)
+                for name, answer in zip(names, answers, strict=True):
+                    failed += isinstance(answer, LapelError)
+                    rows.writerows(_rows(name, answer))
+        except LapelError:
+            part.unlink(missing_ok=True)
+            raise
+    part.replace(path)
     if as_json:
         print_json({"pictures": len(names), "answered": len(names) - failed, "failed": failed, "csv": str(path)})
     else:
