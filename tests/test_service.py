@@ -266,16 +266,16 @@ def test_what_is_no_name_of_a_thing_is_told(store: lapel.Store, tmp_path: Path) 
     (tmp_path / "taken").write_text("", encoding="utf-8")
     with pytest.raises(ImageError, match=r"words\.txt"):
         store.search(image=tmp_path / "words.txt")
-    with pytest.raises(LapelError, match="A source is a path or an address.*found object"):
+    with pytest.raises(LapelError, match=r"A source is a path or an address.*found object"):
         store.add(object())  # type: ignore[arg-type]
-    with pytest.raises(LapelError, match="An encoder is named by a text.*found object"):
+    with pytest.raises(LapelError, match=r"An encoder is named by a text.*found object"):
         lapel.open_store(tmp_path / "new", create=True, encoder=object())  # type: ignore[arg-type]
     with pytest.raises(LapelError, match="There is no model folder 'smal'"):
         lapel.open_store(tmp_path / "new", create=True, encoder="smal")
     assert not (tmp_path / "new").exists()
-    with pytest.raises(LapelError, match="No store can be made at .*taken"):
+    with pytest.raises(LapelError, match=r"No store can be made at .*taken"):
         lapel.open_store(tmp_path / "taken", create=True)
-    with pytest.raises(SourceError, match="is a single picture. Give the folder it is in"):
+    with pytest.raises(SourceError, match=r"is a single picture\. Give the folder it is in"):
         store.add(tmp_path / "photos" / "red.png")
 
 
