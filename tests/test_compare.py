@@ -24,10 +24,10 @@ from lapel.engine.context import StoreContext, open_context
 from lapel.engine.models import use
 from lapel.insight.compare import Comparison, Question, compare
 from lapel.insight.compare_sheet import (
+    ANSWERS_X,
     BLOCK,
     GAP,
     HEAD,
-    LEFT,
     NAME,
     NEW,
     OLD,
@@ -252,12 +252,12 @@ def test_the_sheet_frames_what_only_one_model_found(store: StoreContext) -> None
     row = [one.product_id for one in found.changed].index("c")  # nothing in common: both rows are framed
     top = TITLE + row * BLOCK + HEAD + NAME
     for place in range(2):
-        x = LEFT + place * STEP
+        x = ANSWERS_X + place * STEP
         assert sheet.getpixel((x + 1, top + 60)) == OLD
         assert sheet.getpixel((x + 1, top + ROW + GAP + 60)) == NEW
     row = [one.product_id for one in found.changed].index("a")  # b is in both
     top = TITLE + row * BLOCK + HEAD + NAME
-    assert sheet.getpixel((LEFT + 1, top + 60)) not in (OLD, NEW)
+    assert sheet.getpixel((ANSWERS_X + 1, top + 60)) not in (OLD, NEW)
 
 
 def test_a_sheet_of_equal_answers_says_so(store: StoreContext) -> None:

@@ -19,7 +19,7 @@ from lapel.engine.context import CATALOGUE, StoreContext
 from lapel.indexes import open_index
 from lapel.insight.evaluate import Plan, QuerySet, _first_of_each, evaluate, score
 from lapel.insight.report import EvalReport, Rule, RuleResult, heading
-from lapel.insight.sheet import RIGHT, TILE, WRONG, draw_sheet
+from lapel.insight.sheet import IRRELEVANT_COLOUR, RELEVANT_COLOUR, TILE, draw_sheet
 
 # --- by eye ----------------------------------------------------------------------------------------------------------
 
@@ -393,7 +393,7 @@ def test_sheet_shows_each_worst_query_with_its_answers(store: StoreContext) -> N
     assert (sheet.mode, sheet.width) == ("RGB", 1234)
     assert len(asked) == 2 * (1 + 3)
     colours = {colour for _, colour in sheet.getcolors(1 << 20)}
-    assert {RIGHT, WRONG, (255, 255, 255), (0, 0, 250)} <= colours
+    assert {RELEVANT_COLOUR, IRRELEVANT_COLOUR, (255, 255, 255), (0, 0, 250)} <= colours
     taller = draw_sheet(replace(report, worst=(*report.worst, report.worst[0])), read)
     assert taller.height - sheet.height == 252 > TILE[1]
 

@@ -22,7 +22,7 @@ from lapel.core.errors import StoreBusyError, StoreReadOnlyError
 WRITER = "writer"  # writer.lock is the lock; writer.json says who holds it, for the message
 MODEL = "model"
 INDEX = "index"
-PATIENCE = 600.0  # seconds to wait for another process that fills the shared index
+INDEX_LOCK_SECONDS = 600.0  # seconds to wait for another process that fills the shared index
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def index_lock(folder: Path) -> Iterator[None]:
         StoreBusyError: another process has been at it for ten minutes.
         StoreReadOnlyError: no lock file can be made there.
     """
-    with _lock(folder, INDEX, "filling the index of", patience=PATIENCE):
+    with _lock(folder, INDEX, "filling the index of", patience=INDEX_LOCK_SECONDS):
         yield
 
 

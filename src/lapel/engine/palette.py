@@ -26,7 +26,7 @@ EVEN_SHARE = 0.5  # of the edge's pixels near their median: then it shows the ba
 WHITE_LEVEL = 244  # of 255; what is connected to the edge and at least so bright in R, G and B is always background
 MIN_PRODUCT_SHARE = 0.02  # of the image; with less left, the image is all product, such as a swatch of cloth
 CELL_BITS = 4  # of each of R, G and B: pixels that share them are taken for one colour, their mean
-ROUNDS = 2  # of k-means over the cells
+KMEANS_ROUNDS = 2  # of k-means over the cells
 
 # Linear light by 8-bit value (IEC 61966-2-1), and linear RGB -> XYZ relative to D65 white.
 _VALUES = np.arange(256) / 255
@@ -154,7 +154,7 @@ def _clustered(colours: Colours, sizes: Sizes) -> tuple[Colours, Sizes]:
         products = (colours @ centre[:, :, None])[..., 0]
         distance = np.minimum(distance, squares - 2 * products + squares[images, seed, None])
         gain = sizes * np.minimum(distance, FAR_DISTANCE**2) * (distance > MERGE_DISTANCE**2)
-    for _ in range(ROUNDS):
+    for _ in range(KMEANS_ROUNDS):
         # Nearest by |c|^2 / 2 - c x, which is the squared distance without what is the same for all centres.
         far = (centres**2).sum(axis=2)[:, None] / 2 - colours @ centres.transpose(0, 2, 1)
         members = (far.argmin(axis=2)[:, None] == np.arange(MAX_COLOURS)[:, None]) * sizes[:, None]  # (n, 6, m)

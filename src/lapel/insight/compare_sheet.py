@@ -15,14 +15,28 @@ from PIL import Image, ImageDraw
 from lapel.core.metrics import Estimate
 from lapel.core.text import counted
 from lapel.insight.compare import Answer, Changed, Comparison
-from lapel.insight.sheet import BLANK, FAINT, GAP, INK, PAPER, QUERY, RIGHT, WRONG, Colour, cut, face, mark, tile
+from lapel.insight.sheet import (
+    BLANK,
+    FAINT,
+    GAP,
+    INK,
+    IRRELEVANT_COLOUR,
+    PAPER,
+    QUERY,
+    RELEVANT_COLOUR,
+    Colour,
+    cut,
+    face,
+    mark,
+    tile,
+)
 
 # Pixels. Ten answers of 3:4 and a larger query fill 1,242, which fits a laptop's width.
 SMALL = (96, 128)
 LARGE = (126, 168)
 STEP = SMALL[0] + 10
-SHOWN = 10
-LEFT = GAP + LARGE[0] + 2 * GAP  # where the answers begin
+MAX_ANSWERS = 10
+ANSWERS_X = GAP + LARGE[0] + 2 * GAP  # where the answers begin
 HEAD = 34  # the line above a query
 NAME = 20  # the line above a model's row
 CAPTION = 48  # three lines of small text below a tile
@@ -49,7 +63,7 @@ def draw_comparison(found: Comparison, read_picture: Read) -> Image.Image:
     Returns:
         An RGB picture, 1,242 pixels wide and 454 high for each query, below a title.
     """
-    width = LEFT + SHOWN * STEP + GAP
+    width = ANSWERS_X + MAX_ANSWERS * STEP + GAP
     sheet = Image.new("RGB", (width, TITLE + max(len(found.changed) * BLOCK, 40) + GAP), PAPER)
     pen = ImageDraw.Draw(sheet)
     _title(pen, found, width)
@@ -81,7 +95,7 @@ def _title(pen: ImageDraw.ImageDraw, found: Comparison, width: int) -> None:
         pen.text((x + 20, 69), text, FAINT, face(13))
         x += 20 + round(pen.textlength(text, face(13))) + 24
     if found.marked_by:
-        mark(pen, (x, 70), RIGHT, True)
+        mark(pen, (x, 70), RELEVANT_COLOUR, True)
         text = cut(pen, f"right by {found.marked_by}", face(13), max(width - GAP - x - 22, 0))
         pen.text((x + 22, 69), text, FAINT, face(13))
 
@@ -100,10 +114,10 @@ def _query(
     rows = ((f"A   {found.a.name}", query.a, OLD), (f"B   {found.b.name}", query.b, NEW))
     for row, (name, answers, colour) in enumerate(rows):
         at = y + row * (ROW + GAP)
-        pen.text((LEFT, at + 2), cut(pen, name, face(13), SHOWN * STEP), colour, face(13))
-        for place, one in enumerate(answers[:SHOWN]):
+        pen.text((ANSWERS_X, at + 2), cut(pen, name, face(13), MAX_ANSWERS * STEP), colour, face(13))
+        for place, one in enumerate(answers[:MAX_ANSWERS]):
             where = f"no. {one.other_rank} in {'BA'[row]}" if one.other_rank else f"only in {'AB'[row]}"
-            _answer(sheet, pen, one, (LEFT + place * STEP, at + NAME), colour, where, read)
+            _answer(sheet, pen, one, (ANSWERS_X + place * STEP, at + NAME), colour, where, read)
 
 
 def _answer(
@@ -121,7 +135,7 @@ def _answer(
     if one.other_rank:  # a thin frame: what both found is not what this sheet is about
         pen.rectangle((x + 1, y + 1, x + SMALL[0] - 2, y + SMALL[1] - 2), None, BLANK, 2)
     if one.relevant is not None:
-        mark(pen, (x + SMALL[0] - 20, y + 4), RIGHT if one.relevant else WRONG, one.relevant)
+        mark(pen, (x + SMALL[0] - 20, y + 4), RELEVANT_COLOUR if one.relevant else IRRELEVANT_COLOUR, one.relevant)
 
 
 def render(found: Comparison) -> str:

@@ -34,8 +34,8 @@ FAINT: Colour = (107, 114, 128)
 PAPER: Colour = (255, 255, 255)
 BLANK: Colour = (243, 244, 246)
 QUERY: Colour = (55, 65, 81)
-RIGHT: Colour = (22, 142, 75)
-WRONG: Colour = (208, 52, 52)
+RELEVANT_COLOUR: Colour = (22, 142, 75)
+IRRELEVANT_COLOUR: Colour = (208, 52, 52)
 
 
 def draw_sheet(report: EvalReport, read_picture: Callable[[int], Image.Image]) -> Image.Image:
@@ -86,7 +86,7 @@ def _row(
     tile(sheet, pen, (GAP, y), query.key, read, QUERY, (query.product_id, query.label))
     for place, hit in enumerate(query.hits[:ANSWERS]):
         x = 2 * GAP + (place + 1) * (TILE[0] + GAP)
-        colour = RIGHT if hit.relevant else WRONG
+        colour = RELEVANT_COLOUR if hit.relevant else IRRELEVANT_COLOUR
         tile(sheet, pen, (x, y), hit.key, read, colour, (f"{hit.score:z.3f} · {hit.product_id}", hit.label))
         mark(pen, (x + TILE[0] - 20, y + 4), colour, hit.relevant)
 

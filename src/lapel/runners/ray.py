@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 # Times a worker is started again before the run is given up: something then kills whoever works on its items.
 RESTARTS = 3
-AHEAD = 2  # items under way for each worker: one that is worked on, one that waits
+ITEMS_PER_WORKER = 2  # items under way for each worker: one that is worked on, one that waits
 
 
 class _Worker:
@@ -86,7 +86,7 @@ class RayRunner:
             workers = [kind.remote(make) for _ in range(count)]
             for number, item in enumerate(items):
                 waiting.append(workers[number % count].do.remote(item))
-                if len(waiting) >= AHEAD * count:
+                if len(waiting) >= ITEMS_PER_WORKER * count:
                     yield _result(waiting.popleft())
             while waiting:
                 yield _result(waiting.popleft())

@@ -30,7 +30,7 @@ from lapel.training.machine import Machine, mixed_precision
 from lapel.training.network import EmbeddingNetwork
 from lapel.training.watch import LOG_EVERY, quick_recall
 
-MOST = 200_000  # images: their features take 0.8 GB a view
+MAX_IMAGES = 200_000  # images: their features take 0.8 GB a view
 BATCH = 512  # images a step, each plain and in one view
 CANDIDATES = 4096  # of the catalogue, others each step: with all of them, comparing would be most of the work
 
@@ -60,7 +60,7 @@ def finetune_head(
     """
     config, finetuning = learner.config, learner.config.head_finetuning
     rng = np.random.default_rng((config.seed, 1))
-    rows = np.sort(rng.permutation(data.train)[:MOST])
+    rows = np.sort(rng.permutation(data.train)[:MAX_IMAGES])
     # The first view is the catalogue's: here the very image that will be searched in.
     changes = config.stages[-1].views[1:] or config.stages[-1].views
     views = [None, *(changes[n % len(changes)] for n in range(finetuning.views + finetuning.segmented_views))]

@@ -24,7 +24,7 @@ from lapel.service import counted
 if TYPE_CHECKING:
     from lapel.service import AddReport, AddRequest
 
-SHOWN = 8  # reasons printed; all are in the list
+MAX_REASONS = 8  # reasons printed; all are in the list
 
 
 SourceArgument = Annotated[
@@ -185,9 +185,9 @@ def _say_left_out(report: AddReport) -> None:
             say(f"  {each.kind} ({each.count:,}): {each.advice}")
     if counts.reasons:
         say("Why rows or pictures were left out, or kept without something:", style="yellow")
-        for reason, count in list(counts.reasons.items())[:SHOWN]:
+        for reason, count in list(counts.reasons.items())[:MAX_REASONS]:
             say(f"  {count:,} x {reason}")
-        more = len(counts.reasons) - SHOWN
+        more = len(counts.reasons) - MAX_REASONS
         rest = f", and {counted(more, 'more reason')}" if more > 0 else ""
         say(f"Each of them{rest}: {counts.rejects}", style="yellow")
 

@@ -69,7 +69,7 @@ WhereOption = Annotated[
         "--where", help="Only products such as gender=Women, 'price<2000' or 'colour=Black|Navy'. Repeat for more."
     ),
 ]
-LEAST = 12  # cells of a column that is cut
+MIN_CELLS = 12  # cells of a column that is cut
 STEPS = 20  # lines of progress in a log
 
 MapOption = Annotated[
@@ -206,7 +206,7 @@ def print_table(
     excess = sum(widths) + 2 * (len(widths) - 1) - console.width
     if shrink and excess > 0:
         at = header.index(shrink)
-        widths[at] = max(widths[at] - excess, LEAST)
+        widths[at] = max(widths[at] - excess, MIN_CELLS)
     for number, row in enumerate(cells):
         line = Text("  ", "" if number else "bold").join(
             _cell(cell, width, header[at] in right) for at, (cell, width) in enumerate(zip(row, widths, strict=True))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 media = typer.Typer(help="Look after where the pictures are.", rich_markup_mode=None, no_args_is_help=True)
 
-SHOWN = 10  # issues that are printed
+MAX_ISSUES = 10  # issues that are printed
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -219,10 +219,10 @@ def _print(done: MediaCheckReport, path: Path) -> None:
         )
     issues = done.issues
     if issues:
-        rows = [(each.since[:10], each.kind, each.product_id, each.uri, each.reason) for each in issues[:SHOWN]]
+        rows = [(each.since[:10], each.kind, each.product_id, each.uri, each.reason) for each in issues[:MAX_ISSUES]]
         print_table(("since", "kind", "product", "picture", "reason"), rows)
-    if len(issues) > SHOWN:
-        say(f"... {len(issues) - SHOWN:,} more")
+    if len(issues) > MAX_ISSUES:
+        say(f"... {len(issues) - MAX_ISSUES:,} more")
     if issues:
         say(f"All of them: {path}")
 

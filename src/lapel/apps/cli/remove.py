@@ -9,7 +9,7 @@ import typer
 from lapel.apps.cli.console import DEFAULT_STORE, JsonOption, StoreOption, print_json, say
 from lapel.service import counted
 
-SHOWN = 10  # ids that are named
+MAX_IDS = 10  # ids that are named
 
 
 def remove(
@@ -32,8 +32,8 @@ def remove(
         if count:
             say(f"Removed {counted(count, 'product')}.")
         if missing:
-            more = f" and {len(missing) - SHOWN:,} more" if len(missing) > SHOWN else ""
+            more = f" and {len(missing) - MAX_IDS:,} more" if len(missing) > MAX_IDS else ""
             none = "" if count else "Removed nothing. "
-            say(f"{none}The store has no product {', '.join(missing[:SHOWN])}{more}.", err=not count)
+            say(f"{none}The store has no product {', '.join(missing[:MAX_IDS])}{more}.", err=not count)
     if not count:
         raise typer.Exit(1)
