@@ -141,7 +141,7 @@ def test_no_result_says_why(shop: Path) -> None:
 
 def test_nothing_close_says_so(shop: Path) -> None:
     asked = ["search", "--product", "4", "--store", shop, "--least", "1"]
-    assert "No product has a score of 1 or more (30 products in the store). Lower --least." in run(*asked)
+    assert "No product has a score of 1 or more: the nearest of 30 products has 0." in run(*asked)
     found = run_json(*asked)
     assert (found["verdict"], found["hits"]) == ("nothing close", [])
 

@@ -380,7 +380,6 @@ UNIT = np.eye(128, dtype=np.float32)[0]
         ({"k": 10_001}, "1 to 10,000; found 10001"),
         ({"product_id": 7}, "A product's id is a text, such as '1163'; found int 7"),
         ({"where": ["price<2"]}, r"Filter.parse\(\['price<200'\]\); found list"),
-        ({"exclude": "5"}, "a set of products' ids"),
         ({"exclude": [5]}, "a set of products' ids"),
         ({"exclude": 5}, "a set of products' ids"),
         (
@@ -431,3 +430,7 @@ def test_names_and_filters_may_be_paths_and_single_texts() -> None:
     assert Filter.parse("price<200 EUR") == Filter.parse(["price<200 EUR"])
     with pytest.raises(QueryError, match="found None"):
         Filter.parse(None)  # type: ignore[arg-type]
+
+
+def test_one_excluded_id_may_be_a_text():
+    assert Query(product_id="7", exclude="5").exclude == frozenset({"5"})
