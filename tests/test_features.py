@@ -21,7 +21,8 @@ from lapel.engine.backfill import BackfillReport, backfill, missing
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.features import FEATURES, PALETTE, PERCEPTUAL_HASH, THUMBNAIL, Feature
 from lapel.engine.ingest import ingest
-from lapel.engine.palette import MAX_COLOURS, Palette, decode_palette, palettes, to_lab
+from lapel.core.colours import to_lab
+from lapel.engine.palette import MAX_COLOURS, Palette, decode_palette, palettes
 from lapel.engine.perceptual_hash import hamming
 from lapel.sources import open_source
 from lapel.sources.photos import photo_rows

@@ -430,6 +430,12 @@ class Catalog:
         with self._pool.snapshot() as database:
             return facets.photo_facets(database, names, where)
 
+    def photo_columns(self) -> tuple[Keys, dict[str, list[str]]]:
+        """The key of every photo, (n,) int64, rising, and its product's ``colour``, ``category`` and ``gender`` as they
+        are stored, n texts each: in a third of the time of :meth:`photo_facets`."""
+        with self._pool.snapshot() as database:
+            return facets.photo_columns(database)
+
     def check(self) -> list[str]:
         """What SQLite finds wrong with the file; empty when it is sound. Reads all of it."""
         with self._pool.borrow() as database:

@@ -14,6 +14,7 @@ from lapel.catalog.filters import COLUMNS, currencies, field_names, resolve, whe
 from lapel.catalog.visibility import NOT_SHOWN, SHOWN
 from lapel.core.errors import QueryError
 from lapel.core.types import Filter
+from lapel.core.vectors import Keys
 
 
 def value_counts(database: sqlite3.Connection, most: int) -> dict[str, int]:
@@ -95,3 +96,10 @@ def photo_facets(database: sqlite3.Connection, names: Sequence[str], where: Filt
             by_row: dict[int, str] = dict(database.execute(joined, (field,)))
             values[name] = [by_row.get(row, "") for row in rows]
     return PhotoFacets(np.array(keys, np.int64), np.array(rows, np.int64), list(columns["id"]), values)
+
+
+def photo_columns(database: sqlite3.Connection) -> tuple[Keys, dict[str, list[str]]]:
+    """Every photo with its product's own columns, see :meth:`lapel.catalog.Catalog.photo_columns`."""
+    asked = "SELECT key, colour, category, gender FROM photo JOIN product ON row = product_row ORDER BY key"
+    keys, *texts = list(zip(*database.execute(asked), strict=True)) or [()] * 4
+    return np.array(keys, np.int64), dict(zip(("colour", "category", "gender"), map(list, texts), strict=True))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lapel.core.colours import ColourReading
 from lapel.core.errors import ImageError, QueryError
 from lapel.core.filters import NO_FILTER, Filter
 from lapel.core.images import ImageLike, described, is_image_like, to_image
@@ -39,6 +40,7 @@ class Part:
         segment: Whether the product in an image is found too and laid on white, as shops show theirs; the part is
             then the mean direction of the image and of that.
         fingerprint: Of a vector, the model that made it, when that is known: a store of another model then refuses it.
+        colours: Of a vector, the colours of the image that it was made from, when they are known.
     """
 
     image: ImageLike | None = None
@@ -48,6 +50,7 @@ class Part:
     weight: float = 1.0
     segment: bool = True
     fingerprint: str = ""
+    colours: ColourReading | None = None
 
     def __post_init__(self) -> None:
         given = [name for name in ("image", "text", "product_id", "vector") if getattr(self, name) is not None]
@@ -59,6 +62,11 @@ class Part:
             object.__setattr__(self, "image", _image(self.image))
         if self.vector is not None:
             object.__setattr__(self, "vector", _direction(self.vector))
+        if self.colours is not None and (self.vector is None or not isinstance(self.colours, ColourReading)):
+            raise QueryError(
+                f"colours go with a vector, and are what an answer's understood.colours holds; found"
+                f" {_shown(self.colours)}. Those of an image are read from it."
+            )
         if self.product_id is not None and not isinstance(self.product_id, str):
             raise QueryError(f"A product's id is a text, such as '1163'; found {_shown(self.product_id)}.")
         if self.text is not None and not isinstance(self.text, str):
@@ -94,6 +102,9 @@ class Query:
         group: A field of which each value comes once, with its best product, such as ``brand``; by default each product
             comes once.
         facets: Fields whose values are counted among the products that pass ``where``.
+        colours: Of ``vector``, see :attr:`Part.colours`.
+        colour: How much the colours of a query that is one image count beside its vector, 0..1; 0 ranks by the cosine
+            alone, None as the setting ``colour`` says.
     """
 
     image: ImageLike | None = None
@@ -109,6 +120,8 @@ class Query:
     least: float | None = None
     group: str = ""
     facets: tuple[str, ...] = ()
+    colours: ColourReading | None = None
+    colour: float | None = None
     _own: tuple[Part, ...] = field(init=False, repr=False, compare=False, default=())
 
     def __post_init__(self) -> None:
@@ -117,7 +130,7 @@ class Query:
             own.append(Part(image=self.image, segment=self.segment))
             object.__setattr__(self, "image", own[-1].image)
         if self.vector is not None:
-            own.append(Part(vector=self.vector, fingerprint=self.fingerprint))
+            own.append(Part(vector=self.vector, fingerprint=self.fingerprint, colours=self.colours))
             object.__setattr__(self, "vector", own[-1].vector)
         if self.product_id is not None:
             own.append(Part(product_id=self.product_id))
@@ -132,7 +145,8 @@ class Query:
         object.__setattr__(self, "parts", more)
         object.__setattr__(self, "_own", tuple(own))
         object.__setattr__(self, "k", _count(self.k))
-        object.__setattr__(self, "least", _least(self.least))
+        object.__setattr__(self, "least", _number(self.least, "least is a score from -1 to 1, such as 0.6", -1))
+        object.__setattr__(self, "colour", _number(self.colour, "colour is how much colours count, 0 to 1", 0))
         if not isinstance(self.where, Filter):
             raise QueryError(
                 f"Conditions are a Filter, such as Filter.parse(['price<200']); found {_shown(self.where)}."
@@ -201,12 +215,13 @@ def _weight(weight: object) -> float:
     return float(weight)  # type: ignore[arg-type]
 
 
-def _least(least: object) -> float | None:
-    if least is None:
+def _number(value: object, what: str, low: float) -> float | None:
+    """A number from ``low`` to 1, or None."""
+    if value is None:
         return None
-    if isinstance(least, bool) or not isinstance(least, (int, float, np.floating)) or not -1 <= least <= 1:
-        raise QueryError(f"least is a score from -1 to 1, such as 0.6; found {_shown(least)}.")
-    return float(least)
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not low <= value <= 1:
+        raise QueryError(f"{what}; found {_shown(value)}.")
+    return float(value)
 
 
 def _texts(values: object, what: str) -> list[str]:
@@ -222,11 +237,14 @@ class Hit:
 
     Attributes:
         rank: 1 for the best.
-        score: Cosine between the query and the product's best photo, -1..1; higher is more alike.
+        score: Cosine between the query and the product's best photo, -1..1; higher is more alike. Reranking leaves it
+            as it is.
         product: What was found.
         photo: Its photo that matched best.
         contributions: (parts,) what each part of the query adds to the score; together they are the score. Empty where
             the query has one part.
+        adjustment: What reranking by the look added: hits are in the order of ``score + adjustment``. 0 where a query
+            is ranked by the cosine alone.
     """
 
     rank: int
@@ -234,6 +252,7 @@ class Hit:
     product: Product
     photo: Photo
     contributions: tuple[float, ...] = ()
+    adjustment: float = 0.0
 
 
 class Verdict(StrEnum):
@@ -256,6 +275,7 @@ class UnderstoodPart:
         whole: (dim,) float32, the unit vector of the whole image; of other kinds, of the part.
         product: (dim,) float32, of the product alone that was found in an image; None where none was.
         segmented: That product on white; None where none was found.
+        colours: The colours of an image's product, and how sure they are; None where none could be read.
     """
 
     kind: str
@@ -264,6 +284,7 @@ class UnderstoodPart:
     whole: NDArray[np.float32] = field(repr=False)
     product: NDArray[np.float32] | None = field(default=None, repr=False)
     segmented: Image.Image | None = field(default=None, repr=False)
+    colours: ColourReading | None = None
 
 
 @dataclass(frozen=True)
@@ -284,9 +305,16 @@ class EmbeddedQuery:
     directions: NDArray[np.float32] = field(repr=False)
     exclude: frozenset[str] = frozenset()
 
+    @property
+    def colours(self) -> ColourReading | None:
+        """The colours that are looked for: those of a query that is one image; None of any other, as words or a second
+        image may ask for other colours."""
+        return self.parts[0].colours if len(self.parts) == 1 and self.parts[0].weight > 0 else None
+
     def to_query(self, **more: Any) -> Query:
         """The same as a query; ``more`` are its other fields, such as ``k`` and ``where``."""
-        return Query(vector=self.vector, fingerprint=self.fingerprint, exclude=self.exclude, **more)
+        own: dict[str, Any] = {"vector": self.vector, "fingerprint": self.fingerprint, "exclude": self.exclude}
+        return Query(**{**own, "colours": self.colours, **more})
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,7 +322,7 @@ class SearchResult(Sequence[Hit]):
     """The answer to a query: a sequence of hits, and what is known besides.
 
     Attributes:
-        hits: The nearest products, best first.
+        hits: The nearest products, best first; see :attr:`Hit.adjustment` for their order.
         total: Products that pass the filter.
         verdict: What the answer is worth.
         facets: By field that was asked for, its values with how many of the products that pass the filter have them.

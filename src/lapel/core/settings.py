@@ -84,6 +84,13 @@ class Settings(BaseSettings):
         gt=0,
         allow_inf_nan=False,
     )
+    colour: float = _setting(
+        1.0,
+        "How much the colours of a photo that is searched with count beside its vector; 0 ranks by the vector alone.",
+        "a number from 0 to 1, such as 0.5",
+        ge=0,
+        le=1,
+    )
     per_host: int = _setting(
         8, "Requests under way at once to one host of links.", "a number of requests at once, such as 8", ge=1
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lapel.core.colours import ColourReading, NamedColour
 from lapel.core.filters import Condition, Filter
 from lapel.core.images import ImageLike
 from lapel.core.products import (
@@ -30,6 +31,7 @@ __all__ = [
     "MINOR_UNITS",
     "NO_LINKS",
     "TEXT_FIELDS",
+    "ColourReading",
     "Condition",
     "EmbeddedQuery",
     "Filter",
@@ -37,6 +39,7 @@ __all__ = [
     "ImageLike",
     "Links",
     "Matches",
+    "NamedColour",
     "Part",
     "Photo",
     "Product",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import generate_binary_structure, label
 
+from lapel.core.colours import to_lab
 from lapel.core.images import Pixels
 
 SIDE = 24  # pixels: the image is squeezed to a square of these, and shares are then right within about 4 %
@@ -27,15 +28,6 @@ WHITE_LEVEL = 244  # of 255; what is connected to the edge and at least so brigh
 MIN_PRODUCT_SHARE = 0.02  # of the image; with less left, the image is all product, such as a swatch of cloth
 CELL_BITS = 4  # of each of R, G and B: pixels that share them are taken for one colour, their mean
 KMEANS_ROUNDS = 2  # of k-means over the cells
-
-# Linear light by 8-bit value (IEC 61966-2-1), and linear RGB -> XYZ relative to D65 white.
-_VALUES = np.arange(256) / 255
-_LINEAR = np.where(_VALUES <= 0.04045, _VALUES / 12.92, ((_VALUES + 0.055) / 1.055) ** 2.4)
-_TO_XYZ = np.array(
-    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
-)
-_TO_XYZ /= _TO_XYZ.sum(axis=1, keepdims=True)
-_TO_LAB = np.array([[0, 116, 0], [500, -500, 0], [0, 200, -200]])
 
 _WITHIN_IMAGES = generate_binary_structure(3, 1)  # pixels touch with their sides ...
 _WITHIN_IMAGES[[0, 2]] = False  # ... and never those of another image
@@ -84,15 +76,6 @@ def decode_palette(data: bytes) -> Palette:
     coded = np.frombuffer(data, np.uint8).reshape(-1, 4).astype(np.float32)
     lab = np.stack([coded[:, 0] / np.float32(2.55), coded[:, 1] - 128, coded[:, 2] - 128], axis=1)
     return Palette(lab, coded[:, 3] / coded[:, 3].sum())
-
-
-def to_lab(rgb: NDArray[np.floating]) -> Colours:
-    """(n, 3) sRGB, 0..255, to whole steps -> (n, 3) CIELAB relative to D65."""
-    xyz = _LINEAR[np.rint(rgb).astype(np.intp)] @ _TO_XYZ.T
-    f = np.where(xyz > 216 / 24389, np.cbrt(xyz), xyz * (841 / 108) + 4 / 29)
-    lab: Colours = f @ _TO_LAB.T
-    lab[:, 0] -= 16
-    return lab
 
 
 def product_masks(channels: NDArray[np.int16]) -> NDArray[np.bool_]:

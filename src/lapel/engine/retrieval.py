@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapel.core.errors import ModelMismatchError, QueryError
+from lapel.core.settings import settings
 from lapel.core.text import fold
 from lapel.core.types import (
     EmbeddedQuery,
@@ -34,8 +35,10 @@ from lapel.core.types import (
 )
 from lapel.core.vectors import Keys, Vectors, check_vectors, normalise
 from lapel.encoders.segmenter import ImageEmbeddings, embed_images
+from lapel.engine.colours import read_colours
 from lapel.engine.context import StoreContext
 from lapel.engine.index_storage import SearchSnapshot
+from lapel.engine.look import CANDIDATES, ON_WHITE_SCALE, LookReranker
 from lapel.indexes import RowFilter
 
 logger = logging.getLogger(__name__)
@@ -97,6 +100,7 @@ class SearchEngine:
         self.store = store
         self._rerank = rerank
         self._recent: dict[Filter, _Filtered] = {}
+        self._look = LookReranker(store.catalog)
 
     def search(self, query: Query) -> SearchResult:
         """The products that look most like the query, best first, each once with its best photo.
@@ -223,7 +227,8 @@ class SearchEngine:
             segmented = batch.products[row]
             product = None if segmented is None else batch.product[row]
             note = "the image" if segmented is None else "the image and the product found in it"
-            whole = UnderstoodPart("image", part.weight, note, batch.whole[row], product, segmented)
+            colours = read_colours(part.image, segmented)
+            whole = UnderstoodPart("image", part.weight, note, batch.whole[row], product, segmented, colours)
             return batch.vectors[row], whole
         if part.vector is not None:
             vector, note = self._given(snapshot, part, part.vector), "a vector"
@@ -231,7 +236,7 @@ class SearchEngine:
             vector, note = self._of_product(snapshot, part.product_id), f"the product {part.product_id}"
         else:
             vector, note = self._of_words(snapshot, str(part.text))
-        return vector, UnderstoodPart(part.kind, part.weight, note, vector)
+        return vector, UnderstoodPart(part.kind, part.weight, note, vector, colours=part.colours)
 
     def _given(self, snapshot: SearchSnapshot, part: Part, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         if part.fingerprint and part.fingerprint != snapshot.model.fingerprint:
@@ -287,16 +292,20 @@ class SearchEngine:
         reachable = max(len(index) if passing.keys is None else len(passing.keys), 1)
         wanted = [factor * query.k for query, _ in asked]
         excluded = [_excluded(query) for query, _ in asked]
+        scales = [_colour_scale(query, embedded) for query, embedded in asked]
         # A product has one to many photos, so k products may need more than k photos: fetch some spare, then ever more.
         fetch = max(k + max(MIN_SPARE, k // 2) + 4 * len(out) for k, out in zip(wanted, excluded, strict=True))
+        if any(scales):
+            fetch = max(fetch, CANDIDATES)
         vectors = np.stack([embedded.vector for _, embedded in asked])
         with timer.stage("retrieve"):
             matches = index.search(vectors, min(fetch, reachable), passing.keys)
-        for row, (query, _) in enumerate(asked):
+        for row, (query, embedded) in enumerate(asked):
             keys, scores, fetched = matches.keys[row], matches.scores[row], fetch
             while True:
+                ordered = self._by_look(snapshot, query, embedded, scales[row], keys, scores, timer)
                 with timer.stage("group"):
-                    hits = self._group(keys, scores, wanted[row], query.group, excluded[row])
+                    hits = self._group(*ordered, wanted[row], query.group, excluded[row])
                 if len(hits) == wanted[row] or fetched >= reachable:
                     break
                 fetched *= 4
@@ -304,6 +313,29 @@ class SearchEngine:
                     more = index.search(vectors[row : row + 1], min(fetched, reachable), passing.keys)
                 keys, scores = more.keys[0], more.scores[0]
             yield hits
+
+    def _by_look(
+        self,
+        snapshot: SearchSnapshot,
+        query: Query,
+        embedded: EmbeddedQuery,
+        scale: float,
+        keys: Keys,
+        scores: NDArray[np.float32],
+        timer: _Timer,
+    ) -> tuple[Keys, NDArray[np.float32], NDArray[np.float32]]:
+        """Matches in the order of their look: keys, cosines and what was added to each. Those that reach ``least`` come
+        before those that do not."""
+        there = keys >= 0
+        keys, scores, colours = keys[there], scores[there], embedded.colours
+        out_of_reach = query.least is not None and len(scores) > 0 and scores[0] < query.least
+        if not scale or colours is None or not len(keys) or out_of_reach:
+            return keys, scores, np.zeros_like(scores)
+        with timer.stage("rerank"):
+            added = self._look.adjustments(snapshot.version.generation, keys, scores, colours, scale=scale)
+            reached = np.ones(len(keys), bool) if query.least is None else scores >= query.least
+            order = np.lexsort((np.arange(len(keys)), -(scores + added), ~reached))
+        return keys[order], scores[order], added[order]
 
     def _passing(self, snapshot: SearchSnapshot, where: Filter) -> _Filtered:
         """What passes a filter; kept for the next query, as people look at many images with one filter."""
@@ -318,23 +350,28 @@ class SearchEngine:
         return known
 
     def _group(
-        self, keys: Keys, scores: NDArray[np.float32], k: int, group: str, excluded: frozenset[str]
+        self,
+        keys: Keys,
+        scores: NDArray[np.float32],
+        added: NDArray[np.float32],
+        k: int,
+        group: str,
+        excluded: frozenset[str],
     ) -> list[Hit]:
         """The first k products, or groups of products, each with its best photo."""
-        there = keys >= 0
-        keys, scores = keys[there], scores[there]
         field_name = self._field(group) if group else ""
         hits: list[Hit] = []
         seen = {("id", each) for each in excluded}
         # Looked up in pieces: mostly the first k photos are of k products, and the spare ones are not needed.
         for at in range(0, len(keys), k):
             entries = self.store.catalog.entries(keys[at : at + k])
-            for key, score in zip(keys[at : at + k].tolist(), scores[at : at + k].tolist(), strict=True):
+            rows = zip(*(column[at : at + k].tolist() for column in (keys, scores, added)), strict=True)
+            for key, score, adjustment in rows:
                 entry = entries.get(key)  # None: removed by another process since the index was built
                 if entry is None or seen & (names := _groups_of(entry[0], field_name)):
                     continue
                 seen |= names
-                hits.append(Hit(len(hits) + 1, score, *entry))
+                hits.append(Hit(len(hits) + 1, score, *entry, adjustment=adjustment))
                 if len(hits) == k:
                     return hits
         return hits
@@ -377,6 +414,15 @@ class SearchEngine:
 
 class _ModelChangedError(Exception):
     """The store got another model between two looks at it: embed again."""
+
+
+def _colour_scale(query: Query, embedded: EmbeddedQuery) -> float:
+    """How much colours count in an answer; 0 where the order is the cosine's."""
+    reading = embedded.colours
+    if reading is None:
+        return 0.0
+    scale = settings().colour if query.colour is None else query.colour
+    return scale * ON_WHITE_SCALE if reading.on_white else scale
 
 
 def _excluded(query: Query) -> frozenset[str]:

@@ -1,0 +1,114 @@
+"""Colours as people see and name them: CIELAB (CIE 1976, D65), names, and what was read of a query's image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Linear light by 8-bit value (IEC 61966-2-1), and linear RGB -> XYZ relative to D65 white.
+_VALUES = np.arange(256) / 255
+_LINEAR = np.where(_VALUES <= 0.04045, _VALUES / 12.92, ((_VALUES + 0.055) / 1.055) ** 2.4)
+_TO_XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
+_TO_XYZ /= _TO_XYZ.sum(axis=1, keepdims=True)
+_TO_LAB = np.array([[0, 116, 0], [500, -500, 0], [0, 200, -200]])
+
+# One to three points of each name in sRGB: the eleven basic terms of Berlin and Kay, and four that shops add.
+_NAMED = """
+black #101012 #26262a, white #fafafa #e9e9e6, grey #8b8f94 #5c6066 #bcbfc2, red #c4202a #8e1520, pink #f0a3b8 #e0457b,
+orange #f07f1e #d9601a, yellow #f5d31f #e6c84a, green #2f8047 #7ab648 #2f4a34 #5e6b38, blue #2f5fb3 #6fa3d8 #45648c,
+turquoise #2fb5b0 #1d7478, navy #1b2440 #26335c, purple #6b3f8f #b3a2d8 #4a2547, brown #6b4428 #8f6239 #42291d,
+beige #dcc9a8 #c9b08a, cream #f5ecd7
+"""
+
+
+@dataclass(frozen=True)
+class NamedColour:
+    """One colour of a product.
+
+    Attributes:
+        name: In English, such as ``navy``.
+        rgb: As the web writes it, ``#1b2440``: the mean of what has this name.
+        share: How much of the product it takes, 0..1.
+    """
+
+    name: str
+    rgb: str
+    share: float
+
+
+@dataclass(frozen=True, eq=False)
+class ColourReading:
+    """What colours a query's image has, as far as light and cut-out show.
+
+    Attributes:
+        colours: Up to four, the largest first.
+        confidence: 0..1, how sure the main colour is: less for several colours, for little product in the image, and
+            for light that has a colour itself.
+        histogram: (7,436,) float32, a distribution over cells of CIELAB; see :mod:`lapel.engine.colours`.
+        on_white: Whether the product is on white, as shops show theirs.
+    """
+
+    colours: tuple[NamedColour, ...]
+    confidence: float
+    histogram: NDArray[np.float32] = field(repr=False)
+    on_white: bool = False
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the same was read."""
+        return (
+            isinstance(other, ColourReading)
+            and (self.colours, self.confidence, self.on_white) == (other.colours, other.confidence, other.on_white)
+            and np.array_equal(self.histogram, other.histogram)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # it holds an array
+
+
+def to_lab(rgb: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """(n, 3) sRGB, 0..255, to whole steps -> (n, 3) CIELAB relative to D65."""
+    xyz = _LINEAR[np.rint(rgb).astype(np.intp)] @ _TO_XYZ.T
+    f = np.where(xyz > 216 / 24389, np.cbrt(xyz), xyz * (841 / 108) + 4 / 29)
+    lab: NDArray[np.float64] = f @ _TO_LAB.T
+    lab[:, 0] -= 16
+    return lab
+
+
+def to_rgb(lab: NDArray[np.floating[Any]]) -> str:
+    """(3,) CIELAB -> the nearest sRGB colour, ``#rrggbb``.
+
+    >>> to_rgb(to_lab(np.array([[27.0, 36.0, 64.0]]))[0])
+    '#1b2440'
+    """
+    y = (float(lab[0]) + 16) / 116
+    f = np.array([y + float(lab[1]) / 500, y, y - float(lab[2]) / 200])
+    xyz = np.where(f > 6 / 29, f**3, (f - 4 / 29) * (108 / 841))
+    linear = np.clip(np.linalg.inv(_TO_XYZ) @ xyz, 0, 1)
+    coded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return "#" + "".join(f"{round(float(value) * 255):02x}" for value in coded)
+
+
+def colour_name(lab: NDArray[np.floating[Any]]) -> str:
+    """The name of the nearest named colour.
+
+    >>> colour_name(to_lab(np.array([[20.0, 30.0, 60.0]]))[0])
+    'navy'
+    """
+    return _NAMES[int(((_POINTS - np.asarray(lab)) ** 2).sum(axis=1).argmin())]
+
+
+def _points() -> tuple[list[str], NDArray[np.float64]]:
+    names, points = [], []
+    for row in _NAMED.replace("\n", " ").split(","):
+        name, *colours = row.split()
+        for colour in colours:
+            names.append(name)
+            points.append([int(colour[at : at + 2], 16) for at in (1, 3, 5)])
+    return names, to_lab(np.array(points, np.float64))
+
+
+_NAMES, _POINTS = _points()

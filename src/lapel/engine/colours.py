@@ -1,0 +1,166 @@
+"""The colours of a query's image, and how well the colours of photos agree with them.
+
+An image goes in, with the product that was cut out of it; a distribution over CIELAB comes out (:func:`read_colours`).
+It is a histogram over a regular grid of cells, smoothed, as neighbouring colours are nearly the same to people. Pixels
+in the middle of the product count most, and those of colours that the image's edge has too count little: what is left
+of a floor around the product lies at its rim and looks like the floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from lapel.core.colours import ColourReading, NamedColour, colour_name, to_lab, to_rgb
+from lapel.core.images import Pixels
+
+SIDE = 96  # pixels of the longer side that is looked at
+CELL = 10.0  # CIELAB: width of a cell; 2.3 is just noticeable, and light changes more than that
+GRID = (11, 26, 26)  # cells of L 0..100, and of a and b -130..120
+ORIGIN = np.array([0.0, -130.0, -130.0])
+READING_SIGMA = (0.5, 0.5, 0.5)  # cells: of a histogram
+WHITE_LEVEL = 244  # of 255 steps: what is connected to the edge of a picture on white and as bright is background
+RIM = 0.04  # share of the image's shorter side that is taken off the product's rim, where the floor shines through
+EDGE = 0.06  # share of the image's sides that is taken for its edge
+MIDDLE = 1.5  # how fast weights fall from the product's middle: exp(-MIDDLE / 2) at one standard deviation
+EDGE_DOUBT = 3.0  # how much less a colour counts that the edge has as often as the product
+MIN_PIXELS = 30  # with fewer of the product nothing is read
+NAMED = 4  # colours that are told at most,
+MIN_NAMED_SHARE = 0.08  # and the least share of one
+SURE_SHARE = 0.75  # of the histogram within SURE_DISTANCE of its main colour: then there is one colour
+SURE_DISTANCE = 24.0  # CIELAB
+SURE_AREA = 0.12  # share of the image that the product takes: with less, its colour is read from few pixels
+CAST_RANGE = (8.0, 30.0)  # CIELAB chroma of the image's brightest part: neutral up to the first, unsure from the second
+
+Histogram = NDArray[np.float32]  # (11 * 26 * 26,), sums to 1
+
+
+def cells_of(lab: NDArray[np.floating]) -> NDArray[np.int64]:
+    """(..., 3) CIELAB -> (...) the number of each colour's cell."""
+    at = np.rint((lab - ORIGIN) / CELL).astype(np.int64)
+    at = np.clip(at, 0, np.array(GRID) - 1)
+    return (at[..., 0] * GRID[1] + at[..., 1]) * GRID[2] + at[..., 2]
+
+
+def smoothed(histograms: NDArray[np.floating], sigma: Sequence[float]) -> NDArray[np.float32]:
+    """(..., cells) -> the same, blurred over neighbouring cells by a Gaussian of so many cells."""
+    lead = histograms.shape[:-1]
+    grid = histograms.reshape(*lead, *GRID).astype(np.float32)
+    blurred = ndimage.gaussian_filter(grid, (*(0.0 for _ in lead), *sigma), mode="constant", truncate=2.5)
+    return np.asarray(blurred.reshape(histograms.shape), np.float32)
+
+
+def read_colours(image: Image.Image, product: Image.Image | None) -> ColourReading | None:
+    """The colours of the product in an image.
+
+    Args:
+        image: Upright RGB.
+        product: The product cut out of it, on white; None where none was found, or it is on white already.
+
+    Returns:
+        None where too little of it can be seen.
+    """
+    whole = _small(image)
+    pixels, mask, area = _product_pixels(whole, product)
+    if mask.sum() < MIN_PIXELS:
+        return None
+    lab = to_lab(pixels[mask].astype(np.float64))
+    cells = cells_of(lab)
+    weights = _middle_weights(mask)
+    on_white = product is None and bool((_edge(whole) >= WHITE_LEVEL).all(axis=1).mean() > 0.5)
+    if not on_white:
+        weights = weights / (1 + EDGE_DOUBT * _edge_ratio(whole, cells, weights))
+    counts = np.bincount(cells, weights, minlength=int(np.prod(GRID)))
+    histogram = smoothed(counts / counts.sum(), READING_SIGMA)
+    histogram /= histogram.sum()
+    colours = _named(lab, weights)
+    sure = _confidence(lab, weights, area, 0.0 if on_white else _cast(whole))
+    return ColourReading(colours, sure, histogram, on_white)
+
+
+def _small(image: Image.Image) -> Pixels:
+    scale = SIDE / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return np.asarray(image if scale >= 1 else image.resize(size, Image.Resampling.BOX))
+
+
+def _product_pixels(whole: Pixels, product: Image.Image | None) -> tuple[Pixels, NDArray[np.bool_], float]:
+    """Pixels, which of them show the product, and which share of the image that is."""
+    pixels = whole if product is None else np.asarray(product.resize(_fitted(product), Image.Resampling.NEAREST))
+    white = (pixels >= (255 if product is not None else WHITE_LEVEL)).all(axis=2)
+    areas, _ = ndimage.label(white)
+    outside = np.unique(np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]]))
+    mask = ~(white & np.isin(areas, outside[outside > 0]))
+    area = float(mask.mean())
+    inner = ndimage.binary_erosion(mask, iterations=max(1, round(RIM * min(mask.shape))))
+    return pixels, inner if inner.sum() > 0.3 * mask.sum() else mask, area
+
+
+def _fitted(image: Image.Image) -> tuple[int, int]:
+    scale = min(1.0, SIDE / max(image.size))
+    return max(1, round(image.width * scale)), max(1, round(image.height * scale))
+
+
+def _middle_weights(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(pixels of the mask,): 1 in its middle, less towards its rim."""
+    places = np.stack(np.nonzero(mask), axis=1).astype(np.float64)
+    off = (places - places.mean(axis=0)) / (places.std(axis=0) + 1)
+    weights: NDArray[np.float64] = np.exp(-MIDDLE / 2 * (off**2).sum(axis=1))
+    return weights
+
+
+def _edge(pixels: Pixels) -> Pixels:
+    """(n, 3): what lies along the image's sides."""
+    deep = max(1, round(EDGE * min(pixels.shape[:2])))
+    return np.concatenate(
+        [part.reshape(-1, 3) for part in (pixels[:deep], pixels[-deep:], pixels[:, :deep], pixels[:, -deep:])]
+    )
+
+
+def _edge_ratio(whole: Pixels, cells: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much commoner the colour of each pixel is at the image's edge than in the product."""
+    size = int(np.prod(GRID))
+    edge = np.bincount(cells_of(to_lab(_edge(whole).astype(np.float64))), minlength=size).astype(np.float64)
+    product = np.bincount(cells, weights, minlength=size)
+    blurred = smoothed(np.stack([edge / edge.sum(), product / product.sum()]), READING_SIGMA)
+    ratio: NDArray[np.float64] = (blurred[0] / np.maximum(blurred[1], 1e-9)).astype(np.float64)[cells]
+    return ratio
+
+
+def _named(lab: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[NamedColour, ...]:
+    """The main colours by their names, the largest first."""
+    coarse = cells_of(lab)
+    found, place = np.unique(coarse, return_inverse=True)
+    share = np.bincount(place, weights) / weights.sum()
+    mean = np.stack([np.bincount(place, weights * lab[:, axis]) for axis in range(3)], axis=1)
+    mean /= np.maximum(np.bincount(place, weights), 1e-12)[:, None]
+    names: dict[str, tuple[float, NDArray[np.float64]]] = {}
+    for row in range(len(found)):
+        name = colour_name(mean[row])
+        total, colour = names.get(name, (0.0, np.zeros(3)))
+        names[name] = (total + float(share[row]), colour + share[row] * mean[row])
+    largest = sorted(names.items(), key=lambda item: -item[1][0])[:NAMED]
+    kept = [item for item in largest if item[1][0] >= MIN_NAMED_SHARE] or largest[:1]
+    return tuple(NamedColour(name, to_rgb(colour / total), round(total, 3)) for name, (total, colour) in kept)
+
+
+def _cast(whole: Pixels) -> float:
+    """The chroma of the image's brightest part: a white wall or sheet shows what colour the light has."""
+    lab = to_lab(whole.reshape(-1, 3).astype(np.float64))
+    bright = lab[lab[:, 0] >= np.percentile(lab[:, 0], 95)]
+    return float(np.hypot(*np.median(bright[:, 1:], axis=0)))
+
+
+def _confidence(lab: NDArray[np.float64], weights: NDArray[np.float64], area: float, cast: float) -> float:
+    """0..1: less for several colours, for little product and for light that has a colour itself."""
+    cells = cells_of(lab)
+    main = lab[cells == np.bincount(cells, weights).argmax()].mean(axis=0)
+    near = np.linalg.norm((lab - main) * (0.7, 1, 1), axis=1) <= SURE_DISTANCE
+    one = min(1.0, float(weights[near].sum() / weights.sum()) / SURE_SHARE)
+    low, high = CAST_RANGE
+    neutral = 1 - 0.5 * min(1.0, max(0.0, (cast - low) / (high - low)))
+    return round(one * min(1.0, area / SURE_AREA) * neutral, 3)
