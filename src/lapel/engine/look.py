@@ -8,6 +8,7 @@ get, beside their cosine, three terms:
   same), so that skin and jeans in pictures of shirts, which stand beside every colour, cancel out.
 - *colour by palette*: how much the product's palette overlaps with the query's histogram, as a normalised inner product
   of densities. Alone, where the store names no colours.
+  Each further product of one name gets a little less, so that a photo that may be grey or white finds both.
 - *evidence of neighbours*: kinds and genders that are rare among the nearest by cosine are unlikely, whatever their
   colour; this keeps colour from buying another kind.
 """
@@ -30,14 +31,16 @@ from lapel.engine.palette import MAX_COLOURS
 
 CANDIDATES = 400  # photos that are reranked at least; ten times k where that is more
 ON_WHITE_SCALE = 0.0  # of all three for pictures on white, whose vectors know their colours already
-NAME_WEIGHT = 0.4  # of cosine, for products of the likeliest name over those of the unlikeliest
+NAME_WEIGHT = 0.5  # of cosine, for products of the likeliest name over those of the unlikeliest
 PALETTE_WEIGHT = 0.2  # of cosine, for equal palettes over those that share nothing
 EVIDENCE_WEIGHT = {"category": 0.06, "gender": 0.03}  # of cosine, for each factor e of probability
 EVIDENCE_NEIGHBOURS = 64  # by cosine, and how fast they lose weight below the nearest,
 EVIDENCE_SCALE = 0.05  # as a difference of cosines
 EVIDENCE_FLOOR = 0.02  # probability that everything keeps
+NAME_DECAY = 0.85  # of the term by name for each better candidate of the same name, up to
+MAX_DECAYS = 4  # times: where several names are about as likely, the first answers show each of them
 MIN_PRODUCTS = 20  # with a name of a colour, before the store is taken to know what it looks like
-COMMON_SHARE = 0.5  # of the mean of all names that is taken off each: skin, jeans and shadows stand beside every colour
+COMMON_SHARE = 0.8  # of the mean of all names that is taken off each: skin, jeans and shadows stand beside every colour
 SMOOTHING = 20.0  # palettes that each name is given of the mean beside its own
 NAME_SIGMA = (0.7, 0.7, 0.7)  # cells, of the names' densities
 PALETTE_SIGMA = 12.0  # CIELAB, of the palettes' densities, after which lightness counts
@@ -116,11 +119,12 @@ class LookReranker:
         table = self.table(generation)
         at = np.minimum(np.searchsorted(table.keys, keys), len(table.keys) - 1)
         known = table.keys[at] == keys
-        added = scale * (
-            NAME_WEIGHT * _by_name(table, at, reading.histogram) + PALETTE_WEIGHT * _by_palette(table, at, reading)
-        )
+        added = scale * PALETTE_WEIGHT * _by_palette(table, at, reading)
         for field, weight in EVIDENCE_WEIGHT.items():
-            added += weight * _evidence(table.columns[field].of[at], len(table.columns[field].values), scores)
+            added += scale * weight * _evidence(table.columns[field].of[at], len(table.columns[field].values), scores)
+        by_name = scale * NAME_WEIGHT * _by_name(table, at, reading.histogram)
+        places = _places(table.columns["colour"].of[at], scores + added + by_name)
+        added += by_name * NAME_DECAY ** np.minimum(places, MAX_DECAYS)
         return np.where(known, added, 0).astype(np.float32)
 
 
@@ -209,6 +213,15 @@ def _by_palette(table: LookTable, at: NDArray[np.int64], reading: ColourReading)
     apart = squares[:, :, None] + squares[:, None] - 2 * scaled @ scaled.transpose(0, 2, 1)
     itself = np.einsum("ni,nij,nj->n", shares, np.exp(-np.maximum(apart, 0) / 2), shares)
     return np.asarray(with_query / np.sqrt(np.maximum(itself * own, 1e-12)), np.float32)
+
+
+def _places(groups: NDArray[np.int32], values: NDArray[np.float32]) -> NDArray[np.int64]:
+    """(n,) how many of the same group have a higher value."""
+    order = np.lexsort((-values, groups))
+    starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
+    places = np.empty(len(values), np.int64)
+    places[order] = np.arange(len(values)) - np.repeat(starts, np.diff(starts, append=len(values)))
+    return places
 
 
 def _evidence(values: NDArray[np.int32], count: int, scores: NDArray[np.float32]) -> NDArray[np.float32]:
