@@ -1,19 +1,25 @@
 """The look of a person's own photo: colour, pattern, kind and who it is for, among the five best of the whole shop.
 
-    python benchmarks/photo_looks.py [--store runs/looks] [--encoder default] [--colour 1 --colour 0] [--sheet runs/looks.png]
+    python benchmarks/photo_looks.py [--store runs/looks] [--encoder default] [--colour 0 --colour 1] [--sheet x.png]
+    python benchmarks/photo_looks.py --sweep
 
 ``photo_looks.csv`` holds labels by eye of validation photos: the colour families that are right, the pattern (``any``
 is not asked), whether it is a child's (``kids``, from the data set), its kind where the ten labels cannot tell
-(``fine``), and for whom it is where that can be told. ``long_sleeves.csv`` lists the T-shirts and tops of the catalogue
-with long sleeves, as no column of it says so: of 7,990, the 900 likeliest were looked at. Photos are searched as the
-product does it, with the product cut out and with reranking (``--colour 1``) and without (``--colour 0``). A store of
-the catalogue is filled once (``--store``, minutes) and kept.
+(``fine``), and for whom it is where that can be told. ``photo_looks_train.csv`` has the same of train photos:
+``--sweep`` tries weights of the look (``lapel.engine.look.LookWeights``) on those, a line each, to choose from.
+``long_sleeves.csv`` lists the T-shirts and tops of the catalogue with long sleeves, as no column of it says so: of
+7,990, the 900 likeliest were looked at.
+
+Photos are searched as the product does it, with the product cut out and with reranking (``--colour 1``) and without
+(``--colour 0``). A store of the catalogue is filled once (``--store``, minutes) and kept; when its model has changed
+since, name another folder.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,16 +30,18 @@ from PIL import Image
 
 import lapel
 from contact import Row, save_sheet
-from lapel.core.types import Hit, Query, SearchResult
-from lapel.engine.context import open_context
-from lapel.service import Store
+from lapel.core.types import EmbeddedQuery, Hit, Query
+from lapel.engine.context import StoreContext, open_context
+from lapel.engine.look import CALIBRATED, LookWeights
+from lapel.engine.retrieval import SearchEngine
 from phone_to_shop import KINDS, PHOTOS, ClothingPhotos, read_photos
 from shops import machine, shop
 
 HERE = Path(__file__).parent
 STORE = HERE.parent / "runs" / "looks"
 DEPTH = 5
-BATCH = 16  # photos searched together
+BATCH = 16  # photos embedded together
+SWEPT = {"name": (0.0, 0.3, 0.5, 0.7), "palette": (0.1, 0.2, 0.4), "category": (0.06, 0.12), "gender": (0.03, 0.1)}
 
 FAMILIES = {
     "blk": "Black|Charcoal",
@@ -110,8 +118,10 @@ def kind_of(hit: Hit, long_sleeves: frozenset[str]) -> str:
     return "long-sleeved tee" if kind in TEES and hit.product.id in long_sleeves else kind
 
 
-def measures(looks: Sequence[Look], answers: Sequence[Sequence[Hit]], long_sleeves: frozenset[str]) -> dict[str, str]:
-    """The table: each measure with how many photos it is of."""
+def measures(
+    looks: Sequence[Look], answers: Sequence[Sequence[Hit]], long_sleeves: frozenset[str]
+) -> dict[str, tuple[float, int]]:
+    """Each measure, with how many photos it is of."""
     found: dict[str, list[float]] = {}
 
     def add(name: str, value: float) -> None:
@@ -136,40 +146,88 @@ def measures(looks: Sequence[Look], answers: Sequence[Sequence[Hit]], long_sleev
             add("share of right kinds in five, not lumped", float(np.mean([kind in wanted for kind in kinds])))
         if look.gender:
             add("gender of the first right", hits[0].product.gender in {look.gender.title(), "Unisex"})
-    return {name: f"{np.mean(values):.3f} ({len(values)} photos)" for name, values in sorted(found.items())}
+    return {name: (float(np.mean(values)), len(values)) for name, values in sorted(found.items())}
 
 
-def filled_store(folder: Path, encoder: str) -> Store:
-    """The store of the catalogue, filled when it is not there yet."""
+def fill(folder: Path, encoder: str) -> None:
+    """Make the store of the catalogue when it is not there yet."""
     if not (folder / "catalog.sqlite").exists():
         arguments = [text for text in shop(folder.parent) if not text.startswith("--")]
         with lapel.open_store(folder, create=True, encoder=encoder) as store:
             store.add(arguments[0], products=arguments[1] if len(arguments) > 1 else None)
-    return lapel.open_store(folder)
 
 
-def answers_of(store: Store, photos: ClothingPhotos, looks: Sequence[Look], colour: float) -> list[SearchResult]:
+def embed(store: StoreContext, photos: ClothingPhotos, looks: Sequence[Look]) -> list[EmbeddedQuery]:
+    """Each photo as it is searched with: vector, cut-out, colours."""
+    rows, engine = {name: row for row, name in enumerate(photos.files)}, SearchEngine(store)
+    queries = (Query(image=photos.picture(rows[look.file]), k=1) for look in looks)
+    batches = iter(lambda: list(itertools.islice(queries, BATCH)), [])
+    return [result.understood for batch in batches for result in engine.search_many(batch)]
+
+
+def answers_of(
+    store: StoreContext, embedded: Sequence[EmbeddedQuery], colour: float, weights: LookWeights = CALIBRATED
+) -> list[Sequence[Hit]]:
     """The five best of each photo."""
-    rows = {name: row for row, name in enumerate(photos.files)}
-    queries = (Query(image=photos.picture(rows[look.file]), k=DEPTH, colour=colour) for look in looks)
-    return [result for result in store.search_many(queries) if isinstance(result, SearchResult)]
+    queries = [each.to_query(k=DEPTH, colour=colour) for each in embedded]
+    return list(SearchEngine(store, look=weights).search_many(queries))
 
 
-def save_answers(path: Path, store: Store, photos: ClothingPhotos, looks: Sequence[Look], answers: list[SearchResult]) -> None:
+def sweep(store: StoreContext, photos: ClothingPhotos, long_sleeves: frozenset[str]) -> None:
+    """A line of figures for each set of weights, on the train photos."""
+    looks = read_looks(HERE / "photo_looks_train.csv")
+    embedded = embed(store, photos, looks)
+    for number, values in enumerate(itertools.product(*SWEPT.values())):
+        weights = dict(zip(SWEPT, values, strict=True))
+        found = measures(looks, answers_of(store, embedded, 1.0, LookWeights(**weights)), long_sleeves)
+        if not number:
+            print("\n".join(f"{place}: {name} ({found[name][1]} photos)" for place, name in enumerate(found, 1)))
+            print(
+                "  ".join(f"{name:>8}" for name in SWEPT) + "".join(f"{place:8}" for place in range(1, 1 + len(found)))
+            )
+        cells = "".join(f"{value:8.3f}" for value, _ in found.values())
+        print("  ".join(f"{value:8g}" for value in values) + cells, flush=True)
+
+
+def save_answers(
+    path: Path,
+    store: StoreContext,
+    photos: ClothingPhotos,
+    looks: Sequence[Look],
+    embedded: Sequence[EmbeddedQuery],
+    answers: Sequence[Sequence[Hit]],
+) -> None:
     """A contact sheet: each photo, what was cut out of it, and five answers, green where the colour is right."""
     rows = {name: row for row, name in enumerate(photos.files)}
     lines = []
-    with open_context(store.folder, read_only=True) as context:
-        for look, result in zip(looks, answers, strict=True):
-            part = result.understood.parts[0]
-            read = part.colours
-            names = ", ".join(f"{each.name} {each.share:.0%}" for each in read.colours) if read else ""
-            sure = f" (sure {read.confidence:.2f})" if read else ""
-            cut = part.segmented or Image.new("RGB", (3, 4), "white")
-            shown = [(context.image(hit.photo.key), hit.product.colour in look.colours) for hit in result]
-            title = f"{look.label} {'|'.join(sorted(look.fine))}: {names}{sure}"
-            lines.append(Row(title, photos.picture(rows[look.file]), [(cut, True), *shown]))
+    for number, (look, query, hits) in enumerate(zip(looks, embedded, answers, strict=True)):
+        read = query.colours
+        names = ", ".join(f"{each.name} {each.share:.0%}" for each in read.colours) if read else ""
+        sure = f" ({read.certainty} {read.confidence:.2f})" if read else ""
+        cut = query.parts[0].segmented or Image.new("RGB", (3, 4), "white")
+        shown = [(store.image(hit.photo.key), hit.product.colour in look.colours) for hit in hits]
+        title = f"{number} {look.label} {'|'.join(sorted(look.fine))}: {names}{sure}"
+        lines.append(Row(title, photos.picture(rows[look.file]), [(cut, True), *shown]))
     save_sheet(path, lines)
+
+
+def table(
+    store: StoreContext, photos: ClothingPhotos, long_sleeves: frozenset[str], name: str, wanted: argparse.Namespace
+) -> None:
+    """Print the measures of each ``--colour`` beside each other, and write their sheets."""
+    looks = read_looks(wanted.looks)
+    embedded = embed(store, photos, looks)
+    print(f"{name}: {len(looks)} photos among {store.catalog.count():,} products; {machine()}")
+    columns = {}
+    for colour in wanted.colour or [0.0, 1.0]:
+        answers = answers_of(store, embedded, colour)
+        columns[colour] = measures(looks, answers, long_sleeves)
+        if wanted.sheet:
+            path = wanted.sheet.with_name(f"{wanted.sheet.stem}-{name}-{colour:g}{wanted.sheet.suffix}")
+            save_answers(path, store, photos, looks, embedded, answers)
+    print(f"{'':58}{'photos':>8}" + "".join(f"{f'colour {colour:g}':>12}" for colour in columns))
+    for measure, (_, count) in next(iter(columns.values())).items():
+        print(f"{measure:58}{count:8}" + "".join(f"{column[measure][0]:12.3f}" for column in columns.values()))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -178,27 +236,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--store", type=Path, default=STORE, help="the store of the catalogue; filled when not there")
     parser.add_argument("--encoder", action="append", help="the model; the store's folder gets its name")
     parser.add_argument("--colour", type=float, action="append", help="how much colours count, 0 to 1; may be repeated")
+    parser.add_argument("--sweep", action="store_true", help="try weights on the train photos instead")
     parser.add_argument("--looks", type=Path, default=HERE / "photo_looks.csv", help="the labels")
     parser.add_argument("--photos", type=Path, default=PHOTOS, help="folder with photos.csv and images.zip")
     parser.add_argument("--sheet", type=Path, help="write the photos and their answers as a PNG")
     wanted = parser.parse_args(arguments)
-    photos, looks = read_photos(wanted.photos), read_looks(wanted.looks)
+    photos = read_photos(wanted.photos)
     with (HERE / "long_sleeves.csv").open(encoding="utf-8", newline="") as file:
         long_sleeves = frozenset(row["id"] for row in csv.DictReader(file))
     for encoder in wanted.encoder or ["default"]:
         folder = wanted.store if wanted.store != STORE else STORE / Path(encoder).name
-        with filled_store(folder, encoder) as store:
-            print(f"{encoder}: {len(looks)} photos among {store.count():,} products; {machine()}")
-            tables = {}
-            for colour in wanted.colour or [0.0, 1.0]:
-                answers = answers_of(store, photos, looks, colour)
-                tables[colour] = measures(looks, answers, long_sleeves)
-                if wanted.sheet:
-                    name = f"{wanted.sheet.stem}-{Path(encoder).name}-{colour:g}{wanted.sheet.suffix}"
-                    save_answers(wanted.sheet.with_name(name), store, photos, looks, answers)
-            print(f"{'':58}" + "".join(f"{f'colour {colour:g}':>22}" for colour in tables))
-            for name in next(iter(tables.values())):
-                print(f"{name:58}" + "".join(f"{table[name]:>22}" for table in tables.values()))
+        fill(folder, encoder)
+        with open_context(folder, read_only=True) as store:
+            if wanted.sweep:
+                sweep(store, photos, long_sleeves)
+            else:
+                table(store, photos, long_sleeves, Path(encoder).name, wanted)
 
 
 if __name__ == "__main__":

@@ -15,13 +15,13 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 from scipy.fft import dct
 
+from lapel.core.colours import to_lab
 from lapel.core.images import decode
 from lapel.engine import backfill as backfill_module
 from lapel.engine.backfill import BackfillReport, backfill, missing
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.features import FEATURES, PALETTE, PERCEPTUAL_HASH, THUMBNAIL, Feature
 from lapel.engine.ingest import ingest
-from lapel.core.colours import to_lab
 from lapel.engine.palette import MAX_COLOURS, Palette, decode_palette, palettes
 from lapel.engine.perceptual_hash import hamming
 from lapel.sources import open_source

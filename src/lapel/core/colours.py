@@ -26,6 +26,9 @@ beige #dcc9a8 #c9b08a, cream #f5ecd7
 """
 
 
+CERTAINTY = ((0.65, "sure"), (0.35, "fairly sure"), (0.0, "not sure"))  # of a confidence, from each number on
+
+
 @dataclass(frozen=True)
 class NamedColour:
     """One colour of a product.
@@ -57,6 +60,11 @@ class ColourReading:
     confidence: float
     histogram: NDArray[np.float32] = field(repr=False)
     on_white: bool = False
+
+    @property
+    def certainty(self) -> str:
+        """The confidence in words: ``sure``, ``fairly sure`` or ``not sure``."""
+        return next(words for least, words in CERTAINTY if self.confidence >= least)
 
     def __eq__(self, other: object) -> bool:
         """Whether the same was read."""

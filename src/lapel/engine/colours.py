@@ -41,9 +41,8 @@ Histogram = NDArray[np.float32]  # (11 * 26 * 26,), sums to 1
 
 def cells_of(lab: NDArray[np.floating]) -> NDArray[np.int64]:
     """(..., 3) CIELAB -> (...) the number of each colour's cell."""
-    at = np.rint((lab - ORIGIN) / CELL).astype(np.int64)
-    at = np.clip(at, 0, np.array(GRID) - 1)
-    return (at[..., 0] * GRID[1] + at[..., 1]) * GRID[2] + at[..., 2]
+    at: NDArray[np.int64] = np.clip(np.rint((lab - ORIGIN) / CELL).astype(np.int64), 0, np.array(GRID) - 1)
+    return np.asarray((at[..., 0] * GRID[1] + at[..., 1]) * GRID[2] + at[..., 2])
 
 
 def smoothed(histograms: NDArray[np.floating], sigma: Sequence[float]) -> NDArray[np.float32]:
@@ -136,8 +135,8 @@ def _named(lab: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[Name
     coarse = cells_of(lab)
     found, place = np.unique(coarse, return_inverse=True)
     share = np.bincount(place, weights) / weights.sum()
-    mean = np.stack([np.bincount(place, weights * lab[:, axis]) for axis in range(3)], axis=1)
-    mean /= np.maximum(np.bincount(place, weights), 1e-12)[:, None]
+    sums = np.stack([np.bincount(place, weights * lab[:, axis]) for axis in range(3)], axis=1)
+    mean = sums / np.maximum(np.bincount(place, weights), 1e-12)[:, None]
     names: dict[str, tuple[float, NDArray[np.float64]]] = {}
     for row in range(len(found)):
         name = colour_name(mean[row])

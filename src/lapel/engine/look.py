@@ -3,12 +3,12 @@
 The vectors of people's photos say what kind of thing it is and say little of its colour. So a few hundred candidates
 get, beside their cosine, three terms:
 
-- *colour by name*: what the store calls such colours. From the palettes and the colour field of all its products follows
-  how likely each cell of CIELAB is under each of the store's own names (a naive Bayes classifier whose classes weigh the
-  same), so that skin and jeans in pictures of shirts, which stand beside every colour, cancel out.
+- *colour by name*: what the store calls such colours. From the palettes and the colour field of all its products
+  follows how likely each cell of CIELAB is under each of the store's own names (a naive Bayes classifier whose classes
+  weigh the same), so that skin and jeans in pictures of shirts, which stand beside every colour, cancel out. Each
+  further product of one name gets a little less, so that a photo that may be grey or white finds both.
 - *colour by palette*: how much the product's palette overlaps with the query's histogram, as a normalised inner product
   of densities. Alone, where the store names no colours.
-  Each further product of one name gets a little less, so that a photo that may be grey or white finds both.
 - *evidence of neighbours*: kinds and genders that are rare among the nearest by cosine are unlikely, whatever their
   colour; this keeps colour from buying another kind.
 """
@@ -31,9 +31,6 @@ from lapel.engine.palette import MAX_COLOURS
 
 CANDIDATES = 400  # photos that are reranked at least; ten times k where that is more
 ON_WHITE_SCALE = 0.0  # of all three for pictures on white, whose vectors know their colours already
-NAME_WEIGHT = 0.5  # of cosine, for products of the likeliest name over those of the unlikeliest
-PALETTE_WEIGHT = 0.2  # of cosine, for equal palettes over those that share nothing
-EVIDENCE_WEIGHT = {"category": 0.06, "gender": 0.03}  # of cosine, for each factor e of probability
 EVIDENCE_NEIGHBOURS = 64  # by cosine, and how fast they lose weight below the nearest,
 EVIDENCE_SCALE = 0.05  # as a difference of cosines
 EVIDENCE_FLOOR = 0.02  # probability that everything keeps
@@ -45,6 +42,26 @@ SMOOTHING = 20.0  # palettes that each name is given of the mean beside its own
 NAME_SIGMA = (0.7, 0.7, 0.7)  # cells, of the names' densities
 PALETTE_SIGMA = 12.0  # CIELAB, of the palettes' densities, after which lightness counts
 PALETTE_LIGHTNESS = 0.6  # as much as this
+
+
+@dataclass(frozen=True)
+class LookWeights:
+    """What each term counts, in units of cosine.
+
+    Attributes:
+        name: For products of the likeliest name of a colour over those of the unlikeliest.
+        palette: For equal palettes over those that share nothing.
+        category: For each factor e of probability by the neighbours' categories,
+        gender: and by their genders.
+    """
+
+    name: float = 0.5
+    palette: float = 0.2
+    category: float = 0.06
+    gender: float = 0.03
+
+
+CALIBRATED = LookWeights()
 
 
 @dataclass(frozen=True)
@@ -87,10 +104,12 @@ class LookReranker:
 
     Args:
         catalog: The store's.
+        weights: What each term counts.
     """
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, weights: LookWeights) -> None:
         self._catalog = catalog
+        self._weights = weights
         self._lock = threading.Lock()
         self._table: LookTable | None = None
 
@@ -116,13 +135,13 @@ class LookReranker:
         Returns:
             (n,) float32, about -0.3..0.6.
         """
-        table = self.table(generation)
+        table, weights = self.table(generation), self._weights
         at = np.minimum(np.searchsorted(table.keys, keys), len(table.keys) - 1)
         known = table.keys[at] == keys
-        added = scale * PALETTE_WEIGHT * _by_palette(table, at, reading)
-        for field, weight in EVIDENCE_WEIGHT.items():
+        added = scale * weights.palette * _by_palette(table, at, reading)
+        for field, weight in (("category", weights.category), ("gender", weights.gender)):
             added += scale * weight * _evidence(table.columns[field].of[at], len(table.columns[field].values), scores)
-        by_name = scale * NAME_WEIGHT * _by_name(table, at, reading.histogram)
+        by_name = scale * weights.name * _by_name(table, at, reading.histogram)
         places = _places(table.columns["colour"].of[at], scores + added + by_name)
         added += by_name * NAME_DECAY ** np.minimum(places, MAX_DECAYS)
         return np.where(known, added, 0).astype(np.float32)

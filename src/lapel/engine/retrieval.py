@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapel.core.errors import ModelMismatchError, QueryError
+from lapel.core.images import to_image
 from lapel.core.settings import settings
 from lapel.core.text import fold
 from lapel.core.types import (
@@ -38,7 +39,7 @@ from lapel.encoders.segmenter import ImageEmbeddings, embed_images
 from lapel.engine.colours import read_colours
 from lapel.engine.context import StoreContext
 from lapel.engine.index_storage import SearchSnapshot
-from lapel.engine.look import CANDIDATES, ON_WHITE_SCALE, LookReranker
+from lapel.engine.look import CALIBRATED, CANDIDATES, ON_WHITE_SCALE, LookReranker, LookWeights
 from lapel.indexes import RowFilter
 
 logger = logging.getLogger(__name__)
@@ -94,13 +95,14 @@ class SearchEngine:
     Args:
         store: The store.
         rerank: Puts grouped hits into another order; it is given ``RERANKED`` times as many as are asked for.
+        look: How much the look of photos counts, see :mod:`lapel.engine.look`.
     """
 
-    def __init__(self, store: StoreContext, *, rerank: Reranker | None = None) -> None:
+    def __init__(self, store: StoreContext, *, rerank: Reranker | None = None, look: LookWeights = CALIBRATED) -> None:
         self.store = store
         self._rerank = rerank
         self._recent: dict[Filter, _Filtered] = {}
-        self._look = LookReranker(store.catalog)
+        self._look = LookReranker(store.catalog, look)
 
     def search(self, query: Query) -> SearchResult:
         """The products that look most like the query, best first, each once with its best photo.
@@ -227,7 +229,7 @@ class SearchEngine:
             segmented = batch.products[row]
             product = None if segmented is None else batch.product[row]
             note = "the image" if segmented is None else "the image and the product found in it"
-            colours = read_colours(part.image, segmented)
+            colours = read_colours(to_image(part.image), segmented) if part.segment else None
             whole = UnderstoodPart("image", part.weight, note, batch.whole[row], product, segmented, colours)
             return batch.vectors[row], whole
         if part.vector is not None:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lapel.catalog.entries import price_of
-from lapel.core.types import Hit, SearchResult
+from lapel.core.types import ColourReading, Hit, SearchResult
 
 
 def result_json(result: SearchResult) -> dict[str, Any]:
@@ -15,7 +15,8 @@ def result_json(result: SearchResult) -> dict[str, Any]:
         "verdict": result.verdict.value,
         "total": result.total,
         "understood": [
-            {"kind": part.kind, "weight": part.weight, "note": part.note} for part in result.understood.parts
+            {"kind": part.kind, "weight": part.weight, "note": part.note, "colours": _colours_json(part.colours)}
+            for part in result.understood.parts
         ],
         "facets": {name: dict(values) for name, values in result.facets.items()},
         "took_ms": round(result.took_ms, 1),
@@ -23,12 +24,25 @@ def result_json(result: SearchResult) -> dict[str, Any]:
     }
 
 
+def _colours_json(reading: ColourReading | None) -> dict[str, Any] | None:
+    """The colours of an image's product; null where none were read."""
+    if reading is None:
+        return None
+    return {
+        "confidence": reading.confidence,
+        "certainty": reading.certainty,
+        "named": [asdict(c) for c in reading.colours],
+    }
+
+
 def hit_json(hit: Hit) -> dict[str, Any]:
-    """One hit; ``contributions`` is empty where the query has one part."""
+    """One hit; ``contributions`` is empty where the query has one part. Hits are in the order of ``score`` +
+    ``adjustment``."""
     product = hit.product
     return {
         "rank": hit.rank,
         "score": round(hit.score, 6) + 0.0,  # never -0.0
+        "adjustment": round(hit.adjustment, 6) + 0.0,
         "contributions": [round(each, 6) + 0.0 for each in hit.contributions],
         "product": {
             "id": product.id,

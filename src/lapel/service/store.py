@@ -197,6 +197,7 @@ class Store:
         group: str = "",
         facets: Sequence[str] = (),
         segment: bool = True,
+        colour: float | None = None,
     ) -> SearchResult:
         """The products that look most like an image, words, a product, or a mixture, best first.
 
@@ -214,6 +215,8 @@ class Store:
             group: A field of which each value comes once.
             facets: Fields whose values are counted.
             segment: Whether the product in an image is found too and laid on white.
+            colour: How much the colours of a single image count beside its vector, 0..1; by default as the setting
+                ``colour`` says.
 
         Raises:
             QueryError: what is asked cannot be understood; ImageError: an image cannot be used.
@@ -233,6 +236,7 @@ class Store:
                 group=group,
                 facets=facets,  # type: ignore[arg-type]  # and a tuple
                 segment=segment,
+                colour=colour,
             )
         elif not isinstance(query, Query):
             raise QueryError(f"query is a lapel.Query; found {type(query).__name__}. An image is given with image=.")
@@ -249,6 +253,7 @@ class Store:
         segment: bool = True,
         least: float | None = None,
         group: str = "",
+        colour: float | None = None,
         progress: Progress | None = None,
         errors: str = "raise",
     ) -> Iterator[SearchResult | LapelError]:
@@ -262,6 +267,7 @@ class Store:
             segment: Of images, see :meth:`search`.
             least: Of images, see :meth:`search`.
             group: Of images, see :meth:`search`.
+            colour: Of images, see :meth:`search`.
             progress: Called with how many were answered.
             errors: ``raise`` the error of an image that cannot be used, or ``return`` it in place of its answer.
 
@@ -275,13 +281,17 @@ class Store:
         if errors not in ("raise", "return"):
             raise QueryError(f"errors is 'raise' or 'return'; found '{errors}'.")
         conditions = filter_of(where)
-        Query(text="any", k=k, where=conditions, least=least, group=group)  # what is wrong for all is told at once
+        Query(
+            text="any", k=k, where=conditions, least=least, group=group, colour=colour
+        )  # what is wrong for all is told at once
 
         def read(query: Query | ImageLike) -> Query | LapelError:
             try:
                 if isinstance(query, Query):
                     return query
-                return Query(image=query, k=k, where=conditions, segment=segment, least=least, group=group)
+                return Query(
+                    image=query, k=k, where=conditions, segment=segment, least=least, group=group, colour=colour
+                )
             except LapelError as error:
                 return error
 

@@ -31,7 +31,7 @@ from lapel.service import printable, reason_of
 if TYPE_CHECKING:
     from PIL import Image
 
-    from lapel.core.types import Hit
+    from lapel.core.types import ColourReading, Hit
 
 
 class _Output(Console):
@@ -300,6 +300,18 @@ def save_sheet(sheet: Image.Image, path: Path) -> None:
             f"The contact sheet cannot be written to {path}: {reason_of(error)}. Name a .png with --contact-sheet in a"
             " folder that exists."
         ) from error
+
+
+def print_colours(reading: ColourReading) -> None:
+    """What colours were read of a picture, with a dot of each on a terminal; on stderr where answers go to a
+    program."""
+    line = Text("Colours: ", "bold")
+    for place, colour in enumerate(reading.colours):
+        line.append(", " if place else "")
+        line.append("\u25cf ", colour.rgb) if errors.is_terminal else None
+        line.append(f"{colour.name} {colour.share:.0%}")
+    line.append(f" ({reading.certainty}, {reading.confidence:.2f})")
+    (console if console.file.isatty() else errors).print(line, soft_wrap=True)
 
 
 def print_hits(hits: Sequence[Hit], title: str) -> None:

@@ -15,6 +15,7 @@ from lapel.apps.cli.console import (
     JsonOption,
     StoreOption,
     WhereOption,
+    print_colours,
     print_hits,
     print_json,
     print_table,
@@ -62,6 +63,13 @@ def search(
         list[str] | None,
         typer.Option("--facets", metavar="FIELD", help="Count this field's values among what passes. Repeat."),
     ] = None,
+    colour: Annotated[
+        float | None,
+        typer.Option(
+            "--colour",
+            help="How much a picture's colours count beside its look, 0 to 1. By default as the setting 'colour' says.",
+        ),
+    ] = None,
     no_segment: Annotated[bool, typer.Option("--no-segment", help="Search for the whole picture only.")] = False,
     to: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Answer every picture on its own, into this CSV.")
@@ -73,12 +81,14 @@ def search(
 
     The product in a picture is found too and laid on white, as shops show theirs; --no-segment leaves that out.
     The score is the cosine between the query and a product's best photo: 1 is the same picture, 0 has nothing in
-    common. With --csv the exit code is 1 when no picture could be searched for.
+    common. Photos on a floor or a person are ordered by the score and by how well their colours agree; --colour 0 takes
+    the score alone. With --csv the exit code is 1 when no picture could be searched for.
     """
     from lapel.service import open_store
 
     places, segment = pictures or [], not (no_segment or whole)
-    options: dict[str, Any] = {"k": k, "where": Filter.parse(where or ()), "least": least, "group": group}
+    options: dict[str, Any] = {"k": k, "where": Filter.parse(where or ()), "least": least}
+    options |= {"group": group, "colour": colour}
     if to is not None:
         if not places or text or product is not None or facets:
             raise typer.BadParameter(
@@ -136,11 +146,13 @@ def _print_json(query: Query, places: Sequence[str], text: str, product: str | N
         "product": product,
         "k": query.k,
     }
-    asked |= {"where": str(query.where), "least": query.least, "group": query.group}
+    asked |= {"where": str(query.where), "least": query.least, "group": query.group, "colour": query.colour}
     print_json({"query": asked, **result_json(result)})
 
 
 def _print(query: Query, names: Sequence[str], result: SearchResult, products: int) -> None:
+    if (read := result.understood.colours) is not None:
+        print_colours(read)
     if result:
         print_hits(result.hits, f"Look-alikes of {' and '.join(names)}")
     else:

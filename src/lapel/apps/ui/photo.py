@@ -1,6 +1,9 @@
-"""A visitor's photo: what is searched for in it, the product or the whole picture, and the switch between the two."""
+"""A visitor's photo: what is searched for in it, the product or the whole picture, the switch between the two, and its
+colours."""
 
 from __future__ import annotations
+
+import html
 
 import streamlit as st
 
@@ -35,6 +38,7 @@ def embed_photo(store: Store, data: bytes, label: str, *, use_whole: bool = Fals
         tile=tile(image),
         product_tile=b"" if part.segmented is None else tile(part.segmented),
         use_whole=use_whole,
+        read=part.colours,
     )
 
 
@@ -52,4 +56,20 @@ def photo_part_switch(entry: HistoryEntry) -> None:
         help="The product is found in your photo and laid on white. Search for the whole picture when it was found"
         " badly.",
         on_change=state.switch_photo_part,
+    )
+
+
+def photo_colours(entry: HistoryEntry) -> None:
+    """The colours that were read of the photo, as dots with their names, and how sure they are."""
+    if (read := entry.colours) is None:
+        return
+    colours = "".join(
+        f"<li title='{colour.share:.0%} of it'><span class='lapel-dot' style='background: {colour.rgb}'></span>"
+        f"{html.escape(colour.name)}</li>"
+        for colour in read.colours
+    )
+    help_text = "Read from the photo: less sure with several colours, with tinted light or where little of it shows."
+    st.html(
+        f"<div class='lapel-colours'><ul aria-label='Colours'>{colours}</ul>"
+        f"<span class='lapel-sure' title='{help_text}'>{read.certainty}</span></div>"
     )

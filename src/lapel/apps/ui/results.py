@@ -9,11 +9,11 @@ import streamlit as st
 from lapel.apps.ui import state
 from lapel.apps.ui.cards import SCORE_HELP, hit_grid, product_link, show_tile
 from lapel.apps.ui.filters import chips
-from lapel.apps.ui.photo import embed_photo, photo_part_switch
+from lapel.apps.ui.photo import embed_photo, photo_colours, photo_part_switch
 from lapel.apps.ui.selection import FilterSelection, escape, plain_price
 from lapel.apps.ui.state import HistoryEntry
 from lapel.core.errors import ModelMismatchError, QueryError
-from lapel.core.types import Query, SearchResult, Verdict
+from lapel.core.types import Filter, Query, SearchResult, Verdict
 from lapel.service import Overview, ProductDetails, Store, field_label
 
 CRUMB_LENGTH = 26  # letters of a title in the history
@@ -40,10 +40,11 @@ def results(store: Store, overview: Overview, selection: FilterSelection) -> str
         return _nothing(overview, selection, found.verdict)
     products = "product" if found.total == 1 else "products"
     among = f"{found.total:,} that pass the filters" if selection.filter() else f"{found.total:,} {products}"
+    by_colour = any(hit.adjustment for hit in found)
+    legend = "in the order of score and colour" if by_colour else "1.00 is the same look"
     st.html(
         f"<p class='lapel-count'><span><strong>{len(found):,} nearest</strong> of {among}</span>"
-        f"<span class='lapel-legend' title='{html.escape(SCORE_HELP)}'>score = cosine similarity, 1.00 is the same"
-        f" look</span></p>"
+        f"<span class='lapel-legend' title='{html.escape(SCORE_HELP)}'>score = cosine similarity, {legend}</span></p>"
     )
     hit_grid(store, found.hits, action="More like this", on_click=state.open_product)
     if len(found) == k < found.total:
@@ -57,11 +58,15 @@ def _search(store: Store, entry: HistoryEntry, k: int, selection: FilterSelectio
     if entry.product_id:
         return store.search(product_id=entry.product_id, k=k, where=where)
     try:
-        return store.search(query=Query(vector=entry.vector, fingerprint=entry.fingerprint, k=k, where=where))
+        return store.search(query=_photo_query(entry, k, where))
     except ModelMismatchError:
         entry = embed_photo(store, entry.tile, entry.label, use_whole=entry.use_whole)
         state.replace_last(entry)
-        return store.search(query=Query(vector=entry.vector, fingerprint=entry.fingerprint, k=k, where=where))
+        return store.search(query=_photo_query(entry, k, where))
+
+
+def _photo_query(entry: HistoryEntry, k: int, where: Filter) -> Query:
+    return Query(vector=entry.vector, fingerprint=entry.fingerprint, colours=entry.colours, k=k, where=where)
 
 
 def _query(store: Store, entry: HistoryEntry, details: ProductDetails | None) -> None:
@@ -89,6 +94,7 @@ def _query(store: Store, entry: HistoryEntry, details: ProductDetails | None) ->
             )
             if not product:
                 photo_part_switch(entry)
+                photo_colours(entry)
             with st.container(key="asked-actions", horizontal=True, gap="small"):
                 depth = len(state.history())
                 if depth > 1:

@@ -13,6 +13,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from lapel.apps.ui.selection import PRODUCT, FilterSelection, price_bounds, read_params
+from lapel.core.types import ColourReading
 from lapel.service import Overview
 
 PAGE_SIZE = 20  # hits at first, and with each "show more": four rows of five
@@ -33,6 +34,7 @@ class HistoryEntry:
         tile: The photo as a small JPEG; empty for a product.
         product_tile: The product found in it, on white, as a small JPEG.
         use_whole: Search for the whole photo although a product was found.
+        read: The colours of the product, or of the whole where none was found; None where none could be read.
     """
 
     product_id: str = ""
@@ -43,6 +45,7 @@ class HistoryEntry:
     tile: bytes = field(default=b"", repr=False)
     product_tile: bytes = field(default=b"", compare=False, repr=False)
     use_whole: bool = False
+    read: ColourReading | None = field(default=None, compare=False, repr=False)
 
     @property
     def shows_product(self) -> bool:
@@ -53,6 +56,11 @@ class HistoryEntry:
     def vector(self) -> NDArray[np.float32] | None:
         """(dim,) what is searched for in a photo."""
         return self.product if self.shows_product else self.whole
+
+    @property
+    def colours(self) -> ColourReading | None:
+        """The colours of what is searched for."""
+        return None if self.product is not None and self.use_whole else self.read
 
 
 # --- the history ------------------------------------------------------------------------------------------------------
