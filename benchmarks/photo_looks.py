@@ -41,7 +41,7 @@ HERE = Path(__file__).parent
 STORE = HERE.parent / "runs" / "looks"
 DEPTH = 5
 BATCH = 16  # photos embedded together
-SWEPT = {"name": (0.0, 0.3, 0.5, 0.7), "palette": (0.1, 0.2, 0.4), "category": (0.06, 0.12), "gender": (0.03, 0.1)}
+SWEPT = {"name": (0.0, 0.3, 0.5, 0.7), "palette": (0.1, 0.2, 0.4), "category": (0.12,), "gender": (0.03, 0.1)}
 
 FAMILIES = {
     "blk": "Black|Charcoal",

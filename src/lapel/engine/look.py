@@ -11,6 +11,8 @@ get, beside their cosine, three terms:
   of densities. Alone, where the store names no colours.
 - *evidence of neighbours*: kinds and genders that are rare among the nearest by cosine are unlikely, whatever their
   colour; this keeps colour from buying another kind.
+
+Where the nearest stands out, it is the very product, in whatever light: then the order stays the cosine's.
 """
 
 from __future__ import annotations
@@ -29,11 +31,14 @@ from lapel.engine.colours import CELL, GRID, cells_of, smoothed
 from lapel.engine.features import PALETTE
 from lapel.engine.palette import MAX_COLOURS
 
-CANDIDATES = 400  # photos that are reranked at least; ten times k where that is more
+CANDIDATES = 400  # photos that are reranked at least
 ON_WHITE_SCALE = 0.0  # of all three for pictures on white, whose vectors know their colours already
-EVIDENCE_NEIGHBOURS = 64  # by cosine, and how fast they lose weight below the nearest,
-EVIDENCE_SCALE = 0.05  # as a difference of cosines
+EVIDENCE_SCALE = 0.1  # of cosine: how fast neighbours lose weight as evidence below the nearest
 EVIDENCE_FLOOR = 0.02  # probability that everything keeps
+# What stands out is the product itself: from which cosine to which, and how much of it above the tenth nearest.
+ITSELF = ((0.65, 0.75), (0.06, 0.10))  # a candidate: it keeps its place before the others
+ITSELF_THERE = ((0.75, 0.85), (0.08, 0.14))  # the nearest: then the vector knows the colours, and the look counts less
+ITSELF_RANK = 10
 NAME_DECAY = 0.85  # of the term by name for each better candidate of the same name, up to
 MAX_DECAYS = 4  # times: where several names are about as likely, the first answers show each of them
 MIN_PRODUCTS = 20  # with a name of a colour, before the store is taken to know what it looks like
@@ -57,8 +62,8 @@ class LookWeights:
 
     name: float = 0.5
     palette: float = 0.2
-    category: float = 0.06
-    gender: float = 0.03
+    category: float = 0.12
+    gender: float = 0.1
 
 
 CALIBRATED = LookWeights()
@@ -133,9 +138,12 @@ class LookReranker:
             scale: How much colours count, above 0; 1 is what was calibrated.
 
         Returns:
-            (n,) float32, about -0.3..0.6.
+            (n,) float32, about -0.6..0.7; zeros where the very product was found.
         """
         table, weights = self.table(generation), self._weights
+        scale *= 1 - float(_standing_out(scores[:1], scores, ITSELF_THERE)[0])
+        if not len(table.keys) or not scale:
+            return np.zeros_like(scores)
         at = np.minimum(np.searchsorted(table.keys, keys), len(table.keys) - 1)
         known = table.keys[at] == keys
         added = scale * weights.palette * _by_palette(table, at, reading)
@@ -144,7 +152,8 @@ class LookReranker:
         by_name = scale * weights.name * _by_name(table, at, reading.histogram)
         places = _places(table.columns["colour"].of[at], scores + added + by_name)
         added += by_name * NAME_DECAY ** np.minimum(places, MAX_DECAYS)
-        return np.where(known, added, 0).astype(np.float32)
+        added = np.where(known, added, added.min())
+        return np.asarray(added + _standing_out(scores, scores, ITSELF) * (added.max() - added), np.float32)
 
 
 def read_table(catalog: Catalog, generation: int, before: LookTable | None = None) -> LookTable:
@@ -234,6 +243,16 @@ def _by_palette(table: LookTable, at: NDArray[np.int64], reading: ColourReading)
     return np.asarray(with_query / np.sqrt(np.maximum(itself * own, 1e-12)), np.float32)
 
 
+def _standing_out(
+    values: NDArray[np.float32], scores: NDArray[np.float32], ranges: tuple[tuple[float, float], tuple[float, float]]
+) -> NDArray[np.float32]:
+    """(n,) 0..1: how surely cosines are those of the very product, among ``scores``, the highest first."""
+    (low, high), (near, far) = ranges
+    above = values - scores[min(ITSELF_RANK, len(scores) - 1)]
+    found = np.clip((values - low) / (high - low), 0, 1) * np.clip((above - near) / (far - near), 0, 1)
+    return np.asarray(found, np.float32)
+
+
 def _places(groups: NDArray[np.int32], values: NDArray[np.float32]) -> NDArray[np.int64]:
     """(n,) how many of the same group have a higher value."""
     order = np.lexsort((-values, groups))
@@ -245,7 +264,7 @@ def _places(groups: NDArray[np.int32], values: NDArray[np.float32]) -> NDArray[n
 
 def _evidence(values: NDArray[np.int32], count: int, scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n,) log probability of each candidate's value among the nearest by cosine, the likeliest 0."""
-    near = scores[:EVIDENCE_NEIGHBOURS]
+    near = scores[:CANDIDATES]
     weights = np.exp((near - near.max()) / EVIDENCE_SCALE)
     share = np.bincount(values[: len(near)], weights, minlength=count)
     log = np.log(share / share.sum() + EVIDENCE_FLOOR)
