@@ -121,7 +121,10 @@ def test_search_by_picture_finds_it_first(pictures: Path, shop: Path) -> None:
     assert found["hits"][0]["product"]["id"] == "4"
     assert found["hits"][0]["score"] == pytest.approx(1, abs=1e-4)
     assert {hit["product"]["colour"] for hit in found["hits"]} == {"Blue"}
-    table = run("search", pictures / "4.jpg", "--store", shop, "-k", "3")
+    (understood,) = found["understood"]
+    assert (understood["colours"]["certainty"], understood["colours"]["named"][0]["name"]) == ("sure", "blue")
+    table = run("search", pictures / "4.jpg", "--store", shop, "-k", "3", "--colour", "0.5")
+    assert re.search(r"Colours: (. )?blue 100% \(sure, 1.00\)", table)
     assert "Blue thing 4" in table
     assert "14.50 EUR" in table
 

@@ -20,7 +20,7 @@ from browser.runner import followable, page_text, plain, settled, show, url
 from lapel.apps.ui.photo import PRODUCT, WHOLE
 from lapel.apps.ui.selection import FilterSelection, escape, price_bounds, read_params
 from lapel.apps.ui.swatches import swatch
-from lapel.core.types import Filter
+from lapel.core.types import Filter, Query
 from lapel.encoders import open_encoder
 from lapel.encoders.segmenter import open_segmenter
 from lapel.engine.context import open_context
@@ -301,11 +301,23 @@ def test_an_uploaded_photo_is_encoded_once_and_asks_with_the_same_vectors_as_eve
     np.testing.assert_allclose(entry.whole, whole, atol=1e-6)
     np.testing.assert_allclose(entry.product, (whole + product) / np.linalg.norm(whole + product), atol=1e-6)
     with open_store(store, read_only=True) as shop:
-        expected = [
-            [hit.product.id for hit in shop.search(vector=vector, k=20)] for vector in (entry.product, entry.whole)
-        ]
+        queries = Query(vector=entry.product, colours=entry.read, k=20), Query(vector=entry.whole, k=20)
+        expected = [[hit.product.id for hit in shop.search(query=query)] for query in queries]
     assert answers == [expected[0], expected[1], expected[0]]
     assert expected[0] != expected[1]
+
+
+def test_the_colours_of_a_photo_are_told_and_those_of_the_whole_picture_are_not(show, store):
+    page = show(store)
+    stream = io.BytesIO()
+    cluttered(draw("Dress", "Green", 24), np.random.default_rng(5)).save(stream, "PNG")
+    settled(page.file_uploader(key="upload").set_value(("photo.png", stream.getvalue(), "image/png")).run())
+    assert re.search(r"green\W+(fairly |not )?sure", page_text(page))
+    assert "in the order of score and colour" in page_text(page)
+    (switch,) = [control for control in page.segmented_control if control.key.startswith("part-")]
+    settled(switch.set_value(WHOLE).run())
+    assert not re.search(r"green\W+(fairly |not )?sure", page_text(page))
+    assert "in the order of score and colour" not in page_text(page)
 
 
 def test_a_photo_on_white_leaves_no_choice(show, store):

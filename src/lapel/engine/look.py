@@ -43,6 +43,7 @@ NAME_DECAY = 0.85  # of the term by name for each better candidate of the same n
 MAX_DECAYS = 4  # times: where several names are about as likely, the first answers show each of them
 MIN_PRODUCTS = 20  # with a name of a colour, before the store is taken to know what it looks like
 COMMON_SHARE = 0.8  # of the mean of all names that is taken off each: skin, jeans and shadows stand beside every colour
+NO_NAME = 1e-4  # density in each cell of colours without a name: what no name explains speaks for none
 SMOOTHING = 20.0  # palettes that each name is given of the mean beside its own
 NAME_SIGMA = (0.7, 0.7, 0.7)  # cells, of the names' densities
 PALETTE_SIGMA = 12.0  # CIELAB, of the palettes' densities, after which lightness counts
@@ -206,15 +207,16 @@ def _name_table(palettes: NDArray[np.uint8], colour: _Column) -> tuple[NDArray[n
     mean = density.sum(axis=0) / density.sum()
     density = (density + SMOOTHING * mean) / (density.sum(axis=1, keepdims=True) + SMOOTHING)
     own = np.maximum(density - COMMON_SHARE * density.mean(axis=0), 1e-6)
-    return (own / own.sum(axis=0)).astype(np.float32), known
+    return (own / (own.sum(axis=0) + NO_NAME)).astype(np.float32), known
 
 
 def _by_name(table: LookTable, at: NDArray[np.int64], histogram: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n,) 0..1: how likely the name of each photo's product is, the likeliest 1; by its palette where it has none."""
+    """(n,) 0..1: how likely the name of each photo's product is, the likeliest 1, or less where no name explains what
+    is seen; by its palette where it has none."""
     if not len(table.names):
         return np.zeros(len(at), np.float32)
     likely = table.names @ histogram
-    likely /= likely.max()
+    likely *= likely.sum() / likely.max()
     named = np.zeros(len(table.known), np.float32)
     named[table.known] = likely
     colours = table.columns["colour"].of[at]
