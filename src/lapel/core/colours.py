@@ -21,8 +21,8 @@ _TO_LAB = np.array([[0, 116, 0], [500, -500, 0], [0, 200, -200]])
 _NAMED = """
 black #101012 #26262a, white #fafafa #e9e9e6, grey #8b8f94 #5c6066 #bcbfc2, red #c4202a #8e1520, pink #f0a3b8 #e0457b,
 orange #f07f1e #d9601a, yellow #f5d31f #e6c84a, green #2f8047 #7ab648 #2f4a34 #5e6b38,
-blue #2f5fb3 #6fa3d8 #45648c #1e28be #0000ff #a9cfe4, turquoise #2fb5b0 #1d7478, navy #1b2440 #26335c #000080, purple #6b3f8f #b3a2d8 #4a2547, brown #6b4428 #8f6239 #42291d,
-beige #dcc9a8 #c9b08a, cream #f5ecd7
+blue #2f5fb3 #6fa3d8 #45648c #1e28be #0000ff #a9cfe4, turquoise #2fb5b0 #1d7478, navy #1b2440 #26335c #000080,
+purple #6b3f8f #b3a2d8 #4a2547 #7a28d0 #4b0082, brown #6b4428 #8f6239 #42291d, beige #dcc9a8 #c9b08a, cream #f5ecd7
 """
 
 
