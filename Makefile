@@ -84,8 +84,8 @@ small: $(VENV)/dev ## Train an EfficientNet-Lite0 on the same pictures, for phon
 foreground: $(VENV)/dev ## Train what segments products in photos (half an hour on 2 cores)
 	$(LEARN) --foreground --init efficientnet-lite0 --epochs 0,2 --out $(RUNS)/foreground
 
-evaluate: $(VENV)/dev ## All tables of the model card: labels, instance retrieval, photo to shop, geometry (MODELS= names more models)
-	cd benchmarks && for table in models same_product phone_to_shop geometry; do ../$(BIN)/python $$table.py $(MODELS:%=--encoder %) || exit 1; done
+evaluate: $(VENV)/dev ## All tables of the model card: labels, instance retrieval, photo to shop, looks, geometry (MODELS= names more models)
+	cd benchmarks && for table in models same_product phone_to_shop photo_looks geometry; do ../$(BIN)/python $$table.py $(MODELS:%=--encoder %) || exit 1; done
 
 judge: # its former name, for one version
 	@echo "'make judge' is called 'make evaluate' now." >&2
