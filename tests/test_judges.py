@@ -11,10 +11,13 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 import geometry
+import lapel
 import phone_to_shop
+import photo_looks
 import same_product
 from distortions import DISTORTIONS, HEIGHT, MILD, SCENE, cut_out, enlarge
 from encoders import PerceptualHash, encode_shop, open_named
+from lapel import Hit, Photo, Product
 from lapel.core.vectors import normalise
 from lapel.samples import draw_wardrobe
 from shops import Shop, read_shop
@@ -206,6 +209,58 @@ def test_phone_to_shop_counts_by_kind(tmp_path: Path, capsys: pytest.CaptureFixt
     assert lines["all"][:2] == lines["validation"][:2] == ["2", "50.0"]
     assert "train" not in lines
     assert (tmp_path / "sheet.png").exists()
+
+
+def test_looks_are_counted_by_colour_kind_pattern_and_age() -> None:
+    """A red checked long-sleeved tee of a woman: two of its answers are red, one is checked, one has long sleeves."""
+    look = photo_looks.Look(
+        "a.jpg", "longsleeve", False, frozenset({"Red", "Maroon"}), "checked", frozenset({"long sleeve"}), "women"
+    )
+    products = [
+        Product("1", title="Checked Tee", colour="Red", gender="Women", attributes={"articleType": "Tshirts"}),
+        Product("2", title="Striped Tee", colour="Blue", gender="Girls", attributes={"articleType": "Tshirts"}),
+        Product("3", title="Tee", colour="Maroon", gender="Men", attributes={"articleType": "Shorts"}),
+    ]
+    hits = [Hit(rank, 0.5, product, Photo(rank, "", "", "")) for rank, product in enumerate(products, 1)]
+    found = photo_looks.measures([look], [hits], frozenset({"1"}))
+    assert {name: round(value, 3) for name, (value, _) in found.items()} == {
+        "children's products in five, photos of adults' things": 0.333,
+        "colour of the first right": 1,
+        "gender of the first right": 1,
+        "kind of the first right, lumped": 1,
+        "kind of the first right, not lumped": 1,
+        "none of five has a right colour": 0,
+        "share of right colours in five": 0.667,
+        "share of right kinds in five, not lumped": 0.333,
+        "share of right patterns in five": 0.5,
+    }
+
+
+def test_looks_are_measured_swept_and_drawn(
+    wardrobe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Photos of the wardrobe's first products on a floor, labelled with their own kind and colour."""
+    photos, labels = tmp_path / "photos", tmp_path / "looks.csv"
+    photos.mkdir()
+    for name in ("a.png", "b.png"):
+        scene = Image.new("RGB", (120, 160), (150, 110, 80))
+        scene.paste(shirt("red"), (30, 40))
+        scene.save(photos / name)
+    (photos / "photos.csv").write_text("file,label,split\na.png,shirt,validation\nb.png,shirt,train\n")
+    labels.write_text("file,label,kids,colours,pattern,fine,gender\na.png,shirt,False,red|pnk,any,,\n")
+    folder = tmp_path / "store"
+    with lapel.open_store(folder, create=True, encoder="colour:") as store:
+        store.add(wardrobe / "products.csv")
+    monkeypatch.setattr(photo_looks, "HERE", tmp_path)
+    monkeypatch.setattr(photo_looks, "SWEPT", {"name": (0.0, 0.5), "palette": (0.2,)})
+    (tmp_path / "long_sleeves.csv").write_text("id\n")
+    (tmp_path / "photo_looks_train.csv").write_text(labels.read_text().replace("a.png", "b.png"))
+    arguments = ["--store", str(folder), "--photos", str(photos), "--looks", str(labels)]
+    photo_looks.main([*arguments, "--sheet", str(tmp_path / "sheet.png")])
+    assert "colour of the first right                                        1" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.glob("*.png")} == {"sheet-default-0.png", "sheet-default-1.png"}
+    photo_looks.main([*arguments, "--sweep"])
+    assert len([line for line in capsys.readouterr().out.splitlines() if line.strip().startswith(("0 ", "0.5 "))]) == 2
 
 
 def test_geometry_prints_rank_and_hubs(wardrobe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
