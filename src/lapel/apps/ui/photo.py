@@ -68,8 +68,9 @@ def photo_colours(entry: HistoryEntry) -> None:
         f"{html.escape(colour.name)}</li>"
         for colour in read.colours
     )
+    of = "colours" if len(read.colours) > 1 else "colour"
     help_text = "Read from the photo: less sure with several colours, with tinted light or where little of it shows."
     st.html(
         f"<div class='lapel-colours'><ul aria-label='Colours'>{colours}</ul>"
-        f"<span class='lapel-sure' title='{help_text}'>{read.certainty}</span></div>"
+        f"<span class='lapel-sure' title='{help_text}'>{read.certainty} of the {of}</span></div>"
     )
