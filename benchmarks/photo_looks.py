@@ -73,6 +73,7 @@ FINE = {
     "long sleeve": frozenset({"Sweaters", "Sweatshirts", "long-sleeved tee"}),
     "short sleeve": TEES,
 }
+SHOP_NAMES = {"Navy": "Navy Blue", "Turquoise": "Turquoise Blue"}
 CHILDREN = frozenset({"Boys", "Girls"})
 
 
@@ -173,6 +174,17 @@ def answers_of(
     return list(SearchEngine(store, look=weights).search_many(queries))
 
 
+def told(looks: Sequence[Look], embedded: Sequence[EmbeddedQuery]) -> str:
+    """How often the main colour's name is right, by how sure it is."""
+    found: dict[str, list[bool]] = {"all": []}
+    for look, query in zip(looks, embedded, strict=True):
+        if look.colours and query.colours:
+            name = query.colours.colours[0].name.title()
+            found["all"].append(SHOP_NAMES.get(name, name) in look.colours)
+            found.setdefault(query.colours.certainty, []).append(found["all"][-1])
+    return ", ".join(f"{name} {np.mean(right):.3f} of {len(right)}" for name, right in sorted(found.items()))
+
+
 def sweep(store: StoreContext, photos: ClothingPhotos, long_sleeves: frozenset[str]) -> None:
     """A line of figures for each set of weights, on the train photos."""
     looks = read_looks(HERE / "photo_looks_train.csv")
@@ -225,6 +237,7 @@ def table(
         if wanted.sheet:
             path = wanted.sheet.with_name(f"{wanted.sheet.stem}-{name}-{colour:g}{wanted.sheet.suffix}")
             save_answers(path, store, photos, looks, embedded, answers)
+    print(f"main colour named right: {told(looks, embedded)}")
     print(f"{'':58}{'photos':>8}" + "".join(f"{f'colour {colour:g}':>12}" for colour in columns))
     for measure, (_, count) in next(iter(columns.values())).items():
         print(f"{measure:58}{count:8}" + "".join(f"{column[measure][0]:12.3f}" for column in columns.values()))

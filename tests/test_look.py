@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from lapel import Filter, Hit, Part, Product, Query, SearchResult
 from lapel.catalog import Entry, PhotoEntry
 from lapel.catalog.features import FeatureTable
-from lapel.core.colours import ColourReading, colour_name, to_lab, to_rgb
+from lapel.core.colours import NAMES, ColourReading, name_shares, to_lab, to_rgb
 from lapel.core.errors import QueryError
 from lapel.core.settings import settings
 from lapel.core.vectors import normalise
@@ -101,7 +101,13 @@ def test_colours_go_to_cielab_and_back() -> None:
     rgb = np.random.default_rng(3).integers(0, 256, (200, 3))
     for colour, lab in zip(rgb, to_lab(rgb.astype(float)), strict=True):
         assert to_rgb(lab) == "#{:02x}{:02x}{:02x}".format(*colour)
-    assert colour_name(to_lab(np.array([[255.0, 255, 255]]))[0]) == "white"
+
+
+def test_a_colour_between_two_names_is_some_of_both() -> None:
+    shares = name_shares(to_lab(np.array([[255.0, 255, 255], [0, 0, 255], [25, 35, 75]])))
+    assert shares.sum(axis=1) == pytest.approx([1, 1, 1])
+    assert [NAMES[name] for name in shares.argmax(axis=1)] == ["white", "blue", "navy"]
+    assert shares[1].max() > 0.95 > 0.8 > shares[2].max()
 
 
 # --- a shop whose vectors know kinds and not colours ------------------------------------------------------------------

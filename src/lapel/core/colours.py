@@ -19,14 +19,13 @@ _TO_LAB = np.array([[0, 116, 0], [500, -500, 0], [0, 200, -200]])
 
 # One to six points of each name in sRGB: the eleven basic terms of Berlin and Kay, and four that shops add.
 _NAMED = """
-black #101012 #26262a, white #fafafa #e9e9e6, grey #8b8f94 #5c6066 #bcbfc2, red #c4202a #8e1520, pink #f0a3b8 #e0457b,
-orange #f07f1e #d9601a, yellow #f5d31f #e6c84a, green #2f8047 #7ab648 #2f4a34 #5e6b38,
+black #101012 #26262a, white #fafafa #e9e9e6 #cfcfcc, grey #8b8f94 #5c6066 #a9acaf, red #c4202a #8e1520,
+pink #f0a3b8 #e0457b, orange #f07f1e #d9601a, yellow #f5d31f #e6c84a, green #2f8047 #7ab648 #2f4a34 #5e6b38,
 blue #2f5fb3 #6fa3d8 #45648c #1e28be #0000ff #a9cfe4, turquoise #2fb5b0 #1d7478, navy #1b2440 #26335c #000080,
 purple #6b3f8f #b3a2d8 #4a2547 #7a28d0 #4b0082, brown #6b4428 #8f6239 #42291d, beige #dcc9a8 #c9b08a, cream #f5ecd7
 """
-
-
-CERTAINTY = ((0.7, "sure"), (0.4, "fairly sure"), (0.0, "not sure"))  # of a confidence, from each number on
+NAME_SPREAD = 10.0  # CIELAB: how far apart two names' points must be for a colour between them to be one of them
+CERTAINTY = ((0.55, "sure"), (0.35, "fairly sure"), (0.0, "not sure"))  # of a confidence, from each number on
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,8 @@ class ColourReading:
 
     Attributes:
         colours: Up to four, the largest first.
-        confidence: 0..1, how sure the main colour is: less for several colours, for little product in the image, and
-            for light that has a colour itself.
+        confidence: 0..1, how sure the main colour is: less for several colours, for colours between two names, for
+            little product in the image, and for light that has a colour itself.
         histogram: (7,436,) float32, a distribution over cells of CIELAB; see :mod:`lapel.engine.colours`.
         on_white: Whether the product is on white, as shops show theirs.
     """
@@ -100,13 +99,17 @@ def to_rgb(lab: NDArray[np.floating[Any]]) -> str:
     return "#" + "".join(f"{round(float(value) * 255):02x}" for value in coded)
 
 
-def colour_name(lab: NDArray[np.floating[Any]]) -> str:
-    """The name of the nearest named colour.
+def name_shares(lab: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """(n, 3) CIELAB -> (n, names) how much each colour is each of :data:`NAMES`; rows sum to 1, and the nearest name
+    has most.
 
-    >>> colour_name(to_lab(np.array([[20.0, 30.0, 60.0]]))[0])
+    >>> NAMES[int(name_shares(to_lab(np.array([[20.0, 30.0, 60.0]])))[0].argmax())]
     'navy'
     """
-    return _NAMES[int(((_POINTS - np.asarray(lab)) ** 2).sum(axis=1).argmin())]
+    squares = ((np.asarray(lab)[:, None] - _POINTS) ** 2).sum(axis=2)
+    near = np.exp((squares.min(axis=1, keepdims=True) - squares) / (2 * NAME_SPREAD**2))
+    shares = np.maximum.reduceat(near, _STARTS, axis=1)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True), np.float64)
 
 
 def _points() -> tuple[list[str], NDArray[np.float64]]:
@@ -119,4 +122,6 @@ def _points() -> tuple[list[str], NDArray[np.float64]]:
     return names, to_lab(np.array(points, np.float64))
 
 
-_NAMES, _POINTS = _points()
+_WORDS, _POINTS = _points()
+NAMES = tuple(dict.fromkeys(_WORDS))
+_STARTS = [_WORDS.index(name) for name in NAMES]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from lapel.core.colours import ColourReading, NamedColour, colour_name, to_lab, to_rgb
+from lapel.core.colours import NAMES, ColourReading, NamedColour, name_shares, to_lab, to_rgb
 from lapel.core.images import Pixels
 
 SIDE = 96  # pixels of the longer side that is looked at
@@ -31,8 +31,6 @@ EDGE_DOUBT = 3.0  # how much less a colour counts that the edge has as often as 
 MIN_PIXELS = 30  # with fewer of the product nothing is read
 NAMED = 4  # colours that are told at most,
 MIN_NAMED_SHARE = 0.08  # and the least share of one
-SURE_SHARE = 0.75  # of the histogram within SURE_DISTANCE of its main colour: then there is one colour
-SURE_DISTANCE = 24.0  # CIELAB
 SURE_AREA = 0.12  # share of the image that the product takes: with less, its colour is read from few pixels
 CAST_RANGE = (8.0, 30.0)  # CIELAB chroma of the image's brightest part: neutral up to the first, unsure from the second
 
@@ -76,9 +74,10 @@ def read_colours(image: Image.Image, product: Image.Image | None) -> ColourReadi
     counts = np.bincount(cells, weights, minlength=int(np.prod(GRID)))
     histogram = smoothed(counts / counts.sum(), READING_SIGMA)
     histogram /= histogram.sum()
-    colours = _named(lab, weights)
-    sure = _confidence(lab, weights, area, 0.0 if on_white else _cast(whole))
-    return ColourReading(colours, sure, histogram, on_white)
+    share, mean = _main_colours(lab, cells, weights)
+    names = name_shares(mean)
+    sure = _confidence(float((share @ names).max()), area, 0.0 if on_white else _cast(whole))
+    return ColourReading(_named(share, mean, names), sure, histogram, on_white)
 
 
 def _small(image: Image.Image) -> Pixels:
@@ -130,21 +129,26 @@ def _edge_ratio(whole: Pixels, cells: NDArray[np.int64], weights: NDArray[np.flo
     return ratio
 
 
-def _named(lab: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[NamedColour, ...]:
-    """The main colours by their names, the largest first."""
-    coarse = cells_of(lab)
-    found, place = np.unique(coarse, return_inverse=True)
-    share = np.bincount(place, weights) / weights.sum()
+def _main_colours(
+    lab: NDArray[np.float64], cells: NDArray[np.int64], weights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of each cell that has pixels: (m,) their share and (m, 3) their mean colour."""
+    _, place = np.unique(cells, return_inverse=True)
+    share = np.bincount(place, weights)
     sums = np.stack([np.bincount(place, weights * lab[:, axis]) for axis in range(3)], axis=1)
-    mean = sums / np.maximum(np.bincount(place, weights), 1e-12)[:, None]
-    names: dict[str, tuple[float, NDArray[np.float64]]] = {}
-    for row in range(len(found)):
-        name = colour_name(mean[row])
-        total, colour = names.get(name, (0.0, np.zeros(3)))
-        names[name] = (total + float(share[row]), colour + share[row] * mean[row])
-    largest = sorted(names.items(), key=lambda item: -item[1][0])[:NAMED]
-    kept = [item for item in largest if item[1][0] >= MIN_NAMED_SHARE] or largest[:1]
-    return tuple(NamedColour(name, to_rgb(colour / total), round(total, 3)) for name, (total, colour) in kept)
+    return share / share.sum(), sums / np.maximum(share, 1e-12)[:, None]
+
+
+def _named(
+    share: NDArray[np.float64], mean: NDArray[np.float64], names: NDArray[np.float64]
+) -> tuple[NamedColour, ...]:
+    """The main colours by their nearest names, the largest first."""
+    nearest = names.argmax(axis=1)
+    total = np.bincount(nearest, share, minlength=len(NAMES))
+    largest = np.argsort(-total, kind="stable")[:NAMED]
+    kept = [name for name in largest.tolist() if total[name] >= MIN_NAMED_SHARE] or largest[:1].tolist()
+    colours = {name: np.average(mean[nearest == name], axis=0, weights=share[nearest == name]) for name in kept}
+    return tuple(NamedColour(NAMES[name], to_rgb(colours[name]), round(float(total[name]), 3)) for name in kept)
 
 
 def _cast(whole: Pixels) -> float:
@@ -154,12 +158,8 @@ def _cast(whole: Pixels) -> float:
     return float(np.hypot(*np.median(bright[:, 1:], axis=0)))
 
 
-def _confidence(lab: NDArray[np.float64], weights: NDArray[np.float64], area: float, cast: float) -> float:
-    """0..1: less for several colours, for little product and for light that has a colour itself."""
-    cells = cells_of(lab)
-    main = lab[cells == np.bincount(cells, weights).argmax()].mean(axis=0)
-    near = np.linalg.norm((lab - main) * (0.7, 1, 1), axis=1) <= SURE_DISTANCE
-    one = min(1.0, float(weights[near].sum() / weights.sum()) / SURE_SHARE)
+def _confidence(share: float, area: float, cast: float) -> float:
+    """0..1: the share of the likeliest name, less for little product and for light that has a colour itself."""
     low, high = CAST_RANGE
     neutral = 1 - 0.5 * min(1.0, max(0.0, (cast - low) / (high - low)))
-    return round(one * min(1.0, area / SURE_AREA) * neutral, 3)
+    return round(share * min(1.0, area / SURE_AREA) * neutral, 3)
