@@ -10,6 +10,7 @@ RUNS ?= runs
 DATA ?= ../shared/data/fashion-products
 PHOTOS ?= ../shared/data/clothing-photos
 MODELS ?= default
+MODEL ?= default
 # Files of tests that run at the same time, each in a process of about 2 GB.
 JOBS ?= 4
 # Pictures a step, and the learning rate that goes with it: what keeps a GPU with 80 GB busy.
@@ -78,8 +79,11 @@ LEARN = MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=16000000000 MAL
 model: $(VENV)/dev weights ## Train a ResNet50 on shop pictures and photos (DATA= and PHOTOS= name them; minutes on a GPU. On 2 cores: BATCH=48 RATE=4e-4, five hours)
 	$(LEARN) --init $(RUNS)/imagenet/package/ResNet50 --epochs 0,14 --batch $(BATCH) --rate $(RATE) --out $(RUNS)/default
 
+head: $(VENV)/dev ## Go on from a shipped model (MODEL=default or small) with its head alone, half an hour on 2 cores: how both look now
+	$(LEARN) --from $(MODEL) --recipe fashion --epochs 0,0 --out $(RUNS)/$(MODEL)-head
+
 small: $(VENV)/dev ## Train an EfficientNet-Lite0 on the same pictures, for phones and tiny servers
-	$(LEARN) --init efficientnet-lite0 --name efficientnet-lite0-triplet --epochs 1,1 --views 1,0 --out $(RUNS)/small
+	$(LEARN) --init efficientnet-lite0 --name efficientnet-lite0-triplet --epochs 1,1 --out $(RUNS)/small
 
 foreground: $(VENV)/dev ## Train what segments products in photos (half an hour on 2 cores)
 	$(LEARN) --foreground --init efficientnet-lite0 --epochs 0,2 --out $(RUNS)/foreground

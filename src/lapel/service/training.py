@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from lapel.training.watch import Verdict
 
 SEGMENTER_WEIGHTS = "efficientnet-lite0"  # the only ones a segmenter starts from
+NAME = "resnet50-triplet"  # of a model that nobody named
 RECIPES = ("", "fashion", "custom")
 NUM_REFERENCES = 32  # images kept with a model to check its exported network by
 NUM_CALIBRATION = 256  # training images that set the ranges of 8-bit activations
@@ -73,7 +74,7 @@ class TrainingConfig:
         people: Photos of people's own to learn from too.
         init: ImageNet weights, see :func:`lapel.training.weights.load_backbone`.
         start: A model to go on from: ``default``, ``small`` or a model folder.
-        name: What the model is called.
+        name: What the model is called; as the model it goes on from, or else ``resnet50-triplet``.
         recipe: ``fashion`` (the shipped models') or ``custom`` (``levels``, ``heads``); by default the first where
             neither those nor ``start`` are given.
         levels: Attributes that make two images alike, such as ``category,colour``; coarse to fine.
@@ -96,7 +97,7 @@ class TrainingConfig:
     people: LabelledPhotos | None = None
     init: str = ""
     start: str = ""
-    name: str = "resnet50-triplet"
+    name: str = ""
     recipe: str = ""
     levels: tuple[str, ...] = ()
     heads: tuple[str, ...] = ()
@@ -106,7 +107,7 @@ class TrainingConfig:
     epochs: tuple[int, int] = (3, 2)
     rate: float = 3e-4
     batch: int = 48
-    views: tuple[int, int] = (2, 1)
+    views: tuple[int, int] = (2, 2)
     val_share: float = 0.1
     stream: bool = False
     device: str = "auto"
@@ -182,11 +183,20 @@ def train(
     from lapel.training.weights import backbone_name
 
     machine = this_machine(config.device)
-    network, preprocessing = _start(config)
+    network, preprocessing, name = _start(config)
     recipe = recipe_of(config, dim=network.head.out_channels)
     with ExitStack() as sources:
         attributes = sorted(recipe.attributes())
-        data = _read(config, preprocessing, attributes, sources, progress=progress, note=note, rank=machine.rank)
+        data = _read(
+            config,
+            preprocessing,
+            attributes,
+            sources,
+            optional=sorted(recipe.optional()),
+            progress=progress,
+            note=note,
+            rank=machine.rank,
+        )
         before = watch.correct_answers(network, data, recipe) if config.start and machine.leads else {}
         start = config.init or config.start
         trained = loop.train(data, recipe, network=network, start=start, out=config.out, report=log, machine=machine)
@@ -205,7 +215,10 @@ def train(
             f" torch {torch.__version__}",
             "verdicts": [asdict(verdict) for verdict in verdicts],
         }
-        return replace(_export(trained.network.cpu(), data, config, preprocessing, details), verdicts=tuple(verdicts))
+        return replace(
+            _export(trained.network.cpu(), data, replace(config, name=name), preprocessing, details),
+            verdicts=tuple(verdicts),
+        )
 
 
 def train_segmenter(
@@ -250,7 +263,7 @@ def recipe_of(config: TrainingConfig, *, dim: int = 128) -> Recipe:
         chosen = recipe.fashion(epochs=config.epochs, photos=config.people is not None)
     else:
         levels = tuple(tuple(part.strip() for part in text.split(",")) for text in config.levels)
-        chosen = recipe.custom(levels, heads=config.heads, epochs=config.epochs)
+        chosen = recipe.custom(levels, heads=config.heads, epochs=config.epochs, photos=config.people is not None)
     views, segmented = config.views
     return replace(
         chosen,
@@ -270,8 +283,8 @@ def _torch() -> Any:
     return torch
 
 
-def _start(config: TrainingConfig) -> tuple[EmbeddingNetwork, Preprocessing]:
-    """A network with ImageNet weights for images of the wanted size, or a trained one with its own."""
+def _start(config: TrainingConfig) -> tuple[EmbeddingNetwork, Preprocessing, str]:
+    """A network with ImageNet weights for images of the wanted size, or a trained one with its own; and its name."""
     from lapel.training.network import EmbeddingNetwork
     from lapel.training.weights import load_backbone, load_model_folder
 
@@ -279,8 +292,9 @@ def _start(config: TrainingConfig) -> tuple[EmbeddingNetwork, Preprocessing]:
         network, model = load_model_folder(
             shipped_model(config.start) if config.start in SHIPPED else Path(config.start)
         )
-        return network, model.preprocessing
-    return EmbeddingNetwork(load_backbone(config.init), frozen=True), Preprocessing(*config.size)
+        return network, model.preprocessing, config.name or model.name
+    network = EmbeddingNetwork(load_backbone(config.init), frozen=True)
+    return network, Preprocessing(*config.size), config.name or NAME
 
 
 def _read(
@@ -289,6 +303,7 @@ def _read(
     attributes: tuple[str, ...] | list[str],
     sources: ExitStack,
     *,
+    optional: Sequence[str] = (),
     progress: ProgressBar,
     note: Note,
     rank: int = 0,
@@ -305,6 +320,7 @@ def _read(
             read,
             preprocessing=preprocessing,
             attributes=attributes,
+            optional=optional,
             product_key=config.product_key,
             label_map=read_label_map(config.label_map) if config.label_map else None,
             val_share=config.val_share,

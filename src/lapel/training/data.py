@@ -10,9 +10,10 @@ import csv
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -207,7 +208,30 @@ PIXELS = "pixels.npy"
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val"}
 READS = 32  # streamed images read at once: over a network each takes tens of milliseconds, whatever the cores do
 CHUNK = 64  # images prepared at once
-LabelMap = Mapping[str, Mapping[tuple[str, str], str]]  # new attribute -> (attribute, value) -> its value
+WORDS = "~"  # what a value begins with that is a regular expression of words to look for
+
+
+@dataclass(frozen=True)
+class LabelRules:
+    """Where a label's value comes from; of several rows that fit, the first counts.
+
+    Attributes:
+        values: (attribute, value) -> the row's number and the label's value.
+        words: The row's number, an attribute, words to look for in it, and the label's value.
+    """
+
+    values: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
+    words: list[tuple[int, str, re.Pattern[str], str]] = field(default_factory=list)
+
+    def of(self, product: Product) -> str:
+        """A product's value; empty where no row fits."""
+        facets = {name: texts[-1] for name, texts in product.facets().items()} | {"title": product.title}
+        fitting = [self.values[pair] for pair in facets.items() if pair in self.values]
+        fitting += [(row, name) for row, at, words, name in self.words if words.search(facets.get(at, ""))]
+        return min(fitting, default=(0, ""))[1]
+
+
+LabelMap = Mapping[str, LabelRules]  # new attribute -> its rows
 
 
 @dataclass(frozen=True)
@@ -231,6 +255,7 @@ def load_training_set(
     *,
     preprocessing: Preprocessing,
     attributes: Sequence[str],
+    optional: Sequence[str] = (),
     product_key: str = "",
     label_map: LabelMap | None = None,
     val_share: float = 0.1,
@@ -244,6 +269,7 @@ def load_training_set(
         read: Gives an image's bytes.
         preprocessing: The one path from bytes to pixels.
         attributes: What is learned; an empty value is unknown.
+        optional: What is learned, too, where any product has it.
         product_key: The attribute that says which images show the same thing; the product's id by default.
         label_map: Attributes made of others, see :func:`read_label_map`.
         val_share: Share of the products held out where no product says ``split``.
@@ -274,8 +300,11 @@ def load_training_set(
         bad = {uri for uri, _ in rejected}
         usable = np.array([uri not in bad for uri in uris])
     learned = (split == "train") & usable
-    values = {name: [_value(example.product, name, label_map or {}) for example in examples] for name in attributes}
-    coded = {name: _codes(name, listed, learned) for name, listed in values.items()}
+    values = {
+        name: [_value(example.product, name, label_map or {}) for example in examples]
+        for name in (*attributes, *optional)
+    }
+    coded = {name: _codes(name, listed, learned, needed=name in attributes) for name, listed in values.items()}
     return TrainingSet(
         images,
         {PRODUCT: _products(examples, product_key)} | {name: codes for name, (codes, _) in coded.items()},
@@ -347,10 +376,12 @@ def read_label_map(path: Path) -> LabelMap:
     """Which values of two tables mean the same: a CSV with the columns label, name, attribute, value.
 
     A row ``kind,shoes,articleType,Heels`` gives each product with articleType=Heels the attribute kind=shoes, and a row
-    ``kind,shoes,label,shoes`` gives it to each photo with label=shoes, so that photos learn to find products.
+    ``kind,shoes,label,shoes`` gives it to each photo with label=shoes, so that photos learn to find products. A value
+    that begins with ``~`` is a regular expression, in any case of letters: ``pattern,striped,title,~stripe``. A name
+    with bars, such as ``Sweaters|Sweatshirts``, lets a photo find either.
 
     Raises:
-        TableError: it cannot be read, or misses a column.
+        TableError: it cannot be read, misses a column, or has words that are no regular expression.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -361,9 +392,19 @@ def read_label_map(path: Path) -> LabelMap:
     if not rows or any(row.get(column) is None for row in rows for column in wanted):
         found = ", ".join(rows[0]) if rows else "no row"
         raise TableError(f"The label map {path} need the columns {', '.join(wanted)} in every row; found {found}.")
-    label_map: dict[str, dict[tuple[str, str], str]] = {}
-    for row in rows:
-        label_map.setdefault(row["label"], {})[row["attribute"], row["value"]] = row["name"]
+    label_map: dict[str, LabelRules] = {}
+    for number, row in enumerate(rows):
+        rules = label_map.setdefault(row["label"], LabelRules())
+        if row["value"].startswith(WORDS):
+            try:
+                words = re.compile(row["value"].removeprefix(WORDS), re.IGNORECASE)
+            except re.error as error:
+                raise TableError(
+                    f"The label map {path} has words that are no regular expression: '{row['value']}' ({error})."
+                ) from error
+            rules.words.append((number, row["attribute"], words, row["name"]))
+        else:
+            rules.values.setdefault((row["attribute"], row["value"]), (number, row["name"]))
     return label_map
 
 
@@ -382,18 +423,16 @@ def _splits(examples: Sequence[Example], share: float) -> list[str]:
 
 
 def _value(product: Product, name: str, label_map: LabelMap) -> str:
-    facets = product.facets()
-    if name in label_map:
-        rules = label_map[name]
-        return next((rules[pair] for pair in ((a, v[-1]) for a, v in facets.items()) if pair in rules), "")
-    return facets.get(name, ("",))[-1]
+    return label_map[name].of(product) if name in label_map else product.facets().get(name, ("",))[-1]
 
 
-def _codes(name: str, values: Iterable[str], train: np.ndarray) -> tuple[Labels, tuple[str, ...]]:
+def _codes(
+    name: str, values: Iterable[str], train: np.ndarray, *, needed: bool = True
+) -> tuple[Labels, tuple[str, ...]]:
     """Integers for texts, numbered among the training images; -1 for what is empty or appears in val alone."""
     listed = list(values)
     names = tuple(sorted({value for value, known in zip(listed, train, strict=True) if known and value}))
-    if not names:
+    if not names and needed:
         raise InputError(
             f"The attribute '{name}' is to be learned, but is empty for every training product. Choose others with"
             f" --level and --head."

@@ -1,38 +1,51 @@
 """The last stretch: the backbone stays as it is, and the head alone goes over the whole catalogue many times, on
-features computed once.
+features computed once (:mod:`lapel.training.head_features`).
 
 An epoch of the head takes seconds where one of the network takes minutes. It is what lets the head learn the catalogue
 by heart: a query's nearest neighbours are images of the catalogue, and each of them that lies among its own kind is a
 right answer more. Labels are learned from the plain images, which is what the catalogue will be searched by; the
-changed ones are asked for their product.
-
-What the head says of an image depends on the mean of its features alone (:meth:`EmbeddingNetwork.project`), so that is
-what is kept: 4 KB a view.
+changed ones are asked for their product; and people's photos are asked for the shop's products that agree with them in
+kind, colour and pattern, seen as a search sees them: the photo and what was cut out of it, added up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
+from torch.nn import functional
 
-from lapel.core.images import Preprocessing
-from lapel.encoders.segmenter import open_segmenter
-from lapel.training.augment import Augmentation, augment
-from lapel.training.data import PRODUCT, Rows, TrainingSet
+from lapel.training.data import PRODUCT, TrainingSet
+from lapel.training.head_features import Features, FeatureStore, View, moments, segment, standardise
 from lapel.training.learner import Learner, Targets
-from lapel.training.losses import instance_cross_entropy, nca_loss
+from lapel.training.losses import instance_cross_entropy, nca_loss, soft_nca_loss
 from lapel.training.machine import Machine, mixed_precision
 from lapel.training.network import EmbeddingNetwork
+from lapel.training.pseudo_labels import (
+    Agreement,
+    agreement,
+    colour_classifier,
+    colour_histograms,
+    linear_classifier,
+    other_light,
+    probabilities_of,
+)
 from lapel.training.watch import LOG_EVERY, quick_recall
 
-MAX_IMAGES = 200_000  # images: their features take 0.8 GB a view
-BATCH = 512  # images a step, each plain and in one view
+BATCH = 512  # plain images a step,
+VIEW_BATCH, PHOTO_BATCH = 384, 256  # images of a view, and people's photos
 CANDIDATES = 4096  # of the catalogue, others each step: with all of them, comparing would be most of the work
+PHOTO_CANDIDATES = 8192  # for photos: few of them agree
+CLASSIFIER_RATE = 3.0  # times the head's
+ALONE = {"segmented": 0.4, "plain": 0.2}  # weight of half a query, beside that of both together
+RIGHT = 0.3  # agreement of a photo's best candidate, below which it is not asked
+NUM_COLOURED = 10_000  # images of the shop, at most, that the colours of pixels are learned from, each in two lights
+WARMUP = 30  # steps
 
 Add = Callable[[dict[str, Any]], None]
 
@@ -44,6 +57,7 @@ def finetune_head(
     targets: Targets,
     *,
     machine: Machine,
+    folder: Path,
     add: Add,
     report: Add,
 ) -> None:
@@ -55,238 +69,250 @@ def finetune_head(
         data: Images and labels.
         targets: The labels, on the device.
         machine: Where it runs.
+        folder: Where finished features are kept.
         add: Called with rows for the log: ``epoch`` from 0, ``step``, losses, and Recall@1 at the end.
         report: Called with how far the features are.
     """
-    config, finetuning = learner.config, learner.config.head_finetuning
-    rng = np.random.default_rng((config.seed, 1))
-    rows = np.sort(rng.permutation(data.train)[:MAX_IMAGES])
-    # The first view is the catalogue's: here the very image that will be searched in.
-    changes = config.stages[-1].views[1:] or config.stages[-1].views
-    views = [None, *(changes[n % len(changes)] for n in range(finetuning.views + finetuning.segmented_views))]
-    stored = []
-    for number, view in enumerate(views):
-
-        def progress(done: int, number: int = number) -> None:
-            report({"features of view": number + 1, "views": len(views), "images": done, "of": len(rows)})
-
-        segmented = number > finetuning.views
-        stored.append(
-            store_features(network, data, rows, view, segmented, machine=machine, seed=number, progress=progress)
-        )
-    usable = torch.stack([good for _, good in stored]).all(dim=0).nonzero()[:, 0]
-    features = [kept for kept, _ in stored]
-    mean, deviation = _moments(features[0][usable])
-    _standardise(network, mean, deviation)
+    config = learner.config
+    features = FeatureStore(network, data, machine, folder, report).all(config)
+    mean, deviation = moments(features.shop.features)
+    features = features.standardised(mean, deviation)
+    agreements = photo_agreements(data, features, learner)
+    standardise(network, mean, deviation)
     torch.manual_seed(config.seed)
     network.unfreeze_hidden_layer()
     try:
-        standard = [((kept.float() - mean) / deviation).bfloat16() for kept in features]
-        del stored, features
-        parts = torch.from_numpy(data.parts[rows])
-        _train_head(network, learner, targets, rows, usable, parts, standard, machine=machine, rng=rng, add=add)
+        _HeadRun(network, learner, targets, features, agreements, machine).train(add)
     finally:
-        _standardise(network, -mean / deviation, 1 / deviation)
-    recall = quick_recall(network, data, config)
-    add({"epoch": finetuning.epochs - 1, "step": -(-len(rows) // BATCH), **recall})
+        standardise(network, -mean / deviation, 1 / deviation)
+    add({"epoch": config.head_finetuning.epochs - 1, "step": 0, **quick_recall(network, data, config)})
 
 
-def store_features(
-    network: EmbeddingNetwork,
-    data: TrainingSet,
-    rows: Rows,
-    view: Augmentation | None,
-    segmented: bool,
-    *,
-    machine: Machine,
-    seed: int,
-    progress: Callable[[int], None],
-    batch: int = 64,
-) -> tuple[Tensor, Tensor]:
-    """The backbone's features of some images, each the mean over its places.
+def photo_agreements(data: TrainingSet, features: Features, learner: Learner) -> list[Agreement]:
+    """What a photo and a product have to agree on, and how well each does; nothing where there are no photos.
 
-    Args:
-        network: Whose backbone.
-        data: Where the images are.
-        rows: Which of them.
-        view: How they are changed first; None leaves them.
-        segmented: Whether the product is then found and laid on white, as a search does with a photo.
-        machine: Where it runs.
-        seed: Decides the changes.
-        progress: Called now and then with how many there are.
-        batch: Images at once.
-
-    Returns:
-        (len(rows), features) bfloat16, and (len(rows),) bool, false for an image that cannot be read.
+    Labels that the photos lack are read from their pixels or features (:mod:`lapel.training.pseudo_labels`).
     """
-    network.eval()
-    usable = torch.ones(len(rows), dtype=torch.bool)
-    features = torch.empty(len(rows), network.backbone.features, dtype=torch.bfloat16)
-    generator = torch.Generator(machine.device).manual_seed(seed)
-    for at in range(0, len(rows), batch):
-        pixels, good = data.images.read(rows[at : at + batch])
-        usable[at : at + batch] = torch.from_numpy(good)
-        given = torch.from_numpy(np.ascontiguousarray(pixels)).to(machine.device)
-        with torch.inference_mode(), mixed_precision(machine.device):
-            changed = augment(given, generator, view) if view else given[..., :3]
-            x = network.normalise_pixels(_segment(changed) if segmented else changed)
-            maps = network.backbone(x.contiguous(memory_format=torch.channels_last))
-            features[at : at + batch] = maps.float().mean(dim=(2, 3)).to(features)
-        if at // batch % 100 == 0:
-            progress(at)
-    return features, usable
+    finetuning, seed = learner.config.head_finetuning, learner.config.seed
+    found = []
+    for name in finetuning.agree if features.photos else ():
+        labels, names = data.labels[name], data.names[name]
+        if not names:
+            continue
+        guess: np.ndarray | None = None
+        if name == finetuning.colour:
+            guess = _colours_of_photos(data, features, name, seed=seed)
+        elif name in finetuning.inferred:
+            guess = _inferred(features, labels, len(names), len(data.images), seed=seed)
+        found.append(agreement(labels, names, guess))
+    return found
 
 
-def _segment(images: Tensor) -> Tensor:
-    """(n, h, w, 3) in 0..255 -> the same, each product on white in the middle, where one was found."""
-    shape = Preprocessing(height=images.shape[1], width=images.shape[2])
-    given = [Image.fromarray(image) for image in images.round().to(torch.uint8).cpu().numpy()]
-    found = open_segmenter().segment(given, shape=shape)
-    pixels = shape.batch([cut or image for cut, image in zip(found, given, strict=True)])
-    return torch.from_numpy(pixels).to(images.device)
+def _colours_of_photos(data: TrainingSet, features: Features, name: str, *, seed: int) -> np.ndarray:
+    """(n, classes) probabilities, of the photos alone, from the pixels of what was cut out of them."""
+    rng = np.random.default_rng((seed, 2))
+    labels, classes = data.labels[name], len(data.names[name])
+    rows, photos = features.shop.rows.numpy(), features.photos[0][0].rows.numpy()
+    rows = np.sort(rng.permutation(rows[labels[rows] >= 0])[:NUM_COLOURED])
+    pixels = data.images.read(rows)[0]
+    histograms = np.concatenate([colour_histograms(other_light(pixels, rng)) for _ in range(2)])
+    classifier = colour_classifier(histograms, np.tile(labels[rows], 2), classes=classes, seed=seed)
+    found = np.zeros((len(labels), classes), np.float32)
+    for at in range(0, len(photos), BATCH):
+        some = photos[at : at + BATCH]
+        cut = segment(data.images.read(some)[0][..., :3])
+        mask = 255 * (cut < 255).any(axis=3, keepdims=True).astype(np.uint8)
+        histograms = colour_histograms(np.concatenate([cut, mask], axis=3))
+        found[some] = probabilities_of(classifier, torch.from_numpy(histograms))
+    return found
 
 
-def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    """(n, features) -> mean and standard deviation of each feature, (features,) float32; a feature that never changes
-    keeps its size."""
-    deviation, mean = torch.std_mean(features.float(), dim=0, correction=0)
-    return mean, torch.where(deviation > 1e-3, deviation, 1.0)
+def _inferred(features: Features, labels: np.ndarray, classes: int, count: int, *, seed: int) -> np.ndarray:
+    """(n, classes) probabilities of every image, by a linear classifier of the features of those that are labelled; a
+    photo's are the mean of both its views'."""
+    pairs = [view for pair in features.photos for view in pair]
+    asked = [(features.shop, 1), *((view, 4) for view in pairs)]  # photos are few, and are what it is for
+    given, known = [], []
+    for view, times in asked:
+        of = labels[view.rows.numpy()]
+        rows = np.flatnonzero(of >= 0)
+        given += [view.features[torch.from_numpy(rows)]] * times
+        known += [of[rows]] * times
+    classifier = linear_classifier(torch.cat(given), np.concatenate(known), classes=classes, seed=seed)
+    found = np.zeros((count, classes), np.float32)
+    found[features.shop.rows.numpy()] = probabilities_of(classifier, features.shop.features)
+    for view in features.photos[0]:
+        found[view.rows.numpy()] += probabilities_of(classifier, view.features) / 2
+    return found
 
 
-@torch.no_grad()
-def _standardise(network: EmbeddingNetwork, mean: Tensor, deviation: Tensor) -> None:
-    """Let the head say of ``(features - mean) / deviation`` what it said of ``features``: all of them then learn at the
-    same rate."""
-    for layer in network.head, network.wide[0]:
-        assert isinstance(layer, nn.Conv2d)
-        assert layer.bias is not None
-        layer.bias += layer.weight[:, :, 0, 0] @ mean.to(layer.weight)
-        layer.weight *= deviation.to(layer.weight)[:, None, None]
+@dataclass
+class _HeadRun:
+    """What stays the same from step to step."""
 
+    network: EmbeddingNetwork
+    learner: Learner
+    targets: Targets
+    features: Features
+    agreements: list[Agreement]
+    machine: Machine
 
-def _train_head(
-    network: EmbeddingNetwork,
-    learner: Learner,
-    targets: Targets,
-    rows: Rows,
-    usable: Tensor,
-    parts: Tensor,
-    views: list[Tensor],
-    *,
-    machine: Machine,
-    rng: np.random.Generator,
-    add: Add,
-) -> None:
-    """Steps of AdamW on head and classifiers, with a rate that falls as a half cosine.
+    def train(self, add: Add) -> None:
+        """Steps of AdamW on head and classifiers, with a rate that rises shortly and falls as a half cosine.
 
-    Only the shop's images are searched in, here as later: a photo is to find them, and not another photo.
-    """
-    config, finetuning, device = learner.config, learner.config.head_finetuning, machine.device
-    places = torch.from_numpy(rows)
-    optimizer = torch.optim.AdamW(
-        [*network.head_parameters(), *learner.heads.parameters()],
-        lr=finetuning.rate,
-        weight_decay=finetuning.weight_decay,
-    )
-    epoch_rows = usable.repeat_interleave(torch.from_numpy(config.times_shown(parts[usable].numpy())))
-    steps = -(-len(epoch_rows) // BATCH)
-    shop, slots = _shop_slots(parts, usable)
-    labels = targets.columns[places[shop].to(device)]  # (shop, 1 + levels)
+        Only the shop's images are searched in, here as later: a photo is to find them, and not another photo.
+        """
+        config, finetuning = self.learner.config, self.learner.config.head_finetuning
+        rng = np.random.default_rng((config.seed, 3))
+        rate = finetuning.rate
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": self.network.head_parameters(), "peak": rate},
+                {"params": [*self.learner.heads.parameters()], "peak": CLASSIFIER_RATE * rate},
+            ],
+            lr=rate,
+            weight_decay=finetuning.weight_decay,
+        )
+        shop = self.features.shop
+        steps = -(-len(shop.rows) // BATCH)
+        labels = self.targets.columns[shop.rows.to(self.machine.device)]  # (shop, 1 + levels)
+        slots = torch.full((len(self.targets.columns),), -1)
+        slots[shop.rows] = torch.arange(len(shop.rows))
+        for epoch in range(finetuning.epochs):
+            with torch.no_grad():
+                known = torch.cat([self.project(part) for part in torch.split(shop.features, 8 * BATCH)])
+            order = torch.from_numpy(rng.permutation(len(shop.rows)))
+            for step, chosen in enumerate(torch.split(order, BATCH)):
+                taken = epoch * steps + step
+                share = config.rate_share(config.warmup + (1 - config.warmup) * taken / (finetuning.epochs * steps))
+                for group in optimizer.param_groups:
+                    group["lr"] = group["peak"] * share * min(1.0, (taken + 1) / WARMUP)
+                plain = self.project(shop.features[chosen])
+                losses = self.losses(plain, chosen, known, labels, slots, rng)
+                optimizer.zero_grad(set_to_none=True)
+                losses["loss"].backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                known[chosen.to(known.device)] = plain.detach()
+                if step % LOG_EVERY == 0:
+                    row = {"epoch": epoch, "step": step, "rate": optimizer.param_groups[0]["lr"]}
+                    add({**row, **{name: value.item() for name, value in losses.items()}})
 
-    for epoch in range(finetuning.epochs):
-        with torch.no_grad():
-            known = torch.cat([_project(network, views[0][chosen], device) for chosen in torch.split(shop, 8 * BATCH)])
-        order = epoch_rows[torch.from_numpy(rng.permutation(len(epoch_rows)))]
-        for step, chosen in enumerate(torch.split(order, BATCH)):
-            done = (epoch * steps + step) / (finetuning.epochs * steps)
-            for group in optimizer.param_groups:
-                group["lr"] = finetuning.rate * config.rate_share(done)
-            at = places[chosen].to(device)
-            view = views[int(rng.integers(1, len(views)))]
-            vectors = _project(network, torch.cat([views[0][chosen], view[chosen]]), device)
-            candidates = torch.from_numpy(rng.permutation(len(shop))[:CANDIDATES]).to(device)
-            losses = _losses(
-                learner,
-                vectors,
-                targets.columns[at],
-                {name: head[at] for name, head in targets.heads.items()},
-                known,
-                labels,
-                candidates=candidates,
-                slots=slots[chosen].to(device),
-            )
-            optimizer.zero_grad(set_to_none=True)
-            losses["loss"].backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            in_shop = slots[chosen] >= 0
-            known[slots[chosen][in_shop].to(device)] = vectors[: len(chosen)][in_shop].detach()
-            if step % LOG_EVERY == 0:
-                rate = optimizer.param_groups[0]["lr"]
-                add({"epoch": epoch, "step": step, "rate": rate, **{name: x.item() for name, x in losses.items()}})
+    def project(self, features: Tensor) -> Tensor:
+        """(n, features) stored features -> (n, dim) unit rows of the head as it is.
 
+        As :meth:`EmbeddingNetwork.project` of a single place, as matrices, which is several times faster.
+        """
+        device = self.machine.device
+        linear, hidden, last = self.network.head, self.network.wide[0], self.network.wide[2]
+        with mixed_precision(device):
+            given = features.to(device).float()
+            opened = functional.linear(given, _matrix(hidden), hidden.bias).relu()
+            vectors = functional.linear(given, _matrix(linear), linear.bias) + functional.linear(opened, _matrix(last))
+        return functional.normalize(vectors.float(), dim=1)
 
-def _project(network: EmbeddingNetwork, features: Tensor, device: torch.device) -> Tensor:
-    """(n, features) stored features -> (n, dim) unit rows of the head as it is."""
-    with mixed_precision(device):
-        return network.project(features.to(device).float()[:, :, None, None]).vectors
+    def losses(
+        self, plain: Tensor, chosen: Tensor, known: Tensor, labels: Tensor, slots: Tensor, rng: np.random.Generator
+    ) -> dict[str, Tensor]:
+        """What one batch says.
 
+        Args:
+            plain: (n, dim) unit rows of plain images of the shop.
+            chosen: (n,) int64 which of the shop's they are.
+            known: (shop, dim) the last vectors of all of them.
+            labels: (shop, 1 + levels) their labels: the product, then each level.
+            slots: (images,) int64 where ``known`` has each image of the training set; -1 is nowhere.
+            rng: Draws candidates, views and photos.
 
-def _shop_slots(parts: Tensor, usable: Tensor) -> tuple[Tensor, Tensor]:
-    """Positions of the shop's usable images; and for every image its place among those, -1 for the others."""
-    shop = usable[parts[usable] == 0]
-    slots = torch.full((len(parts),), -1)
-    slots[shop] = torch.arange(len(shop))
-    return shop, slots
-
-
-def _losses(
-    learner: Learner,
-    vectors: Tensor,
-    columns: Tensor,
-    heads: dict[str, Tensor],
-    known: Tensor,
-    labels: Tensor,
-    *,
-    candidates: Tensor,
-    slots: Tensor,
-) -> dict[str, Tensor]:
-    """What one batch says.
-
-    Args:
-        learner: Its classifiers and recipe.
-        vectors: (2 n, dim) unit rows: the plain images, then their views.
-        columns: (n, 1 + levels) int64 labels: the product, then each level.
-        heads: (n,) int64 labels of each classifier.
-        known: (shop, dim) the last vectors of the plain images of the shop.
-        labels: (shop, 1 + levels) their labels.
-        candidates: (m,) int64 which of them are searched in.
-        slots: (n,) int64 where ``known`` has these images; -1 is elsewhere.
-
-    Returns:
-        ``loss`` to go backward from, and its parts.
-    """
-    config, finetuning, n = learner.config, learner.config.head_finetuning, len(columns)
-    plain, view = vectors[:n], vectors[n:]
-    similarity = vectors @ known[candidates].T  # (2 n, m)
-    same = (columns[:, :1] == labels[None, candidates, 0]).repeat(2, 1)
-    parts = {"attributes": learner.heads(plain, heads), "attributes of views": learner.heads(view, heads)}
-    loss = finetuning.label_weight * parts["attributes"] + finetuning.view_label_weight * parts["attributes of views"]
-    elsewhere = (slots < 0).repeat(2)
-    elsewhere[:n] = True  # of the shop's images the plain ones draw neighbours, of a person's photos the views too
-    for number, level in enumerate(config.levels, start=1):
-        if level.attributes == (PRODUCT,):
-            held = known[slots.clamp_min(0)]
-            for name, rows, at in ("instance plain", plain, slice(0, n)), ("instance", view, slice(n, 2 * n)):
-                own = (rows * held).sum(dim=1)
-                parts[name] = instance_cross_entropy(
-                    own, similarity[at], same[at], slots >= 0, temperature=level.temperature
+        Returns:
+            ``loss`` to go backward from, and its parts.
+        """
+        finetuning = self.learner.config.head_finetuning
+        candidates = _some(len(known), CANDIDATES, rng)
+        similarity = plain @ known[candidates.to(known.device)].T
+        same = labels[chosen, :1] == labels[None, candidates, 0]
+        parts = {"attributes": self._attributes(plain, self.features.shop.rows[chosen])}
+        loss = finetuning.label_weight * parts["attributes"]
+        for number, level in enumerate(self.learner.config.levels, start=1):
+            if level.attributes == (PRODUCT,):
+                own = (plain * known[chosen]).sum(dim=1)
+                everyone = torch.ones(len(own), dtype=torch.bool, device=own.device)
+                parts["instance plain"] = instance_cross_entropy(
+                    own, similarity, same, everyone, temperature=level.temperature
                 )
-            loss = loss + finetuning.instance * (
-                finetuning.instance_plain * parts["instance plain"] + parts["instance"]
-            )
-        else:
-            anchors = torch.where(elsewhere, columns[:, number].repeat(2), -1)
-            near = nca_loss(similarity, anchors, labels[candidates, number], same, temperature=level.temperature)
-            parts[f"nca {level.name}"] = near
-            loss = loss + finetuning.nca * near
-    return {"loss": loss, **parts}
+                seen = self._view_losses(known, labels, candidates, slots, rng, level.temperature)
+                parts |= seen
+                loss = (
+                    loss
+                    + finetuning.view_label_weight * seen["attributes of views"]
+                    + finetuning.instance * (finetuning.instance_plain * parts["instance plain"] + seen["instance"])
+                )
+            else:
+                at, among = labels[chosen, number], labels[candidates, number]
+                near = nca_loss(similarity, at, among, same, temperature=level.temperature)
+                loss = loss + finetuning.nca * near
+                parts[f"nca {level.name}"] = near
+        if self.agreements and finetuning.photo:
+            parts["photos"] = self._photo_loss(known, rng, self.learner.config.levels[-1].temperature)
+            loss = loss + finetuning.photo * parts["photos"]
+        return {"loss": loss, **parts}
+
+    def _attributes(self, vectors: Tensor, rows: Tensor) -> Tensor:
+        at = rows.to(vectors.device)
+        loss: Tensor = self.learner.heads(vectors, {name: head[at] for name, head in self.targets.heads.items()})
+        return loss
+
+    def _view_losses(
+        self,
+        known: Tensor,
+        labels: Tensor,
+        candidates: Tensor,
+        slots: Tensor,
+        rng: np.random.Generator,
+        temperature: float,
+    ) -> dict[str, Tensor]:
+        """Changed images of the shop find their own product among the plain ones, and keep their labels."""
+        view: View = self.features.views[int(rng.integers(len(self.features.views)))]
+        chosen = torch.from_numpy(rng.integers(0, len(view.rows), min(VIEW_BATCH, len(view.rows))))
+        rows = view.rows[chosen]
+        vectors, places = self.project(view.features[chosen]), slots[rows]
+        found = places >= 0
+        places = places.clamp_min(0)
+        same = labels[places, :1] == labels[None, candidates, 0]
+        instance = instance_cross_entropy(
+            (vectors * known[places]).sum(dim=1),
+            vectors @ known[candidates].T,
+            same,
+            found.to(vectors.device),
+            temperature=temperature,
+        )
+        return {"attributes of views": self._attributes(vectors, rows), "instance": instance}
+
+    def _photo_loss(self, known: Tensor, rng: np.random.Generator, temperature: float) -> Tensor:
+        """People's photos, as a search sees them, find products that agree with them."""
+        plain, segmented = self.features.photos[int(rng.integers(len(self.features.photos)))]
+        chosen = torch.from_numpy(rng.integers(0, len(plain.rows), min(PHOTO_BATCH, len(plain.rows))))
+        candidates = _some(len(known), PHOTO_CANDIDATES, rng)
+        rows, answers = plain.rows[chosen], self.features.shop.rows[candidates]
+        right = torch.ones(len(rows), len(answers))
+        for each in self.agreements:
+            right *= each.of(rows, answers)
+        right = right.to(known.device)
+        whole, cut = self.project(plain.features[chosen]), self.project(segmented.features[chosen])
+        queries = ((functional.normalize(whole + cut, dim=1), 1.0), (cut, ALONE["segmented"]), (whole, ALONE["plain"]))
+        gallery = known[candidates.to(known.device)]
+        losses = [
+            weight * soft_nca_loss(vectors @ gallery.T, right, temperature=temperature, least=RIGHT)
+            for vectors, weight in queries
+        ]
+        return torch.stack(losses).sum()
+
+
+def _some(count: int, most: int, rng: np.random.Generator) -> Tensor:
+    """At most so many of (count,) places, others each time."""
+    return torch.from_numpy(rng.permutation(count)[:most])
+
+
+def _matrix(layer: nn.Module) -> Tensor:
+    """(out, in, 1, 1) weights of a 1 x 1 convolution -> (out, in)."""
+    assert isinstance(layer, nn.Conv2d)
+    return layer.weight[:, :, 0, 0]

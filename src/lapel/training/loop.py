@@ -108,7 +108,7 @@ def train(
         machine.wait()
     finished = epochs + config.head_finetuning.epochs
     if session.at.epoch < finished and config.head_finetuning.epochs and machine.leads:
-        run.finetune_head(session, epochs)
+        run.finetune_head(session, epochs, out)
         draw_curves(out / "log.csv", out / "curves.png")
         session.save(finished)
     machine.wait()
@@ -195,7 +195,7 @@ class _Run:
                     session.report({"warning": f"collapse: all images lie close together ({spread})"})
             session.save(epoch, step + 1, due=False)
 
-    def finetune_head(self, session: Session, epochs: int) -> None:
+    def finetune_head(self, session: Session, epochs: int, folder: Path) -> None:
         """The head alone, after so many epochs of the network."""
 
         def add(row: dict[str, Any]) -> None:
@@ -207,6 +207,7 @@ class _Run:
             self.data,
             self.targets,
             machine=self.machine,
+            folder=folder,
             add=add,
             report=session.report,
         )

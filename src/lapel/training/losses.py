@@ -26,6 +26,7 @@ from torch.nn import functional
 MINING = ("batch-hard", "semi-hard")
 # A cosine or score that counts as none: its exponential is 0, and its gradient, unlike that of infinity, is too.
 MASKED_SCORE = -1e4
+RIGHT_FLOOR = 1e-9  # of a candidate that is not right: its logarithm is finite
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,23 @@ def nca_loss(similarity: Tensor, anchors: Tensor, candidates: Tensor, ignored: T
     among_all = scores.masked_fill(~open_pairs, MASKED_SCORE).logsumexp(dim=1)
     among_right = scores.masked_fill(~right, MASKED_SCORE).logsumexp(dim=1)
     return _mean_of(among_all - among_right, usable)
+
+
+def soft_nca_loss(similarity: Tensor, right: Tensor, *, temperature: float, least: float = 0.0) -> Tensor:
+    """``-mean log sum_j right_j p(j)``: the NCA loss where candidates are more or less right.
+
+    Args:
+        similarity: (n, m) cosines of anchors and candidates.
+        right: (n, m) how right each candidate is, 0..1.
+        temperature: Of the softmax ``p``.
+        least: Anchors whose best candidate is less right are left out.
+
+    Returns:
+        () mean over the other anchors; 0 when there is none.
+    """
+    scores = similarity / temperature
+    drawn = (scores + right.clamp_min(RIGHT_FLOOR).log()).logsumexp(dim=1)
+    return _mean_of(scores.logsumexp(dim=1) - drawn, right.amax(dim=1) > least)
 
 
 def _mean_of(values: Tensor, chosen: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from lapel.training.augment import Augmentation
 from lapel.training.data import PRODUCT, Rows
 from lapel.training.losses import MINING
 
+COLOUR = "colour"  # the attribute that pixels tell
+
 
 @dataclass(frozen=True)
 class Level:
@@ -67,6 +69,19 @@ PHOTO = Augmentation(
     compressed=0.25,
     covered=0.15,
 )
+# What another hand, another light and another camera make of a photo of a person's own.
+HANDHELD = Augmentation(
+    turn=15,
+    zoom=(0.75, 1.15),
+    shift=0.08,
+    perspective=0.1,
+    light=0.3,
+    gamma=0.25,
+    tint=0.12,
+    blur=0.02,
+    blurred=0.2,
+    compressed=0.2,
+)
 
 
 @dataclass(frozen=True)
@@ -90,32 +105,43 @@ class HeadFinetuning:
 
     Attributes:
         epochs: Of the head alone.
-        views: How many augmented views of each image are kept beside the plain one.
-        segmented_views: How many more, whose product is segmented as a search does it.
-        rate: Peak learning rate.
+        views: How many augmented views are kept beside the plain images, and of each photo.
+        segmented_views: How many more of the shop's images, whose product is segmented as a search does it.
+        view_share: Share of the shop's images that each view is of.
+        rate: Peak learning rate of the head; the classifiers, having just begun, learn three times faster.
         weight_decay: AdamW's.
         label_weight: Weight of the classifiers' mean loss on plain images.
         view_label_weight: The same on views.
         nca: Weight of each level's NCA loss against the shop's plain images.
         instance: Weight of the instance loss of a view: finding its own product among them.
         instance_plain: The same of the plain image, as a share.
+        photo: Weight of the soft NCA loss of people's photos against the shop's plain images.
+        agree: Attributes on which a photo and the products it is to find have to agree.
+        colour: Which of them is read from the pixels of photos that are not labelled; empty for none.
+        inferred: Which of them are read from the features of images that are not labelled.
     """
 
-    epochs: int = 16
+    epochs: int = 10
     views: int = 2
-    segmented_views: int = 1
-    rate: float = 1e-3
+    segmented_views: int = 2
+    view_share: float = 0.25
+    rate: float = 6e-4
     weight_decay: float = 1e-4
     label_weight: float = 8.0
     view_label_weight: float = 1.0
     nca: float = 0.4
     instance: float = 2.0
     instance_plain: float = 0.2
+    photo: float = 1.5
+    agree: tuple[str, ...] = ()
+    colour: str = ""
+    inferred: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.epochs < 0 or self.views < 1:
+        if self.epochs < 0 or self.views < 1 or not 0 < self.view_share <= 1:
             raise InputError(
-                f"Head fine-tuning has 0 epochs or more and 1 view or more; found {self.epochs}, {self.views}."
+                "Head fine-tuning has 0 epochs or more, 1 view or more, of a share above 0 and up to 1; found"
+                f" {self.epochs}, {self.views}, {self.view_share}."
             )
 
 
@@ -190,6 +216,10 @@ class Recipe:
         levels = {name for level in self.levels for name in level.attributes}
         return (levels | {name for head in self.heads for name in head.split(",")}) - {PRODUCT}
 
+    def optional(self) -> set[str]:
+        """Labels that are learned from where there are any."""
+        return set(self.head_finetuning.agree) - self.attributes()
+
 
 def fashion(*, epochs: tuple[int, int] = (4, 2), photos: bool = True, seed: int = 7) -> Recipe:
     """The recipe of the shipped models: kind, colour, gender, all three, and the product itself.
@@ -208,9 +238,12 @@ def fashion(*, epochs: tuple[int, int] = (4, 2), photos: bool = True, seed: int 
         Level((PRODUCT,), triplet=0.5, margin=0.2, nca=0.5),
     ]
     heads = ["articleType", "baseColour", "gender", "subCategory", ",".join(fine)]
+    finetuning = HeadFinetuning()
     if photos:
         levels.append(Level(("kind",), triplet=0.0, nca=0.5))
         heads.append("kind")
+        agree = ("garment", COLOUR, "pattern", "age")
+        finetuning = HeadFinetuning(agree=agree, colour=COLOUR, inferred=("pattern",))
     return Recipe(
         levels=tuple(levels),
         sampled=3,
@@ -220,12 +253,18 @@ def fashion(*, epochs: tuple[int, int] = (4, 2), photos: bool = True, seed: int 
         images=2,
         stages=(Stage(epochs[0], 0.7), Stage(epochs[1], 1.0)),
         repeats=(1, 2) if photos else (1,),
+        head_finetuning=finetuning,
         seed=seed,
     )
 
 
 def custom(
-    levels: tuple[tuple[str, ...], ...], *, heads: tuple[str, ...] = (), epochs: tuple[int, int], seed: int = 7
+    levels: tuple[tuple[str, ...], ...],
+    *,
+    heads: tuple[str, ...] = (),
+    epochs: tuple[int, int],
+    photos: bool = False,
+    seed: int = 7,
 ) -> Recipe:
     """A recipe for a shop's own labels; without any, for products with several photos and augmented views.
 
@@ -233,8 +272,10 @@ def custom(
         levels: Attributes of each level, coarse to fine.
         heads: Attributes that get a classifier.
         epochs: At 0.7 of the size, then at the whole.
+        photos: Whether photos of people's own, too, learn to find what agrees with them in these attributes and colour.
         seed: See :class:`Recipe`.
     """
+    agree = tuple(dict.fromkeys([*(name for names in levels for name in names), COLOUR])) if photos else ()
     # Triplets at the finest level: the hardest positive of a broad one, such as a gender, looks like nothing of its
     # kind.
     finest = len(levels) - 1
@@ -248,5 +289,6 @@ def custom(
         classes=24,
         images=2,
         stages=(Stage(epochs[0], 0.7), Stage(epochs[1], 1.0)),
+        head_finetuning=HeadFinetuning(agree=agree, colour=COLOUR if photos else ""),
         seed=seed,
     )

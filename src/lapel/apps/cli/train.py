@@ -40,7 +40,9 @@ StartOption = Annotated[
         "--from", help="Go on from a model instead: default, small or a model folder. Says whether it got better."
     ),
 ]
-NameOption = Annotated[str, typer.Option("--name", help="What the model is called.")]
+NameOption = Annotated[
+    str, typer.Option("--name", help="What the model is called; by default as what it goes on from.")
+]
 LevelOption = Annotated[
     list[str] | None,
     typer.Option("--level", help="Attributes that make two pictures alike, such as 'category,colour'; coarse to fine."),
@@ -113,7 +115,7 @@ def train(
     out: OutOption,
     init: InitOption = "",
     start: StartOption = "",
-    name: NameOption = "resnet50-triplet",
+    name: NameOption = "",
     level: LevelOption = None,
     head: HeadOption = None,
     product_key: ProductKeyOption = "",
@@ -126,7 +128,7 @@ def train(
     epochs: EpochsOption = "3,2",
     rate: RateOption = 3e-4,
     batch: BatchOption = 48,
-    views: ViewsOption = "2,1",
+    views: ViewsOption = "2,2",
     val_share: ValShareOption = 0.1,
     stream: StreamOption = False,
     foreground: ForegroundOption = False,
@@ -162,7 +164,7 @@ def train(
         epochs=_pair(epochs, ",", "--epochs 3,2"),
         rate=rate,
         batch=batch,
-        views=_pair(looks or views, ",", "--views 2,1"),
+        views=_pair(looks or views, ",", "--views 2,2"),
         val_share=val_share,
         stream=stream,
         device=device,
