@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lapel.training.data import PRODUCT, TrainingSet
+from lapel.training.data import PRODUCT, Rows, TrainingSet
 from lapel.training.head_features import Features, FeatureStore, View, moments, segment, standardise
 from lapel.training.learner import Learner, Targets
 from lapel.training.losses import instance_cross_entropy, nca_loss, soft_nca_loss
@@ -94,25 +94,31 @@ def photo_agreements(data: TrainingSet, features: Features, learner: Learner) ->
     Labels that the photos lack are read from their pixels or features (:mod:`lapel.training.pseudo_labels`).
     """
     finetuning, seed = learner.config.head_finetuning, learner.config.seed
-    found = []
-    for name in finetuning.agree if features.photos else ():
+    asked = [name for name in finetuning.agree if data.names[name]] if features.photos else []
+    read = [name for name in asked if name in (finetuning.colour, *finetuning.inferred)]
+    found = [agreement(data.labels[name], data.names[name]) for name in asked if name not in read]
+    if not read:
+        return found
+    # A watch is not as black as a shirt: what photos may find is what they are compared with.
+    photos, shop = features.photos[0][0].rows, features.shop.rows
+    possible = torch.ones(len(shop), dtype=torch.bool)
+    for each in found:
+        possible &= each.given[shop] @ each.asked[photos].amax(dim=0) > 0
+    for name in read:
         labels, names = data.labels[name], data.names[name]
-        if not names:
-            continue
-        guess: np.ndarray | None = None
         if name == finetuning.colour:
-            guess = _colours_of_photos(data, features, name, seed=seed)
-        elif name in finetuning.inferred:
-            guess = _inferred(features, labels, len(names), len(data.images), seed=seed)
+            guess = _colours_of_photos(data, shop[possible].numpy(), photos.numpy(), name, seed=seed)
+        else:
+            guess = _inferred(features, possible, labels, len(names), seed=seed)
         found.append(agreement(labels, names, guess))
     return found
 
 
-def _colours_of_photos(data: TrainingSet, features: Features, name: str, *, seed: int) -> np.ndarray:
-    """(n, classes) probabilities, of the photos alone, from the pixels of what was cut out of them."""
+def _colours_of_photos(data: TrainingSet, rows: Rows, photos: Rows, name: str, *, seed: int) -> np.ndarray:
+    """(n, classes) probabilities, of the photos alone, from the pixels of what was cut out of them; learned from such
+    rows of the shop."""
     rng = np.random.default_rng((seed, 2))
     labels, classes = data.labels[name], len(data.names[name])
-    rows, photos = features.shop.rows.numpy(), features.photos[0][0].rows.numpy()
     rows = np.sort(rng.permutation(rows[labels[rows] >= 0])[:NUM_COLOURED])
     pixels = data.images.read(rows)[0]
     histograms = np.concatenate([colour_histograms(other_light(pixels, rng)) for _ in range(2)])
@@ -127,11 +133,12 @@ def _colours_of_photos(data: TrainingSet, features: Features, name: str, *, seed
     return found
 
 
-def _inferred(features: Features, labels: np.ndarray, classes: int, count: int, *, seed: int) -> np.ndarray:
+def _inferred(features: Features, possible: Tensor, labels: np.ndarray, classes: int, *, seed: int) -> np.ndarray:
     """(n, classes) probabilities of every image, by a linear classifier of the features of those that are labelled; a
     photo's are the mean of both its views'."""
     pairs = [view for pair in features.photos for view in pair]
-    asked = [(features.shop, 1), *((view, 4) for view in pairs)]  # photos are few, and are what it is for
+    shop = View(features.shop.rows[possible], features.shop.features[possible])
+    asked = [(shop, 1), *((view, 4) for view in pairs)]  # photos are few, and are what it is for
     given, known = [], []
     for view, times in asked:
         of = labels[view.rows.numpy()]
@@ -139,7 +146,7 @@ def _inferred(features: Features, labels: np.ndarray, classes: int, count: int, 
         given += [view.features[torch.from_numpy(rows)]] * times
         known += [of[rows]] * times
     classifier = linear_classifier(torch.cat(given), np.concatenate(known), classes=classes, seed=seed)
-    found = np.zeros((count, classes), np.float32)
+    found = np.zeros((len(labels), classes), np.float32)
     found[features.shop.rows.numpy()] = probabilities_of(classifier, features.shop.features)
     for view in features.photos[0]:
         found[view.rows.numpy()] += probabilities_of(classifier, view.features) / 2

@@ -121,18 +121,18 @@ class HeadFinetuning:
         inferred: Which of them are read from the features of images that are not labelled.
     """
 
-    epochs: int = 10
+    epochs: int = 6
     views: int = 2
     segmented_views: int = 2
     view_share: float = 0.25
     rate: float = 6e-4
     weight_decay: float = 1e-4
-    label_weight: float = 8.0
+    label_weight: float = 6.0
     view_label_weight: float = 1.0
     nca: float = 0.4
-    instance: float = 2.0
+    instance: float = 3.0
     instance_plain: float = 0.2
-    photo: float = 1.5
+    photo: float = 2.5
     agree: tuple[str, ...] = ()
     colour: str = ""
     inferred: tuple[str, ...] = ()
