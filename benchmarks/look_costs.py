@@ -47,9 +47,9 @@ def embed(store: StoreContext, shop: Shop, rows: Sequence[int], distort: Distort
 
 
 def costs(
-    store: StoreContext, products: Sequence[Product], embedded: Sequence[EmbeddedQuery], colour: float
+    store: StoreContext, products: Sequence[Product], embedded: Sequence[EmbeddedQuery], lot: int, colour: float
 ) -> dict[str, float]:
-    """The measures, the children's products' after the others'."""
+    """The measures: of the first ``lot`` products, and of the children's among all of them."""
     engine = SearchEngine(store)
     own = engine.search_many([each.to_query(k=1, colour=colour) for each in embedded])
     others = engine.search_many(
@@ -60,14 +60,14 @@ def costs(
     )
 
     def same(field: str) -> float:
-        return float(np.mean([_value(hits[0].product, field) == _value(p, field) for p, hits in pairs]))
+        return float(np.mean([_value(hits[0].product, field) == _value(p, field) for p, hits in pairs[:lot]]))
 
     pairs = list(zip(products, others, strict=True))
     first = [hits[0].product.id == product.id for product, hits in zip(products, own, strict=True)]
     children = [hits for product, hits in pairs if product.gender in CHILDREN]
     adults = [hits for product, hits in pairs if product.gender not in CHILDREN]
     return {
-        "the very product first": float(np.mean(first)),
+        "the very product first": float(np.mean(first[:lot])),
         "first of the others: articleType": same("articleType"),
         "first of the others: baseColour": same("baseColour"),
         "children's among five, of children's": _children(children),
@@ -108,13 +108,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     catalogue = open_shop(None, None, wanted.store.parent)
     folder = wanted.store if wanted.store != STORE else STORE / Path(wanted.encoder).name
     fill(folder, wanted.encoder)
-    rows = chosen(catalogue, wanted.queries)
+    rows, lot = chosen(catalogue, wanted.queries)
     products = [catalogue.products[row] for row in rows]
     with open_context(folder, read_only=True) as store:
         print(f"{len(rows)} products among {store.catalog.count():,}; {machine()}")
         for scene, distort in SCENES.items():
             embedded = embed(store, catalogue, rows, distort)
-            columns = [costs(store, products, embedded, colour) for colour in (0.0, 1.0)]
+            columns = [costs(store, products, embedded, lot, colour) for colour in (0.0, 1.0)]
             print(f"\n{scene:44}{'colour 0':>10}{'colour 1':>10}")
             for name in columns[0]:
                 print(f"{name:44}" + "".join(f"{column[name]:10.3f}" for column in columns))
@@ -123,13 +123,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("\n" + "; ".join(f"{name} {took:.2f} ms" for name, took in times.items()))
 
 
-def chosen(catalogue: Shop, queries: int) -> list[int]:
-    """Rows of ``val`` products by lot, of every product where there are no parts, and those of its children's."""
+def chosen(catalogue: Shop, queries: int) -> tuple[list[int], int]:
+    """Rows of ``val`` products by lot, of every product where there are no parts, and how many; behind them those of
+    its other children's products."""
     split = np.array(catalogue.values("split"))
     rows = np.flatnonzero(split == "val") if "val" in split else np.arange(len(split))
-    lot = np.random.default_rng(SEED).choice(rows, min(queries, len(rows)), replace=False)
-    children = [row for row in rows.tolist() if catalogue.products[row].gender in CHILDREN]
-    return sorted({*lot.tolist(), *children})
+    lot = np.random.default_rng(SEED).choice(rows, min(queries, len(rows)), replace=False).tolist()
+    children = {row for row in rows.tolist() if catalogue.products[row].gender in CHILDREN}
+    return [*lot, *sorted(children - {*lot})], len(lot)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ _TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
 )
 _TO_XYZ /= _TO_XYZ.sum(axis=1, keepdims=True)
+_FROM_XYZ = np.linalg.inv(_TO_XYZ)
 _TO_LAB = np.array([[0, 116, 0], [500, -500, 0], [0, 200, -200]])
 
 # One to six points of each name in sRGB: the eleven basic terms of Berlin and Kay, and four that shops add.
@@ -94,7 +95,7 @@ def to_rgb(lab: NDArray[np.floating[Any]]) -> str:
     y = (float(lab[0]) + 16) / 116
     f = np.array([y + float(lab[1]) / 500, y, y - float(lab[2]) / 200])
     xyz = np.where(f > 6 / 29, f**3, (f - 4 / 29) * (108 / 841))
-    linear = np.clip(np.linalg.inv(_TO_XYZ) @ xyz, 0, 1)
+    linear = np.clip(_FROM_XYZ @ xyz, 0, 1)
     coded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
     return "#" + "".join(f"{round(float(value) * 255):02x}" for value in coded)
 

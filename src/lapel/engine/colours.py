@@ -18,7 +18,7 @@ from scipy import ndimage
 from lapel.core.colours import NAMES, ColourReading, NamedColour, name_shares, to_lab, to_rgb
 from lapel.core.images import Pixels
 
-SIDE = 96  # pixels of the longer side that is looked at
+SIDE = 64  # pixels of the longer side that is looked at
 CELL = 10.0  # CIELAB: width of a cell; 2.3 is just noticeable, and light changes more than that
 GRID = (11, 26, 26)  # cells of L 0..100, and of a and b -130..120
 ORIGIN = np.array([0.0, -130.0, -130.0])
@@ -90,9 +90,11 @@ def _product_pixels(whole: Pixels, product: Image.Image | None) -> tuple[Pixels,
     """Pixels, which of them show the product, and which share of the image that is."""
     pixels = whole if product is None else np.asarray(product.resize(_fitted(product), Image.Resampling.NEAREST))
     white = (pixels >= (255 if product is not None else WHITE_LEVEL)).all(axis=2)
-    areas, _ = ndimage.label(white)
-    outside = np.unique(np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]]))
-    mask = ~(white & np.isin(areas, outside[outside > 0]))
+    areas, count = ndimage.label(white)
+    outside = np.zeros(count + 1, bool)  # which areas touch the edge
+    outside[np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]])] = True
+    outside[0] = False  # what is not white
+    mask = ~outside[areas]
     area = float(mask.mean())
     inner = ndimage.binary_erosion(mask, iterations=max(1, round(RIM * min(mask.shape))))
     return pixels, inner if inner.sum() > 0.3 * mask.sum() else mask, area
@@ -153,7 +155,7 @@ def _named(
 
 def _cast(whole: Pixels) -> float:
     """The chroma of the image's brightest part: a white wall or sheet shows what colour the light has."""
-    lab = to_lab(whole.reshape(-1, 3).astype(np.float64))
+    lab = to_lab(whole[::2, ::2].reshape(-1, 3).astype(np.float64))
     bright = lab[lab[:, 0] >= np.percentile(lab[:, 0], 95)]
     return float(np.hypot(*np.median(bright[:, 1:], axis=0)))
 

@@ -33,6 +33,8 @@ from lapel.engine.palette import MAX_COLOURS
 
 CANDIDATES = 400  # photos that are reranked at least
 ON_WHITE_SCALE = 0.0  # of all three for pictures on white, whose vectors know their colours already
+SURE_CONFIDENCE = 0.5  # from which on a photo's colours count in full; down to
+UNSURE_SCALE = 0.5  # at none
 EVIDENCE_SCALE = 0.1  # of cosine: how fast neighbours lose weight as evidence below the nearest
 EVIDENCE_FLOOR = 0.02  # probability that everything keeps
 # What stands out is the product itself: from which cosine to which, and how much of it above the tenth nearest.
@@ -142,6 +144,7 @@ class LookReranker:
             (n,) float32, about -0.6..0.7; zeros where the very product was found.
         """
         table, weights = self.table(generation), self._weights
+        scale *= UNSURE_SCALE + (1 - UNSURE_SCALE) * min(1.0, reading.confidence / SURE_CONFIDENCE)
         scale *= 1 - float(_standing_out(scores[:1], scores, ITSELF_THERE)[0])
         if not len(table.keys) or not scale:
             return np.zeros_like(scores)
