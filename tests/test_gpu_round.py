@@ -143,7 +143,10 @@ def test_only_the_model_is_saved(tmp_path: Path) -> None:
         ]
 
 
-def test_a_round_without_time_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_round_without_time_says_so(
+    drawn: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_round, "draw_data", lambda _: drawn[1])
     assert gpu_round.main(["--rehearse", "--budget", "0", "--out", str(tmp_path / "out")]) == 0
     told = (tmp_path / "out" / "round.txt").read_text()
     names = ["pack", "default", "small", "text", "gpu_index", "training", "models", "photo_looks", "phone_to_shop"]
