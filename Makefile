@@ -1,6 +1,6 @@
 # The two commands a newcomer needs: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check wheel docs site screenshots weights model small foreground evaluate judge clean
+.PHONY: help demo test check wheel docs site screenshots weights model small foreground evaluate judge gpu-round clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -18,7 +18,7 @@ BATCH ?= 512
 RATE ?= 1.2e-3
 
 help: ## List the commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(VENV)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Lapel needs Python 3.11 or newer; $(PYTHON) is older. Run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
@@ -94,6 +94,12 @@ evaluate: $(VENV)/dev ## All tables of the model card: labels, instance retrieva
 judge: # its former name, for one version
 	@echo "'make judge' is called 'make evaluate' now." >&2
 	@$(MAKE) --no-print-directory evaluate
+
+# Not $(VENV)/dev: where a GPU is lent, nothing can be fetched. OUT is not taken from the environment.
+gpu-round: OUT = $(RUNS)/gpu-round
+gpu-round: BUDGET = 720
+gpu-round: ## Use a GPU for BUDGET= seconds: pack, train default and small, measure, evaluate, into OUT=; goes on where it stopped
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) benchmarks/gpu_round.py --out $(OUT) --budget $(BUDGET) --learn '$(LEARN)'
 
 clean: ## Remove what these commands made
 	rm -rf $(VENV) .demo dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -150,10 +150,11 @@ def measures(
     return {name: (float(np.mean(values)), len(values)) for name, values in sorted(found.items())}
 
 
-def fill(folder: Path, encoder: str) -> None:
-    """Make the store of the catalogue when it is not there yet."""
+def fill(folder: Path, encoder: str, data: str | None = None, products: Path | None = None) -> None:
+    """Make the store of the catalogue, or of the pictures and the table given, when it is not there yet."""
     if not (folder / "catalog.sqlite").exists():
-        arguments = [text for text in shop(folder.parent) if not text.startswith("--")]
+        given = [data, str(products)] if data and products else shop(folder.parent)
+        arguments = [text for text in given if not text.startswith("--")]
         with lapel.open_store(folder, create=True, encoder=encoder) as store:
             store.add(arguments[0], products=arguments[1] if len(arguments) > 1 else None)
 
@@ -247,6 +248,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--store", type=Path, default=STORE, help="the store of the catalogue; filled when not there")
+    parser.add_argument("--data", help="folder or ZIP of pictures, with --products, to fill it with")
+    parser.add_argument("--products", type=Path, help="table of the products")
     parser.add_argument("--encoder", action="append", help="the model; the store's folder gets its name")
     parser.add_argument("--colour", type=float, action="append", help="how much colours count, 0 to 1; may be repeated")
     parser.add_argument("--sweep", action="store_true", help="try weights on the train photos instead")
@@ -259,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         long_sleeves = frozenset(row["id"] for row in csv.DictReader(file))
     for encoder in wanted.encoder or ["default"]:
         folder = wanted.store if wanted.store != STORE else STORE / Path(encoder).name
-        fill(folder, encoder)
+        fill(folder, encoder, wanted.data, wanted.products)
         with open_context(folder, read_only=True) as store:
             if wanted.sweep:
                 sweep(store, photos, long_sleeves)
