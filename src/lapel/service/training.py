@@ -233,7 +233,7 @@ def train_segmenter(
         raise InputError("--photo-masks needs pictures that are prepared once. Leave out --stream.")
     recipe = foreground.ForegroundConfig(epochs=sum(config.epochs), seed=config.seed)
     if config.start:
-        recipe = replace(recipe, rate=recipe.rate / 3)
+        recipe = replace(recipe, rate=recipe.rate / 2)
     preprocessing, out = Preprocessing(*config.size), config.out
     with ExitStack() as sources:
         masks = _photo_masks(config)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ from lapel.training.machine import Machine, mixed_precision
 # Blocks whose maps are joined, and their channels: strides 2, 4, 8, 16 and 32.
 TAPS = {0: 16, 2: 24, 4: 40, 10: 112, 15: 320}
 WIDTH = 32  # channels of the joined maps
-WARMUP = 100  # steps
+WARMUP = 50  # steps
+EPOCH = 12_288  # images
 # Of an image that its product fills: above the second it has no white around it, and nothing says where the product is.
 SHARE = (0.03, 0.85)
 COLOURS, FLOORS = 0.25, 0.5  # shares of scenes: bright colours; floors of people's photos
@@ -72,8 +74,8 @@ class ForegroundConfig:
     """Everything that decides what is learned.
 
     Attributes:
-        epochs: Passes over the shop's images.
-        batch: Images a step.
+        epochs: Each is ``EPOCH`` images of the shop, or all where there are fewer.
+        batch: Images of the shop a step.
         rate: Peak learning rate of the decoder; the backbone learns at a third of it.
         scenes: How the shop's images are changed, and how often they are laid on a scene.
         photos: How people's photos are changed, and how often what they show is laid on another scene.
@@ -81,12 +83,12 @@ class ForegroundConfig:
         seed: Decides order and scenes.
     """
 
-    epochs: int = 2
-    batch: int = 32
+    epochs: int = 4
+    batch: int = 24
     rate: float = 1e-3
     scenes: Augmentation = SCENES
     photos: Augmentation = PHOTOS
-    photo_share: float = 0.5
+    photo_share: float = 1.0
     seed: int = 7
 
     def __post_init__(self) -> None:
@@ -184,7 +186,7 @@ def train_foreground(
     )
     session = Session(checkpoint, out / "log.csv", report, save_seconds=save_seconds)
     rows, photos = _by_part(data, data.train)
-    steps = len(rows) // config.batch
+    steps = min(EPOCH, len(rows)) // config.batch
     for epoch in range(session.at.epoch, config.epochs):
         order = np.random.default_rng((config.seed, epoch)).permutation(rows)
         network.train()
@@ -258,7 +260,8 @@ def _forward(
         scenes = draw_scenes(people, people.roll(1, dims=0), generator)
         laid.append(augment_masked(people, generator, config.photos, scene=scenes))
     images, truth = (torch.cat(parts) for parts in zip(*laid, strict=True))
-    with mixed_precision(machine.device):
+    # On CPUs its depthwise convolutions take twice as long in bfloat16.
+    with nullcontext() if machine.device.type == "cpu" else mixed_precision(machine.device):
         logits = network.logits(images.contiguous())
     return mask_loss(logits, truth), logits, truth
 
@@ -306,7 +309,7 @@ def draw_scenes(images: Tensor, photos: Tensor | None, generator: torch.Generato
 
 def without_products(photos: Tensor) -> Tensor:
     """The floors and walls of photos: where the product was, and the white that pads the photo, comes what lies half a
-    photo away; where that is no floor either, the mean colour.
+    photo away, or a third, or a fifth; where none of them is floor, the mean colour.
 
     Args:
         photos: (n, h, w, 4) uint8, RGB and the product's mask.
@@ -321,7 +324,8 @@ def without_products(photos: Tensor) -> Tensor:
     near = functional.max_pool2d(mask, 2 * AROUND + 1, stride=1, padding=AROUND) > 0.1 * 255
     floor = ~(near | padding)
     height, width = image.shape[2:]
-    for shift in ((height // 2, width // 2), (height // 2, 0), (0, width // 2)):
+    for part in (2, 3, 5):
+        shift = height // part, width // part
         image = torch.where(floor, image, image.roll(shift, dims=(2, 3)))
         floor = floor | floor.roll(shift, dims=(2, 3))
     mean = (image * floor).sum(dim=(2, 3), keepdim=True) / floor.sum(dim=(2, 3), keepdim=True).clamp_min(1)

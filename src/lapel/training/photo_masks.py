@@ -97,7 +97,7 @@ class SaliencyNetwork:
         try:
             data = path.read_bytes()
             self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        except (OSError, RuntimeError) as error:
+        except Exception as error:  # ONNX Runtime's own have no class in common
             raise InputError(f"The teacher {path} cannot be read: {error}. Give an ONNX file.") from error
         self.identity = hashlib.sha256(data).hexdigest()
         self._input, self._output = self._session.get_inputs()[0].name, self._session.get_outputs()[0].name
