@@ -30,7 +30,8 @@ from lapel.core.metrics import mean_of
 from lapel.encoders import shipped_model
 from lapel.encoders.model import read_model
 from lapel.encoders.segmenter import MODEL_NAME, Mask, Segmenter
-from lapel.training.photo_masks import PhotoMasks, SaliencyNetwork, is_clear, open_photo_masks
+from lapel.service.photo_masks import open_photo_masks
+from lapel.training.photo_masks import PhotoMasks, SaliencyNetwork, is_clear
 from phone_to_shop import PHOTOS, ClothingPhotos, read_photos
 from shops import Shop, machine, open_shop
 
@@ -174,11 +175,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for spec, finder in zip(specs, finders, strict=True):
             begin = time.process_time()
             shares, masks = measure(finder, cases, f"{name}, {spec}")
-            estimate = mean_of(shares)
             columns.append(masks)
+            estimate, milliseconds = mean_of(shares), 1000 * (time.process_time() - begin) / len(cases)
             print(
                 f"{name:14}{len(cases):5}  {spec:28}{estimate.value:6.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
-                f"  below 0.7: {(shares < 0.7).mean():5.1%}  {1000 * (time.process_time() - begin) / len(cases):6.1f} ms"
+                f"  below 0.7: {(shares < 0.7).mean():5.1%}  {milliseconds:6.1f} ms"
             )
         if wanted.sheet:
             path = wanted.sheet.with_name(f"{wanted.sheet.stem}-{name.replace(' ', '-')}.png")

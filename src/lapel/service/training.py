@@ -23,7 +23,7 @@ from lapel.core.images import Pixels, Preprocessing
 from lapel.core.text import counted
 from lapel.core.types import Product
 from lapel.encoders import SHIPPED, shipped_model
-from lapel.encoders.segmenter import MODEL_NAME, open_segmenter
+from lapel.encoders.segmenter import MODEL_NAME
 from lapel.samples import plan_wardrobe, render_photo
 from lapel.sources import open_source
 from lapel.sources.mapping import ColumnMap
@@ -74,8 +74,8 @@ class TrainingConfig:
         shop: The shop's photos, which are searched in later.
         out: The model folder to write; checkpoints go there too, and a training goes on from the last one.
         people: Photos of people's own to learn from too.
-        photo_masks: For a segmenter, where the product is in those photos: a folder of masks, or the ONNX file of a
-            saliency network.
+        photo_masks: For a segmenter, where the product is in those photos, see
+            :func:`lapel.service.photo_masks.open_photo_masks`.
         init: ImageNet weights, see :func:`lapel.training.weights.load_backbone`.
         start: A model to go on from: ``default``, ``small`` or a model folder.
         name: What the model is called.
@@ -223,6 +223,7 @@ def train_segmenter(
         InputError: other weights than EfficientNet-Lite0's to start from. And as :func:`train`.
     """
     torch = _torch()
+    from lapel.service.photo_masks import open_photo_masks
     from lapel.training import foreground
     from lapel.training.export import write_foreground_folder
     from lapel.training.machine import this_machine
@@ -236,7 +237,7 @@ def train_segmenter(
         recipe = replace(recipe, rate=recipe.rate / 2)
     preprocessing, out = Preprocessing(*config.size), config.out
     with ExitStack() as sources:
-        masks = _photo_masks(config)
+        masks = open_photo_masks(config.photo_masks)
         data = _read(config, preprocessing, (), sources, progress=progress, note=note, masks=masks)
         torch.manual_seed(config.seed)
         network = _start_segmenter(config)
@@ -296,13 +297,6 @@ def _start(config: TrainingConfig) -> tuple[EmbeddingNetwork, Preprocessing]:
         )
         return network, model.preprocessing
     return EmbeddingNetwork(load_backbone(config.init), frozen=True), Preprocessing(*config.size)
-
-
-def _photo_masks(config: TrainingConfig) -> PhotoMasks:
-    """What says where the product is in people's photos; the shipped segmenter where nothing better is given."""
-    from lapel.training.photo_masks import ShippedMasks, open_photo_masks
-
-    return open_photo_masks(config.photo_masks) if config.photo_masks else ShippedMasks(open_segmenter())
 
 
 def _start_segmenter(config: TrainingConfig) -> ForegroundNetwork:

@@ -41,13 +41,14 @@ from lapel.training.machine import Machine, mixed_precision
 TAPS = {0: 16, 2: 24, 4: 40, 10: 112, 15: 320}
 WIDTH = 32  # channels of the joined maps
 WARMUP = 50  # steps
-EPOCH = 12_288  # images
+EPOCH = 4_096  # images
 # Of an image that its product fills: above the second it has no white around it, and nothing says where the product is.
 SHARE = (0.03, 0.85)
 COLOURS, FLOORS = 0.25, 0.5  # shares of scenes: bright colours; floors of people's photos
 AROUND = 4  # pixels around a product that its mask may miss
 # How another floor is made of a photo's: turned any way, near or far, continued in its own mirror image.
 FLOOR = Augmentation(turn=180, zoom=(0.3, 1.3), shift=0.7, perspective=0.25)
+SPARE = 2  # photos drawn for each that is wanted, as the teacher may have been in doubt about some
 GRAIN = 12.0  # largest deviation
 LOG_EVERY = 20
 Report = Callable[[dict[str, Any]], None]
@@ -83,8 +84,8 @@ class ForegroundConfig:
         seed: Decides order and scenes.
     """
 
-    epochs: int = 4
-    batch: int = 24
+    epochs: int = 5
+    batch: int = 16
     rate: float = 1e-3
     scenes: Augmentation = SCENES
     photos: Augmentation = PHOTOS
@@ -254,7 +255,7 @@ def _forward(
     if not len(products):  # a batch of none at all; its truth is the whole of each image
         products = _usable(data, rows, machine, share=(0.0, 1.0))
     count = round(config.photo_share * len(rows)) if len(photos) else 0
-    people = _usable(data, np.sort(np.random.default_rng(seed).choice(photos, count)), machine)
+    people = _usable(data, np.random.default_rng(seed).choice(photos, SPARE * count), machine)[:count]
     laid = [augment_masked(products, generator, config.scenes, scene=draw_scenes(products, people, generator))]
     if len(people):
         scenes = draw_scenes(people, people.roll(1, dims=0), generator)
@@ -298,10 +299,11 @@ def draw_scenes(images: Tensor, photos: Tensor | None, generator: torch.Generato
     if photos is not None and len(photos):
         chosen = torch.randint(len(photos), (n,), generator=generator, device=images.device)
         places = sampling_grid(random_homography(n, height / width, uniform, FLOOR), height, width)
+        laid = torch.nonzero(kind[:, 0, 0, 0] > 1 - FLOORS)[:, 0]
         floor = functional.grid_sample(
-            without_products(photos)[chosen], places, padding_mode="reflection", align_corners=False
+            without_products(photos[chosen[laid]]), places[laid], padding_mode="reflection", align_corners=False
         )
-        scene = torch.where(kind > 1 - FLOORS, floor, scene)
+        scene = scene.index_copy(0, laid, floor)
     scene = clutter(scene, images[..., :3].permute(0, 3, 1, 2).float(), uniform)
     noise = torch.randn(n, 1, *size, generator=generator, device=images.device)
     return scene + noise * uniform(0, GRAIN, n, 1, 1, 1)
@@ -321,7 +323,8 @@ def without_products(photos: Tensor) -> Tensor:
     image, mask = given[:, :3], given[:, 3:]
     white = (image == 255).all(dim=1, keepdim=True)
     padding = white.all(dim=2, keepdim=True) | white.all(dim=3, keepdim=True)
-    near = functional.max_pool2d(mask, 2 * AROUND + 1, stride=1, padding=AROUND) > 0.1 * 255
+    wide = functional.max_pool2d(mask, (1, 2 * AROUND + 1), stride=1, padding=(0, AROUND))
+    near = functional.max_pool2d(wide, (2 * AROUND + 1, 1), stride=1, padding=(AROUND, 0)) > 0.1 * 255
     floor = ~(near | padding)
     height, width = image.shape[2:]
     for part in (2, 3, 5):

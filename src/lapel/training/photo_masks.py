@@ -1,5 +1,5 @@
-"""Where the product is in people's photos, as somebody else says: masks in a folder, or a network that finds what
-stands out in a picture.
+"""Where the product is in people's photos, as somebody else says: a network that finds what stands out in a picture,
+or masks of any other origin (:mod:`lapel.service.photo_masks`).
 
 Any saliency network that was exported to ONNX serves as a teacher, U-2-Net (Qin et al., 2020) and its like: it is asked
 once a photo while pictures are prepared, and is no part of what is learned or shipped.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -17,10 +17,9 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
-from lapel.core.errors import InputError, SourceError
-from lapel.core.images import Preprocessing, decode, each_image
+from lapel.core.errors import InputError
+from lapel.core.images import Preprocessing, each_image
 from lapel.encoders.segmenter import Mask, Segmenter
-from lapel.sources import open_source
 from lapel.training.efficientnet import IMAGENET_MEAN, IMAGENET_STD
 
 # A mask that says nothing: it takes too little or too much of its photo, or too much of it is in doubt.
@@ -40,33 +39,6 @@ class PhotoMasks(Protocol):
     def mask(self, uri: str, image: Image.Image) -> Mask | None:
         """(height, width) float32 in 0..1, how likely each pixel is of the product; None where it cannot say."""
         ...
-
-
-def open_photo_masks(spec: str) -> PhotoMasks:
-    """Masks by what is given: an ``.onnx`` file is a teacher, all else a folder or ZIP of masks.
-
-    Raises:
-        InputError: the file is no network that takes one image and gives a mask of it.
-        SourceError: no such folder.
-    """
-    return SaliencyNetwork(Path(spec)) if spec.endswith(".onnx") else MaskFolder(spec)
-
-
-class MaskFolder:
-    """Masks as images, each called like its photo: white on the product, black elsewhere."""
-
-    def __init__(self, folder: str) -> None:
-        self._source = open_source(folder)
-        self.identity = folder
-
-    def mask(self, uri: str, image: Image.Image) -> Mask | None:
-        """See :class:`PhotoMasks`."""
-        try:
-            found = self._source.find_id(PurePosixPath(uri).stem)
-        except SourceError:
-            return None
-        grey = decode(self._source.read(found)).convert("L").resize(image.size, Image.Resampling.BILINEAR)
-        return np.asarray(grey, np.float32) / np.float32(255)
 
 
 class ShippedMasks:
