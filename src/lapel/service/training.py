@@ -23,6 +23,7 @@ from lapel.core.images import Pixels, Preprocessing
 from lapel.core.text import counted
 from lapel.core.types import Product
 from lapel.encoders import SHIPPED, shipped_model
+from lapel.encoders.segmenter import MODEL_NAME
 from lapel.samples import plan_wardrobe, render_photo
 from lapel.sources import open_source
 from lapel.sources.mapping import ColumnMap
@@ -32,7 +33,9 @@ from lapel.sources.table import Table, read_table
 
 if TYPE_CHECKING:
     from lapel.training.data import Example, TrainingSet
+    from lapel.training.foreground import ForegroundNetwork
     from lapel.training.network import EmbeddingNetwork
+    from lapel.training.photo_masks import PhotoMasks
     from lapel.training.recipe import Recipe
     from lapel.training.watch import Verdict
 
@@ -72,6 +75,8 @@ class TrainingConfig:
         shop: The shop's photos, which are searched in later.
         out: The model folder to write; checkpoints go there too, and a training goes on from the last one.
         people: Photos of people's own to learn from too.
+        photo_masks: For a segmenter, where the product is in those photos, see
+            :func:`lapel.service.photo_masks.open_photo_masks`.
         init: ImageNet weights, see :func:`lapel.training.weights.load_backbone`.
         start: A model to go on from: ``default``, ``small`` or a model folder.
         name: What the model is called; as the model it goes on from, or else ``resnet50-triplet``.
@@ -95,6 +100,7 @@ class TrainingConfig:
     shop: LabelledPhotos
     out: Path
     people: LabelledPhotos | None = None
+    photo_masks: str = ""
     init: str = ""
     start: str = ""
     name: str = ""
@@ -230,24 +236,34 @@ def train_segmenter(
         InputError: other weights than EfficientNet-Lite0's to start from. And as :func:`train`.
     """
     torch = _torch()
+    from lapel.service.photo_masks import open_photo_masks
     from lapel.training import foreground
-    from lapel.training.efficientnet import load_efficientnet
     from lapel.training.export import write_foreground_folder
     from lapel.training.machine import this_machine
 
-    if config.init != SEGMENTER_WEIGHTS:
+    if config.init not in ("", SEGMENTER_WEIGHTS):
         raise InputError(f"With --foreground, --init is {SEGMENTER_WEIGHTS}; found '{config.init}'.")
+    if config.photo_masks and config.stream:
+        raise InputError("--photo-masks needs pictures that are prepared once. Leave out --stream.")
     recipe = foreground.ForegroundConfig(epochs=sum(config.epochs), seed=config.seed)
+    if config.start:
+        recipe = replace(recipe, rate=recipe.rate / 2)
     preprocessing, out = Preprocessing(*config.size), config.out
     with ExitStack() as sources:
-        data = _read(config, preprocessing, (), sources, progress=progress, note=note)
+        masks = open_photo_masks(config.photo_masks)
+        data = _read(config, preprocessing, (), sources, progress=progress, note=note, masks=masks)
         torch.manual_seed(config.seed)
-        network = foreground.ForegroundNetwork(load_efficientnet())
+        network = _start_segmenter(config)
         machine = this_machine(config.device)
         overlap = foreground.train_foreground(
-            data, recipe, network=network, start=config.init, out=out, report=log, machine=machine
+            data, recipe, network=network, start=config.init or config.start, out=out, report=log, machine=machine
         )
-        details = {"training": asdict(recipe), "pictures": len(data.train), "overlap_on_val": round(overlap, 4)}
+        details = {
+            "training": asdict(recipe),
+            "start": Path(config.init or config.start).name,
+            "pictures": len(data.train),
+            "overlap_on_val": round(overlap, 4),
+        }
         pixels = _spread(data, data.val if len(data.val) else data.train, NUM_SCENES)
     scenes = foreground.lay_on_scenes(pixels, recipe, seed=config.seed)
     model = write_foreground_folder(network.cpu(), out, preprocessing=preprocessing, scenes=scenes, details=details)
@@ -297,6 +313,17 @@ def _start(config: TrainingConfig) -> tuple[EmbeddingNetwork, Preprocessing, str
     return network, Preprocessing(*config.size), config.name or NAME
 
 
+def _start_segmenter(config: TrainingConfig) -> ForegroundNetwork:
+    """A segmenter with ImageNet weights, or a trained one."""
+    from lapel.training.efficientnet import load_efficientnet
+    from lapel.training.foreground import ForegroundNetwork
+    from lapel.training.weights import load_foreground_folder
+
+    if not config.start:
+        return ForegroundNetwork(load_efficientnet())
+    return load_foreground_folder(shipped_model(MODEL_NAME) if config.start == MODEL_NAME else Path(config.start))
+
+
 def _read(
     config: TrainingConfig,
     preprocessing: Preprocessing,
@@ -307,6 +334,7 @@ def _read(
     progress: ProgressBar,
     note: Note,
     rank: int = 0,
+    masks: PhotoMasks | None = None,
 ) -> TrainingSet:
     """The labelled images of all parts; ``sources`` is what closes them."""
     from lapel.training.data import load_training_set, read_label_map
@@ -325,6 +353,7 @@ def _read(
             label_map=read_label_map(config.label_map) if config.label_map else None,
             val_share=config.val_share,
             folder=None if config.stream else folder,
+            masks=masks,
             progress=update,
         )
     note(

@@ -126,7 +126,7 @@ def _change(
         image = pixels[..., :3].permute(0, 3, 1, 2).float()  # (n, 3, h, w)
         n, _, *given = image.shape
         height, width = size or given
-        grid = _grid(_random_homography(n, given[0] / given[1], uniform, options), height, width)
+        grid = sampling_grid(random_homography(n, given[0] / given[1], uniform, options), height, width)
         product = torch.ones_like(image[:, :1])
         cut = product
         behind = torch.full((n, 3, height, width), 255.0, device=pixels.device)
@@ -175,7 +175,7 @@ def _some(image: Tensor, share: float, uniform: Uniform, change: Callable[[Tenso
     return image.index_copy(0, chosen, change(image[chosen])) if len(chosen) else image
 
 
-def _random_homography(n: int, ratio: float, uniform: Uniform, options: Augmentation) -> Tensor:
+def random_homography(n: int, ratio: float, uniform: Uniform, options: Augmentation) -> Tensor:
     """(n, 3, 3) maps from places of the new image to places of the old one; ``ratio`` is height over width."""
     angle = uniform(-options.turn, options.turn, n) * torch.pi / 180
     mirror = torch.where(uniform(0, 1, n) < options.mirror, -1.0, 1.0)
@@ -191,7 +191,7 @@ def _random_homography(n: int, ratio: float, uniform: Uniform, options: Augmenta
     return torch.stack([row_x, row_y, row_w], dim=1)
 
 
-def _grid(homography: Tensor, height: int, width: int) -> Tensor:
+def sampling_grid(homography: Tensor, height: int, width: int) -> Tensor:
     """(n, 3, 3) -> (n, height, width, 2) places to sample, in -1..1 inside the image."""
     device = homography.device
     y = (torch.arange(height, device=device) * 2 + 1) / height - 1

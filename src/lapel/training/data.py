@@ -26,6 +26,7 @@ from lapel.core.images import Pixels, Preprocessing, decode
 from lapel.core.text import reason_of
 from lapel.core.types import Product
 from lapel.training.augment import white_background_mask
+from lapel.training.photo_masks import PhotoMasks, place_mask
 
 Labels = NDArray[np.int64]  # (n,), -1 is unknown
 Rows = NDArray[np.int64]  # (n,)
@@ -260,6 +261,7 @@ def load_training_set(
     label_map: LabelMap | None = None,
     val_share: float = 0.1,
     folder: Path | None,
+    masks: PhotoMasks | None = None,
     progress: Callable[[int, int], None],
 ) -> tuple[TrainingSet, list[tuple[str, str]]]:
     """Label every image, and prepare it unless it is to be streamed; a bad one is left out and reported.
@@ -274,6 +276,8 @@ def load_training_set(
         label_map: Attributes made of others, see :func:`read_label_map`.
         val_share: Share of the products held out where no product says ``split``.
         folder: Where ``pixels.npy`` goes; None streams the images instead.
+        masks: Says where the product is in images of other parts than the first; by default they are taken to be on
+            white too.
         progress: Called with (done, total).
 
     Returns:
@@ -296,7 +300,10 @@ def load_training_set(
             uris, read, preprocessing=preprocessing, threads=READS, failed=lambda *pair: rejected.append(pair)
         )
     else:
-        images, rejected = prepare(uris, read, preprocessing=preprocessing, folder=folder, progress=progress)
+        photos = frozenset(example.uri for example in examples if example.part) if masks else frozenset()
+        images, rejected = prepare(
+            uris, read, preprocessing=preprocessing, folder=folder, progress=progress, masks=masks, photos=photos
+        )
         bad = {uri for uri, _ in rejected}
         usable = np.array([uri not in bad for uri in uris])
     learned = (split == "train") & usable
@@ -331,14 +338,25 @@ def prepare(
     preprocessing: Preprocessing,
     folder: Path,
     progress: Callable[[int, int], None],
+    masks: PhotoMasks | None = None,
+    photos: frozenset[str] = frozenset(),
 ) -> tuple[StoredImages, list[tuple[str, str]]]:
     """Write all images as pixels and masks, (n, h, w, 4) uint8; the same list is not prepared twice.
+
+    Args:
+        uris: The images.
+        read: Gives an image's bytes.
+        preprocessing: The one path from bytes to pixels.
+        folder: Where they are written.
+        progress: Called with (done, total).
+        masks: Says where the product is in ``photos``.
+        photos: Images that are not on white.
 
     Returns:
         The images, and (image, reason) of each that cannot be read; its pixels are white.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    described = json.dumps([list(uris), preprocessing.to_json()])
+    described = json.dumps([list(uris), preprocessing.to_json(), *([masks.identity] if masks else [])])
     stamp = hashlib.sha256(described.encode()).hexdigest()
     record = folder / "pixels.json"
     if record.exists() and (folder / PIXELS).exists():
@@ -353,13 +371,19 @@ def prepare(
 
     def some(start: int) -> list[tuple[str, str]]:
         chunk = np.full((min(CHUNK, len(uris) - start), *shape[1:3], 3), 255, np.uint8)
-        bad = []
+        bad, placed = [], {}
         for at, uri in enumerate(uris[start : start + CHUNK]):
             try:
-                chunk[at] = preprocessing.apply(decode(read(uri)))
+                image = decode(read(uri))
+                chunk[at] = preprocessing.apply(image)
+                if masks and uri in photos:
+                    placed[at] = place_mask(masks.mask(uri, image), preprocessing)
             except LapelError as error:
                 bad.append((uri, str(error)))
-        pixels[start : start + CHUNK] = with_mask(chunk)
+        masked = with_mask(chunk)
+        for at, mask in placed.items():
+            masked[at, ..., 3] = mask
+        pixels[start : start + CHUNK] = masked
         return bad
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

