@@ -7,6 +7,7 @@ enough.
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -19,8 +20,8 @@ from lapel.core.errors import InputError, MissingDependencyError
 from lapel.core.vectors import Keys, Vectors
 from lapel.indexes import MaintainedIndex, VectorIndex, explain, open_index
 from lapel.indexes.approximate import ApproximateIndex
-from lapel.indexes.choice import device_memory
 
+NVIDIA = Path("/dev/nvidiactl")  # is there where NVIDIA's driver is
 K = 10
 BATCH = 64  # queries at once where the rate is measured
 QUICK_MS = 1.0  # of a query by exact search: making the vector of a picture takes several times as long
@@ -87,7 +88,7 @@ def candidates(count: int, dim: int, *, recall: float) -> list[str]:
         kinds.append(f"IVF{lists},PQ{dim // 4}x4fs")
     return [
         "faiss:Flat",
-        *(["torch:"] if device_memory() else []),
+        *(["torch:"] if NVIDIA.exists() and importlib.util.find_spec("torch") else []),
         *(f"faiss:{kind}?recall={recall}" for kind in kinds),
     ]
 
