@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lapel.indexes.sealed import SUBINDEX_SEARCHES
 
 from indexes import BATCH, QUERIES, K, add_arguments, kept, recall_of, tenth_score, vectors_of
 from lapel.core.vectors import Vectors
 from lapel.indexes import MaintainedIndex, RowFilter, open_index
-from lapel.indexes.sealed import SUBINDEX_SEARCHES
 from shops import machine
 
 SHARES = (0.5, 0.01, 0.0001)

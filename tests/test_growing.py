@@ -110,12 +110,13 @@ def test_nothing_done_while_a_segment_is_built_or_grows_is_lost(work: str, monke
 
     index, exact = opened("faiss:HNSW32"), open_index("exact:", dim=WIDE)
     vectors = looks(2000)
-    if work == "extended":
-        index.add(np.arange(400), vectors[:400])
-        assert index.wait_idle(60)
+    first = 400 if work == "extended" else 0
+    for target in (index, exact):
+        target.add(np.arange(first), vectors[:first])
+    assert index.wait_idle(60)
     monkeypatch.setattr(Structure, work, slow)
     for target in (index, exact):
-        target.add(np.arange(1000), vectors[:1000])
+        target.add(np.arange(first, 1000), vectors[first:1000])
     assert building.wait(30)
     for target in (index, exact):
         target.add(np.arange(1000, 1050), vectors[1000:1050])  # new
@@ -175,7 +176,7 @@ def test_many_removals_lead_to_a_rebuild() -> None:
 
 
 def test_auto_goes_through_its_stages_and_back() -> None:
-    index = opened("faiss:auto?memory=200KB")
+    index = opened("faiss:auto?memory=250KB")
     vectors = looks(3000)
     index.add(np.arange(300), vectors[:300])
     assert index.choice.factory == ""

@@ -3,8 +3,8 @@ exactly.
 
 Adding or replacing a vector puts it into the tail, and removing one marks its row of the linked segment, so each takes
 the same time at a thousand vectors and at a million. A thread links the tail into the graph beside the one that is
-searched, so that searches do not wait; nothing added or removed meanwhile is lost. Where a fifth of the rows are marked,
-or another structure suits the memory, it builds the segment anew.
+searched, so that searches do not wait; nothing added or removed meanwhile is lost. Where a fifth of the rows are
+marked, or another structure suits the memory, it builds the segment anew.
 
 ``faiss:auto`` is a graph while it fits the memory (:mod:`lapel.indexes.choice`); ``faiss:<factory string>`` builds what
 the string says. Options follow a question mark: ``faiss:auto?recall=0.99&memory=4GB``.
@@ -29,6 +29,7 @@ from lapel.indexes.base import MemoryIndex
 from lapel.indexes.choice import Choice, choose, read_kind
 from lapel.indexes.faiss import FaissIndex, FlatSegment, one_thread
 from lapel.indexes.files import WriteBytes, read_column
+from lapel.indexes.graph import Entries
 from lapel.indexes.linked import LinkedSegment
 from lapel.indexes.rows import RowFilter, merge_matches, rows_of
 from lapel.indexes.structure import SearchParams, Structure, make
@@ -257,6 +258,7 @@ class ApproximateIndex(MemoryIndex):
                         return
                     untouched = self._untouched(keys)
                     linked.extend(structure, keys, untouched)
+                    self.choice = self._choose(self._count())
                     self._tail.drop(keys[untouched])
             return
         keys = self._tail.keys
@@ -284,6 +286,9 @@ class ApproximateIndex(MemoryIndex):
             structure = linked.structure
             header |= {"linked": len(linked.keys), "factory": structure.factory, "tuned": structure.tuned_rows}
             header |= {"width": structure.search_params.width, "refine": structure.search_params.refine_factor}
+            if structure.entries is not None:
+                arrays.append(structure.entries.rows)
+                header["entries"] = len(structure.entries.rows)
 
         def write_data(write: WriteBytes) -> None:
             for array in arrays:
@@ -299,11 +304,13 @@ class ApproximateIndex(MemoryIndex):
         self._tail.put(tail, vectors)
         if header["linked"]:
             keys, alive = read_column(file, np.int64, header["linked"]), read_column(file, np.bool_, header["linked"])
+            entries = read_column(file, np.int64, header.get("entries", 0))
             index = faiss.read_index(faiss.PyCallbackIOReader(file.read))
             if index.d != self._dim or index.ntotal != len(keys):
                 raise ValueError("its parts do not belong together")
             params = SearchParams(header["width"], header["refine"])
-            structure = Structure(header["factory"], index, params, header["tuned"])
+            begun = Entries(entries, index.reconstruct_batch(entries)) if len(entries) else None
+            structure = Structure(header["factory"], index, params, header["tuned"], entries=begun)
             self._linked = LinkedSegment(structure, keys, alive)
             self.choice = self._choose(self._count())
 

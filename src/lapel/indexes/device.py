@@ -1,8 +1,8 @@
 """Rows of unit vectors on a GPU: half precision where they are searched, float32 in memory where the best are ranked.
 
 In go unit rows, queries and which rows may be found; out come row numbers and float32 scores, the same as those of
-exact search. It knows no keys; :mod:`lapel.indexes.torch` makes an index of it. All of it runs on PyTorch's CPU too, for
-tests and for reading the code.
+exact search. It knows no keys; :mod:`lapel.indexes.torch` makes an index of it. All of it runs on PyTorch's CPU too,
+for tests and for reading the code.
 
 A search multiplies all rows with the queries and keeps only the best score of each block of rows. The best blocks are
 looked at row by row, and the best rows are scored again in float32. How far a half-precision score can be from the
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from lapel.core.errors import InputError
 from lapel.core.vectors import Vectors
-from lapel.indexes.rows import Rows, Scores, best_by_matrix
+from lapel.indexes.rows import Rows, Scores
 
 BLOCK_ROWS = 128  # that are represented by their best score
 EXTRA_CANDIDATES = 22  # ranked in float32 beyond the k wanted

@@ -25,6 +25,7 @@ from lapel.core.errors import InputError
 from lapel.core.vectors import Vectors
 from lapel.indexes.faiss import MAX_FAISS_QUERIES, MIN_SHARED_ROWS, matrix_of, one_thread, write_faiss
 from lapel.indexes.files import WriteBytes
+from lapel.indexes.graph import KMEANS_ROWS, Entries, entry_count, search_graph, share_graph, use_huge_pages
 from lapel.indexes.rows import Mask, Rows, Scores, best_by_matrix, best_rows
 
 faiss: Any = typed_faiss  # its type stubs know the C++ signatures, not those its Python layer puts over them
@@ -44,7 +45,7 @@ TUNING_K = 10
 # Of a cosine: a row that misses the k-th score by less is as good an answer; shops sell the same picture twice.
 SCORE_TOLERANCE = 1e-4
 SEARCH_WIDTHS = {  # values of efSearch and of nprobe that tuning tries
-    "hnsw": (12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256, 512),
+    "hnsw": (10, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256, 512),
     "ivf": (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512),
 }
 REFINE_FACTORS = (1, 2, 4, 8, 16, 32)
@@ -92,6 +93,7 @@ class Structure:
         search_params: How hard a search tries.
         tuned_rows: Rows there were when the parameters were found; all there are by default.
         owner: The FAISS graph whose vectors this one shares.
+        entries: Where searches of a graph begin; found by :meth:`tune`.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Structure:
         search_params: SearchParams | None = None,
         tuned_rows: int | None = None,
         owner: Any = None,
+        entries: Entries | None = None,
     ) -> None:
         self.factory = factory
         self.index = index
@@ -109,9 +112,13 @@ class Structure:
         self._params: dict[tuple[SearchParams, int], list[Any]] = {}  # of searches without a filter
         self._room = len(self)  # rows the store takes without moving
         self._owner = owner
+        self.entries = entries
         if self.is_graph and owner is None:
-            self.index, self._owner = _graph(index, index), index
+            self.index, self._owner = share_graph(index, index), index
             index.hnsw = faiss.HNSW()  # its links go, its vectors stay
+            use_huge_pages(self._store.codes)
+        if self.is_graph:
+            use_huge_pages(self.index.hnsw.neighbors)
 
     @classmethod
     def build(cls, factory: str, vectors: Vectors, *, seed: int = 7) -> Structure:
@@ -151,12 +158,15 @@ class Structure:
             room, owner = max(count, int(STORE_ROOM * len(self))), make(self.factory, self.index.d)
             store = faiss.downcast_index(owner.storage)
             store.codes.resize(room * store.code_size)
+            use_huge_pages(store.codes)
             _codes_of(store)[: len(self)] = _codes_of(self._store)[: len(self)]
             store.codes.resize(len(self) * store.code_size)
             store.ntotal = len(self)
-        grown = Structure(self.factory, _graph(owner, self.index), self.search_params, self.tuned_rows, owner)
+        graph = share_graph(owner, self.index)
+        graph.add(vectors)
+        entries = None if self.entries is None else self.entries.extended(len(self), vectors)
+        grown = Structure(self.factory, graph, self.search_params, self.tuned_rows, owner, entries)
         grown._room = room
-        grown.index.add(vectors)
         return grown
 
     @cached_property
@@ -242,7 +252,10 @@ class Structure:
                 known.clear()
             params = known[tried, k] = self._faiss_params(tried, k, selection)
         with one_thread() if len(queries) <= MAX_FAISS_QUERIES else nullcontext():
-            scores, rows = self.index.search(queries, k, params=params[-1])
+            if self.entries is None:
+                scores, rows = self.index.search(queries, k, params=params[-1])
+            else:
+                scores, rows = search_graph(self.index, queries, k, self.entries, params[-1])
         if rows.size and rows.min() < 0:
             scores[rows < 0] = -np.inf
         return rows, scores
@@ -299,6 +312,9 @@ class Structure:
             The recall that was reached: below ``recall`` only if no parameters reach it; then the best are kept.
         """
         self.tuned_rows = len(self)
+        if self.is_graph:
+            some = np.random.default_rng(seed).permutation(len(self))[: KMEANS_ROWS * entry_count(len(self))]
+            self.entries = Entries.choose(self.index, self.vectors(np.sort(some)))
         rows = np.arange(len(self)) if alive is None else np.flatnonzero(alive)
         k = min(TUNING_K, len(rows) - 1)
         if k < 1:
@@ -353,16 +369,6 @@ def _core_of(index: Any) -> Any:
             return index
 
 
-def _graph(owner: Any, like: Any) -> Any:
-    """A FAISS graph with the links of another one over the vectors that a third one owns."""
-    owner = faiss.downcast_index(owner)
-    made = type(owner)()
-    made.d, made.metric_type, made.is_trained, made.ntotal = owner.d, owner.metric_type, True, like.ntotal
-    made.storage, made.own_fields = owner.storage, False
-    made.hnsw = like.hnsw
-    return made
-
-
 def _codes_of(store: Any) -> NDArray[np.uint8]:
     """FAISS's own memory: (n, bytes a row)."""
     codes: NDArray[np.uint8] = faiss.rev_swig_ptr(store.codes.data(), store.codes.size())
@@ -391,6 +397,7 @@ def make(factory: str, dim: int) -> Any:
     core = _core_of(index)
     if isinstance(core, faiss.IndexHNSW):
         core.hnsw.efConstruction = EF_CONSTRUCTION
+        core.keep_max_size_level0 = True
     if isinstance(core, faiss.IndexIVF):
         core.make_direct_map(True)
         quantizer = faiss.downcast_index(core.quantizer)
