@@ -31,7 +31,6 @@ from encoders import CACHE, encode_shop
 from index_peers import LEVELS, PEERS, Peer, Setting
 from lapel.core.vectors import Vectors, normalise
 from lapel.encoders import open_encoder
-from lapel.indexes import open_index
 from shops import machine, open_shop
 
 K = 10
@@ -59,12 +58,9 @@ class Point:
     bytes_a_vector: float
 
 
-def more(real: Vectors, count: int, seed: int) -> Vectors:
-    """(count, dim) unit rows distributed like ``real``."""
+def more(real: Vectors, near: np.ndarray, count: int, seed: int) -> Vectors:
+    """(count, dim) unit rows distributed like ``real``, given the (n, NEAR) nearest rows of each."""
     rng = np.random.default_rng(seed)
-    flat = open_index("faiss:Flat", dim=real.shape[1])
-    flat.add(np.arange(len(real)), real)
-    near = np.concatenate([flat.search(real[at : at + 1024], NEAR + 1).keys[:, 1:] for at in range(0, len(real), 1024)])
     made = np.empty((count, real.shape[1]), np.float32)
     for at in range(0, count, 100_000):
         size = min(100_000, count - at)
@@ -79,11 +75,16 @@ def more(real: Vectors, count: int, seed: int) -> Vectors:
 
 
 def vectors_of(wanted: argparse.Namespace) -> tuple[Vectors, Vectors]:
-    """What is held, (count, dim), and what is asked, (QUERIES, dim)."""
-    shop = open_shop(wanted.data, wanted.products, wanted.out)
-    real = encode_shop(open_encoder(wanted.encoder), shop, wanted.cache)
-    made = more(real, max(0, wanted.count - len(real)), 1)
-    return np.ascontiguousarray(np.concatenate([real, made])[: wanted.count]), more(real, QUERIES, 2)
+    """What is held, (count, dim), and what is asked, (QUERIES, dim); kept in ``--out`` for the next run."""
+    held, asked = wanted.out / f"vectors-{wanted.count}.npy", wanted.out / "queries.npy"
+    if not (held.exists() and asked.exists()):
+        shop = open_shop(wanted.data, wanted.products, wanted.out)
+        real = encode_shop(open_encoder(wanted.encoder), shop, wanted.cache)
+        near = faiss.knn(real, real, NEAR + 1, metric=faiss.METRIC_INNER_PRODUCT)[1][:, 1:]
+        made = more(real, near, max(0, wanted.count - len(real)), 1)
+        np.save(held, np.concatenate([real, made])[: wanted.count])
+        np.save(asked, more(real, near, QUERIES, 2))
+    return np.load(held), np.load(asked)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

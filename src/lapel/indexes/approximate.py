@@ -312,6 +312,7 @@ class ApproximateIndex(MemoryIndex):
             begun = Entries(entries, index.reconstruct_batch(entries)) if len(entries) else None
             structure = Structure(header["factory"], index, params, header["tuned"], entries=begun)
             self._linked = LinkedSegment(structure, keys, alive)
+            threading.Thread(target=structure.settle, name="lapel-index-settling", daemon=True).start()
             self.choice = self._choose(self._count())
 
     def close(self) -> None:

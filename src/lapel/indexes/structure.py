@@ -34,8 +34,8 @@ REFINE_STORAGE = "SQfp16"  # how vectors are kept for the exact last step where 
 MIN_ROWS = 1000  # below these no structure is worth building
 ROWS_PER_CENTROID = 39  # that FAISS wants for learning
 MAX_TRAINING_ROWS = 200_000
-EF_CONSTRUCTION = 200  # of HNSW: with FAISS's own 40 the graph of a shop's dense clusters never reaches 0.99
-EF_QUANTIZER = 128  # of the graph over an IVF's centroids, while it is filled and while it is searched
+EF_CONSTRUCTION = 100  # of a graph: with FAISS's own 40 that of a shop's dense clusters never reaches 0.99
+EF_QUANTIZER = 200, 128  # of the graph over an IVF's centroids: while that is built, and while it is searched
 KMEANS_ITERATIONS = 10
 STORE_ROOM = 1.125  # times as many rows as there are that a graph's store gets room for when it is full
 # Times as many lists under a filter as the rule says: it is a rule of thumb, and the parameters were found without one.
@@ -116,9 +116,6 @@ class Structure:
         if self.is_graph and owner is None:
             self.index, self._owner = share_graph(index, index), index
             index.hnsw = faiss.HNSW()  # its links go, its vectors stay
-            use_huge_pages(self._store.codes)
-        if self.is_graph:
-            use_huge_pages(self.index.hnsw.neighbors)
 
     @classmethod
     def build(cls, factory: str, vectors: Vectors, *, seed: int = 7) -> Structure:
@@ -138,7 +135,9 @@ class Structure:
             some = np.random.default_rng(seed).permutation(len(vectors))[:MAX_TRAINING_ROWS]
             index.train(vectors[np.sort(some)])
         index.add(vectors)
-        return cls(factory, index)
+        built = cls(factory, index)
+        built.settle()
+        return built
 
     def __len__(self) -> int:
         return int(self.index.ntotal)
@@ -158,7 +157,6 @@ class Structure:
             room, owner = max(count, int(STORE_ROOM * len(self))), make(self.factory, self.index.d)
             store = faiss.downcast_index(owner.storage)
             store.codes.resize(room * store.code_size)
-            use_huge_pages(store.codes)
             _codes_of(store)[: len(self)] = _codes_of(self._store)[: len(self)]
             store.codes.resize(len(self) * store.code_size)
             store.ntotal = len(self)
@@ -167,7 +165,14 @@ class Structure:
         entries = None if self.entries is None else self.entries.extended(len(self), vectors)
         grown = Structure(self.factory, graph, self.search_params, self.tuned_rows, owner, entries)
         grown._room = room
+        grown.settle()
         return grown
+
+    def settle(self) -> None:
+        """Move a graph into huge pages; it may be searched meanwhile."""
+        if self.is_graph:
+            use_huge_pages(self._store.codes)
+            use_huge_pages(self.index.hnsw.neighbors)
 
     @cached_property
     def core(self) -> Any:
@@ -402,7 +407,7 @@ def make(factory: str, dim: int) -> Any:
         core.make_direct_map(True)
         quantizer = faiss.downcast_index(core.quantizer)
         if isinstance(quantizer, faiss.IndexHNSW):  # a row that is put into another list than its nearest is lost
-            quantizer.hnsw.efConstruction, quantizer.hnsw.efSearch = EF_CONSTRUCTION, EF_QUANTIZER
+            quantizer.hnsw.efConstruction, quantizer.hnsw.efSearch = EF_QUANTIZER
     return index
 
 
