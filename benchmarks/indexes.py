@@ -9,9 +9,9 @@ Vectors are those of the shop's pictures under the shipped encoder; beyond them,
 with a spread like theirs, so that clusters and the distances inside them stay as they are. Queries are made the same
 way and are not held. All indexes are built first, one after the other and kept in --out, where a second run finds them
 (``index_peers.py``); then they are asked in turns, on one thread and on two, three times over, and the best of each
-counts, so that what else the machine does meets all of them. An answer counts when it is as near as the tenth
-(Recall@10 by score), since shops sell the same picture twice. ``index_sizes.py`` measures what changes with size:
-filters, additions, growth.
+counts, so that what else the machine does meets all of them; with --processor-time rates count only the processor's.
+An answer counts when it is as near as the tenth (Recall@10 by score), since shops sell the same picture twice.
+``index_sizes.py`` measures what changes with size: filters, additions, growth.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -41,7 +42,8 @@ ROUNDS = 3
 NEAR = 10  # neighbours a made vector lies between
 SPREAD = 0.35  # of the distance between the two it lies between
 TIE = 1e-6  # of a cosine
-THREADS = (1, 2)
+
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -110,16 +112,18 @@ def recall_of(found: np.ndarray, vectors: Vectors, queries: Vectors, last: Vecto
     return float(np.mean([len(set(row[good].tolist())) / K for row, good in zip(found, right, strict=True)]))
 
 
-def measure(peer: Peer, setting: Setting, threads: int, vectors: Vectors, queries: Vectors, last: Vectors) -> Point:
+def measure(
+    peer: Peer, setting: Setting, threads: int, vectors: Vectors, queries: Vectors, last: Vectors, clock: Clock
+) -> Point:
     """Recall, rate and time of one query."""
     name, use = setting
     use()
     asked = queries[:BATCH] if peer.name == "Lapel exact" else queries
     few = range(20 if peer.name == "Lapel exact" else SINGLE)
     peer.search(asked[:BATCH], K, threads)
-    began = time.perf_counter()
+    began = clock()
     found = np.concatenate([peer.search(asked[at : at + BATCH], K, threads) for at in range(0, len(asked), BATCH)])
-    rate = len(asked) / (time.perf_counter() - began)
+    rate = len(asked) / (clock() - began)
     times = []
     for row in few:
         began = time.perf_counter()
@@ -130,15 +134,15 @@ def measure(peer: Peer, setting: Setting, threads: int, vectors: Vectors, querie
     return Point(peer.name, name, threads, recall, rate, p50, peer.build_s, peer.bytes_a_vector)
 
 
-def all_points(peers: list[Peer], vectors: Vectors, queries: Vectors) -> list[Point]:
+def all_points(peers: list[Peer], vectors: Vectors, queries: Vectors, several: list[int], clock: Clock) -> list[Point]:
     """Every setting of every peer, in turns; of each the best of all rounds."""
     last = tenth_score(vectors, queries)
     best: dict[tuple[str, str, int], Point] = {}
     turns = range(max(len(peer.settings) for peer in peers))
-    for threads in ROUNDS * THREADS:
+    for threads in ROUNDS * several:
         with threadpool_limits(threads):
             for peer, turn in ((peer, turn) for turn in turns for peer in peers if turn < len(peer.settings)):
-                point = measure(peer, peer.settings[turn], threads, vectors, queries, last)
+                point = measure(peer, peer.settings[turn], threads, vectors, queries, last, clock)
                 key = (peer.name, point.setting, threads)
                 known = best.get(key, point)
                 best[key] = replace(point, rate=max(point.rate, known.rate), p50_ms=min(point.p50_ms, known.p50_ms))
@@ -149,8 +153,9 @@ def draw(points: list[Point], count: int, target: Path) -> None:
     """Recall against rate, one curve a peer, on one thread and on two."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 6), layout="constrained")
-    for threads, axis in zip(THREADS, figure.subplots(1, len(THREADS)), strict=True):
+    several = sorted({point.threads for point in points})
+    figure = Figure(figsize=(6.5 * len(several), 6), layout="constrained")
+    for threads, axis in zip(several, figure.subplots(1, len(several), squeeze=False)[0], strict=True):
         for peer in dict.fromkeys(point.peer for point in points):
             every = [(p.recall, p.rate) for p in points if p.peer == peer and p.threads == threads]
             own = sorted(
@@ -173,7 +178,7 @@ def tell(points: list[Point]) -> None:
         print(f"{p.threads} {p.peer:30} {p.setting:14} recall {p.recall:.4f}  {p.rate:10,.0f}/s  {p.p50_ms:7.3f} ms")
     for name, p in {p.peer: p for p in points}.items():
         print(f"{name:30} built in {p.build_s:6.1f} s, {p.bytes_a_vector:5.0f} bytes a vector")
-    for threads in THREADS:
+    for threads in sorted({point.threads for point in points}):
         for level in LEVELS:
             enough = [p for p in points if p.threads == threads and p.recall >= level]
             rate = {p.peer: p.rate for p in sorted(enough, key=lambda p: p.rate)}
@@ -191,6 +196,10 @@ def main() -> None:
     add_arguments(parser)
     parser.add_argument("--only", nargs="*", default=list(PEERS), choices=list(PEERS))
     parser.add_argument("--first", action="store_true", help="of each library's grid only the first, the best so far")
+    parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
+    parser.add_argument(
+        "--processor-time", action="store_true", help="rates by it, where the machine does something else too; 1 thread"
+    )
     wanted = parser.parse_args()
     wanted.out.mkdir(parents=True, exist_ok=True)
     vectors, queries = vectors_of(wanted)
@@ -203,7 +212,8 @@ def main() -> None:
                 peers.append(peer)
         except ImportError as error:
             print(f"left out: {error}")
-    points = all_points(peers, vectors, queries)
+    clock = time.process_time if wanted.processor_time else time.perf_counter
+    points = all_points(peers, vectors, queries, wanted.threads, clock)
     tell(points)
     (wanted.out / f"points-{len(vectors)}.json").write_text(json.dumps([asdict(point) for point in points], indent=1))
     draw(points, len(vectors), wanted.out / f"curve-{len(vectors)}.png")
