@@ -90,7 +90,8 @@ def lapel_peers(vectors: Vectors, work: Path) -> Iterator[Peer]:
                 structure.search_params = SearchParams(width, structure.search_params.refine_factor)
 
             settings = tuple((f"efSearch {width}", lambda width=width, use=use: use(width)) for width in WIDTHS)
-            settings = (("default", lambda: None), *settings)
+            own = structure.search_params.width  # what it found for a recall of 0.99
+            settings = (("default", lambda own=own, use=use: use(own)), *settings)
         name = "Lapel exact" if spec == "faiss:Flat" else f"Lapel faiss:auto ({index.choice.factory or 'exact'})"
         yield Peer(name, took, 1e6 * megabytes / len(vectors), search, settings)
 
