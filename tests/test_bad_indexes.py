@@ -51,7 +51,7 @@ kinds_in_files = pytest.mark.parametrize("spec", IN_FILES)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that 700 vectors reach, so that each kind is built and not only scanned."""
     monkeypatch.setattr(structure, "MIN_ROWS", 300)
-    monkeypatch.setattr(approximate, "GROWING_ROWS", 100)
+    monkeypatch.setattr(approximate, "TAIL_ROWS", 100)
     monkeypatch.setattr(choice, "MAX_EXACT_ROWS", 400)
 
 

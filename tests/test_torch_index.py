@@ -3,10 +3,7 @@ cannot tell."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,11 +12,9 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch")
 
-from lapel.core.errors import InputError
 from lapel.core.vectors import Keys, Vectors, normalise
-from lapel.indexes import RowFilter, VectorIndex, approximate, choice, device, open_index, structure
+from lapel.indexes import RowFilter, VectorIndex, device, open_index
 from lapel.indexes import torch as gpu
-from lapel.indexes.approximate import ApproximateIndex
 from lapel.indexes.torch import TorchIndex
 
 WIDE, COUNT = 24, 3000
@@ -134,49 +129,3 @@ def test_adding_one_by_one_doubles_the_room(index: TorchIndex) -> None:
         index.add(np.array([key]), SPREAD[key : key + 1])
         rooms.add(len(index._rows._near))
     assert rooms == {8, 16, 32, 64, 128, 256}
-
-
-def test_auto_takes_the_gpu_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here the CPU plays the GPU: it grows onto it, answers exactly, changes, is saved, and is rebuilt where there is
-    none."""
-    path = tmp_path / "index.bin"
-    monkeypatch.setattr(choice, "MAX_EXACT_ROWS", 400)
-    monkeypatch.setattr(approximate, "GROWING_ROWS", 100)
-    monkeypatch.setattr(structure, "SCAN_ROWS", 50)
-    for module in (choice, approximate):
-        monkeypatch.setattr(module, "device_memory", lambda: 10**9)
-    index = open_index("faiss:auto", dim=WIDE, path=path)
-    assert isinstance(index, ApproximateIndex)
-    held = dict(enumerate(SPREAD[:2000]))
-    index.add(np.arange(300), SPREAD[:300])
-    assert index.wait_idle(60)
-    assert index.choice.factory == ""
-    for at in range(300, 2000, 340):
-        index.add(np.arange(at, at + 340), SPREAD[at : at + 340])
-        assert index.wait_idle(60)
-    assert (index.choice.factory, index.problem) == ("GPU", "")
-    assert "fit the GPU" in index.choice.why
-    for _ in range(2):
-        for allowed in (None, np.arange(20), np.arange(0, 2000, 17), np.arange(100, 1900)):
-            agrees(index, held, ASKED, 60, allowed)
-        index.remove(np.arange(40, 60))
-        held = {key: row for key, row in held.items() if not 40 <= key < 60}
-    index.save()
-    index.close()
-    again = open_index("faiss:auto", dim=WIDE, path=path)
-    agrees(again, held, ASKED, 9)
-    again.close()
-    monkeypatch.setattr(approximate, "device_memory", lambda: 0)
-    with pytest.raises(InputError, match=r"written for a GPU, and there is none here.*lapel index rebuild"):
-        open_index("faiss:auto", dim=WIDE, path=path)
-
-
-def test_no_gpu_no_pytorch() -> None:
-    """Asking whether there is a GPU does not import PyTorch where NVIDIA's driver is not installed."""
-    said = "import sys; from lapel.indexes.choice import device_memory; print(device_memory(), 'torch' in sys.modules)"
-    if choice.device_memory():
-        pytest.skip("there is a GPU")
-    assert (
-        subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True).stdout.split()[0]
-        == "0"
-    )

@@ -124,7 +124,7 @@ def test_a_query_s_own_key_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None
     scores = vectors @ vectors.T
     for row in range(150):
         order = [int(keys[at]) for at in np.argsort(-scores[row]) if keys[at] != own[row]]
-        assert found[row] == set(order[:10]), row
+        assert set(found[row]) == set(order[:10]), row
 
 
 @pytest.mark.parametrize(("others", "distant", "recall"), [(10, 10, 1.0), (5, 10, 0.5), (0, 10, 0.0), (3, 0, 0.3)])
@@ -164,7 +164,7 @@ def test_the_edges_of_the_choice() -> None:
     assert _choose([slower, quick], 0.95, 799)[0] == "faiss:Flat"
     assert _choose([slower, quick], 0.95, 511)[0] == "faiss:auto"
     fast = Trial("c", "c", 0.95, 0.1, 0.1, 1, 800)
-    for milliseconds, choice in ((1.0, "faiss:Flat"), (1.01, "c")):  # who waits a millisecond does not notice
+    for milliseconds, choice in ((0.2, "faiss:Flat"), (0.21, "c")):  # nobody notices a fifth of a millisecond
         assert _choose([Trial("faiss:Flat", "Flat", 1.0, milliseconds, 2, 1, 512), fast], 0.95, None)[0] == choice
     for share, choice in ((0.9496, "d"), (0.9494, "faiss:auto")):  # as printed: 0.950 and 0.949
         assert _choose([Trial("d", "d", share, 1, 1, 1, 100)], 0.95, None)[0] == choice
@@ -205,7 +205,7 @@ def test_the_choice() -> None:
     choice, why = _choose(small, 0.99, None)
     assert (choice, "0.11 ms a query, the quickest 0.06 ms" in why) == ("faiss:Flat", True)
     assert (
-        _choose([trial("faiss:Flat", 1, 1.01, 520), trial("faiss:HNSW16", 0.999, 0.06, 665)], 0.99, None)[0]
+        _choose([trial("faiss:Flat", 1, 0.21, 520), trial("faiss:HNSW16", 0.999, 0.06, 665)], 0.99, None)[0]
         == "faiss:HNSW16"
     )
 

@@ -14,7 +14,7 @@ from lapel.catalog import ModelEntry, index_lock
 from lapel.core.errors import LapelError
 from lapel.encoders import Encoder
 from lapel.engine.encoder_cache import EncoderCache, LazyEncoder
-from lapel.indexes import ExternalIndex, VectorIndex, is_external, open_index
+from lapel.indexes import ExternalIndex, MaintainedIndex, VectorIndex, is_external, open_index
 
 logger = logging.getLogger(__name__)
 
@@ -177,6 +177,8 @@ class FileStorage:
         # A full disk, or a folder that may not be written to, costs the next process a rebuild, not this one its
         # answer.
         path = self._folder / snapshot.version.file_name
+        if isinstance(snapshot.index, MaintainedIndex):
+            snapshot.index.wait_idle()  # else the next process would build again what is being built now
         try:
             snapshot.index.save(path)
         except OSError as error:

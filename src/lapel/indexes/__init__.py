@@ -4,8 +4,8 @@
 compared with, ``open_index("torch:")`` for exact search on a GPU, ``open_index("milvus://host:19530")`` for vectors
 that live on a server.
 
-Inside, arrows go one way: ``approximate -> choice -> structure -> faiss -> base -> files``, ``torch -> device``,
-and all of them use ``rows``; only ``open_index`` knows which backends there are.
+Inside, arrows go one way: ``approximate -> linked, choice -> structure -> graph -> faiss -> base -> files``,
+``torch -> device``, and all of them use ``rows``; only ``open_index`` knows which backends there are.
 """
 
 from __future__ import annotations

@@ -5,22 +5,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import os
 import re
-import shutil
 from dataclasses import dataclass, fields
-from functools import cache
-from pathlib import Path
 from urllib.parse import parse_qsl
 
 from lapel.core.errors import InputError
 from lapel.indexes.structure import ROWS_PER_CENTROID, least_rows
 
-MAX_EXACT_ROWS = 50_000  # up to which scanning all vectors answers within a millisecond or two
-GPU = "GPU"  # what stands for a factory string where the vectors are on a device
-QUANTIZER_LINKS = 16  # of a node of the graph over the centroids
+MAX_EXACT_ROWS = 4096  # up to which scanning all vectors is about as quick as asking a graph, and exact
+GRAPH_LINKS = 16  # of a node on the upper levels; twice as many on the lowest
 BYTE_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -79,7 +74,7 @@ class Choice:
     """What an index is kept in.
 
     Attributes:
-        factory: FAISS's factory string, or ``GPU``; empty when all vectors are scanned.
+        factory: FAISS's factory string; empty when all vectors are scanned.
         why: One sentence for people.
         bytes_a_vector: Memory each vector takes, about.
     """
@@ -108,20 +103,9 @@ def choose(count: int, *, dim: int, options: Options, factory: str = "") -> Choi
         return Choice(factory, f"'{factory}' was asked for.", bytes_of(factory, dim))
     if count <= MAX_EXACT_ROWS:
         return Choice("", f"Up to {MAX_EXACT_ROWS:,} vectors, scanning all of them is exact and quick enough.", flat)
-    if 2 * 2 * dim * count <= device_memory() and (flat + 9) * count <= options.bytes:
-        why = (
-            f"{count:,} vectors fit the GPU's {device_memory() / 1e9:.0f} GB twice: scanning them there is exact and"
-            " quick."
-        )
-        return Choice(GPU, why, flat + 9)
-    # At 1,000,000, 4,096 lists answer 0.99 as quickly as 8,192 and 0.95 a third more slowly; 16,384 are no quicker and
-    # learn twice as long.
     lists = 2 ** min(round(math.log2(8 * count**0.5)), int(math.log2(count / ROWS_PER_CENTROID)))
-    ladder = (
-        f"IVF{lists}_HNSW{QUANTIZER_LINKS},Flat",
-        f"IVF{lists}_HNSW{QUANTIZER_LINKS},SQfp16",
-        f"IVF{lists}_HNSW{QUANTIZER_LINKS},PQ{dim // 4}x4fs,Refine(SQ8)",
-    )
+    graph = f"HNSW{GRAPH_LINKS}"
+    ladder = (graph, f"{graph}_SQfp16", f"IVF{lists}_HNSW16,PQ{max(dim // 4, 1)}x4fs,Refine(SQ8)")
     limit = options.bytes
     for kind in ladder:
         each = bytes_of(kind, dim)
@@ -136,29 +120,19 @@ def choose(count: int, *, dim: int, options: Options, factory: str = "") -> Choi
 
 
 def bytes_of(factory: str, dim: int) -> int:
-    """Memory a vector takes in a structure, about: codes, links, the vector for the exact last step, and its key."""
-    each = 8 + 1
+    """Memory a vector takes in a structure, about: codes, links, the vector for the exact last step, and its key; twice
+    the links while more are added, and an eighth more of a graph's vectors as room for them."""
+    each = 8 + 1 + 16  # and the place of the key among the sorted ones
     if "IVF" in factory:
         each += 16  # its number in its list, and where it is
     if match := re.match(r"HNSW(\d+)", factory):
-        each += 4 * 2 * int(match[1]) * 17 // 16
+        each += 4 * 2 * int(match[1]) * 17 // 16 + 12  # its links, its level, and where they are
     if match := re.search(r"PQ(\d+)x4", factory):
         each += int(match[1]) // 2 + 8
     elif match := re.search(r"PQ(\d+)", factory):
         each += int(match[1]) + 8
     kept = 4 * dim if re.search(r"^HNSW\d+$|Flat", factory) else dim if "Refine(SQ8)" in factory else 2 * dim
     return each + kept + (dim if re.search(r"(?<!\()SQ8", factory) else 0)
-
-
-@cache
-def device_memory() -> int:
-    """Bytes of memory of the GPU that can be used, 0 where there is none or PyTorch is not installed."""
-    # PyTorch takes seconds to import, so first whether NVIDIA's driver is there at all.
-    if not (Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi")) or not importlib.util.find_spec("torch"):
-        return 0
-    from lapel.indexes.device import memory_of_device
-
-    return memory_of_device()
 
 
 def machine_memory() -> int:

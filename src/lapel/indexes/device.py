@@ -1,9 +1,8 @@
 """Rows of unit vectors on a GPU: half precision where they are searched, float32 in memory where the best are ranked.
 
 In go unit rows, queries and which rows may be found; out come row numbers and float32 scores, the same as those of
-exact search. It knows no keys; :mod:`lapel.indexes.torch` makes an index of it, and ``faiss:auto`` keeps its sealed
-segment in a :class:`GpuStructure` where there is a GPU. All of it runs on PyTorch's CPU too, for tests and for reading
-the code.
+exact search. It knows no keys; :mod:`lapel.indexes.torch` makes an index of it. All of it runs on PyTorch's CPU too,
+for tests and for reading the code.
 
 A search multiplies all rows with the queries and keeps only the best score of each block of rows. The best blocks are
 looked at row by row, and the best rows are scored again in float32. How far a half-precision score can be from the
@@ -14,7 +13,7 @@ equal pictures, it ranks every row within that error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +23,7 @@ from torch import Tensor
 
 from lapel.core.errors import InputError
 from lapel.core.vectors import Vectors
-from lapel.indexes.files import WriteBytes
-from lapel.indexes.rows import Mask, Rows, Scores, best_by_matrix
+from lapel.indexes.rows import Rows, Scores
 
 BLOCK_ROWS = 128  # that are represented by their best score
 EXTRA_CANDIDATES = 22  # ranked in float32 beyond the k wanted
@@ -274,85 +272,9 @@ class _SearchedMatrix:
             yield at, scores
 
 
-class GpuStructure(DeviceRows):
-    """The calls of :class:`lapel.indexes.structure.Structure` over rows on the best device; what it finds is exact.
-
-    Attributes:
-        factory: What stands for it where FAISS's factory strings stand for others.
-        tuned_rows: Rows there were when it was tuned, for which there is nothing to do.
-    """
-
-    scan_limit = 500  # allowed rows up to which they are scanned here: asking the device takes longer
-
-    def __init__(self, factory: str, dim: int) -> None:
-        super().__init__(dim, best_device())
-        self.factory = factory
-        self.tuned_rows = 0
-
-    @classmethod
-    def build(cls, factory: str, vectors: Vectors) -> GpuStructure:
-        """Fill one with (n, dim) unit rows.
-
-        Raises:
-            InputError: the device has no room for them.
-        """
-        made = cls(factory, vectors.shape[1])
-        made.add(vectors)
-        return made
-
-    def scan(self, queries: Vectors, rows: Rows, k: int) -> tuple[Rows, Scores]:
-        """The exact min(k, m) best among (m,) ascending rows: (q, k) rows and scores, equal scores by ascending row."""
-        if len(rows) * len(queries) > CHUNK_ROWS:
-            return self.search_exact(queries, k, DeviceSelection(len(rows), torch.from_numpy(rows).to(self.device)))
-        places, scores = best_by_matrix(queries, self.vectors(rows), k)
-        return rows[places], scores
-
-    def select(self, mask: Mask, rows: Rows | None = None) -> DeviceSelection:
-        """What is needed to find only the rows of a mask, (n,) bool."""
-        del rows
-        return self.select_on_device(torch.from_numpy(mask).to(self.device))
-
-    def search(self, queries: Vectors, k: int, selection: DeviceSelection | None = None) -> tuple[Rows, Scores]:
-        """The k best of all rows, or of a selection: (q, k) rows, -1 where there are fewer, and scores."""
-        rows, scores = self.search_exact(queries, k, selection)
-        missing = ((0, 0), (0, k - rows.shape[1]))
-        return np.pad(rows, missing, constant_values=-1), np.pad(scores, missing, constant_values=-np.inf)
-
-    def tune(self, recall: float, *, alive: Mask | None = None) -> float:
-        """Nothing to find: the recall is 1."""
-        del recall, alive
-        self.tuned_rows = len(self)
-        return 1.0
-
-    def write(self, write: WriteBytes) -> None:
-        """The rows in float32, some at a time."""
-        for at in range(0, len(self), CHUNK_ROWS):
-            write(self.vectors(np.arange(at, min(at + CHUNK_ROWS, len(self)))).tobytes())
-
-    @classmethod
-    def read(cls, factory: str, read: Callable[[int], bytes], count: int, dim: int) -> GpuStructure:
-        """What :meth:`write` wrote.
-
-        Raises:
-            ValueError: there is less than that.
-        """
-        made = cls(factory, dim)
-        made.reserve(count)
-        for at in range(0, count, CHUNK_ROWS):
-            size = min(CHUNK_ROWS, count - at)
-            made.add(np.frombuffer(read(4 * dim * size), np.float32).reshape(size, dim))
-        made.tuned_rows = count
-        return made
-
-
 def best_device() -> torch.device:
     """The first CUDA device, or the CPU where there is none."""
     return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-
-
-def memory_of_device() -> int:
-    """Bytes of memory the first CUDA device has, 0 where there is none."""
-    return int(torch.cuda.get_device_properties(0).total_memory) if torch.cuda.is_available() else 0
 
 
 def _copied(near: Tensor, rows: Tensor) -> _SearchedMatrix:

@@ -18,7 +18,7 @@ import numpy as np
 
 from lapel.core.errors import InputError
 
-MAGIC = b"LAPELID2"
+MAGIC = b"LAPELID3"  # the last digit is the layout's; files of others are built again
 HEADER_BYTES = 512  # magic and JSON before the data
 CHUNK_BYTES = 1 << 20
 
@@ -99,7 +99,7 @@ def _read_header(file: IO[bytes], path: Path) -> dict[str, Any]:
     """Check magic, length and checksum, and leave the file at the first byte of the data."""
     head = file.read(HEADER_BYTES)
     if not head.startswith(MAGIC):
-        raise damaged(path, "it does not start like one")
+        raise damaged(path, "it does not start like one, or another version of Lapel wrote it")
     header: dict[str, Any] = json.loads(head[len(MAGIC) :])
     size, crc32 = 0, 0
     while chunk := file.read(CHUNK_BYTES):

@@ -108,6 +108,18 @@ def rows_of(keys: Keys, wanted: Keys) -> tuple[Rows, Mask]:
     return rows, keys[np.minimum(rows, len(keys) - 1)] == wanted
 
 
+def mask_of(keys: Keys, wanted: Keys) -> Mask:
+    """Which of (n,) keys in any order are among the sorted wanted ones: (n,) bool."""
+    # A table with one place a key takes a third of np.isin's time. Catalogue keys are dense, so the table is small;
+    # after many deletions it may not be.
+    if len(keys) and (top := int(keys.max())) <= 16 * len(keys):
+        table = np.zeros(top + 1, bool)
+        table[wanted[: np.searchsorted(wanted, len(table))]] = True
+        return table[keys]
+    mask: Mask = np.isin(keys, wanted)
+    return mask
+
+
 def best_rows(scores: Scores, k: int) -> Rows:
     """Positions of the k best of each row of scores: (q, n) to (q, k) with k <= n; equal scores by position."""
     count = scores.shape[1]

@@ -1,8 +1,10 @@
 """One FAISS structure of any kind over rows 0, 1, 2 ...: built from a factory string, tuned for a recall, searched.
 
 In go unit vectors and row masks, out come rows and inner products. It knows no keys and removes nothing; see
-:mod:`lapel.indexes.sealed` and :mod:`lapel.indexes.approximate` for what makes an index of it. Its last step is exact:
-candidates are scored again with vectors kept as float32 or float16, so scores are cosines whatever is compressed.
+:mod:`lapel.indexes.linked` and :mod:`lapel.indexes.approximate` for what makes an index of it.
+
+A graph (HNSW) grows beside the one that is searched: :meth:`Structure.extended` copies its links (132 bytes a row with
+16 links), shares its vectors, and links more rows into the copy, so no search ever waits for it.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from lapel.core.errors import InputError
 from lapel.core.vectors import Vectors
 from lapel.indexes.faiss import MAX_FAISS_QUERIES, MIN_SHARED_ROWS, matrix_of, one_thread, write_faiss
 from lapel.indexes.files import WriteBytes
+from lapel.indexes.graph import KMEANS_ROWS, Entries, entry_count, search_graph, share_graph, use_huge_pages
 from lapel.indexes.rows import Mask, Rows, Scores, best_by_matrix, best_rows
 
 faiss: Any = typed_faiss  # its type stubs know the C++ signatures, not those its Python layer puts over them
@@ -31,31 +34,23 @@ REFINE_STORAGE = "SQfp16"  # how vectors are kept for the exact last step where 
 MIN_ROWS = 1000  # below these no structure is worth building
 ROWS_PER_CENTROID = 39  # that FAISS wants for learning
 MAX_TRAINING_ROWS = 200_000
-EF_CONSTRUCTION = 64  # of HNSW
-# Of the graph over an IVF's centroids: a row that is put into another list than its nearest is hardly found again, so
-# filling tries hard.
-QUANTIZER_SETTINGS = {"efConstruction": 200, "efSearch": 128}
+EF_CONSTRUCTION = 100  # of a graph: with FAISS's own 40 that of a shop's dense clusters never reaches 0.99
+EF_QUANTIZER = 200, 128  # of the graph over an IVF's centroids: while that is built, and while it is searched
 KMEANS_ITERATIONS = 10
-# A filter such as "shirts" leaves most lists empty, and who asks with a shoe is far from all the others: the nearest
-# lists say little there, and so many times as many are read. Measured on 1,000,000 rows with 6 to 35 % of them allowed:
-# 0.99 of the exact answer.
-CLUSTERED_LIST_FACTOR = 32
+STORE_ROOM = 1.125  # times as many rows as there are that a graph's store gets room for when it is full
 # Times as many lists under a filter as the rule says: it is a rule of thumb, and the parameters were found without one.
 FILTER_MARGIN = 1.4
-# Of the lists that allowed rows would be in if they were chosen at random: below, a filter is a clustered one.
-RANDOM_LIST_SHARE = 0.7
 TUNING_QUERIES = 200
 TUNING_K = 10
 # Of a cosine: a row that misses the k-th score by less is as good an answer; shops sell the same picture twice.
 SCORE_TOLERANCE = 1e-4
 SEARCH_WIDTHS = {  # values of efSearch and of nprobe that tuning tries
-    "hnsw": (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512),
+    "hnsw": (10, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256, 512),
     "ivf": (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512),
 }
 REFINE_FACTORS = (1, 2, 4, 8, 16, 32)
-SCAN_ROWS = 20_000  # allowed rows up to which they are scanned one by one ...
-SCAN_SHARE = 0.05  # ... or this share of all
-SCAN_IVF_ROWS = 2_000  # an IVF's rows lie apart, so reading them one by one takes longer
+SCAN_ROWS = 2_000  # allowed rows up to which they are scanned one by one ...
+SCAN_SHARE = 0.02  # ... or this share of all
 MAX_CACHED_PARAMS = 32
 
 
@@ -64,23 +59,12 @@ class SearchParams:
     """How hard a search tries.
 
     Attributes:
-        nprobe: Lists an IVF reads.
-        ef_search: Candidates HNSW keeps.
+        width: Candidates HNSW keeps (efSearch), lists an IVF reads (nprobe).
         refine_factor: Candidates scored exactly for each one that is wanted.
     """
 
-    nprobe: int = 64
-    ef_search: int = 64
+    width: int = 64
     refine_factor: int = 1
-
-    @classmethod
-    def of_width(cls, width: int, refine_factor: int = 1) -> SearchParams:
-        """The same nprobe and efSearch: a structure uses one of them."""
-        return cls(width, width, refine_factor)
-
-    def scaled(self, factor: float) -> SearchParams:
-        """So many times as hard."""
-        return SearchParams(math.ceil(self.nprobe * factor), math.ceil(self.ef_search * factor), self.refine_factor)
 
 
 @dataclass(frozen=True)
@@ -91,14 +75,12 @@ class RowSelection:
         share: Of all rows, 0..1.
         selector: FAISS's.
         bits: What the selector points to.
-        lists: (m,) the IVF's lists that hold them, if those are few; else None.
         params: FAISS's parameters of searches with it.
     """
 
     share: float
     selector: Any
     bits: NDArray[np.uint8]
-    lists: Rows | None = None
     params: dict[tuple[SearchParams, int], list[Any]] = field(default_factory=dict, repr=False)
 
 
@@ -109,14 +91,31 @@ class Structure:
         factory: FAISS's factory string it was built from.
         index: The FAISS index.
         search_params: How hard a search tries.
+        tuned_rows: Rows there were when the parameters were found; all there are by default.
+        owner: The FAISS graph whose vectors this one shares.
+        entries: Where searches of a graph begin; found by :meth:`tune`.
     """
 
-    def __init__(self, factory: str, index: Any, search_params: SearchParams | None = None) -> None:
+    def __init__(
+        self,
+        factory: str,
+        index: Any,
+        search_params: SearchParams | None = None,
+        tuned_rows: int | None = None,
+        owner: Any = None,
+        entries: Entries | None = None,
+    ) -> None:
         self.factory = factory
         self.index = index
         self.search_params = search_params or SearchParams()
-        self.tuned_rows = int(index.ntotal)  # rows there were when the parameters were found
+        self.tuned_rows = int(index.ntotal) if tuned_rows is None else tuned_rows
         self._params: dict[tuple[SearchParams, int], list[Any]] = {}  # of searches without a filter
+        self._room = len(self)  # rows the store takes without moving
+        self._owner = owner
+        self.entries = entries
+        if self.is_graph and owner is None:
+            self.index, self._owner = share_graph(index, index), index
+            index.hnsw = faiss.HNSW()  # its links go, its vectors stay
 
     @classmethod
     def build(cls, factory: str, vectors: Vectors, *, seed: int = 7) -> Structure:
@@ -129,20 +128,16 @@ class Structure:
         if len(vectors) < (needed := least_rows(factory)):
             raise InputError(f"'faiss:{factory}' needs {needed:,} vectors to be built; found {len(vectors):,}.")
         if not index.is_trained:
-            _prepare_training(index)
+            core = _core_of(index)
+            if isinstance(core, faiss.IndexIVF):
+                core.cp.niter = KMEANS_ITERATIONS
+                core.cp.min_points_per_centroid = 1  # fewer than FAISS likes are enough; it would only say so
             some = np.random.default_rng(seed).permutation(len(vectors))[:MAX_TRAINING_ROWS]
             index.train(vectors[np.sort(some)])
         index.add(vectors)
-        return cls(factory, index)
-
-    @classmethod
-    def build_small(cls, vectors: Vectors, recall: float) -> Structure:
-        """An IVF of some thousand (n, dim) unit rows: as many lists as each holds rows."""
-        lists = max(1, min(math.isqrt(len(vectors)), len(vectors) // ROWS_PER_CENTROID))
-        made = cls.build(f"IVF{lists},Flat", vectors)
-        made.tune(recall)
-        made.search_params = made.search_params.scaled(FILTER_MARGIN)  # tuned by its own rows, and others ask
-        return made
+        built = cls(factory, index)
+        built.settle()
+        return built
 
     def __len__(self) -> int:
         return int(self.index.ntotal)
@@ -152,18 +147,37 @@ class Structure:
         with one_thread():
             self.index.add(vectors)
 
+    def extended(self, vectors: Vectors) -> Structure:
+        """A graph with (m, dim) more rows, while this one goes on being searched. One thread at a time.
+
+        The links are copied, the vectors shared: rows that this one does not know lie behind its own.
+        """
+        count, room, owner = len(self) + len(vectors), self._room, self._owner
+        if count > room:
+            room, owner = max(count, int(STORE_ROOM * len(self))), make(self.factory, self.index.d)
+            store = faiss.downcast_index(owner.storage)
+            store.codes.resize(room * store.code_size)
+            _codes_of(store)[: len(self)] = _codes_of(self._store)[: len(self)]
+            store.codes.resize(len(self) * store.code_size)
+            store.ntotal = len(self)
+        graph = share_graph(owner, self.index)
+        graph.add(vectors)
+        entries = None if self.entries is None else self.entries.extended(len(self), vectors)
+        grown = Structure(self.factory, graph, self.search_params, self.tuned_rows, owner, entries)
+        grown._room = room
+        grown.settle()
+        return grown
+
+    def settle(self) -> None:
+        """Move a graph into huge pages; it may be searched meanwhile."""
+        if self.is_graph:
+            use_huge_pages(self._store.codes)
+            use_huge_pages(self.index.hnsw.neighbors)
+
     @cached_property
     def core(self) -> Any:
         """The part that is searched, below refinement and transforms."""
-        part = self.index
-        while True:
-            part = faiss.downcast_index(part)
-            if isinstance(part, faiss.IndexRefine):
-                part = part.base_index
-            elif isinstance(part, faiss.IndexPreTransform):
-                part = part.index
-            else:
-                return part
+        return _core_of(self.index)
 
     @cached_property
     def _store(self) -> Any:
@@ -180,6 +194,11 @@ class Structure:
             return "hnsw"
         return "ivf" if isinstance(self.core, faiss.IndexIVF) else "scan"
 
+    @cached_property
+    def is_graph(self) -> bool:
+        """Whether it grows by :meth:`extended`."""
+        return isinstance(faiss.downcast_index(self.index), faiss.IndexHNSW)
+
     def vectors(self, rows: Rows) -> Vectors:
         """(m,) rows -> their (m, dim) float32 vectors, as exact as they are kept."""
         store = self._store
@@ -190,9 +209,8 @@ class Structure:
         if isinstance(store, faiss.IndexFlat):
             flat: Vectors = matrix_of(store)[rows]
             return flat
-        codes = faiss.rev_swig_ptr(store.codes.data(), store.codes.size()).reshape(store.ntotal, -1)
         with one_thread():
-            decoded: Vectors = store.sa_decode(np.ascontiguousarray(codes[rows]))
+            decoded: Vectors = store.sa_decode(np.ascontiguousarray(_codes_of(store)[rows]))
         return decoded
 
     def scan(self, queries: Vectors, rows: Rows, k: int) -> tuple[Rows, Scores]:
@@ -213,25 +231,12 @@ class Structure:
     @property
     def scan_limit(self) -> int:
         """Allowed rows up to which scanning them one by one is quicker than a search that can use few it meets."""
-        if isinstance(self._store, faiss.IndexIVF):
-            return SCAN_IVF_ROWS
         return max(SCAN_ROWS, int(SCAN_SHARE * len(self)))
 
-    def select(self, mask: Mask, rows: Rows | None = None) -> RowSelection:
-        """What is needed to find only the rows of a mask, (n,) bool; their (m,) numbers too where a filter's."""
+    def select(self, mask: Mask, count: int) -> RowSelection:
+        """What is needed to find only the rows of a mask, (n,) bool, of which ``count`` are set."""
         bits = np.packbits(mask, bitorder="little")
-        lists: Rows | None = None
-        if rows is not None and isinstance(self._store, faiss.IndexIVF):
-            places = faiss.vector_to_array(self.core.direct_map.array)
-            lists = np.unique(places[rows] >> 32)  # FAISS packs a row's list and its place there into one number
-            if len(lists) >= RANDOM_LIST_SHARE * self.core.nlist * (1 - math.exp(-len(rows) / self.core.nlist)):
-                lists = None
-        share = float(mask.mean()) if rows is None else len(rows) / len(mask)
-        return RowSelection(share, faiss.IDSelectorBitmap(bits), bits, lists)
-
-    def is_scattered(self, selection: RowSelection) -> bool:
-        """Whether rows are spread over an IVF's lists as if at random."""
-        return self.family == "ivf" and selection.lists is None
+        return RowSelection(count / max(1, len(mask)), faiss.IDSelectorBitmap(bits), bits)
 
     def search(
         self,
@@ -250,11 +255,12 @@ class Structure:
         if params is None:
             if len(known) >= MAX_CACHED_PARAMS:
                 known.clear()
-            params = known[tried, k] = self._faiss_params(tried.scaled(self._filter_factor(selection)), k, selection)
+            params = known[tried, k] = self._faiss_params(tried, k, selection)
         with one_thread() if len(queries) <= MAX_FAISS_QUERIES else nullcontext():
-            if selection is not None and selection.lists is not None:
-                return self._search_lists(queries, k, selection.lists, params[-1])
-            scores, rows = self.index.search(queries, k, params=params[-1])
+            if self.entries is None:
+                scores, rows = self.index.search(queries, k, params=params[-1])
+            else:
+                scores, rows = search_graph(self.index, queries, k, self.entries, params[-1])
         if rows.size and rows.min() < 0:
             scores[rows < 0] = -np.inf
         return rows, scores
@@ -267,50 +273,28 @@ class Structure:
         # of 1,000,000.
         return max(1.0, FILTER_MARGIN * selection.share**-0.5) if self.family == "ivf" else 1 / selection.share
 
-    def _search_lists(self, queries: Vectors, k: int, lists: Rows, params: Any) -> tuple[Rows, Scores]:
-        """The same for an IVF, reading the nearest of some lists."""
-        probes = min(CLUSTERED_LIST_FACTOR * self.search_params.nprobe, len(lists))
-        near = queries @ self._centroids[lists].T
-        chosen = np.argpartition(-near, probes - 1, axis=1)[:, :probes]
-        assigned = np.ascontiguousarray(lists[chosen])
-        distances = np.ascontiguousarray(np.take_along_axis(near, chosen, axis=1))
-        scores, rows = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
-        params.nprobe = probes
-        arrays = [faiss.swig_ptr(array) for array in (queries, assigned, distances, scores, rows)]
-        self.core.search_preassigned_c(len(queries), arrays[0], k, *arrays[1:], False, params)
-        scores[rows < 0] = -np.inf
-        return rows, scores
-
-    @cached_property
-    def _centroids(self) -> Vectors:
-        centroids: Vectors = self.core.quantizer.reconstruct_n(0, self.core.nlist)
-        return centroids
-
     def _faiss_params(self, search_params: SearchParams, k: int, selection: RowSelection | None) -> list[Any]:
         """FAISS's search parameters, last, after all that they point to: FAISS keeps pointers only."""
         made: list[Any] = []
-        self._add_params(self.index, None if selection is None else selection.selector, search_params, k, made)
+        width = math.ceil(search_params.width * self._filter_factor(selection))
+        selector = None if selection is None else selection.selector
+        self._add_params(self.index, selector, width, search_params.refine_factor, k, made)
         return made
 
-    def _add_params(self, index: Any, selector: Any, search_params: SearchParams, k: int, made: list[Any]) -> Any:
+    def _add_params(self, index: Any, selector: Any, width: int, refine_factor: int, k: int, made: list[Any]) -> Any:
         """FAISS's search parameters for an index and all parts below it."""
         index = faiss.downcast_index(index)
         chosen = {} if selector is None else {"sel": selector}
-        refine_factor = search_params.refine_factor
         if isinstance(index, faiss.IndexRefine):
-            below = self._add_params(index.base_index, selector, search_params, k * refine_factor, made)
+            below = self._add_params(index.base_index, selector, width, refine_factor, k * refine_factor, made)
             params = faiss.IndexRefineSearchParameters(k_factor=float(refine_factor), base_index_params=below)
         elif isinstance(index, faiss.IndexPreTransform):
-            below = self._add_params(index.index, selector, search_params, k, made)
+            below = self._add_params(index.index, selector, width, refine_factor, k, made)
             params = faiss.SearchParametersPreTransform(index_params=below)
         elif isinstance(index, faiss.IndexHNSW):
-            params = faiss.SearchParametersHNSW(efSearch=max(search_params.ef_search, k), **chosen)
+            params = faiss.SearchParametersHNSW(efSearch=max(width, k), **chosen)
         elif isinstance(index, faiss.IndexIVF):
-            probes = min(max(search_params.nprobe, 1), index.nlist)
-            if isinstance(faiss.downcast_index(index.quantizer), faiss.IndexHNSW):
-                chosen["quantizer_params"] = faiss.SearchParametersHNSW(efSearch=max(8, min(2 * probes, probes + 8)))
-                made.append(chosen["quantizer_params"])
-            params = faiss.SearchParametersIVF(nprobe=probes, **chosen)
+            params = faiss.SearchParametersIVF(nprobe=min(max(width, 1), index.nlist), **chosen)
         else:
             params = faiss.SearchParameters(**chosen)
         made.append(params)
@@ -333,6 +317,9 @@ class Structure:
             The recall that was reached: below ``recall`` only if no parameters reach it; then the best are kept.
         """
         self.tuned_rows = len(self)
+        if self.is_graph:
+            some = np.random.default_rng(seed).permutation(len(self))[: KMEANS_ROWS * entry_count(len(self))]
+            self.entries = Entries.choose(self.index, self.vectors(np.sort(some)))
         rows = np.arange(len(self)) if alive is None else np.flatnonzero(alive)
         k = min(TUNING_K, len(rows) - 1)
         if k < 1:
@@ -340,14 +327,13 @@ class Structure:
         asking = np.sort(np.random.default_rng(seed).permutation(rows)[:TUNING_QUERIES])
         queries = self.vectors(asking)
         last = self._last_scores(queries, asking, rows, k)
-        selection = None if alive is None or alive.all() else self.select(alive)
+        selection = None if alive is None or alive.all() else self.select(alive, len(rows))
         quickest: tuple[float, SearchParams, float] | None = None
         reached: tuple[float, SearchParams] = (-1.0, self.search_params)
-        for refine_factor in (
-            REFINE_FACTORS if isinstance(faiss.downcast_index(self.index), faiss.IndexRefine) else (1,)
-        ):
+        refined = isinstance(faiss.downcast_index(self.index), faiss.IndexRefine)
+        for refine_factor in REFINE_FACTORS if refined else (1,):
             for width in SEARCH_WIDTHS.get(self.family, (1,)):
-                tried = SearchParams.of_width(width, refine_factor)
+                tried = SearchParams(width, refine_factor)
                 began = time.perf_counter()
                 found, scores = self.search(queries, k + 1, selection, search_params=tried)
                 took = time.perf_counter() - began
@@ -376,6 +362,24 @@ class Structure:
         return last
 
 
+def _core_of(index: Any) -> Any:
+    """The part that is searched, below refinement and transforms."""
+    while True:
+        index = faiss.downcast_index(index)
+        if isinstance(index, faiss.IndexRefine):
+            index = index.base_index
+        elif isinstance(index, faiss.IndexPreTransform):
+            index = index.index
+        else:
+            return index
+
+
+def _codes_of(store: Any) -> NDArray[np.uint8]:
+    """FAISS's own memory: (n, bytes a row)."""
+    codes: NDArray[np.uint8] = faiss.rev_swig_ptr(store.codes.data(), store.codes.size())
+    return codes.reshape(-1, store.code_size)
+
+
 def make(factory: str, dim: int) -> Any:
     """An empty FAISS index for inner products that keeps every vector for an exact last step.
 
@@ -395,25 +399,16 @@ def make(factory: str, dim: int) -> Any:
         ) from error
     if index.metric_type != faiss.METRIC_INNER_PRODUCT:
         raise InputError(f"'faiss:{factory}' does not compare by inner product. Use another kind, or faiss:auto.")
-    core = Structure(factory, index).core
+    core = _core_of(index)
     if isinstance(core, faiss.IndexHNSW):
         core.hnsw.efConstruction = EF_CONSTRUCTION
+        core.keep_max_size_level0 = True
     if isinstance(core, faiss.IndexIVF):
         core.make_direct_map(True)
+        quantizer = faiss.downcast_index(core.quantizer)
+        if isinstance(quantizer, faiss.IndexHNSW):  # a row that is put into another list than its nearest is lost
+            quantizer.hnsw.efConstruction, quantizer.hnsw.efSearch = EF_QUANTIZER
     return index
-
-
-def _prepare_training(index: Any) -> None:
-    """Set how an empty IVF learns its centroids and finds them while it is filled."""
-    core = Structure("", index).core
-    if not isinstance(core, faiss.IndexIVF):
-        return
-    core.cp.niter = KMEANS_ITERATIONS
-    core.cp.min_points_per_centroid = 1  # fewer than FAISS likes are enough; it would only say so
-    quantizer = faiss.downcast_index(core.quantizer)
-    if isinstance(quantizer, faiss.IndexHNSW):
-        for name, value in QUANTIZER_SETTINGS.items():
-            setattr(quantizer.hnsw, name, value)
 
 
 def least_rows(factory: str) -> int:
