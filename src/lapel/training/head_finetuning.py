@@ -213,8 +213,8 @@ class _HeadRun:
         linear, hidden, last = self.network.head, self.network.wide[0], self.network.wide[2]
         with mixed_precision(device):
             given = features.to(device).float()
-            opened = functional.linear(given, _matrix(hidden), hidden.bias).relu()
-            vectors = functional.linear(given, _matrix(linear), linear.bias) + functional.linear(opened, _matrix(last))
+            opened = functional.linear(given, *_matrix(hidden)).relu()
+            vectors = functional.linear(given, *_matrix(linear)) + functional.linear(opened, *_matrix(last))
         return functional.normalize(vectors.float(), dim=1)
 
     def losses(
@@ -319,7 +319,7 @@ def _some(count: int, most: int, rng: np.random.Generator) -> Tensor:
     return torch.from_numpy(rng.permutation(count)[:most])
 
 
-def _matrix(layer: nn.Module) -> Tensor:
-    """(out, in, 1, 1) weights of a 1 x 1 convolution -> (out, in)."""
+def _matrix(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
+    """(out, in, 1, 1) weights of a 1 x 1 convolution -> (out, in), and its bias."""
     assert isinstance(layer, nn.Conv2d)
-    return layer.weight[:, :, 0, 0]
+    return layer.weight[:, :, 0, 0], layer.bias
