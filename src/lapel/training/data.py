@@ -365,6 +365,7 @@ def prepare(
             progress(len(uris), len(uris))
             return StoredImages(np.load(folder / PIXELS, mmap_mode="r")), [(u, r) for u, r in known["rejected"]]
     record.unlink(missing_ok=True)
+    (folder / PIXELS).unlink(missing_ok=True)  # another folder may have a link to it
     shape = (len(uris), preprocessing.height, preprocessing.width, 4)
     pixels = np.lib.format.open_memmap(folder / PIXELS, mode="w+", dtype=np.uint8, shape=shape)
     rejected: list[tuple[str, str]] = []
