@@ -23,7 +23,6 @@ from lapel.engine import check, retrieval
 from lapel.engine.check import check_index
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.retrieval import SearchEngine
-from lapel.indexes import choice
 from lapel.indexes.choice import Options, choose
 from lapel.sources.cache import ImageCache
 from test_store import corner, fill
@@ -211,22 +210,20 @@ def test_a_cache_of_10_000_bytes(tmp_path: Path, size: int, kept: int) -> None:
 # --- the index --------------------------------------------------------------------------------------------------------
 
 
-def test_up_to_50_000_vectors_all_are_scanned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice, "device_memory", lambda: 0)
+def test_up_to_4_096_vectors_all_are_scanned() -> None:
     options = Options.parse("memory=1GB")
-    assert choose(50_000, dim=128, options=options).factory == ""
-    assert choose(50_001, dim=128, options=options).factory.startswith("IVF")
+    assert choose(4_096, dim=128, options=options).factory == ""
+    assert choose(4_097, dim=128, options=options).factory == "HNSW16"
 
 
-def test_the_roomiest_structure_that_fits_the_memory_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A million vectors of 128 numbers: 537 bytes each as they are (25 beside four for each number), 281 in 16 bits."""
-    monkeypatch.setattr(choice, "device_memory", lambda: 0)
+def test_the_roomiest_structure_that_fits_the_memory_exactly() -> None:
+    """A million vectors of 128 numbers: 685 bytes each as they are (173 beside the numbers), 429 in 16 bits."""
     count = 1_000_000
     for memory, kind in (
-        (537 * count, "IVF8192_HNSW16,Flat"),
-        (537 * count - 1, "IVF8192_HNSW16,SQfp16"),
-        (281 * count, "IVF8192_HNSW16,SQfp16"),
-        (281 * count - 1, "IVF8192_HNSW16,PQ32x4fs,Refine(SQ8)"),
+        (685 * count, "HNSW16"),
+        (685 * count - 1, "HNSW16_SQfp16"),
+        (429 * count, "HNSW16_SQfp16"),
+        (429 * count - 1, "IVF8192_HNSW16,PQ32x4fs,Refine(SQ8)"),
     ):
         assert choose(count, dim=128, options=Options(memory=memory)).factory == kind
 

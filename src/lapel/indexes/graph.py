@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapel.core.vectors import Vectors
-from lapel.indexes.faiss import MAX_FAISS_QUERIES
-from lapel.indexes.rows import MAX_SCORES, Rows, Scores
+from lapel.indexes.rows import Rows, Scores
 
 faiss: Any = typed_faiss  # its type stubs know the C++ signatures, not those its Python layer puts over them
 
@@ -29,6 +28,9 @@ ENTRY_EFFORT = 64  # of the search for the row nearest to a centroid
 KMEANS_ITERATIONS = 4
 KMEANS_ROWS = 40  # a centroid
 SEED = 7
+# Queries whose entries are scanned at once. From 20 on FAISS multiplies matrices, as NumPy does: the threads that those
+# leave spinning take the cores from the graph's.
+SCAN_QUERIES = 16
 NEAREST_FIRST = 2  # FAISS's search_type: all entries in one search, not one search for each
 MADV_COLLAPSE = 25  # of Linux 6.1; the module mmap does not name it
 HUGE_PAGE = 1 << 21
@@ -69,14 +71,10 @@ class Entries:
 
     def nearest(self, queries: Vectors) -> tuple[NDArray[np.int32], Scores]:
         """The nearest entry of each of (q, dim) queries: (q,) rows and scores."""
-        if len(queries) <= MAX_FAISS_QUERIES:
-            found, places = self._flat.search(queries, 1)
-            return self._ids[places[:, 0]], found[:, 0]
         places, best = np.empty(len(queries), np.int64), np.empty(len(queries), np.float32)
-        step = max(1, MAX_SCORES // len(self.rows))
-        for at in range(0, len(queries), step):
-            scores = queries[at : at + step] @ self.vectors.T
-            places[at : at + step], best[at : at + step] = scores.argmax(axis=1), scores.max(axis=1)
+        for at in range(0, len(queries), SCAN_QUERIES):
+            found, nearest = self._flat.search(queries[at : at + SCAN_QUERIES], 1)
+            places[at : at + SCAN_QUERIES], best[at : at + SCAN_QUERIES] = nearest[:, 0], found[:, 0]
         return self._ids[places], best
 
 
