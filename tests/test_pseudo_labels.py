@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +134,6 @@ CONFIG = Recipe(
 
 def with_photos() -> Any:
     """The squares; a third of them are photos of people's own, whose colour nobody wrote down."""
-    from dataclasses import replace
-
     data = coloured_squares(48)
     parts = np.where(np.arange(48) < 12, 1, 0)
     colour = np.where(parts == 1, -1, data.labels["colour"])
@@ -175,3 +174,31 @@ def test_without_photos_nothing_is_asked_of_them(tmp_path: Path) -> None:
     features = FeatureStore(network, data, CPU, tmp_path, lambda row: None).all(CONFIG)
     assert features.photos == ()
     assert photo_agreements(data, features, learner) == []
+
+
+def test_photos_that_share_no_label_are_left_out_and_told(tmp_path: Path) -> None:
+    from lapel.training.head_finetuning import finetune_head
+
+    data, _ = with_photos()
+    kind = np.where(data.parts == 1, -1, data.labels["kind"])
+    data = replace(data, labels={**data.labels, "kind": kind})
+    config = replace(CONFIG, head_finetuning=replace(CONFIG.head_finetuning, epochs=1))
+    network = fresh()
+    learner = Learner(network, config, head_classes(data, config))
+    told: list[dict[str, Any]] = []
+    log: list[dict[str, Any]] = []
+    targets = Targets(data, config, CPU.device)
+    finetune_head(network, learner, data, targets, machine=CPU, folder=tmp_path, add=log.append, report=told.append)
+    assert any("share no label with the shop" in str(row.get("warning")) for row in told)
+    assert all("photos" not in row for row in log)
+
+
+def test_a_shop_without_colours_leaves_the_colour_of_photos_open(tmp_path: Path) -> None:
+    from lapel.training.head_finetuning import photo_agreements
+
+    data, _ = with_photos()
+    colour = np.where(data.parts == 1, np.arange(48) % 2, -1)  # the photos alone are labelled
+    data = replace(data, labels={**data.labels, "colour": colour})
+    learner = Learner(fresh(), CONFIG, head_classes(data, CONFIG))
+    features = FeatureStore(learner.network, data, CPU, tmp_path, lambda row: None).all(CONFIG)
+    assert len(photo_agreements(data, features, learner)) == 2

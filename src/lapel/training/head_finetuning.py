@@ -78,6 +78,10 @@ def finetune_head(
     mean, deviation = moments(features.shop.features)
     features = features.standardised(mean, deviation)
     agreements = photo_agreements(data, features, learner)
+    if features.photos and not agreements and config.head_finetuning.photo:
+        report(
+            {"warning": "people's photos share no label with the shop, so they are not learned from: see --label-map"}
+        )
     standardise(network, mean, deviation)
     torch.manual_seed(config.seed)
     network.unfreeze_hidden_layer()
@@ -96,9 +100,10 @@ def photo_agreements(data: TrainingSet, features: Features, learner: Learner) ->
     finetuning, seed = learner.config.head_finetuning, learner.config.seed
     asked = [name for name in finetuning.agree if data.names[name]] if features.photos else []
     read = [name for name in asked if name in (finetuning.colour, *finetuning.inferred)]
-    found = [agreement(data.labels[name], data.names[name]) for name in asked if name not in read]
-    if not read:
-        return found
+    labelled = [name for name in asked if name not in read]
+    if not any((data.labels[name][features.photos[0][0].rows.numpy()] >= 0).any() for name in labelled):
+        return []  # by its colour alone a photo would be drawn to any kind of thing
+    found = [agreement(data.labels[name], data.names[name]) for name in labelled]
     # A watch is not as black as a shirt: what photos may find is what they are compared with.
     photos, shop = features.photos[0][0].rows, features.shop.rows
     possible = torch.ones(len(shop), dtype=torch.bool)
@@ -106,7 +111,10 @@ def photo_agreements(data: TrainingSet, features: Features, learner: Learner) ->
         possible &= each.given[shop] @ each.asked[photos].amax(dim=0) > 0
     for name in read:
         labels, names = data.labels[name], data.names[name]
-        if name == finetuning.colour:
+        guess = None
+        if not (labels[shop[possible].numpy()] >= 0).any():
+            pass  # nothing to learn it from: it says nothing of photos without the label
+        elif name == finetuning.colour:
             guess = _colours_of_photos(data, shop[possible].numpy(), photos.numpy(), name, seed=seed)
         else:
             guess = _inferred(features, possible, labels, len(names), seed=seed)
