@@ -41,6 +41,7 @@ SENTENCE_SCALE, HASHED_SCALE = 4.0, 3.0  # bring both inputs of the hidden layer
 LETTERS = (3, 4)  # lengths of the groups of letters,
 SIGNS = (1, 2, 3)  # and of those of scripts that set no blanks between words, where one letter may be a word
 MIN_SURE = 0.62  # cosine with the nearest known word, from which a word that was not in the titles counts as understood
+MAX_READ = 64  # words of a text that the sentence encoder reads: its time grows with them; hashed words are all read
 MAX_PIECE = 10  # letters of a word of a script that sets no blanks
 BATCH = 256  # texts at once
 
@@ -116,13 +117,14 @@ _SENTENCES = Lock()
 
 
 def sentence_vectors(texts: Sequence[str]) -> Vectors:
-    """(n, 512) float32 unit rows; zeros where the sentence encoder is not installed."""
+    """(n, 512) float32 unit rows, of the first 64 words of each; zeros where the sentence encoder is not installed."""
     with _SENTENCES:  # opening it twice at once would take twice the memory
         encoder = sentence_encoder()
     if encoder is None or not texts:
         return np.zeros((len(texts), SENTENCE_DIM), np.float32)
     # Lone surrogates cannot be written as UTF-8, which it reads.
-    found: Vectors = encoder.encode([text.encode(errors="replace").decode() for text in texts])
+    read = [" ".join(text.encode(errors="replace").decode().split(" ", MAX_READ)[:MAX_READ]) for text in texts]
+    found: Vectors = encoder.encode(read)
     return found
 
 
@@ -256,7 +258,7 @@ class TextTower:
             vocabulary = frozenset(arrays.pop("vocabulary").tobytes().decode().split("\n"))
             floats = {name: array.astype(np.float32) for name, array in arrays.items() if name != "table"}
             return cls(table=arrays["table"], vocabulary=vocabulary, **floats)
-        except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        except (EOFError, OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
             raise ModelError(
                 f"This text tower cannot be read: {reason_of(error)}. Copy the model folder again."
             ) from error

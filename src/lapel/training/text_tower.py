@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lapel.core.errors import InputError
+from lapel.core.types import Product
 from lapel.core.vectors import Vectors
 from lapel.encoders.words import (
     HASHED_SCALE,
@@ -70,7 +71,7 @@ class TextRecipe:
 
     epochs: int = 12
     batch: int = 512
-    candidates: int = 8192
+    candidates: int = 2048
     temperature: float = 0.05
     rate: float = 2e-3
     weight_decay: float = 1e-4
@@ -112,6 +113,28 @@ class Prompt:
 
     text: str
     asked: Mapping[str, int]
+
+
+def titled_pictures(products: Sequence[Product], vectors: Vectors, shown: Labels) -> TitledPictures:
+    """What a text tower learns from products: their titles and, as labels, kind, colour, gender and season.
+
+    Args:
+        products: Of n pictures.
+        vectors: (n, dim) float32 unit rows of those.
+        shown: (n,) int64: which pictures show the same product.
+    """
+    values = {
+        "kind": [product.category[-1] if product.category else "" for product in products],
+        "colour": [product.colour for product in products],
+        "gender": [product.gender for product in products],
+        "season": [product.season for product in products],
+    }
+    labels = {}
+    for name, given in values.items():
+        names = sorted(set(given) - {""})
+        place = {value: label for label, value in enumerate(names)}
+        labels[name] = (np.array([place.get(value, -1) for value in given], np.int64), names)
+    return TitledPictures([product.title for product in products], vectors, shown, labels)
 
 
 Lexicon = Sequence[Mapping[str, Sequence[str]]]  # of each meaning: language -> words, the first English one in front
@@ -226,7 +249,7 @@ class _Network(nn.Module):
         super().__init__()
         self.recipe = recipe
         self.table = nn.EmbeddingBag(recipe.buckets, dim, mode="sum")
-        nn.init.normal_(self.table.weight, std=0.05)
+        nn.init.zeros_(self.table.weight)  # what was never seen says nothing
         self.linear = nn.Linear(SENTENCE_DIM, dim)
         self.hidden = nn.Linear(SENTENCE_DIM + dim, recipe.width)
         self.last = nn.Linear(recipe.width, dim, bias=False)
