@@ -79,7 +79,7 @@ class TextRecipe:
     without_sentences: float = 0.1
     without_words: float = 0.1
     prompts: float = 1.0
-    lexicon: float = 2.0
+    lexicon: float = 4.0
     buckets: int = 1 << 15
     width: int = 1024
     seed: int = 7
@@ -221,7 +221,7 @@ def _put(parts: Mapping[str, str], rng: np.random.Generator) -> str:
     return " ".join([parts["kind"], *(behind if rng.random() < 0.7 else reversed(before))])
 
 
-def lexicon_pairs(lexicon: Lexicon, rng: np.random.Generator, *, together: int = 6000) -> list[tuple[str, str]]:
+def lexicon_pairs(lexicon: Lexicon, rng: np.random.Generator, *, together: int = 3000) -> list[tuple[str, str]]:
     """Texts and the English words that mean the same: each word, and pairs of neighbours such as "rotes Kleid".
 
     Args:
@@ -394,7 +394,8 @@ class _TextRun:
         labelled = {word for prompt in self.prompts for word in prompt.text.split()}
         words = {word for row in lexicon for given in row.values() for part in given for word in folded(part).split()}
         known = frozenset({word for word, count in seen.items() if count >= MIN_SEEN} | labelled | words)
-        anchors = sorted({*labelled, *(prompt.text for prompt in self.prompts if len(prompt.asked) == 1), *words})
+        meant = {folded(word) for row in lexicon for word in row["en"]}
+        anchors = sorted(meant | {prompt.text for prompt in self.prompts if len(prompt.asked) == 1})
 
         def half(values: Tensor) -> NDArray[np.float16]:
             return values.detach().numpy().astype(np.float16)
