@@ -278,6 +278,15 @@ class Catalog:
             found = database.execute(asked, (_json(keys), fingerprint))
             return models.matrix(database, [data for (data,) in found])
 
+    def vectors_of_products(self, product_ids: Sequence[str], *, fingerprint: str) -> tuple[dict[str, int], Vectors]:
+        """The vectors of a model for the photos of several products, those of one product after the other.
+
+        Returns:
+            How many each product has, in their order, and (n, dim) float32; products without any are left out.
+        """
+        with self._pool.borrow() as database:
+            return models.vectors_of_products(database, json.dumps(list(product_ids)), fingerprint)
+
     # --- models -------------------------------------------------------------------------------------------------------
 
     def models(self) -> list[tuple[ModelEntry, int]]:
