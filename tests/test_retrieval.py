@@ -13,7 +13,7 @@ from PIL import Image
 
 from lapel import Filter, Hit, Part, Product, Query, Verdict
 from lapel.catalog import Entry, PhotoEntry
-from lapel.core.errors import QueryError
+from lapel.core.errors import InputError, QueryError
 from lapel.core.types import EmbeddedQuery
 from lapel.encoders import colour, segmenter
 from lapel.engine.context import StoreContext, open_context
@@ -90,6 +90,47 @@ def test_words_stand_for_the_look_of_what_has_them(store: StoreContext) -> None:
     assert "1 of 1 products with the words 'hat'" in result.understood.parts[0].note
     with pytest.raises(QueryError, match="No product has the words 'zorblax'"):
         SearchEngine(store).search(Query(text="zorblax"))
+
+
+# --- many at once -----------------------------------------------------------------------------------------------------
+
+
+def test_queries_together_get_what_each_gets_alone(store: StoreContext) -> None:
+    """Vectors, products, mixtures, groups and exclusions in one batch, with different k and filters."""
+    fill(store, {f"mug{n}": [corner(1, 0.01 * n), corner(1, 0, 0.01 * n)] for n in range(30)})
+    queries = [
+        Query(vector=corner(1), k=3),
+        Query(product_id="mug7", k=5),
+        Query(product_id="mug3", k=2, exclude=frozenset({"mug4", "mug2"})),
+        Query(product_id="mug3", vector=corner(0, 1), k=4),
+        Query(vector=corner(1), k=9, group="colour"),
+        Query(product_id="mug7", k=50),
+        Query(vector=corner(0, 0, 1), k=4, where=Filter.parse(["colour=Blue"])),
+    ]
+    alone = [SearchEngine(store).search(query) for query in queries]
+    together = SearchEngine(store).search_many(queries)
+    for one, other in zip(alone, together, strict=True):
+        assert [(hit.rank, hit.product, hit.photo) for hit in one] == [
+            (hit.rank, hit.product, hit.photo) for hit in other
+        ]
+        assert [hit.score for hit in one] == pytest.approx([hit.score for hit in other], abs=1e-6)
+        assert (one.total, one.verdict, one.nearest) == (other.total, other.verdict, pytest.approx(other.nearest))
+
+
+def test_a_product_stands_for_the_mean_of_its_photos(store: StoreContext) -> None:
+    fill(store, {"pair": [corner(1), corner(0, 1)], "middle": [corner(1, 1)]})
+    result = SearchEngine(store).search(Query(product_id="pair", k=1))
+    assert (ids(result), round(result[0].score, 5)) == (["middle"], 1.0)
+    np.testing.assert_allclose(result.understood.vector, corner(1, 1), atol=1e-6)
+    for wrong in ("nobody", ""):
+        with pytest.raises(QueryError, match=f"no product '{wrong}'"):
+            SearchEngine(store).search_many([Query(product_id="pair"), Query(product_id=wrong)])
+
+
+@pytest.mark.parametrize("length", [0.9, 1.1, 0.0, float("nan")])
+def test_a_vector_of_another_length_is_told(store: StoreContext, length: float) -> None:
+    with pytest.raises(InputError, match="Unit vectors are needed"):
+        SearchEngine(store).search(Query(vector=corner(1) * np.float32(length)))
 
 
 # --- group, least, facets ---------------------------------------------------------------------------------------------

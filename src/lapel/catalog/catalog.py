@@ -30,6 +30,7 @@ from lapel.catalog.entries import (
     from_row,
     to_photo,
 )
+from lapel.catalog.entry_cache import EntryCache
 from lapel.catalog.features import FeatureTable
 from lapel.catalog.filters import field_names, where_clause
 from lapel.catalog.history import ChangeFeed, Clock, PricePoint, price_points, utc_now, utc_text
@@ -49,6 +50,7 @@ class Catalog:
     def __init__(self, pool: Pool, clock: Clock = utc_now) -> None:
         self._pool = pool
         self._clock = clock
+        self._entries = EntryCache()
 
     @classmethod
     def open(
@@ -222,9 +224,13 @@ class Catalog:
             return price_points(database, product_id)
 
     def entries(self, keys: Keys | Sequence[int]) -> dict[int, tuple[Product, Photo]]:
-        """The product and photo of each key; keys that are gone are left out."""
-        with self._pool.borrow() as database:
-            return lookup.entries(database, _json(keys))
+        """The product and photo of each key in their order; keys that are gone are left out.
+
+        Products that were read before are shared between answers: their attributes are not to be changed.
+        """
+        wanted: list[int] = check_keys(np.asarray(keys, np.int64)).tolist()
+        with self._pool.snapshot() as database:
+            return self._entries.get(database, wanted)
 
     def stored(self, product_ids: Sequence[str], *, fingerprint: str) -> dict[str, StoredProduct]:
         """What is known of these products, for deciding what work is left; unknown ids are left out."""
@@ -271,6 +277,15 @@ class Catalog:
         with self._pool.borrow() as database:
             found = database.execute(asked, (_json(keys), fingerprint))
             return models.matrix(database, [data for (data,) in found])
+
+    def vectors_of_products(self, product_ids: Sequence[str], *, fingerprint: str) -> tuple[dict[str, int], Vectors]:
+        """The vectors of a model for the photos of several products, those of one product after the other.
+
+        Returns:
+            How many each product has, in their order, and (n, dim) float32; products without any are left out.
+        """
+        with self._pool.borrow() as database:
+            return models.vectors_of_products(database, json.dumps(list(product_ids)), fingerprint)
 
     # --- models -------------------------------------------------------------------------------------------------------
 

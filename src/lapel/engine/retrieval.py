@@ -11,7 +11,6 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -34,7 +33,7 @@ from lapel.core.types import (
     UnderstoodPart,
     Verdict,
 )
-from lapel.core.vectors import Keys, Vectors, check_vectors, normalise
+from lapel.core.vectors import UNIT_TOLERANCE, Keys, Vectors, check_vectors, normalise
 from lapel.encoders.segmenter import ImageEmbeddings, embed_images
 from lapel.engine.colours import read_colours
 from lapel.engine.context import StoreContext
@@ -52,19 +51,29 @@ MIN_SPARE = 8  # photos fetched beyond k, as a product may have several
 CANCELLED = 1e-6  # length of a sum of parts below which they leave no direction
 
 
+class _Stage:
+    """Adds the time inside it to a stage; entered several times a query, so it is no generator."""
+
+    __slots__ = ("_begun", "_name", "_spent")
+
+    def __init__(self, spent: dict[str, float], name: str) -> None:
+        self._spent, self._name = spent, name
+
+    def __enter__(self) -> None:
+        self._begun = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        self._spent[self._name] = self._spent.get(self._name, 0.0) + 1000 * (time.perf_counter() - self._begun)
+
+
 @dataclass
 class _Timer:
     """Milliseconds by stage."""
 
     spent: dict[str, float] = field(default_factory=dict)
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        begun = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.spent[name] = self.spent.get(name, 0.0) + 1000 * (time.perf_counter() - begun)
+    def stage(self, name: str) -> _Stage:
+        return _Stage(self.spent, name)
 
     def shared(self, queries: int) -> Mapping[str, float]:
         """Of each of so many queries that went through together."""
@@ -87,6 +96,19 @@ class _Filtered:
     generation: int
     keys: RowFilter | None
     products: int
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What parts of queries were found to be, all together.
+
+    Attributes:
+        images: Of each image part, by its identity: the batch it was encoded in, and its row there.
+        products: The mean direction of each product by its id.
+    """
+
+    images: Mapping[int, tuple[ImageEmbeddings, int]]
+    products: Mapping[str, NDArray[np.float32]]
 
 
 class SearchEngine:
@@ -129,15 +151,19 @@ class SearchEngine:
         for row, query in enumerate(queries):
             by_filter[query.where].append(row)
         results: dict[int, SearchResult] = {}
+        problem = self.store.index_sync.problem
+        spent: dict[str, float] = {}  # of each query; filled in when all are answered
         for where, rows in by_filter.items():
             with timer.stage("retrieve"):
                 passing = self._passing(snapshot, where)
             asked = [(queries[row], embedded[row]) for row in rows]
             for row, hits in zip(rows, self._answer(snapshot, passing, asked, timer), strict=True):
-                results[row] = self._result(snapshot, queries[row], embedded[row], hits, passing.products, timer)
-        spent, problem = timer.shared(max(len(queries), 1)), self.store.index_sync.problem
+                results[row] = self._result(
+                    snapshot, queries[row], embedded[row], hits, passing.products, timer, spent, problem
+                )
+        spent.update(timer.shared(max(len(queries), 1)))
         logger.debug("%d queries answered, each in ms: %s", len(queries), spent)
-        return [replace(results[row], timings=spent, index_problem=problem) for row in range(len(queries))]
+        return [results[row] for row in range(len(queries))]
 
     def _result(
         self,
@@ -147,6 +173,8 @@ class SearchEngine:
         grouped: Sequence[Hit],
         total: int,
         timer: _Timer,
+        spent: Mapping[str, float],
+        problem: str,
     ) -> SearchResult:
         """The later stages: rerank, calibrate, explain."""
         if self._rerank is not None:
@@ -159,10 +187,12 @@ class SearchEngine:
         if len(embedded.parts) > 1:
             with timer.stage("explain"):
                 hits = self._explain(snapshot, embedded, hits)
-        with timer.stage("facets"):
-            facets = {name: self._facet(name, query.where) for name in query.facets}
-        nearest = max((hit.score for hit in grouped), default=None)
-        return SearchResult(tuple(hits), total, verdict, embedded, facets, nearest=nearest)
+        facets: Mapping[str, tuple[tuple[str, int], ...]] = {}
+        if query.facets:
+            with timer.stage("facets"):
+                facets = {name: self._facet(name, query.where) for name in query.facets}
+        nearest = max([hit.score for hit in grouped], default=None)
+        return SearchResult(tuple(hits), total, verdict, embedded, facets, spent, nearest, problem)
 
     def embed(self, query: Query) -> EmbeddedQuery:
         """The query as one direction; each of its images goes once through the network."""
@@ -179,8 +209,8 @@ class SearchEngine:
         while True:
             snapshot = self.store.current()
             try:
-                images = self._encode_images(snapshot, queries)
-                return snapshot, [self._combine(snapshot, query, images) for query in queries]
+                known = _Known(self._encode_images(snapshot, queries), self._look_up_products(snapshot, queries))
+                return snapshot, [self._combine(snapshot, query, known) for query in queries]
             except _ModelChangedError:
                 continue
 
@@ -201,11 +231,24 @@ class SearchEngine:
                 found.update((id(part), (batch, row)) for row, part in enumerate(parts))
         return found
 
-    def _combine(
-        self, snapshot: SearchSnapshot, query: Query, images: Mapping[int, tuple[ImageEmbeddings, int]]
-    ) -> EmbeddedQuery:
+    def _look_up_products(self, snapshot: SearchSnapshot, queries: Sequence[Query]) -> dict[str, NDArray[np.float32]]:
+        """The mean direction of each product among the parts, by its id; those without vectors are left out."""
+        ids = {part.product_id for query in queries for part in query.all_parts if part.product_id is not None}
+        if not ids:
+            return {}
+        counts, vectors = self.store.catalog.vectors_of_products(sorted(ids), fingerprint=snapshot.model.fingerprint)
+        if not counts:
+            return {}
+        ends = np.cumsum(list(counts.values()))
+        means = normalise(np.add.reduceat(vectors, np.r_[0, ends[:-1]], axis=0))
+        return dict(zip(counts, means, strict=True))
+
+    def _combine(self, snapshot: SearchSnapshot, query: Query, known: _Known) -> EmbeddedQuery:
         """The weighted sum of the parts' directions, at length 1."""
-        read = [self._read(snapshot, part, images) for part in query.all_parts]
+        read = [self._read(snapshot, part, known) for part in query.all_parts]
+        if len(read) == 1 and query.all_parts[0].weight > 0:
+            ((vector, part),) = read
+            return EmbeddedQuery(vector, snapshot.model.fingerprint, (part,), vector[None], _excluded(query))
         rows = np.stack([vector for vector, _ in read])
         weighted = rows * np.array([part.weight for part in query.all_parts], np.float32)[:, None]
         total = weighted.sum(axis=0)
@@ -214,18 +257,13 @@ class SearchEngine:
             raise QueryError(
                 "The parts of the query cancel each other out: nothing is left to look for. Change the weights."
             )
-        one = len(read) == 1 and query.all_parts[0].weight > 0
-        vector = rows[0] if one else total / np.float32(length)
-        return EmbeddedQuery(
-            vector, snapshot.model.fingerprint, tuple(part for _, part in read), weighted / length, _excluded(query)
-        )
+        vector, parts = total / np.float32(length), tuple(part for _, part in read)
+        return EmbeddedQuery(vector, snapshot.model.fingerprint, parts, weighted / length, _excluded(query))
 
-    def _read(
-        self, snapshot: SearchSnapshot, part: Part, images: Mapping[int, tuple[ImageEmbeddings, int]]
-    ) -> tuple[NDArray[np.float32], UnderstoodPart]:
+    def _read(self, snapshot: SearchSnapshot, part: Part, known: _Known) -> tuple[NDArray[np.float32], UnderstoodPart]:
         """A part's unit direction, and how it was read."""
         if part.image is not None:
-            batch, row = images[id(part)]
+            batch, row = known.images[id(part)]
             segmented = batch.products[row]
             product = None if segmented is None else batch.product[row]
             note = "the image" if segmented is None else "the image and the product found in it"
@@ -235,7 +273,9 @@ class SearchEngine:
         if part.vector is not None:
             vector, note = self._given(snapshot, part, part.vector), "a vector"
         elif part.product_id is not None:
-            vector, note = self._of_product(snapshot, part.product_id), f"the product {part.product_id}"
+            found = known.products.get(part.product_id)
+            vector = self._of_product(snapshot, part.product_id) if found is None else found
+            note = f"the product {part.product_id}"
         else:
             vector, note = self._of_words(snapshot, str(part.text))
         return vector, UnderstoodPart(part.kind, part.weight, note, vector, colours=part.colours)
@@ -247,11 +287,13 @@ class SearchEngine:
                 f" searched"
                 f" with '{snapshot.model.name}' ({snapshot.model.fingerprint}) now. Ask with the picture again."
             )
+        if len(vector) == snapshot.index.dim and abs(float(vector @ vector) - 1) <= UNIT_TOLERANCE:
+            return vector  # a stricter test than the next one, in a fifth of its time
         given: NDArray[np.float32] = check_vectors(np.reshape(vector, (1, -1)), snapshot.index.dim)[0]
         return given
 
     def _of_product(self, snapshot: SearchSnapshot, product_id: str) -> NDArray[np.float32]:
-        """The mean direction of a product's photos."""
+        """The mean direction of a product's photos, or why there is none."""
         photos = self.store.catalog.photos(product_id)
         if not photos:
             raise QueryError(
@@ -302,18 +344,24 @@ class SearchEngine:
         vectors = np.stack([embedded.vector for _, embedded in asked])
         with timer.stage("retrieve"):
             matches = index.search(vectors, min(fetch, reachable), passing.keys)
+        ordered = [
+            self._by_look(snapshot, *asked[row], scales[row], matches.keys[row], matches.scores[row], timer)
+            for row in range(len(asked))
+        ]
+        with timer.stage("group"):  # mostly the first k photos are of k products, and the spare ones are not needed
+            shown = [found[0][: k + len(out)] for found, k, out in zip(ordered, wanted, excluded, strict=True)]
+            entries = self.store.catalog.entries(np.unique(np.concatenate(shown)))
         for row, (query, embedded) in enumerate(asked):
-            keys, scores, fetched = matches.keys[row], matches.scores[row], fetch
+            found, fetched = ordered[row], fetch
             while True:
-                ordered = self._by_look(snapshot, query, embedded, scales[row], keys, scores, timer)
                 with timer.stage("group"):
-                    hits = self._group(*ordered, wanted[row], query.group, excluded[row])
+                    hits = self._group(*found, wanted[row], query.group, excluded[row], entries)
                 if len(hits) == wanted[row] or fetched >= reachable:
                     break
                 fetched *= 4
                 with timer.stage("retrieve"):
                     more = index.search(vectors[row : row + 1], min(fetched, reachable), passing.keys)
-                keys, scores = more.keys[0], more.scores[0]
+                found = self._by_look(snapshot, query, embedded, scales[row], more.keys[0], more.scores[0], timer)
             yield hits
 
     def _by_look(
@@ -359,21 +407,28 @@ class SearchEngine:
         k: int,
         group: str,
         excluded: frozenset[str],
+        entries: Mapping[int, tuple[Product, Photo]],
     ) -> list[Hit]:
-        """The first k products, or groups of products, each with its best photo."""
+        """The first k products, or groups of products, each with its best photo; ``entries`` are those of the first k
+        keys, and of one more for each that is excluded."""
         field_name = self._field(group) if group else ""
         hits: list[Hit] = []
-        seen = {("id", each) for each in excluded}
-        # Looked up in pieces: mostly the first k photos are of k products, and the spare ones are not needed.
-        for at in range(0, len(keys), k):
-            entries = self.store.catalog.entries(keys[at : at + k])
-            rows = zip(*(column[at : at + k].tolist() for column in (keys, scores, added)), strict=True)
+        seen, values = set(excluded), set[tuple[str, ...]]()
+        step = k + len(excluded)
+        for at in range(0, len(keys), step):
+            if at:
+                entries = self.store.catalog.entries(keys[at : at + step])
+            rows = zip(*(column[at : at + step].tolist() for column in (keys, scores, added)), strict=True)
             for key, score, adjustment in rows:
                 entry = entries.get(key)  # None: removed by another process since the index was built
-                if entry is None or seen & (names := _groups_of(entry[0], field_name)):
+                if entry is None or entry[0].id in seen:
                     continue
-                seen |= names
-                hits.append(Hit(len(hits) + 1, score, *entry, adjustment=adjustment))
+                if field_name and (value := _group_of(entry[0], field_name)):
+                    if value in values:
+                        continue
+                    values.add(value)
+                seen.add(entry[0].id)
+                hits.append(Hit(len(hits) + 1, score, *entry, (), adjustment))
                 if len(hits) == k:
                     return hits
         return hits
@@ -428,7 +483,8 @@ def _colour_scale(query: Query, embedded: EmbeddedQuery) -> float:
 
 
 def _excluded(query: Query) -> frozenset[str]:
-    return query.exclude | {part.product_id for part in query.all_parts if part.product_id is not None}
+    own = [part.product_id for part in query.all_parts if part.product_id is not None]
+    return query.exclude.union(own) if own else query.exclude
 
 
 def _mean(vectors: Vectors) -> NDArray[np.float32]:
@@ -436,10 +492,6 @@ def _mean(vectors: Vectors) -> NDArray[np.float32]:
     return mean
 
 
-def _groups_of(product: Product, name: str) -> set[tuple[str, str]]:
-    """What must not come twice: the product, and the value of the field that groups; a product without one stands for
-    itself."""
-    names = {("id", product.id)}
-    if name and name != "price" and (value := "|".join(product.facets().get(name, ()))):
-        names.add((name, value))
-    return names
+def _group_of(product: Product, name: str) -> tuple[str, ...]:
+    """What must not come twice: the value of the field that groups; a product without one stands for itself."""
+    return product.facets().get(name, ()) if name != "price" else ()
