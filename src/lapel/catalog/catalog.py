@@ -369,6 +369,39 @@ class Catalog:
         with self._pool.snapshot() as database:
             return full_text.search(database, words, where, limit, offset)
 
+    def vocabulary(self) -> dict[str, int]:
+        """Every word of the products' texts, without case and accents, with how many products hold it."""
+        with self._pool.borrow() as database:
+            return full_text.vocabulary(database)
+
+    def rows_of_words(self, words: Sequence[str]) -> list[int]:
+        """The numbers of the products, shown or not, that hold these words in a row."""
+        with self._pool.borrow() as database:
+            return full_text.rows_of(database, words)
+
+    def last_row(self) -> int:
+        """The highest number of a product; 0 where there is none."""
+        with self._pool.borrow() as database:
+            return int(database.execute("SELECT coalesce(max(row), 0) FROM product").fetchone()[0])
+
+    def ranked_by_words(
+        self, groups: Sequence[Sequence[Sequence[str]]], where: Filter = EVERYTHING, *, limit: int = 100
+    ) -> list[tuple[str, float]]:
+        """The ids of products that are shown, fulfil ``where`` and hold one spelling of every group, each spelling one
+        or several words in a row, with their BM25, the best first.
+
+        Raises:
+            QueryError: as :meth:`matching_keys`.
+        """
+        with self._pool.snapshot() as database:
+            return full_text.ranked(database, groups, where, limit)
+
+    def first_photos(self, product_ids: Sequence[str]) -> Keys:
+        """The key of each product's first photo that can be reached, (n,) int64, in their order; those without are left
+        out."""
+        with self._pool.borrow() as database:
+            return lookup.first_photos(database, json.dumps(list(product_ids)))
+
     def count(self, where: Filter = EVERYTHING) -> int:
         """How many products fulfil every condition and are shown."""
         with self._pool.snapshot() as database:
