@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lapel.catalog import facets, lookup, models, writing
 from lapel.catalog import words as full_text
@@ -463,8 +464,9 @@ class Catalog:
         with self._pool.snapshot() as database:
             return facets.photo_facets(database, names, where)
 
-    def photo_columns(self) -> tuple[Keys, dict[str, list[str]]]:
-        """Each photo's key, (n,) int64, rising, and its product's ``colour``, ``category`` and ``gender``, n texts."""
+    def photo_columns(self) -> tuple[Keys, NDArray[np.int64], dict[str, list[str]]]:
+        """Each photo's key, (n,) int64, rising, and its product's number, (n,) int64, ``colour``, ``category`` and
+        ``gender``, n texts."""
         with self._pool.snapshot() as database:
             return facets.photo_columns(database)
 

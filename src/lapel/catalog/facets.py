@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lapel.catalog.entries import PhotoFacets
 from lapel.catalog.filters import COLUMNS, currencies, field_names, resolve, where_clause
@@ -98,8 +99,9 @@ def photo_facets(database: sqlite3.Connection, names: Sequence[str], where: Filt
     return PhotoFacets(np.array(keys, np.int64), np.array(rows, np.int64), list(columns["id"]), values)
 
 
-def photo_columns(database: sqlite3.Connection) -> tuple[Keys, dict[str, list[str]]]:
-    """Every photo with its product's own columns, see :meth:`lapel.catalog.Catalog.photo_columns`."""
-    asked = "SELECT key, colour, category, gender FROM photo JOIN product ON row = product_row ORDER BY key"
-    keys, *texts = list(zip(*database.execute(asked), strict=True)) or [()] * 4
-    return np.array(keys, np.int64), dict(zip(("colour", "category", "gender"), map(list, texts), strict=True))
+def photo_columns(database: sqlite3.Connection) -> tuple[Keys, NDArray[np.int64], dict[str, list[str]]]:
+    """Every photo with its product's number and own columns, see :meth:`lapel.catalog.Catalog.photo_columns`."""
+    asked = "SELECT key, row, colour, category, gender FROM photo JOIN product ON row = product_row ORDER BY key"
+    keys, rows, *texts = list(zip(*database.execute(asked), strict=True)) or [()] * 5
+    columns = dict(zip(("colour", "category", "gender"), map(list, texts), strict=True))
+    return np.array(keys, np.int64), np.array(rows, np.int64), columns

@@ -99,12 +99,14 @@ def ranked(
     """
     clause, parameters = where_clause(database, where)
     match = " AND ".join(f"({_any_of(group)})" for group in groups)
+    # FTS5 orders by its own rank without reading the products, of which few are hidden.
+    spare = f" ORDER BY rank LIMIT {2 * limit}" if not where else ""
+    inside = f"SELECT rowid, rank AS score FROM product_text WHERE product_text MATCH ? AND rank MATCH ?{spare}"
     asked = (
-        f"SELECT product.id, -bm25(product_text, {WEIGHTS}) AS score FROM product_text"
-        f" JOIN product ON product.row = product_text.rowid WHERE product_text MATCH ? AND {clause}"
-        " ORDER BY score DESC, row LIMIT ?"
+        f"SELECT product.id, -score FROM ({inside}) JOIN product ON product.row = rowid WHERE {clause}"
+        " ORDER BY score, row LIMIT ?"
     )
-    return list(database.execute(asked, (match, *parameters, limit)))
+    return list(database.execute(asked, (match, f"bm25({WEIGHTS})", *parameters, limit)))
 
 
 def _any_of(phrases: Sequence[Sequence[str]]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageColor
 
-from lapel.core.colours import to_lab, to_rgb
+from lapel.core.colours import lab_of, to_rgb
 from lapel.core.errors import QueryError
 from lapel.core.text import fold
 
@@ -52,7 +52,7 @@ class ColourName:
     @property
     def lab(self) -> NDArray[np.float64]:
         """(3,) CIELAB."""
-        return to_lab(np.array([[int(self.rgb[at : at + 2], 16) for at in (1, 3, 5)]], np.float64))[0]
+        return lab_of(self.rgb)
 
 
 @cache

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lapel.core.boxes import Box, check_box, cropped
-from lapel.core.colours import ColourReading
+from lapel.core.colours import AskedColour, ColourReading
 from lapel.core.errors import ImageError, QueryError
 from lapel.core.filters import NO_FILTER, Filter
 from lapel.core.images import ImageLike, described, is_image_like, to_image
 from lapel.core.products import Photo, Product
 from lapel.core.text import shortened
 from lapel.core.vectors import Keys
-from lapel.core.words import check_words
+from lapel.core.words import WordReading, check_words
 
 MAX_K = 10_000  # products an answer may hold
 
@@ -322,6 +322,8 @@ class Hit:
             the query has one part.
         adjustment: What reranking by the look added: hits are in the order of ``score + adjustment``. 0 where a query
             is ranked by the cosine alone.
+        others: Ids of products that this hit stands for beside its own: with the very same photo, and, where it was
+            asked for, variants and nearly the same photos; as far as they were among the nearest.
     """
 
     rank: int
@@ -330,6 +332,7 @@ class Hit:
     photo: Photo
     contributions: tuple[float, ...] = ()
     adjustment: float = 0.0
+    others: tuple[str, ...] = ()
 
 
 class Verdict(StrEnum):
@@ -338,6 +341,7 @@ class Verdict(StrEnum):
     FOUND = "found"  # the nearest products; with `least`, all of them reach it
     NOTHING_CLOSE = "nothing close"  # there are products, and none reaches `least`
     NOTHING_PASSES = "nothing passes the filter"
+    NOT_UNDERSTOOD = "not understood"  # no word of the query is known here
     EMPTY = "the store is empty"
 
 
@@ -353,6 +357,8 @@ class UnderstoodPart:
         product: (dim,) float32, of the product alone that was found in an image; None where none was.
         segmented: That product on white; None where none was found.
         colours: The colours of an image's product, and how sure they are; None where none could be read.
+        words: How words were read, and which were not understood; None of other kinds.
+        asked: Colours that are looked for, by a colour or by words beside other parts.
     """
 
     kind: str
@@ -362,6 +368,8 @@ class UnderstoodPart:
     product: NDArray[np.float32] | None = field(default=None, repr=False)
     segmented: Image.Image | None = field(default=None, repr=False)
     colours: ColourReading | None = None
+    words: WordReading | None = None
+    asked: tuple[AskedColour, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -369,7 +377,7 @@ class EmbeddedQuery:
     """A query as one direction, with how it was read. Asking with it again encodes nothing.
 
     Attributes:
-        vector: (dim,) float32 of length 1.
+        vector: (dim,) float32 of length 1; zeros where nothing of the query was understood.
         fingerprint: The model that made it.
         parts: How each part was read, in the query's order.
         directions: (parts, dim) float32, what each part adds to the vector: they sum up to it.
@@ -381,6 +389,11 @@ class EmbeddedQuery:
     parts: tuple[UnderstoodPart, ...]
     directions: NDArray[np.float32] = field(repr=False)
     exclude: frozenset[str] = frozenset()
+
+    @property
+    def understood(self) -> bool:
+        """Whether there is anything to look for."""
+        return bool(self.vector.any())
 
     @property
     def colours(self) -> ColourReading | None:

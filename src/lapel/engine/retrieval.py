@@ -18,38 +18,31 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from lapel.core.errors import ModelMismatchError, QueryError
-from lapel.core.images import to_image
+from lapel.core.errors import QueryError
 from lapel.core.settings import settings
-from lapel.core.text import fold
 from lapel.core.types import (
     EmbeddedQuery,
     Filter,
     Hit,
-    Part,
-    Photo,
-    Product,
     Query,
     SearchResult,
-    UnderstoodPart,
     Verdict,
 )
-from lapel.core.vectors import Keys, Vectors, check_vectors, normalise
-from lapel.encoders.segmenter import ImageEmbeddings, embed_images
-from lapel.engine.colours import read_colours
+from lapel.core.vectors import Keys, Vectors
 from lapel.engine.context import StoreContext
+from lapel.engine.grouping import POOL, Grouper
 from lapel.engine.index_storage import SearchSnapshot
 from lapel.engine.look import CALIBRATED, CANDIDATES, ON_WHITE_SCALE, LookReranker, LookWeights
+from lapel.engine.ordering import Candidates, WishOrder, has_wishes
+from lapel.engine.reading import ModelChangedError, QueryReader
 from lapel.indexes import RowFilter
 
 logger = logging.getLogger(__name__)
 
 MAX_FILTERS = 64  # filters whose keys are kept; at 40,000 photos each is 0.3 MB at most
 FACET_VALUES = 100  # values counted of each field
-WORD_MATCHES = 24  # products whose photos stand for words, where the model cannot read words itself
 RERANKED = 5  # times k hits that a reranker is given
 MIN_SPARE = 8  # photos fetched beyond k, as a product may have several
-CANCELLED = 1e-6  # length of a sum of parts below which they leave no direction
 
 
 @dataclass
@@ -103,6 +96,9 @@ class SearchEngine:
         self._rerank = rerank
         self._recent: dict[Filter, _Filtered] = {}
         self._look = LookReranker(store.catalog, look)
+        self._reader = QueryReader(store, self._look)
+        self._wishes = WishOrder(store.catalog, self._look, self._reader.words)
+        self._grouper = Grouper(store.catalog)
 
     def search(self, query: Query) -> SearchResult:
         """The products that look most like the query, best first, each once with its best photo.
@@ -111,8 +107,8 @@ class SearchEngine:
             Up to ``query.k`` hits: fewer only when fewer products pass the filter, or reach ``query.least``.
 
         Raises:
-            QueryError: an unknown product or field, a product without a usable photo, words that no product has, or
-                parts that cancel each other out.
+            QueryError: an unknown product, field or colour, a product without a usable photo, or parts that cancel each
+                other out.
             ModelMismatchError: the store's vectors come from another model than its encoder's, or than the query's
                 vector.
         """
@@ -132,6 +128,12 @@ class SearchEngine:
         for where, rows in by_filter.items():
             with timer.stage("retrieve"):
                 passing = self._passing(snapshot, where)
+            for row in rows:
+                if not embedded[row].understood:
+                    results[row] = self._result(snapshot, queries[row], embedded[row], [], passing.products, timer)
+            rows = [row for row in rows if embedded[row].understood]
+            if not rows:
+                continue
             asked = [(queries[row], embedded[row]) for row in rows]
             for row, hits in zip(rows, self._answer(snapshot, passing, asked, timer), strict=True):
                 results[row] = self._result(snapshot, queries[row], embedded[row], hits, passing.products, timer)
@@ -155,18 +157,25 @@ class SearchEngine:
                 grouped = [replace(hit, rank=rank) for rank, hit in enumerate(best, 1)]
         with timer.stage("calibrate"):
             hits = [hit for hit in grouped if query.least is None or hit.score >= query.least]
-            verdict = self._verdict(hits, grouped, query.where)
+            verdict = self._verdict(hits, grouped, query.where) if embedded.understood else Verdict.NOT_UNDERSTOOD
         if len(embedded.parts) > 1:
             with timer.stage("explain"):
                 hits = self._explain(snapshot, embedded, hits)
         with timer.stage("facets"):
-            facets = {name: self._facet(name, query.where) for name in query.facets}
+            facets = self._facets(query)
         nearest = max((hit.score for hit in grouped), default=None)
         return SearchResult(tuple(hits), total, verdict, embedded, facets, nearest=nearest)
 
     def embed(self, query: Query) -> EmbeddedQuery:
-        """The query as one direction; each of its images goes once through the network."""
-        return self._embed([query])[1][0]
+        """The query as one direction; each of its images goes once through the network.
+
+        Raises:
+            QueryError: nothing of it is understood.
+        """
+        embedded = self._embed([query])[1][0]
+        if not embedded.understood:
+            raise QueryError(f"Nothing of the query is understood: {'; '.join(part.note for part in embedded.parts)}.")
+        return embedded
 
     def vector(self, query: Query) -> Vectors:
         """The query as a (1, dim) float32 unit row."""
@@ -179,110 +188,10 @@ class SearchEngine:
         while True:
             snapshot = self.store.current()
             try:
-                images = self._encode_images(snapshot, queries)
-                return snapshot, [self._combine(snapshot, query, images) for query in queries]
-            except _ModelChangedError:
+                images = self._reader.encode_images(snapshot, queries)
+                return snapshot, [self._reader.combine(snapshot, query, images) for query in queries]
+            except ModelChangedError:
                 continue
-
-    def _encode_images(
-        self, snapshot: SearchSnapshot, queries: Sequence[Query]
-    ) -> dict[int, tuple[ImageEmbeddings, int]]:
-        """Every image part by its identity: the batch it was encoded in, and its row there."""
-        found: dict[int, tuple[ImageEmbeddings, int]] = {}
-        for segment in (True, False):
-            parts = [
-                part
-                for query in queries
-                for part in query.all_parts
-                if part.image is not None and part.segment is segment
-            ]
-            if parts:
-                batch = embed_images(snapshot.encoder, [part.image for part in parts], segment=segment)
-                found.update((id(part), (batch, row)) for row, part in enumerate(parts))
-        return found
-
-    def _combine(
-        self, snapshot: SearchSnapshot, query: Query, images: Mapping[int, tuple[ImageEmbeddings, int]]
-    ) -> EmbeddedQuery:
-        """The weighted sum of the parts' directions, at length 1."""
-        read = [self._read(snapshot, part, images) for part in query.all_parts]
-        rows = np.stack([vector for vector, _ in read])
-        weighted = rows * np.array([part.weight for part in query.all_parts], np.float32)[:, None]
-        total = weighted.sum(axis=0)
-        length = float(np.linalg.norm(total))
-        if length < CANCELLED:
-            raise QueryError(
-                "The parts of the query cancel each other out: nothing is left to look for. Change the weights."
-            )
-        one = len(read) == 1 and query.all_parts[0].weight > 0
-        vector = rows[0] if one else total / np.float32(length)
-        return EmbeddedQuery(
-            vector, snapshot.model.fingerprint, tuple(part for _, part in read), weighted / length, _excluded(query)
-        )
-
-    def _read(
-        self, snapshot: SearchSnapshot, part: Part, images: Mapping[int, tuple[ImageEmbeddings, int]]
-    ) -> tuple[NDArray[np.float32], UnderstoodPart]:
-        """A part's unit direction, and how it was read."""
-        if part.image is not None:
-            batch, row = images[id(part)]
-            segmented = batch.products[row]
-            product = None if segmented is None else batch.product[row]
-            note = "the image" if segmented is None else "the image and the product found in it"
-            colours = read_colours(to_image(part.image), segmented) if part.segment else None
-            whole = UnderstoodPart("image", part.weight, note, batch.whole[row], product, segmented, colours)
-            return batch.vectors[row], whole
-        if part.vector is not None:
-            vector, note = self._given(snapshot, part, part.vector), "a vector"
-        elif part.product_id is not None:
-            vector, note = self._of_product(snapshot, part.product_id), f"the product {part.product_id}"
-        else:
-            vector, note = self._of_words(snapshot, str(part.text))
-        return vector, UnderstoodPart(part.kind, part.weight, note, vector, colours=part.colours)
-
-    def _given(self, snapshot: SearchSnapshot, part: Part, vector: NDArray[np.float32]) -> NDArray[np.float32]:
-        if part.fingerprint and part.fingerprint != snapshot.model.fingerprint:
-            raise ModelMismatchError(
-                f"The query's vector was made by the model {part.fingerprint}; the store {self.store.folder} is"
-                f" searched"
-                f" with '{snapshot.model.name}' ({snapshot.model.fingerprint}) now. Ask with the picture again."
-            )
-        given: NDArray[np.float32] = check_vectors(np.reshape(vector, (1, -1)), snapshot.index.dim)[0]
-        return given
-
-    def _of_product(self, snapshot: SearchSnapshot, product_id: str) -> NDArray[np.float32]:
-        """The mean direction of a product's photos."""
-        photos = self.store.catalog.photos(product_id)
-        if not photos:
-            raise QueryError(
-                f"There is no product '{product_id}' in this store. 'lapel info' says what it holds.",
-                product_id=product_id,
-            )
-        vectors = self._vectors_of(snapshot, photos)
-        if not len(vectors):
-            raise QueryError(
-                f"No photo of the product '{product_id}' has a vector of the model '{snapshot.model.name}'."
-                " Run 'lapel add' for it again."
-            )
-        return _mean(vectors)
-
-    def _of_words(self, snapshot: SearchSnapshot, words: str) -> tuple[NDArray[np.float32], str]:
-        """The mean direction of the products whose texts match best (Rocchio's centroid): any model can be asked with
-        words so."""
-        products, total = self.store.catalog.search_words(words, limit=WORD_MATCHES)
-        photos = [photo for product in products for photo in self.store.catalog.photos(product.id)[:1]]
-        vectors = self._vectors_of(snapshot, photos) if photos else np.empty((0, 0), np.float32)
-        if not len(vectors):
-            raise QueryError(f"No product has the words '{words}' in its texts. Use other words, or fewer.")
-        return _mean(vectors), f"the mean of {len(photos)} of {total:,} products with the words '{words}'"
-
-    def _vectors_of(self, snapshot: SearchSnapshot, photos: Sequence[Photo]) -> Vectors:
-        """Their vectors; those without one are left out."""
-        keys = np.array([photo.key for photo in photos], np.int64)
-        vectors = self.store.catalog.vector_of(keys, fingerprint=snapshot.model.fingerprint)
-        if not len(vectors) and self.store.current().version != snapshot.version:
-            raise _ModelChangedError  # the store dropped this model's vectors since
-        return vectors
 
     # --- retrieve and group -------------------------------------------------------------------------------------------
 
@@ -290,31 +199,87 @@ class SearchEngine:
         self, snapshot: SearchSnapshot, passing: _Filtered, asked: Sequence[tuple[Query, EmbeddedQuery]], timer: _Timer
     ) -> Iterator[list[Hit]]:
         """The grouped hits of queries that share a filter."""
-        index, factor = snapshot.index, 1 if self._rerank is None else RERANKED
+        index = snapshot.index
         reachable = max(len(index) if passing.keys is None else len(passing.keys), 1)
-        wanted = [factor * query.k for query, _ in asked]
-        excluded = [_excluded(query) for query, _ in asked]
         scales = [_colour_scale(query, embedded) for query, embedded in asked]
-        # A product has one to many photos, so k products may need more than k photos: fetch some spare, then ever more.
-        fetch = max(k + max(MIN_SPARE, k // 2) + 4 * len(out) for k, out in zip(wanted, excluded, strict=True))
-        if any(scales):
+        fetch = max(_fetched(query, self._wanted(query)) for query, _ in asked)
+        if any(scales) or any(has_wishes(embedded) for _, embedded in asked):
             fetch = max(fetch, CANDIDATES)
         vectors = np.stack([embedded.vector for _, embedded in asked])
         with timer.stage("retrieve"):
             matches = index.search(vectors, min(fetch, reachable), passing.keys)
         for row, (query, embedded) in enumerate(asked):
+            wanted = self._wanted(query)
             keys, scores, fetched = matches.keys[row], matches.scores[row], fetch
             while True:
-                ordered = self._by_look(snapshot, query, embedded, scales[row], keys, scores, timer)
+                if has_wishes(embedded):
+                    ordered = self._by_wishes(snapshot, query, embedded, keys, scores, timer)
+                else:
+                    ordered = self._by_look(snapshot, query, embedded, scales[row], keys, scores, timer)
                 with timer.stage("group"):
-                    hits = self._group(*ordered, wanted[row], query.group, excluded[row])
-                if len(hits) == wanted[row] or fetched >= reachable:
+                    hits = self._grouper.group(ordered, wanted, query, embedded.exclude)
+                if len(hits) >= wanted or fetched >= reachable:
                     break
                 fetched *= 4
                 with timer.stage("retrieve"):
                     more = index.search(vectors[row : row + 1], min(fetched, reachable), passing.keys)
                 keys, scores = more.keys[0], more.scores[0]
-            yield hits
+            yield self._diverse(snapshot, query, hits) if query.diversity else hits
+
+    def _wanted(self, query: Query) -> int:
+        return query.k if self._rerank is None else RERANKED * query.k
+
+    def _diverse(self, snapshot: SearchSnapshot, query: Query, hits: list[Hit]) -> list[Hit]:
+        """The hits that differ from each other as the query says."""
+        own = [self._vectors_of(snapshot, [hit.photo.key]) for hit in hits]
+        there = [(hit, vectors[0]) for hit, vectors in zip(hits, own, strict=True) if len(vectors)]
+        if not there:
+            return hits
+        vectors = np.stack([vector for _, vector in there])
+        return self._grouper.diverse([hit for hit, _ in there], vectors, self._wanted(query), query.diversity)
+
+    def _vectors_of(self, snapshot: SearchSnapshot, keys: Keys | Sequence[int]) -> Vectors:
+        return self.store.catalog.vector_of(keys, fingerprint=snapshot.model.fingerprint)
+
+    def _by_wishes(
+        self,
+        snapshot: SearchSnapshot,
+        query: Query,
+        embedded: EmbeddedQuery,
+        keys: Keys,
+        scores: NDArray[np.float32],
+        timer: _Timer,
+    ) -> Candidates:
+        """Matches and what words and colours find beside them, in the order of all that is asked for."""
+        found, text_keys = [keys], np.empty(0, np.int64)
+        with timer.stage("retrieve"):
+            for where in self._wishes.narrower(query, embedded):
+                passing = self._passing(snapshot, where)
+                if passing.keys is not None and len(passing.keys):
+                    few = min(len(keys), len(passing.keys))
+                    found.append(snapshot.index.search(embedded.vector[None], few, passing.keys).keys[0])
+            text_keys = self._wishes.text_keys(query, embedded)
+            found.append(text_keys)
+            keys, scores = self._scored(snapshot, embedded, np.concatenate(found), keys, scores)
+        with timer.stage("rerank"):
+            ordered = self._wishes.adjusted(snapshot.version.generation, embedded, keys, scores, text_keys)
+            return ordered.sorted(least=query.least)
+
+    def _scored(
+        self,
+        snapshot: SearchSnapshot,
+        embedded: EmbeddedQuery,
+        candidates: Keys,
+        keys: Keys,
+        scores: NDArray[np.float32],
+    ) -> tuple[Keys, NDArray[np.float32]]:
+        """Every candidate once with its cosine; those of matches are known."""
+        known = dict(zip(keys.tolist(), scores.tolist(), strict=True))
+        for key in dict.fromkeys(candidates.tolist()):
+            if key not in known and len(vector := self._vectors_of(snapshot, [key])):
+                known[key] = float(vector[0] @ embedded.vector)
+        known.pop(-1, None)  # an index pads with it
+        return np.array(list(known), np.int64), np.array(list(known.values()), np.float32)
 
     def _by_look(
         self,
@@ -325,19 +290,16 @@ class SearchEngine:
         keys: Keys,
         scores: NDArray[np.float32],
         timer: _Timer,
-    ) -> tuple[Keys, NDArray[np.float32], NDArray[np.float32]]:
-        """Matches in the order of their look: keys, cosines and what was added to each. Those that reach ``least`` come
-        before those that do not."""
+    ) -> Candidates:
+        """Matches in the order of their look. Those that reach ``least`` come before those that do not."""
         there = keys >= 0
         keys, scores, colours = keys[there], scores[there], embedded.colours
         out_of_reach = query.least is not None and len(scores) > 0 and scores[0] < query.least
         if not scale or colours is None or not len(keys) or out_of_reach:
-            return keys, scores, np.zeros_like(scores)
+            return Candidates(keys, scores, np.zeros_like(scores))
         with timer.stage("rerank"):
             added = self._look.adjustments(snapshot.version.generation, keys, scores, colours, scale=scale)
-            reached = np.ones(len(keys), bool) if query.least is None else scores >= query.least
-            order = np.lexsort((np.arange(len(keys)), -(scores + added), ~reached))
-        return keys[order], scores[order], added[order]
+            return Candidates(keys, scores, added).sorted(least=query.least)
 
     def _passing(self, snapshot: SearchSnapshot, where: Filter) -> _Filtered:
         """What passes a filter; kept for the next query, as people look at many images with one filter."""
@@ -350,46 +312,6 @@ class SearchEngine:
                 self._recent.clear()
             self._recent[where] = known
         return known
-
-    def _group(
-        self,
-        keys: Keys,
-        scores: NDArray[np.float32],
-        added: NDArray[np.float32],
-        k: int,
-        group: str,
-        excluded: frozenset[str],
-    ) -> list[Hit]:
-        """The first k products, or groups of products, each with its best photo."""
-        field_name = self._field(group) if group else ""
-        hits: list[Hit] = []
-        seen = {("id", each) for each in excluded}
-        # Looked up in pieces: mostly the first k photos are of k products, and the spare ones are not needed.
-        for at in range(0, len(keys), k):
-            entries = self.store.catalog.entries(keys[at : at + k])
-            rows = zip(*(column[at : at + k].tolist() for column in (keys, scores, added)), strict=True)
-            for key, score, adjustment in rows:
-                entry = entries.get(key)  # None: removed by another process since the index was built
-                if entry is None or seen & (names := _groups_of(entry[0], field_name)):
-                    continue
-                seen |= names
-                hits.append(Hit(len(hits) + 1, score, *entry, adjustment=adjustment))
-                if len(hits) == k:
-                    return hits
-        return hits
-
-    def _field(self, name: str) -> str:
-        """The field that a name means, whatever its case.
-
-        Raises:
-            QueryError: no product has such a field.
-        """
-        known = {fold(each): each for each in self.store.catalog.field_names()}
-        if fold(name) not in known:
-            raise QueryError(
-                f"The catalogue has no field '{name}' to group by. There are: {', '.join(known.values())}.", field=name
-            )
-        return known[fold(name)]
 
     # --- calibrate and explain ----------------------------------------------------------------------------------------
 
@@ -410,12 +332,12 @@ class SearchEngine:
             return Verdict.NOTHING_CLOSE
         return Verdict.NOTHING_PASSES if where and self.store.catalog.count() else Verdict.EMPTY
 
+    def _facets(self, query: Query) -> dict[str, tuple[tuple[str, int], ...]]:
+        names = [] if isinstance(query.facets, bool) else query.facets
+        return {name: self._facet(name, query.where) for name in names}
+
     def _facet(self, name: str, where: Filter) -> tuple[tuple[str, int], ...]:
         return tuple(self.store.catalog.facet_values(name, where=where, limit=FACET_VALUES))
-
-
-class _ModelChangedError(Exception):
-    """The store got another model between two looks at it: embed again."""
 
 
 def _colour_scale(query: Query, embedded: EmbeddedQuery) -> float:
@@ -423,23 +345,18 @@ def _colour_scale(query: Query, embedded: EmbeddedQuery) -> float:
     reading = embedded.colours
     if reading is None:
         return 0.0
-    scale = settings().colour if query.colour is None else query.colour
+    scale = settings().colour_weight if query.colour_weight is None else query.colour_weight
     return scale * ON_WHITE_SCALE if reading.on_white else scale
+
+
+def _fetched(query: Query, wanted: int) -> int:
+    """How many photos to look at first. A product has one to many photos, so k products may need more than k photos:
+    fetch some spare, then ever more."""
+    spare = max(MIN_SPARE, wanted // 2) + 4 * len(_excluded(query))
+    grouped = query.group or query.max_per or query.distinct
+    pool = POOL if query.diversity else 1
+    return max(pool * wanted + spare, CANDIDATES if grouped else 0)
 
 
 def _excluded(query: Query) -> frozenset[str]:
     return query.exclude | {part.product_id for part in query.all_parts if part.product_id is not None}
-
-
-def _mean(vectors: Vectors) -> NDArray[np.float32]:
-    mean: NDArray[np.float32] = normalise(vectors.mean(axis=0, keepdims=True))[0]
-    return mean
-
-
-def _groups_of(product: Product, name: str) -> set[tuple[str, str]]:
-    """What must not come twice: the product, and the value of the field that groups; a product without one stands for
-    itself."""
-    names = {("id", product.id)}
-    if name and name != "price" and (value := "|".join(product.facets().get(name, ()))):
-        names.add((name, value))
-    return names

@@ -34,7 +34,9 @@ EDIT_COST = 3.0  # nats: a reading with an edit must be e^3 times as frequent as
 REAL_COST = 6.0  # nats, of changing a word that the catalogue has
 NONE_COST = 6.0  # nats, where no product holds this word together with those before it
 UNKNOWN_COST = 8.0  # nats, of not understanding a word that may be a typing error
+RARE = 200  # times as frequent as a word is another that it may be a typing error of
 LEAST_LETTERS = 3  # of a word that is corrected
+MAX_CATEGORIES = 5_000
 CACHED_BYTES = 64 * 2**20  # of sets of products by word
 
 
@@ -80,6 +82,7 @@ class WordReader:
         self._vocabulary: dict[str, int] = {}
         self._letters = ""
         self._size = 0
+        self._kinds: frozenset[str] = frozenset()
         self._rows: OrderedDict[Words, NDArray[np.bool_]] = OrderedDict()
 
     def read(self, text: str, known: frozenset[str] = frozenset()) -> WordReading:
@@ -103,6 +106,22 @@ class WordReader:
     def phrases(self, reading: WordReading) -> tuple[tuple[Words, ...], ...]:
         """The groups of a reading as the catalogue is asked with them."""
         return tuple(tuple(tuple(each.split()) for each in group) for group in reading.groups)
+
+    def kinds(self) -> frozenset[str]:
+        """The words of the catalogue's categories, in singular and plural."""
+        self._refresh()
+        return self._kinds
+
+    def rows_with(self, reading: WordReading) -> NDArray[np.bool_]:
+        """(n,) by the numbers of products, which hold a spelling of every word of a reading."""
+        self._refresh()
+        rows = self._every()
+        for group in self.phrases(reading):
+            any_of = np.zeros(self._size, bool)
+            for words in group:
+                any_of |= self._rows_of_words(words)
+            rows = rows & any_of
+        return rows
 
     # --- what a word may mean -----------------------------------------------------------------------------------------
 
@@ -128,6 +147,8 @@ class WordReader:
         if (own is not None and not sure) or word in known:
             return _Slot(word, (own,) if own else (), True)
         edits = list(self._edits(word, synonyms)) if len(word) >= LEAST_LETTERS else []
+        # Titles hold typing errors too: a rare word beside a frequent one may be one.
+        sure = sure and not any(self._count(each.read) > RARE * self._count(word) for each in edits)
         return _Slot(word, tuple(filter(None, (own, *edits))), sure)
 
     def _term(self, words: Words, synonyms: Synonyms, *, edited: str = "") -> _Term | None:
@@ -214,7 +235,9 @@ class WordReader:
     def _reading(
         self, text: str, slots: Sequence[_Slot], terms: Sequence[_Term | None], known: frozenset[str]
     ) -> WordReading:
-        read, groups, corrected, other, unknown, colours = [], [], [], [], [], []
+        read: list[str] = []
+        unknown: list[str] = []
+        groups, corrected, other, colours = [], [], [], []
         for slot, term in zip(slots, terms, strict=True):
             if term is None:
                 (read if slot.asked in known else unknown).append(slot.asked)
@@ -246,6 +269,9 @@ class WordReader:
             self._vocabulary = self._catalog.vocabulary()
             self._letters = "".join(sorted({letter for word in self._vocabulary for letter in word}))[:400]
             self._size = self._catalog.last_row() + 1
+            paths = (value for value, _ in self._catalog.facet_values("category", limit=MAX_CATEGORIES))
+            words = {word for path in paths for word in tokens(path.rpartition(" > ")[2])}
+            self._kinds = frozenset(form for word in words for form in spellings(word)) - FILLERS
             self._rows.clear()
             self._generation = generation
 
