@@ -86,7 +86,7 @@ def test_words_stand_for_the_look_of_what_has_them(store: StoreContext) -> None:
     """What looks like the blue ones is found too, though no text of it says so."""
     fill(store, {"nameless": [corner(1, 0.3)]})
     result = SearchEngine(store).search(Query(text="Blue", k=5))
-    assert "the mean of 3 products" in result.understood.parts[0].note
+    assert "the mean of 4 products" in result.understood.parts[0].note
     assert set(ids(result)[:4]) == {"mug", "cup", "jar", "nameless"}
 
 

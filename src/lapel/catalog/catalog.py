@@ -431,6 +431,30 @@ class Catalog:
         with self._pool.snapshot() as database:
             return facets.facet_values(database, name, where, limit)
 
+    def facet_links(self, name: str) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
+        """The values of a field, and which product has which: (n,) products' numbers and (n,) places among the values.
+
+        Raises:
+            QueryError: an unknown field.
+        """
+        with self._pool.snapshot() as database:
+            return facets.facet_links(database, name)
+
+    def prices(self) -> list[tuple[int, str, float]]:
+        """The number, currency and price in major units of every product that is shown and has one, by currency and
+        price."""
+        with self._pool.snapshot() as database:
+            return facets.prices(database)
+
+    def matching_rows(self, where: Filter = EVERYTHING) -> NDArray[np.int64]:
+        """The numbers of the products that are shown and fulfil every condition.
+
+        Raises:
+            QueryError: as :meth:`matching_keys`.
+        """
+        with self._pool.snapshot() as database:
+            return facets.matching_rows(database, where)
+
     def price_ranges(self) -> dict[str, tuple[float, float]]:
         """By currency the lowest and the highest price of what is shown, in major units; the commonest currency
         first."""

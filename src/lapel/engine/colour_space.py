@@ -141,8 +141,7 @@ def _regressed(
     named = name_shares(lab.reshape(-1, 3)).reshape(*shares.shape, -1)
     held = (named * shares[..., None]).sum(axis=1).astype(np.float32)
     held -= _means(held, kinds)[kinds]
-    square: NDArray[np.float32] = held.T @ held
+    square: NDArray[Any] = held.T @ held
     ridge = RIDGE * float(np.trace(square)) / len(square) * np.eye(len(square), dtype=np.float32)
-    wanted: NDArray[np.float32] = held.T @ apart
-    solved: NDArray[Any] = np.linalg.solve(square + ridge, wanted)
-    return solved.astype(np.float32)
+    inverse: NDArray[np.float32] = np.linalg.inv(square + ridge)
+    return np.asarray(inverse @ (held.T @ apart), np.float32)

@@ -222,7 +222,7 @@ class QueryReader:
         """The words of a text that the model understands by itself."""
         if not reads_words(snapshot) or not hasattr(snapshot.encoder, "known_words"):
             return frozenset()
-        known, _ = snapshot.encoder.known_words(text)
+        known = snapshot.encoder.known_words(text).understood
         return frozenset(word for each in known for word in tokens(each))
 
     def _asked(self, snapshot: SearchSnapshot, colour: str) -> AskedColour:

@@ -30,9 +30,10 @@ from lapel.core.types import (
 )
 from lapel.core.vectors import Keys, Vectors
 from lapel.engine.context import StoreContext
+from lapel.engine.facets import Counts, FacetCounter
 from lapel.engine.grouping import POOL, Grouper
 from lapel.engine.index_storage import SearchSnapshot
-from lapel.engine.look import CALIBRATED, CANDIDATES, ON_WHITE_SCALE, LookReranker, LookWeights
+from lapel.engine.look import CALIBRATED, CANDIDATES, ON_WHITE_SCALE, LookReranker, LookWeights, places_of
 from lapel.engine.ordering import Candidates, WishOrder, has_wishes
 from lapel.engine.reading import ModelChangedError, QueryReader
 from lapel.indexes import RowFilter
@@ -40,7 +41,6 @@ from lapel.indexes import RowFilter
 logger = logging.getLogger(__name__)
 
 MAX_FILTERS = 64  # filters whose keys are kept; at 40,000 photos each is 0.3 MB at most
-FACET_VALUES = 100  # values counted of each field
 RERANKED = 5  # times k hits that a reranker is given
 MIN_SPARE = 8  # photos fetched beyond k, as a product may have several
 
@@ -89,6 +89,10 @@ class SearchEngine:
         store: The store.
         rerank: Puts grouped hits into another order; it is given ``RERANKED`` times as many as are asked for.
         look: How much the look of photos counts, see :mod:`lapel.engine.look`.
+
+    Attributes:
+        store: The store.
+        facets: What counts the values of fields.
     """
 
     def __init__(self, store: StoreContext, *, rerank: Reranker | None = None, look: LookWeights = CALIBRATED) -> None:
@@ -99,6 +103,7 @@ class SearchEngine:
         self._reader = QueryReader(store, self._look)
         self._wishes = WishOrder(store.catalog, self._look, self._reader.words)
         self._grouper = Grouper(store.catalog)
+        self.facets = FacetCounter(store.catalog)
 
     def search(self, query: Query) -> SearchResult:
         """The products that look most like the query, best first, each once with its best photo.
@@ -162,7 +167,7 @@ class SearchEngine:
             with timer.stage("explain"):
                 hits = self._explain(snapshot, embedded, hits)
         with timer.stage("facets"):
-            facets = self._facets(query)
+            facets = self._facets(snapshot, query, embedded)
         nearest = max((hit.score for hit in grouped), default=None)
         return SearchResult(tuple(hits), total, verdict, embedded, facets, nearest=nearest)
 
@@ -332,12 +337,37 @@ class SearchEngine:
             return Verdict.NOTHING_CLOSE
         return Verdict.NOTHING_PASSES if where and self.store.catalog.count() else Verdict.EMPTY
 
-    def _facets(self, query: Query) -> dict[str, tuple[tuple[str, int], ...]]:
-        names = [] if isinstance(query.facets, bool) else query.facets
-        return {name: self._facet(name, query.where) for name in names}
+    def _facets(self, snapshot: SearchSnapshot, query: Query, embedded: EmbeddedQuery) -> dict[str, Counts]:
+        """The facets of what the answer is taken from: what passes the filter and reaches ``least``."""
+        names = (self.facets.names() if query.facets else []) if isinstance(query.facets, bool) else query.facets
+        if not names:
+            return {}
+        reached = None
+        if not embedded.understood:
+            reached = np.empty(0, np.int64)
+        elif query.least is not None:
+            reached = self._reached(snapshot, query, embedded.vector, query.least)
+        return self.facets.count(names, query.where, reached)
 
-    def _facet(self, name: str, where: Filter) -> tuple[tuple[str, int], ...]:
-        return tuple(self.store.catalog.facet_values(name, where=where, limit=FACET_VALUES))
+    def _reached(
+        self, snapshot: SearchSnapshot, query: Query, vector: NDArray[np.float32], least: float
+    ) -> NDArray[np.int64]:
+        """The numbers of the products that pass the filter and have a photo with at least this cosine."""
+        passing = self._passing(snapshot, query.where)
+        reachable = max(len(snapshot.index) if passing.keys is None else len(passing.keys), 1)
+        fetch = CANDIDATES
+        while True:
+            found = snapshot.index.search(vector[None], min(fetch, reachable), passing.keys)
+            keys, scores = found.keys[0], found.scores[0]
+            if fetch >= reachable or scores[-1] < least:
+                break
+            fetch *= 8
+        table = self._look.table(snapshot.version.generation)
+        reaching = keys[(keys >= 0) & (scores >= least)]
+        if not len(table.keys):
+            return np.empty(0, np.int64)
+        at, there = places_of(table, reaching)
+        return np.unique(table.rows[at[there]])
 
 
 def _colour_scale(query: Query, embedded: EmbeddedQuery) -> float:

@@ -296,23 +296,15 @@ class Store:
         if errors not in ("raise", "return"):
             raise QueryError(f"errors is 'raise' or 'return'; found '{errors}'.")
         conditions = filter_of(where)
-        Query(
-            text="any", k=k, where=conditions, least=least, group=group, colour_weight=colour_weight
-        )  # what is wrong for all is told at once
+        asked: dict[str, Any] = {"k": k, "where": conditions, "least": least, "group": group}
+        asked["colour_weight"] = colour_weight
+        Query(text="any", **asked)  # what is wrong for all is told at once
 
         def read(query: Query | ImageLike) -> Query | LapelError:
             try:
                 if isinstance(query, Query):
                     return query
-                return Query(
-                    image=query,
-                    k=k,
-                    where=conditions,
-                    segment=segment,
-                    least=least,
-                    group=group,
-                    colour_weight=colour_weight,
-                )
+                return Query(image=query, segment=segment, **asked)
             except LapelError as error:
                 return error
 
@@ -340,10 +332,9 @@ class Store:
         self, names: Sequence[str] | str | None = None, *, where: Where = NO_FILTER, limit: int = 100
     ) -> Mapping[str, tuple[tuple[str, int], ...]]:
         """By field its most frequent values, with how many products that pass a filter have them; all useful fields by
-        default."""
+        default. ``price`` is counted in bands."""
         wanted = self.overview().fields if names is None else (names,) if isinstance(names, str) else names
-        catalog, conditions = self._context.catalog, filter_of(where)
-        return {name: tuple(catalog.facet_values(name, where=conditions, limit=limit)) for name in wanted}
+        return self._engine.facets.count(wanted, filter_of(where), limit=limit)
 
     def count(self, where: Where = NO_FILTER) -> int:
         """How many products pass a filter and are shown."""
