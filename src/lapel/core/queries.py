@@ -23,7 +23,23 @@ from lapel.core.products import Photo, Product
 from lapel.core.text import shortened
 from lapel.core.vectors import Keys
 
+Frame = tuple[float, float, float, float]  # left, top, right and bottom as shares of an image's width and height
 MAX_K = 10_000  # products an answer may hold
+
+
+class Verdict(StrEnum):
+    """What an answer is worth, and what a hit of it is."""
+
+    SAME_PRODUCT = "the same product"
+    SAME_STYLE = "same style"  # for the same people, in the same section of the shop, in the same colour
+    SAME_KIND = "same kind"  # the last level of its category is the same, such as Shirts
+    FOUND = "found"  # the nearest products of an answer that cannot be judged: of words, or of a model without figures
+    NOTHING_CLOSE = "nothing close"  # nothing is more likely than not of the same kind, or nothing reaches `least`
+    NOTHING_PASSES = "nothing passes the filter"
+    EMPTY = "the store is empty"
+
+
+CLOSENESS = (Verdict.SAME_PRODUCT, Verdict.SAME_STYLE, Verdict.SAME_KIND)  # the closest first
 
 
 @dataclass(frozen=True)
@@ -245,6 +261,10 @@ class Hit:
             the query has one part.
         adjustment: What reranking by the look added: hits are in the order of ``score + adjustment``. 0 where a query
             is ranked by the cosine alone.
+        probability: How likely the product is of the kind that was asked for, 0..1; None where it cannot be told, see
+            :mod:`lapel.engine.calibration`.
+        verdict: What it is to the query; None where it cannot be told.
+        probabilities: By each of the first three verdicts how likely it holds; empty where it cannot be told.
     """
 
     rank: int
@@ -253,15 +273,23 @@ class Hit:
     photo: Photo
     contributions: tuple[float, ...] = ()
     adjustment: float = 0.0
+    probability: float | None = None
+    verdict: Verdict | None = None
+    probabilities: Mapping[Verdict, float] = field(default_factory=dict, repr=False, compare=False)
 
 
-class Verdict(StrEnum):
-    """What an answer is worth."""
+@dataclass(frozen=True)
+class PlaceMap:
+    """What each place of an image adds to its vector.
 
-    FOUND = "found"  # the nearest products; with `least`, all of them reach it
-    NOTHING_CLOSE = "nothing close"  # there are products, and none reaches `least`
-    NOTHING_PASSES = "nothing passes the filter"
-    EMPTY = "the store is empty"
+    Attributes:
+        values: (dim, h, w) float32; summed over the places of all maps of an image they are its vector.
+        frame: Where the map lies in the image: left, top, right and bottom as shares of its width and height. What is
+            beyond 0..1 is the padding around it.
+    """
+
+    values: NDArray[np.float32] = field(repr=False)
+    frame: Frame
 
 
 @dataclass(frozen=True)
@@ -276,6 +304,9 @@ class UnderstoodPart:
         product: (dim,) float32, of the product alone that was found in an image; None where none was.
         segmented: That product on white; None where none was found.
         colours: The colours of an image's product, and how sure they are; None where none could be read.
+        on_white: Whether it looks like a shop's own picture on white; True of all that is no image.
+        maps: What each place of an image adds to the part's vector: the whole image's map, and that of the product
+            found in it, see :class:`PlaceMap`; empty of all that is no image.
     """
 
     kind: str
@@ -285,6 +316,8 @@ class UnderstoodPart:
     product: NDArray[np.float32] | None = field(default=None, repr=False)
     segmented: Image.Image | None = field(default=None, repr=False)
     colours: ColourReading | None = None
+    on_white: bool = True
+    maps: tuple[PlaceMap, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lapel.core.answers import Explanation, Region
 from lapel.core.colours import ColourReading, NamedColour
 from lapel.core.filters import Condition, Filter
 from lapel.core.images import ImageLike
@@ -34,6 +35,7 @@ __all__ = [
     "ColourReading",
     "Condition",
     "EmbeddedQuery",
+    "Explanation",
     "Filter",
     "Hit",
     "ImageLike",
@@ -44,6 +46,7 @@ __all__ = [
     "Photo",
     "Product",
     "Query",
+    "Region",
     "SearchResult",
     "UnderstoodPart",
     "Verdict",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from lapel.core.answers import Explanation
 from lapel.core.errors import ModelMismatchError, QueryError
 from lapel.core.images import to_image
 from lapel.core.settings import settings
@@ -38,12 +40,14 @@ from lapel.core.vectors import Keys, Vectors, check_vectors, normalise
 from lapel.encoders.segmenter import ImageEmbeddings, embed_images
 from lapel.engine.colours import read_colours
 from lapel.engine.context import StoreContext
+from lapel.engine.explanation import Explainer
 from lapel.engine.index_storage import SearchSnapshot
 from lapel.engine.look import CALIBRATED, CANDIDATES, ON_WHITE_SCALE, LookReranker, LookWeights
 from lapel.indexes import RowFilter
 
 logger = logging.getLogger(__name__)
 
+MAX_REMEMBERED = 64  # queries whose reading is kept for explanations; 20 kB each
 MAX_FILTERS = 64  # filters whose keys are kept; at 40,000 photos each is 0.3 MB at most
 FACET_VALUES = 100  # values counted of each field
 WORD_MATCHES = 24  # products whose photos stand for words, where the model cannot read words itself
@@ -103,6 +107,7 @@ class SearchEngine:
         self._rerank = rerank
         self._recent: dict[Filter, _Filtered] = {}
         self._look = LookReranker(store.catalog, look)
+        self._asked: dict[int, tuple[weakref.ref[Query], EmbeddedQuery]] = {}
 
     def search(self, query: Query) -> SearchResult:
         """The products that look most like the query, best first, each once with its best photo.
@@ -125,6 +130,8 @@ class SearchEngine:
         # One snapshot for all of it: whatever another process does meanwhile, queries and index are of one model.
         with timer.stage("embed"):
             snapshot, embedded = self._embed(queries)
+        for query, read in zip(queries, embedded, strict=True):
+            self._remember(query, read)
         by_filter: dict[Filter, list[int]] = defaultdict(list)
         for row, query in enumerate(queries):
             by_filter[query.where].append(row)
@@ -167,6 +174,19 @@ class SearchEngine:
     def embed(self, query: Query) -> EmbeddedQuery:
         """The query as one direction; each of its images goes once through the network."""
         return self._embed([query])[1][0]
+
+    def explain(self, query: Query, hit: Hit) -> Explanation:
+        """Why a hit is in the answer to a query, see :meth:`lapel.engine.explanation.Explainer.explain`."""
+        known = self._asked.get(id(query))
+        embedded = known[1] if known is not None and known[0]() is query else self.embed(query)
+        pictures = [part.image for part in query.all_parts if part.image is not None]
+        return Explainer(self.store).explain(embedded, to_image(pictures[0]) if pictures else None, hit)
+
+    def _remember(self, query: Query, embedded: EmbeddedQuery) -> None:
+        """Keep how a query was read while the query itself is kept, so that explaining its hits encodes it no more."""
+        if len(self._asked) >= MAX_REMEMBERED:
+            self._asked.clear()
+        self._asked[id(query)] = (weakref.ref(query), embedded)
 
     def vector(self, query: Query) -> Vectors:
         """The query as a (1, dim) float32 unit row."""
@@ -230,7 +250,8 @@ class SearchEngine:
             product = None if segmented is None else batch.product[row]
             note = "the image" if segmented is None else "the image and the product found in it"
             colours = read_colours(to_image(part.image), segmented) if part.segment else None
-            whole = UnderstoodPart("image", part.weight, note, batch.whole[row], product, segmented, colours)
+            seen = bool(batch.on_white[row]), batch.maps[row]
+            whole = UnderstoodPart("image", part.weight, note, batch.whole[row], product, segmented, colours, *seen)
             return batch.vectors[row], whole
         if part.vector is not None:
             vector, note = self._given(snapshot, part, part.vector), "a vector"
@@ -238,7 +259,8 @@ class SearchEngine:
             vector, note = self._of_product(snapshot, part.product_id), f"the product {part.product_id}"
         else:
             vector, note = self._of_words(snapshot, str(part.text))
-        return vector, UnderstoodPart(part.kind, part.weight, note, vector, colours=part.colours)
+        on_white = part.colours is None or part.colours.on_white
+        return vector, UnderstoodPart(part.kind, part.weight, note, vector, colours=part.colours, on_white=on_white)
 
     def _given(self, snapshot: SearchSnapshot, part: Part, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         if part.fingerprint and part.fingerprint != snapshot.model.fingerprint:

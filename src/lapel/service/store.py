@@ -13,7 +13,7 @@ from PIL import Image
 
 from lapel.core.errors import LapelError, QueryError
 from lapel.core.filters import NO_FILTER
-from lapel.core.types import EmbeddedQuery, ImageLike, Part, Photo, Query, SearchResult
+from lapel.core.types import EmbeddedQuery, Explanation, Hit, ImageLike, Part, Photo, Query, SearchResult
 from lapel.engine.context import CATALOGUE, StoreContext, open_context, open_to_look
 from lapel.engine.retrieval import SearchEngine
 from lapel.service import adding, browsing, information
@@ -301,6 +301,26 @@ class Store:
         """A query as one direction, with how each of its parts was read: the product that was found in an image, and
         both vectors."""
         return self._engine.embed(query)
+
+    def explain(self, query: Query | ImageLike, hit: Hit) -> Explanation:
+        """Why a hit is in the answer to a query: what each place of both pictures adds to the score, and what they
+        share in words.
+
+        >>> query = lapel.Query(image="photo.jpg")
+        >>> best = store.search(query=query)[0]
+        >>> store.explain(query, best).shared
+        ['kind: Shirts', 'gender: Men']
+
+        Args:
+            query: What was asked; the same object as in the search is not read again.
+            hit: One of the answer's hits.
+
+        Raises:
+            ModelError: the store's model has no maps of places.
+            QueryError: the hit is none of this store and model any more.
+            SourceError: the hit's picture cannot be read, and there is no thumbnail of it.
+        """
+        return self._engine.explain(query if isinstance(query, Query) else Query(image=query), hit)
 
     def browse(
         self, words: str = "", *, where: Where = NO_FILTER, limit: int = 20, offset: int = 0
