@@ -1,6 +1,6 @@
 """What can be read off a vector in words: linear classifiers that lie beside a model, with their measured precision.
 
-``probes.npz`` in a model folder holds, for each attribute such as ``kind`` or ``colour``, a logistic regression over
+``probes.npz`` in a model folder holds, for each attribute such as ``kind`` or ``colour``, a linear classifier of
 the model's vectors, learned from its training catalogue. It is no part of the fingerprint: vectors do not depend on it.
 A value is told only where it is as sure as those that were right in 80 of 100 on products that the probes have not seen
 (:attr:`Probe.thresholds`); pictures on white and photos of people have thresholds of their own.
@@ -33,7 +33,7 @@ class Probe:
 
     Attributes:
         name: What it is of, such as ``kind``.
-        values: What it may be, such as ``Shirts``.
+        values: What it may be, such as ``Shirts``; an empty one stands for pictures it does not ask about.
         weights: (values, dim) float32.
         bias: (values,) float32.
         thresholds: By domain, the probability from which on the likeliest value is told; above 1 it never is.
@@ -61,7 +61,7 @@ class Probe:
         """The value of one (dim,) unit vector and its probability; None where that is not sure enough."""
         likely = self.probabilities(vector[None])[0]
         best = int(likely.argmax())
-        sure = likely[best] >= self.thresholds.get(DOMAINS[not on_white], NEVER)
+        sure = bool(self.values[best]) and likely[best] >= self.thresholds.get(DOMAINS[not on_white], NEVER)
         return (self.values[best], float(likely[best])) if sure else None
 
 

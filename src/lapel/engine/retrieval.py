@@ -38,10 +38,12 @@ from lapel.core.types import (
 )
 from lapel.core.vectors import Keys, Vectors, check_vectors, normalise
 from lapel.encoders.segmenter import ImageEmbeddings, embed_images
+from lapel.engine.calibration import NEIGHBOURS
 from lapel.engine.colours import read_colours
 from lapel.engine.context import StoreContext
 from lapel.engine.explanation import Explainer
 from lapel.engine.index_storage import SearchSnapshot
+from lapel.engine.judging import Judge, kept
 from lapel.engine.look import CALIBRATED, CANDIDATES, ON_WHITE_SCALE, LookReranker, LookWeights
 from lapel.indexes import RowFilter
 
@@ -107,6 +109,7 @@ class SearchEngine:
         self._rerank = rerank
         self._recent: dict[Filter, _Filtered] = {}
         self._look = LookReranker(store.catalog, look)
+        self._judge = Judge(store)
         self._asked: dict[int, tuple[weakref.ref[Query], EmbeddedQuery]] = {}
 
     def search(self, query: Query) -> SearchResult:
@@ -140,8 +143,8 @@ class SearchEngine:
             with timer.stage("retrieve"):
                 passing = self._passing(snapshot, where)
             asked = [(queries[row], embedded[row]) for row in rows]
-            for row, hits in zip(rows, self._answer(snapshot, passing, asked, timer), strict=True):
-                results[row] = self._result(snapshot, queries[row], embedded[row], hits, passing.products, timer)
+            for row, (hits, near) in zip(rows, self._answer(snapshot, passing, asked, timer), strict=True):
+                results[row] = self._result(snapshot, queries[row], embedded[row], hits, near, passing.products, timer)
         spent, problem = timer.shared(max(len(queries), 1)), self.store.index_sync.problem
         logger.debug("%d queries answered, each in ms: %s", len(queries), spent)
         return [replace(results[row], timings=spent, index_problem=problem) for row in range(len(queries))]
@@ -152,6 +155,7 @@ class SearchEngine:
         query: Query,
         embedded: EmbeddedQuery,
         grouped: Sequence[Hit],
+        near: tuple[Keys, NDArray[np.float32]],
         total: int,
         timer: _Timer,
     ) -> SearchResult:
@@ -161,7 +165,8 @@ class SearchEngine:
                 best = list(self._rerank(embedded, grouped))[: query.k]
                 grouped = [replace(hit, rank=rank) for rank, hit in enumerate(best, 1)]
         with timer.stage("calibrate"):
-            hits = [hit for hit in grouped if query.least is None or hit.score >= query.least]
+            judged, kinds = self._judge.judge(snapshot.encoder, query, embedded, grouped, near)
+            hits = kept(judged, query.least)
             verdict = self._verdict(hits, grouped, query.where)
         if len(embedded.parts) > 1:
             with timer.stage("explain"):
@@ -169,7 +174,7 @@ class SearchEngine:
         with timer.stage("facets"):
             facets = {name: self._facet(name, query.where) for name in query.facets}
         nearest = max((hit.score for hit in grouped), default=None)
-        return SearchResult(tuple(hits), total, verdict, embedded, facets, nearest=nearest)
+        return SearchResult(tuple(hits), total, verdict, embedded, facets, nearest=nearest, kinds=kinds)
 
     def embed(self, query: Query) -> EmbeddedQuery:
         """The query as one direction; each of its images goes once through the network."""
@@ -310,8 +315,8 @@ class SearchEngine:
 
     def _answer(
         self, snapshot: SearchSnapshot, passing: _Filtered, asked: Sequence[tuple[Query, EmbeddedQuery]], timer: _Timer
-    ) -> Iterator[list[Hit]]:
-        """The grouped hits of queries that share a filter."""
+    ) -> Iterator[tuple[list[Hit], tuple[Keys, NDArray[np.float32]]]]:
+        """The grouped hits of queries that share a filter, and the keys and cosines of the nearest photos."""
         index, factor = snapshot.index, 1 if self._rerank is None else RERANKED
         reachable = max(len(index) if passing.keys is None else len(passing.keys), 1)
         wanted = [factor * query.k for query, _ in asked]
@@ -319,8 +324,7 @@ class SearchEngine:
         scales = [_colour_scale(query, embedded) for query, embedded in asked]
         # A product has one to many photos, so k products may need more than k photos: fetch some spare, then ever more.
         fetch = max(k + max(MIN_SPARE, k // 2) + 4 * len(out) for k, out in zip(wanted, excluded, strict=True))
-        if any(scales):
-            fetch = max(fetch, CANDIDATES)
+        fetch = max(fetch, CANDIDATES if any(scales) else 2 * NEIGHBOURS)
         vectors = np.stack([embedded.vector for _, embedded in asked])
         with timer.stage("retrieve"):
             matches = index.search(vectors, min(fetch, reachable), passing.keys)
@@ -336,7 +340,7 @@ class SearchEngine:
                 with timer.stage("retrieve"):
                     more = index.search(vectors[row : row + 1], min(fetched, reachable), passing.keys)
                 keys, scores = more.keys[0], more.scores[0]
-            yield hits
+            yield hits, (matches.keys[row], matches.scores[row])
 
     def _by_look(
         self,
@@ -352,12 +356,13 @@ class SearchEngine:
         before those that do not."""
         there = keys >= 0
         keys, scores, colours = keys[there], scores[there], embedded.colours
-        out_of_reach = query.least is not None and len(scores) > 0 and scores[0] < query.least
+        least = query.least if isinstance(query.least, float) else None
+        out_of_reach = least is not None and len(scores) > 0 and scores[0] < least
         if not scale or colours is None or not len(keys) or out_of_reach:
             return keys, scores, np.zeros_like(scores)
         with timer.stage("rerank"):
             added = self._look.adjustments(snapshot.version.generation, keys, scores, colours, scale=scale)
-            reached = np.ones(len(keys), bool) if query.least is None else scores >= query.least
+            reached = np.ones(len(keys), bool) if least is None else scores >= least
             order = np.lexsort((np.arange(len(keys)), -(scores + added), ~reached))
         return keys[order], scores[order], added[order]
 
@@ -427,7 +432,7 @@ class SearchEngine:
 
     def _verdict(self, hits: Sequence[Hit], before: Sequence[Hit], where: Filter) -> Verdict:
         if hits:
-            return Verdict.FOUND
+            return hits[0].verdict or Verdict.FOUND
         if before:
             return Verdict.NOTHING_CLOSE
         return Verdict.NOTHING_PASSES if where and self.store.catalog.count() else Verdict.EMPTY

@@ -19,6 +19,7 @@ def result_json(result: SearchResult) -> dict[str, Any]:
             for part in result.understood.parts
         ],
         "facets": {name: dict(values) for name, values in result.facets.items()},
+        "kinds": [{"kind": kind, "probability": likely} for kind, likely in result.kinds],
         "took_ms": round(result.took_ms, 1),
         "hits": [hit_json(hit) for hit in result],
     }
@@ -43,6 +44,8 @@ def hit_json(hit: Hit) -> dict[str, Any]:
         "rank": hit.rank,
         "score": round(hit.score, 6) + 0.0,  # never -0.0
         "adjustment": round(hit.adjustment, 6) + 0.0,
+        "probability": None if hit.probability is None else round(hit.probability, 4),
+        "verdict": None if hit.verdict is None else hit.verdict.value,
         "contributions": [round(each, 6) + 0.0 for each in hit.contributions],
         "product": {
             "id": product.id,

@@ -193,7 +193,7 @@ class Store:
         k: int = 10,
         where: Where = NO_FILTER,
         exclude: Iterable[str] = (),
-        least: float | None = None,
+        least: float | str | None = None,
         group: str = "",
         facets: Sequence[str] = (),
         segment: bool = True,
@@ -211,7 +211,7 @@ class Store:
             k: How many products, 1..10,000.
             where: A :class:`lapel.Filter`, or texts such as ``["gender=Women", "price<2000"]``.
             exclude: Ids of products to leave out.
-            least: The lowest score that will do, -1..1.
+            least: The lowest score that will do, -1..1, or verdict, such as ``same kind``.
             group: A field of which each value comes once.
             facets: Fields whose values are counted.
             segment: Whether the product in an image is found too and laid on white.
@@ -251,7 +251,7 @@ class Store:
         k: int = 10,
         where: Where = NO_FILTER,
         segment: bool = True,
-        least: float | None = None,
+        least: float | str | None = None,
         group: str = "",
         colour: float | None = None,
         progress: Progress | None = None,
@@ -321,6 +321,14 @@ class Store:
             SourceError: the hit's picture cannot be read, and there is no thumbnail of it.
         """
         return self._engine.explain(query if isinstance(query, Query) else Query(image=query), hit)
+
+    def explanation_sheet(self, query: Query | ImageLike, hits: Sequence[Hit], title: str = "") -> Image.Image:
+        """The first hits of an answer with heatmaps of what matches and in words, as one RGB image; see
+        :meth:`explain`."""
+        from lapel.insight.explanation_sheet import HITS, draw_explanations
+
+        asked = query if isinstance(query, Query) else Query(image=query)
+        return draw_explanations(hits[:HITS], [self.explain(asked, hit) for hit in hits[:HITS]], title)
 
     def browse(
         self, words: str = "", *, where: Where = NO_FILTER, limit: int = 20, offset: int = 0
