@@ -1,8 +1,8 @@
 """Pictures without fashion: drawn ones by kind, and those that Python packages ship.
 
-Drawn ones are seeded: a kind and a generator in, one RGB picture out. ``FITTED`` kinds may be learned from; ``HELD_OUT``
-kinds and the packages' pictures are for measuring only. Package pictures are read from wheels (``pip download --no-deps
-scikit-image mahotas ...``) or from a folder, and from the packages that are installed here.
+Drawn ones are seeded: a kind and a generator in, one RGB picture out. ``FITTED`` kinds may be learned from;
+``HELD_OUT`` kinds and the packages' pictures are for measuring only. Package pictures are read from wheels
+(``pip download --no-deps scikit-image mahotas ...``) or from a folder, and from the packages that are installed here.
 """
 
 from __future__ import annotations
