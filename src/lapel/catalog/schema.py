@@ -313,6 +313,8 @@ MIGRATIONS: tuple[str, ...] = (
         at REAL NOT NULL             -- seconds since 1970
     ) WITHOUT ROWID;
     CREATE INDEX api_replay_at ON api_replay (at);
+
+    CREATE INDEX photo_sha256 ON photo (sha256);
     """,
 )
 

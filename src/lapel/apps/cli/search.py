@@ -84,7 +84,7 @@ def search(
     common. Photos on a floor or a person are ordered by the score and by how well their colours agree; --colour 0 takes
     the score alone. With --csv the exit code is 1 when no picture could be searched for.
     """
-    from lapel.service import open_store
+    from lapel.service import answer_json, open_store
 
     places, segment = pictures or [], not (no_segment or whole)
     options: dict[str, Any] = {"k": k, "where": Filter.parse(where or ()), "least": least}
@@ -107,10 +107,10 @@ def search(
     with open_store(store) as shop:
         result = shop.search(query=query)
         products = 0 if result else shop.count()
-    if as_json:
-        _print_json(query, places, text, product, result)
-    else:
-        _print(query, [*places, *([f"'{text}'"] if text else []), *([product] if product else [])], result, products)
+        if as_json:
+            print_json(answer_json(shop, query, result, picture=places[0] if places else None))
+            return
+    _print(query, [*places, *([f"'{text}'"] if text else []), *([product] if product else [])], result, products)
 
 
 def _parts(places: Sequence[str], text: str, product: str | None, *, segment: bool) -> tuple[Part, ...]:
@@ -135,19 +135,6 @@ def _read(place: str) -> ImageLike:
     if sys.stdin is None or sys.stdin.isatty():
         raise ImageError("- reads a picture from standard input. Write: lapel search - < photo.jpg")
     return read_stream(sys.stdin.buffer, "on standard input")
-
-
-def _print_json(query: Query, places: Sequence[str], text: str, product: str | None, result: SearchResult) -> None:
-    from lapel.service import result_json
-
-    asked: dict[str, object] = {
-        "picture": places[0] if places else None,
-        "text": text or None,
-        "product": product,
-        "k": query.k,
-    }
-    asked |= {"where": str(query.where), "least": query.least, "group": query.group, "colour": query.colour}
-    print_json({"query": asked, **result_json(result)})
 
 
 def _print(query: Query, names: Sequence[str], result: SearchResult, products: int) -> None:
