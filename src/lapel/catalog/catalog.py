@@ -34,6 +34,7 @@ from lapel.catalog.features import FeatureTable
 from lapel.catalog.filters import field_names, where_clause
 from lapel.catalog.history import ChangeFeed, Clock, PricePoint, price_points, utc_now, utc_text
 from lapel.catalog.hosting import Hosting
+from lapel.catalog.jobs import JobTable, ReplayTable
 from lapel.catalog.keys import KeyTable
 from lapel.catalog.schema import migrate
 from lapel.catalog.visibility import DELISTED, HIDDEN, NOT_SHOWN, SHOWN, Visibility
@@ -118,6 +119,16 @@ class Catalog:
     def keys(self) -> KeyTable:
         """Who may ask over HTTP."""
         return KeyTable(self._pool, self._clock)
+
+    @property
+    def jobs(self) -> JobTable:
+        """Work that goes on after its answer."""
+        return JobTable(self._pool, self._clock)
+
+    @property
+    def replays(self) -> ReplayTable:
+        """Answers that a repeated request gets again."""
+        return ReplayTable(self._pool)
 
     @property
     def features(self) -> FeatureTable:

@@ -19,6 +19,7 @@ from lapel.engine.retrieval import SearchEngine
 from lapel.service import adding, browsing, information
 from lapel.service.asking import Where, answer_batch, answer_many, filter_of
 from lapel.service.index import IndexService
+from lapel.service.jobs import JobRunner, JobService
 from lapel.service.keys import KeyService
 from lapel.service.media import MediaService
 from lapel.service.models import ModelService
@@ -27,6 +28,7 @@ from lapel.service.thumbnails import ThumbnailService
 
 if TYPE_CHECKING:
     from lapel.catalog.history import ChangeFeed, PricePoint
+    from lapel.catalog.jobs import ReplayTable
     from lapel.insight.evaluate import EvalReport
 
 Progress = Callable[[int, int | None], None]  # done, and in all when that is known
@@ -352,6 +354,21 @@ class Store:
             QueryError: there is none of this id.
         """
         return browsing.price_history(self._context, product_id)
+
+    @cached_property
+    def jobs(self) -> JobService:
+        """Long work that goes on after its answer."""
+        return JobService(self._context)
+
+    def run_jobs(self) -> JobRunner:
+        """Begin to do the store's jobs in threads; whoever began closes what is returned, before the store."""
+        self.jobs.tidy()
+        return JobRunner(self._context, self.jobs)
+
+    @property
+    def replays(self) -> ReplayTable:
+        """Answers that a repeated request gets again."""
+        return self._context.catalog.replays
 
     @property
     def keys(self) -> KeyService:

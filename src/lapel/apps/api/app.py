@@ -12,7 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from lapel import __version__
-from lapel.apps.api import bulk, products, search, status
+from lapel.apps.api import admin, bulk, jobs, products, search, status
 from lapel.apps.api.answers import ProblemAnswer
 from lapel.apps.api.fields import ProductRequest
 from lapel.apps.api.middleware import Entrance
@@ -34,13 +34,23 @@ def create_app(store: Store, options: ApiOptions | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        runner = None if store.read_only else await serving.quick(store.run_jobs)
         yield
         serving.close()
+        if runner is not None:
+            runner.close()
 
     # Pages of documentation would need scripts of others; the text itself is at /openapi.json.
     app = FastAPI(title="Lapel", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.serving = serving
-    for module in (bulk, search, products, status):  # the order counts: /products/{id}/similar before /products/{id}
+    for module in (
+        bulk,
+        search,
+        products,
+        jobs,
+        admin,
+        status,
+    ):  # the order counts: /products/{id}/similar before /products/{id}
         app.include_router(module.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     install(app)
@@ -69,7 +79,15 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         description="Give it a picture, it finds the products that look like it.",
     )
     schemas = made.setdefault("components", {}).setdefault("schemas", {})
-    for model in (SearchRequest, PartRequest, ProductRequest, ProblemAnswer):
+    for model in (
+        SearchRequest,
+        PartRequest,
+        ProductRequest,
+        ProblemAnswer,
+        jobs.FeedRequest,
+        jobs.Webhook,
+        admin.UseRequest,
+    ):
         own = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(own.pop("$defs", {}))
         schemas[model.__name__] = own

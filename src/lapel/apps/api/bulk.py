@@ -16,6 +16,7 @@ from lapel.apps.api.bodies import FORM, content_type, read_body, read_form
 from lapel.apps.api.fields import read_product, row_problem, to_put
 from lapel.apps.api.problems import ProblemError
 from lapel.apps.api.products import Writing
+from lapel.apps.api.replay import IdempotencyKey, once
 from lapel.apps.api.serving import Serving, serving
 from lapel.core.errors import LapelError, TableError
 from lapel.service import ProductPut, PutResult
@@ -53,7 +54,7 @@ SCHEMA = {"type": "string", "description": "A product a line, as JSON.", "conten
         }
     },
 )
-async def bulk(request: Request, _: Writing) -> Response:
+async def bulk(request: Request, access: Writing, idempotency_key: IdempotencyKey = None) -> Response:
     """Each line is a product with its ``id`` and ``pictures``: links, ``data:`` addresses, or names in a ZIP that comes
     as the file ``pictures`` of a form. A line that cannot be used never stops the others."""
     own = serving(request)
@@ -77,10 +78,14 @@ async def bulk(request: Request, _: Writing) -> Response:
             f"{len(lines):,} lines are more than {own.options.bulk_rows:,}. Send several bulks, or a feed: POST"
             " /v1/feeds.",
         )
-    with own.gate.enter(len(lines)):
-        results = await own.write(_put, own, lines, archive)
-    body = "".join(json.dumps(each.to_json(), ensure_ascii=False) + "\n" for each in results)
-    return Response(body, media_type=LINES[0])
+
+    async def work() -> Response:
+        with own.gate.enter(len(lines)):
+            results = await own.write(_put, own, lines, archive)
+        body = "".join(json.dumps(each.to_json(), ensure_ascii=False) + "\n" for each in results)
+        return Response(body, media_type=LINES[0])
+
+    return await once(own, access, idempotency_key, (b"bulk", rows, archive), work)
 
 
 def _put(own: Serving, lines: list[bytes], archive: bytes) -> list[PutResult]:
