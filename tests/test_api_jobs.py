@@ -1,4 +1,4 @@
-"""Jobs of the HTTP API: feeds and changes of the model that go on after their answer, and requests that are repeated."""
+"""Jobs of the HTTP API: feeds and changes of the model that go on after their answer; and repeated requests."""
 
 from __future__ import annotations
 

@@ -179,6 +179,11 @@ class JobService:
         del told["rejects"]  # a path of this machine; the errors are had from the job
         return told
 
+    def without_paths(self, job_id: str, text: str) -> str:
+        """A message for whoever sent a table, who does not know this machine's files."""
+        folder = self._folder(job_id)
+        return text.replace(str(folder / "table"), "of the feed").replace(str(folder), "the request")
+
     def forget_table(self, job_id: str) -> None:
         """Let go of what a job that has ended brought along."""
         (self._folder(job_id) / "table").unlink(missing_ok=True)
@@ -249,7 +254,7 @@ class JobRunner:
             self._table.release(job.id, self._name, after=BUSY_SECONDS)
             return False
         except LapelError as found:
-            state, error = "failed", {"code": found.code, "message": str(found)}
+            state, error = "failed", {"code": found.code, "message": self._jobs.without_paths(job.id, str(found))}
         except Exception as found:
             logger.exception("The job %s failed", job.id)
             state, error = "failed", {"code": "internal_error", "message": type(found).__name__}

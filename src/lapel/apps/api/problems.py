@@ -94,6 +94,8 @@ def of_error(error: LapelError) -> ProblemError:
         return ProblemError(412, error.code, str(error), more=facts)
     if isinstance(error, QueryError) and "product_id" in facts:
         return ProblemError(404, "unknown_product", str(error), more=facts)
+    if isinstance(error, QueryError) and "job_id" in facts:
+        return ProblemError(404, "unknown_job", str(error), more=facts)
     if isinstance(error, InputError):
         return ProblemError(422, error.code, str(error), more=facts)
     if isinstance(error, ModelMismatchError):
