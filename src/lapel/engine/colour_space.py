@@ -128,7 +128,8 @@ def _means(vectors: NDArray[np.float32], groups: NDArray[np.int64], count: int =
     if len(vectors):
         filled = sizes > 0
         sums[filled] = np.add.reduceat(vectors[order], starts[filled], axis=0)
-    return sums / np.maximum(sizes, 1)[:, None].astype(np.float32)
+    means: NDArray[np.float32] = sums / np.maximum(sizes, 1)[:, None].astype(np.float32)
+    return means
 
 
 def _regressed(

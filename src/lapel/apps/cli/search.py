@@ -131,7 +131,7 @@ def search(
     and --colour, change what is looked for: "in red". With --csv the exit code is 1 when no picture could be searched
     for.
     """
-    from lapel.service import open_store
+    from lapel.service import answer_json, open_store
 
     places, segment = pictures or [], not (no_segment or whole)
     colours, colour_weight = _former_colour(colour or [], colour_weight)
@@ -160,10 +160,11 @@ def search(
     with open_store(store) as shop:
         result = shop.search(query=query)
         products = 0 if result else shop.count()
-    if as_json:
-        _print_json(query, asked, result)
-    else:
-        _print(query, asked.names, result, products)
+        if as_json:
+            answer = answer_json(shop, query, result, picture=places[0] if places else None)
+            print_json({**answer, "query": {**answer["query"], **asked.told}})
+            return
+    _print(query, asked.names, result, products)
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,21 @@ class _Asked:
         quoted = [f"'{text}'" for text in self.texts]
         less = [f"not '{text}'" for text in self.unlike]
         return [*self.places, *quoted, *([self.product] if self.product else []), *self.colours, *less]
+
+    @property
+    def told(self) -> dict[str, object]:
+        """What was asked, for the JSON: one text or colour as it is, several as a list."""
+
+        def one_or_all(values: Sequence[str]) -> object:
+            return values[0] if len(values) == 1 else list(values) or None
+
+        return {
+            "pictures": list(self.places),
+            "text": one_or_all(self.texts),
+            "not": list(self.unlike),
+            "colour": one_or_all(self.colours),
+            "box": None if self.box is None else list(self.box),
+        }
 
     def parts(self, *, segment: bool) -> tuple[Part, ...]:
         """What is searched for, each with weight 1, or -1 of what it should be unlike."""
@@ -258,24 +274,6 @@ def _read(place: str) -> ImageLike:
     if sys.stdin is None or sys.stdin.isatty():
         raise ImageError("- reads a picture from standard input. Write: lapel search - < photo.jpg")
     return read_stream(sys.stdin.buffer, "on standard input")
-
-
-def _print_json(query: Query, asked: _Asked, result: SearchResult) -> None:
-    from lapel.service import result_json
-
-    told: dict[str, object] = {
-        "picture": asked.places[0] if asked.places else None,
-        "pictures": list(asked.places),
-        "text": asked.texts[0] if len(asked.texts) == 1 else list(asked.texts) or None,
-        "not": list(asked.unlike),
-        "product": asked.product,
-        "colour": asked.colours[0] if len(asked.colours) == 1 else list(asked.colours) or None,
-        "box": None if asked.box is None else list(asked.box),
-        "k": query.k,
-    }
-    told |= {"where": str(query.where), "least": query.least, "group": query.group}
-    told |= {"colour_weight": query.colour_weight, "diversity": query.diversity, "max_per": query.max_per}
-    print_json({"query": told, **result_json(result)})
 
 
 def _print(query: Query, names: Sequence[str], result: SearchResult, products: int) -> None:
