@@ -128,8 +128,7 @@ def _means(vectors: NDArray[np.float32], groups: NDArray[np.int64], count: int =
     if len(vectors):
         filled = sizes > 0
         sums[filled] = np.add.reduceat(vectors[order], starts[filled], axis=0)
-    means: NDArray[np.float32] = sums / np.maximum(sizes, 1)[:, None].astype(np.float32)
-    return means
+    return np.asarray(sums / np.maximum(sizes, 1)[:, None], np.float32)
 
 
 def _regressed(
