@@ -83,13 +83,25 @@ def test_words_are_a_text(text: Any) -> None:
 
 
 def test_words_stand_for_the_look_of_what_has_them(store: StoreContext) -> None:
-    """No product's text is searched in the end: what looks like the red ones is found, blue or not."""
-    fill(store, {"nameless": [corner(0, 0.5, 0.5)]})
+    """What looks like the blue ones is found too, though no text of it says so."""
+    fill(store, {"nameless": [corner(1, 0.3)]})
+    result = SearchEngine(store).search(Query(text="Blue", k=5))
+    assert "the mean of 4 products" in result.understood.parts[0].note
+    assert set(ids(result)[:4]) == {"mug", "cup", "jar", "nameless"}
+
+
+def test_an_id_among_words_comes_first(store: StoreContext) -> None:
     result = SearchEngine(store).search(Query(text="hat", k=2))
-    assert ids(result)[0] == "hat"
-    assert "1 of 1 products with the words 'hat'" in result.understood.parts[0].note
-    with pytest.raises(QueryError, match="No product has the words 'zorblax'"):
-        SearchEngine(store).search(Query(text="zorblax"))
+    assert (ids(result)[0], result.understood.parts[0].note) == ("hat", "the product hat")
+
+
+def test_words_that_nobody_understands_are_told(store: StoreContext) -> None:
+    result = SearchEngine(store).search(Query(text="zorblax"))
+    assert (len(result), result.verdict) == (0, Verdict.NOT_UNDERSTOOD)
+    assert result.understood.parts[0].note == "not understood: 'zorblax'"
+    some = SearchEngine(store).search(Query(text="blue zorblax", k=3))
+    assert some.verdict is Verdict.FOUND
+    assert some.understood.parts[0].words.unknown == ("zorblax",)
 
 
 # --- many at once -----------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import operator
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,27 +16,32 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lapel.core.colours import ColourReading
+from lapel.core.boxes import Box, check_box, cropped
+from lapel.core.colours import AskedColour, ColourReading
 from lapel.core.errors import ImageError, QueryError
 from lapel.core.filters import NO_FILTER, Filter
 from lapel.core.images import ImageLike, described, is_image_like, to_image
 from lapel.core.products import Photo, Product
 from lapel.core.text import shortened
 from lapel.core.vectors import Keys
+from lapel.core.words import WordReading, check_words
 
 MAX_K = 10_000  # products an answer may hold
 
 
 @dataclass(frozen=True)
 class Part:
-    """One thing to look for: exactly one of an image, words, a product of the catalogue, and a unit vector.
+    """One thing to look for: exactly one of an image, words, a product of the catalogue, a colour, and a unit vector.
 
     Attributes:
         image: A PIL image of any mode, an array (height, width, 3) uint8, a path, or the bytes of a file, see
             :func:`lapel.core.images.to_image`. It is kept upright, RGB and in sRGB.
         text: Words.
         product_id: The mean direction of this product's photos; the product itself is left out of the answer.
+        colour: A colour by name or as ``#rrggbb``: it takes the place of the other parts' colours.
         vector: (dim,) float32 of length 1.
+        box: Of an image, the only part of it that counts: left, top, right and bottom in pixels, or, where all four
+            are 0..1, in shares of its sides.
         weight: How much it counts beside other parts; below 0 it is what the answer should be unlike.
         segment: Whether the product in an image is found too and laid on white, as shops show theirs; the part is
             then the mean direction of the image and of that.
@@ -51,17 +57,29 @@ class Part:
     segment: bool = True
     fingerprint: str = ""
     colours: ColourReading | None = None
+    colour: str | None = None
+    box: Box | None = None
 
     def __post_init__(self) -> None:
-        given = [name for name in ("image", "text", "product_id", "vector") if getattr(self, name) is not None]
+        given = [
+            name for name in ("image", "text", "product_id", "colour", "vector") if getattr(self, name) is not None
+        ]
         if len(given) != 1:
             raise QueryError(
-                f"A part of a query is one image, text, product id or vector; found {' and '.join(given) or 'none'}."
+                f"A part of a query is one image, text, product id, colour or vector; found"
+                f" {' and '.join(given) or 'none'}."
             )
+        if self.box is not None:
+            if self.image is None:
+                raise QueryError(f"A box goes with an image; found it with {given[0]}.")
+            object.__setattr__(self, "box", check_box(self.box))
         if self.image is not None:
             object.__setattr__(self, "image", _image(self.image))
+            _ = self.seen
         if self.vector is not None:
             object.__setattr__(self, "vector", _direction(self.vector))
+        if self.colour is not None and (not isinstance(self.colour, str) or not self.colour.strip()):
+            raise QueryError(f"A colour is a name or #rrggbb, such as 'teal'; found {_shown(self.colour)}.")
         if self.colours is not None and (self.vector is None or not isinstance(self.colours, ColourReading)):
             raise QueryError(
                 f"colours go with a vector, and are what an answer's understood.colours holds; found"
@@ -71,14 +89,25 @@ class Part:
             raise QueryError(f"A product's id is a text, such as '1163'; found {_shown(self.product_id)}.")
         if self.text is not None and not isinstance(self.text, str):
             raise QueryError(f"Words to look for are a text, such as 'red saree'; found {_shown(self.text)}.")
-        if self.text is not None and not self.text.strip():
-            raise QueryError("The text to look for is empty. Give words, such as 'red saree'.")
+        if self.text is not None:
+            check_words(self.text)
         object.__setattr__(self, "weight", _weight(self.weight))
 
     @property
+    def seen(self) -> Image.Image | None:
+        """The image, or what is inside its box."""
+        return None if self.image is None else cropped(to_image(self.image), self.box)
+
+    @property
     def kind(self) -> str:
-        """``image``, ``text``, ``product`` or ``vector``."""
-        known = {"image": self.image, "text": self.text, "product": self.product_id, "vector": self.vector}
+        """``image``, ``text``, ``product``, ``colour`` or ``vector``."""
+        known = {
+            "image": self.image,
+            "text": self.text,
+            "product": self.product_id,
+            "colour": self.colour,
+            "vector": self.vector,
+        }
         return next(name for name, value in known.items() if value is not None)
 
 
@@ -99,12 +128,17 @@ class Query:
         text: Words.
         parts: More parts, or all of them.
         least: Only products with at least this score, a cosine -1..1; None takes whatever is nearest.
-        group: A field of which each value comes once, with its best product, such as ``brand``; by default each product
-            comes once.
-        facets: Fields whose values are counted among the products that pass ``where``.
+        group: A field of which each value comes once, with its best product, such as ``brand``; ``variants`` for each
+            model once, whatever its colour; by default each product comes once.
+        facets: Fields whose values are counted among the products that pass ``where``; ``True`` for all useful ones.
         colours: Of ``vector``, see :attr:`Part.colours`.
-        colour: How much the colours of a query that is one image count beside its vector, 0..1; 0 ranks by the cosine
-            alone, None as the setting ``colour`` says.
+        colour: A colour by name or as ``#rrggbb``, see :attr:`Part.colour`.
+        box: Of ``image``, see :attr:`Part.box`.
+        colour_weight: How much the colours of a query that is one image count beside its vector, 0..1; 0 ranks by the
+            cosine alone, None as the setting ``colour_weight`` says.
+        diversity: 0..1, how much hits should differ from each other: 0 takes the best, 1 those that are least alike.
+        max_per: ``brand:2``, at most so many hits of each value of a field.
+        distinct: Leave out hits that are nearly the same photo as a better one. The very same photo always comes once.
     """
 
     image: ImageLike | None = None
@@ -119,15 +153,21 @@ class Query:
     parts: tuple[Part, ...] = ()
     least: float | None = None
     group: str = ""
-    facets: tuple[str, ...] = ()
+    facets: tuple[str, ...] | bool = ()
     colours: ColourReading | None = None
-    colour: float | None = None
+    colour: str | None = None
+    box: Box | None = None
+    colour_weight: float | None = None
+    diversity: float = 0.0
+    max_per: str = ""
+    distinct: bool = False
     _own: tuple[Part, ...] = field(init=False, repr=False, compare=False, default=())
 
     def __post_init__(self) -> None:
+        self._take_former_colour()
         own = []
         if self.image is not None:
-            own.append(Part(image=self.image, segment=self.segment))
+            own.append(Part(image=self.image, segment=self.segment, box=self.box))
             object.__setattr__(self, "image", own[-1].image)
         if self.vector is not None:
             own.append(Part(vector=self.vector, fingerprint=self.fingerprint, colours=self.colours))
@@ -136,32 +176,69 @@ class Query:
             own.append(Part(product_id=self.product_id))
         if self.text is not None:
             own.append(Part(text=self.text))
+        if self.colour is not None:
+            own.append(Part(colour=self.colour))
+        if self.box is not None and self.image is None:
+            raise QueryError("A box goes with image=; a part's own is Part(image=..., box=...).")
         more = (self.parts,) if isinstance(self.parts, Part) else self.parts
         more = tuple(more) if isinstance(more, Iterable) else (more,)
         if not all(isinstance(part, Part) for part in more):
             raise QueryError(f"parts are several lapel.Part; found {_shown(self.parts)}.")
         if not own and not more:
-            raise QueryError("A query is an image, a text, a product id, a vector, or several of them; found none.")
+            raise QueryError(
+                "A query is an image, a text, a product id, a colour, a vector, or several of them; found none."
+            )
         object.__setattr__(self, "parts", more)
         object.__setattr__(self, "_own", tuple(own))
         object.__setattr__(self, "k", _count(self.k))
         object.__setattr__(self, "least", _number(self.least, "least is a score from -1 to 1, such as 0.6", -1))
-        object.__setattr__(self, "colour", _number(self.colour, "colour is how much colours count, 0 to 1", 0))
+        weight = _number(self.colour_weight, "colour_weight is how much colours count, 0 to 1", 0)
+        object.__setattr__(self, "colour_weight", weight)
+        diversity = _number(self.diversity, "diversity is how much hits should differ, 0 to 1", 0) or 0.0
+        object.__setattr__(self, "diversity", diversity)
+        _ = self.most
         if not isinstance(self.where, Filter):
             raise QueryError(
                 f"Conditions are a Filter, such as Filter.parse(['price<200']); found {_shown(self.where)}."
             )
         exclude = (self.exclude,) if isinstance(self.exclude, str) else self.exclude
         object.__setattr__(self, "exclude", frozenset(_texts(exclude, "exclude is a set of products' ids")))
-        facets = (self.facets,) if isinstance(self.facets, str) else self.facets
-        object.__setattr__(self, "facets", tuple(_texts(facets, "facets are names of fields")))
+        if not isinstance(self.facets, bool):
+            facets = (self.facets,) if isinstance(self.facets, str) else self.facets
+            object.__setattr__(self, "facets", tuple(_texts(facets, "facets are names of fields")))
         if not isinstance(self.group, str):
             raise QueryError(f"group is the name of a field, such as brand; found {_shown(self.group)}.")
+
+    def _take_former_colour(self) -> None:
+        """Until this version a number under ``colour`` was what ``colour_weight`` is."""
+        if isinstance(self.colour, (int, float)) and not isinstance(self.colour, bool):
+            warnings.warn(
+                "colour is the colour to look for now; how much colours count is colour_weight. The next version takes"
+                " no number as colour.",
+                DeprecationWarning,
+                stacklevel=4,
+            )
+            if self.colour_weight is None:
+                object.__setattr__(self, "colour_weight", self.colour)
+            object.__setattr__(self, "colour", None)
 
     @property
     def all_parts(self) -> tuple[Part, ...]:
         """Every part, those written without :class:`Part` first."""
         return self._own + self.parts
+
+    @property
+    def most(self) -> tuple[str, int] | None:
+        """The field and the number of ``max_per``; None where it is not given."""
+        if not self.max_per:
+            return None
+        name, colon, number = self.max_per.rpartition(":") if isinstance(self.max_per, str) else ("", "", "")
+        if not colon or not name.strip() or not number.strip().isdecimal() or not int(number):
+            raise QueryError(
+                f"max_per is a field and how many hits of each of its values, such as 'brand:2'; found"
+                f" {_shown(self.max_per)}."
+            )
+        return name.strip(), int(number)
 
 
 def _shown(value: object) -> str:
@@ -245,6 +322,8 @@ class Hit:
             the query has one part.
         adjustment: What reranking by the look added: hits are in the order of ``score + adjustment``. 0 where a query
             is ranked by the cosine alone.
+        others: Ids of products that this hit stands for beside its own: with the very same photo, and, where it was
+            asked for, variants and nearly the same photos; as far as they were among the nearest.
     """
 
     rank: int
@@ -253,6 +332,7 @@ class Hit:
     photo: Photo
     contributions: tuple[float, ...] = ()
     adjustment: float = 0.0
+    others: tuple[str, ...] = ()
 
 
 class Verdict(StrEnum):
@@ -261,6 +341,7 @@ class Verdict(StrEnum):
     FOUND = "found"  # the nearest products; with `least`, all of them reach it
     NOTHING_CLOSE = "nothing close"  # there are products, and none reaches `least`
     NOTHING_PASSES = "nothing passes the filter"
+    NOT_UNDERSTOOD = "not understood"  # no word of the query is known here
     EMPTY = "the store is empty"
 
 
@@ -276,6 +357,8 @@ class UnderstoodPart:
         product: (dim,) float32, of the product alone that was found in an image; None where none was.
         segmented: That product on white; None where none was found.
         colours: The colours of an image's product, and how sure they are; None where none could be read.
+        words: How words were read, and which were not understood; None of other kinds.
+        asked: Colours that are looked for, by a colour or by words beside other parts.
     """
 
     kind: str
@@ -285,6 +368,8 @@ class UnderstoodPart:
     product: NDArray[np.float32] | None = field(default=None, repr=False)
     segmented: Image.Image | None = field(default=None, repr=False)
     colours: ColourReading | None = None
+    words: WordReading | None = None
+    asked: tuple[AskedColour, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -292,7 +377,7 @@ class EmbeddedQuery:
     """A query as one direction, with how it was read. Asking with it again encodes nothing.
 
     Attributes:
-        vector: (dim,) float32 of length 1.
+        vector: (dim,) float32 of length 1; zeros where nothing of the query was understood.
         fingerprint: The model that made it.
         parts: How each part was read, in the query's order.
         directions: (parts, dim) float32, what each part adds to the vector: they sum up to it.
@@ -304,6 +389,11 @@ class EmbeddedQuery:
     parts: tuple[UnderstoodPart, ...]
     directions: NDArray[np.float32] = field(repr=False)
     exclude: frozenset[str] = frozenset()
+
+    @property
+    def understood(self) -> bool:
+        """Whether there is anything to look for."""
+        return bool(self.vector.any())
 
     @property
     def colours(self) -> ColourReading | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lapel.core.colours import ColourReading, NamedColour
+from lapel.core.colours import AskedColour, ColourReading, NamedColour
 from lapel.core.filters import Condition, Filter
 from lapel.core.images import ImageLike
 from lapel.core.products import (
@@ -25,12 +25,14 @@ from lapel.core.queries import (
     UnderstoodPart,
     Verdict,
 )
+from lapel.core.words import WordReading
 
 __all__ = [
     "FIELDS",
     "MINOR_UNITS",
     "NO_LINKS",
     "TEXT_FIELDS",
+    "AskedColour",
     "ColourReading",
     "Condition",
     "EmbeddedQuery",
@@ -47,5 +49,6 @@ __all__ = [
     "SearchResult",
     "UnderstoodPart",
     "Verdict",
+    "WordReading",
     "is_web_address",
 ]

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lapel.catalog.entries import price_of
-from lapel.core.types import ColourReading, Hit, SearchResult
+from lapel.core.types import ColourReading, Hit, SearchResult, WordReading
 
 
 def result_json(result: SearchResult) -> dict[str, Any]:
@@ -15,7 +15,14 @@ def result_json(result: SearchResult) -> dict[str, Any]:
         "verdict": result.verdict.value,
         "total": result.total,
         "understood": [
-            {"kind": part.kind, "weight": part.weight, "note": part.note, "colours": _colours_json(part.colours)}
+            {
+                "kind": part.kind,
+                "weight": part.weight,
+                "note": part.note,
+                "colours": _colours_json(part.colours),
+                "words": _words_json(part.words),
+                "asked": [{"colour": each.asked, "rgb": each.rgb, "names": list(each.names)} for each in part.asked],
+            }
             for part in result.understood.parts
         ],
         "facets": {name: dict(values) for name, values in result.facets.items()},
@@ -35,6 +42,18 @@ def _colours_json(reading: ColourReading | None) -> dict[str, Any] | None:
     }
 
 
+def _words_json(reading: WordReading | None) -> dict[str, Any] | None:
+    """How words were read; null of what is no words."""
+    if reading is None:
+        return None
+    return {
+        "read": reading.read,
+        "corrected": dict(reading.corrected),
+        "synonyms": dict(reading.synonyms),
+        "not_understood": list(reading.unknown),
+    }
+
+
 def hit_json(hit: Hit) -> dict[str, Any]:
     """One hit; ``contributions`` is empty where the query has one part. Hits are in the order of ``score`` +
     ``adjustment``."""
@@ -43,6 +62,7 @@ def hit_json(hit: Hit) -> dict[str, Any]:
         "rank": hit.rank,
         "score": round(hit.score, 6) + 0.0,  # never -0.0
         "adjustment": round(hit.adjustment, 6) + 0.0,
+        "others": list(hit.others),
         "contributions": [round(each, 6) + 0.0 for each in hit.contributions],
         "product": {
             "id": product.id,
