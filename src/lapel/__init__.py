@@ -18,7 +18,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lapel.core.errors import LapelError
     from lapel.core.images import read_image
-    from lapel.core.types import Filter, Hit, Matches, Part, Photo, Product, Query, SearchResult, Verdict
+    from lapel.core.types import (
+        Explanation,
+        Filter,
+        Hit,
+        Matches,
+        Part,
+        Photo,
+        Product,
+        Query,
+        Region,
+        SearchResult,
+        Verdict,
+    )
     from lapel.encoders import open_encoder
     from lapel.indexes import open_index
     from lapel.service.store import Store, open_store
@@ -27,6 +39,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Explanation": "lapel.core.types",
+    "Region": "lapel.core.types",
     "Filter": "lapel.core.types",
     "Hit": "lapel.core.types",
     "LapelError": "lapel.core.errors",
@@ -51,6 +65,7 @@ _MOVED = {
 }
 
 __all__ = [
+    "Explanation",
     "Filter",
     "Hit",
     "LapelError",
@@ -59,6 +74,7 @@ __all__ = [
     "Photo",
     "Product",
     "Query",
+    "Region",
     "SearchResult",
     "Store",
     "Verdict",

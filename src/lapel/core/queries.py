@@ -26,7 +26,24 @@ from lapel.core.text import shortened
 from lapel.core.vectors import Keys
 from lapel.core.words import WordReading, check_words
 
+Frame = tuple[float, float, float, float]  # left, top, right and bottom as shares of an image's width and height
 MAX_K = 10_000  # products an answer may hold
+
+
+class Verdict(StrEnum):
+    """What an answer is worth, and what a hit of it is."""
+
+    SAME_PRODUCT = "the same product"
+    SAME_STYLE = "same style"  # for the same people, in the same section of the shop, in the same colour
+    SAME_KIND = "same kind"  # the last level of its category is the same, such as Shirts
+    FOUND = "found"  # the nearest products of an answer that cannot be judged: of words, or of a model without figures
+    NOTHING_CLOSE = "nothing close"  # nothing is more likely than not of the same kind, or nothing reaches `least`
+    NOTHING_PASSES = "nothing passes the filter"
+    NOT_UNDERSTOOD = "not understood"  # no word of the query is known here
+    EMPTY = "the store is empty"
+
+
+CLOSENESS = (Verdict.SAME_PRODUCT, Verdict.SAME_STYLE, Verdict.SAME_KIND)  # the closest first
 
 
 @dataclass(frozen=True)
@@ -127,7 +144,8 @@ class Query:
         segment: Of ``image``, see :attr:`Part.segment`.
         text: Words.
         parts: More parts, or all of them.
-        least: Only products with at least this score, a cosine -1..1; None takes whatever is nearest.
+        least: Only products with at least this score, a cosine -1..1, or this verdict, such as ``same kind``; None
+            takes whatever is nearest. Neither changes the order or a score: it leaves out.
         group: A field of which each value comes once, with its best product, such as ``brand``; ``variants`` for each
             model once, whatever its colour; by default each product comes once.
         facets: Fields whose values are counted among the products that pass ``where``; ``True`` for all useful ones.
@@ -151,7 +169,7 @@ class Query:
     segment: bool = True
     text: str | None = None
     parts: tuple[Part, ...] = ()
-    least: float | None = None
+    least: float | Verdict | str | None = None
     group: str = ""
     facets: tuple[str, ...] | bool = ()
     colours: ColourReading | None = None
@@ -191,7 +209,7 @@ class Query:
         object.__setattr__(self, "parts", more)
         object.__setattr__(self, "_own", tuple(own))
         object.__setattr__(self, "k", _count(self.k))
-        object.__setattr__(self, "least", _number(self.least, "least is a score from -1 to 1, such as 0.6", -1))
+        object.__setattr__(self, "least", _least(self.least))
         weight = _number(self.colour_weight, "colour_weight is how much colours count, 0 to 1", 0)
         object.__setattr__(self, "colour_weight", weight)
         diversity = _number(self.diversity, "diversity is how much hits should differ, 0 to 1", 0) or 0.0
@@ -301,6 +319,21 @@ def _number(value: object, what: str, low: float) -> float | None:
     return float(value)
 
 
+def _least(value: object) -> float | Verdict | None:
+    """A cut-off: a score, a verdict on hits, or None."""
+    if not isinstance(value, str):
+        return _number(value, "least is a score from -1 to 1, such as 0.6, or a verdict, such as 'same kind'", -1)
+    known = [*CLOSENESS, Verdict.NOTHING_CLOSE]
+    for verdict in known:
+        if value.strip().casefold() in (verdict.value, verdict.value.removeprefix("the ")):
+            return verdict
+    try:
+        return _least(float(value))
+    except ValueError:
+        names = ", ".join(f"'{verdict.value}'" for verdict in known)
+        raise QueryError(f"least is a score from -1 to 1, or one of {names}; found '{value[:60]}'.") from None
+
+
 def _texts(values: object, what: str) -> list[str]:
     found = list(values) if isinstance(values, Iterable) and not isinstance(values, str) else [None]
     if not all(isinstance(each, str) for each in found):
@@ -324,6 +357,10 @@ class Hit:
             is ranked by the cosine alone.
         others: Ids of products that this hit stands for beside its own: with the very same photo, and, where it was
             asked for, variants and nearly the same photos; as far as they were among the nearest.
+        probability: How likely the product is of the kind that was asked for, 0..1; None where it cannot be told, see
+            :mod:`lapel.engine.calibration`.
+        verdict: What it is to the query; None where it cannot be told.
+        probabilities: By each of the first three verdicts how likely it holds; empty where it cannot be told.
     """
 
     rank: int
@@ -333,16 +370,23 @@ class Hit:
     contributions: tuple[float, ...] = ()
     adjustment: float = 0.0
     others: tuple[str, ...] = ()
+    probability: float | None = None
+    verdict: Verdict | None = None
+    probabilities: Mapping[Verdict, float] = field(default_factory=dict, repr=False, compare=False)
 
 
-class Verdict(StrEnum):
-    """What an answer is worth."""
+@dataclass(frozen=True)
+class PlaceMap:
+    """What each place of an image adds to its vector.
 
-    FOUND = "found"  # the nearest products; with `least`, all of them reach it
-    NOTHING_CLOSE = "nothing close"  # there are products, and none reaches `least`
-    NOTHING_PASSES = "nothing passes the filter"
-    NOT_UNDERSTOOD = "not understood"  # no word of the query is known here
-    EMPTY = "the store is empty"
+    Attributes:
+        values: (dim, h, w) float32; summed over the places of all maps of an image they are its vector.
+        frame: Where the map lies in the image: left, top, right and bottom as shares of its width and height. What is
+            beyond 0..1 is the padding around it.
+    """
+
+    values: NDArray[np.float32] = field(repr=False)
+    frame: Frame
 
 
 @dataclass(frozen=True)
@@ -359,6 +403,9 @@ class UnderstoodPart:
         colours: The colours of an image's product, and how sure they are; None where none could be read.
         words: How words were read, and which were not understood; None of other kinds.
         asked: Colours that are looked for, by a colour or by words beside other parts.
+        on_white: Whether it looks like a shop's own picture on white; True of all that is no image.
+        maps: What each place of an image adds to the part's vector: the whole image's map, and that of the product
+            found in it, see :class:`PlaceMap`; empty of all that is no image.
     """
 
     kind: str
@@ -370,6 +417,8 @@ class UnderstoodPart:
     colours: ColourReading | None = None
     words: WordReading | None = None
     asked: tuple[AskedColour, ...] = ()
+    on_white: bool = True
+    maps: tuple[PlaceMap, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -414,11 +463,13 @@ class SearchResult(Sequence[Hit]):
     Attributes:
         hits: The nearest products, best first; see :attr:`Hit.adjustment` for their order.
         total: Products that pass the filter.
-        verdict: What the answer is worth.
+        verdict: What the answer is worth: the verdict on its first hit, where hits are judged.
         facets: By field that was asked for, its values with how many of the products that pass the filter have them.
         understood: How the query was read.
         timings: Milliseconds by stage: embed, retrieve, group, rerank, calibrate, explain, facets.
         nearest: The best score there was, also below ``least``; None where there was no product.
+        kinds: The kinds that the query may be of, with how likely each is, the likeliest first: the right one is among
+            them for 90 of 100 queries. Empty where that cannot be told.
         index_problem: Why the last work on the index in the background failed; empty when it did not. The answer is
             complete all the same.
     """
@@ -430,6 +481,7 @@ class SearchResult(Sequence[Hit]):
     facets: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict, repr=False)
     nearest: float | None = None
+    kinds: tuple[tuple[str, float], ...] = ()
     index_problem: str = ""
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lapel.core.answers import Explanation, Region
 from lapel.core.colours import AskedColour, ColourReading, NamedColour
 from lapel.core.filters import Condition, Filter
 from lapel.core.images import ImageLike
@@ -36,6 +37,7 @@ __all__ = [
     "ColourReading",
     "Condition",
     "EmbeddedQuery",
+    "Explanation",
     "Filter",
     "Hit",
     "ImageLike",
@@ -46,6 +48,7 @@ __all__ = [
     "Photo",
     "Product",
     "Query",
+    "Region",
     "SearchResult",
     "UnderstoodPart",
     "Verdict",

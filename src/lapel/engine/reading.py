@@ -219,7 +219,9 @@ class QueryReader:
             found = known.products.get(str(part.product_id))
             vector = self._of_product(snapshot, str(part.product_id)) if found is None else found
             note = f"the product {part.product_id}"
-        return _Read(part, UnderstoodPart(part.kind, part.weight, note, vector, colours=part.colours), vector)
+        on_white = part.colours is None or part.colours.on_white
+        read = UnderstoodPart(part.kind, part.weight, note, vector, colours=part.colours, on_white=on_white)
+        return _Read(part, read, vector)
 
     def _image(self, part: Part, known: Known) -> _Read:
         batch, row = known.images[id(part)]
@@ -230,7 +232,17 @@ class QueryReader:
         seen = part.seen
         assert seen is not None
         colours = read_colours(seen, segmented) if part.segment else None
-        whole = UnderstoodPart("image", part.weight, note, batch.whole[row], product, segmented, colours)
+        whole = UnderstoodPart(
+            "image",
+            part.weight,
+            note,
+            batch.whole[row],
+            product,
+            segmented,
+            colours,
+            on_white=bool(batch.on_white[row]),
+            maps=batch.maps[row],
+        )
         return _Read(part, whole, batch.vectors[row])
 
     def _text(self, snapshot: SearchSnapshot, part: Part, *, beside: bool) -> _Read:
@@ -297,7 +309,7 @@ class QueryReader:
         """What the model makes of words; the mean direction of the products whose texts match best where it reads
         none."""
         if reads_words(snapshot):
-            vector: Direction = snapshot.encoder.encode_text([reading.read])[0]  # type: ignore[attr-defined]
+            vector: Direction = snapshot.encoder.encode_text([reading.read])[0]
             return vector, reading.note
         ids, total = self._matching(reading, WORD_MATCHES)
         vectors = self._vectors_at(snapshot, ids)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from lapel.core.answers import Explanation
 from lapel.core.errors import QueryError
 from lapel.core.settings import settings
 from lapel.core.types import (
@@ -28,10 +30,13 @@ from lapel.core.types import (
     Verdict,
 )
 from lapel.core.vectors import Keys, Vectors
+from lapel.engine.calibration import NEIGHBOURS
 from lapel.engine.context import StoreContext
+from lapel.engine.explanation import Explainer
 from lapel.engine.facets import Counts, FacetCounter
 from lapel.engine.grouping import POOL, Grouper, first_piece
 from lapel.engine.index_storage import SearchSnapshot
+from lapel.engine.judging import Judge, kept
 from lapel.engine.look import CALIBRATED, CANDIDATES, ON_WHITE_SCALE, LookReranker, LookWeights, places_of
 from lapel.engine.ordering import Candidates, WishOrder, has_wishes
 from lapel.engine.reading import ModelChangedError, QueryReader
@@ -39,6 +44,7 @@ from lapel.indexes import RowFilter
 
 logger = logging.getLogger(__name__)
 
+MAX_REMEMBERED = 64  # queries whose reading is kept for explanations; 20 kB each
 MAX_FILTERS = 64  # filters whose keys are kept; at 40,000 photos each is 0.3 MB at most
 RERANKED = 5  # times k hits that a reranker is given
 MIN_SPARE = 8  # photos fetched beyond k, as a product may have several
@@ -73,6 +79,8 @@ class _Timer:
         return {name: spent / queries for name, spent in self.spent.items()}
 
 
+Near = tuple[Keys, NDArray[np.float32]]  # keys of photos and their cosines
+NOTHING_NEAR: Near = np.empty(0, np.int64), np.empty(0, np.float32)
 Reranker = Callable[[EmbeddedQuery, Sequence[Hit]], Sequence[Hit]]  # hits best first -> the same in another order
 
 
@@ -113,6 +121,8 @@ class SearchEngine:
         self._wishes = WishOrder(store.catalog, self._look, self._reader.words)
         self._grouper = Grouper(store.catalog)
         self.facets = FacetCounter(store.catalog)
+        self._judge = Judge(store)
+        self._asked: dict[int, tuple[weakref.ref[Query], EmbeddedQuery]] = {}
 
     def search(self, query: Query) -> SearchResult:
         """The products that look most like the query, best first, each once with its best photo.
@@ -135,6 +145,8 @@ class SearchEngine:
         # One snapshot for all of it: whatever another process does meanwhile, queries and index are of one model.
         with timer.stage("embed"):
             snapshot, embedded = self._embed(queries)
+        for query, read in zip(queries, embedded, strict=True):
+            self._remember(query, read)
         by_filter: dict[Filter, list[int]] = defaultdict(list)
         for row, query in enumerate(queries):
             by_filter[query.where].append(row)
@@ -145,13 +157,13 @@ class SearchEngine:
             with timer.stage("retrieve"):
                 passing = self._passing(snapshot, where)
             asked = [row for row in rows if embedded[row].understood]
-            grouped: dict[int, list[Hit]] = {row: [] for row in rows}
+            grouped: dict[int, tuple[list[Hit], Near]] = {row: ([], NOTHING_NEAR) for row in rows}
             if asked:
                 answers = self._answer(snapshot, passing, [(queries[row], embedded[row]) for row in asked], timer)
                 grouped.update(zip(asked, answers, strict=True))
-            for row, hits in grouped.items():
+            for row, (hits, near) in grouped.items():
                 results[row] = self._result(
-                    snapshot, queries[row], embedded[row], hits, passing.products, timer, spent, problem
+                    snapshot, queries[row], embedded[row], hits, near, passing.products, timer, spent, problem
                 )
         spent.update(timer.shared(max(len(queries), 1)))
         logger.debug("%d queries answered, each in ms: %s", len(queries), spent)
@@ -163,6 +175,7 @@ class SearchEngine:
         query: Query,
         embedded: EmbeddedQuery,
         grouped: Sequence[Hit],
+        near: Near,
         total: int,
         timer: _Timer,
         spent: Mapping[str, float],
@@ -174,15 +187,16 @@ class SearchEngine:
                 best = list(self._rerank(embedded, grouped))[: query.k]
                 grouped = [replace(hit, rank=rank) for rank, hit in enumerate(best, 1)]
         with timer.stage("calibrate"):
-            hits = [hit for hit in grouped if query.least is None or hit.score >= query.least]
+            judged, kinds = self._judge.judge(snapshot.encoder, query, embedded, grouped, near)
+            hits = kept(judged, query.least)
             verdict = self._verdict(hits, grouped, query.where) if embedded.understood else Verdict.NOT_UNDERSTOOD
         if len(embedded.parts) > 1:
             with timer.stage("explain"):
                 hits = self._explain(snapshot, embedded, hits)
         with timer.stage("facets"):
-            facets = self._facets(snapshot, query, embedded)
+            facets = self._facets(snapshot, query, embedded, hits)
         nearest = max([hit.score for hit in grouped], default=None)
-        return SearchResult(tuple(hits), total, verdict, embedded, facets, spent, nearest, problem)
+        return SearchResult(tuple(hits), total, verdict, embedded, facets, spent, nearest, kinds, problem)
 
     def embed(self, query: Query) -> EmbeddedQuery:
         """The query as one direction; each of its images goes once through the network.
@@ -194,6 +208,19 @@ class SearchEngine:
         if not embedded.understood:
             raise QueryError(f"Nothing of the query is understood: {'; '.join(part.note for part in embedded.parts)}.")
         return embedded
+
+    def explain(self, query: Query, hit: Hit) -> Explanation:
+        """Why a hit is in the answer to a query, see :meth:`lapel.engine.explanation.Explainer.explain`."""
+        known = self._asked.get(id(query))
+        embedded = known[1] if known is not None and known[0]() is query else self.embed(query)
+        pictures = [part.seen for part in query.all_parts if part.seen is not None]
+        return Explainer(self.store).explain(embedded, pictures[0] if pictures else None, hit)
+
+    def _remember(self, query: Query, embedded: EmbeddedQuery) -> None:
+        """Keep how a query was read while the query itself is kept, so that explaining its hits encodes it no more."""
+        if len(self._asked) >= MAX_REMEMBERED:
+            self._asked.clear()
+        self._asked[id(query)] = (weakref.ref(query), embedded)
 
     def vector(self, query: Query) -> Vectors:
         """The query as a (1, dim) float32 unit row."""
@@ -215,14 +242,14 @@ class SearchEngine:
 
     def _answer(
         self, snapshot: SearchSnapshot, passing: _Filtered, asked: Sequence[tuple[Query, EmbeddedQuery]], timer: _Timer
-    ) -> Iterator[list[Hit]]:
-        """The grouped hits of queries that share a filter."""
+    ) -> Iterator[tuple[list[Hit], Near]]:
+        """The grouped hits of queries that share a filter, and the keys and cosines of the nearest photos."""
         index = snapshot.index
         reachable = max(len(index) if passing.keys is None else len(passing.keys), 1)
         scales = [_colour_scale(query, embedded) for query, embedded in asked]
         fetch = max(_fetched(query, self._wanted(query)) for query, _ in asked)
-        if any(scales) or any(has_wishes(embedded) for _, embedded in asked):
-            fetch = max(fetch, CANDIDATES)
+        more = any(scales) or any(has_wishes(embedded) for _, embedded in asked)
+        fetch = max(fetch, CANDIDATES if more else 2 * NEIGHBOURS)
         vectors = np.stack([embedded.vector for _, embedded in asked])
         with timer.stage("retrieve"):
             matches = index.search(vectors, min(fetch, reachable), passing.keys)
@@ -245,9 +272,10 @@ class SearchEngine:
                     break
                 fetched *= 4
                 with timer.stage("retrieve"):
-                    more = index.search(vectors[row : row + 1], min(fetched, reachable), passing.keys)
-                found = self._ordered(snapshot, query, embedded, scales[row], more.keys[0], more.scores[0], timer)
-            yield self._diverse(snapshot, query, hits) if query.diversity else hits
+                    further = index.search(vectors[row : row + 1], min(fetched, reachable), passing.keys)
+                found = self._ordered(snapshot, query, embedded, scales[row], further.keys[0], further.scores[0], timer)
+            hits = self._diverse(snapshot, query, hits) if query.diversity else hits
+            yield hits, (matches.keys[row], matches.scores[row])
 
     def _ordered(
         self,
@@ -301,7 +329,7 @@ class SearchEngine:
             keys, scores = self._scored(snapshot, embedded, np.concatenate(found), keys, scores)
         with timer.stage("rerank"):
             ordered = self._wishes.adjusted(snapshot.version.generation, embedded, keys, scores, text_keys)
-            return ordered.sorted(least=query.least)
+            return ordered.sorted(least=query.least if isinstance(query.least, float) else None)
 
     def _scored(
         self,
@@ -332,12 +360,13 @@ class SearchEngine:
         """Matches in the order of their look. Those that reach ``least`` come before those that do not."""
         there = keys >= 0
         keys, scores, colours = keys[there], scores[there], embedded.colours
-        out_of_reach = query.least is not None and len(scores) > 0 and scores[0] < query.least
+        least = query.least if isinstance(query.least, float) else None
+        out_of_reach = least is not None and len(scores) > 0 and scores[0] < least
         if not scale or colours is None or not len(keys) or out_of_reach:
             return Candidates(keys, scores, np.zeros_like(scores))
         with timer.stage("rerank"):
             added = self._look.adjustments(snapshot.version.generation, keys, scores, colours, scale=scale)
-            return Candidates(keys, scores, added).sorted(least=query.least)
+            return Candidates(keys, scores, added).sorted(least=least)
 
     def _passing(self, snapshot: SearchSnapshot, where: Filter) -> _Filtered:
         """What passes a filter; kept for the next query, as people look at many images with one filter."""
@@ -365,13 +394,16 @@ class SearchEngine:
 
     def _verdict(self, hits: Sequence[Hit], before: Sequence[Hit], where: Filter) -> Verdict:
         if hits:
-            return Verdict.FOUND
+            return hits[0].verdict or Verdict.FOUND
         if before:
             return Verdict.NOTHING_CLOSE
         return Verdict.NOTHING_PASSES if where and self.store.catalog.count() else Verdict.EMPTY
 
-    def _facets(self, snapshot: SearchSnapshot, query: Query, embedded: EmbeddedQuery) -> dict[str, Counts]:
-        """The facets of what the answer is taken from: what passes the filter and reaches ``least``."""
+    def _facets(
+        self, snapshot: SearchSnapshot, query: Query, embedded: EmbeddedQuery, hits: Sequence[Hit]
+    ) -> dict[str, Counts]:
+        """The facets of what the answer is taken from: what passes the filter and reaches ``least``. Verdicts are told
+        of hits alone, so one stands for the lowest score of a hit that reaches it."""
         names = (self.facets.names() if query.facets else []) if isinstance(query.facets, bool) else query.facets
         if not names:
             return {}
@@ -379,7 +411,9 @@ class SearchEngine:
         if not embedded.understood:
             reached = np.empty(0, np.int64)
         elif query.least is not None:
-            reached = self._reached(snapshot, query, embedded.vector, query.least)
+            lowest = min((hit.score for hit in hits), default=2.0)
+            least = query.least if isinstance(query.least, float) else lowest
+            reached = self._reached(snapshot, query, embedded.vector, least)
         return self.facets.count(names, query.where, reached)
 
     def _reached(

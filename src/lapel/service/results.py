@@ -26,6 +26,7 @@ def result_json(result: SearchResult) -> dict[str, Any]:
             for part in result.understood.parts
         ],
         "facets": {name: dict(values) for name, values in result.facets.items()},
+        "kinds": [{"kind": kind, "probability": likely} for kind, likely in result.kinds],
         "took_ms": round(result.took_ms, 1),
         "hits": [hit_json(hit) for hit in result],
     }
@@ -63,6 +64,8 @@ def hit_json(hit: Hit) -> dict[str, Any]:
         "score": round(hit.score, 6) + 0.0,  # never -0.0
         "adjustment": round(hit.adjustment, 6) + 0.0,
         "others": list(hit.others),
+        "probability": None if hit.probability is None else round(hit.probability, 4),
+        "verdict": None if hit.verdict is None else hit.verdict.value,
         "contributions": [round(each, 6) + 0.0 for each in hit.contributions],
         "product": {
             "id": product.id,

@@ -13,7 +13,7 @@ from PIL import Image
 
 from lapel.core.errors import LapelError, QueryError
 from lapel.core.filters import NO_FILTER
-from lapel.core.types import EmbeddedQuery, ImageLike, Part, Photo, Query, SearchResult
+from lapel.core.types import EmbeddedQuery, Explanation, Hit, ImageLike, Part, Photo, Query, SearchResult
 from lapel.engine.context import CATALOGUE, StoreContext, open_context, open_to_look
 from lapel.engine.retrieval import SearchEngine
 from lapel.service import adding, browsing, information
@@ -195,7 +195,7 @@ class Store:
         k: int = 10,
         where: Where = NO_FILTER,
         exclude: Iterable[str] = (),
-        least: float | None = None,
+        least: float | str | None = None,
         group: str = "",
         diversity: float = 0.0,
         max_per: str = "",
@@ -218,7 +218,7 @@ class Store:
             k: How many products, 1..10,000.
             where: A :class:`lapel.Filter`, or texts such as ``["gender=Women", "price<2000"]``.
             exclude: Ids of products to leave out.
-            least: The lowest score that will do, -1..1.
+            least: The lowest score that will do, -1..1, or verdict, such as ``same kind``.
             group: A field of which each value comes once, or ``variants``: each model once, whatever its colour.
             diversity: 0..1, how much hits should differ from each other.
             max_per: At most so many hits of each value of a field, such as ``brand:2``.
@@ -266,7 +266,7 @@ class Store:
         k: int = 10,
         where: Where = NO_FILTER,
         segment: bool = True,
-        least: float | None = None,
+        least: float | str | None = None,
         group: str = "",
         colour_weight: float | None = None,
         progress: Progress | None = None,
@@ -314,6 +314,34 @@ class Store:
         """A query as one direction, with how each of its parts was read: the product that was found in an image, and
         both vectors."""
         return self._engine.embed(query)
+
+    def explain(self, query: Query | ImageLike, hit: Hit) -> Explanation:
+        """Why a hit is in the answer to a query: what each place of both pictures adds to the score, and what they
+        share in words.
+
+        >>> query = lapel.Query(image="photo.jpg")
+        >>> best = store.search(query=query)[0]
+        >>> store.explain(query, best).shared
+        ['kind: Shirts', 'gender: Men']
+
+        Args:
+            query: What was asked; the same object as in the search is not read again.
+            hit: One of the answer's hits.
+
+        Raises:
+            ModelError: the store's model has no maps of places.
+            QueryError: the hit is none of this store and model any more.
+            SourceError: the hit's picture cannot be read, and there is no thumbnail of it.
+        """
+        return self._engine.explain(query if isinstance(query, Query) else Query(image=query), hit)
+
+    def explanation_sheet(self, query: Query | ImageLike, hits: Sequence[Hit], title: str = "") -> Image.Image:
+        """The first hits of an answer with heatmaps of what matches and in words, as one RGB image; see
+        :meth:`explain`."""
+        from lapel.insight.explanation_sheet import HITS, draw_explanations
+
+        asked = query if isinstance(query, Query) else Query(image=query)
+        return draw_explanations(hits[:HITS], [self.explain(asked, hit) for hit in hits[:HITS]], title)
 
     def browse(
         self, words: str = "", *, where: Where = NO_FILTER, limit: int = 20, offset: int = 0

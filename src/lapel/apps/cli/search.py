@@ -72,7 +72,12 @@ def search(
     k: Annotated[int, typer.Option("-k", help="How many products to find.")] = 10,
     where: WhereOption = None,
     least: Annotated[
-        float | None, typer.Option("--least", help="Only products with at least this score, -1 to 1.")
+        str | None,
+        typer.Option(
+            "--least",
+            metavar="VERDICT|SCORE",
+            help="Only what is at least 'same kind', 'same style' or 'the same product'; or a score, -1 to 1.",
+        ),
     ] = None,
     group: Annotated[
         str,
