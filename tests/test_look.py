@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from scipy import ndimage
 
 from lapel import Filter, Hit, Part, Product, Query, SearchResult
 from lapel.catalog import Entry, PhotoEntry
@@ -17,7 +18,7 @@ from lapel.core.colours import NAMES, ColourReading, name_shares, to_lab, to_rgb
 from lapel.core.errors import InputError, QueryError
 from lapel.core.settings import settings
 from lapel.core.vectors import normalise
-from lapel.engine.colours import read_colours
+from lapel.engine.colours import GRID, read_colours, smoothed
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.features import PALETTE
 from lapel.engine.look import MIN_PRODUCTS
@@ -332,3 +333,12 @@ def test_an_answer_says_what_colours_it_understood(store: StoreContext) -> None:
     again = SearchEngine(store).search(result.understood.to_query(k=3))
     assert list(again) == list(result)
     assert "rerank" in result.timings
+
+
+@pytest.mark.parametrize("sigma", [(0.5, 0.5, 0.5), (0.7, 0.7, 0.7), (2.0, 1.2, 1.2)])
+def test_smoothing_is_a_gaussian_filter(sigma: tuple[float, float, float]) -> None:
+    """The matrices give what scipy's filter gives, at the borders too, for one histogram and for several."""
+    grids = np.random.default_rng(0).random((2, 3, *GRID)).astype(np.float32)
+    wanted = ndimage.gaussian_filter(grids, (0, 0, *sigma), mode="constant", truncate=2.5).reshape(2, 3, -1)
+    np.testing.assert_allclose(smoothed(grids.reshape(2, 3, -1), sigma), wanted, atol=2e-6)
+    np.testing.assert_allclose(smoothed(grids[0, 0].ravel(), sigma), wanted[0, 0], atol=2e-6)

@@ -145,6 +145,20 @@ def test_a_vector_of_another_length_is_told(store: StoreContext, length: float) 
         SearchEngine(store).search(Query(vector=corner(1) * np.float32(length)))
 
 
+def test_what_another_process_wrote_is_in_the_next_answer(store: StoreContext) -> None:
+    """Added, renamed and removed, whatever this one kept in memory."""
+    engine, query = SearchEngine(store), Query(vector=corner(1, 0, 3), k=1)
+    before = engine.search(query)
+    with open_context(store.folder, encoder="colour:") as other:
+        entry = Entry(Product("new"), (PhotoEntry("file:///new.jpg", "1", "00", corner(1, 0, 3)),))
+        other.catalog.write([entry], fingerprint=store.encoder.fingerprint)
+        assert ids(engine.search(query)) == ["new"]
+        other.catalog.write([replace(entry, product=Product("new", "Renamed"))], fingerprint=store.encoder.fingerprint)
+        assert engine.search(query)[0].product.title == "Renamed"
+        other.catalog.remove(["new"])
+    assert engine.search(query) == before
+
+
 # --- group, least, facets ---------------------------------------------------------------------------------------------
 
 
