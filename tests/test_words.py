@@ -188,7 +188,7 @@ def test_it_learns_what_words_look_like() -> None:
 
     titles, vectors, labels = scene()
     data = TitledPictures(titles, vectors, np.arange(40), labels)
-    recipe = TextRecipe(epochs=60, batch=20, buckets=512, width=16, rate=0.01)
+    recipe = TextRecipe(epochs=40, batch=20, buckets=512, width=16, rate=0.01, dropped=0.0)
     lexicon = [{"en": ["red"], "xx": ["qolu"]}, {"en": ["skirt"], "xx": ["zumba"]}]
     rows: list[dict[str, float]] = []
     tower = train_text_tower(data, recipe, lexicon=lexicon, report=lambda row: rows.append(dict(row)))
