@@ -28,7 +28,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders import add_arguments, encode_shop
-from lapel.core.errors import InputError
 from lapel.core.metrics import proportion
 from lapel.core.vectors import Vectors
 from lapel.encoders import Encoder, open_encoder, words
@@ -199,7 +198,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for spec in wanted.encoder or ["default"]:
         encoder = open_encoder(spec)
         if not encoder.has_text:
-            raise InputError(f"{spec} knows no words.")
+            print(f"\n{spec} knows no words.")
+            continue
         vectors = encode_shop(encoder, shop, wanted.cache)
         print(f"\n{spec} ({encoder.fingerprint}), {len(vectors):,} pictures; {machine()}")
         show_titles(encoder, shop, vectors)
