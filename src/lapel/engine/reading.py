@@ -155,7 +155,7 @@ class QueryReader:
         )
         base = rows.sum(axis=0)
         length = float(np.linalg.norm(base))
-        own = space.part_of(base)
+        own = space.own(base)
         wanted = sum(weight for _, weight, _ in asked if weight > 0)
         for row, weight, colour in asked:
             centre = space.centre(shares_of(colour, table))
