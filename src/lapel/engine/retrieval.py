@@ -285,7 +285,7 @@ class SearchEngine:
         """Every candidate once with its cosine; those of matches are known."""
         known = dict(zip(keys.tolist(), scores.tolist(), strict=True))
         wanted = [key for key in dict.fromkeys(candidates.tolist()) if key >= 0 and key not in known]
-        vectors = self._vectors_of(snapshot, wanted)
+        vectors = self._vectors_of(snapshot, wanted) if wanted else np.empty((0, len(embedded.vector)), np.float32)
         if len(vectors) == len(wanted):
             known.update(zip(wanted, (vectors @ embedded.vector).tolist(), strict=True))
         else:  # some have none of this model
