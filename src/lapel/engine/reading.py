@@ -99,7 +99,10 @@ class QueryReader:
             QueryError: the parts cancel each other out.
         """
         beside = any(part.kind in ("image", "product", "vector") for part in query.all_parts)
-        read = [self._read(snapshot, part, images, beside=beside) for part in query.all_parts]
+        liked = any(part.weight > 0 for part in query.all_parts)
+        read = [
+            self._read(snapshot, part, images, beside=beside or (liked and part.weight < 0)) for part in query.all_parts
+        ]
         parts = tuple(each.understood for each in read)
         dim, excluded = snapshot.index.dim, query.exclude | _products_of(query)
         rows = np.zeros((len(read), dim), np.float32)
