@@ -38,7 +38,7 @@ from lapel.engine.grouping import POOL, Grouper, first_piece
 from lapel.engine.index_storage import SearchSnapshot
 from lapel.engine.judging import Judge, kept
 from lapel.engine.look import CALIBRATED, CANDIDATES, ON_WHITE_SCALE, LookReranker, LookWeights, places_of
-from lapel.engine.ordering import Candidates, WishOrder, has_wishes
+from lapel.engine.ordering import KIND_NEIGHBOURS, Candidates, WishOrder, has_wishes, without_colours
 from lapel.engine.reading import ModelChangedError, QueryReader
 from lapel.indexes import RowFilter
 
@@ -327,8 +327,12 @@ class SearchEngine:
             text_keys = self._wishes.text_keys(query, embedded)
             found.append(text_keys)
             keys, scores = self._scored(snapshot, embedded, np.concatenate(found), keys, scores)
+            near, base = None, without_colours(embedded)
+            if base is not None:
+                every = self._passing(snapshot, query.where).keys
+                near = snapshot.index.search(base[None], min(KIND_NEIGHBOURS, len(snapshot.index)), every)
         with timer.stage("rerank"):
-            ordered = self._wishes.adjusted(snapshot.version.generation, embedded, keys, scores, text_keys)
+            ordered = self._wishes.adjusted(snapshot.version.generation, embedded, keys, scores, text_keys, near)
             return ordered.sorted(least=query.least if isinstance(query.least, float) else None)
 
     def _scored(
@@ -341,9 +345,14 @@ class SearchEngine:
     ) -> tuple[Keys, NDArray[np.float32]]:
         """Every candidate once with its cosine; those of matches are known."""
         known = dict(zip(keys.tolist(), scores.tolist(), strict=True))
-        for key in dict.fromkeys(candidates.tolist()):
-            if key not in known and len(vector := self._vectors_of(snapshot, [key])):
-                known[key] = float(vector[0] @ embedded.vector)
+        wanted = [key for key in dict.fromkeys(candidates.tolist()) if key >= 0 and key not in known]
+        vectors = self._vectors_of(snapshot, wanted) if wanted else np.empty((0, len(embedded.vector)), np.float32)
+        if len(vectors) == len(wanted):
+            known.update(zip(wanted, (vectors @ embedded.vector).tolist(), strict=True))
+        else:  # some have none of this model
+            for key in wanted:
+                if len(vector := self._vectors_of(snapshot, [key])):
+                    known[key] = float(vector[0] @ embedded.vector)
         known.pop(-1, None)  # an index pads with it
         return np.array(list(known), np.int64), np.array(list(known.values()), np.float32)
 
