@@ -114,8 +114,8 @@ class Query:
         segment: Of ``image``, see :attr:`Part.segment`.
         text: Words.
         parts: More parts, or all of them.
-        least: Only products with at least this score, a cosine -1..1, or this verdict, such as ``same kind``; None takes
-            whatever is nearest. Neither changes the order or a score: it leaves out.
+        least: Only products with at least this score, a cosine -1..1, or this verdict, such as ``same kind``; None
+            takes whatever is nearest. Neither changes the order or a score: it leaves out.
         group: A field of which each value comes once, with its best product, such as ``brand``; by default each product
             comes once.
         facets: Fields whose values are counted among the products that pass ``where``.

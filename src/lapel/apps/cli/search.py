@@ -58,7 +58,7 @@ def search(
         typer.Option(
             "--least",
             metavar="VERDICT|SCORE",
-            help="Only products that are at least 'same kind', 'same style' or 'the same product'; or a score, -1 to 1.",
+            help="Only what is at least 'same kind', 'same style' or 'the same product'; or a score, -1 to 1.",
         ),
     ] = None,
     group: Annotated[
