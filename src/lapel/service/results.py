@@ -20,6 +20,7 @@ def result_json(result: SearchResult) -> dict[str, Any]:
         ],
         "facets": {name: dict(values) for name, values in result.facets.items()},
         "kinds": [{"kind": kind, "probability": likely} for kind, likely in result.kinds],
+        "fashion": None if result.fashion is None else round(result.fashion, 4),
         "took_ms": round(result.took_ms, 1),
         "hits": [hit_json(hit) for hit in result],
     }

@@ -76,6 +76,12 @@ def search(
         ),
     ] = None,
     no_segment: Annotated[bool, typer.Option("--no-segment", help="Search for the whole picture only.")] = False,
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            "--explain", metavar="PNG", help="Draw why: the first hits with heatmaps of what matches, in words."
+        ),
+    ] = None,
     to: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Answer every picture on its own, into this CSV.")
     ] = None,
@@ -95,7 +101,7 @@ def search(
     options: dict[str, Any] = {"k": k, "where": Filter.parse(where or ()), "least": least}
     options |= {"group": group, "colour": colour}
     if to is not None:
-        if not places or text or product is not None or facets:
+        if not places or text or product is not None or facets or explain is not None:
             raise typer.BadParameter(
                 "--csv answers pictures, each on its own, without --text and --product: lapel search FOLDER --csv"
                 " out.csv"
@@ -112,6 +118,10 @@ def search(
     with open_store(store) as shop:
         result = shop.search(query=query)
         products = 0 if result else shop.count()
+        if explain is not None and result:
+            shop.explanation_sheet(
+                query, result.hits, f"Look-alikes of {' and '.join(places) or text or product}"
+            ).save(explain, "PNG")
     if as_json:
         _print_json(query, places, text, product, result)
     else:
@@ -159,6 +169,8 @@ def _print(query: Query, names: Sequence[str], result: SearchResult, products: i
     if (read := result.understood.colours) is not None:
         print_colours(read)
     if result:
+        if result.verdict is Verdict.NOTHING_CLOSE:
+            say("There is nothing like it here. The nearest all the same:")
         print_hits(result.hits, f"Look-alikes of {' and '.join(names)}")
     else:
         say(_why_nothing(query, result, products))
@@ -177,6 +189,8 @@ def _why_nothing(query: Query, result: SearchResult, products: int) -> str:
         among = (
             f"{counted(result.total, 'product')} that pass {query.where}" if query.where else f"{products:,} products"
         )
+        if isinstance(query.least, str):
+            return f"There is nothing like it: no product of the nearest is '{query.least}' or closer, among {among}."
         return (
             f"No product has a score of {query.least:g} or more: the nearest of {among} has {result.nearest:.2f}. Lower"
             " --least."
