@@ -302,9 +302,11 @@ class Answers:
         floors = {domain: kind_floor(self.own_kinds(name)[some]) for domain, (name, some) in rows.items()}
         firsts = [self.asked[name].features[some, 0] for name, some in (*rows.values(), ("photos", used("photos")))]
         fashion = fit_fashion(np.concatenate(firsts), self.asked["fitted"].features[used("fitted"), 0])
-        known = fashion.probabilities(about_query(np.concatenate(firsts[:2])))
-        unlikely = float(np.quantile(known, REFUSED))
-        return replace(found, least=least, kind_floor=floors, fashion=fashion, fashion_least=unlikely)
+        refused = {
+            domain: float(np.quantile(fashion.probabilities(about_query(first)), REFUSED))
+            for domain, first in zip(DOMAINS, firsts, strict=False)
+        }
+        return replace(found, least=least, kind_floor=floors, fashion=fashion, fashion_least=refused)
 
     def likely(self, found: Calibration, name: str, verdict: Verdict, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(q, 10) how likely a verdict holds for each hit."""
@@ -316,7 +318,10 @@ class Answers:
             told = found.scales[domain][verdict].probabilities(flat, self.categories(name, some))
             values[some] = told.reshape(-1, HITS)
         fashion = self.fashion(found, name, rows)
-        return np.minimum(values[rows], np.where(fashion < found.fashion_least, fashion, 1.0)[:, None])
+        for domain in DOMAINS:
+            strange = (asked.on_white[rows] == (domain == "white")) & (fashion < found.fashion_least.get(domain, 0.0))
+            values[np.flatnonzero(rows)[strange]] = values[np.flatnonzero(rows)[strange]].clip(max=found.least[domain])
+        return values[rows]
 
     def fashion(self, found: Calibration, name: str, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(q,) how likely each query shows anything of a shop."""

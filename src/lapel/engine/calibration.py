@@ -148,7 +148,7 @@ class Calibration:
             for 90 of 100 queries (conformal prediction, Vovk et al. 2005).
         fashion: How likely a query shows anything of a shop at all, by its figures of :data:`ABOUT_QUERIES`; None where
             that was not learned.
-        fashion_least: Below which all its hits are nothing close.
+        fashion_least: By domain, below which all its hits are nothing close.
         details: How it was learned and what was measured: free-form.
     """
 
@@ -156,19 +156,18 @@ class Calibration:
     least: Mapping[str, float]
     kind_floor: Mapping[str, float]
     fashion: Scale | None = None
-    fashion_least: float = 0.0
+    fashion_least: Mapping[str, float] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def judge(
         self, features: Features, categories: Sequence[str], *, on_white: bool
     ) -> list[tuple[Verdict, dict[Verdict, float]]]:
-        """The verdict on each hit, and how likely each verdict holds; of a query that shows nothing of a shop, at most
-        as likely as that it does."""
+        """The verdict on each hit, and how likely each verdict holds; of a query that shows nothing of a shop, less
+        than what is told as the same kind."""
         domain = DOMAINS[not on_white]
-        fashion = self.fashion_of(features)
-        strange = fashion < self.fashion_least
-        most = fashion if strange else 1.0
         columns = {verdict: scale.probabilities(features, categories) for verdict, scale in self.scales[domain].items()}
+        strange = self.fashion_of(features) < self.fashion_least.get(domain, 0.0)
+        most = self.least[domain] if strange else 1.0
         likely = [
             {verdict: min(float(column[row]), most) for verdict, column in columns.items()}
             for row in range(len(features))
@@ -212,7 +211,7 @@ class Calibration:
             "least": dict(self.least),
             "kind_floor": dict(self.kind_floor),
             "fashion": None if self.fashion is None else _scale_json(self.fashion),
-            "fashion_least": self.fashion_least,
+            "fashion_least": dict(self.fashion_least),
             "details": dict(self.details),
         }
 
@@ -235,7 +234,8 @@ class Calibration:
             if not all(Verdict.SAME_KIND in scales[domain] and domain in least for domain in DOMAINS):
                 raise ValueError("it lacks the probability of the same kind")
             fashion = None if data["fashion"] is None else _read_scale(data["fashion"])
-            return cls(scales, least, floors, fashion, float(data["fashion_least"]), data.get("details", {}))
+            refused = {domain: float(value) for domain, value in data["fashion_least"].items()}
+            return cls(scales, least, floors, fashion, refused, data.get("details", {}))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{name} cannot be read: {reason_of(error)}. Calibrate again.") from error
 

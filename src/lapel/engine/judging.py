@@ -124,10 +124,10 @@ class Judge:
         return np.stack([one[0] if len(one) else np.zeros(dim, np.float32) for one in each]), known
 
 
-def kept(hits: Iterable[Hit], least: float | Verdict | None) -> list[Hit]:
+def kept(hits: Iterable[Hit], least: float | str | None) -> list[Hit]:
     """The hits that reach a cut-off, in their order: a score, or a verdict."""
     if least is None:
         return list(hits)
-    if isinstance(least, Verdict):
-        return [hit for hit in hits if reaches(hit.verdict, least)]
+    if isinstance(least, str):
+        return [hit for hit in hits if reaches(hit.verdict, Verdict(least))]
     return [hit for hit in hits if hit.score >= least]

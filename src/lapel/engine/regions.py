@@ -21,6 +21,7 @@ from lapel.encoders.segmenter import embed_images, open_segmenter
 
 MAX_REGIONS = 5
 SURE = 0.5  # from which probability on a pixel is of a product
+MIN_SCORE = 0.75  # mean probability of a part; most of what is seen in plain shapes has less
 BRIDGE = 0.012  # of the longer side: what is thinner joins two parts by chance
 MIN_AREA = 0.006  # share of the picture that a part takes at least,
 MIN_SHARE = 0.08  # and share of the largest part
@@ -93,12 +94,13 @@ def _of_mask(mask: NDArray[np.float32], scale: float, size: tuple[int, int]) -> 
             continue
         rows, columns = slices
         own = places[rows, columns] == place
-        if own.sum() < MIN_AREA * mask.size:
+        score = float(mask[rows, columns][own].mean())
+        if own.sum() < MIN_AREA * mask.size or score < MIN_SCORE:
             continue
         left, top = round(columns.start / scale), round(rows.start / scale)
         right, bottom = round(columns.stop / scale), round(rows.stop / scale)
         box = (left, top, min(size[0], max(right, left + 1)), min(size[1], max(bottom, top + 1)))
-        found.append(_Found(box, float(mask[rows, columns][own].mean()), int(own.sum())))
+        found.append(_Found(box, score, int(own.sum())))
     return found
 
 

@@ -22,7 +22,7 @@ from lapel.engine.calibration import CONFIDENCE, Features, Knots, Scale, about_q
 PENALTY = 1.0  # of the squared weights, in sums over all pairs
 MIN_PAIRS = 2000  # of a category, before it gets its own curve,
 MIN_WRONG = 150  # with so many pairs of either outcome
-FALSE_ALARMS = 0.042  # share of known queries whose best hit may be called nothing close
+FALSE_ALARMS = 0.04  # share of known queries whose best hit may be called nothing close
 PRIOR = 10.0  # pairs of either outcome's neighbourhood that the ends of a curve are drawn towards
 BINS = 15
 

@@ -51,7 +51,7 @@ def heatmap(picture: Image.Image, values: Map) -> Image.Image:
     colours = np.stack([np.interp(smooth, steps, INFERNO[:, channel]) for channel in range(3)], axis=2)
     grey = np.asarray(picture.convert("L"), np.float32)[..., None]
     opacity = (OPACITY[0] + (OPACITY[1] - OPACITY[0]) * smooth)[..., None]
-    mixed: Map = grey * (1 - opacity) + colours * opacity
+    mixed = grey * (1 - opacity) + colours * opacity
     return Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
 
 
