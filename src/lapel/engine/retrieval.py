@@ -18,8 +18,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from lapel.core.answers import Explanation
+from lapel.core.answers import Explanation, Region
 from lapel.core.errors import QueryError
+from lapel.core.images import to_image
 from lapel.core.settings import settings
 from lapel.core.types import (
     EmbeddedQuery,
@@ -40,6 +41,7 @@ from lapel.engine.judging import Judge, kept
 from lapel.engine.look import CALIBRATED, CANDIDATES, ON_WHITE_SCALE, LookReranker, LookWeights, places_of
 from lapel.engine.ordering import KIND_NEIGHBOURS, Candidates, WishOrder, has_wishes, without_colours
 from lapel.engine.reading import ModelChangedError, QueryReader
+from lapel.engine.regions import find_regions
 from lapel.indexes import RowFilter
 
 logger = logging.getLogger(__name__)
@@ -187,7 +189,7 @@ class SearchEngine:
                 best = list(self._rerank(embedded, grouped))[: query.k]
                 grouped = [replace(hit, rank=rank) for rank, hit in enumerate(best, 1)]
         with timer.stage("calibrate"):
-            judged, kinds = self._judge.judge(snapshot.encoder, query, embedded, grouped, near)
+            judged, read = self._judge.judge(snapshot.encoder, query, embedded, grouped, near)
             hits = kept(judged, query.least)
             verdict = self._verdict(hits, grouped, query.where) if embedded.understood else Verdict.NOT_UNDERSTOOD
         if len(embedded.parts) > 1:
@@ -196,7 +198,9 @@ class SearchEngine:
         with timer.stage("facets"):
             facets = self._facets(snapshot, query, embedded, hits)
         nearest = max([hit.score for hit in grouped], default=None)
-        return SearchResult(tuple(hits), total, verdict, embedded, facets, spent, nearest, kinds, problem)
+        return SearchResult(
+            tuple(hits), total, verdict, embedded, facets, spent, nearest, index_problem=problem, **read
+        )
 
     def embed(self, query: Query) -> EmbeddedQuery:
         """The query as one direction; each of its images goes once through the network.
@@ -215,6 +219,11 @@ class SearchEngine:
         embedded = known[1] if known is not None and known[0]() is query else self.embed(query)
         pictures = [part.seen for part in query.all_parts if part.seen is not None]
         return Explainer(self.store).explain(embedded, pictures[0] if pictures else None, hit)
+
+    def regions(self, image: object) -> list[Region]:
+        """The products in a picture, see :func:`lapel.engine.regions.find_regions`."""
+        encoder = self.store.encoder
+        return find_regions(encoder, self._judge.of(encoder)[1], to_image(image))
 
     def _remember(self, query: Query, embedded: EmbeddedQuery) -> None:
         """Keep how a query was read while the query itself is kept, so that explaining its hits encodes it no more."""

@@ -13,7 +13,7 @@ from PIL import Image
 
 from lapel.core.errors import LapelError, QueryError
 from lapel.core.filters import NO_FILTER
-from lapel.core.types import EmbeddedQuery, Explanation, Hit, ImageLike, Part, Photo, Query, SearchResult
+from lapel.core.types import EmbeddedQuery, Explanation, Hit, ImageLike, Part, Photo, Query, Region, SearchResult
 from lapel.engine.context import CATALOGUE, StoreContext, open_context, open_to_look
 from lapel.engine.retrieval import SearchEngine
 from lapel.service import adding, browsing, information
@@ -353,6 +353,15 @@ class Store:
 
         asked = query if isinstance(query, Query) else Query(image=query)
         return draw_explanations(hits[:HITS], [self.explain(asked, hit) for hit in hits[:HITS]], title)
+
+    def regions(self, image: ImageLike) -> list[Region]:
+        """Up to five products in a picture with several, the largest first: what is to be searched for is chosen from
+        them, and its box given to a search.
+
+        Raises:
+            ImageError: the picture cannot be used.
+        """
+        return self._engine.regions(image)
 
     def browse(
         self, words: str = "", *, where: Where = NO_FILTER, limit: int = 20, offset: int = 0

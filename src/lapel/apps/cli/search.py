@@ -115,6 +115,12 @@ def search(
         ),
     ] = None,
     no_segment: Annotated[bool, typer.Option("--no-segment", help="Search for the whole picture only.")] = False,
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            "--explain", metavar="PNG", help="Draw why: the first hits with heatmaps of what matches, in words."
+        ),
+    ] = None,
     to: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Answer every picture on its own, into this CSV.")
     ] = None,
@@ -141,7 +147,7 @@ def search(
     if to is not None or (len(places) == 1 and Path(places[0]).is_dir()):
         if to is None:
             raise typer.BadParameter(f"{places[0]} is a folder. Add --csv FILE for the answers of its pictures.")
-        if not places or asked.beside or facets or max_per or diversity or distinct:
+        if not places or asked.beside or facets or max_per or diversity or distinct or explain:
             raise typer.BadParameter(
                 "--csv answers pictures, each on its own, without --text and --product: lapel search FOLDER --csv"
                 " out.csv"
@@ -160,6 +166,9 @@ def search(
     with open_store(store) as shop:
         result = shop.search(query=query)
         products = 0 if result else shop.count()
+        if explain is not None and result:
+            sheet = shop.explanation_sheet(query, result.hits, f"Look-alikes of {' and '.join(asked.names)}")
+            sheet.save(explain, "PNG")
         if as_json:
             answer = answer_json(shop, query, result, picture=places[0] if places else None)
             print_json({**answer, "query": {**answer["query"], **asked.told}})
@@ -283,6 +292,8 @@ def _print(query: Query, names: Sequence[str], result: SearchResult, products: i
         if (part.words is not None and (part.words.corrected or part.words.unknown)) or part.asked:
             say(part.note)
     if result:
+        if result.verdict is Verdict.NOTHING_CLOSE:
+            say("There is nothing like it here. The nearest all the same:")
         print_hits(result.hits, f"Look-alikes of {' and '.join(names)}")
     else:
         say(_why_nothing(query, result, products))
@@ -302,6 +313,8 @@ def _why_nothing(query: Query, result: SearchResult, products: int) -> str:
         among = (
             f"{counted(result.total, 'product')} that pass {query.where}" if query.where else f"{products:,} products"
         )
+        if isinstance(query.least, str):
+            return f"There is nothing like it: no product of the nearest is '{query.least}' or closer, among {among}."
         return (
             f"No product has a score of {query.least:g} or more: the nearest of {among} has {result.nearest:.2f}. Lower"
             " --least."
