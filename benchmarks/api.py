@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--places", type=int, default=48, help="of the gate")
     asked = parser.parse_args()
     data = pictures(asked.images, 256)
-    with lapel.open_store(asked.store, read_only=True) as store:
+    with lapel.open_store(asked.store, read_only=None) as store:
         products = store.count()
         encode, search, single = encoder_rates(store, data)
     with socket.socket() as one:
