@@ -104,7 +104,7 @@ cutout: $(VENV)/dev teacher ## How good the cut-out is: drawn scenes, real floor
 	$(BIN)/python benchmarks/cut_out.py --segmenter foreground --segmenter $(TEACHER) --masks $(TEACHER)
 
 evaluate: $(VENV)/dev ## All tables of the model card: labels, instance retrieval, photo to shop, looks, geometry (MODELS= names more models)
-	cd benchmarks && for table in models same_product phone_to_shop photo_looks geometry; do ../$(BIN)/python $$table.py $(MODELS:%=--encoder %) || exit 1; done
+	cd benchmarks && for table in models same_product phone_to_shop photo_looks words geometry; do ../$(BIN)/python $$table.py $(MODELS:%=--encoder %) || exit 1; done
 
 judge: # its former name, for one version
 	@echo "'make judge' is called 'make evaluate' now." >&2

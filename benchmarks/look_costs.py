@@ -51,10 +51,10 @@ def costs(
 ) -> dict[str, float]:
     """The measures: of the first ``lot`` products, and of the children's among all of them."""
     engine = SearchEngine(store)
-    own = engine.search_many([each.to_query(k=1, colour=colour) for each in embedded])
+    own = engine.search_many([each.to_query(k=1, colour_weight=colour) for each in embedded])
     others = engine.search_many(
         [
-            each.to_query(k=DEPTH, colour=colour, exclude={product.id})
+            each.to_query(k=DEPTH, colour_weight=colour, exclude={product.id})
             for each, product in zip(embedded, products, strict=True)
         ]
     )
@@ -92,8 +92,8 @@ def spent(store: StoreContext, images: Sequence[Image.Image], embedded: Sequence
         begun = time.perf_counter()
         read_colours(image, each.parts[0].segmented)
         read.append(1000 * (time.perf_counter() - begun))
-        plain.append(engine.search(each.to_query(k=10, colour=0)).took_ms)
-        by_look.append(engine.search(each.to_query(k=10, colour=1)).took_ms)
+        plain.append(engine.search(each.to_query(k=10, colour_weight=0)).took_ms)
+        by_look.append(engine.search(each.to_query(k=10, colour_weight=1)).took_ms)
     columns = {"reading colours": read, "search, colour 0": plain, "search, colour 1": by_look}
     return {name: float(np.median(rows)) for name, rows in columns.items()}
 

@@ -171,7 +171,7 @@ def answers_of(
     store: StoreContext, embedded: Sequence[EmbeddedQuery], colour: float, weights: LookWeights = CALIBRATED
 ) -> list[Sequence[Hit]]:
     """The five best of each photo."""
-    queries = [each.to_query(k=DEPTH, colour=colour) for each in embedded]
+    queries = [each.to_query(k=DEPTH, colour_weight=colour) for each in embedded]
     return list(SearchEngine(store, look=weights).search_many(queries))
 
 

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from scipy import ndimage
 
 from lapel import Filter, Hit, Part, Product, Query, SearchResult
 from lapel.catalog import Entry, PhotoEntry
 from lapel.catalog.features import FeatureTable
 from lapel.core.colours import NAMES, ColourReading, name_shares, to_lab, to_rgb
-from lapel.core.errors import QueryError
+from lapel.core.errors import InputError, QueryError
 from lapel.core.settings import settings
 from lapel.core.vectors import normalise
-from lapel.engine.colours import read_colours
+from lapel.engine.colours import GRID, read_colours, smoothed
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.features import PALETTE
 from lapel.engine.look import MIN_PRODUCTS
@@ -170,7 +171,7 @@ def colours(hits: Iterable[Hit]) -> list[str]:
 @pytest.mark.parametrize("colour", RGB)
 def test_the_colour_of_the_photo_comes_first(store: StoreContext, colour: str) -> None:
     assert set(colours(ask(store, colour, k=5))) == {colour}
-    assert set(colours(ask(store, colour, k=5, colour=0))) == {"Black"}
+    assert set(colours(ask(store, colour, k=5, colour_weight=0))) == {"Black"}
 
 
 def test_a_store_that_names_no_colours_is_ordered_by_its_palettes(tmp_path: Path) -> None:
@@ -207,16 +208,16 @@ def test_neither_another_kind_nor_another_gender_is_bought_by_its_colour(store: 
         {"k": 20, "where": Filter.parse(["colour=Blue|Green"])},
         {"k": 4, "group": "colour"},
         {"k": 50, "least": 0.5},
-        {"colour": 0.3},
+        {"colour_weight": 0.3},
     ],
 )
 def test_reranking_drops_nothing_repeats_nothing_and_keeps_scores(store: StoreContext, more: dict[str, Any]) -> None:
     """Whatever the options: as many hits as by the cosine, each once, with its own cosine, in the order of both."""
-    plain, found = ask(store, **more | {"colour": 0}), ask(store, **more)
+    plain, found = ask(store, **more | {"colour_weight": 0}), ask(store, **more)
     assert (len(found), found.total, found.verdict) == (len(plain), plain.total, plain.verdict)
     assert len({hit.product.id for hit in found}) == len(found)
     assert [hit.rank for hit in found] == list(range(1, len(found) + 1))
-    every = {hit.product.id: hit.score for hit in ask(store, colour=0, k=500)}
+    every = {hit.product.id: hit.score for hit in ask(store, colour_weight=0, k=500)}
     assert [hit.score for hit in found] == pytest.approx([every[hit.product.id] for hit in found], abs=1e-6)
     ranked = [hit.score + hit.adjustment for hit in found]
     assert ranked == sorted(ranked, reverse=True)
@@ -234,7 +235,7 @@ def test_more_answers_begin_with_the_same(store: StoreContext) -> None:
 def test_all_who_reach_the_least_score_come_before_the_others(store: StoreContext) -> None:
     """A cut-off leaves out by the cosine: no answer above it is lost to a better-coloured one below."""
     least = 0.53
-    reaching = sum(hit.score >= least for hit in ask(store, colour=0, k=500))
+    reaching = sum(hit.score >= least for hit in ask(store, colour_weight=0, k=500))
     assert 10 < reaching < 100
     assert len(ask(store, "Red", k=500, least=least)) == reaching
     assert len(ask(store, "Red", k=reaching, least=least)) == reaching
@@ -266,10 +267,10 @@ def test_what_is_no_single_image_is_ordered_by_the_cosine(store: StoreContext) -
 
 
 def test_a_setting_switches_it_off(store: StoreContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LAPEL_COLOUR", "0")
-    assert settings().colour == 0
+    monkeypatch.setenv("LAPEL_COLOUR_WEIGHT", "0")
+    assert settings().colour_weight == 0
     assert set(colours(ask(store, k=5))) == {"Black"}
-    assert set(colours(ask(store, k=5, colour=1))) == {"Red"}
+    assert set(colours(ask(store, k=5, colour_weight=1))) == {"Red"}
 
 
 def test_what_is_added_is_known_and_what_was_known_is_not_read_again(
@@ -299,8 +300,20 @@ def test_what_is_added_is_known_and_what_was_known_is_not_read_again(
 
 @pytest.mark.parametrize("colour", [-0.1, 1.5, "1", True, float("nan")])
 def test_how_much_colours_count_is_a_number_from_0_to_1(colour: Any) -> None:
-    with pytest.raises(QueryError, match="colour is how much colours count, 0 to 1"):
-        Query(text="red", colour=colour)
+    with pytest.raises(QueryError, match="colour_weight is how much colours count, 0 to 1"):
+        Query(text="red", colour_weight=colour)
+
+
+def test_a_number_as_colour_is_its_weight_for_one_version() -> None:
+    with pytest.warns(DeprecationWarning, match="how much colours count is colour_weight"):
+        query = Query(vector=direction(), colour=0.5)  # type: ignore[arg-type]
+    assert (query.colour, query.colour_weight, len(query.all_parts)) == (None, 0.5, 1)
+
+
+def test_the_former_name_of_the_setting_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAPEL_COLOUR", "0")
+    with pytest.raises(InputError, match="LAPEL_COLOUR is called LAPEL_COLOUR_WEIGHT now"):
+        settings()
 
 
 def test_colours_are_given_with_a_vector_only() -> None:
@@ -320,3 +333,12 @@ def test_an_answer_says_what_colours_it_understood(store: StoreContext) -> None:
     again = SearchEngine(store).search(result.understood.to_query(k=3))
     assert list(again) == list(result)
     assert "rerank" in result.timings
+
+
+@pytest.mark.parametrize("sigma", [(0.5, 0.5, 0.5), (0.7, 0.7, 0.7), (2.0, 1.2, 1.2)])
+def test_smoothing_is_a_gaussian_filter(sigma: tuple[float, float, float]) -> None:
+    """The matrices give what scipy's filter gives, at the borders too, for one histogram and for several."""
+    grids = np.random.default_rng(0).random((2, 3, *GRID)).astype(np.float32)
+    wanted = ndimage.gaussian_filter(grids, (0, 0, *sigma), mode="constant", truncate=2.5).reshape(2, 3, -1)
+    np.testing.assert_allclose(smoothed(grids.reshape(2, 3, -1), sigma), wanted, atol=2e-6)
+    np.testing.assert_allclose(smoothed(grids[0, 0].ravel(), sigma), wanted[0, 0], atol=2e-6)

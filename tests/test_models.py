@@ -101,7 +101,7 @@ def answers(store: StoreContext) -> list[tuple[str, float]]:
     """What a picture and each product of the shop find, with scores, in the order of the cosine alone."""
     engine = SearchEngine(store)
     picture = Image.open(Path(store.folder).parent / "pictures" / "3.png").convert("RGB")
-    queries = [Query(image=picture, k=5, colour=0)]
+    queries = [Query(image=picture, k=5, colour_weight=0)]
     queries += [Query(product_id=str(number), k=5) for number in range(5)]
     return [(hit.product.id, round(hit.score, 6)) for query in queries for hit in engine.search(query)]
 

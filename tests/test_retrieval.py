@@ -13,7 +13,7 @@ from PIL import Image
 
 from lapel import Filter, Hit, Part, Product, Query, Verdict
 from lapel.catalog import Entry, PhotoEntry
-from lapel.core.errors import QueryError
+from lapel.core.errors import InputError, QueryError
 from lapel.core.types import EmbeddedQuery
 from lapel.encoders import colour, segmenter
 from lapel.engine.context import StoreContext, open_context
@@ -83,13 +83,80 @@ def test_words_are_a_text(text: Any) -> None:
 
 
 def test_words_stand_for_the_look_of_what_has_them(store: StoreContext) -> None:
-    """No product's text is searched in the end: what looks like the red ones is found, blue or not."""
-    fill(store, {"nameless": [corner(0, 0.5, 0.5)]})
+    """What looks like the blue ones is found too, though no text of it says so."""
+    fill(store, {"nameless": [corner(1, 0.3)]})
+    result = SearchEngine(store).search(Query(text="Blue", k=5))
+    assert "the mean of 4 products" in result.understood.parts[0].note
+    assert set(ids(result)[:4]) == {"mug", "cup", "jar", "nameless"}
+
+
+def test_an_id_among_words_comes_first(store: StoreContext) -> None:
     result = SearchEngine(store).search(Query(text="hat", k=2))
-    assert ids(result)[0] == "hat"
-    assert "1 of 1 products with the words 'hat'" in result.understood.parts[0].note
-    with pytest.raises(QueryError, match="No product has the words 'zorblax'"):
-        SearchEngine(store).search(Query(text="zorblax"))
+    assert (ids(result)[0], result.understood.parts[0].note) == ("hat", "the product hat")
+
+
+def test_words_that_nobody_understands_are_told(store: StoreContext) -> None:
+    result = SearchEngine(store).search(Query(text="zorblax"))
+    assert (len(result), result.verdict) == (0, Verdict.NOT_UNDERSTOOD)
+    assert result.understood.parts[0].note == "not understood: 'zorblax'"
+    some = SearchEngine(store).search(Query(text="blue zorblax", k=3))
+    assert some.verdict is Verdict.FOUND
+    assert some.understood.parts[0].words.unknown == ("zorblax",)
+
+
+# --- many at once -----------------------------------------------------------------------------------------------------
+
+
+def test_queries_together_get_what_each_gets_alone(store: StoreContext) -> None:
+    """Vectors, products, mixtures, groups and exclusions in one batch, with different k and filters."""
+    fill(store, {f"mug{n}": [corner(1, 0.01 * n), corner(1, 0, 0.01 * n)] for n in range(30)})
+    queries = [
+        Query(vector=corner(1), k=3),
+        Query(product_id="mug7", k=5),
+        Query(product_id="mug3", k=2, exclude=frozenset({"mug4", "mug2"})),
+        Query(product_id="mug3", vector=corner(0, 1), k=4),
+        Query(vector=corner(1), k=9, group="colour"),
+        Query(product_id="mug7", k=50),
+        Query(vector=corner(0, 0, 1), k=4, where=Filter.parse(["colour=Blue"])),
+    ]
+    alone = [SearchEngine(store).search(query) for query in queries]
+    together = SearchEngine(store).search_many(queries)
+    for one, other in zip(alone, together, strict=True):
+        assert [(hit.rank, hit.product, hit.photo) for hit in one] == [
+            (hit.rank, hit.product, hit.photo) for hit in other
+        ]
+        assert [hit.score for hit in one] == pytest.approx([hit.score for hit in other], abs=1e-6)
+        assert (one.total, one.verdict, one.nearest) == (other.total, other.verdict, pytest.approx(other.nearest))
+
+
+def test_a_product_stands_for_the_mean_of_its_photos(store: StoreContext) -> None:
+    fill(store, {"pair": [corner(1), corner(0, 1)], "middle": [corner(1, 1)]})
+    result = SearchEngine(store).search(Query(product_id="pair", k=1))
+    assert (ids(result), round(result[0].score, 5)) == (["middle"], 1.0)
+    np.testing.assert_allclose(result.understood.vector, corner(1, 1), atol=1e-6)
+    for wrong in ("nobody", ""):
+        with pytest.raises(QueryError, match=f"no product '{wrong}'"):
+            SearchEngine(store).search_many([Query(product_id="pair"), Query(product_id=wrong)])
+
+
+@pytest.mark.parametrize("length", [0.9, 1.1, 0.0, float("nan")])
+def test_a_vector_of_another_length_is_told(store: StoreContext, length: float) -> None:
+    with pytest.raises(InputError, match="Unit vectors are needed"):
+        SearchEngine(store).search(Query(vector=corner(1) * np.float32(length)))
+
+
+def test_what_another_process_wrote_is_in_the_next_answer(store: StoreContext) -> None:
+    """Added, renamed and removed, whatever this one kept in memory."""
+    engine, query = SearchEngine(store), Query(vector=corner(1, 0, 3), k=1)
+    before = engine.search(query)
+    with open_context(store.folder, encoder="colour:") as other:
+        entry = Entry(Product("new"), (PhotoEntry("file:///new.jpg", "1", "00", corner(1, 0, 3)),))
+        other.catalog.write([entry], fingerprint=store.encoder.fingerprint)
+        assert ids(engine.search(query)) == ["new"]
+        other.catalog.write([replace(entry, product=Product("new", "Renamed"))], fingerprint=store.encoder.fingerprint)
+        assert engine.search(query)[0].product.title == "Renamed"
+        other.catalog.remove(["new"])
+    assert engine.search(query) == before
 
 
 # --- group, least, facets ---------------------------------------------------------------------------------------------

@@ -19,7 +19,19 @@ if TYPE_CHECKING:
     from lapel.client import connect
     from lapel.core.errors import LapelError
     from lapel.core.images import read_image
-    from lapel.core.types import Filter, Hit, Matches, Part, Photo, Product, Query, SearchResult, Verdict
+    from lapel.core.types import (
+        Explanation,
+        Filter,
+        Hit,
+        Matches,
+        Part,
+        Photo,
+        Product,
+        Query,
+        Region,
+        SearchResult,
+        Verdict,
+    )
     from lapel.encoders import open_encoder
     from lapel.indexes import open_index
     from lapel.service.store import Store, open_store
@@ -28,6 +40,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Explanation": "lapel.core.types",
+    "Region": "lapel.core.types",
     "Filter": "lapel.core.types",
     "Hit": "lapel.core.types",
     "LapelError": "lapel.core.errors",
@@ -53,6 +67,7 @@ _MOVED = {
 }
 
 __all__ = [
+    "Explanation",
     "Filter",
     "Hit",
     "LapelError",
@@ -61,6 +76,7 @@ __all__ = [
     "Photo",
     "Product",
     "Query",
+    "Region",
     "SearchResult",
     "Store",
     "Verdict",

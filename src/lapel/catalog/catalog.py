@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lapel.catalog import facets, lookup, models, writing
 from lapel.catalog import words as full_text
@@ -30,6 +31,7 @@ from lapel.catalog.entries import (
     from_row,
     to_photo,
 )
+from lapel.catalog.entry_cache import EntryCache
 from lapel.catalog.features import FeatureTable
 from lapel.catalog.filters import field_names, where_clause
 from lapel.catalog.history import ChangeFeed, Clock, PricePoint, price_points, utc_now, utc_text
@@ -51,6 +53,7 @@ class Catalog:
     def __init__(self, pool: Pool, clock: Clock = utc_now) -> None:
         self._pool = pool
         self._clock = clock
+        self._entries = EntryCache()
 
     @classmethod
     def open(
@@ -245,9 +248,13 @@ class Catalog:
             return price_points(database, product_id)
 
     def entries(self, keys: Keys | Sequence[int]) -> dict[int, tuple[Product, Photo]]:
-        """The product and photo of each key; keys that are gone are left out."""
-        with self._pool.borrow() as database:
-            return lookup.entries(database, _json(keys))
+        """The product and photo of each key in their order; keys that are gone are left out.
+
+        Products that were read before are shared between answers: their attributes are not to be changed.
+        """
+        wanted: list[int] = check_keys(np.asarray(keys, np.int64)).tolist()
+        with self._pool.snapshot() as database:
+            return self._entries.get(database, wanted)
 
     def stored(self, product_ids: Sequence[str], *, fingerprint: str) -> dict[str, StoredProduct]:
         """What is known of these products, for deciding what work is left; unknown ids are left out."""
@@ -294,6 +301,15 @@ class Catalog:
         with self._pool.borrow() as database:
             found = database.execute(asked, (_json(keys), fingerprint))
             return models.matrix(database, [data for (data,) in found])
+
+    def vectors_of_products(self, product_ids: Sequence[str], *, fingerprint: str) -> tuple[dict[str, int], Vectors]:
+        """The vectors of a model for the photos of several products, those of one product after the other.
+
+        Returns:
+            How many each product has, in their order, and (n, dim) float32; products without any are left out.
+        """
+        with self._pool.borrow() as database:
+            return models.vectors_of_products(database, json.dumps(list(product_ids)), fingerprint)
 
     # --- models -------------------------------------------------------------------------------------------------------
 
@@ -392,6 +408,39 @@ class Catalog:
         with self._pool.snapshot() as database:
             return full_text.search(database, words, where, limit, offset)
 
+    def vocabulary(self) -> dict[str, int]:
+        """Every word of the products' texts, without case and accents, with how many products hold it."""
+        with self._pool.borrow() as database:
+            return full_text.vocabulary(database)
+
+    def rows_of_words(self, words: Sequence[str]) -> list[int]:
+        """The numbers of the products, shown or not, that hold these words in a row."""
+        with self._pool.borrow() as database:
+            return full_text.rows_of(database, words)
+
+    def last_row(self) -> int:
+        """The highest number of a product; 0 where there is none."""
+        with self._pool.borrow() as database:
+            return int(database.execute("SELECT coalesce(max(row), 0) FROM product").fetchone()[0])
+
+    def ranked_by_words(
+        self, groups: Sequence[Sequence[Sequence[str]]], where: Filter = EVERYTHING, *, limit: int = 100
+    ) -> list[tuple[str, float]]:
+        """The ids of products that are shown, fulfil ``where`` and hold one spelling of every group, each spelling one
+        or several words in a row, with their BM25, the best first.
+
+        Raises:
+            QueryError: as :meth:`matching_keys`.
+        """
+        with self._pool.snapshot() as database:
+            return full_text.ranked(database, groups, where, limit)
+
+    def first_photos(self, product_ids: Sequence[str]) -> Keys:
+        """The key of each product's first photo that can be reached, (n,) int64, in their order; those without are left
+        out."""
+        with self._pool.borrow() as database:
+            return lookup.first_photos(database, json.dumps(list(product_ids)))
+
     def count(self, where: Filter = EVERYTHING) -> int:
         """How many products fulfil every condition and are shown."""
         with self._pool.snapshot() as database:
@@ -419,6 +468,30 @@ class Catalog:
         """
         with self._pool.snapshot() as database:
             return facets.facet_values(database, name, where, limit)
+
+    def facet_links(self, name: str) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
+        """The values of a field, and which product has which: (n,) products' numbers and (n,) places among the values.
+
+        Raises:
+            QueryError: an unknown field.
+        """
+        with self._pool.snapshot() as database:
+            return facets.facet_links(database, name)
+
+    def prices(self) -> list[tuple[int, str, float]]:
+        """The number, currency and price in major units of every product that is shown and has one, by currency and
+        price."""
+        with self._pool.snapshot() as database:
+            return facets.prices(database)
+
+    def matching_rows(self, where: Filter = EVERYTHING) -> NDArray[np.int64]:
+        """The numbers of the products that are shown and fulfil every condition.
+
+        Raises:
+            QueryError: as :meth:`matching_keys`.
+        """
+        with self._pool.snapshot() as database:
+            return facets.matching_rows(database, where)
 
     def price_ranges(self) -> dict[str, tuple[float, float]]:
         """By currency the lowest and the highest price of what is shown, in major units; the commonest currency
@@ -453,8 +526,9 @@ class Catalog:
         with self._pool.snapshot() as database:
             return facets.photo_facets(database, names, where)
 
-    def photo_columns(self) -> tuple[Keys, dict[str, list[str]]]:
-        """Each photo's key, (n,) int64, rising, and its product's ``colour``, ``category`` and ``gender``, n texts."""
+    def photo_columns(self) -> tuple[Keys, NDArray[np.int64], dict[str, list[str]]]:
+        """Each photo's key, (n,) int64, rising, and its product's number, (n,) int64, ``colour``, ``category`` and
+        ``gender``, n texts."""
         with self._pool.snapshot() as database:
             return facets.photo_columns(database)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lapel.catalog.entries import PhotoFacets
 from lapel.catalog.filters import COLUMNS, currencies, field_names, resolve, where_clause
@@ -98,8 +99,45 @@ def photo_facets(database: sqlite3.Connection, names: Sequence[str], where: Filt
     return PhotoFacets(np.array(keys, np.int64), np.array(rows, np.int64), list(columns["id"]), values)
 
 
-def photo_columns(database: sqlite3.Connection) -> tuple[Keys, dict[str, list[str]]]:
-    """Every photo with its product's own columns, see :meth:`lapel.catalog.Catalog.photo_columns`."""
-    asked = "SELECT key, colour, category, gender FROM photo JOIN product ON row = product_row ORDER BY key"
-    keys, *texts = list(zip(*database.execute(asked), strict=True)) or [()] * 4
-    return np.array(keys, np.int64), dict(zip(("colour", "category", "gender"), map(list, texts), strict=True))
+def photo_columns(database: sqlite3.Connection) -> tuple[Keys, NDArray[np.int64], dict[str, list[str]]]:
+    """Every photo with its product's number and own columns, see :meth:`lapel.catalog.Catalog.photo_columns`."""
+    asked = "SELECT key, row, colour, category, gender FROM photo JOIN product ON row = product_row ORDER BY key"
+    keys, rows, *texts = list(zip(*database.execute(asked), strict=True)) or [()] * 5
+    columns = dict(zip(("colour", "category", "gender"), map(list, texts), strict=True))
+    return np.array(keys, np.int64), np.array(rows, np.int64), columns
+
+
+def facet_links(database: sqlite3.Connection, name: str) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
+    """The values of a field, and which product has which: two columns, of products' rows and places among the values.
+
+    Raises:
+        QueryError: an unknown field.
+    """
+    field = resolve(database, name)
+    if field in COLUMNS:
+        found = database.execute(f"SELECT row, {field} FROM product WHERE {field} <> ''").fetchall()
+        values = sorted({value for _, value in found})
+        places = {value: place for place, value in enumerate(values)}
+        return values, _column(row for row, _ in found), _column(places[value] for _, value in found)
+    terms = database.execute("SELECT id, value FROM term WHERE name = ? ORDER BY value", (field,)).fetchall()
+    of = {term: place for place, (term, _) in enumerate(terms)}
+    links = database.execute(
+        "SELECT product_row, term FROM facet WHERE term IN (SELECT id FROM term WHERE name = ?)", (field,)
+    ).fetchall()
+    return [value for _, value in terms], _column(row for row, _ in links), _column(of[term] for _, term in links)
+
+
+def prices(database: sqlite3.Connection) -> list[tuple[int, str, float]]:
+    """The row, currency and price in major units of every product that is shown and has one."""
+    asked = f"SELECT row, currency, price FROM product WHERE price IS NOT NULL AND {SHOWN} ORDER BY currency, price"
+    return list(database.execute(asked))
+
+
+def matching_rows(database: sqlite3.Connection, where: Filter) -> NDArray[np.int64]:
+    """The rows of the products that are shown and fulfil ``where``."""
+    clause, parameters = where_clause(database, where)
+    return _column(row for (row,) in database.execute(f"SELECT row FROM product WHERE {clause}", parameters))
+
+
+def _column(numbers: Iterable[int]) -> NDArray[np.int64]:
+    return np.fromiter(numbers, np.int64)

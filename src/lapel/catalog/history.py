@@ -40,6 +40,7 @@ Clock = Callable[[], datetime]
 
 KEPT_ROWS = 500_000  # changes that are kept for whoever asks; with two for each new product, 250,000 new products
 MAX_ROWS = 2_000_000  # changes that are kept for a named cursor that has not passed them
+MAX_NAMED = 10_000  # products that are named as changed; of more it is said that it may be any
 TRIM_INTERVAL = 64  # generations between two looks at how many there are
 _VISIBILITY = "kind IN ('product_delisted', 'product_relisted')"  # as the index change_log_visibility says it
 
@@ -75,7 +76,7 @@ def record(database: sqlite3.Connection, changes: Sequence[LogRow], *, at: str) 
 
 def _trim(database: sqlite3.Connection) -> None:
     """Delete the oldest changes: all but ``KEPT_ROWS``, or up to ``MAX_ROWS`` while a cursor has not passed them."""
-    latest = _latest(database)
+    latest = latest_sequence(database)
     passed = database.execute("SELECT min(sequence) FROM cursor").fetchone()[0]
     last = max(min(latest - KEPT_ROWS, latest if passed is None else passed), latest - MAX_ROWS)
     found = database.execute("SELECT max(sequence), max(generation) FROM change_log WHERE sequence <= ?", (last,))
@@ -99,9 +100,23 @@ def changed_keys(database: sqlite3.Connection, generation: int) -> list[int] | N
     return [key for (key,) in database.execute(asked, (generation,))]
 
 
-def _latest(database: sqlite3.Connection) -> int:
+def latest_sequence(database: sqlite3.Connection) -> int:
+    """The sequence of the newest change; 0 when nothing ever changed."""
     row = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'change_log'").fetchone()
     return 0 if row is None else int(row[0])
+
+
+def products_changed(database: sqlite3.Connection, sequence: int) -> set[str] | None:
+    """Ids of the products that were there and changed, or their photos, after a change; None when it may be any."""
+    start = database.execute("SELECT value FROM setting WHERE name = 'feed_start'").fetchone()
+    if start is None or int(start[0]) > sequence:
+        return None
+    asked = (
+        "SELECT DISTINCT product_id FROM change_log WHERE sequence > ? AND kind NOT IN ('product_added', 'photo_added')"
+        f" LIMIT {MAX_NAMED + 1}"
+    )
+    found = {product_id for (product_id,) in database.execute(asked, (sequence,))}
+    return None if "" in found or len(found) > MAX_NAMED else found
 
 
 @dataclass(frozen=True)
@@ -208,7 +223,7 @@ class ChangeFeed:
     def latest(self) -> int:
         """The sequence of the newest change; 0 when nothing ever changed."""
         with self._pool.borrow() as database:
-            return _latest(database)
+            return latest_sequence(database)
 
     def read(self, after: int | str, *, limit: int = 1000) -> ChangePage:
         """The changes after a position.
@@ -227,7 +242,7 @@ class ChangeFeed:
             if isinstance(after, str):
                 row = database.execute("SELECT sequence FROM cursor WHERE name = ?", (after,)).fetchone()
                 after = 0 if row is None else int(row[0])
-            latest = _latest(database)
+            latest = latest_sequence(database)
             start = int(database.execute("SELECT value FROM setting WHERE name = 'feed_start'").fetchone()[0])
             # A position beyond the end is of another copy of this catalogue, such as a backup that was put back.
             position = min(max(after, start), latest)
@@ -250,7 +265,7 @@ class ChangeFeed:
             " updated_at = excluded.updated_at"
         )
         with self._pool.transaction() as database:
-            latest = _latest(database)
+            latest = latest_sequence(database)
             if not name or not 0 <= sequence <= latest:
                 raise InputError(
                     f"A reader of changes needs a name and a sequence from 0 to {latest:,}, the newest change; found"

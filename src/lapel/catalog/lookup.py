@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 
+import numpy as np
+
 from lapel.catalog.entries import QUALIFIED_PRODUCT_COLUMNS, StoredPhoto, StoredProduct, from_row
 from lapel.core.types import Links, Photo, Product
+from lapel.core.vectors import Keys
 
 _IN_LIST = "IN (SELECT value FROM json_each(?))"
 
@@ -42,3 +45,14 @@ def stored(database: sqlite3.Connection, ids: str, fingerprint: str) -> dict[str
     for product_id, uri, key, token, sha256, has_vector, *links in database.execute(asked, (fingerprint, ids)):
         photos[product_id][uri] = StoredPhoto(key, token, sha256, bool(has_vector), Links(*links))
     return found
+
+
+def first_photos(database: sqlite3.Connection, ids: str) -> Keys:
+    """The key of the first photo of each product (a JSON list of ids), in their order; those without are left out."""
+    asked = (
+        "SELECT (SELECT key FROM photo WHERE product_row = product.row AND unreachable_at = ''"
+        " ORDER BY position, key LIMIT 1) AS first"
+        " FROM json_each(?) AS wanted JOIN product ON product.id = wanted.value WHERE first IS NOT NULL"
+        " ORDER BY wanted.key"
+    )
+    return np.fromiter((key for (key,) in database.execute(asked, (ids,))), np.int64)

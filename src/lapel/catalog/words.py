@@ -7,6 +7,7 @@ its own: what leaves it must be told while the product still reads as it did whe
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from lapel.catalog.entries import QUALIFIED_PRODUCT_COLUMNS, from_row
@@ -67,3 +68,51 @@ def match_expression(text: str) -> str:
     """
     parts = [part for part in text.split() if any(letter.isalnum() for letter in part)]
     return " ".join('"' + part.replace('"', '""') + '"' for part in parts)
+
+
+def vocabulary(database: sqlite3.Connection) -> dict[str, int]:
+    """Every word of the products' texts as the word search has it, with how many products hold it."""
+    # A view of what the search keeps anyway; of this connection alone, so that a read-only file will do.
+    database.execute(
+        "CREATE VIRTUAL TABLE IF NOT EXISTS temp.product_vocabulary USING fts5vocab('main', 'product_text', 'row')"
+    )
+    return dict(database.execute("SELECT term, doc FROM temp.product_vocabulary"))
+
+
+def rows_of(database: sqlite3.Connection, phrase: Sequence[str]) -> list[int]:
+    """The rows of the products that hold these words in a row."""
+    found = database.execute("SELECT rowid FROM product_text WHERE product_text MATCH ?", (_any_of([phrase]),))
+    return [row for (row,) in found]
+
+
+def ranked(
+    database: sqlite3.Connection, groups: Sequence[Sequence[Sequence[str]]], where: Filter, limit: int
+) -> list[tuple[str, float]]:
+    """The ids of the products that hold one spelling of every group and fulfil ``where``, with what BM25 gives them,
+    the best (highest) first.
+
+    Args:
+        database: The catalogue's.
+        groups: Each a list of spellings, each a list of words that stand in a row.
+        where: Conditions.
+        limit: How many.
+    """
+    clause, parameters = where_clause(database, where)
+    match = " AND ".join(f"({_any_of(group)})" for group in groups)
+    # FTS5 orders by its own rank without reading the products, of which few are hidden.
+    spare = f" ORDER BY rank LIMIT {2 * limit}" if not where else ""
+    inside = f"SELECT rowid, rank AS score FROM product_text WHERE product_text MATCH ? AND rank MATCH ?{spare}"
+    asked = (
+        f"SELECT product.id, -score FROM ({inside}) JOIN product ON product.row = rowid WHERE {clause}"
+        " ORDER BY score, row LIMIT ?"
+    )
+    return list(database.execute(asked, (match, f"bm25({WEIGHTS})", *parameters, limit)))
+
+
+def _any_of(phrases: Sequence[Sequence[str]]) -> str:
+    """An FTS5 expression for any of several rows of words.
+
+    >>> _any_of([["sports", "shoes"], ["sneakers"]])
+    '"sports shoes" OR "sneakers"'
+    """
+    return " OR ".join('"' + " ".join(words).replace('"', '""') + '"' for words in phrases)

@@ -77,12 +77,50 @@ class ColourReading:
     __hash__ = None  # type: ignore[assignment]  # it holds an array
 
 
+@dataclass(frozen=True)
+class AskedColour:
+    """A colour that is looked for, as a store has it.
+
+    Attributes:
+        asked: A name or ``#rrggbb``, as it was given.
+        rgb: What it is, as the web writes it; empty for a name that only the store knows.
+        names: The store's own names of colours that count as it; none where no name is near.
+    """
+
+    asked: str
+    rgb: str
+    names: tuple[str, ...] = ()
+
+    @property
+    def exact(self) -> bool:
+        """Whether it was picked by eye and not named."""
+        return self.asked.startswith("#")
+
+    @property
+    def note(self) -> str:
+        """In words for people.
+
+        >>> AskedColour("petrol", "#1f4f5f", ("Teal",)).note
+        "the colour 'petrol' (#1f4f5f), here 'Teal'"
+        """
+        rgb = f" ({self.rgb})" if self.rgb and not self.exact else ""
+        other = [name for name in self.names if name.casefold() != self.asked.casefold()]
+        here = f", here {' or '.join(repr(name) for name in other)}" if other else ""
+        return f"the colour '{self.asked}'{rgb}{here}"
+
+
 def to_lab(rgb: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """(n, 3) sRGB, 0..255, to whole steps -> (n, 3) CIELAB relative to D65."""
     xyz = _LINEAR[np.rint(rgb).astype(np.intp)] @ _TO_XYZ.T
     f = np.where(xyz > 216 / 24389, np.cbrt(xyz), xyz * (841 / 108) + 4 / 29)
     lab: NDArray[np.float64] = f @ _TO_LAB.T
     lab[:, 0] -= 16
+    return lab
+
+
+def lab_of(rgb: str) -> NDArray[np.float64]:
+    """``#rrggbb`` -> (3,) CIELAB."""
+    lab: NDArray[np.float64] = to_lab(np.array([[int(rgb[at : at + 2], 16) for at in (1, 3, 5)]], np.float64))[0]
     return lab
 
 

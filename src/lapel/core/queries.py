@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import operator
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,27 +16,49 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lapel.core.colours import ColourReading
+from lapel.core.boxes import Box, check_box, cropped
+from lapel.core.colours import AskedColour, ColourReading
 from lapel.core.errors import ImageError, QueryError
 from lapel.core.filters import NO_FILTER, Filter
 from lapel.core.images import ImageLike, described, is_image_like, to_image
 from lapel.core.products import Photo, Product
 from lapel.core.text import shortened
 from lapel.core.vectors import Keys
+from lapel.core.words import WordReading, check_words
 
+Frame = tuple[float, float, float, float]  # left, top, right and bottom as shares of an image's width and height
 MAX_K = 10_000  # products an answer may hold
+
+
+class Verdict(StrEnum):
+    """What an answer is worth, and what a hit of it is."""
+
+    SAME_PRODUCT = "the same product"
+    SAME_STYLE = "same style"  # for the same people, in the same section of the shop, in the same colour
+    SAME_KIND = "same kind"  # the last level of its category is the same, such as Shirts
+    FOUND = "found"  # the nearest products of an answer that cannot be judged: of words, or of a model without figures
+    NOTHING_CLOSE = "nothing close"  # nothing is more likely than not of the same kind, or nothing reaches `least`
+    NOTHING_PASSES = "nothing passes the filter"
+    NOT_UNDERSTOOD = "not understood"  # no word of the query is known here
+    EMPTY = "the store is empty"
+
+
+CLOSENESS = (Verdict.SAME_PRODUCT, Verdict.SAME_STYLE, Verdict.SAME_KIND)  # the closest first
 
 
 @dataclass(frozen=True)
 class Part:
-    """One thing to look for: exactly one of an image, words, a product of the catalogue, and a unit vector.
+    """One thing to look for: exactly one of an image, words, a product of the catalogue, a colour, and a unit vector.
 
     Attributes:
         image: A PIL image of any mode, an array (height, width, 3) uint8, a path, or the bytes of a file, see
             :func:`lapel.core.images.to_image`. It is kept upright, RGB and in sRGB.
         text: Words.
         product_id: The mean direction of this product's photos; the product itself is left out of the answer.
+        colour: A colour by name or as ``#rrggbb``: it takes the place of the other parts' colours.
         vector: (dim,) float32 of length 1.
+        box: Of an image, the only part of it that counts: left, top, right and bottom in pixels, or, where all four
+            are 0..1, in shares of its sides.
         weight: How much it counts beside other parts; below 0 it is what the answer should be unlike.
         segment: Whether the product in an image is found too and laid on white, as shops show theirs; the part is
             then the mean direction of the image and of that.
@@ -51,17 +74,29 @@ class Part:
     segment: bool = True
     fingerprint: str = ""
     colours: ColourReading | None = None
+    colour: str | None = None
+    box: Box | None = None
 
     def __post_init__(self) -> None:
-        given = [name for name in ("image", "text", "product_id", "vector") if getattr(self, name) is not None]
+        given = [
+            name for name in ("image", "text", "product_id", "colour", "vector") if getattr(self, name) is not None
+        ]
         if len(given) != 1:
             raise QueryError(
-                f"A part of a query is one image, text, product id or vector; found {' and '.join(given) or 'none'}."
+                f"A part of a query is one image, text, product id, colour or vector; found"
+                f" {' and '.join(given) or 'none'}."
             )
+        if self.box is not None:
+            if self.image is None:
+                raise QueryError(f"A box goes with an image; found it with {given[0]}.")
+            object.__setattr__(self, "box", check_box(self.box))
         if self.image is not None:
             object.__setattr__(self, "image", _image(self.image))
+            _ = self.seen
         if self.vector is not None:
             object.__setattr__(self, "vector", _direction(self.vector))
+        if self.colour is not None and (not isinstance(self.colour, str) or not self.colour.strip()):
+            raise QueryError(f"A colour is a name or #rrggbb, such as 'teal'; found {_shown(self.colour)}.")
         if self.colours is not None and (self.vector is None or not isinstance(self.colours, ColourReading)):
             raise QueryError(
                 f"colours go with a vector, and are what an answer's understood.colours holds; found"
@@ -71,14 +106,25 @@ class Part:
             raise QueryError(f"A product's id is a text, such as '1163'; found {_shown(self.product_id)}.")
         if self.text is not None and not isinstance(self.text, str):
             raise QueryError(f"Words to look for are a text, such as 'red saree'; found {_shown(self.text)}.")
-        if self.text is not None and not self.text.strip():
-            raise QueryError("The text to look for is empty. Give words, such as 'red saree'.")
+        if self.text is not None:
+            check_words(self.text)
         object.__setattr__(self, "weight", _weight(self.weight))
 
     @property
+    def seen(self) -> Image.Image | None:
+        """The image, or what is inside its box."""
+        return None if self.image is None else cropped(to_image(self.image), self.box)
+
+    @property
     def kind(self) -> str:
-        """``image``, ``text``, ``product`` or ``vector``."""
-        known = {"image": self.image, "text": self.text, "product": self.product_id, "vector": self.vector}
+        """``image``, ``text``, ``product``, ``colour`` or ``vector``."""
+        known = {
+            "image": self.image,
+            "text": self.text,
+            "product": self.product_id,
+            "colour": self.colour,
+            "vector": self.vector,
+        }
         return next(name for name, value in known.items() if value is not None)
 
 
@@ -98,13 +144,19 @@ class Query:
         segment: Of ``image``, see :attr:`Part.segment`.
         text: Words.
         parts: More parts, or all of them.
-        least: Only products with at least this score, a cosine -1..1; None takes whatever is nearest.
-        group: A field of which each value comes once, with its best product, such as ``brand``; by default each product
-            comes once.
-        facets: Fields whose values are counted among the products that pass ``where``.
+        least: Only products with at least this score, a cosine -1..1, or this verdict, such as ``same kind``; None
+            takes whatever is nearest. Neither changes the order or a score: it leaves out.
+        group: A field of which each value comes once, with its best product, such as ``brand``; ``variants`` for each
+            model once, whatever its colour; by default each product comes once.
+        facets: Fields whose values are counted among the products that pass ``where``; ``True`` for all useful ones.
         colours: Of ``vector``, see :attr:`Part.colours`.
-        colour: How much the colours of a query that is one image count beside its vector, 0..1; 0 ranks by the cosine
-            alone, None as the setting ``colour`` says.
+        colour: A colour by name or as ``#rrggbb``, see :attr:`Part.colour`.
+        box: Of ``image``, see :attr:`Part.box`.
+        colour_weight: How much the colours of a query that is one image count beside its vector, 0..1; 0 ranks by the
+            cosine alone, None as the setting ``colour_weight`` says.
+        diversity: 0..1, how much hits should differ from each other: 0 takes the best, 1 those that are least alike.
+        max_per: ``brand:2``, at most so many hits of each value of a field.
+        distinct: Leave out hits that are nearly the same photo as a better one. The very same photo always comes once.
     """
 
     image: ImageLike | None = None
@@ -117,17 +169,23 @@ class Query:
     segment: bool = True
     text: str | None = None
     parts: tuple[Part, ...] = ()
-    least: float | None = None
+    least: float | Verdict | str | None = None
     group: str = ""
-    facets: tuple[str, ...] = ()
+    facets: tuple[str, ...] | bool = ()
     colours: ColourReading | None = None
-    colour: float | None = None
+    colour: str | None = None
+    box: Box | None = None
+    colour_weight: float | None = None
+    diversity: float = 0.0
+    max_per: str = ""
+    distinct: bool = False
     _own: tuple[Part, ...] = field(init=False, repr=False, compare=False, default=())
 
     def __post_init__(self) -> None:
+        self._take_former_colour()
         own = []
         if self.image is not None:
-            own.append(Part(image=self.image, segment=self.segment))
+            own.append(Part(image=self.image, segment=self.segment, box=self.box))
             object.__setattr__(self, "image", own[-1].image)
         if self.vector is not None:
             own.append(Part(vector=self.vector, fingerprint=self.fingerprint, colours=self.colours))
@@ -136,32 +194,69 @@ class Query:
             own.append(Part(product_id=self.product_id))
         if self.text is not None:
             own.append(Part(text=self.text))
+        if self.colour is not None:
+            own.append(Part(colour=self.colour))
+        if self.box is not None and self.image is None:
+            raise QueryError("A box goes with image=; a part's own is Part(image=..., box=...).")
         more = (self.parts,) if isinstance(self.parts, Part) else self.parts
         more = tuple(more) if isinstance(more, Iterable) else (more,)
         if not all(isinstance(part, Part) for part in more):
             raise QueryError(f"parts are several lapel.Part; found {_shown(self.parts)}.")
         if not own and not more:
-            raise QueryError("A query is an image, a text, a product id, a vector, or several of them; found none.")
+            raise QueryError(
+                "A query is an image, a text, a product id, a colour, a vector, or several of them; found none."
+            )
         object.__setattr__(self, "parts", more)
         object.__setattr__(self, "_own", tuple(own))
         object.__setattr__(self, "k", _count(self.k))
-        object.__setattr__(self, "least", _number(self.least, "least is a score from -1 to 1, such as 0.6", -1))
-        object.__setattr__(self, "colour", _number(self.colour, "colour is how much colours count, 0 to 1", 0))
+        object.__setattr__(self, "least", _least(self.least))
+        weight = _number(self.colour_weight, "colour_weight is how much colours count, 0 to 1", 0)
+        object.__setattr__(self, "colour_weight", weight)
+        diversity = _number(self.diversity, "diversity is how much hits should differ, 0 to 1", 0) or 0.0
+        object.__setattr__(self, "diversity", diversity)
+        _ = self.most
         if not isinstance(self.where, Filter):
             raise QueryError(
                 f"Conditions are a Filter, such as Filter.parse(['price<200']); found {_shown(self.where)}."
             )
         exclude = (self.exclude,) if isinstance(self.exclude, str) else self.exclude
         object.__setattr__(self, "exclude", frozenset(_texts(exclude, "exclude is a set of products' ids")))
-        facets = (self.facets,) if isinstance(self.facets, str) else self.facets
-        object.__setattr__(self, "facets", tuple(_texts(facets, "facets are names of fields")))
+        if not isinstance(self.facets, bool):
+            facets = (self.facets,) if isinstance(self.facets, str) else self.facets
+            object.__setattr__(self, "facets", tuple(_texts(facets, "facets are names of fields")))
         if not isinstance(self.group, str):
             raise QueryError(f"group is the name of a field, such as brand; found {_shown(self.group)}.")
+
+    def _take_former_colour(self) -> None:
+        """Until this version a number under ``colour`` was what ``colour_weight`` is."""
+        if isinstance(self.colour, (int, float)) and not isinstance(self.colour, bool):
+            warnings.warn(
+                "colour is the colour to look for now; how much colours count is colour_weight. The next version takes"
+                " no number as colour.",
+                DeprecationWarning,
+                stacklevel=4,
+            )
+            if self.colour_weight is None:
+                object.__setattr__(self, "colour_weight", self.colour)
+            object.__setattr__(self, "colour", None)
 
     @property
     def all_parts(self) -> tuple[Part, ...]:
         """Every part, those written without :class:`Part` first."""
         return self._own + self.parts
+
+    @property
+    def most(self) -> tuple[str, int] | None:
+        """The field and the number of ``max_per``; None where it is not given."""
+        if not self.max_per:
+            return None
+        name, colon, number = self.max_per.rpartition(":") if isinstance(self.max_per, str) else ("", "", "")
+        if not colon or not name.strip() or not number.strip().isdecimal() or not int(number):
+            raise QueryError(
+                f"max_per is a field and how many hits of each of its values, such as 'brand:2'; found"
+                f" {_shown(self.max_per)}."
+            )
+        return name.strip(), int(number)
 
 
 def _shown(value: object) -> str:
@@ -224,6 +319,21 @@ def _number(value: object, what: str, low: float) -> float | None:
     return float(value)
 
 
+def _least(value: object) -> float | Verdict | None:
+    """A cut-off: a score, a verdict on hits, or None."""
+    if not isinstance(value, str):
+        return _number(value, "least is a score from -1 to 1, such as 0.6, or a verdict, such as 'same kind'", -1)
+    known = [*CLOSENESS, Verdict.NOTHING_CLOSE]
+    for verdict in known:
+        if value.strip().casefold() in (verdict.value, verdict.value.removeprefix("the ")):
+            return verdict
+    try:
+        return _least(float(value))
+    except ValueError:
+        names = ", ".join(f"'{verdict.value}'" for verdict in known)
+        raise QueryError(f"least is a score from -1 to 1, or one of {names}; found '{value[:60]}'.") from None
+
+
 def _texts(values: object, what: str) -> list[str]:
     found = list(values) if isinstance(values, Iterable) and not isinstance(values, str) else [None]
     if not all(isinstance(each, str) for each in found):
@@ -245,6 +355,12 @@ class Hit:
             the query has one part.
         adjustment: What reranking by the look added: hits are in the order of ``score + adjustment``. 0 where a query
             is ranked by the cosine alone.
+        others: Ids of products that this hit stands for beside its own: with the very same photo, and, where it was
+            asked for, variants and nearly the same photos; as far as they were among the nearest.
+        probability: How likely the product is of the kind that was asked for, 0..1; None where it cannot be told, see
+            :mod:`lapel.engine.calibration`.
+        verdict: What it is to the query; None where it cannot be told.
+        probabilities: By each of the first three verdicts how likely it holds; empty where it cannot be told.
     """
 
     rank: int
@@ -253,15 +369,24 @@ class Hit:
     photo: Photo
     contributions: tuple[float, ...] = ()
     adjustment: float = 0.0
+    others: tuple[str, ...] = ()
+    probability: float | None = None
+    verdict: Verdict | None = None
+    probabilities: Mapping[Verdict, float] = field(default_factory=dict, repr=False, compare=False)
 
 
-class Verdict(StrEnum):
-    """What an answer is worth."""
+@dataclass(frozen=True)
+class PlaceMap:
+    """What each place of an image adds to its vector.
 
-    FOUND = "found"  # the nearest products; with `least`, all of them reach it
-    NOTHING_CLOSE = "nothing close"  # there are products, and none reaches `least`
-    NOTHING_PASSES = "nothing passes the filter"
-    EMPTY = "the store is empty"
+    Attributes:
+        values: (dim, h, w) float32; summed over the places of all maps of an image they are its vector.
+        frame: Where the map lies in the image: left, top, right and bottom as shares of its width and height. What is
+            beyond 0..1 is the padding around it.
+    """
+
+    values: NDArray[np.float32] = field(repr=False)
+    frame: Frame
 
 
 @dataclass(frozen=True)
@@ -276,6 +401,11 @@ class UnderstoodPart:
         product: (dim,) float32, of the product alone that was found in an image; None where none was.
         segmented: That product on white; None where none was found.
         colours: The colours of an image's product, and how sure they are; None where none could be read.
+        words: How words were read, and which were not understood; None of other kinds.
+        asked: Colours that are looked for, by a colour or by words beside other parts.
+        on_white: Whether it looks like a shop's own picture on white; True of all that is no image.
+        maps: What each place of an image adds to the part's vector: the whole image's map, and that of the product
+            found in it, see :class:`PlaceMap`; empty of all that is no image.
     """
 
     kind: str
@@ -285,6 +415,10 @@ class UnderstoodPart:
     product: NDArray[np.float32] | None = field(default=None, repr=False)
     segmented: Image.Image | None = field(default=None, repr=False)
     colours: ColourReading | None = None
+    words: WordReading | None = None
+    asked: tuple[AskedColour, ...] = ()
+    on_white: bool = True
+    maps: tuple[PlaceMap, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -292,7 +426,7 @@ class EmbeddedQuery:
     """A query as one direction, with how it was read. Asking with it again encodes nothing.
 
     Attributes:
-        vector: (dim,) float32 of length 1.
+        vector: (dim,) float32 of length 1; zeros where nothing of the query was understood.
         fingerprint: The model that made it.
         parts: How each part was read, in the query's order.
         directions: (parts, dim) float32, what each part adds to the vector: they sum up to it.
@@ -304,6 +438,11 @@ class EmbeddedQuery:
     parts: tuple[UnderstoodPart, ...]
     directions: NDArray[np.float32] = field(repr=False)
     exclude: frozenset[str] = frozenset()
+
+    @property
+    def understood(self) -> bool:
+        """Whether there is anything to look for."""
+        return bool(self.vector.any())
 
     @property
     def colours(self) -> ColourReading | None:
@@ -324,11 +463,13 @@ class SearchResult(Sequence[Hit]):
     Attributes:
         hits: The nearest products, best first; see :attr:`Hit.adjustment` for their order.
         total: Products that pass the filter.
-        verdict: What the answer is worth.
+        verdict: What the answer is worth: the verdict on its first hit, where hits are judged.
         facets: By field that was asked for, its values with how many of the products that pass the filter have them.
         understood: How the query was read.
         timings: Milliseconds by stage: embed, retrieve, group, rerank, calibrate, explain, facets.
         nearest: The best score there was, also below ``least``; None where there was no product.
+        kinds: The kinds that the query may be of, with how likely each is, the likeliest first: the right one is among
+            them for 90 of 100 queries. Empty where that cannot be told.
         index_problem: Why the last work on the index in the background failed; empty when it did not. The answer is
             complete all the same.
     """
@@ -340,6 +481,7 @@ class SearchResult(Sequence[Hit]):
     facets: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict, repr=False)
     nearest: float | None = None
+    kinds: tuple[tuple[str, float], ...] = ()
     index_problem: str = ""
 
     @property

@@ -33,6 +33,7 @@ from lapel.core.errors import InputError
 
 FILE = "lapel.toml"
 PREFIX = "LAPEL_"
+FORMER_COLOUR = f"{PREFIX}COLOUR"  # until this version, of what is colour_weight now
 DRIVE_IMAGE = "https://drive.google.com/thumbnail?id={id}&sz="
 
 FilePath = Annotated[Path, AfterValidator(Path.expanduser)]
@@ -84,7 +85,7 @@ class Settings(BaseSettings):
         gt=0,
         allow_inf_nan=False,
     )
-    colour: float = _setting(
+    colour_weight: float = _setting(
         1.0,
         "How much the colours of a photo that is searched with count beside its vector; 0 ranks by the vector alone.",
         "a number from 0 to 1, such as 0.5",
@@ -168,6 +169,8 @@ def settings() -> Settings:
     Raises:
         InputError: a value cannot be used, or a file names what is no setting.
     """
+    if os.environ.get(FORMER_COLOUR):
+        raise InputError(f"{FORMER_COLOUR} is called {FORMER_COLOUR}_WEIGHT now. Rename the variable.")
     own = (
         *(PREFIX + name.upper() for name in Settings.model_fields),
         *_ALIASES.values(),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lapel.core.colours import ColourReading, NamedColour
+from lapel.core.answers import Explanation, Region
+from lapel.core.colours import AskedColour, ColourReading, NamedColour
 from lapel.core.filters import Condition, Filter
 from lapel.core.images import ImageLike
 from lapel.core.products import (
@@ -25,15 +26,18 @@ from lapel.core.queries import (
     UnderstoodPart,
     Verdict,
 )
+from lapel.core.words import WordReading
 
 __all__ = [
     "FIELDS",
     "MINOR_UNITS",
     "NO_LINKS",
     "TEXT_FIELDS",
+    "AskedColour",
     "ColourReading",
     "Condition",
     "EmbeddedQuery",
+    "Explanation",
     "Filter",
     "Hit",
     "ImageLike",
@@ -44,8 +48,10 @@ __all__ = [
     "Photo",
     "Product",
     "Query",
+    "Region",
     "SearchResult",
     "UnderstoodPart",
     "Verdict",
+    "WordReading",
     "is_web_address",
 ]

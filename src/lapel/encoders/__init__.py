@@ -1,4 +1,4 @@
-"""Encoders: images go in, unit vectors come out.
+"""Encoders: images and words go in, unit vectors of one space come out.
 
 Lapel ships two networks: ``open_encoder("default")`` and ``"small"``. A model folder holds ``model.json`` (what it is
 and how images are prepared), the exported network, and the model card. ``colour:`` needs no weights: it compares
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -24,12 +24,14 @@ from lapel.core.images import Pixels, Preprocessing
 from lapel.core.registry import Backend, Registry
 from lapel.core.vectors import Vectors
 from lapel.encoders.model import read_model
+from lapel.encoders.words import KnownWords, no_words
 
 __all__ = [
     "ENCODERS",
     "SHIPPED",
     "Embeddings",
     "Encoder",
+    "KnownWords",
     "absolute_spec",
     "open_encoder",
     "repaired_spec",
@@ -108,6 +110,38 @@ class Encoder(Protocol):
     def has_spatial(self) -> bool:
         """Whether ``embed_pixels`` gives a map."""
         return False
+
+    @property
+    def has_text(self) -> bool:
+        """Whether ``encode_text`` and ``known_words`` can be asked."""
+        return False
+
+    def encode_text(self, texts: Sequence[str]) -> Vectors:
+        """N texts -> (n, dim) float32 unit rows, in the space of the pictures: the cosine with a picture's vector says
+        how well it fits the words.
+
+        >>> open_encoder("default").encode_text(["red dress", "Herrenschuhe"]).shape  # doctest: +SKIP
+        (2, 128)
+
+        Args:
+            texts: In English or, where the model knows them, other languages; a few words each.
+
+        Raises:
+            ModelError: the model knows no words.
+            InputError: no list of texts, or a text without letters and digits.
+        """
+        raise no_words(self.name, texts)
+
+    def known_words(self, text: str) -> KnownWords:
+        """Which words of a text mean something to the model, and which do not.
+
+        >>> open_encoder("default").known_words("zorblax dress")  # doctest: +SKIP
+        KnownWords(understood=('dress',), unknown=('zorblax',))
+
+        Raises:
+            ModelError: the model knows no words.
+        """
+        raise no_words(self.name, text)
 
     def encode_pixels(self, pixels: Pixels) -> Vectors:
         """(n, height, width, 3) uint8 made by ``preprocessing`` -> (n, dim) float32 unit rows."""

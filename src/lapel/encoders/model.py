@@ -1,6 +1,6 @@
 """The model folder: what training writes and encoders open.
 
-``model.json`` + the exported network + ``reference.npz`` + ``MODEL_CARD.md``.
+``model.json`` + the exported network + ``reference.npz`` + ``MODEL_CARD.md``, and ``text.npz`` where it knows words.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from lapel.core.text import reason_of
 FORMAT = 1
 MANIFEST = "model.json"
 REFERENCE = "reference.npz"
+TEXT = "text.npz"  # the text tower
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class ModelFolder:
         preprocessing: How images become its input.
         precision: Number format of its weights, such as ``int8``.
         details: How it was made and how good it is: free-form, shown by ``lapel info``, not part of the fingerprint.
+        text_sha256: Hash of the text tower's file ``text.npz``, hex; empty where the model has none.
     """
 
     path: Path
@@ -76,11 +78,12 @@ class ModelFolder:
     preprocessing: Preprocessing
     precision: str
     details: Mapping[str, Any] = field(default_factory=dict)
+    text_sha256: str = ""
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the weights and the preprocessing, 16 hex digits."""
-        return fingerprint(self.sha256, self.preprocessing, self.dim)
+        """Hash of the weights, those of the text tower included, and the preprocessing, 16 hex digits."""
+        return fingerprint(self.sha256 + self.text_sha256, self.preprocessing, self.dim)
 
     def network_bytes(self) -> bytes:
         """The exported network, after checking its hash.
@@ -88,19 +91,37 @@ class ModelFolder:
         Raises:
             ModelError: missing, or changed since the folder was written.
         """
+        return self._checked(self.network, self.sha256, "network")
+
+    def text_bytes(self) -> bytes:
+        """The text tower, after checking its hash.
+
+        Raises:
+            ModelError: missing, or changed since the folder was written.
+        """
+        return self._checked(TEXT, self.text_sha256, "text tower")
+
+    def _checked(self, file: str, sha256: str, what: str) -> bytes:
         try:
-            data = (self.path / self.network).read_bytes()
+            data = (self.path / file).read_bytes()
         except OSError as error:
             raise ModelError(
-                f"The model {self.path} misses its network {self.network}: {reason_of(error)}. Install it again."
+                f"The model {self.path} misses its {what} {file}: {reason_of(error)}. Install it again."
             ) from error
         found = hashlib.sha256(data).hexdigest()
-        if found != self.sha256:
+        if found != sha256:
             raise ModelError(
-                f"The network {self.path / self.network} is not the one model.json was written for"
-                f" (hash {found[:12]}, expected {self.sha256[:12]}; {len(data):,} bytes). Copy the model folder again."
+                f"The {what} {self.path / file} is not the one model.json was written for"
+                f" (hash {found[:12]}, expected {sha256[:12]}; {len(data):,} bytes). Copy the model folder again."
             )
         return data
+
+    def with_text(self, tower: bytes) -> ModelFolder:
+        """The same model with a text tower, see :meth:`lapel.encoders.words.TextTower.to_bytes`; written at once."""
+        (self.path / TEXT).write_bytes(tower)
+        changed = replace(self, text_sha256=hashlib.sha256(tower).hexdigest())
+        changed.save()
+        return changed
 
     def reference(self) -> Reference | None:
         """What its exported network is compared with; None where the folder has none that can be read."""
@@ -113,7 +134,7 @@ class ModelFolder:
 
     def save(self) -> None:
         """Write ``model.json``; the network must be there already."""
-        manifest = {
+        manifest: dict[str, Any] = {
             "format": FORMAT,
             "name": self.name,
             "dim": self.dim,
@@ -123,6 +144,8 @@ class ModelFolder:
             "preprocessing": self.preprocessing.to_json(),
             "details": dict(self.details),
         }
+        if self.text_sha256:
+            manifest["text"] = {"file": TEXT, "sha256": self.text_sha256}
         (self.path / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
@@ -155,6 +178,7 @@ def read_model(path: Path) -> ModelFolder:
             preprocessing=Preprocessing.from_json(data["preprocessing"]),
             precision=str(data["precision"]),
             details=data.get("details", {}),
+            text_sha256=str(data["text"]["sha256"]) if "text" in data else "",
         )
     except FileNotFoundError as error:
         raise ModelError(f"{path} is not a model folder: it has no {MANIFEST}.") from error

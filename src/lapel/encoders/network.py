@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from lapel.core.images import Pixels, Preprocessing
 from lapel.core.vectors import Vectors, normalise
 from lapel.encoders import BATCH, SHIPPED, Embeddings, Encoder
 from lapel.encoders.model import ModelFolder
+from lapel.encoders.words import KnownWords, TextTower, no_words
 
 Output = NDArray[np.float32]  # one output of a network, (n, ...)
 NUM_CHECKED = 8  # reference images that show whether 8-bit arithmetic is right on this CPU
@@ -98,6 +100,8 @@ class NetworkEncoder(Encoder):
             )
         self.network, self.spec = network, spec
         self.model, self.runtime = network.model, network.runtime
+        self._lock = Lock()
+        self._tower: TextTower | None = None
 
     @property
     def name(self) -> str:
@@ -123,6 +127,27 @@ class NetworkEncoder(Encoder):
     def has_spatial(self) -> bool:
         """See there."""
         return SPATIAL in self.network.outputs
+
+    @property
+    def has_text(self) -> bool:
+        """See there."""
+        return bool(self.model.text_sha256)
+
+    def encode_text(self, texts: Sequence[str]) -> Vectors:
+        """See there. The first call opens the text tower, which takes a second."""
+        return self._text_tower(texts).encode(texts)
+
+    def known_words(self, text: str) -> KnownWords:
+        """See there."""
+        return self._text_tower(text).known_words(text)
+
+    def _text_tower(self, asked: object) -> TextTower:
+        if not self.has_text:
+            raise no_words(self.name, asked)
+        with self._lock:
+            if self._tower is None:
+                self._tower = TextTower.from_bytes(self.model.text_bytes())
+            return self._tower
 
     def encode_pixels(self, pixels: Pixels) -> Vectors:
         """See there."""

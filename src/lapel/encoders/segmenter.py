@@ -7,7 +7,7 @@ it lies on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -17,6 +17,7 @@ from PIL import Image
 from scipy import ndimage
 
 from lapel.core.images import Preprocessing, each_image
+from lapel.core.queries import Frame, PlaceMap
 from lapel.core.vectors import Vectors, normalise
 from lapel.encoders import BATCH, Encoder, shipped_model
 from lapel.encoders.fastest import load_fastest
@@ -32,9 +33,24 @@ MIN_PART = 0.15  # share of the largest part: a smaller one is not of the produc
 MIN_EVEN_EDGE = 0.8  # share of an image's edge that has one colour where its product is on a white background,
 EDGE_TOLERANCE = 20  # of 255 steps: what still is one colour,
 MIN_WHITE = (150, 0.8)  # least channel of that colour, of 255 and as a share of its largest: white, in whatever light
+TINY = 1e-12  # what lengths are divided by at least
 FRAME_FILL = 0.95  # of the new frame's width or height: what products fill in the middle of catalogues
 
 Mask = NDArray[np.float32]  # (height, width), 0..1
+
+
+@dataclass(frozen=True)
+class CutOut:
+    """A product that was found in an image.
+
+    Attributes:
+        image: It on white, RGB.
+        frame: Where that new image lies in the old one: left, top, right and bottom as shares of the old one's width
+            and height; it may reach beyond 0..1.
+    """
+
+    image: Image.Image
+    frame: Frame
 
 
 class Segmenter:
@@ -73,6 +89,10 @@ class Segmenter:
         Returns:
             For each an RGB image, or None where no product was found, or it is on white already.
         """
+        return [None if found is None else found.image for found in self.cut_out(images, shape=shape)]
+
+    def cut_out(self, images: Iterable[object], *, shape: Preprocessing) -> list[CutOut | None]:
+        """The product of each image on white, as :meth:`segment` gives it, with where it was."""
         small = [_shrink(image) for image in each_image(images)]
         asked = [not has_white_background(image) for image in small]
         masks = iter(self.masks([image for image, ask in zip(small, asked, strict=True) if ask]))
@@ -111,7 +131,7 @@ def _unpad(mask: Output, image: Image.Image, preprocessing: Preprocessing) -> Ma
     return np.asarray(part.resize(image.size, Image.Resampling.BILINEAR))
 
 
-def _frame(image: Image.Image, mask: Mask, shape: Preprocessing) -> Image.Image | None:
+def _frame(image: Image.Image, mask: Mask, shape: Preprocessing) -> CutOut | None:
     """The part of an image that a mask shows, in the middle of a white frame."""
     low, high = PROBABILITY_BAND
     alpha = np.clip((mask - low) / (high - low), 0, 1)
@@ -125,7 +145,33 @@ def _frame(image: Image.Image, mask: Mask, shape: Preprocessing) -> Image.Image 
     frame = Image.new("RGB", (round(shape.width * scale), round(shape.height * scale)), shape.background)
     at = ((frame.width - width) // 2, (frame.height - height) // 2)
     frame.paste(image.crop(box), at, Image.fromarray((alpha * 255).astype(np.uint8)).crop(box))
-    return frame
+    left, top = box[0] - at[0], box[1] - at[1]
+    sides = (left, top, left + frame.width, top + frame.height)
+    return CutOut(frame, _shares(sides, image.size))
+
+
+def _shares(box: tuple[int, int, int, int], size: tuple[int, int]) -> Frame:
+    (left, top, right, bottom), (width, height) = box, size
+    return left / width, top / height, right / width, bottom / height
+
+
+def input_frame(image: Image.Image, shape: Preprocessing, inside: Frame = (0.0, 0.0, 1.0, 1.0)) -> Frame:
+    """Where a network's input lies in an image, see :attr:`PlaceMap.frame`.
+
+    Args:
+        image: What the input was made of.
+        shape: How.
+        inside: Where that lies in another image, in whose shares the frame is given.
+    """
+    left, top, width, height = shape.place(*image.size)
+    own = _shares((-left, -top, shape.width - left, shape.height - top), (width, height))
+    x, y, right, bottom = inside
+    return (
+        x + own[0] * (right - x),
+        y + own[1] * (bottom - y),
+        x + own[2] * (right - x),
+        y + own[3] * (bottom - y),
+    )
 
 
 @dataclass(frozen=True)
@@ -139,12 +185,17 @@ class ImageEmbeddings:
         product: (n, dim) float32 unit rows, of the product on white; a row of zeros where none was found.
         vectors: (n, dim) float32 unit rows, what to search with: the mean direction of the two.
         products: For each image its product on white, RGB; None where none was found, or it is on white already.
+        maps: For each image what each place of it adds to its vector: the image's map, and the product's where one was
+            found; none where the encoder gives no maps.
+        on_white: (n,) bool, whether each image is on white.
     """
 
     whole: Vectors
     product: Vectors
     vectors: Vectors
     products: list[Image.Image | None]
+    maps: list[tuple[PlaceMap, ...]]
+    on_white: NDArray[np.bool_]
 
 
 def embed_images(encoder: Encoder, images: Iterable[object], *, segment: bool = True) -> ImageEmbeddings:
@@ -159,18 +210,48 @@ def embed_images(encoder: Encoder, images: Iterable[object], *, segment: bool = 
         ImageError: one of them is none, or a single image was given.
         ModelError: the segmenter's network cannot be run.
     """
-    images = list(each_image(images))
-    products: list[Image.Image | None] = [None] * len(images)
+    pictures: list[Image.Image] = list(each_image(images))
+    small = [_shrink(image) for image in pictures]
+    cuts: list[CutOut | None] = [None] * len(pictures)
     if segment:
-        products = open_segmenter().segment(images, shape=encoder.preprocessing)
-    found = [row for row, product in enumerate(products) if product is not None]
-    encoded = encoder.encode([*images, *(product for product in products if product is not None)])
-    whole = encoded[: len(images)]
+        cuts = open_segmenter().cut_out(small, shape=encoder.preprocessing)
+    found = [row for row, cut in enumerate(cuts) if cut is not None]
+    seen = [*pictures, *(cut.image for cut in cuts if cut is not None)]
+    parts = [encoder.embed_pixels(pixels) for pixels in encoder.preprocessing.batches(seen, BATCH)]
+    encoded = np.concatenate([part.vectors for part in parts]) if parts else np.empty((0, encoder.dim), np.float32)
+    whole = encoded[: len(pictures)]
     product = np.zeros_like(whole)
-    product[found] = encoded[len(images) :]
+    product[found] = encoded[len(pictures) :]
     vectors = whole.copy()  # where no product was found they stay to the bit what they are
     vectors[found] = normalise(whole[found] + product[found])
-    return ImageEmbeddings(whole, product, vectors, products)
+    on_white = np.array([has_white_background(image) for image in small], bool)
+    maps = _maps(encoder, pictures, cuts, [part.spatial for part in parts])
+    return ImageEmbeddings(
+        whole, product, vectors, [None if cut is None else cut.image for cut in cuts], maps, on_white
+    )
+
+
+def _maps(
+    encoder: Encoder,
+    images: Sequence[Image.Image],
+    cuts: Sequence[CutOut | None],
+    spatial: Sequence[NDArray[np.float32] | None],
+) -> list[tuple[PlaceMap, ...]]:
+    """The maps of each image: its own, and its product's, scaled so that their sum has length 1."""
+    batches = [part for part in spatial if part is not None]
+    if not batches or len(batches) < len(spatial):
+        return [()] * len(images)
+    places = np.concatenate(batches)
+    places = places / np.maximum(np.linalg.norm(places.sum(axis=(2, 3)), axis=1), TINY)[:, None, None, None]
+    found, shape, of_cut = [], encoder.preprocessing, iter(places[len(images) :])
+    for own, image, cut in zip(places, images, cuts, strict=False):
+        maps = [PlaceMap(own, input_frame(image, shape))]
+        if cut is not None:
+            maps.append(PlaceMap(next(of_cut), input_frame(cut.image, shape, cut.frame)))
+            length = np.linalg.norm(sum(each.values.sum(axis=(1, 2)) for each in maps))
+            maps = [PlaceMap(each.values / max(float(length), TINY), each.frame) for each in maps]
+        found.append(tuple(maps))
+    return found
 
 
 @cache

@@ -9,6 +9,7 @@ of a floor around the product lies at its rim and looks like the floor.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,10 +46,18 @@ def cells_of(lab: NDArray[np.floating]) -> NDArray[np.int64]:
 
 def smoothed(histograms: NDArray[np.floating], sigma: Sequence[float]) -> NDArray[np.float32]:
     """(..., cells) -> the same, blurred over neighbouring cells by a Gaussian of so many cells."""
-    lead = histograms.shape[:-1]
-    grid = histograms.reshape(*lead, *GRID).astype(np.float32)
-    blurred = ndimage.gaussian_filter(grid, (*(0.0 for _ in lead), *sigma), mode="constant", truncate=2.5)
+    # Three products of small matrices; scipy's gaussian_filter gives the same up to rounding in five times the time.
+    lightness, a, b = (_blur(size, each) for size, each in zip(GRID, sigma, strict=True))
+    planes = lightness @ histograms.reshape(*histograms.shape[:-1], GRID[0], -1).astype(np.float32)
+    blurred = a @ planes.reshape(*planes.shape[:-1], *GRID[1:]) @ b.T
     return np.asarray(blurred.reshape(histograms.shape), np.float32)
+
+
+@lru_cache
+def _blur(size: int, sigma: float) -> NDArray[np.float32]:
+    """(size, size): what blurs a column of so many cells."""
+    blur = ndimage.gaussian_filter1d(np.eye(size, dtype=np.float32), sigma, axis=0, mode="constant", truncate=2.5)
+    return np.asarray(blur, np.float32)
 
 
 def read_colours(image: Image.Image, product: Image.Image | None) -> ColourReading | None:
@@ -68,7 +77,7 @@ def read_colours(image: Image.Image, product: Image.Image | None) -> ColourReadi
     lab = to_lab(pixels[mask].astype(np.float64))
     cells = cells_of(lab)
     weights = _middle_weights(mask)
-    on_white = product is None and bool((_edge(whole) >= WHITE_LEVEL).all(axis=1).mean() > 0.5)
+    on_white = product is None and bool(_brighter(_edge(whole), WHITE_LEVEL).mean() > 0.5)
     if not on_white:
         weights = weights / (1 + EDGE_DOUBT * _edge_ratio(whole, cells, weights))
     counts = np.bincount(cells, weights, minlength=int(np.prod(GRID)))
@@ -89,7 +98,7 @@ def _small(image: Image.Image) -> Pixels:
 def _product_pixels(whole: Pixels, product: Image.Image | None) -> tuple[Pixels, NDArray[np.bool_], float]:
     """Pixels, which of them show the product, and which share of the image that is."""
     pixels = whole if product is None else np.asarray(product.resize(_fitted(product), Image.Resampling.NEAREST))
-    white = (pixels >= (255 if product is not None else WHITE_LEVEL)).all(axis=2)
+    white = _brighter(pixels, 255 if product is not None else WHITE_LEVEL)
     areas, count = ndimage.label(white)
     outside = np.zeros(count + 1, bool)  # which areas touch the edge
     outside[np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]])] = True
@@ -98,6 +107,13 @@ def _product_pixels(whole: Pixels, product: Image.Image | None) -> tuple[Pixels,
     area = float(mask.mean())
     inner = ndimage.binary_erosion(mask, iterations=max(1, round(RIM * min(mask.shape))))
     return pixels, inner if inner.sum() > 0.3 * mask.sum() else mask, area
+
+
+def _brighter(pixels: Pixels, level: int) -> NDArray[np.bool_]:
+    """(..., 3) pixels -> (...) whether all of red, green and blue reach a level; ``all(axis=-1)`` takes ten times as
+    long."""
+    bright: NDArray[np.bool_] = pixels >= level
+    return bright[..., 0] & bright[..., 1] & bright[..., 2]
 
 
 def _fitted(image: Image.Image) -> tuple[int, int]:
@@ -149,15 +165,20 @@ def _named(
     total = np.bincount(nearest, share, minlength=len(NAMES))
     largest = np.argsort(-total, kind="stable")[:NAMED]
     kept = [name for name in largest.tolist() if total[name] >= MIN_NAMED_SHARE] or largest[:1].tolist()
-    colours = {name: np.average(mean[nearest == name], axis=0, weights=share[nearest == name]) for name in kept}
+    colours = {name: share[own := nearest == name] @ mean[own] / total[name] for name in kept}
     return tuple(NamedColour(NAMES[name], to_rgb(colours[name]), round(float(total[name]), 3)) for name in kept)
 
 
 def _cast(whole: Pixels) -> float:
     """The chroma of the image's brightest part: a white wall or sheet shows what colour the light has."""
     lab = to_lab(whole[::2, ::2].reshape(-1, 3).astype(np.float64))
-    bright = lab[lab[:, 0] >= np.percentile(lab[:, 0], 95)]
-    return float(np.hypot(*np.median(bright[:, 1:], axis=0)))
+    lightness = np.sort(lab[:, 0])  # a quarter of the time of np.percentile and np.median
+    at, between = divmod(0.95 * (len(lightness) - 1), 1)
+    level = lightness[int(at)]
+    level += between * (lightness[min(int(at) + 1, len(lightness) - 1)] - level)
+    bright = np.sort(lab[lab[:, 0] >= level, 1:], axis=0)
+    middle = (bright[(len(bright) - 1) // 2] + bright[len(bright) // 2]) / 2
+    return float(np.hypot(*middle))
 
 
 def _confidence(share: float, area: float, cast: float) -> float:

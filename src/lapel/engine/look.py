@@ -87,11 +87,12 @@ class _Column:
 
 @dataclass(frozen=True)
 class LookTable:
-    """What reranking knows of every photo of a store at one generation, in memory: 24 + 12 bytes a photo.
+    """What reranking knows of every photo of a store at one generation, in memory: 24 + 20 bytes a photo.
 
     Attributes:
         generation: Of the catalogue.
         keys: (n,) int64 photo keys, rising.
+        rows: (n,) int64 the number of each photo's product.
         palettes: (n, 6, 4) uint8 as :func:`lapel.engine.palette.palettes` codes them; zeros where there are fewer
             colours or none is known.
         columns: ``colour``, ``category`` and ``gender``.
@@ -101,6 +102,7 @@ class LookTable:
 
     generation: int
     keys: Keys
+    rows: NDArray[np.int64]
     palettes: NDArray[np.uint8]
     columns: dict[str, _Column]
     names: NDArray[np.float32]
@@ -113,10 +115,13 @@ class LookReranker:
     Args:
         catalog: The store's.
         weights: What each term counts.
+
+    Attributes:
+        catalog: The store's.
     """
 
     def __init__(self, catalog: Catalog, weights: LookWeights) -> None:
-        self._catalog = catalog
+        self.catalog = catalog
         self._weights = weights
         self._lock = threading.Lock()
         self._table: LookTable | None = None
@@ -125,7 +130,7 @@ class LookReranker:
         """What is known at a generation of the catalogue, read again when it has another one (0.3 s for 40,000)."""
         with self._lock:
             if self._table is None or self._table.generation != generation:
-                self._table = read_table(self._catalog, generation, self._table)
+                self._table = read_table(self.catalog, generation, self._table)
             return self._table
 
     def adjustments(
@@ -163,7 +168,7 @@ class LookReranker:
 def read_table(catalog: Catalog, generation: int, before: LookTable | None = None) -> LookTable:
     """The table of a catalogue as it is now; palettes that ``before`` has are not read again, as a photo's key stands
     for the same bytes for ever."""
-    keys, texts = catalog.photo_columns()
+    keys, product_rows, texts = catalog.photo_columns()
     palettes = np.zeros((len(keys), MAX_COLOURS, 4), np.uint8)
     fresh = np.ones(len(keys), bool)
     if before is not None and len(before.keys) and len(keys):
@@ -178,7 +183,7 @@ def read_table(catalog: Catalog, generation: int, before: LookTable | None = Non
             palettes[row].reshape(-1)[: len(data)] = np.frombuffer(data, np.uint8)
     columns = {name: _column(values) for name, values in texts.items()}
     names, known = _name_table(palettes, columns["colour"])
-    return LookTable(generation, keys, palettes, columns, names, known)
+    return LookTable(generation, keys, product_rows, palettes, columns, names, known)
 
 
 def _column(texts: Sequence[str]) -> _Column:
@@ -187,7 +192,7 @@ def _column(texts: Sequence[str]) -> _Column:
     return _Column(tuple(numbers), of)
 
 
-def _decoded(palettes: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def decoded_palettes(palettes: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(..., 4) coded colours -> (..., 3) CIELAB and (...) shares, which sum to 1 where there is a palette."""
     coded = palettes.astype(np.float32)
     lab = np.stack([coded[..., 0] / np.float32(2.55), coded[..., 1] - 128, coded[..., 2] - 128], axis=-1)
@@ -198,7 +203,7 @@ def _decoded(palettes: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[
 def _name_table(palettes: NDArray[np.uint8], colour: _Column) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """How likely each of a store's names of colours is in each cell, and which names it knows the look of."""
     cells, names = int(np.prod(GRID)), len(colour.values)
-    lab, shares = _decoded(palettes)
+    lab, shares = decoded_palettes(palettes)
     flat = colour.of.astype(np.int64)[:, None] * cells + cells_of(lab)
     counts = np.bincount(flat.ravel(), shares.ravel(), minlength=names * cells).reshape(names, cells)
     products = counts.sum(axis=1)
@@ -226,7 +231,7 @@ def _by_name(table: LookTable, at: NDArray[np.int64], histogram: NDArray[np.floa
     found: NDArray[np.float32] = named[colours]
     without = np.flatnonzero(~table.known[colours])
     if len(without):
-        lab, shares = _decoded(table.palettes[at[without]])
+        lab, shares = decoded_palettes(table.palettes[at[without]])
         field = table.names[:, cells_of(lab).ravel()].T @ likely
         found[without] = (field.reshape(shares.shape) * shares).sum(axis=1)
     return found
@@ -234,7 +239,7 @@ def _by_name(table: LookTable, at: NDArray[np.int64], histogram: NDArray[np.floa
 
 def _by_palette(table: LookTable, at: NDArray[np.int64], reading: ColourReading) -> NDArray[np.float32]:
     """(n,) 0..1: the normalised inner product of two densities over CIELAB."""
-    lab, shares = _decoded(table.palettes[at])
+    lab, shares = decoded_palettes(table.palettes[at])
     spread = PALETTE_SIGMA / CELL
     sigma = (spread / PALETTE_LIGHTNESS, spread, spread)
     blurred = smoothed(reading.histogram, sigma)
@@ -246,6 +251,12 @@ def _by_palette(table: LookTable, at: NDArray[np.int64], reading: ColourReading)
     apart = squares[:, :, None] + squares[:, None] - 2 * scaled @ scaled.transpose(0, 2, 1)
     itself = np.einsum("ni,nij,nj->n", shares, np.exp(-np.maximum(apart, 0) / 2), shares)
     return np.asarray(with_query / np.sqrt(np.maximum(itself * own, 1e-12)), np.float32)
+
+
+def places_of(table: LookTable, keys: Keys) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """(n,) where photo keys stand in a table, and which of them do."""
+    at = np.minimum(np.searchsorted(table.keys, keys), len(table.keys) - 1)
+    return at, table.keys[at] == keys if len(table.keys) else np.zeros(len(keys), bool)
 
 
 def _standing_out(

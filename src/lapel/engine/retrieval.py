@@ -9,47 +9,60 @@ from __future__ import annotations
 
 import logging
 import time
+import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lapel.core.errors import ModelMismatchError, QueryError
-from lapel.core.images import to_image
+from lapel.core.answers import Explanation
+from lapel.core.errors import QueryError
 from lapel.core.settings import settings
-from lapel.core.text import fold
 from lapel.core.types import (
     EmbeddedQuery,
     Filter,
     Hit,
-    Part,
-    Photo,
-    Product,
     Query,
     SearchResult,
-    UnderstoodPart,
     Verdict,
 )
-from lapel.core.vectors import Keys, Vectors, check_vectors, normalise
-from lapel.encoders.segmenter import ImageEmbeddings, embed_images
-from lapel.engine.colours import read_colours
+from lapel.core.vectors import Keys, Vectors
+from lapel.engine.calibration import NEIGHBOURS
 from lapel.engine.context import StoreContext
+from lapel.engine.explanation import Explainer
+from lapel.engine.facets import Counts, FacetCounter
+from lapel.engine.grouping import POOL, Grouper, first_piece
 from lapel.engine.index_storage import SearchSnapshot
-from lapel.engine.look import CALIBRATED, CANDIDATES, ON_WHITE_SCALE, LookReranker, LookWeights
+from lapel.engine.judging import Judge, kept
+from lapel.engine.look import CALIBRATED, CANDIDATES, ON_WHITE_SCALE, LookReranker, LookWeights, places_of
+from lapel.engine.ordering import KIND_NEIGHBOURS, Candidates, WishOrder, has_wishes, without_colours
+from lapel.engine.reading import ModelChangedError, QueryReader
 from lapel.indexes import RowFilter
 
 logger = logging.getLogger(__name__)
 
+MAX_REMEMBERED = 64  # queries whose reading is kept for explanations; 20 kB each
 MAX_FILTERS = 64  # filters whose keys are kept; at 40,000 photos each is 0.3 MB at most
-FACET_VALUES = 100  # values counted of each field
-WORD_MATCHES = 24  # products whose photos stand for words, where the model cannot read words itself
 RERANKED = 5  # times k hits that a reranker is given
 MIN_SPARE = 8  # photos fetched beyond k, as a product may have several
-CANCELLED = 1e-6  # length of a sum of parts below which they leave no direction
+
+
+class _Stage:
+    """Adds the time inside it to a stage; entered several times a query, so it is no generator."""
+
+    __slots__ = ("_begun", "_name", "_spent")
+
+    def __init__(self, spent: dict[str, float], name: str) -> None:
+        self._spent, self._name = spent, name
+
+    def __enter__(self) -> None:
+        self._begun = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        self._spent[self._name] = self._spent.get(self._name, 0.0) + 1000 * (time.perf_counter() - self._begun)
 
 
 @dataclass
@@ -58,19 +71,16 @@ class _Timer:
 
     spent: dict[str, float] = field(default_factory=dict)
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        begun = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.spent[name] = self.spent.get(name, 0.0) + 1000 * (time.perf_counter() - begun)
+    def stage(self, name: str) -> _Stage:
+        return _Stage(self.spent, name)
 
     def shared(self, queries: int) -> Mapping[str, float]:
         """Of each of so many queries that went through together."""
         return {name: spent / queries for name, spent in self.spent.items()}
 
 
+Near = tuple[Keys, NDArray[np.float32]]  # keys of photos and their cosines
+NOTHING_NEAR: Near = np.empty(0, np.int64), np.empty(0, np.float32)
 Reranker = Callable[[EmbeddedQuery, Sequence[Hit]], Sequence[Hit]]  # hits best first -> the same in another order
 
 
@@ -96,6 +106,10 @@ class SearchEngine:
         store: The store.
         rerank: Puts grouped hits into another order; it is given ``RERANKED`` times as many as are asked for.
         look: How much the look of photos counts, see :mod:`lapel.engine.look`.
+
+    Attributes:
+        store: The store.
+        facets: What counts the values of fields.
     """
 
     def __init__(self, store: StoreContext, *, rerank: Reranker | None = None, look: LookWeights = CALIBRATED) -> None:
@@ -103,6 +117,12 @@ class SearchEngine:
         self._rerank = rerank
         self._recent: dict[Filter, _Filtered] = {}
         self._look = LookReranker(store.catalog, look)
+        self._reader = QueryReader(store, self._look)
+        self._wishes = WishOrder(store.catalog, self._look, self._reader.words)
+        self._grouper = Grouper(store.catalog)
+        self.facets = FacetCounter(store.catalog)
+        self._judge = Judge(store)
+        self._asked: dict[int, tuple[weakref.ref[Query], EmbeddedQuery]] = {}
 
     def search(self, query: Query) -> SearchResult:
         """The products that look most like the query, best first, each once with its best photo.
@@ -111,8 +131,8 @@ class SearchEngine:
             Up to ``query.k`` hits: fewer only when fewer products pass the filter, or reach ``query.least``.
 
         Raises:
-            QueryError: an unknown product or field, a product without a usable photo, words that no product has, or
-                parts that cancel each other out.
+            QueryError: an unknown product, field or colour, a product without a usable photo, or parts that cancel each
+                other out.
             ModelMismatchError: the store's vectors come from another model than its encoder's, or than the query's
                 vector.
         """
@@ -125,19 +145,29 @@ class SearchEngine:
         # One snapshot for all of it: whatever another process does meanwhile, queries and index are of one model.
         with timer.stage("embed"):
             snapshot, embedded = self._embed(queries)
+        for query, read in zip(queries, embedded, strict=True):
+            self._remember(query, read)
         by_filter: dict[Filter, list[int]] = defaultdict(list)
         for row, query in enumerate(queries):
             by_filter[query.where].append(row)
         results: dict[int, SearchResult] = {}
+        problem = self.store.index_sync.problem
+        spent: dict[str, float] = {}  # of each query; filled in when all are answered
         for where, rows in by_filter.items():
             with timer.stage("retrieve"):
                 passing = self._passing(snapshot, where)
-            asked = [(queries[row], embedded[row]) for row in rows]
-            for row, hits in zip(rows, self._answer(snapshot, passing, asked, timer), strict=True):
-                results[row] = self._result(snapshot, queries[row], embedded[row], hits, passing.products, timer)
-        spent, problem = timer.shared(max(len(queries), 1)), self.store.index_sync.problem
+            asked = [row for row in rows if embedded[row].understood]
+            grouped: dict[int, tuple[list[Hit], Near]] = {row: ([], NOTHING_NEAR) for row in rows}
+            if asked:
+                answers = self._answer(snapshot, passing, [(queries[row], embedded[row]) for row in asked], timer)
+                grouped.update(zip(asked, answers, strict=True))
+            for row, (hits, near) in grouped.items():
+                results[row] = self._result(
+                    snapshot, queries[row], embedded[row], hits, near, passing.products, timer, spent, problem
+                )
+        spent.update(timer.shared(max(len(queries), 1)))
         logger.debug("%d queries answered, each in ms: %s", len(queries), spent)
-        return [replace(results[row], timings=spent, index_problem=problem) for row in range(len(queries))]
+        return [results[row] for row in range(len(queries))]
 
     def _result(
         self,
@@ -145,8 +175,11 @@ class SearchEngine:
         query: Query,
         embedded: EmbeddedQuery,
         grouped: Sequence[Hit],
+        near: Near,
         total: int,
         timer: _Timer,
+        spent: Mapping[str, float],
+        problem: str,
     ) -> SearchResult:
         """The later stages: rerank, calibrate, explain."""
         if self._rerank is not None:
@@ -154,19 +187,40 @@ class SearchEngine:
                 best = list(self._rerank(embedded, grouped))[: query.k]
                 grouped = [replace(hit, rank=rank) for rank, hit in enumerate(best, 1)]
         with timer.stage("calibrate"):
-            hits = [hit for hit in grouped if query.least is None or hit.score >= query.least]
-            verdict = self._verdict(hits, grouped, query.where)
+            judged, kinds = self._judge.judge(snapshot.encoder, query, embedded, grouped, near)
+            hits = kept(judged, query.least)
+            verdict = self._verdict(hits, grouped, query.where) if embedded.understood else Verdict.NOT_UNDERSTOOD
         if len(embedded.parts) > 1:
             with timer.stage("explain"):
                 hits = self._explain(snapshot, embedded, hits)
         with timer.stage("facets"):
-            facets = {name: self._facet(name, query.where) for name in query.facets}
-        nearest = max((hit.score for hit in grouped), default=None)
-        return SearchResult(tuple(hits), total, verdict, embedded, facets, nearest=nearest)
+            facets = self._facets(snapshot, query, embedded, hits)
+        nearest = max([hit.score for hit in grouped], default=None)
+        return SearchResult(tuple(hits), total, verdict, embedded, facets, spent, nearest, kinds, problem)
 
     def embed(self, query: Query) -> EmbeddedQuery:
-        """The query as one direction; each of its images goes once through the network."""
-        return self._embed([query])[1][0]
+        """The query as one direction; each of its images goes once through the network.
+
+        Raises:
+            QueryError: nothing of it is understood.
+        """
+        embedded = self._embed([query])[1][0]
+        if not embedded.understood:
+            raise QueryError(f"Nothing of the query is understood: {'; '.join(part.note for part in embedded.parts)}.")
+        return embedded
+
+    def explain(self, query: Query, hit: Hit) -> Explanation:
+        """Why a hit is in the answer to a query, see :meth:`lapel.engine.explanation.Explainer.explain`."""
+        known = self._asked.get(id(query))
+        embedded = known[1] if known is not None and known[0]() is query else self.embed(query)
+        pictures = [part.seen for part in query.all_parts if part.seen is not None]
+        return Explainer(self.store).explain(embedded, pictures[0] if pictures else None, hit)
+
+    def _remember(self, query: Query, embedded: EmbeddedQuery) -> None:
+        """Keep how a query was read while the query itself is kept, so that explaining its hits encodes it no more."""
+        if len(self._asked) >= MAX_REMEMBERED:
+            self._asked.clear()
+        self._asked[id(query)] = (weakref.ref(query), embedded)
 
     def vector(self, query: Query) -> Vectors:
         """The query as a (1, dim) float32 unit row."""
@@ -179,142 +233,128 @@ class SearchEngine:
         while True:
             snapshot = self.store.current()
             try:
-                images = self._encode_images(snapshot, queries)
-                return snapshot, [self._combine(snapshot, query, images) for query in queries]
-            except _ModelChangedError:
+                known = self._reader.look_up(snapshot, queries)
+                return snapshot, [self._reader.combine(snapshot, query, known) for query in queries]
+            except ModelChangedError:
                 continue
-
-    def _encode_images(
-        self, snapshot: SearchSnapshot, queries: Sequence[Query]
-    ) -> dict[int, tuple[ImageEmbeddings, int]]:
-        """Every image part by its identity: the batch it was encoded in, and its row there."""
-        found: dict[int, tuple[ImageEmbeddings, int]] = {}
-        for segment in (True, False):
-            parts = [
-                part
-                for query in queries
-                for part in query.all_parts
-                if part.image is not None and part.segment is segment
-            ]
-            if parts:
-                batch = embed_images(snapshot.encoder, [part.image for part in parts], segment=segment)
-                found.update((id(part), (batch, row)) for row, part in enumerate(parts))
-        return found
-
-    def _combine(
-        self, snapshot: SearchSnapshot, query: Query, images: Mapping[int, tuple[ImageEmbeddings, int]]
-    ) -> EmbeddedQuery:
-        """The weighted sum of the parts' directions, at length 1."""
-        read = [self._read(snapshot, part, images) for part in query.all_parts]
-        rows = np.stack([vector for vector, _ in read])
-        weighted = rows * np.array([part.weight for part in query.all_parts], np.float32)[:, None]
-        total = weighted.sum(axis=0)
-        length = float(np.linalg.norm(total))
-        if length < CANCELLED:
-            raise QueryError(
-                "The parts of the query cancel each other out: nothing is left to look for. Change the weights."
-            )
-        one = len(read) == 1 and query.all_parts[0].weight > 0
-        vector = rows[0] if one else total / np.float32(length)
-        return EmbeddedQuery(
-            vector, snapshot.model.fingerprint, tuple(part for _, part in read), weighted / length, _excluded(query)
-        )
-
-    def _read(
-        self, snapshot: SearchSnapshot, part: Part, images: Mapping[int, tuple[ImageEmbeddings, int]]
-    ) -> tuple[NDArray[np.float32], UnderstoodPart]:
-        """A part's unit direction, and how it was read."""
-        if part.image is not None:
-            batch, row = images[id(part)]
-            segmented = batch.products[row]
-            product = None if segmented is None else batch.product[row]
-            note = "the image" if segmented is None else "the image and the product found in it"
-            colours = read_colours(to_image(part.image), segmented) if part.segment else None
-            whole = UnderstoodPart("image", part.weight, note, batch.whole[row], product, segmented, colours)
-            return batch.vectors[row], whole
-        if part.vector is not None:
-            vector, note = self._given(snapshot, part, part.vector), "a vector"
-        elif part.product_id is not None:
-            vector, note = self._of_product(snapshot, part.product_id), f"the product {part.product_id}"
-        else:
-            vector, note = self._of_words(snapshot, str(part.text))
-        return vector, UnderstoodPart(part.kind, part.weight, note, vector, colours=part.colours)
-
-    def _given(self, snapshot: SearchSnapshot, part: Part, vector: NDArray[np.float32]) -> NDArray[np.float32]:
-        if part.fingerprint and part.fingerprint != snapshot.model.fingerprint:
-            raise ModelMismatchError(
-                f"The query's vector was made by the model {part.fingerprint}; the store {self.store.folder} is"
-                f" searched"
-                f" with '{snapshot.model.name}' ({snapshot.model.fingerprint}) now. Ask with the picture again."
-            )
-        given: NDArray[np.float32] = check_vectors(np.reshape(vector, (1, -1)), snapshot.index.dim)[0]
-        return given
-
-    def _of_product(self, snapshot: SearchSnapshot, product_id: str) -> NDArray[np.float32]:
-        """The mean direction of a product's photos."""
-        photos = self.store.catalog.photos(product_id)
-        if not photos:
-            raise QueryError(
-                f"There is no product '{product_id}' in this store. 'lapel info' says what it holds.",
-                product_id=product_id,
-            )
-        vectors = self._vectors_of(snapshot, photos)
-        if not len(vectors):
-            raise QueryError(
-                f"No photo of the product '{product_id}' has a vector of the model '{snapshot.model.name}'."
-                " Run 'lapel add' for it again."
-            )
-        return _mean(vectors)
-
-    def _of_words(self, snapshot: SearchSnapshot, words: str) -> tuple[NDArray[np.float32], str]:
-        """The mean direction of the products whose texts match best (Rocchio's centroid): any model can be asked with
-        words so."""
-        products, total = self.store.catalog.search_words(words, limit=WORD_MATCHES)
-        photos = [photo for product in products for photo in self.store.catalog.photos(product.id)[:1]]
-        vectors = self._vectors_of(snapshot, photos) if photos else np.empty((0, 0), np.float32)
-        if not len(vectors):
-            raise QueryError(f"No product has the words '{words}' in its texts. Use other words, or fewer.")
-        return _mean(vectors), f"the mean of {len(photos)} of {total:,} products with the words '{words}'"
-
-    def _vectors_of(self, snapshot: SearchSnapshot, photos: Sequence[Photo]) -> Vectors:
-        """Their vectors; those without one are left out."""
-        keys = np.array([photo.key for photo in photos], np.int64)
-        vectors = self.store.catalog.vector_of(keys, fingerprint=snapshot.model.fingerprint)
-        if not len(vectors) and self.store.current().version != snapshot.version:
-            raise _ModelChangedError  # the store dropped this model's vectors since
-        return vectors
 
     # --- retrieve and group -------------------------------------------------------------------------------------------
 
     def _answer(
         self, snapshot: SearchSnapshot, passing: _Filtered, asked: Sequence[tuple[Query, EmbeddedQuery]], timer: _Timer
-    ) -> Iterator[list[Hit]]:
-        """The grouped hits of queries that share a filter."""
-        index, factor = snapshot.index, 1 if self._rerank is None else RERANKED
+    ) -> Iterator[tuple[list[Hit], Near]]:
+        """The grouped hits of queries that share a filter, and the keys and cosines of the nearest photos."""
+        index = snapshot.index
         reachable = max(len(index) if passing.keys is None else len(passing.keys), 1)
-        wanted = [factor * query.k for query, _ in asked]
-        excluded = [_excluded(query) for query, _ in asked]
         scales = [_colour_scale(query, embedded) for query, embedded in asked]
-        # A product has one to many photos, so k products may need more than k photos: fetch some spare, then ever more.
-        fetch = max(k + max(MIN_SPARE, k // 2) + 4 * len(out) for k, out in zip(wanted, excluded, strict=True))
-        if any(scales):
-            fetch = max(fetch, CANDIDATES)
+        fetch = max(_fetched(query, self._wanted(query)) for query, _ in asked)
+        more = any(scales) or any(has_wishes(embedded) for _, embedded in asked)
+        fetch = max(fetch, CANDIDATES if more else 2 * NEIGHBOURS)
         vectors = np.stack([embedded.vector for _, embedded in asked])
         with timer.stage("retrieve"):
             matches = index.search(vectors, min(fetch, reachable), passing.keys)
+        ordered = [
+            self._ordered(snapshot, *asked[row], scales[row], matches.keys[row], matches.scores[row], timer)
+            for row in range(len(asked))
+        ]
+        with timer.stage("group"):  # mostly the first k photos are of k products, and the spare ones are not needed
+            shown = [
+                found.keys[: first_piece(self._wanted(query), embedded.exclude)]
+                for found, (query, embedded) in zip(ordered, asked, strict=True)
+            ]
+            entries = self.store.catalog.entries(np.unique(np.concatenate(shown)))
         for row, (query, embedded) in enumerate(asked):
-            keys, scores, fetched = matches.keys[row], matches.scores[row], fetch
+            wanted, found, fetched = self._wanted(query), ordered[row], fetch
             while True:
-                ordered = self._by_look(snapshot, query, embedded, scales[row], keys, scores, timer)
                 with timer.stage("group"):
-                    hits = self._group(*ordered, wanted[row], query.group, excluded[row])
-                if len(hits) == wanted[row] or fetched >= reachable:
+                    hits = self._grouper.group(found, wanted, query, embedded.exclude, entries)
+                if len(hits) >= wanted or fetched >= reachable:
                     break
                 fetched *= 4
                 with timer.stage("retrieve"):
-                    more = index.search(vectors[row : row + 1], min(fetched, reachable), passing.keys)
-                keys, scores = more.keys[0], more.scores[0]
-            yield hits
+                    further = index.search(vectors[row : row + 1], min(fetched, reachable), passing.keys)
+                found = self._ordered(snapshot, query, embedded, scales[row], further.keys[0], further.scores[0], timer)
+            hits = self._diverse(snapshot, query, hits) if query.diversity else hits
+            yield hits, (matches.keys[row], matches.scores[row])
+
+    def _ordered(
+        self,
+        snapshot: SearchSnapshot,
+        query: Query,
+        embedded: EmbeddedQuery,
+        scale: float,
+        keys: Keys,
+        scores: NDArray[np.float32],
+        timer: _Timer,
+    ) -> Candidates:
+        """Matches in the order of all that is asked for."""
+        if has_wishes(embedded):
+            return self._by_wishes(snapshot, query, embedded, keys, scores, timer)
+        return self._by_look(snapshot, query, embedded, scale, keys, scores, timer)
+
+    def _wanted(self, query: Query) -> int:
+        return query.k if self._rerank is None else RERANKED * query.k
+
+    def _diverse(self, snapshot: SearchSnapshot, query: Query, hits: list[Hit]) -> list[Hit]:
+        """The hits that differ from each other as the query says."""
+        own = [self._vectors_of(snapshot, [hit.photo.key]) for hit in hits]
+        there = [(hit, vectors[0]) for hit, vectors in zip(hits, own, strict=True) if len(vectors)]
+        if not there:
+            return hits
+        vectors = np.stack([vector for _, vector in there])
+        return self._grouper.diverse([hit for hit, _ in there], vectors, self._wanted(query), query.diversity)
+
+    def _vectors_of(self, snapshot: SearchSnapshot, keys: Keys | Sequence[int]) -> Vectors:
+        return self.store.catalog.vector_of(keys, fingerprint=snapshot.model.fingerprint)
+
+    def _by_wishes(
+        self,
+        snapshot: SearchSnapshot,
+        query: Query,
+        embedded: EmbeddedQuery,
+        keys: Keys,
+        scores: NDArray[np.float32],
+        timer: _Timer,
+    ) -> Candidates:
+        """Matches and what words and colours find beside them, in the order of all that is asked for."""
+        found, text_keys = [keys], np.empty(0, np.int64)
+        with timer.stage("retrieve"):
+            for where in self._wishes.narrower(query, embedded):
+                passing = self._passing(snapshot, where)
+                if passing.keys is not None and len(passing.keys):
+                    few = min(len(keys), len(passing.keys))
+                    found.append(snapshot.index.search(embedded.vector[None], few, passing.keys).keys[0])
+            text_keys = self._wishes.text_keys(query, embedded)
+            found.append(text_keys)
+            keys, scores = self._scored(snapshot, embedded, np.concatenate(found), keys, scores)
+            near, base = None, without_colours(embedded)
+            if base is not None:
+                every = self._passing(snapshot, query.where).keys
+                near = snapshot.index.search(base[None], min(KIND_NEIGHBOURS, len(snapshot.index)), every)
+        with timer.stage("rerank"):
+            ordered = self._wishes.adjusted(snapshot.version.generation, embedded, keys, scores, text_keys, near)
+            return ordered.sorted(least=query.least if isinstance(query.least, float) else None)
+
+    def _scored(
+        self,
+        snapshot: SearchSnapshot,
+        embedded: EmbeddedQuery,
+        candidates: Keys,
+        keys: Keys,
+        scores: NDArray[np.float32],
+    ) -> tuple[Keys, NDArray[np.float32]]:
+        """Every candidate once with its cosine; those of matches are known."""
+        known = dict(zip(keys.tolist(), scores.tolist(), strict=True))
+        wanted = [key for key in dict.fromkeys(candidates.tolist()) if key >= 0 and key not in known]
+        vectors = self._vectors_of(snapshot, wanted) if wanted else np.empty((0, len(embedded.vector)), np.float32)
+        if len(vectors) == len(wanted):
+            known.update(zip(wanted, (vectors @ embedded.vector).tolist(), strict=True))
+        else:  # some have none of this model
+            for key in wanted:
+                if len(vector := self._vectors_of(snapshot, [key])):
+                    known[key] = float(vector[0] @ embedded.vector)
+        known.pop(-1, None)  # an index pads with it
+        return np.array(list(known), np.int64), np.array(list(known.values()), np.float32)
 
     def _by_look(
         self,
@@ -325,19 +365,17 @@ class SearchEngine:
         keys: Keys,
         scores: NDArray[np.float32],
         timer: _Timer,
-    ) -> tuple[Keys, NDArray[np.float32], NDArray[np.float32]]:
-        """Matches in the order of their look: keys, cosines and what was added to each. Those that reach ``least`` come
-        before those that do not."""
+    ) -> Candidates:
+        """Matches in the order of their look. Those that reach ``least`` come before those that do not."""
         there = keys >= 0
         keys, scores, colours = keys[there], scores[there], embedded.colours
-        out_of_reach = query.least is not None and len(scores) > 0 and scores[0] < query.least
+        least = query.least if isinstance(query.least, float) else None
+        out_of_reach = least is not None and len(scores) > 0 and scores[0] < least
         if not scale or colours is None or not len(keys) or out_of_reach:
-            return keys, scores, np.zeros_like(scores)
+            return Candidates(keys, scores, np.zeros_like(scores))
         with timer.stage("rerank"):
             added = self._look.adjustments(snapshot.version.generation, keys, scores, colours, scale=scale)
-            reached = np.ones(len(keys), bool) if query.least is None else scores >= query.least
-            order = np.lexsort((np.arange(len(keys)), -(scores + added), ~reached))
-        return keys[order], scores[order], added[order]
+            return Candidates(keys, scores, added).sorted(least=least)
 
     def _passing(self, snapshot: SearchSnapshot, where: Filter) -> _Filtered:
         """What passes a filter; kept for the next query, as people look at many images with one filter."""
@@ -350,46 +388,6 @@ class SearchEngine:
                 self._recent.clear()
             self._recent[where] = known
         return known
-
-    def _group(
-        self,
-        keys: Keys,
-        scores: NDArray[np.float32],
-        added: NDArray[np.float32],
-        k: int,
-        group: str,
-        excluded: frozenset[str],
-    ) -> list[Hit]:
-        """The first k products, or groups of products, each with its best photo."""
-        field_name = self._field(group) if group else ""
-        hits: list[Hit] = []
-        seen = {("id", each) for each in excluded}
-        # Looked up in pieces: mostly the first k photos are of k products, and the spare ones are not needed.
-        for at in range(0, len(keys), k):
-            entries = self.store.catalog.entries(keys[at : at + k])
-            rows = zip(*(column[at : at + k].tolist() for column in (keys, scores, added)), strict=True)
-            for key, score, adjustment in rows:
-                entry = entries.get(key)  # None: removed by another process since the index was built
-                if entry is None or seen & (names := _groups_of(entry[0], field_name)):
-                    continue
-                seen |= names
-                hits.append(Hit(len(hits) + 1, score, *entry, adjustment=adjustment))
-                if len(hits) == k:
-                    return hits
-        return hits
-
-    def _field(self, name: str) -> str:
-        """The field that a name means, whatever its case.
-
-        Raises:
-            QueryError: no product has such a field.
-        """
-        known = {fold(each): each for each in self.store.catalog.field_names()}
-        if fold(name) not in known:
-            raise QueryError(
-                f"The catalogue has no field '{name}' to group by. There are: {', '.join(known.values())}.", field=name
-            )
-        return known[fold(name)]
 
     # --- calibrate and explain ----------------------------------------------------------------------------------------
 
@@ -405,17 +403,47 @@ class SearchEngine:
 
     def _verdict(self, hits: Sequence[Hit], before: Sequence[Hit], where: Filter) -> Verdict:
         if hits:
-            return Verdict.FOUND
+            return hits[0].verdict or Verdict.FOUND
         if before:
             return Verdict.NOTHING_CLOSE
         return Verdict.NOTHING_PASSES if where and self.store.catalog.count() else Verdict.EMPTY
 
-    def _facet(self, name: str, where: Filter) -> tuple[tuple[str, int], ...]:
-        return tuple(self.store.catalog.facet_values(name, where=where, limit=FACET_VALUES))
+    def _facets(
+        self, snapshot: SearchSnapshot, query: Query, embedded: EmbeddedQuery, hits: Sequence[Hit]
+    ) -> dict[str, Counts]:
+        """The facets of what the answer is taken from: what passes the filter and reaches ``least``. Verdicts are told
+        of hits alone, so one stands for the lowest score of a hit that reaches it."""
+        names = (self.facets.names() if query.facets else []) if isinstance(query.facets, bool) else query.facets
+        if not names:
+            return {}
+        reached = None
+        if not embedded.understood:
+            reached = np.empty(0, np.int64)
+        elif query.least is not None:
+            lowest = min((hit.score for hit in hits), default=2.0)
+            least = query.least if isinstance(query.least, float) else lowest
+            reached = self._reached(snapshot, query, embedded.vector, least)
+        return self.facets.count(names, query.where, reached)
 
-
-class _ModelChangedError(Exception):
-    """The store got another model between two looks at it: embed again."""
+    def _reached(
+        self, snapshot: SearchSnapshot, query: Query, vector: NDArray[np.float32], least: float
+    ) -> NDArray[np.int64]:
+        """The numbers of the products that pass the filter and have a photo with at least this cosine."""
+        passing = self._passing(snapshot, query.where)
+        reachable = max(len(snapshot.index) if passing.keys is None else len(passing.keys), 1)
+        fetch = CANDIDATES
+        while True:
+            found = snapshot.index.search(vector[None], min(fetch, reachable), passing.keys)
+            keys, scores = found.keys[0], found.scores[0]
+            if fetch >= reachable or scores[-1] < least:
+                break
+            fetch *= 8
+        table = self._look.table(snapshot.version.generation)
+        reaching = keys[(keys >= 0) & (scores >= least)]
+        if not len(table.keys):
+            return np.empty(0, np.int64)
+        at, there = places_of(table, reaching)
+        return np.unique(table.rows[at[there]])
 
 
 def _colour_scale(query: Query, embedded: EmbeddedQuery) -> float:
@@ -423,23 +451,18 @@ def _colour_scale(query: Query, embedded: EmbeddedQuery) -> float:
     reading = embedded.colours
     if reading is None:
         return 0.0
-    scale = settings().colour if query.colour is None else query.colour
+    scale = settings().colour_weight if query.colour_weight is None else query.colour_weight
     return scale * ON_WHITE_SCALE if reading.on_white else scale
+
+
+def _fetched(query: Query, wanted: int) -> int:
+    """How many photos to look at first. A product has one to many photos, so k products may need more than k photos:
+    fetch some spare, then ever more."""
+    spare = max(MIN_SPARE, wanted // 2) + 4 * len(_excluded(query))
+    grouped = query.group or query.max_per or query.distinct
+    pool = POOL if query.diversity else 1
+    return max(pool * wanted + spare, CANDIDATES if grouped else 0)
 
 
 def _excluded(query: Query) -> frozenset[str]:
     return query.exclude | {part.product_id for part in query.all_parts if part.product_id is not None}
-
-
-def _mean(vectors: Vectors) -> NDArray[np.float32]:
-    mean: NDArray[np.float32] = normalise(vectors.mean(axis=0, keepdims=True))[0]
-    return mean
-
-
-def _groups_of(product: Product, name: str) -> set[tuple[str, str]]:
-    """What must not come twice: the product, and the value of the field that groups; a product without one stands for
-    itself."""
-    names = {("id", product.id)}
-    if name and name != "price" and (value := "|".join(product.facets().get(name, ()))):
-        names.add((name, value))
-    return names

@@ -98,11 +98,11 @@ class FlatSegment:
         """The k best for each of (q, dim) unit queries, (q, k), padded."""
         if row_filter is None:
             if len(queries) <= MAX_FAISS_QUERIES:
-                return pad(self.keys, *_best_by_faiss(self._flat, queries, min(k, len(self)), None), k)
+                return pad(self.keys, *best_by_faiss(self._flat, queries, min(k, len(self)), None), k)
             return pad(self.keys, *best_by_matrix(queries, self.vectors, k), k)
         mask, rows = row_filter.cached("flat", self._version, self._find)
         if len(queries) <= MAX_FAISS_QUERIES and len(rows) > MAX_COPIED_SHARE * len(self):
-            return pad(self.keys, *_best_by_faiss(self._flat, queries, min(k, len(rows)), mask), k)
+            return pad(self.keys, *best_by_faiss(self._flat, queries, min(k, len(rows)), mask), k)
         return pad(self.keys[rows], *best_by_matrix(queries, self.vectors[rows], k), k)
 
     def _find(self, wanted: Keys) -> tuple[Mask, Rows]:
@@ -177,7 +177,7 @@ def write_faiss(index: Any, write: WriteBytes) -> None:
     del writer  # it holds back its last bytes until it is deleted
 
 
-def _best_by_faiss(flat: Any, queries: Vectors, k: int, mask: Mask | None) -> tuple[Rows, Scores]:
+def best_by_faiss(flat: Any, queries: Vectors, k: int, mask: Mask | None) -> tuple[Rows, Scores]:
     """The k best rows of each query, k at most as many as there are; only those of a mask, (n,) bool."""
     if not k or not len(queries):
         return np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)

@@ -7,6 +7,7 @@ moved there once it is on the disk, so that a crash leaves the old one.
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +21,6 @@ from lapel.core.errors import InputError
 
 MAGIC = b"LAPELID3"  # the last digit is the layout's; files of others are built again
 HEADER_BYTES = 512  # magic and JSON before the data
-CHUNK_BYTES = 1 << 20
 
 WriteBytes = Callable[[bytes], int]
 NO_FAISS_KINDS = {"exact": "exact:", "torch": "torch:"}  # how their index is opened; others are 'faiss:' and the kind
@@ -101,11 +101,12 @@ def _read_header(file: IO[bytes], path: Path) -> dict[str, Any]:
     if not head.startswith(MAGIC):
         raise damaged(path, "it does not start like one, or another version of Lapel wrote it")
     header: dict[str, Any] = json.loads(head[len(MAGIC) :])
-    size, crc32 = 0, 0
-    while chunk := file.read(CHUNK_BYTES):
-        size, crc32 = size + len(chunk), zlib.crc32(chunk, crc32)
+    size = os.fstat(file.fileno()).st_size - HEADER_BYTES
     if size != header["bytes"]:
         raise damaged(path, f"it has {size:,} bytes of data where {header['bytes']:,} were written")
+    # Read where the system keeps it, without copying: half of the time.
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped)[HEADER_BYTES:] as data:
+        crc32 = zlib.crc32(data)
     if crc32 != header["crc32"]:
         raise damaged(path, "its checksum is another")
     file.seek(HEADER_BYTES)

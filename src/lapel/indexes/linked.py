@@ -6,12 +6,37 @@ segment between threads locks it.
 
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import faiss as typed_faiss
 import numpy as np
 
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
-from lapel.indexes.rows import Mask, RowFilter, Rows, mask_of, next_version, pad, rows_of
+from lapel.indexes.faiss import MAX_FAISS_QUERIES, best_by_faiss
+from lapel.indexes.rows import Mask, RowFilter, Rows, Scores, mask_of, next_version, pad, rows_of
 from lapel.indexes.structure import RowSelection, Structure
+
+faiss: Any = typed_faiss  # its type stubs know the C++ signatures, not those its Python layer puts over them
+
+MAX_COPIED_ROWS = 131_072  # of all filters that are asked again and again: 64 MB at 128 wide
+
+
+@dataclass
+class ScannedRows:
+    """The few rows of a filter, which are scanned.
+
+    Attributes:
+        rows: (m,) ascending.
+        copy: A FAISS IndexFlatIP of their vectors, one after the other; None until the filter is asked again.
+        is_known: Whether the filter was asked before.
+    """
+
+    rows: Rows
+    copy: Any = None
+    is_known: bool = False
 
 
 class LinkedSegment:
@@ -30,6 +55,7 @@ class LinkedSegment:
         self.deleted = int(len(keys) - self.alive.sum())
         self._version = next_version()
         self._living_selection: tuple[int, RowSelection | None] = (0, None)
+        self._copied: deque[ScannedRows] = deque()  # the oldest first
         rows = np.flatnonzero(self.alive)
         order = np.argsort(keys[rows], kind="stable")
         self._sorted_rows = rows[order]
@@ -86,10 +112,11 @@ class LinkedSegment:
             count, selection = len(self), self._select_living()
             rows: Rows | None = None
         else:
-            rows, selection = row_filter.cached("linked", self._version, self._filter)
+            scanned, selection = row_filter.cached("linked", self._version, self._filter)
+            rows = scanned.rows
             count = len(rows)
             if selection is None:
-                return pad(self.keys, *self.structure.scan(queries, rows, k), k)
+                return pad(self.keys, *self._scan(queries, scanned, k), k)
         found, scores = self.structure.search(queries, min(k, count), selection)
         # A structure may find fewer than there are; those queries are scanned instead, so that k come back whenever k
         # exist.
@@ -99,7 +126,24 @@ class LinkedSegment:
             found[short], scores[short] = self.structure.scan(queries[short], everything, found.shape[1])
         return Matches(self.keys[found], scores) if found.shape[1] == k else pad(self.keys, found, scores, k)
 
-    def _filter(self, wanted: Keys) -> tuple[Rows, RowSelection | None]:
+    def _scan(self, queries: Vectors, scanned: ScannedRows, k: int) -> tuple[Rows, Scores]:
+        """The exact best of a filter's rows. From the second time on they are read where they lie together, which takes
+        a fifth of the time."""
+        copy, rows = scanned.copy, scanned.rows
+        if copy is None and scanned.is_known and len(rows) <= MAX_COPIED_ROWS:
+            copy = faiss.IndexFlatIP(self.structure.index.d)
+            copy.add(self.structure.vectors(rows))
+            scanned.copy = copy
+            self._copied.append(scanned)
+            while sum(len(each.rows) for each in tuple(self._copied)) > MAX_COPIED_ROWS:
+                self._copied.popleft().copy = None
+        scanned.is_known = True
+        if copy is None or len(queries) > MAX_FAISS_QUERIES:
+            return self.structure.scan(queries, rows, k)
+        places, scores = best_by_faiss(copy, queries, min(k, len(rows)), None)
+        return rows[places], scores
+
+    def _filter(self, wanted: Keys) -> tuple[ScannedRows, RowSelection | None]:
         """The rows of a filter, ascending, and the same for the structure; None when they are so few that they are
         scanned."""
         if len(wanted) < len(self.keys) // 100:
@@ -110,11 +154,11 @@ class LinkedSegment:
             mask &= self.alive
             rows = np.flatnonzero(mask)
         if len(rows) <= self.structure.scan_limit:
-            return rows, None
+            return ScannedRows(rows), None
         if mask is None:
             mask = np.zeros(len(self.keys), bool)
             mask[rows] = True
-        return rows, self.structure.select(mask, len(rows))
+        return ScannedRows(rows), self.structure.select(mask, len(rows))
 
     def _select_living(self) -> RowSelection | None:
         """The rows that are alive, for the structure; None for all, found again when they change."""

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from lapel.catalog.entries import price_of
-from lapel.core.types import ColourReading, Hit, Photo, Product, Query, SearchResult, UnderstoodPart
+from lapel.core.types import ColourReading, Hit, Photo, Product, Query, SearchResult, UnderstoodPart, WordReading
 
 if TYPE_CHECKING:
     from lapel.service.browsing import ProductDetails
@@ -58,9 +58,10 @@ def asked_json(query: Query, *, picture: str | None = None, offset: int = 0) -> 
 
 def result_json(result: SearchResult) -> dict[str, Any]:
     """An answer: verdict, how the query was read, facets, milliseconds by stage and hits."""
-    told = _fields_json(result, but=("hits", "understood", "facets", "timings"))
+    told = _fields_json(result, but=("hits", "understood", "facets", "timings", "kinds"))
     return {
         **told,
+        "kinds": [{"kind": kind, "probability": plain(likely)} for kind, likely in result.kinds],
         "understood": [_part_json(part) for part in result.understood.parts],
         "model": result.understood.fingerprint,
         "facets": {name: dict(values) for name, values in result.facets.items()},
@@ -125,6 +126,8 @@ def plain(value: object) -> Any:
         return round(value, DIGITS) + 0.0  # never -0.0
     if isinstance(value, ColourReading):
         return _colours_json(value)
+    if isinstance(value, WordReading):
+        return _words_json(value)
     if is_dataclass(value) and not isinstance(value, type):
         return _fields_json(value)
     if isinstance(value, Mapping):
@@ -142,7 +145,7 @@ def _fields_json(value: Any, but: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def _part_json(part: UnderstoodPart) -> dict[str, Any]:
-    return _fields_json(part, but=("whole", "product", "segmented"))
+    return _fields_json(part, but=("whole", "product", "segmented", "maps"))
 
 
 def _colours_json(reading: ColourReading) -> dict[str, Any]:
@@ -151,4 +154,14 @@ def _colours_json(reading: ColourReading) -> dict[str, Any]:
         "confidence": reading.confidence,
         "certainty": reading.certainty,
         "named": [asdict(colour) for colour in reading.colours],
+    }
+
+
+def _words_json(reading: WordReading) -> dict[str, Any]:
+    """How words were read."""
+    return {
+        "read": reading.read,
+        "corrected": dict(reading.corrected),
+        "synonyms": dict(reading.synonyms),
+        "not_understood": list(reading.unknown),
     }

@@ -13,7 +13,7 @@ from PIL import Image
 
 from lapel.core.errors import LapelError, QueryError
 from lapel.core.filters import NO_FILTER
-from lapel.core.types import EmbeddedQuery, ImageLike, Part, Photo, Query, SearchResult
+from lapel.core.types import EmbeddedQuery, Explanation, Hit, ImageLike, Part, Photo, Query, SearchResult
 from lapel.engine.context import CATALOGUE, StoreContext, open_context, open_to_look
 from lapel.engine.retrieval import SearchEngine
 from lapel.service import adding, browsing, information
@@ -197,36 +197,46 @@ class Store:
         image: ImageLike | None = None,
         text: str | None = None,
         product_id: str | None = None,
+        colour: str | None = None,
+        box: Sequence[float] | None = None,
         vector: Any = None,
         parts: Sequence[Part] = (),
         query: Query | None = None,
         k: int = 10,
         where: Where = NO_FILTER,
         exclude: Iterable[str] = (),
-        least: float | None = None,
+        least: float | str | None = None,
         group: str = "",
-        facets: Sequence[str] = (),
+        diversity: float = 0.0,
+        max_per: str = "",
+        distinct: bool = False,
+        facets: Sequence[str] | bool = (),
         segment: bool = True,
-        colour: float | None = None,
+        colour_weight: float | None = None,
     ) -> SearchResult:
-        """The products that look most like an image, words, a product, or a mixture, best first.
+        """The products that look most like an image, words, a product, a colour, or a mixture, best first.
 
         Args:
             image: A path, the bytes of a file, a PIL image or an array.
-            text: Words, such as ``red saree``.
+            text: Words, such as ``red saree``; they are looked for in the products' texts too.
             product_id: "More like this".
+            colour: A colour by name or as ``#rrggbb``; beside others it takes the place of theirs.
+            box: Of ``image``, the only part that counts: left, top, right and bottom in pixels, or in shares 0..1.
             vector: (dim,) float32 of length 1.
             parts: Several of these with weights, see :class:`lapel.Part`.
             query: All of this as one value; then nothing else is given.
             k: How many products, 1..10,000.
             where: A :class:`lapel.Filter`, or texts such as ``["gender=Women", "price<2000"]``.
             exclude: Ids of products to leave out.
-            least: The lowest score that will do, -1..1.
-            group: A field of which each value comes once.
-            facets: Fields whose values are counted.
+            least: The lowest score that will do, -1..1, or verdict, such as ``same kind``.
+            group: A field of which each value comes once, or ``variants``: each model once, whatever its colour.
+            diversity: 0..1, how much hits should differ from each other.
+            max_per: At most so many hits of each value of a field, such as ``brand:2``.
+            distinct: Leave out hits that are nearly the same photo as a better one.
+            facets: Fields whose values are counted; ``True`` for all useful ones.
             segment: Whether the product in an image is found too and laid on white.
-            colour: How much the colours of a single image count beside its vector, 0..1; by default as the setting
-                ``colour`` says.
+            colour_weight: How much the colours of a single image count beside its vector, 0..1; by default as the
+                setting ``colour_weight`` says.
 
         Raises:
             QueryError: what is asked cannot be understood; ImageError: an image cannot be used.
@@ -237,6 +247,8 @@ class Store:
                 image=image,
                 text=text,
                 product_id=product_id,
+                colour=colour,
+                box=box,  # type: ignore[arg-type]  # a query checks it
                 vector=vector,
                 parts=tuple(parts),
                 k=k,
@@ -244,14 +256,17 @@ class Store:
                 exclude=exclude,  # type: ignore[arg-type]  # a query makes a set of it
                 least=least,
                 group=group,
+                diversity=diversity,
+                max_per=max_per,
+                distinct=distinct,
                 facets=facets,  # type: ignore[arg-type]  # and a tuple
                 segment=segment,
-                colour=colour,
+                colour_weight=colour_weight,
             )
         elif not isinstance(query, Query):
             raise QueryError(f"query is a lapel.Query; found {type(query).__name__}. An image is given with image=.")
-        elif any(value is not None for value in (image, text, product_id, vector)) or parts:
-            raise QueryError("Give either query=, or image=, text=, product_id=, vector= and parts=.")
+        elif any(value is not None for value in (image, text, product_id, colour, box, vector)) or parts:
+            raise QueryError("Give either query=, or image=, text=, product_id=, colour=, box=, vector= and parts=.")
         return self._engine.search(query)
 
     def search_many(
@@ -261,9 +276,9 @@ class Store:
         k: int = 10,
         where: Where = NO_FILTER,
         segment: bool = True,
-        least: float | None = None,
+        least: float | str | None = None,
         group: str = "",
-        colour: float | None = None,
+        colour_weight: float | None = None,
         progress: Progress | None = None,
         errors: str = "raise",
     ) -> Iterator[SearchResult | LapelError]:
@@ -277,7 +292,7 @@ class Store:
             segment: Of images, see :meth:`search`.
             least: Of images, see :meth:`search`.
             group: Of images, see :meth:`search`.
-            colour: Of images, see :meth:`search`.
+            colour_weight: Of images, see :meth:`search`.
             progress: Called with how many were answered.
             errors: ``raise`` the error of an image that cannot be used, or ``return`` it in place of its answer.
 
@@ -291,17 +306,15 @@ class Store:
         if errors not in ("raise", "return"):
             raise QueryError(f"errors is 'raise' or 'return'; found '{errors}'.")
         conditions = filter_of(where)
-        Query(
-            text="any", k=k, where=conditions, least=least, group=group, colour=colour
-        )  # what is wrong for all is told at once
+        asked: dict[str, Any] = {"k": k, "where": conditions, "least": least, "group": group}
+        asked["colour_weight"] = colour_weight
+        Query(text="any", **asked)  # what is wrong for all is told at once
 
         def read(query: Query | ImageLike) -> Query | LapelError:
             try:
                 if isinstance(query, Query):
                     return query
-                return Query(
-                    image=query, k=k, where=conditions, segment=segment, least=least, group=group, colour=colour
-                )
+                return Query(image=query, segment=segment, **asked)
             except LapelError as error:
                 return error
 
@@ -316,6 +329,34 @@ class Store:
         """A query as one direction, with how each of its parts was read: the product that was found in an image, and
         both vectors."""
         return self._engine.embed(query)
+
+    def explain(self, query: Query | ImageLike, hit: Hit) -> Explanation:
+        """Why a hit is in the answer to a query: what each place of both pictures adds to the score, and what they
+        share in words.
+
+        >>> query = lapel.Query(image="photo.jpg")
+        >>> best = store.search(query=query)[0]
+        >>> store.explain(query, best).shared
+        ['kind: Shirts', 'gender: Men']
+
+        Args:
+            query: What was asked; the same object as in the search is not read again.
+            hit: One of the answer's hits.
+
+        Raises:
+            ModelError: the store's model has no maps of places.
+            QueryError: the hit is none of this store and model any more.
+            SourceError: the hit's picture cannot be read, and there is no thumbnail of it.
+        """
+        return self._engine.explain(query if isinstance(query, Query) else Query(image=query), hit)
+
+    def explanation_sheet(self, query: Query | ImageLike, hits: Sequence[Hit], title: str = "") -> Image.Image:
+        """The first hits of an answer with heatmaps of what matches and in words, as one RGB image; see
+        :meth:`explain`."""
+        from lapel.insight.explanation_sheet import HITS, draw_explanations
+
+        asked = query if isinstance(query, Query) else Query(image=query)
+        return draw_explanations(hits[:HITS], [self.explain(asked, hit) for hit in hits[:HITS]], title)
 
     def browse(
         self, words: str = "", *, where: Where = NO_FILTER, limit: int = 20, offset: int = 0
@@ -334,10 +375,9 @@ class Store:
         self, names: Sequence[str] | str | None = None, *, where: Where = NO_FILTER, limit: int = 100
     ) -> Mapping[str, tuple[tuple[str, int], ...]]:
         """By field its most frequent values, with how many products that pass a filter have them; all useful fields by
-        default."""
+        default. ``price`` is counted in bands."""
         wanted = self.overview().fields if names is None else (names,) if isinstance(names, str) else names
-        catalog, conditions = self._context.catalog, filter_of(where)
-        return {name: tuple(catalog.facet_values(name, where=conditions, limit=limit)) for name in wanted}
+        return self._engine.facets.count(wanted, filter_of(where), limit=limit)
 
     def count(self, where: Where = NO_FILTER) -> int:
         """How many products pass a filter and are shown."""

@@ -25,6 +25,7 @@ from lapel.core.types import Product
 from lapel.encoders import SHIPPED, shipped_model
 from lapel.encoders.segmenter import MODEL_NAME
 from lapel.samples import plan_wardrobe, render_photo
+from lapel.service.words import copy_network, teach_words
 from lapel.sources import open_source
 from lapel.sources.mapping import ColumnMap
 from lapel.sources.mixed import MixedSource
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 SEGMENTER_WEIGHTS = "efficientnet-lite0"  # the only ones a segmenter starts from
 NAME = "resnet50-triplet"  # of a model that nobody named
 RECIPES = ("", "fashion", "custom")
+WORDS = ("yes", "no", "only")
 NUM_REFERENCES = 32  # images kept with a model to check its exported network by
 NUM_CALIBRATION = 256  # training images that set the ranges of 8-bit activations
 NUM_SCENES = 512  # the same for a segmenter; half of them say how well its masks agree
@@ -94,6 +96,8 @@ class TrainingConfig:
         val_share: Share of products held out where the table has no column ``split``.
         stream: Read images as they are needed instead of preparing them in ``out``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        words: Whether the model learns words from titles, after the network: ``yes``, ``no``, or ``only``: the network
+            of ``start`` stays as it is.
         seed: Decides initial values, order and augmentation.
     """
 
@@ -117,6 +121,7 @@ class TrainingConfig:
     val_share: float = 0.1
     stream: bool = False
     device: str = "auto"
+    words: str = "yes"
     seed: int = 7
 
     def __post_init__(self) -> None:
@@ -126,6 +131,10 @@ class TrainingConfig:
             )
         if self.recipe not in RECIPES:
             raise InputError(f"--recipe is fashion or custom; found '{self.recipe}'.")
+        if self.words not in WORDS:
+            raise InputError(f"--words is yes, no or only; found '{self.words}'.")
+        if self.words == "only" and not self.start:
+            raise InputError("--words only needs the model whose pictures the words are for: give --from.")
         if self.recipe == "fashion" and (self.levels or self.heads):
             raise InputError(
                 "--recipe fashion has its own levels and heads. Leave out --level and --head, or use --recipe custom."
@@ -144,6 +153,7 @@ class TrainingReport:
         agreement: Of the exported file with the trained network, on images that the quantiser has not seen: mean cosine
             of vectors, or mean overlap of masks.
         verdicts: Recall@1 on held-out images before and after; empty when it began from ImageNet weights.
+        words: Whether the model knows words.
         overlap: A segmenter's mean intersection over union with the truth on held-out images; None for an encoder.
     """
 
@@ -153,6 +163,7 @@ class TrainingReport:
     fingerprint: str
     agreement: float
     verdicts: tuple[Verdict, ...] = ()
+    words: bool = False
     overlap: float | None = None
 
 
@@ -203,6 +214,9 @@ def train(
             note=note,
             rank=machine.rank,
         )
+        if config.words == "only":
+            copy_network(shipped_model(config.start) if config.start in SHIPPED else Path(config.start), config.out)
+            return _with_words(None, data, config, progress=progress, log=log, note=note)
         before = watch.correct_answers(network, data, recipe) if config.start and machine.leads else {}
         start = config.init or config.start
         trained = loop.train(data, recipe, network=network, start=start, out=config.out, report=log, machine=machine)
@@ -221,10 +235,30 @@ def train(
             f" torch {torch.__version__}",
             "verdicts": [asdict(verdict) for verdict in verdicts],
         }
-        return replace(
+        report = replace(
             _export(trained.network.cpu(), data, replace(config, name=name), preprocessing, details),
             verdicts=tuple(verdicts),
         )
+        if config.words == "no":
+            return report
+        return _with_words(report, data, config, progress=progress, log=log, note=note)
+
+
+def _with_words(
+    report: TrainingReport | None,
+    data: TrainingSet,
+    config: TrainingConfig,
+    *,
+    progress: ProgressBar,
+    log: Log,
+    note: Note,
+) -> TrainingReport:
+    """Teach the folder's model words, and report on the whole; ``report`` is that of its network, where it is new."""
+    model = teach_words(config.out, data, seed=config.seed, progress=progress, log=log, note=note)
+    if report is None:
+        agreement = model.details.get("agreement_with_trained", {}).get("mean_cosine", 1.0)
+        report = TrainingReport(config.out, model.name, model.precision, "", agreement)
+    return replace(report, fingerprint=model.fingerprint, words=bool(model.text_sha256))
 
 
 def train_segmenter(

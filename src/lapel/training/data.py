@@ -139,6 +139,7 @@ class TrainingSet:
         train: Rows to learn from.
         val: Rows to judge by; never learned from.
         parts: (n,) int64: which of the given sources an image is from; 0 is the shop, whose images are searched in.
+        products: Whose image each is; may be left out where nothing is learned from their texts.
     """
 
     images: Images
@@ -147,6 +148,7 @@ class TrainingSet:
     train: Rows
     val: Rows
     parts: Rows
+    products: tuple[Product, ...] = ()
 
     def __post_init__(self) -> None:
         for name, labels in {**self.labels, "parts": self.parts}.items():
@@ -319,6 +321,7 @@ def load_training_set(
         np.flatnonzero(learned),
         np.flatnonzero((split == "val") & usable),
         np.array([example.part for example in examples], np.int64),
+        tuple(example.product for example in examples),
     ), rejected
 
 

@@ -27,7 +27,7 @@ from lapel.apps.cli.key import key
 from lapel.apps.cli.media import former_name, media
 from lapel.apps.cli.model import model
 from lapel.apps.cli.remove import remove
-from lapel.apps.cli.search import search
+from lapel.apps.cli.search import OptionalValues, search
 from lapel.apps.cli.settings import settings
 from lapel.apps.cli.train import train
 from lapel.apps.cli.ui import ui
@@ -50,7 +50,8 @@ ADVICE = {
 app = typer.Typer(
     name="lapel", rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True, add_completion=False
 )
-for command in (add, search, evaluate, info, remove, ui, api, demo, train, settings):
+app.command(cls=OptionalValues)(search)
+for command in (add, evaluate, info, remove, ui, api, demo, train, settings):
     app.command()(command)
 add_moved_commands(app)
 app.add_typer(drive, name="drive")

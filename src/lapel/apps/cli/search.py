@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from lapel.apps.cli.console import (
     DEFAULT_STORE,
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
     from lapel.core.types import ImageLike
     from lapel.service import Store
 
+ALL = "all"  # what --facets alone stands for
+SHOWN_VALUES = 12  # of a facet in the table; JSON has them all
+ALONE = {"--group": "variants", "--facets": ALL}
 COLUMNS = ("picture", "rank", "score", "id", "title", "category", "price", "url", "photo", "error")
 
 
@@ -45,7 +51,19 @@ def search(
         ),
     ] = None,
     text: Annotated[
-        str, typer.Option("--text", metavar="WORDS", help="What it looks like, in words; alone or beside a picture.")
+        list[str] | None,
+        typer.Option("--text", metavar="WORDS", help="What it looks like, in words; alone or beside a picture."),
+    ] = None,
+    unlike: Annotated[
+        list[str] | None, typer.Option("--not", metavar="WORDS", help="What it should be unlike, in words.")
+    ] = None,
+    box: Annotated[
+        str,
+        typer.Option(
+            "--box",
+            metavar="X0,Y0,X1,Y1",
+            help="The only part of the picture that counts, in pixels or in shares 0..1 of its sides.",
+        ),
     ] = "",
     product: Annotated[
         str | None, typer.Option("--product", metavar="ID", help="A product of the store, alone or beside the others.")
@@ -54,20 +72,46 @@ def search(
     k: Annotated[int, typer.Option("-k", help="How many products to find.")] = 10,
     where: WhereOption = None,
     least: Annotated[
-        float | None, typer.Option("--least", help="Only products with at least this score, -1 to 1.")
+        str | None,
+        typer.Option(
+            "--least",
+            metavar="VERDICT|SCORE",
+            help="Only what is at least 'same kind', 'same style' or 'the same product'; or a score, -1 to 1.",
+        ),
     ] = None,
     group: Annotated[
-        str, typer.Option("--group", metavar="FIELD", help="Each value of this field once, such as brand.")
+        str,
+        typer.Option(
+            "--group",
+            metavar="[FIELD]",
+            help="Each value of this field once, such as brand; alone, each model once, whatever its colour.",
+        ),
     ] = "",
     facets: Annotated[
         list[str] | None,
-        typer.Option("--facets", metavar="FIELD", help="Count this field's values among what passes. Repeat."),
+        typer.Option(
+            "--facets", metavar="[FIELD]", help="Count this field's values among what passes; alone, all. Repeat."
+        ),
     ] = None,
+    max_per: Annotated[
+        str, typer.Option("--max-per", metavar="FIELD:N", help="At most N hits of each value, such as brand:2.")
+    ] = "",
+    diversity: Annotated[
+        float, typer.Option("--diversity", help="How much hits should differ from each other, 0 to 1.")
+    ] = 0.0,
+    distinct: Annotated[
+        bool, typer.Option("--distinct", help="Leave out hits that are nearly the same photo as a better one.")
+    ] = False,
     colour: Annotated[
+        list[str] | None,
+        typer.Option("--colour", metavar="COLOUR", help="A colour, such as teal or '#008080'. Repeat for more."),
+    ] = None,
+    colour_weight: Annotated[
         float | None,
         typer.Option(
-            "--colour",
-            help="How much a picture's colours count beside its look, 0 to 1. By default as the setting 'colour' says.",
+            "--colour-weight",
+            help="How much a picture's own colours count beside its look, 0 to 1. By default as the setting"
+            " 'colour_weight' says.",
         ),
     ] = None,
     no_segment: Annotated[bool, typer.Option("--no-segment", help="Search for the whole picture only.")] = False,
@@ -77,20 +121,27 @@ def search(
     as_json: JsonOption = False,
     whole: Annotated[bool | None, renamed("--whole", "--no-segment")] = None,
 ) -> None:
-    """Find the products that look most like a picture, words, a product of the store, or all of them together.
+    """Find the products that look most like a picture, words, a product of the store, a colour, or all of them
+    together.
 
     The product in a picture is found too and laid on white, as shops show theirs; --no-segment leaves that out.
     The score is the cosine between the query and a product's best photo: 1 is the same picture, 0 has nothing in
-    common. Photos on a floor or a person are ordered by the score and by how well their colours agree; --colour 0 takes
-    the score alone. With --csv the exit code is 1 when no picture could be searched for.
+    common. Photos on a floor or a person are ordered by the score and by how well their colours agree;
+    --colour-weight 0 takes the score alone. Words are looked for in the products' texts too; beside a picture they,
+    and --colour, change what is looked for: "in red". With --csv the exit code is 1 when no picture could be searched
+    for.
     """
     from lapel.service import answer_json, open_store
 
     places, segment = pictures or [], not (no_segment or whole)
+    colours, colour_weight = _former_colour(colour or [], colour_weight)
     options: dict[str, Any] = {"k": k, "where": Filter.parse(where or ()), "least": least}
-    options |= {"group": group, "colour": colour}
-    if to is not None:
-        if not places or text or product is not None or facets:
+    options |= {"group": group, "colour_weight": colour_weight}
+    asked = _Asked(places, text or [], unlike or [], product, colours, _box(box))
+    if to is not None or (len(places) == 1 and Path(places[0]).is_dir()):
+        if to is None:
+            raise typer.BadParameter(f"{places[0]} is a folder. Add --csv FILE for the answers of its pictures.")
+        if not places or asked.beside or facets or max_per or diversity or distinct:
             raise typer.BadParameter(
                 "--csv answers pictures, each on its own, without --text and --product: lapel search FOLDER --csv"
                 " out.csv"
@@ -98,31 +149,119 @@ def search(
         with open_store(store) as shop:
             _search_many(shop, places, to, as_json=as_json, segment=segment, **options)
         return
-    if len(places) > 1:
-        raise typer.BadParameter(
-            "Several pictures are a question each. Add --csv FILE for their answers. (In Python, parts= makes one of"
-            " them.)"
-        )
-    query = Query(parts=_parts(places, text, product, segment=segment), facets=tuple(facets or ()), **options)
+    query = Query(
+        parts=asked.parts(segment=segment),
+        facets=True if facets == [ALL] else tuple(each for each in facets or () if each != ALL),
+        max_per=max_per,
+        diversity=diversity,
+        distinct=distinct,
+        **options,
+    )
     with open_store(store) as shop:
         result = shop.search(query=query)
         products = 0 if result else shop.count()
         if as_json:
-            print_json(answer_json(shop, query, result, picture=places[0] if places else None))
+            answer = answer_json(shop, query, result, picture=places[0] if places else None)
+            print_json({**answer, "query": {**answer["query"], **asked.told}})
             return
-    _print(query, [*places, *([f"'{text}'"] if text else []), *([product] if product else [])], result, products)
+    _print(query, asked.names, result, products)
 
 
-def _parts(places: Sequence[str], text: str, product: str | None, *, segment: bool) -> tuple[Part, ...]:
-    """What is searched for, each with weight 1."""
-    parts = [Part(image=_read(place), segment=segment) for place in places]
-    if text:
-        parts.append(Part(text=text))
-    if product is not None:
-        parts.append(Part(product_id=product))
-    if not parts:
-        raise typer.BadParameter("Give something to search for: a picture file, a link, -, --text or --product.")
-    return tuple(parts)
+@dataclass(frozen=True)
+class _Asked:
+    """What the command line asks for, before it is read.
+
+    Attributes:
+        places: Pictures.
+        texts: Words,
+        unlike: and words that the answer should be unlike.
+        product: A product's id.
+        colours: Names or #rrggbb.
+        box: The part of the one picture that counts.
+    """
+
+    places: Sequence[str]
+    texts: Sequence[str]
+    unlike: Sequence[str]
+    product: str | None
+    colours: Sequence[str]
+    box: tuple[float, ...] | None
+
+    @property
+    def beside(self) -> bool:
+        """Whether anything is asked for beside pictures."""
+        return bool(self.texts or self.unlike or self.product is not None or self.colours or self.box)
+
+    @property
+    def names(self) -> list[str]:
+        """What is looked for, for people."""
+        quoted = [f"'{text}'" for text in self.texts]
+        less = [f"not '{text}'" for text in self.unlike]
+        return [*self.places, *quoted, *([self.product] if self.product else []), *self.colours, *less]
+
+    @property
+    def told(self) -> dict[str, object]:
+        """What was asked, for the JSON: one text or colour as it is, several as a list."""
+
+        def one_or_all(values: Sequence[str]) -> object:
+            return values[0] if len(values) == 1 else list(values) or None
+
+        return {
+            "pictures": list(self.places),
+            "text": one_or_all(self.texts),
+            "not": list(self.unlike),
+            "colour": one_or_all(self.colours),
+            "box": None if self.box is None else list(self.box),
+        }
+
+    def parts(self, *, segment: bool) -> tuple[Part, ...]:
+        """What is searched for, each with weight 1, or -1 of what it should be unlike."""
+        if self.box is not None and len(self.places) != 1:
+            raise typer.BadParameter("--box is of one picture. Give it with a single picture.")
+        parts = [Part(image=_read(place), segment=segment, box=self.box) for place in self.places]  # type: ignore[arg-type]
+        parts += [Part(text=text) for text in self.texts]
+        if self.product is not None:
+            parts.append(Part(product_id=self.product))
+        parts += [Part(colour=colour) for colour in self.colours]
+        if not parts:
+            raise typer.BadParameter(
+                "Give something to search for: a picture file, a link, -, --text, --product or --colour."
+            )
+        return (*parts, *(Part(text=text, weight=-1.0) for text in self.unlike))
+
+
+def _box(text: str) -> tuple[float, ...] | None:
+    """The four numbers of ``10,20,300,400``."""
+    if not text:
+        return None
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(f"--box is four numbers such as 10,20,300,400; found '{text}'.") from error
+
+
+def _former_colour(colours: Sequence[str], weight: float | None) -> tuple[Sequence[str], float | None]:
+    """Until this version --colour took the number that --colour-weight takes."""
+    if len(colours) == 1 and weight is None:
+        with suppress(ValueError):
+            weight = float(colours[0])
+            say("--colour NUMBER is called --colour-weight now; the next version takes a colour only.", err=True)
+            return [], weight
+    return colours, weight
+
+
+class OptionalValues(TyperCommand):
+    """A command whose ``--group`` and ``--facets`` may stand alone. A value that follows is the option's, unless it is
+    another option, a picture file or a link; ``--group=FIELD`` is always one."""
+
+    def parse_args(self, context: Any, args: list[str]) -> list[str]:
+        """Give what stands alone its value."""
+        given = []
+        for at, word in enumerate(args):
+            after = args[at + 1] if at + 1 < len(args) else "-"
+            alone = after.startswith("-") or "://" in after or Path(after).exists()
+            given.append(f"{word}={ALONE[word]}" if word in ALONE and alone else word)
+        return super().parse_args(context, given)
 
 
 def _read(place: str) -> ImageLike:
@@ -140,12 +279,16 @@ def _read(place: str) -> ImageLike:
 def _print(query: Query, names: Sequence[str], result: SearchResult, products: int) -> None:
     if (read := result.understood.colours) is not None:
         print_colours(read)
+    for part in result.understood.parts:
+        if (part.words is not None and (part.words.corrected or part.words.unknown)) or part.asked:
+            say(part.note)
     if result:
         print_hits(result.hits, f"Look-alikes of {' and '.join(names)}")
     else:
         say(_why_nothing(query, result, products))
     rows = [
-        (name, ", ".join(f"{value} ({count:,})" for value, count in values)) for name, values in result.facets.items()
+        (name, ", ".join(f"{value} ({count:,})" for value, count in values[:SHOWN_VALUES]))
+        for name, values in result.facets.items()
     ]
     if rows:
         say("")
@@ -163,6 +306,8 @@ def _why_nothing(query: Query, result: SearchResult, products: int) -> str:
             f"No product has a score of {query.least:g} or more: the nearest of {among} has {result.nearest:.2f}. Lower"
             " --least."
         )
+    if result.verdict is Verdict.NOT_UNDERSTOOD:
+        return "No word of that is known here. Use other words, or fewer."
     if result.verdict is Verdict.NOTHING_PASSES:
         return f"No product passes the filter {query.where} {in_store}. Loosen --where."
     other = "but this one " if products else ""

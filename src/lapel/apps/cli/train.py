@@ -111,6 +111,14 @@ PhotoMasksOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+WordsOption = Annotated[
+    str,
+    typer.Option(
+        "--words",
+        help="Whether the model learns words from titles and labels too: yes, no, or only, which keeps the network of"
+        " --from as it is.",
+    ),
+]
 SeedOption = Annotated[int, typer.Option("--seed", help="Decides initial values, order and augmentation.")]
 SameOption = Annotated[str | None, renamed("--same", "--product-key")]
 SharedOption = Annotated[Path | None, renamed("--shared", "--label-map")]
@@ -142,6 +150,7 @@ def train(
     foreground: ForegroundOption = False,
     photo_masks: PhotoMasksOption = "",
     device: DeviceOption = "auto",
+    words: WordsOption = "yes",
     seed: SeedOption = 7,
     mapping: MapOption = None,
     same: SameOption = None,
@@ -178,6 +187,7 @@ def train(
         val_share=val_share,
         stream=stream,
         device=device,
+        words=words,
         seed=seed,
     )
     with resumable():
@@ -196,6 +206,7 @@ def _print_report(report: TrainingReport, start: str) -> None:
         )
         return
     say(f"Wrote {out} ({report.name}, {report.precision}, fingerprint {report.fingerprint}).")
+    say("It knows words: search --text finds pictures by them." if report.words else "It knows no words.")
     say(f"Its vectors agree with the trained network's: mean cosine {report.agreement:.4f}. Curves: {out}/curves.png")
     if not report.verdicts:
         return

@@ -1,0 +1,522 @@
+"""What probabilities and verdicts are worth: calibration error, kinds told, kinds that are gone, no fashion at all.
+
+    python benchmarks/calibration.py [--encoder default] [--pictures WHEELS] [--plot reliability.png] [--write]
+
+Fitted twice, each time on half of the products (by ``group``) and of the photos' senders, and measured on the other
+half, so no figure is of a pair that it was learned from. ``--write`` then fits on both halves and writes
+``calibration.json`` and ``probes.npz`` beside the model. Queries: val pictures against the train part of the
+catalogue; people's photos, and val pictures on drawn scenes, like phone photos, cut and lit (:mod:`distortions`),
+against all of it; pictures without fashion (:mod:`strangers`), of which only ``FITTED`` kinds are learned from.
+``kind out``: everything of the query's kind was taken out of the catalogue.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from rich.progress import track
+from scipy.stats import rankdata
+
+import strangers
+from distortions import DISTORTIONS, enlarge
+from encoders import CACHE, encode_shop
+from lapel.core.types import Verdict
+from lapel.core.vectors import Vectors
+from lapel.encoders import Encoder, open_encoder, shipped_model
+from lapel.encoders.probes import DOMAINS, Probe, Probes, save_probes
+from lapel.encoders.segmenter import embed_images
+from lapel.engine.calibration import NEIGHBOURS, Calibration, Neighbourhood, hit_features, save_calibration
+from lapel.insight.calibrate import Pairs, calibration_error, fit_scale, kind_floor, least_likely
+from lapel.training import probes as learning
+from phone_to_shop import KINDS, PHOTOS, ClothingPhotos, read_photos
+from shops import Shop, machine, open_shop
+
+HITS = 10
+SCENES = {"cluttered scene": 1000, "phone photo": 1000, "crop to 60 %": 500, "light and white balance": 500}
+DRAWN = 60  # strangers of a kind
+CROPS = 5  # of each picture of a package
+OUT_WEIGHT, STRANGER_WEIGHT = 0.3, 1.5  # of queries whose kind is gone, and of pictures without fashion, in learning
+COLUMNS = {
+    "kind": "articleType",
+    "section": "subCategory",
+    "colour": "baseColour",
+    "gender": "gender",
+    "season": "season",
+}
+SLEEVED = ("Tshirts", "Tops", "Shirts", "Sweatshirts")
+COLLARED = ("Tshirts", "Tops", "Sweaters", "Sweatshirts")
+LONG_SLEEVES = Path(__file__).parent / "long_sleeves.csv"
+AIMS = "aims: error <= .03, coverage 88-92 %, AUROC >= .97, kind out >= 80 % at <= 5 % false alarms"
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Pictures as queries.
+
+    Attributes:
+        vectors: (q, dim) as searches use them.
+        on_white: (q,) bool.
+    """
+
+    vectors: Vectors
+    on_white: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Queries with the ten nearest of each.
+
+    Attributes:
+        features: (q, 10, 8), see :func:`lapel.engine.calibration.hit_features`.
+        found: (q, 10) positions in the shop.
+        kinds: (q, kinds), how likely each query is of each of the probe's kinds.
+        on_white: (q,) bool.
+    """
+
+    features: NDArray[np.float64]
+    found: NDArray[np.int64]
+    kinds: NDArray[np.float64]
+    on_white: NDArray[np.bool_]
+
+
+def embedded(encoder: Encoder, images: Iterable[Image.Image], name: str, cache: Path) -> Queries:
+    """Pictures as searches embed them, kept in the cache."""
+    path = cache / f"calibration-{encoder.fingerprint}-{name.replace(' ', '-').replace('%', '')}.npz"
+    if path.is_file():
+        with np.load(path) as file:
+            return Queries(file["vectors"], file["on_white"])
+    source: Iterator[Image.Image] = iter(track(images, name))
+    parts = []
+    while some := list(islice(source, 32)):
+        parts.append(embed_images(encoder, some))
+    found = Queries(np.concatenate([p.vectors for p in parts]), np.concatenate([p.on_white for p in parts]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, vectors=found.vectors, on_white=found.on_white)
+    return found
+
+
+def fit_probes(shop: Shop, vectors: Vectors, rows: dict[str, NDArray[np.int64]]) -> dict[str, Probe]:
+    """The probes of a model: weights from ``train``, sureness and thresholds from the rows ``told``, printed on
+    ``judged``."""
+    found = {}
+    for name in (*COLUMNS, *learning.TITLE_WORDS):
+        values = attribute(shop, name)
+        probe = learning.fit_probe(name, vectors[rows["train"]], [values[row] for row in rows["train"]])
+        if probe is None:
+            continue
+        held = [values[row] for row in rows["told"]]
+        right = [None if value is None else frozenset({value}) for value in held]
+        probe = learning.tempered(probe, vectors[rows["told"]], held)
+        found[name] = learning.with_threshold(probe, "white", vectors[rows["told"]], right)
+    return found
+
+
+def attribute(shop: Shop, name: str) -> list[str | None]:
+    """What the catalogue, or its titles, say of each product; empty where the attribute asks nothing of it."""
+    if name in COLUMNS:
+        given = [product.gender for product in shop.products] if name == "gender" else shop.values(COLUMNS[name])
+        if not any(given):
+            plain = {"colour": "colour", "season": "season"}.get(name)
+            given = [getattr(product, plain) if plain else "" for product in shop.products]
+        return [value or None for value in given]
+    long = frozenset(LONG_SLEEVES.read_text(encoding="utf-8").split()[1:])
+    told = learning.title_values([product.title for product in shop.products], name)
+    kinds = shop.values("articleType")
+    clothes = [product.category[0] == "Apparel" if product.category else False for product in shop.products]
+    asks: dict[str, Callable[[int], bool]] = {
+        "pattern": lambda row: clothes[row],
+        "neck": lambda row: kinds[row] in COLLARED,
+        "sleeves": lambda row: kinds[row] in SLEEVED,
+    }
+    values: list[str | None] = [value if asks[name](row) else "" for row, value in enumerate(told)]
+    if name == "sleeves":  # T-shirts are short-sleeved unless they were seen not to be
+        for row in np.flatnonzero(np.array(kinds) == "Tshirts").tolist():
+            values[row] = "long sleeves" if shop.products[row].id in long else values[row] or "short sleeves"
+    return values
+
+
+class Bench:
+    """One model's queries, answers and truth."""
+
+    def __init__(self, encoder: Encoder, shop: Shop, photos: ClothingPhotos, wanted: argparse.Namespace) -> None:
+        self.encoder, self.shop, self.photos = encoder, shop, photos
+        self.vectors = encode_shop(encoder, shop, wanted.cache)
+        split = np.array(shop.values("split"))
+        self.train, self.val = np.flatnonzero(split == "train"), np.flatnonzero(split == "val")
+        self.kind, self.section = np.array(shop.values("articleType")), np.array(shop.values("subCategory"))
+        self.colour = np.array([value or "" for value in attribute(shop, "colour")])
+        self.gender = np.array([product.gender for product in shop.products])
+        self.groups = np.array(shop.values("group"))
+        self.drawn = np.random.default_rng(7).permutation(self.val)[: max(SCENES.values())]
+        rng = np.random.default_rng(0)
+        self.fold = rng.integers(0, 2, 1 + max(map(int, self.groups)))[self.groups.astype(int)]  # of each product
+        senders = read_senders(wanted.photos)
+        self.sender_fold = rng.integers(0, 2, 1 + senders.max())[senders]
+        self.held_out = photos.splits == "validation"
+        self.queries = self._queries(wanted)
+
+    def _queries(self, wanted: argparse.Namespace) -> dict[str, Queries]:
+        encoder, cache, shop = self.encoder, wanted.cache, self.shop
+        found = {"val": embedded(encoder, (shop.image(int(row)) for row in self.val), "val", cache)}
+        pictures = (self.photos.picture(row) for row in range(len(self.photos.files)))
+        found["photos"] = embedded(encoder, pictures, "photos", cache)
+        for name, count in SCENES.items():
+            changed = (
+                DISTORTIONS[name](enlarge(shop.image(int(row))), np.random.default_rng((9, at)))
+                for at, row in enumerate(self.drawn[:count])
+            )
+            found[name] = embedded(encoder, changed, name, cache)
+        for name, kinds, seed in (("fitted", strangers.FITTED, 1), ("held out", strangers.HELD_OUT, 2)):
+            found[name] = embedded(encoder, (image for _, image in strangers.drawn(kinds, DRAWN, seed)), name, cache)
+        rng, shipped = np.random.default_rng(3), strangers.package_pictures(wanted.pictures)
+        self.package_names = [name for name in shipped for _ in range(CROPS)]
+        cut = (part for image in shipped.values() for part in strangers.crops(image, CROPS, rng))
+        found["packages"] = embedded(encoder, cut, f"packages {len(shipped)}", cache)
+        return found
+
+    def ask(self, probes: Probes, name: str, *, out: str = "") -> Asked:
+        """The answers to a set of queries; ``out``: without what has the query's own ``kind`` or ``section``."""
+        queries = self.queries[name]
+        gallery = self.train if name == "val" else np.arange(len(self.vectors))
+        features, found, kinds = [], [], []
+        for at in range(0, len(queries.vectors), 256):
+            scores = queries.vectors[at : at + 256] @ self.vectors[gallery].T
+            if out:
+                scores[self._same(name, out, slice(at, at + 256), gallery)] = -1
+            best = np.argpartition(-scores, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
+            for row, places in enumerate(best):
+                order = places[np.argsort(-scores[row, places], kind="stable")]
+                rows = gallery[order]
+                around = Neighbourhood(queries.vectors[at + row], scores[row, order], self.vectors[rows])
+                features.append(hit_features(probes, around, around.scores[:HITS], around.vectors[:HITS]))
+                kinds.append(around.kinds(probes))
+                found.append(rows[:HITS])
+        return Asked(np.array(features), np.array(found), np.array(kinds), queries.on_white)
+
+    def _same(self, name: str, out: str, at: slice, gallery: NDArray[np.int64]) -> NDArray[np.bool_]:
+        if name == "val":
+            own = self.kind if out == "kind" else self.section
+            return np.asarray(own[self.val[at]][:, None] == own[gallery])
+        kinds = [sorted(KINDS[label]) for label in self.photos.labels[at]]
+        return np.stack([np.isin(self.kind[gallery], each) for each in kinds])
+
+    def right(self, name: str, asked: Asked, verdict: Verdict) -> NDArray[np.bool_]:
+        """(q, 10): whether a verdict is true of each hit."""
+        found = asked.found
+        if name in ("fitted", "held out", "packages") or (name == "photos" and verdict is not Verdict.SAME_KIND):
+            return np.zeros(found.shape, bool)
+        if name == "photos":
+            return np.stack(
+                [
+                    np.isin(self.kind[row], sorted(KINDS[label]))
+                    for row, label in zip(found, self.photos.labels, strict=True)
+                ]
+            )
+        rows = (self.val if name == "val" else self.drawn[: SCENES[name]])[:, None]
+        if verdict is Verdict.SAME_PRODUCT:
+            return np.asarray(self.groups[found] == self.groups[rows])
+        if verdict is Verdict.SAME_KIND:
+            return np.asarray(self.kind[found] == self.kind[rows])
+        same = [own[found] == own[rows] for own in (self.section, self.gender, self.colour)]
+        return np.asarray(np.logical_and.reduce(same))
+
+    def folds(self, name: str) -> NDArray[np.int64]:
+        """(q,) which half each query is of; strangers are of both, 2."""
+        if name == "photos":
+            return self.sender_fold
+        if name in ("fitted", "held out", "packages"):
+            return np.full(len(self.queries[name].vectors), 2)
+        return self.fold[self.val if name == "val" else self.drawn[: SCENES[name]]]
+
+
+def read_senders(folder: Path) -> NDArray[np.int64]:
+    """(n,) who sent each photo."""
+    import csv
+
+    with (folder / "photos.csv").open(encoding="utf-8", newline="") as file:
+        return np.array([int(row["sender_id"]) for row in csv.DictReader(file)])
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers that a calibration is learned from or judged by, by the name of the set; ``val out`` and ``photos
+    out`` are those without the query's kind."""
+
+    bench: Bench
+    probes: Probes
+    asked: dict[str, Asked]
+
+    def pairs(self, name: str, verdict: Verdict, rows: NDArray[np.bool_], weight: float = 1.0) -> Pairs:
+        """Every hit of some queries."""
+        asked, base = self.asked[name], name.removesuffix(" out")
+        right = self.bench.right(base, asked, verdict)[rows]
+        return Pairs(asked.features[rows].reshape(-1, asked.features.shape[2]), right.ravel(), weight)
+
+    def categories(self, name: str, rows: NDArray[np.bool_]) -> list[str]:
+        """Of those hits."""
+        return [str(kind) for kind in self.bench.kind[self.asked[name].found[rows]].ravel()]
+
+    def fit(self, used: Callable[[str], NDArray[np.bool_]]) -> Calibration:
+        """A calibration from the queries that ``used`` picks of each set."""
+        bench, every = self.bench, used("fitted")
+        distorted = list(SCENES)
+        scales: dict[str, dict[Verdict, object]] = {domain: {} for domain in DOMAINS}
+        for verdict in (Verdict.SAME_PRODUCT, Verdict.SAME_STYLE, Verdict.SAME_KIND):
+            strange = self.pairs("fitted", verdict, every, STRANGER_WEIGHT)
+            val, gone = self.pairs("val", verdict, used("val")), self.pairs("val out", verdict, used("val"), OUT_WEIGHT)
+            if verdict is Verdict.SAME_PRODUCT:
+                made = [self.pairs(name, verdict, used(name) & self.asked[name].on_white) for name in distorted]
+                scales["white"][verdict] = fit_scale([val, *made, strange], joined([val, *made]))
+                made = [self.pairs(name, verdict, used(name) & ~self.asked[name].on_white) for name in distorted]
+                people = self.pairs("photos", verdict, used("photos"))
+                scales["photo"][verdict] = fit_scale([*made, people, strange], joined([*made, people]))
+            elif verdict is Verdict.SAME_STYLE:
+                scales["white"][verdict] = fit_scale([val, gone, strange], val)
+                made = [self.pairs(name, verdict, used(name) & ~self.asked[name].on_white) for name in distorted]
+                scales["photo"][verdict] = fit_scale([*made, strange], joined(made))
+            else:
+                scales["white"][verdict] = fit_scale([val, gone, strange], val, self.categories("val", used("val")))
+                people = self.pairs("photos", verdict, used("photos") & ~bench.held_out)
+                gone = self.pairs("photos out", verdict, used("photos"), OUT_WEIGHT)
+                checked = self.pairs("photos", verdict, used("photos") & bench.held_out)
+                scales["photo"][verdict] = fit_scale([people, gone, strange, checked], checked)
+        found = Calibration(scales, dict.fromkeys(DOMAINS, 0.0), {})  # type: ignore[arg-type]
+        people = used("photos") & bench.held_out
+        rows = {"white": ("val", used("val")), "photo": ("photos", people)}
+        least = {domain: least_likely(self.best(found, name, some)) for domain, (name, some) in rows.items()}
+        floors = {domain: kind_floor(self.own_kinds(name)[some]) for domain, (name, some) in rows.items()}
+        return replace(found, least=least, kind_floor=floors)
+
+    def likely(self, found: Calibration, name: str, verdict: Verdict, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(q, 10) how likely a verdict holds for each hit."""
+        asked = self.asked[name]
+        values = np.zeros(asked.found.shape)
+        for domain in DOMAINS:
+            some = rows & (asked.on_white == (domain == "white"))
+            flat = asked.features[some].reshape(-1, asked.features.shape[2])
+            told = found.scales[domain][verdict].probabilities(flat, self.categories(name, some))
+            values[some] = told.reshape(-1, HITS)
+        return values[rows]
+
+    def best(self, found: Calibration, name: str, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(q,) how likely the first hit is of the query's kind."""
+        return self.likely(found, name, Verdict.SAME_KIND, rows)[:, 0]
+
+    def verdicts(self, found: Calibration, name: str, rows: NDArray[np.bool_]) -> NDArray[np.str_]:
+        """(q,) the verdict on the first hit."""
+        asked, told = self.asked[name], []
+        categories = self.bench.kind[asked.found[:, 0]]
+        for row in np.flatnonzero(rows):
+            ((verdict, _),) = found.judge(
+                asked.features[row, :1], [str(categories[row])], on_white=bool(asked.on_white[row])
+            )
+            told.append(verdict.value)
+        return np.array(told)
+
+    def own_kinds(self, name: str) -> NDArray[np.float64]:
+        """(q,) how likely the query's own kind was said to be; 0 where the probe does not know it."""
+        names = list(self.probes["kind"].values)
+        if name == "photos":
+            wanted = [sorted(KINDS[label]) for label in self.bench.photos.labels]
+        else:
+            wanted = [[str(kind)] for kind in self.bench.kind[self.bench.val]]
+        likely = self.asked[name].kinds
+        return np.array(
+            [
+                max((likely[row, names.index(k)] for k in some if k in names), default=0.0)
+                for row, some in enumerate(wanted)
+            ]
+        )
+
+
+def joined(parts: Sequence[Pairs]) -> Pairs:
+    """One of several."""
+    return Pairs(np.concatenate([p.features for p in parts]), np.concatenate([p.right for p in parts]))
+
+
+def auroc(known: NDArray[np.float64], strange: NDArray[np.float64]) -> float:
+    """How often a known picture's figure is above a strange one's."""
+    ranks = rankdata(np.concatenate([strange, known]))[len(strange) :]
+    return float((ranks.sum() - len(known) * (len(known) + 1) / 2) / (len(known) * len(strange)))
+
+
+def report(answers: Answers, calibrations: Sequence[Calibration]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Print everything: each half by the calibration of the other. Returns probabilities of the same kind, and whether
+    they were right, of val pictures and held-out photos."""
+    bench = answers.bench
+    shown: list[tuple[NDArray[np.float64], NDArray[np.bool_]]] = []
+    sets = {"val": np.ones(len(bench.val), bool), "photos": bench.held_out}
+    sets |= {name: np.ones(len(answers.asked[name].found), bool) for name in SCENES}
+    print(
+        f"{'expected calibration error':28}{'queries':>9}"
+        + "".join(f"{v.value:>18}" for v in CLOSEST)
+        + f"{'right':>8}"
+    )
+    for name, some in sets.items():
+        cells, rate = [], 0.0
+        for verdict in CLOSEST:
+            if name == "photos" and verdict is not Verdict.SAME_KIND:
+                cells.append(float("nan"))
+                continue
+            told, true = halves(answers, calibrations, name, verdict, some)
+            cells.append(calibration_error(told.ravel(), true.ravel()))
+            rate = float(true.mean())
+            if verdict is Verdict.SAME_KIND and name in ("val", "photos"):
+                shown.append((told.ravel(), true.ravel()))
+        print(f"{name:28}{int(some.sum()):9,}" + "".join(f"{cell:18.3f}" for cell in cells) + f"{rate:8.3f}")
+    for name, domain in (("val", "white"), ("photos", "photo")):
+        folds, own = bench.folds(name), answers.own_kinds(name)
+        inside, sizes, alarms, gone = [], [], [], []
+        for half, found in enumerate(calibrations):
+            rows = sets[name] & (folds == half)
+            floor = found.kind_floor[domain]
+            inside += (own[rows] >= floor).tolist()
+            sizes += (answers.asked[name].kinds[rows] >= floor).sum(axis=1).tolist()
+            alarms += (answers.verdicts(found, name, rows) == Verdict.NOTHING_CLOSE.value).tolist()
+            gone += [answers.verdicts(found, f"{name} out", rows)]
+        said = np.concatenate(gone)
+        nothing, style = np.mean(said == "nothing close"), np.mean(said == "same style")
+        print(
+            f"{name}: kinds told hold the right one for {100 * np.mean(inside):.1f} % ({np.mean(sizes):.2f} kinds);"
+            f" kind out: nothing close {100 * nothing:.1f} %, same style of another kind {100 * style:.1f} %, together"
+            f" {100 * (nothing + style):.1f} % at {100 * np.mean(alarms):.1f} % false alarms"
+        )
+    strange(answers, calibrations)
+    return np.concatenate([told for told, _ in shown]), np.concatenate([true for _, true in shown])
+
+
+def halves(
+    answers: Answers, calibrations: Sequence[Calibration], name: str, verdict: Verdict, some: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Of each half by the other's calibration: how likely, and whether right."""
+    folds, true = answers.bench.folds(name), answers.bench.right(name, answers.asked[name], verdict)
+    rows = [some & (folds == half) for half in range(len(calibrations))]
+    told = [answers.likely(found, name, verdict, each) for found, each in zip(calibrations, rows, strict=True)]
+    return np.concatenate(told), np.concatenate([true[each] for each in rows])
+
+
+def strange(answers: Answers, calibrations: Sequence[Calibration]) -> None:
+    """Print how pictures without fashion are told from others, by the probability of their first hit."""
+    bench = answers.bench
+    known = {}
+    for name, some in (("val", np.ones(len(bench.val), bool)), ("photos", bench.held_out)):
+        parts = [
+            answers.best(found, name, some & (bench.folds(name) == half)) for half, found in enumerate(calibrations)
+        ]
+        known[name] = np.concatenate(parts)
+    names = np.array(bench.package_names)
+    clothed = np.isin(names, strangers.CLOTHED)
+    kinds = [name for name, _ in strangers.drawn(strangers.HELD_OUT, DRAWN, 2)]
+    rows = {f"drawn: {kind}": ("held out", np.array(kinds) == kind) for kind in strangers.HELD_OUT}
+    rows |= {
+        "packages, no clothes to see": ("packages", ~clothed),
+        "packages, people in clothes": ("packages", clothed),
+    }
+    print(f"{'without fashion':32}{'pictures':>9}{'AUROC, val':>12}{'photos':>9}{'nothing close':>15}")
+    for title, (name, some) in rows.items():
+        if not some.any():
+            continue
+        told = np.mean([answers.best(found, name, some) for found in calibrations], axis=0)
+        said = answers.verdicts(calibrations[0], name, some) == Verdict.NOTHING_CLOSE.value
+        cells = "".join(
+            f"{auroc(values, told):{width}.3f}" for values, width in ((known["val"], 12), (known["photos"], 9))
+        )
+        print(f"{title:32}{int(some.sum()):9}{cells}{100 * said.mean():14.1f}%")
+
+
+def draw_reliability(told: NDArray[np.float64], true: NDArray[np.bool_], path: Path) -> None:
+    """How many hits were right against how likely they were said to be; bars: how many hits."""
+    side, left, base = 360, 60, 400
+    sheet = Image.new("RGB", (460, 470), (255, 255, 255))
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    pen.rectangle((left, base - side, left + side, base), outline=(209, 213, 219))
+    pen.line((left, base, left + side, base - side), (156, 163, 175), 1)
+    at = np.minimum((told * 10).astype(int), 9)
+    counts = np.bincount(at, minlength=10)
+    points = []
+    for place in range(10):
+        x = left + place * side // 10
+        tall = round(0.25 * side * counts[place] / counts.max())
+        pen.rectangle((x + 6, base - tall, x + side // 10 - 6, base - 1), (219, 234, 254))
+        pen.text((x, base + 4), f".{place}", (107, 114, 128), font)
+        pen.text((left - 28, base - place * side // 10 - 8), f".{place}", (107, 114, 128), font)
+        if counts[place] >= 20:
+            rows = at == place
+            points.append((left + told[rows].mean() * side, base - true[rows].mean() * side))
+    pen.line(points, (24, 93, 196), 3)
+    for x, y in points:
+        pen.ellipse((x - 5, y - 5, x + 5, y + 5), (24, 93, 196))
+    pen.text((left, base + 26), "said to be of the same kind", (31, 36, 43), font)
+    pen.text((left, base - side - 24), "are (share of hits, on data not used for it)", (31, 36, 43), font)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path, "PNG")
+
+
+def show_probes(bench: Bench) -> dict[str, Probe]:
+    """Fit the probes on each half of val, print what they are worth on the other, and fit them on all of it."""
+    val, fold = bench.val, bench.fold[bench.val]
+    print(f"{'probe':10}{'values':>8}{'precision':>11}{'told of':>9}   on the half of val not used for its threshold")
+    for half in (0, 1):
+        rows = {"train": bench.train, "told": val[fold != half]}
+        for name, probe in fit_probes(bench.shop, bench.vectors, rows).items():
+            values = attribute(bench.shop, name)
+            judged = val[fold == half]
+            right = [None if values[row] is None else frozenset({str(values[row])}) for row in judged]
+            precision, told, _ = learning.measured(probe, "white", bench.vectors[judged], right)
+            print(f"{name:10}{len(probe.values):8}{precision:11.3f}{told:9.3f}")
+    probes = fit_probes(bench.shop, bench.vectors, {"train": bench.train, "told": val})
+    labels = [frozenset(KINDS[label]) for label in bench.photos.labels[bench.held_out]]
+    people, senders = bench.queries["photos"].vectors[bench.held_out], bench.sender_fold[bench.held_out]
+    for half in (0, 1):
+        given = [label if fold != half else None for label, fold in zip(labels, senders, strict=True)]
+        kept = [label if fold == half else None for label, fold in zip(labels, senders, strict=True)]
+        probe = learning.with_threshold(probes["kind"], "photo", people, given)
+        precision, told, count = learning.measured(probe, "photo", people, kept)
+        print(f"kind, people's photos {precision:10.3f}{told:9.3f}   ({count} photos)")
+    probes["kind"] = learning.with_threshold(probes["kind"], "photo", people, labels)
+    return probes
+
+
+CLOSEST = (Verdict.SAME_PRODUCT, Verdict.SAME_STYLE, Verdict.SAME_KIND)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--encoder", default="default", help="default, small or a model folder")
+    parser.add_argument("--data", type=Path, help="folder or ZIP of pictures, with --products")
+    parser.add_argument("--products", type=Path, help="table of the products")
+    parser.add_argument("--photos", type=Path, default=PHOTOS, help="folder with photos.csv and images.zip")
+    parser.add_argument("--pictures", type=Path, nargs="*", default=[], help="wheels or folders with other pictures")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where vectors are kept")
+    parser.add_argument("--plot", type=Path, help="write the reliability diagram as a PNG")
+    parser.add_argument("--write", action="store_true", help="write calibration.json and probes.npz beside the model")
+    wanted = parser.parse_args(arguments)
+    encoder = open_encoder(wanted.encoder)
+    shop = open_shop(wanted.data, wanted.products, wanted.cache)
+    bench = Bench(encoder, shop, read_photos(wanted.photos), wanted)
+    print(f"{encoder.name}, {len(shop.products):,} products, {len(bench.photos.files):,} photos; {machine()}\n{AIMS}")
+    probes = show_probes(bench)
+    asked = {name: bench.ask(probes, name) for name in bench.queries}
+    asked |= {f"{name} out": bench.ask(probes, name, out="kind") for name in ("val", "photos")}
+    answers = Answers(bench, probes, asked)
+    calibrations = [answers.fit(lambda name, half=half: bench.folds(name) != half) for half in (0, 1)]
+    told, true = report(answers, calibrations)
+    if wanted.plot:
+        draw_reliability(told, true, wanted.plot)
+    if wanted.write:
+        folder = shipped_model(wanted.encoder) if wanted.encoder in ("default", "small") else Path(wanted.encoder)
+        details = {"learned_from": "val pictures, people's photos, drawn scenes; benchmarks/calibration.py"}
+        save_calibration(replace(answers.fit(lambda name: bench.folds(name) >= 0), details=details), folder)
+        save_probes(probes, folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""The frontier between one right answer and five: Recall@1 against Recall@5 of held-out products, over the weights of
+the head's losses.
+
+    make head MODEL=small                             # once: pixels and features, half an hour on 2 cores
+    python benchmarks/frontier.py --work runs/small-head --start small
+
+Each setting trains the head anew on the features that the training kept, as ``make head`` does. Labels: val queries
+against train products, in float32, a query without a relevant product counts as a miss, as in ``models.py``. People's
+photos: kind of the first answer, queries as a search makes them (the photo and what was cut out of it).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from lapel.encoders import SHIPPED, shipped_model
+from lapel.service.training import LabelledPhotos, read_examples
+from lapel.training.data import TrainingSet, load_training_set, read_label_map
+from lapel.training.head_features import FeatureStore, View
+from lapel.training.head_finetuning import finetune_head
+from lapel.training.learner import Learner, Targets, head_classes
+from lapel.training.machine import this_machine
+from lapel.training.network import EmbeddingNetwork
+from lapel.training.recipe import Recipe, fashion
+from lapel.training.weights import load_model_folder
+from shops import CATALOGUE
+
+PHOTOS = CATALOGUE.parent / "clothing-photos"
+RULES = {
+    "subCategory": ("subCategory",),
+    "articleType": ("articleType",),
+    "baseColour": ("baseColour",),
+    "gender": ("gender",),
+    "all three": ("articleType", "baseColour", "gender"),
+}
+IMAGE = Path(__file__).parents[1] / "docs" / "images" / "frontier.png"
+BATCH = 4096
+
+
+def read_set(work: Path, recipe: Recipe, start: Path) -> TrainingSet:
+    """The training set of ``make head``, whose pixels lie in ``work`` already."""
+    _, model = load_model_folder(start)
+    parts = [
+        LabelledPhotos(str(CATALOGUE / "images.zip"), CATALOGUE / "products.csv"),
+        LabelledPhotos(str(PHOTOS / "images.zip"), PHOTOS / "photos.csv", ("id=file", "title=", "pictures=file")),
+    ]
+    with ExitStack() as sources:
+        examples, read = read_examples(parts, sources, stream=False, note=print)
+        data, _ = load_training_set(
+            examples,
+            read,
+            preprocessing=model.preprocessing,
+            attributes=sorted(recipe.attributes()),
+            optional=sorted(recipe.optional()),
+            product_key="group",
+            label_map=read_label_map(Path(__file__).parent / "photo_kinds.csv"),
+            folder=work,
+            progress=lambda *_: None,
+        )
+    return data
+
+
+@torch.inference_mode()
+def project(network: EmbeddingNetwork, features: torch.Tensor) -> np.ndarray:
+    """(n, features) -> (n, dim) float32 unit rows."""
+    parts = [network.project(part.float()[:, :, None, None]).vectors for part in features.split(BATCH)]
+    return torch.cat(parts).float().numpy()
+
+
+def label_recalls(data: TrainingSet, shop: View, asked: View, network: EmbeddingNetwork) -> dict[str, list[float]]:
+    """Recall@1 and @5 in % of each rule."""
+    known, queries = project(network, shop.features), project(network, asked.features)
+    nearest = np.concatenate([np.argsort(-(part @ known.T), axis=1)[:, :5] for part in np.array_split(queries, 16)])
+    found = {}
+    for name, attributes in RULES.items():
+        labels = data.joint(attributes)
+        own = labels[asked.rows.numpy()]
+        right = (labels[shop.rows.numpy()][nearest] == own[:, None]) & (own >= 0)[:, None]
+        found[name] = [100 * float(right[:, 0].mean()), 100 * float(right.any(axis=1).mean())]
+    return found
+
+
+def photo_recall(data: TrainingSet, shop: View, pair: tuple[View, View], network: EmbeddingNetwork) -> float:
+    """Share in % of photos whose first answer is of their kind."""
+    known = project(network, shop.features)
+    query = sum(project(network, view.features) for view in pair)
+    kinds = data.labels["kind"]
+    own = kinds[pair[0].rows.numpy()]
+    nearest = np.argmax(query @ known.T, axis=1)
+    return 100 * float((kinds[shop.rows.numpy()][nearest] == own)[own >= 0].mean())
+
+
+def draw(found: Mapping[str, Mapping[str, Any]], target: Path) -> None:
+    """A plot of @1 against @5 a rule; each point is a setting."""
+    figure = Figure(figsize=(13, 3.2), layout="constrained")
+    for axis, rule in zip(figure.subplots(1, len(RULES)), RULES, strict=True):
+        for name, row in found.items():
+            one, five = row["labels"][rule]
+            axis.plot(one, five, "o", color="tab:blue", markersize=4)
+            axis.annotate(name, (one, five), fontsize=6, xytext=(3, 3), textcoords="offset points")
+        axis.set_title(f"same {rule}", fontsize=9)
+        axis.set_xlabel("Recall@1, %", fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("Recall@5, %", fontsize=8)
+    figure.savefig(target, dpi=110)
+
+
+def settings_of(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """``label_weight=2,photo=1`` -> the fields of :class:`lapel.training.recipe.HeadFinetuning` that it changes."""
+    return {text: {k: float(v) for k, v in (pair.split("=") for pair in text.split(","))} for text in texts}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train a head for each setting and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="the folder that 'make head' wrote")
+    parser.add_argument("--start", default="small", help="what it went on from")
+    parser.add_argument("--set", action="append", help="such as label_weight=2,photo=1; repeat")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--plot", type=Path, default=IMAGE)
+    wanted = parser.parse_args(arguments)
+    start = shipped_model(wanted.start) if wanted.start in SHIPPED else Path(wanted.start)
+    recipe = fashion(epochs=(0, 0))
+    data = read_set(wanted.work, recipe, start)
+    machine = this_machine("cpu")
+    first, _ = load_model_folder(start)
+    store = FeatureStore(first, data, machine, wanted.work, lambda _: None)
+    kept = store.all(recipe)
+    val, parts = data.val, data.parts
+    asked = store.view(val[parts[val] == 0], None, segmented=False, seed=0)
+    photos = [store.view(val[parts[val] > 0], None, segmented=cut, seed=0) for cut in (False, True)]
+    record = wanted.work / "frontier.json"
+    found: dict[str, Any] = json.loads(record.read_text()) if record.exists() else {}
+    weights = ("0.5", "1", "2", "4", "6", "10")
+    for name, changes in settings_of(wanted.set or [f"label_weight={w}" for w in weights]).items():
+        if name not in found:
+            changed = replace(recipe, head_finetuning=replace(recipe.head_finetuning, epochs=wanted.epochs, **changes))
+            network = deepcopy(first)
+            learner = Learner(network, changed, head_classes(data, changed))
+            targets = Targets(data, changed, machine.device)
+            finetune_head(
+                network,
+                learner,
+                data,
+                targets,
+                machine=machine,
+                folder=wanted.work,
+                add=lambda _: None,
+                report=lambda _: None,
+            )
+            network.eval()
+            labels = label_recalls(data, kept.shop, asked, network)
+            found[name] = {"labels": labels, "photos": photo_recall(data, kept.shop, (photos[0], photos[1]), network)}
+            record.write_text(json.dumps(found, indent=1))
+        row = found[name]
+        cells = "  ".join(f"{rule} {one:.1f} / {five:.1f}" for rule, (one, five) in row["labels"].items())
+        print(f"{name:40} {cells}  photos {row['photos']:.1f}", flush=True)
+    draw(found, wanted.plot)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,265 @@
+"""How likely a hit is what was asked for: from cosines to probabilities and verdicts.
+
+A cosine of .6 is much for a phone photo and little for a picture on white, and more among handbags than among shirts.
+So each hit gets eight figures beside its cosine - how far the nearest are, whether query and hit look of one kind,
+section, colour and gender to the model's probes, and whether the neighbours agree - and a logistic regression of them,
+straightened by isotonic regression (Zadrozny and Elkan 2002), says how likely it is
+
+- *of the same kind*: the last level of its category, such as Shirts;
+- *of the same style*: of the same section, for the same gender, in the same colour;
+- *the same product*.
+
+Pictures on white and photos of people have figures of their own. Learned on products and photos that no network was
+trained with, on such whose kind was taken out of the catalogue, and on pictures without fashion, see
+:mod:`lapel.insight.calibrate`; ``calibration.json`` beside the model's network keeps it. It is no part of the
+fingerprint. A store may have its own, see :meth:`lapel.service.store.Store.calibrate`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lapel.core.errors import ModelError
+from lapel.core.queries import CLOSENESS
+from lapel.core.text import fold, reason_of
+from lapel.core.types import Verdict
+from lapel.core.vectors import Vectors
+from lapel.encoders.probes import DOMAINS, Probes
+
+FILE = "calibration.json"
+FORMAT = 1
+NEIGHBOURS = 20  # nearest photos that are evidence
+AGREEING = ("kind", "section", "colour", "gender")  # probes by which query and hit are compared
+FEATURES = ("cosine", "nearest", "mean of ten", *AGREEING, "neighbours")
+EVIDENCE_SCALE = 0.1  # of cosine: how fast neighbours lose weight as evidence below the nearest
+FLOOR = 0.01  # added to probabilities before their logarithm
+LIKELY = 0.5  # from which on a product or a style is said to be the same
+CONFIDENCE = 0.9  # of the set of kinds
+
+Features = NDArray[np.float64]  # (hits, FEATURES)
+Knots = tuple[NDArray[np.float64], NDArray[np.float64]]  # rising logits and their probabilities
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """A query among what is nearest to it.
+
+    Attributes:
+        vector: (dim,) float32, the query's.
+        scores: (n,) float32 cosines of the nearest photos, the highest first.
+        vectors: (n, dim) float32, theirs.
+    """
+
+    vector: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    vectors: Vectors
+
+    def evidence(self, probes: Probes) -> NDArray[np.float64]:
+        """(kinds,) what the nearest are, by the model's probe of kinds; nearer ones count more. Sums to 1."""
+        weights = np.exp((self.scores - self.scores[:1]) / EVIDENCE_SCALE)
+        found: NDArray[np.float64] = weights @ probes["kind"].probabilities(self.vectors) / weights.sum()
+        return found
+
+    def kinds(self, probes: Probes) -> NDArray[np.float64]:
+        """(kinds,) how likely the query is of each kind: half by itself, half by its neighbours. Sums to 1."""
+        own = probes["kind"].probabilities(self.vector[None])[0]
+        return np.asarray((own + self.evidence(probes)) / 2, np.float64)
+
+
+def hit_features(probes: Probes, around: Neighbourhood, scores: NDArray[np.float32], vectors: Vectors) -> Features:
+    """What probabilities are computed from.
+
+    Args:
+        probes: The model's; what it has no probe for is 0.
+        around: The query.
+        scores: (m,) float32 cosines of the hits.
+        vectors: (m, dim) float32, theirs.
+
+    Returns:
+        (m, 8) float64 in the order of :data:`FEATURES`.
+    """
+    found = np.zeros((len(scores), len(FEATURES)))
+    found[:, 0] = scores
+    found[:, 1] = around.scores[0]
+    found[:, 2] = around.scores[:10].mean()
+    for column, name in enumerate(AGREEING, 3):
+        if name in probes:
+            of = probes[name].probabilities
+            found[:, column] = np.log(of(vectors) @ of(around.vector[None])[0] + FLOOR)
+    if "kind" in probes:
+        found[:, -1] = np.log(probes["kind"].probabilities(vectors) @ around.evidence(probes) + FLOOR)
+    return found
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How one verdict's probability follows from the figures of a hit.
+
+    Attributes:
+        weights: (8,) of the figures.
+        bias: Added to their sum: both are the logit.
+        knots: What logit means what probability; straight between them.
+        by_category: The same for categories that had enough pairs, by the folded name of their last level.
+    """
+
+    weights: NDArray[np.float64]
+    bias: float
+    knots: Knots
+    by_category: Mapping[str, Knots] = field(default_factory=dict)
+
+    def logits(self, features: Features) -> NDArray[np.float64]:
+        """(m,) of (m, 8) figures."""
+        return np.asarray(features @ self.weights + self.bias, np.float64)
+
+    def probabilities(self, features: Features, categories: Sequence[str] = ()) -> NDArray[np.float64]:
+        """(m,) 0..1; ``categories`` are the last levels of the hits' categories."""
+        logits = self.logits(features)
+        found = np.interp(logits, *self.knots)
+        for row, category in enumerate(categories):
+            own = self.by_category.get(fold(category))
+            if own is not None:
+                found[row] = np.interp(logits[row], *own)
+        return found
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a model's cosines mean.
+
+    Attributes:
+        scales: By domain, see :data:`lapel.encoders.probes.DOMAINS`, and verdict.
+        least: By domain, the probability of the same kind below which a hit is nothing close.
+        kind_floor: By domain, what a kind's likelihood is at least to be in the set of kinds that holds the right one
+            for 90 of 100 queries (conformal prediction, Vovk et al. 2005).
+        details: How it was learned and what was measured: free-form.
+    """
+
+    scales: Mapping[str, Mapping[Verdict, Scale]]
+    least: Mapping[str, float]
+    kind_floor: Mapping[str, float]
+    details: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def judge(
+        self, features: Features, categories: Sequence[str], *, on_white: bool
+    ) -> list[tuple[Verdict, dict[Verdict, float]]]:
+        """The verdict on each hit, and how likely each verdict holds."""
+        domain = DOMAINS[not on_white]
+        columns = {verdict: scale.probabilities(features, categories) for verdict, scale in self.scales[domain].items()}
+        likely = [{verdict: float(column[row]) for verdict, column in columns.items()} for row in range(len(features))]
+        return [(self._verdict(each, domain), each) for each in likely]
+
+    def _verdict(self, likely: Mapping[Verdict, float], domain: str) -> Verdict:
+        for verdict in (Verdict.SAME_PRODUCT, Verdict.SAME_STYLE):
+            if likely.get(verdict, 0.0) >= LIKELY:
+                return verdict
+        close = likely[Verdict.SAME_KIND] >= self.least[domain]
+        return Verdict.SAME_KIND if close else Verdict.NOTHING_CLOSE
+
+    def kinds(self, probes: Probes, around: Neighbourhood, *, on_white: bool) -> tuple[tuple[str, float], ...]:
+        """The kinds that a query may be of, the likeliest first: the right one is among them for 90 of 100."""
+        floor = self.kind_floor.get(DOMAINS[not on_white])
+        if floor is None or "kind" not in probes:
+            return ()
+        likely = around.kinds(probes)
+        return tuple(
+            (probes["kind"].values[at], round(float(likely[at]), 4))
+            for at in np.argsort(-likely, kind="stable").tolist()
+            if likely[at] >= floor
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The form that is kept."""
+        return {
+            "format": FORMAT,
+            "features": list(FEATURES),
+            "scales": {
+                domain: {verdict.value: _scale_json(scale) for verdict, scale in scales.items()}
+                for domain, scales in self.scales.items()
+            },
+            "least": dict(self.least),
+            "kind_floor": dict(self.kind_floor),
+            "details": dict(self.details),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], name: str) -> Calibration:
+        """Read the form that is kept; ``name`` is what it is called in messages.
+
+        Raises:
+            ModelError: it is of another format or misses something.
+        """
+        try:
+            if data["format"] != FORMAT or tuple(data["features"]) != FEATURES:
+                raise ModelError(f"{name} has format {data['format']}; this Lapel reads {FORMAT}. Calibrate again.")
+            scales = {
+                domain: {Verdict(verdict): _read_scale(scale) for verdict, scale in of_domain.items()}
+                for domain, of_domain in data["scales"].items()
+            }
+            least = {domain: float(value) for domain, value in data["least"].items()}
+            floors = {domain: float(value) for domain, value in data["kind_floor"].items()}
+            if not all(Verdict.SAME_KIND in scales[domain] and domain in least for domain in DOMAINS):
+                raise ValueError("it lacks the probability of the same kind")
+            return cls(scales, least, floors, data.get("details", {}))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ModelError(f"{name} cannot be read: {reason_of(error)}. Calibrate again.") from error
+
+
+def _scale_json(scale: Scale) -> dict[str, Any]:
+    def rounded(knots: Knots) -> list[list[float]]:
+        return [np.round(values, 4).tolist() for values in knots]
+
+    return {
+        "weights": np.round(scale.weights, 5).tolist(),
+        "bias": round(scale.bias, 5),
+        "knots": rounded(scale.knots),
+        "by_category": {name: rounded(knots) for name, knots in scale.by_category.items()},
+    }
+
+
+def _read_scale(data: Mapping[str, Any]) -> Scale:
+    def knots(values: Sequence[Sequence[float]]) -> Knots:
+        logits, likely = (np.array(each, np.float64) for each in values)
+        if logits.shape != likely.shape or not len(logits) or (np.diff(logits) < 0).any():
+            raise ValueError("knots are rising logits with a probability each")
+        return logits, likely
+
+    weights = np.array(data["weights"], np.float64)
+    if weights.shape != (len(FEATURES),):
+        raise ValueError(f"a scale has {len(FEATURES)} weights")
+    by_category = {name: knots(values) for name, values in data.get("by_category", {}).items()}
+    return Scale(weights, float(data["bias"]), knots(data["knots"]), by_category)
+
+
+def read_calibration(folder: Path) -> Calibration | None:
+    """The calibration in a model folder; None where it has none.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    path = folder / FILE
+    try:
+        return Calibration.from_json(json.loads(path.read_text(encoding="utf-8")), str(path))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {reason_of(error)}. Copy the model folder again.") from error
+
+
+def save_calibration(calibration: Calibration, folder: Path) -> None:
+    """Write it into a model folder."""
+    text = json.dumps(calibration.to_json(), indent=1)
+    (folder / FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def reaches(verdict: Verdict | None, least: Verdict) -> bool:
+    """Whether a verdict is at least as close as another; *nothing close* is reached by all."""
+    if least not in CLOSENESS:
+        return True
+    return verdict in CLOSENESS and CLOSENESS.index(verdict) <= CLOSENESS.index(least)

@@ -1,0 +1,183 @@
+"""Counting the values of fields among the products of an answer, fast enough for every keystroke.
+
+The catalogue's facets are read once for a generation, as columns of numbers; a count is then one ``bincount`` over
+them. Counts obey the filter and the cut-off of the query: what is counted is what the answer is taken from.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lapel.catalog import Catalog
+from lapel.core.filters import Filter
+from lapel.core.text import fold
+
+FACET_VALUES = 100  # values told of each field by default
+BANDS = 5  # bands of prices of a currency
+MAX_ROW_SETS = 64  # filters whose products are kept
+FIELD_VALUES = 200  # a field with more values is no list to choose from
+
+Counts = tuple[tuple[str, int], ...]
+Rows = NDArray[np.bool_]  # (n,) by the numbers of products: whether one is counted
+
+
+@dataclass(frozen=True)
+class _Field:
+    """A field of every product.
+
+    Attributes:
+        values: The different ones.
+        rows: (m,) the numbers of the products,
+        places: (m,) and the place among the values of what each has; a product may have several.
+        in_order: Whether the values are told in their own order, as bands of prices are, instead of by their counts.
+    """
+
+    values: tuple[str, ...]
+    rows: NDArray[np.int64]
+    places: NDArray[np.int64]
+    in_order: bool = False
+
+    def count(self, counted: Rows, limit: int = FACET_VALUES) -> Counts:
+        """The values with how many of the products that count have them, those without any left out."""
+        inside = self.rows < len(counted)
+        keep = counted[np.where(inside, self.rows, 0)] & inside
+        counts = np.bincount(self.places[keep], minlength=len(self.values))
+        order = range(len(self.values)) if self.in_order else np.lexsort((np.arange(len(self.values)), -counts))
+        found = [(self.values[place], int(counts[place])) for place in order if counts[place]]
+        return tuple(found[:limit])
+
+
+class FacetCounter:
+    """Counts facets of one catalogue. Safe to share between threads.
+
+    >>> counter.count(("colour", "price"), Filter.parse(["gender=Women"]))  # doctest: +SKIP
+    {'colour': (('Black', 2316), ('Red', 1022), ...), 'price': (('under 500 INR', 310), ...)}
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._lock = threading.Lock()
+        self._generation = -1
+        self._size = 0
+        self._fields: dict[str, _Field] = {}
+        self._passing: dict[Filter, Rows] = {}
+
+    def names(self) -> list[str]:
+        """The fields that are worth counting: those with at least two values and not too many."""
+        counts = self._catalog.value_counts(FIELD_VALUES + 1)
+        worth = [name for name, count in counts.items() if 2 <= count <= FIELD_VALUES and name != "currency"]
+        worth += [name for name in ("brand", "category") if counts.get(name, 0) > FIELD_VALUES]
+        return [*worth, *(["price"] if self._catalog.prices() else [])]
+
+    def count(
+        self,
+        names: Sequence[str],
+        where: Filter,
+        reached: NDArray[np.int64] | None = None,
+        *,
+        limit: int = FACET_VALUES,
+    ) -> dict[str, Counts]:
+        """By field its commonest values, with how many products have them.
+
+        Args:
+            names: Fields; ``price`` counts bands of each currency.
+            where: What the products must fulfil.
+            reached: (n,) the numbers of the products that reach a cut-off; None where there is none.
+            limit: How many values of each.
+
+        Raises:
+            QueryError: an unknown field, or a filter that cannot be understood.
+        """
+        self._refresh()
+        counted = self._rows(where)
+        if reached is not None:
+            kept = np.zeros(len(counted), bool)
+            kept[reached[reached < len(kept)]] = True
+            counted = counted & kept
+        return {name: self._field(name).count(counted, limit) for name in names}
+
+    def _rows(self, where: Filter) -> Rows:
+        with self._lock:
+            known = self._passing.get(where)
+        if known is None:
+            known = np.zeros(self._size, bool)
+            rows = self._catalog.matching_rows(where)
+            known[rows[rows < self._size]] = True
+            with self._lock:
+                if len(self._passing) >= MAX_ROW_SETS:
+                    self._passing.clear()
+                self._passing[where] = known
+        return known
+
+    def _field(self, name: str) -> _Field:
+        with self._lock:
+            known = self._fields.get(name)
+        if known is None:
+            known = price_bands(self._catalog.prices()) if fold(name) == "price" else self._read(name)
+            with self._lock:
+                self._fields[name] = known
+        return known
+
+    def _read(self, name: str) -> _Field:
+        values, rows, places = self._catalog.facet_links(name)
+        return _Field(tuple(values), rows, places)
+
+    def _refresh(self) -> None:
+        generation = self._catalog.generation
+        with self._lock:
+            if generation != self._generation:
+                self._size = self._catalog.last_row() + 1
+                self._fields.clear()
+                self._passing.clear()
+                self._generation = generation
+
+
+def price_bands(prices: Sequence[tuple[int, str, float]]) -> _Field:
+    """Bands of prices that hold about as many products each, with edges that people would choose.
+
+    >>> field = price_bands([(row, "EUR", float(row)) for row in range(1, 101)])
+    >>> field.count(np.ones(101, bool))
+    (('under 21 EUR', 20), ('21 to 41 EUR', 20), ('41 to 60 EUR', 19), ('60 to 80 EUR', 20), ('80 EUR and more', 21))
+
+    Args:
+        prices: The number, currency and price of each product.
+    """
+    values: list[str] = []
+    rows, places = [], []
+    for currency in dict.fromkeys(currency for _, currency, _ in prices):
+        own = [(row, price) for row, other, price in prices if other == currency]
+        amounts = np.array([price for _, price in own])
+        edges = _edges(amounts)
+        rows += [row for row, _ in own]
+        places += (len(values) + np.searchsorted(edges, amounts, side="right")).tolist()
+        values += _labels(edges, currency)
+    return _Field(tuple(values), np.array(rows, np.int64), np.array(places, np.int64), in_order=True)
+
+
+def _edges(amounts: NDArray[np.float64]) -> list[float]:
+    """Where bands begin, but for the lowest: quantiles, rounded to two digits."""
+    wanted = np.quantile(amounts, np.arange(1, BANDS) / BANDS)
+    rounded = {_rounded(float(edge)) for edge in wanted}
+    return sorted(edge for edge in rounded if amounts.min() < edge <= amounts.max())
+
+
+def _rounded(amount: float) -> float:
+    if amount <= 0:
+        return 0.0
+    unit: float = 10.0 ** (math.floor(math.log10(amount)) - 1)
+    return round(round(amount / unit) * unit, 2)
+
+
+def _labels(edges: Sequence[float], currency: str) -> list[str]:
+    if not edges:
+        return [f"all {currency}"]
+    first, last = f"under {edges[0]:g} {currency}", f"{edges[-1]:g} {currency} and more"
+    inner = [f"{low:g} to {high:g} {currency}" for low, high in pairwise(edges)]
+    return [first, *inner, last]

@@ -1,0 +1,131 @@
+"""Says of each hit of an answer how likely it is what was asked for, see :mod:`lapel.engine.calibration`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lapel.core.types import EmbeddedQuery, Hit, Query, Verdict
+from lapel.core.vectors import Keys, Vectors
+from lapel.encoders import Encoder
+from lapel.encoders.probes import Probes, read_probes
+from lapel.engine.calibration import (
+    NEIGHBOURS,
+    Calibration,
+    Neighbourhood,
+    hit_features,
+    reaches,
+    read_calibration,
+)
+from lapel.engine.context import StoreContext
+
+SETTING = "calibration:"  # of a store, followed by the fingerprint of the model: its own calibration
+JUDGED = ("image", "product", "vector")  # kinds of queries whose cosines compare with those that were learned from
+
+Kinds = tuple[tuple[str, float], ...]
+
+
+class Judge:
+    """Judges hits of one store. Safe to share between threads.
+
+    Args:
+        store: The store.
+    """
+
+    def __init__(self, store: StoreContext) -> None:
+        self._store = store
+        self._known: tuple[str, Calibration | None, Probes] = ("", None, {})
+
+    def of(self, encoder: Encoder) -> tuple[Calibration | None, Probes]:
+        """The calibration of an encoder's model - the store's own where it has one - and its probes; read once.
+
+        Raises:
+            ModelError: either cannot be read.
+        """
+        if self._known[0] != encoder.fingerprint:
+            model = getattr(encoder, "model", None)
+            probes: Probes = {} if model is None else read_probes(model.path, model.dim)
+            calibration = None if model is None else read_calibration(model.path)
+            own = self._store.catalog.setting(SETTING + encoder.fingerprint)
+            if own is not None:
+                calibration = Calibration.from_json(json.loads(own), f"The calibration of {self._store.folder}")
+            self._known = (encoder.fingerprint, calibration, probes)
+        return self._known[1], self._known[2]
+
+    def forget(self) -> None:
+        """Read the calibration again when it is next needed."""
+        self._known = ("", None, {})
+
+    def judge(
+        self,
+        encoder: Encoder,
+        query: Query,
+        embedded: EmbeddedQuery,
+        hits: Sequence[Hit],
+        near: tuple[Keys, NDArray[np.float32]],
+    ) -> tuple[list[Hit], Kinds]:
+        """Hits with probabilities and verdicts, and the kinds that the query may be of.
+
+        Args:
+            encoder: What made the vectors.
+            query: What was asked.
+            embedded: How it was read.
+            hits: What was found.
+            near: Keys and cosines of the nearest photos, padded with -1.
+
+        Returns:
+            The hits as they are and no kinds where that cannot be told: of words, of several parts, of a model without
+            calibration.
+        """
+        calibration, probes = self.of(encoder)
+        told = len(embedded.parts) == 1 and embedded.parts[0].kind in JUDGED and embedded.parts[0].weight > 0
+        if calibration is None or not told or not hits:
+            return list(hits), ()
+        keys, scores = self._others(query, *near)
+        wanted = [hit.photo.key for hit in hits]
+        vectors, known = self._vectors([*keys.tolist(), *wanted], embedded.fingerprint)
+        of_near, of_hits = known[: len(keys)], known[len(keys) :]
+        if not of_hits.all() or not of_near.any():  # another process has removed some since
+            return list(hits), ()
+        around = Neighbourhood(embedded.vector, scores[of_near], vectors[: len(keys)][of_near])
+        features = hit_features(probes, around, np.array([hit.score for hit in hits], np.float32), vectors[len(keys) :])
+        on_white = embedded.parts[0].on_white
+        categories = [hit.product.category[-1] if hit.product.category else "" for hit in hits]
+        judged = [
+            replace(hit, probability=likely[Verdict.SAME_KIND], verdict=verdict, probabilities=likely)
+            for hit, (verdict, likely) in zip(
+                hits, calibration.judge(features, categories, on_white=on_white), strict=True
+            )
+        ]
+        return judged, calibration.kinds(probes, around, on_white=on_white)
+
+    def _others(self, query: Query, keys: Keys, scores: NDArray[np.float32]) -> tuple[Keys, NDArray[np.float32]]:
+        """The nearest photos without those of products that are asked for themselves."""
+        own = [part.product_id for part in query.all_parts if part.product_id is not None]
+        out = [photo.key for product_id in own for photo in self._store.catalog.photos(product_id)]
+        kept = (keys >= 0) & ~np.isin(keys, out)
+        return keys[kept][:NEIGHBOURS], scores[kept][:NEIGHBOURS]
+
+    def _vectors(self, keys: Sequence[int], fingerprint: str) -> tuple[Vectors, NDArray[np.bool_]]:
+        """(n, dim) the vectors of photos, and which of them there are; zeros for those that are gone."""
+        catalog = self._store.catalog
+        found = catalog.vector_of(keys, fingerprint=fingerprint)
+        if len(found) == len(keys):
+            return found, np.ones(len(keys), bool)
+        each = [catalog.vector_of([key], fingerprint=fingerprint) for key in keys]
+        known = np.array([len(one) > 0 for one in each], bool)
+        dim = next((one.shape[1] for one in each if len(one)), 0)
+        return np.stack([one[0] if len(one) else np.zeros(dim, np.float32) for one in each]), known
+
+
+def kept(hits: Iterable[Hit], least: float | Verdict | str | None) -> list[Hit]:
+    """The hits that reach a cut-off, in their order: a score, or a verdict."""
+    if least is None:
+        return list(hits)
+    if isinstance(least, Verdict):
+        return [hit for hit in hits if reaches(hit.verdict, least)]
+    return [hit for hit in hits if hit.score >= float(least)]

@@ -1,0 +1,295 @@
+"""Reading the words of a query: typing errors, synonyms, plurals, colours, and what nobody understands.
+
+The catalogue's own words are the dictionary. What is in neither it nor the synonyms, nor known to the model, is taken
+for a typing error of a word that is one edit away (Damerau-Levenshtein: a letter too many, too few, another, or two
+swapped). Of several such words those are right that most products hold together (a noisy channel, with the catalogue
+as its language model), so "blak snekers" is read as black sneakers although "slack" and "sneakers" exist too.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lapel.catalog import Catalog
+from lapel.core.colour_names import find_colour
+from lapel.core.synonyms import Synonyms, Words, spellings, synonyms_of
+from lapel.core.words import WordReading, tokens
+
+# What says nothing of a product: how people ask.
+FILLERS = frozenset(
+    "a an the this that these those it its is in of for with and or to by at on as like same similar but please one"
+    " ones some any me my i we want need show find give get make look looking something anything dont not colour color"
+    " coloured colored version instead".split()
+)
+CANDIDATES = 12  # words that one typing error may have been
+BEAM = 12  # readings that are kept from word to word
+EDIT_COST = 3.0  # nats: a reading with an edit must be e^3 times as frequent as one without
+REAL_COST = 6.0  # nats, of changing a word that the catalogue has
+NONE_COST = 6.0  # nats, where no product holds this word together with those before it
+UNKNOWN_COST = 8.0  # nats, of not understanding a word that may be a typing error
+RARE = 200  # times as frequent as a word is another that it may be a typing error of
+LEAST_LETTERS = 3  # of a word that is corrected
+MAX_CATEGORIES = 5_000
+CACHED_BYTES = 64 * 2**20  # of sets of products by word
+
+
+@dataclass(frozen=True)
+class _Term:
+    """A word, or words in a row, that the catalogue knows.
+
+    Attributes:
+        asked: As asked for.
+        read: What it is called in the catalogue.
+        spellings: All that mean it, each words in a row.
+        edited: Whether a typing error was taken out.
+    """
+
+    asked: str
+    read: str
+    spellings: tuple[Words, ...]
+    edited: bool = False
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """A word of a query.
+
+    Attributes:
+        asked: As asked for.
+        terms: What it may mean, the plainest first; none where nobody knows.
+        sure: Whether the first is a word of the catalogue or the synonyms.
+    """
+
+    asked: str
+    terms: tuple[_Term, ...]
+    sure: bool
+
+
+class WordReader:
+    """Reads words with one catalogue as the dictionary. Safe to share between threads."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._lock = threading.Lock()
+        self._generation = -1
+        self._vocabulary: dict[str, int] = {}
+        self._letters = ""
+        self._size = 0
+        self._kinds: frozenset[str] = frozenset()
+        self._rows: OrderedDict[Words, NDArray[np.bool_]] = OrderedDict()
+
+    def read(self, text: str, known: frozenset[str] = frozenset()) -> WordReading:
+        """How a text is read.
+
+        Args:
+            text: What was asked for.
+            known: Words, as :func:`lapel.core.words.tokens` cuts them, that the model understands by itself.
+        """
+        asked = text.strip()
+        if len(asked) <= 200 and self._catalog.photos(asked):
+            return WordReading(text, product_id=asked)
+        self._refresh()
+        synonyms = synonyms_of(self._catalog.path.parent)
+        slots = self._slots(tokens(text), synonyms, known)
+        terms = (
+            self._choose(slots) if self._doubtful(slots) else [each.terms[0] if each.terms else None for each in slots]
+        )
+        return self._reading(text, slots, terms, known)
+
+    def phrases(self, reading: WordReading) -> tuple[tuple[Words, ...], ...]:
+        """The groups of a reading as the catalogue is asked with them."""
+        return tuple(tuple(tuple(each.split()) for each in group) for group in reading.groups)
+
+    def kinds(self) -> frozenset[str]:
+        """The words of the catalogue's categories, in singular and plural."""
+        self._refresh()
+        return self._kinds
+
+    def rows_with(self, reading: WordReading) -> NDArray[np.bool_]:
+        """(n,) by the numbers of products, which hold a spelling of every word of a reading."""
+        self._refresh()
+        rows = self._every()
+        for group in self.phrases(reading):
+            any_of = np.zeros(self._size, bool)
+            for words in group:
+                any_of |= self._rows_of_words(words)
+            rows = rows & any_of
+        return rows
+
+    # --- what a word may mean -----------------------------------------------------------------------------------------
+
+    def _slots(self, words: Words, synonyms: Synonyms, known: frozenset[str]) -> list[_Slot]:
+        """Each word, or words that belong together, with all that it may mean, the plainest first."""
+        slots, at = [], 0
+        while at < len(words):
+            for length in range(min(synonyms.longest, len(words) - at), 1, -1):
+                some = words[at : at + length]
+                if synonyms.of(some) and (term := self._term(some, synonyms)):
+                    slots.append(_Slot(" ".join(some), (term,), True))
+                    at += length
+                    break
+            else:
+                word, at = words[at], at + 1
+                if word not in FILLERS:
+                    slots.append(self._slot(word, synonyms, known))
+        return slots
+
+    def _slot(self, word: str, synonyms: Synonyms, known: frozenset[str]) -> _Slot:
+        own = self._term((word,), synonyms)
+        sure = own is not None and self._count(word) > 0
+        if (own is not None and not sure) or word in known:
+            return _Slot(word, (own,) if own else (), True)
+        edits = list(self._edits(word, synonyms)) if len(word) >= LEAST_LETTERS else []
+        # Titles hold typing errors too: a rare word beside a frequent one may be one.
+        sure = sure and not any(self._count(each.read) > RARE * self._count(word) for each in edits)
+        return _Slot(word, tuple(filter(None, (own, *edits))), sure)
+
+    def _term(self, words: Words, synonyms: Synonyms, *, edited: str = "") -> _Term | None:
+        """What the catalogue has of these words, or of what means the same; None where it has nothing."""
+        entries = dict.fromkeys((words, *synonyms.of(words)))
+        every = (form for entry in entries for form in _forms(entry) if all(self._count(word) for word in form))
+        found = tuple(dict.fromkeys(every))
+        if not found:
+            return None
+        asked = " ".join(words)
+        own = [form for form in found if form in set(_forms(words))]
+        read = asked if words in found or own else " ".join(found[0])
+        return _Term(edited or asked, read, found, bool(edited))
+
+    def _edits(self, word: str, synonyms: Synonyms) -> Iterator[_Term]:
+        """The words one edit away that the catalogue or the synonyms have, the most frequent first."""
+        near = {each for each in edits_of(word, self._letters) if each in self._vocabulary or each in synonyms.words}
+        counted = sorted(near - {word}, key=lambda each: (-self._count(each), each))
+        for each in counted[:CANDIDATES]:
+            if term := self._term((each,), synonyms, edited=word):
+                yield term
+
+    # --- which of it is meant -----------------------------------------------------------------------------------------
+
+    def _doubtful(self, slots: Sequence[_Slot]) -> bool:
+        """Whether anything has to be chosen: a word that nobody knows, or words that no product has together."""
+        if any(not slot.sure and slot.terms for slot in slots):
+            return True
+        plain = [slot.terms[0] for slot in slots if slot.terms]
+        return len(plain) > 1 and any(len(slot.terms) > 1 for slot in slots) and not self._together(plain).any()
+
+    def _choose(self, slots: Sequence[_Slot]) -> list[_Term | None]:
+        """The likeliest reading: a beam search over the words in their order."""
+        beam: list[tuple[float, tuple[_Term | None, ...], NDArray[np.bool_]]] = [(0.0, (), self._every())]
+        for slot in slots:
+            if not slot.terms:
+                beam = [(cost, (*terms, None), rows) for cost, terms, rows in beam]
+                continue
+            longer = [] if slot.sure else [(cost + UNKNOWN_COST, (*terms, None), rows) for cost, terms, rows in beam]
+            for cost, terms, rows in beam:
+                for term in slot.terms:
+                    both = rows & self._rows_of(term)
+                    more = (REAL_COST if slot.sure else EDIT_COST) if term.edited else 0.0
+                    if not both.any():
+                        both, more = rows, more + NONE_COST
+                    longer.append((cost + more, (*terms, term), both))
+            longer.sort(key=lambda each: each[0] - math.log1p(int(each[2].sum())))
+            beam = longer[:BEAM]
+        return list(beam[0][1])
+
+    def _together(self, terms: Iterable[_Term]) -> NDArray[np.bool_]:
+        rows = self._every()
+        for term in terms:
+            rows = rows & self._rows_of(term)
+        return rows
+
+    def _every(self) -> NDArray[np.bool_]:
+        return np.ones(self._size, bool)
+
+    def _rows_of(self, term: _Term) -> NDArray[np.bool_]:
+        """(products,) which products hold one of its spellings."""
+        rows = np.zeros(self._size, bool)
+        for spelling in term.spellings:
+            rows |= self._rows_of_words(spelling)
+        return rows
+
+    def _rows_of_words(self, words: Words) -> NDArray[np.bool_]:
+        with self._lock:
+            known = self._rows.get(words)
+            if known is not None and len(known) == self._size:
+                self._rows.move_to_end(words)
+                return known
+        rows = np.zeros(self._size, bool)
+        at = np.array(self._catalog.rows_of_words(words), np.int64)
+        rows[at[at < self._size]] = True
+        with self._lock:
+            self._rows[words] = rows
+            while len(self._rows) > 1 and len(self._rows) * self._size > CACHED_BYTES:
+                self._rows.popitem(last=False)
+        return rows
+
+    # --- the answer ---------------------------------------------------------------------------------------------------
+
+    def _reading(
+        self, text: str, slots: Sequence[_Slot], terms: Sequence[_Term | None], known: frozenset[str]
+    ) -> WordReading:
+        read: list[str] = []
+        unknown: list[str] = []
+        groups, corrected, other, colours = [], [], [], []
+        for slot, term in zip(slots, terms, strict=True):
+            if term is None:
+                (read if slot.asked in known else unknown).append(slot.asked)
+                continue
+            meant = term.read
+            read.append(meant)
+            groups.append(tuple(" ".join(spelling) for spelling in term.spellings))
+            if term.edited:
+                corrected.append((term.asked, meant))
+            elif term.asked != meant:
+                other.append((term.asked, meant))
+            if find_colour(meant) is not None:
+                colours.append(meant)
+        return WordReading(
+            text, " ".join(read), tuple(groups), tuple(corrected), tuple(other), tuple(unknown), tuple(colours)
+        )
+
+    # --- the dictionary -----------------------------------------------------------------------------------------------
+
+    def _count(self, word: str) -> int:
+        return self._vocabulary.get(word, 0)
+
+    def _refresh(self) -> None:
+        """Read the catalogue's words again where it has changed."""
+        generation = self._catalog.generation
+        with self._lock:
+            if generation == self._generation:
+                return
+            self._vocabulary = self._catalog.vocabulary()
+            self._letters = "".join(sorted({letter for word in self._vocabulary for letter in word}))[:400]
+            self._size = self._catalog.last_row() + 1
+            paths = (value for value, _ in self._catalog.facet_values("category", limit=MAX_CATEGORIES))
+            words = {word for path in paths for word in tokens(path.rpartition(" > ")[2])}
+            self._kinds = frozenset(form for word in words for form in spellings(word)) - FILLERS
+            self._rows.clear()
+            self._generation = generation
+
+
+def edits_of(word: str, letters: str) -> set[str]:
+    """Every text one edit away: a letter less, more, other, or two neighbours swapped (Damerau-Levenshtein).
+
+    >>> sorted(edits_of("ab", "c"))
+    ['a', 'ac', 'abc', 'acb', 'b', 'ba', 'cab', 'cb']
+    """
+    cuts = [(word[:at], word[at:]) for at in range(len(word) + 1)]
+    less = {left + right[1:] for left, right in cuts if right}
+    swapped = {left + right[1] + right[0] + right[2:] for left, right in cuts if len(right) > 1}
+    other = {left + letter + right[1:] for left, right in cuts if right for letter in letters}
+    more = {left + letter + right for left, right in cuts for letter in letters}
+    return (less | swapped | other | more) - {word, ""}
+
+
+def _forms(words: Words) -> tuple[Words, ...]:
+    """Words in a row with the last in singular and plural."""
+    return tuple((*words[:-1], form) for form in spellings(words[-1]))
