@@ -16,7 +16,9 @@ GUIDE = Path(__file__).parents[1] / "docs" / "guides" / "api.md"
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_every_example_runs_and_every_route_has_one(tmp_path: Path) -> None:
+def test_every_example_runs_and_every_route_has_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     examples = [
         each for each in re.findall(r"```bash\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL) if "curl" in each
     ]
@@ -40,6 +42,10 @@ def test_every_example_runs_and_every_route_has_one(tmp_path: Path) -> None:
                 check=False,
             )
             assert done.returncode == 0, (example, done.stderr, done.stdout)
+        (block,) = re.findall(r"```py\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
+        monkeypatch.chdir(tmp_path)
+        exec(compile(block.replace("http://127.0.0.1:8080", own["API"]), "api.md", "exec"), {})
+        assert capsys.readouterr().out.startswith("1 ")
         paths = client.get("/openapi.json").json()["paths"]
     text = GUIDE.read_text("utf-8")
     for path in paths:

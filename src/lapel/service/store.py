@@ -48,6 +48,8 @@ class Store:
         media: Its photos where they are hosted: check them, move them, their thumbnails.
         index: The index of its vectors: kind, check, rebuild, tune.
         products: Single products that a program has at hand: put, patch, remove.
+        keys: Who may ask over HTTP.
+        jobs: Long work that goes on after its answer.
     """
 
     def __init__(self, context: StoreContext) -> None:
@@ -57,6 +59,8 @@ class Store:
         self.media = MediaService(context)
         self.index = IndexService(context)
         self.products = ProductService(context)
+        self.keys = KeyService(context)
+        self.jobs = JobService(context)
 
     # --- what it is ---------------------------------------------------------------------------------------------------
 
@@ -404,11 +408,6 @@ class Store:
         """
         return browsing.price_history(self._context, product_id)
 
-    @cached_property
-    def jobs(self) -> JobService:
-        """Long work that goes on after its answer."""
-        return JobService(self._context)
-
     def run_jobs(self) -> JobRunner:
         """Begin to do the store's jobs in threads; whoever began closes what is returned, before the store."""
         self.jobs.tidy()
@@ -418,11 +417,6 @@ class Store:
     def replays(self) -> ReplayTable:
         """Answers that a repeated request gets again."""
         return self._context.catalog.replays
-
-    @property
-    def keys(self) -> KeyService:
-        """Who may ask over HTTP."""
-        return KeyService(self._context)
 
     @property
     def changes(self) -> ChangeFeed:
