@@ -51,6 +51,8 @@ def test_searching(store: Any, tmp_path: Path) -> None:
     assert [hit.product.id for hit in store.search(text="blue", k=1)] == ["blue"]
     assert {hit.product.id for hit in store.search(product_id="red", where=["gender=Women"])} == {"green"}
     assert {hit.product.id for hit in store.search(text="shirt", where="gender=Men", exclude=["blue"])} == {"white"}
+    # A text that is an id finds that product first, and a filter holds for it too.
+    assert {hit.product.id for hit in store.search(text="red", where="gender=Men")} == {"blue", "white"}
     assert not store.search(text="shirt", least=1.0, where=lapel.Filter.parse(["price>1000"]))
 
 

@@ -109,11 +109,19 @@ def test_a_scoped_key_shows_its_part_only(client: httpx.Client, keys: dict[str, 
     assert {hit["product"]["id"] for hit in found["hits"]} == {"blue", "white"}
     assert all(set(hit["product"]) == {"id", "title"} for hit in found["hits"])
     assert found["total"] == 2
+    assert set(found["understood"][0]) == {"kind", "weight"}  # no word of what else there is
+    assert "others" not in found["hits"][0]
     assert client.get("/v1/products/red", headers=men).status_code == 404
     assert client.get("/v1/products/red/similar", headers=men).status_code == 404
     assert client.post("/v1/search", json={"product_id": "red"}, headers=men).status_code == 404
     assert client.get("/v1/products/blue", headers=men).json()["photos"][0]["uri"] == ""
-    for hidden in ({"where": ["price<15"]}, {"facets": ["price"]}, {"facets": ["gender"]}, {"group": "colour"}):
+    for hidden in (
+        {"where": ["price<15"]},
+        {"facets": ["price"]},
+        {"facets": ["gender"]},
+        {"group": "colour"},
+        {"max_per": "colour:1"},
+    ):
         assert client.post("/v1/search", json={"text": "shirt", **hidden}, headers=men).status_code == 403
     assert client.get("/v1/facets", headers=men).json() == {"facets": {}}
     assert client.get("/metrics", headers=men).status_code == 403  # whatever its parent may

@@ -90,7 +90,9 @@ class WishOrder:
             if part.words is None or not part.words.understood:
                 continue
             if part.words.product_id:
-                ids[part.words.product_id] = None
+                named = Condition("id", "=", (part.words.product_id,))
+                if self._catalog.count(Filter((*query.where.conditions, named))):  # a filter holds for it too
+                    ids[part.words.product_id] = None
                 continue
             groups = self._words.phrases(part.words)
             if not groups:

@@ -12,6 +12,10 @@ from lapel.apps.api.problems import MEDIA_TYPE, TITLES
 from lapel.core.types import is_web_address
 from lapel.service import Access
 
+# What a key that is limited gets of an answer and of a hit.
+LIMITED_ANSWER = tuple("query hits verdict total nearest understood facets took_ms model index".split())
+LIMITED_HIT = tuple("rank score adjustment contributions probability verdict product photo".split())
+
 
 class _Open(BaseModel):
     model_config = ConfigDict(extra="allow")
@@ -129,10 +133,17 @@ def shown(value: dict[str, Any], access: Access) -> dict[str, Any]:
         for photo in (holder.get("photo"), *holder.get("photos", ())):
             if photo and not (access.allows("admin") or is_web_address(photo["uri"])):
                 photo["uri"] = ""
-    if access.limited:
-        for part in value.get("understood", ()):
-            part.pop("note", None)  # it counts products that are not shown
+    if access.limited and "hits" in value:
+        # By name, so that what answers tell one day is not told by accident: other fields count or name what is not
+        # shown, such as the products that words were found in.
+        value["hits"] = [_only(hit, LIMITED_HIT) for hit in value["hits"]]
+        value["understood"] = [_only(part, ("kind", "weight")) for part in value.get("understood", ())]
+        value = _only(value, LIMITED_ANSWER)
     return value
+
+
+def _only(told: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: each for name, each in told.items() if name in names}
 
 
 def _product(product: dict[str, Any], access: Access) -> dict[str, Any]:

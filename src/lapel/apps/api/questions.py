@@ -149,7 +149,8 @@ class Question:
             raise QueryError("Give either a file 'image' or an image_url; for two pictures use 'parts'.")
         if self.image_url:
             image = linked[self.image_url]
-        for name in (*self._fields.get("facets", ()), *filter(None, [self._fields.get("group")])):
+        named = [self._fields.get("group"), (self._fields.get("max_per") or "").rpartition(":")[0].strip()]
+        for name in (*self._fields.get("facets", ()), *filter(None, named)):
             access.check_field(name)
         own["k"] += self.offset
         return Query(image=image, where=access.narrowed(Filter.parse(where)), parts=tuple(parts), **own)
