@@ -1,6 +1,6 @@
 # The two commands a newcomer needs: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check wheel docs site screenshots weights model head small foreground teacher cutout evaluate judge gpu-round clean
+.PHONY: help demo api test check wheel docs site screenshots weights model head small foreground teacher cutout evaluate judge gpu-round clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -28,16 +28,20 @@ $(VENV)/python:
 
 $(VENV)/demo: pyproject.toml constraints.txt | $(VENV)/python
 	@echo "Installing Lapel (about 850 MB, no PyTorch) into $(VENV) ..."
-	@$(PIP) install -c constraints.txt -e '.[ui]'
+	@$(PIP) install -c constraints.txt -e '.[ui,api]'
 	@touch $@
 
 $(VENV)/dev: pyproject.toml constraints.txt | $(VENV)/python
 	@echo "Installing Lapel with its training and development tools into $(VENV) ..."
-	@$(PIP) install -c constraints.txt -e '.[ui,train,dev]'
+	@$(PIP) install -c constraints.txt -e '.[ui,api,train,dev]'
 	@touch $@ $(VENV)/demo
 
 demo: $(VENV)/demo ## Draw a sample shop, index it, show a search, serve the web page
 	@$(BIN)/lapel demo
+
+api: $(VENV)/demo ## Draw the sample shop and serve it over HTTP at http://127.0.0.1:8080/v1
+	@$(BIN)/lapel demo --no-serve
+	@$(BIN)/lapel api --store .demo/shop
 
 test: $(VENV)/dev ## Set up and run all tests, those in a browser too
 	@sh tests/install_chromium.sh
@@ -100,7 +104,7 @@ cutout: $(VENV)/dev teacher ## How good the cut-out is: drawn scenes, real floor
 	$(BIN)/python benchmarks/cut_out.py --segmenter foreground --segmenter $(TEACHER) --masks $(TEACHER)
 
 evaluate: $(VENV)/dev ## All tables of the model card: labels, instance retrieval, photo to shop, looks, geometry (MODELS= names more models)
-	cd benchmarks && for table in models same_product phone_to_shop photo_looks geometry; do ../$(BIN)/python $$table.py $(MODELS:%=--encoder %) || exit 1; done
+	cd benchmarks && for table in models same_product phone_to_shop photo_looks words geometry; do ../$(BIN)/python $$table.py $(MODELS:%=--encoder %) || exit 1; done
 
 judge: # its former name, for one version
 	@echo "'make judge' is called 'make evaluate' now." >&2

@@ -32,8 +32,15 @@ from lapel.core.vectors import Vectors
 from lapel.encoders import Encoder, open_encoder, shipped_model
 from lapel.encoders.probes import DOMAINS, Probe, Probes, save_probes
 from lapel.encoders.segmenter import embed_images
-from lapel.engine.calibration import NEIGHBOURS, Calibration, Neighbourhood, hit_features, save_calibration
-from lapel.insight.calibrate import Pairs, calibration_error, fit_scale, kind_floor, least_likely
+from lapel.engine.calibration import (
+    NEIGHBOURS,
+    Calibration,
+    Neighbourhood,
+    about_query,
+    hit_features,
+    save_calibration,
+)
+from lapel.insight.calibrate import Pairs, calibration_error, fit_fashion, fit_scale, kind_floor, least_likely
 from lapel.training import probes as learning
 from phone_to_shop import KINDS, PHOTOS, ClothingPhotos, read_photos
 from shops import Shop, machine, open_shop
@@ -42,6 +49,7 @@ HITS = 10
 SCENES = {"cluttered scene": 1000, "phone photo": 1000, "crop to 60 %": 500, "light and white balance": 500}
 DRAWN = 60  # strangers of a kind
 CROPS = 5  # of each picture of a package
+REFUSED = 0.01  # share of known queries that may be taken for pictures without fashion
 OUT_WEIGHT, STRANGER_WEIGHT = 0.3, 1.5  # of queries whose kind is gone, and of pictures without fashion, in learning
 COLUMNS = {
     "kind": "articleType",
@@ -292,7 +300,13 @@ class Answers:
         rows = {"white": ("val", used("val")), "photo": ("photos", people)}
         least = {domain: least_likely(self.best(found, name, some)) for domain, (name, some) in rows.items()}
         floors = {domain: kind_floor(self.own_kinds(name)[some]) for domain, (name, some) in rows.items()}
-        return replace(found, least=least, kind_floor=floors)
+        firsts = [self.asked[name].features[some, 0] for name, some in (*rows.values(), ("photos", used("photos")))]
+        fashion = fit_fashion(np.concatenate(firsts), self.asked["fitted"].features[used("fitted"), 0])
+        refused = {
+            domain: float(np.quantile(fashion.probabilities(about_query(first)), REFUSED))
+            for domain, first in zip(DOMAINS, firsts, strict=False)
+        }
+        return replace(found, least=least, kind_floor=floors, fashion=fashion, fashion_least=refused)
 
     def likely(self, found: Calibration, name: str, verdict: Verdict, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(q, 10) how likely a verdict holds for each hit."""
@@ -303,7 +317,17 @@ class Answers:
             flat = asked.features[some].reshape(-1, asked.features.shape[2])
             told = found.scales[domain][verdict].probabilities(flat, self.categories(name, some))
             values[some] = told.reshape(-1, HITS)
+        fashion = self.fashion(found, name, rows)
+        for domain in DOMAINS:
+            strange = (asked.on_white[rows] == (domain == "white")) & (fashion < found.fashion_least.get(domain, 0.0))
+            values[np.flatnonzero(rows)[strange]] = values[np.flatnonzero(rows)[strange]].clip(max=found.least[domain])
         return values[rows]
+
+    def fashion(self, found: Calibration, name: str, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(q,) how likely each query shows anything of a shop."""
+        if found.fashion is None:
+            return np.ones(int(rows.sum()))
+        return found.fashion.probabilities(about_query(self.asked[name].features[rows, 0]))
 
     def best(self, found: Calibration, name: str, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(q,) how likely the first hit is of the query's kind."""
@@ -403,12 +427,12 @@ def halves(
 
 
 def strange(answers: Answers, calibrations: Sequence[Calibration]) -> None:
-    """Print how pictures without fashion are told from others, by the probability of their first hit."""
+    """Print how pictures without fashion are told from others, by how likely they show anything of a shop."""
     bench = answers.bench
     known = {}
     for name, some in (("val", np.ones(len(bench.val), bool)), ("photos", bench.held_out)):
         parts = [
-            answers.best(found, name, some & (bench.folds(name) == half)) for half, found in enumerate(calibrations)
+            answers.fashion(found, name, some & (bench.folds(name) == half)) for half, found in enumerate(calibrations)
         ]
         known[name] = np.concatenate(parts)
     names = np.array(bench.package_names)
@@ -423,7 +447,7 @@ def strange(answers: Answers, calibrations: Sequence[Calibration]) -> None:
     for title, (name, some) in rows.items():
         if not some.any():
             continue
-        told = np.mean([answers.best(found, name, some) for found in calibrations], axis=0)
+        told = np.mean([answers.fashion(found, name, some) for found in calibrations], axis=0)
         said = answers.verdicts(calibrations[0], name, some) == Verdict.NOTHING_CLOSE.value
         cells = "".join(
             f"{auroc(values, told):{width}.3f}" for values, width in ((known["val"], 12), (known["photos"], 9))

@@ -110,7 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     ratio = np.mean(first) / np.mean(alone)
     print(
-        f"R@1 after the pick {np.mean(first):.3f}, alone {np.mean(alone):.3f}: ratio {ratio:.3f} ({len(first)} products)"
+        f"R@1 after the pick {np.mean(first):.3f}, alone {np.mean(alone):.3f}:"
+        f" ratio {ratio:.3f} ({len(first)} products)"
     )
     if wanted.sheet:
         draw(drawn[:12], wanted.sheet)

@@ -2,7 +2,8 @@
 
     python benchmarks/words.py [--encoder default] [--encoder small] [--misses] [--without-sentences]
 
-- **title -> picture**: each val title asked among the pictures of the whole shop; right is the product's own picture.
+- **title -> picture**: each val title (one product has none) asked among the pictures of the whole shop; right is the
+  product's own picture.
 - **words**: names of kinds and colours (those of 20 products or more), and two together ("Red Skirts", "Men's Sandals";
   combinations of 10 or more), among the pictures of the whole shop and among those of ``val`` alone (10 or more), which
   no model learned from; right is a picture whose product carries exactly those labels.
@@ -27,7 +28,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders import add_arguments, encode_shop
-from lapel.core.errors import InputError
 from lapel.core.metrics import proportion
 from lapel.core.vectors import Vectors
 from lapel.encoders import Encoder, open_encoder, words
@@ -110,7 +110,8 @@ def show_words(encoder: Encoder, shop: Shop, vectors: Vectors, *, misses: bool) 
 
 def show_titles(encoder: Encoder, shop: Shop, vectors: Vectors) -> None:
     """Print how well titles find their own pictures."""
-    rows = np.array([row for row, split in enumerate(shop.values("split")) if split == "val"], np.int64)
+    splits = shop.values("split")
+    rows = np.array([row for row, split in enumerate(splits) if split == "val" and shop.products[row].title], np.int64)
     ranks = title_ranks(encoder, [shop.products[row].title for row in rows], rows, vectors)
     print(f"\ntitle -> its own picture, {len(rows):,} val titles among {len(vectors):,} pictures")
     for k in (1, 5, 10):
@@ -148,7 +149,7 @@ def show_languages(encoder: Encoder, shop: Shop, vectors: Vectors, *, misses: bo
 
 def made_up_words(count: int = 1000) -> list[str]:
     """Words that can be spoken and mean nothing, always the same ones."""
-    rng = np.random.default_rng(7)
+    rng = np.random.default_rng(11)
     starts, vowels = "b c d f g h j k l m n p r s t v w z bl br cl dr fl gr kr pl st tr zl".split(), list("aeiou")
     ends = ["", "", *"l m n r s t x k rk nd sp".split()]
 
@@ -197,7 +198,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for spec in wanted.encoder or ["default"]:
         encoder = open_encoder(spec)
         if not encoder.has_text:
-            raise InputError(f"{spec} knows no words.")
+            print(f"\n{spec} knows no words.")
+            continue
         vectors = encode_shop(encoder, shop, wanted.cache)
         print(f"\n{spec} ({encoder.fingerprint}), {len(vectors):,} pictures; {machine()}")
         show_titles(encoder, shop, vectors)

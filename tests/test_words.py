@@ -188,7 +188,7 @@ def test_it_learns_what_words_look_like() -> None:
 
     titles, vectors, labels = scene()
     data = TitledPictures(titles, vectors, np.arange(40), labels)
-    recipe = TextRecipe(epochs=60, batch=20, buckets=512, width=16, rate=0.01)
+    recipe = TextRecipe(epochs=40, batch=20, buckets=512, width=16, rate=0.01, dropped=0.0)
     lexicon = [{"en": ["red"], "xx": ["qolu"]}, {"en": ["skirt"], "xx": ["zumba"]}]
     rows: list[dict[str, float]] = []
     tower = train_text_tower(data, recipe, lexicon=lexicon, report=lambda row: rows.append(dict(row)))
@@ -222,3 +222,51 @@ def test_the_lexicon_has_the_same_languages_in_every_row() -> None:
     lexicon = read_lexicon()
     assert all(list(row) == list(lexicon[0]) and all(all(cell) for cell in row.values()) for row in lexicon)
     assert ("rotes", "red") in lexicon_pairs(lexicon, np.random.default_rng(0), together=10)
+
+
+def test_default_knows_words_of_many_languages() -> None:
+    encoder = open_encoder("default")
+    english, others = (
+        encoder.encode_text(["red skirt", "men watch"]),
+        ["falda roja", "赤いスカート", "Herren Armbanduhr"],
+    )
+    nearest = (encoder.encode_text(others) @ english.T).argmax(axis=1)
+    assert nearest.tolist() == [0, 0, 1]
+    assert encoder.known_words("zorblax Kleid, rouge").understood == ("Kleid", "rouge")
+
+
+def test_teaching_words_to_a_model_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``lapel train --words only``: the network stays, a tower comes; with few titles none does, and that is said."""
+    pytest.importorskip("torch")
+    from contextlib import nullcontext
+
+    from lapel.core.types import Product
+    from lapel.service import words as service
+    from lapel.training import text_tower
+    from lapel.training.data import StoredImages, TrainingSet
+
+    rng = np.random.default_rng(0)
+    rows = np.arange(6)
+    start = read_model(shipped_model("small"))
+    height, width = start.preprocessing.height, start.preprocessing.width
+    products = tuple(Product(str(row), title=f"red skirt {row % 2}", colour="Red") for row in rows)
+    pixels = rng.integers(0, 256, (6, height, width, 3), dtype=np.uint8)
+    data = TrainingSet(StoredImages(pixels), {"product": rows}, {}, rows, rows[:0], rows * 0, products)
+    notes: list[str] = []
+    told = {
+        "seed": 1,
+        "progress": lambda _: nullcontext(lambda *_: None),
+        "log": lambda _: None,
+        "note": notes.append,
+    }
+    service.copy_network(start.path, tmp_path / "new")
+    assert not service.teach_words(tmp_path / "new", data, **told).text_sha256
+    assert "100 pictures with a title or more; found 6" in notes[0]
+    monkeypatch.setattr(service, "MIN_TITLES", 6)
+    monkeypatch.setattr(text_tower, "read_lexicon", lambda: ())
+    tiny = text_tower.TextRecipe(epochs=1, batch=4, buckets=64, width=4)
+    monkeypatch.setattr(text_tower, "TextRecipe", lambda seed: tiny)
+    model = service.teach_words(tmp_path / "new", data, **told)
+    assert model.sha256 == start.sha256
+    assert model.details["words"]["titles"] == 6
+    assert open_encoder(str(tmp_path / "new")).encode_text(["red"]).shape == (1, model.dim)

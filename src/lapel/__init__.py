@@ -16,6 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lapel.client import connect
     from lapel.core.errors import LapelError
     from lapel.core.images import read_image
     from lapel.core.types import (
@@ -52,6 +53,7 @@ _HOMES = {
     "SearchResult": "lapel.core.types",
     "Store": "lapel.service.store",
     "Verdict": "lapel.core.types",
+    "connect": "lapel.client",
     "open_encoder": "lapel.encoders",
     "open_index": "lapel.indexes",
     "open_source": "lapel.sources",
@@ -79,6 +81,7 @@ __all__ = [
     "Store",
     "Verdict",
     "__version__",
+    "connect",
     "open_encoder",
     "open_index",
     "open_source",

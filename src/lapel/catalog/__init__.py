@@ -19,7 +19,8 @@ from lapel.catalog.entries import (
 )
 from lapel.catalog.features import FeatureTable
 from lapel.catalog.history import ChangeFeed, ChangePage, ChangeRecord, Cursor, PricePoint
-from lapel.catalog.lock import index_lock, model_lock, model_work, writer_lock
+from lapel.catalog.keys import StoredKey
+from lapel.catalog.lock import index_lock, model_lock, model_work, request_lock, writer_lock
 
 __all__ = [
     "Catalog",
@@ -35,11 +36,13 @@ __all__ = [
     "PhotoEntry",
     "PhotoFacets",
     "PricePoint",
+    "StoredKey",
     "StoredPhoto",
     "StoredProduct",
     "content_hash",
     "index_lock",
     "model_lock",
     "model_work",
+    "request_lock",
     "writer_lock",
 ]

@@ -36,6 +36,8 @@ from lapel.catalog.features import FeatureTable
 from lapel.catalog.filters import field_names, where_clause
 from lapel.catalog.history import ChangeFeed, Clock, PricePoint, price_points, utc_now, utc_text
 from lapel.catalog.hosting import Hosting
+from lapel.catalog.jobs import JobTable, ReplayTable
+from lapel.catalog.keys import KeyTable
 from lapel.catalog.schema import migrate
 from lapel.catalog.visibility import DELISTED, HIDDEN, NOT_SHOWN, SHOWN, Visibility
 from lapel.core.errors import QueryError, StoreError
@@ -115,6 +117,21 @@ class Catalog:
     def feed(self) -> ChangeFeed:
         """What changed, in order, and how far its readers have come."""
         return ChangeFeed(self._pool, self._clock)
+
+    @property
+    def keys(self) -> KeyTable:
+        """Who may ask over HTTP."""
+        return KeyTable(self._pool, self._clock)
+
+    @property
+    def jobs(self) -> JobTable:
+        """Work that goes on after its answer."""
+        return JobTable(self._pool, self._clock)
+
+    @property
+    def replays(self) -> ReplayTable:
+        """Answers that a repeated request gets again."""
+        return ReplayTable(self._pool)
 
     @property
     def features(self) -> FeatureTable:
@@ -210,6 +227,12 @@ class Catalog:
         with self._pool.borrow() as database:
             asked = f"{PHOTOS} WHERE product.id = ? ORDER BY position, key"
             return tuple(to_photo(row) for row in database.execute(asked, (product_id,)))
+
+    def photo_of(self, sha256: str) -> Photo | None:
+        """A photo whose bytes have this hash, hex; None where there is none."""
+        with self._pool.borrow() as database:
+            row = database.execute(f"{PHOTOS} WHERE sha256 = ? LIMIT 1", (sha256,)).fetchone()
+        return None if row is None else to_photo(row)
 
     def times(self, product_id: str) -> tuple[str, str]:
         """When a product came and when it last changed, UTC; empty where it was so before the catalogue kept times."""

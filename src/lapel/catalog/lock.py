@@ -22,6 +22,8 @@ from lapel.core.errors import StoreBusyError, StoreReadOnlyError
 WRITER = "writer"  # writer.lock is the lock; writer.json says who holds it, for the message
 MODEL = "model"
 INDEX = "index"
+REQUEST = "request"
+REQUEST_LOCK_SECONDS = 10.0  # seconds that a request waits for those before it
 INDEX_LOCK_SECONDS = 600.0  # seconds to wait for another process that fills the shared index
 
 
@@ -34,6 +36,18 @@ def writer_lock(folder: Path) -> Iterator[None]:
         StoreReadOnlyError: no lock file can be made there.
     """
     with _lock(folder, WRITER, "writing to"):
+        yield
+
+
+@contextmanager
+def request_lock(folder: Path) -> Iterator[None]:
+    """Be the only process that changes products of the store in ``folder`` for a request; waits a while for others.
+
+    Raises:
+        StoreBusyError: others have been at it for long; the message says which.
+        StoreReadOnlyError: no lock file can be made there.
+    """
+    with _lock(folder, REQUEST, "changing products of", patience=REQUEST_LOCK_SECONDS):
         yield
 
 

@@ -266,6 +266,56 @@ MIGRATIONS: tuple[str, ...] = (
     INSERT INTO product_text (rowid, id, title, brand, colour, category, gender, season, attributes)
         SELECT row, id, title, brand, colour, category, gender, season, attributes FROM product_words;
     """,
+    # What the HTTP API keeps: who may ask, work that goes on after its answer, and answers that a repeated request gets
+    # again.
+    """
+    CREATE TABLE api_key (
+        id TEXT PRIMARY KEY,         -- public: it stands in the key
+        name TEXT NOT NULL,
+        scopes TEXT NOT NULL,        -- with blanks between them
+        secret_hash BLOB NOT NULL,   -- SHA-256 of the secret
+        signing_key BLOB NOT NULL,   -- what scoped keys are signed with; derived from the secret
+        created_at TEXT NOT NULL,
+        revoked_at TEXT NOT NULL DEFAULT ''
+    ) WITHOUT ROWID;
+
+    CREATE TABLE job (
+        id TEXT PRIMARY KEY,
+        kind TEXT NOT NULL,
+        owner TEXT NOT NULL,         -- id of the key that asked
+        state TEXT NOT NULL,         -- queued, running, done, failed or cancelled
+        request TEXT NOT NULL,       -- JSON object
+        done INTEGER NOT NULL DEFAULT 0,
+        total INTEGER,
+        result TEXT NOT NULL DEFAULT '',   -- JSON object
+        error TEXT NOT NULL DEFAULT '',    -- JSON object
+        cancel INTEGER NOT NULL DEFAULT 0, -- whether somebody asked to stop it
+        runner TEXT NOT NULL DEFAULT '',   -- which process works on it
+        seen_at REAL NOT NULL DEFAULT 0,   -- when that one last said so, seconds since 1970
+        created_at TEXT NOT NULL,
+        started_at TEXT NOT NULL DEFAULT '',
+        finished_at TEXT NOT NULL DEFAULT '',
+        webhook TEXT NOT NULL DEFAULT '',
+        webhook_secret TEXT NOT NULL DEFAULT '',
+        webhook_state TEXT NOT NULL DEFAULT '',  -- waiting, delivered or given up
+        webhook_tries INTEGER NOT NULL DEFAULT 0,
+        webhook_next REAL NOT NULL DEFAULT 0     -- when to try again, seconds since 1970
+    ) WITHOUT ROWID;
+    CREATE INDEX job_state ON job (state, created_at);
+    CREATE INDEX job_webhook ON job (webhook_next) WHERE webhook_state = 'waiting';
+
+    CREATE TABLE api_replay (
+        key TEXT PRIMARY KEY,        -- hash of who asked, what for, and the request's own key
+        request_hash TEXT NOT NULL,
+        status INTEGER NOT NULL,     -- 0 while it is being worked on
+        type TEXT NOT NULL,
+        body BLOB NOT NULL,
+        at REAL NOT NULL             -- seconds since 1970
+    ) WITHOUT ROWID;
+    CREATE INDEX api_replay_at ON api_replay (at);
+
+    CREATE INDEX photo_sha256 ON photo (sha256);
+    """,
 )
 
 

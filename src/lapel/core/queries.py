@@ -470,6 +470,7 @@ class SearchResult(Sequence[Hit]):
         nearest: The best score there was, also below ``least``; None where there was no product.
         kinds: The kinds that the query may be of, with how likely each is, the likeliest first: the right one is among
             them for 90 of 100 queries. Empty where that cannot be told.
+        fashion: How likely the query shows anything that a shop of clothes sells, 0..1; None where it cannot be told.
         index_problem: Why the last work on the index in the background failed; empty when it did not. The answer is
             complete all the same.
     """
@@ -482,6 +483,7 @@ class SearchResult(Sequence[Hit]):
     timings: Mapping[str, float] = field(default_factory=dict, repr=False)
     nearest: float | None = None
     kinds: tuple[tuple[str, float], ...] = ()
+    fashion: float | None = None
     index_problem: str = ""
 
     @property

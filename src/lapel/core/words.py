@@ -39,26 +39,14 @@ def tokens(text: str) -> tuple[str, ...]:
     >>> tokens("Men's T-Shirt, Café!")
     ('men', 's', 't', 'shirt', 'cafe')
     """
-    plain = "".join(_letter(each) for each in unicodedata.normalize("NFD", text.lower()))
-    return tuple(plain.split())
+    plain = re.sub("(?<=[a-z])[\u0300-\u036f]+", "", unicodedata.normalize("NFD", text.lower()))
+    kept = (letter if _is_letter(letter) else " " for letter in unicodedata.normalize("NFC", plain))
+    return tuple("".join(kept).split())
 
 
-def _letter(letter: str) -> str:
-    """A letter, nothing for an accent over a letter that has one in Unicode's Latin blocks, else a blank."""
+def _is_letter(letter: str) -> bool:
     category = unicodedata.category(letter)
-    if category == "Mn" and "\u0300" <= letter <= "\u036f":
-        return ""
-    return letter if category[0] in "LN" or category in ("Co", "Mn", "Mc") else " "
-
-
-def parts_of_words(text: str) -> tuple[str, ...]:
-    """The pieces between blanks of a text, without signs at their ends; ``T-shirt`` stays one.
-
-    >>> parts_of_words("Red T-shirt!")
-    ('red', 't-shirt')
-    """
-    pieces = (re.sub(r"^\W+|\W+$", "", piece) for piece in text.lower().split())
-    return tuple(piece for piece in pieces if piece)
+    return category[0] in "LN" or category in ("Co", "Mn", "Mc")
 
 
 @dataclass(frozen=True)

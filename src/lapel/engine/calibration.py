@@ -12,7 +12,7 @@ straightened by isotonic regression (Zadrozny and Elkan 2002), says how likely i
 Pictures on white and photos of people have figures of their own. Learned on products and photos that no network was
 trained with, on such whose kind was taken out of the catalogue, and on pictures without fashion, see
 :mod:`lapel.insight.calibrate`; ``calibration.json`` beside the model's network keeps it. It is no part of the
-fingerprint. A store may have its own, see :meth:`lapel.service.store.Store.calibrate`.
+fingerprint. A store may have its own: the same text in its setting ``calibration:<fingerprint>``.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ FORMAT = 1
 NEIGHBOURS = 20  # nearest photos that are evidence
 AGREEING = ("kind", "section", "colour", "gender")  # probes by which query and hit are compared
 FEATURES = ("cosine", "nearest", "mean of ten", *AGREEING, "neighbours")
+ABOUT_QUERIES = (1, 2)  # figures that are the same for all hits of a query, and no probe's
 EVIDENCE_SCALE = 0.1  # of cosine: how fast neighbours lose weight as evidence below the nearest
 FLOOR = 0.01  # added to probabilities before their logarithm
 LIKELY = 0.5  # from which on a product or a style is said to be the same
@@ -98,6 +99,13 @@ def hit_features(probes: Probes, around: Neighbourhood, scores: NDArray[np.float
     return found
 
 
+def about_query(features: Features) -> Features:
+    """The same with only what is about the query: how near the nearest are."""
+    found = np.zeros_like(features)
+    found[:, ABOUT_QUERIES] = features[:, ABOUT_QUERIES]
+    return found
+
+
 @dataclass(frozen=True)
 class Scale:
     """How one verdict's probability follows from the figures of a hit.
@@ -138,22 +146,39 @@ class Calibration:
         least: By domain, the probability of the same kind below which a hit is nothing close.
         kind_floor: By domain, what a kind's likelihood is at least to be in the set of kinds that holds the right one
             for 90 of 100 queries (conformal prediction, Vovk et al. 2005).
+        fashion: How likely a query shows anything of a shop at all, by its figures of :data:`ABOUT_QUERIES`; None where
+            that was not learned.
+        fashion_least: By domain, below which all its hits are nothing close.
         details: How it was learned and what was measured: free-form.
     """
 
     scales: Mapping[str, Mapping[Verdict, Scale]]
     least: Mapping[str, float]
     kind_floor: Mapping[str, float]
+    fashion: Scale | None = None
+    fashion_least: Mapping[str, float] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def judge(
         self, features: Features, categories: Sequence[str], *, on_white: bool
     ) -> list[tuple[Verdict, dict[Verdict, float]]]:
-        """The verdict on each hit, and how likely each verdict holds."""
+        """The verdict on each hit, and how likely each verdict holds; of a query that shows nothing of a shop, less
+        than what is told as the same kind."""
         domain = DOMAINS[not on_white]
         columns = {verdict: scale.probabilities(features, categories) for verdict, scale in self.scales[domain].items()}
-        likely = [{verdict: float(column[row]) for verdict, column in columns.items()} for row in range(len(features))]
-        return [(self._verdict(each, domain), each) for each in likely]
+        strange = self.fashion_of(features) < self.fashion_least.get(domain, 0.0)
+        most = self.least[domain] if strange else 1.0
+        likely = [
+            {verdict: min(float(column[row]), most) for verdict, column in columns.items()}
+            for row in range(len(features))
+        ]
+        return [(Verdict.NOTHING_CLOSE if strange else self._verdict(each, domain), each) for each in likely]
+
+    def fashion_of(self, features: Features) -> float:
+        """How likely the query of some hits shows anything of a shop, 0..1; 1 where that was not learned."""
+        if self.fashion is None or not len(features):
+            return 1.0
+        return float(self.fashion.probabilities(about_query(features[:1]))[0])
 
     def _verdict(self, likely: Mapping[Verdict, float], domain: str) -> Verdict:
         for verdict in (Verdict.SAME_PRODUCT, Verdict.SAME_STYLE):
@@ -185,6 +210,8 @@ class Calibration:
             },
             "least": dict(self.least),
             "kind_floor": dict(self.kind_floor),
+            "fashion": None if self.fashion is None else _scale_json(self.fashion),
+            "fashion_least": dict(self.fashion_least),
             "details": dict(self.details),
         }
 
@@ -206,7 +233,9 @@ class Calibration:
             floors = {domain: float(value) for domain, value in data["kind_floor"].items()}
             if not all(Verdict.SAME_KIND in scales[domain] and domain in least for domain in DOMAINS):
                 raise ValueError("it lacks the probability of the same kind")
-            return cls(scales, least, floors, data.get("details", {}))
+            fashion = None if data["fashion"] is None else _read_scale(data["fashion"])
+            refused = {domain: float(value) for domain, value in data["fashion_least"].items()}
+            return cls(scales, least, floors, fashion, refused, data.get("details", {}))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{name} cannot be read: {reason_of(error)}. Calibrate again.") from error
 

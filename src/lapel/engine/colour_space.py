@@ -21,7 +21,8 @@ from lapel.core.colours import name_shares
 from lapel.core.vectors import Keys, Vectors
 from lapel.engine.look import LookReranker, LookTable, decoded_palettes
 
-GAIN = 2.0  # times the mean of a colour: those of single products lie further out
+GAIN = 2.5  # times the mean of a colour: those of single products lie further out
+OWN = 1.5  # times a query's own colour that is taken off: at 1 its neighbours in the old colour still come
 SAMPLE = 60_000  # photos it is learned from at most
 RIDGE = 0.05  # of the regression on palettes, in units of the mean square
 REFRESH = 1.05  # times as many photos, or as many fewer, after which it is learned again
@@ -44,9 +45,9 @@ class ColourSpace:
     by_name: bool
     kinds: dict[tuple[str, str], NDArray[np.float32]]
 
-    def part_of(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(dim,) the part of a vector that says its colour."""
-        return np.asarray((vector @ self.basis.T) @ self.basis, np.float32)
+    def own(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(dim,) what to take off a vector so that it says nothing of its colour."""
+        return np.asarray(OWN * (vector @ self.basis.T) @ self.basis, np.float32)
 
     def centre(self, shares: NDArray[np.floating]) -> NDArray[np.float32]:
         """(dim,) what a colour adds that is so much of each, (colours,)."""
@@ -128,7 +129,7 @@ def _means(vectors: NDArray[np.float32], groups: NDArray[np.int64], count: int =
     if len(vectors):
         filled = sizes > 0
         sums[filled] = np.add.reduceat(vectors[order], starts[filled], axis=0)
-    return sums / np.maximum(sizes, 1)[:, None].astype(np.float32)
+    return np.asarray(sums / np.maximum(sizes, 1)[:, None], np.float32)
 
 
 def _regressed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,6 @@ from lapel.engine.context import StoreContext
 
 SETTING = "calibration:"  # of a store, followed by the fingerprint of the model: its own calibration
 JUDGED = ("image", "product", "vector")  # kinds of queries whose cosines compare with those that were learned from
-
-Kinds = tuple[tuple[str, float], ...]
 
 
 class Judge:
@@ -67,8 +66,9 @@ class Judge:
         embedded: EmbeddedQuery,
         hits: Sequence[Hit],
         near: tuple[Keys, NDArray[np.float32]],
-    ) -> tuple[list[Hit], Kinds]:
-        """Hits with probabilities and verdicts, and the kinds that the query may be of.
+    ) -> tuple[list[Hit], dict[str, Any]]:
+        """Hits with probabilities and verdicts; and by field of the result what is known of the query: ``kinds`` and
+        ``fashion``.
 
         Args:
             encoder: What made the vectors.
@@ -78,19 +78,19 @@ class Judge:
             near: Keys and cosines of the nearest photos, padded with -1.
 
         Returns:
-            The hits as they are and no kinds where that cannot be told: of words, of several parts, of a model without
+            The hits as they are and nothing where that cannot be told: of words, of several parts, of a model without
             calibration.
         """
         calibration, probes = self.of(encoder)
         told = len(embedded.parts) == 1 and embedded.parts[0].kind in JUDGED and embedded.parts[0].weight > 0
         if calibration is None or not told or not hits:
-            return list(hits), ()
+            return list(hits), {}
         keys, scores = self._others(query, *near)
         wanted = [hit.photo.key for hit in hits]
         vectors, known = self._vectors([*keys.tolist(), *wanted], embedded.fingerprint)
         of_near, of_hits = known[: len(keys)], known[len(keys) :]
         if not of_hits.all() or not of_near.any():  # another process has removed some since
-            return list(hits), ()
+            return list(hits), {}
         around = Neighbourhood(embedded.vector, scores[of_near], vectors[: len(keys)][of_near])
         features = hit_features(probes, around, np.array([hit.score for hit in hits], np.float32), vectors[len(keys) :])
         on_white = embedded.parts[0].on_white
@@ -101,7 +101,9 @@ class Judge:
                 hits, calibration.judge(features, categories, on_white=on_white), strict=True
             )
         ]
-        return judged, calibration.kinds(probes, around, on_white=on_white)
+        kinds = calibration.kinds(probes, around, on_white=on_white)
+        fashion = None if calibration.fashion is None else calibration.fashion_of(features)
+        return judged, {"kinds": kinds, "fashion": fashion}
 
     def _others(self, query: Query, keys: Keys, scores: NDArray[np.float32]) -> tuple[Keys, NDArray[np.float32]]:
         """The nearest photos without those of products that are asked for themselves."""

@@ -4,6 +4,8 @@
   reciprocal rank (Cormack, Clarke and Buettcher 2009), so that a name and a description both find what is meant.
 - *Colours and words beside other parts*: the nearest among those that have them are candidates too, and agreement is
   added to the cosine.
+  The kinds (category and gender) of what is nearest to the query without the colour keep colour from buying another
+  kind.
 - *A photo's own colours*: see :mod:`lapel.engine.look`.
 
 Whatever has words of negative weight comes after all that has not. The product whose id the text is comes first.
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 
 from lapel.catalog import Catalog
 from lapel.core.filters import Condition, Filter
-from lapel.core.types import EmbeddedQuery, Query, UnderstoodPart
+from lapel.core.types import EmbeddedQuery, Matches, Query, UnderstoodPart
 from lapel.core.vectors import Keys
 from lapel.engine.asked_colours import agreement
 from lapel.engine.look import LookReranker, LookTable, places_of
@@ -27,7 +29,12 @@ from lapel.engine.words import WordReader
 RRF_K = 60  # of reciprocal rank fusion, as its authors found it
 FUSED = 200  # of each list that are fused
 COLOUR_STEP = 0.5  # of cosine: what full agreement with a colour adds
+LEAST_LENGTH = 1e-6  # of a direction
 WORDS_STEP = 0.15  # and what having the words adds
+KIND_STEP = 0.1  # of cosine, for each factor e that a candidate's kind is rarer near the query without its colour
+KIND_NEIGHBOURS = 100  # photos that say so
+KIND_SCALE = 0.1  # of cosine: how fast they lose weight below the nearest
+KIND_FLOOR = 0.02  # probability that every kind keeps
 
 Scores = NDArray[np.float32]
 
@@ -93,7 +100,13 @@ class WishOrder:
         return self._catalog.first_photos(list(ids))
 
     def adjusted(
-        self, generation: int, embedded: EmbeddedQuery, keys: Keys, scores: Scores, text_keys: Keys
+        self,
+        generation: int,
+        embedded: EmbeddedQuery,
+        keys: Keys,
+        scores: Scores,
+        text_keys: Keys,
+        near: Matches | None = None,
     ) -> Candidates:
         """Candidates with what is added to each.
 
@@ -103,6 +116,7 @@ class WishOrder:
             keys: (n,) every candidate's photo key.
             scores: (n,) their cosines.
             text_keys: What :meth:`text_keys` gave.
+            near: What is nearest to :func:`without_colours` of the query, where colours are asked for.
         """
         table = self._look.table(generation)
         if only_words(embedded):
@@ -111,6 +125,8 @@ class WishOrder:
             added = np.zeros_like(scores)
             for part in embedded.parts:
                 added += self._wished(table, part, keys)
+            if near is not None:
+                added += np.float32(KIND_STEP) * _kind_evidence(table, keys, near)
         return Candidates(keys, scores, self._unwanted_last(table, embedded, keys, scores, added))
 
     def _wished(self, table: LookTable, part: UnderstoodPart, keys: Keys) -> Scores:
@@ -150,6 +166,35 @@ class WishOrder:
         total = scores + added
         drop = max(0.0, float(total[unwanted].max() - total[~unwanted].min())) + 1e-3
         return np.asarray(added - np.float32(drop) * unwanted, np.float32)
+
+
+def without_colours(embedded: EmbeddedQuery) -> Scores | None:
+    """(dim,) the direction of the parts that ask for no colour; None where no colour is asked for, or nothing else
+    is."""
+    rows = [row for row, part in enumerate(embedded.parts) if not part.asked]
+    if len(rows) == len(embedded.parts):
+        return None
+    base = embedded.directions[rows].sum(axis=0)
+    length = float(np.linalg.norm(base))
+    return None if length < LEAST_LENGTH else np.asarray(base / np.float32(length), np.float32)
+
+
+def _kind_evidence(table: LookTable, keys: Keys, near: Matches) -> Scores:
+    """(n,) log probability of each candidate's kind among what is near, the likeliest 0."""
+    if not len(table.keys):
+        return np.zeros(len(keys), np.float32)
+    category, gender = table.columns["category"], table.columns["gender"]
+    kinds = category.of.astype(np.int64) * len(gender.values) + gender.of
+    there = near.keys[0] >= 0
+    at, known = places_of(table, near.keys[0][there])
+    scores = near.scores[0][there]
+    if not known.any():
+        return np.zeros(len(keys), np.float32)
+    weights = np.exp((scores - scores.max()) / KIND_SCALE) * known
+    share = np.bincount(kinds[at], weights, minlength=len(category.values) * len(gender.values))
+    log = np.log(share / share.sum() + KIND_FLOOR)
+    own, _ = places_of(table, keys)
+    return np.asarray((log - log.max())[kinds[own]], np.float32)
 
 
 def has_wishes(embedded: EmbeddedQuery) -> bool:

@@ -130,7 +130,10 @@ class QueryReader:
         """
         excluded = query.exclude | _products_of(query)
         beside = any(part.kind in ("image", "product", "vector") for part in query.all_parts)
-        read = [self._read(snapshot, part, known, beside=beside) for part in query.all_parts]
+        liked = any(part.weight > 0 for part in query.all_parts)
+        read = [
+            self._read(snapshot, part, known, beside=beside or (liked and part.weight < 0)) for part in query.all_parts
+        ]
         parts = tuple(each.understood for each in read)
         if len(read) == 1 and read[0].vector is not None and read[0].part.weight > 0:
             vector = read[0].vector
@@ -189,7 +192,7 @@ class QueryReader:
         )
         base = rows.sum(axis=0)
         length = float(np.linalg.norm(base))
-        own = space.part_of(base)
+        own = space.own(base)
         wanted = sum(weight for _, weight, _ in asked if weight > 0)
         for row, weight, colour in asked:
             centre = space.centre(shares_of(colour, table))

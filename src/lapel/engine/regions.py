@@ -21,10 +21,14 @@ from lapel.encoders.segmenter import embed_images, open_segmenter
 
 MAX_REGIONS = 5
 SURE = 0.5  # from which probability on a pixel is of a product
+MIN_SCORE = 0.75  # mean probability of a part; most of what is seen in plain shapes has less
 BRIDGE = 0.012  # of the longer side: what is thinner joins two parts by chance
 MIN_AREA = 0.006  # share of the picture that a part takes at least,
 MIN_SHARE = 0.08  # and share of the largest part
 MARGIN = 0.05  # of a box's sides, around its crop
+LOOKS = 2  # at a picture, what was found before painted over
+REPEATED = 0.5  # share of a part's box inside one that was found before, from which on it is the same
+COVERED, COVER = 0.2, 0.02  # probability from which on a pixel is painted over, and how far around, of the longer side
 SIDE = 384  # pixels of the longer side that is looked at
 
 
@@ -62,26 +66,59 @@ def find_regions(encoder: Encoder, probes: Probes, image: Image.Image) -> list[R
 
 
 def _parts(image: Image.Image) -> list[_Found]:
-    """The connected parts of the foreground, the largest first."""
+    """The connected parts of the foreground, the largest first.
+
+    What was found is painted over and the network looks again: beside a large product it passes over small ones.
+    """
     scale = min(1.0, SIDE / max(image.size))
     small = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
-    mask = open_segmenter().masks([small])[0]
-    inside = mask > SURE
-    places = _taken_apart(inside)
+    found: list[_Found] = []
+    for _ in range(LOOKS):
+        mask = open_segmenter().masks([small])[0]
+        new = _of_mask(mask, scale, image.size)
+        new = [part for part in new if all(_inside(part.box, other.box) < REPEATED for other in found)]
+        if not new:
+            break
+        found += new
+        small = _painted_over(small, mask)
+    least = MIN_SHARE * max((part.area for part in found), default=0)
+    return sorted((part for part in found if part.area >= least), key=lambda part: -part.area)[:MAX_REGIONS]
+
+
+def _of_mask(mask: NDArray[np.float32], scale: float, size: tuple[int, int]) -> list[_Found]:
+    """The parts of one mask, with boxes in a picture of ``size``, ``scale`` times as large as it."""
+    places = _taken_apart(mask > SURE)
     found = []
-    for place, (rows, columns) in enumerate(ndimage.find_objects(places), 1):
+    for place, slices in enumerate(ndimage.find_objects(places), 1):
+        if slices is None:
+            continue
+        rows, columns = slices
         own = places[rows, columns] == place
-        box = (columns.start / scale, rows.start / scale, columns.stop / scale, rows.stop / scale)
-        whole = (
-            max(0, round(box[0])),
-            max(0, round(box[1])),
-            min(image.width, max(round(box[2]), round(box[0]) + 1)),
-            min(image.height, max(round(box[3]), round(box[1]) + 1)),
-        )
-        found.append(_Found(whole, float(mask[rows, columns][own].mean()), int(own.sum())))
-    least = max(MIN_AREA * mask.size, MIN_SHARE * max((part.area for part in found), default=0))
-    found = [part for part in found if part.area >= least]
-    return sorted(found, key=lambda part: -part.area)[:MAX_REGIONS]
+        score = float(mask[rows, columns][own].mean())
+        if own.sum() < MIN_AREA * mask.size or score < MIN_SCORE:
+            continue
+        left, top = round(columns.start / scale), round(rows.start / scale)
+        right, bottom = round(columns.stop / scale), round(rows.stop / scale)
+        box = (left, top, min(size[0], max(right, left + 1)), min(size[1], max(bottom, top + 1)))
+        found.append(_Found(box, score, int(own.sum())))
+    return found
+
+
+def _inside(box: Box, other: Box) -> float:
+    """Which share of a box lies in another."""
+    wide = max(0, min(box[2], other[2]) - max(box[0], other[0]))
+    high = max(0, min(box[3], other[3]) - max(box[1], other[1]))
+    return wide * high / ((box[2] - box[0]) * (box[3] - box[1]))
+
+
+def _painted_over(image: Image.Image, mask: NDArray[np.float32]) -> Image.Image:
+    """The image with what is around its products in their place."""
+    covered = ndimage.binary_dilation(mask > COVERED, iterations=max(1, round(COVER * max(image.size))))
+    if covered.all():
+        return image
+    nearest = ndimage.distance_transform_edt(covered, return_distances=False, return_indices=True)
+    filled = np.asarray(image)[tuple(nearest)]
+    return Image.fromarray(np.ascontiguousarray(filled))
 
 
 def _taken_apart(inside: NDArray[np.bool_]) -> NDArray[np.int32]:

@@ -18,8 +18,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from lapel.core.answers import Explanation
+from lapel.core.answers import Explanation, Region
 from lapel.core.errors import QueryError
+from lapel.core.images import to_image
 from lapel.core.settings import settings
 from lapel.core.types import (
     EmbeddedQuery,
@@ -38,8 +39,9 @@ from lapel.engine.grouping import POOL, Grouper, first_piece
 from lapel.engine.index_storage import SearchSnapshot
 from lapel.engine.judging import Judge, kept
 from lapel.engine.look import CALIBRATED, CANDIDATES, ON_WHITE_SCALE, LookReranker, LookWeights, places_of
-from lapel.engine.ordering import Candidates, WishOrder, has_wishes
+from lapel.engine.ordering import KIND_NEIGHBOURS, Candidates, WishOrder, has_wishes, without_colours
 from lapel.engine.reading import ModelChangedError, QueryReader
+from lapel.engine.regions import find_regions
 from lapel.indexes import RowFilter
 
 logger = logging.getLogger(__name__)
@@ -187,7 +189,7 @@ class SearchEngine:
                 best = list(self._rerank(embedded, grouped))[: query.k]
                 grouped = [replace(hit, rank=rank) for rank, hit in enumerate(best, 1)]
         with timer.stage("calibrate"):
-            judged, kinds = self._judge.judge(snapshot.encoder, query, embedded, grouped, near)
+            judged, read = self._judge.judge(snapshot.encoder, query, embedded, grouped, near)
             hits = kept(judged, query.least)
             verdict = self._verdict(hits, grouped, query.where) if embedded.understood else Verdict.NOT_UNDERSTOOD
         if len(embedded.parts) > 1:
@@ -196,7 +198,9 @@ class SearchEngine:
         with timer.stage("facets"):
             facets = self._facets(snapshot, query, embedded, hits)
         nearest = max([hit.score for hit in grouped], default=None)
-        return SearchResult(tuple(hits), total, verdict, embedded, facets, spent, nearest, kinds, problem)
+        return SearchResult(
+            tuple(hits), total, verdict, embedded, facets, spent, nearest, index_problem=problem, **read
+        )
 
     def embed(self, query: Query) -> EmbeddedQuery:
         """The query as one direction; each of its images goes once through the network.
@@ -215,6 +219,11 @@ class SearchEngine:
         embedded = known[1] if known is not None and known[0]() is query else self.embed(query)
         pictures = [part.seen for part in query.all_parts if part.seen is not None]
         return Explainer(self.store).explain(embedded, pictures[0] if pictures else None, hit)
+
+    def regions(self, image: object) -> list[Region]:
+        """The products in a picture, see :func:`lapel.engine.regions.find_regions`."""
+        encoder = self.store.encoder
+        return find_regions(encoder, self._judge.of(encoder)[1], to_image(image))
 
     def _remember(self, query: Query, embedded: EmbeddedQuery) -> None:
         """Keep how a query was read while the query itself is kept, so that explaining its hits encodes it no more."""
@@ -327,8 +336,12 @@ class SearchEngine:
             text_keys = self._wishes.text_keys(query, embedded)
             found.append(text_keys)
             keys, scores = self._scored(snapshot, embedded, np.concatenate(found), keys, scores)
+            near, base = None, without_colours(embedded)
+            if base is not None:
+                every = self._passing(snapshot, query.where).keys
+                near = snapshot.index.search(base[None], min(KIND_NEIGHBOURS, len(snapshot.index)), every)
         with timer.stage("rerank"):
-            ordered = self._wishes.adjusted(snapshot.version.generation, embedded, keys, scores, text_keys)
+            ordered = self._wishes.adjusted(snapshot.version.generation, embedded, keys, scores, text_keys, near)
             return ordered.sorted(least=query.least if isinstance(query.least, float) else None)
 
     def _scored(
@@ -341,9 +354,14 @@ class SearchEngine:
     ) -> tuple[Keys, NDArray[np.float32]]:
         """Every candidate once with its cosine; those of matches are known."""
         known = dict(zip(keys.tolist(), scores.tolist(), strict=True))
-        for key in dict.fromkeys(candidates.tolist()):
-            if key not in known and len(vector := self._vectors_of(snapshot, [key])):
-                known[key] = float(vector[0] @ embedded.vector)
+        wanted = [key for key in dict.fromkeys(candidates.tolist()) if key >= 0 and key not in known]
+        vectors = self._vectors_of(snapshot, wanted) if wanted else np.empty((0, len(embedded.vector)), np.float32)
+        if len(vectors) == len(wanted):
+            known.update(zip(wanted, (vectors @ embedded.vector).tolist(), strict=True))
+        else:  # some have none of this model
+            for key in wanted:
+                if len(vector := self._vectors_of(snapshot, [key])):
+                    known[key] = float(vector[0] @ embedded.vector)
         known.pop(-1, None)  # an index pads with it
         return np.array(list(known), np.int64), np.array(list(known.values()), np.float32)
 

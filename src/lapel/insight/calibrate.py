@@ -17,12 +17,12 @@ from scipy.special import expit
 
 from lapel.core.errors import InputError
 from lapel.core.text import fold
-from lapel.engine.calibration import CONFIDENCE, Features, Knots, Scale
+from lapel.engine.calibration import CONFIDENCE, Features, Knots, Scale, about_query
 
 PENALTY = 1.0  # of the squared weights, in sums over all pairs
 MIN_PAIRS = 2000  # of a category, before it gets its own curve,
 MIN_WRONG = 150  # with so many pairs of either outcome
-FALSE_ALARMS = 0.042  # share of known queries whose best hit may be called nothing close
+FALSE_ALARMS = 0.04  # share of known queries whose best hit may be called nothing close
 PRIOR = 10.0  # pairs of either outcome's neighbourhood that the ends of a curve are drawn towards
 BINS = 15
 
@@ -107,6 +107,19 @@ def isotonic_curve(logits: NDArray[np.float64], right: NDArray[np.bool_]) -> Kno
     mean = float(right.mean())
     likely = (shares * counts + mean * PRIOR / 10) / (counts + PRIOR / 10)
     return middles, np.maximum.accumulate(likely.clip(0.0005, 0.9995))
+
+
+def fit_fashion(known: Features, strange: Features) -> Scale:
+    """How likely queries show anything of a shop.
+
+    Args:
+        known: (n, 8) figures of the first hits of pictures of products,
+        strange: and of pictures without fashion; both count the same in sum.
+    """
+    times = max(1, round(len(known) / len(strange)))
+    features = about_query(np.concatenate([known, np.repeat(strange, times, axis=0)]))
+    pairs = Pairs(features, np.arange(len(features)) < len(known))
+    return fit_scale([pairs], pairs)
 
 
 def least_likely(best: NDArray[np.float64]) -> float:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
+from scipy.ndimage import gaussian_filter
 
 from lapel.core.answers import Explanation, Map
 from lapel.core.types import Hit
@@ -26,6 +27,7 @@ INFERNO = np.array(
     ]
 )  # fmt: skip
 OPACITY = (0.15, 0.8)  # of the colours where nothing is added, and where most is
+BLUR = 1.8  # cells
 LOWEST = 40  # percentile of a map below which a place counts as adding nothing
 TILE = (150, 200)  # pixels
 HITS = 6  # that a sheet shows
@@ -44,6 +46,7 @@ def heatmap(picture: Image.Image, values: Map) -> Image.Image:
     Returns:
         RGB of the picture's size.
     """
+    values = np.asarray(gaussian_filter(values, BLUR, mode="nearest"), np.float32)  # places are coarse: no hard edges
     low, high = float(np.percentile(values, LOWEST)), float(values.max())
     share = np.clip((values - low) / max(high - low, 1e-9), 0, 1).astype(np.float32)
     smooth = np.asarray(Image.fromarray(share).resize(picture.size, Image.Resampling.BICUBIC)).clip(0, 1)
@@ -51,7 +54,7 @@ def heatmap(picture: Image.Image, values: Map) -> Image.Image:
     colours = np.stack([np.interp(smooth, steps, INFERNO[:, channel]) for channel in range(3)], axis=2)
     grey = np.asarray(picture.convert("L"), np.float32)[..., None]
     opacity = (OPACITY[0] + (OPACITY[1] - OPACITY[0]) * smooth)[..., None]
-    mixed: Map = grey * (1 - opacity) + colours * opacity
+    mixed = np.asarray(grey * (1 - opacity) + colours * opacity, np.float32)
     return Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lapel.service.images import (
         decode,
         fetch_image,
+        fetch_link,
         image_formats,
         image_places,
         image_suffixes,
@@ -41,21 +42,28 @@ if TYPE_CHECKING:
     )
     from lapel.service.index import IndexService
     from lapel.service.information import StoreInfo
+    from lapel.service.keys import EVERYTHING, SCOPES, Access, KeyRefusedError
     from lapel.service.media import MediaService
     from lapel.service.models import ModelService
-    from lapel.service.results import hit_json, result_json
+    from lapel.service.products import ChangedError, ProductPut, PutResult
+    from lapel.service.products import version as product_version
+    from lapel.service.results import answer_json, details_json, hit_json, photo_json, product_json, result_json
     from lapel.service.store import Store, open_store, store_exists
     from lapel.service.thumbnails import tile
 
 _HOMES = {
+    "Access": "lapel.service.keys",
     "AddReport": "lapel.service.adding",
     "AddRequest": "lapel.service.adding",
     "BrowseResult": "lapel.service.browsing",
+    "ChangedError": "lapel.service.products",
     "DriveUpload": "lapel.service.drive",
+    "EVERYTHING": "lapel.service.keys",
     "EvalReport": "lapel.insight.report",
     "IndexDifference": "lapel.engine.check:Difference",
     "IndexService": "lapel.service.index",
     "IndexStatus": "lapel.engine.index_sync",
+    "KeyRefusedError": "lapel.service.keys",
     "KnownModel": "lapel.engine.models",
     "MediaCheckReport": "lapel.engine.media_check",
     "MediaService": "lapel.service.media",
@@ -63,17 +71,23 @@ _HOMES = {
     "ModelService": "lapel.service.models",
     "Overview": "lapel.service.browsing",
     "ProductDetails": "lapel.service.browsing",
+    "ProductPut": "lapel.service.products",
+    "PutResult": "lapel.service.products",
     "RemoveReport": "lapel.service.adding",
+    "SCOPES": "lapel.service.keys",
     "Store": "lapel.service.store",
     "StoreInfo": "lapel.service.information",
     "Trial": "lapel.insight.tuning",
     "add_to_store": "lapel.service.adding",
+    "answer_json": "lapel.service.results",
     "by_size": "lapel.service.browsing",
     "category_heading": "lapel.insight.report",
     "decode": "lapel.service.images",
+    "details_json": "lapel.service.results",
     "drive_login": "lapel.service.drive",
     "drive_upload": "lapel.service.drive",
     "fetch_image": "lapel.service.images",
+    "fetch_link": "lapel.service.images",
     "field_label": "lapel.service.browsing",
     "hit_json": "lapel.service.results",
     "image_formats": "lapel.service.images",
@@ -82,6 +96,9 @@ _HOMES = {
     "lazy_image": "lapel.service.images",
     "list_settings": "lapel.core.settings:described",
     "open_store": "lapel.service.store",
+    "photo_json": "lapel.service.results",
+    "product_json": "lapel.service.results",
+    "product_version": "lapel.service.products:version",
     "read_image_bytes": "lapel.service.images",
     "read_stream": "lapel.service.images",
     "report_heading": "lapel.insight.report:heading",
@@ -93,14 +110,19 @@ _HOMES = {
 }
 
 __all__ = [
+    "EVERYTHING",
+    "SCOPES",
+    "Access",
     "AddReport",
     "AddRequest",
     "BrowseResult",
+    "ChangedError",
     "DriveUpload",
     "EvalReport",
     "IndexDifference",
     "IndexService",
     "IndexStatus",
+    "KeyRefusedError",
     "KnownModel",
     "MediaCheckReport",
     "MediaService",
@@ -108,18 +130,23 @@ __all__ = [
     "ModelService",
     "Overview",
     "ProductDetails",
+    "ProductPut",
+    "PutResult",
     "RemoveReport",
     "Store",
     "StoreInfo",
     "Trial",
     "add_to_store",
+    "answer_json",
     "by_size",
     "category_heading",
     "counted",
     "decode",
+    "details_json",
     "drive_login",
     "drive_upload",
     "fetch_image",
+    "fetch_link",
     "field_label",
     "fold",
     "hit_json",
@@ -129,7 +156,10 @@ __all__ = [
     "lazy_image",
     "list_settings",
     "open_store",
+    "photo_json",
     "printable",
+    "product_json",
+    "product_version",
     "read_image_bytes",
     "read_stream",
     "reason_of",

@@ -37,6 +37,8 @@ class AddRequest:
 
     Attributes:
         whole: Whether this is all that the store, or ``feed``, should show: what is missing from it is hidden.
+        rejects: Where what cannot be used is listed; ``rejected.csv`` in the store by default.
+        schemes: The only addresses a table's pictures may have; all that are known by default.
     """
 
     source: str | Path
@@ -50,6 +52,8 @@ class AddRequest:
     whole: bool = False
     feed: str = ""
     force: bool = False
+    rejects: Path | None = None
+    schemes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -198,7 +202,7 @@ def _opened(wanted: AddRequest) -> Iterator[_Opened]:
     runner = open_runner(wanted.runner)
     images = open_source(wanted.source, wanted.exclude)
     if wanted.products is not None:
-        images = MixedSource(images)
+        images = MixedSource(images, wanted.schemes) if wanted.schemes else MixedSource(images)
     with closing(images):
         table = None if wanted.products is None else _open_table(Path(wanted.products), wanted, images)
         yield _Opened(wanted, runner, images, table)
@@ -214,7 +218,7 @@ def _add(context: StoreContext, opened: _Opened, progress: Progress | None) -> A
         context,
         islice(_rows(images, table), wanted.limit),
         source=images,
-        rejects=context.folder / REJECTED,
+        rejects=wanted.rejects or context.folder / REJECTED,
         total=total if wanted.limit is None else min(total, wanted.limit),
         report=None if progress is None else lambda done, rows, _: progress(done, rows),
         runner=opened.runner,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -22,6 +22,7 @@ LINK_SECONDS = 20.0  # that a link may take by default
 __all__ = [
     "decode",
     "fetch_image",
+    "fetch_link",
     "image_formats",
     "image_places",
     "image_suffixes",
@@ -89,6 +90,30 @@ def fetch_image(link: str, *, timeout: float = LINK_SECONDS, allow_private: bool
     from lapel.sources import web
 
     return web.fetch_image(link, timeout=timeout, allow_private=allow_private)
+
+
+def fetch_link(link: str, *, timeout: float = LINK_SECONDS, max_bytes: int = 0) -> bytes:
+    """The bytes that a stranger's link leads to, as the settings of this process allow: see ``allow_hosts`` and
+    ``allow_private_links``.
+
+    Args:
+        link: An http(s) link.
+        timeout: Seconds it may take.
+        max_bytes: Bytes it may lead to; 0 for as many as a picture may have.
+
+    Raises:
+        SourceError: it is no link, not allowed, or its answer cannot be used.
+    """
+    from lapel.core.settings import settings
+    from lapel.sources.links import LinkSettings
+
+    limits = LinkSettings.of_process()
+    limits = replace(limits, max_bytes=max_bytes or limits.max_bytes)
+    reader = limits.reader(allow_private=settings().allow_private_links, timeout=timeout)
+    try:
+        return reader.read(link)
+    finally:
+        reader.close()
 
 
 def read_stream(file: BinaryIO, name: str) -> bytes:

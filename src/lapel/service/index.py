@@ -30,6 +30,11 @@ class IndexService:
         """How many vectors it holds, brought up to the catalogue."""
         return len(self._context.index)
 
+    @property
+    def kind(self) -> str:
+        """Which kind of index is searched, see :func:`lapel.open_index`."""
+        return self._context.index_spec
+
     def status(self) -> IndexStatus:
         """Its kind, what it is complete for, and why the last work in the background failed, if it did."""
         return self._context.index_sync.status()

@@ -1,92 +1,167 @@
-"""Answers as plain JSON values, alike for every app."""
+"""Answers as plain JSON values, alike for every app: the command line's ``--json`` and the HTTP API give the same.
+
+A field that a hit, an answer or a part of a query gets one day stands in the JSON by its name, without a change here;
+what is no JSON value, such as a vector or an image, is left out.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
 
 from lapel.catalog.entries import price_of
-from lapel.core.types import ColourReading, Hit, SearchResult, WordReading
+from lapel.core.types import ColourReading, Hit, Photo, Product, Query, SearchResult, UnderstoodPart, WordReading
+
+if TYPE_CHECKING:
+    from lapel.service.browsing import ProductDetails
+    from lapel.service.store import Store
+
+DIGITS = 6  # of numbers behind the point
+LEFT_OUT = object()  # what is no JSON value
+ASKED_OTHERWISE = ("image", "vector", "product_id", "text", "parts", "where", "fingerprint", "colours")
+
+
+def answer_json(
+    store: Store, query: Query, result: SearchResult, *, picture: str | None = None, offset: int = 0
+) -> dict[str, Any]:
+    """A whole answer: what was asked, what was done, and what was found.
+
+    Args:
+        store: Who answered.
+        query: What was asked.
+        result: The answer.
+        picture: What people call the query's image: a path, a link.
+        offset: Hits that are passed over.
+    """
+    told = result_json(result)
+    told["hits"] = told["hits"][offset:]
+    return {"query": asked_json(query, picture=picture, offset=offset), **told, "index": store.index.kind}
+
+
+def asked_json(query: Query, *, picture: str | None = None, offset: int = 0) -> dict[str, Any]:
+    """A query as it was asked."""
+    parts = query.all_parts
+    told: dict[str, Any] = {
+        "picture": picture,
+        "text": next((part.text for part in parts if part.text is not None), None),
+        "product": next((part.product_id for part in parts if part.product_id is not None), None),
+        "where": str(query.where),
+        "offset": offset,
+    }
+    for each in fields(query):
+        if each.init and each.name not in ASKED_OTHERWISE and (value := plain(getattr(query, each.name))) != LEFT_OUT:
+            told[each.name] = value
+    return {**told, "k": query.k - offset}
 
 
 def result_json(result: SearchResult) -> dict[str, Any]:
-    """An answer: verdict, how the query was read, facets, milliseconds and hits."""
+    """An answer: verdict, how the query was read, facets, milliseconds by stage and hits."""
+    told = _fields_json(result, but=("hits", "understood", "facets", "timings", "kinds"))
     return {
-        "verdict": result.verdict.value,
-        "total": result.total,
-        "understood": [
-            {
-                "kind": part.kind,
-                "weight": part.weight,
-                "note": part.note,
-                "colours": _colours_json(part.colours),
-                "words": _words_json(part.words),
-                "asked": [{"colour": each.asked, "rgb": each.rgb, "names": list(each.names)} for each in part.asked],
-            }
-            for part in result.understood.parts
-        ],
+        **told,
+        "kinds": [{"kind": kind, "probability": plain(likely)} for kind, likely in result.kinds],
+        "understood": [_part_json(part) for part in result.understood.parts],
+        "model": result.understood.fingerprint,
         "facets": {name: dict(values) for name, values in result.facets.items()},
-        "kinds": [{"kind": kind, "probability": likely} for kind, likely in result.kinds],
-        "took_ms": round(result.took_ms, 1),
+        "took_ms": {**{name: round(ms, 3) for name, ms in result.timings.items()}, "total": round(result.took_ms, 3)},
         "hits": [hit_json(hit) for hit in result],
-    }
-
-
-def _colours_json(reading: ColourReading | None) -> dict[str, Any] | None:
-    """The colours of an image's product; null where none were read."""
-    if reading is None:
-        return None
-    return {
-        "confidence": reading.confidence,
-        "certainty": reading.certainty,
-        "named": [asdict(c) for c in reading.colours],
-    }
-
-
-def _words_json(reading: WordReading | None) -> dict[str, Any] | None:
-    """How words were read; null of what is no words."""
-    if reading is None:
-        return None
-    return {
-        "read": reading.read,
-        "corrected": dict(reading.corrected),
-        "synonyms": dict(reading.synonyms),
-        "not_understood": list(reading.unknown),
     }
 
 
 def hit_json(hit: Hit) -> dict[str, Any]:
     """One hit; ``contributions`` is empty where the query has one part. Hits are in the order of ``score`` +
     ``adjustment``."""
-    product = hit.product
+    told = _fields_json(hit, but=("product", "photo"))
+    return {**told, "product": product_json(hit.product), "photo": photo_json(hit.photo)}
+
+
+def details_json(details: ProductDetails) -> dict[str, Any]:
+    """A product with its photos."""
     return {
-        "rank": hit.rank,
-        "score": round(hit.score, 6) + 0.0,  # never -0.0
-        "adjustment": round(hit.adjustment, 6) + 0.0,
-        "others": list(hit.others),
-        "probability": None if hit.probability is None else round(hit.probability, 4),
-        "verdict": None if hit.verdict is None else hit.verdict.value,
-        "contributions": [round(each, 6) + 0.0 for each in hit.contributions],
-        "product": {
-            "id": product.id,
-            "title": product.title,
-            "url": product.url,
-            "category": list(product.category),
-            "gender": product.gender,
-            "brand": product.brand,
-            "colour": product.colour,
-            "season": product.season,
-            "price": price_of(product),
-            "price_minor": product.price_minor,
-            "currency": product.currency,
-            "in_stock": product.in_stock,
-            # Several values, such as sizes, stand between bars.
-            "attributes": {name: text.split("|") if "|" in text else text for name, text in product.attributes.items()},
-        },
-        "photo": {
-            "key": hit.photo.key,
-            "uri": hit.photo.uri,
-            "sha256": hit.photo.sha256,
-            "links": asdict(hit.photo.links),
-        },
+        "product": product_json(details.product),
+        "photos": [photo_json(photo) for photo in details.photos],
+        "added_at": details.added_at,
+        "changed_at": details.changed_at,
+    }
+
+
+def product_json(product: Product) -> dict[str, Any]:
+    """A product; an attribute with several values, such as sizes, is a list."""
+    return {
+        "id": product.id,
+        "title": product.title,
+        "url": product.url,
+        "category": list(product.category),
+        "gender": product.gender,
+        "brand": product.brand,
+        "colour": product.colour,
+        "season": product.season,
+        "price": price_of(product),
+        "price_minor": product.price_minor,
+        "currency": product.currency,
+        "in_stock": product.in_stock,
+        # Several values, such as sizes, stand between bars.
+        "attributes": {name: text.split("|") if "|" in text else text for name, text in product.attributes.items()},
+    }
+
+
+def photo_json(photo: Photo) -> dict[str, Any]:
+    """A photo."""
+    return {"key": photo.key, "uri": photo.uri, "sha256": photo.sha256, "links": asdict(photo.links)}
+
+
+def plain(value: object) -> Any:
+    """A value as JSON has it; :data:`LEFT_OUT` for what JSON has no form of, such as an array.
+
+    >>> plain((0.12345678, {"a", "b"}, None))
+    [0.123457, ['a', 'b'], None]
+    """
+    if isinstance(value, Enum):
+        return value.value
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return round(value, DIGITS) + 0.0  # never -0.0
+    if isinstance(value, ColourReading):
+        return _colours_json(value)
+    if isinstance(value, WordReading):
+        return _words_json(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return _fields_json(value)
+    if isinstance(value, Mapping):
+        return {str(name): told for name, each in value.items() if (told := plain(each)) is not LEFT_OUT}
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(str, value))
+    if isinstance(value, (tuple, list)):
+        return [told for each in value if (told := plain(each)) is not LEFT_OUT]
+    return LEFT_OUT
+
+
+def _fields_json(value: Any, but: tuple[str, ...] = ()) -> dict[str, Any]:
+    named = {each.name: plain(getattr(value, each.name)) for each in fields(value) if each.name not in but}
+    return {name: told for name, told in named.items() if told is not LEFT_OUT}
+
+
+def _part_json(part: UnderstoodPart) -> dict[str, Any]:
+    return _fields_json(part, but=("whole", "product", "segmented", "maps"))
+
+
+def _colours_json(reading: ColourReading) -> dict[str, Any]:
+    """The colours of an image's product."""
+    return {
+        "confidence": reading.confidence,
+        "certainty": reading.certainty,
+        "named": [asdict(colour) for colour in reading.colours],
+    }
+
+
+def _words_json(reading: WordReading) -> dict[str, Any]:
+    """How words were read."""
+    return {
+        "read": reading.read,
+        "corrected": dict(reading.corrected),
+        "synonyms": dict(reading.synonyms),
+        "not_understood": list(reading.unknown),
     }

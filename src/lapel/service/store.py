@@ -13,18 +13,22 @@ from PIL import Image
 
 from lapel.core.errors import LapelError, QueryError
 from lapel.core.filters import NO_FILTER
-from lapel.core.types import EmbeddedQuery, Explanation, Hit, ImageLike, Part, Photo, Query, SearchResult
+from lapel.core.types import EmbeddedQuery, Explanation, Hit, ImageLike, Part, Photo, Query, Region, SearchResult
 from lapel.engine.context import CATALOGUE, StoreContext, open_context, open_to_look
 from lapel.engine.retrieval import SearchEngine
 from lapel.service import adding, browsing, information
-from lapel.service.asking import Where, answer_many, filter_of
+from lapel.service.asking import Where, answer_batch, answer_many, filter_of
 from lapel.service.index import IndexService
+from lapel.service.jobs import JobRunner, JobService
+from lapel.service.keys import KeyService
 from lapel.service.media import MediaService
 from lapel.service.models import ModelService
+from lapel.service.products import ProductService
 from lapel.service.thumbnails import ThumbnailService
 
 if TYPE_CHECKING:
     from lapel.catalog.history import ChangeFeed, PricePoint
+    from lapel.catalog.jobs import ReplayTable
     from lapel.insight.evaluate import EvalReport
 
 Progress = Callable[[int, int | None], None]  # done, and in all when that is known
@@ -43,6 +47,9 @@ class Store:
         models: Which model it is searched with: list, compare, change, go back.
         media: Its photos where they are hosted: check them, move them, their thumbnails.
         index: The index of its vectors: kind, check, rebuild, tune.
+        products: Single products that a program has at hand: put, patch, remove.
+        keys: Who may ask over HTTP.
+        jobs: Long work that goes on after its answer.
     """
 
     def __init__(self, context: StoreContext) -> None:
@@ -51,6 +58,9 @@ class Store:
         self.models = ModelService(context)
         self.media = MediaService(context)
         self.index = IndexService(context)
+        self.products = ProductService(context)
+        self.keys = KeyService(context)
+        self.jobs = JobService(context)
 
     # --- what it is ---------------------------------------------------------------------------------------------------
 
@@ -310,6 +320,11 @@ class Store:
 
         return answer_many(self._engine, iter(queries), read, progress, raising=errors == "raise")
 
+    def search_batch(self, queries: Sequence[Query]) -> list[SearchResult | Exception]:
+        """The answers to queries of different people at once: their images go through the network together, and what is
+        wrong with one of them stands in place of its answer."""
+        return answer_batch(self._engine, queries)
+
     def embed(self, query: Query) -> EmbeddedQuery:
         """A query as one direction, with how each of its parts was read: the product that was found in an image, and
         both vectors."""
@@ -342,6 +357,15 @@ class Store:
 
         asked = query if isinstance(query, Query) else Query(image=query)
         return draw_explanations(hits[:HITS], [self.explain(asked, hit) for hit in hits[:HITS]], title)
+
+    def regions(self, image: ImageLike) -> list[Region]:
+        """Up to five products in a picture with several, the largest first: what is to be searched for is chosen from
+        them, and its box given to a search.
+
+        Raises:
+            ImageError: the picture cannot be used.
+        """
+        return self._engine.regions(image)
 
     def browse(
         self, words: str = "", *, where: Where = NO_FILTER, limit: int = 20, offset: int = 0
@@ -384,6 +408,16 @@ class Store:
         """
         return browsing.price_history(self._context, product_id)
 
+    def run_jobs(self) -> JobRunner:
+        """Begin to do the store's jobs in threads; whoever began closes what is returned, before the store."""
+        self.jobs.tidy()
+        return JobRunner(self._context, self.jobs)
+
+    @property
+    def replays(self) -> ReplayTable:
+        """Answers that a repeated request gets again."""
+        return self._context.catalog.replays
+
     @property
     def changes(self) -> ChangeFeed:
         """Every change of products and photos in order, read with cursors that survive a restart."""
@@ -403,6 +437,11 @@ class Store:
                 raise QueryError(f"There is no photo {photo} in the store {self.folder}.")
             photo = entry[1]
         return self.thumbnails([photo])[0]
+
+    def thumbnail_of(self, sha256: str) -> bytes | None:
+        """The same of the photo whose bytes have this SHA-256, hex; None where there is none, or it cannot be read."""
+        photo = self._context.catalog.photo_of(sha256)
+        return None if photo is None else self.thumbnail(photo)
 
     def thumbnails(self, photos: Sequence[Photo]) -> list[bytes | None]:
         """The same for several, read together."""

@@ -128,7 +128,14 @@ class Host:
         self._rests_until = max(self._rests_until, time.monotonic() + seconds)
 
     def get(
-        self, url: httpx.URL, headers: Mapping[str, str], *, private: bool, setting: str, end: float
+        self,
+        url: httpx.URL,
+        headers: Mapping[str, str],
+        *,
+        private: bool,
+        setting: str,
+        end: float,
+        body: bytes | None = None,
     ) -> httpx.Response:
         """Ask for an address at this host, at each of its checked numbers in turn. The body is still to be read.
 
@@ -138,6 +145,7 @@ class Host:
             private: Whether the host may have a private address.
             setting: What allows that, for the refusal.
             end: When it must have answered, on time.monotonic's clock.
+            body: What to send there; nothing is sent by default.
 
         Raises:
             SourceError: the host is not known or may not be asked. httpx.HTTPError: it does not answer.
@@ -149,8 +157,9 @@ class Host:
         for further, number in zip(range(len(numbers) - 1, -1, -1), numbers, strict=True):
             left = max(end - time.monotonic(), 0.001)
             request = self._client.build_request(
-                "GET",
+                "GET" if body is None else "POST",
                 url.copy_with(host=number),
+                content=body,
                 # Not compressed, so that what is counted is what is kept.
                 headers={"Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity", **headers},
                 # The server and TLS still hear the name; a proxy has one of its own.

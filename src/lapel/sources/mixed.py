@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lapel.core.errors import SourceError
 from lapel.core.types import Links
@@ -17,10 +17,12 @@ class MixedSource(SourceWrapper):
 
     Args:
         source: What names without a scheme are looked for in; its photos are the walk's.
+        schemes: Which addresses may lead elsewhere; those of strangers are followed to the public web only.
     """
 
-    def __init__(self, source: ImageSource) -> None:
+    def __init__(self, source: ImageSource, schemes: Sequence[str] = REMOTE) -> None:
         super().__init__(source)
+        self._schemes = schemes
         self._others: dict[str, ImageSource] = {}
 
     @property
@@ -34,7 +36,7 @@ class MixedSource(SourceWrapper):
         try:
             return self.source.find(name)
         except SourceError:
-            if _scheme(name) not in REMOTE:
+            if _scheme(name) not in self._schemes:
                 raise
             return self._at(name).find(name)
 
@@ -68,7 +70,7 @@ class MixedSource(SourceWrapper):
     def _at(self, address: str) -> ImageSource:
         """The source of an address; the own one where it lies there, or where the address is none."""
         scheme = _scheme(address)
-        if scheme not in REMOTE or self.source.scheme == scheme:
+        if scheme not in self._schemes or self.source.scheme == scheme:
             return self.source
         if scheme not in self._others:
             self._others[scheme] = open_source(f"{scheme}://")

@@ -89,6 +89,37 @@ def fetch_image(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = 10, al
         reader.close()
 
 
+def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout: float, allowed: Callable[[str], bool]) -> int:
+    """Send something to a link of a stranger. Redirects are not followed. Returns the HTTP status.
+
+    Args:
+        url: An http or https address.
+        body: What is sent.
+        headers: What it is.
+        timeout: Seconds it may take.
+        allowed: Whether a host may have a private address.
+
+    Raises:
+        SourceError: the link is not understood or not allowed, or does not answer.
+    """
+    target, hosts = parse_link(url), Hosts(1)
+    try:
+        response = hosts.of(target).get(
+            target,
+            headers,
+            private=allowed(target.host),
+            setting=ALLOW_HOST.format(host=target.host),
+            end=time.monotonic() + timeout,
+            body=body,
+        )
+        response.close()
+        return response.status_code
+    except httpx.HTTPError as error:
+        raise TransientError(f"{shortened(url, LINK_CHARACTERS)} does not answer: {reason_of(error)}.") from error
+    finally:
+        hosts.close()
+
+
 def parse_link(text: str) -> httpx.URL:
     """A link as it is asked for.
 

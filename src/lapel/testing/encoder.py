@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lapel.core.errors import ImageError
+from lapel.core.errors import ImageError, ModelError
 from lapel.core.vectors import check_vectors, normalise
 from lapel.encoders import Encoder
 
@@ -114,6 +114,16 @@ class EncoderContract:
             encoder.encode(product((9, 9, 9)))  # type: ignore[arg-type]
         with pytest.raises(ImageError):
             encoder.encode([None])
+
+    def test_it_reads_words_or_says_that_it_does_not(self, encoder: Encoder) -> None:
+        if encoder.has_text:
+            assert len(check_vectors(encoder.encode_text(["red dress", "watch"]), encoder.dim)) == 2
+            assert encoder.encode_text([]).shape == (0, encoder.dim)
+            assert "zorblax" in encoder.known_words("zorblax dress").unknown
+        else:
+            for ask in (lambda: encoder.encode_text(["red dress"]), lambda: encoder.known_words("red dress")):
+                with pytest.raises(ModelError):
+                    ask()
 
     def test_threads_may_share_it(self, encoder: Encoder) -> None:
         expected = [encoder.encode([image]) for image in IMAGES[:8]]

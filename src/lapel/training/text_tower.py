@@ -69,7 +69,7 @@ class TextRecipe:
         seed: Decides initial values and order.
     """
 
-    epochs: int = 12
+    epochs: int = 8
     batch: int = 512
     candidates: int = 2048
     temperature: float = 0.05
@@ -227,14 +227,14 @@ def lexicon_pairs(lexicon: Lexicon, rng: np.random.Generator, *, together: int =
     Args:
         lexicon: A row a meaning, the first English word in front.
         rng: Draws the pairs.
-        together: How many of two or three meanings.
+        together: How many of two or three meanings, where there are as many.
     """
     if not lexicon:
         return []
     pairs = [
         (folded(word), folded(row["en"][0])) for row in lexicon for words in row.values() for word in words if word
     ]
-    for _ in range(together):
+    for _ in range(together if len(lexicon) > 2 else 0):
         language = str(rng.choice(list(lexicon[0])))
         rows = [lexicon[at] for at in rng.choice(len(lexicon), 2 + (rng.random() < 0.25), replace=False)]
         texts = [str(rng.choice(row[language])) for row in rows]

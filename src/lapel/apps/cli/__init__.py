@@ -15,6 +15,7 @@ import typer
 
 from lapel import __version__
 from lapel.apps.cli.add import add
+from lapel.apps.cli.api import api
 from lapel.apps.cli.console import flush, prepare, say, set_up_logging
 from lapel.apps.cli.demo import demo
 from lapel.apps.cli.deprecated import add_moved_commands
@@ -22,6 +23,7 @@ from lapel.apps.cli.drive import drive
 from lapel.apps.cli.evaluate import evaluate
 from lapel.apps.cli.index import index
 from lapel.apps.cli.info import info
+from lapel.apps.cli.key import key
 from lapel.apps.cli.media import former_name, media
 from lapel.apps.cli.model import model
 from lapel.apps.cli.remove import remove
@@ -49,11 +51,12 @@ app = typer.Typer(
     name="lapel", rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True, add_completion=False
 )
 app.command(cls=OptionalValues)(search)
-for command in (add, evaluate, info, remove, ui, demo, train, settings):
+for command in (add, evaluate, info, remove, ui, api, demo, train, settings):
     app.command()(command)
 add_moved_commands(app)
 app.add_typer(drive, name="drive")
 app.add_typer(index, name="index")
+app.add_typer(key, name="key")
 app.add_typer(media, name="media")
 app.add_typer(media, name="hosting", hidden=True, callback=former_name)
 app.add_typer(model, name="model")

@@ -115,6 +115,12 @@ def search(
         ),
     ] = None,
     no_segment: Annotated[bool, typer.Option("--no-segment", help="Search for the whole picture only.")] = False,
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            "--explain", metavar="PNG", help="Draw why: the first hits with heatmaps of what matches, in words."
+        ),
+    ] = None,
     to: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Answer every picture on its own, into this CSV.")
     ] = None,
@@ -131,7 +137,7 @@ def search(
     and --colour, change what is looked for: "in red". With --csv the exit code is 1 when no picture could be searched
     for.
     """
-    from lapel.service import open_store
+    from lapel.service import answer_json, open_store
 
     places, segment = pictures or [], not (no_segment or whole)
     colours, colour_weight = _former_colour(colour or [], colour_weight)
@@ -141,7 +147,7 @@ def search(
     if to is not None or (len(places) == 1 and Path(places[0]).is_dir()):
         if to is None:
             raise typer.BadParameter(f"{places[0]} is a folder. Add --csv FILE for the answers of its pictures.")
-        if not places or asked.beside or facets or max_per or diversity or distinct:
+        if not places or asked.beside or facets or max_per or diversity or distinct or explain:
             raise typer.BadParameter(
                 "--csv answers pictures, each on its own, without --text and --product: lapel search FOLDER --csv"
                 " out.csv"
@@ -160,10 +166,14 @@ def search(
     with open_store(store) as shop:
         result = shop.search(query=query)
         products = 0 if result else shop.count()
-    if as_json:
-        _print_json(query, asked, result)
-    else:
-        _print(query, asked.names, result, products)
+        if explain is not None and result:
+            sheet = shop.explanation_sheet(query, result.hits, f"Look-alikes of {' and '.join(asked.names)}")
+            sheet.save(explain, "PNG")
+        if as_json:
+            answer = answer_json(shop, query, result, picture=places[0] if places else None)
+            print_json({**answer, "query": {**answer["query"], **asked.told}})
+            return
+    _print(query, asked.names, result, products)
 
 
 @dataclass(frozen=True)
@@ -197,6 +207,21 @@ class _Asked:
         quoted = [f"'{text}'" for text in self.texts]
         less = [f"not '{text}'" for text in self.unlike]
         return [*self.places, *quoted, *([self.product] if self.product else []), *self.colours, *less]
+
+    @property
+    def told(self) -> dict[str, object]:
+        """What was asked, for the JSON: one text or colour as it is, several as a list."""
+
+        def one_or_all(values: Sequence[str]) -> object:
+            return values[0] if len(values) == 1 else list(values) or None
+
+        return {
+            "pictures": list(self.places),
+            "text": one_or_all(self.texts),
+            "not": list(self.unlike),
+            "colour": one_or_all(self.colours),
+            "box": None if self.box is None else list(self.box),
+        }
 
     def parts(self, *, segment: bool) -> tuple[Part, ...]:
         """What is searched for, each with weight 1, or -1 of what it should be unlike."""
@@ -260,24 +285,6 @@ def _read(place: str) -> ImageLike:
     return read_stream(sys.stdin.buffer, "on standard input")
 
 
-def _print_json(query: Query, asked: _Asked, result: SearchResult) -> None:
-    from lapel.service import result_json
-
-    told: dict[str, object] = {
-        "picture": asked.places[0] if asked.places else None,
-        "pictures": list(asked.places),
-        "text": asked.texts[0] if len(asked.texts) == 1 else list(asked.texts) or None,
-        "not": list(asked.unlike),
-        "product": asked.product,
-        "colour": asked.colours[0] if len(asked.colours) == 1 else list(asked.colours) or None,
-        "box": None if asked.box is None else list(asked.box),
-        "k": query.k,
-    }
-    told |= {"where": str(query.where), "least": query.least, "group": query.group}
-    told |= {"colour_weight": query.colour_weight, "diversity": query.diversity, "max_per": query.max_per}
-    print_json({"query": told, **result_json(result)})
-
-
 def _print(query: Query, names: Sequence[str], result: SearchResult, products: int) -> None:
     if (read := result.understood.colours) is not None:
         print_colours(read)
@@ -285,6 +292,8 @@ def _print(query: Query, names: Sequence[str], result: SearchResult, products: i
         if (part.words is not None and (part.words.corrected or part.words.unknown)) or part.asked:
             say(part.note)
     if result:
+        if result.verdict is Verdict.NOTHING_CLOSE:
+            say("There is nothing like it here. The nearest all the same:")
         print_hits(result.hits, f"Look-alikes of {' and '.join(names)}")
     else:
         say(_why_nothing(query, result, products))
@@ -304,6 +313,8 @@ def _why_nothing(query: Query, result: SearchResult, products: int) -> str:
         among = (
             f"{counted(result.total, 'product')} that pass {query.where}" if query.where else f"{products:,} products"
         )
+        if isinstance(query.least, str):
+            return f"There is nothing like it: no product of the nearest is '{query.least}' or closer, among {among}."
         return (
             f"No product has a score of {query.least:g} or more: the nearest of {among} has {result.nearest:.2f}. Lower"
             " --least."

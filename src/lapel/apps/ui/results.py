@@ -38,18 +38,26 @@ def results(store: Store, overview: Overview, selection: FilterSelection) -> str
     chips(overview, selection)
     if not found:
         return _nothing(overview, selection, found.verdict)
+    if found.verdict is Verdict.NOTHING_CLOSE:
+        st.info("There is nothing like it here. These are the nearest all the same.", icon=":material/search_off:")
     products = "product" if found.total == 1 else "products"
     among = f"{found.total:,} that pass the filters" if selection.filter() else f"{found.total:,} {products}"
     by_colour = any(hit.adjustment for hit in found)
     legend = "in the order of score and colour" if by_colour else "1.00 is the same look"
     st.html(
-        f"<p class='lapel-count'><span><strong>{len(found):,} nearest</strong> of {among}</span>"
+        f"<p class='lapel-count'><span><strong>{len(found):,} nearest</strong> of {among}{_best(found.verdict)}</span>"
         f"<span class='lapel-legend' title='{html.escape(SCORE_HELP)}'>score = cosine similarity, {legend}</span></p>"
     )
     hit_grid(store, found.hits, action="More like this", on_click=state.open_product)
     if len(found) == k < found.total:
         st.button("Show more", key="more", on_click=state.show_more)
     return f"{len(found):,} nearest of {among}"
+
+
+def _best(verdict: Verdict) -> str:
+    """What the first answer is, in words; empty where that was not judged."""
+    judged = (Verdict.SAME_PRODUCT, Verdict.SAME_STYLE, Verdict.SAME_KIND)
+    return f" · the first is {verdict.value}" if verdict in judged else ""
 
 
 def _search(store: Store, entry: HistoryEntry, k: int, selection: FilterSelection) -> SearchResult:

@@ -1,0 +1,145 @@
+"""What answers look like: the JSON of :mod:`lapel.service`, narrowed to what somebody may see, and its description in
+the OpenAPI text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict
+
+from lapel.apps.api.problems import MEDIA_TYPE, TITLES
+from lapel.core.types import is_web_address
+from lapel.service import Access
+
+
+class _Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class ProductAnswer(_Open):
+    """A product; a key that shows only some fields gets only those."""
+
+    id: str
+
+
+class PhotoAnswer(_Open):
+    """A photo of a product. ``/v1/thumbnails/{sha256}`` is a small JPEG of it."""
+
+    key: int
+    sha256: str
+    uri: str
+
+
+class HitAnswer(_Open):
+    """A product that was found."""
+
+    rank: int
+    score: float
+    product: ProductAnswer
+    photo: PhotoAnswer
+
+
+class SearchAnswer(_Open):
+    """What was found: the same as ``lapel search --json``."""
+
+    hits: list[HitAnswer]
+    verdict: str
+    total: int
+    facets: dict[str, dict[str, int]]
+    took_ms: dict[str, float]
+    model: str
+    index: str
+
+
+class DetailsAnswer(_Open):
+    """A product with its photos."""
+
+    product: ProductAnswer
+    photos: list[PhotoAnswer]
+
+
+class PageAnswer(_Open):
+    """A page of products."""
+
+    products: list[DetailsAnswer]
+    total: int
+
+
+class FacetsAnswer(_Open):
+    """By field its values, with how many products have them."""
+
+    facets: dict[str, dict[str, int]]
+
+
+class PutAnswer(_Open):
+    """What became of a product: added, updated, unchanged or rejected."""
+
+    id: str
+    status: str
+    problems: list[str]
+
+
+class JobAnswer(_Open):
+    """Work that goes on after its answer."""
+
+    id: str
+    kind: str
+    state: str
+    done: int
+    total: int | None
+
+
+class ProblemAnswer(_Open):
+    """What is wrong, by RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Statuses of a route that say what is wrong, for the OpenAPI text."""
+    every = (400, 401, 403, 404, 405, 408, 413, 415, 421, 422, 429, 503, *statuses)
+    return {
+        status: {
+            "description": TITLES[status],
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemAnswer"}}},
+        }
+        for status in sorted(set(every))
+    }
+
+
+def json_answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON answer that nobody keeps."""
+    return JSONResponse(value, status, headers={"Cache-Control": "no-store", **(headers or {})})
+
+
+def shown(value: dict[str, Any], access: Access) -> dict[str, Any]:
+    """An answer with products and photos, without what somebody may not see.
+
+    Paths of this machine's files are for its administrators only.
+    """
+    for holder in (*value.get("hits", ()), *value.get("products", ()), value):
+        if "product" in holder and isinstance(holder["product"], dict):
+            holder["product"] = _product(holder["product"], access)
+        for photo in (holder.get("photo"), *holder.get("photos", ())):
+            if photo and not (access.allows("admin") or is_web_address(photo["uri"])):
+                photo["uri"] = ""
+    if access.limited:
+        for part in value.get("understood", ()):
+            part.pop("note", None)  # it counts products that are not shown
+    return value
+
+
+def _product(product: dict[str, Any], access: Access) -> dict[str, Any]:
+    if access.fields is None:
+        return product
+    told = {name: each for name, each in product.items() if name != "attributes" and access.shows(name)}
+    if access.shows("price"):
+        told |= {name: product[name] for name in ("price_minor", "currency")}
+    attributes = {name: each for name, each in product["attributes"].items() if access.shows(name)}
+    return {**told, **({"attributes": attributes} if attributes else {})}

@@ -1,0 +1,159 @@
+"""Pictures of different requests go through the encoder together: whatever is waiting is the next batch.
+
+A worker takes all that waits, up to :data:`BATCH`, without ever waiting for more: alone, a picture goes at once; under
+load, batches fill by themselves. What is wrong with one picture is told to its own request only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from lapel.apps.api.problems import ProblemError
+from lapel.core.types import Query, SearchResult
+
+BATCH = 32  # pictures encoded together
+WORKERS = 2  # while one has the network, the other looks up and groups what it found
+Search = Callable[[Sequence[Query]], Sequence[SearchResult | Exception]]
+
+
+class Gate:
+    """How many pictures may be on their way at once; the next one is told to come back.
+
+    One rule for all: whoever brings pictures takes places for them, a bulk as many as a batch has at most.
+
+    Args:
+        places: How many.
+    """
+
+    def __init__(self, places: int) -> None:
+        self.places = places
+        self.taken = 0
+        self.refused = 0
+        self._lock = threading.Lock()
+        self._pace = 0.1  # seconds a picture took lately
+
+    @contextmanager
+    def enter(self, pictures: int = 1) -> Iterator[None]:
+        """Take places while something is done.
+
+        Raises:
+            ProblemError: 429, there are not enough; ``Retry-After`` says when there should be.
+        """
+        wanted = max(1, min(pictures, BATCH, self.places))
+        with self._lock:
+            if self.taken + wanted > self.places:
+                self.refused += 1
+                seconds = max(1, round(self.taken * self._pace))
+                raise ProblemError(
+                    429,
+                    "overloaded",
+                    f"{self.taken} pictures are on their way already. Come back in {seconds} s.",
+                    {"Retry-After": str(seconds)},
+                )
+            self.taken += wanted
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            with self._lock:
+                share = (time.monotonic() - begun) / max(1, self.taken)
+                self._pace = 0.9 * self._pace + 0.1 * share
+                self.taken -= wanted
+
+
+@dataclass(eq=False)
+class _Waiting:
+    query: Query
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[SearchResult]
+
+    def tell(self, found: SearchResult | BaseException) -> None:
+        """Called in a worker."""
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self.loop.call_soon_threadsafe(self._set, found)
+
+    def _set(self, found: SearchResult | BaseException) -> None:
+        if self.future.done():  # the client hung up
+            return
+        if isinstance(found, BaseException):
+            self.future.set_exception(found)
+        else:
+            self.future.set_result(found)
+
+
+class Batcher:
+    """Searches with pictures, batched as they come.
+
+    Args:
+        search: Answers several queries at once, with errors in place of answers.
+        workers: How many batches are on their way at once.
+        told: Called with the size of each batch and the seconds it took.
+    """
+
+    def __init__(
+        self, search: Search, *, workers: int = WORKERS, told: Callable[[int, float], None] = lambda _size, _took: None
+    ) -> None:
+        self._search = search
+        self._told = told
+        self._waiting: deque[_Waiting] = deque()
+        self._some = threading.Condition()
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"lapel-batch-{number}", daemon=True) for number in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many pictures no worker has taken yet."""
+        return len(self._waiting)
+
+    async def search(self, query: Query) -> SearchResult:
+        """The answer to one query, from whatever batch it comes into.
+
+        Raises:
+            LapelError: as ``store.search``.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[SearchResult] = loop.create_future()
+        with self._some:
+            if self._closed:
+                raise ProblemError(503, "closing", "The server is being stopped. Ask again.", {"Retry-After": "1"})
+            self._waiting.append(_Waiting(query, loop, future))
+            self._some.notify()
+        return await future
+
+    def close(self) -> None:
+        """Answer what is waiting, and end."""
+        with self._some:
+            self._closed = True
+            self._some.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while True:
+            with self._some:
+                while not self._waiting and not self._closed:
+                    self._some.wait()
+                taken = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            if not taken:
+                return
+            asked = [each for each in taken if not each.future.cancelled()]
+            if not asked:
+                continue
+            begun = time.monotonic()
+            try:
+                found = self._search([each.query for each in asked])
+            except BaseException as error:  # a worker must not die of what it is given
+                found = [error if isinstance(error, Exception) else RuntimeError(str(error))] * len(asked)
+            for each, answer in zip(asked, found, strict=True):
+                each.tell(answer)
+            self._told(len(asked), time.monotonic() - begun)

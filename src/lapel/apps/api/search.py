@@ -1,0 +1,163 @@
+"""``POST /v1/search``, and what belongs to it: more like a product, and counts by field."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+
+from lapel.apps.api.access import needs
+from lapel.apps.api.answers import FacetsAnswer, SearchAnswer, json_answer, problems, shown
+from lapel.apps.api.bodies import FORM, MAX_JSON, content_type, read_body, read_form
+from lapel.apps.api.problems import ProblemError
+from lapel.apps.api.questions import MAX_FOUND, MAX_TEXT, Question, SearchRequest
+from lapel.apps.api.serving import Serving, serving
+from lapel.core.errors import LapelError, QueryError
+from lapel.core.types import Condition, Filter, SearchResult
+from lapel.core.types import Query as StoreQuery
+from lapel.service import Access, answer_json, fetch_link
+
+router = APIRouter(prefix="/v1", tags=["search"], responses=problems())
+Asking = Annotated[Access, Depends(needs("search"))]
+Where = Annotated[list[str], Query(max_length=50, description="Conditions, such as gender=Women. Repeat for more.")]
+FORM_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "image": {"type": "string", "contentMediaType": "application/octet-stream", "description": "A picture file."},
+        "query": {"type": "string", "contentMediaType": "application/json", "description": "The rest, as JSON."},
+    },
+}
+
+
+@router.post(
+    "/search",
+    response_model=SearchAnswer,
+    summary="Find products by a picture, words, a product, or all of them",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/SearchRequest"}},
+                FORM: {"schema": FORM_SCHEMA},
+            },
+        }
+    },
+)
+async def search(request: Request, access: Asking) -> Response:
+    """A picture comes as the file ``image`` of a form whose field ``query`` holds the JSON, or as a link in
+    ``image_url``; everything else is JSON alone."""
+    own = serving(request)
+    image: bytes | None = None
+    kind = content_type(request)
+    if kind == FORM:
+        form = await read_form(request, own.options.picture_mb * 2**20 + MAX_JSON)
+        unknown = sorted((set(form.texts) - {"query"}) | (set(form.files) - {"image", "query"}))
+        if unknown:
+            raise ProblemError(
+                422, "invalid_fields", f"The form has 'image' and 'query'; found '{unknown[0][:80]}' as well."
+            )
+        images = form.files.get("image", [])
+        if len(images) > 1 or "image" in form.texts:
+            raise ProblemError(
+                422, "invalid_fields", "The form has one file 'image'. For several pictures use 'parts'."
+            )
+        image = images[0].data if images else None
+        # Some clients send a field with a type of its own as a file.
+        question = Question(form.texts.get("query") or b"".join(file.data for file in form.files.get("query", [])))
+    elif kind in ("application/json", ""):
+        question = Question(await read_body(request, MAX_JSON))
+    else:
+        raise ProblemError(415, "unknown_type", f"Send application/json or {FORM}; found '{kind[:80]}'.")
+    query, result = await answer(own, access, question, image)
+    picture = question.image_url or ("image" if image is not None else None)
+    told = await own.quick(answer_json, own.store, query, result, picture=picture, offset=question.offset)
+    return json_answer(shown(told, access))
+
+
+async def answer(
+    own: Serving, access: Access, question: Question, image: bytes | None = None
+) -> tuple[StoreQuery, SearchResult]:
+    """A question's answer: with pictures through the gate and the encoder's batches, without them at once."""
+    pictures = len(question.links) + (image is not None)
+    if not pictures:
+        query = await own.quick(question.query, access, None, {})
+        for part in query.all_parts:
+            if part.product_id is not None and access.where:
+                await own.quick(check_shown, own, access, part.product_id)
+        return query, await own.quick(own.store.search, query=query)
+    limit = int(own.options.picture_mb * 2**20)
+    if image is not None and len(image) > limit:
+        raise ProblemError(
+            413, "picture_too_large", f"The picture has more than {own.options.picture_mb:g} MB. Scale it down."
+        )
+    linked = {}
+    for link in question.links:
+        linked[link] = await own.fetch(fetch_link, link, max_bytes=limit)
+    try:
+        with own.gate.enter(pictures):
+            query = await own.decode(question.query, access, image, linked)
+            for part in query.all_parts:
+                if part.product_id is not None and access.where:
+                    await own.quick(check_shown, own, access, part.product_id)
+            return query, await own.batcher.search(query)
+    except ProblemError as problem:
+        if problem.code == "overloaded":
+            own.metrics.refused.labels("overloaded").inc()
+        raise
+
+
+def check_shown(own: Serving, access: Access, product_id: str) -> None:
+    """See that a product is among those that somebody may see.
+
+    Raises:
+        QueryError: it is not, or is not there: nobody can tell which.
+    """
+    try:
+        known = own.store.count(Filter((*access.where.conditions, Condition("id", "=", (product_id,)))))
+    except LapelError:
+        known = 0
+    if not known:
+        raise QueryError(f"There is no product '{product_id}' here.", product_id=product_id)
+
+
+@router.get(
+    "/products/{product_id:path}/similar", response_model=SearchAnswer, summary="Products that look like this one"
+)
+async def similar(
+    request: Request,
+    access: Asking,
+    product_id: str,
+    k: Annotated[int, Query(ge=1, le=MAX_FOUND)] = 10,
+    offset: Annotated[int, Query(ge=0, le=MAX_FOUND)] = 0,
+    where: Where = [],  # noqa: B006 - FastAPI copies it
+    least: Annotated[float | None, Query(ge=-1, le=1)] = None,
+    group: Annotated[str, Query(max_length=MAX_TEXT)] = "",
+    facets: Annotated[list[str], Query(max_length=50)] = [],  # noqa: B006
+) -> Response:
+    """The same as ``POST /v1/search`` with ``product_id``."""
+    own = serving(request)
+    asked = SearchRequest(
+        product_id=product_id, k=k, offset=offset, where=where, least=least, group=group, facets=facets
+    )
+    question = Question(asked.model_dump_json(exclude_unset=True))
+    query, result = await answer(own, access, question)
+    told = await own.quick(answer_json, own.store, query, result, offset=offset)
+    return json_answer(shown(told, access))
+
+
+@router.get("/facets", response_model=FacetsAnswer, summary="Values of fields, with how many products have them")
+async def facets(
+    request: Request,
+    access: Asking,
+    name: Annotated[list[str] | None, Query(max_length=50, description="Fields; the useful ones by default.")] = None,
+    where: Where = [],  # noqa: B006
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """Counted among the products that pass ``where``."""
+    own = serving(request)
+    for each in name or ():
+        access.check_field(each)
+    found = await own.quick(own.store.facets, name, where=access.narrowed(Filter.parse(where)), limit=limit)
+    told: dict[str, Any] = {field: dict(values) for field, values in found.items() if access.shows(field)}
+    return json_answer({"facets": told})

@@ -1,0 +1,182 @@
+"""What a server answers, as values with the names that the local engine's have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product, see :class:`lapel.Product`; what a key does not show is empty."""
+
+    id: str
+    title: str = ""
+    category: tuple[str, ...] = ()
+    gender: str = ""
+    brand: str = ""
+    colour: str = ""
+    season: str = ""
+    price_minor: int | None = None
+    currency: str = ""
+    in_stock: bool | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    url: str = ""
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> Product:
+        """From an answer's JSON."""
+        own = {name: told[name] for name in cls.__dataclass_fields__ if name in told}
+        attributes = told.get("attributes", {}).items()
+        own["attributes"] = {name: "|".join(text) if isinstance(text, list) else text for name, text in attributes}
+        return cls(**{**own, "category": tuple(told.get("category", ()))})
+
+
+@dataclass(frozen=True)
+class Links:
+    """Where a browser gets a photo."""
+
+    full: str = ""
+    thumbnail: str = ""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo, see :class:`lapel.Photo`; ``uri`` is empty where it is a file of the server's."""
+
+    key: int
+    product_id: str
+    uri: str
+    sha256: str
+    links: Links = Links()
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any], product_id: str) -> Photo:
+        """From an answer's JSON."""
+        return cls(told["key"], product_id, told["uri"], told["sha256"], Links(**told.get("links", {})))
+
+
+@dataclass(frozen=True)
+class ProductDetails:
+    """A product with its photos."""
+
+    product: Product
+    photos: tuple[Photo, ...]
+    added_at: str = ""
+    changed_at: str = ""
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> ProductDetails:
+        """From an answer's JSON."""
+        product = Product.read(told["product"])
+        photos = tuple(Photo.read(each, product.id) for each in told["photos"])
+        return cls(product, photos, told.get("added_at", ""), told.get("changed_at", ""))
+
+
+@dataclass(frozen=True)
+class BrowseResult:
+    """A page of products, and how many there are on all pages."""
+
+    products: tuple[ProductDetails, ...]
+    total: int
+
+
+@dataclass(frozen=True)
+class RemoveReport:
+    """Which products were taken out, and which were not there."""
+
+    removed: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PutResult:
+    """What became of a product: ``added``, ``updated``, ``unchanged`` or ``rejected``, and why."""
+
+    id: str
+    state: str
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A product that was found, see :class:`lapel.Hit`. ``more`` holds fields that this client does not know."""
+
+    rank: int
+    score: float
+    product: Product
+    photo: Photo
+    contributions: tuple[float, ...] = ()
+    adjustment: float = 0.0
+    more: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and name != "more" and name in self.more:
+            return self.more[name]
+        raise AttributeError(f"A hit has no '{name}'.")
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> Hit:
+        """From an answer's JSON."""
+        product = Product.read(told["product"])
+        known = {name: told[name] for name in ("rank", "score", "adjustment") if name in told}
+        more = {name: each for name, each in told.items() if name not in cls.__dataclass_fields__}
+        parts = tuple(told.get("contributions", ()))
+        return cls(
+            **known, product=product, photo=Photo.read(told["photo"], product.id), contributions=parts, more=more
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SearchResult(Sequence[Hit]):
+    """The answer to a query, see :class:`lapel.SearchResult`: a sequence of hits, and what is known besides.
+
+    Attributes:
+        hits: The nearest products, best first.
+        total: Products that pass the filter.
+        verdict: What the answer is worth.
+        facets: By field its values with how many products have them.
+        timings: Milliseconds by stage, as the server counts them.
+        nearest: The best score there was.
+        answer: All that the server said.
+    """
+
+    hits: tuple[Hit, ...]
+    total: int
+    verdict: str
+    facets: Mapping[str, tuple[tuple[str, int], ...]]
+    timings: Mapping[str, float]
+    nearest: float | None
+    answer: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> SearchResult:
+        """From an answer's JSON."""
+        facets = {name: tuple(values.items()) for name, values in told["facets"].items()}
+        timings = {name: spent for name, spent in told["took_ms"].items() if name != "total"}
+        hits = tuple(map(Hit.read, told["hits"]))
+        return cls(hits, told["total"], told["verdict"], facets, timings, told.get("nearest"), told)
+
+    @property
+    def took_ms(self) -> float:
+        """Milliseconds in all."""
+        return sum(self.timings.values())
+
+    @overload
+    def __getitem__(self, at: int) -> Hit: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Hit, ...]: ...
+
+    def __getitem__(self, at: int | slice) -> Hit | tuple[Hit, ...]:
+        """One hit, or several."""
+        return self.hits[at]
+
+    def __len__(self) -> int:
+        """How many hits there are."""
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        """The hits, best first."""
+        return iter(self.hits)

@@ -1,0 +1,145 @@
+"""The same client for programs that await."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import httpx
+
+from lapel.client import calls
+from lapel.client.answers import BrowseResult, Photo, ProductDetails, PutResult, RemoveReport, SearchResult
+from lapel.client.calls import RETRIED, ApiError, Call
+from lapel.client.sync import POLL_SECONDS, RETRIES, headers, unreachable, wait_of
+from lapel.core.errors import QueryError
+
+Answer = TypeVar("Answer")
+
+
+class AsyncClient:
+    """The same as :class:`lapel.client.Client`, for programs that await.
+
+    >>> async with lapel.client.AsyncClient("http://127.0.0.1:8080") as store:  # doctest: +SKIP
+    ...     found = await store.search(text="red dress")
+
+    Args:
+        address: Of the server.
+        key: What it asks for; empty where it asks for none.
+        timeout: Seconds that an answer may take.
+        retries: How often a request is sent again that was refused for being too much.
+    """
+
+    def __init__(self, address: str, *, key: str = "", timeout: float = 60.0, retries: int = RETRIES) -> None:
+        self._http = httpx.AsyncClient(base_url=address, headers=headers(key), timeout=timeout)
+        self._retries = retries
+
+    async def search(
+        self,
+        *,
+        image: Any = None,
+        text: str | None = None,
+        product_id: str | None = None,
+        vector: Any = None,
+        k: int = 10,
+        where: Any = (),
+        exclude: Iterable[str] = (),
+        least: float | None = None,
+        group: str = "",
+        facets: Iterable[str] = (),
+        offset: int = 0,
+        **more: Any,
+    ) -> SearchResult:
+        """See :meth:`lapel.Store.search`. ``more`` are other fields, such as ``image_url`` or ``parts``."""
+        given = {"image": image, "text": text, "product_id": product_id, "vector": vector, "k": k}
+        given |= {
+            "where": where,
+            "exclude": exclude,
+            "least": least,
+            "group": group,
+            "facets": facets,
+            "offset": offset,
+        }
+        return await self._do(calls.search({**given, **more}))
+
+    async def product(self, product_id: str) -> ProductDetails:
+        """See :meth:`lapel.Store.product`."""
+        return await self._do(calls.product(product_id))
+
+    async def browse(self, words: str = "", *, where: Any = (), limit: int = 20, offset: int = 0) -> BrowseResult:
+        """See :meth:`lapel.Store.browse`."""
+        return await self._do(calls.browse(words, where, limit, offset))
+
+    async def count(self, where: Any = ()) -> int:
+        """See :meth:`lapel.Store.count`."""
+        return (await self.browse(where=where, limit=1)).total
+
+    async def facets(
+        self, names: Any = None, *, where: Any = (), limit: int = 100
+    ) -> Mapping[str, tuple[tuple[str, int], ...]]:
+        """See :meth:`lapel.Store.facets`."""
+        return await self._do(calls.facets(names, where, limit))
+
+    async def remove(self, product_ids: Sequence[str]) -> RemoveReport:
+        """See :meth:`lapel.Store.remove`."""
+        found = {}
+        for each in dict.fromkeys(product_ids):
+            try:
+                found[each] = await self._do(calls.remove(each))
+            except QueryError:
+                found[each] = False
+        return calls.removed(product_ids, found)
+
+    async def put(self, product_id: str, *, images: Sequence[Any] = (), **fields: Any) -> PutResult:
+        """Add a product with its pictures, or replace it. ``fields`` are its own, such as ``title`` and ``price``."""
+        return await self._do(calls.put(product_id, images, fields))
+
+    async def patch(self, product_id: str, *, images: Sequence[Any] = (), **fields: Any) -> PutResult:
+        """Change some fields of a product; None empties one."""
+        return await self._do(calls.patch(product_id, images, fields))
+
+    async def put_many(self, rows: Sequence[Mapping[str, Any]]) -> list[PutResult]:
+        """Add or replace many; each row has an ``id`` and ``pictures``."""
+        return await self._do(calls.bulk(rows))
+
+    async def add(self, table: Any, *, wait: bool = True, **options: Any) -> dict[str, Any]:
+        """Add a table of products whose pictures are links: its path, or its bytes. Returns the job, at its end.
+
+        Args:
+            table: A CSV, TSV, JSON, Excel or XML file.
+            wait: Whether to wait for the end.
+            options: Such as ``whole``, ``feed``, ``mapping``, ``webhook``.
+        """
+        job = await self._do(calls.feed(table, options))
+        while wait and job["state"] in ("queued", "running"):
+            await asyncio.sleep(POLL_SECONDS)
+            job = await self._do(calls.job(job["id"]))
+        return job
+
+    async def thumbnail(self, photo: Photo) -> bytes | None:
+        """See :meth:`lapel.Store.thumbnail`."""
+        try:
+            return await self._do(calls.thumbnail(photo.sha256))
+        except ApiError:
+            return None
+
+    async def _do(self, call: Call[Answer]) -> Answer:
+        for tried in range(self._retries + 1):
+            try:
+                answer = await self._http.request(call.method, call.path, **call.more)
+            except httpx.HTTPError as error:
+                raise unreachable(self._http.base_url, error) from error
+            if answer.status_code not in RETRIED or tried == self._retries:
+                break
+            await asyncio.sleep(wait_of(answer))
+        return call.read(calls.check(answer))
+
+    async def close(self) -> None:
+        """Close the connections. Closing twice is fine."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

@@ -1,0 +1,190 @@
+"""What each call of a client sends and how its answer is read: the same for both clients, who only send it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from lapel.client.answers import BrowseResult, ProductDetails, PutResult, RemoveReport, SearchResult
+from lapel.core import errors
+from lapel.core.errors import InputError, LapelError, QueryError
+
+Answer = TypeVar("Answer")
+RETRIED = (429, 503)
+CODES = {each.code: each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, LapelError)}
+
+
+class ApiError(LapelError):
+    """A server refused a request, or does not answer."""
+
+    code = "api_error"
+
+
+@dataclass(frozen=True)
+class Call(Generic[Answer]):
+    """One request and how to read its answer."""
+
+    method: str
+    path: str
+    read: Callable[[httpx.Response], Answer]
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+def check(answer: httpx.Response) -> httpx.Response:
+    """An answer, unless it tells a problem: that is raised as the error that the local engine raises.
+
+    Raises:
+        LapelError: what the server said.
+    """
+    if answer.is_success or answer.status_code == 304:
+        return answer
+    try:
+        told = answer.json()
+        code, detail = str(told["code"]), str(told["detail"])
+    except (ValueError, KeyError, TypeError):
+        code, detail = "", f"The server answers {answer.status_code}. Is this the address of a Lapel API?"
+    if code in ("unknown_product", "invalid_fields", "too_deep", "unknown_job"):
+        raise QueryError(detail)
+    kind = CODES.get(code, InputError if answer.status_code == 422 else ApiError)
+    raise kind(detail, status=answer.status_code, api_code=code)
+
+
+def search(given: Mapping[str, Any]) -> Call[SearchResult]:
+    """``store.search``."""
+    asked = {name: value for name, value in given.items() if value is not None}
+    image = asked.pop("image", None)
+    for name in ("facets", "exclude", "where"):
+        if name in asked:
+            asked[name] = _texts(asked[name])
+    if "vector" in asked:
+        asked["vector"] = [float(each) for each in asked["vector"]]
+    more: dict[str, Any] = {"json": asked}
+    if image is not None:
+        more = {"files": {"image": ("image", image_bytes(image))}, "data": {"query": json.dumps(asked)}}
+    return Call("POST", "/v1/search", lambda answer: SearchResult.read(answer.json()), more)
+
+
+def product(product_id: str) -> Call[ProductDetails]:
+    """``store.product``."""
+    return Call("GET", _path(product_id), lambda answer: ProductDetails.read(answer.json()))
+
+
+def browse(words: str, where: Any, limit: int, offset: int) -> Call[BrowseResult]:
+    """``store.browse``."""
+
+    def read(answer: httpx.Response) -> BrowseResult:
+        told = answer.json()
+        return BrowseResult(tuple(map(ProductDetails.read, told["products"])), told["total"])
+
+    params = {"words": words, "where": _texts(where), "limit": limit, "offset": offset}
+    return Call("GET", "/v1/products", read, {"params": params})
+
+
+def facets(names: Any, where: Any, limit: int) -> Call[dict[str, tuple[tuple[str, int], ...]]]:
+    """``store.facets``."""
+    params: dict[str, Any] = {"where": _texts(where), "limit": limit}
+    params |= {} if names is None else {"name": _texts(names)}
+    return Call(
+        "GET",
+        "/v1/facets",
+        lambda answer: {name: tuple(values.items()) for name, values in answer.json()["facets"].items()},
+        {"params": params},
+    )
+
+
+def remove(product_id: str) -> Call[bool]:
+    """One product of ``store.remove``: whether it was there."""
+    return Call("DELETE", _path(product_id), lambda _: True)
+
+
+def removed(asked: Sequence[str], found: Mapping[str, bool]) -> RemoveReport:
+    """What ``store.remove`` says of several."""
+    there = tuple(each for each in dict.fromkeys(asked) if found[each])
+    return RemoveReport(there, tuple(each for each in dict.fromkeys(asked) if not found[each]))
+
+
+def put(product_id: str, images: Sequence[Any], fields: Mapping[str, Any]) -> Call[PutResult]:
+    """Add or replace a product."""
+    return _change("PUT", product_id, images, fields)
+
+
+def patch(product_id: str, images: Sequence[Any], fields: Mapping[str, Any]) -> Call[PutResult]:
+    """Change some fields of a product."""
+    return _change("PATCH", product_id, images, fields)
+
+
+def bulk(rows: Sequence[Mapping[str, Any]]) -> Call[list[PutResult]]:
+    """Add or replace many products."""
+    content = "\n".join(json.dumps(dict(row)) for row in rows).encode()
+    return Call(
+        "POST",
+        "/v1/products:bulk",
+        lambda answer: [_put_result(json.loads(line)) for line in answer.text.split("\n") if line],
+        {"content": content, "headers": {"Content-Type": "application/x-ndjson"}},
+    )
+
+
+def feed(table: Any, options: Mapping[str, Any]) -> Call[dict[str, Any]]:
+    """Add a whole table, as a job."""
+    sent = {"files": {"table": ("table", image_bytes(table))}, "data": {"options": json.dumps(dict(options))}}
+    return Call("POST", "/v1/feeds", lambda answer: dict(answer.json()), sent)
+
+
+def job(job_id: str) -> Call[dict[str, Any]]:
+    """How far a job is."""
+    return Call("GET", f"/v1/jobs/{quote(job_id, safe='')}", lambda answer: dict(answer.json()))
+
+
+def thumbnail(sha256: str) -> Call[bytes]:
+    """``store.thumbnail``."""
+    return Call("GET", f"/v1/thumbnails/{sha256}", lambda answer: answer.content)
+
+
+def image_bytes(image: Any) -> bytes:
+    """The bytes of an image: of a path, of bytes, or of what can save itself, such as a PIL image.
+
+    Raises:
+        InputError: it is none of them, or cannot be read.
+    """
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return bytes(image)
+    if isinstance(image, (str, Path)):
+        try:
+            return Path(image).read_bytes()
+        except (OSError, ValueError) as error:
+            raise errors.ImageError(f"The picture '{image}' cannot be read: {error}. Check the path.") from error
+    if hasattr(image, "save"):
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        return file.getvalue()
+    raise InputError(f"A picture is a path, the bytes of a file, or a PIL image; found {type(image).__name__}.")
+
+
+def _change(method: str, product_id: str, images: Sequence[Any], fields: Mapping[str, Any]) -> Call[PutResult]:
+    more: dict[str, Any] = {"json": dict(fields)}
+    if images:
+        files = [("images", (f"image-{at}", image_bytes(each))) for at, each in enumerate(images)]
+        more = {"files": files, "data": {"product": json.dumps(dict(fields))}}
+    return Call(method, _path(product_id), lambda answer: _put_result(answer.json()), more)
+
+
+def _put_result(told: Mapping[str, Any]) -> PutResult:
+    return PutResult(told["id"], told["status"], tuple(told["problems"]))
+
+
+def _path(product_id: str) -> str:
+    return f"/v1/products/{quote(product_id, safe='')}"
+
+
+def _texts(values: Any) -> list[str]:
+    """Texts, or one; a filter's conditions as they are written."""
+    if isinstance(values, str):
+        return [values]
+    return [str(each) for each in getattr(values, "conditions", values)]

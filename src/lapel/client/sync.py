@@ -1,0 +1,164 @@
+"""The client of a server, with the calls of a local store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import httpx
+
+from lapel.client import calls
+from lapel.client.answers import BrowseResult, Photo, ProductDetails, PutResult, RemoveReport, SearchResult
+from lapel.client.calls import RETRIED, ApiError, Call
+from lapel.core.errors import QueryError
+
+Answer = TypeVar("Answer")
+POLL_SECONDS = 0.2
+RETRIES = 2  # of a request that was refused for being too much
+MAX_WAIT = 10.0  # seconds before it is sent again
+
+
+class Client:
+    """A store on a server. Its calls and answers are those of :class:`lapel.Store`, and so are its errors.
+
+    >>> store = lapel.connect("http://127.0.0.1:8080", key="lapel_...")  # doctest: +SKIP
+    >>> for hit in store.search(image="photo.jpg", k=5, where=["gender=Women"]):  # doctest: +SKIP
+    ...     print(hit.rank, hit.score, hit.product.title)
+
+    Args:
+        address: Of the server.
+        key: What it asks for; empty where it asks for none.
+        timeout: Seconds that an answer may take.
+        retries: How often a request is sent again that was refused for being too much.
+    """
+
+    def __init__(self, address: str, *, key: str = "", timeout: float = 60.0, retries: int = RETRIES) -> None:
+        self._http = httpx.Client(base_url=address, headers=headers(key), timeout=timeout)
+        self._retries = retries
+
+    def search(
+        self,
+        *,
+        image: Any = None,
+        text: str | None = None,
+        product_id: str | None = None,
+        vector: Any = None,
+        k: int = 10,
+        where: Any = (),
+        exclude: Iterable[str] = (),
+        least: float | None = None,
+        group: str = "",
+        facets: Iterable[str] = (),
+        offset: int = 0,
+        **more: Any,
+    ) -> SearchResult:
+        """See :meth:`lapel.Store.search`. ``more`` are other fields, such as ``image_url`` or ``parts``."""
+        given = {"image": image, "text": text, "product_id": product_id, "vector": vector, "k": k}
+        given |= {
+            "where": where,
+            "exclude": exclude,
+            "least": least,
+            "group": group,
+            "facets": facets,
+            "offset": offset,
+        }
+        return self._do(calls.search({**given, **more}))
+
+    def product(self, product_id: str) -> ProductDetails:
+        """See :meth:`lapel.Store.product`."""
+        return self._do(calls.product(product_id))
+
+    def browse(self, words: str = "", *, where: Any = (), limit: int = 20, offset: int = 0) -> BrowseResult:
+        """See :meth:`lapel.Store.browse`."""
+        return self._do(calls.browse(words, where, limit, offset))
+
+    def count(self, where: Any = ()) -> int:
+        """See :meth:`lapel.Store.count`."""
+        return self.browse(where=where, limit=1).total
+
+    def facets(
+        self, names: Any = None, *, where: Any = (), limit: int = 100
+    ) -> Mapping[str, tuple[tuple[str, int], ...]]:
+        """See :meth:`lapel.Store.facets`."""
+        return self._do(calls.facets(names, where, limit))
+
+    def remove(self, product_ids: Sequence[str]) -> RemoveReport:
+        """See :meth:`lapel.Store.remove`."""
+        found = {}
+        for each in dict.fromkeys(product_ids):
+            try:
+                found[each] = self._do(calls.remove(each))
+            except QueryError:
+                found[each] = False
+        return calls.removed(product_ids, found)
+
+    def put(self, product_id: str, *, images: Sequence[Any] = (), **fields: Any) -> PutResult:
+        """Add a product with its pictures, or replace it. ``fields`` are its own, such as ``title`` and ``price``."""
+        return self._do(calls.put(product_id, images, fields))
+
+    def patch(self, product_id: str, *, images: Sequence[Any] = (), **fields: Any) -> PutResult:
+        """Change some fields of a product; None empties one."""
+        return self._do(calls.patch(product_id, images, fields))
+
+    def put_many(self, rows: Sequence[Mapping[str, Any]]) -> list[PutResult]:
+        """Add or replace many; each row has an ``id`` and ``pictures``."""
+        return self._do(calls.bulk(rows))
+
+    def add(self, table: Any, *, wait: bool = True, **options: Any) -> dict[str, Any]:
+        """Add a table of products whose pictures are links: its path, or its bytes. Returns the job, at its end.
+
+        Args:
+            table: A CSV, TSV, JSON, Excel or XML file.
+            wait: Whether to wait for the end.
+            options: Such as ``whole``, ``feed``, ``mapping``, ``webhook``.
+        """
+        job = self._do(calls.feed(table, options))
+        while wait and job["state"] in ("queued", "running"):
+            time.sleep(POLL_SECONDS)
+            job = self._do(calls.job(job["id"]))
+        return job
+
+    def thumbnail(self, photo: Photo) -> bytes | None:
+        """See :meth:`lapel.Store.thumbnail`."""
+        try:
+            return self._do(calls.thumbnail(photo.sha256))
+        except ApiError:
+            return None
+
+    def _do(self, call: Call[Answer]) -> Answer:
+        for tried in range(self._retries + 1):
+            try:
+                answer = self._http.request(call.method, call.path, **call.more)
+            except httpx.HTTPError as error:
+                raise unreachable(self._http.base_url, error) from error
+            if answer.status_code not in RETRIED or tried == self._retries:
+                break
+            time.sleep(wait_of(answer))
+        return call.read(calls.check(answer))
+
+    def close(self) -> None:
+        """Close the connections. Closing twice is fine."""
+        self._http.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def headers(key: str) -> dict[str, str]:
+    """What each request says."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def wait_of(answer: httpx.Response) -> float:
+    """Seconds until a request may be sent again."""
+    said = answer.headers.get("retry-after", "")
+    return min(float(said), MAX_WAIT) if said.isdecimal() else 1.0
+
+
+def unreachable(address: httpx.URL, error: Exception) -> ApiError:
+    """What to say of a server that does not answer."""
+    return ApiError(f"{address} does not answer: {error}. Is 'lapel api' running there?")

@@ -1,0 +1,335 @@
+"""Long work that goes on after its answer: feeds, another model, an index built anew. ``store.jobs``.
+
+A job is a row of the catalogue. Any process that serves the store may do it; when that process ends, the next one goes
+on, as adding and changing the model go on where they stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lapel.catalog.jobs import Job
+from lapel.core.errors import InputError, LapelError, QueryError, StoreBusyError, TableError
+from lapel.core.signing import sign_webhook
+from lapel.engine.context import StoreContext
+from lapel.service.adding import AddRequest, add
+from lapel.service.index import IndexService
+from lapel.service.models import ModelService
+from lapel.service.products import LINK_SCHEMES
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "jobs"  # in the store: what jobs bring along and leave
+TICK_SECONDS = 0.5
+BEAT_SECONDS = 5.0
+BUSY_SECONDS = 5.0  # after which a job that met another writer is tried again
+WEBHOOK_TRIES = 8
+WEBHOOK_FIRST = 2.0  # seconds before the second try; doubled for each further one
+WEBHOOK_SECONDS = 10.0  # that whoever is told has to answer
+Report = Callable[[int, int | None], None]
+
+
+class _StoppedError(Exception):
+    """A job was asked to stop."""
+
+
+class JobService:
+    """The jobs of one store. Safe to share between threads."""
+
+    def __init__(self, context: StoreContext) -> None:
+        self._context = context
+        self._table = context.catalog.jobs
+
+    def add_feed(
+        self,
+        table: bytes,
+        *,
+        whole: bool = False,
+        feed: str = "",
+        force: bool = False,
+        mapping: tuple[str, ...] = (),
+        owner: str = "",
+        webhook: str = "",
+        webhook_secret: str = "",
+    ) -> Job:
+        """Add a table of products whose pictures are links.
+
+        Args:
+            table: The bytes of a CSV, TSV, JSON, Excel or XML file.
+            whole: Whether it is all there is, see :meth:`lapel.service.Store.sync`.
+            feed: Which of several feeds it is all of.
+            force: See :meth:`lapel.service.Store.sync`.
+            mapping: See :meth:`lapel.service.Store.add`.
+            owner: Id of the key that asks.
+            webhook: A link that is told of the end.
+            webhook_secret: What signs that; made when it is empty.
+        """
+        job_id = uuid.uuid4().hex
+        folder = self._folder(job_id)
+        folder.mkdir(parents=True)
+        (folder / "table").write_bytes(table)
+        request = {"whole": whole, "feed": feed, "force": force, "mapping": list(mapping), "bytes": len(table)}
+        return self._add("feed", request, owner, webhook, webhook_secret, job_id)
+
+    def use_model(self, spec: str, *, owner: str = "", webhook: str = "", webhook_secret: str = "") -> Job:
+        """Change the model, see :meth:`lapel.service.ModelService.use`."""
+        return self._add("model", {"spec": spec}, owner, webhook, webhook_secret)
+
+    def rollback_model(self, *, owner: str = "", webhook: str = "", webhook_secret: str = "") -> Job:
+        """Go back to the model before."""
+        return self._add("rollback", {}, owner, webhook, webhook_secret)
+
+    def rebuild_index(self, *, owner: str = "", webhook: str = "", webhook_secret: str = "") -> Job:
+        """Build the index anew."""
+        return self._add("index", {}, owner, webhook, webhook_secret)
+
+    def _add(
+        self, kind: str, request: Mapping[str, Any], owner: str, webhook: str, secret: str, job_id: str = ""
+    ) -> Job:
+        if webhook and not webhook.startswith(("https://", "http://")):
+            raise InputError("A webhook is an http or https link.")
+        secret = (secret or secrets.token_urlsafe(32)) if webhook else ""
+        return self._table.add(kind, request, owner=owner, job_id=job_id, webhook=webhook, secret=secret)
+
+    def get(self, job_id: str) -> Job:
+        """One job.
+
+        Raises:
+            QueryError: there is none of this id.
+        """
+        found = self._table.get(job_id)
+        if found is None:
+            raise QueryError(
+                f"There is no job '{job_id[:80]}'. Jobs that ended long ago are forgotten.", job_id=job_id[:80]
+            )
+        return found
+
+    def list(self, limit: int = 100) -> list[Job]:
+        """The last jobs, the newest first."""
+        return self._table.list(limit)
+
+    def cancel(self, job_id: str) -> Job:
+        """Ask to stop one; what it has done so far stays.
+
+        Raises:
+            QueryError: there is none of this id.
+        """
+        self.get(job_id)
+        self._table.cancel(job_id)
+        return self.get(job_id)
+
+    def errors_csv(self, job_id: str) -> str:
+        """What a feed held that could not be used: line, product, picture, outcome, reason.
+
+        Raises:
+            QueryError: there is no job of this id.
+        """
+        self.get(job_id)
+        path = self._folder(job_id) / "rejected.csv"
+        return path.read_text("utf-8") if path.exists() else "line,product,picture,outcome,reason\r\n"
+
+    def _folder(self, job_id: str) -> Path:
+        return self._context.folder / FOLDER / job_id
+
+    # --- doing them ---------------------------------------------------------------------------------------------------
+
+    def do(self, job: Job, report: Report) -> dict[str, Any]:
+        """Do a job here and now; what comes of it.
+
+        Raises:
+            LapelError: it cannot be done.
+        """
+        if job.kind == "feed":
+            return self._do_feed(job, report)
+        if job.kind in ("model", "rollback"):
+            models = ModelService(self._context)
+            if job.kind == "model":
+                models.use(str(job.request["spec"]), progress=report)
+            else:
+                models.rollback(progress=report)
+            return {"model": models.current.name, "fingerprint": models.current.fingerprint}
+        if job.kind == "index":
+            return {"vectors": IndexService(self._context).rebuild()}
+        raise InputError(f"The job's kind '{job.kind}' is not known to this version of Lapel.")
+
+    def _do_feed(self, job: Job, report: Report) -> dict[str, Any]:
+        folder, asked = self._folder(job.id), job.request
+        if not (folder / "table").exists():
+            raise TableError("The feed's table is gone. Send it again.")
+        wanted = AddRequest(
+            folder,
+            folder / "table",
+            tuple(asked["mapping"]),
+            whole=asked["whole"],
+            feed=asked["feed"],
+            force=asked["force"],
+            rejects=folder / "rejected.csv",
+            schemes=LINK_SCHEMES,
+        )
+        told = add(self._context, wanted, report).to_json()
+        del told["rejects"]  # a path of this machine; the errors are had from the job
+        return told
+
+    def without_paths(self, job_id: str, text: str) -> str:
+        """A message for whoever sent a table, who does not know this machine's files."""
+        folder = self._folder(job_id)
+        return text.replace(str(folder / "table"), "of the feed").replace(str(folder), "the request")
+
+    def forget_table(self, job_id: str) -> None:
+        """Let go of what a job that has ended brought along."""
+        (self._folder(job_id) / "table").unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        """Remove what jobs that are forgotten have left."""
+        root = self._context.folder / FOLDER
+        for folder in root.iterdir() if root.is_dir() else ():
+            if self._table.get(folder.name) is None:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+class JobRunner:
+    """Does the jobs of one store, one after the other, and tells of their ends, until it is closed.
+
+    Args:
+        context: The store.
+        jobs: Its jobs.
+    """
+
+    def __init__(self, context: StoreContext, jobs: JobService) -> None:
+        self._table = context.catalog.jobs
+        self._jobs = jobs
+        self._name = uuid.uuid4().hex
+        self._closed = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._loop, args=(work,), name=f"lapel-jobs-{work.__name__}", daemon=True)
+            for work in (self._work, self._tell)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """Stop: a job that is under way is given back."""
+        self._closed.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _loop(self, work: Callable[[], bool]) -> None:
+        while not self._closed.is_set():
+            try:
+                busy = work()
+            except LapelError as error:  # a busy catalogue, mostly
+                logger.warning("Jobs: %s", error)
+                busy = False
+            except Exception:
+                logger.exception("Jobs")
+                busy = False
+            if not busy:
+                self._closed.wait(TICK_SECONDS)
+
+    def _work(self) -> bool:
+        job = self._table.claim(self._name)
+        if job is None:
+            return False
+        progress = _Progress(lambda done, total: self._table.beat(job.id, self._name, done, total), self._closed)
+        result: dict[str, Any] = {}
+        error: dict[str, Any] = {}
+        try:
+            with progress:
+                result, state = self._jobs.do(job, progress.report), "done"
+        except _StoppedError:
+            if progress.why != "cancel":
+                self._table.release(job.id, self._name)
+                return False
+            state = "cancelled"
+        except StoreBusyError:
+            self._table.release(job.id, self._name, after=BUSY_SECONDS)
+            return False
+        except LapelError as found:
+            state, error = "failed", {"code": found.code, "message": self._jobs.without_paths(job.id, str(found))}
+        except Exception as found:
+            logger.exception("The job %s failed", job.id)
+            state, error = "failed", {"code": "internal_error", "message": type(found).__name__}
+        self._table.finish(job.id, self._name, state, result=result, error=error)
+        self._jobs.forget_table(job.id)
+        return True
+
+    def _tell(self) -> bool:
+        from lapel.sources.links import LinkSettings
+        from lapel.sources.web import post
+
+        job = self._table.due_webhook(2 * WEBHOOK_SECONDS)
+        if job is None:
+            return False
+        body = json.dumps({"type": "job.ended", "job": job.to_json()}).encode()
+        headers = {
+            "Content-Type": "application/json",
+            "Lapel-Signature": sign_webhook(job.webhook_secret, body, int(time.time())),
+            "Lapel-Delivery": f"{job.id}-{job.webhook_tries}",
+        }
+        limits = LinkSettings.of_process()
+        try:
+            status = post(
+                job.webhook, body, headers, timeout=WEBHOOK_SECONDS, allowed=lambda host: host in limits.allow
+            )
+        except InputError as error:
+            logger.info("The webhook of the job %s: %s", job.id, error)
+            status = 0
+        if 200 <= status < 300:
+            self._table.told(job.id, "delivered")
+        elif job.webhook_tries >= WEBHOOK_TRIES:
+            self._table.told(job.id, "given up")
+        else:
+            self._table.told(job.id, "waiting", next_in=WEBHOOK_FIRST * 2 ** (job.webhook_tries - 1))
+        return True
+
+
+class _Progress:
+    """Says every few seconds how far a job is, and hears whether it should stop."""
+
+    def __init__(self, beat: Callable[[int, int | None], str], closed: threading.Event) -> None:
+        self._beat, self._closed = beat, closed
+        self._over = threading.Event()
+        self._at: tuple[int, int | None] = (0, None)
+        self._thread = threading.Thread(target=self._loop, daemon=True)
+        self.why = ""
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def report(self, done: int, total: int | None) -> None:
+        """Called by the work.
+
+        Raises:
+            _StoppedError: it should stop.
+        """
+        self._at = (done, total)
+        self._say()
+        if self._closed.is_set():
+            self.why = self.why or "closed"
+        if self.why:
+            raise _StoppedError
+
+    def _say(self) -> None:
+        try:
+            heard = self._beat(*self._at)
+        except StoreBusyError:
+            return
+        if heard != "go on":
+            self.why = heard
+
+    def _loop(self) -> None:
+        while not self._over.wait(BEAT_SECONDS):
+            self._say()

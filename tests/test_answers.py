@@ -1,0 +1,312 @@
+"""Answers that explain themselves: maps that add up, probabilities that hold, cut-offs, regions; small cases a person
+can see."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+import lapel
+from lapel import Filter, Query, Verdict
+from lapel.core.answers import Explanation, Region
+from lapel.core.errors import ModelError, QueryError
+from lapel.core.queries import PlaceMap
+from lapel.core.vectors import normalise
+from lapel.encoders import open_encoder
+from lapel.encoders.probes import NEVER, Probe, read_probes, save_probes
+from lapel.encoders.segmenter import embed_images
+from lapel.engine.calibration import (
+    FEATURES,
+    Calibration,
+    Neighbourhood,
+    Scale,
+    hit_features,
+    reaches,
+    read_calibration,
+    save_calibration,
+)
+from lapel.engine.explanation import place_scores, spread
+from lapel.engine.regions import _taken_apart
+from lapel.insight.calibrate import Pairs, calibration_error, fit_scale, isotonic_curve, kind_floor
+from lapel.insight.explanation_sheet import heatmap
+from lapel.service import Store
+
+ON_WHITE = (255, 255, 255)
+
+
+def drawn(colour: tuple[int, int, int], ground: tuple[int, int, int] = ON_WHITE) -> Image.Image:
+    """A plain shirt."""
+    image = Image.new("RGB", (120, 160), ground)
+    ImageDraw.Draw(image).polygon(
+        [(30, 20), (90, 20), (115, 60), (90, 70), (90, 140), (30, 140), (30, 70), (5, 60)], colour
+    )
+    return image
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A shop of three shirts, searched with the shipped model."""
+    folder = tmp_path_factory.mktemp("shirts")
+    for name, colour in {"red": (200, 30, 30), "blue": (30, 40, 190), "green": (20, 130, 60)}.items():
+        drawn(colour).save(folder / f"{name}.png")
+    with lapel.open_store(folder / "shop", create=True) as opened:
+        opened.add(folder)
+        yield opened
+
+
+# --- maps -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_map_is_spread_with_its_sum() -> None:
+    """Four places over the middle half of a picture: each covers one cell of four by four; padding goes to the edge."""
+    values = np.array([[1, 2], [3, 4]], np.float32)
+    inside = spread(values, (0.25, 0.25, 0.75, 0.75), (4, 4))
+    assert inside[1:3, 1:3].tolist() == values.tolist()
+    assert inside.sum() == 10
+    beyond = spread(values, (-1.0, 0.0, 1.0, 1.0), (2, 2))
+    assert beyond.tolist() == [[2, 1], [4, 3]] or beyond.sum() == pytest.approx(10)
+
+
+def test_place_scores_add_up_to_the_cosine() -> None:
+    rng = np.random.default_rng(0)
+    maps = [
+        PlaceMap(rng.normal(size=(8, 5, 4)).astype(np.float32), frame)
+        for frame in ((0, 0, 1, 1), (-0.2, 0.1, 0.7, 1.3))
+    ]
+    vector = normalise(rng.normal(size=(1, 8)))[0]
+    scores = place_scores(maps, vector, (40, 30))
+    assert scores.sum() == pytest.approx(sum(float(vector @ each.values.sum(axis=(1, 2))) for each in maps), abs=1e-4)
+
+
+def test_maps_of_an_encoder_are_its_vectors() -> None:
+    """Of a picture on white, and of one with its product cut out."""
+    images = [drawn((200, 30, 30)), drawn((30, 40, 190), (120, 160, 110)).resize((240, 320))]
+    found = embed_images(open_encoder("default"), images)
+    assert found.on_white.tolist() == [True, False]
+    for maps, vector in zip(found.maps, found.vectors, strict=True):
+        total = sum(each.values.sum(axis=(1, 2)) for each in maps)
+        assert np.abs(total - vector).max() < 1e-5
+
+
+def test_explanations_add_up(store: Store) -> None:
+    """Of a picture, of a photo with a cut-out, and of a composed query."""
+    photo = drawn((30, 40, 190), (120, 160, 110)).resize((240, 320))
+    for query in (
+        Query(image=drawn((200, 40, 30)), k=3),
+        Query(image=photo, k=3),
+        Query(image=photo, parts=(lapel.Part(product_id="red", weight=0.5),), k=2),
+        Query(product_id="red", k=2),
+    ):
+        hit = store.search(query=query)[0]
+        found = store.explain(query, hit)
+        assert found.hit_map.dtype == np.float32
+        assert found.hit_map.sum() == pytest.approx(hit.score, abs=1e-4)
+        if query.all_parts[0].image is None:
+            assert found.query_map.shape == (0, 0)
+        else:
+            assert found.query_map.sum() == pytest.approx(hit.score, abs=1e-4)
+
+
+def test_a_query_that_was_read_is_not_read_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = Query(image=drawn((200, 40, 30)), k=1)
+    hit = store.search(query=query)[0]
+    before = store.explain(query, hit)
+    monkeypatch.setattr(type(store._engine), "embed", None)  # calling it would fail
+    assert np.array_equal(store.explain(query, hit).query_map, before.query_map)
+
+
+def test_the_sheet_shows_hits_and_a_heatmap_keeps_the_size(store: Store) -> None:
+    query = Query(image=drawn((200, 40, 30)), k=2)
+    sheet = store.explanation_sheet(query, store.search(query=query).hits, "A shirt")
+    assert sheet.mode == "RGB"
+    assert sheet.width > 300
+    lit = heatmap(drawn((200, 40, 30)), np.eye(4, dtype=np.float32))
+    assert lit.size == (120, 160)
+
+
+def test_explanations_and_regions_check_themselves() -> None:
+    values = np.full((2, 2), 0.25, np.float32)
+    assert Explanation(values, values, [], [], 1.0).score == 1.0
+    with pytest.raises(QueryError, match="sums to the score"):
+        Explanation(values, values, [], [], 0.5)
+    with pytest.raises(QueryError, match="A region is a box"):
+        Region((5, 0, 5, 10), "Shirts", 0.9)
+
+
+def test_a_model_without_maps_cannot_explain(tmp_path: Path) -> None:
+    drawn((200, 30, 30)).save(tmp_path / "red.png")
+    with lapel.open_store(tmp_path / "shop", create=True, encoder="colour:") as shop:
+        shop.add(tmp_path)
+        query = Query(image=drawn((200, 30, 30)))
+        with pytest.raises(ModelError, match="no map of places"):
+            shop.explain(query, shop.search(query=query)[0])
+
+
+# --- probabilities ----------------------------------------------------------------------------------------------------
+
+
+def scale(knots: tuple[list[float], list[float]]) -> Scale:
+    """A scale by the cosine alone."""
+    weights = np.zeros(len(FEATURES))
+    weights[0] = 1.0
+    return Scale(weights, 0.0, (np.array(knots[0]), np.array(knots[1])))
+
+
+def calibration() -> Calibration:
+    """A cosine above .9 is the product, above .7 the style, above .5 the kind."""
+    scales = {
+        Verdict.SAME_PRODUCT: scale(([0.9, 0.91], [0.0, 1.0])),
+        Verdict.SAME_STYLE: scale(([0.7, 0.71], [0.0, 1.0])),
+        Verdict.SAME_KIND: scale(([0.5, 0.51], [0.0, 1.0])),
+    }
+    return Calibration({"white": scales, "photo": scales}, {"white": 0.3, "photo": 0.3}, {"white": 0.4, "photo": 0.4})
+
+
+def test_verdicts_follow_from_probabilities() -> None:
+    features = np.zeros((4, len(FEATURES)))
+    features[:, 0] = [0.95, 0.8, 0.6, 0.1]
+    told = [verdict for verdict, _ in calibration().judge(features, [""] * 4, on_white=True)]
+    assert told == [Verdict.SAME_PRODUCT, Verdict.SAME_STYLE, Verdict.SAME_KIND, Verdict.NOTHING_CLOSE]
+
+
+def test_a_calibration_is_kept_whole(tmp_path: Path) -> None:
+    assert read_calibration(tmp_path) is None
+    save_calibration(calibration(), tmp_path)
+    kept = read_calibration(tmp_path)
+    assert kept is not None
+    assert kept.to_json() == calibration().to_json()
+    data = json.loads((tmp_path / "calibration.json").read_text())
+    (tmp_path / "calibration.json").write_text(json.dumps({**data, "format": 9}))
+    with pytest.raises(ModelError, match="format 9"):
+        read_calibration(tmp_path)
+    (tmp_path / "calibration.json").write_text("{")
+    with pytest.raises(ModelError, match="cannot be read"):
+        read_calibration(tmp_path)
+
+
+def test_isotonic_curves_rise_and_hold() -> None:
+    """Where 30 of 100 are right below 0 and 80 above, that is what is said."""
+    rng = np.random.default_rng(1)
+    logits = rng.uniform(-1, 1, 20_000)
+    right = rng.random(20_000) < np.where(logits < 0, 0.3, 0.8)
+    middles, likely = isotonic_curve(logits, right)
+    assert (np.diff(likely) >= 0).all()
+    told = np.interp(logits, middles, likely)
+    assert calibration_error(told, right) < 0.02
+    assert np.interp(-0.5, middles, likely) == pytest.approx(0.3, abs=0.05)
+    assert np.interp(0.5, middles, likely) == pytest.approx(0.8, abs=0.05)
+
+
+def test_a_fitted_scale_is_right_on_other_pairs() -> None:
+    rng = np.random.default_rng(2)
+
+    def made(count: int) -> Pairs:
+        features = rng.normal(size=(count, len(FEATURES)))
+        return Pairs(features, rng.random(count) < 1 / (1 + np.exp(-2 * features[:, 0] - features[:, 3])))
+
+    learned, other = made(8000), made(8000)
+    found = fit_scale([learned], learned)
+    assert calibration_error(found.probabilities(other.features), other.right) < 0.03
+
+
+def test_the_set_of_kinds_holds_nine_of_ten() -> None:
+    likely = np.random.default_rng(3).random(999)
+    assert (likely >= kind_floor(likely)).mean() == pytest.approx(0.9, abs=0.005)
+
+
+def test_calibration_error_by_hand() -> None:
+    """Two bins of two: said .2 and none right, said .8 and both right: .2 off everywhere."""
+    assert calibration_error(np.array([0.2, 0.2, 0.8, 0.8]), np.array([False, False, True, True]), 2) == pytest.approx(
+        0.2
+    )
+
+
+def test_features_of_a_model_without_probes_are_its_cosines() -> None:
+    vectors = normalise(np.eye(4)[:3] + 0.1)
+    around = Neighbourhood(vectors[0], vectors @ vectors[0], vectors)
+    found = hit_features({}, around, around.scores, vectors)
+    assert found[:, 0] == pytest.approx(around.scores)
+    assert not found[:, 3:].any()
+
+
+# --- cut-offs ---------------------------------------------------------------------------------------------------------
+
+
+def test_cut_offs_are_scores_or_verdicts() -> None:
+    assert Query(text="any", least=0.5).least == 0.5
+    assert Query(text="any", least="0.5").least == 0.5
+    assert Query(text="any", least="Same Kind").least is Verdict.SAME_KIND
+    assert Query(text="any", least="same product").least is Verdict.SAME_PRODUCT
+    for wrong in ("close", "", "2", True):
+        with pytest.raises(QueryError, match="least is a score"):
+            Query(text="any", least=wrong)
+
+
+def test_closer_verdicts_reach_what_farther_ones_ask() -> None:
+    assert reaches(Verdict.SAME_PRODUCT, Verdict.SAME_KIND)
+    assert not reaches(Verdict.SAME_KIND, Verdict.SAME_STYLE)
+    assert not reaches(Verdict.NOTHING_CLOSE, Verdict.SAME_KIND)
+    assert not reaches(None, Verdict.SAME_KIND)
+    assert reaches(None, Verdict.NOTHING_CLOSE)
+
+
+def test_a_cut_off_leaves_out_and_changes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = store._engine._judge
+    encoder = open_encoder("default")
+    monkeypatch.setattr(judge, "_known", (encoder.fingerprint, calibration(), {}))
+    query = Query(image=drawn((200, 30, 30)), k=3)
+    every = store.search(query=query)
+    assert every.verdict is every[0].verdict is Verdict.SAME_PRODUCT
+    assert every[0].probability == 1.0
+    for least in ("the same product", "same style", "same kind", "nothing close"):
+        some = store.search(query=replace(query, least=least))
+        assert list(some) == [hit for hit in every if reaches(hit.verdict, Verdict(least))]
+    noise = np.random.default_rng(0).integers(0, 256, (160, 120, 3), dtype=np.uint8)
+    nothing = store.search(image=noise, least="the same product")
+    assert (len(nothing), nothing.verdict) == (0, Verdict.NOTHING_CLOSE)
+    assert store.search(image=noise, where=Filter.parse(["price<1"])).verdict is Verdict.NOTHING_PASSES
+
+
+# --- probes and regions -----------------------------------------------------------------------------------------------
+
+
+def test_probes_are_kept_and_stay_silent_below_their_threshold(tmp_path: Path) -> None:
+    weights = np.array([[4, 0], [0, 4]], np.float32)
+    probe = Probe(
+        "kind", ("Shirts", "Shoes"), weights, np.zeros(2, np.float32), {"white": 0.9}, {"white": 0.95}, {"white": 0.8}
+    )
+    assert read_probes(tmp_path, 2) == {}
+    save_probes({"kind": probe}, tmp_path)
+    kept = read_probes(tmp_path, 2)["kind"]
+    assert (kept.values, dict(kept.thresholds), dict(kept.precision)) == (
+        ("Shirts", "Shoes"),
+        {"white": 0.9},
+        {"white": 0.95},
+    )
+    sure, unsure = np.array([1, 0], np.float32), normalise(np.array([[1, 0.9]]))[0]
+    read = kept.read(sure, on_white=True)
+    assert read is not None
+    assert read[0] == "Shirts"
+    assert kept.read(unsure, on_white=True) is None
+    assert kept.read(sure, on_white=False) is None  # no threshold for photos: it never tells
+    assert NEVER > 1
+    with pytest.raises(ModelError, match="weights"):
+        read_probes(tmp_path, 3)
+    (tmp_path / "probes.npz").write_bytes(b"no file of arrays")
+    with pytest.raises(ModelError, match="cannot be read"):
+        read_probes(tmp_path, 2)
+
+
+def test_parts_that_a_bridge_joins_are_taken_apart() -> None:
+    inside = np.zeros((100, 200), bool)
+    inside[20:80, 20:80] = inside[20:80, 120:180] = True
+    inside[50, 80:120] = True  # one pixel high
+    places = _taken_apart(inside)
+    assert places[50, 50] != places[50, 150]
+    assert (places > 0).tolist() == inside.tolist()

@@ -1,0 +1,391 @@
+"""The HTTP API: every route in one process, answers and refusals."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import lapel
+from api_shop import COLOURS, fill, picture, serving_store
+from lapel.apps.api import ApiOptions
+from lapel.core.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fill(tmp_path_factory.mktemp("filled"))
+
+
+@pytest.fixture
+def shop(filled: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(filled, tmp_path / "shop")
+
+
+@pytest.fixture(scope="module")
+def reader(filled: Path) -> Iterator[httpx.Client]:
+    """A client of a shop that no test changes."""
+    with serving_store(filled) as client:
+        yield client
+
+
+@pytest.fixture
+def client(shop: Path) -> Iterator[httpx.Client]:
+    with serving_store(shop) as client:
+        yield client
+
+
+def ids(answer: Any) -> list[str]:
+    return [hit["product"]["id"] for hit in answer.json()["hits"]]
+
+
+def problem(answer: Any, status: int, code: str) -> dict[str, Any]:
+    """The problem that an answer tells, after making sure that it is this one."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = answer.json()
+    assert (told["status"], told["code"], told["type"]) == (status, code, f"urn:lapel:problem:{code}")
+    assert told["request_id"] == answer.headers["x-request-id"]
+    return dict(told)
+
+
+# --- search -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_picture_finds_its_product_and_the_answer_is_the_command_lines(client: httpx.Client, shop: Path) -> None:
+    sent = {"image": ("a.png", picture(COLOURS["red"]), "image/png")}
+    found = client.post("/v1/search", files=sent, data={"query": json.dumps({"k": 2, "facets": ["gender"]})})
+    assert found.status_code == 200
+    assert ids(found)[0] == "red"
+    told = found.json()
+    assert told["verdict"] == "found"
+    assert told["facets"] == {"gender": {"Men": 2, "Women": 2}}
+    assert set(told["took_ms"]) >= {"embed", "retrieve", "total"}
+    assert told["query"]["k"] == 2
+    with lapel.open_store(shop) as store:
+        from lapel.service import answer_json
+
+        query = lapel.Query(image=picture(COLOURS["red"]), k=2, facets=("gender",))
+        local = answer_json(store, query, store.search(query=query), picture="image")
+    for each in (told, local):
+        each.pop("took_ms")
+    assert told == json.loads(json.dumps(local))
+
+
+def test_words_a_product_and_both_with_weights(reader: httpx.Client) -> None:
+    assert ids(reader.post("/v1/search", json={"text": "blue", "k": 1})) == ["blue"]
+    assert "red" not in ids(reader.post("/v1/search", json={"product_id": "red"}))
+    assert "red" not in ids(reader.get("/v1/products/red/similar", params={"k": 3}))
+    both = reader.post("/v1/search", json={"parts": [{"text": "blue"}, {"product_id": "green", "weight": -0.5}]}).json()
+    assert [part["kind"] for part in both["understood"]] == ["text", "product"]
+    assert len(both["hits"][0]["contributions"]) == 2
+
+
+def test_filters_pages_and_groups(reader: httpx.Client) -> None:
+    every = ids(reader.post("/v1/search", json={"text": "shirt", "k": 4}))
+    pages = [ids(reader.post("/v1/search", json={"text": "shirt", "k": 1, "offset": at})) for at in range(5)]
+    assert [page[0] for page in pages[:4]] == every
+    assert pages[4] == []  # past the end
+    men = reader.post("/v1/search", json={"text": "shirt", "where": ["gender=Men"]})
+    assert set(ids(men)) == {"blue", "white"}
+    assert men.json()["total"] == 2
+    assert len(ids(reader.post("/v1/search", json={"text": "shirt", "group": "gender"}))) == 2
+    nothing = reader.post("/v1/search", json={"text": "shirt", "where": "price>1000"}).json()
+    assert (nothing["hits"], nothing["verdict"]) == ([], "nothing passes the filter")
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "words"),
+    [
+        ({}, 422, "A query is an image"),
+        ({"text": "shirt", "k": 10_001}, 422, "k"),
+        ({"text": "shirt", "k": 9_000, "offset": 9_000}, 422, "offset and k"),
+        ({"text": "shirt", "wher": ["a=b"]}, 422, "'wher' is not known"),
+        ({"text": "shirt", "where": ["size=M"]}, 422, "no field 'size'"),
+        ({"text": "shirt", "where": ["nonsense"]}, 422, "not understood"),
+        ({"text": "  "}, 422, "empty"),
+        ({"text": "a\0b"}, 422, "NUL"),
+        ({"text": 7}, 422, "text"),
+        ({"product_id": "nobody"}, 404, "no product 'nobody'"),
+        ({"vector": [1.0, 0.0]}, 422, "Vectors of shape"),
+        ({"image_url": "ftp://x/a.jpg"}, 422, "http"),
+        ({"image_url": "http://127.0.0.1:9/a.jpg"}, 422, "not on the public internet"),
+        ({"image_url": "file:///etc/passwd"}, 422, "http"),
+    ],
+)
+def test_questions_that_cannot_be_asked(reader: httpx.Client, asked: dict[str, Any], status: int, words: str) -> None:
+    answer = reader.post("/v1/search", json=asked)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert words in answer.json()["detail"]
+
+
+def test_pictures_that_cannot_be_used(reader: httpx.Client) -> None:
+    def post(data: bytes, query: str = "{}") -> Any:
+        return reader.post("/v1/search", files={"image": ("a.jpg", data)}, data={"query": query})
+
+    assert "8" in problem(post(picture((9, 9, 9), (1, 1))), 422, "unusable_image")["detail"]
+    problem(post(b""), 422, "unusable_image")
+    problem(post(b"no picture"), 422, "unusable_image")
+    problem(post(picture(COLOURS["red"])[:200]), 422, "unusable_image")
+    problem(post(picture(COLOURS["red"]), "{"), 422, "invalid_fields")
+    many = [("image", ("a.png", picture(COLOURS["red"]))), ("image", ("b.png", picture(COLOURS["red"])))]
+    assert "parts" in problem(reader.post("/v1/search", files=many), 422, "invalid_fields")["detail"]
+
+
+def test_bodies_that_are_too_large_cut_packed_or_of_another_kind(shop: Path) -> None:
+    options = ApiOptions(picture_mb=0.01)
+    with serving_store(shop, options) as client:
+        large = {"image": ("a.bin", bytes(20_000))}
+        problem(client.post("/v1/search", files=large), 413, "picture_too_large")
+        huge = {"image": ("a.bin", bytes(2_000_000))}
+        problem(client.post("/v1/search", files=huge), 413, "too_large")
+        problem(
+            client.post("/v1/search", content="text=red", headers={"content-type": "text/plain"}), 415, "unknown_type"
+        )
+        packed = {"content-type": "application/json", "content-encoding": "gzip"}
+        problem(client.post("/v1/search", content=b"\x1f\x8b", headers=packed), 415, "packed_body")
+        form = {"content-type": "multipart/form-data; boundary=x"}
+        cut = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\nabc'
+        problem(client.post("/v1/search", content=cut, headers=form), 400, "broken_form")
+        problem(
+            client.post("/v1/search", content=cut, headers={"content-type": "multipart/form-data"}), 400, "broken_form"
+        )
+
+
+# --- products ---------------------------------------------------------------------------------------------------------
+
+
+def put(client: httpx.Client, name: str, colour: tuple[int, int, int], **fields: Any) -> Any:
+    sent = [("images", (f"{name}.png", picture(colour)))]
+    return client.put(f"/v1/products/{name}", files=sent, data={"product": json.dumps(fields)})
+
+
+def test_a_product_comes_changes_and_goes(client: httpx.Client) -> None:
+    made = put(
+        client, "navy", (10, 20, 90), title="Navy coat", price=49.9, currency="EUR", attributes={"size": ["S", "M"]}
+    )
+    assert made.status_code == 201, made.text
+    assert made.json()["product"]["price_minor"] == 4990
+    assert ids(client.post("/v1/search", json={"text": "coat"}))[0] == "navy"
+    found = client.get("/v1/products/navy")
+    assert found.json()["product"]["attributes"] == {"size": ["S", "M"]}
+    assert client.get("/v1/products/navy", headers={"if-none-match": found.headers["etag"]}).status_code == 304
+    changed = client.patch(
+        "/v1/products/navy", json={"price": "39.90", "title": None, "attributes": {"fabric": "wool"}}
+    )
+    product = changed.json()["product"]
+    assert (product["price"], product["title"], product["attributes"]) == (
+        39.9,
+        "",
+        {"size": ["S", "M"], "fabric": "wool"},
+    )
+    assert changed.json()["photos"] == found.json()["photos"]
+    assert changed.headers["etag"] != found.headers["etag"]
+    assert client.delete("/v1/products/navy").status_code == 204
+    problem(client.get("/v1/products/navy"), 404, "unknown_product")
+    problem(client.delete("/v1/products/navy"), 404, "unknown_product")
+
+
+def test_what_was_read_can_be_sent_back(client: httpx.Client) -> None:
+    before = client.get("/v1/products/red").json()
+    again = client.put("/v1/products/red", json=before["product"])
+    assert again.status_code == 200, again.text
+    assert again.json()["status"] == "unchanged"
+    assert client.get("/v1/products/red").json() == before
+
+
+def test_who_comes_late_does_not_overwrite(client: httpx.Client) -> None:
+    tag = client.get("/v1/products/red").headers["etag"]
+    assert client.patch("/v1/products/red", json={"title": "One"}, headers={"if-match": tag}).status_code == 200
+    late = client.patch("/v1/products/red", json={"title": "Two"}, headers={"if-match": tag})
+    problem(late, 412, "product_changed")
+    problem(client.delete("/v1/products/red", headers={"if-match": tag}), 412, "product_changed")
+    assert client.get("/v1/products/red").json()["product"]["title"] == "One"
+    problem(client.put("/v1/products/new", json={"title": "x"}, headers={"if-match": "*"}), 412, "product_changed")
+
+
+@pytest.mark.parametrize(
+    "name", ["Größe 42", "衬衫/1", "a b", "..%2f..%2fetc", "x'; DROP TABLE product; --", "🧥", "a?b#c"]
+)
+def test_ids_of_any_letters(client: httpx.Client, name: str) -> None:
+    from urllib.parse import quote
+
+    path = f"/v1/products/{quote(name, safe='')}"
+    sent = [("images", ("../../../etc/passwd", picture((90, 10, 90))))]
+    made = client.put(path, files=sent, data={"product": json.dumps({"title": "Odd"})})
+    assert made.status_code == 201, made.text
+    assert client.get(path).json()["product"]["id"] == name
+    assert client.get(f"{path}/similar").status_code == 200
+    assert client.delete(path).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"title": "No picture"}, "names no picture"),
+        ({"pictures": ["/etc/passwd"]}, "no http or https link"),
+        ({"pictures": ["file:///etc/passwd"]}, "no http or https link"),
+        ({"pictures": ["s3://bucket/a.jpg"]}, "no http or https link"),
+        ({"pictures": ["http://127.0.0.1:9/a.jpg"]}, "not on the public internet"),
+        ({"pictures": ["data:image/png;base64,AAAA"]}, "Not a picture"),
+        ({"pictures": ["data:image/png,AAAA"]}, "base64"),
+        ({"price": 1}, "currency"),
+        ({"price": 1.005, "currency": "EUR"}, "no amount"),
+        ({"price": -1, "currency": "EUR"}, "price"),
+        ({"titel": "x"}, "'titel' is not known"),
+        ({"id": "other"}, "names the product 'other'"),
+        ({"url": "javascript:alert(1)"}, "http"),
+        ({"title": "a\0b"}, "NUL"),
+    ],
+)
+def test_products_that_cannot_be_used_leave_nothing(
+    client: httpx.Client, shop: Path, fields: dict[str, Any], words: str
+) -> None:
+    answer = client.put("/v1/products/bad", json=fields)
+    assert answer.status_code == 422, answer.text
+    assert words in answer.json()["detail"]
+    problem(client.get("/v1/products/bad"), 404, "unknown_product")
+    assert not list((shop / "pictures").glob("*/*"))
+
+
+def test_a_bulk_tells_each_row(client: httpx.Client, shop: Path) -> None:
+    inline = "data:image/png;base64," + base64.b64encode(picture((1, 99, 99))).decode()
+    rows = [
+        json.dumps({"id": "a", "title": "A", "pictures": [inline]}),
+        '{"id": "broken"',
+        json.dumps({"id": "b", "pictures": ["data:image/png;base64,AAAA"]}),
+        json.dumps({"id": "c", "color": "red"}),
+        json.dumps({"id": "red", "title": "Red coat"}),
+        json.dumps({"id": "a", "title": "Twice", "pictures": [inline]}),
+        json.dumps({"title": "No id", "pictures": [inline]}),
+    ]
+    answer = client.post("/v1/products:bulk", content="\n".join(rows), headers={"content-type": "application/x-ndjson"})
+    told = [json.loads(line) for line in answer.text.splitlines()]
+    assert [each["status"] for each in told] == ["added", *["rejected"] * 3, "updated", *["rejected"] * 2]
+    assert [each["id"] for each in told] == ["a", "", "b", "c", "red", "a", ""]
+    assert all(each["problems"] for each in told if each["status"] == "rejected")
+    assert client.get("/v1/products/red").json()["product"]["title"] == "Red coat"
+    assert client.get("/v1/products").json()["total"] == 5
+    assert len(list((shop / "pictures").glob("*/*"))) == 1
+
+
+def test_a_bulk_with_a_zip_of_pictures_and_a_bomb_in_it(client: httpx.Client) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("a.png", picture((5, 5, 5)))
+        made.writestr("bomb.png", bytes(30 * 2**20))
+    rows = "\n".join(json.dumps({"id": name, "pictures": [f"{name}.png"]}) for name in ("a", "bomb", "missing"))
+    sent = {"pictures": ("p.zip", file.getvalue()), "rows": ("rows.jsonl", rows)}
+    answer = client.post("/v1/products:bulk", files=sent)
+    told = [json.loads(line) for line in answer.text.splitlines()]
+    assert [each["status"] for each in told] == ["added", "rejected", "rejected"]
+    assert "unpacks to 30.0 MB" in told[1]["problems"][0]
+    broken = client.post("/v1/products:bulk", files={"pictures": ("p.zip", b"no zip"), "rows": ("r", rows)})
+    problem(broken, 422, "broken_zip")
+
+
+def test_looking_through_products_and_their_values(reader: httpx.Client) -> None:
+    page = reader.get("/v1/products", params={"limit": 3}).json()
+    assert [each["product"]["id"] for each in page["products"]] == ["red", "blue", "green"]
+    assert page["total"] == 4
+    assert reader.get("/v1/products", params={"words": "green"}).json()["total"] == 1
+    assert reader.get("/v1/products", params={"where": "gender=Men", "offset": 9}).json()["products"] == []
+    facets = reader.get("/v1/facets", params={"name": "gender", "where": "price<35"}).json()
+    assert facets == {"facets": {"gender": {"Women": 2, "Men": 1}}}
+    problem(reader.get("/v1/facets", params={"name": "size"}), 422, "invalid_query")
+
+
+def test_thumbnails_may_be_kept_for_ever(reader: httpx.Client) -> None:
+    sha256 = reader.get("/v1/products/red").json()["photos"][0]["sha256"]
+    found = reader.get(f"/v1/thumbnails/{sha256}")
+    assert found.headers["content-type"] == "image/jpeg"
+    assert "immutable" in found.headers["cache-control"]
+    assert found.content[:2] == b"\xff\xd8"
+    again = reader.get(f"/v1/thumbnails/{sha256}", headers={"if-none-match": found.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    problem(reader.get(f"/v1/thumbnails/{'0' * 64}"), 404, "unknown_photo")
+    problem(reader.get("/v1/thumbnails/..%2f..%2fcatalog.sqlite"), 404, "not_found")
+
+
+# --- the server -------------------------------------------------------------------------------------------------------
+
+
+def test_health_readiness_version_and_numbers(client: httpx.Client) -> None:
+    assert client.get("/v1/health").json() == {"status": "alive"}
+    ready = client.get("/v1/ready").json()
+    assert (ready["status"], ready["products"], ready["hits"]) == ("ready", 4, 1)
+    assert client.get("/v1/version").json()["lapel"] == lapel.__version__
+    client.post("/v1/search", files={"image": ("a.png", picture(COLOURS["red"]))})
+    client.get("/nowhere/at/all")
+    text = client.get("/metrics").text
+    assert 'lapel_requests_total{method="POST",route="/v1/search",status="200"} 1.0' in text
+    assert 'route="other"' in text
+    assert "lapel_batch_pictures_count 1.0" in text
+    assert "/nowhere" not in text
+
+
+def test_it_cannot_be_ready_when_its_store_is_gone(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lapel.core.errors import ModelError
+
+    def broken(*_: object, **__: object) -> None:
+        raise ModelError("gone")
+
+    monkeypatch.setattr(lapel.Store, "search", broken)
+    problem(client.get("/v1/ready"), 503, "not_ready")
+    assert client.get("/v1/health").status_code == 200
+
+
+def test_names_of_the_server_request_ids_and_packing(reader: httpx.Client) -> None:
+    problem(reader.get("/v1/health", headers={"host": "evil.example"}), 421, "unknown_host")
+    assert reader.get("/v1/health", headers={"host": "127.0.0.1:8080"}).status_code == 200
+    assert reader.get("/v1/health", headers={"host": "[::1]:8080"}).status_code == 200
+    assert reader.get("/v1/health", headers={"x-request-id": "mine-1"}).headers["x-request-id"] == "mine-1"
+    odd = reader.get("/v1/health", headers={"x-request-id": "a b<script>"}).headers["x-request-id"]
+    assert len(odd) == 32
+    assert reader.get("/openapi.json").headers["content-encoding"] == "gzip"
+    problem(reader.get("/nowhere"), 404, "not_found")
+    problem(reader.post("/v1/health"), 405, "method_not_allowed")
+
+
+def test_pages_of_others_cannot_change_a_shop_without_keys(client: httpx.Client, shop: Path) -> None:
+    evil = {"origin": "https://evil.example"}
+    problem(client.delete("/v1/products/red", headers=evil), 403, "origin_refused")
+    assert client.get("/v1/products/red", headers={"origin": "http://localhost:8080"}).status_code == 200
+    assert "access-control-allow-origin" not in client.get("/v1/health", headers=evil).headers
+    options = ApiOptions(origins=("https://shop.example",))
+    with serving_store(shop, options) as other:
+        asked = {"origin": "https://shop.example", "access-control-request-method": "POST"}
+        allowed = other.options("/v1/search", headers=asked)
+        assert allowed.headers["access-control-allow-origin"] == "https://shop.example"
+        assert other.delete("/v1/products/red", headers={"origin": "https://shop.example"}).status_code == 204
+
+
+def test_the_openapi_text_names_every_route_and_status(reader: httpx.Client) -> None:
+    told = reader.get("/openapi.json").json()
+    assert told["openapi"].startswith("3.1")
+    assert {
+        "/v1/search",
+        "/v1/products/{product_id}",
+        "/v1/products:bulk",
+        "/v1/thumbnails/{sha256}",
+        "/metrics",
+    } <= set(told["paths"])
+    asked = told["components"]["schemas"]["SearchRequest"]["properties"]
+    assert {"text", "product_id", "image_url", "k", "where", "least", "facets", "group", "offset"} <= set(asked)
+    assert "429" in told["paths"]["/v1/search"]["post"]["responses"]
+
+
+def test_options_that_make_no_sense() -> None:
+    with pytest.raises(InputError, match="rate is above zero"):
+        ApiOptions(rate=0)
+    assert ApiOptions(host="127.0.0.2").loopback
+    assert not ApiOptions(host="0.0.0.0").loopback

@@ -1,0 +1,122 @@
+"""The client of the HTTP API: the same calls and answers as a local store, whatever stands behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lapel
+from api_shop import COLOURS, fill, picture, serving_store
+from lapel.client import ApiError, AsyncClient
+from lapel.core.errors import ImageError, QueryError
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fill(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture(scope="module")
+def address(shop: Path) -> Iterator[str]:
+    with serving_store(shop) as client:
+        yield str(client.base_url)
+
+
+@pytest.fixture(params=["local", "server"])
+def store(request: pytest.FixtureRequest, shop: Path, address: str) -> Iterator[Any]:
+    opened: Any = lapel.open_store(shop) if request.param == "local" else lapel.connect(address)
+    with opened:
+        yield opened
+
+
+def test_searching(store: Any, tmp_path: Path) -> None:
+    path = tmp_path / "red.png"
+    path.write_bytes(picture(COLOURS["red"]))
+    for image in (path, str(path), path.read_bytes()):
+        found = store.search(image=image, k=2, facets=["gender"])
+        assert found[0].product.id == "red"
+        assert found[0].product.price_minor == 1000
+        assert found[0].score == pytest.approx(1.0, abs=1e-5)
+    assert [hit.rank for hit in found] == [1, 2]
+    assert found.verdict == "found"
+    assert (len(found), found.total) == (2, 4)
+    assert sorted(found.facets["gender"]) == [("Men", 2), ("Women", 2)]
+    assert found.took_ms == pytest.approx(sum(found.timings.values()))
+    assert [hit.product.id for hit in store.search(text="blue", k=1)] == ["blue"]
+    assert {hit.product.id for hit in store.search(product_id="red", where=["gender=Women"])} == {"green"}
+    assert {hit.product.id for hit in store.search(text="shirt", where="gender=Men", exclude=["blue"])} == {"white"}
+    assert not store.search(text="shirt", least=1.0, where=lapel.Filter.parse(["price>1000"]))
+
+
+def test_looking_through(store: Any) -> None:
+    details = store.product("red")
+    assert (details.product.title, details.product.colour) == ("Red shirt", "Red")
+    assert len(details.photos) == 1
+    page = store.browse("shirt", where=["price<25"], limit=1)
+    assert (len(page.products), page.total) == (1, 2)
+    assert store.count(["gender=Men"]) == 2
+    assert set(store.facets(["gender"])["gender"]) == {("Men", 2), ("Women", 2)}
+    assert store.facets("colour", where="gender=Men")["colour"] == (("Blue", 1), ("White", 1))
+    assert store.thumbnail(details.photos[0])[:2] == b"\xff\xd8"
+
+
+def test_what_cannot_be_asked(store: Any) -> None:
+    with pytest.raises(QueryError, match="nobody"):
+        store.product("nobody")
+    with pytest.raises(QueryError, match="nobody"):
+        store.search(product_id="nobody")
+    with pytest.raises(QueryError, match="size"):
+        store.search(text="shirt", where=["size=M"])
+    with pytest.raises(QueryError):
+        store.search(text="shirt", k=0)
+    with pytest.raises(ImageError):
+        store.search(image=b"no picture")
+    with pytest.raises(ImageError, match="missing"):
+        store.search(image="missing.png")
+    report = store.remove(["nobody"])
+    assert (report.removed, report.missing) == ((), ("nobody",))
+
+
+def test_uploading_changing_and_removing(address: str) -> None:
+    with lapel.connect(address) as store:
+        made = store.put("navy/1", images=[picture((10, 20, 90))], title="Navy coat", price=49.9, currency="EUR")
+        assert (made.id, made.state) == ("navy/1", "added")
+        assert store.patch("navy/1", title="Coat").state == "updated"
+        assert store.product("navy/1").product.title == "Coat"
+        assert store.product("navy/1").product.price_minor == 4990
+        (bad,) = store.put_many([{"id": "bad", "pictures": ["data:image/png;base64,AAAA"]}])
+        assert bad.state == "rejected"
+        assert bad.problems
+        assert store.add(b"id,pictures\nx,/etc/passwd\n")["result"]["products_rejected"] == 1
+        assert store.remove(["navy/1", "nobody"]).removed == ("navy/1",)
+        assert store.count() == 4
+
+
+def test_awaiting(address: str) -> None:
+    async def ask() -> list[str]:
+        async with AsyncClient(address) as store:
+            found = await asyncio.gather(*(store.search(text=word, k=1) for word in ("red", "blue")))
+            assert await store.count() == 4
+            with pytest.raises(QueryError):
+                await store.product("nobody")
+            return [answer[0].product.id for answer in found]
+
+    assert asyncio.run(ask()) == ["red", "blue"]
+
+
+def test_a_server_that_is_not_there() -> None:
+    with lapel.connect("http://127.0.0.1:9") as store, pytest.raises(ApiError, match="lapel api"):
+        store.product("red")
+
+
+def test_the_client_loads_nothing_of_the_engine() -> None:
+    heavy = "('numpy', 'PIL', 'faiss', 'pydantic')"
+    asked = f"import sys, lapel; lapel.connect('http://x'); print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,373 @@
+"""Queries of words, colours and boxes: what is read, what is corrected, what is told; answers a person can see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lapel import Filter, Hit, Part, Product, Query, Verdict
+from lapel.catalog import Entry, PhotoEntry
+from lapel.core.colour_names import find_colour
+from lapel.core.errors import InputError, QueryError
+from lapel.core.synonyms import Synonyms, read_synonyms
+from lapel.core.types import Condition
+from lapel.core.vectors import normalise
+from lapel.engine.context import StoreContext, open_context
+from lapel.engine.facets import FacetCounter, price_bands
+from lapel.engine.features import PALETTE
+from lapel.engine.retrieval import SearchEngine
+from lapel.engine.words import WordReader, edits_of
+
+KINDS = {"Shirts": 0, "Sneakers": 1}
+COLOURS = {"Red": (2, (200, 20, 30)), "Blue": (3, (30, 60, 190)), "Teal": (4, (0, 128, 128))}
+EACH = 24
+
+
+def look(kind: str, colour: str, lean: float = 0.0) -> np.ndarray:
+    """What a product of this kind and colour looks like: one direction each, and a little of its own."""
+    vector = np.zeros(128, np.float32)
+    vector[KINDS[kind]], vector[COLOURS[colour][0]], vector[5] = 1, 0.5, lean
+    return normalise(vector[None])[0]
+
+
+def picture(colour: str) -> Image.Image:
+    image = Image.new("RGB", (60, 80), "white")
+    image.paste(COLOURS[colour][1], (10, 10, 50, 70))
+    return image
+
+
+def entry(name: str, kind: str, colour: str, lean: float, title: str = "") -> Entry:
+    product = Product(
+        name,
+        title=title or f"{'Acme' if lean < 0.1 else 'Zenith'} Men {colour} {kind[:-1]} Model{name[-2:]}",
+        brand="Acme" if lean < 0.1 else "Zenith",
+        category=("Clothes", kind),
+        colour=colour,
+        gender="Men",
+        price_minor=1000 + int(10_000 * lean),
+        currency="EUR",
+    )
+    features = {PALETTE.key: PALETTE.of(picture(colour))}
+    sha256 = f"{abs(hash(name)):064x}"[:64]
+    photo = PhotoEntry(f"file:///{name}.jpg", "1", sha256, look(kind, colour, lean), features=features)  # type: ignore[arg-type]
+    return Entry(product, (photo,))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterable[StoreContext]:
+    with open_context(tmp_path_factory.mktemp("queries") / "shop", create=True, encoder="colour:") as store:
+        store.claim()
+        entries = [
+            entry(f"{kind[:2]}{colour[:2]}{n:02}", kind, colour, 0.2 * n / EACH)
+            for kind in KINDS
+            for colour in COLOURS
+            for n in range(EACH)
+        ]
+        store.catalog.write(entries, fingerprint=store.encoder.fingerprint)
+        yield store
+
+
+@pytest.fixture
+def engine(store: StoreContext) -> SearchEngine:
+    return SearchEngine(store)
+
+
+def seen(hits: Sequence[Hit]) -> set[tuple[str, str]]:
+    return {(hit.product.category[-1], hit.product.colour) for hit in hits}
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "read", "unknown"),
+    [
+        ("red sneakers", "red sneakers", ()),
+        ("rde snekers", "red sneakers", ()),  # swapped, and left out
+        ("reed shirrt", "red shirt", ()),  # doubled
+        ("the same in red please", "red", ()),
+        ("red zorblax", "red", ("zorblax",)),
+        ("красный shirt", "shirt", ("красный",)),
+        ("\x00red\x1b[31m", "red", ("31m",)),
+    ],
+)
+def test_what_is_read(store: StoreContext, text: str, read: str, unknown: tuple[str, ...]) -> None:
+    found = WordReader(store.catalog).read(text)
+    assert (found.read, found.unknown) == (read, unknown)
+
+
+def test_corrections_are_told(store: StoreContext) -> None:
+    assert WordReader(store.catalog).read("snekers").corrected == (("snekers", "sneakers"),)
+
+
+def test_what_the_model_knows_is_neither_corrected_nor_unknown(store: StoreContext) -> None:
+    found = WordReader(store.catalog).read("rote shirt", frozenset({"rote"}))
+    assert (found.read, found.corrected, found.unknown) == ("rote shirt", (), ())
+
+
+def test_edits_are_all_within_one_error() -> None:
+    near = edits_of("shirt", "abcdefghijklmnopqrstuvwxyz")
+    assert {"shrt", "shiirt", "shart", "shitr"} <= near
+    assert "shirt" not in near
+    assert "shr" not in near  # two letters less
+
+
+def test_other_words_for_the_same_thing_find_it(engine: SearchEngine) -> None:
+    plain = [hit.product.id for hit in engine.search(Query(text="sneakers", k=10))]
+    for word in ("trainers", "sports shoes", "sneaker"):
+        assert [hit.product.id for hit in engine.search(Query(text=word, k=10))] == plain, word
+
+
+def test_a_shop_adds_words_of_its_own(tmp_path: Path) -> None:
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
+        store.claim()
+        store.catalog.write([entry("a", "Shirts", "Red", 0.0)], fingerprint=store.encoder.fingerprint)
+        assert WordReader(store.catalog).read("camisa").unknown == ("camisa",)
+        (store.folder / "synonyms.csv").write_text("# ours\ncamisa,shirt\n", "utf-8")
+        found = WordReader(store.catalog).read("camisa")
+        assert (found.synonyms, found.unknown) == ((("camisa", "shirt"),), ())
+
+
+def test_a_line_of_one_word_is_told(tmp_path: Path) -> None:
+    (tmp_path / "synonyms.csv").write_text("camisa\n", "utf-8")
+    with pytest.raises(InputError, match=r"Line 1 .* holds one word: 'camisa'"):
+        read_synonyms(tmp_path / "synonyms.csv")
+
+
+def test_plurals_of_synonyms_need_not_be_told() -> None:
+    assert Synonyms([["jumper", "sweater"]]).of(("jumpers",)) == (("sweater",),)
+
+
+def test_texts_and_looks_are_fused(engine: SearchEngine) -> None:
+    """A name that only a text has, and a description: the exact one first, the alike behind it."""
+    result = engine.search(Query(text="Model07 red shirt", k=5))
+    assert "Model07" in result[0].product.title
+    assert seen(result) == {("Shirts", "Red")}
+    totals = [hit.score + hit.adjustment for hit in result]
+    assert totals == sorted(totals, reverse=True)
+
+
+def test_what_has_unwanted_words_comes_last(engine: SearchEngine) -> None:
+    parts = (Part(text="shirt"), Part(text="red", weight=-1.0))
+    found = engine.search(Query(parts=parts, k=2 * EACH))
+    assert "Red" not in {hit.product.colour for hit in found}
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\x00\x1b", "!?", "word " * 10_000])
+def test_texts_that_are_no_search_are_told(text: str) -> None:
+    with pytest.raises(QueryError, match="The text to look for"):
+        Part(text=text)
+
+
+def test_a_model_that_reads_words_is_asked(store: StoreContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def encode_text(_: Any, texts: list[str]) -> np.ndarray:
+        asked.extend(texts)
+        return np.stack([look("Shirts", "Blue")])
+
+    encoder = type(store.encoder)
+    monkeypatch.setattr(encoder, "has_text", True, raising=False)
+    monkeypatch.setattr(encoder, "encode_text", encode_text, raising=False)
+    monkeypatch.setattr(encoder, "known_words", lambda _, text: Known(tuple(text.split())), raising=False)
+    result = SearchEngine(store).search(Query(text="blaues Hemd", k=3))
+    assert asked == ["blaues hemd"]
+    assert seen(result) == {("Shirts", "Blue")}
+
+
+class Known:
+    """What a model says of words."""
+
+    def __init__(self, understood: tuple[str, ...]) -> None:
+        self.understood = understood
+
+
+# --- colours ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phrase", ["in red", "red", "the same in red", "but in red", "red please", "a red one"])
+def test_the_same_in_another_colour(engine: SearchEngine, phrase: str) -> None:
+    parts = (Part(vector=look("Sneakers", "Blue")), Part(text=phrase))
+    assert seen(engine.search(Query(parts=parts, k=EACH))) == {("Sneakers", "Red")}
+
+
+def test_a_colour_beside_a_product_takes_the_place_of_its_own(engine: SearchEngine) -> None:
+    result = engine.search(Query(product_id="ShBl03", colour="red", k=10))
+    assert seen(result) == {("Shirts", "Red")}
+    assert result.understood.parts[1].asked[0].names == ("Red",)
+    for hit in result:
+        assert sum(hit.contributions) == pytest.approx(hit.score, abs=1e-5)
+
+
+def test_a_colour_alone(engine: SearchEngine) -> None:
+    assert {colour for _, colour in seen(engine.search(Query(colour="teal", k=10)))} == {"Teal"}
+
+
+def test_the_nearest_name_is_told(engine: SearchEngine) -> None:
+    result = engine.search(Query(colour="crimson", k=5))
+    assert result.understood.parts[0].note == "the colour 'crimson' (#dc143c), here 'Red'"
+    assert {colour for _, colour in seen(result)} == {"Red"}
+
+
+def test_a_colour_picked_by_eye(engine: SearchEngine) -> None:
+    result = engine.search(Query(product_id="ShBl03", colour="#c8141e", k=10))
+    assert seen(result) == {("Shirts", "Red")}
+
+
+def test_colours_that_nobody_knows_are_told(engine: SearchEngine) -> None:
+    with pytest.raises(QueryError, match=r"'burgandy' is no colour that is known here. Did you mean burgundy"):
+        engine.search(Query(colour="burgandy"))
+    with pytest.raises(QueryError, match=r"A colour is a name or #rrggbb"):
+        Part(colour="  ")
+
+
+def test_names_of_several_words() -> None:
+    known = {name: find_colour(name) for name in ("Navy Blue", "navy-blue", "NAVY")}
+    assert len({each.rgb for each in known.values() if each}) == 1
+    assert find_colour("zorblax") is None
+
+
+# --- boxes ------------------------------------------------------------------------------------------------------------
+
+
+def two() -> Image.Image:
+    image = Image.new("RGB", (120, 80), "white")
+    image.paste(picture("Red"), (0, 0))
+    image.paste(picture("Blue"), (60, 0))
+    return image
+
+
+@pytest.mark.parametrize("box", [(60, 0, 120, 80), (0.5, 0, 1, 1)])
+def test_a_box_is_all_that_counts(engine: SearchEngine, box: tuple[float, ...]) -> None:
+    own = engine.vector(Query(image=picture("Blue")))
+    assert engine.vector(Query(image=two(), box=box)) == pytest.approx(own, abs=1e-6)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("box", "told"),
+    [
+        ((60, 0, 300, 80), "does not lie within the picture, which has 120 x 80 pixels"),
+        ((-40, 0, 20, 80), "does not lie within the picture"),
+        ((60, 0, 60, 80), "encloses nothing"),
+        ((60, 0, 62, 80), "has 2 x 80 pixels"),
+        ((1, 2, 3), "A box is four numbers"),
+        ("abcd", "A box is four numbers"),
+    ],
+)
+def test_boxes_that_are_none_are_told(box: Any, told: str) -> None:
+    with pytest.raises(QueryError, match=told):
+        Query(image=two(), box=box)
+
+
+def test_a_box_needs_an_image() -> None:
+    with pytest.raises(QueryError, match="A box goes with an image"):
+        Part(text="red", box=(0, 0, 1, 1))
+
+
+# --- lists ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_photo_comes_once_and_says_whose_it_is(tmp_path: Path) -> None:
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
+        store.claim()
+        photos = [PhotoEntry(f"file:///{name}.jpg", "1", "a" * 64, look("Shirts", "Red")) for name in "ab"]
+        entries = [Entry(Product(name), (photo,)) for name, photo in zip("ab", photos, strict=True)]
+        store.catalog.write(entries, fingerprint=store.encoder.fingerprint)
+        result = SearchEngine(store).search(Query(vector=look("Shirts", "Red"), k=5))
+        assert [(hit.product.id, hit.others) for hit in result] == [("a", ("b",))]
+
+
+def test_variants_come_together(tmp_path: Path) -> None:
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
+        store.claim()
+        titles = {"a": "Polo Red", "b": "Polo Blue", "c": "Vest Red"}
+        entries = [entry(n, "Shirts", t.split()[1], 0.0, t) for n, t in titles.items()]
+        store.catalog.write(entries, fingerprint=store.encoder.fingerprint)
+        result = SearchEngine(store).search(Query(vector=look("Shirts", "Red"), k=5, group="variants"))
+        assert [(hit.product.id, hit.others) for hit in result] == [("a", ("b",)), ("c", ())]
+
+
+def test_not_more_than_some_of_one_brand(engine: SearchEngine) -> None:
+    result = engine.search(Query(vector=look("Shirts", "Red"), k=4, max_per="brand:2"))
+    assert sorted(hit.product.brand for hit in result) == ["Acme", "Acme", "Zenith", "Zenith"]
+    with pytest.raises(QueryError, match="max_per is a field and how many"):
+        Query(text="red", max_per="brand")
+
+
+def test_diversity_takes_what_is_unlike_what_is_there(tmp_path: Path) -> None:
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
+        store.claim()
+        leans = {"a": 0.0, "b": 0.01, "far": 0.6}
+        entries = [entry(name, "Shirts", "Red", lean) for name, lean in leans.items()]
+        store.catalog.write(entries, fingerprint=store.encoder.fingerprint)
+        engine, query = SearchEngine(store), Query(vector=look("Shirts", "Red"), k=2)
+        assert [hit.product.id for hit in engine.search(query)] == ["a", "b"]
+        diverse = Query(vector=look("Shirts", "Red"), k=2, diversity=0.6)
+        assert [hit.product.id for hit in engine.search(diverse)] == ["a", "far"]
+
+
+# --- facets -----------------------------------------------------------------------------------------------------------
+
+
+def test_facets_are_what_counting_by_hand_gives(store: StoreContext) -> None:
+    """Random filters, against every product looked at."""
+    products, random = store.catalog.products(limit=1000), np.random.default_rng(0)
+    counter, fields = FacetCounter(store.catalog), ("colour", "brand", "category", "gender")
+    for _ in range(40):
+        name = str(random.choice(["colour", "brand"]))
+        values = tuple(map(str, random.choice(["Red", "Blue", "Teal", "Acme", "Zenith"], 2, replace=False)))
+        where = Filter((Condition(name, str(random.choice(["=", "!="])), values),))
+        passing = [
+            product
+            for product in products
+            if bool(set(values) & set(product.facets()[name])) == (where.conditions[0].operator == "=")
+        ]
+        for field, counts in counter.count(fields, where).items():
+            by_hand: dict[str, int] = {}
+            for product in passing:
+                for value in product.facets()[field]:
+                    by_hand[value] = by_hand.get(value, 0) + 1
+            assert dict(counts) == by_hand, (field, where)
+
+
+def test_facets_obey_the_cut_off(engine: SearchEngine) -> None:
+    vector = look("Shirts", "Red")
+    every = engine.search(Query(vector=vector, k=200, facets=("colour", "category")))
+    least = 0.9
+    reaching = [hit for hit in every if hit.score >= least]
+    assert 0 < len(reaching) < len(every)
+    cut = engine.search(Query(vector=vector, k=1, least=least, facets=("colour",)))
+    by_hand = {colour: sum(hit.product.colour == colour for hit in reaching) for _, colour in seen(reaching)}
+    assert dict(cut.facets["colour"]) == by_hand
+
+
+def test_all_useful_facets(engine: SearchEngine) -> None:
+    found = engine.search(Query(text="shirt", k=1, facets=True)).facets
+    assert {"colour", "brand", "category", "price"} <= set(found)
+    assert sum(count for _, count in found["price"]) == len(KINDS) * len(COLOURS) * EACH
+
+
+def test_bands_of_prices_hold_every_price_once() -> None:
+    amounts = [1.0, 2.0, 2.0, 3.5, 9.99, 10.0, 11.0, 500.0]
+    field = price_bands([(row, "EUR", amount) for row, amount in enumerate(sorted(amounts))])
+    counts = field.count(np.ones(len(amounts), bool))
+    assert sum(count for _, count in counts) == len(amounts)
+    assert counts[0][0].startswith("under ")
+    assert counts[-1][0].endswith(" EUR and more")
+
+
+def test_contradictory_filters_are_an_empty_answer(engine: SearchEngine) -> None:
+    where = Filter.parse(["colour=Red", "colour=Blue"])
+    result = engine.search(Query(text="shirt", where=where, facets=("colour",)))
+    assert (len(result), result.verdict, result.facets["colour"]) == (0, Verdict.NOTHING_PASSES, ())
+
+
+def test_weights_that_cancel_are_told(engine: SearchEngine) -> None:
+    parts = (Part(product_id="ShRe00"), Part(product_id="ShRe00", weight=-1.0))
+    with pytest.raises(QueryError, match="cancel each other out"):
+        engine.search(Query(parts=parts))
