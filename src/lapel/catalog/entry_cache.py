@@ -16,7 +16,7 @@ from lapel.catalog import lookup
 from lapel.catalog.history import latest_sequence, products_changed
 from lapel.core.types import Photo, Product
 
-MAX_ENTRIES = 32_768  # photos with their products: about 60 MB where each has a dozen attributes
+MAX_ENTRIES = 32_768  # photos with their products: 80 MB of the 40,097 of a shop with ten attributes each
 
 Entries = dict[int, tuple[Product, Photo]]
 

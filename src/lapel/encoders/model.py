@@ -10,6 +10,7 @@ import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ class ModelFolder:
     details: Mapping[str, Any] = field(default_factory=dict)
     text_sha256: str = ""
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of the weights, those of the text tower included, and the preprocessing, 16 hex digits."""
         return fingerprint(self.sha256 + self.text_sha256, self.preprocessing, self.dim)

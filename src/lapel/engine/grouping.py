@@ -28,12 +28,18 @@ POOL = 3  # times k hits among which diversity chooses
 Name = tuple[str, str]
 
 
-@dataclass
+@dataclass(slots=True)
 class _Row:
-    """A hit while it is collected, with the ids of what it stands for beside its own product."""
+    """What becomes a hit, with the ids of what it stands for beside its own product."""
 
-    hit: Hit
+    score: float
+    added: float
+    product: Product
+    photo: Photo
     others: list[str]
+
+    def hit(self, rank: int) -> Hit:
+        return Hit(rank, self.score, self.product, self.photo, adjustment=self.added, others=tuple(self.others))
 
 
 class Grouper:
@@ -76,15 +82,14 @@ class Grouper:
             if at:
                 entries = self._catalog.entries(keys)
             hashes = self._catalog.features.get(*PERCEPTUAL_HASH.key, keys.tolist()) if query.distinct else {}
-            for place, key in enumerate(keys.tolist(), at):
+            scores, added = (column[at : at + step].tolist() for column in (found.scores, found.added))
+            for key, score, more in zip(keys.tolist(), scores, added, strict=True):
                 # None: removed by another process since the index was built
                 if (entry := entries.get(key)) is not None:
-                    hit = Hit(0, float(found.scores[place]), *entry, adjustment=float(found.added[place]))
-                    collected.take(hit, hashes.get(key, b""))
+                    collected.take(_Row(score, more, *entry, []), hashes.get(key, b""))
             if collected.full and not whole:
                 break
-        rows = collected.rows
-        return [replace(row.hit, rank=rank, others=tuple(row.others)) for rank, row in enumerate(rows, 1)]
+        return [row.hit(rank) for rank, row in enumerate(collected.rows, 1)]
 
     def diverse(self, hits: list[Hit], vectors: Vectors, k: int, diversity: float) -> list[Hit]:
         """The k hits that are both near and unlike each other, by maximal marginal relevance (Carbonell and Goldstein
@@ -150,26 +155,29 @@ class _Collected:
         """Whether there are as many as wanted."""
         return len(self.rows) >= self._wanted
 
-    def take(self, hit: Hit, look: bytes) -> None:
-        """Take a hit, or add its product to the hit that stands for it already."""
-        names = self._names(hit.product, hit.photo)
-        known = next((name for name in names if name in self._of), None)
-        row = self._of[known] if known is not None else self._near(look)
-        if known is None and row is None:
-            if self.full or not self._room(hit.product):
-                return
-            row = _Row(hit, [])
-            self.rows.append(row)
-            self._hashes.append((look, row))
-        elif row is not None and hit.product.id not in (row.hit.product.id, *row.others):
-            row.others.append(hit.product.id)
+    def take(self, new: _Row, look: bytes) -> None:
+        """Take a row, or add its product to the row that stands for it already."""
+        names = self._names(new.product, new.photo)
+        for name in names:
+            if name in self._of:
+                row = self._of[name]
+                break
+        else:
+            row = self._near(look) if look else None
+            if row is None:
+                if self.full or not self._room(new.product):
+                    return
+                row = new
+                self.rows.append(row)
+                if look:
+                    self._hashes.append((look, row))
+        if row is not None and new.product.id != row.product.id and new.product.id not in row.others:
+            row.others.append(new.product.id)
         for name in names:
             self._of.setdefault(name, row)
 
     def _near(self, look: bytes) -> _Row | None:
-        if not look:
-            return None
-        return next((row for other, row in self._hashes if other and hamming(other, look) <= NEAR_BITS), None)
+        return next((row for other, row in self._hashes if hamming(other, look) <= NEAR_BITS), None)
 
     def _room(self, product: Product) -> bool:
         """Whether another product of its brand, or what is limited, may come; and count it."""

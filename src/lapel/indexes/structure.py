@@ -54,8 +54,8 @@ SCAN_ROWS_A_ROOT = (
     20  # ... or so many for each unit of the square root of all rows: 4,000 of 40,000, 20,000 of 1,000,000
 )
 MAX_CACHED_PARAMS = 32
-# Queries that one thread searches alone: 64 take it 1.3 ms at 40,097. Waking a second saves half of that on an idle
-# machine; on a busy one, waiting for it takes 20 ms.
+# Queries that one thread searches alone: 64 take it one to two ms at 40,097. Waking a second could save half of that;
+# on a busy machine, waiting for it takes 20 to 30 ms.
 MAX_ALONE_QUERIES = 64
 
 
