@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from lapel.catalog import Catalog
 from lapel.core.filters import Condition, Filter
+from lapel.core.synonyms import Words
 from lapel.core.types import EmbeddedQuery, Matches, Query, UnderstoodPart
 from lapel.core.vectors import Keys
 from lapel.engine.asked_colours import agreement
@@ -28,6 +29,8 @@ from lapel.engine.words import WordReader
 
 RRF_K = 60  # of reciprocal rank fusion, as its authors found it
 FUSED = 200  # of each list that are fused
+ENOUGH = 10  # products with all of the words, below which those with all but one are looked for
+MOST_GROUPS = 10  # words of a query for which they are
 COLOUR_STEP = 0.5  # of cosine: what full agreement with a colour adds
 LEAST_LENGTH = 1e-6  # of a direction
 WORDS_STEP = 0.15  # and what having the words adds
@@ -97,9 +100,24 @@ class WishOrder:
             groups = self._words.phrases(part.words)
             if not groups:
                 continue
-            found = self._catalog.ranked_by_words(groups, query.where, limit=FUSED)
-            ids.update(dict.fromkeys(product_id for product_id, _ in found))
+            ids.update(dict.fromkeys(self._matching(groups, query.where)))
         return self._catalog.first_photos(list(ids))
+
+    def _matching(self, groups: tuple[tuple[Words, ...], ...], where: Filter) -> list[str]:
+        """The ids of products with all of the words, the best first; where those are few, with all but one of them
+        behind, as one word may be read wrong."""
+        found = [each for each, _ in self._catalog.ranked_by_words(groups, where, limit=FUSED)]
+        if len(found) >= ENOUGH or not 1 < len(groups) <= MOST_GROUPS:
+            return found
+        fewer = [
+            pair
+            for left_out in range(len(groups))
+            for pair in self._catalog.ranked_by_words(
+                groups[:left_out] + groups[left_out + 1 :], where, limit=FUSED // len(groups)
+            )
+        ]
+        fewer.sort(key=lambda pair: -pair[1])
+        return [*found, *(each for each, _ in fewer)]
 
     def adjusted(
         self,

@@ -35,7 +35,7 @@ REAL_COST = 6.0  # nats, of changing a word that the catalogue has
 NONE_COST = 6.0  # nats, where no product holds this word together with those before it
 UNKNOWN_COST = 8.0  # nats, of not understanding a word that may be a typing error
 RARE = 200  # times as frequent as a word is another that it may be a typing error of
-LEAST_LETTERS = 3  # of a word that is corrected
+LEAST_LETTERS = 2  # of a word that is corrected
 MAX_CATEGORIES = 5_000
 CACHED_BYTES = 64 * 2**20  # of sets of products by word
 
