@@ -320,7 +320,8 @@ class Answers:
         fashion = self.fashion(found, name, rows)
         for domain in DOMAINS:
             strange = (asked.on_white[rows] == (domain == "white")) & (fashion < found.fashion_least.get(domain, 0.0))
-            values[np.flatnonzero(rows)[strange]] = values[np.flatnonzero(rows)[strange]].clip(max=found.least[domain])
+            at = np.flatnonzero(rows)[strange]
+            values[at] = np.minimum(values[at], fashion[strange, None])
         return values[rows]
 
     def fashion(self, found: Calibration, name: str, rows: NDArray[np.bool_]) -> NDArray[np.float64]:

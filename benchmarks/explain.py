@@ -1,6 +1,6 @@
 """Heatmaps: do they show where the product is, do their parts add up, and what do they cost.
 
-    python benchmarks/explain.py [--encoder default] [--trials 500] [--store SHOP] [--sheet docs/images/explain.png]
+    python benchmarks/explain.py [--encoder default] [--trials 500] [--store SHOP] [--sheet runs/explain.png]
 
 A val product is pasted at a known place of a drawn scene (:func:`distortions.lay`) and explained against its own
 catalogue picture: right when the brightest place lies on the product, or in its box. With ``--store`` hits of real

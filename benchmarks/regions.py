@@ -1,6 +1,6 @@
 """Which products are in a picture: scenes of two to four val products at known places.
 
-    python benchmarks/regions.py [--encoder default] [--scenes 500] [--sheet docs/images/regions.png]
+    python benchmarks/regions.py [--encoder default] [--scenes 500] [--sheet runs/regions.png]
 
 *Recall*: the share of products that have a region with an intersection over union of .5 or more. *R@1 after the pick*:
 the share of those whose own product comes first when the region's box is searched, beside the same product alone on a

@@ -435,8 +435,8 @@ def photos(store: Path) -> int:
 class BluePart:
     """Stands for the network that finds products: the product of every picture is a blue square."""
 
-    def segment(self, pictures: Sequence[Image.Image], *, shape: Preprocessing) -> list[Image.Image | None]:
-        return [Image.new("RGB", (64, 64), (0, 0, 200)) for _ in pictures]
+    def cut_out(self, pictures: Sequence[Image.Image], *, shape: Preprocessing) -> list[segmenter.CutOut | None]:
+        return [segmenter.CutOut(Image.new("RGB", (64, 64), (0, 0, 200)), (0, 0, 1, 1)) for _ in pictures]
 
 
 def test_scores_are_cosines_and_whole_leaves_the_product_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -263,9 +263,10 @@ class CountingSegmenter:
 
     calls = 0
 
-    def segment(self, images: Iterable[Image.Image], *, shape: Any) -> list[Image.Image | None]:
+    def cut_out(self, images: Iterable[Image.Image], *, shape: Any) -> list[segmenter.CutOut | None]:
         type(self).calls += 1
-        return [Image.new("RGB", (shape.width, shape.height), (0, 0, 200)) for _ in images]
+        product = Image.new("RGB", (shape.width, shape.height), (0, 0, 200))
+        return [segmenter.CutOut(product, (0.0, 0.0, 1.0, 1.0)) for _ in images]
 
 
 def test_an_image_is_encoded_once(store: StoreContext, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -217,31 +217,37 @@ def embed_images(encoder: Encoder, images: Iterable[object], *, segment: bool = 
         cuts = open_segmenter().cut_out(small, shape=encoder.preprocessing)
     found = [row for row, cut in enumerate(cuts) if cut is not None]
     seen = [*pictures, *(cut.image for cut in cuts if cut is not None)]
-    parts = [encoder.embed_pixels(pixels) for pixels in encoder.preprocessing.batches(seen, BATCH)]
-    encoded = np.concatenate([part.vectors for part in parts]) if parts else np.empty((0, encoder.dim), np.float32)
+    encoded, spatial = _encoded(encoder, seen)
     whole = encoded[: len(pictures)]
     product = np.zeros_like(whole)
     product[found] = encoded[len(pictures) :]
     vectors = whole.copy()  # where no product was found they stay to the bit what they are
     vectors[found] = normalise(whole[found] + product[found])
     on_white = np.array([has_white_background(image) for image in small], bool)
-    maps = _maps(encoder, pictures, cuts, [part.spatial for part in parts])
+    maps = _maps(encoder, pictures, cuts, spatial)
     return ImageEmbeddings(
         whole, product, vectors, [None if cut is None else cut.image for cut in cuts], maps, on_white
     )
+
+
+def _encoded(encoder: Encoder, images: Sequence[Image.Image]) -> tuple[Vectors, NDArray[np.float32] | None]:
+    """(n, dim) vectors, and the maps (n, dim, h, w) where the encoder has them."""
+    if not getattr(encoder, "has_spatial", False) or not images:
+        return encoder.encode(images), None
+    parts = [encoder.embed_pixels(pixels) for pixels in encoder.preprocessing.batches(images, BATCH)]
+    spatial = [part.spatial for part in parts if part.spatial is not None]
+    return np.concatenate([part.vectors for part in parts]), np.concatenate(spatial)
 
 
 def _maps(
     encoder: Encoder,
     images: Sequence[Image.Image],
     cuts: Sequence[CutOut | None],
-    spatial: Sequence[NDArray[np.float32] | None],
+    places: NDArray[np.float32] | None,
 ) -> list[tuple[PlaceMap, ...]]:
     """The maps of each image: its own, and its product's, scaled so that their sum has length 1."""
-    batches = [part for part in spatial if part is not None]
-    if not batches or len(batches) < len(spatial):
+    if places is None:
         return [()] * len(images)
-    places = np.concatenate(batches)
     places = places / np.maximum(np.linalg.norm(places.sum(axis=(2, 3)), axis=1), TINY)[:, None, None, None]
     found, shape, of_cut = [], encoder.preprocessing, iter(places[len(images) :])
     for own, image, cut in zip(places, images, cuts, strict=False):

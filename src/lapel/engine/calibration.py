@@ -162,17 +162,21 @@ class Calibration:
     def judge(
         self, features: Features, categories: Sequence[str], *, on_white: bool
     ) -> list[tuple[Verdict, dict[Verdict, float]]]:
-        """The verdict on each hit, and how likely each verdict holds; of a query that shows nothing of a shop, less
-        than what is told as the same kind."""
+        """The verdict on each hit, and how likely each verdict holds; of a query that shows nothing of a shop, at
+        most as likely as that it does."""
         domain = DOMAINS[not on_white]
         columns = {verdict: scale.probabilities(features, categories) for verdict, scale in self.scales[domain].items()}
-        strange = self.fashion_of(features) < self.fashion_least.get(domain, 0.0)
-        most = self.least[domain] if strange else 1.0
+        fashion, strange = self.fashion_of(features), self.is_strange(features, on_white=on_white)
+        most = fashion if strange else 1.0
         likely = [
             {verdict: min(float(column[row]), most) for verdict, column in columns.items()}
             for row in range(len(features))
         ]
         return [(Verdict.NOTHING_CLOSE if strange else self._verdict(each, domain), each) for each in likely]
+
+    def is_strange(self, features: Features, *, on_white: bool) -> bool:
+        """Whether the query of some hits is taken to show nothing of a shop."""
+        return self.fashion_of(features) < self.fashion_least.get(DOMAINS[not on_white], 0.0)
 
     def fashion_of(self, features: Features) -> float:
         """How likely the query of some hits shows anything of a shop, 0..1; 1 where that was not learned."""

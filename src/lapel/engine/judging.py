@@ -101,7 +101,8 @@ class Judge:
                 hits, calibration.judge(features, categories, on_white=on_white), strict=True
             )
         ]
-        kinds = calibration.kinds(probes, around, on_white=on_white)
+        strange = calibration.is_strange(features, on_white=on_white)
+        kinds = () if strange else calibration.kinds(probes, around, on_white=on_white)
         fashion = None if calibration.fashion is None else calibration.fashion_of(features)
         return judged, {"kinds": kinds, "fashion": fashion}
 

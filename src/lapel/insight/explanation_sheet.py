@@ -109,7 +109,7 @@ def _words(pen: ImageDraw.ImageDraw, hit: Hit, found: Explanation, at: tuple[int
     verdict = "" if hit.verdict is None else f" · {hit.verdict.value}"
     lines: list[tuple[str, Colour]] = [(f"{hit.score:z.3f}{verdict}", INK)]
     lines += [(f"= {text}", RELEVANT_COLOUR) for text in found.shared]
-    lines += [(f"≠ {text}", INK) for text in found.different]
+    lines += [(f"but {text}", INK) for text in found.different]
     lines += [(note, FAINT) for note in found.notes]
     for line, (text, colour) in enumerate(lines[:LINES]):
         pen.text((at[0], at[1] + line * LINE), cut(pen, text, face(11), TILE[0]), colour, face(11))

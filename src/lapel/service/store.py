@@ -334,10 +334,8 @@ class Store:
         """Why a hit is in the answer to a query: what each place of both pictures adds to the score, and what they
         share in words.
 
-        >>> query = lapel.Query(image="photo.jpg")
-        >>> best = store.search(query=query)[0]
-        >>> store.explain(query, best).shared
-        ['kind: Shirts', 'gender: Men']
+            query = lapel.Query(image="photo.jpg")
+            store.explain(query, store.search(query=query)[0]).shared  # ['kind: Shirts', 'gender: Men']
 
         Args:
             query: What was asked; the same object as in the search is not read again.

@@ -319,12 +319,12 @@ def print_hits(hits: Sequence[Hit], title: str) -> None:
     columns = {
         "rank": [str(hit.rank) for hit in hits],
         "score": [f"{hit.score:z.3f}" for hit in hits],
-        "verdict": ["" if hit.verdict is None else hit.verdict.value for hit in hits],
         "id": [hit.product.id for hit in hits],
         "title": [hit.product.title for hit in hits],
         "category": [hit.product.category[-1] if hit.product.category else "" for hit in hits],
         "colour": [hit.product.colour for hit in hits],
         "price": [hit.product.price for hit in hits],
+        "verdict": ["" if hit.verdict is None else hit.verdict.value for hit in hits],
     }
     columns = {name: values for name, values in columns.items() if any(values)}
     rows = list(zip(*columns.values(), strict=True))
