@@ -50,9 +50,7 @@ SEARCH_WIDTHS = {  # values of efSearch and of nprobe that tuning tries
 }
 REFINE_FACTORS = (1, 2, 4, 8, 16, 32)
 SCAN_ROWS = 2_000  # allowed rows up to which they are scanned one by one ...
-SCAN_ROWS_A_ROOT = (
-    20  # ... or so many for each unit of the square root of all rows: 4,000 of 40,000, 20,000 of 1,000,000
-)
+SCAN_ROWS_A_ROOT = 20  # ... or so many for each unit of the square root of all rows: 20,000 of a million
 MAX_CACHED_PARAMS = 32
 # Queries that one thread searches alone: 64 take it one to two ms at 40,097. Waking a second could save half of that;
 # on a busy machine, waiting for it takes 20 to 30 ms.
