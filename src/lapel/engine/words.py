@@ -32,9 +32,9 @@ CANDIDATES = 12  # words that one typing error may have been
 BEAM = 12  # readings that are kept from word to word
 EDIT_COST = 3.0  # nats: a reading with an edit must be e^3 times as frequent as one without
 REAL_COST = 6.0  # nats, of changing a word that the catalogue has
-NONE_COST = 6.0  # nats, where no product holds this word together with those before it
-UNKNOWN_COST = 8.0  # nats, of not understanding a word that may be a typing error
-RARE = 200  # times as frequent as a word is another that it may be a typing error of
+NONE_COST = 12.0  # nats, where no product holds this word together with those before it
+UNKNOWN_COST = 14.0  # nats, of not understanding a word that may be a typing error
+RARE = 30  # times as frequent as a word is another that it may be a typing error of
 LEAST_LETTERS = 2  # of a word that is corrected
 MAX_CATEGORIES = 5_000
 CACHED_BYTES = 64 * 2**20  # of sets of products by word
@@ -143,12 +143,12 @@ class WordReader:
 
     def _slot(self, word: str, synonyms: Synonyms, known: frozenset[str]) -> _Slot:
         own = self._term((word,), synonyms)
-        sure = own is not None and self._count(word) > 0
-        if (own is not None and not sure) or word in known:
+        if word in known:
             return _Slot(word, (own,) if own else (), True)
         edits = list(self._edits(word, synonyms)) if len(word) >= LEAST_LETTERS else []
         # Titles hold typing errors too: a rare word beside a frequent one may be one.
-        sure = sure and not any(self._count(each.read) > RARE * self._count(word) for each in edits)
+        held = max((self._count(form[-1]) for form in own.spellings), default=0) if own else 0
+        sure = own is not None and not any(self._count(each.read) > RARE * held for each in edits)
         return _Slot(word, tuple(filter(None, (own, *edits))), sure)
 
     def _term(self, words: Words, synonyms: Synonyms, *, edited: str = "") -> _Term | None:
