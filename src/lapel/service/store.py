@@ -357,8 +357,7 @@ class Store:
         return draw_explanations(hits[:HITS], [self.explain(asked, hit) for hit in hits[:HITS]], title)
 
     def regions(self, image: ImageLike) -> list[Region]:
-        """Up to five products in a picture with several, the largest first: what is to be searched for is chosen from
-        them, and its box given to a search.
+        """Up to five products in a picture, the largest first; a box of them can be given to a search.
 
         Raises:
             ImageError: the picture cannot be used.
