@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lapel.core.errors import ModelError, ModelMismatchError
 from lapel.core.types import EmbeddedQuery, Hit, Query, Verdict
 from lapel.core.vectors import Keys, Vectors
 from lapel.encoders import Encoder
@@ -23,6 +25,9 @@ from lapel.engine.calibration import (
     read_calibration,
 )
 from lapel.engine.context import StoreContext
+from lapel.engine.index_storage import SearchSnapshot
+
+logger = logging.getLogger(__name__)
 
 SETTING = "calibration:"  # of a store, followed by the fingerprint of the model: its own calibration
 JUDGED = ("image", "product", "vector")  # kinds of queries whose cosines compare with those that were learned from
@@ -61,7 +66,7 @@ class Judge:
 
     def judge(
         self,
-        encoder: Encoder,
+        snapshot: SearchSnapshot,
         query: Query,
         embedded: EmbeddedQuery,
         hits: Sequence[Hit],
@@ -71,7 +76,7 @@ class Judge:
         ``fashion``.
 
         Args:
-            encoder: What made the vectors.
+            snapshot: What was searched; its model is opened when it is first judged by.
             query: What was asked.
             embedded: How it was read.
             hits: What was found.
@@ -79,11 +84,19 @@ class Judge:
 
         Returns:
             The hits as they are and nothing where that cannot be told: of words, of several parts, of a model without
-            calibration.
+            calibration or one that is gone, whose vectors can be searched all the same.
         """
-        calibration, probes = self.of(encoder)
         told = len(embedded.parts) == 1 and embedded.parts[0].kind in JUDGED and embedded.parts[0].weight > 0
-        if calibration is None or not told or not hits:
+        if not told or not hits:
+            return list(hits), {}
+        if self._known[0] != embedded.fingerprint:
+            try:
+                self.of(snapshot.encoder)
+            except (ModelError, ModelMismatchError) as error:
+                logger.debug("answers are not judged: %s", error)
+                return list(hits), {}
+        _, calibration, probes = self._known
+        if calibration is None:
             return list(hits), {}
         keys, scores = self._others(query, *near)
         wanted = [hit.photo.key for hit in hits]

@@ -189,7 +189,7 @@ class SearchEngine:
                 best = list(self._rerank(embedded, grouped))[: query.k]
                 grouped = [replace(hit, rank=rank) for rank, hit in enumerate(best, 1)]
         with timer.stage("calibrate"):
-            judged, read = self._judge.judge(snapshot.encoder, query, embedded, grouped, near)
+            judged, read = self._judge.judge(snapshot, query, embedded, grouped, near)
             hits = kept(judged, query.least)
             verdict = self._verdict(hits, grouped, query.where) if embedded.understood else Verdict.NOT_UNDERSTOOD
         if len(embedded.parts) > 1:
