@@ -201,7 +201,7 @@ def test_a_csv_of_nothing_is_an_error(shop: Path, tmp_path: Path) -> None:
     assert "0 pictures: 0 answered" in run("search", tmp_path / "empty", *out, code=1)
     assert "answers pictures" in run("search", "--text", "red", *out, code=2)
     assert "1 to 10,000; found 0" in run("search", tmp_path / "broken.jpg", *out, "-k", "0", code=1)
-    assert "Add --csv FILE" in run("search", "a.jpg", "b.jpg", "--store", shop, code=2)
+    assert "Add --csv FILE" in run("search", tmp_path / "empty", "--store", shop, code=2)
 
 
 def test_former_names_work_and_say_the_new_ones(pictures: Path, shop: Path, tmp_path: Path) -> None:
