@@ -16,7 +16,7 @@ from lapel import Product, Query, open_encoder
 from lapel.catalog import Entry, ModelEntry, PhotoEntry
 from lapel.core.errors import ModelError
 from lapel.core.vectors import normalise
-from lapel.encoders import absolute_spec, repaired_spec, shipped_model
+from lapel.encoders import absolute_spec, repaired_model, repaired_spec, shipped_model
 from lapel.encoders.model import read_model
 from lapel.engine.context import CATALOGUE, open_context
 from lapel.engine.models import models_of, open_model
@@ -143,3 +143,16 @@ def test_a_spoiled_store_that_another_process_writes_to_is_opened(there: Path, m
         assert store.model.encoder == "small"
     writer.execute("ROLLBACK")
     writer.close()
+
+
+def test_a_model_that_learned_words_keeps_its_vectors(there: Path) -> None:
+    """A text tower changes the fingerprint and no vector: a store of before is searched at once, nothing is encoded."""
+    before = SMALL.without_text.fingerprint
+    assert before != SMALL.fingerprint
+    shop = spoiled(there / "shop", "small", fingerprint=before)
+    with open_context(shop) as store:
+        assert store.model.fingerprint == SMALL.fingerprint
+        assert SearchEngine(store).search(Query(vector=LOOKS[2], k=1))[0].product.id == "2"
+        assert not store.catalog.photos_without(SMALL.fingerprint)
+    assert repaired_model("small", "0123456789abcdef") == ("small", "0123456789abcdef")
+    assert repaired_model("colour:", "") == ("colour:", "")

@@ -325,15 +325,15 @@ class Catalog:
                 models.register(database, model)
                 models.keep(database, {**settings, **models.as_settings(model)})
 
-    def repair_encoder_specs(self, repair: Callable[[str, str], str]) -> None:
-        """Keep for each model, and for the store's own, the encoder that ``repair`` makes of the one kept and its
-        fingerprint."""
+    def repair_models(self, repair: Callable[[str, str], tuple[str, str]]) -> None:
+        """Keep for each model, and for the store's own, the encoder and the fingerprint that ``repair`` makes of those
+        kept. Vectors stay with their model."""
         with self._pool.borrow() as database:
-            wrong = models.wrong_encoder_specs(database, repair)
+            wrong = models.wrong_models(database, repair)
         if wrong:
             with self._pool.transaction() as database:
-                for fingerprint, encoder in wrong:
-                    models.set_encoder_spec(database, fingerprint, encoder)
+                for fingerprint, right in wrong:
+                    models.set_model(database, fingerprint, *right)
 
     def photos_without(self, fingerprint: str, *, after: int = 0, limit: int = 1024) -> list[Photo]:
         """Photos that have no vector of a model, by rising key, only those with keys above ``after``."""

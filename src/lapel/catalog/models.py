@@ -68,19 +68,24 @@ def register(database: sqlite3.Connection, model: ModelEntry) -> int:
     return number
 
 
-def wrong_encoder_specs(database: sqlite3.Connection, repair: Callable[[str, str], str]) -> list[tuple[str, str]]:
-    """Fingerprint and right encoder of each model whose encoder ``repair`` changes, given that and the fingerprint."""
+def wrong_models(
+    database: sqlite3.Connection, repair: Callable[[str, str], tuple[str, str]]
+) -> list[tuple[str, tuple[str, str]]]:
+    """The fingerprint of each model whose encoder or fingerprint ``repair`` changes, with the right ones. None gets the
+    fingerprint of another one that the store holds."""
     own = settings(database)
-    kept = [(own.get("encoder", ""), own.get("fingerprint", ""))]
-    kept += database.execute("SELECT encoder, fingerprint FROM model").fetchall()
-    return [(fingerprint, right) for spec, fingerprint in kept if (right := repair(spec, fingerprint)) != spec]
+    listed = database.execute("SELECT encoder, fingerprint FROM model").fetchall()
+    kept = [(own.get("encoder", ""), own.get("fingerprint", "")), *listed]
+    there = {fingerprint for _, fingerprint in kept}
+    right = [(kept_as, repair(*kept_as)) for kept_as in kept]
+    return [(before[1], after) for before, after in right if after != before and after[1] not in there - {before[1]}]
 
 
-def set_encoder_spec(database: sqlite3.Connection, fingerprint: str, encoder: str) -> None:
-    """Keep another text as what opens a model."""
-    database.execute("UPDATE model SET encoder = ? WHERE fingerprint = ?", (encoder, fingerprint))
+def set_model(database: sqlite3.Connection, fingerprint: str, encoder: str, now: str) -> None:
+    """Keep another text as what opens a model, and another fingerprint as what its vectors carry."""
+    database.execute("UPDATE model SET encoder = ?, fingerprint = ? WHERE fingerprint = ?", (encoder, now, fingerprint))
     if settings(database).get("fingerprint") == fingerprint:
-        keep(database, {"encoder": encoder})
+        keep(database, {"encoder": encoder, "fingerprint": now})
 
 
 def photos_without(database: sqlite3.Connection, fingerprint: str, after: int, limit: int) -> list[Photo]:

@@ -34,6 +34,7 @@ __all__ = [
     "KnownWords",
     "absolute_spec",
     "open_encoder",
+    "repaired_model",
     "repaired_spec",
     "shipped_model",
 ]
@@ -221,6 +222,20 @@ def repaired_spec(spec: str, fingerprint: str) -> str:
     once did."""
     name = PurePath(spec).name
     return name if name in SHIPPED and spec != name and fingerprint == _shipped_fingerprint(name) else spec
+
+
+def repaired_model(spec: str, fingerprint: str) -> tuple[str, str]:
+    """A kept spec as :func:`repaired_spec` has it, and the fingerprint that the model has now: another one where its
+    folder learned words since, which leaves vectors of pictures as they are."""
+    right = repaired_spec(spec, fingerprint)
+    scheme, rest = _parts(right or "default")
+    if not fingerprint or scheme not in RUN_FOLDERS:
+        return right, fingerprint
+    try:
+        model = read_model(shipped_model(rest) if rest in SHIPPED else Path(rest))
+    except ModelError:
+        return right, fingerprint
+    return right, model.fingerprint if fingerprint == model.without_text.fingerprint else fingerprint
 
 
 @cache

@@ -86,6 +86,11 @@ class ModelFolder:
         """Hash of the weights, those of the text tower included, and the preprocessing, 16 hex digits."""
         return fingerprint(self.sha256 + self.text_sha256, self.preprocessing, self.dim)
 
+    @property
+    def without_text(self) -> ModelFolder:
+        """The same model as it was before it learned words."""
+        return replace(self, text_sha256="")
+
     def network_bytes(self) -> bytes:
         """The exported network, after checking its hash.
 

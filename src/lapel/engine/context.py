@@ -18,7 +18,7 @@ from lapel.catalog.thumbnails import DEFAULT_MB, Thumbnails
 from lapel.core.errors import QueryError, StoreError, StoreNotFoundError, StoreReadOnlyError
 from lapel.core.images import decode
 from lapel.core.text import reason_of
-from lapel.encoders import Encoder, absolute_spec, open_encoder, repaired_spec
+from lapel.encoders import Encoder, absolute_spec, open_encoder, repaired_model
 from lapel.engine.encoder_cache import EncoderCache
 from lapel.engine.index_storage import SearchSnapshot
 from lapel.engine.index_sync import IndexSync, model_of, version_of
@@ -165,7 +165,7 @@ def open_context(
     catalog = Catalog.open(path / CATALOGUE, create=create, read_only=read_only)
     if not catalog.read_only:
         with suppress(StoreError):  # busy, or full: it is read as healed all the same
-            catalog.repair_encoder_specs(repaired_spec)
+            catalog.repair_models(repaired_model)
     return StoreContext(path, catalog, encoder=encoder)
 
 
