@@ -144,7 +144,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     record = wanted.work / "frontier.json"
     found: dict[str, Any] = json.loads(record.read_text()) if record.exists() else {}
     weights = ("0.5", "1", "2", "4", "6", "10")
-    for name, changes in settings_of(wanted.set or [f"label_weight={w}" for w in weights]).items():
+    asked_for = settings_of(wanted.set or [f"label_weight={w}" for w in weights])
+    for name, changes in {f"as {wanted.start} is": {}, **asked_for}.items():
+        if name not in found and not changes:
+            labels = label_recalls(data, kept.shop, asked, first)
+            found[name] = {"labels": labels, "photos": photo_recall(data, kept.shop, (photos[0], photos[1]), first)}
         if name not in found:
             changed = replace(recipe, head_finetuning=replace(recipe.head_finetuning, epochs=wanted.epochs, **changes))
             network = deepcopy(first)
