@@ -136,7 +136,8 @@ def visit(shop: StoreContext, days: float = 0, **options: object) -> MediaCheckR
 
 
 def found(shop: StoreContext) -> set[str]:
-    return {hit.product.id for hit in SearchEngine(shop).search(Query(product_id="red", k=20))}
+    hits = SearchEngine(shop).search(Query(product_id="red", k=20))
+    return {product_id for hit in hits for product_id in (hit.product.id, *hit.others)}
 
 
 def issues(done: MediaCheckReport) -> dict[str, tuple[str, str]]:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 from lapel import Filter, Hit, Part, Product, Query, Verdict
 from lapel.catalog import Entry, PhotoEntry
-from lapel.core.colour_names import find_colour
+from lapel.core.colour_names import _names, find_colour
 from lapel.core.errors import InputError, QueryError
 from lapel.core.synonyms import Synonyms, read_synonyms
 from lapel.core.types import Condition
@@ -371,3 +371,12 @@ def test_weights_that_cancel_are_told(engine: SearchEngine) -> None:
     parts = (Part(product_id="ShRe00"), Part(product_id="ShRe00", weight=-1.0))
     with pytest.raises(QueryError, match="cancel each other out"):
         engine.search(Query(parts=parts))
+
+
+def test_colours_are_known_whatever_pillow_was_asked_for_before() -> None:
+    """Pillow keeps the tuple of a name that it has looked up in the table of names."""
+    ImageColor.getrgb("teal")
+    _names.cache_clear()
+    found = find_colour("teal")
+    assert found is not None
+    assert found.rgb == "#008080"

@@ -272,6 +272,10 @@ def test_a_photo_comes_from_its_link_and_from_the_store_when_that_fails(
             "UPDATE photo SET thumbnail_link = 'https://cdn.invalid/small.png?w=450&q=8'"
             " WHERE product_row = (SELECT row FROM product WHERE id = 'W0011')"
         )
+        database.execute(
+            "INSERT INTO change_log (generation, at, kind, product_id, photo_key, detail)"
+            " VALUES (0, '', 'product_changed', 'W0011', NULL, '{}')"
+        )
     database.close()
     stream = io.BytesIO()
     Image.new("RGB", (300, 400), (0, 0, 255)).save(stream, "PNG")

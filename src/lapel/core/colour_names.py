@@ -61,7 +61,8 @@ def _names() -> dict[str, str]:
     for entry in " ".join(_FASHION.split()).split(","):
         name, _, rgb = entry.strip().rpartition(" ")
         own[_plain(name)] = rgb
-    css = {name: str(rgb) for name, rgb in ImageColor.colormap.items()}
+    # Not the table's values: Pillow puts tuples there once a name was asked for.
+    css = {name: "#{:02x}{:02x}{:02x}".format(*ImageColor.getrgb(name)[:3]) for name in list(ImageColor.colormap)}
     return {**css, **own}
 
 

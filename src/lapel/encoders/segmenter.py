@@ -94,7 +94,7 @@ class Segmenter:
     def cut_out(self, images: Iterable[object], *, shape: Preprocessing) -> list[CutOut | None]:
         """The product of each image on white, as :meth:`segment` gives it, with where it was."""
         small = [_shrink(image) for image in each_image(images)]
-        asked = [not has_white_background(image) for image in small]
+        asked = [not (has_white_background(image) or is_one_colour(image)) for image in small]
         masks = iter(self.masks([image for image, ask in zip(small, asked, strict=True) if ask]))
         return [_frame(image, next(masks), shape) if ask else None for image, ask in zip(small, asked, strict=True)]
 
@@ -106,6 +106,12 @@ def has_white_background(image: Image.Image) -> bool:
     middle = np.median(edge, axis=0)
     even = (np.abs(edge - middle).max(axis=1) <= EDGE_TOLERANCE).mean() >= MIN_EVEN_EDGE
     return bool(even and middle.min() >= max(MIN_WHITE[0], MIN_WHITE[1] * middle.max()))
+
+
+def is_one_colour(image: Image.Image) -> bool:
+    """Whether nothing can be seen in an image, such as one taken with the lens covered."""
+    low, high = np.percentile(np.asarray(image).reshape(-1, 3), (1, 99), axis=0)
+    return bool((high - low).max() <= EDGE_TOLERANCE)
 
 
 def _shrink(image: Image.Image) -> Image.Image:

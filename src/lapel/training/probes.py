@@ -21,7 +21,7 @@ from lapel.core.vectors import Vectors
 from lapel.encoders.probes import DOMAINS, NEVER, Probe
 
 PRECISION = 0.8  # of what is told; a probe that cannot reach it stays silent,
-MARGIN = 0.02  # and that much more is asked of the pictures that thresholds are set on
+MARGIN = 0.04  # and that much more is asked of the pictures that thresholds are set on
 MIN_VALUE = 20  # products of a value, below which it is left out
 MIN_TOLD = 20  # pictures that a precision is measured on at least
 SHRINKAGE = 0.3  # of the mean variance that is added to each direction's
