@@ -101,7 +101,7 @@ class JobTable:
             insert_rows(database, "job", columns, [row])
             database.execute(
                 "DELETE FROM job WHERE finished_at <> '' AND webhook_state <> 'waiting' AND id NOT IN"
-                " (SELECT id FROM job ORDER BY created_at DESC LIMIT ?)",
+                " (SELECT id FROM job ORDER BY created_at DESC, rowid DESC LIMIT ?)",
                 (KEPT_JOBS,),
             )
         found = self.get(made)
@@ -116,7 +116,7 @@ class JobTable:
 
     def list(self, limit: int = 100) -> list[Job]:
         """The last jobs, the newest first."""
-        asked = f"SELECT {_COLUMNS} FROM job ORDER BY created_at DESC, id LIMIT ?"
+        asked = f"SELECT {_COLUMNS} FROM job ORDER BY created_at DESC, rowid DESC LIMIT ?"
         with self._pool.borrow() as database:
             return [_job(row) for row in database.execute(asked, (limit,))]
 
@@ -125,7 +125,7 @@ class JobTable:
         now = time.time()
         free = (
             "SELECT id FROM job WHERE (state = 'queued' AND seen_at <= ?) OR (state = 'running' AND seen_at < ?)"
-            " ORDER BY created_at, id LIMIT 1"
+            " ORDER BY created_at, rowid LIMIT 1"
         )
         with self._pool.borrow() as database:  # mostly there is none, and looking takes no lock
             if database.execute(free, (now, now - STALE_SECONDS)).fetchone() is None:

@@ -300,7 +300,7 @@ MIGRATIONS: tuple[str, ...] = (
         webhook_state TEXT NOT NULL DEFAULT '',  -- waiting, delivered or given up
         webhook_tries INTEGER NOT NULL DEFAULT 0,
         webhook_next REAL NOT NULL DEFAULT 0     -- when to try again, seconds since 1970
-    ) WITHOUT ROWID;
+    ); -- its row numbers say which of two jobs of one second came first
     CREATE INDEX job_state ON job (state, created_at);
     CREATE INDEX job_webhook ON job (webhook_next) WHERE webhook_state = 'waiting';
 
