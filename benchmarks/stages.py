@@ -131,7 +131,14 @@ class Round:
         stage.prepare()
         with log.open("wb") as file:
             for command in stage.commands:
-                process = subprocess.Popen(command, cwd=self.cwd, env=self.env, stdout=file, stderr=subprocess.STDOUT)
+                process = subprocess.Popen(
+                    command,
+                    cwd=self.cwd,
+                    env=self.env,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                    preexec_fn=_heed_interrupts,  # a shell lets what it starts with & ignore them
+                )
                 try:
                     code = process.wait(max(until - time.monotonic(), 0))
                 except subprocess.TimeoutExpired:
@@ -153,6 +160,10 @@ class Round:
         part = self.out / "stages.part"
         part.write_text(json.dumps(known, indent=1), encoding="utf-8")
         part.replace(self.out / "stages.json")  # whole or not there
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -90,12 +90,12 @@ def test_other_words_files_or_a_lost_result_are_another_stage(tmp_path: Path) ->
 
 
 def test_time_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stages, "GRACE", 20.0)  # a busy machine takes its time to stop what is slow
+    monkeypatch.setattr(stages, "GRACE", 8.0)  # a busy machine takes its time to stop what is slow
     slow = Stage("slow", (python("import time; time.sleep(60)"),), seconds=0.5)
     last = replace(counted(tmp_path, "last"), seconds=0.1, reserved=True)
-    outcomes = round_in(tmp_path, 23).run([slow, replace(slow, name="long", seconds=50.0), last])
+    outcomes = round_in(tmp_path, 10).run([slow, replace(slow, name="long", seconds=30.0), last])
     assert states(outcomes) == {"slow": STOPPED, "long": LEFT_OUT, "last": DONE}
-    assert "takes about 50 s" in outcomes[1].why
+    assert "takes about 30 s" in outcomes[1].why
 
 
 @pytest.fixture(scope="module")
