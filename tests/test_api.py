@@ -17,7 +17,8 @@ import pytest
 import lapel
 from api_shop import COLOURS, fill, picture, serving_store
 from lapel.apps.api import ApiOptions
-from lapel.core.errors import InputError
+from lapel.apps.api.bulk import _Members
+from lapel.core.errors import InputError, TableError
 
 
 @pytest.fixture(scope="module")
@@ -389,3 +390,17 @@ def test_options_that_make_no_sense() -> None:
         ApiOptions(rate=0)
     assert ApiOptions(host="127.0.0.2").loopback
     assert not ApiOptions(host="0.0.0.0").loopback
+
+
+def test_a_member_of_a_zip_with_broken_packing_is_its_rows_error_alone() -> None:
+    """The first byte of the packed data stands for a kind of block that deflate does not have."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("a.png", b"teal " * 100)
+        made.writestr("b.png", b"gold " * 100)
+    data = bytearray(file.getvalue())
+    data[30 + len("a.png")] = 0xFF
+    members = _Members(bytes(data), 10_000, 100_000)
+    with pytest.raises(TableError, match=r"'a\.png' in the ZIP cannot be read.*Pack it again"):
+        members.of(["a.png"])
+    assert members.of(["b.png"]) == {"b.png": b"gold " * 100}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -153,7 +154,7 @@ class _Members:
         try:
             with self._zip.open(info) as file:
                 data = file.read(limit + 1)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, EOFError) as error:
             raise TableError(f"'{info.filename[:80]}' in the ZIP cannot be read: {error}. Pack it again.") from error
         if len(data) > limit:
             raise TableError(f"'{info.filename[:80]}' in the ZIP unpacks to more than it says. Pack it again.")
