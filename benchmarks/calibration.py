@@ -6,7 +6,8 @@ Fitted twice, each time on half of the products (by ``group``) and of the photos
 half, so no figure is of a pair that it was learned from. ``--write`` then fits on both halves and writes
 ``calibration.json`` and ``probes.npz`` beside the model. Queries: val pictures against the train part of the
 catalogue; people's photos, and val pictures on drawn scenes, like phone photos, cut and lit (:mod:`distortions`),
-against all of it; pictures without fashion (:mod:`strangers`), of which only ``FITTED`` kinds are learned from.
+against all of it; pictures without fashion (:mod:`strangers`), of which only those of
+:mod:`lapel.insight.strangers` are learned from.
 ``kind out``: everything of the query's kind was taken out of the catalogue.
 """
 
@@ -25,7 +26,6 @@ from rich.progress import track
 from scipy.stats import rankdata
 
 import strangers
-from distortions import DISTORTIONS, enlarge
 from encoders import CACHE, encode_shop
 from lapel.core.types import Verdict
 from lapel.core.vectors import Vectors
@@ -40,8 +40,10 @@ from lapel.engine.calibration import (
     hit_features,
     save_calibration,
 )
-from lapel.insight.calibrate import Pairs, calibration_error, fit_fashion, fit_scale, kind_floor, least_likely
-from lapel.training import probes as learning
+from lapel.insight import fit_probes as learning
+from lapel.insight.calibrate import Pairs, calibration_error, fit_fashion, fit_scale, joined, kind_floor, least_likely
+from lapel.insight.distortions import DISTORTIONS, enlarge
+from lapel.insight.strangers import STRANGERS, drawn
 from phone_to_shop import KINDS, PHOTOS, ClothingPhotos, read_photos
 from shops import Shop, machine, open_shop
 
@@ -181,8 +183,8 @@ class Bench:
                 for at, row in enumerate(self.drawn[:count])
             )
             found[name] = embedded(encoder, changed, name, cache)
-        for name, kinds, seed in (("fitted", strangers.FITTED, 1), ("held out", strangers.HELD_OUT, 2)):
-            found[name] = embedded(encoder, (image for _, image in strangers.drawn(kinds, DRAWN, seed)), name, cache)
+        for name, kinds, seed in (("fitted", STRANGERS, 1), ("held out", strangers.HELD_OUT, 2)):
+            found[name] = embedded(encoder, (image for _, image in drawn(kinds, DRAWN, seed)), name, cache)
         rng, shipped = np.random.default_rng(3), strangers.package_pictures(wanted.pictures)
         self.package_names = [name for name in shipped for _ in range(CROPS)]
         cut = (part for image in shipped.values() for part in strangers.crops(image, CROPS, rng))
@@ -361,11 +363,6 @@ class Answers:
         )
 
 
-def joined(parts: Sequence[Pairs]) -> Pairs:
-    """One of several."""
-    return Pairs(np.concatenate([p.features for p in parts]), np.concatenate([p.right for p in parts]))
-
-
 def auroc(known: NDArray[np.float64], strange: NDArray[np.float64]) -> float:
     """How often a known picture's figure is above a strange one's."""
     ranks = rankdata(np.concatenate([strange, known]))[len(strange) :]
@@ -438,7 +435,7 @@ def strange(answers: Answers, calibrations: Sequence[Calibration]) -> None:
         known[name] = np.concatenate(parts)
     names = np.array(bench.package_names)
     clothed = np.isin(names, strangers.CLOTHED)
-    kinds = [name for name, _ in strangers.drawn(strangers.HELD_OUT, DRAWN, 2)]
+    kinds = [name for name, _ in drawn(strangers.HELD_OUT, DRAWN, 2)]
     rows = {f"drawn: {kind}": ("held out", np.array(kinds) == kind) for kind in strangers.HELD_OUT}
     rows |= {
         "packages, no clothes to see": ("packages", ~clothed),

@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.progress import track
 
-from distortions import SCENE, cut_out, draw_scene, enlarge, lay
 from encoders import CACHE
 from lapel.core.metrics import mean_of
 from lapel.encoders import shipped_model
 from lapel.encoders.model import read_model
 from lapel.encoders.segmenter import MODEL_NAME, Mask, Segmenter
+from lapel.insight.distortions import SCENE, cut_out, draw_scene, enlarge, lay
 from lapel.service.photo_masks import open_photo_masks
 from lapel.training.photo_masks import PhotoMasks, SaliencyNetwork, is_clear
 from phone_to_shop import PHOTOS, ClothingPhotos, read_photos

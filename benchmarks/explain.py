@@ -18,11 +18,11 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
-from distortions import draw_scene, enlarge, lay
 from lapel import Query, open_store
 from lapel.encoders import open_encoder
 from lapel.encoders.segmenter import embed_images
 from lapel.engine.explanation import cells_of, place_scores
+from lapel.insight.distortions import draw_scene, enlarge, lay
 from lapel.insight.explanation_sheet import heatmap
 from phone_to_shop import PHOTOS, read_photos
 from shops import machine, open_shop

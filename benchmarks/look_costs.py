@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from distortions import DISTORTIONS, Distortion, enlarge
 from lapel.core.types import EmbeddedQuery, Hit, Product, Query
 from lapel.engine.colours import read_colours
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.retrieval import SearchEngine
+from lapel.insight.distortions import DISTORTIONS, Distortion, enlarge
 from photo_looks import BATCH, CHILDREN, DEPTH, STORE, fill
 from shops import Shop, machine, open_shop
 

@@ -17,13 +17,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from rich.progress import track
 
-from distortions import SCENE, cluttered, cut_out, draw_scene, enlarge
 from encoders import CACHE, encode_shop
 from lapel.core.answers import Box
 from lapel.encoders import open_encoder
 from lapel.encoders.probes import read_probes
 from lapel.encoders.segmenter import embed_images
 from lapel.engine.regions import find_regions
+from lapel.insight.distortions import SCENE, cluttered, cut_out, draw_scene, enlarge
 from shops import Shop, machine, open_shop
 
 TALL = (120, 190)  # pixels of a product's picture

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from contact import Row, save_sheet
-from distortions import DISTORTIONS, MILD, enlarge
 from encoders import ImageEncoder, add_arguments, encode_shop, encoders_of
 from lapel.core.metrics import proportion
 from lapel.core.vectors import Vectors
 from lapel.indexes import open_index
+from lapel.insight.distortions import DISTORTIONS, MILD, enlarge
 from shops import Shop, machine, open_shop
 
 AIMS = {"mean of the six mild ones": 95.0, "cluttered scene": 75.0, "phone photo": 65.0}

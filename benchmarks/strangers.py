@@ -1,8 +1,8 @@
-"""Pictures without fashion: drawn ones by kind, and those that Python packages ship.
+"""More pictures without fashion than a calibration learns from, for measuring only: drawn ones of kinds that it has not
+seen, and those that Python packages ship.
 
-Drawn ones are seeded: a kind and a generator in, one RGB picture out. ``FITTED`` kinds may be learned from;
-``HELD_OUT`` kinds and the packages' pictures are for measuring only. Package pictures are read from wheels
-(``pip download --no-deps scikit-image mahotas ...``) or from a folder, and from the packages that are installed here.
+Package pictures are read from wheels (``pip download --no-deps scikit-image mahotas ...``) or from a folder, and from
+the packages that are installed here.
 """
 
 from __future__ import annotations
@@ -11,63 +11,20 @@ import io
 import math
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFilter
 
-from distortions import draw_scene
+from lapel.insight.strangers import SIZE, Draw, any_colour
 
-Draw = Callable[[np.random.Generator], Image.Image]
-SIZE = (300, 400)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".gif")
 MIN_BYTES = 4000  # smaller ones are icons
 INSTALLED = ("skimage/data", "sklearn/datasets/images", "matplotlib/mpl-data/sample_data", "mahotas/demos/data")
 NO_PICTURES = ("/mpl-data/images/", "logo", "multipage", "phantom", "microaneurysms")
 # With people whose clothes can be seen: told apart.
 CLOTHED = ("astronaut", "grace_hopper", "luispedro", "bus", "zidane", "DepartmentStore", "camera", "lena")
-WORDS = (
-    "the of and a to in is you that it he was for on are as with his they at be this have from or one had by".split()
-)
-
-
-def noise(rng: np.random.Generator) -> Image.Image:
-    """Of each pixel, or of larger grains."""
-    grain = int(rng.choice([1, 2, 4, 8, 20, 60]))
-    small = (SIZE[0] // grain + 1, SIZE[1] // grain + 1)
-    channels = 1 if rng.random() < 0.3 else 3
-    values = rng.integers(0, 256, (small[1], small[0], channels), dtype=np.uint8)
-    return Image.fromarray(np.broadcast_to(values, (*values.shape[:2], 3)).copy()).resize(SIZE, _kernel(rng))
-
-
-def _kernel(rng: np.random.Generator) -> Image.Resampling:
-    return Image.Resampling.NEAREST if rng.random() < 0.5 else Image.Resampling.BICUBIC
-
-
-def _colour(rng: np.random.Generator, low: int = 0, high: int = 256) -> tuple[int, int, int]:
-    red, green, blue = (int(value) for value in rng.integers(low, high, 3))
-    return red, green, blue
-
-
-def gradient(rng: np.random.Generator) -> Image.Image:
-    """One colour, or several that run into each other."""
-    count = int(rng.integers(1, 4))
-    return Image.fromarray(rng.integers(0, 256, (count, count, 3), dtype=np.uint8)).resize(
-        SIZE, Image.Resampling.BICUBIC
-    )
-
-
-def page(rng: np.random.Generator) -> Image.Image:
-    """Lines of text."""
-    light = rng.random() < 0.7
-    paper, ink = (_colour(rng, 220), _colour(rng, 0, 90)) if light else (_colour(rng, 0, 60), _colour(rng, 180))
-    image = Image.new("RGB", SIZE, paper)
-    pen, height = ImageDraw.Draw(image), int(rng.integers(9, 40))
-    font = ImageFont.load_default(height)
-    for top in range(int(rng.integers(4, 40)), SIZE[1], round(1.3 * height)):
-        pen.text((int(rng.integers(4, 20)), top), " ".join(rng.choice(WORDS, 16)), ink, font)
-    return image
 
 
 def chart(rng: np.random.Generator) -> Image.Image:
@@ -75,46 +32,18 @@ def chart(rng: np.random.Generator) -> Image.Image:
     image = Image.new("RGB", SIZE, (255, 255, 255))
     pen = ImageDraw.Draw(image)
     pen.line([(30, 20), (30, 370), (285, 370)], (0, 0, 0), 2)
-    count, colour = int(rng.integers(4, 12)), _colour(rng)
+    count, colour = int(rng.integers(4, 12)), any_colour(rng)
     heights = rng.integers(20, 330, count)
     step = 250 // count
     if rng.random() < 0.5:
         for place, tall in enumerate(heights.tolist()):
             pen.rectangle(
                 (34 + place * step, 370 - tall, 34 + place * step + step - 4, 369),
-                _colour(rng) if rng.random() < 0.3 else colour,
+                any_colour(rng) if rng.random() < 0.3 else colour,
             )
     else:
         pen.line([(34 + place * step, 370 - tall) for place, tall in enumerate(heights.tolist())], colour, 3)
     return image
-
-
-def squares(rng: np.random.Generator) -> Image.Image:
-    """A chessboard, or squares at random as of a code."""
-    side, two = int(rng.integers(2, 30)), np.array([_colour(rng), _colour(rng)], np.uint8)
-    regular = np.indices((side, side)).sum(axis=0) % 2
-    which = regular if rng.random() < 0.5 else rng.integers(0, 2, (side, side))
-    return Image.fromarray(two[which]).resize(SIZE, Image.Resampling.NEAREST)
-
-
-def clouds(rng: np.random.Generator) -> Image.Image:
-    """Noise of many scales, as of clouds, rock and grass."""
-    total = np.zeros((SIZE[1], SIZE[0], 3))
-    for grain in (4, 8, 16, 40, 100, 200):
-        small = rng.normal(0, 1, (SIZE[1] // grain + 2, SIZE[0] // grain + 2, 1 if rng.random() < 0.6 else 3))
-        planes = [
-            Image.fromarray(small[..., at].astype(np.float32)).resize(SIZE, Image.Resampling.BICUBIC)
-            for at in range(small.shape[2])
-        ]
-        total += np.stack([np.asarray(plane) for plane in planes], axis=2) * grain ** rng.uniform(0.2, 0.8)
-    total = (total - total.min()) / np.ptp(total)
-    first, second = np.array(_colour(rng)), np.array(_colour(rng))
-    return Image.fromarray((first + (second - first) * total).clip(0, 255).astype(np.uint8))
-
-
-def scene(rng: np.random.Generator) -> Image.Image:
-    """Gradients, shapes and grain."""
-    return draw_scene(rng)
 
 
 def landscape(rng: np.random.Generator) -> Image.Image:
@@ -122,7 +51,7 @@ def landscape(rng: np.random.Generator) -> Image.Image:
     image = Image.new("RGB", SIZE)
     pen = ImageDraw.Draw(image)
     horizon = int(rng.integers(120, 280))
-    top, low = np.array(_colour(rng, 60)), np.array(_colour(rng, 120))
+    top, low = np.array(any_colour(rng, 60)), np.array(any_colour(rng, 120))
     for y in range(horizon):
         pen.line([(0, y), (SIZE[0], y)], tuple(int(v) for v in top + (low - top) * y / horizon))
     if rng.random() < 0.6:
@@ -143,11 +72,11 @@ def landscape(rng: np.random.Generator) -> Image.Image:
 
 def face(rng: np.random.Generator) -> Image.Image:
     """A head with hair, eyes and a mouth before a wall."""
-    image = Image.new("RGB", SIZE, _colour(rng, 80))
+    image = Image.new("RGB", SIZE, any_colour(rng, 80))
     pen = ImageDraw.Draw(image)
     shade = rng.uniform(0.35, 1)
     skin = tuple(int(v * shade) for v in (250, 205, 170))
-    hair = _colour(rng, 10, 120)
+    hair = any_colour(rng, 10, 120)
     cx, cy, w, h = (
         int(rng.integers(120, 180)),
         int(rng.integers(160, 230)),
@@ -160,7 +89,7 @@ def face(rng: np.random.Generator) -> Image.Image:
     for side in (-1, 1):
         x = cx + side * w // 2
         pen.ellipse((x - 17, cy - 28, x + 17, cy - 10), (255, 255, 255))
-        pen.ellipse((x - 8, cy - 27, x + 8, cy - 11), _colour(rng, 20, 120))
+        pen.ellipse((x - 8, cy - 27, x + 8, cy - 11), any_colour(rng, 20, 120))
         pen.line((x - 20, cy - 42, x + 20, cy - 46), hair, 6)
     pen.line([(cx, cy - 10), (cx - 9, cy + 28), (cx + 7, cy + 30)], tuple(int(v * 0.7) for v in skin), 4)
     pen.arc((cx - 35, cy + 25, cx + 35, cy + 75), 15, 165, (170, 60, 60), 7)
@@ -172,26 +101,11 @@ def rings(rng: np.random.Generator) -> Image.Image:
     y, x = np.indices((SIZE[1], SIZE[0]))
     centres = rng.uniform(0, 300, (int(rng.integers(1, 4)), 2))
     value = sum(np.sin(np.hypot(x - cx, y - cy) / rng.uniform(3, 30)) for cx, cy in centres) / len(centres)
-    first, second = np.array(_colour(rng)), np.array(_colour(rng))
+    first, second = np.array(any_colour(rng)), np.array(any_colour(rng))
     return Image.fromarray((first + (second - first) * (value[..., None] + 1) / 2).astype(np.uint8))
 
 
-FITTED: dict[str, Draw] = {
-    "noise": noise,
-    "gradient": gradient,
-    "page of text": page,
-    "squares": squares,
-    "clouds": clouds,
-    "scene": scene,
-}
 HELD_OUT: dict[str, Draw] = {"landscape": landscape, "face": face, "chart": chart, "rings": rings}
-
-
-def drawn(kinds: dict[str, Draw], each: int, seed: int) -> Iterator[tuple[str, Image.Image]]:
-    """So many of each kind."""
-    for number, (name, draw) in enumerate(kinds.items()):
-        for at in range(each):
-            yield name, draw(np.random.default_rng((seed, number, at)))
 
 
 def package_pictures(places: list[Path]) -> dict[str, Image.Image]:

@@ -259,7 +259,7 @@ def test_closer_verdicts_reach_what_farther_ones_ask() -> None:
 def test_a_cut_off_leaves_out_and_changes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     judge = store._engine._judge
     encoder = open_encoder("default")
-    monkeypatch.setattr(judge, "_known", (encoder.fingerprint, calibration(), {}))
+    monkeypatch.setattr(judge, "_known", ((encoder.fingerprint, 0), calibration(), {}))
     query = Query(image=drawn((200, 30, 30)), k=3)
     every = store.search(query=query)
     assert every.verdict is every[0].verdict is Verdict.SAME_PRODUCT

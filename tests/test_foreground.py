@@ -13,7 +13,6 @@ import pytest
 import torch
 from PIL import Image
 
-from distortions import cluttered
 from lapel.core.errors import InputError, ModelError
 from lapel.core.images import Pixels, Preprocessing
 from lapel.core.types import Query
@@ -25,6 +24,7 @@ from lapel.encoders.segmenter import FRAME_FILL, MAX_SIDE, embed_images, open_se
 from lapel.engine.context import open_context
 from lapel.engine.ingest import ingest
 from lapel.engine.retrieval import SearchEngine
+from lapel.insight.distortions import cluttered
 from lapel.samples import draw_wardrobe, plan_wardrobe, render_photo
 from lapel.sources import open_source
 from lapel.sources.table import read_table

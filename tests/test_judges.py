@@ -15,10 +15,10 @@ import lapel
 import phone_to_shop
 import photo_looks
 import same_product
-from distortions import DISTORTIONS, HEIGHT, MILD, SCENE, cut_out, enlarge
 from encoders import PerceptualHash, encode_shop, open_named
 from lapel import Hit, Photo, Product
 from lapel.core.vectors import normalise
+from lapel.insight.distortions import DISTORTIONS, HEIGHT, MILD, SCENE, cut_out, enlarge
 from lapel.samples import draw_wardrobe
 from shops import Shop, read_shop
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from browser.shop import draw, fill_shop
-from distortions import cluttered
+from lapel.insight.distortions import cluttered
 
 pytest.importorskip("streamlit", reason="the page needs streamlit: pip install 'lapel[ui]'")
 

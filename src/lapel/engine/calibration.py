@@ -12,7 +12,7 @@ straightened by isotonic regression (Zadrozny and Elkan 2002), says how likely i
 Pictures on white and photos of people have figures of their own. Learned on products and photos that no network was
 trained with, on such whose kind was taken out of the catalogue, and on pictures without fashion, see
 :mod:`lapel.insight.calibrate`; ``calibration.json`` beside the model's network keeps it. It is no part of the
-fingerprint. A store may have its own: the same text in its setting ``calibration:<fingerprint>``.
+fingerprint. A store may have its own, see :mod:`lapel.insight.own_calibration`.
 """
 
 from __future__ import annotations

@@ -25,9 +25,10 @@ from lapel.core.queries import Frame, PlaceMap
 from lapel.core.text import fold
 from lapel.core.types import EmbeddedQuery, Hit
 from lapel.encoders import Encoder
-from lapel.encoders.probes import Probe, Probes, read_probes
+from lapel.encoders.probes import Probe, Probes
 from lapel.encoders.segmenter import input_frame
 from lapel.engine.context import StoreContext
+from lapel.engine.judging import Judge
 
 CELLS = 40  # of a map along the picture's longer side
 THUMBNAIL_WIDTH = 360  # of the small image that stands for a photo that is gone
@@ -81,10 +82,11 @@ class Explainer:
 
     Args:
         store: The store.
+        judge: Whose probes say in words what is shared.
     """
 
-    def __init__(self, store: StoreContext) -> None:
-        self._store = store
+    def __init__(self, store: StoreContext, judge: Judge) -> None:
+        self._store, self._judge = store, judge
 
     def explain(self, embedded: EmbeddedQuery, picture: Image.Image | None, hit: Hit) -> Explanation:
         """Why a hit is in the answer to a query.
@@ -117,7 +119,7 @@ class Explainer:
         query_map = np.zeros((0, 0), np.float32)
         if picture is not None:
             query_map = _settled(_query_map(embedded, picture, vectors[0]), hit.score)
-        shared, different = compare(probes_of(encoder), embedded, vectors[0], hit)
+        shared, different = compare(self._judge.of(encoder)[1], embedded, vectors[0], hit)
         return Explanation(query_map, hit_map, shared, different, hit.score, picture, shown, (note,) if note else ())
 
     def _picture(self, hit: Hit) -> tuple[Image.Image, str]:
@@ -160,12 +162,6 @@ def _settled(values: Map, score: float) -> Map:
 
 
 # --- in words ---------------------------------------------------------------------------------------------------------
-
-
-def probes_of(encoder: Encoder) -> Probes:
-    """The probes beside an encoder's model; none where it has none."""
-    model = getattr(encoder, "model", None)
-    return {} if model is None else read_probes(model.path, model.dim)
 
 
 def compare(
@@ -218,4 +214,4 @@ def _known(probe: Probe, value: str) -> bool:
     return fold(value) in {fold(each) for each in probe.values}
 
 
-__all__ = ["Explainer", "asked_on_white", "cells_of", "compare", "place_scores", "probes_of", "spread"]
+__all__ = ["Explainer", "asked_on_white", "cells_of", "compare", "place_scores", "spread"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from lapel.core.vectors import Keys, Vectors
 from lapel.encoders import Encoder
 from lapel.encoders.probes import Probes, read_probes
 from lapel.engine.calibration import (
+    FILE,
     NEIGHBOURS,
     Calibration,
     Neighbourhood,
@@ -29,7 +30,8 @@ from lapel.engine.index_storage import SearchSnapshot
 
 logger = logging.getLogger(__name__)
 
-SETTING = "calibration:"  # of a store, followed by the fingerprint of the model: its own calibration
+OWN = "calibration"  # the folder of a store with, by the fingerprint of a model, its own calibration and probes
+NONE = ("", 0)
 JUDGED = ("image", "product", "vector")  # kinds of queries whose cosines compare with those that were learned from
 
 
@@ -42,7 +44,7 @@ class Judge:
 
     def __init__(self, store: StoreContext) -> None:
         self._store = store
-        self._known: tuple[str, Calibration | None, Probes] = ("", None, {})
+        self._known: tuple[tuple[str, int], Calibration | None, Probes] = (NONE, None, {})
 
     def of(self, encoder: Encoder) -> tuple[Calibration | None, Probes]:
         """The calibration of an encoder's model - the store's own where it has one - and its probes; read once.
@@ -50,19 +52,22 @@ class Judge:
         Raises:
             ModelError: either cannot be read.
         """
-        if self._known[0] != encoder.fingerprint:
+        wanted = self._stamp(encoder.fingerprint)
+        if self._known[0] != wanted:
+            own = own_folder(self._store.folder, encoder.fingerprint)
             model = getattr(encoder, "model", None)
-            probes: Probes = {} if model is None else read_probes(model.path, model.dim)
-            calibration = None if model is None else read_calibration(model.path)
-            own = self._store.catalog.setting(SETTING + encoder.fingerprint)
-            if own is not None:
-                calibration = Calibration.from_json(json.loads(own), f"The calibration of {self._store.folder}")
-            self._known = (encoder.fingerprint, calibration, probes)
+            places = [own] if model is None else [own, model.path]
+            probes: Probes = next(filter(None, (read_probes(place, encoder.dim) for place in places)), {})
+            calibration = next(filter(None, map(read_calibration, places)), None)
+            self._known = (wanted, calibration, probes)
         return self._known[1], self._known[2]
 
-    def forget(self) -> None:
-        """Read the calibration again when it is next needed."""
-        self._known = ("", None, {})
+    def _stamp(self, fingerprint: str) -> tuple[str, int]:
+        """Another one when the store's own calibration was written anew, by whichever process."""
+        try:
+            return fingerprint, (own_folder(self._store.folder, fingerprint) / FILE).stat().st_mtime_ns
+        except OSError:
+            return fingerprint, 0
 
     def judge(
         self,
@@ -89,7 +94,7 @@ class Judge:
         told = len(embedded.parts) == 1 and embedded.parts[0].kind in JUDGED and embedded.parts[0].weight > 0
         if not told or not hits:
             return list(hits), {}
-        if self._known[0] != embedded.fingerprint:
+        if self._known[0] != self._stamp(embedded.fingerprint):
             try:
                 self.of(snapshot.encoder)
             except (ModelError, ModelMismatchError) as error:
@@ -136,6 +141,11 @@ class Judge:
         known = np.array([len(one) > 0 for one in each], bool)
         dim = next((one.shape[1] for one in each if len(one)), 0)
         return np.stack([one[0] if len(one) else np.zeros(dim, np.float32) for one in each]), known
+
+
+def own_folder(store: Path, fingerprint: str) -> Path:
+    """Where a store keeps its own calibration of a model, and the probes that go with it."""
+    return store / OWN / fingerprint
 
 
 def kept(hits: Iterable[Hit], least: float | Verdict | str | None) -> list[Hit]:

@@ -218,7 +218,7 @@ class SearchEngine:
         known = self._asked.get(id(query))
         embedded = known[1] if known is not None and known[0]() is query else self.embed(query)
         pictures = [part.seen for part in query.all_parts if part.seen is not None]
-        return Explainer(self.store).explain(embedded, pictures[0] if pictures else None, hit)
+        return Explainer(self.store, self._judge).explain(embedded, pictures[0] if pictures else None, hit)
 
     def regions(self, image: object) -> list[Region]:
         """The products in a picture, see :func:`lapel.engine.regions.find_regions`."""

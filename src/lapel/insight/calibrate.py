@@ -42,6 +42,11 @@ class Pairs:
     weight: float = 1.0
 
 
+def joined(parts: Sequence[Pairs]) -> Pairs:
+    """One of several; each pair counts once."""
+    return Pairs(np.concatenate([p.features for p in parts]), np.concatenate([p.right for p in parts]))
+
+
 def fit_scale(learned: Sequence[Pairs], straightened: Pairs, categories: Sequence[str] = ()) -> Scale:
     """One verdict's scale.
 

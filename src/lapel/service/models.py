@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -13,15 +14,19 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from lapel.catalog import ModelEntry, model_lock, model_work
-from lapel.core.errors import StoreError
+from lapel.core.errors import StoreError, StoreReadOnlyError
 from lapel.core.filters import NO_FILTER
 from lapel.core.text import reason_of
 from lapel.core.types import Filter
+from lapel.encoders.probes import save_probes
+from lapel.engine.calibration import save_calibration
 from lapel.engine.context import StoreContext
+from lapel.engine.judging import own_folder
 from lapel.engine.models import KnownModel, ModelChange, check_change, models_of, open_model, prune, rollback, use
 
 if TYPE_CHECKING:
     from lapel.insight.compare import Comparison
+    from lapel.insight.own_calibration import OwnCalibration
 
 LOG = "model.log"  # in the store: what a change in the background says
 UNREADABLE = "unreadable.csv"  # in the store: photos that a new model could not be prepared with
@@ -148,6 +153,57 @@ class ModelService:
             StoreBusyError: another process is changing the model.
         """
         return prune(self._context)
+
+    def calibrate(
+        self,
+        *,
+        queries: Filter = NO_FILTER,
+        sample: int = 2000,
+        seed: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> OwnCalibration:
+        """Learn from the store's own products what the cosines of its model mean, and judge hits by that from now on,
+        in every process that serves the store.
+
+        Args:
+            queries: Whose photos may ask; where the model was trained on this store, products it was not trained with.
+            sample: At most so many of them.
+            seed: Another one draws others.
+            progress: Called with the pictures encoded and how many there are.
+
+        Raises:
+            InputError: too few photos with a category, or all of one kind.
+            StoreReadOnlyError, StoreError: it cannot be written.
+        """
+        from lapel.insight.own_calibration import calibrate_store
+
+        context = self._context
+        if context.catalog.read_only:
+            raise StoreReadOnlyError(f"{context.folder} is open for reading only, so its calibration cannot be kept.")
+        found = calibrate_store(context, queries=queries, sample=sample, seed=seed, report=progress)
+        folder = own_folder(context.folder, context.model.fingerprint)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            save_probes(found.probes, folder)
+            save_calibration(found.calibration, folder)
+        except OSError as error:
+            raise StoreError(f"{folder} cannot be written: {reason_of(error)}.") from error
+        return found
+
+    def forget_calibration(self) -> bool:
+        """Judge by the model's own calibration again. Returns whether the store had one.
+
+        Raises:
+            StoreError: it cannot be removed.
+        """
+        folder = own_folder(self._context.folder, self._context.model.fingerprint)
+        if not folder.exists():
+            return False
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise StoreError(f"{folder} cannot be removed: {reason_of(error)}.") from error
+        return True
 
     def compare(
         self,

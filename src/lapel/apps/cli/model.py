@@ -208,6 +208,53 @@ def rollback(
 
 
 @model.command()
+def calibrate(
+    store: StoreOption = DEFAULT_STORE,
+    queries: QueriesOption = None,
+    sample: Annotated[int, typer.Option("--sample", min=200, help="How many photos ask.")] = 2000,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed draws other photos.")] = 0,
+    forget: Annotated[bool, typer.Option("--forget", help="Go back to what came with the model.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Learn from a store's own products how likely its answers are right: probabilities and verdicts.
+
+    'default' and 'small' come with a calibration. A model that 'lapel train' made has none until this is run, and a
+    shop of another kind is judged better by its own. Products need a category; colour and gender help. Where the model
+    was trained on this very store, name products it was not trained with by --queries.
+    """
+    from lapel.core.types import Filter
+    from lapel.service import open_store
+
+    with open_store(store) as shop:
+        if forget:
+            was = shop.models.forget_calibration()
+            say("Answers are judged as the model's own calibration says." if was else "The store has none of its own.")
+            return
+        with progress_bar("encoding", in_log=True) as update:
+            found = shop.models.calibrate(
+                queries=Filter.parse(queries or ()), sample=sample, seed=seed, progress=update
+            )
+    if as_json:
+        print_json(found.to_json())
+        return
+    say(f"Learned from {counted(found.photos, 'photo')}; {found.unreadable:,} more could not be read.")
+    say("Calibration error, each half by what the other taught (0 is right; .03 is good):")
+    names = {"white": "pictures on white", "photo": "photos like a phone's"}
+    table = [
+        (names[domain], verdict.value, f"{error:.3f}", f"{100 * found.right[domain][verdict]:.1f} %")
+        for domain, row in found.errors.items()
+        for verdict, error in row.items()
+    ]
+    header = ("queries", "verdict", "error", "hits it holds for")
+    print_table(header, table, right=header[2:])
+    for domain, share in found.refused.items():
+        say(
+            f"{names[domain]}: of queries whose kind was taken out {100 * share:.0f} % are told so, and"
+            f" {100 * found.alarms[domain]:.1f} % of the others."
+        )
+
+
+@model.command()
 def prune(store: StoreOption = DEFAULT_STORE) -> None:
     """Drop the vectors of all models but the one in use. There is nothing to go back to then."""
     from lapel.service import open_store

@@ -114,7 +114,7 @@ def cut_out(image: Image.Image) -> Image.Image:
     filled = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)  # the filling is slow
     marker = (255, 0, 254)
     for corner in ((0, 0), (filled.width - 1, 0), (0, filled.height - 1), (filled.width - 1, filled.height - 1)):
-        if min(filled.getpixel(corner)) > 225:  # type: ignore[type-var]
+        if min(filled.getpixel(corner)) > 225:  # type: ignore[arg-type]
             ImageDraw.floodfill(filled, corner, marker, thresh=40)
     mask = Image.fromarray(np.where((np.asarray(filled) == marker).all(axis=2), 0, 255).astype(np.uint8))
     return mask.filter(ImageFilter.MinFilter(3)).resize(image.size, Image.Resampling.BICUBIC)
