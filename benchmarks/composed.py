@@ -7,6 +7,7 @@ right where kind, gender and colour are right; the ceiling is below 1, as some t
     python benchmarks/composed.py --store shop                # 3,000 tasks
     python benchmarks/composed.py --store shop --all          # all 34,308
     python benchmarks/composed.py --store shop --alone        # a copy of the store in which no product names a colour
+    python benchmarks/composed.py --store shop --look         # shape, colour and pattern, each counting more or less
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from lapel import Filter, Part, Query, SearchResult
 from lapel.catalog import Catalog
 from lapel.engine.context import CATALOGUE, StoreContext, open_context
 from lapel.engine.retrieval import SearchEngine
+from lapel.insight.fit_probes import title_values
 
 COLOURS, TARGETS, DEPTH = 12, 3, 10
 PHRASES = ("in {}", "{}", "the same in {}", "but in {}", "{} please", "a {} one")
@@ -102,6 +104,37 @@ def without_colours(store: Path, work: Path) -> Path:
     return folder
 
 
+LOOKS = ("", "colour=2", "colour=3", "colour=0", "pattern=2", "pattern=3", "pattern=0", "shape=0", "shape=2")
+
+
+def looks(context: StoreContext, count: int, seed: int) -> None:
+    """Of products that ask with other weights of shape, colour and pattern: how many of ten agree in each."""
+    table = context.catalog.photo_facets(["articleType", "baseColour", "split", "title"])
+    title = title_values(table.values["title"], "pattern")
+    labels = dict(
+        zip(
+            table.product_ids,
+            zip(table.values["articleType"], table.values["baseColour"], title, strict=True),
+            strict=True,
+        )
+    )
+    held = [row for row, split in enumerate(table.values["split"]) if split == "val" and title[row] is not None]
+    rows = np.random.default_rng(seed).permutation(held)[:count]
+    asked = [table.product_ids[row] for row in rows]
+    print(f"{len(asked):,} products whose title names a pattern; of the ten nearest, share with the same\n")
+    print("| look | articleType | baseColour | pattern, where the title names one |\n|---|---|---|---|")
+    engine = SearchEngine(context)
+    for look in LOOKS:
+        queries = [Query(product_id=each, k=DEPTH, where=TRAIN, look=look or None) for each in asked]
+        same: list[list[float]] = [[], [], []]
+        for product, result in zip(asked, ask(engine, queries), strict=True):
+            for place, own in enumerate(labels[product]):
+                found = [labels[hit.product.id][place] for hit in result]
+                known = [value == own for value in found if value]
+                same[place] += [sum(known) / len(known)] if known else []
+        print(f"| {look or 'as usual'} | " + " | ".join(f"{np.mean(each):.3f}" for each in same) + " |", flush=True)
+
+
 def report(name: str, found: dict[str, float], ceiling: float) -> None:
     print(
         f"| {name} | {found['right']:.3f} | {found['right'] / ceiling:.3f} | {found['kind']:.3f} |"
@@ -132,9 +165,13 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=3000)
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--alone", action="store_true", help="In a copy without names of colours.")
+    parser.add_argument("--look", action="store_true", help="Weights of shape, colour and pattern.")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     with open_context(given.store, read_only=True) as context:
+        if given.look:
+            looks(context, min(given.tasks, 1000), given.seed)
+            return
         tasks, labels = tasks_of(context.catalog)
         print(f"{len(tasks):,} tasks of {len({task.product_id for task in tasks}):,} products in all")
         if not given.all:

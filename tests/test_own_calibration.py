@@ -21,7 +21,9 @@ PRODUCTS = 72
 
 
 def shirt(pen: ImageDraw.ImageDraw, wide: int, colour: tuple[int, int, int]) -> None:
-    pen.polygon([(40, 20), (80, 20), (112, 60), (90, 72), (60 + wide, 140), (60 - wide, 140), (30, 72), (8, 60)], colour)
+    pen.polygon(
+        [(40, 20), (80, 20), (112, 60), (90, 72), (60 + wide, 140), (60 - wide, 140), (30, 72), (8, 60)], colour
+    )
 
 
 def bag(pen: ImageDraw.ImageDraw, wide: int, colour: tuple[int, int, int]) -> None:
@@ -83,9 +85,8 @@ def test_a_store_learns_its_own_and_goes_back(shop: Path) -> None:
 
 def test_what_a_store_lacks_is_said(shop: Path, tmp_path: Path) -> None:
     """Too few photos, a filter that leaves too few, and no categories."""
-    with lapel.open_store(shop) as store:
-        with pytest.raises(InputError, match="needs 200 photos"):
-            store.models.calibrate()
+    with lapel.open_store(shop) as store, pytest.raises(InputError, match="needs 200 photos"):
+        store.models.calibrate()
     Image.new("RGB", (60, 80), (9, 9, 200)).save(tmp_path / "1.png")
     with lapel.open_store(tmp_path / "plain", create=True, encoder="colour:") as store:
         store.add(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from lapel.catalog import Entry, PhotoEntry
 from lapel.core.colour_names import _names, find_colour
 from lapel.core.errors import InputError, QueryError
 from lapel.core.synonyms import Synonyms, read_synonyms
-from lapel.core.types import Condition
+from lapel.core.types import Condition, EmbeddedQuery, LookMix
 from lapel.core.vectors import normalise
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.facets import FacetCounter, price_bands
 from lapel.engine.features import PALETTE
+from lapel.engine.look_mix import mixed
 from lapel.engine.retrieval import SearchEngine
 from lapel.engine.words import WordReader, edits_of
 
@@ -380,3 +382,47 @@ def test_colours_are_known_whatever_pillow_was_asked_for_before() -> None:
     found = find_colour("teal")
     assert found is not None
     assert found.rgb == "#008080"
+
+
+# --- shape, colour, pattern -------------------------------------------------------------------------------------------
+
+
+def test_a_look_is_read_from_words_and_mappings() -> None:
+    """And says what is wrong with it."""
+    assert Query(text="shirt", look="colour=2, pattern=0").look == LookMix(1, 2, 0)
+    assert Query(text="shirt", look={"shape": 0.5}).look == LookMix(0.5)
+    assert Query(text="shirt", look={"shape": 1}).look is None  # as usual
+    for wrong in ("color=2", "colour", "colour=much", {"colour": 5}, "shape=0,colour=0,pattern=0", 3, "colour=nan"):
+        with pytest.raises(QueryError, match=r"look"):
+            Query(text="shirt", look=wrong)  # type: ignore[arg-type]
+
+
+def test_colour_counts_as_much_as_is_asked_for(engine: SearchEngine) -> None:
+    """A red shirt finds sneakers in red when the shape counts nothing, and any shirt when the colour does."""
+
+    def kinds_and_colours(weights: str) -> list[tuple[str, str]]:
+        hits = engine.search(Query(product_id="ShRe00", k=40, look=weights))
+        return [(hit.product.category[-1], hit.product.colour) for hit in hits]
+
+    assert {colour for _, colour in kinds_and_colours("shape=0,colour=1,pattern=0")} == {"Red"}
+    assert {kind for kind, _ in kinds_and_colours("shape=0,colour=1,pattern=0")} == set(KINDS)
+    assert {kind for kind, _ in kinds_and_colours("colour=0")} == {"Shirts"}
+    assert len({colour for _, colour in kinds_and_colours("colour=0")}) > 1
+
+
+def test_what_vectors_do_not_tell_apart_cannot_count(engine: SearchEngine) -> None:
+    """This store's model has no probe of patterns."""
+    with pytest.raises(QueryError, match="do not tell pattern apart"):
+        engine.search(Query(product_id="ShRe00", look="pattern=2"))
+
+
+def test_weights_are_a_linear_map_and_need_something_left() -> None:
+    """Colour, pattern and the rest add up to the vector; directions follow."""
+    colour, pattern = np.eye(4, dtype=np.float32)[:1], np.eye(4, dtype=np.float32)[1:2]
+    vector = normalise(np.array([[3, 2, 1, 1]], np.float32))[0]
+    read = EmbeddedQuery(vector, "", (), vector[None], frozenset())
+    found = mixed(read, LookMix(0, 2, 1), colour, pattern)
+    assert np.allclose(found.vector, normalise(np.array([[6, 2, 0, 0]], np.float32))[0])
+    assert np.allclose(found.directions[0], found.vector)
+    with pytest.raises(QueryError, match="Nothing is left"):
+        mixed(replace(read, vector=colour[0], directions=colour), LookMix(1, 0, 1), colour, pattern)

@@ -8,7 +8,7 @@ import operator
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, overload
 
@@ -28,6 +28,7 @@ from lapel.core.words import WordReading, check_words
 
 Frame = tuple[float, float, float, float]  # left, top, right and bottom as shares of an image's width and height
 MAX_K = 10_000  # products an answer may hold
+MOST_LOOK = 4  # that a side of a look may count
 
 
 class Verdict(StrEnum):
@@ -129,6 +130,54 @@ class Part:
 
 
 @dataclass(frozen=True)
+class LookMix:
+    """How much each side of a look counts, 0..4; 1 is as the model sees it.
+
+    >>> LookMix.parse("colour=2, pattern=0")
+    LookMix(shape=1.0, colour=2.0, pattern=0.0)
+
+    Attributes:
+        shape: The kind of thing, its cut, whom it is for.
+        colour: Its colours.
+        pattern: Solid, striped, checked, printed.
+    """
+
+    shape: float = 1.0
+    colour: float = 1.0
+    pattern: float = 1.0
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value <= MOST_LOOK:
+                raise QueryError(f"{each.name} counts from 0 to {MOST_LOOK} in a look; found {_shown(value)}.")
+            object.__setattr__(self, each.name, float(value))
+        if not (self.shape or self.colour or self.pattern):
+            raise QueryError("Shape, colour and pattern cannot all count 0: nothing would be left to look for.")
+
+    @classmethod
+    def parse(cls, given: object) -> LookMix:
+        """From ``"colour=2,pattern=0"``, or a mapping of the same.
+
+        Raises:
+            QueryError: another name, or no number.
+        """
+        if isinstance(given, cls):
+            return given
+        try:
+            if isinstance(given, str):
+                given = dict(pair.split("=", 1) for pair in given.split(",") if pair.strip())
+            if not isinstance(given, Mapping):
+                raise TypeError
+            return cls(**{str(name).strip(): float(value) for name, value in given.items()})
+        except (TypeError, ValueError) as error:
+            raise QueryError(
+                f"A look is how much shape, colour and pattern count, such as 'colour=2,pattern=0'; found"
+                f" {_shown(given)}."
+            ) from error
+
+
+@dataclass(frozen=True)
 class Query:
     """What to look for: any number of parts, each with a weight. One that stands alone is written without a
     :class:`Part`: ``Query(image="photo.jpg")``.
@@ -157,6 +206,8 @@ class Query:
         diversity: 0..1, how much hits should differ from each other: 0 takes the best, 1 those that are least alike.
         max_per: ``brand:2``, at most so many hits of each value of a field.
         distinct: Leave out hits that are nearly the same photo as a better one. The very same photo always comes once.
+        look: How much shape, colour and pattern count, a :class:`LookMix` or what it parses; then the score is the
+            cosine of the query so weighed, and hits have no verdict.
     """
 
     image: ImageLike | None = None
@@ -179,6 +230,7 @@ class Query:
     diversity: float = 0.0
     max_per: str = ""
     distinct: bool = False
+    look: LookMix | Mapping[str, float] | str | None = None
     _own: tuple[Part, ...] = field(init=False, repr=False, compare=False, default=())
 
     def __post_init__(self) -> None:
@@ -215,6 +267,8 @@ class Query:
         diversity = _number(self.diversity, "diversity is how much hits should differ, 0 to 1", 0) or 0.0
         object.__setattr__(self, "diversity", diversity)
         _ = self.most
+        look = None if self.look is None else LookMix.parse(self.look)
+        object.__setattr__(self, "look", None if look == LookMix() else look)
         if not isinstance(self.where, Filter):
             raise QueryError(
                 f"Conditions are a Filter, such as Filter.parse(['price<200']); found {_shown(self.where)}."

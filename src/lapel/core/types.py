@@ -19,6 +19,7 @@ from lapel.core.products import (
 from lapel.core.queries import (
     EmbeddedQuery,
     Hit,
+    LookMix,
     Matches,
     Part,
     Query,
@@ -42,6 +43,7 @@ __all__ = [
     "Hit",
     "ImageLike",
     "Links",
+    "LookMix",
     "Matches",
     "NamedColour",
     "Part",

@@ -92,6 +92,7 @@ class Judge:
             calibration or one that is gone, whose vectors can be searched all the same.
         """
         told = len(embedded.parts) == 1 and embedded.parts[0].kind in JUDGED and embedded.parts[0].weight > 0
+        told = told and query.look is None  # other weights are other cosines
         if not told or not hits:
             return list(hits), {}
         if self._known[0] != self._stamp(embedded.fingerprint):

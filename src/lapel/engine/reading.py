@@ -22,7 +22,7 @@ from lapel.core.vectors import UNIT_TOLERANCE, Vectors, check_vectors, normalise
 from lapel.core.words import tokens
 from lapel.encoders.segmenter import ImageEmbeddings, embed_images
 from lapel.engine.asked_colours import resolve_colour, shares_of
-from lapel.engine.colour_space import ColourSpaces
+from lapel.engine.colour_space import ColourSpace, ColourSpaces
 from lapel.engine.colours import read_colours
 from lapel.engine.context import StoreContext
 from lapel.engine.index_storage import SearchSnapshot
@@ -185,11 +185,7 @@ class QueryReader:
         ]
         if not asked:
             return rows
-        generation = snapshot.version.generation
-        table, space = (
-            self._look.table(generation),
-            self._spaces.of(generation, snapshot.model.fingerprint),
-        )
+        table, space = self._look.table(snapshot.version.generation), self.colour_space(snapshot)
         base = rows.sum(axis=0)
         length = float(np.linalg.norm(base))
         own = space.own(base)
@@ -204,6 +200,10 @@ class QueryReader:
             else:
                 rows[row] += np.float32(weight * (length or 1.0)) * centre
         return rows
+
+    def colour_space(self, snapshot: SearchSnapshot) -> ColourSpace:
+        """Where colour is in the vectors that are searched."""
+        return self._spaces.of(snapshot.version.generation, snapshot.model.fingerprint)
 
     # --- parts by themselves ------------------------------------------------------------------------------------------
 
@@ -333,7 +333,7 @@ class QueryReader:
         where too few have them."""
         ids, _ = self._matching(reading, LIKE_MATCHES)
         keys = self._store.catalog.first_photos(ids)
-        space = self._spaces.of(snapshot.version.generation, snapshot.model.fingerprint)
+        space = self.colour_space(snapshot)
         table = self._look.table(snapshot.version.generation)
         apart = []
         for key in keys.tolist():

@@ -26,6 +26,7 @@ from lapel.core.types import (
     EmbeddedQuery,
     Filter,
     Hit,
+    LookMix,
     Query,
     SearchResult,
     Verdict,
@@ -39,6 +40,7 @@ from lapel.engine.grouping import POOL, Grouper, first_piece
 from lapel.engine.index_storage import SearchSnapshot
 from lapel.engine.judging import Judge, kept
 from lapel.engine.look import CALIBRATED, CANDIDATES, ON_WHITE_SCALE, LookReranker, LookWeights, places_of
+from lapel.engine.look_mix import mixed, pattern_basis
 from lapel.engine.ordering import KIND_NEIGHBOURS, Candidates, WishOrder, has_wishes, without_colours
 from lapel.engine.reading import ModelChangedError, QueryReader
 from lapel.engine.regions import find_regions
@@ -243,9 +245,21 @@ class SearchEngine:
             snapshot = self.store.current()
             try:
                 known = self._reader.look_up(snapshot, queries)
-                return snapshot, [self._reader.combine(snapshot, query, known) for query in queries]
+                read = [self._reader.combine(snapshot, query, known) for query in queries]
+                return snapshot, [
+                    self._weighed(snapshot, query, each) for query, each in zip(queries, read, strict=True)
+                ]
             except ModelChangedError:
                 continue
+
+    def _weighed(self, snapshot: SearchSnapshot, query: Query, embedded: EmbeddedQuery) -> EmbeddedQuery:
+        """A query with the weights of shape, colour and pattern that it asks for."""
+        if query.look is None or not embedded.understood:
+            return embedded
+        colour = self._reader.colour_space(snapshot).basis
+        return mixed(
+            embedded, LookMix.parse(query.look), colour, pattern_basis(self._judge.of(snapshot.encoder)[1], colour)
+        )
 
     # --- retrieve and group -------------------------------------------------------------------------------------------
 
@@ -461,6 +475,8 @@ def _colour_scale(query: Query, embedded: EmbeddedQuery) -> float:
     if reading is None:
         return 0.0
     scale = settings().colour_weight if query.colour_weight is None else query.colour_weight
+    if query.look is not None:
+        scale *= min(1.0, LookMix.parse(query.look).colour)
     return scale * ON_WHITE_SCALE if reading.on_white else scale
 
 

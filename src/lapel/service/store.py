@@ -13,7 +13,18 @@ from PIL import Image
 
 from lapel.core.errors import LapelError, QueryError
 from lapel.core.filters import NO_FILTER
-from lapel.core.types import EmbeddedQuery, Explanation, Hit, ImageLike, Part, Photo, Query, Region, SearchResult
+from lapel.core.types import (
+    EmbeddedQuery,
+    Explanation,
+    Hit,
+    ImageLike,
+    LookMix,
+    Part,
+    Photo,
+    Query,
+    Region,
+    SearchResult,
+)
 from lapel.engine.context import CATALOGUE, StoreContext, open_context, open_to_look
 from lapel.engine.retrieval import SearchEngine
 from lapel.service import adding, browsing, information
@@ -213,6 +224,7 @@ class Store:
         facets: Sequence[str] | bool = (),
         segment: bool = True,
         colour_weight: float | None = None,
+        look: LookMix | Mapping[str, float] | str | None = None,
     ) -> SearchResult:
         """The products that look most like an image, words, a product, a colour, or a mixture, best first.
 
@@ -237,6 +249,7 @@ class Store:
             segment: Whether the product in an image is found too and laid on white.
             colour_weight: How much the colours of a single image count beside its vector, 0..1; by default as the
                 setting ``colour_weight`` says.
+            look: How much shape, colour and pattern count, such as ``"colour=2,pattern=0"``.
 
         Raises:
             QueryError: what is asked cannot be understood; ImageError: an image cannot be used.
@@ -262,6 +275,7 @@ class Store:
                 facets=facets,  # type: ignore[arg-type]  # and a tuple
                 segment=segment,
                 colour_weight=colour_weight,
+                look=look,
             )
         elif not isinstance(query, Query):
             raise QueryError(f"query is a lapel.Query; found {type(query).__name__}. An image is given with image=.")
@@ -279,6 +293,7 @@ class Store:
         least: float | str | None = None,
         group: str = "",
         colour_weight: float | None = None,
+        look: LookMix | Mapping[str, float] | str | None = None,
         progress: Progress | None = None,
         errors: str = "raise",
     ) -> Iterator[SearchResult | LapelError]:
@@ -293,6 +308,7 @@ class Store:
             least: Of images, see :meth:`search`.
             group: Of images, see :meth:`search`.
             colour_weight: Of images, see :meth:`search`.
+            look: Of images, see :meth:`search`.
             progress: Called with how many were answered.
             errors: ``raise`` the error of an image that cannot be used, or ``return`` it in place of its answer.
 
@@ -307,7 +323,7 @@ class Store:
             raise QueryError(f"errors is 'raise' or 'return'; found '{errors}'.")
         conditions = filter_of(where)
         asked: dict[str, Any] = {"k": k, "where": conditions, "least": least, "group": group}
-        asked["colour_weight"] = colour_weight
+        asked |= {"colour_weight": colour_weight, "look": look}
         Query(text="any", **asked)  # what is wrong for all is told at once
 
         def read(query: Query | ImageLike) -> Query | LapelError:

@@ -114,6 +114,14 @@ def search(
             " 'colour_weight' says.",
         ),
     ] = None,
+    look: Annotated[
+        str | None,
+        typer.Option(
+            "--look",
+            metavar="SHAPE,COLOUR,PATTERN",
+            help="How much each side of the look counts, 0 to 4, such as 'colour=2,pattern=0'; 1 is as usual.",
+        ),
+    ] = None,
     no_segment: Annotated[bool, typer.Option("--no-segment", help="Search for the whole picture only.")] = False,
     explain: Annotated[
         Path | None,
@@ -142,7 +150,7 @@ def search(
     places, segment = pictures or [], not (no_segment or whole)
     colours, colour_weight = _former_colour(colour or [], colour_weight)
     options: dict[str, Any] = {"k": k, "where": Filter.parse(where or ()), "least": least}
-    options |= {"group": group, "colour_weight": colour_weight}
+    options |= {"group": group, "colour_weight": colour_weight, "look": look}
     asked = _Asked(places, text or [], unlike or [], product, colours, _box(box))
     if to is not None or (len(places) == 1 and Path(places[0]).is_dir()):
         if to is None:
