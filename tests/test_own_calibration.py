@@ -1,4 +1,4 @@
-"""A store learns what its own cosines mean: a shop of drawn shirts and bags in colours, with the shipped small model."""
+"""A store learns what its own cosines mean: a shop of drawn shirts and bags in colours, with the shipped small one."""
 
 from __future__ import annotations
 
