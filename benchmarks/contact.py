@@ -1,4 +1,5 @@
-"""A contact sheet: each query beside its first answers, framed green where right and red where wrong.
+"""A contact sheet: each query beside its first answers, framed green where right, red where wrong, grey where nobody
+has said.
 
 Pictures in, one picture out.
 """
@@ -16,7 +17,8 @@ GAP = 10
 FRAME = 3
 TEXT = 30  # two lines above each row
 INK, PAPER = (31, 36, 43), (255, 255, 255)
-QUERY, RIGHT, WRONG = (55, 65, 81), (22, 142, 75), (208, 52, 52)
+QUERY, OPEN = (55, 65, 81), (209, 213, 219)
+FRAMES = {True: (22, 142, 75), False: (208, 52, 52), None: OPEN}
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,12 @@ class Row:
     Attributes:
         title: What is written above it.
         query: The picture that was searched with.
-        answers: Each answer's picture and whether it is right, best first.
+        answers: Each answer's picture and whether it is right, None where that is for who looks, best first.
     """
 
     title: str
     query: Image.Image
-    answers: Sequence[tuple[Image.Image, bool]]
+    answers: Sequence[tuple[Image.Image, bool | None]]
 
 
 def save_sheet(path: Path, rows: Sequence[Row]) -> None:
@@ -46,7 +48,7 @@ def save_sheet(path: Path, rows: Sequence[Row]) -> None:
         pen.text((GAP, top - 20), row.title, INK, font)
         _tile(sheet, row.query, (GAP, top), QUERY)
         for place, (picture, right) in enumerate(row.answers, 1):
-            _tile(sheet, picture, (2 * GAP + place * (TILE[0] + GAP), top), RIGHT if right else WRONG)
+            _tile(sheet, picture, (2 * GAP + place * (TILE[0] + GAP), top), FRAMES[right])
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, "PNG")
 
