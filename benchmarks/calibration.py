@@ -36,12 +36,21 @@ from lapel.engine.calibration import (
     NEIGHBOURS,
     Calibration,
     Neighbourhood,
-    about_query,
+    fashion_features,
     hit_features,
     save_calibration,
 )
 from lapel.insight import fit_probes as learning
-from lapel.insight.calibrate import Pairs, calibration_error, fit_fashion, fit_scale, joined, kind_floor, least_likely
+from lapel.insight.calibrate import (
+    Pairs,
+    calibration_error,
+    fit_fashion,
+    fit_scale,
+    joined,
+    kind_floor,
+    least_likely,
+    usual_strength,
+)
 from lapel.insight.distortions import DISTORTIONS, enlarge
 from lapel.insight.strangers import STRANGERS, drawn
 from phone_to_shop import KINDS, PHOTOS, ClothingPhotos, read_photos
@@ -73,10 +82,12 @@ class Queries:
     Attributes:
         vectors: (q, dim) as searches use them.
         on_white: (q,) bool.
+        strengths: (q, 2), how strongly the network answers.
     """
 
     vectors: Vectors
     on_white: NDArray[np.bool_]
+    strengths: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -88,12 +99,18 @@ class Asked:
         found: (q, 10) positions in the shop.
         kinds: (q, kinds), how likely each query is of each of the probe's kinds.
         on_white: (q,) bool.
+        strengths: (q, 2), how strongly the network answers.
     """
 
     features: NDArray[np.float64]
     found: NDArray[np.int64]
     kinds: NDArray[np.float64]
     on_white: NDArray[np.bool_]
+    strengths: NDArray[np.float32]
+
+    def fashion(self, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(n, 4), see :func:`lapel.engine.calibration.fashion_features`."""
+        return fashion_features(self.features[rows, 0], self.strengths[rows])
 
 
 def embedded(encoder: Encoder, images: Iterable[Image.Image], name: str, cache: Path) -> Queries:
@@ -101,14 +118,18 @@ def embedded(encoder: Encoder, images: Iterable[Image.Image], name: str, cache: 
     path = cache / f"calibration-{encoder.fingerprint}-{name.replace(' ', '-').replace('%', '')}.npz"
     if path.is_file():
         with np.load(path) as file:
-            return Queries(file["vectors"], file["on_white"])
+            return Queries(file["vectors"], file["on_white"], file["strengths"])
     source: Iterator[Image.Image] = iter(track(images, name))
     parts = []
     while some := list(islice(source, 32)):
         parts.append(embed_images(encoder, some))
-    found = Queries(np.concatenate([p.vectors for p in parts]), np.concatenate([p.on_white for p in parts]))
+    found = Queries(
+        np.concatenate([p.vectors for p in parts]),
+        np.concatenate([p.on_white for p in parts]),
+        np.concatenate([p.strengths for p in parts]),
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, vectors=found.vectors, on_white=found.on_white)
+    np.savez(path, vectors=found.vectors, on_white=found.on_white, strengths=found.strengths)
     return found
 
 
@@ -208,7 +229,7 @@ class Bench:
                 features.append(hit_features(probes, around, around.scores[:HITS], around.vectors[:HITS]))
                 kinds.append(around.kinds(probes))
                 found.append(rows[:HITS])
-        return Asked(np.array(features), np.array(found), np.array(kinds), queries.on_white)
+        return Asked(np.array(features), np.array(found), np.array(kinds), queries.on_white, queries.strengths)
 
     def _same(self, name: str, out: str, at: slice, gallery: NDArray[np.int64]) -> NDArray[np.bool_]:
         if name == "val":
@@ -302,13 +323,15 @@ class Answers:
         rows = {"white": ("val", used("val")), "photo": ("photos", people)}
         least = {domain: least_likely(self.best(found, name, some)) for domain, (name, some) in rows.items()}
         floors = {domain: kind_floor(self.own_kinds(name)[some]) for domain, (name, some) in rows.items()}
-        firsts = [self.asked[name].features[some, 0] for name, some in (*rows.values(), ("photos", used("photos")))]
-        fashion = fit_fashion(np.concatenate(firsts), self.asked["fitted"].features[used("fitted"), 0])
-        refused = {
-            domain: float(np.quantile(fashion.probabilities(about_query(first)), REFUSED))
-            for domain, first in zip(DOMAINS, firsts, strict=False)
-        }
-        return replace(found, least=least, kind_floor=floors, fashion=fashion, fashion_least=refused)
+        fashion, refused, strength = {}, {}, {}
+        strange = self.asked["fitted"].fashion(used("fitted"))
+        for domain, (name, some) in {"white": rows["white"], "photo": ("photos", used("photos"))}.items():
+            known = self.asked[name].fashion(some)
+            fashion[domain] = fit_fashion(known, strange)
+            held = self.asked[name].fashion(rows[domain][1])
+            refused[domain] = float(np.quantile(fashion[domain].probabilities(held), REFUSED))
+            strength[domain] = usual_strength(known)
+        return replace(found, least=least, kind_floor=floors, fashion=fashion, fashion_least=refused, strength=strength)
 
     def likely(self, found: Calibration, name: str, verdict: Verdict, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(q, 10) how likely a verdict holds for each hit."""
@@ -328,9 +351,12 @@ class Answers:
 
     def fashion(self, found: Calibration, name: str, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(q,) how likely each query shows anything of a shop."""
-        if found.fashion is None:
-            return np.ones(int(rows.sum()))
-        return found.fashion.probabilities(about_query(self.asked[name].features[rows, 0]))
+        asked = self.asked[name]
+        told = np.ones(len(asked.on_white))
+        for domain, scale in found.fashion.items():
+            some = rows & (asked.on_white == (domain == "white"))
+            told[some] = scale.probabilities(asked.fashion(some))
+        return told[rows]
 
     def best(self, found: Calibration, name: str, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(q,) how likely the first hit is of the query's kind."""
@@ -342,7 +368,10 @@ class Answers:
         categories = self.bench.kind[asked.found[:, 0]]
         for row in np.flatnonzero(rows):
             ((verdict, _),) = found.judge(
-                asked.features[row, :1], [str(categories[row])], on_white=bool(asked.on_white[row])
+                asked.features[row, :1],
+                [str(categories[row])],
+                on_white=bool(asked.on_white[row]),
+                strength=(float(asked.strengths[row, 0]), float(asked.strengths[row, 1])),
             )
             told.append(verdict.value)
         return np.array(told)

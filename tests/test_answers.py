@@ -190,6 +190,20 @@ def test_a_calibration_is_kept_whole(tmp_path: Path) -> None:
         read_calibration(tmp_path)
 
 
+def test_a_calibration_of_the_first_format_is_read() -> None:
+    """It judged fashion by how near the nearest are, whatever the picture."""
+    given = calibration().to_json()
+    about = {"weights": [0, 2.0, 1.0, 0, 0, 0, 0, 0], "bias": -1.0, "knots": [[-1, 3], [0.1, 0.9]], "by_category": {}}
+    given |= {"format": 1, "fashion": about, "fashion_least": {"white": 0.3}}
+    del given["strength"]
+    found = Calibration.from_json(given, "old")
+    first = np.zeros((1, len(FEATURES)))
+    first[0, 1:3] = 0.8, 0.4
+    for strength in (None, (3.0, 9.0)):
+        assert found.fashion_of(first, strength, on_white=True) == pytest.approx(np.interp(1.0, [-1, 3], [0.1, 0.9]))
+    assert not found.is_strange(first, None, on_white=True)
+
+
 def test_isotonic_curves_rise_and_hold() -> None:
     """Where 30 of 100 are right below 0 and 80 above, that is what is said."""
     rng = np.random.default_rng(1)

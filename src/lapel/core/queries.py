@@ -460,6 +460,8 @@ class UnderstoodPart:
         on_white: Whether it looks like a shop's own picture on white; True of all that is no image.
         maps: What each place of an image adds to the part's vector: the whole image's map, and that of the product
             found in it, see :class:`PlaceMap`; empty of all that is no image.
+        strength: How strongly the network answers to an image: the length of its map's mean, and the greatest length of a
+            place; None of all that is no image, and of models without maps.
     """
 
     kind: str
@@ -473,6 +475,7 @@ class UnderstoodPart:
     asked: tuple[AskedColour, ...] = ()
     on_white: bool = True
     maps: tuple[PlaceMap, ...] = field(default=(), repr=False, compare=False)
+    strength: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

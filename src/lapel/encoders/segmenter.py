@@ -194,6 +194,8 @@ class ImageEmbeddings:
         maps: For each image what each place of it adds to its vector: the image's map, and the product's where one was
             found; none where the encoder gives no maps.
         on_white: (n,) bool, whether each image is on white.
+        strengths: (n, 2) float32, how strongly the network answers to each whole image: the length of its map's
+            mean and the greatest length of a place; NaN where the encoder gives no maps.
     """
 
     whole: Vectors
@@ -202,6 +204,7 @@ class ImageEmbeddings:
     products: list[Image.Image | None]
     maps: list[tuple[PlaceMap, ...]]
     on_white: NDArray[np.bool_]
+    strengths: NDArray[np.float32]
 
 
 def embed_images(encoder: Encoder, images: Iterable[object], *, segment: bool = True) -> ImageEmbeddings:
@@ -231,8 +234,13 @@ def embed_images(encoder: Encoder, images: Iterable[object], *, segment: bool = 
     vectors[found] = normalise(whole[found] + product[found])
     on_white = np.array([has_white_background(image) for image in small], bool)
     maps = _maps(encoder, pictures, cuts, spatial)
+    strengths = np.full((len(pictures), 2), np.nan, np.float32)
+    if spatial is not None:
+        own = spatial[: len(pictures)]
+        strengths[:, 0] = np.linalg.norm(own.mean(axis=(2, 3)), axis=1)
+        strengths[:, 1] = np.linalg.norm(own, axis=1).max(axis=(1, 2), initial=0)
     return ImageEmbeddings(
-        whole, product, vectors, [None if cut is None else cut.image for cut in cuts], maps, on_white
+        whole, product, vectors, [None if cut is None else cut.image for cut in cuts], maps, on_white, strengths
     )
 
 

@@ -34,17 +34,19 @@ from lapel.core.vectors import Vectors
 from lapel.encoders.probes import DOMAINS, Probes
 
 FILE = "calibration.json"
-FORMAT = 1
+FORMAT = 2
 NEIGHBOURS = 20  # nearest photos that are evidence
 AGREEING = ("kind", "section", "colour", "gender")  # probes by which query and hit are compared
 FEATURES = ("cosine", "nearest", "mean of ten", *AGREEING, "neighbours")
-ABOUT_QUERIES = (1, 2)  # figures that are the same for all hits of a query, and no probe's
+ABOUT_QUERIES = (1, 2)  # figures that are the same for all hits of a query, and no probe's: how near the nearest are
+FASHION_FEATURES = ("nearest", "mean of ten", "strength", "greatest strength")  # of a query
 EVIDENCE_SCALE = 0.1  # of cosine: how fast neighbours lose weight as evidence below the nearest
 FLOOR = 0.01  # added to probabilities before their logarithm
 LIKELY = 0.5  # from which on a product or a style is said to be the same
 CONFIDENCE = 0.9  # of the set of kinds
 
-Features = NDArray[np.float64]  # (hits, FEATURES)
+Features = NDArray[np.float64]  # (hits, FEATURES), or (queries, FASHION_FEATURES)
+Strength = tuple[float, float]  # of a query's image, see lapel.core.queries.UnderstoodPart
 Knots = tuple[NDArray[np.float64], NDArray[np.float64]]  # rising logits and their probabilities
 
 
@@ -99,11 +101,18 @@ def hit_features(probes: Probes, around: Neighbourhood, scores: NDArray[np.float
     return found
 
 
-def about_query(features: Features) -> Features:
-    """The same with only what is about the query: how near the nearest are."""
-    found = np.zeros_like(features)
-    found[:, ABOUT_QUERIES] = features[:, ABOUT_QUERIES]
-    return found
+def fashion_features(first: Features, strengths: NDArray[np.floating]) -> Features:
+    """What tells whether queries show anything of a shop: how near the nearest are, and how strongly the network
+    answers to the images; both are low for what it has never seen.
+
+    Args:
+        first: (n, 8) figures of each query's first hit.
+        strengths: (n, 2), see :class:`lapel.core.queries.UnderstoodPart`.
+
+    Returns:
+        (n, 4) in the order of :data:`FASHION_FEATURES`.
+    """
+    return np.hstack([first[:, ABOUT_QUERIES], np.log(np.asarray(strengths, np.float64) + FLOOR)])
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,7 @@ class Scale:
     """How one verdict's probability follows from the figures of a hit.
 
     Attributes:
-        weights: (8,) of the figures.
+        weights: (8,) of the figures, or (4,) of those of a query.
         bias: Added to their sum: both are the logit.
         knots: What logit means what probability; straight between them.
         by_category: The same for categories that had enough pairs, by the folded name of their last level.
@@ -146,27 +155,30 @@ class Calibration:
         least: By domain, the probability of the same kind below which a hit is nothing close.
         kind_floor: By domain, what a kind's likelihood is at least to be in the set of kinds that holds the right one
             for 90 of 100 queries (conformal prediction, Vovk et al. 2005).
-        fashion: How likely a query shows anything of a shop at all, by its figures of :data:`ABOUT_QUERIES`; None where
-            that was not learned.
+        fashion: By domain, how likely a query shows anything of a shop at all, by its figures of
+            :data:`FASHION_FEATURES`; empty where that was not learned.
         fashion_least: By domain, below which all its hits are nothing close.
+        strength: By domain, the usual strength: what is taken of queries that are no images.
         details: How it was learned and what was measured: free-form.
     """
 
     scales: Mapping[str, Mapping[Verdict, Scale]]
     least: Mapping[str, float]
     kind_floor: Mapping[str, float]
-    fashion: Scale | None = None
+    fashion: Mapping[str, Scale] = field(default_factory=dict)
     fashion_least: Mapping[str, float] = field(default_factory=dict)
+    strength: Mapping[str, Strength] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def judge(
-        self, features: Features, categories: Sequence[str], *, on_white: bool
+        self, features: Features, categories: Sequence[str], *, on_white: bool, strength: Strength | None = None
     ) -> list[tuple[Verdict, dict[Verdict, float]]]:
         """The verdict on each hit, and how likely each verdict holds; of a query that shows nothing of a shop, at
         most as likely as that it does."""
         domain = DOMAINS[not on_white]
         columns = {verdict: scale.probabilities(features, categories) for verdict, scale in self.scales[domain].items()}
-        fashion, strange = self.fashion_of(features), self.is_strange(features, on_white=on_white)
+        fashion = self.fashion_of(features, strength, on_white=on_white)
+        strange = fashion < self.fashion_least.get(domain, 0.0)
         most = fashion if strange else 1.0
         likely = [
             {verdict: min(float(column[row]), most) for verdict, column in columns.items()}
@@ -174,15 +186,18 @@ class Calibration:
         ]
         return [(Verdict.NOTHING_CLOSE if strange else self._verdict(each, domain), each) for each in likely]
 
-    def is_strange(self, features: Features, *, on_white: bool) -> bool:
+    def is_strange(self, features: Features, strength: Strength | None, *, on_white: bool) -> bool:
         """Whether the query of some hits is taken to show nothing of a shop."""
-        return self.fashion_of(features) < self.fashion_least.get(DOMAINS[not on_white], 0.0)
+        fashion = self.fashion_of(features, strength, on_white=on_white)
+        return fashion < self.fashion_least.get(DOMAINS[not on_white], 0.0)
 
-    def fashion_of(self, features: Features) -> float:
+    def fashion_of(self, features: Features, strength: Strength | None, *, on_white: bool) -> float:
         """How likely the query of some hits shows anything of a shop, 0..1; 1 where that was not learned."""
-        if self.fashion is None or not len(features):
+        domain = DOMAINS[not on_white]
+        if domain not in self.fashion or not len(features):
             return 1.0
-        return float(self.fashion.probabilities(about_query(features[:1]))[0])
+        given = np.array([strength or self.strength[domain]])
+        return float(self.fashion[domain].probabilities(fashion_features(features[:1], given))[0])
 
     def _verdict(self, likely: Mapping[Verdict, float], domain: str) -> Verdict:
         for verdict in (Verdict.SAME_PRODUCT, Verdict.SAME_STYLE):
@@ -214,8 +229,9 @@ class Calibration:
             },
             "least": dict(self.least),
             "kind_floor": dict(self.kind_floor),
-            "fashion": None if self.fashion is None else _scale_json(self.fashion),
+            "fashion": {domain: _scale_json(scale) for domain, scale in self.fashion.items()},
             "fashion_least": dict(self.fashion_least),
+            "strength": {domain: list(values) for domain, values in self.strength.items()},
             "details": dict(self.details),
         }
 
@@ -227,8 +243,9 @@ class Calibration:
             ModelError: it is of another format or misses something.
         """
         try:
-            if data["format"] != FORMAT or tuple(data["features"]) != FEATURES:
+            if data["format"] not in (1, FORMAT) or tuple(data["features"]) != FEATURES:
                 raise ModelError(f"{name} has format {data['format']}; this Lapel reads {FORMAT}. Calibrate again.")
+            data = _brought_up(data)
             scales = {
                 domain: {Verdict(verdict): _read_scale(scale) for verdict, scale in of_domain.items()}
                 for domain, of_domain in data["scales"].items()
@@ -237,11 +254,28 @@ class Calibration:
             floors = {domain: float(value) for domain, value in data["kind_floor"].items()}
             if not all(Verdict.SAME_KIND in scales[domain] and domain in least for domain in DOMAINS):
                 raise ValueError("it lacks the probability of the same kind")
-            fashion = None if data["fashion"] is None else _read_scale(data["fashion"])
+            about = len(FASHION_FEATURES)
+            fashion = {domain: _read_scale(scale, about) for domain, scale in data["fashion"].items()}
+            strength = {domain: (float(a), float(b)) for domain, (a, b) in data["strength"].items()}
+            if not strength.keys() >= fashion.keys():
+                raise ValueError("it lacks the usual strength of queries")
             refused = {domain: float(value) for domain, value in data["fashion_least"].items()}
-            return cls(scales, least, floors, fashion, refused, data.get("details", {}))
+            return cls(scales, least, floors, fashion, refused, strength, data.get("details", {}))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{name} cannot be read: {reason_of(error)}. Calibrate again.") from error
+
+
+def _brought_up(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Format 1 as format 2: it knew nothing of the strength of queries, and had one scale of fashion for all."""
+    if data["format"] == FORMAT:
+        return data
+    known = data["fashion"]
+    about = known and {**known, "weights": [*np.array(known["weights"])[list(ABOUT_QUERIES)], 0.0, 0.0]}
+    return {
+        **data,
+        "fashion": dict.fromkeys(DOMAINS, about) if known else {},
+        "strength": dict.fromkeys(DOMAINS, (1.0, 1.0)),
+    }
 
 
 def _scale_json(scale: Scale) -> dict[str, Any]:
@@ -256,7 +290,7 @@ def _scale_json(scale: Scale) -> dict[str, Any]:
     }
 
 
-def _read_scale(data: Mapping[str, Any]) -> Scale:
+def _read_scale(data: Mapping[str, Any], count: int = len(FEATURES)) -> Scale:
     def knots(values: Sequence[Sequence[float]]) -> Knots:
         logits, likely = (np.array(each, np.float64) for each in values)
         if logits.shape != likely.shape or not len(logits) or (np.diff(logits) < 0).any():
@@ -264,8 +298,8 @@ def _read_scale(data: Mapping[str, Any]) -> Scale:
         return logits, likely
 
     weights = np.array(data["weights"], np.float64)
-    if weights.shape != (len(FEATURES),):
-        raise ValueError(f"a scale has {len(FEATURES)} weights")
+    if weights.shape != (count,):
+        raise ValueError(f"a scale has {count} weights")
     by_category = {name: knots(values) for name, values in data.get("by_category", {}).items()}
     return Scale(weights, float(data["bias"]), knots(data["knots"]), by_category)
 

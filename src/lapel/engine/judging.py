@@ -112,17 +112,17 @@ class Judge:
             return list(hits), {}
         around = Neighbourhood(embedded.vector, scores[of_near], vectors[: len(keys)][of_near])
         features = hit_features(probes, around, np.array([hit.score for hit in hits], np.float32), vectors[len(keys) :])
-        on_white = embedded.parts[0].on_white
+        on_white, strength = embedded.parts[0].on_white, embedded.parts[0].strength
         categories = [hit.product.category[-1] if hit.product.category else "" for hit in hits]
         judged = [
             replace(hit, probability=likely[Verdict.SAME_KIND], verdict=verdict, probabilities=likely)
             for hit, (verdict, likely) in zip(
-                hits, calibration.judge(features, categories, on_white=on_white), strict=True
+                hits, calibration.judge(features, categories, on_white=on_white, strength=strength), strict=True
             )
         ]
-        strange = calibration.is_strange(features, on_white=on_white)
+        strange = calibration.is_strange(features, strength, on_white=on_white)
         kinds = () if strange else calibration.kinds(probes, around, on_white=on_white)
-        fashion = None if calibration.fashion is None else calibration.fashion_of(features)
+        fashion = calibration.fashion_of(features, strength, on_white=on_white) if calibration.fashion else None
         return judged, {"kinds": kinds, "fashion": fashion}
 
     def _others(self, query: Query, keys: Keys, scores: NDArray[np.float32]) -> tuple[Keys, NDArray[np.float32]]:

@@ -245,6 +245,7 @@ class QueryReader:
             colours,
             on_white=bool(batch.on_white[row]),
             maps=batch.maps[row],
+            strength=_strength(batch.strengths[row]),
         )
         return _Read(part, whole, batch.vectors[row])
 
@@ -391,6 +392,10 @@ def _without_colours(reading: WordReading) -> WordReading:
     groups = tuple(group for group in reading.groups if not colours & set(group))
     words = [word for word in reading.read.split() if word not in {w for colour in colours for w in colour.split()}]
     return replace(reading, read=" ".join(words), groups=groups, colours=())
+
+
+def _strength(given: NDArray[np.float32]) -> tuple[float, float] | None:
+    return (float(given[0]), float(given[1])) if np.isfinite(given).all() else None
 
 
 def _products_of(query: Query) -> frozenset[str]:

@@ -17,7 +17,7 @@ from scipy.special import expit
 
 from lapel.core.errors import InputError
 from lapel.core.text import fold
-from lapel.engine.calibration import CONFIDENCE, Features, Knots, Scale, about_query
+from lapel.engine.calibration import CONFIDENCE, Features, Knots, Scale, Strength
 
 PENALTY = 1.0  # of the squared weights, in sums over all pairs
 MIN_PAIRS = 2000  # of a category, before it gets its own curve,
@@ -118,13 +118,19 @@ def fit_fashion(known: Features, strange: Features) -> Scale:
     """How likely queries show anything of a shop.
 
     Args:
-        known: (n, 8) figures of the first hits of pictures of products,
+        known: (n, 4) figures of pictures of products, see :data:`lapel.engine.calibration.FASHION_FEATURES`,
         strange: and of pictures without fashion; both count the same in sum.
     """
     times = max(1, round(len(known) / len(strange)))
-    features = about_query(np.concatenate([known, np.repeat(strange, times, axis=0)]))
+    features = np.concatenate([known, np.repeat(strange, times, axis=0)])
     pairs = Pairs(features, np.arange(len(features)) < len(known))
     return fit_scale([pairs], pairs)
+
+
+def usual_strength(known: Features) -> Strength:
+    """The medians of (n, 4) figures of pictures of products, as :class:`lapel.core.queries.UnderstoodPart` has them."""
+    one, other = np.exp(np.median(known[:, 2:], axis=0)).tolist()
+    return round(one, 4), round(other, 4)
 
 
 def least_likely(best: NDArray[np.float64]) -> float:

@@ -27,11 +27,20 @@ from lapel.core.vectors import Keys, Vectors
 from lapel.encoders import Encoder
 from lapel.encoders.probes import DOMAINS, Probe, Probes
 from lapel.encoders.segmenter import embed_images
-from lapel.engine.calibration import NEIGHBOURS, Calibration, Neighbourhood, Scale, about_query, hit_features
+from lapel.engine.calibration import NEIGHBOURS, Calibration, Neighbourhood, Scale, fashion_features, hit_features
 from lapel.engine.context import StoreContext
 from lapel.engine.judging import Judge
 from lapel.indexes import VectorIndex
-from lapel.insight.calibrate import Pairs, calibration_error, fit_fashion, fit_scale, joined, kind_floor, least_likely
+from lapel.insight.calibrate import (
+    Pairs,
+    calibration_error,
+    fit_fashion,
+    fit_scale,
+    joined,
+    kind_floor,
+    least_likely,
+    usual_strength,
+)
 from lapel.insight.distortions import DISTORTIONS, Distortion, enlarge
 from lapel.insight.fit_probes import fit_probe, tempered, with_threshold
 from lapel.insight.strangers import STRANGERS, drawn
@@ -148,10 +157,12 @@ class Shown:
     Attributes:
         vectors: (q, dim).
         on_white: (q,) bool.
+        strengths: (q, 2), how strongly the network answers to each.
     """
 
     vectors: Vectors
     on_white: Flags
+    strengths: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -164,6 +175,7 @@ class Answers:
         categories: (q, 10) the kinds of the hits.
         likely_kind: (q,) how likely each query was said to be of its own kind.
         on_white: (q,) bool.
+        strengths: (q, 2), see :class:`lapel.core.queries.UnderstoodPart`.
     """
 
     features: NDArray[np.float64]
@@ -171,6 +183,12 @@ class Answers:
     categories: Texts
     likely_kind: NDArray[np.float64]
     on_white: Flags
+    strengths: NDArray[np.float32]
+
+    @property
+    def fashion(self) -> NDArray[np.float64]:
+        """(q, 4), see :func:`lapel.engine.calibration.fashion_features`."""
+        return fashion_features(self.features[:, 0], self.strengths)
 
     def pairs(self, verdict: Verdict, rows: Flags, weight: float = 1.0) -> Pairs:
         """Every hit of some queries."""
@@ -264,6 +282,7 @@ class _Shop:
             self.labels["kind"][np.array(found)],
             np.array(likely),
             shown.on_white,
+            shown.strengths,
         )
 
     def _nearest(self, vector: NDArray[np.float32], own: int, name: str) -> tuple[Keys, NDArray[np.float32]]:
@@ -323,7 +342,11 @@ class _Pictures:
         while some := list(islice(strangers, BATCH)):
             forms["strangers"].append(self._embed(some))
         return {
-            name: Shown(np.concatenate([p.vectors for p in parts]), np.concatenate([p.on_white for p in parts]))
+            name: Shown(
+                np.concatenate([p.vectors for p in parts]),
+                np.concatenate([p.on_white for p in parts]),
+                np.concatenate([p.strengths for p in parts]),
+            )
             for name, parts in forms.items()
             if parts
         }
@@ -347,7 +370,7 @@ class _Pictures:
         if self._report is not None:
             total = 3 * len(self._keys) + DRAWN * len(STRANGERS)
             self._report(min(self._done, total), total)
-        return Shown(found.vectors, found.on_white)
+        return Shown(found.vectors, found.on_white, found.strengths)
 
 
 class _Fit:
@@ -398,16 +421,18 @@ class _Fit:
             ]
             for domain in DOMAINS
         }
-        firsts = {
-            domain: np.concatenate([self._answers[name].features[rows, 0] for name, rows in sets])
-            for domain, sets in usual.items()
-        }
-        fashion = fit_fashion(np.concatenate(list(firsts.values())), self._strange.features[:, 0])
+        fashion, strength = {}, {}
         for domain, sets in usual.items():
-            least[domain] = least_likely(first.scales[domain][Verdict.SAME_KIND].probabilities(firsts[domain]))
+            firsts = np.concatenate([self._answers[name].features[rows, 0] for name, rows in sets])
+            least[domain] = least_likely(first.scales[domain][Verdict.SAME_KIND].probabilities(firsts))
             floors[domain] = kind_floor(np.concatenate([self._answers[name].likely_kind[rows] for name, rows in sets]))
-            refused[domain] = float(np.quantile(fashion.probabilities(about_query(firsts[domain])), REFUSED))
-        return replace(first, least=least, kind_floor=floors, fashion=fashion, fashion_least=refused)
+            if not np.isfinite(self._strange.strengths).all():
+                continue  # a model without maps
+            known = np.concatenate([self._answers[name].fashion[rows] for name, rows in sets])
+            fashion[domain] = fit_fashion(known, self._strange.fashion)
+            refused[domain] = float(np.quantile(fashion[domain].probabilities(known), REFUSED))
+            strength[domain] = usual_strength(known)
+        return Calibration(scales, least, floors, fashion, refused, strength)
 
 
 def _judged(
@@ -446,6 +471,11 @@ def _judged(
 def _said(found: Calibration, asked: Answers, rows: Flags) -> list[Verdict]:
     """The verdict on each query's first hit."""
     return [
-        found.judge(asked.features[row, :1], [str(asked.categories[row, 0])], on_white=bool(asked.on_white[row]))[0][0]
+        found.judge(
+            asked.features[row, :1],
+            [str(asked.categories[row, 0])],
+            on_white=bool(asked.on_white[row]),
+            strength=(float(asked.strengths[row, 0]), float(asked.strengths[row, 1])),
+        )[0][0]
         for row in np.flatnonzero(rows).tolist()
     ]
