@@ -416,6 +416,18 @@ def test_what_vectors_do_not_tell_apart_cannot_count(engine: SearchEngine) -> No
         engine.search(Query(product_id="ShRe00", look="pattern=2"))
 
 
+def test_a_query_that_was_read_is_asked_again_with_its_words(engine: SearchEngine) -> None:
+    """Words and colours order an answer beside its vector."""
+    for query in (
+        Query(text="Acme red shirt Model03", k=20),
+        Query(colour="teal", k=20),
+        Query(parts=(Part(product_id="ShRe00"), Part(text="in blue")), k=20),
+    ):
+        found = engine.search(query)
+        again = engine.search(found.understood.to_query(k=20))
+        assert [hit.product.id for hit in again] == [hit.product.id for hit in found]
+
+
 def test_weights_are_a_linear_map_and_need_something_left() -> None:
     """Colour, pattern and the rest add up to the vector; directions follow."""
     colour, pattern = np.eye(4, dtype=np.float32)[:1], np.eye(4, dtype=np.float32)[1:2]

@@ -460,8 +460,8 @@ class UnderstoodPart:
         on_white: Whether it looks like a shop's own picture on white; True of all that is no image.
         maps: What each place of an image adds to the part's vector: the whole image's map, and that of the product
             found in it, see :class:`PlaceMap`; empty of all that is no image.
-        strength: How strongly the network answers to an image: the length of its map's mean, and the greatest length of a
-            place; None of all that is no image, and of models without maps.
+        strength: How strongly the network answers to an image: the length of its map's mean, and the greatest length of
+            a place; None of all that is no image, and of models without maps.
     """
 
     kind: str
@@ -476,6 +476,16 @@ class UnderstoodPart:
     on_white: bool = True
     maps: tuple[PlaceMap, ...] = field(default=(), repr=False, compare=False)
     strength: tuple[float, float] | None = None
+
+    def to_part(self, fingerprint: str) -> Part:
+        """The same as a part of a query: words and colours as they were given, else the vector that it became."""
+        if self.words is not None:
+            return Part(text=self.words.asked, weight=self.weight)
+        if self.kind == "colour":
+            return Part(colour=self.asked[0].asked, weight=self.weight)
+        vector = self.whole if self.product is None else self.whole + self.product
+        vector = vector / np.linalg.norm(vector)
+        return Part(vector=vector, fingerprint=fingerprint, colours=self.colours, weight=self.weight)
 
 
 @dataclass(frozen=True)
@@ -509,6 +519,9 @@ class EmbeddedQuery:
 
     def to_query(self, **more: Any) -> Query:
         """The same as a query; ``more`` are its other fields, such as ``k`` and ``where``."""
+        if len(self.parts) > 1 or self.parts[0].kind in ("text", "colour"):  # words and colours order answers, too
+            parts = tuple(part.to_part(self.fingerprint) for part in self.parts)
+            return Query(**{"parts": parts, "exclude": self.exclude, **more})
         own: dict[str, Any] = {"vector": self.vector, "fingerprint": self.fingerprint, "exclude": self.exclude}
         return Query(**{**own, "colours": self.colours, **more})
 
