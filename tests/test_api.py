@@ -18,6 +18,8 @@ import lapel
 from api_shop import COLOURS, fill, picture, serving_store
 from lapel.apps.api import ApiOptions
 from lapel.apps.api.bulk import _Members
+from lapel.apps.api.problems import ProblemError
+from lapel.apps.api.questions import Question, SearchRequest
 from lapel.core.errors import InputError, TableError
 
 
@@ -127,6 +129,32 @@ def test_questions_that_cannot_be_asked(reader: httpx.Client, asked: dict[str, A
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert words in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("name", sorted(SearchRequest.model_fields))
+def test_each_field_takes_or_refuses_any_value(name: str) -> None:
+    """Never with an error of the server."""
+    statuses = set()
+    for value in ("teal", "same kind", "", 3, -1.5, 10**30, True, None, [], ["a"], [1], {}, {"colour": 2}, [{}]):
+        try:
+            Question(json.dumps({"text": "red", name: value}))
+        except ProblemError as told:
+            statuses.add(told.status)
+    assert statuses <= {422}
+
+
+def test_a_colour_a_verdict_and_a_look_over_http(reader: httpx.Client) -> None:
+    """What a query holds can be asked for."""
+    asked = {"text": "shirt", "colour": "red", "k": 3, "facets": True}
+    answer = reader.post("/v1/search", json=asked)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["facets"]
+    product = answer.json()["hits"][0]["product"]["id"]
+    answer = reader.post("/v1/search", json={"product_id": product, "least": "same kind"})
+    assert answer.status_code == 200, answer.text
+    answer = reader.post("/v1/search", json={"product_id": product, "look": {"color": 2}})
+    assert answer.status_code == 422
+    assert "A look is how much shape, colour and pattern count" in answer.json()["detail"]
 
 
 def test_pictures_that_cannot_be_used(reader: httpx.Client) -> None:

@@ -23,20 +23,27 @@ from lapel.service import Access
 
 MAX_FOUND = 10_000  # k and offset together
 MAX_PARTS = 16
+MAX_FACETS = 50
 MAX_TEXT = 1000  # characters of words, ids and conditions
 MAX_WIDTH = 4096  # numbers of a vector
 OWN = ("image", "where", "parts", "colours", "fingerprint")  # read otherwise, or of no use over HTTP
 LIMITS: dict[str, Any] = {
     "k": pydantic.Field(10, ge=1, le=MAX_FOUND, description="How many products to find."),
-    "least": pydantic.Field(None, ge=-1, le=1, description="Only products with at least this score, a cosine."),
-    "colour": pydantic.Field(None, ge=0, le=1, description="How much a picture's colours count beside its look."),
+    "least": pydantic.Field(
+        None, description="Only products with at least this score, -1..1, or verdict, 'same kind'."
+    ),
+    "colour": pydantic.Field(None, max_length=MAX_TEXT, description="A colour by name or as #rrggbb."),
+    "colour_weight": pydantic.Field(
+        None, ge=0, le=1, description="How much a picture's colours count beside its look."
+    ),
     "text": pydantic.Field(None, max_length=MAX_TEXT, description="What it looks like, in words."),
     "product_id": pydantic.Field(None, max_length=MAX_TEXT, description="More like this product of the shop."),
     "vector": pydantic.Field(None, max_length=MAX_WIDTH, description="A unit vector of the shop's model."),
     "group": pydantic.Field("", max_length=MAX_TEXT, description="A field of which each value comes once."),
-    "facets": pydantic.Field([], max_length=50, description="Fields whose values are counted."),
+    "facets": pydantic.Field([], description="Fields whose values are counted; true for all useful ones."),
     "exclude": pydantic.Field([], max_length=MAX_FOUND, description="Ids of products to leave out."),
 }
+LOOK = pydantic.Field(None, description="How much shape, colour and pattern count, 0..4, such as {'colour': 2}.")
 LINK = pydantic.Field(None, max_length=4096, description="An http or https link to a picture on the public web.")
 CONFIG = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
@@ -83,6 +90,7 @@ SearchRequest = _model(
     "SearchRequest",
     Query,
     image_url=(str | None, LINK),
+    look=(dict[str, float] | str | None, LOOK),
     where=(
         list[str] | str,
         pydantic.Field([], max_length=50, description="Conditions, such as gender=Women or price<2000."),
@@ -118,6 +126,12 @@ class Question:
             raise ProblemError(
                 422, "too_deep", f"offset and k together are at most {MAX_FOUND:,}. Narrow the search with 'where'."
             )
+        if not isinstance(given["facets"], bool) and len(given["facets"]) > MAX_FACETS:
+            raise ProblemError(
+                422,
+                "invalid_fields",
+                f"The field 'facets' names at most {MAX_FACETS} fields; found {len(given['facets'])}.",
+            )
         for name in ("text", "product_id", "group"):
             _check_text(given.get(name), name)
 
@@ -150,7 +164,12 @@ class Question:
         if self.image_url:
             image = linked[self.image_url]
         named = [self._fields.get("group"), (self._fields.get("max_per") or "").rpartition(":")[0].strip()]
-        for name in (*self._fields.get("facets", ()), *filter(None, named)):
+        counted = self._fields.get("facets", ())
+        if counted is True and access.fields is not None:
+            raise ProblemError(
+                422, "invalid_fields", "This key shows some fields only. Name those to count in 'facets'."
+            )
+        for name in (*(() if isinstance(counted, bool) else counted), *filter(None, named)):
             access.check_field(name)
         own["k"] += self.offset
         return Query(image=image, where=access.narrowed(Filter.parse(where)), parts=tuple(parts), **own)
