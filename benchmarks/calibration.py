@@ -61,6 +61,7 @@ SCENES = {"cluttered scene": 1000, "phone photo": 1000, "crop to 60 %": 500, "li
 DRAWN = 60  # strangers of a kind
 CROPS = 5  # of each picture of a package
 REFUSED = 0.01  # share of known queries that may be taken for pictures without fashion
+PHOTOS_COUNT = 2  # times, beside val pictures, in learning what shows anything of a shop
 OUT_WEIGHT, STRANGER_WEIGHT = 0.3, 1.5  # of queries whose kind is gone, and of pictures without fashion, in learning
 COLUMNS = {
     "kind": "articleType",
@@ -323,15 +324,19 @@ class Answers:
         rows = {"white": ("val", used("val")), "photo": ("photos", people)}
         least = {domain: least_likely(self.best(found, name, some)) for domain, (name, some) in rows.items()}
         floors = {domain: kind_floor(self.own_kinds(name)[some]) for domain, (name, some) in rows.items()}
-        fashion, refused, strength = {}, {}, {}
-        strange = self.asked["fitted"].fashion(used("fitted"))
-        for domain, (name, some) in {"white": rows["white"], "photo": ("photos", used("photos"))}.items():
-            known = self.asked[name].fashion(some)
-            fashion[domain] = fit_fashion(known, strange)
-            held = self.asked[name].fashion(rows[domain][1])
-            refused[domain] = float(np.quantile(fashion[domain].probabilities(held), REFUSED))
-            strength[domain] = usual_strength(known)
-        return replace(found, least=least, kind_floor=floors, fashion=fashion, fashion_least=refused, strength=strength)
+        known = {name: self.asked[name].fashion(used(name)) for name in ("val", "photos")}
+        every = np.concatenate([known["val"], *[known["photos"]] * PHOTOS_COUNT])
+        fashion = fit_fashion(every, self.asked["fitted"].fashion(used("fitted")))
+        held = {"white": known["val"], "photo": self.asked["photos"].fashion(people)}
+        refused = {domain: float(np.quantile(fashion.probabilities(some), REFUSED)) for domain, some in held.items()}
+        return replace(
+            found,
+            least=least,
+            kind_floor=floors,
+            fashion=fashion,
+            fashion_least=refused,
+            strength=usual_strength(known["photos"]),
+        )
 
     def likely(self, found: Calibration, name: str, verdict: Verdict, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(q, 10) how likely a verdict holds for each hit."""
@@ -351,12 +356,9 @@ class Answers:
 
     def fashion(self, found: Calibration, name: str, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(q,) how likely each query shows anything of a shop."""
-        asked = self.asked[name]
-        told = np.ones(len(asked.on_white))
-        for domain, scale in found.fashion.items():
-            some = rows & (asked.on_white == (domain == "white"))
-            told[some] = scale.probabilities(asked.fashion(some))
-        return told[rows]
+        if found.fashion is None:
+            return np.ones(int(rows.sum()))
+        return found.fashion.probabilities(self.asked[name].fashion(rows))
 
     def best(self, found: Calibration, name: str, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(q,) how likely the first hit is of the query's kind."""

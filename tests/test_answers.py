@@ -200,7 +200,7 @@ def test_a_calibration_of_the_first_format_is_read() -> None:
     first = np.zeros((1, len(FEATURES)))
     first[0, 1:3] = 0.8, 0.4
     for strength in (None, (3.0, 9.0)):
-        assert found.fashion_of(first, strength, on_white=True) == pytest.approx(np.interp(1.0, [-1, 3], [0.1, 0.9]))
+        assert found.fashion_of(first, strength) == pytest.approx(np.interp(1.0, [-1, 3], [0.1, 0.9]))
     assert not found.is_strange(first, None, on_white=True)
 
 

@@ -155,19 +155,19 @@ class Calibration:
         least: By domain, the probability of the same kind below which a hit is nothing close.
         kind_floor: By domain, what a kind's likelihood is at least to be in the set of kinds that holds the right one
             for 90 of 100 queries (conformal prediction, Vovk et al. 2005).
-        fashion: By domain, how likely a query shows anything of a shop at all, by its figures of
-            :data:`FASHION_FEATURES`; empty where that was not learned.
+        fashion: How likely a query shows anything of a shop at all, by its figures of :data:`FASHION_FEATURES`; None
+            where that was not learned.
         fashion_least: By domain, below which all its hits are nothing close.
-        strength: By domain, the usual strength: what is taken of queries that are no images.
+        strength: The usual strength of an image: what is taken of queries that are none.
         details: How it was learned and what was measured: free-form.
     """
 
     scales: Mapping[str, Mapping[Verdict, Scale]]
     least: Mapping[str, float]
     kind_floor: Mapping[str, float]
-    fashion: Mapping[str, Scale] = field(default_factory=dict)
+    fashion: Scale | None = None
     fashion_least: Mapping[str, float] = field(default_factory=dict)
-    strength: Mapping[str, Strength] = field(default_factory=dict)
+    strength: Strength = (1.0, 1.0)
     details: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def judge(
@@ -177,8 +177,7 @@ class Calibration:
         most as likely as that it does."""
         domain = DOMAINS[not on_white]
         columns = {verdict: scale.probabilities(features, categories) for verdict, scale in self.scales[domain].items()}
-        fashion = self.fashion_of(features, strength, on_white=on_white)
-        strange = fashion < self.fashion_least.get(domain, 0.0)
+        fashion, strange = self.fashion_of(features, strength), self.is_strange(features, strength, on_white=on_white)
         most = fashion if strange else 1.0
         likely = [
             {verdict: min(float(column[row]), most) for verdict, column in columns.items()}
@@ -188,16 +187,14 @@ class Calibration:
 
     def is_strange(self, features: Features, strength: Strength | None, *, on_white: bool) -> bool:
         """Whether the query of some hits is taken to show nothing of a shop."""
-        fashion = self.fashion_of(features, strength, on_white=on_white)
-        return fashion < self.fashion_least.get(DOMAINS[not on_white], 0.0)
+        return self.fashion_of(features, strength) < self.fashion_least.get(DOMAINS[not on_white], 0.0)
 
-    def fashion_of(self, features: Features, strength: Strength | None, *, on_white: bool) -> float:
+    def fashion_of(self, features: Features, strength: Strength | None) -> float:
         """How likely the query of some hits shows anything of a shop, 0..1; 1 where that was not learned."""
-        domain = DOMAINS[not on_white]
-        if domain not in self.fashion or not len(features):
+        if self.fashion is None or not len(features):
             return 1.0
-        given = np.array([strength or self.strength[domain]])
-        return float(self.fashion[domain].probabilities(fashion_features(features[:1], given))[0])
+        given = np.array([strength or self.strength])
+        return float(self.fashion.probabilities(fashion_features(features[:1], given))[0])
 
     def _verdict(self, likely: Mapping[Verdict, float], domain: str) -> Verdict:
         for verdict in (Verdict.SAME_PRODUCT, Verdict.SAME_STYLE):
@@ -229,9 +226,9 @@ class Calibration:
             },
             "least": dict(self.least),
             "kind_floor": dict(self.kind_floor),
-            "fashion": {domain: _scale_json(scale) for domain, scale in self.fashion.items()},
+            "fashion": None if self.fashion is None else _scale_json(self.fashion),
             "fashion_least": dict(self.fashion_least),
-            "strength": {domain: list(values) for domain, values in self.strength.items()},
+            "strength": list(self.strength),
             "details": dict(self.details),
         }
 
@@ -254,28 +251,22 @@ class Calibration:
             floors = {domain: float(value) for domain, value in data["kind_floor"].items()}
             if not all(Verdict.SAME_KIND in scales[domain] and domain in least for domain in DOMAINS):
                 raise ValueError("it lacks the probability of the same kind")
-            about = len(FASHION_FEATURES)
-            fashion = {domain: _read_scale(scale, about) for domain, scale in data["fashion"].items()}
-            strength = {domain: (float(a), float(b)) for domain, (a, b) in data["strength"].items()}
-            if not strength.keys() >= fashion.keys():
-                raise ValueError("it lacks the usual strength of queries")
+            known = data["fashion"]
+            fashion = None if known is None else _read_scale(known, len(FASHION_FEATURES))
+            one, other = map(float, data["strength"])
             refused = {domain: float(value) for domain, value in data["fashion_least"].items()}
-            return cls(scales, least, floors, fashion, refused, strength, data.get("details", {}))
+            return cls(scales, least, floors, fashion, refused, (one, other), data.get("details", {}))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{name} cannot be read: {reason_of(error)}. Calibrate again.") from error
 
 
 def _brought_up(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Format 1 as format 2: it knew nothing of the strength of queries, and had one scale of fashion for all."""
+    """Format 1 as format 2: it knew nothing of the strength of queries."""
     if data["format"] == FORMAT:
         return data
     known = data["fashion"]
     about = known and {**known, "weights": [*np.array(known["weights"])[list(ABOUT_QUERIES)], 0.0, 0.0]}
-    return {
-        **data,
-        "fashion": dict.fromkeys(DOMAINS, about) if known else {},
-        "strength": dict.fromkeys(DOMAINS, (1.0, 1.0)),
-    }
+    return {**data, "fashion": about, "strength": (1.0, 1.0)}
 
 
 def _scale_json(scale: Scale) -> dict[str, Any]:

@@ -122,7 +122,7 @@ class Judge:
         ]
         strange = calibration.is_strange(features, strength, on_white=on_white)
         kinds = () if strange else calibration.kinds(probes, around, on_white=on_white)
-        fashion = calibration.fashion_of(features, strength, on_white=on_white) if calibration.fashion else None
+        fashion = None if calibration.fashion is None else calibration.fashion_of(features, strength)
         return judged, {"kinds": kinds, "fashion": fashion}
 
     def _others(self, query: Query, keys: Keys, scores: NDArray[np.float32]) -> tuple[Keys, NDArray[np.float32]]:

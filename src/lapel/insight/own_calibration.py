@@ -414,25 +414,28 @@ class _Fit:
                 except InputError:  # no colours, say: it is never told
                     continue
         first = Calibration(scales, dict.fromkeys(DOMAINS, 0.0), {})
-        least, floors, refused = {}, {}, {}
+        least, floors = {}, {}
         usual = {
             domain: [
                 (name, self._rows(name, domain)) for name in (("plain",) if domain == "white" else ("plain", "scenes"))
             ]
             for domain in DOMAINS
         }
-        fashion, strength = {}, {}
         for domain, sets in usual.items():
             firsts = np.concatenate([self._answers[name].features[rows, 0] for name, rows in sets])
             least[domain] = least_likely(first.scales[domain][Verdict.SAME_KIND].probabilities(firsts))
             floors[domain] = kind_floor(np.concatenate([self._answers[name].likely_kind[rows] for name, rows in sets]))
-            if not np.isfinite(self._strange.strengths).all():
-                continue  # a model without maps
-            known = np.concatenate([self._answers[name].fashion[rows] for name, rows in sets])
-            fashion[domain] = fit_fashion(known, self._strange.fashion)
-            refused[domain] = float(np.quantile(fashion[domain].probabilities(known), REFUSED))
-            strength[domain] = usual_strength(known)
-        return Calibration(scales, least, floors, fashion, refused, strength)
+        found = replace(first, least=least, kind_floor=floors)
+        if not np.isfinite(self._strange.strengths).all():
+            return found  # a model without maps
+        known = {
+            domain: np.concatenate([self._answers[name].fashion[rows] for name, rows in sets])
+            for domain, sets in usual.items()
+        }
+        every = np.concatenate(list(known.values()))
+        fashion = fit_fashion(every, self._strange.fashion)
+        refused = {domain: float(np.quantile(fashion.probabilities(some), REFUSED)) for domain, some in known.items()}
+        return replace(found, fashion=fashion, fashion_least=refused, strength=usual_strength(every))
 
 
 def _judged(
