@@ -320,10 +320,18 @@ class Store:
 
         return answer_many(self._engine, iter(queries), read, progress, raising=errors == "raise")
 
-    def search_batch(self, queries: Sequence[Query]) -> list[SearchResult | Exception]:
+    def search_batch(
+        self, queries: Sequence[Query], *, encoded: Callable[[], None] = lambda: None
+    ) -> list[SearchResult | Exception]:
         """The answers to queries of different people at once: their images go through the network together, and what is
-        wrong with one of them stands in place of its answer."""
-        return answer_batch(self._engine, queries)
+        wrong with one of them stands in place of its answer.
+
+        Args:
+            queries: What they ask.
+            encoded: Called when the images are vectors: the network is free for the next batch while this one is
+                looked up. Where something is wrong it may never be called, or more than once.
+        """
+        return answer_batch(self._engine, queries, encoded)
 
     def embed(self, query: Query) -> EmbeddedQuery:
         """A query as one direction, with how each of its parts was read: the product that was found in an image, and
