@@ -18,6 +18,7 @@ from lapel.engine.context import CATALOGUE, StoreContext, open_context, open_to_
 from lapel.engine.retrieval import SearchEngine
 from lapel.service import adding, browsing, information
 from lapel.service.asking import Where, answer_batch, answer_many, filter_of
+from lapel.service.backup import BackupReport, backup, restore
 from lapel.service.index import IndexService
 from lapel.service.jobs import JobRunner, JobService
 from lapel.service.keys import KeyService
@@ -188,6 +189,15 @@ class Store:
     def remove(self, product_ids: Sequence[str]) -> adding.RemoveReport:
         """Take products out, with their photos and vectors; their image files are not touched."""
         return adding.remove(self._context, product_ids)
+
+    def backup(self, path: str | Path, *, progress: Progress | None = None) -> BackupReport:
+        """Keep all of it in one new file, while others search and write: one moment of the catalogue with its vectors,
+        and the pictures that came by requests. :func:`lapel.restore` makes a store of it again.
+
+        Raises:
+            InputError: there is such a file, or it cannot be written.
+        """
+        return backup(self._context, Path(path), progress)
 
     # --- asking it ----------------------------------------------------------------------------------------------------
 
@@ -547,3 +557,20 @@ def store_exists(folder: str | Path) -> int:
         return (Path(folder) / CATALOGUE).stat().st_ino
     except OSError:
         return 0
+
+
+def restore_store(file: str | Path, folder: str | Path, *, progress: Progress | None = None) -> BackupReport:
+    """Make a store of a file that :meth:`Store.backup` wrote.
+
+        lapel.restore_store("shop.backup", "shop-again")
+
+    Args:
+        file: The backup.
+        folder: Where the store shall be; there must be nothing yet.
+        progress: Called with the bytes written, and how many there are.
+
+    Raises:
+        InputError: there is something already, or the file is no backup.
+        StoreDamagedError: the backup is damaged; nothing was made.
+    """
+    return restore(Path(file), Path(folder), progress)
