@@ -30,7 +30,7 @@ def picture(colour: tuple[int, int, int], size: tuple[int, int] = (120, 160), ki
     return file.getvalue()
 
 
-def fill(folder: Path) -> Path:
+def fill(folder: Path, encoder: str = "colour:") -> Path:
     """A store with the four products; returns where it is."""
     photos = folder / "photos"
     photos.mkdir(parents=True)
@@ -39,7 +39,7 @@ def fill(folder: Path) -> Path:
         (photos / f"{name}.png").write_bytes(picture(colour))
         rows.append(f"{name},{name.title()} shirt,{name.title()},{FOR[name]},{price}0,EUR,{name}.png")
     (photos / "products.csv").write_text("\n".join(rows), encoding="utf-8")
-    with lapel.open_store(folder / "shop", create=True, encoder="colour:") as store:
+    with lapel.open_store(folder / "shop", create=True, encoder=encoder) as store:
         store.add(photos / "products.csv")
     return folder / "shop"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,7 +31,7 @@ class Slow:
         self.go = threading.Event()
         self.begun = threading.Semaphore(0)
 
-    def __call__(self, queries: Sequence[Any]) -> list[Any]:
+    def __call__(self, queries: Sequence[Any], encoded: Callable[[], None]) -> list[Any]:
         self.batches.append(list(queries))
         self.begun.release()
         assert self.go.wait(30)
@@ -63,7 +63,8 @@ def test_what_waits_is_the_next_batch_and_nobody_waits_for_more() -> None:
 
 
 def test_a_batch_that_breaks_does_not_end_the_worker() -> None:
-    def search(queries: Sequence[Any]) -> list[Any]:
+    def search(queries: Sequence[Any], encoded: Callable[[], None]) -> list[Any]:
+        encoded()
         if "bad" in queries:
             raise MemoryError
         return list(queries)
@@ -75,6 +76,38 @@ def test_a_batch_that_breaks_does_not_end_the_worker() -> None:
     batcher.close()
     with pytest.raises(ProblemError, match="being stopped"):
         asyncio.run(batcher.search("late"))  # type: ignore[arg-type]
+
+
+def test_the_next_batch_is_taken_when_the_encoder_is_free_and_not_before() -> None:
+    batches: list[list[str]] = []
+    encoding, free, done = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
+
+    def search(queries: Sequence[Any], encoded: Callable[[], None]) -> list[Any]:
+        batches.append(list(queries))
+        encoding.release()
+        assert free.acquire(timeout=30)
+        encoded()
+        assert done.wait(30)  # looking up goes on while the other worker encodes
+        return list(queries)
+
+    batcher = Batcher(search, workers=2)
+
+    async def ask() -> list[Any]:
+        first = asyncio.ensure_future(batcher.search("a"))  # type: ignore[arg-type]
+        await asyncio.to_thread(encoding.acquire)
+        rest = [asyncio.ensure_future(batcher.search(each)) for each in "bcd"]  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        assert batches == [["a"]]  # the second worker waits for the encoder
+        free.release()
+        await asyncio.to_thread(encoding.acquire)
+        assert batches == [["a"], ["b", "c", "d"]]
+        assert not first.done()
+        free.release()
+        done.set()
+        return await asyncio.gather(first, *rest)
+
+    assert asyncio.run(ask()) == ["a", "b", "c", "d"]
+    batcher.close()
 
 
 def test_the_gate_counts_single_pictures_and_bulks_alike() -> None:
@@ -126,10 +159,10 @@ def test_words_do_not_wait_behind_pictures_and_too_many_pictures_are_refused(
 ) -> None:
     own, busy, go = store.search_batch, threading.Event(), threading.Event()
 
-    def slow(queries: Sequence[Any]) -> Any:
+    def slow(queries: Sequence[Any], encoded: Callable[[], None]) -> Any:
         busy.set()
         assert go.wait(60)
-        return own(queries)
+        return own(queries, encoded=encoded)
 
     monkeypatch.setattr(store, "search_batch", slow)
     with running(create_app(store, ApiOptions(pictures=2))) as client, ThreadPoolExecutor(2) as pool:
@@ -153,10 +186,19 @@ def test_words_do_not_wait_behind_pictures_and_too_many_pictures_are_refused(
         assert 'lapel_refused_total{why="overloaded"} 1.0' in client.get("/metrics").text
 
 
-def test_answers_in_a_batch_are_those_of_each_alone(store: lapel.Store) -> None:
+def test_answers_in_a_batch_are_those_of_each_alone(store: lapel.Store, monkeypatch: pytest.MonkeyPatch) -> None:
     queries = [lapel.Query(image=picture(colour), k=3) for colour in COLOURS.values()]
     poisoned = lapel.Query(image=picture((7, 7, 7)), facets=("no such field",))
+    encoder, own, encoded = store._context.encoder, store._context.encoder.encode, []
+
+    def counting(images: Any) -> Any:
+        every = list(images)
+        encoded.append(len(every))
+        return own(every)
+
+    monkeypatch.setattr(encoder, "encode", counting)
     together = store.search_batch([*queries[:2], poisoned, *queries[2:]])
+    assert encoded == [5]  # one failed, and the others were not encoded again
     assert isinstance(together.pop(2), lapel.LapelError)
     assert together == [store.search(query=query) for query in queries]
 

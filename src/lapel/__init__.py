@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     )
     from lapel.encoders import open_encoder
     from lapel.indexes import open_index
-    from lapel.service.store import Store, open_store
+    from lapel.service.store import Store, open_store, restore_store
     from lapel.sources import open_source
 
 __version__ = "0.1.0"
@@ -58,6 +58,7 @@ _HOMES = {
     "open_index": "lapel.indexes",
     "open_source": "lapel.sources",
     "open_store": "lapel.service.store",
+    "restore_store": "lapel.service.store",
     "read_image": "lapel.core.images",
 }
 _MOVED = {
@@ -87,6 +88,7 @@ __all__ = [
     "open_source",
     "open_store",
     "read_image",
+    "restore_store",
 ]
 
 

@@ -7,8 +7,9 @@ transaction; any number of threads and processes may read while one writes.
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -201,6 +202,12 @@ class Catalog:
         with self._pool.transaction() as database:
             count, change = writing.take_out(database, product_ids, at=self._now())
         return count, change.removed
+
+    def copy_to(self, path: Path, *, pages: int) -> None:
+        """Copy the catalogue as it is at this moment into a new file, so many pages a step; others go on writing."""
+        with self._pool.snapshot() as database, closing(sqlite3.connect(path)) as copy:
+            database.execute("SELECT 1 FROM setting").fetchone()  # the moment begins: later writes are not seen
+            database.backup(copy, pages=pages)
 
     def _now(self) -> str:
         return utc_text(self._clock())

@@ -91,10 +91,14 @@ class Segmenter:
         """
         return [None if found is None else found.image for found in self.cut_out(images, shape=shape)]
 
-    def cut_out(self, images: Iterable[object], *, shape: Preprocessing) -> list[CutOut | None]:
-        """The product of each image on white, as :meth:`segment` gives it, with where it was."""
+    def cut_out(
+        self, images: Iterable[object], *, shape: Preprocessing, on_white: Sequence[bool] | None = None
+    ) -> list[CutOut | None]:
+        """The product of each image on white, as :meth:`segment` gives it, with where it was; ``on_white`` says which
+        of them :func:`has_white_background`, where that is known."""
         small = [_shrink(image) for image in each_image(images)]
-        asked = [not (has_white_background(image) or is_one_colour(image)) for image in small]
+        white = [has_white_background(image) for image in small] if on_white is None else on_white
+        asked = [not (known or is_one_colour(image)) for image, known in zip(small, white, strict=True)]
         masks = iter(self.masks([image for image, ask in zip(small, asked, strict=True) if ask]))
         return [_frame(image, next(masks), shape) if ask else None for image, ask in zip(small, asked, strict=True)]
 
@@ -222,8 +226,9 @@ def embed_images(encoder: Encoder, images: Iterable[object], *, segment: bool = 
     pictures: list[Image.Image] = list(each_image(images))
     small = [_shrink(image) for image in pictures]
     cuts: list[CutOut | None] = [None] * len(pictures)
+    on_white = [has_white_background(image) for image in small]
     if segment:
-        cuts = open_segmenter().cut_out(small, shape=encoder.preprocessing)
+        cuts = open_segmenter().cut_out(small, shape=encoder.preprocessing, on_white=on_white)
     found = [row for row, cut in enumerate(cuts) if cut is not None]
     seen = [*pictures, *(cut.image for cut in cuts if cut is not None)]
     encoded, spatial = _encoded(encoder, seen)
@@ -232,16 +237,14 @@ def embed_images(encoder: Encoder, images: Iterable[object], *, segment: bool = 
     product[found] = encoded[len(pictures) :]
     vectors = whole.copy()  # where no product was found they stay to the bit what they are
     vectors[found] = normalise(whole[found] + product[found])
-    on_white = np.array([has_white_background(image) for image in small], bool)
     maps = _maps(encoder, pictures, cuts, spatial)
     strengths = np.full((len(pictures), 2), np.nan, np.float32)
     if spatial is not None:
         own = spatial[: len(pictures)]
         strengths[:, 0] = np.linalg.norm(own.mean(axis=(2, 3)), axis=1)
         strengths[:, 1] = np.linalg.norm(own, axis=1).max(axis=(1, 2), initial=0)
-    return ImageEmbeddings(
-        whole, product, vectors, [None if cut is None else cut.image for cut in cuts], maps, on_white, strengths
-    )
+    products = [None if cut is None else cut.image for cut in cuts]
+    return ImageEmbeddings(whole, product, vectors, products, maps, np.array(on_white, bool), strengths)
 
 
 def _encoded(encoder: Encoder, images: Sequence[Image.Image]) -> tuple[Vectors, NDArray[np.float32] | None]:

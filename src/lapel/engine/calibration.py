@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,9 @@ def fashion_features(first: Features, strengths: NDArray[np.floating]) -> Featur
     return np.hstack([first[:, ABOUT_QUERIES], np.log(np.asarray(strengths, np.float64) + FLOOR)])
 
 
+_folded = lru_cache(maxsize=1024)(fold)  # a shop has few categories, and each hit is asked about several times
+
+
 @dataclass(frozen=True)
 class Scale:
     """How one verdict's probability follows from the figures of a hit.
@@ -139,10 +143,10 @@ class Scale:
         """(m,) 0..1; ``categories`` are the last levels of the hits' categories."""
         logits = self.logits(features)
         found = np.interp(logits, *self.knots)
-        for row, category in enumerate(categories):
-            own = self.by_category.get(fold(category))
-            if own is not None:
-                found[row] = np.interp(logits[row], *own)
+        own = [self.by_category.get(_folded(category)) for category in categories] if self.by_category else ()
+        for row, knots in enumerate(own):
+            if knots is not None:
+                found[row] = np.interp(logits[row], *knots)
         return found
 
 
@@ -177,7 +181,8 @@ class Calibration:
         most as likely as that it does."""
         domain = DOMAINS[not on_white]
         columns = {verdict: scale.probabilities(features, categories) for verdict, scale in self.scales[domain].items()}
-        fashion, strange = self.fashion_of(features, strength), self.is_strange(features, strength, on_white=on_white)
+        fashion = self.fashion_of(features, strength)
+        strange = self._is_strange(fashion, domain)
         most = fashion if strange else 1.0
         likely = [
             {verdict: min(float(column[row]), most) for verdict, column in columns.items()}
@@ -187,7 +192,10 @@ class Calibration:
 
     def is_strange(self, features: Features, strength: Strength | None, *, on_white: bool) -> bool:
         """Whether the query of some hits is taken to show nothing of a shop."""
-        return self.fashion_of(features, strength) < self.fashion_least.get(DOMAINS[not on_white], 0.0)
+        return self._is_strange(self.fashion_of(features, strength), DOMAINS[not on_white])
+
+    def _is_strange(self, fashion: float, domain: str) -> bool:
+        return fashion < self.fashion_least.get(domain, 0.0)
 
     def fashion_of(self, features: Features, strength: Strength | None) -> float:
         """How likely the query of some hits shows anything of a shop, 0..1; 1 where that was not learned."""

@@ -142,15 +142,21 @@ class SearchEngine:
         """
         return self.search_many([query])[0]
 
-    def search_many(self, queries: Sequence[Query]) -> list[SearchResult]:
+    def search_many(
+        self, queries: Sequence[Query], *, encoded: Callable[[], None] = lambda: None, again: bool = False
+    ) -> list[SearchResult]:
         """The answer to each of several queries, as :meth:`search` gives it, in less time: images are encoded and
-        looked up together."""
+        looked up together.
+
+        Args:
+            queries: What is asked.
+            encoded: Called when their images have been encoded, and the encoder is free for others.
+            again: They were asked before, together with one that failed: what was encoded then is not encoded again.
+        """
         timer = _Timer()
         # One snapshot for all of it: whatever another process does meanwhile, queries and index are of one model.
         with timer.stage("embed"):
-            snapshot, embedded = self._embed(queries)
-        for query, read in zip(queries, embedded, strict=True):
-            self._remember(query, read)
+            snapshot, embedded = self._embed(queries, encoded, again=again)
         by_filter: dict[Filter, list[int]] = defaultdict(list)
         for row, query in enumerate(queries):
             by_filter[query.where].append(row)
@@ -217,8 +223,7 @@ class SearchEngine:
 
     def explain(self, query: Query, hit: Hit) -> Explanation:
         """Why a hit is in the answer to a query, see :meth:`lapel.engine.explanation.Explainer.explain`."""
-        known = self._asked.get(id(query))
-        embedded = known[1] if known is not None and known[0]() is query else self.embed(query)
+        embedded = self._read_before(query) or self.embed(query)
         pictures = [part.seen for part in query.all_parts if part.seen is not None]
         return Explainer(self.store, self._judge).explain(embedded, pictures[0] if pictures else None, hit)
 
@@ -233,22 +238,38 @@ class SearchEngine:
             self._asked.clear()
         self._asked[id(query)] = (weakref.ref(query), embedded)
 
+    def _read_before(self, query: Query, snapshot: SearchSnapshot | None = None) -> EmbeddedQuery | None:
+        """How a query was read that was asked before, if it is remembered; by the model of a snapshot only."""
+        known = self._asked.get(id(query))
+        if known is None or known[0]() is not query:
+            return None
+        same = snapshot is None or known[1].fingerprint == snapshot.model.fingerprint
+        return known[1] if same else None
+
     def vector(self, query: Query) -> Vectors:
         """The query as a (1, dim) float32 unit row."""
         return self.embed(query).vector[None]
 
     # --- embed --------------------------------------------------------------------------------------------------------
 
-    def _embed(self, queries: Sequence[Query]) -> tuple[SearchSnapshot, list[EmbeddedQuery]]:
+    def _embed(
+        self, queries: Sequence[Query], encoded: Callable[[], None] = lambda: None, *, again: bool = False
+    ) -> tuple[SearchSnapshot, list[EmbeddedQuery]]:
         """The store as it is now, and each query as a direction of its model."""
         while True:
             snapshot = self.store.current()
             try:
-                known = self._reader.look_up(snapshot, queries)
-                read = [self._reader.combine(snapshot, query, known) for query in queries]
-                return snapshot, [
-                    self._weighed(snapshot, query, each) for query, each in zip(queries, read, strict=True)
-                ]
+                before = {id(query): self._read_before(query, snapshot) if again else None for query in queries}
+                known = self._reader.look_up(snapshot, [each for each in queries if before[id(each)] is None])
+                encoded()
+                embedded = []
+                for query in queries:
+                    read = before[id(query)] or self._weighed(
+                        snapshot, query, self._reader.combine(snapshot, query, known)
+                    )
+                    embedded.append(read)
+                    self._remember(query, embedded[-1])
+                return snapshot, embedded
             except ModelChangedError:
                 continue
 
@@ -269,7 +290,8 @@ class SearchEngine:
         """The grouped hits of queries that share a filter, and the keys and cosines of the nearest photos."""
         index = snapshot.index
         reachable = max(len(index) if passing.keys is None else len(passing.keys), 1)
-        scales = [_colour_scale(query, embedded) for query, embedded in asked]
+        usual = settings().colour_weight  # asked once, as it looks at files and the environment
+        scales = [_colour_scale(query, embedded, usual) for query, embedded in asked]
         fetch = max(_fetched(query, self._wanted(query)) for query, _ in asked)
         more = any(scales) or any(has_wishes(embedded) for _, embedded in asked)
         fetch = max(fetch, CANDIDATES if more else 2 * NEIGHBOURS)
@@ -469,12 +491,13 @@ class SearchEngine:
         return np.unique(table.rows[at[there]])
 
 
-def _colour_scale(query: Query, embedded: EmbeddedQuery) -> float:
-    """How much colours count in an answer; 0 where the order is the cosine's."""
+def _colour_scale(query: Query, embedded: EmbeddedQuery, usual: float) -> float:
+    """How much colours count in an answer, ``usual`` where the query does not say; 0 where the order is the
+    cosine's."""
     reading = embedded.colours
     if reading is None:
         return 0.0
-    scale = settings().colour_weight if query.colour_weight is None else query.colour_weight
+    scale = usual if query.colour_weight is None else query.colour_weight
     if query.look is not None:
         scale *= min(1.0, LookMix.parse(query.look).colour)
     return scale * ON_WHITE_SCALE if reading.on_white else scale

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lapel.insight.report import heading as report_heading
     from lapel.insight.tuning import Trial
     from lapel.service.adding import AddReport, AddRequest, RemoveReport, add_to_store
+    from lapel.service.backup import BackupReport
     from lapel.service.browsing import BrowseResult, Overview, ProductDetails, by_size, field_label
     from lapel.service.drive import DriveUpload, drive_login, drive_upload
     from lapel.service.images import (
@@ -48,13 +49,14 @@ if TYPE_CHECKING:
     from lapel.service.products import ChangedError, ProductPut, PutResult
     from lapel.service.products import version as product_version
     from lapel.service.results import answer_json, details_json, hit_json, photo_json, product_json, result_json
-    from lapel.service.store import Store, open_store, store_exists
+    from lapel.service.store import Store, open_store, restore_store, store_exists
     from lapel.service.thumbnails import tile
 
 _HOMES = {
     "Access": "lapel.service.keys",
     "AddReport": "lapel.service.adding",
     "AddRequest": "lapel.service.adding",
+    "BackupReport": "lapel.service.backup",
     "BrowseResult": "lapel.service.browsing",
     "ChangedError": "lapel.service.products",
     "DriveUpload": "lapel.service.drive",
@@ -102,6 +104,7 @@ _HOMES = {
     "read_image_bytes": "lapel.service.images",
     "read_stream": "lapel.service.images",
     "report_heading": "lapel.insight.report:heading",
+    "restore_store": "lapel.service.store",
     "result_json": "lapel.service.results",
     "settings": "lapel.core.settings",
     "settings_files": "lapel.core.settings:files",
@@ -115,6 +118,7 @@ __all__ = [
     "Access",
     "AddReport",
     "AddRequest",
+    "BackupReport",
     "BrowseResult",
     "ChangedError",
     "DriveUpload",
@@ -164,6 +168,7 @@ __all__ = [
     "read_stream",
     "reason_of",
     "report_heading",
+    "restore_store",
     "result_json",
     "settings",
     "settings_files",

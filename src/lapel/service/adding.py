@@ -6,18 +6,20 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from lapel.catalog import request_lock
 from lapel.core.errors import SourceError, TableError
 from lapel.core.text import counted
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.feeds import FeedSync, plan_sync
 from lapel.engine.ingest import IngestReport, ingest
 from lapel.runners import Runner, open_runner
+from lapel.service.uploads import let_go, own_pictures
 from lapel.sources import ImageSource, open_source
 from lapel.sources.mapping import ColumnMap
 from lapel.sources.mixed import MixedSource
@@ -254,7 +256,10 @@ def remove(context: StoreContext, product_ids: Sequence[str]) -> RemoveReport:
     there = context.catalog.stored(asked, fingerprint="")
     removed = tuple(each for each in asked if each in there)
     if removed:
-        context.catalog.remove(removed)
+        pictures = own_pictures(context, [uri for each in removed for uri in there[each].photos])
+        with request_lock(context.folder) if pictures else nullcontext():
+            context.catalog.remove(removed)
+            let_go(context, pictures)
     return RemoveReport(removed, tuple(each for each in asked if each not in there))
 
 

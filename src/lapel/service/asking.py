@@ -74,12 +74,14 @@ def answer_many(
                 progress(done, None)
 
 
-def answer_batch(engine: SearchEngine, queries: Sequence[Query]) -> list[SearchResult | Exception]:
+def answer_batch(
+    engine: SearchEngine, queries: Sequence[Query], encoded: Callable[[], None] = lambda: None, *, again: bool = False
+) -> list[SearchResult | Exception]:
     """The answer to each of several queries of different people, in one batch; what is wrong with one is given in its
     place and costs the others nothing but time."""
     try:
-        return list(engine.search_many(queries))
+        return list(engine.search_many(queries, encoded=encoded, again=again))
     except Exception as error:
         if len(queries) > 1:
-            return [answer for query in queries for answer in answer_batch(engine, [query])]
+            return [answer for query in queries for answer in answer_batch(engine, [query], again=True)]
         return [error]

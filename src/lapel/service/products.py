@@ -25,6 +25,7 @@ from lapel.engine.context import StoreContext
 from lapel.engine.ingest import ingest
 from lapel.service.browsing import ProductDetails, details
 from lapel.service.results import details_json
+from lapel.service.uploads import let_go, own_pictures
 from lapel.sources.mixed import MixedSource
 from lapel.sources.names import as_link
 from lapel.sources.table import TableRow
@@ -167,7 +168,9 @@ class ProductService:
         with self._alone():
             self._context.catalog.product(product_id)
             self._check(product_id, expect)
+            pictures = own_pictures(self._context, self._addresses([product_id]))
             self._context.catalog.remove([product_id])
+            let_go(self._context, pictures)
 
     # --- how ----------------------------------------------------------------------------------------------------------
 
@@ -226,6 +229,7 @@ class ProductService:
             for at, each in wanted
         ]
         uploads = UploadSource(self._context.folder / FOLDER, files)
+        before = self._addresses([each.product.id for _, each in wanted])
         small = self._context.thumbnails
         with closing(MixedSource(uploads, LINK_SCHEMES)) as source, tempfile.TemporaryDirectory() as folder:
             told = Path(folder) / "rejected.csv"
@@ -237,22 +241,17 @@ class ProductService:
                 )
                 with told.open(encoding="utf-8", newline="") as lines:
                     noted = list(csv.DictReader(lines))
-            finally:
-                self._tidy(uploads, [each.product.id for _, each in wanted])
+            finally:  # of what no product took, and of what they were shown by before
+                let_go(self._context, [*uploads.written, *own_pictures(self._context, before)])
         problems: dict[int, list[str]] = {}
         for note in noted:
             problems.setdefault(int(note["line"]) - 1, []).append(note["reason"])
         return problems
 
-    def _tidy(self, uploads: UploadSource, ids: Sequence[str]) -> None:
-        """Let go of pictures that no product took."""
-        if not uploads.written:
-            return
+    def _addresses(self, ids: Sequence[str]) -> list[str]:
+        """Where the photos of products are."""
         stored = self._context.catalog.stored(ids, fingerprint="").values()
-        used = {uri.rpartition("/")[2] for product in stored for uri in product.photos}
-        for path in uploads.written:
-            if path.name not in used:
-                path.unlink(missing_ok=True)
+        return [uri for product in stored for uri in product.photos]
 
     def _rewrite(self, wanted: Sequence[ProductPut]) -> None:
         """Write products whose pictures stay."""

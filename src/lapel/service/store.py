@@ -29,6 +29,7 @@ from lapel.engine.context import CATALOGUE, StoreContext, open_context, open_to_
 from lapel.engine.retrieval import SearchEngine
 from lapel.service import adding, browsing, information
 from lapel.service.asking import Where, answer_batch, answer_many, filter_of
+from lapel.service.backup import BackupReport, backup, restore
 from lapel.service.index import IndexService
 from lapel.service.jobs import JobRunner, JobService
 from lapel.service.keys import KeyService
@@ -200,6 +201,15 @@ class Store:
         """Take products out, with their photos and vectors; their image files are not touched."""
         return adding.remove(self._context, product_ids)
 
+    def backup(self, path: str | Path, *, progress: Progress | None = None) -> BackupReport:
+        """Keep all of it in one new file, while others search and write: one moment of the catalogue with its vectors,
+        and the pictures that came by requests. :func:`lapel.restore` makes a store of it again.
+
+        Raises:
+            InputError: there is such a file, or it cannot be written.
+        """
+        return backup(self._context, Path(path), progress)
+
     # --- asking it ----------------------------------------------------------------------------------------------------
 
     def search(
@@ -336,10 +346,18 @@ class Store:
 
         return answer_many(self._engine, iter(queries), read, progress, raising=errors == "raise")
 
-    def search_batch(self, queries: Sequence[Query]) -> list[SearchResult | Exception]:
+    def search_batch(
+        self, queries: Sequence[Query], *, encoded: Callable[[], None] = lambda: None
+    ) -> list[SearchResult | Exception]:
         """The answers to queries of different people at once: their images go through the network together, and what is
-        wrong with one of them stands in place of its answer."""
-        return answer_batch(self._engine, queries)
+        wrong with one of them stands in place of its answer.
+
+        Args:
+            queries: What they ask.
+            encoded: Called when the images are vectors: the network is free for the next batch while this one is
+                looked up. Where something is wrong it may never be called, or more than once.
+        """
+        return answer_batch(self._engine, queries, encoded)
 
     def embed(self, query: Query) -> EmbeddedQuery:
         """A query as one direction, with how each of its parts was read: the product that was found in an image, and
@@ -555,3 +573,20 @@ def store_exists(folder: str | Path) -> int:
         return (Path(folder) / CATALOGUE).stat().st_ino
     except OSError:
         return 0
+
+
+def restore_store(file: str | Path, folder: str | Path, *, progress: Progress | None = None) -> BackupReport:
+    """Make a store of a file that :meth:`Store.backup` wrote.
+
+        lapel.restore_store("shop.backup", "shop-again")
+
+    Args:
+        file: The backup.
+        folder: Where the store shall be; there must be nothing yet.
+        progress: Called with the bytes written, and how many there are.
+
+    Raises:
+        InputError: there is something already, or the file is no backup.
+        StoreDamagedError: the backup is damaged; nothing was made.
+    """
+    return restore(Path(file), Path(folder), progress)

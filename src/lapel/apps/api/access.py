@@ -21,29 +21,54 @@ def needs(scope: str) -> Callable[[Request], Awaitable[Access]]:
     """A dependency of a route: whoever asks may do what ``scope`` names, and not too often."""
 
     async def check(request: Request) -> Access:
-        own = serving(request)
-        _pace(own, f"address {request.client.host if request.client else ''}")
-        access = await _access(own, request)
-        if access.key_id:
-            _pace(own, f"key {access.key_id}")
-        if not access.allows(scope):
-            detail = (
-                f"This needs a key with the scope '{scope}'; this one has {', '.join(sorted(access.scopes)) or 'none'}."
-            )
-            raise ProblemError(403, "scope_missing", detail)
-        return access
+        return await allowed(serving(request), request, scope)
 
     check.__name__ = f"needs_{scope}"
     return check
 
 
+async def allowed(own: Serving, request: Request, scope: str) -> Access:
+    """What whoever sends a request may do.
+
+    Raises:
+        ProblemError: not what ``scope`` names, or too often.
+    """
+    _pace(own, f"address {request.client.host if request.client else ''}")
+    access = await _access(own, request)
+    if access.key_id:
+        _pace(own, f"key {access.key_id}")
+    check_scope(access, scope)
+    return access
+
+
+def check_scope(access: Access, scope: str) -> None:
+    """See that somebody may do what ``scope`` names.
+
+    Raises:
+        ProblemError: 403.
+    """
+    if not access.allows(scope):
+        detail = (
+            f"This needs a key with the scope '{scope}'; this one has {', '.join(sorted(access.scopes)) or 'none'}."
+        )
+        raise ProblemError(403, "scope_missing", detail)
+
+
 async def _access(own: Serving, request: Request) -> Access:
-    said = request.headers.get("authorization", "")
-    kind, _, key = said.partition(" ")
     if not await own.quick(lambda: own.needs_keys):
         if request.method not in SAFE_METHODS:
             _refuse_other_pages(own, request)
         return EVERYTHING
+    return access_of(own, request.headers.get("authorization", ""))
+
+
+def access_of(own: Serving, authorization: str) -> Access:
+    """What a key may do, from the header that brings it.
+
+    Raises:
+        ProblemError: 401, there is none, or it does not count.
+    """
+    kind, _, key = authorization.partition(" ")
     if kind.lower() != "bearer" or not key.strip():
         raise ProblemError(401, "key_missing", "Send a key: 'Authorization: Bearer lapel_...'.", CHALLENGE)
     try:

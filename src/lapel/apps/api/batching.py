@@ -1,7 +1,7 @@
-"""Pictures of different requests go through the encoder together: whatever is waiting is the next batch.
+"""Pictures of different requests go through the encoder together: whatever waits when it is free is the next batch.
 
 A worker takes all that waits, up to :data:`BATCH`, without ever waiting for more: alone, a picture goes at once; under
-load, batches fill by themselves. What is wrong with one picture is told to its own request only.
+load, batches fill while the encoder has another one. What is wrong with one picture is told to its own request only.
 """
 
 from __future__ import annotations
@@ -13,13 +13,21 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from lapel.apps.api.problems import ProblemError
 from lapel.core.types import Query, SearchResult
 
 BATCH = 32  # pictures encoded together
 WORKERS = 2  # while one has the network, the other looks up and groups what it found
-Search = Callable[[Sequence[Query]], Sequence[SearchResult | Exception]]
+
+
+class Search(Protocol):
+    """Answers several queries at once, with errors in place of answers; ``encoded`` is called when the encoder is free
+    for others. See :meth:`lapel.service.Store.search_batch`."""
+
+    def __call__(self, queries: Sequence[Query], *, encoded: Callable[[], None]) -> Sequence[SearchResult | Exception]:  # noqa: D102
+        ...
 
 
 class Gate:
@@ -91,7 +99,7 @@ class Batcher:
     """Searches with pictures, batched as they come.
 
     Args:
-        search: Answers several queries at once, with errors in place of answers.
+        search: Answers several queries at once.
         workers: How many batches are on their way at once.
         told: Called with the size of each batch and the seconds it took.
     """
@@ -103,6 +111,7 @@ class Batcher:
         self._told = told
         self._waiting: deque[_Waiting] = deque()
         self._some = threading.Condition()
+        self._encoding = False  # whether a worker has the encoder: until then nothing more is taken
         self._closed = False
         self._threads = [
             threading.Thread(target=self._work, name=f"lapel-batch-{number}", daemon=True) for number in range(workers)
@@ -141,19 +150,40 @@ class Batcher:
     def _work(self) -> None:
         while True:
             with self._some:
-                while not self._waiting and not self._closed:
+                while self._encoding or not (self._waiting or self._closed):
                     self._some.wait()
                 taken = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+                asked = [each for each in taken if not each.future.cancelled()]
+                self._encoding = bool(asked)
             if not taken:
                 return
-            asked = [each for each in taken if not each.future.cancelled()]
             if not asked:
                 continue
             begun = time.monotonic()
+            free = _Once(self._free)
             try:
-                found = self._search([each.query for each in asked])
+                found = self._search([each.query for each in asked], encoded=free)
             except BaseException as error:  # a worker must not die of what it is given
                 found = [error if isinstance(error, Exception) else RuntimeError(str(error))] * len(asked)
+            finally:
+                free()
             for each, answer in zip(asked, found, strict=True):
                 each.tell(answer)
             self._told(len(asked), time.monotonic() - begun)
+
+    def _free(self) -> None:
+        with self._some:
+            self._encoding = False
+            self._some.notify_all()
+
+
+class _Once:
+    """Calls something the first time it is called itself: a batch that fails frees the encoder only once."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call: Callable[[], None] | None = call
+
+    def __call__(self) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            call()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from lapel.apps.api.app import create_app
 from lapel.apps.api.serving import ApiOptions
 from lapel.core.errors import InputError
-from lapel.service import open_store
+from lapel.service import Store, open_store
 
 GRACE_SECONDS = 30  # that requests under way get to end when the server is stopped
 KEEP_ALIVE_SECONDS = 30
@@ -24,20 +25,34 @@ def serve(folder: Path, options: ApiOptions) -> None:
         StoreError: the store cannot be opened.
     """
     with open_store(folder) as store:
-        if not options.loopback and not (options.keys and store.keys.list()):
-            raise InputError(
-                f"Whoever reaches {options.host} could change this shop, as no key is asked for. Make one with: lapel"
-                f" key create --scope search --store {folder}; or listen on 127.0.0.1."
-            )
+        check_open(store, options)
         store.check_model()
-        uvicorn.run(
-            create_app(store, options),
-            host=options.host,
-            port=options.port,
-            log_level="warning",
-            server_header=False,
-            backlog=BACKLOG,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-            h11_max_incomplete_event_size=64 * 1024,
+        listen(create_app(store, options), options)
+
+
+def check_open(store: Store, options: ApiOptions) -> None:
+    """See that nobody reaches a store who should not.
+
+    Raises:
+        InputError: it would be open to other machines without a key.
+    """
+    if not options.loopback and not (options.keys and store.keys.list()):
+        raise InputError(
+            f"Whoever reaches {options.host} could ask and change this shop, as no key is asked for. Make one with:"
+            f" lapel key create --scope search --store {store.folder}; or listen on 127.0.0.1."
         )
+
+
+def listen(app: ASGIApp, options: ApiOptions) -> None:
+    """Serve an app until SIGTERM or Ctrl-C; requests under way are answered first."""
+    uvicorn.run(
+        app,
+        host=options.host,
+        port=options.port,
+        log_level="warning",
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
