@@ -261,6 +261,12 @@ class Catalog:
         with self._pool.snapshot() as database:
             return lookup.stored(database, json.dumps(list(product_ids)), fingerprint)
 
+    def existing(self, product_ids: Iterable[str]) -> set[str]:
+        """Those of these ids that a product has."""
+        asked = "SELECT product.id FROM json_each(?) AS wanted JOIN product ON product.id = wanted.value"
+        with self._pool.borrow() as database:
+            return {name for (name,) in database.execute(asked, (json.dumps(list(product_ids)),))}
+
     # --- vectors ------------------------------------------------------------------------------------------------------
 
     def vectors(self, fingerprint: str, *, batch: int = 8192) -> Iterator[tuple[Keys, Vectors]]:

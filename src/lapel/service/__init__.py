@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lapel.service.adding import AddReport, AddRequest, RemoveReport, add_to_store
     from lapel.service.browsing import BrowseResult, Overview, ProductDetails, by_size, field_label
     from lapel.service.drive import DriveUpload, drive_login, drive_upload
+    from lapel.service.events import Erasure, EventReport, PersonExport
     from lapel.service.images import (
         decode,
         fetch_image,
@@ -52,6 +53,9 @@ if TYPE_CHECKING:
     from lapel.service.thumbnails import tile
 
 _HOMES = {
+    "Erasure": "lapel.service.events",
+    "EventReport": "lapel.service.events",
+    "PersonExport": "lapel.service.events",
     "Access": "lapel.service.keys",
     "AddReport": "lapel.service.adding",
     "AddRequest": "lapel.service.adding",
@@ -118,7 +122,9 @@ __all__ = [
     "BrowseResult",
     "ChangedError",
     "DriveUpload",
+    "Erasure",
     "EvalReport",
+    "EventReport",
     "IndexDifference",
     "IndexService",
     "IndexStatus",
@@ -129,6 +135,7 @@ __all__ = [
     "ModelChange",
     "ModelService",
     "Overview",
+    "PersonExport",
     "ProductDetails",
     "ProductPut",
     "PutResult",

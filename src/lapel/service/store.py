@@ -12,12 +12,14 @@ import numpy as np
 from PIL import Image
 
 from lapel.core.errors import LapelError, QueryError
+from lapel.core.events import Event
 from lapel.core.filters import NO_FILTER
 from lapel.core.types import EmbeddedQuery, Explanation, Hit, ImageLike, Part, Photo, Query, Region, SearchResult
 from lapel.engine.context import CATALOGUE, StoreContext, open_context, open_to_look
 from lapel.engine.retrieval import SearchEngine
 from lapel.service import adding, browsing, information
 from lapel.service.asking import Where, answer_batch, answer_many, filter_of
+from lapel.service.events import Erasure, EventReport, EventService, PersonExport
 from lapel.service.index import IndexService
 from lapel.service.jobs import JobRunner, JobService
 from lapel.service.keys import KeyService
@@ -50,6 +52,7 @@ class Store:
         products: Single products that a program has at hand: put, patch, remove.
         keys: Who may ask over HTTP.
         jobs: Long work that goes on after its answer.
+        events: What people did with its products: from files, counted.
     """
 
     def __init__(self, context: StoreContext) -> None:
@@ -61,6 +64,7 @@ class Store:
         self.products = ProductService(context)
         self.keys = KeyService(context)
         self.jobs = JobService(context)
+        self.events = EventService(context)
 
     # --- what it is ---------------------------------------------------------------------------------------------------
 
@@ -419,6 +423,31 @@ class Store:
     def changes(self) -> ChangeFeed:
         """Every change of products and photos in order, read with cursors that survive a restart."""
         return self._context.catalog.feed
+
+    # --- people -------------------------------------------------------------------------------------------------------
+
+    def record(self, events: Iterable[Event | Mapping[str, Any]], *, progress: Progress | None = None) -> EventReport:
+        """Keep what people did with products: each event once by its id, in any order.
+
+        >>> store.record([lapel.Event("e1", "anna", "1163", "like", "2026-11-29T10:00:00Z")]).added  # doctest: +SKIP
+        1
+
+        Args:
+            events: :class:`lapel.Event`, or mappings with its names. The person is stored as a keyed hash.
+            progress: Called with how many were read.
+
+        Raises:
+            StoreReadOnlyError, StoreBusyError: nothing of the last 20,000 was kept.
+        """
+        return self.events.record(events, progress)
+
+    def export(self, person: str) -> PersonExport:
+        """All that is known of a person: what they did, and the lists they were shown."""
+        return self.events.export(person)
+
+    def erase(self, person: str) -> Erasure:
+        """Forget a person: what they did, and the lists they were shown."""
+        return self.events.erase(person)
 
     # --- its images ---------------------------------------------------------------------------------------------------
 

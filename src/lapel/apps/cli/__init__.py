@@ -21,6 +21,7 @@ from lapel.apps.cli.demo import demo
 from lapel.apps.cli.deprecated import add_moved_commands
 from lapel.apps.cli.drive import drive
 from lapel.apps.cli.evaluate import evaluate
+from lapel.apps.cli.events import events
 from lapel.apps.cli.index import index
 from lapel.apps.cli.info import info
 from lapel.apps.cli.key import key
@@ -55,6 +56,7 @@ for command in (add, evaluate, info, remove, ui, api, demo, train, settings):
     app.command()(command)
 add_moved_commands(app)
 app.add_typer(drive, name="drive")
+app.add_typer(events, name="events")
 app.add_typer(index, name="index")
 app.add_typer(key, name="key")
 app.add_typer(media, name="media")
