@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Photo,
         Product,
         Query,
+        Reason,
         Region,
         SearchResult,
         Verdict,
@@ -43,6 +44,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Event": "lapel.core.events",
     "Explanation": "lapel.core.types",
+    "Reason": "lapel.core.types",
     "Region": "lapel.core.types",
     "Filter": "lapel.core.types",
     "Hit": "lapel.core.types",
@@ -79,6 +81,7 @@ __all__ = [
     "Photo",
     "Product",
     "Query",
+    "Reason",
     "Region",
     "SearchResult",
     "Store",

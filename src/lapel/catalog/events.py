@@ -313,20 +313,23 @@ class EventLog:
         with pool.borrow() as database:
             return dict(database.execute("SELECT id, weight FROM tally JOIN item ON row = item WHERE weight > 0"))
 
-    def interactions(self) -> Interactions:
-        """All events that speak for a product and count, by person and time."""
+    def interactions(self, kinds: Sequence[int] = (VIEW, LIKE, CART, BUY)) -> Interactions:
+        """All events of some kinds that speak for a product and count, by person and time."""
         pool = self._opened()
         if pool is None:
             return NO_INTERACTIONS
         with pool.snapshot() as database:
             names = dict(database.execute("SELECT row, id FROM item ORDER BY row"))
-            asked = "SELECT person, item, kind, at FROM event WHERE weight > 0 ORDER BY person, at"
+            some = ", ".join(str(int(kind)) for kind in kinds)
+            asked = (
+                f"SELECT person, item, kind, at FROM event WHERE weight > 0 AND kind IN ({some}) ORDER BY person, at"
+            )
             rows = database.execute(asked).fetchall()
         place = {row: at for at, row in enumerate(names)}
         columns = list(zip(*rows, strict=True)) or [()] * 4
         items = np.fromiter((place[row] for row in columns[1]), np.int64, len(rows))
-        persons, kinds = (np.array(columns[at], np.int64) for at in (0, 2))
-        return Interactions(tuple(names.values()), persons, items, kinds, np.array(columns[3], float))
+        persons, of_kind = (np.array(columns[at], np.int64) for at in (0, 2))
+        return Interactions(tuple(names.values()), persons, items, of_kind, np.array(columns[3], float))
 
     def counts(self) -> dict[str, int]:
         """How many events, people, products and lists there are, and how many events of each kind."""

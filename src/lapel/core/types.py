@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lapel.core.answers import Explanation, Region
+from lapel.core.answers import Explanation, Reason, Region
 from lapel.core.colours import AskedColour, ColourReading, NamedColour
 from lapel.core.events import KINDS as EVENT_KINDS
 from lapel.core.events import Event
@@ -52,6 +52,7 @@ __all__ = [
     "Photo",
     "Product",
     "Query",
+    "Reason",
     "Region",
     "SearchResult",
     "UnderstoodPart",

@@ -112,15 +112,16 @@ class SearchEngine:
     Attributes:
         store: The store.
         facets: What counts the values of fields.
+        look: What reranks by the look of photos.
     """
 
     def __init__(self, store: StoreContext, *, rerank: Reranker | None = None, look: LookWeights = CALIBRATED) -> None:
         self.store = store
         self._rerank = rerank
         self._recent: dict[Filter, _Filtered] = {}
-        self._look = LookReranker(store.catalog, look)
-        self._reader = QueryReader(store, self._look)
-        self._wishes = WishOrder(store.catalog, self._look, self._reader.words)
+        self.look = LookReranker(store.catalog, look)
+        self._reader = QueryReader(store, self.look)
+        self._wishes = WishOrder(store.catalog, self.look, self._reader.words)
         self._grouper = Grouper(store.catalog)
         self.facets = FacetCounter(store.catalog)
         self._judge = Judge(store)
@@ -157,7 +158,7 @@ class SearchEngine:
         spent: dict[str, float] = {}  # of each query; filled in when all are answered
         for where, rows in by_filter.items():
             with timer.stage("retrieve"):
-                passing = self._passing(snapshot, where)
+                passing = self.passing(snapshot, where)
             asked = [row for row in rows if embedded[row].understood]
             grouped: dict[int, tuple[list[Hit], Near]] = {row: ([], NOTHING_NEAR) for row in rows}
             if asked:
@@ -329,7 +330,7 @@ class SearchEngine:
         found, text_keys = [keys], np.empty(0, np.int64)
         with timer.stage("retrieve"):
             for where in self._wishes.narrower(query, embedded):
-                passing = self._passing(snapshot, where)
+                passing = self.passing(snapshot, where)
                 if passing.keys is not None and len(passing.keys):
                     few = min(len(keys), len(passing.keys))
                     found.append(snapshot.index.search(embedded.vector[None], few, passing.keys).keys[0])
@@ -338,7 +339,7 @@ class SearchEngine:
             keys, scores = self._scored(snapshot, embedded, np.concatenate(found), keys, scores)
             near, base = None, without_colours(embedded)
             if base is not None:
-                every = self._passing(snapshot, query.where).keys
+                every = self.passing(snapshot, query.where).keys
                 near = snapshot.index.search(base[None], min(KIND_NEIGHBOURS, len(snapshot.index)), every)
         with timer.stage("rerank"):
             ordered = self._wishes.adjusted(snapshot.version.generation, embedded, keys, scores, text_keys, near)
@@ -383,10 +384,10 @@ class SearchEngine:
         if not scale or colours is None or not len(keys) or out_of_reach:
             return Candidates(keys, scores, np.zeros_like(scores))
         with timer.stage("rerank"):
-            added = self._look.adjustments(snapshot.version.generation, keys, scores, colours, scale=scale)
+            added = self.look.adjustments(snapshot.version.generation, keys, scores, colours, scale=scale)
             return Candidates(keys, scores, added).sorted(least=least)
 
-    def _passing(self, snapshot: SearchSnapshot, where: Filter) -> _Filtered:
+    def passing(self, snapshot: SearchSnapshot, where: Filter) -> _Filtered:
         """What passes a filter; kept for the next query, as people look at many images with one filter."""
         catalog, generation = self.store.catalog, snapshot.version.generation
         known = self._recent.get(where)
@@ -438,7 +439,7 @@ class SearchEngine:
         self, snapshot: SearchSnapshot, query: Query, vector: NDArray[np.float32], least: float
     ) -> NDArray[np.int64]:
         """The numbers of the products that pass the filter and have a photo with at least this cosine."""
-        passing = self._passing(snapshot, query.where)
+        passing = self.passing(snapshot, query.where)
         reachable = max(len(snapshot.index) if passing.keys is None else len(passing.keys), 1)
         fetch = CANDIDATES
         while True:
@@ -447,7 +448,7 @@ class SearchEngine:
             if fetch >= reachable or scores[-1] < least:
                 break
             fetch *= 8
-        table = self._look.table(snapshot.version.generation)
+        table = self.look.table(snapshot.version.generation)
         reaching = keys[(keys >= 0) & (scores >= least)]
         if not len(table.keys):
             return np.empty(0, np.int64)
