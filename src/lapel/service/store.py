@@ -16,8 +16,8 @@ from lapel.core.events import Event
 from lapel.core.filters import NO_FILTER
 from lapel.core.types import EmbeddedQuery, Explanation, Hit, ImageLike, Part, Photo, Query, Region, SearchResult
 from lapel.engine.context import CATALOGUE, StoreContext, open_context, open_to_look
-from lapel.engine.recommend.rules import RuleBook
 from lapel.engine.retrieval import SearchEngine
+from lapel.engine.rules import RuleBook
 from lapel.service import adding, browsing, information
 from lapel.service.asking import Where, answer_batch, answer_many, filter_of
 from lapel.service.events import Erasure, EventReport, EventService, PersonExport
@@ -28,6 +28,7 @@ from lapel.service.media import MediaService
 from lapel.service.models import ModelService
 from lapel.service.products import ProductService
 from lapel.service.recommend import RowService
+from lapel.service.rules import RuleService
 from lapel.service.thumbnails import ThumbnailService
 
 if TYPE_CHECKING:
@@ -55,12 +56,14 @@ class Store:
         keys: Who may ask over HTTP.
         jobs: Long work that goes on after its answer.
         events: What people did with its products: from files, counted.
+        rules: What the shop wants of answers: pin, hide, boost, bury, what is in stock first.
         rows: How rows of recommendations are made, and what another way would have done.
     """
 
     def __init__(self, context: StoreContext) -> None:
         self._context = context
-        self._engine = SearchEngine(context)
+        rules = RuleBook(context.catalog)
+        self._engine = SearchEngine(context, rules=rules)
         self.models = ModelService(context)
         self.media = MediaService(context)
         self.index = IndexService(context)
@@ -68,8 +71,8 @@ class Store:
         self.keys = KeyService(context)
         self.jobs = JobService(context)
         self.events = EventService(context)
-        rules = RuleBook(context.catalog)
         self.rows = RowService(context, self._engine, rules)
+        self.rules = RuleService(context, rules, self._engine, self.rows)
 
     # --- what it is ---------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,9 @@ from lapel.apps.cli.info import info
 from lapel.apps.cli.key import key
 from lapel.apps.cli.media import former_name, media
 from lapel.apps.cli.model import model
+from lapel.apps.cli.recommend import recommend
 from lapel.apps.cli.remove import remove
+from lapel.apps.cli.rules import rules
 from lapel.apps.cli.search import OptionalValues, search
 from lapel.apps.cli.settings import settings
 from lapel.apps.cli.train import train
@@ -62,6 +64,8 @@ app.add_typer(key, name="key")
 app.add_typer(media, name="media")
 app.add_typer(media, name="hosting", hidden=True, callback=former_name)
 app.add_typer(model, name="model")
+app.add_typer(recommend, name="recommend")
+app.add_typer(rules, name="rules")
 
 
 def _version(wanted: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lapel.catalog.events import BUY, CART, History, ServedList
 from lapel.core.answers import Reason
 from lapel.core.errors import QueryError
-from lapel.core.types import EmbeddedQuery, Hit, SearchResult, Verdict
+from lapel.core.types import EmbeddedQuery, Filter, Hit, SearchResult, Verdict
 from lapel.engine.context import StoreContext
 from lapel.engine.index_storage import SearchSnapshot
 from lapel.engine.look import places_of
@@ -25,10 +25,11 @@ from lapel.engine.recommend.choosing import Guard, choose
 from lapel.engine.recommend.complement import Complements
 from lapel.engine.recommend.profile import Profile, read_profile
 from lapel.engine.recommend.reasons import name_of
-from lapel.engine.recommend.rules import Effects, Rule, RuleBook
 from lapel.engine.recommend.served import ServedLog
+from lapel.engine.recommend.substitutes import SubstituteRow, substitute_feed, wanted
 from lapel.engine.recommend.table import IN_STOCK, Places, ProductTable, Tables
 from lapel.engine.retrieval import SearchEngine
+from lapel.engine.rules import Effects, RuleBook, said_by
 
 REFRESH = 5.0  # seconds after which what is popular and bought together is read again, if there were events
 BASKETS_REFRESH = 300.0  # seconds for what is bought together
@@ -98,8 +99,13 @@ class Recommender:
         """How the store's rows are made now."""
         return RowSettings.read(self._store.catalog.setting(SETTING))
 
-    def recommend(self, asked: RowQuery) -> SearchResult:
+    def recommend(self, asked: RowQuery, *, shown: bool = True, rules: RuleBook | None = None) -> SearchResult:
         """One row; the person's last click has its say in it.
+
+        Args:
+            asked: The row.
+            shown: Whether somebody is shown it, so that it is logged.
+            rules: Rules in place of the store's.
 
         Raises:
             QueryError: an unknown product, or a filter that cannot be understood.
@@ -108,10 +114,10 @@ class Recommender:
         settings, now = self.settings, time.time()
         history = self._store.events.history(asked.person) if asked.person else None
         snapshot = self._store.current()
-        row = self.row(snapshot, asked, settings, history, now=now)
-        shown, chances = self._drawn(row, asked, settings)
-        result = self._result(snapshot, asked, row, shown)
-        if settings.log and not self._store.catalog.read_only and len(result):
+        row = self.row(snapshot, asked, settings, history, now=now, rules=rules)
+        drawn, chances = self._drawn(row, asked, settings)
+        result = self._result(snapshot, asked, row, drawn)
+        if shown and settings.log and not self._store.catalog.read_only and len(result):
             result = self._logged(result, asked, chances, now)
         timings = {"recommend": 1000 * (time.perf_counter() - begun)}
         return replace(result, timings=timings)
@@ -124,7 +130,7 @@ class Recommender:
         history: History | None,
         *,
         now: float,
-        rules: Sequence[Rule] | None = None,
+        rules: RuleBook | None = None,
     ) -> Row:
         """The products of a row and what they were chosen from.
 
@@ -134,13 +140,13 @@ class Recommender:
             settings: How it is made.
             history: What the person did; None without one.
             now: Seconds since 1970, for rules with dates.
-            rules: Rules in place of those that are kept.
+            rules: Rules in place of the store's.
         """
         table = self._tables.of(snapshot)
         crowd = self._crowd_of(table, now)
         profile = read_profile(table, history) if history is not None else _stranger()
         seeds = self._seeds(table, asked)
-        effects = self._rules.effects(asked.kind, table.generation, now, rules)
+        effects = (rules or self._rules).effects(asked.kind, table.generation, now)
         passing = self._passing(table, asked)
         barred = [profile.refused, table.find(asked.exclude), table.find(asked.seeds)]
         if history is not None:
@@ -167,6 +173,29 @@ class Recommender:
         return Row(
             table, purposes, tuple(found[: asked.k]), tuple(place for place, _ in found[pinned:]), pinned, effects
         )
+
+    def substitutes(
+        self,
+        k: int,
+        where: Filter | None,
+        *,
+        keep_margin: bool = False,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> Iterator[SubstituteRow]:
+        """What can be sold in place of every product that is sold out, or that passes a filter."""
+        snapshot = self._store.current()
+        table = self._tables.of(snapshot)
+        effects = self._rules.effects("substitutes", table.generation, time.time())
+        barred = np.empty(0, np.int64) if effects is None else _places(table, effects.hidden)
+        chosen = None if where is None else table.places_of_rows(self._store.catalog.matching_rows(where))
+        places = wanted(table, chosen)
+        feed = substitute_feed(
+            table, places, k, per_brand=self.settings.per_brand, barred=barred, keep_margin=keep_margin
+        )
+        for done, row in enumerate(feed, 1):
+            yield row
+            if progress is not None:
+                progress(done, len(places))
 
     # --- what it needs ------------------------------------------------------------------------------------------------
 
@@ -275,14 +304,15 @@ class Recommender:
             hits.append(Hit(len(hits) + 1, score, *entry, adjustment=adjustment, reason=reason, rules=names))
         total = self._engine.passing(snapshot, asked.where).products
         verdict = Verdict.FOUND if hits else Verdict.NOTHING_CLOSE if total else Verdict.NOTHING_PASSES
-        said = {name for hit in hits for name in hit.rules} | set(row.effects.hides if row.effects else ())
         nothing = EmbeddedQuery(
             np.zeros(table.vectors.shape[1], np.float32),
             snapshot.model.fingerprint,
             (),
             np.zeros((0, table.vectors.shape[1]), np.float32),
         )
-        return SearchResult(tuple(hits), total, verdict, nothing, rules=tuple(sorted(said)))
+        return SearchResult(
+            tuple(hits), total, verdict, nothing, rules=() if row.effects is None else said_by(row.effects, hits)
+        )
 
     def _logged(self, result: SearchResult, asked: RowQuery, chances: Sequence[float], now: float) -> SearchResult:
         """The answer with the name under which it is kept."""

@@ -7,8 +7,9 @@ Boosts and buries add to what hits are ordered by, hides take products out of wh
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,11 +20,12 @@ from lapel.catalog import Catalog
 from lapel.catalog.rules import StoredRule
 from lapel.core.errors import InputError, QueryError
 from lapel.core.filters import NO_FILTER
-from lapel.core.types import Filter
+from lapel.core.types import Filter, Hit
 from lapel.engine.recommend.asking import KINDS
 
 ACTIONS = ("pin", "hide", "boost", "bury", "stock-first")
 PLACES = ("search", *KINDS)
+NOTICED = 0.1  # seconds after which a rule of another process is seen
 AMOUNT = 0.1  # of cosine, that boosting and burying add and take
 
 
@@ -121,6 +123,11 @@ class Effects:
     pins: Mapping[int, str]
     hides: tuple[str, ...]
 
+    @property
+    def moves(self) -> bool:
+        """Whether any of them puts hits into another order."""
+        return bool(self.moved or self.stock_first or len(self.pinned))
+
     def adjusted(
         self, rows: NDArray[np.int64], in_stock: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float64], list[tuple[str, ...]]]:
@@ -146,6 +153,32 @@ class Effects:
         return added, names
 
 
+def said_by(effects: Effects, hits: Sequence[Hit]) -> tuple[str, ...]:
+    """The names of the rules that had a say in an answer."""
+    return tuple(sorted({name for hit in hits for name in hit.rules} | set(effects.hides)))
+
+
+def reordered(effects: Effects, hits: Sequence[Hit], rows: NDArray[np.int64]) -> list[Hit]:
+    """Hits of a search as the rules want them, each with the names of those that moved it.
+
+    A pin takes to the front what is among the hits: it puts nothing into an answer that does not look like the query.
+
+    Args:
+        effects: What the rules do.
+        hits: Best first.
+        rows: (n,) the numbers of their products.
+    """
+    added, names = effects.adjusted(rows, np.array([hit.product.in_stock is not False for hit in hits], bool))
+    pinned = {row: place for place, row in enumerate(effects.pinned.tolist())}
+    places = [pinned.get(row, len(pinned)) for row in rows.tolist()]
+    worth = [hit.score + hit.adjustment + more for hit, more in zip(hits, added.tolist(), strict=True)]
+    order = sorted(range(len(hits)), key=lambda at: (places[at], -worth[at]))
+    return [
+        replace(hits[at], rank=rank, adjustment=hits[at].adjustment + float(added[at]), rules=names[at])
+        for rank, at in enumerate(order, 1)
+    ]
+
+
 class RuleBook:
     """The rules of one store, compiled for a generation of its catalogue. Safe to share between threads.
 
@@ -157,30 +190,46 @@ class RuleBook:
         self._catalog = catalog
         self._lock = threading.Lock()
         self._version = -1
+        self._asked_at = -np.inf
         self._rules: tuple[Rule, ...] = ()
         self._rows: dict[Filter, NDArray[np.int64]] = {}
         self._generation = -1
 
+    def put(self, rule: Rule) -> bool:
+        """Keep a rule, in place of one of the same name. Returns whether there was one."""
+        known = self._catalog.rules.put(rule.stored())
+        self._asked_at = -np.inf
+        return known
+
+    def remove(self, name: str) -> bool:
+        """Drop a rule. Returns whether there was one."""
+        known = self._catalog.rules.remove(name)
+        self._asked_at = -np.inf
+        return known
+
     def rules(self) -> tuple[Rule, ...]:
-        """Every rule, in its order."""
+        """Every rule, in its order; those of other processes after :data:`NOTICED` seconds."""
+        now = time.monotonic()
+        if now - self._asked_at < NOTICED:
+            return self._rules
         version = self._catalog.rules.version()
         with self._lock:
+            self._asked_at = now
             if version != self._version:
                 stored = self._catalog.rules.all()
                 self._rules = tuple(Rule.of({"name": each.name, "action": each.action, **each.body}) for each in stored)
                 self._version = version
             return self._rules
 
-    def effects(self, place: str, generation: int, now: float, extra: Sequence[Rule] | None = None) -> Effects | None:
+    def effects(self, place: str, generation: int, now: float) -> Effects | None:
         """What the rules do at a place; None where none holds.
 
         Args:
             place: ``search`` or a kind of row.
             generation: The catalogue's.
             now: Seconds since 1970.
-            extra: Rules in place of those that are kept: what a preview shows.
         """
-        rules = [rule for rule in (self.rules() if extra is None else extra) if rule.holds(place, now)]
+        rules = [rule for rule in self.rules() if rule.holds(place, now)]
         if not rules:
             return None
         numbers = {rule.name: self._matching(rule.where, generation) for rule in rules}
