@@ -263,7 +263,9 @@ class CountingSegmenter:
 
     calls = 0
 
-    def cut_out(self, images: Iterable[Image.Image], *, shape: Any) -> list[segmenter.CutOut | None]:
+    def cut_out(
+        self, images: Iterable[Image.Image], *, shape: Any, on_white: Any = None
+    ) -> list[segmenter.CutOut | None]:
         type(self).calls += 1
         product = Image.new("RGB", (shape.width, shape.height), (0, 0, 200))
         return [segmenter.CutOut(product, (0.0, 0.0, 1.0, 1.0)) for _ in images]

@@ -156,7 +156,9 @@ def test_more_like_this_asks_with_the_mean_of_all_photos(tmp_path: Path) -> None
 class BluePart:
     """Stands for the network that finds products: the product of a picture with blue in it is blue."""
 
-    def cut_out(self, pictures: Sequence[Image.Image], *, shape: Preprocessing) -> list[segmenter.CutOut | None]:
+    def cut_out(
+        self, pictures: Sequence[Image.Image], *, shape: Preprocessing, on_white: Sequence[bool] | None = None
+    ) -> list[segmenter.CutOut | None]:
         blue = segmenter.CutOut(plain(0, 0, 200), (0, 0, 1, 1))
         return [blue if np.asarray(picture)[..., 2].any() else None for picture in pictures]
 

@@ -6,8 +6,8 @@
 ...     print(hit.rank, hit.score, hit.product.title)
 
 :class:`Store` has everything else as methods: ``add``, ``sync``, ``remove``, ``search_many``, ``browse``, ``facets``,
-``evaluate``, ``models``, ``media``, ``index``, ``info``. Importing Lapel is light: the runtime, the index library and
-the rest are loaded by the first call that needs them.
+``record``, ``evaluate``, ``models``, ``media``, ``index``, ``info``. Importing Lapel is light: the runtime, the index
+library and the rest are loaded by the first call that needs them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lapel.client import connect
     from lapel.core.errors import LapelError
+    from lapel.core.events import Event
     from lapel.core.images import read_image
     from lapel.core.types import (
         Explanation,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         Photo,
         Product,
         Query,
+        Reason,
         Region,
         SearchResult,
         Verdict,
@@ -40,7 +42,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Event": "lapel.core.events",
     "Explanation": "lapel.core.types",
+    "Reason": "lapel.core.types",
     "Region": "lapel.core.types",
     "Filter": "lapel.core.types",
     "Hit": "lapel.core.types",
@@ -68,6 +72,7 @@ _MOVED = {
 }
 
 __all__ = [
+    "Event",
     "Explanation",
     "Filter",
     "Hit",
@@ -77,6 +82,7 @@ __all__ = [
     "Photo",
     "Product",
     "Query",
+    "Reason",
     "Region",
     "SearchResult",
     "Store",

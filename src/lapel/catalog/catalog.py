@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from lapel.catalog import facets, lookup, models, writing
 from lapel.catalog import words as full_text
+from lapel.catalog.columns import ProductColumns, product_columns
 from lapel.catalog.connection import Pool, make_file
 from lapel.catalog.entries import (
     PHOTOS,
@@ -39,6 +40,7 @@ from lapel.catalog.history import ChangeFeed, Clock, PricePoint, price_points, u
 from lapel.catalog.hosting import Hosting
 from lapel.catalog.jobs import JobTable, ReplayTable
 from lapel.catalog.keys import KeyTable
+from lapel.catalog.rules import RuleTable
 from lapel.catalog.schema import migrate
 from lapel.catalog.visibility import DELISTED, HIDDEN, NOT_SHOWN, SHOWN, Visibility
 from lapel.core.errors import QueryError, StoreError
@@ -123,6 +125,11 @@ class Catalog:
     def keys(self) -> KeyTable:
         """Who may ask over HTTP."""
         return KeyTable(self._pool, self._clock)
+
+    @property
+    def rules(self) -> RuleTable:
+        """What the shop wants of its answers."""
+        return RuleTable(self._pool, self._clock)
 
     @property
     def jobs(self) -> JobTable:
@@ -267,6 +274,12 @@ class Catalog:
         """What is known of these products, for deciding what work is left; unknown ids are left out."""
         with self._pool.snapshot() as database:
             return lookup.stored(database, json.dumps(list(product_ids)), fingerprint)
+
+    def existing(self, product_ids: Iterable[str]) -> set[str]:
+        """Those of these ids that a product has."""
+        asked = "SELECT product.id FROM json_each(?) AS wanted JOIN product ON product.id = wanted.value"
+        with self._pool.borrow() as database:
+            return {name for (name,) in database.execute(asked, (json.dumps(list(product_ids)),))}
 
     # --- vectors ------------------------------------------------------------------------------------------------------
 
@@ -538,6 +551,11 @@ class Catalog:
         ``gender``, n texts."""
         with self._pool.snapshot() as database:
             return facets.photo_columns(database)
+
+    def product_columns(self, fingerprint: str) -> list[ProductColumns]:
+        """Every product with its first photo that has a vector of a model, by the product's number."""
+        with self._pool.snapshot() as database:
+            return product_columns(database, fingerprint)
 
     def check(self) -> list[str]:
         """What SQLite finds wrong with the file; empty when it is sound. Reads all of it."""

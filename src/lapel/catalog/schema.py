@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lapel.catalog.entries import attributes_json, hash_row, term_number, term_value
@@ -316,11 +316,36 @@ MIGRATIONS: tuple[str, ...] = (
 
     CREATE INDEX photo_sha256 ON photo (sha256);
     """,
+    # What a shop wants of its answers, in its own order; every change raises the number that answers are kept under.
+    """
+    CREATE TABLE rule (
+        row INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL UNIQUE,
+        action TEXT NOT NULL,        -- pin, hide, boost, bury or stock-first
+        body TEXT NOT NULL,          -- JSON object: which products, where, when, how much
+        created_at TEXT NOT NULL
+    );
+    INSERT INTO setting VALUES ('rules_version', '0');
+    """,
 )
 
 
-def migrate(database: sqlite3.Connection, path: Path, *, create: bool, read_only: bool) -> None:
+def migrate(
+    database: sqlite3.Connection,
+    path: Path,
+    *,
+    create: bool,
+    read_only: bool,
+    scripts: Sequence[str] | None = None,
+) -> None:
     """Bring an open catalogue to the newest version, or say why not.
+
+    Args:
+        database: Its connection.
+        path: Its file.
+        create: Whether an empty file is to become one.
+        read_only: Whether it may not be written.
+        scripts: Those of another file of a store, in place of :data:`MIGRATIONS`.
 
     Raises:
         StoreTooNewError: a newer Lapel wrote it.
@@ -328,12 +353,13 @@ def migrate(database: sqlite3.Connection, path: Path, *, create: bool, read_only
         StoreNotFoundError: it is an empty file and ``create`` is false.
         StoreReadOnlyError: it is older and may not be written.
     """
-    newest = len(MIGRATIONS)
-    if _version(database, path, create=create) == newest:
+    scripts = MIGRATIONS if scripts is None else scripts
+    newest = len(scripts)
+    if _version(database, path, newest, create=create) == newest:
         return
     if read_only:
         raise StoreReadOnlyError(
-            f"The catalogue {path} has version {_version(database, path, create=create)} and must be brought to"
+            f"The catalogue {path} has version {_version(database, path, newest, create=create)} and must be brought to"
             f" {newest}, "
             "but it may not be written to. Open it once where it can be written."
         )
@@ -342,7 +368,7 @@ def migrate(database: sqlite3.Connection, path: Path, *, create: bool, read_only
     database.execute("BEGIN IMMEDIATE")
     try:
         # Asked again inside the transaction: another process may have migrated it while this one waited.
-        for script in MIGRATIONS[_version(database, path, create=create) :]:
+        for script in scripts[_version(database, path, newest, create=create) :]:
             for statement in _statements(script):
                 database.execute(statement)
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -395,7 +421,7 @@ def _terms_of(text: str) -> str:
     return json.dumps([(name, value, term_number(value)) for name, value in made])
 
 
-def _version(database: sqlite3.Connection, path: Path, *, create: bool) -> int:
+def _version(database: sqlite3.Connection, path: Path, newest: int, *, create: bool) -> int:
     version = int(database.execute("PRAGMA user_version").fetchone()[0])
     application = int(database.execute("PRAGMA application_id").fetchone()[0])
     tables = int(database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
@@ -409,9 +435,9 @@ def _version(database: sqlite3.Connection, path: Path, *, create: bool) -> int:
         raise StoreDamagedError(
             f"{path} is an SQLite file of another program, not a Lapel catalogue. Choose another folder with --store."
         )
-    if version > len(MIGRATIONS):
+    if version > newest:
         raise StoreTooNewError(
-            f"The catalogue {path} has version {version}; this Lapel reads up to version {len(MIGRATIONS)}. "
+            f"The catalogue {path} has version {version}; this Lapel reads up to version {newest}. "
             "Nothing was changed. Run: pip install --upgrade lapel"
         )
     return version

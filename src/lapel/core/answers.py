@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -72,3 +73,21 @@ class Region:
         left, top, right, bottom = self.box
         if not (left < right and top < bottom and math.isfinite(self.score) and 0 <= self.score <= 1):
             raise QueryError(f"A region is a box (left, top, right, bottom) and a score 0..1; found {self}.")
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a product is recommended, as data and as words.
+
+    Attributes:
+        kind: ``liked``, ``popular``, ``new``, ``looks-like``, ``bought-with``, ``goes-with``, ``completes``,
+            ``upsell``, ``substitute`` or ``pinned``.
+        words: For whoever is shown it, such as ``because you liked 'Red saree'``.
+        product_id: The product it refers to; empty without one.
+        data: What the words are made of, such as ``{"baskets": 12}``.
+    """
+
+    kind: str
+    words: str
+    product_id: str = ""
+    data: Mapping[str, float | str] = field(default_factory=dict)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lapel.core.answers import Reason
 from lapel.core.boxes import Box, check_box, cropped
 from lapel.core.colours import AskedColour, ColourReading
 from lapel.core.errors import ImageError, QueryError
@@ -415,6 +416,8 @@ class Hit:
             :mod:`lapel.engine.calibration`.
         verdict: What it is to the query; None where it cannot be told.
         probabilities: By each of the first three verdicts how likely it holds; empty where it cannot be told.
+        reason: Why it is recommended; None in answers to searches.
+        rules: Names of the shop's rules that moved it.
     """
 
     rank: int
@@ -427,6 +430,8 @@ class Hit:
     probability: float | None = None
     verdict: Verdict | None = None
     probabilities: Mapping[Verdict, float] = field(default_factory=dict, repr=False, compare=False)
+    reason: Reason | None = None
+    rules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -543,6 +548,8 @@ class SearchResult(Sequence[Hit]):
         fashion: How likely the query shows anything that a shop of clothes sells, 0..1; None where it cannot be told.
         index_problem: Why the last work on the index in the background failed; empty when it did not. The answer is
             complete all the same.
+        list_id: Of a recommendation that was logged, its name: events that come from it say so. Else empty.
+        rules: Names of the shop's rules that had a say in it.
     """
 
     hits: tuple[Hit, ...]
@@ -555,6 +562,8 @@ class SearchResult(Sequence[Hit]):
     kinds: tuple[tuple[str, float], ...] = ()
     fashion: float | None = None
     index_problem: str = ""
+    list_id: str = ""
+    rules: tuple[str, ...] = ()
 
     @property
     def took_ms(self) -> float:

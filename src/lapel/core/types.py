@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from lapel.core.answers import Explanation, Region
+from lapel.core.answers import Explanation, Reason, Region
 from lapel.core.colours import AskedColour, ColourReading, NamedColour
+from lapel.core.events import KINDS as EVENT_KINDS
+from lapel.core.events import Event
 from lapel.core.filters import Condition, Filter
 from lapel.core.images import ImageLike
 from lapel.core.products import (
@@ -30,6 +32,7 @@ from lapel.core.queries import (
 from lapel.core.words import WordReading
 
 __all__ = [
+    "EVENT_KINDS",
     "FIELDS",
     "MINOR_UNITS",
     "NO_LINKS",
@@ -38,6 +41,7 @@ __all__ = [
     "ColourReading",
     "Condition",
     "EmbeddedQuery",
+    "Event",
     "Explanation",
     "Filter",
     "Hit",
@@ -50,6 +54,7 @@ __all__ = [
     "Photo",
     "Product",
     "Query",
+    "Reason",
     "Region",
     "SearchResult",
     "UnderstoodPart",

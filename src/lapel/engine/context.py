@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from lapel.catalog import Catalog, ModelEntry
+from lapel.catalog.events import EventLog
 from lapel.catalog.thumbnails import DEFAULT_MB, Thumbnails
 from lapel.core.errors import QueryError, StoreError, StoreNotFoundError, StoreReadOnlyError
 from lapel.core.images import decode
@@ -26,6 +27,7 @@ from lapel.indexes import VectorIndex, open_index
 from lapel.sources import read_uri
 
 CATALOGUE = "catalog.sqlite"
+EVENTS = "events.sqlite"
 THUMBNAILS = "thumbnails.sqlite"
 THUMBNAILS_MB = "thumbnails_mb"  # the setting with what they may take
 
@@ -36,6 +38,7 @@ class StoreContext:
     Attributes:
         folder: Where it is.
         catalog: Its catalogue, the truth.
+        events: What people did with its products, and what they were shown.
         thumbnails: Its small images.
         index_sync: What keeps its index equal to the catalogue's vectors.
     """
@@ -43,6 +46,7 @@ class StoreContext:
     def __init__(self, folder: Path, catalog: Catalog, *, encoder: str | None = None) -> None:
         self.folder = folder
         self.catalog = catalog
+        self.events = EventLog(folder / EVENTS, read_only=catalog.read_only)
         self.thumbnails = Thumbnails(folder / THUMBNAILS, read_only=catalog.read_only)
         self.thumbnails.max_bytes = int(catalog.setting(THUMBNAILS_MB) or DEFAULT_MB) * 10**6
         self._encoders = EncoderCache(folder, wanted=encoder)
@@ -123,6 +127,7 @@ class StoreContext:
         """Close the catalogue and the index, when it is saved. Closing twice is fine."""
         self.index_sync.close()
         self.thumbnails.close()
+        self.events.close()
         self.catalog.close()
 
     def __enter__(self) -> StoreContext:

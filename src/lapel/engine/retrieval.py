@@ -44,6 +44,7 @@ from lapel.engine.look_mix import mixed, pattern_basis
 from lapel.engine.ordering import KIND_NEIGHBOURS, Candidates, WishOrder, has_wishes, without_colours
 from lapel.engine.reading import ModelChangedError, QueryReader
 from lapel.engine.regions import find_regions
+from lapel.engine.rules import Effects, RuleBook, reordered, said_by
 from lapel.indexes import RowFilter
 
 logger = logging.getLogger(__name__)
@@ -110,19 +111,29 @@ class SearchEngine:
         store: The store.
         rerank: Puts grouped hits into another order; it is given ``RERANKED`` times as many as are asked for.
         look: How much the look of photos counts, see :mod:`lapel.engine.look`.
+        rules: What the shop wants of answers; nothing by default.
 
     Attributes:
         store: The store.
         facets: What counts the values of fields.
+        look: What reranks by the look of photos.
     """
 
-    def __init__(self, store: StoreContext, *, rerank: Reranker | None = None, look: LookWeights = CALIBRATED) -> None:
+    def __init__(
+        self,
+        store: StoreContext,
+        *,
+        rerank: Reranker | None = None,
+        look: LookWeights = CALIBRATED,
+        rules: RuleBook | None = None,
+    ) -> None:
         self.store = store
+        self._rules = rules
         self._rerank = rerank
-        self._recent: dict[Filter, _Filtered] = {}
-        self._look = LookReranker(store.catalog, look)
-        self._reader = QueryReader(store, self._look)
-        self._wishes = WishOrder(store.catalog, self._look, self._reader.words)
+        self._recent: dict[tuple[Filter, bytes], _Filtered] = {}
+        self.look = LookReranker(store.catalog, look)
+        self._reader = QueryReader(store, self.look)
+        self._wishes = WishOrder(store.catalog, self.look, self._reader.words)
         self._grouper = Grouper(store.catalog)
         self.facets = FacetCounter(store.catalog)
         self._judge = Judge(store)
@@ -162,18 +173,20 @@ class SearchEngine:
             by_filter[query.where].append(row)
         results: dict[int, SearchResult] = {}
         problem = self.store.index_sync.problem
+        effects = self._effects(snapshot)
         spent: dict[str, float] = {}  # of each query; filled in when all are answered
         for where, rows in by_filter.items():
             with timer.stage("retrieve"):
-                passing = self._passing(snapshot, where)
+                passing = self.passing(snapshot, where, effects)
             asked = [row for row in rows if embedded[row].understood]
             grouped: dict[int, tuple[list[Hit], Near]] = {row: ([], NOTHING_NEAR) for row in rows}
             if asked:
-                answers = self._answer(snapshot, passing, [(queries[row], embedded[row]) for row in asked], timer)
+                some = [(queries[row], embedded[row]) for row in asked]
+                answers = self._answer(snapshot, passing, some, effects, timer)
                 grouped.update(zip(asked, answers, strict=True))
             for row, (hits, near) in grouped.items():
                 results[row] = self._result(
-                    snapshot, queries[row], embedded[row], hits, near, passing.products, timer, spent, problem
+                    snapshot, queries[row], embedded[row], hits, near, passing.products, effects, timer, spent, problem
                 )
         spent.update(timer.shared(max(len(queries), 1)))
         logger.debug("%d queries answered, each in ms: %s", len(queries), spent)
@@ -187,11 +200,15 @@ class SearchEngine:
         grouped: Sequence[Hit],
         near: Near,
         total: int,
+        effects: Effects | None,
         timer: _Timer,
         spent: Mapping[str, float],
         problem: str,
     ) -> SearchResult:
         """The later stages: rerank, calibrate, explain."""
+        if effects is not None and grouped:
+            with timer.stage("rerank"):
+                grouped = reordered(effects, grouped, self._numbers(snapshot, grouped))[: self._reranked(query)]
         if self._rerank is not None:
             with timer.stage("rerank"):
                 best = list(self._rerank(embedded, grouped))[: query.k]
@@ -207,7 +224,16 @@ class SearchEngine:
             facets = self._facets(snapshot, query, embedded, hits)
         nearest = max([hit.score for hit in grouped], default=None)
         return SearchResult(
-            tuple(hits), total, verdict, embedded, facets, spent, nearest, index_problem=problem, **read
+            tuple(hits),
+            total,
+            verdict,
+            embedded,
+            facets,
+            spent,
+            nearest,
+            index_problem=problem,
+            rules=() if effects is None else said_by(effects, hits),
+            **read,
         )
 
     def embed(self, query: Query) -> EmbeddedQuery:
@@ -285,14 +311,19 @@ class SearchEngine:
     # --- retrieve and group -------------------------------------------------------------------------------------------
 
     def _answer(
-        self, snapshot: SearchSnapshot, passing: _Filtered, asked: Sequence[tuple[Query, EmbeddedQuery]], timer: _Timer
+        self,
+        snapshot: SearchSnapshot,
+        passing: _Filtered,
+        asked: Sequence[tuple[Query, EmbeddedQuery]],
+        effects: Effects | None,
+        timer: _Timer,
     ) -> Iterator[tuple[list[Hit], Near]]:
         """The grouped hits of queries that share a filter, and the keys and cosines of the nearest photos."""
         index = snapshot.index
         reachable = max(len(index) if passing.keys is None else len(passing.keys), 1)
         usual = settings().colour_weight  # asked once, as it looks at files and the environment
         scales = [_colour_scale(query, embedded, usual) for query, embedded in asked]
-        fetch = max(_fetched(query, self._wanted(query)) for query, _ in asked)
+        fetch = max(_fetched(query, self._wanted(query, effects)) for query, _ in asked)
         more = any(scales) or any(has_wishes(embedded) for _, embedded in asked)
         fetch = max(fetch, CANDIDATES if more else 2 * NEIGHBOURS)
         vectors = np.stack([embedded.vector for _, embedded in asked])
@@ -304,12 +335,12 @@ class SearchEngine:
         ]
         with timer.stage("group"):  # mostly the first k photos are of k products, and the spare ones are not needed
             shown = [
-                found.keys[: first_piece(self._wanted(query), embedded.exclude)]
+                found.keys[: first_piece(self._wanted(query, effects), embedded.exclude)]
                 for found, (query, embedded) in zip(ordered, asked, strict=True)
             ]
             entries = self.store.catalog.entries(np.unique(np.concatenate(shown)))
         for row, (query, embedded) in enumerate(asked):
-            wanted, found, fetched = self._wanted(query), ordered[row], fetch
+            wanted, found, fetched = self._wanted(query, effects), ordered[row], fetch
             while True:
                 with timer.stage("group"):
                     hits = self._grouper.group(found, wanted, query, embedded.exclude, entries)
@@ -319,7 +350,7 @@ class SearchEngine:
                 with timer.stage("retrieve"):
                     further = index.search(vectors[row : row + 1], min(fetched, reachable), passing.keys)
                 found = self._ordered(snapshot, query, embedded, scales[row], further.keys[0], further.scores[0], timer)
-            hits = self._diverse(snapshot, query, hits) if query.diversity else hits
+            hits = self._diverse(snapshot, query, hits, wanted) if query.diversity else hits
             yield hits, (matches.keys[row], matches.scores[row])
 
     def _ordered(
@@ -337,17 +368,33 @@ class SearchEngine:
             return self._by_wishes(snapshot, query, embedded, keys, scores, timer)
         return self._by_look(snapshot, query, embedded, scale, keys, scores, timer)
 
-    def _wanted(self, query: Query) -> int:
+    def _reranked(self, query: Query) -> int:
         return query.k if self._rerank is None else RERANKED * query.k
 
-    def _diverse(self, snapshot: SearchSnapshot, query: Query, hits: list[Hit]) -> list[Hit]:
+    def _wanted(self, query: Query, effects: Effects | None) -> int:
+        """How many hits are made: more where rules put them into another order."""
+        return self._reranked(query) if effects is None or not effects.moves else RERANKED * query.k
+
+    def _effects(self, snapshot: SearchSnapshot) -> Effects | None:
+        """What the shop's rules do to searches now; None without any."""
+        if self._rules is None:
+            return None
+        return self._rules.effects("search", snapshot.version.generation, time.time())
+
+    def _numbers(self, snapshot: SearchSnapshot, hits: Sequence[Hit]) -> NDArray[np.int64]:
+        """The numbers of the hits' products."""
+        table = self.look.table(snapshot.version.generation)
+        at, there = places_of(table, np.array([hit.photo.key for hit in hits], np.int64))
+        return np.where(there, table.rows[at], -1)
+
+    def _diverse(self, snapshot: SearchSnapshot, query: Query, hits: list[Hit], wanted: int) -> list[Hit]:
         """The hits that differ from each other as the query says."""
         own = [self._vectors_of(snapshot, [hit.photo.key]) for hit in hits]
         there = [(hit, vectors[0]) for hit, vectors in zip(hits, own, strict=True) if len(vectors)]
         if not there:
             return hits
         vectors = np.stack([vector for _, vector in there])
-        return self._grouper.diverse([hit for hit, _ in there], vectors, self._wanted(query), query.diversity)
+        return self._grouper.diverse([hit for hit, _ in there], vectors, wanted, query.diversity)
 
     def _vectors_of(self, snapshot: SearchSnapshot, keys: Keys | Sequence[int]) -> Vectors:
         return self.store.catalog.vector_of(keys, fingerprint=snapshot.model.fingerprint)
@@ -365,7 +412,7 @@ class SearchEngine:
         found, text_keys = [keys], np.empty(0, np.int64)
         with timer.stage("retrieve"):
             for where in self._wishes.narrower(query, embedded):
-                passing = self._passing(snapshot, where)
+                passing = self.passing(snapshot, where)
                 if passing.keys is not None and len(passing.keys):
                     few = min(len(keys), len(passing.keys))
                     found.append(snapshot.index.search(embedded.vector[None], few, passing.keys).keys[0])
@@ -374,7 +421,7 @@ class SearchEngine:
             keys, scores = self._scored(snapshot, embedded, np.concatenate(found), keys, scores)
             near, base = None, without_colours(embedded)
             if base is not None:
-                every = self._passing(snapshot, query.where).keys
+                every = self.passing(snapshot, query.where).keys
                 near = snapshot.index.search(base[None], min(KIND_NEIGHBOURS, len(snapshot.index)), every)
         with timer.stage("rerank"):
             ordered = self._wishes.adjusted(snapshot.version.generation, embedded, keys, scores, text_keys, near)
@@ -419,19 +466,27 @@ class SearchEngine:
         if not scale or colours is None or not len(keys) or out_of_reach:
             return Candidates(keys, scores, np.zeros_like(scores))
         with timer.stage("rerank"):
-            added = self._look.adjustments(snapshot.version.generation, keys, scores, colours, scale=scale)
+            added = self.look.adjustments(snapshot.version.generation, keys, scores, colours, scale=scale)
             return Candidates(keys, scores, added).sorted(least=least)
 
-    def _passing(self, snapshot: SearchSnapshot, where: Filter) -> _Filtered:
-        """What passes a filter; kept for the next query, as people look at many images with one filter."""
+    def passing(self, snapshot: SearchSnapshot, where: Filter, effects: Effects | None = None) -> _Filtered:
+        """What passes a filter and no rule hides; kept for the next query, as people look at many images with one
+        filter."""
         catalog, generation = self.store.catalog, snapshot.version.generation
-        known = self._recent.get(where)
+        hidden = np.empty(0, np.int64) if effects is None else effects.hidden
+        kept = (where, hidden.tobytes())
+        known = self._recent.get(kept)
         if known is None or known.generation != generation:
-            keys = RowFilter(catalog.matching_keys(where)) if where else None
-            known = _Filtered(generation, keys, catalog.count(where))
+            keys = RowFilter(catalog.matching_keys(where)) if where or len(hidden) else None
+            products = catalog.count(where)
+            if keys is not None and len(hidden):
+                table = self.look.table(generation)
+                keys = RowFilter(np.setdiff1d(keys.keys, table.keys[np.isin(table.rows, hidden)]))
+                products -= len(np.intersect1d(catalog.matching_rows(where), hidden))
+            known = _Filtered(generation, keys, products)
             if len(self._recent) >= MAX_FILTERS:
                 self._recent.clear()
-            self._recent[where] = known
+            self._recent[kept] = known
         return known
 
     # --- calibrate and explain ----------------------------------------------------------------------------------------
@@ -474,7 +529,7 @@ class SearchEngine:
         self, snapshot: SearchSnapshot, query: Query, vector: NDArray[np.float32], least: float
     ) -> NDArray[np.int64]:
         """The numbers of the products that pass the filter and have a photo with at least this cosine."""
-        passing = self._passing(snapshot, query.where)
+        passing = self.passing(snapshot, query.where)
         reachable = max(len(snapshot.index) if passing.keys is None else len(passing.keys), 1)
         fetch = CANDIDATES
         while True:
@@ -483,7 +538,7 @@ class SearchEngine:
             if fetch >= reachable or scores[-1] < least:
                 break
             fetch *= 8
-        table = self._look.table(snapshot.version.generation)
+        table = self.look.table(snapshot.version.generation)
         reaching = keys[(keys >= 0) & (scores >= least)]
         if not len(table.keys):
             return np.empty(0, np.int64)

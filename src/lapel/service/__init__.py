@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lapel.engine.index_sync import IndexStatus
     from lapel.engine.media_check import MediaCheckReport
     from lapel.engine.models import KnownModel, ModelChange
+    from lapel.engine.recommend.asking import RowQuery, RowSettings
+    from lapel.engine.rules import Rule
     from lapel.insight.report import EvalReport, category_heading
     from lapel.insight.report import heading as report_heading
     from lapel.insight.tuning import Trial
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from lapel.service.backup import BackupReport
     from lapel.service.browsing import BrowseResult, Overview, ProductDetails, by_size, field_label
     from lapel.service.drive import DriveUpload, drive_login, drive_upload
+    from lapel.service.events import Erasure, EventReport, PersonExport
     from lapel.service.images import (
         decode,
         fetch_image,
@@ -48,11 +51,23 @@ if TYPE_CHECKING:
     from lapel.service.models import ModelService
     from lapel.service.products import ChangedError, ProductPut, PutResult
     from lapel.service.products import version as product_version
+    from lapel.service.recommend import SubstituteReport, read_row_settings
     from lapel.service.results import answer_json, details_json, hit_json, photo_json, product_json, result_json
+    from lapel.service.rules import RulePreview, made_rule
     from lapel.service.store import Store, open_store, restore_store, store_exists
     from lapel.service.thumbnails import tile
 
 _HOMES = {
+    "RowQuery": "lapel.engine.recommend.asking",
+    "RowSettings": "lapel.engine.recommend.asking",
+    "Rule": "lapel.engine.rules",
+    "RulePreview": "lapel.service.rules",
+    "SubstituteReport": "lapel.service.recommend",
+    "made_rule": "lapel.service.rules",
+    "read_row_settings": "lapel.service.recommend",
+    "Erasure": "lapel.service.events",
+    "EventReport": "lapel.service.events",
+    "PersonExport": "lapel.service.events",
     "Access": "lapel.service.keys",
     "AddReport": "lapel.service.adding",
     "AddRequest": "lapel.service.adding",
@@ -122,7 +137,9 @@ __all__ = [
     "BrowseResult",
     "ChangedError",
     "DriveUpload",
+    "Erasure",
     "EvalReport",
+    "EventReport",
     "IndexDifference",
     "IndexService",
     "IndexStatus",
@@ -133,12 +150,18 @@ __all__ = [
     "ModelChange",
     "ModelService",
     "Overview",
+    "PersonExport",
     "ProductDetails",
     "ProductPut",
     "PutResult",
     "RemoveReport",
+    "RowQuery",
+    "RowSettings",
+    "Rule",
+    "RulePreview",
     "Store",
     "StoreInfo",
+    "SubstituteReport",
     "Trial",
     "add_to_store",
     "answer_json",
@@ -159,12 +182,14 @@ __all__ = [
     "image_suffixes",
     "lazy_image",
     "list_settings",
+    "made_rule",
     "open_store",
     "photo_json",
     "printable",
     "product_json",
     "product_version",
     "read_image_bytes",
+    "read_row_settings",
     "read_stream",
     "reason_of",
     "report_heading",

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from lapel.core.errors import LapelError, QueryError
+from lapel.core.events import Event
 from lapel.core.filters import NO_FILTER
 from lapel.core.types import (
     EmbeddedQuery,
@@ -27,15 +28,19 @@ from lapel.core.types import (
 )
 from lapel.engine.context import CATALOGUE, StoreContext, open_context, open_to_look
 from lapel.engine.retrieval import SearchEngine
+from lapel.engine.rules import RuleBook
 from lapel.service import adding, browsing, information
 from lapel.service.asking import Where, answer_batch, answer_many, filter_of
 from lapel.service.backup import BackupReport, backup, restore
+from lapel.service.events import Erasure, EventReport, EventService, PersonExport
 from lapel.service.index import IndexService
 from lapel.service.jobs import JobRunner, JobService
 from lapel.service.keys import KeyService
 from lapel.service.media import MediaService
 from lapel.service.models import ModelService
 from lapel.service.products import ProductService
+from lapel.service.recommend import RowService
+from lapel.service.rules import RuleService
 from lapel.service.thumbnails import ThumbnailService
 
 if TYPE_CHECKING:
@@ -62,17 +67,24 @@ class Store:
         products: Single products that a program has at hand: put, patch, remove.
         keys: Who may ask over HTTP.
         jobs: Long work that goes on after its answer.
+        events: What people did with its products: from files, counted.
+        rules: What the shop wants of answers: pin, hide, boost, bury, what is in stock first.
+        rows: How rows of recommendations are made, and what another way would have done.
     """
 
     def __init__(self, context: StoreContext) -> None:
         self._context = context
-        self._engine = SearchEngine(context)
+        rules = RuleBook(context.catalog)
+        self._engine = SearchEngine(context, rules=rules)
         self.models = ModelService(context)
         self.media = MediaService(context)
         self.index = IndexService(context)
         self.products = ProductService(context)
         self.keys = KeyService(context)
         self.jobs = JobService(context)
+        self.events = EventService(context)
+        self.rows = RowService(context, self._engine, rules)
+        self.rules = RuleService(context, rules, self._engine, self.rows)
 
     # --- what it is ---------------------------------------------------------------------------------------------------
 
@@ -454,6 +466,87 @@ class Store:
         """Every change of products and photos in order, read with cursors that survive a restart."""
         return self._context.catalog.feed
 
+    # --- people -------------------------------------------------------------------------------------------------------
+
+    def record(self, events: Iterable[Event | Mapping[str, Any]], *, progress: Progress | None = None) -> EventReport:
+        """Keep what people did with products: each event once by its id, in any order.
+
+        >>> store.record([lapel.Event("e1", "anna", "1163", "like", "2026-11-29T10:00:00Z")]).added  # doctest: +SKIP
+        1
+
+        Args:
+            events: :class:`lapel.Event`, or mappings with its names. The person is stored as a keyed hash.
+            progress: Called with how many were read.
+
+        Raises:
+            StoreReadOnlyError, StoreBusyError: nothing of the last 20,000 was kept.
+        """
+        return self.events.record(events, progress)
+
+    def export(self, person: str) -> PersonExport:
+        """All that is known of a person: what they did, and the lists they were shown."""
+        self.rows.flush()
+        return self.events.export(person)
+
+    def erase(self, person: str) -> Erasure:
+        """Forget a person: what they did, and the lists they were shown."""
+        self.rows.flush()
+        return self.events.erase(person)
+
+    def recommend(
+        self,
+        *,
+        person: str | None = None,
+        product_id: str | None = None,
+        basket: Iterable[str] = (),
+        kind: str | None = None,
+        k: int = 10,
+        where: Where = NO_FILTER,
+        exclude: Iterable[str] = (),
+        seed: int | None = None,
+        keep_margin: bool = False,
+    ) -> SearchResult:
+        """A row of products to show next, each with its reason.
+
+        Never one that is hidden, sold out, or that the person bought, disliked or dismissed; never the same photo
+        twice; at most three of a brand.
+
+        >>> for hit in store.recommend(person="anna", k=5):  # doctest: +SKIP
+        ...     print(hit.product.title, hit.reason.words)
+        Red saree because you liked 'Maroon saree'
+
+        Args:
+            person: For whom, as in :meth:`record`; nobody has to be known.
+            product_id: The product it stands beside.
+            basket: Products that are chosen already.
+            kind: ``for-you``, the usual with a person; ``similar``, the usual with a product; ``together``, what goes
+                with it, the usual with a basket alone; ``look``, one of each part of an outfit that it lacks;
+                ``upsell``, the same look with a better margin (a column ``margin``) or dearer; ``substitutes``, what
+                can be sold in its place.
+            k: How many products, 1..1,000.
+            where: See :meth:`search`.
+            exclude: Ids of products to leave out.
+            seed: Of what is drawn where lists are explored; the same gives the same list.
+            keep_margin: Of substitutes, only such with at least the product's margin.
+
+        Returns:
+            Fewer than ``k`` hits only where no more may be shown. Scores are cosines with what the reason names.
+
+        Raises:
+            QueryError: an unknown product or kind, or a filter that cannot be understood.
+        """
+        return self.rows.recommend(
+            person=person,
+            product_id=product_id,
+            basket=basket,
+            kind=kind,
+            k=k,
+            where=where,
+            exclude=exclude,
+            seed=seed,
+            keep_margin=keep_margin,
+        )
+
     # --- its images ---------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -537,6 +630,7 @@ class Store:
 
     def close(self) -> None:
         """Let go of its files. Closing twice is fine."""
+        self.rows.close()
         self._context.close()
 
     def __enter__(self) -> Store:

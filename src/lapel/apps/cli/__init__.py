@@ -22,13 +22,16 @@ from lapel.apps.cli.demo import demo
 from lapel.apps.cli.deprecated import add_moved_commands
 from lapel.apps.cli.drive import drive
 from lapel.apps.cli.evaluate import evaluate
+from lapel.apps.cli.events import events
 from lapel.apps.cli.index import index
 from lapel.apps.cli.info import info
 from lapel.apps.cli.key import key
 from lapel.apps.cli.mcp import mcp
 from lapel.apps.cli.media import former_name, media
 from lapel.apps.cli.model import model
+from lapel.apps.cli.recommend import recommend
 from lapel.apps.cli.remove import remove
+from lapel.apps.cli.rules import rules
 from lapel.apps.cli.search import OptionalValues, search
 from lapel.apps.cli.settings import settings
 from lapel.apps.cli.train import train
@@ -57,11 +60,14 @@ for command in (add, evaluate, info, remove, ui, api, mcp, backup, restore, demo
     app.command()(command)
 add_moved_commands(app)
 app.add_typer(drive, name="drive")
+app.add_typer(events, name="events")
 app.add_typer(index, name="index")
 app.add_typer(key, name="key")
 app.add_typer(media, name="media")
 app.add_typer(media, name="hosting", hidden=True, callback=former_name)
 app.add_typer(model, name="model")
+app.add_typer(recommend, name="recommend")
+app.add_typer(rules, name="rules")
 
 
 def _version(wanted: bool) -> None:

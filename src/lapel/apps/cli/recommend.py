@@ -1,0 +1,148 @@
+"""``lapel recommend``: what to show next, to whom and beside what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lapel.apps.cli.console import (
+    DEFAULT_STORE,
+    JsonOption,
+    StoreOption,
+    WhereOption,
+    print_json,
+    print_table,
+    progress_bar,
+    say,
+)
+from lapel.core.types import Filter
+from lapel.service import counted
+
+if TYPE_CHECKING:
+    from lapel.core.types import SearchResult
+
+recommend = typer.Typer(
+    help="What to show next: rows with reasons; substitutes; what another way would have done.",
+    invoke_without_command=True,
+)
+KindOption = Annotated[
+    str | None,
+    typer.Option("--kind", help="for-you, similar, together, look, upsell or substitutes."),
+]
+
+
+@recommend.callback()
+def row(
+    context: typer.Context,
+    person: Annotated[str | None, typer.Option("--person", help="For whom, as in the events.")] = None,
+    product: Annotated[
+        str | None, typer.Option("--product", metavar="ID", help="The product it stands beside.")
+    ] = None,
+    basket: Annotated[
+        list[str] | None, typer.Option("--basket", metavar="ID", help="A product that is chosen already. Repeat.")
+    ] = None,
+    kind: KindOption = None,
+    k: Annotated[int, typer.Option("-k", help="How many products.")] = 10,
+    where: WhereOption = None,
+    exclude: Annotated[list[str] | None, typer.Option("--exclude", metavar="ID", help="Leave out. Repeat.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Recommend products: for a person what they like, beside a product what is similar; --kind asks for another row.
+
+    Never what is hidden, sold out, or was bought, disliked or dismissed; never the same photo twice.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from lapel.service import open_store, result_json
+
+    with open_store(store) as shop:
+        result = shop.recommend(
+            person=person,
+            product_id=product,
+            basket=basket or (),
+            kind=kind,
+            k=k,
+            where=Filter.parse(where or ()),
+            exclude=exclude or (),
+        )
+    if as_json:
+        print_json(result_json(result))
+    else:
+        _print(result)
+
+
+def _print(result: SearchResult) -> None:
+    if not result:
+        say("There is nothing to recommend: no product may be shown here. Loosen --where, or add products.")
+        return
+    columns = {
+        "rank": [str(hit.rank) for hit in result],
+        "id": [hit.product.id for hit in result],
+        "title": [hit.product.title for hit in result],
+        "category": [hit.product.category[-1] if hit.product.category else "" for hit in result],
+        "price": [hit.product.price for hit in result],
+        "why": [hit.reason.words if hit.reason else "" for hit in result],
+        "rules": [", ".join(hit.rules) for hit in result],
+    }
+    columns = {name: values for name, values in columns.items() if any(values)}
+    print_table(list(columns), list(zip(*columns.values(), strict=True)), right=("rank", "price"), shrink="why")
+
+
+@recommend.command()
+def substitutes(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The CSV to write.")],
+    k: Annotated[int, typer.Option("-k", help="How many for each product.")] = 5,
+    where: WhereOption = None,
+    since: Annotated[
+        Path | None, typer.Option("--since", metavar="FILE", help="An earlier feed: write only what changed.")
+    ] = None,
+    keep_margin: Annotated[
+        bool, typer.Option("--keep-margin", help="Only with at least the product's margin.")
+    ] = False,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Write for every product that is sold out, or those of --where, what can be sold in its place.
+
+    Columns are product and substitutes, with | between them. With --since a product that needs none any more has an
+    empty row.
+    """
+    from lapel.service import open_store
+
+    with open_store(store, read_only=None) as shop, progress_bar("finding substitutes", in_log=True) as update:
+        report = shop.rows.write_substitutes(
+            out,
+            k=k,
+            where=None if where is None else Filter.parse(where),
+            since=since,
+            keep_margin=keep_margin,
+            progress=update,
+        )
+    if as_json:
+        print_json({"products": report.products, "without": report.without, "written": report.written, "csv": str(out)})
+    else:
+        none = f", {report.without:,} without any" if report.without else ""
+        wrote = f"Wrote {counted(report.written, 'row')}: {out}"
+        say(f"Substitutes for {counted(report.products, 'product')}{none}. {wrote}")
+
+
+@recommend.command("settings")
+def configure(
+    values: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="What to change.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how rows are made, or change it: such as explore=0.05, per_brand=2 or log=false."""
+    from lapel.service import open_store, read_row_settings
+
+    with open_store(store, read_only=None if not values else False) as shop:
+        made = shop.rows.settings
+        if values:
+            made = shop.rows.configure({**made.to_json(), **read_row_settings(values)})
+    if as_json:
+        print_json(made.to_json())
+    else:
+        print_table(("setting", "value"), [(name, str(value)) for name, value in made.to_json().items()])

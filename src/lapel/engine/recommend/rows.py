@@ -1,0 +1,361 @@
+"""The candidates of each kind of row, with how relevant each is and why it is there. What may be shown at all, and in
+which mixture, is decided in :mod:`lapel.engine.recommend.choosing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lapel.core.answers import Reason
+from lapel.engine.recommend import reasons
+from lapel.engine.recommend.asking import RowQuery, RowSettings
+from lapel.engine.recommend.choosing import Strand
+from lapel.engine.recommend.complement import Complements, gender_fits
+from lapel.engine.recommend.looks import Looks
+from lapel.engine.recommend.parts import together
+from lapel.engine.recommend.profile import RARE_GENDER, Profile
+from lapel.engine.recommend.table import Places, ProductTable
+
+Vector = NDArray[np.float32]
+#: (dim,) vector, how many -> places of the nearest products that pass the row's filter, the nearest first.
+Near = Callable[[Vector, int], Places]
+#: Place in the table -> what the product is called.
+Name = Callable[[int], str]
+
+FETCH = 200  # products near each interest that are looked at
+DISLIKED_FROM = 0.6  # cosine to something disliked, from which a product is pushed away, up to 1
+GENDER_PENALTY = 0.25  # for products made for people whom none of somebody's products is for
+COMPLEMENT_KINDS = 400  # products of each part that are looked at, those that agree best
+BASKET_STEP = 2.0  # what is often bought together comes before what only goes together
+UPSELL_PRICE = (1.02, 1.6)  # of the seed's price
+BAND_SLACK = 1.25  # times a person's usual highest price
+SUBSTITUTE_PRICE = (0.6, 1.5)
+SAME_COLOUR = 0.25  # what a substitute of the same colour gets, in units of cosine
+PRICE_STEP = 0.1  # what one of the same price gets
+OUTFIT_CHOICES = 12  # products of each part among which an outfit is chosen
+OUTFIT_ROUNDS = 2
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """Candidates for one purpose of a row.
+
+    Attributes:
+        strand: Places and relevance.
+        vector: (dim,) what they are compared with: a hit's score is its cosine with it.
+        reason: Why a place is there.
+    """
+
+    strand: Strand
+    vector: Vector
+    reason: Callable[[int], Reason]
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What rows are made from.
+
+    Attributes:
+        table: The products.
+        near: Looks products up by a vector.
+        popularity: (n,) 0..1.
+        looks: Groups of products that look alike.
+        complements: What goes together, and what is bought together.
+        name: What a product is called.
+        settings: How rows are made.
+    """
+
+    table: ProductTable
+    near: Near
+    popularity: NDArray[np.float64]
+    looks: Looks
+    complements: Complements
+    name: Name
+    settings: RowSettings
+
+
+def purposes_of(shop: Shop, asked: RowQuery, profile: Profile, seeds: Sequence[int]) -> list[Purpose]:
+    """The candidates of a row.
+
+    Args:
+        shop: What rows are made from.
+        asked: The row.
+        profile: Whose; without interests where nothing is known.
+        seeds: Places of the products it starts from; those that have no vector are left out.
+    """
+    if asked.kind == "for-you":
+        return for_you(shop, profile) if profile.interests else popular(shop)
+    made = {
+        "similar": similar,
+        "together": together_with,
+        "look": complete_the_look,
+        "upsell": upsell,
+        "substitutes": substitutes,
+    }[asked.kind]
+    return [each for seed in seeds for each in made(shop, asked, profile, seed)]
+
+
+# --- for a person -----------------------------------------------------------------------------------------------------
+
+
+def for_you(shop: Shop, profile: Profile) -> list[Purpose]:
+    """What is near each interest, and a little of the nearest looks that somebody has not met."""
+    found = []
+    for interest in profile.interests:
+        places = shop.near(interest.vector, FETCH)
+        relevance = personal(shop, profile, places, shop.table.vectors[places] @ interest.vector)
+        name, medoid, kind = shop.name(interest.medoid), shop.table.ids[interest.medoid], interest.kind
+        reason = reasons.because(name, medoid, kind)
+        share = (1 - shop.settings.novelty) * interest.weight
+        found.append(Purpose(Strand(places, relevance, share), interest.vector, _always(reason)))
+    if shop.settings.novelty:
+        found += _new_looks(shop, profile)
+    return found
+
+
+def personal(shop: Shop, profile: Profile, places: Places, cosines: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(m,) relevance: the cosine, and what popularity, dislikes and genders add to it or take off. What somebody did
+    something with before comes last."""
+    table, settings = shop.table, shop.settings
+    told = cosines.astype(float) + settings.popularity * shop.popularity[places]
+    if len(profile.disliked):
+        near = (table.vectors[places] @ table.vectors[profile.disliked].T).max(axis=1)
+        told -= settings.dislikes * np.clip((near - DISLIKED_FROM) / (1 - DISLIKED_FROM), 0, 1)
+    if len(profile.genders):
+        told -= GENDER_PENALTY * (profile.genders[table.genders.of[places]] < RARE_GENDER)
+    told[np.isin(places, profile.seen)] -= 1.0
+    return np.asarray(told)
+
+
+def _new_looks(shop: Shop, profile: Profile) -> list[Purpose]:
+    """The popular of the nearest look that none of somebody's products is of."""
+    met = set(shop.looks.of[profile.seen].tolist())
+    mean = sum(each.weight * each.vector for each in profile.interests)
+    order = np.argsort(-(shop.looks.centres @ mean), kind="stable")
+    new = next((look for look in order.tolist() if look not in met), None)
+    if new is None:
+        return []
+    places = shop.looks.best(new)
+    vector = shop.looks.centres[new]
+    relevance = personal(shop, profile, places, shop.table.vectors[places] @ vector)
+    reason = Reason("new", "something new beside what you like")
+    return [Purpose(Strand(places, relevance, shop.settings.novelty), vector, _always(reason))]
+
+
+def popular(shop: Shop) -> list[Purpose]:
+    """Of each look what is popular, the popular looks first: what a stranger is shown."""
+    reason = Reason("popular", "popular now") if shop.popularity.any() else Reason("popular", "one of many looks here")
+    found = []
+    for rank, look in enumerate(shop.looks.by_popularity):
+        places = shop.looks.best(look)
+        cosines = shop.table.vectors[places] @ shop.looks.centres[look]
+        # A popular look has more of the row, but every look has its turn.
+        share = 1.0 / (1 + rank) ** 0.25
+        strand = Strand(places, 0.2 * cosines.astype(float) + shop.popularity[places], share)
+        found.append(Purpose(strand, shop.looks.centres[look], _always(reason)))
+    return found
+
+
+# --- beside a product -------------------------------------------------------------------------------------------------
+
+
+def similar(shop: Shop, _: RowQuery, profile: Profile, seed: int) -> list[Purpose]:
+    """What looks most like a product."""
+    vector, name, own = shop.table.vectors[seed], shop.name(seed), shop.table.ids[seed]
+    places = _others(shop.near(vector, FETCH), seed)
+    relevance = (shop.table.vectors[places] @ vector).astype(float) + shop.settings.popularity * shop.popularity[places]
+    del profile
+
+    def why(place: int) -> Reason:
+        return reasons.compared("looks-like", f"looks like {name}", own, shop.table, seed, place)
+
+    return [Purpose(Strand(places, relevance), vector, why)]
+
+
+def together_with(shop: Shop, _: RowQuery, profile: Profile, seed: int) -> list[Purpose]:
+    """What is often bought with a product, where the baskets say so; then what goes with it."""
+    table, name, own = shop.table, shop.name(seed), shop.table.ids[seed]
+    del profile
+    pairs, strength, counts = shop.complements.baskets.with_(seed)
+    other = table.kinds.of[pairs] != table.kinds.of[seed]
+    pairs, strength, counts = pairs[other], strength[other], counts[other]
+    bought = dict(zip(pairs.tolist(), counts.tolist(), strict=True))
+    places = _complements(shop, seed)
+    agreement = shop.complements.agreement(seed, places)
+    at = {place: row for row, place in enumerate(places.tolist())}
+
+    def why(place: int) -> Reason:
+        if place in bought:
+            return reasons.bought_with(name, own, bought[place])
+        return reasons.goes_with(name, own, agreement, at[place], table.parts.values[table.parts.of[place]])
+
+    rest = ~np.isin(places, pairs)
+    relevance = np.concatenate([BASKET_STEP + strength, agreement.score[rest] + 0.1 * shop.popularity[places[rest]]])
+    strand = Strand(np.concatenate([pairs, places[rest]]), relevance)
+    return [Purpose(strand, table.vectors[seed], why)]
+
+
+def _complements(shop: Shop, seed: int) -> Places:
+    """Products that go with one best, so many of each part."""
+    table = shop.table
+    parts = [
+        number
+        for number, part in enumerate(table.parts.values)
+        if together(table.parts.values[table.parts.of[seed]], part)
+    ]
+    every = np.flatnonzero(np.isin(table.parts.of, parts) & table.shown)
+    if not len(every):
+        return every
+    score = shop.complements.agreement(seed, every).score
+    every, score = every[np.isfinite(score)], score[np.isfinite(score)]
+    order = np.lexsort((every, -score))
+    every, of = every[order], table.parts.of[every[order]]
+    kept = [np.flatnonzero(of == part)[:COMPLEMENT_KINDS] for part in parts]
+    return np.asarray(every[np.sort(np.concatenate(kept))] if kept else every)
+
+
+def complete_the_look(shop: Shop, asked: RowQuery, profile: Profile, seed: int) -> list[Purpose]:
+    """One of each part that an outfit with the product lacks, chosen together so that all agree with each other.
+
+    The parts are taken in turn: each is given the product that agrees best with all the others, until none changes.
+    """
+    table, name, own = shop.table, shop.name(seed), shop.table.ids[seed]
+    del profile
+    has = {table.parts.of[place] for place in (seed, *table.find(asked.basket).tolist())}
+    places = _complements(shop, seed)
+    places = places[~np.isin(places, table.find(asked.exclude))]
+    agreement = shop.complements.agreement(seed, places)
+    of = table.parts.of[places]
+    order = np.argsort(-agreement.score, kind="stable")
+    wishes: dict[int, NDArray[np.int64]] = {}
+    for at in order.tolist():
+        if of[at] not in has and of[at] not in wishes:
+            wishes[int(of[at])] = order[of[order] == of[at]][:OUTFIT_CHOICES]
+    parts = sorted(wishes, key=lambda one: -agreement.part[wishes[one][0]])[: asked.k]
+    parts = _wearable(table, parts)
+    chosen = _agreeing(
+        shop, {part: places[wishes[part]] for part in parts}, {part: agreement.score[wishes[part]] for part in parts}
+    )
+    at = {place: row for row, place in enumerate(places.tolist())}
+
+    def why(place: int) -> Reason:
+        part = table.parts.values[table.parts.of[place]]
+        told = reasons.goes_with(name, own, agreement, at[place], part)
+        return replace(told, kind="completes", words=f"completes the look: {part}, {told.words}")
+
+    found = []
+    for part in parts:  # a strand a part: where the chosen one may not be shown, the next best of its part takes over
+        inside = places[wishes[part]]
+        relevance = agreement.score[wishes[part]].astype(float)
+        relevance[inside == chosen[part]] += 1.0
+        found.append(Purpose(Strand(inside, relevance, most=1), table.vectors[seed], why))
+    return found
+
+
+def _wearable(table: ProductTable, parts: list[int]) -> list[int]:
+    """Parts that can all be worn together, the most wanted first."""
+    kept: list[int] = []
+    for part in parts:
+        if all(together(table.parts.values[part], table.parts.values[other]) for other in kept):
+            kept.append(part)
+    return kept
+
+
+def _agreeing(shop: Shop, choices: dict[int, Places], scores: dict[int, NDArray[np.float64]]) -> dict[int, int]:
+    """Of each part the product that agrees best with the seed and with the others that were chosen."""
+    chosen = {part: int(places[0]) for part, places in choices.items()}
+    for _ in range(OUTFIT_ROUNDS):
+        before = dict(chosen)
+        for part, places in choices.items():
+            worth = scores[part].copy()
+            for other, place in chosen.items():
+                if other != part:
+                    harmony = shop.complements.agreement(place, places)
+                    worth += (0.35 * harmony.harmony + 0.15 * harmony.price + 0.15 * harmony.season) / len(choices)
+            chosen[part] = int(places[int(worth.argmax())])
+        if chosen == before:
+            break
+    return chosen
+
+
+def upsell(shop: Shop, _: RowQuery, profile: Profile, seed: int) -> list[Purpose]:
+    """The same look with a better margin, or where the shop gives none dearer, inside the band of the person or the
+    product."""
+    table, vector = shop.table, shop.table.vectors[seed]
+    places = _same_kind(table, _others(shop.near(vector, 2 * FETCH), seed), seed)
+    price, margin, currency = table.prices[seed], table.margins[seed], table.currencies.of[seed]
+    same = table.currencies.of[places] == currency
+    with np.errstate(invalid="ignore"):
+        ratio = np.where(same, table.prices[places] / price if price else np.nan, np.nan)
+        top = UPSELL_PRICE[1]
+        if currency in profile.price_band and price > 0:
+            top = max(UPSELL_PRICE[0], min(top, BAND_SLACK * profile.price_band[int(currency)][1] / price))
+        dearer = (ratio >= UPSELL_PRICE[0]) & (ratio <= top)
+        better = table.margins[places] > margin
+        step = better & ((ratio <= top) | np.isnan(ratio)) if not np.isnan(margin) else dearer
+    places = places[step]
+    relevance = (table.vectors[places] @ vector).astype(float)
+    own = table.ids[seed]
+
+    def why(place: int) -> Reason:
+        return reasons.compared("upsell", "same look", own, table, seed, place)
+
+    return [Purpose(Strand(places, relevance), vector, why)]
+
+
+def substitutes(shop: Shop, asked: RowQuery, profile: Profile, seed: int) -> list[Purpose]:
+    """What can be sold in place of a product: the same kind for the same people, the same colour before others, a size
+    that the product came in, where sizes are known."""
+    table, vector, own, name = shop.table, shop.table.vectors[seed], shop.table.ids[seed], shop.name(seed)
+    del profile
+    places = np.flatnonzero((table.kinds.of == table.kinds.of[seed]) & table.shown)
+    places = _others(places, seed)
+    relevance = substitute_relevance(table, seed, places, keep_margin=asked.keep_margin)
+    places, relevance = places[np.isfinite(relevance)], relevance[np.isfinite(relevance)]
+
+    def why(place: int) -> Reason:
+        same = table.families.of[place] == table.families.of[seed] and table.families.of[seed] > 0
+        words = f"in place of {name}: the same kind{' and colour' if same else ''}"
+        return reasons.compared("substitute", words, own, table, seed, place)
+
+    return [Purpose(Strand(places, relevance), vector, why)]
+
+
+def substitute_relevance(
+    table: ProductTable, seed: int, places: Places, *, keep_margin: bool = False
+) -> NDArray[np.float64]:
+    """(m,) how well products of one kind stand in for another, -inf where they cannot."""
+    told = (table.vectors[places] @ table.vectors[seed]).astype(float)
+    told += SAME_COLOUR * ((table.families.of[places] == table.families.of[seed]) & (table.families.of[seed] > 0))
+    fits = gender_fits(table, seed, places)
+    same = table.currencies.of[places] == table.currencies.of[seed]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.where(same, table.prices[places] / table.prices[seed], np.nan)
+        fits &= np.isnan(ratio) | ((ratio >= SUBSTITUTE_PRICE[0]) & (ratio <= SUBSTITUTE_PRICE[1]))
+        told += PRICE_STEP * np.where(
+            np.isnan(ratio), 0.0, 1 - np.minimum(1.0, np.abs(np.log(np.maximum(ratio, 1e-6))))
+        )
+    if table.sizes[seed]:
+        fits &= np.array(
+            [not table.sizes[at] or bool(table.sizes[at] & table.sizes[seed]) for at in places.tolist()], bool
+        )
+    if keep_margin and not np.isnan(table.margins[seed]):
+        fits &= table.margins[places] >= table.margins[seed]
+    return np.where(fits, told, -np.inf)
+
+
+def _others(places: Places, seed: int) -> Places:
+    return np.asarray(places[places != seed])
+
+
+def _same_kind(table: ProductTable, places: Places, seed: int) -> Places:
+    same = table.kinds.of[places] == table.kinds.of[seed]
+    return np.asarray(places[same & gender_fits(table, seed, places)])
+
+
+def _always(reason: Reason) -> Callable[[int], Reason]:
+    return lambda _: reason
