@@ -133,8 +133,30 @@ class LookReranker:
                 self._table = read_table(self.catalog, generation, self._table)
             return self._table
 
+    def reading(self, generation: int, key: int) -> ColourReading | None:
+        """The colours of a stored photo as those of a query: its palette, and of it mostly what its product's name of a
+        colour explains, as shops' pictures show people too; None where no palette is known."""
+        table = self.table(generation)
+        at, there = places_of(table, np.array([key], np.int64))
+        if not there.any() or not table.palettes[at[0]].any():
+            return None
+        lab, shares = decoded_palettes(table.palettes[at[0]])
+        found = np.bincount(cells_of(lab), shares, minlength=int(np.prod(GRID)))
+        name = int(table.columns["colour"].of[at[0]])
+        if table.known[name]:
+            own = found * table.names[int(table.known[:name].sum())]
+            found = own if own.any() else found
+        return ColourReading((), 1.0, (found / found.sum()).astype(np.float32), on_white=True)
+
     def adjustments(
-        self, generation: int, keys: Keys, scores: NDArray[np.float32], reading: ColourReading, *, scale: float
+        self,
+        generation: int,
+        keys: Keys,
+        scores: NDArray[np.float32],
+        reading: ColourReading,
+        *,
+        scale: float,
+        itself: bool = True,
     ) -> NDArray[np.float32]:
         """What to add to the cosines of candidates.
 
@@ -144,13 +166,15 @@ class LookReranker:
             scores: (n,) their cosines.
             reading: The colours of the query's image.
             scale: How much colours count, above 0; 1 is what was calibrated.
+            itself: Whether what stands out is the very product, which then keeps its place.
 
         Returns:
             (n,) float32, about -0.6..0.7; zeros where the very product was found.
         """
         table, weights = self.table(generation), self._weights
         scale *= UNSURE_SCALE + (1 - UNSURE_SCALE) * min(1.0, reading.confidence / SURE_CONFIDENCE)
-        scale *= 1 - float(_standing_out(scores[:1], scores, ITSELF_THERE)[0])
+        if itself:
+            scale *= 1 - float(_standing_out(scores[:1], scores, ITSELF_THERE)[0])
         if not len(table.keys) or not scale:
             return np.zeros_like(scores)
         at = np.minimum(np.searchsorted(table.keys, keys), len(table.keys) - 1)
@@ -161,7 +185,9 @@ class LookReranker:
         by_name = scale * weights.name * _by_name(table, at, reading.histogram)
         places = _places(table.columns["colour"].of[at], scores + added + by_name)
         added += by_name * NAME_DECAY ** np.minimum(places, MAX_DECAYS)
-        added = np.where(known, added, added.min())
+        added = np.asarray(np.where(known, added, added.min()), np.float32)
+        if not itself:
+            return added
         return np.asarray(added + _standing_out(scores, scores, ITSELF) * (added.max() - added), np.float32)
 
 

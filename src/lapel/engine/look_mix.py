@@ -18,6 +18,9 @@ from lapel.core.types import EmbeddedQuery
 from lapel.encoders.probes import Probes
 
 PATTERN = "pattern"  # the probe
+MAIN_COLOURS = (
+    16  # directions of the space of colours that stand for colour where it counts more: further ones hold kinds
+)
 CANCELLED = 1e-6  # length of what is left of a query below which there is nothing to look for
 
 Basis = NDArray[np.float32]  # (r, dim) orthonormal rows
@@ -50,6 +53,9 @@ def mixed(embedded: EmbeddedQuery, mix: LookMix, colour: Basis, pattern: Basis) 
                 f"The vectors of this store do not tell {name} apart, so it cannot count {weight:g} where the shape"
                 f" counts {mix.shape:g}. Give {name} the weight of the shape, or leave it out."
             )
+
+    if mix.colour > mix.shape:
+        colour = colour[:MAIN_COLOURS]
 
     def weighed(rows: NDArray[np.float32]) -> NDArray[np.float32]:
         in_colour, in_pattern = rows @ colour.T @ colour, rows @ pattern.T @ pattern

@@ -303,10 +303,13 @@ class SearchEngine:
         """A query with the weights of shape, colour and pattern that it asks for."""
         if query.look is None or not embedded.understood:
             return embedded
-        colour = self._reader.colour_space(snapshot).basis
-        return mixed(
-            embedded, LookMix.parse(query.look), colour, pattern_basis(self._judge.of(snapshot.encoder)[1], colour)
-        )
+        mix, colour = LookMix.parse(query.look), self._reader.colour_space(snapshot).basis
+        part = embedded.parts[0]
+        if mix.colour > mix.shape and len(embedded.parts) == 1 and part.kind == "product" and part.colours is None:
+            photo = self.store.catalog.photos(str(query.all_parts[0].product_id))[0]
+            part = replace(part, colours=self.look.reading(snapshot.version.generation, photo.key))
+            embedded = replace(embedded, parts=(part,))
+        return mixed(embedded, mix, colour, pattern_basis(self._judge.of(snapshot.encoder)[1], colour))
 
     # --- retrieve and group -------------------------------------------------------------------------------------------
 
@@ -466,7 +469,9 @@ class SearchEngine:
         if not scale or colours is None or not len(keys) or out_of_reach:
             return Candidates(keys, scores, np.zeros_like(scores))
         with timer.stage("rerank"):
-            added = self.look.adjustments(snapshot.version.generation, keys, scores, colours, scale=scale)
+            added = self.look.adjustments(
+                snapshot.version.generation, keys, scores, colours, scale=scale, itself=query.look is None
+            )
             return Candidates(keys, scores, added).sorted(least=least)
 
     def passing(self, snapshot: SearchSnapshot, where: Filter, effects: Effects | None = None) -> _Filtered:
@@ -553,9 +558,12 @@ def _colour_scale(query: Query, embedded: EmbeddedQuery, usual: float) -> float:
     if reading is None:
         return 0.0
     scale = usual if query.colour_weight is None else query.colour_weight
-    if query.look is not None:
-        scale *= min(1.0, LookMix.parse(query.look).colour)
-    return scale * ON_WHITE_SCALE if reading.on_white else scale
+    if query.look is None:
+        return scale * ON_WHITE_SCALE if reading.on_white else scale
+    mix = LookMix.parse(
+        query.look
+    )  # on white, colour counts beside the vector only where it is to count more than the rest
+    return scale * min(1.0, max(0.0, mix.colour - mix.shape) if reading.on_white else mix.colour)
 
 
 def _fetched(query: Query, wanted: int) -> int:
