@@ -438,3 +438,26 @@ def test_weights_are_a_linear_map_and_need_something_left() -> None:
     assert np.allclose(found.directions[0], found.vector)
     with pytest.raises(QueryError, match="Nothing is left"):
         mixed(replace(read, vector=colour[0], directions=colour), LookMix(1, 0, 1), colour, pattern)
+
+
+def test_for_women_finds_what_is_for_women(tmp_path: Path) -> None:
+    """Words that only say for whom take the place of for whom it is, whatever the titles say."""
+    entries = []
+    for number in range(40):
+        women = number % 2
+        vector = np.zeros(128, np.float32)
+        vector[0], vector[1 + women], vector[6 + number] = 1.0, 0.6, 0.1
+        product = Product(
+            f"{number:02}", title=f"Polo {number}", category=("Clothes", "Polos"), gender=("Men", "Women")[women]
+        )
+        photo = PhotoEntry(f"file:///{number}.jpg", "1", f"{number:064}", normalise(vector[None])[0])
+        entries.append(Entry(product, (photo,)))
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
+        store.claim()
+        store.catalog.write(entries, fingerprint=store.encoder.fingerprint)
+        engine = SearchEngine(store)
+        for words, other in (("for women", "Women"), ("women", "Women"), ("for men", "Men")):
+            asked = "00" if other == "Women" else "01"
+            result = engine.search(Query(parts=(Part(product_id=asked), Part(text=words)), k=8))
+            assert {hit.product.gender for hit in result} == {other}
+            assert result.understood.parts[1].people == (other,)

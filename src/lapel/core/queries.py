@@ -462,6 +462,7 @@ class UnderstoodPart:
         colours: The colours of an image's product, and how sure they are; None where none could be read.
         words: How words were read, and which were not understood; None of other kinds.
         asked: Colours that are looked for, by a colour or by words beside other parts.
+        people: For whom it is to be, of words beside other parts: the store's own names, such as ``Women``.
         on_white: Whether it looks like a shop's own picture on white; True of all that is no image.
         maps: What each place of an image adds to the part's vector: the whole image's map, and that of the product
             found in it, see :class:`PlaceMap`; empty of all that is no image.
@@ -478,6 +479,7 @@ class UnderstoodPart:
     colours: ColourReading | None = None
     words: WordReading | None = None
     asked: tuple[AskedColour, ...] = ()
+    people: tuple[str, ...] = ()
     on_white: bool = True
     maps: tuple[PlaceMap, ...] = field(default=(), repr=False, compare=False)
     strength: tuple[float, float] | None = None

@@ -34,6 +34,7 @@ MOST_GROUPS = 10  # words of a query for which they are
 COLOUR_STEP = 0.5  # of cosine: what full agreement with a colour adds
 LEAST_LENGTH = 1e-6  # of a direction
 WORDS_STEP = 0.15  # and what having the words adds
+PEOPLE_STEP = 0.3  # and being for those for whom it is to be
 KIND_STEP = 0.1  # of cosine, for each factor e that a candidate's kind is rarer near the query without its colour
 KIND_NEIGHBOURS = 100  # photos that say so
 KIND_SCALE = 0.1  # of cosine: how fast they lose weight below the nearest
@@ -159,6 +160,10 @@ class WishOrder:
         for colour in part.asked:
             agreeing = agreement(colour, table, at) * there
             added += np.float32(COLOUR_STEP * weight / len(part.asked)) * agreeing
+        if part.people:
+            genders = table.columns["gender"]
+            wanted = np.isin(genders.of[at], [genders.values.index(name) for name in part.people]) & there
+            return added + np.float32(PEOPLE_STEP * weight) * wanted
         if part.words is not None and part.words.groups and not part.words.only_colours and weight > 0:
             added += np.float32(WORDS_STEP * weight) * self._having(table, part, at, there)
         return added

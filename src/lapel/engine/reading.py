@@ -170,6 +170,8 @@ class QueryReader:
             assert each.likeness is not None
             weight, there = np.float32(each.part.weight), max(0.0, float(base @ each.likeness))
             step = LIKE_STEP * length if weight > 0 else there + UNLIKE_STEP * length
+            if each.understood.people and weight > 0:  # what says that it is for others goes, too
+                step += max(0.0, -float(base @ each.likeness))
             rows[row] = weight * np.float32(step or 1.0) * each.likeness
         return rows
 
@@ -266,6 +268,9 @@ class QueryReader:
         if reading.only_colours:
             return _Read(part, said, None)
         rest = _without_colours(reading)
+        people = self._people(snapshot, rest)
+        if people and (towards := self._towards(snapshot, people)) is not None:
+            return _Read(part, replace(said, people=people, whole=towards), towards, towards)
         likeness = None if self._names_a_kind(rest) else self._likeness(snapshot, rest)
         vector, _ = self._of_words(snapshot, rest)
         return _Read(part, replace(said, whole=vector), vector, likeness)
@@ -349,6 +354,24 @@ class QueryReader:
         sum_: Direction = np.sum(apart, axis=0)
         length = float(np.linalg.norm(sum_))
         return None if length < CANCELLED else sum_ / np.float32(length)
+
+    def _people(self, snapshot: SearchSnapshot, reading: WordReading) -> tuple[str, ...]:
+        """The store's names of those for whom products are, where a text says nothing else: "for women"."""
+        genders = self._look.table(snapshot.version.generation).columns["gender"].values[1:]
+        said = [set(group) for group in self.words.phrases(reading)]
+        named = tuple(name for name in genders if any(tokens(name) in group for group in said))
+        return named if said and all(any(tokens(name) in group for name in named) for group in said) else ()
+
+    def _towards(self, snapshot: SearchSnapshot, people: tuple[str, ...]) -> Direction | None:
+        """The direction from products for others to those of the same category for these people; None where no category
+        has both."""
+        means: dict[str, tuple[list[Direction], list[Direction]]] = {}
+        for (category, gender), mean in self.colour_space(snapshot).kinds.items():
+            means.setdefault(category, ([], []))[gender not in people].append(mean)
+        apart = [np.mean(own, axis=0) - np.mean(others, axis=0) for own, others in means.values() if own and others]
+        if not apart:
+            return None
+        return _mean(np.array(apart, np.float32))
 
     def _names_a_kind(self, reading: WordReading) -> bool:
         """Whether one of the words is that of a category: then it says what a thing is, and not what it is like."""
