@@ -163,7 +163,7 @@ class WishOrder:
         if part.people:
             genders = table.columns["gender"]
             wanted = np.isin(genders.of[at], [genders.values.index(name) for name in part.people]) & there
-            return added + np.float32(PEOPLE_STEP * weight) * wanted
+            return np.asarray(added + PEOPLE_STEP * weight * wanted, np.float32)
         if part.words is not None and part.words.groups and not part.words.only_colours and weight > 0:
             added += np.float32(WORDS_STEP * weight) * self._having(table, part, at, there)
         return added
