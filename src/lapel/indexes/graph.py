@@ -17,6 +17,7 @@ import mmap
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import faiss as typed_faiss
@@ -62,7 +63,7 @@ NEAREST_FIRST = 2  # FAISS's search_type: all beginnings in one search, not one 
 # A filter that lets many rows through is a bitmap, and the graph keeps in proportion more candidates. Of one that lets
 # fewer through, the rows in the cells around the query are compared with it: so many rows, of so many cells at least.
 MIN_WALKED_SHARE = 0.3
-SCANNED_ROWS = 1_000
+SCANNED_ROWS = 500
 SCANNED_CELLS = 24
 MAX_SCANNED_ROWS = 3_000  # of so many cells; beyond, the graph is as quick
 
@@ -129,11 +130,14 @@ class Cells:
 
     def around(self, query: Vectors, parted: CellRows, least: int) -> Rows:
         """At least so many of some rows, of the cells nearest to a (dim,) query."""
-        order = np.argsort(-(self.vectors @ query))
+        near = -(self.vectors @ query)
+        order = np.argsort(near)
         starts, ends = parted.starts[order], parted.starts[order + 1]
         enough = max(SCANNED_CELLS, 1 + int(np.searchsorted(np.cumsum(ends - starts), least)))
-        pieces = zip(starts[:enough].tolist(), ends[:enough].tolist(), strict=True)
-        return np.concatenate([parted.rows[start:end] for start, end in pieces])
+        sizes = (ends - starts)[:enough]
+        before = np.cumsum(sizes)
+        places = np.arange(before[-1]) + np.repeat(starts[:enough] - before + sizes, sizes)
+        return parted.rows[places]
 
 
 @dataclass(frozen=True)
@@ -211,7 +215,7 @@ class Graph(Structure):
         count, room, owner = len(self) + len(vectors), self._room, self._owner
         if count > room or self._store.ntotal > len(self):  # ... or an earlier extension of it failed
             room, owner = max(count, int(STORE_ROOM * len(self))), make(self.name, self._graph.d)
-            _fill(owner, self._codes()[: len(self)], room)
+            _fill(owner, self._codes[: len(self)], room)
         grown = Graph(self.name, _sharing(owner, self._graph), owner, room)
         grown._graph.add(vectors)
         grown.search_params, grown._recall, grown._tuned_rows = self.search_params, self._recall, self._tuned_rows
@@ -230,7 +234,7 @@ class Graph(Structure):
 
     def vectors(self, rows: Rows) -> Vectors:
         """See :meth:`Structure.vectors`."""
-        codes = self._codes()
+        codes = self._codes
         if isinstance(self._store, faiss.IndexFlat):
             flat: Vectors = codes.view(np.float32)[rows]
             return flat
@@ -238,8 +242,9 @@ class Graph(Structure):
             decoded: Vectors = self._store.sa_decode(np.ascontiguousarray(codes[rows]))
         return decoded
 
+    @cached_property
     def _codes(self) -> NDArray[np.uint8]:
-        """FAISS's own memory: (n, bytes a row)."""
+        """FAISS's own memory, which never moves: (at least n, bytes a row)."""
         codes: NDArray[np.uint8] = faiss.rev_swig_ptr(self._store.codes.data(), self._store.codes.size())
         return codes.reshape(-1, self._store.code_size)
 
@@ -296,7 +301,7 @@ class Graph(Structure):
     def scan(self, queries: Vectors, rows: Rows, k: int, keys: Keys) -> Matches:
         """See :meth:`Structure.scan`."""
         if isinstance(self._store, faiss.IndexFlat):
-            return scan_rows(queries, self._codes().view(np.float32), rows, k, keys)
+            return scan_rows(queries, self._codes.view(np.float32), rows, k, keys)
         return super().scan(queries, rows, k, keys)
 
     # --- keeping it ---
@@ -306,7 +311,7 @@ class Graph(Structure):
         hnsw = self._graph.hnsw
         plain = {"entry": hnsw.entry_point, "top": hnsw.max_level, "width": self.search_params.width}
         arrays = {
-            "codes": np.asarray(_Lent(self._codes()[: len(self)], self._owner)),
+            "codes": np.asarray(_Lent(self._codes[: len(self)], self._owner)),
             "links": np.asarray(_Lent(_view(hnsw.neighbors), self._graph)),
         }
         arrays |= {name: faiss.vector_to_array(getattr(hnsw, name)) for name in ("levels", "offsets")}
@@ -336,7 +341,7 @@ class Graph(Structure):
 
     def _use_huge_pages(self) -> None:
         """Move it into pages of 2 MB; it may be searched meanwhile."""
-        use_huge_pages(self._codes())
+        use_huge_pages(self._codes)
         use_huge_pages(_view(self._graph.hnsw.neighbors))
 
 
