@@ -67,7 +67,8 @@ class Neighbourhood:
         nearer ones count more. Sums to 1."""
         found = HitFeatures(probes, [self]).kinds
         assert found is not None
-        return found[0]
+        own: NDArray[np.float64] = found[0]
+        return own
 
 
 def hit_features(probes: Probes, around: Neighbourhood, scores: NDArray[np.float32], vectors: Vectors) -> Features:

@@ -166,8 +166,8 @@ class SearchEngine:
             answered = [self._answered(queries[row], embedded[row], *grouped[row], timer) for row in rows]
             with timer.stage("calibrate"):
                 judged = self._judge.judge(snapshot, answered)
-            for row, each, (hits, read) in zip(rows, answered, judged, strict=True):
-                results[row] = self._result(snapshot, each, hits, read, passing.products, timer, spent, problem)
+            for row, each, (hits, known) in zip(rows, answered, judged, strict=True):
+                results[row] = self._result(snapshot, each, hits, known, passing.products, timer, spent, problem)
         spent.update(timer.shared(max(len(queries), 1)))
         logger.debug("%d queries answered, each in ms: %s", len(queries), spent)
         return [results[row] for row in range(len(queries))]
@@ -187,7 +187,7 @@ class SearchEngine:
         snapshot: SearchSnapshot,
         answered: Answered,
         judged: Sequence[Hit],
-        read: Mapping[str, Any],
+        known: Mapping[str, Any],
         total: int,
         timer: _Timer,
         spent: Mapping[str, float],
@@ -204,7 +204,7 @@ class SearchEngine:
             facets = self._facets(snapshot, query, embedded, hits)
         nearest = max([hit.score for hit in grouped], default=None)
         return SearchResult(
-            tuple(hits), total, verdict, embedded, facets, spent, nearest, index_problem=problem, **read
+            tuple(hits), total, verdict, embedded, facets, spent, nearest, index_problem=problem, **known
         )
 
     def embed(self, query: Query) -> EmbeddedQuery:

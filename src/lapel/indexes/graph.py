@@ -137,7 +137,8 @@ class Cells:
         sizes = (ends - starts)[:enough]
         before = np.cumsum(sizes)
         places = np.arange(before[-1]) + np.repeat(starts[:enough] - before + sizes, sizes)
-        return parted.rows[places]
+        found: Rows = parted.rows[places]
+        return found
 
 
 @dataclass(frozen=True)
