@@ -13,6 +13,7 @@ from lapel.core.types import Matches
 from lapel.core.vectors import Vectors, normalise
 from lapel.indexes import VectorIndex, choice, graph, growing, open_index
 from lapel.indexes.choice import FaissPlan, current_spec
+from lapel.indexes.compressed import Compressed
 from lapel.indexes.graph import Graph
 from lapel.indexes.growing import GrowingIndex
 from lapel.indexes.structure import Structure
@@ -41,6 +42,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growing, "TAIL_ROWS", 100)
     monkeypatch.setattr(growing, "SCAN_ROWS", 50)
     monkeypatch.setattr(graph, "SCANNED_ROWS", 200)
+    monkeypatch.setattr(Compressed, "rows_at_once", 50)
     monkeypatch.setattr(choice, "MAX_EXACT_ROWS", 400)
 
 

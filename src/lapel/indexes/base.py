@@ -91,9 +91,10 @@ class BaseIndex(ABC):
         distinct, last = last_of_each(check_keys(keys, len(given)))
         if len(distinct) < len(given) or bool((np.diff(last) != 1).any()):
             given = given[last]
-        for at in range(0, len(distinct), self._rows_at_once):
+        step = self._rows_at_once  # which background work may change meanwhile
+        for at in range(0, len(distinct), step):
             with self._changing():
-                self._put(distinct[at : at + self._rows_at_once], given[at : at + self._rows_at_once])
+                self._put(distinct[at : at + step], given[at : at + step])
 
     def remove(self, keys: Keys) -> int:
         """Remove these keys and return how many were there."""

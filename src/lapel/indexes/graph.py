@@ -15,6 +15,8 @@ import ctypes
 import math
 import mmap
 import sys
+import threading
+from collections import deque
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +28,7 @@ from numpy.typing import NDArray
 
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
+from lapel.indexes.cells import CellRows, Cells
 from lapel.indexes.files import Content
 from lapel.indexes.rows import Rows, no_matches
 from lapel.indexes.structure import (
@@ -34,7 +37,6 @@ from lapel.indexes.structure import (
     Structure,
     one_thread,
     read_blocks,
-    sample,
     scan_rows,
     tune,
 )
@@ -49,109 +51,18 @@ STORE_ROOM = 1.125  # times as many rows as there are that the store gets room f
 # on a busy machine, waiting for it takes 20 to 30 ms.
 MAX_ALONE_QUERIES = 64
 
-CELLS_A_ROOT = 2  # cells for each unit of the square root of the rows ...
-MAX_CELLS = 1024  # ... up to as many as one query is compared with in 15 us
-CENTRE_EFFORT = 64  # of the search for the row nearest to a centroid
-KMEANS_ITERATIONS = 4
-KMEANS_ROWS = 40  # a centroid
-KMEANS_SEED = 7
-# Queries that are compared with the centres at once. From 20 on FAISS multiplies matrices, as NumPy does: the threads
-# that those leave spinning take the cores from the graph's.
-SCAN_QUERIES = 16
 NEAREST_FIRST = 2  # FAISS's search_type: all beginnings in one search, not one search for each
 
 # A filter that lets many rows through is a bitmap, and the graph keeps in proportion more candidates. Of one that lets
 # fewer through, the rows in the cells around the query are compared with it: so many rows, of so many cells at least.
 MIN_WALKED_SHARE = 0.3
-SCANNED_ROWS = 500
+SCANNED_ROWS = 1_200
 SCANNED_CELLS = 24
+MAX_COPIED_ROWS = 131_072  # of all filters that are asked again and again: 64 MB at 128 wide
 MAX_SCANNED_ROWS = 3_000  # of so many cells; beyond, the graph is as quick
 
 MADV_COLLAPSE = 25  # of Linux 6.1; the module mmap does not name it
 HUGE_PAGE = 1 << 21
-
-
-class Cells:
-    """The parts of the rows: each row is of the cell whose centre it is nearest to.
-
-    Args:
-        centres: (c,) rows.
-        vectors: (c, dim) their vectors.
-        of: (n,) uint16, the cell of each row.
-    """
-
-    def __init__(self, centres: Rows, vectors: Vectors, of: NDArray[np.uint16]) -> None:
-        self.centres = centres
-        self.vectors = vectors
-        self.of = of
-        self._ids = centres.astype(np.int32)
-        self._flat = faiss.IndexFlatIP(vectors.shape[1])
-        self._flat.add(vectors)
-
-    @classmethod
-    def choose(cls, graph: Any, count: int, read: ReadRows) -> Cells:
-        """Around the rows of a FAISS graph nearest to centroids."""
-        cells = cell_count(count)
-        means = faiss.Kmeans(graph.d, cells, niter=KMEANS_ITERATIONS, spherical=True, seed=KMEANS_SEED)
-        means.cp.max_points_per_centroid, means.cp.min_points_per_centroid = KMEANS_ROWS, 1
-        means.train(read(sample(count, KMEANS_ROWS * cells)))
-        nearest = graph.search(means.centroids, 1, params=faiss.SearchParametersHNSW(efSearch=CENTRE_EFFORT))[1][:, 0]
-        centres = np.unique(nearest[nearest >= 0])
-        chosen = cls(centres, read(centres), np.empty(0, np.uint16))
-        return chosen._with(read_blocks(count, read))
-
-    def extended(self, vectors: Vectors) -> Cells:
-        """With (m, dim) more rows, some of them centres, in proportion."""
-        first = len(self.of)
-        step = max(1, first // max(1, len(self.centres)))
-        centres = np.concatenate([self.centres, first + np.arange(step // 2, len(vectors), step)])
-        grown = Cells(centres, np.concatenate([self.vectors, vectors[step // 2 :: step]]), self.of)
-        return grown._with([vectors])
-
-    def _with(self, blocks: Any) -> Cells:
-        """With the cells of more rows."""
-        found = [self._flat.search(block, 1)[1][:, 0].astype(np.uint16) for block in blocks]
-        self.of = np.concatenate([self.of, *found])
-        return self
-
-    def nearest(self, queries: Vectors) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """The nearest centre of each of (q, dim) queries: (q,) rows and scores."""
-        places, best = np.empty(len(queries), np.int64), np.empty(len(queries), np.float32)
-        for at in range(0, len(queries), SCAN_QUERIES):
-            found, nearest = self._flat.search(queries[at : at + SCAN_QUERIES], 1)
-            places[at : at + SCAN_QUERIES], best[at : at + SCAN_QUERIES] = nearest[:, 0], found[:, 0]
-        return self._ids[places], best
-
-    def part(self, rows: Rows) -> CellRows:
-        """Some rows by their cell."""
-        of = self.of[rows]
-        ends = np.cumsum(np.bincount(of, minlength=len(self.centres)))
-        return CellRows(rows[np.argsort(of, kind="stable")], np.concatenate([[0], ends]))
-
-    def around(self, query: Vectors, parted: CellRows, least: int) -> Rows:
-        """At least so many of some rows, of the cells nearest to a (dim,) query."""
-        near = -(self.vectors @ query)
-        order = np.argsort(near)
-        starts, ends = parted.starts[order], parted.starts[order + 1]
-        enough = max(SCANNED_CELLS, 1 + int(np.searchsorted(np.cumsum(ends - starts), least)))
-        sizes = (ends - starts)[:enough]
-        before = np.cumsum(sizes)
-        places = np.arange(before[-1]) + np.repeat(starts[:enough] - before + sizes, sizes)
-        found: Rows = parted.rows[places]
-        return found
-
-
-@dataclass(frozen=True)
-class CellRows:
-    """Some rows, those of a cell one after the other.
-
-    Attributes:
-        rows: (m,).
-        starts: (cells + 1,) where each cell's begin.
-    """
-
-    rows: Rows
-    starts: Rows
 
 
 @dataclass(frozen=True)
@@ -192,6 +103,7 @@ class Graph(Structure):
         self._graph, self._owner, self._room = graph, owner, room
         self._store = faiss.downcast_index(owner.storage)
         self._cells: Cells | None = None
+        self._copied: deque[CellRows] = deque()  # the oldest first
         self._recall, self._tuned_rows = 0.0, 0
 
     @classmethod
@@ -263,9 +175,8 @@ class Graph(Structure):
         """See :meth:`Structure.search`."""
         if isinstance(selection, CellRows):
             return self._search_cells(queries, k, selection, keys)
-        found = no_matches(len(queries), k)
         if not len(queries):
-            return found
+            return no_matches(0, k)
         width = self.search_params.width
         if selection is None:
             params = faiss.SearchParametersHNSW(efSearch=max(width, k))
@@ -277,27 +188,41 @@ class Graph(Structure):
                 scores, rows = self._graph.search(queries, k, params=params)
             else:
                 begun, near = self._cells.nearest(queries)
-                scores, rows = found.scores, found.keys
+                scores, rows = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
                 asked, first, first_scores, out, out_rows = (
                     faiss.swig_ptr(each) for each in (queries, begun, near, scores, rows)
                 )
                 self._graph.search_level_0(
                     len(queries), asked, k, first, first_scores, out, out_rows, 1, NEAREST_FIRST, params
                 )
-        none = rows < 0
-        if none.any():
-            scores[none] = -np.inf
-            return Matches(np.where(none, -1, keys[rows]), scores)
+        if rows.min(initial=0) < 0:
+            scores[rows < 0] = -np.inf
+            return Matches(np.where(rows < 0, -1, keys[rows]), scores)
         return Matches(keys[rows], scores)
 
     def _search_cells(self, queries: Vectors, k: int, parted: CellRows, keys: Keys) -> Matches:
         assert self._cells is not None
-        found = no_matches(len(queries), k)
-        for place, query in enumerate(queries):
-            rows = self._cells.around(query, parted, max(SCANNED_ROWS, k))
-            best = self.scan(query[None], rows, k, keys)
-            found.keys[place], found.scores[place] = best.keys[0], best.scores[0]
+        found, copy = no_matches(len(queries), k), self._copy_of(parted, keys)
+        for row, query in enumerate(queries):
+            places = self._cells.around(query, parted, cells=SCANNED_CELLS, rows=max(SCANNED_ROWS, k))
+            if copy is None:
+                best = self.scan(query[None], parted.rows[places], k, keys)
+            else:
+                best = scan_rows(query[None], copy[0], places, k, copy[1])
+            found.keys[row], found.scores[row] = best.keys[0], best.scores[0]
         return found
+
+    def _copy_of(self, parted: CellRows, keys: Keys) -> tuple[Vectors, Keys] | None:
+        """The vectors of a filter's rows where they lie together, and their keys, from its second question on: reading
+        them there takes a quarter of the time. The latest filters are kept so."""
+        copy = parted.copy
+        if copy is None and parted.is_known and len(parted.rows) <= MAX_COPIED_ROWS:
+            parted.copy = copy = (self.vectors(parted.rows), keys[parted.rows])
+            self._copied.append(parted)
+            while sum(len(each.rows) for each in tuple(self._copied)) > MAX_COPIED_ROWS:
+                self._copied.popleft().copy = None
+        parted.is_known = True
+        return copy
 
     def scan(self, queries: Vectors, rows: Rows, k: int, keys: Keys) -> Matches:
         """See :meth:`Structure.scan`."""
@@ -338,6 +263,7 @@ class Graph(Structure):
         restored._recall, restored._tuned_rows = content["recall"], content["tuned"]
         restored.search_params = SearchParams(content["width"])
         restored._cells = Cells(content["centres"], restored.vectors(content["centres"]), cells)
+        threading.Thread(target=restored._use_huge_pages, name="lapel-index-settling", daemon=True).start()
         return restored
 
     def _use_huge_pages(self) -> None:
@@ -352,11 +278,6 @@ class _Lent:
     def __init__(self, array: NDArray[Any], owner: Any) -> None:
         self.__array_interface__ = array.__array_interface__
         self.owner = owner
-
-
-def cell_count(rows: int) -> int:
-    """How many cells a graph of so many rows has."""
-    return max(1, min(MAX_CELLS, int(CELLS_A_ROOT * rows**0.5)))
 
 
 def make(name: str, dim: int) -> Any:
