@@ -18,7 +18,7 @@ import sys
 import threading
 from collections import deque
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -50,6 +50,7 @@ STORE_ROOM = 1.125  # times as many rows as there are that the store gets room f
 # Queries that one thread searches alone: 64 take it one to two ms at 40,097. Waking a second could save half of that;
 # on a busy machine, waiting for it takes 20 to 30 ms.
 MAX_ALONE_QUERIES = 64
+MAX_CACHED_PARAMS = 32
 
 NEAREST_FIRST = 2  # FAISS's search_type: all beginnings in one search, not one search for each
 
@@ -73,11 +74,13 @@ class Bitmap:
         share: Of all rows, 0..1.
         bits: One a row.
         selector: FAISS's.
+        params: FAISS's parameters of searches with it, by width and k.
     """
 
     share: float
     bits: NDArray[np.uint8]
     selector: Any
+    params: dict[tuple[int, int], Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, rows: Rows, count: int) -> Bitmap:
@@ -103,6 +106,7 @@ class Graph(Structure):
         self._graph, self._owner, self._room = graph, owner, room
         self._store = faiss.downcast_index(owner.storage)
         self._cells: Cells | None = None
+        self._params: dict[tuple[int, int], Any] = {}  # FAISS's, of searches without a filter
         self._copied: deque[CellRows] = deque()  # the oldest first
         self._recall, self._tuned_rows = 0.0, 0
 
@@ -177,12 +181,7 @@ class Graph(Structure):
             return self._search_cells(queries, k, selection, keys)
         if not len(queries):
             return no_matches(0, k)
-        width = self.search_params.width
-        if selection is None:
-            params = faiss.SearchParametersHNSW(efSearch=max(width, k))
-        else:
-            width = math.ceil(width / max(selection.share, 1e-6))
-            params = faiss.SearchParametersHNSW(efSearch=max(width, k), sel=selection.selector)
+        params = self._faiss_params(k, selection)
         with one_thread() if len(queries) <= MAX_ALONE_QUERIES else nullcontext():
             if self._cells is None:
                 scores, rows = self._graph.search(queries, k, params=params)
@@ -199,6 +198,21 @@ class Graph(Structure):
             scores[rows < 0] = -np.inf
             return Matches(np.where(rows < 0, -1, keys[rows]), scores)
         return Matches(keys[rows], scores)
+
+    def _faiss_params(self, k: int, selection: Bitmap | None) -> Any:
+        """FAISS's search parameters; making them takes a tenth of a search."""
+        known = self._params if selection is None else selection.params
+        width = self.search_params.width
+        if (params := known.get((width, k))) is None:
+            if selection is None:
+                params = faiss.SearchParametersHNSW(efSearch=max(width, k))
+            else:
+                more = math.ceil(width / max(selection.share, 1e-6))
+                params = faiss.SearchParametersHNSW(efSearch=max(more, k), sel=selection.selector)
+            if len(known) >= MAX_CACHED_PARAMS:
+                known.clear()
+            known[width, k] = params
+        return params
 
     def _search_cells(self, queries: Vectors, k: int, parted: CellRows, keys: Keys) -> Matches:
         assert self._cells is not None

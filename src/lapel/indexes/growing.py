@@ -148,7 +148,7 @@ class GrowingIndex(MemoryIndex):
             parts.append(self._scan_tail(queries, k, row_filter))
         if len(parts) == 1 and bool((parts[0].scores[:, :-1] > parts[0].scores[:, 1:]).all()):
             return parts[0]
-        return merge_matches([*parts, no_matches(len(queries), k)], k)  # equal scores by ascending key
+        return merge_matches(parts, k) if parts else no_matches(len(queries), k)  # equal scores by ascending key
 
     def _search_structure(self, queries: Vectors, k: int, row_filter: RowFilter | None) -> Matches:
         structure, keys = self._structure, self._table.keys.all
