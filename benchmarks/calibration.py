@@ -366,17 +366,18 @@ class Answers:
 
     def verdicts(self, found: Calibration, name: str, rows: NDArray[np.bool_]) -> NDArray[np.str_]:
         """(q,) the verdict on the first hit."""
-        asked, told = self.asked[name], []
-        categories = self.bench.kind[asked.found[:, 0]]
-        for row in np.flatnonzero(rows):
-            ((verdict, _),) = found.judge(
-                asked.features[row, :1],
-                [str(categories[row])],
-                on_white=bool(asked.on_white[row]),
-                strength=(float(asked.strengths[row, 0]), float(asked.strengths[row, 1])),
+        asked = self.asked[name]
+        categories, told = self.bench.kind[asked.found[:, 0]], np.empty(len(asked.found), object)
+        for white in (True, False):
+            some = rows & (asked.on_white == white)
+            judged = found.judge(
+                asked.features[some, 0],
+                categories[some].tolist(),
+                on_white=white,
+                strengths=asked.strengths[some],
             )
-            told.append(verdict.value)
-        return np.array(told)
+            told[some] = [verdict.value for verdict, _ in judged]
+        return told[rows].astype(str)
 
     def own_kinds(self, name: str) -> NDArray[np.float64]:
         """(q,) how likely the query's own kind was said to be; 0 where the probe does not know it."""

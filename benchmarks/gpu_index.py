@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from lapel.indexes import RowFilter
 from lapel.indexes import device as parts
-from lapel.indexes.torch import TorchIndex
+from lapel.indexes.growing import GrowingIndex
 
 AIM = 2.0  # times as long as reading
 PIECE = 500_000
@@ -45,24 +45,25 @@ def main() -> None:
     parser.add_argument("--block", type=int, default=parts.BLOCK_ROWS, help="rows judged by their best score")
     wanted = parser.parse_args()
     parts.BLOCK_ROWS = wanted.block
-    index = TorchIndex(wanted.device, dim=wanted.dim)
-    where = torch.cuda.get_device_name(index.device) if index.device.type == "cuda" else "CPU"
+    index = parts.open_torch(wanted.device, dim=wanted.dim)
+    device = rows_of(index).device
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     print(
         f"{wanted.count:,} x {wanted.dim} in float16; {where}; PyTorch {torch.__version__}, block {parts.BLOCK_ROWS}",
         flush=True,
     )
     began = time.perf_counter()
     for at in range(0, wanted.count, PIECE):
-        rows = unit_rows(min(PIECE, wanted.count - at), wanted.dim, 1000 + at, index.device)
+        rows = unit_rows(min(PIECE, wanted.count - at), wanted.dim, 1000 + at, device)
         if not at:
-            index._rows.reserve(wanted.count)
+            rows_of(index)._reserve(wanted.count)
         index.add(np.arange(at, at + len(rows)), rows)
     print(f"added in {time.perf_counter() - began:.1f} s", flush=True)
-    queries = unit_rows(max(*wanted.batches, wanted.checked), wanted.dim, 7, index.device)
+    queries = unit_rows(max(*wanted.batches, wanted.checked), wanted.dim, 7, device)
     read = reading(index)
     for batch in wanted.batches:
         repeat = wanted.repeat if batch <= 16 else max(3, wanted.repeat // 10)
-        times = timed(lambda size=batch: index.search(queries[:size], wanted.k), repeat, index.device)
+        times = timed(lambda size=batch: index.search(queries[:size], wanted.k), repeat, device)
         took = statistics.median(times)
         note = f", aim {AIM:g}" if batch == 1 else ""
         print(
@@ -75,6 +76,12 @@ def main() -> None:
     filtered(index, queries, wanted.k, wanted.repeat)
     changes(index, wanted.repeat)
     check(index, queries[: wanted.checked], wanted.k)
+
+
+def rows_of(index: GrowingIndex) -> parts.DeviceRows:
+    """The rows on the device."""
+    assert isinstance(index._structure, parts.DeviceRows)
+    return index._structure
 
 
 def unit_rows(count: int, dim: int, seed: int, device: torch.device) -> np.ndarray:
@@ -114,32 +121,32 @@ def on_device(do: Callable[[], object], repeat: int, device: torch.device) -> fl
     return statistics.median(times)
 
 
-def reading(index: TorchIndex) -> float:
+def reading(index: GrowingIndex) -> float:
     """Seconds to read the half-precision vectors once: the best of several ways."""
-    near = index._rows._near[: len(index)]
+    near = rows_of(index)._near[: len(index)]
     flat = near.view(-1)
     ways: dict[str, Callable[[], object]] = {
         "sum as int32": lambda: flat.view(torch.int32).sum(),
         "amax": lambda: flat.amax(),
         "amax as int64": lambda: flat.view(torch.int64).amax(),
     }
-    took = {name: min(timed(do, 12, index.device)) for name, do in ways.items()}
+    took = {name: min(timed(do, 12, rows_of(index).device)) for name, do in ways.items()}
     size = near.numel() * near.element_size()
     copied = torch.empty_like(near)
-    took["half of a copy"] = min(timed(lambda: copied.copy_(near), 12, index.device)) / 2
+    took["half of a copy"] = min(timed(lambda: copied.copy_(near), 12, rows_of(index).device)) / 2
     for name, seconds in took.items():
         print(f"reading {size / 1e9:.2f} GB by {name}: {seconds * 1e3:.3f} ms, {size / seconds / 1e9:,.0f} GB/s")
     return min(took.values())
 
 
-def stages(index: TorchIndex, queries: np.ndarray, k: int, repeat: int) -> None:
+def stages(index: GrowingIndex, queries: np.ndarray, k: int, repeat: int) -> None:
     """What the parts of a search take on the device, and other ways of multiplying."""
-    rows = index._rows
+    rows = rows_of(index)
     place = parts._SearchedMatrix(rows._near, len(rows))
     near = rows._near[: 2**22]
     share = len(rows) / min(len(near), len(rows))
     for batch in (1, 4, 8, 16, 64):
-        asked = torch.from_numpy(queries[:batch].astype(np.float16)).to(index.device)
+        asked = torch.from_numpy(queries[:batch].astype(np.float16)).to(rows_of(index).device)
         ways: dict[str, Callable[[], object]] = {
             "product in float32": lambda a=asked: parts._products(a, near.T),
             "product in float16": lambda a=asked: a @ near.T,
@@ -148,56 +155,57 @@ def stages(index: TorchIndex, queries: np.ndarray, k: int, repeat: int) -> None:
         if batch == 1:
             ways["matrix by vector in float16"] = lambda a=asked: near @ a[0]
         for name, do in ways.items():
-            print(f"  {batch:3} queries, {name}: {share * 1e3 * on_device(do, repeat, index.device):.3f} ms")
+            print(f"  {batch:3} queries, {name}: {share * 1e3 * on_device(do, repeat, rows_of(index).device):.3f} ms")
         best = place._best_of_blocks(asked)
         print(
             f"  {batch:3} queries: best of blocks"
-            f" {1e3 * on_device(lambda a=asked: place._best_of_blocks(a), repeat, index.device):.3f} ms,"
-            f" best blocks {1e3 * on_device(lambda b=best: b.topk(min(k + parts.EXTRA_CANDIDATES, b.shape[1]), dim=1), repeat, index.device):.3f} ms,"
+            f" {1e3 * on_device(lambda a=asked: place._best_of_blocks(a), repeat, rows_of(index).device):.3f} ms,"
+            f" best blocks {1e3 * on_device(lambda b=best: b.topk(min(k + parts.EXTRA_CANDIDATES, b.shape[1]), dim=1), repeat, rows_of(index).device):.3f} ms,"
             f" with their rows"
-            f" {1e3 * on_device(lambda a=asked: place.candidates(a, k + parts.EXTRA_CANDIDATES), repeat, index.device):.3f} ms",
+            f" {1e3 * on_device(lambda a=asked: place.candidates(a, k + parts.EXTRA_CANDIDATES), repeat, rows_of(index).device):.3f} ms",
             flush=True,
         )
 
 
-def filtered(index: TorchIndex, queries: np.ndarray, k: int, repeat: int) -> None:
+def filtered(index: GrowingIndex, queries: np.ndarray, k: int, repeat: int) -> None:
     """One query among a share of the vectors, the filter remembered and not."""
     for share in (0.5, 0.01, 0.0001):
         allowed = np.sort(np.random.default_rng(3).permutation(len(index))[: max(k, int(share * len(index)))])
         first = statistics.median(
-            timed(lambda a=allowed: index.search(queries[:1], k, a), repeat // 3 + 1, index.device)
+            timed(lambda a=allowed: index.search(queries[:1], k, a), repeat // 3 + 1, rows_of(index).device)
         )
         kept = RowFilter(allowed)
-        again = statistics.median(timed(lambda f=kept: index.search(queries[:1], k, f), repeat, index.device))
+        again = statistics.median(timed(lambda f=kept: index.search(queries[:1], k, f), repeat, rows_of(index).device))
         print(f"filter {100 * share:g} %: {again * 1e3:.3f} ms; {first * 1e3:.3f} ms when it is new", flush=True)
 
 
-def changes(index: TorchIndex, repeat: int) -> None:
+def changes(index: GrowingIndex, repeat: int) -> None:
     """One addition, one replacement, one removal."""
-    one = unit_rows(1, index.dim, 9, index.device)
+    one = unit_rows(1, index.dim, 9, rows_of(index).device)
     top = len(index) + 1
     index.add(np.array([top]), one)  # makes room
     fresh = iter(range(top + 1, top + 10 * repeat + 100))
-    added = statistics.median(timed(lambda: index.add(np.array([next(fresh)]), one), repeat, index.device))
-    replaced = statistics.median(timed(lambda: index.add(np.array([5]), one), repeat, index.device))
+    added = statistics.median(timed(lambda: index.add(np.array([next(fresh)]), one), repeat, rows_of(index).device))
+    replaced = statistics.median(timed(lambda: index.add(np.array([5]), one), repeat, rows_of(index).device))
     gone = iter(range(top + 1, top + 10 * repeat + 100))
-    removed = statistics.median(timed(lambda: index.remove(np.array([next(gone)])), repeat, index.device))
+    removed = statistics.median(timed(lambda: index.remove(np.array([next(gone)])), repeat, rows_of(index).device))
     print(
         f"one addition {added * 1e6:.0f} us, one replacement {replaced * 1e6:.0f} us, one removal {removed * 1e6:.0f}"
         f" us"
     )
 
 
-def check(index: TorchIndex, queries: np.ndarray, k: int) -> None:
+def check(index: GrowingIndex, queries: np.ndarray, k: int) -> None:
     """Compare with float32 products of all vectors, on the device, a piece at a time."""
-    asked = torch.from_numpy(queries).to(index.device)
-    keys = torch.from_numpy(index.keys).to(index.device)
-    full = index._rows._full
-    living = torch.from_numpy(np.flatnonzero(index._alive[: len(index._rows)]))
-    best = torch.full((len(queries), k), -torch.inf, device=index.device)
-    named = torch.full((len(queries), k), -1, device=index.device)
+    asked = torch.from_numpy(queries).to(rows_of(index).device)
+    full = torch.from_numpy(rows_of(index)._full.all)
+    table = index._table
+    living = torch.from_numpy(table.living_rows(0, len(table)))
+    keys = torch.from_numpy(table.keys.all)[living].to(rows_of(index).device)
+    best = torch.full((len(queries), k), -torch.inf, device=rows_of(index).device)
+    named = torch.full((len(queries), k), -1, device=rows_of(index).device)
     for at in range(0, len(living), PIECE):
-        scores = asked @ full[living[at : at + PIECE]].to(index.device).T  # float32, without TF32
+        scores = asked @ full[living[at : at + PIECE]].to(rows_of(index).device).T  # float32, without TF32
         top = scores.topk(min(k, scores.shape[1]), dim=1)
         every, names = torch.cat([best, top.values], 1), torch.cat([named, keys[at + top.indices]], 1)
         best, order = every.topk(k, dim=1)

@@ -83,8 +83,7 @@ def lapel_peers(vectors: Vectors, work: Path) -> Iterator[Peer]:
             return found
 
         settings: tuple[Setting, ...] = (("all", lambda: None),)
-        if linked := getattr(index, "_linked", None):
-            structure = linked.structure
+        if structure := getattr(index, "_structure", None):
 
             def use(width: int, structure: Any = structure) -> None:
                 structure.search_params = SearchParams(width, structure.search_params.refine_factor)
@@ -92,7 +91,7 @@ def lapel_peers(vectors: Vectors, work: Path) -> Iterator[Peer]:
             settings = tuple((f"efSearch {width}", lambda width=width, use=use: use(width)) for width in WIDTHS)
             own = structure.search_params.width  # what it found for a recall of 0.99
             settings = (("default", lambda own=own, use=use: use(own)), *settings)
-        name = "Lapel exact" if spec == "faiss:Flat" else f"Lapel faiss:auto ({index.choice.factory or 'exact'})"
+        name = "Lapel exact" if spec == "faiss:Flat" else f"Lapel faiss:auto ({index.choice.name or 'exact'})"
         yield Peer(name, took, 1e6 * megabytes / len(vectors), search, settings)
 
 

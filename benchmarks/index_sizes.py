@@ -191,7 +191,7 @@ def growth(vectors: Vectors, queries: Vectors, out: Path) -> None:
         found = np.concatenate([index.search(queries[at : at + BATCH], K).keys for at in range(0, QUERIES, BATCH)])
         row = {
             "size": size,
-            "kind": index.choice.factory or "scan",
+            "kind": index.choice.name or "scan",
             "build_s": took,
             "megabytes": megabytes,
             "recall": recall_of(found, vectors[:size], queries, tenth_score(vectors[:size], queries)),

@@ -24,6 +24,7 @@ from lapel.encoders.segmenter import embed_images
 from lapel.engine.calibration import (
     FEATURES,
     Calibration,
+    HitFeatures,
     Neighbourhood,
     Scale,
     hit_features,
@@ -199,9 +200,9 @@ def test_a_calibration_of_the_first_format_is_read() -> None:
     found = Calibration.from_json(given, "old")
     first = np.zeros((1, len(FEATURES)))
     first[0, 1:3] = 0.8, 0.4
-    for strength in (None, (3.0, 9.0)):
-        assert found.fashion_of(first, strength) == pytest.approx(np.interp(1.0, [-1, 3], [0.1, 0.9]))
-    assert not found.is_strange(first, None, on_white=True)
+    for strengths in (None, np.array([[3.0, 9.0]])):
+        assert found.fashion_of(first, strengths) == pytest.approx(np.interp(1.0, [-1, 3], [0.1, 0.9]))
+    assert not found.is_strange(first, on_white=True).any()
 
 
 def test_isotonic_curves_rise_and_hold() -> None:
@@ -247,6 +248,37 @@ def test_features_of_a_model_without_probes_are_its_cosines() -> None:
     found = hit_features({}, around, around.scores, vectors)
     assert found[:, 0] == pytest.approx(around.scores)
     assert not found[:, 3:].any()
+
+
+def test_features_of_many_queries_at_once_are_those_of_a_loop() -> None:
+    """Queries with different numbers of neighbours and hits, against the formulae written out one hit at a time."""
+    rng = np.random.default_rng(8)
+    probes = {
+        name: Probe(name, tuple("abc"), rng.normal(size=(3, 4)).astype(np.float32), np.zeros(3, np.float32))
+        for name in ("kind", "colour")
+    }
+    around = []
+    for count in (3, 1, 15):
+        vectors = normalise(rng.normal(size=(count + 1, 4)))
+        scores = np.sort(vectors[1:] @ vectors[0])[::-1]
+        around.append(Neighbourhood(vectors[0], scores, vectors[1:]))
+    query, hits = np.array([0, 0, 1, 2, 2, 2]), normalise(rng.normal(size=(6, 4)))
+    scores = rng.random(6).astype(np.float32)
+    made = HitFeatures(probes, around)
+    found = made.of(query, scores, hits)
+    for row, at in enumerate(query):
+        one = around[at]
+        weights = np.exp((one.scores - one.scores[0]) / 0.1)
+        of_kind, of_colour = probes["kind"].probabilities, probes["colour"].probabilities
+        evidence = (weights[:, None] * of_kind(one.vectors)).sum(axis=0) / weights.sum()
+        own, hit = one.vector[None], hits[row : row + 1]
+        expected = [
+            *(scores[row], one.scores[0], one.scores[:10].mean(), np.log(of_kind(hit)[0] @ of_kind(own)[0] + 0.01)),
+            *(0, np.log(of_colour(hit)[0] @ of_colour(own)[0] + 0.01), 0, np.log(of_kind(hit)[0] @ evidence + 0.01)),
+        ]
+        assert found[row] == pytest.approx(expected, abs=1e-5)
+        assert one.kinds(probes) == pytest.approx((of_kind(own)[0] + evidence) / 2, abs=1e-5)
+        assert hit_features(probes, one, scores[row : row + 1], hit)[0] == pytest.approx(expected, abs=1e-5)
 
 
 # --- cut-offs ---------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from lapel.core.errors import InputError
 from lapel.core.vectors import normalise
 from lapel.indexes import VectorIndex, open_index
 from lapel.indexes.base import ReadWriteLock
-from lapel.indexes.rows import best_rows
+from lapel.indexes.rows import best_matches
 from lapel.testing import IndexContract
 from lapel.testing.index import DIM, EAST, keys, rows
 
@@ -48,7 +48,7 @@ class TestFaiss(IndexContract):
 
     @pytest.mark.parametrize("kind", ["", "flat", "IVF", "Flat,Flat"])
     def test_kinds(self, kind: str) -> None:
-        with pytest.raises(InputError, match=f"FAISS cannot make 'faiss:{kind}'.*faiss:auto"):
+        with pytest.raises(InputError, match=f"There is no index 'faiss:{kind}'.*faiss:auto"):
             open_index(f"faiss:{kind}")
 
     def test_another_indexes_file(self, tmp_path: Path) -> None:
@@ -148,12 +148,14 @@ def test_faiss_answers_as_exact_on_128_numbers(queries: int, share: float | None
 
 @given(st.integers(1, 5), st.integers(1, 30), st.integers(1, 40), st.integers(0, 2**32 - 1))
 @settings(max_examples=100, deadline=None)
-def test_best_rows_against_sorting_a_list(queries: int, count: int, k: int, seed: int) -> None:
-    scores = np.random.default_rng(seed).integers(-3, 3, (queries, count)).astype(np.float32)
-    found = best_rows(scores, k)
+def test_best_matches_against_sorting_a_list(queries: int, count: int, k: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores, keys = rng.integers(-3, 3, (queries, count)).astype(np.float32), rng.permutation(count)
+    found = best_matches(scores, keys, k)
     for query in range(queries):
-        ranked = sorted(range(count), key=lambda row: (-scores[query, row], row))
-        assert found[query].tolist() == ranked[:k]
+        ranked = sorted(zip((-scores[query]).tolist(), keys.tolist(), strict=True))[:k]
+        padded = [key for _, key in ranked] + [-1] * (k - len(ranked))
+        assert found.keys[query].tolist() == padded
 
 
 def test_readers_and_writers_together() -> None:

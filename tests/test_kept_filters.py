@@ -1,4 +1,4 @@
-"""A filter that is asked again and again: its few rows are kept together, answers stay exact, memory stays bounded."""
+"""Filters of a graph: few rows are scanned, some are looked for in the cells around the query, many walk the graph."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from lapel.core.vectors import Keys, Vectors, normalise
-from lapel.indexes import RowFilter, linked, open_index
-from lapel.indexes.approximate import ApproximateIndex
+from lapel.indexes import RowFilter, graph, growing, open_index
+from lapel.indexes.cells import CellRows
+from lapel.indexes.graph import Bitmap
+from lapel.indexes.growing import GrowingIndex
 
 ROWS, DIM = 5000, 8
 
@@ -22,12 +24,12 @@ def vectors() -> Vectors:
 
 
 @pytest.fixture
-def index(vectors: Vectors) -> Iterator[ApproximateIndex]:
+def index(vectors: Vectors) -> Iterator[GrowingIndex]:
     index = open_index("faiss:auto", dim=DIM)
-    assert isinstance(index, ApproximateIndex)
+    assert isinstance(index, GrowingIndex)
     index.add(np.arange(ROWS), vectors)
     index.wait_idle()
-    assert index._linked is not None
+    assert index._structure is not None
     yield index
     index.close()
 
@@ -39,17 +41,14 @@ def exact(vectors: Vectors, allowed: Keys, queries: Vectors, k: int) -> list[lis
 
 
 @pytest.mark.parametrize("count", [1, 7, 400])
-def test_answers_stay_exact_however_often(index: ApproximateIndex, vectors: Vectors, count: int) -> None:
+def test_few_rows_are_exact_however_often(index: GrowingIndex, vectors: Vectors, count: int) -> None:
     rng = np.random.default_rng(count)
     allowed = np.sort(rng.permutation(ROWS)[:count])
     kept, k = RowFilter(allowed), 6
-    for _ in range(4):
-        queries = normalise(rng.normal(size=(3, DIM)))
-        found = index.search(queries, k, kept)
-        wanted = exact(vectors, allowed, queries, k)
-        assert [row[: len(allowed)] for row in found.keys.tolist()] == wanted
-    assert index._linked is not None
-    assert [len(each.rows) for each in index._linked._copied] == [count]
+    for queries in (3, 40, 1):
+        asked = normalise(rng.normal(size=(queries, DIM)))
+        found = index.search(asked, k, kept)
+        assert [row[: len(allowed)] for row in found.keys.tolist()] == exact(vectors, allowed, asked, k)
     index.remove(allowed[:1])  # what is gone is not found, and what is new is
     index.add(np.array([ROWS]), vectors[:1])
     more = RowFilter(np.r_[allowed, ROWS])
@@ -58,13 +57,60 @@ def test_answers_stay_exact_however_often(index: ApproximateIndex, vectors: Vect
         assert index.search(vectors[:1], 1, more).keys[0, 0] in (ROWS, *allowed[allowed <= 1])
 
 
-def test_no_more_rows_are_kept_than_was_said(index: ApproximateIndex, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linked, "MAX_COPIED_ROWS", 500)
+@pytest.mark.parametrize(("share", "way"), [(0.1, CellRows), (0.29, CellRows), (0.31, Bitmap), (0.9, Bitmap)])
+def test_both_ways_find_what_exact_search_finds(
+    index: GrowingIndex, vectors: Vectors, share: float, way: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growing, "SCAN_ROWS", 100)
+    monkeypatch.setattr(graph, "SCANNED_ROWS", 500)
+    rng = np.random.default_rng(4)
+    allowed = np.sort(rng.permutation(ROWS)[: int(share * ROWS)])
+    asked, kept = normalise(rng.normal(size=(60, DIM))), RowFilter(allowed)
+    assert isinstance(index._allow(allowed).selection, way)
+    for _ in range(2):
+        last = np.sort(asked @ vectors[allowed].T, axis=1)[:, -10]
+        found = index.search(asked, 10, kept)
+        assert np.isin(found.keys, allowed).all()
+        assert (
+            found.scores >= last[:, None] - 1e-6
+        ).mean() > 0.95  # 0.99 is asked of its own rows; these are others, of no clusters
+        everything = index.search(asked[:2], ROWS, kept)  # k come back whenever k exist
+        assert ((everything.keys >= 0).sum(axis=1) == len(allowed)).all()
+        index.remove(np.setdiff1d(np.arange(0, ROWS, 50), allowed))  # others
+        index.add(ROWS + np.arange(1500), vectors[:1500])
+        index.wait_idle()
+
+
+def test_every_row_is_of_a_cell_that_search_begins_in(index: GrowingIndex, vectors: Vectors) -> None:
+    """Also rows that were linked later, with cells of their own."""
+    assert isinstance(index._structure, graph.Graph)
+    cells = index._structure._cells
+    assert cells is not None
+    assert (vectors[cells.centres] == cells.vectors).all()
+    scores = vectors @ cells.vectors.T
+    assert (scores[np.arange(ROWS), cells.of] >= scores.max(axis=1) - 1e-6).all()
+    index.add(ROWS + np.arange(1500), normalise(np.random.default_rng(8).normal(size=(1500, DIM))))
+    index.wait_idle()
+    grown = index._structure._cells
+    assert grown is not None
+    assert len(grown.of) == ROWS + 1500
+    assert len(grown.centres) > len(cells.centres)
+    parted = grown.part(np.arange(0, 6500, 3))
+    assert sorted(parted.rows.tolist()) == list(range(0, 6500, 3))
+    assert (np.diff(grown.of[parted.rows].astype(int)) >= 0).all()
+    near = parted.rows[grown.around(vectors[7], parted, cells=3, rows=40)]
+    assert 40 <= len(near) < 150
+    assert (vectors[near[near < ROWS]] @ vectors[7]).max() > 0.9
+
+
+def test_no_more_rows_are_kept_together_than_was_said(index: GrowingIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growing, "SCAN_ROWS", 100)
+    monkeypatch.setattr(graph, "MAX_COPIED_ROWS", 500)
+    assert isinstance(index._structure, graph.Graph)
     filters = [RowFilter(np.arange(at, at + 200)) for at in range(0, 1000, 200)]
     query = normalise(np.ones((1, DIM)))
     first = [index.search(query, 3, each).keys.tolist() for each in filters]
     for _ in range(3):
         assert [index.search(query, 3, each).keys.tolist() for each in filters] == first
-        assert index._linked is not None
-        assert sum(len(each.rows) for each in index._linked._copied) <= 500
+        assert sum(len(each.rows) for each in index._structure._copied) == 400
     index.search(query, 3, RowFilter(np.arange(501)))

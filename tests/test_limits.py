@@ -23,7 +23,7 @@ from lapel.engine import check, retrieval
 from lapel.engine.check import check_index
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.retrieval import SearchEngine
-from lapel.indexes.choice import Options, choose
+from lapel.indexes.choice import FaissPlan
 from lapel.sources.cache import ImageCache
 from test_store import corner, fill
 
@@ -211,27 +211,28 @@ def test_a_cache_of_10_000_bytes(tmp_path: Path, size: int, kept: int) -> None:
 
 
 def test_up_to_4_096_vectors_all_are_scanned() -> None:
-    options = Options.parse("memory=1GB")
-    assert choose(4_096, dim=128, options=options).factory == ""
-    assert choose(4_097, dim=128, options=options).factory == "HNSW16"
+    plan = FaissPlan.parse("auto?memory=1GB", 128)
+    assert plan.choose(4_096).name == ""
+    assert plan.choose(4_097).name == "HNSW16"
 
 
 def test_the_roomiest_structure_that_fits_the_memory_exactly() -> None:
-    """A million vectors of 128 numbers: 685 bytes each as they are (173 beside the numbers), 429 in 16 bits."""
+    """A million vectors of 128 numbers: 687 bytes each as they are (175 beside the numbers), 431 in 16 bits."""
     count = 1_000_000
     for memory, kind in (
-        (685 * count, "HNSW16"),
-        (685 * count - 1, "HNSW16_SQfp16"),
-        (429 * count, "HNSW16_SQfp16"),
-        (429 * count - 1, "IVF8192_HNSW16,PQ32x4fs,Refine(SQ8)"),
+        (687 * count, "HNSW16"),
+        (687 * count - 1, "HNSW16_SQfp16"),
+        (431 * count, "HNSW16_SQfp16"),
+        (431 * count - 1, "IVF8192,PQ32x4fs"),
     ):
-        assert choose(count, dim=128, options=Options(memory=memory)).factory == kind
+        assert FaissPlan.parse(f"auto?memory={memory}", 128).choose(count).name == kind
 
 
 def test_a_structure_by_name_waits_for_the_vectors_it_needs() -> None:
-    for factory, least in (("HNSW32", 1_000), ("IVF64,Flat", 2_496)):  # 39 for each of 64 lists
-        assert choose(least - 1, dim=128, options=Options(), factory=factory).factory == ""
-        assert choose(least, dim=128, options=Options(), factory=factory).factory == factory
+    for name, least in (("HNSW32", 1_000), ("IVF64,PQ32x4fs", 2_496)):  # 39 for each of 64 lists
+        plan = FaissPlan.parse(name, 128)
+        assert plan.choose(least - 1).name == ""
+        assert plan.choose(least).name == name
 
 
 @pytest.mark.parametrize(("off", "differs"), [(0.0049, False), (0.0051, True)])

@@ -313,7 +313,7 @@ AS_NOBODY = """
 import json, os, sys
 from lapel.apps.cli import main
 import zoneinfo, lapel.engine.feeds, lapel.engine.ingest, lapel.engine.retrieval
-import lapel.indexes.approximate, lapel.indexes.exact, lapel.runners.threads, lapel.sources.archive
+import lapel.indexes.growing, lapel.indexes.exact, lapel.runners.threads, lapel.sources.archive
 import lapel.sources.folder, lapel.sources.mixed, lapel.sources.table, typer.rich_utils
 import lapel.service.adding, lapel.service.images, lapel.service.store
 if os.geteuid() == 0:

@@ -25,7 +25,7 @@ from lapel.core.vectors import normalise
 from lapel.engine.context import CATALOGUE, StoreContext, open_context
 from lapel.engine.index_sync import IndexSync
 from lapel.engine.retrieval import SearchEngine
-from lapel.indexes.approximate import ApproximateIndex
+from lapel.indexes.growing import GrowingIndex
 
 
 def corner(*directions: float) -> np.ndarray:
@@ -230,14 +230,14 @@ def test_the_saved_index_is_loaded_and_a_stale_or_broken_one_redrawn(store: Stor
 def test_nobody_waits_for_an_index_that_is_being_saved(store: StoreContext, monkeypatch: pytest.MonkeyPatch) -> None:
     """Saving is held up; meanwhile the store is searched, added to and searched again; closing waits for it."""
     begun, going = threading.Event(), threading.Event()
-    save = ApproximateIndex.save
+    save = GrowingIndex.save
 
-    def slow(index: ApproximateIndex, path: Path | None = None) -> None:
+    def slow(index: GrowingIndex, path: Path | None = None) -> None:
         begun.set()
         assert going.wait(30)
         save(index, path)
 
-    monkeypatch.setattr(ApproximateIndex, "save", slow)
+    monkeypatch.setattr(GrowingIndex, "save", slow)
     assert ask(store, vector=corner(1), k=1) == ["mug"]
     assert begun.wait(30)
     fill(store, {"new": [corner(-1)]})
@@ -259,7 +259,7 @@ def test_an_index_that_could_not_be_saved_is_saved_later(store: StoreContext, mo
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as while_full:
-        while_full.setattr(ApproximateIndex, "save", full)
+        while_full.setattr(GrowingIndex, "save", full)
         for _ in range(2):
             assert ask(store, vector=corner(1), k=1) == ["mug"]
             store.index_sync.wait_idle()

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 pytest.importorskip("torch")
 
 from lapel.core.vectors import Keys, Vectors, normalise
-from lapel.indexes import RowFilter, VectorIndex, device, open_index
-from lapel.indexes import torch as gpu
-from lapel.indexes.torch import TorchIndex
+from lapel.indexes import RowFilter, VectorIndex, device, growing, open_index
+from lapel.indexes.growing import GrowingIndex
 
 WIDE, COUNT = 24, 3000
 SEED = np.random.default_rng(4)
@@ -35,14 +34,15 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "MAX_SCORES", 2000)
     monkeypatch.setattr(device, "MAX_QUERIES", 3)
     monkeypatch.setattr(device, "CHUNK_ROWS", 700)
-    monkeypatch.setattr(gpu, "CHUNK_ROWS", 700)
-    monkeypatch.setattr(gpu, "MAX_DELETED_ROWS", 100)
+    monkeypatch.setattr(device.DeviceRows, "rows_at_once", 700)
+    monkeypatch.setattr(growing, "TAIL_ROWS", 100)
+    monkeypatch.setattr(growing, "SCAN_ROWS", 30)
 
 
 @pytest.fixture
-def index() -> Iterator[TorchIndex]:
+def index() -> Iterator[GrowingIndex]:
     index = open_index("torch:cpu", dim=WIDE)
-    assert isinstance(index, TorchIndex)
+    assert isinstance(index, GrowingIndex)
     yield index
     index.close()
 
@@ -67,7 +67,7 @@ def agrees(
 
 @pytest.mark.parametrize("vectors", [SPREAD, CLOSE, COPIES], ids=["spread", "close", "copies"])
 @pytest.mark.parametrize("k", [1, 10, 500])
-def test_agrees_with_exact(index: TorchIndex, vectors: Vectors, k: int) -> None:
+def test_agrees_with_exact(index: GrowingIndex, vectors: Vectors, k: int) -> None:
     index.add(np.arange(COUNT), vectors)
     held = dict(enumerate(vectors))
     queries = np.concatenate([ASKED, vectors[:2]])
@@ -76,7 +76,9 @@ def test_agrees_with_exact(index: TorchIndex, vectors: Vectors, k: int) -> None:
         agrees(index, held, queries, k, np.random.default_rng(1).permutation(COUNT)[: max(1, int(share * COUNT))])
 
 
-def test_what_half_precision_cannot_tell_is_ranked_in_full(index: TorchIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_half_precision_cannot_tell_is_ranked_in_full(
+    index: GrowingIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
     above = device._SearchedMatrix.above
     monkeypatch.setattr(device._SearchedMatrix, "above", lambda *given: (asked.append(given), above(*given))[1])
@@ -88,7 +90,7 @@ def test_what_half_precision_cannot_tell_is_ranked_in_full(index: TorchIndex, mo
     assert len(asked) == 1
 
 
-def test_a_kept_filter_follows_the_index(index: TorchIndex) -> None:
+def test_a_kept_filter_follows_the_index(index: GrowingIndex) -> None:
     index.add(np.arange(COUNT), SPREAD)
     held = dict(enumerate(SPREAD))
     for allowed in (RowFilter(np.arange(40, 90)), RowFilter(np.arange(10, 2000))):
@@ -108,7 +110,7 @@ def test_a_kept_filter_follows_the_index(index: TorchIndex) -> None:
 def test_any_order_of_additions_and_removals(steps: list[tuple[str, list[int]]], seed: int) -> None:
     rng = np.random.default_rng(seed)
     index = open_index("torch:cpu", dim=WIDE)
-    assert isinstance(index, TorchIndex)
+    assert isinstance(index, GrowingIndex)
     held: dict[int, Vectors] = {}
     for step, some in steps:
         keys = np.array(some, np.int64)
@@ -123,9 +125,10 @@ def test_any_order_of_additions_and_removals(steps: list[tuple[str, list[int]]],
     agrees(index, held, ASKED, 9, np.arange(0, 400, 3))
 
 
-def test_adding_one_by_one_doubles_the_room(index: TorchIndex) -> None:
+def test_adding_one_by_one_doubles_the_room(index: GrowingIndex) -> None:
     rooms = set()
     for key in range(200):
         index.add(np.array([key]), SPREAD[key : key + 1])
-        rooms.add(len(index._rows._near))
+        assert isinstance(index._structure, device.DeviceRows)
+        rooms.add(len(index._structure._near))
     assert rooms == {8, 16, 32, 64, 128, 256}

@@ -11,12 +11,13 @@ from typer.testing import CliRunner
 
 from lapel.core.errors import InputError
 from lapel.core.vectors import Keys, Vectors, normalise
-from lapel.indexes import Matches, VectorIndex, open_index, structure
+from lapel.indexes import Matches, VectorIndex, open_index
+from lapel.indexes import choice as choice_module
 from lapel.insight import tuning as module
 from lapel.insight.tuning import Trial, Tuning, _choose, draw, tune
 from test_store import fill
 
-SPECS = ("faiss:Flat", "faiss:HNSW16", "faiss:IVF16,PQ8x4fs?recall=0.9", "faiss:IVF4096,SQ8", "faiss:NOTHING")
+SPECS = ("faiss:Flat", "faiss:HNSW16", "faiss:IVF16,PQ8x4fs?recall=0.9", "faiss:IVF4096,PQ8x4fs", "faiss:NOTHING")
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +27,13 @@ def tuning(tmp_path_factory: pytest.TempPathFactory) -> Tuning:
     vectors = normalise(centres[rng.integers(0, 20, 1500)] + rng.normal(size=(1500, 32)) * 0.6)
     keys = np.arange(1500) * 2
     folder = tmp_path_factory.mktemp("tuning")
-    before, structure.MIN_ROWS = structure.MIN_ROWS, 500
+    before, choice_module.MIN_ROWS = choice_module.MIN_ROWS, 500
     try:
         found = tune(
             keys, vectors, vectors[:60], keys[:60], specs=SPECS, recall=0.95, folder=folder, report=lambda _: None
         )
     finally:
-        structure.MIN_ROWS = before
+        choice_module.MIN_ROWS = before
     assert not list(folder.iterdir())
     return found
 
@@ -47,8 +48,8 @@ def test_every_candidate_is_measured_or_says_why_not(tuning: Tuning) -> None:
         assert 0 < trial.p50_ms <= trial.p95_ms
         assert trial.rate > 0
         assert trial.bytes_a_vector > 50
-    assert "1,500 of the 159,744 vectors that 'IVF4096,SQ8' needs" in many.problem
-    assert "FAISS cannot make" in nothing.problem
+    assert "1,500 of the 159,744 vectors that 'IVF4096,PQ8x4fs' needs" in many.problem
+    assert "There is no index" in nothing.problem
     assert tuning.choice in SPECS[:3]
 
 

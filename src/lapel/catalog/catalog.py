@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -314,13 +315,34 @@ class Catalog:
 
     def vector_of(self, keys: Keys | Sequence[int], *, fingerprint: str) -> Vectors:
         """The vectors of a model for these keys in this order, (n, dim) float32; keys without one are left out."""
+        return self.vectors_there(keys, fingerprint=fingerprint)[1]
+
+    def vectors_there(self, keys: Keys | Sequence[int], *, fingerprint: str) -> tuple[NDArray[np.bool_], Vectors]:
+        """Which of these keys have a vector of a model, (n,), and those vectors in the keys' order, (m, dim) float32.
+
+        Photos come and go: what an index found a moment ago may have none any more.
+        """
         asked = (
-            "SELECT data FROM json_each(?) AS wanted JOIN vector ON vector.key = wanted.value"
+            "SELECT wanted.key, data FROM json_each(?) AS wanted JOIN vector ON vector.key = wanted.value"
             " AND vector.model = (SELECT id FROM model WHERE fingerprint = ?) ORDER BY wanted.key"
         )
+        there = np.zeros(len(keys), bool)
         with self._pool.borrow() as database:
-            found = database.execute(asked, (_json(keys), fingerprint))
-            return models.matrix(database, [data for (data,) in found])
+            found = database.execute(asked, (_json(keys), fingerprint)).fetchall()
+            there[[place for place, _ in found]] = True
+            return there, models.matrix(database, [data for _, data in found])
+
+    def photo_keys(self, product_ids: Sequence[str]) -> dict[str, list[int]]:
+        """The keys of the photos of several products; products that are not there are left out."""
+        asked = (
+            "SELECT product.id, photo.key FROM json_each(?) AS wanted CROSS JOIN product ON product.id = wanted.value"
+            " CROSS JOIN photo ON product_row = product.row"
+        )
+        keys: dict[str, list[int]] = defaultdict(list)
+        with self._pool.borrow() as database:
+            for product_id, key in database.execute(asked, (json.dumps(list(product_ids)),)):
+                keys[product_id].append(key)
+        return keys
 
     def vectors_of_products(self, product_ids: Sequence[str], *, fingerprint: str) -> tuple[dict[str, int], Vectors]:
         """The vectors of a model for the photos of several products, those of one product after the other.

@@ -47,7 +47,7 @@ LIKELY = 0.5  # from which on a product or a style is said to be the same
 CONFIDENCE = 0.9  # of the set of kinds
 
 Features = NDArray[np.float64]  # (hits, FEATURES), or (queries, FASHION_FEATURES)
-Strength = tuple[float, float]  # of a query's image, see lapel.core.queries.UnderstoodPart
+Strengths = NDArray[np.floating]  # (queries, 2) of their images, see lapel.core.queries.UnderstoodPart
 Knots = tuple[NDArray[np.float64], NDArray[np.float64]]  # rising logits and their probabilities
 
 
@@ -65,20 +65,17 @@ class Neighbourhood:
     scores: NDArray[np.float32]
     vectors: Vectors
 
-    def evidence(self, probes: Probes) -> NDArray[np.float64]:
-        """(kinds,) what the nearest are, by the model's probe of kinds; nearer ones count more. Sums to 1."""
-        weights = np.exp((self.scores - self.scores[:1]) / EVIDENCE_SCALE)
-        found: NDArray[np.float64] = weights @ probes["kind"].probabilities(self.vectors) / weights.sum()
-        return found
-
     def kinds(self, probes: Probes) -> NDArray[np.float64]:
-        """(kinds,) how likely the query is of each kind: half by itself, half by its neighbours. Sums to 1."""
-        own = probes["kind"].probabilities(self.vector[None])[0]
-        return np.asarray((own + self.evidence(probes)) / 2, np.float64)
+        """(kinds,) how likely the query is of each kind: half by itself, half by what its neighbours are, of which
+        nearer ones count more. Sums to 1."""
+        found = HitFeatures(probes, [self]).kinds
+        assert found is not None
+        own: NDArray[np.float64] = found[0]
+        return own
 
 
 def hit_features(probes: Probes, around: Neighbourhood, scores: NDArray[np.float32], vectors: Vectors) -> Features:
-    """What probabilities are computed from.
+    """What probabilities are computed from, of the hits of one query.
 
     Args:
         probes: The model's; what it has no probe for is 0.
@@ -89,17 +86,56 @@ def hit_features(probes: Probes, around: Neighbourhood, scores: NDArray[np.float
     Returns:
         (m, 8) float64 in the order of :data:`FEATURES`.
     """
-    found = np.zeros((len(scores), len(FEATURES)))
-    found[:, 0] = scores
-    found[:, 1] = around.scores[0]
-    found[:, 2] = around.scores[:10].mean()
-    for column, name in enumerate(AGREEING, 3):
-        if name in probes:
-            of = probes[name].probabilities
-            found[:, column] = np.log(of(vectors) @ of(around.vector[None])[0] + FLOOR)
-    if "kind" in probes:
-        found[:, -1] = np.log(probes["kind"].probabilities(vectors) @ around.evidence(probes) + FLOOR)
-    return found
+    return HitFeatures(probes, [around]).of(np.zeros(len(scores), np.int64), scores, vectors)
+
+
+class HitFeatures:
+    """What probabilities are computed from, of the hits of many queries at once.
+
+    Args:
+        probes: The model's; what it has no probe for is 0.
+        around: The queries.
+
+    Attributes:
+        kinds: (q, kinds) how likely each query is of each kind, see :meth:`Neighbourhood.kinds`; None without a probe.
+    """
+
+    def __init__(self, probes: Probes, around: Sequence[Neighbourhood]) -> None:
+        vectors = np.stack([each.vector for each in around])
+        self._probes = {name: probes[name] for name in AGREEING if name in probes}
+        self._own = {name: probe.probabilities(vectors) for name, probe in self._probes.items()}
+        self._near = np.array([(each.scores[0], each.scores[:10].mean()) for each in around])
+        self.kinds: NDArray[np.float64] | None = None
+        if "kind" in probes:
+            ends = np.cumsum([len(each.scores) for each in around])
+            likely = probes["kind"].probabilities(np.concatenate([each.vectors for each in around]))
+            weights = np.concatenate([np.exp((each.scores - each.scores[0]) / EVIDENCE_SCALE) for each in around])
+            starts = np.concatenate([[0], ends[:-1]])
+            summed = np.add.reduceat(np.column_stack([weights[:, None] * likely, weights]), starts, axis=0)
+            self._evidence = summed[:, :-1] / summed[:, -1:]
+            self.kinds = (self._own["kind"] + self._evidence) / 2
+
+    def of(self, query: NDArray[np.int64], scores: NDArray[np.float32], vectors: Vectors) -> Features:
+        """Of hits of any of the queries.
+
+        Args:
+            query: (m,) which query each hit answers.
+            scores: (m,) float32 their cosines.
+            vectors: (m, dim) float32, theirs.
+
+        Returns:
+            (m, 8) float64 in the order of :data:`FEATURES`.
+        """
+        found = np.zeros((len(scores), len(FEATURES)))
+        found[:, 0] = scores
+        found[:, ABOUT_QUERIES] = self._near[query]
+        for column, name in enumerate(AGREEING, 3):
+            if name in self._probes:
+                likely = self._probes[name].probabilities(vectors)
+                found[:, column] = np.log(np.einsum("mv,mv->m", likely, self._own[name][query]) + FLOOR)
+                if name == "kind":
+                    found[:, -1] = np.log(np.einsum("mv,mv->m", likely, self._evidence[query]) + FLOOR)
+        return found
 
 
 def fashion_features(first: Features, strengths: NDArray[np.floating]) -> Features:
@@ -143,10 +179,12 @@ class Scale:
         """(m,) 0..1; ``categories`` are the last levels of the hits' categories."""
         logits = self.logits(features)
         found = np.interp(logits, *self.knots)
-        own = [self.by_category.get(_folded(category)) for category in categories] if self.by_category else ()
-        for row, knots in enumerate(own):
-            if knots is not None:
-                found[row] = np.interp(logits[row], *knots)
+        if self.by_category and categories:
+            names, of = np.unique(categories, return_inverse=True)
+            for place, name in enumerate(names.tolist()):
+                own = self.by_category.get(_folded(name))
+                if own is not None:
+                    found[of == place] = np.interp(logits[of == place], *own)
         return found
 
 
@@ -171,38 +209,45 @@ class Calibration:
     kind_floor: Mapping[str, float]
     fashion: Scale | None = None
     fashion_least: Mapping[str, float] = field(default_factory=dict)
-    strength: Strength = (1.0, 1.0)
+    strength: tuple[float, float] = (1.0, 1.0)
     details: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def judge(
-        self, features: Features, categories: Sequence[str], *, on_white: bool, strength: Strength | None = None
+        self, features: Features, categories: Sequence[str], *, on_white: bool, strengths: Strengths | None = None
     ) -> list[tuple[Verdict, dict[Verdict, float]]]:
-        """The verdict on each hit, and how likely each verdict holds; of a query that shows nothing of a shop, at
-        most as likely as that it does."""
+        """The verdict on each hit, of one query or of many, and how likely each verdict holds; of a query that shows
+        nothing of a shop, at most as likely as that it does."""
         domain = DOMAINS[not on_white]
-        columns = {verdict: scale.probabilities(features, categories) for verdict, scale in self.scales[domain].items()}
-        fashion = self.fashion_of(features, strength)
-        strange = self._is_strange(fashion, domain)
-        most = fashion if strange else 1.0
-        likely = [
-            {verdict: min(float(column[row]), most) for verdict, column in columns.items()}
-            for row in range(len(features))
+        strange = self.is_strange(features, strengths, on_white=on_white)
+        most = np.where(strange, self.fashion_of(features, strengths), 1.0)
+        scales = self.scales[domain].items()
+        columns = [np.minimum(scale.probabilities(features, categories), most).tolist() for _, scale in scales]
+        verdicts = [verdict for verdict, _ in scales]
+        likely = [dict(zip(verdicts, each, strict=True)) for each in zip(*columns, strict=True)]
+        return [
+            (Verdict.NOTHING_CLOSE if nothing else self._verdict(each, domain), each)
+            for nothing, each in zip(strange.tolist(), likely, strict=True)
         ]
-        return [(Verdict.NOTHING_CLOSE if strange else self._verdict(each, domain), each) for each in likely]
 
-    def is_strange(self, features: Features, strength: Strength | None, *, on_white: bool) -> bool:
-        """Whether the query of some hits is taken to show nothing of a shop."""
-        return self._is_strange(self.fashion_of(features, strength), DOMAINS[not on_white])
+    def is_strange(
+        self, features: Features, strengths: Strengths | None = None, *, on_white: bool
+    ) -> NDArray[np.bool_]:
+        """(m,) whether the query of each hit is taken to show nothing of a shop."""
+        least = self.fashion_least.get(DOMAINS[not on_white], 0.0)
+        return np.asarray(self.fashion_of(features, strengths) < least)
 
-    def _is_strange(self, fashion: float, domain: str) -> bool:
-        return fashion < self.fashion_least.get(domain, 0.0)
+    def fashion_of(self, features: Features, strengths: Strengths | None = None) -> NDArray[np.float64]:
+        """(m,) how likely the query of each hit shows anything of a shop, 0..1; 1 where that was not learned.
 
-    def fashion_of(self, features: Features, strength: Strength | None) -> float:
-        """How likely the query of some hits shows anything of a shop, 0..1; 1 where that was not learned."""
+        Args:
+            features: (m, 8) figures of hits.
+            strengths: (m, 2) of their queries; where one is NaN, as of queries that are no images, the usual is taken.
+        """
         if self.fashion is None or not len(features):
-            return 1.0
-        given = np.array([strength or self.strength])
-        return float(self.fashion.probabilities(fashion_features(features[:1], given))[0])
+            return np.ones(len(features))
+        given = np.full((len(features), 2), np.nan) if strengths is None else strengths
+        given = np.where(np.isfinite(given), given, self.strength)
+        return self.fashion.probabilities(fashion_features(features, given))
 
     def _verdict(self, likely: Mapping[Verdict, float], domain: str) -> Verdict:
         for verdict in (Verdict.SAME_PRODUCT, Verdict.SAME_STYLE):
@@ -211,17 +256,20 @@ class Calibration:
         close = likely[Verdict.SAME_KIND] >= self.least[domain]
         return Verdict.SAME_KIND if close else Verdict.NOTHING_CLOSE
 
-    def kinds(self, probes: Probes, around: Neighbourhood, *, on_white: bool) -> tuple[tuple[str, float], ...]:
-        """The kinds that a query may be of, the likeliest first: the right one is among them for 90 of 100."""
-        floor = self.kind_floor.get(DOMAINS[not on_white])
-        if floor is None or "kind" not in probes:
-            return ()
-        likely = around.kinds(probes)
-        return tuple(
-            (probes["kind"].values[at], round(float(likely[at]), 4))
-            for at in np.argsort(-likely, kind="stable").tolist()
-            if likely[at] >= floor
-        )
+    def kinds(
+        self, values: Sequence[str], likely: NDArray[np.float64], *, on_white: bool
+    ) -> tuple[tuple[str, float], ...]:
+        """The kinds that a query may be of, the likeliest first: the right one is among them for 90 of 100.
+
+        Args:
+            values: The kinds there are.
+            likely: (kinds,) how likely the query is of each.
+            on_white: Whether it was a picture on white.
+        """
+        floor = self.kind_floor.get(DOMAINS[not on_white], np.inf)
+        reached = np.flatnonzero(likely >= floor)
+        order = reached[np.argsort(-likely[reached], kind="stable")]
+        return tuple((values[at], round(float(likely[at]), 4)) for at in order.tolist())
 
     def to_json(self) -> dict[str, Any]:
         """The form that is kept."""

@@ -25,7 +25,7 @@ from lapel.core.vectors import Keys, Vectors
 from lapel.encoders import repaired_spec
 from lapel.engine.encoder_cache import EncoderCache
 from lapel.engine.index_storage import ExternalStorage, FileStorage, IndexStorage, IndexVersion, SearchSnapshot
-from lapel.indexes import MaintainedIndex, is_external
+from lapel.indexes import MaintainedIndex, current_spec, is_external
 
 logger = logging.getLogger(__name__)
 
@@ -242,6 +242,6 @@ def model_of(settings: Mapping[str, str]) -> ModelEntry:
 
 def version_of(settings: Mapping[str, str]) -> IndexVersion:
     """What an index of the catalogue is of, by its settings."""
-    spec = settings.get("index", DEFAULT_INDEX)
+    spec = current_spec(settings.get("index", DEFAULT_INDEX))
     generation = int(settings.get("generation", 0))
     return IndexVersion(settings.get("identity", "0"), settings.get("fingerprint", ""), spec, generation)

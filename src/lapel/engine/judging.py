@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from lapel.engine.calibration import (
     FILE,
     NEIGHBOURS,
     Calibration,
+    HitFeatures,
     Neighbourhood,
-    hit_features,
     reaches,
     read_calibration,
 )
@@ -32,7 +32,28 @@ logger = logging.getLogger(__name__)
 
 OWN = "calibration"  # the folder of a store with, by the fingerprint of a model, its own calibration and probes
 NONE = ("", 0)
+NO_STRENGTH = (float("nan"), float("nan"))  # of queries that are no images
+Judged = tuple[list[Hit], dict[str, Any]]
 JUDGED = ("image", "product", "vector")  # kinds of queries whose cosines compare with those that were learned from
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A query and what was found.
+
+    Attributes:
+        query: What was asked.
+        embedded: How it was read.
+        hits: What was found.
+        keys: (n,) the nearest photos, padded with -1.
+        scores: (n,) float32, their cosines.
+    """
+
+    query: Query
+    embedded: EmbeddedQuery
+    hits: Sequence[Hit]
+    keys: Keys
+    scores: NDArray[np.float32]
 
 
 class Judge:
@@ -69,79 +90,119 @@ class Judge:
         except OSError:
             return fingerprint, 0
 
-    def judge(
-        self,
-        snapshot: SearchSnapshot,
-        query: Query,
-        embedded: EmbeddedQuery,
-        hits: Sequence[Hit],
-        near: tuple[Keys, NDArray[np.float32]],
-    ) -> tuple[list[Hit], dict[str, Any]]:
-        """Hits with probabilities and verdicts; and by field of the result what is known of the query: ``kinds`` and
-        ``fashion``.
+    def judge(self, snapshot: SearchSnapshot, asked: Sequence[Answered]) -> list[Judged]:
+        """The hits of some queries with probabilities and verdicts; and by field of the result what is known of each
+        query: ``kinds`` and ``fashion``.
 
         Args:
             snapshot: What was searched; its model is opened when it is first judged by.
-            query: What was asked.
-            embedded: How it was read.
-            hits: What was found.
-            near: Keys and cosines of the nearest photos, padded with -1.
+            asked: Queries and what was found.
 
         Returns:
             The hits as they are and nothing where that cannot be told: of words, of several parts, of a model without
             calibration or one that is gone, whose vectors can be searched all the same.
         """
-        told = len(embedded.parts) == 1 and embedded.parts[0].kind in JUDGED and embedded.parts[0].weight > 0
-        told = told and query.look is None  # other weights are other cosines
-        if not told or not hits:
-            return list(hits), {}
-        if self._known[0] != self._stamp(embedded.fingerprint):
+        judged: list[Judged] = [(list(each.hits), {}) for each in asked]
+        rows = [row for row, each in enumerate(asked) if each.hits and _can_be_told(each)]
+        fingerprint = snapshot.model.fingerprint
+        if not rows:
+            return judged
+        if self._known[0] != self._stamp(fingerprint):
             try:
                 self.of(snapshot.encoder)
             except (ModelError, ModelMismatchError) as error:
                 logger.debug("answers are not judged: %s", error)
-                return list(hits), {}
+                return judged
         _, calibration, probes = self._known
         if calibration is None:
-            return list(hits), {}
-        keys, scores = self._others(query, *near)
-        wanted = [hit.photo.key for hit in hits]
-        vectors, known = self._vectors([*keys.tolist(), *wanted], embedded.fingerprint)
-        of_near, of_hits = known[: len(keys)], known[len(keys) :]
-        if not of_hits.all() or not of_near.any():  # another process has removed some since
-            return list(hits), {}
-        around = Neighbourhood(embedded.vector, scores[of_near], vectors[: len(keys)][of_near])
-        features = hit_features(probes, around, np.array([hit.score for hit in hits], np.float32), vectors[len(keys) :])
-        on_white, strength = embedded.parts[0].on_white, embedded.parts[0].strength
-        categories = [hit.product.category[-1] if hit.product.category else "" for hit in hits]
-        judged = [
-            replace(hit, probability=likely[Verdict.SAME_KIND], verdict=verdict, probabilities=likely)
-            for hit, (verdict, likely) in zip(
-                hits, calibration.judge(features, categories, on_white=on_white, strength=strength), strict=True
-            )
+            return judged
+        told = self._evidence([asked[row] for row in rows], fingerprint)
+        for on_white in (True, False):
+            some = [
+                (row, each)
+                for row, each in zip(rows, told, strict=True)
+                if each is not None and asked[row].embedded.parts[0].on_white is on_white
+            ]
+            if some:
+                found = _judged(calibration, probes, [(asked[row], *each) for row, each in some], on_white=on_white)
+                for (row, _), each in zip(some, found, strict=True):
+                    judged[row] = each
+        return judged
+
+    def _evidence(self, asked: Sequence[Answered], fingerprint: str) -> list[tuple[Neighbourhood, Vectors] | None]:
+        """What is near each query, and the vectors of its hits; None where another process has removed one since."""
+        near = self._others(asked)
+        keys = [
+            np.concatenate([of, [hit.photo.key for hit in each.hits]])
+            for (of, _), each in zip(near, asked, strict=True)
         ]
-        strange = calibration.is_strange(features, strength, on_white=on_white)
-        kinds = () if strange else calibration.kinds(probes, around, on_white=on_white)
-        fashion = None if calibration.fashion is None else calibration.fashion_of(features, strength)
-        return judged, {"kinds": kinds, "fashion": fashion}
+        distinct, places = np.unique(np.concatenate(keys), return_inverse=True)
+        there, vectors = self._store.catalog.vectors_there(distinct, fingerprint=fingerprint)
+        rows = np.where(there, np.cumsum(there) - 1, -1)[places]
+        found: list[tuple[Neighbourhood, Vectors] | None] = []
+        split = np.split(rows, np.cumsum([len(each) for each in keys])[:-1])
+        for each, (of, scores), own in zip(asked, near, split, strict=True):
+            around, hits = own[: len(of)], own[len(of) :]
+            known = around >= 0
+            if hits.min() < 0 or not known.any():
+                found.append(None)
+            else:
+                neighbours = Neighbourhood(each.embedded.vector, scores[known], vectors[around[known]])
+                found.append((neighbours, vectors[hits]))
+        return found
 
-    def _others(self, query: Query, keys: Keys, scores: NDArray[np.float32]) -> tuple[Keys, NDArray[np.float32]]:
-        """The nearest photos without those of products that are asked for themselves."""
-        own = [part.product_id for part in query.all_parts if part.product_id is not None]
-        out = [photo.key for product_id in own for photo in self._store.catalog.photos(product_id)]
-        kept = (keys >= 0) & ~np.isin(keys, out)
-        return keys[kept][:NEIGHBOURS], scores[kept][:NEIGHBOURS]
+    def _others(self, asked: Sequence[Answered]) -> list[tuple[Keys, NDArray[np.float32]]]:
+        """The nearest photos of each query without those of the product that is asked for itself."""
+        own = [each.query.all_parts[0].product_id for each in asked]
+        photos = self._store.catalog.photo_keys([one for one in own if one is not None]) if any(own) else {}
+        found = []
+        for each, product_id in zip(asked, own, strict=True):
+            kept = each.keys >= 0
+            if product_id is not None:
+                kept &= ~np.isin(each.keys, photos.get(product_id, []))
+            found.append((each.keys[kept][:NEIGHBOURS], each.scores[kept][:NEIGHBOURS]))
+        return found
 
-    def _vectors(self, keys: Sequence[int], fingerprint: str) -> tuple[Vectors, NDArray[np.bool_]]:
-        """(n, dim) the vectors of photos, and which of them there are; zeros for those that are gone."""
-        catalog = self._store.catalog
-        found = catalog.vector_of(keys, fingerprint=fingerprint)
-        if len(found) == len(keys):
-            return found, np.ones(len(keys), bool)
-        each = [catalog.vector_of([key], fingerprint=fingerprint) for key in keys]
-        known = np.array([len(one) > 0 for one in each], bool)
-        dim = next((one.shape[1] for one in each if len(one)), 0)
-        return np.stack([one[0] if len(one) else np.zeros(dim, np.float32) for one in each]), known
+
+def _can_be_told(asked: Answered) -> bool:
+    """Whether a query's cosines compare with those that were learned from; other weights are other cosines."""
+    (part, *others) = asked.embedded.parts
+    return not others and part.kind in JUDGED and part.weight > 0 and asked.query.look is None
+
+
+def _judged(
+    calibration: Calibration,
+    probes: Probes,
+    asked: Sequence[tuple[Answered, Neighbourhood, Vectors]],
+    *,
+    on_white: bool,
+) -> list[Judged]:
+    """The hits of queries of one domain, all at once."""
+    figures = HitFeatures(probes, [around for _, around, _ in asked])
+    hits = [hit for each, _, _ in asked for hit in each.hits]
+    query = np.repeat(np.arange(len(asked)), [len(each.hits) for each, _, _ in asked])
+    features = figures.of(
+        query, np.array([hit.score for hit in hits], np.float32), np.concatenate([own for _, _, own in asked])
+    )
+    categories = [hit.product.category[-1] if hit.product.category else "" for hit in hits]
+    strengths = np.array([each.embedded.parts[0].strength or NO_STRENGTH for each, _, _ in asked])
+    told = calibration.judge(features, categories, on_white=on_white, strengths=strengths[query])
+    judged = [
+        replace(hit, probability=likely[Verdict.SAME_KIND], verdict=verdict, probabilities=likely)
+        for hit, (verdict, likely) in zip(hits, told, strict=True)
+    ]
+    first = np.flatnonzero(np.diff(query, prepend=-1))
+    ends = [*first[1:].tolist(), len(hits)]
+    strange = calibration.is_strange(features[first], strengths, on_white=on_white)
+    fashion = calibration.fashion_of(features[first], strengths)
+    answers: list[Judged] = []
+    for row, (begin, end) in enumerate(zip(first.tolist(), ends, strict=True)):
+        kinds: tuple[tuple[str, float], ...] = ()
+        if figures.kinds is not None and not strange[row]:
+            kinds = calibration.kinds(probes["kind"].values, figures.kinds[row], on_white=on_white)
+        likely = None if calibration.fashion is None else float(fashion[row])
+        answers.append((judged[begin:end], {"kinds": kinds, "fashion": likely}))
+    return answers
 
 
 def own_folder(store: Path, fingerprint: str) -> Path:

@@ -13,7 +13,7 @@ import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ from lapel.engine.explanation import Explainer
 from lapel.engine.facets import Counts, FacetCounter
 from lapel.engine.grouping import POOL, Grouper, first_piece
 from lapel.engine.index_storage import SearchSnapshot
-from lapel.engine.judging import Judge, kept
+from lapel.engine.judging import Answered, Judge, kept
 from lapel.engine.look import CALIBRATED, CANDIDATES, ON_WHITE_SCALE, LookReranker, LookWeights, places_of
 from lapel.engine.look_mix import mixed, pattern_basis
 from lapel.engine.ordering import KIND_NEIGHBOURS, Candidates, WishOrder, has_wishes, without_colours
@@ -184,39 +184,55 @@ class SearchEngine:
                 some = [(queries[row], embedded[row]) for row in asked]
                 answers = self._answer(snapshot, passing, some, effects, timer)
                 grouped.update(zip(asked, answers, strict=True))
-            for row, (hits, near) in grouped.items():
+            answered = [
+                self._answered(queries[row], embedded[row], *grouped[row], snapshot, effects, timer) for row in rows
+            ]
+            with timer.stage("calibrate"):
+                judged = self._judge.judge(snapshot, answered)
+            for row, each, (hits, known) in zip(rows, answered, judged, strict=True):
                 results[row] = self._result(
-                    snapshot, queries[row], embedded[row], hits, near, passing.products, effects, timer, spent, problem
+                    snapshot, each, hits, known, passing.products, effects, timer, spent, problem
                 )
         spent.update(timer.shared(max(len(queries), 1)))
         logger.debug("%d queries answered, each in ms: %s", len(queries), spent)
         return [results[row] for row in range(len(queries))]
 
+    def _answered(
+        self,
+        query: Query,
+        embedded: EmbeddedQuery,
+        hits: Sequence[Hit],
+        near: Near,
+        snapshot: SearchSnapshot,
+        effects: Effects | None,
+        timer: _Timer,
+    ) -> Answered:
+        """What was found, moved by the shop's rules and reranked."""
+        if effects is not None and hits:
+            with timer.stage("rerank"):
+                hits = reordered(effects, hits, self._numbers(snapshot, hits))[: self._reranked(query)]
+        if self._rerank is not None:
+            with timer.stage("rerank"):
+                best = list(self._rerank(embedded, hits))[: query.k]
+                hits = [replace(hit, rank=rank) for rank, hit in enumerate(best, 1)]
+        return Answered(query, embedded, hits, *near)
+
     def _result(
         self,
         snapshot: SearchSnapshot,
-        query: Query,
-        embedded: EmbeddedQuery,
-        grouped: Sequence[Hit],
-        near: Near,
+        answered: Answered,
+        judged: Sequence[Hit],
+        known: Mapping[str, Any],
         total: int,
         effects: Effects | None,
         timer: _Timer,
         spent: Mapping[str, float],
         problem: str,
     ) -> SearchResult:
-        """The later stages: rerank, calibrate, explain."""
-        if effects is not None and grouped:
-            with timer.stage("rerank"):
-                grouped = reordered(effects, grouped, self._numbers(snapshot, grouped))[: self._reranked(query)]
-        if self._rerank is not None:
-            with timer.stage("rerank"):
-                best = list(self._rerank(embedded, grouped))[: query.k]
-                grouped = [replace(hit, rank=rank) for rank, hit in enumerate(best, 1)]
-        with timer.stage("calibrate"):
-            judged, read = self._judge.judge(snapshot, query, embedded, grouped, near)
-            hits = kept(judged, query.least)
-            verdict = self._verdict(hits, grouped, query.where) if embedded.understood else Verdict.NOT_UNDERSTOOD
+        """The last stages: cut off, explain, count."""
+        query, embedded, grouped = answered.query, answered.embedded, answered.hits
+        hits = kept(judged, query.least)
+        verdict = self._verdict(hits, grouped, query.where) if embedded.understood else Verdict.NOT_UNDERSTOOD
         if len(embedded.parts) > 1:
             with timer.stage("explain"):
                 hits = self._explain(snapshot, embedded, hits)
@@ -233,7 +249,7 @@ class SearchEngine:
             nearest,
             index_problem=problem,
             rules=() if effects is None else said_by(effects, hits),
-            **read,
+            **known,
         )
 
     def embed(self, query: Query) -> EmbeddedQuery:
@@ -392,15 +408,12 @@ class SearchEngine:
 
     def _diverse(self, snapshot: SearchSnapshot, query: Query, hits: list[Hit], wanted: int) -> list[Hit]:
         """The hits that differ from each other as the query says."""
-        own = [self._vectors_of(snapshot, [hit.photo.key]) for hit in hits]
-        there = [(hit, vectors[0]) for hit, vectors in zip(hits, own, strict=True) if len(vectors)]
-        if not there:
-            return hits
-        vectors = np.stack([vector for _, vector in there])
-        return self._grouper.diverse([hit for hit, _ in there], vectors, wanted, query.diversity)
+        there, vectors = self._vectors_of(snapshot, [hit.photo.key for hit in hits])
+        known = [hit for hit, is_there in zip(hits, there.tolist(), strict=True) if is_there]
+        return self._grouper.diverse(known, vectors, wanted, query.diversity) if known else hits
 
-    def _vectors_of(self, snapshot: SearchSnapshot, keys: Keys | Sequence[int]) -> Vectors:
-        return self.store.catalog.vector_of(keys, fingerprint=snapshot.model.fingerprint)
+    def _vectors_of(self, snapshot: SearchSnapshot, keys: Sequence[int]) -> tuple[NDArray[np.bool_], Vectors]:
+        return self.store.catalog.vectors_there(keys, fingerprint=snapshot.model.fingerprint)
 
     def _by_wishes(
         self,
@@ -441,13 +454,9 @@ class SearchEngine:
         """Every candidate once with its cosine; those of matches are known."""
         known = dict(zip(keys.tolist(), scores.tolist(), strict=True))
         wanted = [key for key in dict.fromkeys(candidates.tolist()) if key >= 0 and key not in known]
-        vectors = self._vectors_of(snapshot, wanted) if wanted else np.empty((0, len(embedded.vector)), np.float32)
-        if len(vectors) == len(wanted):
-            known.update(zip(wanted, (vectors @ embedded.vector).tolist(), strict=True))
-        else:  # some have none of this model
-            for key in wanted:
-                if len(vector := self._vectors_of(snapshot, [key])):
-                    known[key] = float(vector[0] @ embedded.vector)
+        there, vectors = self._vectors_of(snapshot, wanted)
+        if len(vectors):  # some may have none of this model
+            known.update(zip(np.array(wanted)[there].tolist(), (vectors @ embedded.vector).tolist(), strict=True))
         known.pop(-1, None)  # an index pads with it
         return np.array(list(known), np.int64), np.array(list(known.values()), np.float32)
 
@@ -499,11 +508,11 @@ class SearchEngine:
     def _explain(self, snapshot: SearchSnapshot, embedded: EmbeddedQuery, hits: Sequence[Hit]) -> list[Hit]:
         """The hits with what each part of the query adds to their score: it is a sum of inner products, so it splits
         exactly."""
-        vectors_of = partial(self.store.catalog.vector_of, fingerprint=snapshot.model.fingerprint)
-        own = [vectors_of([hit.photo.key]) for hit in hits]
+        there, vectors = self._vectors_of(snapshot, [hit.photo.key for hit in hits])
+        own = iter(vectors)
         return [
-            replace(hit, contributions=tuple((embedded.directions @ vectors[0]).tolist())) if len(vectors) else hit
-            for hit, vectors in zip(hits, own, strict=True)
+            replace(hit, contributions=tuple((embedded.directions @ next(own)).tolist())) if is_there else hit
+            for hit, is_there in zip(hits, there.tolist(), strict=True)
         ]
 
     def _verdict(self, hits: Sequence[Hit], before: Sequence[Hit], where: Filter) -> Verdict:

@@ -4,8 +4,11 @@
 compared with, ``open_index("torch:")`` for exact search on a GPU, ``open_index("milvus://host:19530")`` for vectors
 that live on a server.
 
-Inside, arrows go one way: ``approximate -> linked, choice -> structure -> graph -> faiss -> base -> files``,
-``torch -> device``, and all of them use ``rows``; only ``open_index`` knows which backends there are.
+Inside, a growing index is a table of keys, a structure over the first rows and a scan of the rest::
+
+    exact     milvus     growing  ->  choice  ->  graph, compressed  ->  structure     (faiss:)
+                         device   ->  growing                                          (torch:)
+    all       ->  base  ->  files, table, rows
 """
 
 from __future__ import annotations
@@ -18,15 +21,24 @@ from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
 from lapel.indexes.rows import RowFilter
 
-__all__ = ["INDEXES", "ExternalIndex", "MaintainedIndex", "RowFilter", "VectorIndex", "is_external", "open_index"]
+__all__ = [
+    "INDEXES",
+    "ExternalIndex",
+    "MaintainedIndex",
+    "RowFilter",
+    "VectorIndex",
+    "current_spec",
+    "is_external",
+    "open_index",
+]
 
 INDEXES = Registry(
     "index",
     {
         "exact": Backend("lapel.indexes.exact:ExactIndex"),
-        "faiss": Backend("lapel.indexes.approximate:open_faiss"),
+        "faiss": Backend("lapel.indexes.growing:open_faiss"),
         "milvus": Backend("lapel.indexes.milvus:MilvusIndex", "milvus"),
-        "torch": Backend("lapel.indexes.torch:TorchIndex", "gpu"),
+        "torch": Backend("lapel.indexes.device:open_torch", "gpu"),
     },
     "lapel.indexes",
 )
@@ -115,21 +127,29 @@ def is_external(spec: str) -> bool:
 
 def explain(spec: str, *, count: int, dim: int) -> str:
     """What an index of this kind keeps so many vectors in, and why; nothing for kinds that do not choose."""
-    from lapel.indexes.choice import choose, read_kind
+    from lapel.indexes.choice import FaissPlan
 
     if spec == "faiss:Flat" or not spec.startswith("faiss:"):
         return ""
-    factory, options = read_kind(spec.removeprefix("faiss:"))
-    return choose(count, dim=dim, options=options, factory=factory).why
+    return FaissPlan.parse(spec.removeprefix("faiss:"), dim).choose(count).why
+
+
+def current_spec(spec: str) -> str:
+    """A spec that a store of before may name -> how it is opened now: what FAISS could build and Lapel builds no more
+    is ``faiss:auto``."""
+    from lapel.indexes import choice
+
+    return choice.current_spec(spec) if spec.startswith("faiss:") else spec
 
 
 def open_index(spec: str, *, dim: int = 128, path: Path | None = None) -> VectorIndex:
     """Open an index, from ``path`` when there is a saved one, else empty.
 
     Args:
-        spec: ``exact:``, ``faiss:Flat`` (exact too, and quick), ``faiss:auto`` (chooses as it grows) or ``faiss:`` with
-            FAISS's factory string; options follow a question mark, such as ``faiss:auto?recall=0.99&memory=4GB``;
-            ``torch:`` (exact, on a GPU); ``milvus://lite``, ``milvus:///file.db`` or ``milvus://host:port/database``.
+        spec: ``exact:``, ``faiss:Flat`` (exact too, and quick), ``faiss:auto`` (chooses as it grows),
+            ``faiss:HNSW32``, ``faiss:HNSW32_SQfp16`` or ``faiss:IVF1024,PQ32x4fs``; options follow a question mark,
+            such as ``faiss:auto?recall=0.99&memory=4GB``; ``torch:`` (exact, on a GPU); ``milvus://lite``,
+            ``milvus:///file.db`` or ``milvus://host:port/database``.
         dim: Width of the vectors.
         path: The file to load from and save to; without it the index lives in memory. For Milvus, the name under which
             it stays.

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 
 from lapel.core.errors import InputError
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors, check_keys, check_vectors
-from lapel.indexes.files import WriteBytes, read_checked, write_checked
+from lapel.indexes.files import Content, damaged, read_checked, write_checked
 from lapel.indexes.rows import RowFilter, check_dim, check_k, last_of_each
+
+MAX_ROWS = 2**31
 
 
 class ReadWriteLock:
@@ -61,6 +62,7 @@ class BaseIndex(ABC):
 
     def __init__(self, *, dim: int) -> None:
         self._dim = check_dim(dim)
+        self._rows_at_once = MAX_ROWS  # that are put while nobody searches
         self._closed = False
 
     @property
@@ -89,8 +91,10 @@ class BaseIndex(ABC):
         distinct, last = last_of_each(check_keys(keys, len(given)))
         if len(distinct) < len(given) or bool((np.diff(last) != 1).any()):
             given = given[last]
-        with self._changing():
-            self._put(distinct, given)
+        step = self._rows_at_once  # which background work may change meanwhile
+        for at in range(0, len(distinct), step):
+            with self._changing():
+                self._put(distinct[at : at + step], given[at : at + step])
 
     def remove(self, keys: Keys) -> int:
         """Remove these keys and return how many were there."""
@@ -152,19 +156,16 @@ class MemoryIndex(BaseIndex):
         path: The file to load from and save to.
     """
 
+    kind: str  # what the file's header says it is
+
     def __init__(self, *, dim: int, path: Path | None) -> None:
         super().__init__(dim=dim)
         self._path = path
         self._lock = ReadWriteLock()
-        self._saving = threading.Lock()  # held while a file is written, and by what changes that which is written
-
-    @property
-    @abstractmethod
-    def kind(self) -> str:
-        """What the file's header says it is."""
+        self._saving = threading.Lock()
 
     def save(self, path: Path | None = None) -> None:
-        """Write to ``path``, or to the one it was opened with: wholly, or not at all. Searches go on meanwhile.
+        """Write to ``path``, or to the one it was opened with: wholly, or not at all. Everything goes on meanwhile.
 
         Raises:
             InputError: neither is given.
@@ -172,8 +173,8 @@ class MemoryIndex(BaseIndex):
         """
         with self._saving:
             with self._reading():
-                header, write_data = self._file_content()
-            write_checked(path or self._path, {"kind": self.kind, "dim": self._dim, **header}, write_data)
+                content = self._content()
+            write_checked(path or self._path, {"kind": self.kind, "dim": self._dim, **content})
 
     def load(self) -> None:
         """Fill this empty index from its file, if there is one.
@@ -182,12 +183,15 @@ class MemoryIndex(BaseIndex):
             InputError: the file is damaged, or of another kind or width.
         """
         if self._path is not None and self._path.exists():
-            with read_checked(self._path, self.kind, self._dim) as (file, header):
-                self._read(file, header)
+            content = read_checked(self._path, self.kind, self._dim)
+            try:
+                self._restore(content)
+            except (ValueError, KeyError, TypeError, RuntimeError) as error:
+                raise damaged(self._path, error) from error
 
     def close(self) -> None:
         """Let go of memory. Closing twice is fine; unsaved changes are lost."""
-        with self._saving, self._lock.writing():
+        with self._lock.writing():
             self._closed = True
             self._clear()
 
@@ -199,17 +203,17 @@ class MemoryIndex(BaseIndex):
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        with self._saving, self._lock.writing():
+        with self._lock.writing():
             self._check_open()
             yield
 
     @abstractmethod
-    def _file_content(self) -> tuple[dict[str, Any], Callable[[WriteBytes], None]]:
-        """What the header says besides, and what writes the data."""
+    def _content(self) -> Content:
+        """What a file holds; later changes leave its arrays as they are."""
 
     @abstractmethod
-    def _read(self, file: IO[bytes], header: dict[str, Any]) -> None:
-        """Take in what :meth:`_file_content` wrote."""
+    def _restore(self, content: Content) -> None:
+        """Take in what :meth:`_content` gave."""
 
     @abstractmethod
     def _clear(self) -> None:

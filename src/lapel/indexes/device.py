@@ -1,8 +1,8 @@
-"""Rows of unit vectors on a GPU: half precision where they are searched, float32 in memory where the best are ranked.
+"""``torch:``: exact search on a GPU, in half precision there, the best ranked in float32 in the machine's memory.
 
-In go unit rows, queries and which rows may be found; out come row numbers and float32 scores, the same as those of
-exact search. It knows no keys; :mod:`lapel.indexes.torch` makes an index of it. All of it runs on PyTorch's CPU too,
-for tests and for reading the code.
+The vectors are held twice: 2.6 GB for ten million of 128 numbers on the device, twice as much here. All of it runs on
+PyTorch's CPU too, for tests and for reading the code. Scores may differ from the reference's in their last digits,
+since floats are summed in another order (1e-6 at 128 wide).
 
 A search multiplies all rows with the queries and keeps only the best score of each block of rows. The best blocks are
 looked at row by row, and the best rows are scored again in float32. How far a half-precision score can be from the
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,8 +23,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lapel.core.errors import InputError
-from lapel.core.vectors import Vectors
-from lapel.indexes.rows import Rows, Scores
+from lapel.core.types import Matches
+from lapel.core.vectors import Keys, Vectors
+from lapel.indexes.choice import Choice
+from lapel.indexes.files import Content
+from lapel.indexes.growing import GrowingIndex
+from lapel.indexes.rows import Rows, merge_matches, no_matches
+from lapel.indexes.structure import ReadRows, Structure, read_blocks
+from lapel.indexes.table import Column
 
 BLOCK_ROWS = 128  # that are represented by their best score
 EXTRA_CANDIDATES = 22  # ranked in float32 beyond the k wanted
@@ -32,87 +39,58 @@ MAX_SCORES = 2**26  # held at once: 256 MB of float32
 MAX_GATHERED = 2**28  # numbers of the best blocks held at once: 512 MB of float16
 STEP_NUMBERS = {"cuda": 2**29, "cpu": 2**22}  # of the matrix multiplied at once
 CHUNK_ROWS = 2**18  # moved to the device at once: 134 MB at 128 wide
-COPIED_FRACTION = 8  # allowed rows are copied together when they are fewer than one in so many
 SUM_ERROR = 2.0**-22  # of float32 sums, for each product summed; twice what their order can do
 
 
-@dataclass(frozen=True)
-class DeviceSelection:
-    """Which rows may be found.
-
-    Attributes:
-        count: How many they are.
-        rows: (count,) int64 ascending, on the device; for few.
-        mask: (n,) bool, on the device; for many.
-    """
-
-    count: int
-    rows: Tensor | None = None
-    mask: Tensor | None = None
-
-
-class DeviceRows:
-    """A growing matrix of unit rows, searched on a device. Not safe to change while it is searched.
+class DeviceRows(Structure):
+    """Unit rows on a device. See :class:`lapel.indexes.structure.Structure`; all searches are exact.
 
     Args:
         dim: Width of the rows.
         device: Where the half-precision copy is kept.
     """
 
+    rows_at_once = CHUNK_ROWS
+
     def __init__(self, dim: int, device: torch.device) -> None:
         self.dim = dim
         self.device = device
-        self._count = 0
         self._near = torch.zeros((0, dim), dtype=torch.float16, device=device)  # room for more rows than there are
-        self._full = torch.empty((0, dim), dtype=torch.float32)
+        self._full = Column((dim,), np.float32)
         self._error = 0.0  # the longest difference between a row and its half-precision copy
 
+    @classmethod
+    def build(cls, name: str, count: int, read: ReadRows, *, recall: float) -> DeviceRows:
+        """See :meth:`Structure.build`; the name is the index's spec."""
+        del recall  # it is 1
+        built = cls(read(np.arange(0)).shape[1], find_device(name.removeprefix("torch:")))
+        built.name = name
+        built._reserve(count)
+        for block in read_blocks(count, read):
+            built.extended(block)
+        return built
+
     def __len__(self) -> int:
-        return self._count
+        return len(self._full)
 
-    # --- changing it ---
-
-    def add(self, vectors: Vectors) -> None:
-        """More (m, dim) rows at the end.
+    def extended(self, vectors: Vectors) -> DeviceRows:
+        """See :meth:`Structure.extended`.
 
         Raises:
             InputError: the device has no room for them; then nothing is added.
         """
-        first, count = self._count, self._count + len(vectors)
-        self.reserve(count)
+        self._reserve(len(self) + len(vectors))
         for at in range(0, len(vectors), CHUNK_ROWS):
-            self._put(slice(first + at, min(first + at + CHUNK_ROWS, count)), vectors[at : at + CHUNK_ROWS])
-        self._count = count
+            full = torch.from_numpy(vectors[at : at + CHUNK_ROWS].copy())
+            near = full.half()
+            self._error = max(self._error, float((full - near.float()).norm(dim=1).max()))
+            self._near[len(self) : len(self) + len(full)] = near.to(self.device)
+            self._full.append(full.numpy())
+        return self
 
-    def replace(self, rows: Rows, vectors: Vectors) -> None:
-        """Other (m, dim) vectors for (m,) rows that are there."""
-        for at in range(0, len(vectors), CHUNK_ROWS):
-            self._put(torch.from_numpy(rows[at : at + CHUNK_ROWS]), vectors[at : at + CHUNK_ROWS])
-
-    def _put(self, rows: slice | Tensor, vectors: Vectors) -> None:
-        full = torch.from_numpy(vectors.copy())
-        near = full.half()
-        self._error = max(self._error, float((full - near.float()).norm(dim=1).max()))
-        self._full[rows] = full
-        self._near[rows if isinstance(rows, slice) else rows.to(self.device)] = near.to(self.device)
-
-    def keep(self, rows: Rows) -> None:
-        """Only these (m,) rows, in this order."""
-        room = _whole_blocks(len(rows))
-        near = torch.zeros((room, self.dim), dtype=torch.float16, device=self.device)
-        kept = torch.from_numpy(rows)
-        near[: len(rows)] = self._near[kept.to(self.device)]
-        full = torch.empty((room, self.dim), dtype=torch.float32)
-        full[: len(rows)] = self._full[kept]
-        self._near, self._full, self._count = near, full, len(rows)
-
-    def reserve(self, count: int) -> None:
+    def _reserve(self, count: int) -> None:
         """Room for so many rows: at least twice what there was, so that adding one by one copies each row once on the
-        whole.
-
-        Raises:
-            InputError: the device has none.
-        """
+        whole."""
         held = len(self._near)
         if count <= held:
             return
@@ -125,78 +103,63 @@ class DeviceRows:
                 f"{room:,} vectors need {2 * room * self.dim / 1e9:.1f} GB on {self.device}; {free / 1e9:.1f} GB are"
                 f" free. Use faiss:auto, or keep them on several machines with milvus://."
             ) from error
-        full = torch.empty((room, self.dim), dtype=torch.float32)
-        near[: self._count] = self._near[: self._count]
-        full[: self._count] = self._full[: self._count]
-        self._near, self._full = near, full
-
-    # --- reading it ---
+        near[: len(self)] = self._near[: len(self)]
+        self._near = near
 
     def vectors(self, rows: Rows) -> Vectors:
-        """(m,) rows -> their (m, dim) float32 vectors."""
-        found: Vectors = self._full[torch.from_numpy(rows)].numpy()
+        """See :meth:`Structure.vectors`."""
+        found: Vectors = self._full.all[rows]
         return found
 
-    def select_on_device(self, mask: Tensor) -> DeviceSelection:
-        """What is needed to search only the rows of a mask, (n,) bool on the device."""
-        count = int(mask.sum())
-        if count * COPIED_FRACTION < self._count:
-            return DeviceSelection(count, rows=mask.nonzero()[:, 0])
-        return DeviceSelection(count, mask=mask)
+    def select(self, rows: Rows) -> Tensor:
+        """See :meth:`Structure.select`: (n,) bool on the device."""
+        mask = torch.zeros(len(self), dtype=torch.bool, device=self.device)
+        mask[torch.from_numpy(rows).to(self.device)] = True
+        return mask
 
-    def search_exact(self, queries: Vectors, k: int, selection: DeviceSelection | None = None) -> tuple[Rows, Scores]:
-        """The min(k, n) best rows of each of (q, dim) queries, equal scores by ascending row.
-
-        Returns:
-            (q, min(k, n)) rows and scores.
-        """
-        available = self._count if selection is None else selection.count
-        k = min(k, available)
-        found = np.empty((len(queries), k), np.int64)
-        scores = np.empty((len(queries), k), np.float32)
-        if not k or not len(queries):
-            return found, scores
-        searched = _SearchedMatrix(self._near, self._count)
-        if selection is not None and selection.rows is not None:
-            searched = _copied(self._near, selection.rows)
-        elif selection is not None:
-            searched = _SearchedMatrix(self._near, self._count, mask=selection.mask)
-        more = min(k + EXTRA_CANDIDATES, searched.count)
+    def search(self, queries: Vectors, k: int, selection: Tensor | None, keys: Keys) -> Matches:
+        """See :meth:`Structure.search`."""
+        found = no_matches(len(queries), k)
+        searched = _SearchedMatrix(self._near, len(self), selection)
+        more = min(k + EXTRA_CANDIDATES, len(self))
         together = min(max(1, MAX_GATHERED // (more * BLOCK_ROWS * self.dim)), MAX_QUERIES)
         for at in range(0, len(queries), together):
             some = slice(at, at + together)
-            found[some], scores[some] = self._search(searched, queries[some], k, more)
-        return found, scores
+            best = self._search(searched, queries[some], k, more, keys)
+            found.keys[some], found.scores[some] = best.keys, best.scores
+        return found
 
-    def _search(self, searched: _SearchedMatrix, queries: Vectors, k: int, more: int) -> tuple[Rows, Scores]:
+    def content(self) -> Content:
+        """See :meth:`Structure.content`."""
+        return {"vectors": self._full.all}
+
+    @classmethod
+    def restore(cls, name: str, content: Content) -> DeviceRows:
+        """See :meth:`Structure.restore`."""
+        vectors = content["vectors"]
+        return cls.build(name, len(vectors), lambda rows: vectors[rows], recall=1.0)
+
+    def _search(self, searched: _SearchedMatrix, queries: Vectors, k: int, more: int, keys: Keys) -> Matches:
         rounded = queries.astype(np.float16)
         error = self._error + np.linalg.norm(queries - rounded, axis=1) + SUM_ERROR * self.dim
         asked = torch.from_numpy(rounded).to(self.device)
         rows, unseen = searched.candidates(asked, more)
-        found, scores = self._rank(queries, rows, k)
-        for query in np.flatnonzero(scores[:, -1] <= unseen + error):
-            least = float(scores[query, -1] - error[query])
+        best = self._rank(queries, rows, k, keys)
+        for query in np.flatnonzero(best.scores[:, min(k, more) - 1] <= unseen + error):
+            least = float(best.scores[query, min(k, more) - 1] - error[query])
             every = searched.above(asked[query : query + 1], least)
-            found[query], scores[query] = self._rank_all(queries[query : query + 1], every, k)
-        return found, scores
+            found = no_matches(1, k)
+            for at in range(0, len(every), CHUNK_ROWS):
+                ranked = self._rank(queries[query : query + 1], every[None, at : at + CHUNK_ROWS], k, keys)
+                found = merge_matches([found, ranked], k)
+            best.keys[query], best.scores[query] = found.keys[0], found.scores[0]
+        return best
 
-    def _rank(self, queries: Vectors, rows: Rows, k: int) -> tuple[Rows, Scores]:
+    def _rank(self, queries: Vectors, rows: Rows, k: int, keys: Keys) -> Matches:
         """The k best of (q, m) rows, -1 for none, by float32 scores."""
-        rows = np.sort(rows, axis=1)
-        full = self._full[torch.from_numpy(np.maximum(rows, 0))].numpy()
-        scores = np.where(rows < 0, -np.inf, np.einsum("qmd,qd->qm", full, queries)).astype(np.float32)
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        return np.take_along_axis(rows, best, axis=1), np.take_along_axis(scores, best, axis=1)
-
-    def _rank_all(self, query: Vectors, rows: Rows, k: int) -> tuple[Rows, Scores]:
-        """The same for one (1, dim) query and any number of rows, a piece at a time: (k,) rows and scores."""
-        kept = rows[:0]
-        scores = np.empty((1, 0), np.float32)
-        for at in range(0, len(rows), CHUNK_ROWS):
-            candidates = np.concatenate([kept, rows[at : at + CHUNK_ROWS]])
-            best, scores = self._rank(query, candidates[None], k)
-            kept = best[0]
-        return kept, scores[0]
+        scores = np.einsum("qmd,qd->qm", self.vectors(np.maximum(rows, 0)), queries)
+        scores[rows < 0] = -np.inf
+        return merge_matches([no_matches(len(rows), k), Matches(np.where(rows < 0, -1, keys[rows]), scores)], k)
 
 
 @dataclass(frozen=True)
@@ -206,13 +169,11 @@ class _SearchedMatrix:
     Attributes:
         near: (at least count, dim) float16; whole blocks.
         count: Rows that are there.
-        rows: (count,) what each row is called; None for its own number.
-        mask: (count,) bool, whether it may be found; None for all.
+        mask: (count,) bool, whether a row may be found; None for all.
     """
 
     near: Tensor
     count: int
-    rows: Tensor | None = None
     mask: Tensor | None = None
 
     def candidates(self, asked: Tensor, more: int) -> tuple[Rows, NDArray[np.float64]]:
@@ -233,8 +194,7 @@ class _SearchedMatrix:
         scores.masked_fill_(out, -torch.inf)
         ranked = scores.topk(more, dim=1)
         chosen = rows.gather(1, ranked.indices)
-        named = chosen if self.rows is None else self.rows[chosen.clamp(max=self.count - 1)]
-        named = named.masked_fill(ranked.values == -torch.inf, -1)
+        named = chosen.masked_fill(ranked.values == -torch.inf, -1)
         left = ranked.values[:, -1] if more < self.count else torch.full_like(ranked.values[:, -1], -torch.inf)
         if top.indices.shape[1] < best.shape[1]:
             left = torch.maximum(left, top.values[:, -1])
@@ -245,9 +205,8 @@ class _SearchedMatrix:
     def above(self, asked: Tensor, least: float) -> Rows:
         """Every row that scores at least so much for one (1, dim) query, ascending: (m,)."""
         parts = [at + (scores[0] >= least).nonzero()[:, 0] for at, scores in self._scores(asked)]
-        found = torch.cat(parts)
-        named: Rows = (found if self.rows is None else self.rows[found]).cpu().numpy()
-        return named
+        found: Rows = torch.cat(parts).cpu().numpy()
+        return found
 
     def _best_of_blocks(self, asked: Tensor) -> Tensor:
         """(q, blocks) the best score in each block."""
@@ -272,16 +231,45 @@ class _SearchedMatrix:
             yield at, scores
 
 
-def best_device() -> torch.device:
-    """The first CUDA device, or the CPU where there is none."""
-    return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+class DevicePlan:
+    """``torch:``, from the first vector to the last. See :class:`lapel.indexes.choice.Plan`."""
+
+    kind, recall, is_named = "torch", 1.0, True
+
+    def __init__(self, rest: str, dim: int) -> None:
+        self.spec = f"torch:{rest}"
+        self._choice = Choice(self.spec, "All vectors are on the device.", 6 * dim + 25, DeviceRows)
+
+    def choose(self, count: int) -> Choice:
+        """See :meth:`lapel.indexes.choice.Plan.choose`."""
+        del count  # for any number
+        return self._choice
+
+    def restore(self, name: str, content: Content) -> DeviceRows:
+        """See :meth:`lapel.indexes.choice.Plan.restore`; another device may have saved it."""
+        del name
+        return DeviceRows.restore(self.spec, content)
 
 
-def _copied(near: Tensor, rows: Tensor) -> _SearchedMatrix:
-    """Some rows alone."""
-    copied = torch.zeros((_whole_blocks(len(rows)), near.shape[1]), dtype=near.dtype, device=near.device)
-    torch.index_select(near, 0, rows, out=copied[: len(rows)])
-    return _SearchedMatrix(copied, len(rows), rows=rows)
+def open_torch(rest: str = "", *, dim: int = 128, path: Path | None = None) -> GrowingIndex:
+    """``torch:`` and perhaps the name of a device."""
+    return GrowingIndex(DevicePlan(rest, dim), dim=dim, path=path)
+
+
+def find_device(rest: str) -> torch.device:
+    """What follows ``torch:`` -> the device: the first CUDA device, or the CPU where there is none; or the named one.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    devices = [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    if rest in ("", "cuda") and devices:
+        return torch.device(devices[0])
+    if rest not in ["", "cpu", *devices]:
+        raise InputError(
+            f"'torch:{rest}' names no device; here are {', '.join(['cpu', *devices])}. 'torch:' takes the best."
+        )
+    return torch.device(rest or "cpu")
 
 
 def _products(asked: Tensor, near: Tensor) -> Tensor:

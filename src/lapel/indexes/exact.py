@@ -6,9 +6,7 @@ enough for tests and small shops; every change copies everything.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 
@@ -16,8 +14,8 @@ from lapel.core.errors import InputError
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors, check_vectors
 from lapel.indexes.base import MemoryIndex
-from lapel.indexes.files import WriteBytes, read_column
-from lapel.indexes.rows import RowFilter, best_by_matrix, pad
+from lapel.indexes.files import Content
+from lapel.indexes.rows import RowFilter, scan
 
 
 class ExactIndex(MemoryIndex):
@@ -57,18 +55,10 @@ class ExactIndex(MemoryIndex):
         if row_filter is not None:
             mask = np.isin(keys, row_filter.keys)
             keys, vectors = keys[mask], vectors[mask]
-        return pad(keys, *best_by_matrix(queries, vectors, k), k)
+        return scan(queries, vectors, keys, k)
 
-    def _file_content(self) -> tuple[dict[str, Any], Callable[[WriteBytes], None]]:
-        keys, vectors = self._keys, self._vectors  # never changed in place
+    def _content(self) -> Content:
+        return {"keys": self._keys, "vectors": self._vectors}  # never changed in place
 
-        def write_data(write: WriteBytes) -> None:
-            write(keys.tobytes())
-            write(vectors.tobytes())
-
-        return {"count": len(keys)}, write_data
-
-    def _read(self, file: IO[bytes], header: dict[str, Any]) -> None:
-        self._keys = read_column(file, np.int64, header["count"])
-        read = read_column(file, np.float32, header["count"] * self._dim)
-        self._vectors = check_vectors(read.reshape(-1, self._dim), self._dim)
+    def _restore(self, content: Content) -> None:
+        self._keys, self._vectors = content["keys"], check_vectors(content["vectors"], self._dim)

@@ -1,7 +1,7 @@
-"""The file of an index in memory: a header of fixed length with kind, width, length and checksum, then data.
+"""The file of an index in memory: a header of fixed length with kind, width, length and checksum, then arrays.
 
-FAISS trusts the bytes it is given, so they are checked before it sees them. A file is written beside its place and
-moved there once it is on the disk, so that a crash leaves the old one.
+The arrays are NumPy's own format (NEP 1), one after the other. A file is written beside its place and moved there once
+it is on the disk, so that a crash leaves the old one; and its bytes are checked before anybody trusts them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import json
 import mmap
 import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,20 +17,32 @@ import numpy as np
 
 from lapel.core.errors import InputError
 
-MAGIC = b"LAPELID3"  # the last digit is the layout's; files of others are built again
+MAGIC = b"LAPELID4"  # the last digit is the layout's; files of others are built again
 HEADER_BYTES = 512  # magic and JSON before the data
-
-WriteBytes = Callable[[bytes], int]
 NO_FAISS_KINDS = {"exact": "exact:", "torch": "torch:"}  # how their index is opened; others are 'faiss:' and the kind
 
+Content = dict[str, Any]  # plain values and arrays, by name
 
-def write_checked(path: Path | None, header: Mapping[str, Any], write_data: Callable[[WriteBytes], None]) -> None:
+
+class _Counted:
+    """A file that counts and sums what is written to it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.size, self.crc32 = 0, 0
+
+    def write(self, data: bytes) -> int:
+        self._file.write(data)
+        self.size, self.crc32 = self.size + len(data), zlib.crc32(data, self.crc32)
+        return len(data)
+
+
+def write_checked(path: Path | None, content: Content) -> None:
     """Write an index's file wholly, or not at all.
 
     Args:
         path: Where to.
-        header: ``kind``, ``dim`` and what else reading needs.
-        write_data: Called with what writes some bytes of data.
+        content: ``kind``, ``dim`` and what else it holds.
 
     Raises:
         InputError: there is no path.
@@ -43,7 +53,15 @@ def write_checked(path: Path | None, header: Mapping[str, Any], write_data: Call
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with beside.open("wb") as file:
-            _write(file, {"metric": "ip", **header}, write_data)
+            file.seek(HEADER_BYTES)
+            counted = _Counted(file)
+            arrays = {name: value for name, value in content.items() if isinstance(value, np.ndarray)}
+            for array in arrays.values():
+                np.lib.format.write_array(counted, array, allow_pickle=False)
+            told = {name: value for name, value in content.items() if name not in arrays}
+            told |= {"metric": "ip", "arrays": list(arrays), "bytes": counted.size, "crc32": counted.crc32}
+            file.seek(0)
+            file.write((MAGIC + json.dumps(told).encode()).ljust(HEADER_BYTES))
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
@@ -57,25 +75,8 @@ def write_checked(path: Path | None, header: Mapping[str, Any], write_data: Call
             os.close(folder)
 
 
-def _write(file: IO[bytes], header: Mapping[str, Any], write_data: Callable[[WriteBytes], None]) -> None:
-    """Data first, then the header before it, when length and checksum are known."""
-    size, crc32 = 0, 0
-
-    def write(data: bytes) -> int:
-        nonlocal size, crc32
-        file.write(data)
-        size, crc32 = size + len(data), zlib.crc32(data, crc32)
-        return len(data)
-
-    file.seek(HEADER_BYTES)
-    write_data(write)
-    file.seek(0)
-    file.write((MAGIC + json.dumps({**header, "bytes": size, "crc32": crc32}).encode()).ljust(HEADER_BYTES))
-
-
-@contextmanager
-def read_checked(path: Path, kind: str, dim: int) -> Iterator[tuple[IO[bytes], dict[str, Any]]]:
-    """An index's file at the first byte of its data, and its header; what reading raises inside leaves as InputError.
+def read_checked(path: Path, kind: str, dim: int) -> Content:
+    """What an index's file holds.
 
     Raises:
         InputError: it is damaged, or of another kind or width.
@@ -90,8 +91,8 @@ def read_checked(path: Path, kind: str, dim: int) -> Iterator[tuple[IO[bytes], d
                 )
             if header["dim"] != dim:
                 raise wrong_width(path, header["dim"], dim)
-            yield file, header
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            return header | {name: np.lib.format.read_array(file, allow_pickle=False) for name in header["arrays"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise damaged(path, error) from error
 
 
@@ -111,11 +112,6 @@ def _read_header(file: IO[bytes], path: Path) -> dict[str, Any]:
         raise damaged(path, "its checksum is another")
     file.seek(HEADER_BYTES)
     return header
-
-
-def read_column(file: IO[bytes], dtype: type, count: int) -> Any:
-    """The next ``count`` numbers of a file, (count,), as an array that may be changed."""
-    return np.frombuffer(file.read(np.dtype(dtype).itemsize * count), dtype).copy()
 
 
 def damaged(path: Path, why: object) -> InputError:

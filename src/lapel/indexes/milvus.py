@@ -36,7 +36,7 @@ from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
 from lapel.indexes.base import BaseIndex
 from lapel.indexes.files import wrong_width
-from lapel.indexes.rows import Mask, RowFilter, best_by_matrix, merge_matches, no_matches, pad
+from lapel.indexes.rows import Mask, RowFilter, merge_matches, no_matches, scan
 
 DEFAULT_PORT = 19530  # Milvus' own
 TIMEOUT_S = 30.0  # an answer may take
@@ -301,7 +301,7 @@ class MilvusIndex(BaseIndex):
         else:
             pieces = (self._fetch(wanted[at : at + CHUNK_ROWS]) for at in range(0, len(wanted), CHUNK_ROWS))
         for keys, vectors in pieces:
-            best = merge_matches([best, pad(keys, *best_by_matrix(asked, vectors, k), k)], k)
+            best = merge_matches([best, scan(asked, vectors, keys, k)], k)
         return best
 
     def _pages(self, fields: list[str], size: int) -> Iterator[list[dict[str, Any]]]:

@@ -1,12 +1,13 @@
 """Keys, rows and scores: the arithmetic that every index shares, and the handle of a filter that is asked often.
 
-A *key* names a vector outside an index; a *row* is its position in an index's own matrix.
+A *key* names a vector outside an index; a *row* is its position in an index's own columns. Answers are sorted by
+descending score, then ascending key.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -100,78 +101,45 @@ def last_of_each(keys: Keys) -> tuple[Keys, Rows]:
     return distinct, (len(keys) - 1 - from_end).astype(np.int64)
 
 
-def rows_of(keys: Keys, wanted: Keys) -> tuple[Rows, Mask]:
-    """The place of each wanted key in the sorted keys, (m,), and whether it is there, (m,) bool."""
-    if not len(keys):
-        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
-    rows = np.searchsorted(keys, wanted)
-    return rows, keys[np.minimum(rows, len(keys) - 1)] == wanted
-
-
-def mask_of(keys: Keys, wanted: Keys) -> Mask:
-    """Which of (n,) keys in any order are among the sorted wanted ones: (n,) bool."""
-    # A table with one place a key takes a third of np.isin's time. Catalogue keys are dense, so the table is small;
-    # after many deletions it may not be.
-    if len(keys) and (top := int(keys.max())) <= 16 * len(keys):
-        table = np.zeros(top + 1, bool)
-        table[wanted[: np.searchsorted(wanted, len(table))]] = True
-        return table[keys]
-    mask: Mask = np.isin(keys, wanted)
-    return mask
-
-
-def best_rows(scores: Scores, k: int) -> Rows:
-    """Positions of the k best of each row of scores: (q, n) to (q, k) with k <= n; equal scores by position."""
-    count = scores.shape[1]
-    if k >= count:
-        return np.argsort(-scores, axis=1, kind="stable").astype(np.int64)
-    rows = np.sort(np.argpartition(scores, count - k, axis=1)[:, count - k :], axis=1)
-    lowest = np.take_along_axis(scores, rows, axis=1).min(axis=1, keepdims=True)
-    # A partition keeps any of the scores that equal the lowest one kept; the rule wants those that come first.
-    for query in np.flatnonzero(np.count_nonzero(scores >= lowest, axis=1) > k):
-        above = np.flatnonzero(scores[query] > lowest[query])
-        equal = np.flatnonzero(scores[query] == lowest[query])
-        rows[query] = np.sort(np.concatenate([above, equal[: k - len(above)]]))
-    order = np.argsort(-np.take_along_axis(scores, rows, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(rows, order, axis=1).astype(np.int64)
-
-
-def best_by_matrix(queries: Vectors, vectors: Vectors, k: int) -> tuple[Rows, Scores]:
-    """Multiply queries (q, dim) with vectors (n, dim), a block of queries at a time; keep the best min(k, n) of each.
-
-    Returns:
-        (q, min(k, n)) rows and scores, best first.
-    """
-    kept = min(k, len(vectors))
-    rows = np.empty((len(queries), kept), np.int64)
-    best = np.empty((len(queries), kept), np.float32)
-    if not kept:
-        return rows, best
-    step = max(1, MAX_SCORES // len(vectors))
-    for start in range(0, len(queries), step):
-        block = slice(start, start + step)
-        scores = queries[block] @ vectors.T  # (step, n)
-        rows[block] = best_rows(scores, kept)
-        best[block] = np.take_along_axis(scores, rows[block], axis=1)
-    return rows, best
-
-
-def pad(keys: Keys, rows: Rows, scores: Scores, k: int) -> Matches:
-    """Turn rows into their keys, and widen (q, m <= k) to (q, k) with -1 and -inf; a row of -1 is no match."""
-    padded = no_matches(len(rows), k)
-    padded.keys[:, : rows.shape[1]] = np.where(rows < 0, -1, keys[rows]) if len(keys) else -1
-    padded.scores[:, : rows.shape[1]] = scores
-    return padded
-
-
 def no_matches(queries: int, k: int) -> Matches:
     """No answer: (queries, k) of -1 and -inf."""
     return Matches(np.full((queries, k), -1, np.int64), np.full((queries, k), -np.inf, np.float32))
 
 
-def merge_matches(parts: list[Matches], k: int) -> Matches:
+def best_matches(scores: Scores, keys: Keys, k: int) -> Matches:
+    """The k best of (q, n) scores of (n,) keys in any order: (q, k), padded. A score of -inf is no match."""
+    best = no_matches(len(scores), k)
+    kept = min(k, len(keys))
+    if not kept or not len(scores):
+        return best
+    if kept < len(keys):
+        places = np.argpartition(scores, len(keys) - kept, axis=1)[:, len(keys) - kept :]
+        lowest = np.take_along_axis(scores, places, axis=1).min(axis=1, keepdims=True)
+        # A partition keeps any of the scores that equal the lowest one kept; the rule wants the lowest keys.
+        for query in np.flatnonzero(np.count_nonzero(scores >= lowest, axis=1) > kept):
+            above = np.flatnonzero(scores[query] > lowest[query])
+            equal = np.flatnonzero(scores[query] == lowest[query])
+            equal = equal[np.argsort(keys[equal])]
+            places[query] = np.concatenate([above, equal[: kept - len(above)]])
+        scores, keys = np.take_along_axis(scores, places, axis=1), keys[places]
+    merged = merge_matches([Matches(np.broadcast_to(keys, scores.shape), scores)], k)
+    best.keys[:, :kept] = np.where(np.isneginf(merged.scores), -1, merged.keys)
+    best.scores[:, :kept] = merged.scores
+    return best
+
+
+def merge_matches(parts: Sequence[Matches], k: int) -> Matches:
     """The k best of several answers to the same queries, by descending score, then ascending key."""
     keys: Keys = np.concatenate([part.keys for part in parts], axis=1)
     scores: Scores = np.concatenate([part.scores for part in parts], axis=1)
     order = np.lexsort((keys, -scores))[:, :k]
     return Matches(np.take_along_axis(keys, order, axis=1), np.take_along_axis(scores, order, axis=1))
+
+
+def scan(queries: Vectors, vectors: Vectors, keys: Keys, k: int) -> Matches:
+    """Multiply queries (q, dim) with the (n, dim) vectors of (n,) keys, some queries at a time: the k best, (q, k)."""
+    step = max(1, MAX_SCORES // max(1, len(vectors)))
+    parts = [best_matches(queries[at : at + step] @ vectors.T, keys, k) for at in range(0, len(queries), step)] or [
+        no_matches(0, k)
+    ]
+    return Matches(np.concatenate([part.keys for part in parts]), np.concatenate([part.scores for part in parts]))

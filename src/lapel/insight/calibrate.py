@@ -17,7 +17,7 @@ from scipy.special import expit
 
 from lapel.core.errors import InputError
 from lapel.core.text import fold
-from lapel.engine.calibration import CONFIDENCE, Features, Knots, Scale, Strength
+from lapel.engine.calibration import CONFIDENCE, Features, Knots, Scale
 
 PENALTY = 1.0  # of the squared weights, in sums over all pairs
 MIN_PAIRS = 2000  # of a category, before it gets its own curve,
@@ -127,7 +127,7 @@ def fit_fashion(known: Features, strange: Features) -> Scale:
     return fit_scale([pairs], pairs)
 
 
-def usual_strength(known: Features) -> Strength:
+def usual_strength(known: Features) -> tuple[float, float]:
     """The medians of (n, 4) figures of pictures of products, as :class:`lapel.core.queries.UnderstoodPart` has them."""
     one, other = np.exp(np.median(known[:, 2:], axis=0)).tolist()
     return round(one, 4), round(other, 4)

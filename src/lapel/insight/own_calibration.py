@@ -472,13 +472,13 @@ def _judged(
 
 
 def _said(found: Calibration, asked: Answers, rows: Flags) -> list[Verdict]:
-    """The verdict on each query's first hit."""
-    return [
-        found.judge(
-            asked.features[row, :1],
-            [str(asked.categories[row, 0])],
-            on_white=bool(asked.on_white[row]),
-            strength=(float(asked.strengths[row, 0]), float(asked.strengths[row, 1])),
-        )[0][0]
-        for row in np.flatnonzero(rows).tolist()
-    ]
+    """The verdict on each query's first hit; all of one domain."""
+    if not rows.any():
+        return []
+    told = found.judge(
+        asked.features[rows, 0],
+        asked.categories[rows, 0].tolist(),
+        on_white=bool(asked.on_white[rows][0]),
+        strengths=asked.strengths[rows],
+    )
+    return [verdict for verdict, _ in told]

@@ -19,7 +19,7 @@ import numpy as np
 from lapel.core.errors import InputError, MissingDependencyError
 from lapel.core.vectors import Keys, Vectors
 from lapel.indexes import MaintainedIndex, VectorIndex, explain, open_index
-from lapel.indexes.approximate import ApproximateIndex
+from lapel.indexes.growing import GrowingIndex
 
 NVIDIA = Path("/dev/nvidiactl")  # is there where NVIDIA's driver is
 K = 10
@@ -84,7 +84,7 @@ class Tuning:
 def candidates(count: int, dim: int, *, recall: float) -> list[str]:
     """The kinds worth trying for so many vectors."""
     lists = max(16, 2 ** (int(4 * count**0.5).bit_length() - 1))
-    kinds = ["auto", "SQ8", "HNSW32", "HNSW32_SQfp16", f"IVF{lists}_HNSW16,Flat", f"IVF{lists},SQ8"]
+    kinds = ["auto", "HNSW32", "HNSW32_SQfp16"]
     if dim % 4 == 0:
         kinds.append(f"IVF{lists},PQ{dim // 4}x4fs")
     return [
@@ -152,8 +152,8 @@ def _try(
         index.wait_idle()
     built = time.perf_counter() - began
     problem = index.problem if isinstance(index, MaintainedIndex) else ""
-    choice = index.choice if isinstance(index, ApproximateIndex) else None
-    if problem or (choice is not None and not choice.factory and "auto" not in spec):
+    choice = index.choice if isinstance(index, GrowingIndex) else None
+    if problem or (choice is not None and not choice.name and not spec.startswith(("faiss:auto", "faiss:Flat"))):
         return Trial(spec, problem=problem or explain(spec, count=len(keys), dim=vectors.shape[1]))
     found = _answers(index, queries, own)
     hit = [
@@ -175,7 +175,7 @@ def _try(
         index.close()
     return Trial(
         spec,
-        choice.factory or "all scanned" if choice is not None else spec.partition(":")[2],
+        choice.name or "all scanned" if choice is not None else spec.partition(":")[2],
         float(np.mean(hit)),
         float(np.median(times)) * 1000,
         float(np.percentile(times, 95)) * 1000,

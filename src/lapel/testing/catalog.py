@@ -114,6 +114,19 @@ class CatalogContract:
         assert list(catalog.vectors("another")) == []
         assert catalog.vector_of([77], fingerprint=MODEL).shape == (0, 0)
 
+    def test_vectors_come_with_the_keys_that_have_them(self, catalog: Catalog) -> None:
+        catalog.write([entry("p"), entry("q")], fingerprint=MODEL)
+        (keys, vectors), *_ = list(catalog.vectors(MODEL))
+        asked = [77, int(keys[1]), 78, int(keys[0]), int(keys[1])]
+        there, found = catalog.vectors_there(asked, fingerprint=MODEL)
+        assert there.tolist() == [False, True, False, True, True]
+        assert found.tolist() == vectors[[1, 0, 1]].tolist()
+        there, found = catalog.vectors_there([], fingerprint=MODEL)
+        assert (there.shape, found.shape) == ((0,), (0, 0))
+        assert catalog.photo_keys(["q", "nobody", "p"]) == {
+            name: [photo.key for photo in catalog.photos(name)] for name in ("q", "p")
+        }
+
     def test_vectors_come_in_pieces_as_of_one_moment(self, catalog: Catalog) -> None:
         catalog.write([entry(f"p{n}") for n in range(10)], fingerprint=MODEL)
         pieces = catalog.vectors(MODEL, batch=4)

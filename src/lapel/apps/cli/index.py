@@ -19,7 +19,7 @@ index = typer.Typer(help="Look after the index and choose its kind.", rich_marku
 SpecArgument = Annotated[
     str,
     typer.Argument(
-        help="faiss:auto, faiss:Flat, faiss:HNSW32, faiss:IVF1024,SQ8 ..., exact:, milvus://...", metavar="SPEC"
+        help="faiss:auto, faiss:Flat, faiss:HNSW32, faiss:IVF1024,PQ32x4fs, exact:, milvus://...", metavar="SPEC"
     ),
 ]
 
