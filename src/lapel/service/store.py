@@ -23,6 +23,7 @@ from lapel.service.jobs import JobRunner, JobService
 from lapel.service.keys import KeyService
 from lapel.service.media import MediaService
 from lapel.service.models import ModelService
+from lapel.service.pack import PackService
 from lapel.service.products import ProductService
 from lapel.service.thumbnails import ThumbnailService
 
@@ -50,6 +51,7 @@ class Store:
         products: Single products that a program has at hand: put, patch, remove.
         keys: Who may ask over HTTP.
         jobs: Long work that goes on after its answer.
+        pack: What phones download, to search without a server.
     """
 
     def __init__(self, context: StoreContext) -> None:
@@ -61,6 +63,7 @@ class Store:
         self.products = ProductService(context)
         self.keys = KeyService(context)
         self.jobs = JobService(context)
+        self.pack = PackService(context)
 
     # --- what it is ---------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ MAX_FOUND = 10_000  # k and offset together
 MAX_PARTS = 16
 MAX_TEXT = 1000  # characters of words, ids and conditions
 MAX_WIDTH = 4096  # numbers of a vector
-OWN = ("image", "where", "parts", "colours", "fingerprint")  # read otherwise, or of no use over HTTP
+OWN = ("image", "where", "parts", "colours")  # read otherwise, or of no use over HTTP
 LIMITS: dict[str, Any] = {
     "k": pydantic.Field(10, ge=1, le=MAX_FOUND, description="How many products to find."),
     "least": pydantic.Field(None, ge=-1, le=1, description="Only products with at least this score, a cosine."),
@@ -33,6 +33,7 @@ LIMITS: dict[str, Any] = {
     "text": pydantic.Field(None, max_length=MAX_TEXT, description="What it looks like, in words."),
     "product_id": pydantic.Field(None, max_length=MAX_TEXT, description="More like this product of the shop."),
     "vector": pydantic.Field(None, max_length=MAX_WIDTH, description="A unit vector of the shop's model."),
+    "fingerprint": pydantic.Field("", max_length=64, description="The model that made the vector; another is refused."),
     "group": pydantic.Field("", max_length=MAX_TEXT, description="A field of which each value comes once."),
     "facets": pydantic.Field([], max_length=50, description="Fields whose values are counted."),
     "exclude": pydantic.Field([], max_length=MAX_FOUND, description="Ids of products to leave out."),
