@@ -151,7 +151,10 @@ class Question:
         if self.image_url:
             image = linked[self.image_url]
         named = [self._fields.get("group"), (self._fields.get("max_per") or "").rpartition(":")[0].strip()]
-        for name in (*self._fields.get("facets", ()), *filter(None, named)):
+        counted = self._fields.get("facets", ())
+        if counted is True and access.fields is not None:
+            raise ProblemError(422, "invalid_fields", "This key shows some fields only. Name those to count in 'facets'.")
+        for name in (*(() if isinstance(counted, bool) else counted), *filter(None, named)):
             access.check_field(name)
         own["k"] += self.offset
         return Query(image=image, where=access.narrowed(Filter.parse(where)), parts=tuple(parts), **own)
