@@ -57,7 +57,9 @@ export function Crop({ picture, box: first, settings, texts, onBack, onSearch }:
       <div class="stage">
         <div class="frame" ref={frame} style={{ aspectRatio: `${picture.width} / ${picture.height}`, "--ratio": picture.width / picture.height }}>
           <img src={picture.url} alt={texts.yourPicture} width={picture.width} height={picture.height} draggable={false} />
-          <div class="chosen" style={{ left: pc(l), top: pc(t), width: pc(r - l), height: pc(b - t) }} />
+          <div class="shade">
+            <div class="chosen" style={{ left: pc(l), top: pc(t), width: pc(r - l), height: pc(b - t) }} />
+          </div>
           {(regions ?? []).map((region, number) => {
             const [x, y, right, bottom] = region.box;
             return (

@@ -6,6 +6,7 @@ import { Icon } from "./icons";
 import { fill, type Texts } from "./texts";
 
 const PLACEHOLDERS = 6;
+const FEW_VALUES = 10; // of a field, before all are asked for
 export const PAGE = 24; // products
 
 export interface ResultsProps {
@@ -157,7 +158,7 @@ function Chips({ texts, chosen, onChoose }: ResultsProps) {
     <div class="chips">
       {all.map(([name, value]) => (
         <button key={`${name} ${value}`} aria-label={`${texts.fields[name] ?? name}: ${value} – ${texts.close}`} onClick={() => onChoose(toggled(chosen, name, value))}>
-          {value} <Icon name="close" />
+          {value.split(" > ").at(-1)} <Icon name="close" />
         </button>
       ))}
     </div>
@@ -190,23 +191,46 @@ function Filters(props: ResultsProps & { onClose: () => void }) {
     >
       {!fields.length && <p>{texts.noFacets}</p>}
       {fields.map(([name, values]) => (
-        <fieldset key={name}>
-          <legend>{texts.fields[name] ?? name}</legend>
-          <div class="values">
-            {Object.entries(values).map(([value, count]) => {
-              const on = chosen[name]?.includes(value) ?? false;
-              const others = Object.entries(chosen).some(([field, own]) => field !== name && own.length > 0);
-              const now = others ? (answer?.facets[name]?.[value] ?? 0) : count;
-              return (
-                <button key={value} aria-pressed={on} onClick={() => onChoose(toggled(chosen, name, value))}>
-                  {value} <small>{now}</small>
-                </button>
-              );
-            })}
-          </div>
-        </fieldset>
+        <Facet key={name} {...{ texts, name, values, chosen, onChoose }} now={answer?.facets[name] ?? {}} />
       ))}
     </Sheet>
+  );
+}
+
+interface FacetProps {
+  texts: Texts;
+  name: string;
+  values: Record<string, number>;
+  now: Record<string, number>;
+  chosen: Record<string, string[]>;
+  onChoose: (chosen: Record<string, string[]>) => void;
+}
+
+/** Values of a field to choose from; of a category its last level is shown, and wide ones come first. */
+function Facet({ texts, name, values, now, chosen, onChoose }: FacetProps) {
+  const [all, setAll] = useState(false);
+  const others = Object.entries(chosen).some(([field, own]) => field !== name && own.length > 0);
+  const depth = (value: string) => value.split(" > ").length;
+  const label = (value: string) => value.split(" > ").at(-1)!;
+  const own = Object.entries(values).filter(([value], at, every) => every.findIndex(([other]) => label(other) === label(value)) === at);
+  if (name === "category") own.sort(([a, m], [b, n]) => depth(a) - depth(b) || n - m);
+  const few = own.filter(([value], at) => all || at < FEW_VALUES || chosen[name]?.includes(value));
+  return (
+    <fieldset>
+      <legend>{texts.fields[name] ?? name}</legend>
+      <div class="values">
+        {few.map(([value, count]) => (
+          <button key={value} aria-pressed={chosen[name]?.includes(value) ?? false} onClick={() => onChoose(toggled(chosen, name, value))}>
+            {label(value)} <small>{others ? (now[value] ?? 0) : count}</small>
+          </button>
+        ))}
+        {few.length < own.length && (
+          <button class="text" onClick={() => setAll(true)}>
+            {texts.more}
+          </button>
+        )}
+      </div>
+    </fieldset>
   );
 }
 
