@@ -140,7 +140,7 @@ def spread(values: list[float]) -> dict[str, float]:
 
 def measure(page: Page, store: Any, address: str, pictures: list[bytes], slow: float) -> dict[str, Any]:
     """All figures; progress is printed."""
-    scripts = [name for name in os.listdir(STATIC / "m" / "assets") if name.startswith("worker-")]
+    scripts = [path.name for path in (STATIC / "m" / "assets").glob("worker-*.js*")]
     page.goto(f"{address}/m/")
     page.evaluate(ON_PAGE, f"/m/assets/{scripts[0].removesuffix('.gz')}")
     page.evaluate("ask('openDevice', {fresh: false})")

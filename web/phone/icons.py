@@ -1,4 +1,4 @@
-"""Writes the page's icons as PNG from icon.svg, with Chromium: python web/phone/icons.py (only when the SVG changed)."""
+"""Writes the page's icons as PNG from icon.svg, with Chromium: python web/phone/icons.py."""
 
 from __future__ import annotations
 
