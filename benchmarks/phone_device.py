@@ -9,9 +9,9 @@ server's; how much of the first ten products is the same, by the vector against 
 cosine's: colours are read by the server only) and by the shop in the phone against the server; and milliseconds, on
 this processor and slowed down by Chromium as phones are emulated.
 
-Processors without 8-bit arithmetic of 32 bits (VNNI) round the server's cut-out coarsely, and not in the browser. So
-the figures are told twice: ``server`` as it is on this machine, and ``exact``, with the cut-out computed as
-processors with that arithmetic do it.
+Processors without VNNI cannot compute in 8 bits exactly: there the server computes the model in float, and the cut-out
+with sums that overflow a little. So the figures are told twice: ``server`` as it is on this machine, and ``exact``,
+with both networks computed as processors with VNNI do it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import statistics
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,9 @@ from playwright.sync_api import Page, sync_playwright
 import lapel
 from lapel.apps.api import create_app
 from lapel.apps.api.pages import STATIC
-from lapel.encoders import segmenter
+from lapel.encoders import segmenter, shipped_model
+from lapel.encoders.model import read_model
+from lapel.encoders.network import NetworkEncoder
 from lapel.encoders.onnx import load_onnx
 from lapel.encoders.segmenter import embed_images
 from lapel.service import decode
@@ -72,8 +74,12 @@ async data => {
 """
 SEARCH = """
 async vector => {
-  const found = await window.ask('search', {vector: Float32Array.from(vector), k: 10, facets: []});
-  return {ids: found.hits.map(hit => hit.product.id), took_ms: found.took_ms};
+  let took_ms = Infinity, found;
+  for (let time = 0; time < 5; time++) {  // the least of five: other programs share this processor
+    found = await window.ask('search', {vector: Float32Array.from(vector), k: 10, facets: []});
+    took_ms = Math.min(took_ms, found.took_ms);
+  }
+  return {ids: found.hits.map(hit => hit.product.id), took_ms};
 }
 """
 
@@ -108,22 +114,22 @@ def served(store: Any) -> Iterator[str]:
         thread.join(30)
 
 
-def exact_vector(store: Any, data: bytes) -> np.ndarray[Any, Any]:
-    """The server's vector of a picture with the cut-out's network computed without coarse rounding."""
-    return embed_images(store._context.encoder, [decode(data)]).vectors[0]
-
-
 @contextmanager
-def exact_segmenter() -> Iterator[None]:
-    """Let the cut-out be computed so meanwhile."""
+def exact_embedding(name: str) -> Iterator[Callable[[bytes], np.ndarray[Any, Any]]]:
+    """Gives what makes the vector of a picture, as a server whose processor computes in 8 bits exactly."""
     usual = segmenter.open_segmenter
     own = segmenter.Segmenter(usual().model)
-    own.__dict__["_network"] = load_onnx(own.model, in_float=True)
-    segmenter.open_segmenter = lambda: own  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        segmenter.open_segmenter = usual
+    own.__dict__["_network"] = load_onnx(own.model, in_float=True)  # each layer is rounded as in 8 bits
+    encoder = NetworkEncoder(load_onnx(read_model(shipped_model(name)), in_float=True), spec=name)
+
+    def embed(data: bytes) -> np.ndarray[Any, Any]:
+        segmenter.open_segmenter = lambda: own  # type: ignore[assignment]
+        try:
+            return embed_images(encoder, [decode(data)]).vectors[0]
+        finally:
+            segmenter.open_segmenter = usual
+
+    yield embed
 
 
 def same(one: list[str], other: list[str]) -> float:
@@ -138,7 +144,7 @@ def spread(values: list[float]) -> dict[str, float]:
     return {name: round(float(value), 4) for name, value in told.items()}
 
 
-def measure(page: Page, store: Any, address: str, pictures: list[bytes], slow: float) -> dict[str, Any]:
+def measure(page: Page, store: Any, address: str, pictures: list[bytes], slow: float, exact_of: Any) -> dict[str, Any]:
     """All figures; progress is printed."""
     scripts = [path.name for path in (STATIC / "m" / "assets").glob("worker-*.js*")]
     page.goto(f"{address}/m/")
@@ -158,8 +164,7 @@ def measure(page: Page, store: Any, address: str, pictures: list[bytes], slow: f
         told["server_cosine"].append(float(own @ vector))
         ours = [hit.product.id for hit in store.search(query=lapel.Query(vector=own, k=10))]
         told["server_same"].append(same(ours, theirs))
-        with exact_segmenter():
-            exact = exact_vector(store, data)
+        exact = exact_of(data)
         told["exact_cosine"].append(float(own @ exact))
         there = [hit.product.id for hit in store.search(query=lapel.Query(vector=exact, k=10))]
         told["exact_same"].append(same(ours, there))
@@ -167,7 +172,7 @@ def measure(page: Page, store: Any, address: str, pictures: list[bytes], slow: f
         told["same_in_phone"].append(same(there["ids"], ours))
         told["encode_ms"].append(made["took_ms"])
         told["search_ms"].append(there["took_ms"])
-        if number < 40 and slow > 1:  # enough for a median
+        if number < 30 and slow > 1:  # enough for a median
             session.send("Emulation.setCPUThrottlingRate", {"rate": slow})
             slowed["encode_ms"].append(page.evaluate(EMBED, base64.b64encode(data).decode())["took_ms"])
             slowed["search_ms"].append(page.evaluate(SEARCH, own.tolist())["took_ms"])
@@ -196,7 +201,8 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(service_workers="block")
         page.set_default_timeout(300_000)
-        figures = measure(page, store, address, pictures, given.slow)
+        with exact_embedding("small") as exact_of:
+            figures = measure(page, store, address, pictures, given.slow, exact_of)
         browser.close()
     print(json.dumps(figures, indent=1))
     if given.out:

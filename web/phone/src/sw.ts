@@ -11,6 +11,7 @@ declare const __VERSION__: string; // a hash of them
 
 const SHELL = `${SHELL_PREFIX}${__VERSION__}`;
 const MOST_THUMBNAILS = 300;
+const PATIENCE_MS = 1500; // that a newer page is waited for
 
 self.addEventListener("install", (event) => {
   event.waitUntil(
@@ -37,22 +38,27 @@ self.addEventListener("fetch", (event) => {
   else if (request.method !== "GET") return;
   else if (url.pathname.startsWith("/v1/thumbnails/")) event.respondWith(thumbnail(event));
   else if (request.mode === "navigate" && /^\/m\/?$/.test(url.pathname)) event.respondWith(page(request));
-  else if (url.pathname.startsWith("/m/")) event.respondWith(caches.match(request, { ignoreSearch: true }).then((found) => found ?? fetch(request)));
+  else if (url.pathname.startsWith("/m/")) event.respondWith(kept(url.pathname).then((found) => found ?? fetch(request)));
 });
+
+/** A file of the page, by its address alone: servers and proxies add a Vary of their own. */
+async function kept(path: string): Promise<Response | undefined> {
+  return (await caches.open(SHELL)).match(path, { ignoreSearch: true, ignoreVary: true });
+}
 
 /** The newest page where there is a network, else the one that was kept. */
 async function page(request: Request): Promise<Response> {
-  const kept = await caches.match("/m/");
+  const old = await kept("/m/");
   const fresh = fetch(request);
-  if (!kept) return fresh;
-  const soon = new Promise<Response>((done) => setTimeout(() => done(kept), 1500));
-  return Promise.race([fresh.catch(() => kept), soon]);
+  if (!old) return fresh;
+  const soon = new Promise<Response>((done) => setTimeout(() => done(old), PATIENCE_MS));
+  return Promise.race([fresh.catch(() => old), soon]);
 }
 
 async function thumbnail(event: FetchEvent): Promise<Response> {
   const cache = await caches.open(THUMBNAILS_CACHE);
-  const kept = await cache.match(event.request);
-  if (kept) return kept;
+  const there = await cache.match(event.request, { ignoreVary: true });
+  if (there) return there;
   const fresh = await fetch(event.request);
   if (fresh.ok) {
     const copy = fresh.clone();

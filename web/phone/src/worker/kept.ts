@@ -30,7 +30,7 @@ export class Kept {
 
   /** A file of the page itself, whose name holds its hash. */
   async file(url: string): Promise<ArrayBuffer> {
-    const known = await this.cache.match(url);
+    const known = await this.cache.match(url, { ignoreVary: true });
     if (known) return known.arrayBuffer();
     const answer = await fetch(url);
     if (!answer.ok) throw new Error(`${url}: ${answer.status}`);

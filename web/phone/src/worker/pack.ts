@@ -81,12 +81,13 @@ export class Shop {
     return Float32Array.from(this.rows.subarray(place * dim, (place + 1) * dim), (v) => v * this.scales[place]!);
   }
 
-  /** The products that look most like a unit vector, each once with its best photo. */
+  /** The products that look most like a unit vector, each once with its best photo, and each photo once. */
   search(vector: Float32Array, k: number, chosen: Chosen = {}, words = "", without = ""): { places: number[]; scores: number[]; total: number } {
     const scores = this.scores(vector);
     const passes = this.filter(chosen, words);
     const best: number[] = []; // places, worst first: a heap would gain nothing for a few dozen
     const seen = new Map<string, number>();
+    const photos = new Set<string>();
     let least = -Infinity;
     let total = 0;
     for (let place = 0; place < this.photos; place++) {
@@ -103,8 +104,10 @@ export class Shop {
     }
     best.sort((a, b) => scores[b]! - scores[a]!);
     for (const place of best) {
-      const id = this.columns.id[place]!;
-      if (id !== without && !seen.has(id)) seen.set(id, place);
+      const [id, photo] = [this.columns.id[place]!, this.columns.sha256[place]!];
+      if (id === without || seen.has(id) || photos.has(photo)) continue;
+      seen.set(id, place);
+      photos.add(photo);
       if (seen.size === k) break;
     }
     const places = [...seen.values()];
@@ -159,13 +162,14 @@ export class Shop {
     const { rows, scales, photos } = this;
     const found = new Float32Array(photos);
     for (let place = 0, at = 0; place < photos; place++) {
-      let a = 0;
-      let b = 0;
-      for (let i = 0; i < dim; i += 2, at += 2) {
+      let [a, b, c, d] = [0, 0, 0, 0];
+      for (let i = 0; i < dim; i += 4, at += 4) {
         a += rows[at]! * vector[i]!;
         b += rows[at + 1]! * vector[i + 1]!;
+        c += rows[at + 2]! * vector[i + 2]!;
+        d += rows[at + 3]! * vector[i + 3]!;
       }
-      found[place] = (a + b) * scales[place]!;
+      found[place] = (a + b + c + d) * scales[place]!;
     }
     return found;
   }
