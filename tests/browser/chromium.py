@@ -34,9 +34,14 @@ PATIENCE = 20_000  # milliseconds
 expect.set_options(timeout=PATIENCE)  # its own 5 seconds are too few on a busy machine
 
 
+def chromium_path() -> str:
+    """Where Chromium is; empty where there is none."""
+    return os.environ.get("CHROMIUM") or shutil.which("chromium") or ""
+
+
 @pytest.fixture(scope="module")  # each module that imports it has one of its own, and two at once cannot be
 def browser() -> Iterator[Browser]:
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    path = chromium_path()
     if not path:
         pytest.skip("there is no Chromium: apt-get install chromium, or set CHROMIUM to its path")
     with sync_playwright() as playwright:

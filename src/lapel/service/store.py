@@ -38,6 +38,7 @@ from lapel.service.jobs import JobRunner, JobService
 from lapel.service.keys import KeyService
 from lapel.service.media import MediaService
 from lapel.service.models import ModelService
+from lapel.service.pack import PackService
 from lapel.service.products import ProductService
 from lapel.service.recommend import RowService
 from lapel.service.rules import RuleService
@@ -70,6 +71,7 @@ class Store:
         events: What people did with its products: from files, counted.
         rules: What the shop wants of answers: pin, hide, boost, bury, what is in stock first.
         rows: How rows of recommendations are made, and what another way would have done.
+        pack: What phones download, to search without a server.
     """
 
     def __init__(self, context: StoreContext) -> None:
@@ -85,6 +87,7 @@ class Store:
         self.events = EventService(context)
         self.rows = RowService(context, self._engine, rules)
         self.rules = RuleService(context, rules, self._engine, self.rows)
+        self.pack = PackService(context)
 
     # --- what it is ---------------------------------------------------------------------------------------------------
 

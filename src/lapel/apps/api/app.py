@@ -12,7 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from lapel import __version__
-from lapel.apps.api import admin, bulk, jobs, products, search, status
+from lapel.apps.api import admin, bulk, jobs, pack, pages, products, regions, search, status
 from lapel.apps.api.answers import ProblemAnswer
 from lapel.apps.api.fields import ProductRequest
 from lapel.apps.api.middleware import Entrance
@@ -50,6 +50,9 @@ def create_app(store: Store, options: ApiOptions | None = None) -> FastAPI:
         jobs,
         admin,
         status,
+        regions,
+        pack,
+        pages,
     ):  # the order counts: /products/{id}/similar before /products/{id}
         app.include_router(module.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

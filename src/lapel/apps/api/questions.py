@@ -10,7 +10,7 @@ import types
 from collections.abc import Sequence
 from dataclasses import MISSING, Field, fields
 from enum import Enum
-from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pydantic
@@ -23,25 +23,29 @@ from lapel.service import Access
 
 MAX_FOUND = 10_000  # k and offset together
 MAX_PARTS = 16
-MAX_FACETS = 50
 MAX_TEXT = 1000  # characters of words, ids and conditions
 MAX_WIDTH = 4096  # numbers of a vector
-OWN = ("image", "where", "parts", "colours", "fingerprint")  # read otherwise, or of no use over HTTP
+OWN = ("image", "where", "parts", "colours")  # read otherwise, or of no use over HTTP
 LIMITS: dict[str, Any] = {
     "k": pydantic.Field(10, ge=1, le=MAX_FOUND, description="How many products to find."),
-    "least": pydantic.Field(
-        None, description="Only products with at least this score, -1..1, or verdict, 'same kind'."
-    ),
-    "colour": pydantic.Field(None, max_length=MAX_TEXT, description="A colour by name or as #rrggbb."),
+    "least": pydantic.Field(None, description="Only products with at least this score, a cosine, or this verdict."),
+    "colour": pydantic.Field(None, max_length=MAX_TEXT, description="A colour by name or as #rrggbb, such as teal."),
     "colour_weight": pydantic.Field(
         None, ge=0, le=1, description="How much a picture's colours count beside its look."
     ),
     "text": pydantic.Field(None, max_length=MAX_TEXT, description="What it looks like, in words."),
     "product_id": pydantic.Field(None, max_length=MAX_TEXT, description="More like this product of the shop."),
     "vector": pydantic.Field(None, max_length=MAX_WIDTH, description="A unit vector of the shop's model."),
+    "fingerprint": pydantic.Field("", max_length=64, description="The model that made the vector; another is refused."),
     "group": pydantic.Field("", max_length=MAX_TEXT, description="A field of which each value comes once."),
     "facets": pydantic.Field([], description="Fields whose values are counted; true for all useful ones."),
     "exclude": pydantic.Field([], max_length=MAX_FOUND, description="Ids of products to leave out."),
+}
+# Where a field takes several types, a limit is of one of them.
+TYPES: dict[str, Any] = {
+    "vector": list[float] | None,
+    "least": Annotated[float, pydantic.Field(ge=-1, le=1)] | Annotated[str, pydantic.Field(max_length=MAX_TEXT)] | None,
+    "facets": Annotated[list[str], pydantic.Field(max_length=50)] | bool,
 }
 LOOK = pydantic.Field(None, description="How much shape, colour and pattern count, 0..4, such as {'colour': 2}.")
 LINK = pydantic.Field(None, max_length=4096, description="An http or https link to a picture on the public web.")
@@ -78,7 +82,7 @@ def _model(name: str, source: type, **more: Any) -> type[BaseModel]:
     hints = get_type_hints(source)
     made: dict[str, Any] = {}
     for each in fields(source):
-        hint = list[float] | None if each.name == "vector" else _json_type(hints[each.name])
+        hint = TYPES.get(each.name) or _json_type(hints[each.name])
         if each.init and each.name not in OWN and not each.name.startswith("_") and hint is not None:
             made[each.name] = (hint, LIMITS.get(each.name, _default(each)))
     return cast("type[BaseModel]", create_model(name, __config__=CONFIG, **{**made, **more}))
@@ -125,12 +129,6 @@ class Question:
         if self.offset + given["k"] > MAX_FOUND:
             raise ProblemError(
                 422, "too_deep", f"offset and k together are at most {MAX_FOUND:,}. Narrow the search with 'where'."
-            )
-        if not isinstance(given["facets"], bool) and len(given["facets"]) > MAX_FACETS:
-            raise ProblemError(
-                422,
-                "invalid_fields",
-                f"The field 'facets' names at most {MAX_FACETS} fields; found {len(given['facets'])}.",
             )
         for name in ("text", "product_id", "group"):
             _check_text(given.get(name), name)
