@@ -153,6 +153,20 @@ def test_kinds_that_there_are_not(spec: str, message: str, tmp_path: Path) -> No
         assert store.index_spec == "faiss:auto"
 
 
+def test_a_store_that_names_a_kind_of_before_opens_and_is_rebuilt(tmp_path: Path) -> None:
+    """Its index's file is of another layout, too."""
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
+        fill(store)
+        held = len(store.index)
+        store.catalog.set_setting("index", "faiss:IVF1024,SQ8?recall=0.9")
+        name = store.current().version.file_name
+    (tmp_path / "shop" / name).write_bytes(b"LAPELID3" + bytes(4000))
+    with open_context(tmp_path / "shop") as again:
+        assert again.index_spec == "faiss:auto?recall=0.9"
+        assert len(again.index) == held > 0
+        assert check_index(again).agrees
+
+
 def test_a_library_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lapel.indexes.milvus", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'lapel\[milvus\]'"):

@@ -183,7 +183,7 @@ def matrix(database: sqlite3.Connection, blobs: Sequence[bytes]) -> Vectors:
         StoreDamagedError: they have different widths.
     """
     width = len(blobs[0]) if blobs else 0
-    if width % 4 or any(len(blob) != width for blob in blobs):
+    if width % 4 or len(set(map(len, blobs))) > 1:
         path = database.execute("PRAGMA database_list").fetchone()[2]
         raise StoreDamagedError(
             f"The catalogue {path} holds vectors of different width. Put back a copy of it, or fill a new store."

@@ -6,7 +6,7 @@ that live on a server.
 
 Inside, a growing index is a table of keys, a structure over the first rows and a scan of the rest::
 
-    exact     milvus     growing  ->  choice  ->  graph, compressed  ->  structure     (faiss:)
+    exact     milvus     growing  ->  choice  ->  graph (cells), compressed  ->  structure     (faiss:)
                          device   ->  growing                                          (torch:)
     all       ->  base  ->  files, table, rows
 """

@@ -57,7 +57,7 @@ NEAREST_FIRST = 2  # FAISS's search_type: all beginnings in one search, not one 
 # A filter that lets many rows through is a bitmap, and the graph keeps in proportion more candidates. Of one that lets
 # fewer through, the rows in the cells around the query are compared with it: so many rows, of so many cells at least.
 MIN_WALKED_SHARE = 0.3
-SCANNED_ROWS = 1_200
+SCANNED_ROWS = 800
 SCANNED_CELLS = 24
 MAX_COPIED_ROWS = 131_072  # of all filters that are asked again and again: 64 MB at 128 wide
 MAX_SCANNED_ROWS = 3_000  # of so many cells; beyond, the graph is as quick
@@ -108,6 +108,7 @@ class Graph(Structure):
         self._cells: Cells | None = None
         self._params: dict[tuple[int, int], Any] = {}  # FAISS's, of searches without a filter
         self._copied: deque[CellRows] = deque()  # the oldest first
+        self._copying = threading.Lock()
         self._recall, self._tuned_rows = 0.0, 0
 
     @classmethod
@@ -134,6 +135,7 @@ class Graph(Structure):
             room, owner = max(count, int(STORE_ROOM * len(self))), make(self.name, self._graph.d)
             _fill(owner, self._codes[: len(self)], room)
         grown = Graph(self.name, _sharing(owner, self._graph), owner, room)
+        grown._copied, grown._copying = self._copied, self._copying  # filters of before may still have copies
         grown._graph.add(vectors)
         grown.search_params, grown._recall, grown._tuned_rows = self.search_params, self._recall, self._tuned_rows
         if self._cells is not None:
@@ -231,10 +233,13 @@ class Graph(Structure):
         them there takes a quarter of the time. The latest filters are kept so."""
         copy = parted.copy
         if copy is None and parted.is_known and len(parted.rows) <= MAX_COPIED_ROWS:
-            parted.copy = copy = (self.vectors(parted.rows), keys[parted.rows])
-            self._copied.append(parted)
-            while sum(len(each.rows) for each in tuple(self._copied)) > MAX_COPIED_ROWS:
-                self._copied.popleft().copy = None
+            copy = (self.vectors(parted.rows), keys[parted.rows])
+            with self._copying:
+                if parted.copy is None:
+                    parted.copy = copy
+                    self._copied.append(parted)
+                while sum(len(each.rows) for each in self._copied) > MAX_COPIED_ROWS:
+                    self._copied.popleft().copy = None
         parted.is_known = True
         return copy
 
