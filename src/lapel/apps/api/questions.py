@@ -10,7 +10,7 @@ import types
 from collections.abc import Sequence
 from dataclasses import MISSING, Field, fields
 from enum import Enum
-from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pydantic
@@ -26,15 +26,25 @@ MAX_PARTS = 16
 MAX_TEXT = 1000  # characters of words, ids and conditions
 MAX_WIDTH = 4096  # numbers of a vector
 OWN = ("image", "where", "parts", "colours", "fingerprint")  # read otherwise, or of no use over HTTP
+Text = Annotated[str, pydantic.Field(max_length=MAX_TEXT)]
+# Of several kinds: each has its own limits, as a limit of all of them would be asked of a kind that cannot have it.
+HINTS: dict[str, Any] = {
+    "vector": list[float] | None,
+    "least": Annotated[float, pydantic.Field(ge=-1, le=1)] | Text | None,
+    "facets": bool | Annotated[list[str], pydantic.Field(max_length=50)],
+}
 LIMITS: dict[str, Any] = {
     "k": pydantic.Field(10, ge=1, le=MAX_FOUND, description="How many products to find."),
-    "least": pydantic.Field(None, ge=-1, le=1, description="Only products with at least this score, a cosine."),
-    "colour": pydantic.Field(None, ge=0, le=1, description="How much a picture's colours count beside its look."),
+    "least": pydantic.Field(None, description="Only products with at least this score, a cosine, or this verdict."),
+    "colour": pydantic.Field(None, max_length=MAX_TEXT, description="A colour by name or as #rrggbb."),
+    "colour_weight": pydantic.Field(None, ge=0, le=1, description="How much a picture's colours count."),
+    "diversity": pydantic.Field(0.0, ge=0, le=1, description="How much hits should differ from each other."),
+    "max_per": pydantic.Field("", max_length=MAX_TEXT, description="Hits of each value of a field, as brand:2."),
     "text": pydantic.Field(None, max_length=MAX_TEXT, description="What it looks like, in words."),
     "product_id": pydantic.Field(None, max_length=MAX_TEXT, description="More like this product of the shop."),
     "vector": pydantic.Field(None, max_length=MAX_WIDTH, description="A unit vector of the shop's model."),
     "group": pydantic.Field("", max_length=MAX_TEXT, description="A field of which each value comes once."),
-    "facets": pydantic.Field([], max_length=50, description="Fields whose values are counted."),
+    "facets": pydantic.Field([], description="Fields whose values are counted; true for all useful ones."),
     "exclude": pydantic.Field([], max_length=MAX_FOUND, description="Ids of products to leave out."),
 }
 LINK = pydantic.Field(None, max_length=4096, description="An http or https link to a picture on the public web.")
@@ -71,7 +81,7 @@ def _model(name: str, source: type, **more: Any) -> type[BaseModel]:
     hints = get_type_hints(source)
     made: dict[str, Any] = {}
     for each in fields(source):
-        hint = list[float] | None if each.name == "vector" else _json_type(hints[each.name])
+        hint = HINTS[each.name] if each.name in HINTS else _json_type(hints[each.name])
         if each.init and each.name not in OWN and not each.name.startswith("_") and hint is not None:
             made[each.name] = (hint, LIMITS.get(each.name, _default(each)))
     return cast("type[BaseModel]", create_model(name, __config__=CONFIG, **{**made, **more}))
@@ -150,7 +160,8 @@ class Question:
         if self.image_url:
             image = linked[self.image_url]
         named = [self._fields.get("group"), (self._fields.get("max_per") or "").rpartition(":")[0].strip()]
-        for name in (*self._fields.get("facets", ()), *filter(None, named)):
+        facets = self._fields["facets"]  # of all fields: answers.shown leaves out those that are not shown
+        for name in (*(facets if isinstance(facets, list) else ()), *filter(None, named)):
             access.check_field(name)
         own["k"] += self.offset
         return Query(image=image, where=access.narrowed(Filter.parse(where)), parts=tuple(parts), **own)
