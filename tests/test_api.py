@@ -17,8 +17,8 @@ import pytest
 import lapel
 from api_shop import COLOURS, fill, picture, serving_store
 from lapel.apps.api import ApiOptions
-from lapel.apps.api.bulk import _Members
 from lapel.core.errors import InputError, TableError
+from lapel.service import UploadedZip
 
 
 @pytest.fixture(scope="module")
@@ -409,7 +409,7 @@ def test_a_member_of_a_zip_with_broken_packing_is_its_rows_error_alone() -> None
         made.writestr("b.png", b"gold " * 100)
     data = bytearray(file.getvalue())
     data[30 + len("a.png")] = 0xFF
-    members = _Members(bytes(data), 10_000, 100_000)
+    members = UploadedZip(bytes(data), 10_000, 100_000)
     with pytest.raises(TableError, match=r"'a\.png' in the ZIP cannot be read.*Pack it again"):
         members.of(["a.png"])
     assert members.of(["b.png"]) == {"b.png": b"gold " * 100}

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from lapel.service.results import answer_json, details_json, hit_json, photo_json, product_json, result_json
     from lapel.service.store import Store, open_store, restore_store, store_exists
     from lapel.service.thumbnails import tile
+    from lapel.sources.uploads import UploadedZip
 
 _HOMES = {
     "Access": "lapel.service.keys",
@@ -80,6 +81,7 @@ _HOMES = {
     "Store": "lapel.service.store",
     "StoreInfo": "lapel.service.information",
     "Trial": "lapel.insight.tuning",
+    "UploadedZip": "lapel.sources.uploads",
     "add_to_store": "lapel.service.adding",
     "answer_json": "lapel.service.results",
     "by_size": "lapel.service.browsing",
@@ -140,6 +142,7 @@ __all__ = [
     "Store",
     "StoreInfo",
     "Trial",
+    "UploadedZip",
     "add_to_store",
     "answer_json",
     "by_size",
