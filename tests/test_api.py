@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import shutil
+import socket
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -169,6 +170,25 @@ def test_bodies_that_are_too_large_cut_packed_or_of_another_kind(shop: Path) -> 
         problem(
             client.post("/v1/search", content=cut, headers={"content-type": "multipart/form-data"}), 400, "broken_form"
         )
+
+
+def test_a_slow_upload_is_ended_and_stores_nothing(shop: Path) -> None:
+    with serving_store(shop, ApiOptions(body_seconds=0.3)) as client:
+        address = (client.base_url.host, client.base_url.port)
+        for method, path in (("POST", "/v1/search"), ("PUT", "/v1/products/slow")):
+            head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            with socket.create_connection(address, timeout=30) as wire:
+                wire.sendall(f"{head}Content-Length: 100\r\n\r\n".encode() + b'{"t')
+                answer = wire.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 408"), answer
+        assert client.get("/v1/products/slow").status_code == 404
+
+
+def test_past_the_end_there_is_nothing_and_no_error(reader: httpx.Client) -> None:
+    found = reader.post("/v1/search", json={"text": "shirt", "offset": 5_000}).json()
+    assert (found["hits"], found["total"]) == ([], 4)
+    assert reader.get("/v1/products?offset=9999").json()["products"] == []
+    assert reader.get("/v1/products/red/similar?offset=4").json()["hits"] == []
 
 
 # --- products ---------------------------------------------------------------------------------------------------------
