@@ -66,7 +66,7 @@ def test_manifests_are_valid_and_let_nobody_be_root() -> None:
         validate(each, "1.33", strict=True)
         kinds.add(each["kind"])
     assert kinds >= {"Deployment", "StatefulSet", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget"}
-    assert len(list(containers())) == 4
+    assert len(list(containers())) == 5
     for each in containers():
         own = each["securityContext"]
         assert own["readOnlyRootFilesystem"]
