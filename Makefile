@@ -74,8 +74,9 @@ wheel: $(VENV)/dev ## Build the wheel and use it in an empty environment
 	@$(WEB_IF_NPM)
 	sh tests/try_wheel.sh $(BIN)/python
 
-docs: $(VENV)/dev ## Write docs/commands from the commands' help
+docs: $(VENV)/dev ## Write docs/commands from the commands' help, and the client that waits from the one that awaits
 	$(BIN)/python -m lapel.apps.cli.reference docs/commands
+	$(BIN)/python -m lapel.client.generate
 
 site: $(VENV)/dev ## Guides and API reference as a site, into runs/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(RUNS)/site

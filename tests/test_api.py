@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import shutil
+import socket
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,10 +18,10 @@ import pytest
 import lapel
 from api_shop import COLOURS, fill, picture, serving_store
 from lapel.apps.api import ApiOptions
-from lapel.apps.api.bulk import _Members
 from lapel.apps.api.problems import ProblemError
 from lapel.apps.api.questions import Question, SearchRequest
 from lapel.core.errors import InputError, TableError
+from lapel.service import UploadedZip
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +118,15 @@ def test_filters_pages_and_groups(reader: httpx.Client) -> None:
         ({"text": "  "}, 422, "empty"),
         ({"text": "a\0b"}, 422, "NUL"),
         ({"text": 7}, 422, "text"),
+        ({"text": "shirt", "least": ""}, 422, "least"),
+        ({"text": "shirt", "least": 2}, 422, "least"),
+        ({"text": "shirt", "least": True}, 422, "least"),
+        ({"text": "shirt", "facets": ["a"] * 51}, 422, "facets"),
+        ({"text": "shirt", "facets": 1}, 422, "facets"),
+        ({"colour": "no such colour"}, 422, "colour"),
+        ({"text": "shirt", "colour_weight": 2}, 422, "colour_weight"),
+        ({"text": "shirt", "diversity": -1}, 422, "diversity"),
+        ({"text": "shirt", "max_per": "brand"}, 422, "max_per"),
         ({"product_id": "nobody"}, 404, "no product 'nobody'"),
         ({"vector": [1.0, 0.0]}, 422, "Vectors of shape"),
         ({"image_url": "ftp://x/a.jpg"}, 422, "http"),
@@ -188,6 +198,25 @@ def test_bodies_that_are_too_large_cut_packed_or_of_another_kind(shop: Path) -> 
         problem(
             client.post("/v1/search", content=cut, headers={"content-type": "multipart/form-data"}), 400, "broken_form"
         )
+
+
+def test_a_slow_upload_is_ended_and_stores_nothing(shop: Path) -> None:
+    with serving_store(shop, ApiOptions(body_seconds=0.3)) as client:
+        address = (client.base_url.host, client.base_url.port)
+        for method, path in (("POST", "/v1/search"), ("PUT", "/v1/products/slow")):
+            head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            with socket.create_connection(address, timeout=30) as wire:
+                wire.sendall(f"{head}Content-Length: 100\r\n\r\n".encode() + b'{"t')
+                answer = wire.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 408"), answer
+        assert client.get("/v1/products/slow").status_code == 404
+
+
+def test_past_the_end_there_is_nothing_and_no_error(reader: httpx.Client) -> None:
+    found = reader.post("/v1/search", json={"text": "shirt", "offset": 5_000}).json()
+    assert (found["hits"], found["total"]) == ([], 4)
+    assert reader.get("/v1/products?offset=9999").json()["products"] == []
+    assert reader.get("/v1/products/red/similar?offset=4").json()["hits"] == []
 
 
 # --- products ---------------------------------------------------------------------------------------------------------
@@ -428,7 +457,7 @@ def test_a_member_of_a_zip_with_broken_packing_is_its_rows_error_alone() -> None
         made.writestr("b.png", b"gold " * 100)
     data = bytearray(file.getvalue())
     data[30 + len("a.png")] = 0xFF
-    members = _Members(bytes(data), 10_000, 100_000)
+    members = UploadedZip(bytes(data), 10_000, 100_000)
     with pytest.raises(TableError, match=r"'a\.png' in the ZIP cannot be read.*Pack it again"):
         members.of(["a.png"])
     assert members.of(["b.png"]) == {"b.png": b"gold " * 100}

@@ -4,6 +4,7 @@ refused."""
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -181,9 +182,15 @@ def test_words_do_not_wait_behind_pictures_and_too_many_pictures_are_refused(
             assert refused.status_code == 429
             assert refused.json()["code"] == "overloaded"
             assert int(refused.headers["retry-after"]) >= 1
+        large = {"content-type": "multipart/form-data; boundary=x", "content-length": "9000000"}
+        early = client.build_request("POST", "/v1/search", content=b"", headers=large)
+        with socket.create_connection((client.base_url.host, client.base_url.port), timeout=30) as wire:
+            head = "".join(f"{name}: {value}\r\n" for name, value in early.headers.items())
+            wire.sendall(f"POST /v1/search HTTP/1.1\r\n{head}\r\n".encode())
+            assert wire.recv(4096).startswith(b"HTTP/1.1 429")  # before its body came
         go.set()
         assert [each.result().json()["hits"][0]["product"]["id"] for each in pictures] == ["red", "blue"]
-        assert 'lapel_refused_total{why="overloaded"} 1.0' in client.get("/metrics").text
+        assert 'lapel_refused_total{why="overloaded"} 2.0' in client.get("/metrics").text
 
 
 def test_answers_in_a_batch_are_those_of_each_alone(store: lapel.Store, monkeypatch: pytest.MonkeyPatch) -> None:

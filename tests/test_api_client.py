@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 import lapel
 from api_shop import COLOURS, fill, picture, serving_store
-from lapel.client import ApiError, AsyncClient
+from lapel.client import ApiError, AsyncClient, answers, calls, generate
 from lapel.core.errors import ImageError, QueryError
 
 
@@ -110,6 +113,53 @@ def test_awaiting(address: str) -> None:
             return [answer[0].product.id for answer in found]
 
     assert asyncio.run(ask()) == ["red", "blue"]
+
+
+def test_both_clients_are_made_of_one_file() -> None:
+    assert generate.TARGET.read_text("utf-8") == generate.made(), "run: python -m lapel.client.generate"
+
+
+def test_what_the_client_sends_and_reads_is_in_the_openapi_text(address: str, tmp_path: Path) -> None:
+    text = httpx.get(f"{address}/openapi.json").json()
+    table = tmp_path / "feed.csv"
+    table.write_text("id")
+    given = {"image": None, "text": "a", "product_id": "b", "vector": [1.0], "k": 2, "where": ["a=b"]}
+    given |= {"exclude": ["c"], "least": 0.1, "group": "brand", "facets": ["brand"], "offset": 1}
+    asked = [
+        calls.search(given),
+        calls.product("a/b"),
+        calls.browse("a", (), 1, 0),
+        calls.facets(["brand"], (), 1),
+        calls.remove("a"),
+        calls.put("a", (), {"title": "A"}),
+        calls.patch("a", (), {"price": 1.0}),
+        calls.bulk([{"id": "a"}]),
+        calls.feed(table, {"whole": True}),
+        calls.job("j"),
+        calls.thumbnail("0" * 64),
+    ]
+    for call in asked:
+        fitting = [path for path in text["paths"] if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), call.path)]
+        found = [text["paths"][path].get(call.method.lower()) for path in fitting]
+        assert any(found), f"{call.method} {call.path}"
+        known = {each["name"] for route in found if route for each in route.get("parameters", ())}
+        assert set(dict(call.more.get("params", {}))) <= known
+    assert set(given) - {"image"} <= set(text["components"]["schemas"]["SearchRequest"]["properties"])
+    assert {"title", "price", "pictures"} <= set(text["components"]["schemas"]["ProductRequest"]["properties"])
+
+
+@pytest.mark.parametrize(
+    ("remote", "local", "more"),
+    [
+        (answers.Product, lapel.Product, set()),
+        (answers.Photo, lapel.Photo, set()),
+        (answers.Hit, lapel.Hit, {"more"}),
+        (answers.SearchResult, lapel.SearchResult, {"answer"}),
+    ],
+)
+def test_answers_have_the_names_of_the_local_ones(remote: Any, local: Any, more: set[str]) -> None:
+    own = {each.name for each in fields(remote)} - more
+    assert own <= {each.name for each in fields(local)}
 
 
 def test_a_server_that_is_not_there() -> None:

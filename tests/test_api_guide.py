@@ -1,4 +1,4 @@
-"""The examples of docs/guides/api.md, run as they stand."""
+"""The examples of docs/api.md, run as they stand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from api_shop import COLOURS, fill, picture, serving_store
 
-GUIDE = Path(__file__).parents[1] / "docs" / "guides" / "api.md"
+GUIDE = Path(__file__).parents[1] / "docs" / "api.md"
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

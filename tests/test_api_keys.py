@@ -105,6 +105,8 @@ def test_a_revoked_key_takes_its_scoped_keys_along(shop: Path) -> None:
 
 def test_a_scoped_key_shows_its_part_only(client: httpx.Client, keys: dict[str, str]) -> None:
     men = bearer(scoped_key(keys["admin"], where=["gender=Men"], fields=["title"]))
+    counted = client.post("/v1/search", json={"text": "shirt", "facets": True}, headers=men).json()["facets"]
+    assert set(counted) <= {"title"}
     found = client.post("/v1/search", json={"text": "shirt"}, headers=men).json()
     assert {hit["product"]["id"] for hit in found["hits"]} == {"blue", "white"}
     assert all(set(hit["product"]) == {"id", "title"} for hit in found["hits"])

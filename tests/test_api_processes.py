@@ -119,3 +119,57 @@ def test_a_client_that_hangs_up_leaves_nothing_half(tmp_path: Path) -> None:
             answer = wire.recv(65536)
         assert answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 400"))
         assert b"a\r\n b" not in answer
+
+
+def test_a_rolling_restart_loses_no_request(tmp_path: Path) -> None:
+    """As a proxy does it: who gets no answer from one process, as that is going, asks the other one."""
+    shop = fill(tmp_path)
+    addresses: list[str] = []
+    over = threading.Event()
+    lost: list[list[str]] = []
+    answered: list[str] = []
+
+    def ask() -> None:
+        number = 0
+        with httpx.Client(timeout=60) as client:
+            while not over.is_set():
+                tried = [*addresses[number % len(addresses) :], *addresses]
+                for address in tried:
+                    try:
+                        answer = client.post(
+                            f"{address}/v1/search", files={"image": ("a.png", picture(COLOURS["blue"]))}
+                        )
+                    except httpx.TransportError:
+                        continue
+                    if answer.status_code != 503:
+                        answered.append(answer.json()["hits"][0]["product"]["id"])
+                        break
+                else:
+                    lost.append(tried)
+                number += 1
+
+    def stop(process: subprocess.Popen[bytes]) -> None:
+        before = len(answered)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) in (0, -signal.SIGTERM)
+        until = time.monotonic() + 60
+        while len(answered) < before + 5 and time.monotonic() < until:
+            time.sleep(0.01)
+
+    with server(shop) as (first, one), server(shop) as (second, two):
+        addresses += [str(one.base_url), str(two.base_url)]
+        askers = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in askers:
+            thread.start()
+        with server(shop) as (_, three):
+            try:
+                stop(first)
+                addresses[0] = str(three.base_url)
+                stop(second)
+            finally:
+                over.set()
+                for thread in askers:
+                    thread.join()
+    assert not lost
+    assert len(answered) >= 10
+    assert set(answered) == {"blue"}

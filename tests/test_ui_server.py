@@ -12,6 +12,8 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 pytest.importorskip("streamlit", reason="the page needs streamlit: pip install 'lapel[ui]'")
 
@@ -57,6 +59,18 @@ def test_a_port_that_is_taken_is_passed_over():
         ui.free_port("no.such.host.invalid", 8501)
 
 
+def check_pages_of_others(address: str) -> None:
+    """All that is shown goes through one socket: a page of others whose name leads here (DNS rebinding) gets none."""
+    stream = f"{address.replace('http', 'ws', 1)}/_stcore/stream"
+    for origin, host in (("http://evil.example", "evil.example"), ("http://evil.example:80", "localhost")):
+        headers = {"Host": host}
+        with pytest.raises(InvalidStatus) as refused, connect(stream, origin=origin, additional_headers=headers):
+            pass
+        assert refused.value.response.status_code == 403
+    with connect(stream, origin=address):
+        pass
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_serve_says_where_it_is_and_stops_when_told(tmp_path, number):
@@ -72,6 +86,7 @@ def test_serve_says_where_it_is_and_stops_when_told(tmp_path, number):
             address = next(filter(None, (re.search(r"http://\S+", line) for line in lines)), None)
             assert address
             assert urlopen(f"{address[0]}/_stcore/health").read() == b"ok"
+            check_pages_of_others(address[0])
             process.send_signal(number)
             assert process.wait(timeout=20) == 0
     with pytest.raises(OSError, match="refused"):

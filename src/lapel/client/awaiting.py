@@ -1,4 +1,4 @@
-"""The same client for programs that await."""
+"""The client of a server, for programs that await. ``sync.py`` is made of this file by ``generate.py``."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ import httpx
 
 from lapel.client import calls
 from lapel.client.answers import BrowseResult, Photo, ProductDetails, PutResult, RemoveReport, SearchResult
-from lapel.client.calls import RETRIED, ApiError, Call
-from lapel.client.sync import POLL_SECONDS, RETRIES, headers, unreachable, wait_of
+from lapel.client.calls import POLL_SECONDS, RETRIED, RETRIES, ApiError, Call, headers, unreachable, wait_of
 from lapel.core.errors import QueryError
 
 Answer = TypeVar("Answer")
 
 
 class AsyncClient:
-    """The same as :class:`lapel.client.Client`, for programs that await.
+    """A store on a server. Its calls and answers are those of :class:`lapel.Store`, and so are its errors.
 
     >>> async with lapel.client.AsyncClient("http://127.0.0.1:8080") as store:  # doctest: +SKIP
     ...     found = await store.search(text="red dress")
@@ -72,7 +71,8 @@ class AsyncClient:
 
     async def count(self, where: Any = ()) -> int:
         """See :meth:`lapel.Store.count`."""
-        return (await self.browse(where=where, limit=1)).total
+        found = await self.browse(where=where, limit=1)
+        return found.total
 
     async def facets(
         self, names: Any = None, *, where: Any = (), limit: int = 100

@@ -18,6 +18,9 @@ from lapel.core.errors import InputError, LapelError, QueryError
 
 Answer = TypeVar("Answer")
 RETRIED = (429, 503)
+RETRIES = 2  # of a request that was refused for being too much
+MAX_WAIT = 10.0  # seconds before it is sent again
+POLL_SECONDS = 0.2
 CODES = {each.code: each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, LapelError)}
 
 
@@ -54,6 +57,22 @@ def check(answer: httpx.Response) -> httpx.Response:
         raise QueryError(detail)
     kind = CODES.get(code, InputError if answer.status_code == 422 else ApiError)
     raise kind(detail, status=answer.status_code, api_code=code)
+
+
+def headers(key: str) -> dict[str, str]:
+    """What each request says."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def wait_of(answer: httpx.Response) -> float:
+    """Seconds until a request may be sent again."""
+    said = answer.headers.get("retry-after", "")
+    return min(float(said), MAX_WAIT) if said.isdecimal() else 1.0
+
+
+def unreachable(address: httpx.URL, error: Exception) -> ApiError:
+    """What to say of a server that does not answer."""
+    return ApiError(f"{address} does not answer: {error}. Is 'lapel api' running there?")
 
 
 def search(given: Mapping[str, Any]) -> Call[SearchResult]:

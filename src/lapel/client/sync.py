@@ -1,4 +1,4 @@
-"""The client of a server, with the calls of a local store."""
+"""The client of a server. Made of ``awaiting.py`` by ``generate.py``: change that one."""
 
 from __future__ import annotations
 
@@ -10,21 +10,17 @@ import httpx
 
 from lapel.client import calls
 from lapel.client.answers import BrowseResult, Photo, ProductDetails, PutResult, RemoveReport, SearchResult
-from lapel.client.calls import RETRIED, ApiError, Call
+from lapel.client.calls import POLL_SECONDS, RETRIED, RETRIES, ApiError, Call, headers, unreachable, wait_of
 from lapel.core.errors import QueryError
 
 Answer = TypeVar("Answer")
-POLL_SECONDS = 0.2
-RETRIES = 2  # of a request that was refused for being too much
-MAX_WAIT = 10.0  # seconds before it is sent again
 
 
 class Client:
     """A store on a server. Its calls and answers are those of :class:`lapel.Store`, and so are its errors.
 
-    >>> store = lapel.connect("http://127.0.0.1:8080", key="lapel_...")  # doctest: +SKIP
-    >>> for hit in store.search(image="photo.jpg", k=5, where=["gender=Women"]):  # doctest: +SKIP
-    ...     print(hit.rank, hit.score, hit.product.title)
+    >>> with lapel.client.Client("http://127.0.0.1:8080") as store:  # doctest: +SKIP
+    ...     found = store.search(text="red dress")
 
     Args:
         address: Of the server.
@@ -75,7 +71,8 @@ class Client:
 
     def count(self, where: Any = ()) -> int:
         """See :meth:`lapel.Store.count`."""
-        return self.browse(where=where, limit=1).total
+        found = self.browse(where=where, limit=1)
+        return found.total
 
     def facets(
         self, names: Any = None, *, where: Any = (), limit: int = 100
@@ -146,19 +143,3 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def headers(key: str) -> dict[str, str]:
-    """What each request says."""
-    return {"Authorization": f"Bearer {key}"} if key else {}
-
-
-def wait_of(answer: httpx.Response) -> float:
-    """Seconds until a request may be sent again."""
-    said = answer.headers.get("retry-after", "")
-    return min(float(said), MAX_WAIT) if said.isdecimal() else 1.0
-
-
-def unreachable(address: httpx.URL, error: Exception) -> ApiError:
-    """What to say of a server that does not answer."""
-    return ApiError(f"{address} does not answer: {error}. Is 'lapel api' running there?")

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from lapel.service.rules import RulePreview, made_rule
     from lapel.service.store import Store, open_store, restore_store, store_exists
     from lapel.service.thumbnails import tile
+    from lapel.sources.uploads import UploadedZip
 
 _HOMES = {
     "RowQuery": "lapel.engine.recommend.asking",
@@ -95,6 +96,7 @@ _HOMES = {
     "Store": "lapel.service.store",
     "StoreInfo": "lapel.service.information",
     "Trial": "lapel.insight.tuning",
+    "UploadedZip": "lapel.sources.uploads",
     "add_to_store": "lapel.service.adding",
     "answer_json": "lapel.service.results",
     "by_size": "lapel.service.browsing",
@@ -163,6 +165,7 @@ __all__ = [
     "StoreInfo",
     "SubstituteReport",
     "Trial",
+    "UploadedZip",
     "add_to_store",
     "answer_json",
     "by_size",

@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from lapel import __version__
-from lapel.catalog import writer_lock
+from lapel.catalog import request_lock
 from lapel.core.errors import InputError, StoreDamagedError
 from lapel.core.text import reason_of
 from lapel.engine.context import CATALOGUE, StoreContext
@@ -122,8 +122,8 @@ class _Writer:
         for each in small:
             self._add(each, each.relative_to(folder).as_posix(), total)
         missing = [each for each in pictures if not self._add(each, self._name(each), total)]
-        if missing:  # taken out since the catalogue was copied: for a moment nobody may write
-            with writer_lock(folder):
+        if missing:  # taken out since the catalogue was copied: for a moment no request may take out more
+            with request_lock(folder):
                 self._copy.unlink()
                 self._context.catalog.copy_to(self._copy, pages=PAGES)
                 for each in self._pictures():

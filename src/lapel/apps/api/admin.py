@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from lapel.apps.api.bodies import MAX_JSON, read_body
 from lapel.apps.api.jobs import Webhook, begun, read_model, told_to
 from lapel.apps.api.problems import ProblemError
 from lapel.apps.api.serving import serving
-from lapel.service import Access
+from lapel.service import Access, Store
 
 router = APIRouter(prefix="/v1", tags=["admin"], responses=problems(409))
 Admin = Annotated[Access, Depends(needs("admin"))]
@@ -56,9 +57,7 @@ async def models(request: Request) -> Response:
 )
 async def use_model(request: Request, access: Admin) -> Response:
     """Searches go on with the model in use until the change is complete."""
-    own = serving(request)
-    asked = await _read(request)
-    return begun(await own.quick(own.store.jobs.use_model, asked.spec, **told_to(asked, access)))
+    return await _use(request, access, lambda store, spec, **told: store.jobs.use_model(spec, **told))
 
 
 @router.post(
@@ -91,16 +90,20 @@ async def index(request: Request) -> Response:
 )
 async def use_index(request: Request, access: Admin) -> Response:
     """Every process that serves the shop takes it."""
+
+    def use(store: Store, spec: str, **told: str) -> Any:
+        store.index.use(spec)
+        return store.jobs.rebuild_index(**told)
+
+    return await _use(request, access, use)
+
+
+async def _use(request: Request, access: Access, use: Callable[..., Any]) -> Response:
+    """Begin the job of using what a request names."""
     own = serving(request)
-    asked = await _read(request)
-    await own.write(own.store.index.use, asked.spec)
-    return begun(await own.quick(own.store.jobs.rebuild_index, **told_to(asked, access)))
-
-
-async def _read(request: Request) -> Any:
     asked = read_model(UseRequest, await read_body(request, MAX_JSON))
     if not SPEC.fullmatch(asked.spec):
         raise ProblemError(
             422, "invalid_fields", f"'{asked.spec[:80]}' is no name. Paths and addresses are not taken here."
         )
-    return asked
+    return begun(await own.write(use, own.store, asked.spec, **told_to(asked, access)))

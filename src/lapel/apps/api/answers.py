@@ -134,6 +134,7 @@ def shown(value: dict[str, Any], access: Access) -> dict[str, Any]:
             if photo and not (access.allows("admin") or is_web_address(photo["uri"])):
                 photo["uri"] = ""
     if access.limited and "hits" in value:
+        value["facets"] = {name: each for name, each in value["facets"].items() if access.shows(name)}
         # By name, so that what answers tell one day is not told by accident: other fields count or name what is not
         # shown, such as the products that words were found in.
         value["hits"] = [_only(hit, LIMITED_HIT) for hit in value["hits"]]

@@ -172,8 +172,8 @@ class Assistants:
         except ProblemError as problem:
             raise ToolError(f"{problem.code}: {problem.detail}") from problem
         except LapelError as error:
-            told = problems.of_error(error)
-            raise ToolError(f"{told.code}: {told.detail}") from error
+            found = problems.of_error(error)
+            raise ToolError(f"{found.code}: {found.detail}") from error
 
     async def _image(self, text: str, path: str) -> bytes | None:
         if text and path:

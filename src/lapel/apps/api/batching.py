@@ -55,15 +55,7 @@ class Gate:
         """
         wanted = max(1, min(pictures, BATCH, self.places))
         with self._lock:
-            if self.taken + wanted > self.places:
-                self.refused += 1
-                seconds = max(1, round(self.taken * self._pace))
-                raise ProblemError(
-                    429,
-                    "overloaded",
-                    f"{self.taken} pictures are on their way already. Come back in {seconds} s.",
-                    {"Retry-After": str(seconds)},
-                )
+            self._check(wanted)
             self.taken += wanted
         begun = time.monotonic()
         try:
@@ -73,6 +65,26 @@ class Gate:
                 share = (time.monotonic() - begun) / max(1, self.taken)
                 self._pace = 0.9 * self._pace + 0.1 * share
                 self.taken -= wanted
+
+    def check(self) -> None:
+        """Refuse at once what would be refused after its body was read: under overload that is most of the work.
+
+        Raises:
+            ProblemError: as :meth:`enter`, for one picture.
+        """
+        with self._lock:
+            self._check(1)
+
+    def _check(self, wanted: int) -> None:
+        if self.taken + wanted > self.places:
+            self.refused += 1
+            seconds = max(1, round(self.taken * self._pace))
+            raise ProblemError(
+                429,
+                "overloaded",
+                f"{self.taken} pictures are on their way already. Come back in {seconds} s.",
+                {"Retry-After": str(seconds)},
+            )
 
 
 @dataclass(eq=False)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
-import zlib
-from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -20,11 +16,10 @@ from lapel.apps.api.products import Writing
 from lapel.apps.api.replay import IdempotencyKey, once
 from lapel.apps.api.serving import Serving, serving
 from lapel.core.errors import LapelError, TableError
-from lapel.service import ProductPut, PutResult
+from lapel.service import ProductPut, PutResult, UploadedZip
 
 router = APIRouter(prefix="/v1", tags=["products"], responses=problems())
 LINES = ("application/x-ndjson", "application/jsonl", "application/json-lines", "application/ndjson")
-MAX_RATIO = 100  # of a ZIP's member: pictures hardly shrink
 SCHEMA = {"type": "string", "description": "A product a line, as JSON.", "contentMediaType": LINES[0]}
 
 
@@ -90,11 +85,11 @@ async def bulk(request: Request, access: Writing, idempotency_key: IdempotencyKe
 
 
 def _put(own: Serving, lines: list[bytes], archive: bytes) -> list[PutResult]:
-    members = _Members(archive, int(own.options.picture_mb * 2**20), int(own.options.bulk_mb * 2**20))
+    members = UploadedZip(archive, int(own.options.picture_mb * 2**20), int(own.options.bulk_mb * 2**20))
     return own.store.products.put_many([_read(line, members) for line in lines])
 
 
-def _read(line: bytes, members: _Members) -> ProductPut | LapelError:
+def _read(line: bytes, members: UploadedZip) -> ProductPut | LapelError:
     """A line's product, or what is wrong with it."""
     product_id = ""
     try:
@@ -116,47 +111,3 @@ def _id_of(line: bytes) -> str:
         return str(told["id"])[:500] if isinstance(told, dict) and "id" in told else ""
     except (ValueError, RecursionError):
         return ""
-
-
-class _Members:
-    """Pictures in a ZIP, unpacked when a row names them and never further than the limits.
-
-    Args:
-        data: The ZIP; empty for none.
-        most: Bytes of one picture.
-        in_all: Bytes of all of them together.
-    """
-
-    def __init__(self, data: bytes, most: int, in_all: int) -> None:
-        self._most, self._left = most, in_all
-        try:
-            self._zip = zipfile.ZipFile(io.BytesIO(data)) if data else None
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
-            raise ProblemError(422, "broken_zip", f"'pictures' is no ZIP that can be read: {error}.") from error
-        self._names = {info.filename: info for info in self._zip.infolist()} if self._zip else {}
-
-    def of(self, names: list[str]) -> Mapping[str, bytes]:
-        """The bytes of those names that are in the ZIP.
-
-        Raises:
-            TableError: one is too large or broken.
-        """
-        return {name: self._read(self._names[name]) for name in names if name in self._names}
-
-    def _read(self, info: zipfile.ZipInfo) -> bytes:
-        assert self._zip is not None
-        limit = min(self._most, self._left)
-        if info.file_size > limit or info.file_size > MAX_RATIO * max(info.compress_size, 1):
-            raise TableError(
-                f"'{info.filename[:80]}' in the ZIP unpacks to {info.file_size / 2**20:,.1f} MB, which is more than a"
-                " picture may have here. Scale it down."
-            )
-        try:
-            with self._zip.open(info) as file:
-                data = file.read(limit + 1)
-        except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, EOFError) as error:
-            raise TableError(f"'{info.filename[:80]}' in the ZIP cannot be read: {error}. Pack it again.") from error
-        if len(data) > limit:
-            raise TableError(f"'{info.filename[:80]}' in the ZIP unpacks to more than it says. Pack it again.")
-        self._left -= len(data)
-        return data

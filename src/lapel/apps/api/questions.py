@@ -26,13 +26,20 @@ MAX_PARTS = 16
 MAX_TEXT = 1000  # characters of words, ids and conditions
 MAX_WIDTH = 4096  # numbers of a vector
 OWN = ("image", "where", "parts", "colours")  # read otherwise, or of no use over HTTP
+Text = Annotated[str, pydantic.Field(max_length=MAX_TEXT)]
+# Of several kinds: each has its own limits, as a limit of all of them would be asked of a kind that cannot have it.
+HINTS: dict[str, Any] = {
+    "vector": list[float] | None,
+    "least": Annotated[float, pydantic.Field(ge=-1, le=1)] | Text | None,
+    "facets": bool | Annotated[list[str], pydantic.Field(max_length=50)],
+}
 LIMITS: dict[str, Any] = {
     "k": pydantic.Field(10, ge=1, le=MAX_FOUND, description="How many products to find."),
     "least": pydantic.Field(None, description="Only products with at least this score, a cosine, or this verdict."),
-    "colour": pydantic.Field(None, max_length=MAX_TEXT, description="A colour by name or as #rrggbb, such as teal."),
-    "colour_weight": pydantic.Field(
-        None, ge=0, le=1, description="How much a picture's colours count beside its look."
-    ),
+    "colour": pydantic.Field(None, max_length=MAX_TEXT, description="A colour by name or as #rrggbb."),
+    "colour_weight": pydantic.Field(None, ge=0, le=1, description="How much a picture's colours count."),
+    "diversity": pydantic.Field(0.0, ge=0, le=1, description="How much hits should differ from each other."),
+    "max_per": pydantic.Field("", max_length=MAX_TEXT, description="Hits of each value of a field, as brand:2."),
     "text": pydantic.Field(None, max_length=MAX_TEXT, description="What it looks like, in words."),
     "product_id": pydantic.Field(None, max_length=MAX_TEXT, description="More like this product of the shop."),
     "vector": pydantic.Field(None, max_length=MAX_WIDTH, description="A unit vector of the shop's model."),
@@ -40,12 +47,6 @@ LIMITS: dict[str, Any] = {
     "group": pydantic.Field("", max_length=MAX_TEXT, description="A field of which each value comes once."),
     "facets": pydantic.Field([], description="Fields whose values are counted; true for all useful ones."),
     "exclude": pydantic.Field([], max_length=MAX_FOUND, description="Ids of products to leave out."),
-}
-# Where a field takes several types, a limit is of one of them.
-TYPES: dict[str, Any] = {
-    "vector": list[float] | None,
-    "least": Annotated[float, pydantic.Field(ge=-1, le=1)] | Annotated[str, pydantic.Field(max_length=MAX_TEXT)] | None,
-    "facets": Annotated[list[str], pydantic.Field(max_length=50)] | bool,
 }
 LOOK = pydantic.Field(None, description="How much shape, colour and pattern count, 0..4, such as {'colour': 2}.")
 LINK = pydantic.Field(None, max_length=4096, description="An http or https link to a picture on the public web.")
@@ -82,7 +83,7 @@ def _model(name: str, source: type, **more: Any) -> type[BaseModel]:
     hints = get_type_hints(source)
     made: dict[str, Any] = {}
     for each in fields(source):
-        hint = TYPES.get(each.name) or _json_type(hints[each.name])
+        hint = HINTS[each.name] if each.name in HINTS else _json_type(hints[each.name])
         if each.init and each.name not in OWN and not each.name.startswith("_") and hint is not None:
             made[each.name] = (hint, LIMITS.get(each.name, _default(each)))
     return cast("type[BaseModel]", create_model(name, __config__=CONFIG, **{**made, **more}))
@@ -162,12 +163,8 @@ class Question:
         if self.image_url:
             image = linked[self.image_url]
         named = [self._fields.get("group"), (self._fields.get("max_per") or "").rpartition(":")[0].strip()]
-        counted = self._fields.get("facets", ())
-        if counted is True and access.fields is not None:
-            raise ProblemError(
-                422, "invalid_fields", "This key shows some fields only. Name those to count in 'facets'."
-            )
-        for name in (*(() if isinstance(counted, bool) else counted), *filter(None, named)):
+        facets = self._fields["facets"]  # of all fields: answers.shown leaves out those that are not shown
+        for name in (*(facets if isinstance(facets, list) else ()), *filter(None, named)):
             access.check_field(name)
         own["k"] += self.offset
         return Query(image=image, where=access.narrowed(Filter.parse(where)), parts=tuple(parts), **own)

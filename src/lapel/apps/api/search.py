@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -21,6 +23,7 @@ from lapel.service import Access, answer_json, fetch_link
 router = APIRouter(prefix="/v1", tags=["search"], responses=problems())
 Asking = Annotated[Access, Depends(needs("search"))]
 Where = Annotated[list[str], Query(max_length=50, description="Conditions, such as gender=Women. Repeat for more.")]
+PICTURE_BYTES = 8192  # a form as large as this brings a picture: words and products are never refused for pictures
 FORM_SCHEMA = {
     "type": "object",
     "properties": {
@@ -51,6 +54,10 @@ async def search(request: Request, access: Asking) -> Response:
     image: bytes | None = None
     kind = content_type(request)
     if kind == FORM:
+        said = request.headers.get("content-length", "")
+        if said.isdecimal() and int(said) >= PICTURE_BYTES:
+            with _counting_refusals(own):
+                own.gate.check()
         form = await read_form(request, own.options.picture_mb * 2**20 + MAX_JSON)
         unknown = sorted((set(form.texts) - {"query"}) | (set(form.files) - {"image", "query"}))
         if unknown:
@@ -94,13 +101,18 @@ async def answer(
     linked = {}
     for link in question.links:
         linked[link] = await own.fetch(fetch_link, link, max_bytes=limit)
+    with _counting_refusals(own), own.gate.enter(pictures):
+        query = await own.decode(question.query, access, image, linked)
+        for part in query.all_parts:
+            if part.product_id is not None and access.where:
+                await own.quick(check_shown, own, access, part.product_id)
+        return query, await own.batcher.search(query)
+
+
+@contextmanager
+def _counting_refusals(own: Serving) -> Iterator[None]:
     try:
-        with own.gate.enter(pictures):
-            query = await own.decode(question.query, access, image, linked)
-            for part in query.all_parts:
-                if part.product_id is not None and access.where:
-                    await own.quick(check_shown, own, access, part.product_id)
-            return query, await own.batcher.search(query)
+        yield
     except ProblemError as problem:
         if problem.code == "overloaded":
             own.metrics.refused.labels("overloaded").inc()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lapel.apps.cli.console import DEFAULT_STORE, JsonOption, StoreOption, print_json, progress_bar, say
-from lapel.service import BackupReport, counted
+from lapel.service import counted
+
+if TYPE_CHECKING:
+    from lapel.service import BackupReport
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
 
