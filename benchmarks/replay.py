@@ -1,11 +1,12 @@
-"""Whether replay can be believed: how often its intervals hold the truth on simulated logs, and what it says of a real log
-of two policies.
+"""Whether replay can be believed: how often its intervals hold the truth on simulated logs, and what it says of a real
+log of two policies.
 
     python benchmarks/replay.py                       1,000 simulated logs
     python benchmarks/replay.py --obp FOLDER          the small Open Bandit set
 
-The Open Bandit set (Saito et al. 2021, ZOZOTOWN, CC BY 4.0) comes with the PyPI package obp: ``pip download obp==0.4.1
---no-deps`` gives a wheel, ``python -m zipfile -e obp-0.4.1-py3-none-any.whl FOLDER`` unpacks it; nothing of it is installed.
+The Open Bandit set (Saito et al. 2021, ZOZOTOWN) in its small form comes with the PyPI package obp:
+``pip download obp==0.4.1 --no-deps`` gives a wheel, ``python -m zipfile -e obp-0.4.1-py3-none-any.whl FOLDER`` unpacks
+it; nothing of it is installed.
 """
 
 from __future__ import annotations
@@ -35,9 +36,8 @@ def coverage(logs: int, lists: int, explore: float) -> None:
             error[name] += (found.value / truth - 1) / logs
     print(f"{logs:,} logs of {lists:,} lists, {explore:.0%} explored")
     for name in ESTIMATORS:
-        print(
-            f"  {name:6} holds the truth {held[name] / logs:.1%}   half width {width[name]:.1%} of it   bias {error[name]:+.2%}"
-        )
+        told = f"half width {width[name]:.1%} of it   bias {error[name]:+.2%}"
+        print(f"  {name:6} holds the truth {held[name] / logs:.1%}   {told}")
 
 
 def read(path: Path) -> list[tuple[int, int, float, float]]:
