@@ -39,7 +39,7 @@ class Shoppers:
         groups = defaultdict(list)
         for place in range(len(table)):
             groups[table.kinds.of[place], table.genders.of[place], table.colours.of[place]].append(place)
-        large = [np.array(each) for each in groups.values() if len(each) >= 12]
+        large = [np.array(each) for each in groups.values() if len(each) >= 32]
         sizes = np.array([len(each) for each in large], float)
         self.interests, self.known, self.held = [], [], []
         appeal = rng.pareto(1.5, len(table)) + 1  # some products are liked by many
