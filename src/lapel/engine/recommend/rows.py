@@ -67,6 +67,7 @@ class Shop:
         complements: What goes together, and what is bought together.
         name: What a product is called.
         settings: How rows are made.
+        others: (n,) 0..1 what people like who like the same as the one who asks; None where that has no say.
     """
 
     table: ProductTable
@@ -76,6 +77,7 @@ class Shop:
     complements: Complements
     name: Name
     settings: RowSettings
+    others: NDArray[np.float64] | None = None
 
 
 def purposes_of(shop: Shop, asked: RowQuery, profile: Profile, seeds: Sequence[int]) -> list[Purpose]:
@@ -122,6 +124,8 @@ def personal(shop: Shop, profile: Profile, places: Places, cosines: NDArray[np.f
     something with before comes last."""
     table, settings = shop.table, shop.settings
     told = cosines.astype(float) + settings.popularity * shop.popularity[places]
+    if shop.others is not None:
+        told += settings.collaborative * shop.others[places]
     if len(profile.disliked):
         near = (table.vectors[places] @ table.vectors[profile.disliked].T).max(axis=1)
         told -= settings.dislikes * np.clip((near - DISLIKED_FROM) / (1 - DISLIKED_FROM), 0, 1)
