@@ -73,13 +73,6 @@ class LoggedSlots:
         """(n, k) by how much more likely the policy shows each product than it was."""
         return np.asarray(self.wanted / self.logged)
 
-    @property
-    def effective(self) -> float:
-        """How many lists of the policy's own these are worth (Kish)."""
-        total = self.weights.sum(axis=1)
-        square = float((total**2).sum())
-        return float(total.sum()) ** 2 / square if square else 0.0
-
 
 def ips(log: LoggedSlots) -> tuple[Estimate, NDArray[np.float64]]:
     """Inverse propensity scores, and (n,) what each list says."""

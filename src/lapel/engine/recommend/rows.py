@@ -27,6 +27,7 @@ Near = Callable[[Vector, int], Places]
 Name = Callable[[int], str]
 
 FETCH = 200  # products near each interest that are looked at
+SIMILAR_POPULARITY = 0.05  # what the most popular product gets beside a product, where looks decide
 DISLIKED_FROM = 0.6  # cosine to something disliked, from which a product is pushed away, up to 1
 GENDER_PENALTY = 0.25  # for products made for people whom none of somebody's products is for
 COMPLEMENT_KINDS = 400  # products of each part that are looked at, those that agree best
@@ -171,7 +172,7 @@ def similar(shop: Shop, _: RowQuery, profile: Profile, seed: int) -> list[Purpos
     """What looks most like a product."""
     vector, name, own = shop.table.vectors[seed], shop.name(seed), shop.table.ids[seed]
     places = _others(shop.near(vector, FETCH), seed)
-    relevance = (shop.table.vectors[places] @ vector).astype(float) + shop.settings.popularity * shop.popularity[places]
+    relevance = (shop.table.vectors[places] @ vector).astype(float) + SIMILAR_POPULARITY * shop.popularity[places]
     del profile
 
     def why(place: int) -> Reason:
