@@ -124,6 +124,14 @@ def test_choosing_is_what_an_obvious_one_chooses(shop: lapel.Store) -> None:
         assert found == expected
 
 
+def test_an_empty_store_recommends_nothing_and_says_so(tmp_path: Path) -> None:
+    with lapel.open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
+        store.record([event("1", "anna", "later")])
+        for result in (store.recommend(), store.recommend(person="anna")):
+            assert (ids(result), result.verdict) == ([], lapel.Verdict.EMPTY)
+        assert store.rows.write_substitutes(tmp_path / "feed.csv").products == 0
+
+
 # --- for you ----------------------------------------------------------------------------------------------------------
 
 

@@ -315,7 +315,9 @@ class Recommender:
                 reason = one.reason(place)
             hits.append(Hit(len(hits) + 1, score, *entry, adjustment=adjustment, reason=reason, rules=names))
         total = self._engine.passing(snapshot, asked.where).products
-        verdict = Verdict.FOUND if hits else Verdict.NOTHING_CLOSE if total else Verdict.NOTHING_PASSES
+        verdict = Verdict.NOTHING_PASSES if asked.where else Verdict.EMPTY
+        if total:
+            verdict = Verdict.FOUND if hits else Verdict.NOTHING_CLOSE
         nothing = EmbeddedQuery(
             np.zeros(table.vectors.shape[1], np.float32),
             snapshot.model.fingerprint,
