@@ -17,6 +17,7 @@ import lapel
 from inputs.fashion import KINDS, fashion_store
 from lapel.core.errors import InputError, QueryError
 from lapel.core.types import SearchResult
+from lapel.engine.recommend import recommender
 from lapel.engine.recommend.asking import KINDS as ROWS
 from lapel.engine.recommend.baskets import ENOUGH_BASKETS
 from lapel.engine.recommend.choosing import Guard, Strand, choose
@@ -27,11 +28,11 @@ NOW = time.time()
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lapel.Store]:
-    """A store that tests do not change but for events."""
-    with fashion_store(tmp_path_factory.mktemp("fashion") / "shop") as store:
-        store._context.catalog.visibility.apply_sync(
-            "", [f"p{n}" for n in range(240) if n % 11], now="2026-01-01T00:00:00Z"
-        )
+    """A store that tests do not change but for events; what is popular stays as it was at first."""
+    with pytest.MonkeyPatch.context() as patch, fashion_store(tmp_path_factory.mktemp("fashion") / "shop") as store:
+        patch.setattr(recommender, "REFRESH", 1e9)
+        shown = [f"p{n}" for n in range(240) if n % 11]
+        store._context.catalog.visibility.apply_sync("", shown, now="2026-01-01T00:00:00Z")
         yield store
 
 
@@ -123,6 +124,14 @@ def test_choosing_is_what_an_obvious_one_chooses(shop: lapel.Store) -> None:
         assert found == expected
 
 
+def test_an_empty_store_recommends_nothing_and_says_so(tmp_path: Path) -> None:
+    with lapel.open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
+        store.record([event("1", "anna", "later")])
+        for result in (store.recommend(), store.recommend(person="anna")):
+            assert (ids(result), result.verdict) == ([], lapel.Verdict.EMPTY)
+        assert store.rows.write_substitutes(tmp_path / "feed.csv").products == 0
+
+
 # --- for you ----------------------------------------------------------------------------------------------------------
 
 
@@ -178,6 +187,17 @@ def test_events_of_a_product_that_comes_later_are_used_then(own: lapel.Store) ->
     found = own.recommend(person="emil", k=3)
     assert found[0].reason is not None
     assert found[0].reason.product_id == "later"
+
+
+def test_what_others_like_counts_where_the_setting_says_so(own: lapel.Store) -> None:
+    seed, *rest = of_look(own, 2)
+    friend = [name for name in rest if own.product(name).product.in_stock is not False][-1]
+    own.record([event(f"f{n}{name}", f"fan {n}", name, "view") for n in range(60) for name in (seed, friend)])
+    own.record([event("tap", "fred", seed)])
+    own.rows.configure({"popularity": 0.0})
+    before = ids(own.recommend(person="fred", k=20)).index(friend)
+    own.rows.configure({"popularity": 0.0, "collaborative": 1.0})
+    assert ids(own.recommend(person="fred", k=20)).index(friend) == 0 < before
 
 
 # --- beside a product -------------------------------------------------------------------------------------------------

@@ -345,14 +345,6 @@ class EventLog:
             by_kind = dict(database.execute("SELECT kind, count(*) FROM event GROUP BY kind"))
         return found | {name: int(by_kind.get(kind, 0)) for kind, name in enumerate(KINDS)}
 
-    def products(self) -> list[str]:
-        """Every product that some event names."""
-        pool = self._opened()
-        if pool is None:
-            return []
-        with pool.borrow() as database:
-            return [name for (name,) in database.execute("SELECT id FROM item ORDER BY row")]
-
     def close(self) -> None:
         """Let go of the file. Closing twice is fine."""
         with self._lock:

@@ -268,3 +268,20 @@ class RuleBook:
             with self._lock:
                 self._rows[where] = known
         return known
+
+
+class GivenRules(RuleBook):
+    """Rules in place of those that a store keeps: what a preview and a replay look at.
+
+    Args:
+        catalog: The store's.
+        rules: The rules.
+    """
+
+    def __init__(self, catalog: Catalog, rules: Sequence[Rule]) -> None:
+        super().__init__(catalog)
+        self._given = tuple(rules)
+
+    def rules(self) -> tuple[Rule, ...]:
+        """Those."""
+        return self._given

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lapel.core.errors import InputError, QueryError, SourceError
 from lapel.core.text import reason_of
@@ -18,9 +19,13 @@ from lapel.engine.context import StoreContext
 from lapel.engine.recommend.asking import SETTING, RowQuery, RowSettings
 from lapel.engine.recommend.recommender import Recommender
 from lapel.engine.retrieval import SearchEngine
-from lapel.engine.rules import RuleBook
+from lapel.engine.rules import GivenRules, Rule, RuleBook
 from lapel.service.asking import Where, filter_of
 
+if TYPE_CHECKING:
+    from lapel.insight.replay import Policy, ReplayReport
+
+CURRENT = "current"  # the policy that is in force
 Progress = Callable[[int, int | None], None]
 FEED_COLUMNS = ("product", "substitutes")
 
@@ -45,6 +50,7 @@ class RowService:
 
     def __init__(self, context: StoreContext, engine: SearchEngine, rules: RuleBook) -> None:
         self._context = context
+        self._rules = rules
         self._recommender = Recommender(context, engine, rules)
 
     def recommend(
@@ -101,6 +107,64 @@ class RowService:
         made = RowSettings.of(values)
         self._context.catalog.set_setting(SETTING, json.dumps(made.to_json()))
         return made
+
+    def replay(
+        self,
+        old: str | Path,
+        new: str | Path,
+        *,
+        days: float = 30.0,
+        rewards: Sequence[str] = (),
+        most: int | None = None,
+        progress: Progress | None = None,
+    ) -> ReplayReport:
+        """Estimate from the lists that were shown what another way of making rows would have earned.
+
+        Args:
+            old: ``current``, or a JSON file with ``settings`` and ``rules`` as they would be.
+            new: Another such.
+            days: How far back the log is read.
+            rewards: Kinds of events that count: view, like, cart and buy by default.
+            most: Lists at most, the newest; 2,000 by default.
+            progress: Called with the lists done, and how many there are.
+
+        Raises:
+            SourceError, InputError: a file that cannot be read, or a setting or rule that cannot be.
+        """
+        from lapel.insight import replay
+
+        self.flush()
+        policies = self._policy(old), self._policy(new)
+        return replay.replay(
+            self._context,
+            self._recommender,
+            policies,
+            since=time.time() - 86_400 * days,
+            rewards=rewards or replay.POSITIVE,
+            most=most or replay.MOST,
+            progress=progress,
+        )
+
+    def _policy(self, source: str | Path) -> Policy:
+        from lapel.insight.replay import Policy
+
+        if str(source) == CURRENT:
+            return Policy(CURRENT, self.settings, self._rules)
+        try:
+            told = json.loads(Path(source).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SourceError(
+                f"A policy is 'current' or a JSON file; '{source}' cannot be read: {reason_of(error)}."
+            ) from error
+        if not isinstance(told, dict) or set(told) - {"settings", "rules"}:
+            raise InputError(
+                f"A policy has 'settings' and 'rules', such as {{\"settings\": {{\"popularity\": 0.2}}}}: {source}"
+            )
+        settings = RowSettings.of({**self.settings.to_json(), **told.get("settings", {})})
+        rules: RuleBook = self._rules
+        if "rules" in told:
+            rules = GivenRules(self._context.catalog, [Rule.of(each) for each in told["rules"]])
+        return Policy(str(source), settings, rules)
 
     def write_substitutes(
         self,

@@ -10,7 +10,7 @@ from lapel.core.types import Query, SearchResult
 from lapel.engine.context import StoreContext
 from lapel.engine.recommend.asking import RowQuery
 from lapel.engine.retrieval import SearchEngine
-from lapel.engine.rules import AMOUNT, Rule, RuleBook
+from lapel.engine.rules import AMOUNT, GivenRules, Rule, RuleBook
 from lapel.service.asking import Where, filter_of
 from lapel.service.recommend import RowService
 
@@ -28,19 +28,6 @@ class RulePreview:
     products: int
     before: SearchResult | None
     after: SearchResult | None
-
-
-class _Trial(RuleBook):
-    """The rules that are kept, with one more."""
-
-    def __init__(self, book: RuleBook, context: StoreContext, rule: Rule) -> None:
-        super().__init__(context.catalog)
-        self._book = book
-        self._rule = rule
-
-    def rules(self) -> tuple[Rule, ...]:
-        """Those, the new one last."""
-        return (*[each for each in self._book.rules() if each.name != self._rule.name], self._rule)
 
 
 class RuleService:
@@ -88,7 +75,8 @@ class RuleService:
             QueryError: its filter names a field that no product has.
         """
         products = self._context.catalog.count(rule.where)
-        trial = _Trial(self._book, self._context, rule)
+        kept = [each for each in self._book.rules() if each.name != rule.name]
+        trial = GivenRules(self._context.catalog, (*kept, rule))
         if query is not None:
             after = SearchEngine(self._context, rules=trial).search(query)
             return RulePreview(products, self._engine.search(query), after)

@@ -12,7 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from lapel import __version__
-from lapel.apps.api import admin, bulk, jobs, pack, pages, products, regions, search, status
+from lapel.apps.api import admin, bulk, events, jobs, pack, pages, products, recommend, regions, search, status
 from lapel.apps.api.answers import ProblemAnswer
 from lapel.apps.api.fields import ProductRequest
 from lapel.apps.api.middleware import Entrance
@@ -46,6 +46,8 @@ def create_app(store: Store, options: ApiOptions | None = None) -> FastAPI:
     for module in (
         bulk,
         search,
+        events,
+        recommend,
         products,
         jobs,
         admin,

@@ -146,3 +146,46 @@ def configure(
         print_json(made.to_json())
     else:
         print_table(("setting", "value"), [(name, str(value)) for name, value in made.to_json().items()])
+
+
+@recommend.command()
+def replay(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="'current', or a JSON file with settings and rules.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Another such: what is to be tried.")],
+    days: Annotated[float, typer.Option("--days", help="How far back the log is read.")] = 30.0,
+    reward: Annotated[
+        list[str] | None, typer.Option("--reward", help="What counts: view, like, cart or buy. Repeat; all by default.")
+    ] = None,
+    most: Annotated[int, typer.Option("--most", help="Lists at most, the newest.")] = 2000,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Estimate from the lists that were shown what a changed setting or rule would have done, before it goes live.
+
+    A policy file is such as {"settings": {"popularity": 0.2}, "rules": []}; what it does not say is as it is. Without
+    explored lists (the setting explore) only what both would show can be compared, and that is said.
+    """
+    from lapel.service import open_store
+
+    with open_store(store, read_only=None) as shop, progress_bar("asking for lists again", in_log=True) as update:
+        report = shop.rows.replay(old, new, days=days, rewards=reward or (), most=most, progress=update)
+    if as_json:
+        print_json(report.to_json())
+        return
+    say(f"{counted(report.lists, 'list')}, {counted(report.clicks, 'click')}; {report.explored:.0%} of slots explored.")
+    if report.lists:
+        header = ("estimator", "old", "new", "change", "95 % interval")
+        rows = [
+            (
+                name,
+                f"{report.old[name].value:.4f}",
+                f"{report.new[name].value:.4f}",
+                f"{found.value:+.4f}",
+                f"{found.low:+.4f} to {found.high:+.4f}",
+            )
+            for name, found in report.change.items()
+        ]
+        print_table(header, rows, right=header[1:4], title=f"Clicks a list; the log has {report.logged.value:.4f}")
+        if report.support < 0.9:
+            say(f"The log could have shown {report.support:.0%} of what the new policy shows: its figures are too low.")
+    say(report.words)

@@ -55,10 +55,12 @@ class RowSettings:
     Attributes:
         per_brand: Products of a brand in a row at most.
         diversity: 0..1, how much products of a row should differ.
-        popularity: What the most popular product gets over one that nobody looked at, in units of cosine.
+        popularity: What the most popular product gets over one that nobody looked at in rows for a person, in units of
+            cosine.
         dislikes: What is taken off a product that looks just like a disliked one.
         novelty: Share of a for-you row for looks the person has not met.
-        collaborative: What the product that others like best after the same things gets; 0 leaves that part out.
+        collaborative: What the product gets that others like best who like the same, in units of cosine; 0, the usual,
+            leaves that out until replay says that it earns more.
         explore: Share of lists that are drawn at random from the ``pool`` best, so that replay can tell what others
             would have done. 0 is none.
         pool: How many products those are drawn from.
@@ -67,7 +69,7 @@ class RowSettings:
 
     per_brand: int = 3
     diversity: float = 0.2
-    popularity: float = 0.05
+    popularity: float = 0.3
     dislikes: float = 0.3
     novelty: float = 0.05
     collaborative: float = 0.0

@@ -46,6 +46,8 @@ class Profile:
 
     Attributes:
         interests: What they are interested in, the strongest first; none where nothing is known.
+        liked: (m,) places of what they like,
+        weights: (m,) and how much.
         disliked: Places of what they disliked or dismissed.
         seen: Places of all they did something with.
         refused: Places of what must not be shown again: bought, dismissed, disliked.
@@ -54,6 +56,8 @@ class Profile:
     """
 
     interests: tuple[Interest, ...]
+    liked: Places
+    weights: NDArray[np.float64]
     disliked: Places
     seen: Places
     refused: Places
@@ -75,6 +79,8 @@ def read_profile(table: ProductTable, history: History) -> Profile:
     liked, weights, strongest = liked[most], weights[most], strongest[most]
     return Profile(
         find_interests(table, liked, weights, strongest),
+        liked,
+        weights,
         disliked,
         np.unique(places),
         refused.astype(np.int64),

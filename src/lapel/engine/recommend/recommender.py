@@ -22,6 +22,7 @@ from lapel.engine.recommend import looks, rows
 from lapel.engine.recommend.asking import SETTING, RowQuery, RowSettings
 from lapel.engine.recommend.baskets import count_baskets
 from lapel.engine.recommend.choosing import Guard, choose
+from lapel.engine.recommend.collaborative import ItemItem
 from lapel.engine.recommend.complement import Complements
 from lapel.engine.recommend.profile import Profile, read_profile
 from lapel.engine.recommend.reasons import name_of
@@ -92,6 +93,7 @@ class Recommender:
         self._lock = threading.Lock()
         self._crowd: _Crowd | None = None
         self._centres: tuple[str, int, NDArray[np.float32]] | None = None
+        self._item_item: tuple[ProductTable, float, ItemItem] | None = None
         self._served = ServedLog(store.events)
 
     @property
@@ -155,6 +157,8 @@ class Recommender:
             barred.append(_places(table, effects.hidden))
         guard = Guard.over(table, refused=barred, passing=passing, per_brand=settings.per_brand)
         shop = self._shop(snapshot, table, crowd, settings, asked)
+        if settings.collaborative and profile.interests:
+            shop = replace(shop, others=self._others(table, now).scores(profile.liked, profile.weights))
         purposes = rows.purposes_of(shop, asked, profile, seeds)
         pins: Sequence[int] = ()
         if effects is not None:
@@ -247,6 +251,14 @@ class Recommender:
             self._crowd = known = _Crowd(table, version, now, counted_at, popularity, grouped, complements)
             return known
 
+    def _others(self, table: ProductTable, now: float) -> ItemItem:
+        """What people like who like the same, at most :data:`BASKETS_REFRESH` seconds old."""
+        with self._lock:
+            known = self._item_item
+            if known is None or known[0] is not table or now - known[1] >= BASKETS_REFRESH:
+                self._item_item = known = (table, now, ItemItem(table, self._store.events.interactions()))
+            return known[2]
+
     def _centres_of(self, table: ProductTable) -> NDArray[np.float32]:
         known = self._centres
         if known is None or known[0] != table.fingerprint or not 0.9 * known[1] <= len(table) <= 1.1 * known[1]:
@@ -303,7 +315,9 @@ class Recommender:
                 reason = one.reason(place)
             hits.append(Hit(len(hits) + 1, score, *entry, adjustment=adjustment, reason=reason, rules=names))
         total = self._engine.passing(snapshot, asked.where).products
-        verdict = Verdict.FOUND if hits else Verdict.NOTHING_CLOSE if total else Verdict.NOTHING_PASSES
+        verdict = Verdict.NOTHING_PASSES if asked.where else Verdict.EMPTY
+        if total:
+            verdict = Verdict.FOUND if hits else Verdict.NOTHING_CLOSE
         nothing = EmbeddedQuery(
             np.zeros(table.vectors.shape[1], np.float32),
             snapshot.model.fingerprint,
@@ -341,7 +355,7 @@ class Recommender:
 
 def _stranger() -> Profile:
     none = np.empty(0, np.int64)
-    return Profile((), none, none, none, np.empty(0), {})
+    return Profile((), none, np.empty(0), none, none, none, np.empty(0), {})
 
 
 def _places(table: ProductTable, numbers: NDArray[np.int64]) -> Places:

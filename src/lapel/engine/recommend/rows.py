@@ -27,6 +27,7 @@ Near = Callable[[Vector, int], Places]
 Name = Callable[[int], str]
 
 FETCH = 200  # products near each interest that are looked at
+SIMILAR_POPULARITY = 0.05  # what the most popular product gets beside a product, where looks decide
 DISLIKED_FROM = 0.6  # cosine to something disliked, from which a product is pushed away, up to 1
 GENDER_PENALTY = 0.25  # for products made for people whom none of somebody's products is for
 COMPLEMENT_KINDS = 400  # products of each part that are looked at, those that agree best
@@ -67,6 +68,7 @@ class Shop:
         complements: What goes together, and what is bought together.
         name: What a product is called.
         settings: How rows are made.
+        others: (n,) 0..1 what people like who like the same as the one who asks; None where that has no say.
     """
 
     table: ProductTable
@@ -76,6 +78,7 @@ class Shop:
     complements: Complements
     name: Name
     settings: RowSettings
+    others: NDArray[np.float64] | None = None
 
 
 def purposes_of(shop: Shop, asked: RowQuery, profile: Profile, seeds: Sequence[int]) -> list[Purpose]:
@@ -122,6 +125,8 @@ def personal(shop: Shop, profile: Profile, places: Places, cosines: NDArray[np.f
     something with before comes last."""
     table, settings = shop.table, shop.settings
     told = cosines.astype(float) + settings.popularity * shop.popularity[places]
+    if shop.others is not None:
+        told += settings.collaborative * shop.others[places]
     if len(profile.disliked):
         near = (table.vectors[places] @ table.vectors[profile.disliked].T).max(axis=1)
         told -= settings.dislikes * np.clip((near - DISLIKED_FROM) / (1 - DISLIKED_FROM), 0, 1)
@@ -167,7 +172,7 @@ def similar(shop: Shop, _: RowQuery, profile: Profile, seed: int) -> list[Purpos
     """What looks most like a product."""
     vector, name, own = shop.table.vectors[seed], shop.name(seed), shop.table.ids[seed]
     places = _others(shop.near(vector, FETCH), seed)
-    relevance = (shop.table.vectors[places] @ vector).astype(float) + shop.settings.popularity * shop.popularity[places]
+    relevance = (shop.table.vectors[places] @ vector).astype(float) + SIMILAR_POPULARITY * shop.popularity[places]
     del profile
 
     def why(place: int) -> Reason:

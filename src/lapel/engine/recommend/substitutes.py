@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapel.engine.recommend.choosing import Guard, Strand, choose
-from lapel.engine.recommend.rows import substitute_relevance
+from lapel.engine.recommend.rows import SAME_COLOUR, substitute_relevance
 from lapel.engine.recommend.table import SOLD_OUT, Places, ProductTable
 
 NEAREST = 64  # of a kind, by the vectors alone, that are looked at more closely
@@ -66,7 +66,7 @@ def substitute_feed(
             cosines = table.vectors[some] @ table.vectors[inside].T
             # A colour alike counts as much as a good deal of the look, so it has its say in what is looked at.
             alike = table.families.of[some][:, None] == table.families.of[inside][None]
-            cosines += 0.25 * alike
+            cosines += SAME_COLOUR * alike
             count = min(NEAREST, len(inside))
             near = np.argpartition(-cosines, count - 1, axis=1)[:, :count] if count else np.empty((len(some), 0), int)
             for seed, row in zip(some.tolist(), near, strict=True):
