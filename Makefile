@@ -52,7 +52,7 @@ web: $(STATIC)/widget.js ## Build the phone page (/m) and the widget (needs npm;
 
 $(STATIC)/widget.js: $(shell find web -name node_modules -prune -o -type f -print)
 	@cd web && npm ci --no-audit --no-fund --loglevel=error
-	@cd web && npm run --silent build && npm run --silent check
+	@cd web && npm run --silent build && npm run --silent check && npm run --silent test
 
 client: $(VENV)/dev ## Generate the TypeScript client's types from the OpenAPI text (needs npm)
 	$(BIN)/python web/client/openapi.py web/client/openapi.json
