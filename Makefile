@@ -51,12 +51,12 @@ WEB_IF_NPM = if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-director
 web: $(STATIC)/widget.js ## Build the phone page (/m) and the widget (needs npm; 240 MB of tools, 4 MB of result)
 
 $(STATIC)/widget.js: $(shell find web -name node_modules -prune -o -type f -print)
-	@cd web && npm ci --no-audit --no-fund --loglevel=error
-	@cd web && npm run --silent build && npm run --silent check
+	@cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@cd web && npm run --silent build && npm run --silent check && npm run --silent test
 
 client: $(VENV)/dev ## Generate the TypeScript client's types from the OpenAPI text (needs npm)
 	$(BIN)/python web/client/openapi.py web/client/openapi.json
-	@cd web && npm ci --no-audit --no-fund --loglevel=error && npm run --silent generate
+	@cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run --silent generate
 
 test: $(VENV)/dev ## Set up and run all tests, those in a browser too
 	@sh tests/install_chromium.sh

@@ -3,11 +3,12 @@ long it takes on a slow processor.
 
 python phone_device.py PICTURES --store STORE [--pictures 500] [--slow 4]
 
-PICTURES is a folder of photos, or a ZIP of them. STORE has the model 'small'. The browser is Chromium without a window;
-'make web' must have built the phone page. Tells, over all pictures: the cosine of the browser's vector with the
-server's; how much of the first ten products is the same, by the vector against by the picture (the order of both is the
-cosine's: colours are read by the server only) and by the shop in the phone against the server; and milliseconds, on
-this processor and slowed down by Chromium as phones are emulated.
+PICTURES is a folder of photos, or a ZIP of them. STORE has the model 'small' and the index 'exact' (lapel index use
+exact), as the search in the phone is exact. The browser is Chromium without a window; 'make web' must have built the
+phone page. Tells, over all pictures: the cosine of the browser's vector with the server's; how much of the first ten
+products is the same, by the vector against by the picture (the order of both is the cosine's: colours are read by the
+server only) and by the shop in the phone against the server; and milliseconds, on this processor and slowed down by
+Chromium as phones are emulated.
 
 Processors without VNNI cannot compute in 8 bits exactly: there the server computes the model in float, and the cut-out
 with sums that overflow a little. So the figures are told twice: ``server`` as it is on this machine, and ``exact``,
@@ -178,7 +179,8 @@ def measure(page: Page, store: Any, address: str, pictures: list[bytes], slow: f
             slowed["search_ms"].append(page.evaluate(SEARCH, own.tolist())["took_ms"])
             session.send("Emulation.setCPUThrottlingRate", {"rate": 1})
         if number % 50 == 49:
-            print(f"{number + 1} of {len(pictures)}", flush=True)
+            so_far = ", ".join(f"{name} {statistics.fmean(values):.4f}" for name, values in told.items())
+            print(f"{number + 1} of {len(pictures)}: {so_far}", flush=True)
     return {
         "pictures": len(pictures),
         "shop": {name: loaded[name] for name in ("products", "photos", "bytes")},
