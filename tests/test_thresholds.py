@@ -75,6 +75,14 @@ def test_a_cosine_of_nine_tenths_means_that_8_bits_overflow_here(cosine: float, 
     assert asked == [([0, 1, 2, 3, 4, 5, 6, 7], "vectors")]
 
 
+@pytest.mark.parametrize(("cosine", "wrong"), [(0.9955, True), (0.9994, False)])
+def test_masks_are_nearer_to_each_other(cosine: float, wrong: bool) -> None:
+    """The shipped segmenter's mask has .9955 where 8 bits overflow, and .9994 where they are right."""
+    reference = Reference("mask", np.zeros((8, 1, 1, 1), np.uint8), turned(1, 8))
+    model = cast(ModelFolder, SimpleNamespace(precision="int8", reference=lambda: reference))
+    assert overflows(model, lambda *_: [turned(cosine, 8)]) is wrong
+
+
 def test_it_is_the_mean_that_says_so() -> None:
     reference = Reference("vectors", np.zeros((8, 1, 1, 1), np.uint8), turned(1, 8))
     model = cast(ModelFolder, SimpleNamespace(precision="int8", reference=lambda: reference))
