@@ -19,8 +19,8 @@ from lapel.encoders.words import KnownWords, TextTower, no_words
 Output = NDArray[np.float32]  # one output of a network, (n, ...)
 NUM_CHECKED = 8  # reference images that show whether 8-bit arithmetic is right on this CPU
 VECTORS, SPATIAL = "vectors", "spatial"  # the outputs of an embedding network
-# The least mean cosine of those: right arithmetic gives vectors 0.997 and masks 0.999, arithmetic that overflows 0.86 to
-# 0.98 and 0.995.
+# The least mean cosine of those: right arithmetic gives vectors 0.997 and masks 0.999, arithmetic that overflows 0.86
+# to 0.98 and 0.995.
 MIN_MEAN_COSINE = {VECTORS: 0.985, "mask": 0.998}
 
 
