@@ -79,8 +79,9 @@ def test_rows_for_people_and_products(store: Any) -> None:
     assert (row[0].reason.kind, row[0].reason.product_id) == ("liked", "red")
     assert row[0].reason.data == {"event": "liked"}
     assert row.list_id
-    beside = store.recommend(product_id="red", kind="substitutes", where="gender=Women", exclude=["x"], seed=7)
-    assert all(hit.product.gender == "Women" and hit.reason.kind == "substitute" for hit in beside)
+    beside = store.recommend(product_id="red", kind="similar", where="price<100", exclude=["blue"], seed=7)
+    assert {hit.product.id for hit in beside} == {"green", "white"}
+    assert {hit.reason.kind for hit in beside} == {"looks-like"}
     assert store.recommend(basket=["red", "blue"], k=1, keep_margin=True).total == 4
     told = store.export("..")
     assert (told.person, told.lists) == ("..", ())
