@@ -95,6 +95,23 @@ def test_rows_for_people_and_products(store: Any) -> None:
     assert store.record([]).read == 0
 
 
+@pytest.mark.parametrize(
+    "person", ["\0", "a/../b", " ", "x" * 10_000, "\U0001f457" * 2_500], ids=["nul", "path", "blank", "long", "emoji"]
+)
+def test_any_name_of_a_person(store: Any, person: str) -> None:
+    assert store.record([lapel.Event("n", person, "red", "like", 1.0)]).added == 1
+    assert store.recommend(person=person, k=1)[0].reason.kind == "liked"
+    assert len(store.export(person).events) == 1
+    assert store.erase(person).events == 1
+
+
+def test_half_a_letter_is_no_name_over_http(address: str) -> None:
+    with lapel.connect(address) as store:
+        for call in (store.export, store.erase, lambda person: store.recommend(person=person)):
+            with pytest.raises(InputError, match="half a letter"):
+                call("\ud800")
+
+
 def test_rows_that_cannot_be_asked(store: Any) -> None:
     for given in ({"kind": "best"}, {"product_id": "nobody"}, {"k": 0}, {"kind": "together"}, {"where": "size=M"}):
         with pytest.raises(QueryError):

@@ -182,6 +182,8 @@ def recommend(given: Mapping[str, Any]) -> Call[SearchResult]:
     """``store.recommend``."""
     asked = {name: value for name, value in given.items() if value is not None}
     asked |= {name: _texts(asked[name]) for name in ("basket", "where", "exclude")}
+    if asked.get("person"):
+        _quoted_person(asked["person"])
     return Call("POST", "/v1/recommend", lambda answer: SearchResult.read(answer.json()), {"json": asked})
 
 
@@ -287,11 +289,15 @@ def _path(product_id: str) -> str:
     return f"/v1/products/{quote(product_id, safe='')}"
 
 
-def _person_path(person: str) -> str:
+def _quoted_person(person: str) -> str:
     try:
-        name = quote(checked_person(person), safe="")
+        return quote(checked_person(person), safe="")
     except UnicodeEncodeError as error:
         raise InputError(f"A person of half a letter cannot be asked for over HTTP; found {person!r:.60}.") from error
+
+
+def _person_path(person: str) -> str:
+    name = _quoted_person(person)
     # '.' and '..' would be steps of the path.
     return f"/v1/people/{name if name.strip('.') else name.replace('.', '%2E')}"
 

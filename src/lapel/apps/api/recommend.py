@@ -20,6 +20,7 @@ from lapel.service import Access, result_json
 
 router = APIRouter(prefix="/v1", tags=["recommend"], responses=problems())
 Id = Annotated[str, Field(max_length=500)]
+MAX_PERSON = 20_000  # characters: shops name people as they like
 
 
 class RecommendRequest(BaseModel):
@@ -27,7 +28,7 @@ class RecommendRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
-    person: Annotated[str, Field(max_length=MAX_TEXT)] | None = None
+    person: Annotated[str, Field(max_length=MAX_PERSON)] | None = None
     product_id: Id | None = None
     basket: Annotated[list[Id], Field(max_length=100)] = []
     kind: Annotated[str, Field(max_length=40)] | None = None
@@ -90,7 +91,7 @@ async def recommend(request: Request, access: Asking) -> Response:
 async def recommend_by_address(
     request: Request,
     access: Asking,
-    person: Annotated[str | None, Query(max_length=MAX_TEXT)] = None,
+    person: Annotated[str | None, Query(max_length=MAX_PERSON)] = None,
     product_id: Annotated[str | None, Query(max_length=500)] = None,
     basket: Annotated[list[Id], Query(max_length=100)] = [],  # noqa: B006 - FastAPI copies it
     kind: Annotated[str | None, Query(max_length=40)] = None,
