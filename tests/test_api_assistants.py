@@ -23,7 +23,7 @@ from lapel.apps.api.assistants import http_app
 from lapel.apps.api.serving import ApiOptions, Serving
 from lapel.client import scoped_key
 
-TOOLS = {"search", "similar", "explain", "facets", "product"}
+TOOLS = {"search", "similar", "explain", "facets", "product", "together", "substitutes"}
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +104,7 @@ def test_over_http_every_tool_answers(shop: Path) -> None:
         assert [each.type for each in one.content] == ["text", "image"]
         for name, given, words in (
             ("product", {"product_id": "nobody"}, "unknown_product"),
+            ("together", {"product_id": "nobody"}, "unknown_product"),
             ("search", {"image_base64": "no picture!"}, "no base64"),
             ("search", {"image_base64": base64.b64encode(b"text").decode()}, "picture"),
             ("search", {"image_url": "http://127.0.0.1/a.png"}, "127.0.0.1"),
@@ -123,6 +124,36 @@ def test_over_http_every_tool_answers(shop: Path) -> None:
             assert (answer.status_code, answer.json()["code"]) == (421, "unknown_host")
             answer = http.post(address, json={}, headers={"Origin": "https://elsewhere.example"})
             assert (answer.status_code, answer.json()["code"]) == (403, "origin_refused")
+
+
+def test_an_assistant_is_told_what_goes_with_a_product_and_in_its_place(tmp_path: Path) -> None:
+    shop = fill(tmp_path)
+    table = tmp_path / "photos" / "products.csv"
+    kinds = (("red", "Shirts"), ("blue", "Shirts"), ("green", "Skirts"))
+    rows = [f"{name},{name.title()},{kind},Women,10,EUR,{name}.png" for name, kind in kinds]
+    table.write_text("id,title,category,gender,price,currency,pictures\n" + "\n".join(rows), encoding="utf-8")
+    with lapel.open_store(shop) as store:
+        store.add(table)
+        key = store.keys.create(("search",))
+
+    async def work(client: Client) -> None:
+        for tool, other, words in (
+            ("substitutes", "blue", "in place of 'Red': the same kind"),
+            ("together", "green", "goes with 'Red'"),
+        ):
+            found = await client.call_tool(tool, {"product_id": "red", "where": ["price<20"], "k": 2})
+            assert ids(found) == [other]
+            assert told(found)["hits"][0]["reason"]["words"].startswith(words)
+            assert [each.type for each in found.content] == ["text", "image"]
+
+    async def limited(client: Client) -> None:
+        found = told(await client.call_tool("together", {"product_id": "red"}))
+        assert found["hits"][0]["product"] == {"id": "green", "title": "Green"}
+        assert found["hits"][0]["reason"] is None
+
+    with served(shop) as address:
+        ask(address, work, key)
+        ask(address, limited, scoped_key(key, fields=["title"]))
 
 
 def test_an_assistant_is_told_why(tmp_path: Path) -> None:
@@ -149,6 +180,8 @@ def test_keys_limit_assistants_as_they_limit_programs(tmp_path: Path) -> None:
             ("product", {"product_id": "blue"}),
             ("explain", {"hit_id": "blue", "text": "shirt"}),
             ("similar", {"product_id": "blue"}),
+            ("substitutes", {"product_id": "blue"}),
+            ("together", {"product_id": "red", "where": ["price<20"]}),
             ("facets", {"names": ["price"]}),
             ("search", {"text": "shirt", "where": ["price<20"]}),
         ):

@@ -16,8 +16,9 @@ import pytest
 
 import lapel
 from api_shop import COLOURS, fill, picture, serving_store
+from browser.shop import draw
 from lapel.client import ApiError, AsyncClient, answers, calls, generate
-from lapel.core.errors import ImageError, QueryError
+from lapel.core.errors import ImageError, InputError, QueryError
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,99 @@ def test_searching(store: Any, tmp_path: Path) -> None:
     # A text that is an id finds that product first, and a filter holds for it too.
     assert {hit.product.id for hit in store.search(text="red", where="gender=Men")} == {"blue", "white"}
     assert not store.search(text="shirt", least=1.0, where=lapel.Filter.parse(["price>1000"]))
+
+
+def test_rows_for_people_and_products(store: Any) -> None:
+    events = [
+        lapel.Event("1", "anna/ \U0001f457", "red", "like", "2026-11-29T10:00:00Z"),
+        {"id": "1", "person": "anna/ \U0001f457", "product": "red", "kind": "like", "time": 1_795_946_400},
+        {"id": "2", "person": "..", "product": "later", "kind": "view", "time": 1_795_946_400.5, "list_id": "a"},
+        {"id": "3", "person": "anna", "product": "red", "kind": "love", "time": 0},
+        "nonsense",
+    ]
+    seen: list[int] = []
+    report = store.record(iter(events), progress=lambda done, _: seen.append(done))
+    assert (report.read, report.added, report.duplicates, report.rejected, report.unknown) == (5, 2, 1, 2, 1)
+    assert [where for where, _ in report.problems] == ["event 4", "event 5"]
+    assert "one of view" in report.problems[0][1]
+    assert (report.unknown_products, seen) == (("later",), [5])
+    row = store.recommend(person="anna/ \U0001f457", k=4)
+    assert row[0].reason.words == "because you liked 'Red shirt'"
+    assert (row[0].reason.kind, row[0].reason.product_id) == ("liked", "red")
+    assert row[0].reason.data == {"event": "liked"}
+    assert row.list_id
+    beside = store.recommend(product_id="red", kind="similar", where="price<100", exclude=["blue"], seed=7)
+    assert {hit.product.id for hit in beside} == {"green", "white"}
+    assert {hit.reason.kind for hit in beside} == {"looks-like"}
+    assert store.recommend(basket=["red", "blue"], k=1, keep_margin=True).total == 4
+    told = store.export("..")
+    assert (told.person, told.lists) == ("..", ())
+    assert [(each.id, each.product, each.kind, each.at, each.list_id) for each in told.events] == [
+        ("2", "later", "view", 1_795_946_400.5, "a")
+    ]
+    known = store.export("anna/ \U0001f457")
+    assert (len(known.events), known.lists[0]["list_id"]) == (1, row.list_id)
+    assert (store.erase("..").events, store.erase("anna/ \U0001f457").events) == (1, 1)
+    assert store.export("..").events == ()
+    assert store.record([]).read == 0
+
+
+@pytest.mark.parametrize(
+    "person", ["\0", "a/../b", " ", "x" * 10_000, "\U0001f457" * 2_500], ids=["nul", "path", "blank", "long", "emoji"]
+)
+def test_any_name_of_a_person(store: Any, person: str) -> None:
+    assert store.record([lapel.Event("n", person, "red", "like", 1.0)]).added == 1
+    assert store.recommend(person=person, k=1)[0].reason.kind == "liked"
+    assert len(store.export(person).events) == 1
+    assert store.erase(person).events == 1
+
+
+def test_half_a_letter_is_no_name_over_http(address: str) -> None:
+    with lapel.connect(address) as store:
+        for call in (store.export, store.erase, lambda person: store.recommend(person=person)):
+            with pytest.raises(InputError, match="half a letter"):
+                call("\ud800")
+
+
+def test_rows_that_cannot_be_asked(store: Any) -> None:
+    for given in ({"kind": "best"}, {"product_id": "nobody"}, {"k": 0}, {"kind": "together"}, {"where": "size=M"}):
+        with pytest.raises(QueryError):
+            store.recommend(**given)
+    for call in (store.export, store.erase):
+        with pytest.raises(InputError, match="A person is a text"):
+            call("")
+    with pytest.raises(InputError, match="several events"):
+        store.record({"id": "1"})
+
+
+def test_products_in_a_picture_have_the_same_boxes(tmp_path: Path) -> None:
+    draw("Dress", "Red").resize((307, 411)).save(tmp_path / "dress.png")
+    shop = fill(tmp_path, "small")
+    with lapel.open_store(shop) as local, serving_store(shop) as client:
+        own = local.regions(tmp_path / "dress.png")
+        with lapel.connect(str(client.base_url)) as store:
+            told = store.regions(tmp_path / "dress.png")
+            assert own
+            assert [(each.box, each.kind) for each in told] == [(each.box, each.kind) for each in own]
+            assert told[0].score == pytest.approx(own[0].score, abs=1e-4)
+            inside = local.search(image=tmp_path / "dress.png", box=own[0].box)[0]
+            found = store.search(image=tmp_path / "dress.png", box=told[0].box)[0]
+            assert (found.product.id, found.score) == (inside.product.id, pytest.approx(inside.score, abs=1e-4))
+            with pytest.raises(ImageError):
+                store.regions(b"no picture")
+
+
+def test_many_events_go_in_several_requests(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "EVENTS", 3)
+    event = {"person": "many", "product": "red", "kind": "view", "time": 1.0}
+    seen: list[int] = []
+    with lapel.connect(address) as store:
+        events: list[Any] = [{**event, "id": f"m{at}"} for at in range(7)]
+        report = store.record([*events[:5], {}, *events[5:]], progress=lambda done, _: seen.append(done))
+        assert (report.read, report.added, report.rejected, report.ancient) == (8, 7, 1, 7)
+        assert (report.problems[0][0], seen) == ("event 6", [3, 7, 8])
+        assert store.record(events).duplicates == 7
+        assert store.erase("many").events == 7
 
 
 def test_looking_through(store: Any) -> None:
@@ -125,6 +219,8 @@ def test_what_the_client_sends_and_reads_is_in_the_openapi_text(address: str, tm
     table.write_text("id")
     given = {"image": None, "text": "a", "product_id": "b", "vector": [1.0], "k": 2, "where": ["a=b"]}
     given |= {"exclude": ["c"], "least": 0.1, "group": "brand", "facets": ["brand"], "offset": 1}
+    row = {"person": "a", "product_id": "b", "basket": ["c"], "kind": "look", "k": 1, "where": (), "exclude": "d"}
+    row |= {"seed": 1, "keep_margin": True}
     asked = [
         calls.search(given),
         calls.product("a/b"),
@@ -137,6 +233,11 @@ def test_what_the_client_sends_and_reads_is_in_the_openapi_text(address: str, tm
         calls.feed(table, {"whole": True}),
         calls.job("j"),
         calls.thumbnail("0" * 64),
+        calls.regions(b"picture"),
+        calls.recommend(row),
+        calls.record(next(calls.event_batches([{}]))),
+        calls.export("a/b"),
+        calls.erase("a"),
     ]
     for call in asked:
         fitting = [path for path in text["paths"] if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), call.path)]
@@ -145,6 +246,9 @@ def test_what_the_client_sends_and_reads_is_in_the_openapi_text(address: str, tm
         known = {each["name"] for route in found if route for each in route.get("parameters", ())}
         assert set(dict(call.more.get("params", {}))) <= known
     assert set(given) - {"image"} <= set(text["components"]["schemas"]["SearchRequest"]["properties"])
+    body = text["paths"]["/v1/recommend"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert set(row) == set(body["properties"])
+    assert set(row) == {each["name"] for each in text["paths"]["/v1/recommend"]["get"]["parameters"]}
     assert {"title", "price", "pictures"} <= set(text["components"]["schemas"]["ProductRequest"]["properties"])
 
 
@@ -153,6 +257,8 @@ def test_what_the_client_sends_and_reads_is_in_the_openapi_text(address: str, tm
     [
         (answers.Product, lapel.Product, set()),
         (answers.Photo, lapel.Photo, set()),
+        (answers.Reason, lapel.Reason, set()),
+        (answers.Region, lapel.Region, set()),
         (answers.Hit, lapel.Hit, {"more"}),
         (answers.SearchResult, lapel.SearchResult, {"answer"}),
     ],

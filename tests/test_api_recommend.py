@@ -11,6 +11,7 @@ import pytest
 
 import lapel
 from api_shop import fill, serving_store
+from lapel.client import scoped_key
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,46 @@ def test_events_go_in_and_the_next_row_knows_them(client: httpx.Client) -> None:
     assert row["list_id"]
     beside = client.post("/v1/recommend", json={"product_id": "red", "where": ["gender=Women"]}).json()
     assert [hit["product"]["id"] for hit in beside["hits"]] == ["green"]
+
+
+def test_a_row_can_be_asked_for_by_an_address(client: httpx.Client) -> None:
+    params = {"product_id": "red", "kind": "similar", "k": 2, "where": ["gender=Women", "price<100"], "seed": 1}
+    beside = client.get("/v1/recommend", params=params)
+    assert [hit["product"]["id"] for hit in beside.json()["hits"]] == ["green"]
+    assert beside.headers["cache-control"] == "no-store"
+    assert len(client.get("/v1/recommend", params={"basket": ["red", "blue"], "exclude": ["green"]}).json()["hits"]) < 2
+    assert client.get("/v1/recommend?k=3").json()["hits"]
+    for bad in ("k=0", "k=x", "kind=best", "product_id=nobody", "where=size%3DM", "seed=-1"):
+        answer = client.get(f"/v1/recommend?{bad}")
+        assert answer.headers["content-type"].startswith("application/problem+json")
+        assert 400 <= answer.status_code < 500, bad
+
+
+def test_a_limited_key_gets_the_reasons_it_may_know(tmp_path: Path) -> None:
+    shop = fill(tmp_path)
+    with lapel.open_store(shop) as store:
+        store.record([event("1")])
+        key = store.keys.create(("search",))
+    with serving_store(shop) as client:
+
+        def reasons(asked: dict[str, object], **limits: object) -> list[object]:
+            headers = {"Authorization": f"Bearer {scoped_key(key, **limits) if limits else key}"}  # type: ignore[arg-type]
+            answer = client.post("/v1/recommend", json=asked, headers=headers).json()
+            assert answer["hits"]
+            return [hit["reason"] for hit in answer["hits"]]
+
+        beside = {"product_id": "red", "kind": "similar"}
+        full = reasons(beside)
+        assert "looks like 'Red shirt'" in full[0]["words"]  # type: ignore[index]
+        assert all(each["data"] for each in full)  # type: ignore[index]
+        women = reasons(beside, where=["gender=Women"])
+        assert women == [{**full[[each["words"] for each in full].index(one["words"])], "data": {}} for one in women]  # type: ignore
+        assert None not in reasons(beside, fields=["title", "price"])
+        assert set(reasons(beside, fields=["title"])) == {None}  # its words name the price
+        anna = {"person": "anna \U0001f457"}
+        assert "liked" in {each["kind"] for each in reasons(anna)}  # type: ignore[index]
+        assert set(reasons(anna, fields=["title"])) == {None}  # a public key does not tell what somebody did
+        assert {each["kind"] for each in reasons({}, where=["gender=Women"])} == {"popular"}  # type: ignore[index]
 
 
 def test_a_person_is_given_out_and_erased(client: httpx.Client) -> None:

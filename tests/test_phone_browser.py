@@ -330,15 +330,55 @@ def test_the_widget_shows_a_row_without_moving_the_page(browser: Browser, addres
     page.close()
 
 
+def test_the_widget_shows_every_row(
+    browser: Browser, server: httpx.Client, address: str, their_page: Callable[[str], str]
+) -> None:
+    event = {"id": "1", "person": "anna", "product": "Tote-Navy", "kind": "like", "time": "2026-11-29T10:00:00Z"}
+    assert server.post("/v1/events", json={"events": [event]}).json()["added"] == 1
+    page = browser.new_page(viewport={"width": 1000, "height": 1400})
+    rows = {
+        "together": 'row="together" product="Dress-Red"',
+        "substitutes": 'row="substitutes" product="Dress-Red"',
+        "basket": 'basket="Dress-Red;Tote-Red"',
+        "unknown": 'row="best" product="Dress-Red"',
+        "nothing": "",
+    }
+    html = "".join(f'<lapel-row id="{name}" api="{address}" {text}></lapel-row>' for name, text in rows.items())
+    page.goto(their_page(f'{html}<script src="{address}/widget.js" data-row="for-you" data-person="anna"></script>'))
+    mine = page.locator("script + lapel-row")
+    expect(mine.locator("h2")).to_have_text("For you")
+    expect(mine.locator(".title").first).to_contain_text("Tote")
+    expect(page.locator("#together h2")).to_have_text("Goes with it")
+    assert not any("Dress" in title for title in page.locator("#together .title").all_inner_texts())
+    expect(page.locator("#substitutes li")).to_have_count(2)
+    assert all("Dress" in title for title in page.locator("#substitutes .title").all_inner_texts())
+    expect(page.locator("#basket h2")).to_have_text("Goes with it")
+    assert not {"Red Dress", "Red Tote"} & set(page.locator("#basket .title").all_inner_texts())
+    for name in ("unknown", "nothing"):
+        expect(page.locator(f"#{name} li")).to_have_count(0)
+        assert page.locator(f"#{name}").inner_text().strip() == ""
+    list_id = page.evaluate(
+        """() => new Promise(done => {
+          const row = document.querySelector('script + lapel-row');
+          row.addEventListener('lapel-loaded', event => done(event.detail.list));
+          row.setAttribute('k', '3');
+        })"""
+    )
+    shown = {each["list_id"]: each["products"] for each in server.get("/v1/people/anna").json()["lists"]}
+    assert len(shown[list_id]) == 3
+    page.close()
+
+
 def test_the_widget_is_silent_where_the_api_is_away(browser: Browser, address: str, their_page: Any) -> None:
     page = browser.new_page()
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.route("**/v1/search", lambda route: route.abort())
-    page.goto(their_page(f'<script src="{address}/widget.js" data-product="Dress-Red"></script>'))
-    page.wait_for_selector("lapel-row", state="attached")
+    page.route("**/v1/*", lambda route: route.abort())
+    html = f'<lapel-row row="for-you" api="{address}"></lapel-row>'
+    page.goto(their_page(f'{html}<script src="{address}/widget.js" data-product="Dress-Red"></script>'))
+    page.wait_for_selector("script + lapel-row", state="attached")
     page.wait_for_timeout(300)
-    assert page.locator("lapel-row").inner_text().strip() == ""
+    assert [each.strip() for each in page.locator("lapel-row").all_inner_texts()] == ["", ""]
     assert page.evaluate(SHIFTS) == 0
     assert not wrong
     page.close()

@@ -12,6 +12,8 @@ from lapel.client.answers import (
     Product,
     ProductDetails,
     PutResult,
+    Reason,
+    Region,
     RemoveReport,
     SearchResult,
 )
@@ -30,6 +32,8 @@ __all__ = [
     "Product",
     "ProductDetails",
     "PutResult",
+    "Reason",
+    "Region",
     "RemoveReport",
     "SearchResult",
     "connect",

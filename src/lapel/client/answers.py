@@ -100,6 +100,37 @@ class PutResult:
 
 
 @dataclass(frozen=True)
+class Reason:
+    """Why a product is recommended, see :class:`lapel.Reason`."""
+
+    kind: str
+    words: str
+    product_id: str = ""
+    data: Mapping[str, float | str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> Reason:
+        """From an answer's JSON."""
+        return cls(**{name: told[name] for name in cls.__dataclass_fields__ if name in told})
+
+
+@dataclass(frozen=True)
+class Region:
+    """A product in a picture, see :class:`lapel.Region`: its box in pixels, what it is, and how likely it is one."""
+
+    box: tuple[int, int, int, int]
+    kind: str
+    score: float
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any], width: int, height: int) -> Region:
+        """From an answer's JSON, which has shares of the picture's sides."""
+        left, top, right, bottom = told["box"]
+        box = (round(left * width), round(top * height), round(right * width), round(bottom * height))
+        return cls(box, told["kind"], told["score"])
+
+
+@dataclass(frozen=True)
 class Hit:
     """A product that was found, see :class:`lapel.Hit`. ``more`` holds fields that this client does not know."""
 
@@ -109,6 +140,7 @@ class Hit:
     photo: Photo
     contributions: tuple[float, ...] = ()
     adjustment: float = 0.0
+    reason: Reason | None = None
     more: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __getattr__(self, name: str) -> Any:
@@ -121,10 +153,13 @@ class Hit:
         """From an answer's JSON."""
         product = Product.read(told["product"])
         known = {name: told[name] for name in ("rank", "score", "adjustment") if name in told}
-        more = {name: each for name, each in told.items() if name not in cls.__dataclass_fields__}
-        parts = tuple(told.get("contributions", ()))
         return cls(
-            **known, product=product, photo=Photo.read(told["photo"], product.id), contributions=parts, more=more
+            **known,
+            product=product,
+            photo=Photo.read(told["photo"], product.id),
+            contributions=tuple(told.get("contributions", ())),
+            reason=Reason.read(told["reason"]) if told.get("reason") else None,
+            more={name: each for name, each in told.items() if name not in cls.__dataclass_fields__},
         )
 
 
@@ -140,6 +175,7 @@ class SearchResult(Sequence[Hit]):
         timings: Milliseconds by stage, as the server counts them.
         nearest: The best score there was.
         answer: All that the server said.
+        list_id: Of a recommendation that was logged, its name, for the events that come from it. Else empty.
     """
 
     hits: tuple[Hit, ...]
@@ -149,6 +185,7 @@ class SearchResult(Sequence[Hit]):
     timings: Mapping[str, float]
     nearest: float | None
     answer: Mapping[str, Any] = field(repr=False)
+    list_id: str = ""
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> SearchResult:
@@ -156,7 +193,9 @@ class SearchResult(Sequence[Hit]):
         facets = {name: tuple(values.items()) for name, values in told["facets"].items()}
         timings = {name: spent for name, spent in told["took_ms"].items() if name != "total"}
         hits = tuple(map(Hit.read, told["hits"]))
-        return cls(hits, told["total"], told["verdict"], facets, timings, told.get("nearest"), told)
+        return cls(
+            hits, told["total"], told["verdict"], facets, timings, told.get("nearest"), told, told.get("list_id", "")
+        )
 
     @property
     def took_ms(self) -> float:

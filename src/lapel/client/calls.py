@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import httpx
 
-from lapel.client.answers import BrowseResult, ProductDetails, PutResult, RemoveReport, SearchResult
+from lapel.client.answers import BrowseResult, ProductDetails, PutResult, Region, RemoveReport, SearchResult
 from lapel.core import errors
 from lapel.core.errors import InputError, LapelError, QueryError
+from lapel.core.events import Erasure, Event, EventReport, PersonExport, checked_person
 
 Answer = TypeVar("Answer")
 RETRIED = (429, 503)
 RETRIES = 2  # of a request that was refused for being too much
 MAX_WAIT = 10.0  # seconds before it is sent again
 POLL_SECONDS = 0.2
+EVENTS, EVENT_BYTES = 20_000, 4 * 2**20  # of one request
 CODES = {each.code: each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, LapelError)}
 
 
@@ -166,6 +168,91 @@ def thumbnail(sha256: str) -> Call[bytes]:
     return Call("GET", f"/v1/thumbnails/{sha256}", lambda answer: answer.content)
 
 
+def regions(image: Any) -> Call[list[Region]]:
+    """``store.regions``."""
+
+    def read(answer: httpx.Response) -> list[Region]:
+        told = answer.json()
+        return [Region.read(each, told["width"], told["height"]) for each in told["regions"]]
+
+    return Call("POST", "/v1/regions", read, {"files": {"image": ("image", image_bytes(image))}})
+
+
+def recommend(given: Mapping[str, Any]) -> Call[SearchResult]:
+    """``store.recommend``."""
+    asked = {name: value for name, value in given.items() if value is not None}
+    asked |= {name: _texts(asked[name]) for name in ("basket", "where", "exclude")}
+    if asked.get("person"):
+        _quoted_person(asked["person"])
+    return Call("POST", "/v1/recommend", lambda answer: SearchResult.read(answer.json()), {"json": asked})
+
+
+@dataclass
+class EventBatch:
+    """Events of one request, and what becomes of those that are none: they are not sent."""
+
+    report: EventReport = field(default_factory=EventReport)
+    lines: list[bytes] = field(default_factory=list)
+    size: int = 0
+
+    def take(self, at: int, value: Any) -> None:
+        """Take in the event at a place, counted from 1."""
+        try:
+            event = Event.of(value)
+        except InputError as error:
+            self.report += EventReport(read=1, rejected=1, problems=((f"event {at}", str(error)),))
+            return
+        told = {name: getattr(event, name) for name in ("id", "person", "product", "kind", "list_id")}
+        self.lines.append(json.dumps({**told, "time": event.at}).encode())
+        self.size += len(self.lines[-1])
+
+
+def event_batches(events: Iterable[Event | Mapping[str, Any]]) -> Iterator[EventBatch]:
+    """The events of ``store.record`` in requests of a size that a server takes.
+
+    Raises:
+        InputError: it is one event, or a text.
+    """
+    if isinstance(events, (Event, Mapping, str, bytes)):
+        raise InputError(f"record takes several events, such as a list; found {type(events).__name__}.")
+    batch = EventBatch()
+    for at, each in enumerate(events, 1):
+        batch.take(at, each)
+        if len(batch.lines) >= EVENTS or batch.size >= EVENT_BYTES:
+            yield batch
+            batch = EventBatch()
+    yield batch
+
+
+def record(batch: EventBatch) -> Call[EventReport]:
+    """``store.record`` of one batch; sent again it counts once."""
+
+    def read(answer: httpx.Response) -> EventReport:
+        told = answer.json()
+        known = {each.name: told[each.name] for each in fields(EventReport) if each.name in told}
+        problems = tuple((each["where"], each["problem"]) for each in told["problems"])
+        return EventReport(**{**known, "problems": problems, "unknown_products": tuple(told["unknown_products"])})
+
+    sent = {"content": b"\n".join(batch.lines), "headers": {"Content-Type": "application/x-ndjson"}}
+    return Call("POST", "/v1/events", read, sent)
+
+
+def export(person: str) -> Call[PersonExport]:
+    """``store.export``."""
+
+    def read(answer: httpx.Response) -> PersonExport:
+        told = answer.json()
+        events = tuple(Event.of({**each, "person": person}) for each in told["events"])
+        return PersonExport(person, events, tuple(told["lists"]))
+
+    return Call("GET", _person_path(person), read)
+
+
+def erase(person: str) -> Call[Erasure]:
+    """``store.erase``."""
+    return Call("DELETE", _person_path(person), lambda answer: Erasure(**answer.json()))
+
+
 def image_bytes(image: Any) -> bytes:
     """The bytes of an image: of a path, of bytes, or of what can save itself, such as a PIL image.
 
@@ -200,6 +287,19 @@ def _put_result(told: Mapping[str, Any]) -> PutResult:
 
 def _path(product_id: str) -> str:
     return f"/v1/products/{quote(product_id, safe='')}"
+
+
+def _quoted_person(person: str) -> str:
+    try:
+        return quote(checked_person(person), safe="")
+    except UnicodeEncodeError as error:
+        raise InputError(f"A person of half a letter cannot be asked for over HTTP; found {person!r:.60}.") from error
+
+
+def _person_path(person: str) -> str:
+    name = _quoted_person(person)
+    # '.' and '..' would be steps of the path.
+    return f"/v1/people/{name if name.strip('.') else name.replace('.', '%2E')}"
 
 
 def _texts(values: Any) -> list[str]:

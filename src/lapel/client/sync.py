@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import httpx
 
 from lapel.client import calls
-from lapel.client.answers import BrowseResult, Photo, ProductDetails, PutResult, RemoveReport, SearchResult
+from lapel.client.answers import BrowseResult, Photo, ProductDetails, PutResult, Region, RemoveReport, SearchResult
 from lapel.client.calls import POLL_SECONDS, RETRIED, RETRIES, ApiError, Call, headers, unreachable, wait_of
 from lapel.core.errors import QueryError
+from lapel.core.events import Erasure, Event, EventReport, PersonExport
 
 Answer = TypeVar("Answer")
 
@@ -60,6 +61,52 @@ class Client:
             "offset": offset,
         }
         return self._do(calls.search({**given, **more}))
+
+    def regions(self, image: Any) -> list[Region]:
+        """See :meth:`lapel.Store.regions`."""
+        return self._do(calls.regions(image))
+
+    def recommend(
+        self,
+        *,
+        person: str | None = None,
+        product_id: str | None = None,
+        basket: Iterable[str] = (),
+        kind: str | None = None,
+        k: int = 10,
+        where: Any = (),
+        exclude: Iterable[str] = (),
+        seed: int | None = None,
+        keep_margin: bool = False,
+    ) -> SearchResult:
+        """See :meth:`lapel.Store.recommend`."""
+        given = {"person": person, "product_id": product_id, "basket": basket, "kind": kind, "k": k}
+        given |= {"where": where, "exclude": exclude, "seed": seed, "keep_margin": keep_margin}
+        return self._do(calls.recommend(given))
+
+    def record(
+        self,
+        events: Iterable[Event | Mapping[str, Any]],
+        *,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> EventReport:
+        """See :meth:`lapel.Store.record`. Many go in several requests; all of it may be sent again."""
+        report = EventReport()
+        for batch in calls.event_batches(events):
+            report += batch.report
+            if batch.lines:
+                report += self._do(calls.record(batch))
+            if progress is not None and report.read:
+                progress(report.read, None)
+        return report
+
+    def export(self, person: str) -> PersonExport:
+        """See :meth:`lapel.Store.export`."""
+        return self._do(calls.export(person))
+
+    def erase(self, person: str) -> Erasure:
+        """See :meth:`lapel.Store.erase`."""
+        return self._do(calls.erase(person))
 
     def product(self, product_id: str) -> ProductDetails:
         """See :meth:`lapel.Store.product`."""

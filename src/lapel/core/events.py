@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from lapel.core.text import shortened
 #: What may happen, and how much it says of what somebody likes; a table stores their places.
 KINDS = ("view", "like", "dislike", "cart", "buy", "dismiss")
 MAX_ID = 500  # characters of an event's, a product's and a list's id
+MAX_NAMED = 20  # problems and products that a report names
 OLDEST = 946_684_800.0  # 2000: what is earlier is rather a clock that was never set
 
 
@@ -115,3 +116,91 @@ def seconds_of(time: float | str) -> float:
     raise InputError(
         f"An event's time is seconds since 1970 or ISO 8601, such as 2026-11-29T10:00:00Z; found {time!r:.60}."
     )
+
+
+@dataclass(frozen=True)
+class EventReport:
+    """What became of every event; ``added + duplicates + rejected`` is ``read``.
+
+    Attributes:
+        read: Events, or rows of a file, that came.
+        added: Events that are new here.
+        duplicates: Events that were here by their id.
+        conflicts: Of those, how many say another thing than before; what was there first stays.
+        rejected: What is no event.
+        unknown: New events of products that are not in the catalogue: kept, and used when the product comes.
+        future: New events of a time more than a day ahead: kept, and counted as of now.
+        ancient: New events of a time before 2000: kept, and hardly counted.
+        capped: New events of people with more than 10,000, rather programs: kept, not counted for what is popular.
+        problems: The first that are no events, and conflicts: where, and why.
+        unknown_products: The first of those products.
+    """
+
+    read: int = 0
+    added: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    rejected: int = 0
+    unknown: int = 0
+    future: int = 0
+    ancient: int = 0
+    capped: int = 0
+    problems: tuple[tuple[str, str], ...] = ()
+    unknown_products: tuple[str, ...] = ()
+
+    def __add__(self, more: EventReport) -> EventReport:
+        """What became of these events and others."""
+        both = {name: value + getattr(more, name) for name, value in vars(self).items()}
+        both["problems"] = both["problems"][:MAX_NAMED]
+        both["unknown_products"] = tuple(dict.fromkeys(both["unknown_products"]))[:MAX_NAMED]
+        return EventReport(**both)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        named = [{"where": where, "problem": problem} for where, problem in self.problems]
+        return {**asdict(self), "problems": named, "unknown_products": list(self.unknown_products)}
+
+
+@dataclass(frozen=True)
+class PersonExport:
+    """All that is known of a person.
+
+    Attributes:
+        person: Who was asked for.
+        events: What they did, the oldest first.
+        lists: What they were shown.
+    """
+
+    person: str
+    events: tuple[Event, ...]
+    lists: tuple[Mapping[str, Any], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        names = ("id", "product", "kind", "at", "list_id")
+        events = [{("time" if name == "at" else name): getattr(each, name) for name in names} for each in self.events]
+        return {"person": self.person, "events": events, "lists": [dict(each) for each in self.lists]}
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """What was erased of a person.
+
+    Attributes:
+        events: How many events.
+        lists: How many lists they were shown.
+    """
+
+    events: int
+    lists: int
+
+
+def checked_person(person: str) -> str:
+    """The name of a person who is asked for.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not isinstance(person, str) or not person:
+        raise InputError(f"A person is a text; found {person!r:.60}.")
+    return person

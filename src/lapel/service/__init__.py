@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lapel.core.text import counted, fold, printable, reason_of, shortened
 
 if TYPE_CHECKING:
+    from lapel.core.events import Erasure, EventReport, PersonExport
     from lapel.core.settings import described as list_settings
     from lapel.core.settings import files as settings_files
     from lapel.core.settings import settings
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from lapel.service.backup import BackupReport
     from lapel.service.browsing import BrowseResult, Overview, ProductDetails, by_size, field_label
     from lapel.service.drive import DriveUpload, drive_login, drive_upload
-    from lapel.service.events import Erasure, EventReport, PersonExport
     from lapel.service.images import (
         decode,
         fetch_image,
@@ -66,9 +66,9 @@ _HOMES = {
     "SubstituteReport": "lapel.service.recommend",
     "made_rule": "lapel.service.rules",
     "read_row_settings": "lapel.service.recommend",
-    "Erasure": "lapel.service.events",
-    "EventReport": "lapel.service.events",
-    "PersonExport": "lapel.service.events",
+    "Erasure": "lapel.core.events",
+    "EventReport": "lapel.core.events",
+    "PersonExport": "lapel.core.events",
     "Access": "lapel.service.keys",
     "AddReport": "lapel.service.adding",
     "AddRequest": "lapel.service.adding",

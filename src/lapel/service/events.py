@@ -8,92 +8,30 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from lapel.core.errors import InputError, SourceError, StoreBusyError
-from lapel.core.events import NEEDED, OLDEST, Event
+from lapel.core.events import (
+    MAX_NAMED,
+    NEEDED,
+    OLDEST,
+    Erasure,
+    Event,
+    EventReport,
+    PersonExport,
+    checked_person,
+)
 from lapel.core.text import reason_of, shortened
 from lapel.engine.context import StoreContext
 
 BATCH = 20_000  # events of one transaction, which takes about a second
 TRIES = 20  # of a batch while another process writes, each of which waits five seconds
-MAX_NAMED = 20  # problems, products and people that a report names
 FUTURE = 86_400.0  # seconds by which a clock may be ahead
 ENDINGS = (".csv", ".jsonl", ".ndjson")
 Progress = Callable[[int, int | None], None]
-
-
-@dataclass(frozen=True)
-class EventReport:
-    """What became of every event; ``added + duplicates + rejected`` is ``read``.
-
-    Attributes:
-        read: Events, or rows of a file, that came.
-        added: Events that are new here.
-        duplicates: Events that were here by their id.
-        conflicts: Of those, how many say another thing than before; what was there first stays.
-        rejected: What is no event.
-        unknown: New events of products that are not in the catalogue: kept, and used when the product comes.
-        future: New events of a time more than a day ahead: kept, and counted as of now.
-        ancient: New events of a time before 2000: kept, and hardly counted.
-        capped: New events of people with more than 10,000, rather programs: kept, not counted for what is popular.
-        problems: The first that are no events, and conflicts: where, and why.
-        unknown_products: The first of those products.
-    """
-
-    read: int = 0
-    added: int = 0
-    duplicates: int = 0
-    conflicts: int = 0
-    rejected: int = 0
-    unknown: int = 0
-    future: int = 0
-    ancient: int = 0
-    capped: int = 0
-    problems: tuple[tuple[str, str], ...] = ()
-    unknown_products: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        named = [{"where": where, "problem": problem} for where, problem in self.problems]
-        return {**asdict(self), "problems": named, "unknown_products": list(self.unknown_products)}
-
-
-@dataclass(frozen=True)
-class PersonExport:
-    """All that is known of a person.
-
-    Attributes:
-        person: Who was asked for.
-        events: What they did, the oldest first.
-        lists: What they were shown.
-    """
-
-    person: str
-    events: tuple[Event, ...]
-    lists: tuple[Mapping[str, Any], ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        names = ("id", "product", "kind", "at", "list_id")
-        events = [{("time" if name == "at" else name): getattr(each, name) for name in names} for each in self.events]
-        return {"person": self.person, "events": events, "lists": [dict(each) for each in self.lists]}
-
-
-@dataclass(frozen=True)
-class Erasure:
-    """What was erased of a person.
-
-    Attributes:
-        events: How many events.
-        lists: How many lists they were shown.
-    """
-
-    events: int
-    lists: int
 
 
 @dataclass
@@ -150,13 +88,13 @@ class EventService:
 
     def export(self, person: str) -> PersonExport:
         """All that is known of a person."""
-        events, lists = self._log.export(_person(person))
+        events, lists = self._log.export(checked_person(person))
         told = [{"list_id": one.id, "time": one.at, "products": list(one.products), **one.request} for one in lists]
         return PersonExport(person, tuple(events), tuple(told))
 
     def erase(self, person: str) -> Erasure:
         """Forget a person: events and the lists they were shown."""
-        return Erasure(*self._log.erase(_person(person)))
+        return Erasure(*self._log.erase(checked_person(person)))
 
     def counts(self) -> dict[str, int]:
         """How many events, people, products and served lists there are, and how many events of each kind."""
@@ -201,12 +139,6 @@ class EventService:
             if event.product not in there:
                 made.counts["unknown"] += 1
                 made.unknown[event.product] = None
-
-
-def _person(person: str) -> str:
-    if not isinstance(person, str) or not person:
-        raise InputError(f"A person is a text; found {person!r:.60}.")
-    return person
 
 
 def _csv_rows(file: Any) -> Iterator[tuple[str, Mapping[str, Any] | InputError]]:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from lapel.core.errors import LapelError, QueryError
-from lapel.core.events import Event
+from lapel.core.events import Erasure, Event, EventReport, PersonExport
 from lapel.core.filters import NO_FILTER
 from lapel.core.types import (
     EmbeddedQuery,
@@ -32,7 +32,7 @@ from lapel.engine.rules import RuleBook
 from lapel.service import adding, browsing, information
 from lapel.service.asking import Where, answer_batch, answer_many, filter_of
 from lapel.service.backup import BackupReport, backup, restore
-from lapel.service.events import Erasure, EventReport, EventService, PersonExport
+from lapel.service.events import EventService
 from lapel.service.index import IndexService
 from lapel.service.jobs import JobRunner, JobService
 from lapel.service.keys import KeyService

@@ -10,18 +10,44 @@ import type { SearchAnswer } from "@lapel/client";
 import css from "./widget.css?inline";
 
 type Hit = SearchAnswer["hits"][number];
+interface Row {
+  hits: Hit[];
+  list_id?: string; // of a recommendation, for the events that come from it
+}
 
 const WAIT_MS = 8_000; // after which the row stays empty
 const MOST = 24; // products of a row
 const TITLES: Record<string, Record<string, string>> = {
-  en: { similar: "Similar products", words: "You may also like", back: "Back", on: "On", sold: "Sold out" },
-  de: { similar: "Ähnliche Produkte", words: "Das könnte dir gefallen", back: "Zurück", on: "Weiter", sold: "Ausverkauft" },
+  en: {
+    similar: "Similar products",
+    words: "You may also like",
+    together: "Goes with it",
+    look: "Complete the look",
+    upsell: "Something finer",
+    substitutes: "In its place",
+    "for-you": "For you",
+    back: "Back",
+    on: "On",
+    sold: "Sold out",
+  },
+  de: {
+    similar: "Ähnliche Produkte",
+    words: "Das könnte dir gefallen",
+    together: "Passt dazu",
+    look: "Der ganze Look",
+    upsell: "Noch etwas feiner",
+    substitutes: "Stattdessen",
+    "for-you": "Für dich",
+    back: "Zurück",
+    on: "Weiter",
+    sold: "Ausverkauft",
+  },
 };
 const script = document.currentScript as HTMLScriptElement | null;
 const home = script ? new URL(script.src).origin : "";
 
 class LapelRow extends HTMLElement {
-  static observedAttributes = ["product", "words", "where", "k"];
+  static observedAttributes = ["row", "product", "words", "person", "basket", "where", "k"];
   private readonly inside = this.attachShadow({ mode: "open" });
   private asked = 0;
 
@@ -46,29 +72,44 @@ class LapelRow extends HTMLElement {
     return TITLES[language] ?? TITLES["en"]!;
   }
 
+  /** What is shown: a row that the server does not know stays empty. */
+  private get row(): string {
+    const usual = { words: "words", product: "similar", basket: "together", person: "for-you" };
+    return this.said("row") || (Object.entries(usual).find(([name]) => this.said(name))?.[1] ?? "");
+  }
+
   private async load(): Promise<void> {
     const mine = ++this.asked;
-    let hits: Hit[] = [];
+    let found: Row = { hits: [] };
     try {
-      hits = await this.fetched();
+      found = await this.fetched();
     } catch {
       // the API is away, or refuses: a shop's page says nothing of that
     }
     if (mine !== this.asked) return;
-    if (hits.length) this.show(hits);
+    const { hits, list_id: list = "" } = found;
+    if (hits.length) this.show(hits, list);
     else this.inside.querySelector(".room")?.replaceChildren();
-    this.dispatchEvent(new CustomEvent("lapel-loaded", { bubbles: true, detail: { products: hits.map((hit) => hit.product.id) } }));
+    const detail = { products: hits.map((hit) => hit.product.id), list };
+    this.dispatchEvent(new CustomEvent("lapel-loaded", { bubbles: true, detail }));
   }
 
-  private async fetched(): Promise<Hit[]> {
-    if (!["", "similar", "words"].includes(this.said("row"))) return []; // a row that this server does not know
+  private async fetched(): Promise<Row> {
+    const { row } = this;
+    if (!row) return { hits: [] };
     const api = this.said("api", home);
     const k = Math.min(MOST, Number(this.said("k", "12")) || 12);
-    const where = this.said("where").split(";").filter(Boolean);
+    const list = (name: string) => this.said(name).split(";").filter(Boolean);
     const key = this.said("key");
     const headers: Record<string, string> = { "Content-Type": "application/json", ...(key ? { Authorization: `Bearer ${key}` } : {}) };
-    const question = { k, where, ...(this.said("words") ? { text: this.said("words") } : { product_id: this.said("product") }) };
-    const answer = await fetch(`${api}/v1/search`, {
+    const searched = row === "words" || (row === "similar" && !this.said("person"));
+    const asked = searched
+      ? row === "words"
+        ? { text: this.said("words") }
+        : { product_id: this.said("product") }
+      : { kind: row, product_id: this.said("product") || null, person: this.said("person") || null, basket: list("basket") };
+    const question = { k, where: list("where"), ...asked };
+    const answer = await fetch(`${api}/v1/${searched ? "search" : "recommend"}`, {
       method: "POST",
       headers,
       body: JSON.stringify(question),
@@ -76,13 +117,13 @@ class LapelRow extends HTMLElement {
       signal: AbortSignal.timeout(WAIT_MS),
     });
     if (!answer.ok) throw new Error(String(answer.status));
-    return ((await answer.json()) as SearchAnswer).hits;
+    return (await answer.json()) as Row;
   }
 
-  private show(hits: Hit[]): void {
+  private show(hits: Hit[], from: string): void {
     const { texts } = this;
-    const title = this.said("title", this.said("words") ? texts["words"] : texts["similar"]);
-    const list = element("ul", {}, hits.map((hit) => element("li", {}, [this.card(hit)])));
+    const title = this.said("title", texts[this.row] ?? texts["similar"]);
+    const list = element("ul", {}, hits.map((hit) => element("li", {}, [this.card(hit, from)])));
     const step = (by: number) => list.scrollBy({ left: by * list.clientWidth * 0.8, behavior: "smooth" });
     const button = (name: string, sign: string, by: number) => {
       const made = element("button", { type: "button", "aria-label": texts[name]! }, [sign]);
@@ -94,7 +135,7 @@ class LapelRow extends HTMLElement {
     this.inside.replaceChildren(element("section", { class: "room", "aria-labelledby": "title" }, [head, list]));
   }
 
-  private card({ product, photo, rank }: Hit): HTMLElement {
+  private card({ product, photo, rank }: Hit, list: string): HTMLElement {
     const own = product as Record<string, unknown> & { id: string };
     const text = (name: string) => (typeof own[name] === "string" ? (own[name] as string) : "");
     const title = text("title") || own.id;
@@ -116,7 +157,7 @@ class LapelRow extends HTMLElement {
       element("span", { class: "price" }, [price]),
     ]);
     card.addEventListener("click", () =>
-      this.dispatchEvent(new CustomEvent("lapel-click", { bubbles: true, detail: { product: own.id, rank } })),
+      this.dispatchEvent(new CustomEvent("lapel-click", { bubbles: true, detail: { product: own.id, rank, list } })),
     );
     return card;
   }
@@ -141,6 +182,6 @@ function element(name: string, attributes: Record<string, string>, inside: (Node
 if (!customElements.get("lapel-row")) customElements.define("lapel-row", LapelRow);
 
 // The script itself asks for a row: it comes right behind the script.
-if (script && (script.dataset["product"] || script.dataset["words"])) {
+if (script && ["row", "product", "words", "person", "basket"].some((name) => script.dataset[name])) {
   script.after(element("lapel-row", { api: home, ...(script.dataset as Record<string, string>) }));
 }

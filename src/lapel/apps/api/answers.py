@@ -3,6 +3,7 @@ the OpenAPI text."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi.responses import JSONResponse, Response
@@ -15,6 +16,18 @@ from lapel.service import Access
 # What a key that is limited gets of an answer and of a hit.
 LIMITED_ANSWER = tuple("query hits verdict total nearest understood facets took_ms model index".split())
 LIMITED_HIT = tuple("rank score adjustment contributions probability verdict product photo".split())
+
+# Fields that a reason's words tell of, by its kind. What somebody did, and what the shop's rules did, is for keys that
+# are not limited: those stand in public pages, where anybody can ask for anybody.
+REASON_FIELDS = {
+    "popular": (),
+    "looks-like": ("title", "price"),
+    "bought-with": ("title",),
+    "goes-with": ("title", "category", "colour", "price", "season"),
+    "completes": ("title", "category", "colour", "price", "season"),
+    "upsell": ("price",),
+    "substitute": ("title", "category", "colour", "price"),
+}
 
 
 class _Open(BaseModel):
@@ -141,6 +154,25 @@ def shown(value: dict[str, Any], access: Access) -> dict[str, Any]:
         value["understood"] = [_only(part, ("kind", "weight")) for part in value.get("understood", ())]
         value = _only(value, LIMITED_ANSWER)
     return value
+
+
+def limited_reasons(value: dict[str, Any], access: Access, named: Sequence[str]) -> list[dict[str, Any] | None]:
+    """Why each hit is there, in words without figures, as far as a key that is limited may know; None otherwise.
+
+    Args:
+        value: The answer, whole.
+        access: Whose key it is.
+        named: Products that the request named and the key shows; a reason must refer to no other.
+    """
+    return [_limited_reason(hit.get("reason"), access, named) for hit in value["hits"]]
+
+
+def _limited_reason(reason: dict[str, Any] | None, access: Access, named: Sequence[str]) -> dict[str, Any] | None:
+    if not reason or reason["kind"] not in REASON_FIELDS or reason["product_id"] not in ("", *named):
+        return None
+    if not all(map(access.shows, REASON_FIELDS[reason["kind"]])):
+        return None
+    return {**_only(reason, ("kind", "words", "product_id")), "data": {}}
 
 
 def _only(told: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""Tools for assistants by the Model Context Protocol: search, explain, facets, product, similar.
+"""Tools for assistants by the Model Context Protocol: search, explain, facets, product, similar, together,
+substitutes.
 
 They ask as the HTTP API does - the same questions, keys, limits, gate and batches - and answer with JSON and pictures.
 Over stdio whoever starts the process asks; over HTTP each request brings its key.
@@ -29,6 +30,7 @@ from lapel.apps.api.answers import shown
 from lapel.apps.api.middleware import Entrance
 from lapel.apps.api.problems import ProblemError
 from lapel.apps.api.questions import Question
+from lapel.apps.api.recommend import RecommendRequest, row
 from lapel.apps.api.run import check_open, listen
 from lapel.apps.api.search import answer, check_shown
 from lapel.apps.api.serving import ApiOptions, Serving
@@ -68,7 +70,15 @@ class Assistants:
         self.server = MCPServer(
             "lapel", title="Lapel", instructions=INSTRUCTIONS, version=__version__, log_level="WARNING"
         )
-        for tool in (self.search, self.similar, self.explain, self.facets, self.product):
+        for tool in (
+            self.search,
+            self.similar,
+            self.explain,
+            self.facets,
+            self.product,
+            self.together,
+            self.substitutes,
+        ):
             self.server.add_tool(tool)
 
     async def search(
@@ -102,6 +112,26 @@ class Assistants:
         async with self._asking(ctx) as access:
             asked = {"product_id": product_id, "k": k, "where": where}
             return await self._found(access, *await answer(self._own, access, Question(json.dumps(asked))))
+
+    async def together(
+        self,
+        ctx: Context,
+        product_id: Annotated[str, Field(description="The id of a product of the shop.")],
+        where: Where = [],  # noqa: B006
+        k: Hits = 8,
+    ) -> CallToolResult:
+        """What goes with one of the shop's products: other parts of an outfit, or what is often bought with it."""
+        return await self._row(ctx, "together", product_id, where, k)
+
+    async def substitutes(
+        self,
+        ctx: Context,
+        product_id: Annotated[str, Field(description="The id of a product of the shop.")],
+        where: Where = [],  # noqa: B006
+        k: Hits = 8,
+    ) -> CallToolResult:
+        """What can be bought in place of one of the shop's products, such as one that is sold out."""
+        return await self._row(ctx, "substitutes", product_id, where, k)
 
     async def explain(
         self,
@@ -204,11 +234,18 @@ class Assistants:
         folders = ", ".join(map(str, self._folders)) or "none"
         raise InputError(f"image_path is outside of the folders that were allowed ({folders}); see --pictures.")
 
+    async def _row(self, ctx: Context, kind: str, product_id: str, where: list[str], k: int) -> CallToolResult:
+        async with self._asking(ctx) as access:
+            asked = RecommendRequest(product_id=product_id, kind=kind, k=k, where=where)
+            return await self._told(await row(self._own, access, asked))
+
     async def _found(self, access: Access, query: Query, result: SearchResult, offset: int = 0) -> CallToolResult:
         told = await self._own.quick(answer_json, self._own.store, query, result, offset=offset)
-        told = shown(told, access)
+        return await self._told(shown(told, access))
+
+    async def _told(self, told: dict[str, Any]) -> CallToolResult:
         hits = [{name: each for name, each in hit.items() if name not in LEFT_OUT} for hit in told["hits"]]
-        pictures = await self._pictures([hit.photo.sha256 for hit in result.hits[offset:]])
+        pictures = await self._pictures([hit["photo"]["sha256"] for hit in told["hits"]])
         return _result({"verdict": told["verdict"], "total": told["total"], "hits": hits}, pictures)
 
     async def _pictures(self, hashes: Sequence[str]) -> list[bytes]:

@@ -28,7 +28,8 @@ def mcp(
         typer.Option("--allow-host", metavar="NAME", help="A name this server goes by. Repeat."),
     ] = None,
 ) -> None:
-    """Give assistants tools to search a store with: search, similar, explain, facets and product, with pictures.
+    """Give assistants tools to search a store with: search, similar, together, substitutes, explain, facets and
+    product, with pictures.
 
     An assistant on this machine starts it and speaks over stdin and stdout. With --http it serves others, who send a
     key as they do to the API; scoped keys limit what they see.
