@@ -394,3 +394,23 @@ def test_an_unknown_scheme_lists_those_there_are() -> None:
 def test_the_colour_encoder_has_no_settings() -> None:
     with pytest.raises(InputError, match="no settings"):
         open_encoder("colour:64")
+
+
+def test_an_interrupt_is_an_interrupt_after_networks_came_and_went() -> None:
+    """And no segmentation fault: the runtime replaces the stack that signals are handled on."""
+    code = (
+        "import gc, signal\n"
+        "from lapel.encoders import shipped_model\n"
+        "from lapel.encoders.openvino import load_openvino\n"
+        "from lapel.encoders.model import read_model\n"
+        "folder = read_model(shipped_model('foreground'))\n"
+        "first, second = load_openvino(folder), load_openvino(folder)\n"
+        "del first; gc.collect(); del second; gc.collect()\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "try:\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr

@@ -506,7 +506,9 @@ def test_a_catalogue_of_the_first_version_keeps_its_vectors(store: StoreContext,
         columns = ", ".join(row[1] for row in old.execute(f"PRAGMA main.table_info({table})"))
         today = columns.replace("stamp", "version_token")
         old.execute(f"INSERT INTO main.{table} SELECT {today} FROM now.{table}")
-    old.execute("DELETE FROM main.setting WHERE name IN ('changes_since', 'feed_start')")  # later versions'
+    old.execute(
+        "DELETE FROM main.setting WHERE name IN ('changes_since', 'feed_start', 'rules_version')"
+    )  # later versions'
     old.execute("INSERT INTO main.model SELECT id, fingerprint FROM now.model")
     old.execute("INSERT INTO main.vector SELECT key, model, data FROM now.vector")
     old.execute("DETACH now")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -56,7 +57,7 @@ def load_openvino(model: ModelFolder, *, threads: int | None = None, precision: 
     }
 
     def start(*, in_float: bool) -> Any:
-        core = openvino.Core()
+        core = _core()
         network = core.read_model(data)
         if in_float:
             _compute_in_float(network)
@@ -81,6 +82,16 @@ def load_openvino(model: ModelFolder, *, threads: int | None = None, precision: 
     except Exception as error:
         raise ModelError(f"The network of {model.path} cannot be run by OpenVINO: {error}") from error
     return Network(model, Runtime("openvino", openvino.__version__, "CPU", threads, in_float=in_float), names, compute)
+
+
+@cache
+def _core() -> Any:
+    """OpenVINO, once a process, and never let go.
+
+    Its CPU plugin gives the thread that loads it a stack for signals, and when one of two goes it may put back the
+    other's that is gone: the next signal, such as Ctrl-C, then ends in a segmentation fault (2026.4).
+    """
+    return openvino.Core()
 
 
 def _compute_in_float(network: Any) -> None:
