@@ -37,7 +37,7 @@ def commands() -> list[str]:
 def test_commands_in_the_readme_exist_with_their_options(command: str) -> None:
     words = shlex.split(command)
     text = CliRunner().invoke(app, [words[1], "--help"]).output
-    if "COMMAND" in text:  # a group, such as lapel model compare
+    if "COMMAND" in text and not words[2].startswith("-"):  # a group, such as lapel model compare
         text = CliRunner().invoke(app, [*words[1:3], "--help"]).output
     options = [word for word in words if word.startswith("-")]
     assert [option for option in options if not re.search(rf"(^|\s){re.escape(option)}[\s,]", text)] == []
@@ -90,7 +90,7 @@ def test_what_the_readme_asks_the_sample_shop_is_answered(tmp_path: Path, monkey
         done = CliRunner().invoke(app, words)
         assert done.exit_code == 0
         lines = done.stdout.splitlines()
-        assert lines[0].startswith("rank\tscore\tid\t")
+        assert lines[0].startswith(("rank\tscore\tid\t", "rank\tid\t"))  # answers, and rows of recommendations
         assert len(lines) > 3
 
 
