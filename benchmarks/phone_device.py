@@ -10,8 +10,8 @@ products is the same, by the vector against by the picture (the order of both is
 server only) and by the shop in the phone against the server; and milliseconds, on this processor and slowed down by
 Chromium as phones are emulated.
 
-Processors without VNNI cannot compute in 8 bits exactly: there the server computes the model in float, and the cut-out
-with sums that overflow a little. So the figures are told twice: ``server`` as it is on this machine, and ``exact``,
+Processors without VNNI cannot compute in 8 bits exactly: there the server computes both networks in float. So the
+figures are told twice: ``server`` as it is on this machine, and ``exact``,
 with both networks computed as processors with VNNI do it.
 """
 
