@@ -165,12 +165,13 @@ class LookMix:
         """
         if isinstance(given, cls):
             return given
+        sides: Any = given
         try:
             if isinstance(given, str):
-                given = dict(pair.split("=", 1) for pair in given.split(",") if pair.strip())
-            if not isinstance(given, Mapping):
+                sides = dict(pair.split("=", 1) for pair in given.split(",") if pair.strip())
+            if not isinstance(sides, Mapping):
                 raise TypeError
-            return cls(**{str(name).strip(): float(value) for name, value in given.items()})
+            return cls(**{str(name).strip(): float(value) for name, value in sides.items()})
         except (TypeError, ValueError) as error:
             raise QueryError(
                 f"A look is how much shape, colour and pattern count, such as 'colour=2,pattern=0'; found"

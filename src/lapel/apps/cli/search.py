@@ -294,7 +294,7 @@ def _read(place: str) -> ImageLike:
 
 
 def _print(query: Query, names: Sequence[str], result: SearchResult, products: int) -> None:
-    if (read := result.understood.colours) is not None:
+    if (read := result.understood.colours) is not None and read.colours:
         print_colours(read)
     for part in result.understood.parts:
         if (part.words is not None and (part.words.corrected or part.words.unknown)) or part.asked:
