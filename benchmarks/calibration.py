@@ -52,17 +52,14 @@ from lapel.insight.calibrate import (
     usual_strength,
 )
 from lapel.insight.distortions import DISTORTIONS, enlarge
+from lapel.insight.own_calibration import DRAWN, HITS, OUT_WEIGHT, REFUSED, STRANGER_WEIGHT, VERDICTS
 from lapel.insight.strangers import STRANGERS, drawn
 from phone_to_shop import KINDS, PHOTOS, ClothingPhotos, read_photos
 from shops import Shop, machine, open_shop
 
-HITS = 10
 SCENES = {"cluttered scene": 1000, "phone photo": 1000, "crop to 60 %": 500, "light and white balance": 500}
-DRAWN = 60  # strangers of a kind
 CROPS = 5  # of each picture of a package
-REFUSED = 0.01  # share of known queries that may be taken for pictures without fashion
 PHOTOS_COUNT = 2  # times, beside val pictures, in learning what shows anything of a shop
-OUT_WEIGHT, STRANGER_WEIGHT = 0.3, 1.5  # of queries whose kind is gone, and of pictures without fashion, in learning
 COLUMNS = {
     "kind": "articleType",
     "section": "subCategory",
@@ -410,12 +407,12 @@ def report(answers: Answers, calibrations: Sequence[Calibration]) -> tuple[NDArr
     sets |= {name: np.ones(len(answers.asked[name].found), bool) for name in SCENES}
     print(
         f"{'expected calibration error':28}{'queries':>9}"
-        + "".join(f"{v.value:>18}" for v in CLOSEST)
+        + "".join(f"{v.value:>18}" for v in VERDICTS)
         + f"{'right':>8}"
     )
     for name, some in sets.items():
         cells, rate = [], 0.0
-        for verdict in CLOSEST:
+        for verdict in VERDICTS:
             if name == "photos" and verdict is not Verdict.SAME_KIND:
                 cells.append(float("nan"))
                 continue
@@ -536,9 +533,6 @@ def show_probes(bench: Bench) -> dict[str, Probe]:
         print(f"kind, people's photos {precision:10.3f}{told:9.3f}   ({count} photos)")
     probes["kind"] = learning.with_threshold(probes["kind"], "photo", people, labels)
     return probes
-
-
-CLOSEST = (Verdict.SAME_PRODUCT, Verdict.SAME_STYLE, Verdict.SAME_KIND)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -322,6 +322,16 @@ def test_a_cut_off_leaves_out_and_changes_nothing(store: Store, monkeypatch: pyt
 # --- probes and regions -----------------------------------------------------------------------------------------------
 
 
+def test_a_filter_does_not_change_what_a_hit_is_worth(store: Store) -> None:
+    """What a query shows is told by its neighbours in the whole shop."""
+    every = {hit.product.id: hit for hit in store.search(image=drawn((200, 30, 30)), k=3)}
+    for name in every:
+        (hit,) = store.search(image=drawn((200, 30, 30)), k=3, where=[f"id={name}"])
+        assert hit.score == pytest.approx(every[name].score, abs=1e-6)
+        assert hit.probability == pytest.approx(every[name].probability, abs=1e-6)
+        assert hit.verdict is every[name].verdict
+
+
 def test_probes_are_kept_and_stay_silent_below_their_threshold(tmp_path: Path) -> None:
     weights = np.array([[4, 0], [0, 4]], np.float32)
     probe = Probe(

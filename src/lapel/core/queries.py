@@ -151,7 +151,7 @@ class LookMix:
         for each in fields(self):
             value = getattr(self, each.name)
             if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value <= MOST_LOOK:
-                raise QueryError(f"{each.name} counts from 0 to {MOST_LOOK} in a look; found {_shown(value)}.")
+                raise QueryError(f"{each.name} counts from 0 to {MOST_LOOK} in a look; found {value!r:.40}.")
             object.__setattr__(self, each.name, float(value))
         if not (self.shape or self.colour or self.pattern):
             raise QueryError("Shape, colour and pattern cannot all count 0: nothing would be left to look for.")

@@ -73,16 +73,23 @@ CALIBRATED = LookWeights()
 
 
 @dataclass(frozen=True)
-class _Column:
-    """A field of every photo's product.
+class Column:
+    """A field of products, or of every photo's product.
 
     Attributes:
         values: The different ones; the first is empty, for products without.
-        of: (n,) int32 the number of each photo's.
+        of: (n,) int32 the number of each one's.
     """
 
     values: tuple[str, ...]
     of: NDArray[np.int32]
+
+    @classmethod
+    def read(cls, texts: Sequence[str]) -> Column:
+        """The column of n texts."""
+        numbers = {"": 0}
+        of = np.fromiter((numbers.setdefault(text, len(numbers)) for text in texts), np.int32, len(texts))
+        return cls(tuple(numbers), of)
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ class LookTable:
     keys: Keys
     rows: NDArray[np.int64]
     palettes: NDArray[np.uint8]
-    columns: dict[str, _Column]
+    columns: dict[str, Column]
     names: NDArray[np.float32]
     known: NDArray[np.bool_]
 
@@ -207,15 +214,9 @@ def read_table(catalog: Catalog, generation: int, before: LookTable | None = Non
         data = stored.get(key)
         if data is not None:
             palettes[row].reshape(-1)[: len(data)] = np.frombuffer(data, np.uint8)
-    columns = {name: _column(values) for name, values in texts.items()}
+    columns = {name: Column.read(values) for name, values in texts.items()}
     names, known = _name_table(palettes, columns["colour"])
     return LookTable(generation, keys, product_rows, palettes, columns, names, known)
-
-
-def _column(texts: Sequence[str]) -> _Column:
-    numbers = {"": 0}
-    of = np.fromiter((numbers.setdefault(text, len(numbers)) for text in texts), np.int32, len(texts))
-    return _Column(tuple(numbers), of)
 
 
 def decoded_palettes(palettes: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -226,7 +227,7 @@ def decoded_palettes(palettes: NDArray[np.uint8]) -> tuple[NDArray[np.float32], 
     return lab, shares
 
 
-def _name_table(palettes: NDArray[np.uint8], colour: _Column) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _name_table(palettes: NDArray[np.uint8], colour: Column) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """How likely each of a store's names of colours is in each cell, and which names it knows the look of."""
     cells, names = int(np.prod(GRID)), len(colour.values)
     lab, shares = decoded_palettes(palettes)

@@ -337,7 +337,7 @@ class SearchEngine:
         effects: Effects | None,
         timer: _Timer,
     ) -> Iterator[tuple[list[Hit], Near]]:
-        """The grouped hits of queries that share a filter, and the keys and cosines of the nearest photos."""
+        """The grouped hits of queries that share a filter, and the keys and cosines of the nearest photos of all."""
         index = snapshot.index
         reachable = max(len(index) if passing.keys is None else len(passing.keys), 1)
         usual = settings().colour_weight  # asked once, as it looks at files and the environment
@@ -348,6 +348,10 @@ class SearchEngine:
         vectors = np.stack([embedded.vector for _, embedded in asked])
         with timer.stage("retrieve"):
             matches = index.search(vectors, min(fetch, reachable), passing.keys)
+            # What a query is and how near the shop comes to it does not depend on what it is filtered by.
+            near = matches
+            if passing.keys is not None and len(index):
+                near = index.search(vectors, min(2 * NEIGHBOURS, len(index)))
         ordered = [
             self._ordered(snapshot, *asked[row], scales[row], matches.keys[row], matches.scores[row], timer)
             for row in range(len(asked))
@@ -370,7 +374,7 @@ class SearchEngine:
                     further = index.search(vectors[row : row + 1], min(fetched, reachable), passing.keys)
                 found = self._ordered(snapshot, query, embedded, scales[row], further.keys[0], further.scores[0], timer)
             hits = self._diverse(snapshot, query, hits, wanted) if query.diversity else hits
-            yield hits, (matches.keys[row], matches.scores[row])
+            yield hits, (near.keys[row], near.scores[row])
 
     def _ordered(
         self,
@@ -569,9 +573,8 @@ def _colour_scale(query: Query, embedded: EmbeddedQuery, usual: float) -> float:
     scale = usual if query.colour_weight is None else query.colour_weight
     if query.look is None:
         return scale * ON_WHITE_SCALE if reading.on_white else scale
-    mix = LookMix.parse(
-        query.look
-    )  # on white, colour counts beside the vector only where it is to count more than the rest
+    mix = LookMix.parse(query.look)
+    # On white, colour counts beside the vector only where it is to count more than the rest.
     return scale * min(1.0, max(0.0, mix.colour - mix.shape) if reading.on_white else mix.colour)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
@@ -17,8 +18,13 @@ KEEP_ALIVE_SECONDS = 30
 BACKLOG = 2048
 
 
-def serve(folder: Path, options: ApiOptions) -> None:
+def serve(folder: Path, options: ApiOptions, begins: Callable[[], None] = lambda: None) -> None:
     """Serve a store until SIGTERM or Ctrl-C; requests under way are answered first.
+
+    Args:
+        folder: The store's.
+        options: How.
+        begins: Called once the store is open and may be served.
 
     Raises:
         InputError: it would be open to other machines without a key.
@@ -27,7 +33,9 @@ def serve(folder: Path, options: ApiOptions) -> None:
     with open_store(folder) as store:
         check_open(store, options)
         store.check_model()
-        listen(create_app(store, options), options)
+        app = create_app(store, options)
+        begins()
+        listen(app, options)
 
 
 def check_open(store: Store, options: ApiOptions) -> None:

@@ -52,5 +52,4 @@ def api(
         rate=rate,
         pictures=pictures,
     )
-    say(f"Serving {store} at http://{host}:{port}/v1", err=True)
-    serve(store, options)
+    serve(store, options, lambda: say(f"Serving {store} at http://{host}:{port}/v1", err=True))

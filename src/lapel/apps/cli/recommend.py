@@ -71,12 +71,13 @@ def row(
     if as_json:
         print_json(result_json(result))
     else:
-        _print(result)
+        _print(result, filtered=bool(where or exclude))
 
 
-def _print(result: SearchResult) -> None:
+def _print(result: SearchResult, *, filtered: bool) -> None:
     if not result:
-        say("There is nothing to recommend: no product may be shown here. Loosen --where, or add products.")
+        way_on = "Loosen --where and --exclude." if filtered else "Another --kind may have some."
+        say(f"There is nothing to recommend: no product that may be shown fits such a row. {way_on}")
         return
     columns = {
         "rank": [str(hit.rank) for hit in result],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lapel.apps.cli.console import DEFAULT_STORE, JsonOption, StoreOption, print_json, print_table, say
+from lapel.apps.cli.console import DEFAULT_STORE, JsonOption, StoreOption, note, print_json, print_table, say
 from lapel.core.types import Query
 from lapel.service import counted
 
@@ -49,6 +49,8 @@ def add(
         f"The rule '{name}' holds for {counted(products, 'product')}"
         + (", in place of the older one." if replaced else ".")
     )
+    if not products:
+        note("It changes nothing until a product passes its filter.")
 
 
 @rules.command("list")

@@ -10,6 +10,7 @@ from typing import Any
 from lapel.core.errors import InputError, QueryError
 from lapel.core.filters import NO_FILTER
 from lapel.core.types import Filter
+from lapel.engine.recommend.choosing import DIVERSITY, MAX_PER_BRAND
 
 KINDS = ("for-you", "similar", "together", "look", "upsell", "substitutes")
 MAX_K = 1_000
@@ -40,7 +41,7 @@ class RowQuery:
         if isinstance(self.k, bool) or not isinstance(self.k, int) or not 1 <= self.k <= MAX_K:
             raise QueryError(f"k is how many products to recommend, 1 to {MAX_K:,}; found {self.k!r:.40}.")
         if self.kind != "for-you" and not self.seeds:
-            raise QueryError(f"A row '{self.kind}' needs a product or a basket. Give product_id= or basket=.")
+            raise QueryError(f"A row '{self.kind}' needs a product to stand beside, or a basket. Name one.")
 
     @property
     def seeds(self) -> tuple[str, ...]:
@@ -67,8 +68,8 @@ class RowSettings:
         log: Whether lists are kept for replay.
     """
 
-    per_brand: int = 3
-    diversity: float = 0.2
+    per_brand: int = MAX_PER_BRAND
+    diversity: float = DIVERSITY
     popularity: float = 0.3
     dislikes: float = 0.3
     novelty: float = 0.05

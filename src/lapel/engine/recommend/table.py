@@ -20,7 +20,7 @@ from lapel.catalog import Catalog
 from lapel.core.colour_names import find_colour
 from lapel.core.vectors import Keys, Vectors
 from lapel.engine.index_storage import SearchSnapshot
-from lapel.engine.look import LookReranker, decoded_palettes, places_of
+from lapel.engine.look import Column, LookReranker, decoded_palettes, places_of
 from lapel.engine.recommend.parts import part_of
 
 Places = NDArray[np.int64]  # of products in a table
@@ -39,26 +39,6 @@ HUES = (
     (361, "pink"),
 )
 SOLD_OUT, UNKNOWN_STOCK, IN_STOCK = 0, -1, 1
-
-
-@dataclass(frozen=True)
-class Column:
-    """A field of every product.
-
-    Attributes:
-        values: The different ones; the first is empty, for products without.
-        of: (n,) int32 the number of each product's.
-    """
-
-    values: tuple[str, ...]
-    of: NDArray[np.int32]
-
-    @classmethod
-    def read(cls, texts: Iterable[str], count: int) -> Column:
-        """The column of n texts."""
-        numbers = {"": 0}
-        of = np.fromiter((numbers.setdefault(text, len(numbers)) for text in texts), np.int32, count)
-        return cls(tuple(numbers), of)
 
 
 @dataclass(frozen=True)
@@ -159,7 +139,6 @@ def _read(
     paths = {text: tuple(json.loads(text)) for text in {each.category for each in rows}}
     attributes = [_attributes(each.attributes) for each in rows]
     ids = tuple(each.id for each in rows)
-    n = len(rows)
     lab = _colours(look, generation, keys)
     photos = {sha256: number for number, sha256 in enumerate(dict.fromkeys(each.sha256 for each in rows))}
     return ProductTable(
@@ -171,15 +150,15 @@ def _read(
         keys,
         vectors,
         np.array([photos[each.sha256] for each in rows], np.int64),
-        Column.read((" > ".join(paths[each.category]) for each in rows), n),
-        Column.read((part_of(paths[each.category]) for each in rows), n),
-        Column.read((each.gender for each in rows), n),
-        Column.read((each.brand for each in rows), n),
-        Column.read((each.colour for each in rows), n),
-        Column.read(_families([each.colour for each in rows], lab), n),
-        Column.read((each.season for each in rows), n),
+        Column.read([" > ".join(paths[each.category]) for each in rows]),
+        Column.read([part_of(paths[each.category]) for each in rows]),
+        Column.read([each.gender for each in rows]),
+        Column.read([each.brand for each in rows]),
+        Column.read([each.colour for each in rows]),
+        Column.read(_families([each.colour for each in rows], lab)),
+        Column.read([each.season for each in rows]),
         np.array([np.nan if each.price is None else each.price for each in rows], float),
-        Column.read((each.currency for each in rows), n),
+        Column.read([each.currency for each in rows]),
         np.array([_number(each.get(MARGIN, "")) for each in attributes], float),
         np.array([UNKNOWN_STOCK if each.in_stock is None else each.in_stock for each in rows], np.int8),
         np.array([bool(each.shown) for each in rows], bool),
