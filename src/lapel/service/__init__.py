@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lapel.engine.models import KnownModel, ModelChange
     from lapel.engine.recommend.asking import RowQuery, RowSettings
     from lapel.engine.rules import Rule
+    from lapel.insight.findings import Findings
     from lapel.insight.report import EvalReport, category_heading
     from lapel.insight.report import heading as report_heading
     from lapel.insight.tuning import Trial
@@ -78,6 +79,7 @@ _HOMES = {
     "DriveUpload": "lapel.service.drive",
     "EVERYTHING": "lapel.service.keys",
     "EvalReport": "lapel.insight.report",
+    "Findings": "lapel.insight.findings",
     "IndexDifference": "lapel.engine.check:Difference",
     "IndexService": "lapel.service.index",
     "IndexStatus": "lapel.engine.index_sync",
@@ -141,6 +143,7 @@ __all__ = [
     "DriveUpload",
     "Erasure",
     "EvalReport",
+    "Findings",
     "EventReport",
     "IndexDifference",
     "IndexService",

@@ -34,6 +34,7 @@ from lapel.service.asking import Where, answer_batch, answer_many, filter_of
 from lapel.service.backup import BackupReport, backup, restore
 from lapel.service.events import EventService
 from lapel.service.index import IndexService
+from lapel.service.insight import InsightCalls
 from lapel.service.jobs import JobRunner, JobService
 from lapel.service.keys import KeyService
 from lapel.service.media import MediaService
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int | None], None]  # done, and in all when that is known
 
 
-class Store:
+class Store(InsightCalls):
     """A shop folder: products, photos, vectors, and a search over them. Safe to share between threads.
 
     >>> import lapel
