@@ -303,7 +303,7 @@ class QueryReader:
         photos = self._store.catalog.photos(product_id)
         if not photos:
             raise QueryError(
-                f"There is no product '{product_id}' in this store. 'lapel info' says what it holds.",
+                f"There is no product '{product_id}' in this store. Look for its id by words of its title.",
                 product_id=product_id,
             )
         vectors = self._vectors_of(snapshot, photos)

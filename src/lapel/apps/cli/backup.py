@@ -24,7 +24,7 @@ def backup(file: FileArgument, store: StoreOption = DEFAULT_STORE, as_json: Json
     """
     from lapel.service import open_store
 
-    with open_store(store, read_only=None) as shop, progress_bar("backing up", in_log=True) as tell:
+    with open_store(store, read_only=None) as shop, progress_bar("backing up") as tell:
         report = shop.backup(file, progress=tell)
     _tell(report, f"Kept {store} in {file}", as_json=as_json)
 
@@ -36,7 +36,7 @@ def restore(file: FileArgument, store: StoreOption = DEFAULT_STORE, as_json: Jso
     """
     from lapel.service import restore_store
 
-    with progress_bar("restoring", in_log=True) as tell:
+    with progress_bar("restoring") as tell:
         report = restore_store(file, store, progress=tell)
     _tell(report, f"Restored {file}, of {report.created_at}, as {store}", as_json=as_json)
 

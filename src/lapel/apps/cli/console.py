@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import sys
+import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -70,7 +71,7 @@ WhereOption = Annotated[
     ),
 ]
 MIN_CELLS = 12  # cells of a column that is cut
-STEPS = 20  # lines of progress in a log
+LINE_SECONDS = 10.0  # between two lines of progress in a log
 
 MapOption = Annotated[
     list[str] | None,
@@ -249,17 +250,17 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def progress_bar(what: str, *, in_log: bool = False) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar with rate and time left on stderr; gives the function that moves it: (done, total or None).
+def progress_bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar with rate and time left on stderr, or a line now and then where that is no terminal; gives the function
+    that moves it: (done, total or None).
 
     Args:
         what: Stands before it.
-        in_log: Where stderr is no terminal, write a line now and then instead.
     """
     if quiet():
         yield lambda _done, _total: None
         return
-    if in_log and not errors.is_terminal:
+    if not errors.is_terminal:
         yield _lines(what)
         return
     columns = (
@@ -275,20 +276,26 @@ def progress_bar(what: str, *, in_log: bool = False) -> Iterator[Callable[[int, 
 
 
 def _lines(what: str) -> Callable[[int, int | None], None]:
-    told = -1
+    """Says how far it is now and then, and when all is done."""
+    told, last = time.monotonic(), -1
 
     def tell(done: int, total: int | None) -> None:
-        nonlocal told
-        step = done * STEPS // max(total or 1, 1)
-        if step > told:
-            told = step
-            say(f"{what}: {done:,} of {total or 0:,}", err=True)
+        nonlocal told, last
+        now = time.monotonic()
+        if done != last and (done == total or now - told >= LINE_SECONDS):
+            told, last = now, done
+            say(f"{what}: {done:,}" + (f" of {total:,}" if total else ""), err=True)
 
     return tell
 
 
-def save_sheet(sheet: Image.Image, path: Path) -> None:
+def save_sheet(sheet: Image.Image, path: Path, option: str = "--contact-sheet") -> None:
     """Write a sheet of pictures.
+
+    Args:
+        sheet: The sheet.
+        path: Where to.
+        option: What the path came from.
 
     Raises:
         InputError: it cannot be written there.
@@ -297,8 +304,8 @@ def save_sheet(sheet: Image.Image, path: Path) -> None:
         sheet.save(path)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"The contact sheet cannot be written to {path}: {reason_of(error)}. Name a .png with --contact-sheet in a"
-            " folder that exists."
+            f"The sheet cannot be written to {path}: {reason_of(error)}. Name a .png with {option} in a folder that"
+            " exists."
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,8 +79,16 @@ def export(person: Person, store: StoreOption = DEFAULT_STORE, as_json: JsonOpti
         return
     say(f"{counted(len(found.events), 'event')}, {counted(len(found.lists), 'list')} shown.", err=True)
     told = found.to_json()
-    rows = [[str(each[name]) for name in ("time", "kind", "product", "id", "list_id")] for each in told["events"]]
+    rows = [
+        [_moment(each["time"]), *(str(each[name]) for name in ("kind", "product", "id", "list_id"))]
+        for each in told["events"]
+    ]
     print_table(("time", "kind", "product", "id", "list"), rows)
+
+
+def _moment(seconds: float) -> str:
+    """Unix seconds as ISO 8601, UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 @events.command()

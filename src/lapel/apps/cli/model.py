@@ -144,7 +144,7 @@ def compare(
     }
     path = contact_sheet or sheet or store / "compare.png"
     with open_store(store) as shop:
-        with resumable(), progress_bar("encoding", in_log=True) as update:
+        with resumable(), progress_bar("encoding") as update:
             comparison = shop.models.compare(
                 *(a, b),
                 queries=asked,
@@ -189,7 +189,7 @@ def use(
             )
             say(f"How far it is: lapel model list --store {shop.folder}   What it says: {change.log}")
             return
-        with resumable(), progress_bar("encoding", in_log=True) as update:
+        with resumable(), progress_bar("encoding") as update:
             done = shop.models.use(new, allow_missing=allow_missing, wait=wait, progress=update, note=note)
         _print_change(done, store, shop.models.unreadable_file)
 
@@ -202,7 +202,7 @@ def rollback(
     from lapel.service import open_store
 
     with open_store(store) as shop:
-        with resumable(), progress_bar("encoding", in_log=True) as update:
+        with resumable(), progress_bar("encoding") as update:
             done = shop.models.rollback(allow_missing=allow_missing, wait=wait, progress=update, note=note)
         _print_change(done, store, shop.models.unreadable_file)
 
@@ -230,14 +230,17 @@ def calibrate(
             was = shop.models.forget_calibration()
             say("Answers are judged as the model's own calibration says." if was else "The store has none of its own.")
             return
-        with progress_bar("encoding", in_log=True) as update:
+        with progress_bar("encoding") as update:
             found = shop.models.calibrate(
                 queries=Filter.parse(queries or ()), sample=sample, seed=seed, progress=update
             )
     if as_json:
         print_json(found.to_json())
         return
-    say(f"Learned from {counted(found.photos, 'photo')}; {found.unreadable:,} more could not be read.")
+    say(
+        f"Learned from {counted(found.photos, 'photo')}, each as it is, cut or lit, and on a drawn scene, and from"
+        f" drawn pictures without fashion; {found.unreadable:,} more could not be read."
+    )
     say("Calibration error, each half by what the other taught (0 is right; .03 is good):")
     names = {"white": "pictures on white", "photo": "photos like a phone's"}
     table = [

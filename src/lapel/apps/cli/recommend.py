@@ -113,7 +113,7 @@ def substitutes(
     """
     from lapel.service import open_store
 
-    with open_store(store, read_only=None) as shop, progress_bar("finding substitutes", in_log=True) as update:
+    with open_store(store, read_only=None) as shop, progress_bar("finding substitutes") as update:
         report = shop.rows.write_substitutes(
             out,
             k=k,
@@ -168,7 +168,7 @@ def replay(
     """
     from lapel.service import open_store
 
-    with open_store(store, read_only=None) as shop, progress_bar("asking for lists again", in_log=True) as update:
+    with open_store(store, read_only=None) as shop, progress_bar("asking for lists again") as update:
         report = shop.rows.replay(old, new, days=days, rewards=reward or (), most=most, progress=update)
     if as_json:
         print_json(report.to_json())

@@ -18,12 +18,14 @@ from lapel.apps.cli.console import (
     JsonOption,
     StoreOption,
     WhereOption,
+    note,
     print_colours,
     print_hits,
     print_json,
     print_table,
     progress_bar,
     resumable,
+    save_sheet,
     say,
 )
 from lapel.apps.cli.deprecated import renamed
@@ -176,12 +178,14 @@ def search(
         products = 0 if result else shop.count()
         if explain is not None and result:
             sheet = shop.explanation_sheet(query, result.hits, f"Look-alikes of {' and '.join(asked.names)}")
-            sheet.save(explain, "PNG")
+            save_sheet(sheet, explain, "--explain")
         if as_json:
             answer = answer_json(shop, query, result, picture=places[0] if places else None)
             print_json({**answer, "query": {**answer["query"], **asked.told}})
             return
     _print(query, asked.names, result, products)
+    if explain is not None and result:
+        note(f"Why is drawn in {explain}")
 
 
 @dataclass(frozen=True)
