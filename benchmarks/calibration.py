@@ -93,7 +93,7 @@ class Asked:
     """Queries with the ten nearest of each.
 
     Attributes:
-        features: (q, 10, 8), see :func:`lapel.engine.calibration.hit_features`.
+        features: (q, 10, 12), see :func:`lapel.engine.calibration.hit_features`.
         found: (q, 10) positions in the shop.
         kinds: (q, kinds), how likely each query is of each of the probe's kinds.
         on_white: (q,) bool.
@@ -182,6 +182,9 @@ class Bench:
         self.kind, self.section = np.array(shop.values("articleType")), np.array(shop.values("subCategory"))
         self.colour = np.array([value or "" for value in attribute(shop, "colour")])
         self.gender = np.array([product.gender for product in shop.products])
+        labels = np.stack([self.kind, self.section, self.colour, self.gender], axis=1)
+        values, numbers = np.unique(labels, return_inverse=True)
+        self.numbers = np.where(values[numbers] == "", 0, numbers + 1).reshape(labels.shape).astype(np.int64)
         self.groups = np.array(shop.values("group"))
         self.drawn = np.random.default_rng(7).permutation(self.val)[: max(SCENES.values())]
         rng = np.random.default_rng(0)
@@ -223,8 +226,12 @@ class Bench:
             for row, places in enumerate(best):
                 order = places[np.argsort(-scores[row, places], kind="stable")]
                 rows = gallery[order]
-                around = Neighbourhood(queries.vectors[at + row], scores[row, order], self.vectors[rows])
-                features.append(hit_features(probes, around, around.scores[:HITS], around.vectors[:HITS]))
+                around = Neighbourhood(
+                    queries.vectors[at + row], scores[row, order], self.vectors[rows], self.numbers[rows]
+                )
+                features.append(
+                    hit_features(probes, around, around.scores[:HITS], around.vectors[:HITS], around.labels[:HITS])
+                )
                 kinds.append(around.kinds(probes))
                 found.append(rows[:HITS])
         return Asked(np.array(features), np.array(found), np.array(kinds), queries.on_white, queries.strengths)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 import lapel
-from lapel import Filter, Query, Verdict
+from lapel import Filter, Product, Query, Verdict
 from lapel.core.answers import Explanation, Region
 from lapel.core.errors import ModelError, QueryError
 from lapel.core.queries import PlaceMap
@@ -28,6 +28,7 @@ from lapel.engine.calibration import (
     Neighbourhood,
     Scale,
     hit_features,
+    labels_of,
     reaches,
     read_calibration,
     save_calibration,
@@ -194,6 +195,10 @@ def test_a_calibration_is_kept_whole(tmp_path: Path) -> None:
 def test_a_calibration_of_the_first_format_is_read() -> None:
     """It judged fashion by how near the nearest are, whatever the picture."""
     given = calibration().to_json()
+    given["features"] = given["features"][:8]
+    for scales in given["scales"].values():
+        for scale in scales.values():
+            scale["weights"] = scale["weights"][:8]
     about = {"weights": [0, 2.0, 1.0, 0, 0, 0, 0, 0], "bias": -1.0, "knots": [[-1, 3], [0.1, 0.9]], "by_category": {}}
     given |= {"format": 1, "fashion": about, "fashion_least": {"white": 0.3}}
     del given["strength"]
@@ -203,6 +208,9 @@ def test_a_calibration_of_the_first_format_is_read() -> None:
     for strengths in (None, np.array([[3.0, 9.0]])):
         assert found.fashion_of(first, strengths) == pytest.approx(np.interp(1.0, [-1, 3], [0.1, 0.9]))
     assert not found.is_strange(first, on_white=True).any()
+    of_three = found.scales["white"][Verdict.SAME_KIND].weights
+    assert (of_three[:8] == calibration().scales["white"][Verdict.SAME_KIND].weights[:8]).all()
+    assert not of_three[8:].any()  # it knew no labels
 
 
 def test_isotonic_curves_rise_and_hold() -> None:
@@ -244,10 +252,29 @@ def test_calibration_error_by_hand() -> None:
 
 def test_features_of_a_model_without_probes_are_its_cosines() -> None:
     vectors = normalise(np.eye(4)[:3] + 0.1)
-    around = Neighbourhood(vectors[0], vectors @ vectors[0], vectors)
-    found = hit_features({}, around, around.scores, vectors)
+    unlabelled = np.zeros((3, 4), np.int64)
+    around = Neighbourhood(vectors[0], vectors @ vectors[0], vectors, unlabelled)
+    found = hit_features({}, around, around.scores, vectors, unlabelled)
     assert found[:, 0] == pytest.approx(around.scores)
     assert not found[:, 3:].any()
+
+
+def test_neighbours_vote_by_the_labels_of_the_shop() -> None:
+    """Of three neighbours of equal score two are skirts and one, without a colour, is a blouse."""
+    skirt, blouse = (
+        Product("1", category=("Apparel", "Skirts"), colour="Red", gender="Women"),
+        Product("2", category=("Apparel", "Blouses"), gender="Women"),
+    )
+    numbers: dict[str, int] = {}
+    labels = labels_of([skirt, skirt, blouse], numbers)
+    vectors = normalise(np.ones((3, 4), np.float32))
+    around = Neighbourhood(vectors[0], np.full(3, 0.5, np.float32), vectors, labels)
+    shoe = Product("3", category=("Shoes",), colour="Blue")
+    asked = labels_of([skirt, blouse, shoe], numbers)
+    votes = np.exp(hit_features({}, around, np.full(3, 0.5, np.float32), vectors, asked)[:, 8:]) - 0.01
+    assert votes[0] == pytest.approx([2 / 3, 1, 1, 1])
+    assert votes[1] == pytest.approx([1 / 3, 1, 0.99, 1])  # its colour is unknown: what the probes say, here nothing
+    assert votes[2] == pytest.approx([0, 0, 0, 0.99])
 
 
 def test_features_of_many_queries_at_once_are_those_of_a_loop() -> None:
@@ -261,11 +288,12 @@ def test_features_of_many_queries_at_once_are_those_of_a_loop() -> None:
     for count in (3, 1, 15):
         vectors = normalise(rng.normal(size=(count + 1, 4)))
         scores = np.sort(vectors[1:] @ vectors[0])[::-1]
-        around.append(Neighbourhood(vectors[0], scores, vectors[1:]))
+        around.append(Neighbourhood(vectors[0], scores, vectors[1:], rng.integers(0, 4, (count, 4))))
     query, hits = np.array([0, 0, 1, 2, 2, 2]), normalise(rng.normal(size=(6, 4)))
+    labels = rng.integers(0, 4, (6, 4))
     scores = rng.random(6).astype(np.float32)
     made = HitFeatures(probes, around)
-    found = made.of(query, scores, hits)
+    found = made.of(query, scores, hits, labels)
     for row, at in enumerate(query):
         one = around[at]
         weights = np.exp((one.scores - one.scores[0]) / 0.1)
@@ -276,9 +304,17 @@ def test_features_of_many_queries_at_once_are_those_of_a_loop() -> None:
             *(scores[row], one.scores[0], one.scores[:10].mean(), np.log(of_kind(hit)[0] @ of_kind(own)[0] + 0.01)),
             *(0, np.log(of_colour(hit)[0] @ of_colour(own)[0] + 0.01), 0, np.log(of_kind(hit)[0] @ evidence + 0.01)),
         ]
+        for place, instead in enumerate((7, 4, 5, 6)):
+            known = one.labels[:, place] > 0
+            if labels[row, place] and known.any():
+                for_it = weights[known & (one.labels[:, place] == labels[row, place])].sum()
+                expected.append(np.log(for_it / weights[known].sum() + 0.01))
+            else:
+                expected.append(expected[instead])
         assert found[row] == pytest.approx(expected, abs=1e-5)
         assert one.kinds(probes) == pytest.approx((of_kind(own)[0] + evidence) / 2, abs=1e-5)
-        assert hit_features(probes, one, scores[row : row + 1], hit)[0] == pytest.approx(expected, abs=1e-5)
+        own_features = hit_features(probes, one, scores[row : row + 1], hit, labels[row : row + 1])
+        assert own_features[0] == pytest.approx(expected, abs=1e-5)
 
 
 # --- cut-offs ---------------------------------------------------------------------------------------------------------

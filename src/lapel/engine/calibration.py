@@ -1,9 +1,9 @@
 """How likely a hit is what was asked for: from cosines to probabilities and verdicts.
 
 A cosine of .6 is much for a phone photo and little for a picture on white, and more among handbags than among shirts.
-So each hit gets eight figures beside its cosine - how far the nearest are, whether query and hit look of one kind,
-section, colour and gender to the model's probes, and whether the neighbours agree - and a logistic regression of them,
-straightened by isotonic regression (Zadrozny and Elkan 2002), says how likely it is
+So each hit gets figures beside its cosine - how far the nearest are, whether query and hit look of one kind, section,
+colour and gender to the model's probes, and how many of the nearest are what the hit is, by the shop's own labels - and
+a logistic regression of them, straightened by isotonic regression (Zadrozny and Elkan 2002), says how likely it is
 
 - *of the same kind*: the last level of its category, such as Shirts;
 - *of the same style*: of the same section, for the same gender, in the same colour;
@@ -18,7 +18,7 @@ fingerprint. A store may have its own, see :mod:`lapel.insight.own_calibration`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -30,15 +30,18 @@ from numpy.typing import NDArray
 from lapel.core.errors import ModelError
 from lapel.core.queries import CLOSENESS
 from lapel.core.text import fold, reason_of
-from lapel.core.types import Verdict
+from lapel.core.types import Product, Verdict
 from lapel.core.vectors import Vectors
 from lapel.encoders.probes import DOMAINS, Probes
 
 FILE = "calibration.json"
-FORMAT = 2
+FORMAT = 3
 NEIGHBOURS = 20  # nearest photos that are evidence
-AGREEING = ("kind", "section", "colour", "gender")  # probes by which query and hit are compared
-FEATURES = ("cosine", "nearest", "mean of ten", *AGREEING, "neighbours")
+AGREEING = ("kind", "section", "colour", "gender")  # probes by which query and hit are compared, and labels
+VOTES = tuple(f"{name} of the nearest" for name in AGREEING)
+FEATURES = ("cosine", "nearest", "mean of ten", *AGREEING, "neighbours", *VOTES)
+BY_PROBES = 8  # figures of formats 1 and 2, which knew no labels
+INSTEAD = (7, 4, 5, 6)  # figures by probes that stand in where the shop says nothing of a hit
 ABOUT_QUERIES = (1, 2)  # figures that are the same for all hits of a query, and no probe's: how near the nearest are
 FASHION_FEATURES = ("nearest", "mean of ten", "strength", "greatest strength")  # of a query
 EVIDENCE_SCALE = 0.1  # of cosine: how fast neighbours lose weight as evidence below the nearest
@@ -47,6 +50,7 @@ LIKELY = 0.5  # from which on a product or a style is said to be the same
 CONFIDENCE = 0.9  # of the set of kinds
 
 Features = NDArray[np.float64]  # (hits, FEATURES), or (queries, FASHION_FEATURES)
+Labels = NDArray[np.int64]  # (photos, 4)
 Strengths = NDArray[np.floating]  # (queries, 2) of their images, see lapel.core.queries.UnderstoodPart
 Knots = tuple[NDArray[np.float64], NDArray[np.float64]]  # rising logits and their probabilities
 
@@ -59,11 +63,14 @@ class Neighbourhood:
         vector: (dim,) float32, the query's.
         scores: (n,) float32 cosines of the nearest photos, the highest first.
         vectors: (n, dim) float32, theirs.
+        labels: (n, 4) int, a number for each different kind, section, colour and gender, see :func:`labels_of`; 0 where
+            the shop does not say.
     """
 
     vector: NDArray[np.float32]
     scores: NDArray[np.float32]
     vectors: Vectors
+    labels: Labels
 
     def kinds(self, probes: Probes) -> NDArray[np.float64]:
         """(kinds,) how likely the query is of each kind: half by itself, half by what its neighbours are, of which
@@ -74,7 +81,25 @@ class Neighbourhood:
         return own
 
 
-def hit_features(probes: Probes, around: Neighbourhood, scores: NDArray[np.float32], vectors: Vectors) -> Features:
+def labels_of(products: Iterable[Product], numbers: dict[str, int]) -> Labels:
+    """What the shop says of products: (n, 4) int64, the number of each one's kind, section, colour and gender, 0 where
+    it does not say.
+
+    Args:
+        products: The products; one may come more than once.
+        numbers: The numbers given so far; new texts get the next. Numbers of one dictionary compare.
+    """
+    rows = []
+    for product in products:
+        path = product.category or ("",)
+        texts = (path[-1], path[-2] if len(path) > 1 else path[-1], product.colour, product.gender)
+        rows.append([numbers.setdefault(text, len(numbers) + 1) if text else 0 for text in texts])
+    return np.array(rows, np.int64).reshape(-1, len(AGREEING))
+
+
+def hit_features(
+    probes: Probes, around: Neighbourhood, scores: NDArray[np.float32], vectors: Vectors, labels: Labels
+) -> Features:
     """What probabilities are computed from, of the hits of one query.
 
     Args:
@@ -82,11 +107,12 @@ def hit_features(probes: Probes, around: Neighbourhood, scores: NDArray[np.float
         around: The query.
         scores: (m,) float32 cosines of the hits.
         vectors: (m, dim) float32, theirs.
+        labels: (m, 4) theirs, as those of ``around``.
 
     Returns:
-        (m, 8) float64 in the order of :data:`FEATURES`.
+        (m, 12) float64 in the order of :data:`FEATURES`.
     """
-    return HitFeatures(probes, [around]).of(np.zeros(len(scores), np.int64), scores, vectors)
+    return HitFeatures(probes, [around]).of(np.zeros(len(scores), np.int64), scores, vectors, labels)
 
 
 class HitFeatures:
@@ -106,25 +132,27 @@ class HitFeatures:
         self._own = {name: probe.probabilities(vectors) for name, probe in self._probes.items()}
         self._near = np.array([(each.scores[0], each.scores[:10].mean()) for each in around])
         self.kinds: NDArray[np.float64] | None = None
+        weights = np.concatenate([np.exp((each.scores - each.scores[0]) / EVIDENCE_SCALE) for each in around])
+        counts = [len(each.scores) for each in around]
+        self._votes = _Votes(np.repeat(np.arange(len(around)), counts), weights, [each.labels for each in around])
         if "kind" in probes:
-            ends = np.cumsum([len(each.scores) for each in around])
             likely = probes["kind"].probabilities(np.concatenate([each.vectors for each in around]))
-            weights = np.concatenate([np.exp((each.scores - each.scores[0]) / EVIDENCE_SCALE) for each in around])
-            starts = np.concatenate([[0], ends[:-1]])
+            starts = np.cumsum([0, *counts[:-1]])
             summed = np.add.reduceat(np.column_stack([weights[:, None] * likely, weights]), starts, axis=0)
             self._evidence = summed[:, :-1] / summed[:, -1:]
             self.kinds = (self._own["kind"] + self._evidence) / 2
 
-    def of(self, query: NDArray[np.int64], scores: NDArray[np.float32], vectors: Vectors) -> Features:
+    def of(self, query: NDArray[np.int64], scores: NDArray[np.float32], vectors: Vectors, labels: Labels) -> Features:
         """Of hits of any of the queries.
 
         Args:
             query: (m,) which query each hit answers.
             scores: (m,) float32 their cosines.
             vectors: (m, dim) float32, theirs.
+            labels: (m, 4) theirs.
 
         Returns:
-            (m, 8) float64 in the order of :data:`FEATURES`.
+            (m, 12) float64 in the order of :data:`FEATURES`.
         """
         found = np.zeros((len(scores), len(FEATURES)))
         found[:, 0] = scores
@@ -134,8 +162,46 @@ class HitFeatures:
                 likely = self._probes[name].probabilities(vectors)
                 found[:, column] = np.log(np.einsum("mv,mv->m", likely, self._own[name][query]) + FLOOR)
                 if name == "kind":
-                    found[:, -1] = np.log(np.einsum("mv,mv->m", likely, self._evidence[query]) + FLOOR)
+                    found[:, BY_PROBES - 1] = np.log(np.einsum("mv,mv->m", likely, self._evidence[query]) + FLOOR)
+        shares = self._votes.shares(query, labels)
+        found[:, BY_PROBES:] = np.where(np.isnan(shares), found[:, INSTEAD], np.log(np.nan_to_num(shares) + FLOOR))
         return found
+
+
+class _Votes:
+    """The labels of the nearest photos of some queries, each with its weight.
+
+    Args:
+        query: (n,) which query each photo is near.
+        weights: (n,) what each counts.
+        labels: By query, (its photos, 4).
+    """
+
+    def __init__(self, query: NDArray[np.int64], weights: NDArray[np.floating], labels: Sequence[Labels]) -> None:
+        self._columns = []
+        for column in np.concatenate(labels).T:
+            told = column > 0
+            codes, at = np.unique(_coded(query[told], column[told]), return_inverse=True)
+            voted = np.bincount(at, weights[told], minlength=len(codes))
+            every = np.bincount(query[told], weights[told], minlength=len(labels))
+            self._columns.append((codes, voted, every))
+
+    def shares(self, query: NDArray[np.int64], labels: Labels) -> NDArray[np.float64]:
+        """(m, 4) 0..1, what share of the votes near its query is for what each hit is; NaN where the shop does not
+        say."""
+        found = np.full((len(query), len(self._columns)), np.nan)
+        for place, (codes, voted, every) in enumerate(self._columns):
+            known = (labels[:, place] > 0) & (every[query] > 0)
+            asked = _coded(query[known], labels[known, place])
+            at = np.minimum(np.searchsorted(codes, asked), max(len(codes) - 1, 0))
+            there = codes[at] == asked if len(codes) else np.zeros(len(asked), bool)
+            found[known, place] = np.where(there, voted[at] if len(codes) else 0.0, 0.0) / every[query[known]]
+        return found
+
+
+def _coded(query: NDArray[np.int64], label: NDArray[np.int64]) -> NDArray[np.int64]:
+    """One number for a query and a label."""
+    return np.asarray(query << 32 | label)
 
 
 def fashion_features(first: Features, strengths: NDArray[np.floating]) -> Features:
@@ -143,7 +209,7 @@ def fashion_features(first: Features, strengths: NDArray[np.floating]) -> Featur
     answers to the images; both are low for what it has never seen.
 
     Args:
-        first: (n, 8) figures of each query's first hit.
+        first: (n, 12) figures of each query's first hit.
         strengths: (n, 2), see :class:`lapel.core.queries.UnderstoodPart`.
 
     Returns:
@@ -160,7 +226,7 @@ class Scale:
     """How one verdict's probability follows from the figures of a hit.
 
     Attributes:
-        weights: (8,) of the figures, or (4,) of those of a query.
+        weights: (12,) of the figures, or (4,) of those of a query.
         bias: Added to their sum: both are the logit.
         knots: What logit means what probability; straight between them.
         by_category: The same for categories that had enough pairs, by the folded name of their last level.
@@ -172,7 +238,7 @@ class Scale:
     by_category: Mapping[str, Knots] = field(default_factory=dict)
 
     def logits(self, features: Features) -> NDArray[np.float64]:
-        """(m,) of (m, 8) figures."""
+        """(m,) of (m, 12) figures."""
         return np.asarray(features @ self.weights + self.bias, np.float64)
 
     def probabilities(self, features: Features, categories: Sequence[str] = ()) -> NDArray[np.float64]:
@@ -240,7 +306,7 @@ class Calibration:
         """(m,) how likely the query of each hit shows anything of a shop, 0..1; 1 where that was not learned.
 
         Args:
-            features: (m, 8) figures of hits.
+            features: (m, 12) figures of hits.
             strengths: (m, 2) of their queries; where one is NaN, as of queries that are no images, the usual is taken.
         """
         if self.fashion is None or not len(features):
@@ -296,7 +362,7 @@ class Calibration:
             ModelError: it is of another format or misses something.
         """
         try:
-            if data["format"] not in (1, FORMAT) or tuple(data["features"]) != FEATURES:
+            if data["format"] not in (1, 2, FORMAT) or tuple(data["features"]) != FEATURES[: len(data["features"])]:
                 raise ModelError(f"{name} has format {data['format']}; this Lapel reads {FORMAT}. Calibrate again.")
             data = _brought_up(data)
             scales = {
@@ -317,12 +383,18 @@ class Calibration:
 
 
 def _brought_up(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Format 1 as format 2: it knew nothing of the strength of queries."""
+    """Formats 1 and 2 as format 3: neither knew labels, the first nothing of the strength of queries either."""
     if data["format"] == FORMAT:
         return data
+    scales = {
+        domain: {name: {**scale, "weights": [*scale["weights"], *[0.0] * len(VOTES)]} for name, scale in some.items()}
+        for domain, some in data["scales"].items()
+    }
+    if data["format"] == 2:
+        return {**data, "scales": scales}
     known = data["fashion"]
     about = known and {**known, "weights": [*np.array(known["weights"])[list(ABOUT_QUERIES)], 0.0, 0.0]}
-    return {**data, "fashion": about, "strength": (1.0, 1.0)}
+    return {**data, "scales": scales, "fashion": about, "strength": (1.0, 1.0)}
 
 
 def _scale_json(scale: Scale) -> dict[str, Any]:

@@ -21,7 +21,9 @@ from lapel.engine.calibration import (
     NEIGHBOURS,
     Calibration,
     HitFeatures,
+    Labels,
     Neighbourhood,
+    labels_of,
     reaches,
     read_calibration,
 )
@@ -34,6 +36,7 @@ OWN = "calibration"  # the folder of a store with, by the fingerprint of a model
 NONE = ("", 0)
 NO_STRENGTH = (float("nan"), float("nan"))  # of queries that are no images
 Judged = tuple[list[Hit], dict[str, Any]]
+Evidence = tuple[Neighbourhood, Vectors, Labels]  # what is near a query; vectors and labels of its hits
 JUDGED = ("image", "product", "vector")  # kinds of queries whose cosines compare with those that were learned from
 
 
@@ -129,17 +132,21 @@ class Judge:
                     judged[row] = each
         return judged
 
-    def _evidence(self, asked: Sequence[Answered], fingerprint: str) -> list[tuple[Neighbourhood, Vectors] | None]:
-        """What is near each query, and the vectors of its hits; None where another process has removed one since."""
+    def _evidence(self, asked: Sequence[Answered], fingerprint: str) -> list[Evidence | None]:
+        """What is near each query, and what its hits are; None where another process has removed one since."""
         near = self._others(asked)
         keys = [
             np.concatenate([of, [hit.photo.key for hit in each.hits]])
             for (of, _), each in zip(near, asked, strict=True)
         ]
         distinct, places = np.unique(np.concatenate(keys), return_inverse=True)
-        there, vectors = self._store.catalog.vectors_there(distinct, fingerprint=fingerprint)
+        found_there, vectors = self._store.catalog.vectors_there(distinct, fingerprint=fingerprint)
+        entries = self._store.catalog.entries(distinct[found_there])
+        there = found_there & np.array([key in entries for key in distinct.tolist()], bool)
+        vectors = vectors[there[found_there]]
+        labels = labels_of((entries[key][0] for key in distinct[there].tolist()), {})
         rows = np.where(there, np.cumsum(there) - 1, -1)[places]
-        found: list[tuple[Neighbourhood, Vectors] | None] = []
+        found: list[Evidence | None] = []
         split = np.split(rows, np.cumsum([len(each) for each in keys])[:-1])
         for each, (of, scores), own in zip(asked, near, split, strict=True):
             around, hits = own[: len(of)], own[len(of) :]
@@ -147,8 +154,10 @@ class Judge:
             if hits.min() < 0 or not known.any():
                 found.append(None)
             else:
-                neighbours = Neighbourhood(each.embedded.vector, scores[known], vectors[around[known]])
-                found.append((neighbours, vectors[hits]))
+                neighbours = Neighbourhood(
+                    each.embedded.vector, scores[known], vectors[around[known]], labels[around[known]]
+                )
+                found.append((neighbours, vectors[hits], labels[hits]))
         return found
 
     def _others(self, asked: Sequence[Answered]) -> list[tuple[Keys, NDArray[np.float32]]]:
@@ -173,19 +182,19 @@ def _can_be_told(asked: Answered) -> bool:
 def _judged(
     calibration: Calibration,
     probes: Probes,
-    asked: Sequence[tuple[Answered, Neighbourhood, Vectors]],
+    asked: Sequence[tuple[Answered, Neighbourhood, Vectors, Labels]],
     *,
     on_white: bool,
 ) -> list[Judged]:
     """The hits of queries of one domain, all at once."""
-    figures = HitFeatures(probes, [around for _, around, _ in asked])
-    hits = [hit for each, _, _ in asked for hit in each.hits]
-    query = np.repeat(np.arange(len(asked)), [len(each.hits) for each, _, _ in asked])
-    features = figures.of(
-        query, np.array([hit.score for hit in hits], np.float32), np.concatenate([own for _, _, own in asked])
-    )
+    answered, around, vectors, labels = zip(*asked, strict=True)
+    figures = HitFeatures(probes, around)
+    hits = [hit for each in answered for hit in each.hits]
+    query = np.repeat(np.arange(len(asked)), [len(each.hits) for each in answered])
+    scores = np.array([hit.score for hit in hits], np.float32)
+    features = figures.of(query, scores, np.concatenate(vectors), np.concatenate(labels))
     categories = [hit.product.category[-1] if hit.product.category else "" for hit in hits]
-    strengths = np.array([each.embedded.parts[0].strength or NO_STRENGTH for each, _, _ in asked])
+    strengths = np.array([each.embedded.parts[0].strength or NO_STRENGTH for each in answered])
     told = calibration.judge(features, categories, on_white=on_white, strengths=strengths[query])
     judged = [
         replace(hit, probability=likely[Verdict.SAME_KIND], verdict=verdict, probabilities=likely)

@@ -32,7 +32,7 @@ class Pairs:
     """Hits and whether they were right.
 
     Attributes:
-        features: (n, 8), see :data:`lapel.engine.calibration.FEATURES`.
+        features: (n, 12), see :data:`lapel.engine.calibration.FEATURES`.
         right: (n,) bool.
         weight: What each counts.
     """
@@ -81,7 +81,7 @@ def fit_scale(learned: Sequence[Pairs], straightened: Pairs, categories: Sequenc
 def _logistic_regression(
     features: Features, right: NDArray[np.bool_], weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], float]:
-    """(8,) weights and the bias."""
+    """(12,) weights and the bias."""
     mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-9
     scaled = np.hstack([(features - mean) / spread, np.ones((len(features), 1))])
     signs = np.where(right, 1.0, -1.0)

@@ -27,7 +27,16 @@ from lapel.core.vectors import Keys, Vectors
 from lapel.encoders import Encoder
 from lapel.encoders.probes import DOMAINS, Probe, Probes
 from lapel.encoders.segmenter import embed_images
-from lapel.engine.calibration import NEIGHBOURS, Calibration, Neighbourhood, Scale, fashion_features, hit_features
+from lapel.engine.calibration import (
+    AGREEING,
+    NEIGHBOURS,
+    Calibration,
+    Labels,
+    Neighbourhood,
+    Scale,
+    fashion_features,
+    hit_features,
+)
 from lapel.engine.context import StoreContext
 from lapel.engine.judging import Judge
 from lapel.indexes import VectorIndex
@@ -53,7 +62,6 @@ DRAWN = 60  # pictures without fashion of each kind
 REFUSED = 0.01  # share of known queries that may be taken for pictures without fashion
 OUT_WEIGHT, STRANGER_WEIGHT = 0.3, 1.5  # of queries whose kind is gone, and of pictures without fashion, in learning
 BATCH = 32
-ATTRIBUTES = ("kind", "section", "colour", "gender")
 CUT_OR_LIT = ("crop to 60 %", "light and white balance")
 ON_SCENES = ("cluttered scene", "phone photo")
 VERDICTS = (Verdict.SAME_PRODUCT, Verdict.SAME_STYLE, Verdict.SAME_KIND)
@@ -170,7 +178,7 @@ class Answers:
     """What was found for some queries.
 
     Attributes:
-        features: (q, 10, 8), see :func:`lapel.engine.calibration.hit_features`.
+        features: (q, 10, 12), see :func:`lapel.engine.calibration.hit_features`.
         right: By verdict, (q, 10), whether it holds.
         categories: (q, 10) the kinds of the hits.
         likely_kind: (q,) how likely each query was said to be of its own kind.
@@ -204,6 +212,7 @@ class _Shop:
         keys: (n,) rising.
         products: (n,) whose each is.
         labels: By attribute, (n,) texts; empty where nothing is known.
+        numbers: (n, 4) the same as numbers, see :func:`lapel.engine.calibration.labels_of`.
     """
 
     store: StoreContext
@@ -212,6 +221,7 @@ class _Shop:
     keys: Keys
     products: NDArray[np.int64]
     labels: Mapping[str, Texts]
+    numbers: Labels
     _allowed: dict[str, Keys] = field(default_factory=dict)
 
     @classmethod
@@ -236,7 +246,8 @@ class _Shop:
                 " --map category=COLUMN when you add them."
             )
         found = {name: values[good] for name, values in labels.items()}
-        return cls(store, view.index, view.model.fingerprint, photos.keys[good], photos.rows[good], found)
+        numbers = np.stack([_numbered(found[name]) for name in AGREEING], axis=1)
+        return cls(store, view.index, view.model.fingerprint, photos.keys[good], photos.rows[good], found, numbers)
 
     def sampled(self, passing: Keys, count: int, seed: int) -> NDArray[np.int64]:
         """Rows of the photos that ask."""
@@ -251,7 +262,7 @@ class _Shop:
         others = np.flatnonzero(~np.isin(self.products, self.products[asking]))
         some = np.sort(np.random.default_rng(1).permutation(others)[:LEARNED])
         vectors = self.store.catalog.vector_of(self.keys[some], fingerprint=self.fingerprint)
-        for name in ATTRIBUTES if len(vectors) == len(some) else ():
+        for name in AGREEING if len(vectors) == len(some) else ():
             values: list[str | None] = [value or None for value in self.labels[name].tolist()]
             probe = fit_probe(name, vectors, [values[row] for row in some])
             if probe is None:
@@ -272,9 +283,11 @@ class _Shop:
         for row, vector in enumerate(shown.vectors):
             keys, scores = self._nearest(vector, int(own[row]), name)
             vectors = self.store.catalog.vector_of(keys, fingerprint=self.fingerprint)
-            around = Neighbourhood(vector, scores, vectors)
-            features.append(hit_features(probes, around, scores[:HITS], vectors[:HITS]))
-            found.append(np.searchsorted(self.keys, keys[:HITS]))
+            places = np.searchsorted(self.keys, keys)
+            numbers = self.numbers[places]
+            around = Neighbourhood(vector, scores, vectors, numbers)
+            features.append(hit_features(probes, around, scores[:HITS], vectors[:HITS], numbers[:HITS]))
+            found.append(places[:HITS])
             likely.append(self._own_kind(probes, around, int(own[row])))
         return Answers(
             np.array(features),
@@ -317,6 +330,12 @@ class _Shop:
             Verdict.SAME_STYLE: same("section") & same("gender") & same("colour") & known,
             Verdict.SAME_KIND: same("kind") & known,
         }
+
+
+def _numbered(texts: Texts) -> Labels:
+    """(n,) a number for each different text, 0 for none."""
+    values, numbers = np.unique(texts, return_inverse=True)
+    return np.where(values[numbers] == "", 0, numbers + 1).astype(np.int64)
 
 
 class _Pictures:
