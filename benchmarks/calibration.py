@@ -36,6 +36,7 @@ from lapel.engine.calibration import (
     NEIGHBOURS,
     Calibration,
     Neighbourhood,
+    closest,
     fashion_features,
     hit_features,
     save_calibration,
@@ -365,22 +366,23 @@ class Answers:
         return found.fashion.probabilities(self.asked[name].fashion(rows))
 
     def best(self, found: Calibration, name: str, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(q,) how likely the first hit is of the query's kind."""
-        return self.likely(found, name, Verdict.SAME_KIND, rows)[:, 0]
+        """(q,) the highest probability of the query's kind among its ten hits."""
+        return self.likely(found, name, Verdict.SAME_KIND, rows).max(axis=1)
 
     def verdicts(self, found: Calibration, name: str, rows: NDArray[np.bool_]) -> NDArray[np.str_]:
-        """(q,) the verdict on the first hit."""
+        """(q,) the verdict on the answer."""
         asked = self.asked[name]
-        categories, told = self.bench.kind[asked.found[:, 0]], np.empty(len(asked.found), object)
+        told = np.empty(len(asked.found), object)
         for white in (True, False):
             some = rows & (asked.on_white == white)
             judged = found.judge(
-                asked.features[some, 0],
-                categories[some].tolist(),
+                asked.features[some].reshape(-1, asked.features.shape[2]),
+                self.categories(name, some),
                 on_white=white,
-                strengths=asked.strengths[some],
+                strengths=np.repeat(asked.strengths[some], HITS, axis=0),
             )
-            told[some] = [verdict.value for verdict, _ in judged]
+            verdicts = [verdict for verdict, _ in judged]
+            told[some] = [closest(verdicts[at : at + HITS]).value for at in range(0, len(verdicts), HITS)]
         return told[rows].astype(str)
 
     def own_kinds(self, name: str) -> NDArray[np.float64]:

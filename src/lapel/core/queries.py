@@ -541,7 +541,7 @@ class SearchResult(Sequence[Hit]):
     Attributes:
         hits: The nearest products, best first; see :attr:`Hit.adjustment` for their order.
         total: Products that pass the filter.
-        verdict: What the answer is worth: the verdict on its first hit, where hits are judged.
+        verdict: What the answer is worth: the closest verdict on its first ten hits, where hits are judged.
         facets: By field that was asked for, its values with how many of the products that pass the filter have them.
         understood: How the query was read.
         timings: Milliseconds by stage: embed, retrieve, group, rerank, calibrate, explain, facets.

@@ -21,6 +21,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from lapel.encoders.probes import DOMAINS, Probes
 FILE = "calibration.json"
 FORMAT = 3
 NEIGHBOURS = 20  # nearest photos that are evidence
+ANSWER_HITS = 10  # first hits by which an answer is judged
 AGREEING = ("kind", "section", "colour", "gender")  # probes by which query and hit are compared, and labels
 VOTES = tuple(f"{name} of the nearest" for name in AGREEING)
 FEATURES = ("cosine", "nearest", "mean of ten", *AGREEING, "neighbours", *VOTES)
@@ -260,7 +262,8 @@ class Calibration:
 
     Attributes:
         scales: By domain, see :data:`lapel.encoders.probes.DOMAINS`, and verdict.
-        least: By domain, the probability of the same kind below which a hit is nothing close.
+        least: By domain, the probability of the same kind below which a hit is nothing close; an answer is when all of
+            its first ten are.
         kind_floor: By domain, what a kind's likelihood is at least to be in the set of kinds that holds the right one
             for 90 of 100 queries (conformal prediction, Vovk et al. 2005).
         fashion: How likely a query shows anything of a shop at all, by its figures of :data:`FASHION_FEATURES`; None
@@ -442,6 +445,16 @@ def save_calibration(calibration: Calibration, folder: Path) -> None:
     """Write it into a model folder."""
     text = json.dumps(calibration.to_json(), indent=1)
     (folder / FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def closest(verdicts: Iterable[Verdict | None]) -> Verdict | None:
+    """What an answer is worth: the closest verdict on its first ten hits; None where none was judged.
+
+    >>> closest([Verdict.NOTHING_CLOSE, Verdict.SAME_KIND]).value
+    'same kind'
+    """
+    judged = {verdict for verdict in islice(verdicts, ANSWER_HITS) if verdict is not None}
+    return next((verdict for verdict in (*CLOSENESS, Verdict.NOTHING_CLOSE) if verdict in judged), None)
 
 
 def reaches(verdict: Verdict | None, least: Verdict) -> bool:

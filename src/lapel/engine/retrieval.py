@@ -32,7 +32,7 @@ from lapel.core.types import (
     Verdict,
 )
 from lapel.core.vectors import Keys, Vectors
-from lapel.engine.calibration import NEIGHBOURS
+from lapel.engine.calibration import NEIGHBOURS, closest
 from lapel.engine.context import StoreContext
 from lapel.engine.explanation import Explainer
 from lapel.engine.facets import Counts, FacetCounter
@@ -521,7 +521,7 @@ class SearchEngine:
 
     def _verdict(self, hits: Sequence[Hit], before: Sequence[Hit], where: Filter) -> Verdict:
         if hits:
-            return hits[0].verdict or Verdict.FOUND
+            return closest(hit.verdict for hit in hits) or Verdict.FOUND
         if before:
             return Verdict.NOTHING_CLOSE
         return Verdict.NOTHING_PASSES if where and self.store.catalog.count() else Verdict.EMPTY

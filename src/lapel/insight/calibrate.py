@@ -134,10 +134,10 @@ def usual_strength(known: Features) -> tuple[float, float]:
 
 
 def least_likely(best: NDArray[np.float64]) -> float:
-    """The probability below which the best hit of a query is called nothing close.
+    """The probability below which a hit is called nothing close.
 
     Args:
-        best: (n,) probabilities of the best hits of queries whose kind the catalogue has.
+        best: (n,) the highest probability among the first ten hits of each query whose kind the catalogue has.
     """
     return float(np.quantile(best, FALSE_ALARMS)) - 1e-6
 

@@ -34,6 +34,7 @@ from lapel.engine.calibration import (
     Labels,
     Neighbourhood,
     Scale,
+    closest,
     fashion_features,
     hit_features,
 )
@@ -441,8 +442,9 @@ class _Fit:
             for domain in DOMAINS
         }
         for domain, sets in usual.items():
-            firsts = np.concatenate([self._answers[name].features[rows, 0] for name, rows in sets])
-            least[domain] = least_likely(first.scales[domain][Verdict.SAME_KIND].probabilities(firsts))
+            hits = np.concatenate([self._answers[name].features[rows] for name, rows in sets])
+            told = first.scales[domain][Verdict.SAME_KIND].probabilities(hits.reshape(-1, hits.shape[2]))
+            least[domain] = least_likely(told.reshape(-1, HITS).max(axis=1))
             floors[domain] = kind_floor(np.concatenate([self._answers[name].likely_kind[rows] for name, rows in sets]))
         found = replace(first, least=least, kind_floor=floors)
         if not np.isfinite(self._strange.strengths).all():
@@ -491,13 +493,15 @@ def _judged(
 
 
 def _said(found: Calibration, asked: Answers, rows: Flags) -> list[Verdict]:
-    """The verdict on each query's first hit; all of one domain."""
+    """The verdict on each query's answer; all of one domain."""
     if not rows.any():
         return []
     told = found.judge(
-        asked.features[rows, 0],
-        asked.categories[rows, 0].tolist(),
+        asked.features[rows].reshape(-1, asked.features.shape[2]),
+        asked.categories[rows].ravel().tolist(),
         on_white=bool(asked.on_white[rows][0]),
-        strengths=asked.strengths[rows],
+        strengths=np.repeat(asked.strengths[rows], HITS, axis=0),
     )
-    return [verdict for verdict, _ in told]
+    verdicts = [verdict for verdict, _ in told]
+    answers = (closest(verdicts[at : at + HITS]) for at in range(0, len(verdicts), HITS))
+    return [verdict for verdict in answers if verdict is not None]
