@@ -27,7 +27,15 @@ from lapel.core.vectors import Keys, Vectors
 from lapel.encoders import Encoder
 from lapel.encoders.probes import DOMAINS, Probe, Probes
 from lapel.encoders.segmenter import embed_images
-from lapel.engine.calibration import NEIGHBOURS, Calibration, Neighbourhood, Scale, fashion_features, hit_features
+from lapel.engine.calibration import (
+    LIKELY,
+    NEIGHBOURS,
+    Calibration,
+    Neighbourhood,
+    Scale,
+    fashion_features,
+    hit_features,
+)
 from lapel.engine.context import StoreContext
 from lapel.engine.judging import Judge
 from lapel.indexes import VectorIndex
@@ -61,6 +69,7 @@ VERDICTS = (Verdict.SAME_PRODUCT, Verdict.SAME_STYLE, Verdict.SAME_KIND)
 Texts = NDArray[np.str_]
 Flags = NDArray[np.bool_]
 Progress = Callable[[int, int], None]
+Shares = dict[str, dict[Verdict, float]]  # by domain and verdict
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,7 @@ class OwnCalibration:
         unreadable: How many more could not be read.
         errors: By domain and verdict, the expected calibration error on the half not used, 0..1.
         right: By domain and verdict, the share of hits for which it holds.
+        held: By domain and verdict, of hits that it is said of (likelier than not), the share for which it holds.
         refused: By domain, of queries whose kind was taken out, the share told *nothing close* or only *same style*.
         alarms: By domain, of queries whose kind is there, the share told *nothing close*.
     """
@@ -84,6 +94,7 @@ class OwnCalibration:
     unreadable: int
     errors: Mapping[str, Mapping[Verdict, float]]
     right: Mapping[str, Mapping[Verdict, float]]
+    held: Mapping[str, Mapping[Verdict, float]]
     refused: Mapping[str, float]
     alarms: Mapping[str, float]
 
@@ -98,6 +109,7 @@ class OwnCalibration:
             "unreadable": self.unreadable,
             "calibration_error": plain(self.errors),
             "right": plain(self.right),
+            "held": plain(self.held),
             "kind_out_refused": dict(self.refused),
             "false_alarms": dict(self.alarms),
             "probes": sorted(self.probes),
@@ -440,10 +452,12 @@ class _Fit:
 
 def _judged(
     answers: Mapping[str, Answers], halves: Sequence[tuple[Calibration, Flags]]
-) -> tuple[dict[str, dict[Verdict, float]], dict[str, dict[Verdict, float]], dict[str, float], dict[str, float]]:
-    """Errors, shares right, refusals and false alarms: each half by the other's calibration."""
-    errors: dict[str, dict[Verdict, float]] = {domain: {} for domain in DOMAINS}
-    right: dict[str, dict[Verdict, float]] = {domain: {} for domain in DOMAINS}
+) -> tuple[Shares, Shares, Shares, dict[str, float], dict[str, float]]:
+    """Errors, shares right, shares right of what is said, refusals and false alarms: each half by the other's
+    calibration."""
+    errors: Shares = {domain: {} for domain in DOMAINS}
+    right: Shares = {domain: {} for domain in DOMAINS}
+    held: Shares = {domain: {} for domain in DOMAINS}
     refused, alarms = {}, {}
     for domain, name in zip(DOMAINS, ("plain", "scenes"), strict=True):
         asked = answers[name]
@@ -462,13 +476,15 @@ def _judged(
             true = np.concatenate([asked.right[verdict][rows].ravel() for _, rows in parts])
             errors[domain][verdict] = calibration_error(np.concatenate(told), true)
             right[domain][verdict] = float(true.mean())
+            if (likely := np.concatenate(told) >= LIKELY).any():
+                held[domain][verdict] = float(true[likely].mean())
         said = [_said(found, asked, rows) for found, rows in parts]
         gone = [_said(found, answers[f"{name} out"], rows) for found, rows in parts]
         alarms[domain] = float(np.mean([each is Verdict.NOTHING_CLOSE for some in said for each in some]))
         refused[domain] = float(
             np.mean([each in (Verdict.NOTHING_CLOSE, Verdict.SAME_STYLE) for some in gone for each in some])
         )
-    return errors, right, refused, alarms
+    return errors, right, held, refused, alarms
 
 
 def _said(found: Calibration, asked: Answers, rows: Flags) -> list[Verdict]:

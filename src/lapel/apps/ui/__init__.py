@@ -1,4 +1,5 @@
-"""The web page: which command starts it, and starting it. The page itself is ``app/page.py``, which only Streamlit runs.
+"""The web page: which command starts it, and starting it. The page itself is ``app/page.py``, which only Streamlit
+runs.
 
 In go a shop folder, a host and a port; out comes a running server that talks to nobody but its visitors.
 """

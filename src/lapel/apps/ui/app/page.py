@@ -1,7 +1,7 @@
 """The page itself, run by Streamlit from top to bottom at every click: ``streamlit run page.py -- STORE``.
 
-It only chooses which of :data:`lapel.apps.ui.shell.PAGES` is shown. It has a folder of its own because Streamlit takes a
-folder ``pages/`` beside it for another kind of app.
+It only chooses which of :data:`lapel.apps.ui.shell.PAGES` is shown. It has a folder of its own because Streamlit takes
+a folder ``pages/`` beside it for another kind of app.
 """
 
 from __future__ import annotations

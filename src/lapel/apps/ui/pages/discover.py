@@ -61,7 +61,7 @@ def taste() -> Taste:
     return kept
 
 
-def show(store: Store, overview: Overview) -> str:
+def show(store: Store, _: Overview) -> str:
     """Show what is next."""
     state.invalidate()
     now = taste()

@@ -18,7 +18,7 @@ from lapel.service import Overview, ProductDetails, Store
 ROW = 12  # products of a row
 
 
-def show(store: Store, overview: Overview) -> str:
+def show(store: Store, _: Overview) -> str:
     """Show the product that the address names."""
     state.invalidate()
     product_id = st.query_params.get("id", "")

@@ -60,7 +60,7 @@ def _start(store: Store, overview: Overview, selection: FilterSelection) -> str:
     words = t("search.products", n=found.total)
     st.html(f"<p class='lapel-count'>{html.escape(words)}</p>")
     cards = [product_card(each) for each in found.products]
-    _act(gallery(cards, key="gallery", label=words, actions=("more",), more=found.total > limit), store)
+    _act(gallery(cards, key="gallery", label=words, actions=("more",), more=found.total > limit))
     return words
 
 
@@ -82,7 +82,6 @@ def _answer(store: Store, overview: Overview, selection: FilterSelection, asked:
             found = store.search(query=query)
     except QueryError as error:
         st.error(escape(str(error)), icon=":material/link_off:")
-        st.button(t("search.new"), type="primary", key="clear", on_click=lambda: state.ask(Asked()))
         return t("error.title")
     _how_read(found)
     if not found:
@@ -108,11 +107,11 @@ def _hits(store: Store, found: SearchResult, query: Query, photo: KeptPhoto | No
         if hit is not None:
             show_why(store, query, photo, hit)
     else:
-        _act(event, store)
+        _act(event)
     return words
 
 
-def _act(event: Event | None, store: Store) -> None:
+def _act(event: Event | None) -> None:
     """Do what a visitor asked of a card."""
     if event is None:
         return
@@ -159,13 +158,13 @@ def _nothing(overview: Overview, selection: FilterSelection, asked: Asked, verdi
             title = t("search.not_understood")
             st.header(title, anchor=False)
             st.write(t("search.not_understood_what"))
-            st.button(t("search.new"), type="primary", key="clear", on_click=lambda: state.ask(Asked()))
+            st.button(t("search.new"), type="primary", key="new", on_click=lambda: state.ask(Asked()))
         else:
             title = t("search.no_other")
             st.header(title, anchor=False)
             st.write(t("search.no_other_what"))
             if asked:
-                st.button(t("search.new"), type="primary", key="clear", on_click=lambda: state.ask(Asked()))
+                st.button(t("search.new"), type="primary", key="new", on_click=lambda: state.ask(Asked()))
     return title
 
 
@@ -203,7 +202,7 @@ def _nothing_close(
             st.button(
                 t("search.anyway", n=len(found)), key="anyway", on_click=lambda: state.ask(replace(asked, anyway=True))
             )
-            st.button(t("search.new"), key="clear", on_click=lambda: state.ask(Asked()))
+            st.button(t("search.new"), key="new", on_click=lambda: state.ask(Asked()))
     return title
 
 

@@ -20,7 +20,7 @@ ASKED = 20  # searches that the speed is measured with
 LIBRARIES = ("streamlit", "faiss-cpu", "onnxruntime", "numpy", "Pillow")
 
 
-def show(store: Store, overview: Overview) -> str:
+def show(store: Store, _: Overview) -> str:
     """Show how the shop is."""
     state.invalidate()
     info = store.info()
