@@ -20,6 +20,7 @@ from lapel.apps.ui import crop, gallery, shops
 def _gallery(*, key: str, data: dict, on_event_change: object) -> dict:
     """Stands in for the gallery's script in the browser: keeps the cards, and tells of what a test did."""
     st.session_state[f"seen-{key}"] = data
+    st.html(f"<i data-shown='{key}'></i>")
     return {"event": st.session_state.pop(f"do-{key}", None)}
 
 
@@ -61,8 +62,9 @@ def page_text(page: AppTest) -> str:
 
 
 def cards(page: AppTest, key: str = "gallery") -> list[dict]:
-    """The cards of a gallery."""
-    return page.session_state[f"seen-{key}"]["cards"]
+    """The cards of a gallery; none where it is not on the page."""
+    shown = any(f"data-shown='{key}'" in element.proto.body for element in page.get("html"))
+    return page.session_state[f"seen-{key}"]["cards"] if shown else []
 
 
 def followable(page: AppTest, key: str = "gallery") -> list[str]:

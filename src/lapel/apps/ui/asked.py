@@ -88,10 +88,10 @@ class Asked:
             colour = f"#{given.lower()}" if re.fullmatch("[0-9a-fA-F]{6}", given) else ""
             unknown += [] if colour else [f"tint={given}"]
         asked = cls(
-            text=" ".join(params.get("q", [""])[-1].split())[:MAX_WORDS],
+            text=" ".join((params.get("q") or [""])[-1].split())[:MAX_WORDS],
             likes=_ids(params.get(PRODUCT, [])),
             unlikes=_ids(params.get("unlike", [])),
-            photo=params.get("photo", [""])[-1],
+            photo=(params.get("photo") or [""])[-1],
             box=box,
             whole=params.get("whole") == ["yes"],
             colour=colour,

@@ -24,6 +24,12 @@ LARGE = 1400  # pixels of the longer side of a photo on a product's page
 QUALITY = 88
 FOR_GOOD = "private, max-age=31536000, immutable"  # the address holds the hash of the photo
 NEVER = "no-store"
+HANGER = (
+    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 300 400'><rect width='300' height='400' fill='#efece6'/>"
+    "<g fill='none' stroke='#8c8377' stroke-width='5' stroke-linejoin='round' stroke-linecap='round'>"
+    "<path d='M150 168c0-12 16-12 16-26a16 16 0 0 0-32 0'/><path d='M150 168l88 56a10 10 0 0 1-6 18H68a10 10 0 0"
+    " 1-6-18z'/></g></svg>"
+)
 
 
 def routes(folder: Path, *, write: bool) -> list[BaseRoute]:
@@ -37,8 +43,8 @@ def routes(folder: Path, *, write: bool) -> list[BaseRoute]:
     from starlette.routing import Route
 
     def answer(jpeg: bytes | None, keep: str) -> Response:
-        if jpeg is None:
-            return Response(status_code=404, headers={"Cache-Control": NEVER})
+        if jpeg is None:  # a tile that says so is more to a visitor than a status
+            return Response(HANGER, media_type="image/svg+xml", headers={"Cache-Control": NEVER})
         return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": keep, "X-Robots-Tag": "noindex"})
 
     def thumbnail(request: Request) -> Response:

@@ -6,11 +6,13 @@ a folder ``pages/`` beside it for another kind of app.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import streamlit as st
 
 from lapel.apps.ui.access import may_manage
+from lapel.apps.ui.lang import t
 from lapel.apps.ui.shell import HIDDEN, PAGES, footer, page_of
 
 ICON = (
@@ -24,6 +26,7 @@ def main() -> None:
     """Show one of the pages."""
     st.set_page_config(page_title="Lapel", page_icon=ICON, layout="wide", initial_sidebar_state="auto")
     st.html(STYLE)
+    st.html(f"<style>:root {{ --lapel-menu: {json.dumps(t('shell.menu'), ensure_ascii=False)} }}</style>")
     manage = may_manage()
     pages = [page_of(row, visible=row.name not in HIDDEN and (manage or not row.manage)) for row in PAGES]
     st.logo(ICON, size="large")

@@ -106,9 +106,9 @@ def _mapping(table: bytes) -> tuple[tuple[str, ...], bool]:
             )
             if (chosen or "") != now:
                 changes.append(f"{name}={chosen or ''}")
-    now = preview_table(table, changes) if changes else first
-    _preview(now)
-    return tuple(changes), not now.error
+    found = preview_table(table, changes) if changes else first
+    _preview(found)
+    return tuple(changes), not found.error
 
 
 def _preview(found: TablePreview) -> None:
