@@ -14,11 +14,12 @@ from PIL import Image
 from lapel.catalog.thumbnails import Size, Thumbnails
 from lapel.core.errors import SourceError, StoreDamagedError
 from lapel.core.images import THUMBNAIL_WIDTHS, decode, thumbnails
-from lapel.core.types import Links, Photo
+from lapel.core.types import Links, Photo, Product
 from lapel.engine.backfill import backfill
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.features import THUMBNAIL
 from lapel.engine.ingest import ingest
+from lapel.service import ProductDetails
 from lapel.service.thumbnails import TILE_SIZE, ThumbnailService
 from lapel.sources import open_source
 from lapel.sources.photos import photo_rows
@@ -141,7 +142,7 @@ def test_a_broken_file_is_made_anew_and_hides_nothing(tmp_path: Path) -> None:
 
 def test_the_page_shows_them_when_the_photos_are_gone(store: StoreContext, tmp_path: Path) -> None:
     pytest.importorskip("streamlit")
-    from lapel.apps.ui.cards import linked_photo
+    from lapel.apps.ui.gallery import product_card
 
     photos = store.catalog.hosting.photos()
     for path in (tmp_path / "pictures").iterdir():
@@ -155,8 +156,9 @@ def test_the_page_shows_them_when_the_photos_are_gone(store: StoreContext, tmp_p
     with pytest.raises(SourceError, match="lapel media thumbnails"):
         service._read(away)
     assert service.tiles([away, photos[0]])[0] is None
-    assert "https://cdn.example/a.jpg?x=1&amp;y=" in linked_photo(away)
-    assert linked_photo(photos[0]) == ""
+    product = Product("x")
+    assert product_card(ProductDetails(product, (away,)))["linked"] == "https://cdn.example/a.jpg?x=1&y="
+    assert product_card(ProductDetails(product, (photos[0],)))["linked"] == ""
 
 
 def test_the_widths_rise() -> None:

@@ -19,7 +19,7 @@ pytest.importorskip("playwright", reason="the browser tests need playwright: pip
 from PIL import Image
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from browser.chromium import DESKTOP, PHONE, address, browser, profile, shop_folder, visit
+from browser.chromium import address, browser, profile, shop_folder, visit
 from browser.shop import draw
 
 __all__ = ["address", "browser", "profile", "shop_folder", "visit"]  # fixtures
@@ -41,215 +41,194 @@ def links(shop_folder: Path) -> Iterator[str]:
     server.server_close()
 
 
-def card(page: Page, place: int) -> Locator:
-    # Streamlit leaves the last page's cards in place until the next one is complete: for a moment there may be two.
-    return page.locator(f".st-key-card-{place}").first
+def card(page: Page, place: int = 0) -> Locator:
+    return page.locator(".gallery .card").nth(place)
 
 
 def title(page: Page, place: int = 0) -> Locator:
-    return card(page, place).locator(".lapel-title")
+    return card(page, place).locator(".title")
 
 
-def way(page: Page, name: str) -> None:
-    page.locator(".st-key-way button").filter(has_text=name).click()
+def upload(page: Page, file: Path) -> None:
+    page.locator(".st-key-upload input[type=file]").set_input_files(file)
 
 
-def expect_columns(page: Page, count: int) -> None:
-    """Wait until so many cards stand in the first row: the page's style comes after its first words."""
-    page.wait_for_function(
-        """count => {
-            const cards = [...document.querySelectorAll("[class*='st-key-card-']")];
-            const tops = cards.map(card => Math.round(card.getBoundingClientRect().top));
-            return tops.length > 0 && tops.filter(top => top === tops[0]).length === count;
-        }""",
-        arg=count,
-    )
+def rest(page: Page) -> None:
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
 
 
-def test_an_uploaded_photo_finds_its_product(visit: Visit, shop_folder: Path) -> None:
+def test_an_uploaded_photo_finds_its_product_and_survives_a_reload(visit: Visit, shop_folder: Path) -> None:
     page = visit()
-    page.set_input_files("input[type=file]", shop_folder / "pictures" / "27.png")
-    expect(page.get_by_role("heading", name="Your photo")).to_be_visible()
+    upload(page, shop_folder / "pictures" / "27.png")
+    expect(page.locator(".st-key-chips")).to_contain_text("Your photo")
     expect(title(page)).to_have_text("Green dress for men")
-    expect(card(page, 0).locator(".lapel-score")).to_contain_text("1.00")
-    expect(card(page, 0).locator(".lapel-price")).to_have_text("37.50 EUR")
-    expect(card(page, 0).get_by_role("img")).to_have_attribute("alt", "Green dress for men")
-    assert card(page, 0).get_by_role("img").evaluate("image => image.complete && image.naturalWidth") == 450
+    expect(card(page).locator(".price")).to_have_text("37.50 EUR")
+    page.wait_for_function("[...document.images].every(image => image.complete)")
+    assert card(page).locator("img").evaluate("image => image.naturalWidth") == 450
+    page.reload()
+    expect(title(page)).to_have_text("Green dress for men")
+    page.get_by_role("button", name="More like this: Green dress for men").click()
+    page.wait_for_url("**product=W0027**")
+    page.go_back()
+    expect(page.locator(".st-key-chips")).not_to_contain_text("Like")
     page.get_by_role("button", name="New search").click()
     expect(page.get_by_role("heading", name="Find what looks like it.")).to_be_visible()
 
 
-def test_a_corrupt_file_is_explained_and_the_next_one_works(visit: Visit, shop_folder: Path) -> None:
+def test_a_corrupt_file_is_explained_and_the_next_one_works(visit: Visit, shop_folder: Path, tmp_path: Path) -> None:
     page = visit()
-    whole = (shop_folder / "pictures" / "4.png").read_bytes()
-    page.set_input_files(
-        "input[type=file]", {"name": "cut.png", "mimeType": "image/png", "buffer": whole[: len(whole) // 2]}
-    )
+    cut = tmp_path / "cut.png"
+    cut.write_bytes((shop_folder / "pictures" / "4.png").read_bytes()[:300])
+    upload(page, cut)
     expect(page.get_by_role("alert")).to_contain_text("damaged or cut short")
-    expect(title(page)).to_be_visible()
-    page.set_input_files("input[type=file]", {"name": "whole.png", "mimeType": "image/png", "buffer": whole})
+    upload(page, shop_folder / "pictures" / "4.png")
     expect(title(page)).to_have_text("Red t-shirt for women")
-    expect(page.get_by_role("alert")).to_have_count(0)
 
 
-def test_a_pasted_link(visit: Visit, links: str) -> None:
+def test_a_picture_is_pasted_and_words_are_added(visit: Visit, shop_folder: Path) -> None:
     page = visit()
-    way(page, "Link")
-    box = page.get_by_label("Link of a picture")
-    box.fill(f"{links}/products.csv")
+    box = page.locator(".st-key-box textarea")
+    expect(box).to_be_visible()
+    rest(page)
+    data = list((shop_folder / "pictures" / "26.png").read_bytes())
+    box.evaluate(
+        """(box, data) => {
+            const held = new DataTransfer();
+            held.items.add(new File([new Uint8Array(data)], "pasted.png", {type: "image/png"}));
+            box.dispatchEvent(new ClipboardEvent("paste", {clipboardData: held, bubbles: true, cancelable: true}));
+        }""",
+        data,
+    )
+    expect(page.locator(".st-key-box")).to_contain_text("pasted.png")
     box.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("Not a picture")
+    expect(page.locator(".st-key-chips")).to_contain_text("Your photo")
+    expect(title(page)).to_have_text("Green dress for women")
+    rest(page)
+    page.locator(".st-key-box textarea").fill("yellow")
+    page.locator(".st-key-box textarea").press("Enter")
+    expect(page.locator(".st-key-chips")).to_contain_text("“yellow”")
+
+
+def test_a_link_and_the_camera(visit: Visit, links: str) -> None:
+    page = visit()
+    box = page.locator(".st-key-box textarea")
     box.fill(f"{links}/nothing.png")
-    page.get_by_role("button", name="Find look-alikes").click()
+    box.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("404")
     box.fill(f"{links}/pictures/36.png")
-    page.get_by_role("button", name="Find look-alikes").click()
-    expect(page.get_by_role("heading", name="Linked picture")).to_be_visible()
+    box.press("Enter")
     expect(title(page)).to_have_text("Green tote for women")
-
-
-def test_the_camera(visit: Visit) -> None:
-    page = visit()
-    way(page, "Camera")
+    page.get_by_role("button", name="Photograph").click()
     page.wait_for_function("document.querySelector('video')?.readyState === 4")
     page.get_by_role("button", name="Take Photo").click()
-    expect(page.get_by_role("heading", name="Your photo")).to_be_visible()
-    expect(card(page, 0).locator(".lapel-score")).to_be_visible()
+    page.wait_for_url(lambda url: "photo=" in url)
+    expect(page.locator(".st-key-chips")).to_contain_text("Your photo")
 
 
-def test_from_the_catalogue_on_and_back(visit: Visit) -> None:
+def test_words_more_less_chips_and_back(visit: Visit) -> None:
     page = visit()
-    way(page, "Catalogue")
-    page.get_by_placeholder("Words of the title").fill("red dress")
-    page.keyboard.press("Enter")
-    expect(page.locator(".lapel-count")).to_have_text("2 products")
+    page.locator(".st-key-box textarea").fill("red dress")
+    page.locator(".st-key-box textarea").press("Enter")
     expect(title(page)).to_have_text("Red dress for women")
-    card(page, 0).get_by_role("button", name="Look-alikes").click()
-    expect(page.get_by_role("heading", name="Red dress for women")).to_be_visible()
-    expect(page.locator(".lapel-count").first).to_contain_text("20 nearest of 40 products")
-    assert page.url.endswith("?product=W0024")
-    page.locator("[data-testid='stMain']").evaluate("main => main.scrollTo(0, 900)")
-    second = title(page, 2).inner_text()
-    title(page, 2).click(force=True)  # without an address the button lies over the whole card
-    expect(page.get_by_role("heading", name=second)).to_be_visible()
-    page.wait_for_function("document.querySelector('[data-testid=stMain]').scrollTop === 0")
-    expect(page.locator(".st-key-crumbs")).to_contain_text("Red dress for women")
-    page.get_by_role("button", name="Back").click()
-    expect(page.get_by_role("heading", name="Red dress for women")).to_be_visible()
-    page.go_back()
-    expect(page.get_by_role("heading", name=second)).to_be_visible()
-
-
-def test_a_photo_stays_when_the_browser_goes_back_to_it(visit: Visit, shop_folder: Path) -> None:
-    page = visit()
-    page.set_input_files("input[type=file]", shop_folder / "pictures" / "0.png")
-    expect(
-        card(page, 1).locator(".lapel-score")
-    ).to_be_visible()  # the answer is there, no longer the start page's cards
-    card(page, 1).get_by_role("button").click()
-    page.wait_for_url("**product=*")
-    page.go_back()
-    expect(page.get_by_role("heading", name="Your photo")).to_be_visible()
+    page.get_by_role("button", name="Less like this: Red dress for women").click()
+    expect(page.locator(".st-key-chips")).to_contain_text("Unlike Red dress for women")
+    page.locator(".st-key-chips").get_by_role("button", name="Unlike Red dress for women").click()
+    expect(page.locator(".st-key-chips")).not_to_contain_text("Unlike")
+    page.get_by_role("button", name="New search").click()
+    expect(page.get_by_role("heading", name="Find what looks like it.")).to_be_visible()
+    page.get_by_role("button", name="History").click()
+    page.get_by_role("button", name="“red dress” · Unlike W0024").click()
+    expect(page.locator(".st-key-chips")).to_contain_text("Unlike Red dress for women")
 
 
 def test_filters_change_the_answer_and_survive_a_reload(visit: Visit) -> None:
     page = visit("?product=W0000")
-    expect(page.locator(".lapel-count")).to_contain_text("20 nearest of 40 products")
+    expect(page.locator(".lapel-count")).to_contain_text("The 39 nearest of 40 products")
     page.locator(".st-key-f-colour button").filter(has_text="Red").click()
-    expect(page.locator(".lapel-count")).to_contain_text("8 nearest of 8 that pass the filters")
-    page.locator(".st-key-f-gender button").filter(has_text="Women").click()
-    expect(page.locator(".lapel-count")).to_contain_text("4 nearest of 4")
+    expect(page.locator(".lapel-count")).to_contain_text("The 8 nearest of 8")
     page.get_by_role("combobox", name="Category").click()
     page.get_by_role("option", name="Accessories").click()
-    expect(page.locator(".lapel-count")).to_contain_text("1 nearest of 1")
-    expect(title(page)).to_have_text("Red tote for women")
+    expect(page.locator(".lapel-count")).to_contain_text("The 2 nearest of 2")
     page.reload()
-    expect(title(page)).to_have_text("Red tote for women")
-    expect(page.get_by_role("heading", name="Black t-shirt for women")).to_be_visible()
+    expect(page.locator(".lapel-count")).to_contain_text("The 2 nearest of 2")
     page.locator(".st-key-chips").get_by_role("button", name="Accessories").click()
-    expect(page.locator(".lapel-count")).to_contain_text("4 nearest of 4")
-
-
-def test_no_result_and_out_of_it(visit: Visit) -> None:
-    page = visit("?product=W0000&colour=Red&price=10-11")
-    expect(page.get_by_role("heading", name="No look-alike passes these filters")).to_be_visible()
+    expect(page.locator(".lapel-count")).to_contain_text("The 8 nearest of 8")
+    page.goto(f"{page.url.partition('?')[0]}?product=W0000&colour=Red&price=10-11")
+    expect(page.get_by_role("heading", name="No product passes these filters")).to_be_visible()
     page.get_by_role("button", name="Clear filters").click()
-    expect(page.locator(".lapel-count")).to_contain_text("20 nearest of 40 products")
+    expect(page.locator(".lapel-count")).to_contain_text("The 39 nearest of 40 products")
 
 
-def test_a_phone(visit: Visit) -> None:
-    page = visit("?product=W0003", viewport=PHONE)
-    expect(title(page)).to_be_visible()
-    expect_columns(page, 2)
-    for path in ("?product=W0003", ""):
-        page.goto(f"{page.url.split('?')[0]}{path}")
-        expect(title(page)).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-        assert page.locator("[data-testid='stMain']").evaluate("main => main.scrollWidth") <= PHONE["width"]
-    page.get_by_test_id("stExpandSidebarButton").click()
-    page.locator(".st-key-f-colour button").filter(has_text="Yellow").click()
-    expect(page.locator(".st-key-chips")).to_contain_text("Yellow")
+def test_a_part_of_the_picture_is_chosen_by_dragging_and_by_the_keyboard(visit: Visit, shop_folder: Path) -> None:
+    page = visit()
+    upload(page, shop_folder / "pictures" / "27.png")
+    expect(title(page)).to_have_text("Green dress for men")
+    page.get_by_role("button", name="Refine").click()
+    frame = page.locator(".crop .frame")
+    expect(frame).to_be_visible()
+    page.wait_for_function("[...document.images].every(image => image.complete)")
+    rest(page)
+    box = frame.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.1 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 0.6 * box["height"])
+    page.mouse.up()
+    page.wait_for_url(re.compile(r"box=0\.1\d*-0\.\d+-0\.[89]\d*-0\.\d+"))
+    rest(page)
+    frame.focus()
+    page.keyboard.press("Escape")
+    page.wait_for_url(lambda url: "box=" not in url)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_day_and_night(visit: Visit, scheme: str) -> None:
-    page = visit("?product=W0002&colour=Red", color_scheme=scheme)
-    expect(title(page)).to_be_visible()
-    expect_columns(page, 5)
-    ground = luminance(page.locator("[data-testid='stApp']"), "background-color")
-    assert ground > 0.9 if scheme == "light" else ground < 0.02
-    for selector in (
-        ".lapel-title",
-        ".lapel-facts",
-        ".lapel-count",
-        ".lapel-asked p",
-        ".st-key-card-0 .stButton button",
-    ):
-        page.locator(selector).first.evaluate(
-            "element => Promise.all(element.getAnimations().map(fade => fade.finished))"
-        )
-        ink = luminance(page.locator(selector).first, "color", over=ground)
-        contrast = (max(ink, ground) + 0.05) / (min(ink, ground) + 0.05)
-        assert contrast >= 4.5, f"{selector} has a contrast of {contrast:.1f}"
+def test_a_product_its_rows_and_back_to_a_search(visit: Visit) -> None:
+    page = visit("?product=W0000")
+    card(page).locator(".open").click()
+    page.wait_for_url("**/product?id=W0001")
+    expect(page.get_by_role("heading", name="Black t-shirt for men")).to_be_visible()
+    expect(page.get_by_role("heading", name="Looks like it")).to_be_visible()
+    card(page).locator(".open").click()
+    page.wait_for_url("**/product?id=W0000")
+    page.get_by_role("button", name="Search look-alikes").click()
+    expect(page.locator(".lapel-count")).to_contain_text("nearest of 40")
+    card(page).hover()
+    page.get_by_role("button", name="Copy link: Black t-shirt for men").click()
+    assert page.evaluate("navigator.clipboard.readText()").endswith("/product?id=W0001")
 
 
-def luminance(place: Locator, name: str, over: float = 0.0) -> float:
-    """WCAG's relative luminance of a colour, painted by the browser itself over a grey of luminance ``over``."""
-    grey = round(255 * (1.055 * over ** (1 / 2.4) - 0.055)) if over > 0.0031 else round(255 * 12.92 * over)
-    pixel = place.evaluate(
-        """(element, [name, grey]) => {
-            const paint = new OffscreenCanvas(1, 1).getContext('2d');
-            for (const colour of [`rgb(${grey} ${grey} ${grey})`, getComputedStyle(element).getPropertyValue(name)]) {
-                paint.fillStyle = colour; paint.fillRect(0, 0, 1, 1);
-            }
-            return [...paint.getImageData(0, 0, 1, 1).data];
-        }""",
-        [name, grey],
-    )
-    red, green, blue = (
-        value / 3294.6 if value <= 10 else ((value / 255 + 0.055) / 1.055) ** 2.4 for value in pixel[:3]
-    )
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+def test_wandering_follows_what_is_tapped(visit: Visit) -> None:
+    page = visit("discover")
+    expect(card(page)).to_be_visible()
+    page.get_by_role("button", name=re.compile("^I like it:")).first.click()
+    expect(page.get_by_text("You said yes to 1 and no to 0.")).to_be_visible()
+    page.get_by_role("button", name=re.compile("^Not for me:")).first.click()
+    expect(page.get_by_text("You said yes to 1 and no to 1.")).to_be_visible()
+    page.get_by_role("button", name="Start afresh").click()
+    expect(page.get_by_text("There is no query.")).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["", "?product=W0003", "product?id=W0003", "discover", "catalogue", "prove", "status"])
+def test_a_phone_needs_no_scrolling_sideways(visit: Visit, path: str) -> None:
+    page = visit(path, viewport={"width": 375, "height": 800})
+    rest(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    assert page.locator("[data-testid='stMain']").evaluate("main => main.scrollWidth") <= 375
 
 
 def test_the_keyboard_reaches_a_card_and_the_focus_shows(visit: Visit) -> None:
-    page = visit("?product=W0000", viewport=DESKTOP)
-    button = card(page, 0).get_by_role("button")
-    expect(button).to_be_visible()
-    card(page, 1).get_by_role("button").focus()
-    page.keyboard.press("Shift+Tab")
-    expect(button).to_be_focused()
-    assert re.match(r"[12]", button.evaluate("button => getComputedStyle(button).outlineWidth"))
+    page = visit("?product=W0000")
+    card(page).locator(".open").focus()
+    outline = "one => getComputedStyle(one).outlineWidth"
+    for _ in range(4):
+        page.keyboard.press("Tab")
+    inside = page.evaluate_handle(
+        "() => { let one = document.activeElement; while (one.shadowRoot) one = one.shadowRoot.activeElement; return one; }"
+    ).as_element()
+    assert inside is not None
+    assert inside.evaluate(outline) == "2px"
     page.keyboard.press("Enter")
-    page.wait_for_url("**product=W0001")
-
-
-def test_a_missing_photo_shows_a_hanger(visit: Visit) -> None:
-    page = visit("?product=W0038")
-    expect(page.locator(".st-key-asked-picture").get_by_role("img")).to_have_attribute(
-        "alt", re.compile("cannot be read")
-    )
-    expect(title(page)).to_have_text("Yellow tote for men")
+    page.wait_for_url(lambda url: "product=W0001" in url or "unlike=W0001" in url)
 
 
 def test_text_of_the_catalogue_is_never_markup(visit: Visit) -> None:
@@ -286,14 +265,9 @@ def test_a_photo_comes_from_its_link_and_from_the_store_when_that_fails(
     )
     page.goto(f"{address}/?product=W0021")
     expect(title(page)).to_have_text("Black trousers for men")
-    expect(card(page, 0).locator(".lapel-linked")).to_be_visible()
-    page.wait_for_function("[...document.images].every(image => image.complete)")
-    page.wait_for_timeout(500)
-    box = card(page, 0).get_by_role("img").bounding_box()
-    linked = card(page, 0).locator(".lapel-linked").bounding_box()
+    page.wait_for_timeout(1500)
+    box = card(page).locator(".frame").bounding_box()
     assert box
-    assert linked
-    assert all(abs(box[side] - linked[side]) < 1.5 for side in ("x", "y", "width", "height"))
     seen = Image.open(io.BytesIO(page.screenshot(clip=box))).convert("RGB")
     page.close()
     middle = seen.getpixel((seen.width // 2, seen.height // 2))

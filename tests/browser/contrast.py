@@ -17,16 +17,18 @@ FAINT = """
   };
   const channel = value => value / 255 <= .04045 ? value / 255 / 12.92 : ((value / 255 + .055) / 1.055) ** 2.4;
   const light = ([red, green, blue]) => .2126 * channel(red) + .7152 * channel(green) + .0722 * channel(blue);
-  const faint = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const faint = [], roots = [document.body];  // parts of our own have roots of their own
+  for (const root of roots) for (const one of root.querySelectorAll("*")) if (one.shadowRoot) roots.push(one.shadowRoot);
+  const above = one => one.parentElement ?? one.getRootNode().host;
   const app = getComputedStyle(document.querySelector(".stApp")).backgroundColor;
-  while (texts.nextNode()) {
+  for (const root of roots) for (const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT); texts.nextNode();) {
     const text = texts.currentNode.textContent.trim(), place = texts.currentNode.parentElement;
     if (!text || !place.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
-    if (place.closest("script, style, .lapel-hidden, [disabled], [aria-disabled=true]")) continue;
+    if (place.closest("script, style, .lapel-hidden, .live, [disabled], [aria-disabled=true]")) continue;
     if (place.closest("[data-testid=stSliderTickBar], [data-testid=stSliderThumbValue]")) continue;
     if (place.closest("label")?.querySelector("input:disabled")) continue;  // WCAG asks nothing of what cannot be used
     const layers = [];
-    for (let one = place; one; one = one.parentElement) layers.unshift(getComputedStyle(one).backgroundColor);
+    for (let one = place; one; one = above(one)) layers.unshift(getComputedStyle(one).backgroundColor);
     const ground = light(paint([app, ...layers])), style = getComputedStyle(place);
     const ink = light(paint([app, ...layers, style.color]));
     const contrast = (Math.max(ground, ink) + .05) / (Math.min(ground, ink) + .05);

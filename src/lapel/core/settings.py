@@ -123,9 +123,25 @@ class Settings(BaseSettings):
     drive_endpoint: str = _setting("", "Another root of Google Drive's API, such as http://127.0.0.1:8000/.")
     drive_link: str = _setting(f"{DRIVE_IMAGE}w1600", "Where a browser gets a Drive photo: a link with {id}.")
     drive_thumbnail: str = _setting(f"{DRIVE_IMAGE}w400", "The same for a small image.")
+    ui_password: SecretStr = _setting(SecretStr(""), "What 'lapel ui' asks of those who may manage and look.")
+    ui_look_password: SecretStr = _setting(SecretStr(""), "What 'lapel ui' asks of those who may only look.")
+    ui_user_header: str = _setting(
+        "", "A header in which a proxy before 'lapel ui' says who asks, such as Remote-User."
+    )
+    ui_managers: Annotated[tuple[str, ...], NoDecode] = _setting(
+        (), "Names in that header that may manage, with commas; others may look.", "names with commas"
+    )
+    ui_role: Literal["look", "manage"] = _setting(
+        "manage", "What visitors of 'lapel ui' may do where it asks for nothing.", "'look' or 'manage'"
+    )
+    ui_hosts: Annotated[tuple[str, ...], NoDecode] = _setting(
+        (),
+        "Hosts that 'lapel ui' answers to, with commas; all when it is empty.",
+        "names of hosts with commas, such as shop.example,127.0.0.1",
+    )
     milvus_token: SecretStr = _setting(SecretStr(""), "Who asks a Milvus server: user:password, or an API key.")
 
-    @field_validator("allow_hosts", mode="before")
+    @field_validator("allow_hosts", "ui_managers", "ui_hosts", mode="before")
     @classmethod
     def _with_commas(cls, value: Any) -> Any:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value

@@ -64,10 +64,12 @@ class Judge:
 
     Args:
         store: The store.
+        own: Whether its own calibration goes before the model's.
     """
 
-    def __init__(self, store: StoreContext) -> None:
+    def __init__(self, store: StoreContext, *, own: bool = True) -> None:
         self._store = store
+        self._own = own
         self._known: tuple[tuple[str, int], Calibration | None, Probes] = (NONE, None, {})
 
     def of(self, encoder: Encoder) -> tuple[Calibration | None, Probes]:
@@ -78,9 +80,9 @@ class Judge:
         """
         wanted = self._stamp(encoder.fingerprint)
         if self._known[0] != wanted:
-            own = own_folder(self._store.folder, encoder.fingerprint)
             model = getattr(encoder, "model", None)
-            places = [own] if model is None else [own, model.path]
+            places = [own_folder(self._store.folder, encoder.fingerprint)] if self._own else []
+            places += [] if model is None else [model.path]
             probes: Probes = next(filter(None, (read_probes(place, encoder.dim) for place in places)), {})
             calibration = next(filter(None, map(read_calibration, places)), None)
             self._known = (wanted, calibration, probes)

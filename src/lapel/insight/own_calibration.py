@@ -29,6 +29,7 @@ from lapel.encoders.probes import DOMAINS, Probe, Probes
 from lapel.encoders.segmenter import embed_images
 from lapel.engine.calibration import (
     AGREEING,
+    LIKELY,
     NEIGHBOURS,
     Calibration,
     Labels,
@@ -70,6 +71,7 @@ VERDICTS = (Verdict.SAME_PRODUCT, Verdict.SAME_STYLE, Verdict.SAME_KIND)
 Texts = NDArray[np.str_]
 Flags = NDArray[np.bool_]
 Progress = Callable[[int, int], None]
+Shares = dict[str, dict[Verdict, float]]  # by domain and verdict
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,11 @@ class OwnCalibration:
         unreadable: How many more could not be read.
         errors: By domain and verdict, the expected calibration error on the half not used, 0..1.
         right: By domain and verdict, the share of hits for which it holds.
+        held: By domain and verdict, of hits that it is said of (likelier than not), the share for which it holds.
         refused: By domain, of queries whose kind was taken out, the share told *nothing close* or only *same style*.
         alarms: By domain, of queries whose kind is there, the share told *nothing close*.
+        errors_before: As ``errors``, on the same pictures, of the calibration that came with the model; empty where it
+            has none.
     """
 
     calibration: Calibration
@@ -93,8 +98,10 @@ class OwnCalibration:
     unreadable: int
     errors: Mapping[str, Mapping[Verdict, float]]
     right: Mapping[str, Mapping[Verdict, float]]
+    held: Mapping[str, Mapping[Verdict, float]]
     refused: Mapping[str, float]
     alarms: Mapping[str, float]
+    errors_before: Mapping[str, Mapping[Verdict, float]]
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -106,7 +113,9 @@ class OwnCalibration:
             "photos": self.photos,
             "unreadable": self.unreadable,
             "calibration_error": plain(self.errors),
+            "calibration_error_before": plain(self.errors_before),
             "right": plain(self.right),
+            "held": plain(self.held),
             "kind_out_refused": dict(self.refused),
             "false_alarms": dict(self.alarms),
             "probes": sorted(self.probes),
@@ -147,12 +156,18 @@ def calibrate_store(
     fits = [_Fit(answers, halves != half) for half in (0, 1)]
     whole = _Fit(answers, np.ones(len(asking), bool))
     details = {"learned_from": f"{len(asking)} photos of this store", "model": store.model.name}
+    shipped, with_probes = Judge(store, own=False).of(store.encoder)
+    before: Mapping[str, Mapping[Verdict, float]] = {}
+    if shipped is not None:
+        answers_before = {name: shop.answers(name, asking, shown[name], with_probes) for name in ("plain", "scenes")}
+        before = _judged(answers_before, [(shipped, np.ones(len(asking), bool))])[0]
     return OwnCalibration(
         replace(whole.calibration, details=details),
         probes,
         len(asking),
         int((~pictures.good).sum()),
         *_judged(answers, [(fit.calibration, halves == half) for half, fit in enumerate(fits)]),
+        before,
     )
 
 
@@ -461,10 +476,12 @@ class _Fit:
 
 def _judged(
     answers: Mapping[str, Answers], halves: Sequence[tuple[Calibration, Flags]]
-) -> tuple[dict[str, dict[Verdict, float]], dict[str, dict[Verdict, float]], dict[str, float], dict[str, float]]:
-    """Errors, shares right, refusals and false alarms: each half by the other's calibration."""
-    errors: dict[str, dict[Verdict, float]] = {domain: {} for domain in DOMAINS}
-    right: dict[str, dict[Verdict, float]] = {domain: {} for domain in DOMAINS}
+) -> tuple[Shares, Shares, Shares, dict[str, float], dict[str, float]]:
+    """Errors, shares right, shares right of what is said, refusals and false alarms: each half by the other's
+    calibration."""
+    errors: Shares = {domain: {} for domain in DOMAINS}
+    right: Shares = {domain: {} for domain in DOMAINS}
+    held: Shares = {domain: {} for domain in DOMAINS}
     refused, alarms = {}, {}
     for domain, name in zip(DOMAINS, ("plain", "scenes"), strict=True):
         asked = answers[name]
@@ -483,13 +500,17 @@ def _judged(
             true = np.concatenate([asked.right[verdict][rows].ravel() for _, rows in parts])
             errors[domain][verdict] = calibration_error(np.concatenate(told), true)
             right[domain][verdict] = float(true.mean())
+            if (likely := np.concatenate(told) >= LIKELY).any():
+                held[domain][verdict] = float(true[likely].mean())
         said = [_said(found, asked, rows) for found, rows in parts]
+        if f"{name} out" not in answers:
+            continue
         gone = [_said(found, answers[f"{name} out"], rows) for found, rows in parts]
         alarms[domain] = float(np.mean([each is Verdict.NOTHING_CLOSE for some in said for each in some]))
         refused[domain] = float(
             np.mean([each in (Verdict.NOTHING_CLOSE, Verdict.SAME_STYLE) for some in gone for each in some])
         )
-    return errors, right, refused, alarms
+    return errors, right, held, refused, alarms
 
 
 def _said(found: Calibration, asked: Answers, rows: Flags) -> list[Verdict]:

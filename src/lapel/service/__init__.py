@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from lapel.service.keys import EVERYTHING, SCOPES, Access, KeyRefusedError
     from lapel.service.media import MediaService
     from lapel.service.models import ModelService
+    from lapel.service.preview import TablePreview, preview_table
     from lapel.service.products import ChangedError, ProductPut, PutResult
     from lapel.service.products import version as product_version
     from lapel.service.recommend import SubstituteReport, read_row_settings
@@ -91,6 +92,8 @@ _HOMES = {
     "ModelService": "lapel.service.models",
     "Overview": "lapel.service.browsing",
     "ProductDetails": "lapel.service.browsing",
+    "TablePreview": "lapel.service.preview",
+    "preview_table": "lapel.service.preview",
     "ProductPut": "lapel.service.products",
     "PutResult": "lapel.service.products",
     "RemoveReport": "lapel.service.adding",
@@ -167,6 +170,7 @@ __all__ = [
     "Store",
     "StoreInfo",
     "SubstituteReport",
+    "TablePreview",
     "Trial",
     "UploadedZip",
     "add_to_store",
@@ -191,6 +195,7 @@ __all__ = [
     "made_rule",
     "open_store",
     "photo_json",
+    "preview_table",
     "printable",
     "product_json",
     "product_version",

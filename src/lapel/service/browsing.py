@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lapel.catalog import Catalog
 from lapel.catalog.history import PricePoint
-from lapel.core.types import Filter, Photo, Product
+from lapel.core.types import Condition, Filter, Photo, Product, SearchResult
 from lapel.engine.context import StoreContext
+from lapel.engine.grouping import variant_key
 
 APART = ("id", "title", "url", "category", "price", "currency", "in_stock")  # no filter, or one of another kind
 # What people choose by, in this order.
 KNOWN = ("gender", "brand", "colour", "size", "size_in_stock", "on_sale", "season")
 FIELDS = ("gender", "brand", "colour", "season")  # of these a shop may have as many values as it likes
+MOST_VARIANTS = 200  # of one brand, kind and gender that are looked through for variants of a model
 FACET_VALUES = 500  # more values of one field than a person will scroll through
 MAX_VALUES = 200  # of an attribute; more of them are names or numbers, not kinds
 MIN_SHARED = 2.0  # products that share a value, on average, in an attribute that is no id
@@ -98,6 +100,19 @@ def details(context: StoreContext, product_id: str) -> ProductDetails:
     """
     catalog = context.catalog
     return ProductDetails(catalog.product(product_id), catalog.photos(product_id), *catalog.times(product_id))
+
+
+def like_model(product: Product) -> Filter:
+    """What every variant of a product has in common with it."""
+    common = {"brand": product.brand, "category": " > ".join(product.category), "gender": product.gender}
+    return Filter(tuple(Condition(name, "=", (value,)) for name, value in common.items() if value))
+
+
+def only_variants(product: Product, found: SearchResult, k: int) -> SearchResult:
+    """Those of an answer that are variants of a product's model."""
+    own = variant_key(product)
+    hits = [hit for hit in found if variant_key(hit.product) == own][:k]
+    return replace(found, hits=tuple(replace(hit, rank=rank) for rank, hit in enumerate(hits, 1)), total=len(hits))
 
 
 def price_history(context: StoreContext, product_id: str) -> tuple[PricePoint, ...]:

@@ -6,6 +6,7 @@ on, as adding and changing the model go on where they stopped.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import secrets
@@ -20,15 +21,18 @@ from typing import Any
 from lapel.catalog.jobs import Job
 from lapel.core.errors import InputError, LapelError, QueryError, StoreBusyError, TableError
 from lapel.core.signing import sign_webhook
+from lapel.core.text import reason_of
 from lapel.engine.context import StoreContext
 from lapel.service.adding import AddRequest, add
 from lapel.service.index import IndexService
+from lapel.service.media import MediaService
 from lapel.service.models import ModelService
 from lapel.service.products import LINK_SCHEMES
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "jobs"  # in the store: what jobs bring along and leave
+UPLOADS = "uploads"  # in the store: files of pictures that came over the page
 TICK_SECONDS = 0.5
 BEAT_SECONDS = 5.0
 BUSY_SECONDS = 5.0  # after which a job that met another writer is tried again
@@ -79,6 +83,59 @@ class JobService:
         (folder / "table").write_bytes(table)
         request = {"whole": whole, "feed": feed, "force": force, "mapping": list(mapping), "bytes": len(table)}
         return self._add("feed", request, owner, webhook, webhook_secret, job_id)
+
+    def add_source(
+        self,
+        source: str,
+        *,
+        table: bytes | None = None,
+        mapping: tuple[str, ...] = (),
+        whole: bool = False,
+        feed: str = "",
+        force: bool = False,
+        owner: str = "",
+    ) -> Job:
+        """Add a folder, ZIP, table, bucket or Drive of this machine's reach, for those who may read all it can read.
+
+        Args:
+            source: See :meth:`lapel.service.Store.add`.
+            table: The bytes of a table that names pictures of the source; None without one.
+            mapping: See :meth:`lapel.service.Store.add`.
+            whole: Whether it is all there is, see :meth:`lapel.service.Store.sync`.
+            feed: Which of several feeds it is all of.
+            force: See :meth:`lapel.service.Store.sync`.
+            owner: Who asks.
+        """
+        job_id = uuid.uuid4().hex
+        folder = self._folder(job_id)
+        folder.mkdir(parents=True)
+        if table is not None:
+            (folder / "table").write_bytes(table)
+        request = {"source": source, "table": table is not None, "mapping": list(mapping)}
+        return self._add("add", {**request, "whole": whole, "feed": feed, "force": force}, owner, "", "", job_id)
+
+    def keep_upload(self, data: bytes, suffix: str) -> Path:
+        """Keep a file that came over the page, such as a ZIP of pictures, in the store: its pictures are read from
+        there from now on.
+
+        Args:
+            data: Its bytes.
+            suffix: Its ending, such as ``.zip``.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        path = (self._context.folder / UPLOADS / hashlib.sha256(data).hexdigest()[:24]).with_suffix(suffix)
+        try:
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data)
+        except OSError as error:
+            raise InputError(f"The file cannot be kept in {path.parent}: {reason_of(error)}.") from error
+        return path.absolute()
+
+    def check_media(self, *, owner: str = "") -> Job:
+        """Visit every photo where it is hosted, see :meth:`lapel.service.MediaService.check`."""
+        return self._add("media", {}, owner, "", "")
 
     def use_model(self, spec: str, *, owner: str = "", webhook: str = "", webhook_secret: str = "") -> Job:
         """Change the model, see :meth:`lapel.service.ModelService.use`."""
@@ -150,6 +207,12 @@ class JobService:
         """
         if job.kind == "feed":
             return self._do_feed(job, report)
+        if job.kind == "add":
+            return self._do_add(job, report)
+        if job.kind == "media":
+            found = MediaService(self._context).check(progress=report)
+            states = {name: count for name, count in found.states.items() if count}
+            return {"photos": found.photos, **states, "hidden": found.hidden, "back": found.back}
         if job.kind in ("model", "rollback"):
             models = ModelService(self._context)
             if job.kind == "model":
@@ -177,6 +240,21 @@ class JobService:
         )
         told = add(self._context, wanted, report).to_json()
         del told["rejects"]  # a path of this machine; the errors are had from the job
+        return told
+
+    def _do_add(self, job: Job, report: Report) -> dict[str, Any]:
+        folder, asked = self._folder(job.id), job.request
+        wanted = AddRequest(
+            asked["source"],
+            folder / "table" if asked["table"] else None,
+            tuple(asked["mapping"]),
+            whole=asked["whole"],
+            feed=asked["feed"],
+            force=asked["force"],
+            rejects=folder / "rejected.csv",
+        )
+        told = add(self._context, wanted, report).to_json()
+        del told["rejects"]
         return told
 
     def without_paths(self, job_id: str, text: str) -> str:

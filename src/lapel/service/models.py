@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from lapel.insight.compare import Comparison
     from lapel.insight.own_calibration import OwnCalibration
 
+REPORT = "report.json"  # beside a calibration of the store: what it is worth
 LOG = "model.log"  # in the store: what a change in the background says
 UNREADABLE = "unreadable.csv"  # in the store: photos that a new model could not be prepared with
 Progress = Callable[[int, int | None], None]
@@ -186,9 +188,22 @@ class ModelService:
             folder.mkdir(parents=True, exist_ok=True)
             save_probes(found.probes, folder)
             save_calibration(found.calibration, folder)
+            (folder / REPORT).write_text(json.dumps(found.to_json(), indent=2) + "\n", encoding="utf-8")
         except OSError as error:
             raise StoreError(f"{folder} cannot be written: {reason_of(error)}.") from error
         return found
+
+    def calibration_report(self) -> dict[str, Any] | None:
+        """What the store's own calibration is worth, as :meth:`calibrate` found it; None where the store has none.
+
+        By domain (``white``, ``photo``) and verdict, ``held`` is the share of hits it is said of for which it holds.
+        """
+        try:
+            path = own_folder(self._context.folder, self._context.model.fingerprint) / REPORT
+            told: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return told
 
     def forget_calibration(self) -> bool:
         """Judge by the model's own calibration again. Returns whether the store had one.

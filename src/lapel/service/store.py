@@ -447,6 +447,20 @@ class Store(InsightCalls):
         """
         return browsing.details(self._context, product_id)
 
+    def variants(self, product_id: str, *, k: int = 10) -> SearchResult:
+        """The other variants of a product's model, such as its other colours, those that look most like it first.
+
+        Args:
+            product_id: The product.
+            k: How many, 1..10,000.
+
+        Raises:
+            QueryError: there is none of this id.
+        """
+        product = self.product(product_id).product
+        found = self.search(product_id=product_id, k=browsing.MOST_VARIANTS, where=browsing.like_model(product))
+        return browsing.only_variants(product, found, k)
+
     def price_history(self, product_id: str) -> tuple[PricePoint, ...]:
         """What a product cost and whether it could be bought, since when; the oldest first.
 

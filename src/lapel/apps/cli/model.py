@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -241,14 +242,18 @@ def calibrate(
         f"Learned from {counted(found.photos, 'photo')}, each as it is, cut or lit, and on a drawn scene, and from"
         f" drawn pictures without fashion; {found.unreadable:,} more could not be read."
     )
-    say("Calibration error, each half by what the other taught (0 is right; .03 is good):")
+    say("Calibration error, each half by what the other taught (0 is right; .03 is good), and before:")
     names = {"white": "pictures on white", "photo": "photos like a phone's"}
     table = [
-        (names[domain], verdict.value, f"{error:.3f}", f"{100 * found.right[domain][verdict]:.1f} %")
+        (
+            *(names[domain], verdict.value, f"{error:.3f}"),
+            f"{found.errors_before.get(domain, {}).get(verdict, math.nan):.3f}".replace("nan", "none"),
+            f"{100 * found.right[domain][verdict]:.1f} %",
+        )
         for domain, row in found.errors.items()
         for verdict, error in row.items()
     ]
-    header = ("queries", "verdict", "error", "hits it holds for")
+    header = ("queries", "verdict", "error", "before", "hits it holds for")
     print_table(header, table, right=header[2:])
     for domain, share in found.refused.items():
         say(

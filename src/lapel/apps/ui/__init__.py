@@ -1,4 +1,5 @@
-"""The web page: which command starts it, and starting it. The page itself is ``page.py``, which only Streamlit runs.
+"""The web page: which command starts it, and starting it. The page itself is ``app/page.py``, which only Streamlit
+runs.
 
 In go a shop folder, a host and a port; out comes a running server that talks to nobody but its visitors.
 """
@@ -13,17 +14,19 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
 from lapel.core.errors import InputError, LapelError, MissingDependencyError
 
-__all__ = ["command", "free_port", "serve"]
+__all__ = ["command", "free_port", "serve", "surroundings"]
 
-PAGE = Path(__file__).with_name("page.py")
+PAGE = Path(__file__).parent / "app" / "page.py"
 UPLOAD_MB = 200  # what the server takes at all; the page itself takes less and says so in a sentence
 START_SECONDS = 60.0  # Streamlit is up after 2 to 5 on an idle machine
 PORTS_TRIED = 100
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 # Paper and ink, so that the goods are the only colour on the page; the accent is a lining red. Contrasts are AA or
 # better.
@@ -105,8 +108,38 @@ def free_port(host: str, port: int) -> int:
     raise InputError(f"No port from {port} to {candidate} can be used on {host}: {last}. Choose another with --port.")
 
 
-def serve(store: str | Path, *, host: str = "127.0.0.1", port: int = 8501, headless: bool = True) -> int:
+def surroundings(host: str, given: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of the server's process: passwords never stand on a command line, which others can see.
+
+    Where other machines can reach the page and nothing is asked of them, they may look and not manage.
+
+    Args:
+        host: The address to listen on.
+        given: Settings that were given by hand, by the names of their variables.
+    """
+    wanted = {**os.environ, **(given or {})}
+    asks = any(wanted.get(f"LAPEL_UI_{name}") for name in ("PASSWORD", "LOOK_PASSWORD", "USER_HEADER", "ROLE"))
+    if not asks and host not in LOOPBACK:
+        wanted["LAPEL_UI_ROLE"] = "look"
+    return wanted
+
+
+def serve(
+    store: str | Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8501,
+    headless: bool = True,
+    given: Mapping[str, str] | None = None,
+) -> int:
     """Serve the page until Ctrl-C or SIGTERM.
+
+    Args:
+        store: The shop folder.
+        host: The address to listen on.
+        port: The TCP port, or the next free one.
+        headless: Don't open a browser.
+        given: Settings of the server, such as ``{"LAPEL_UI_PASSWORD": "..."}``.
 
     Returns:
         The server's exit status; 0 when a person stopped it.
@@ -126,7 +159,8 @@ def serve(store: str | Path, *, host: str = "127.0.0.1", port: int = 8501, headl
         stopped.append(number)
         server.terminate()
 
-    server = _start(command(store, host=host, port=chosen, headless=headless))
+    environment = surroundings(host, given)
+    server = _start(command(store, host=host, port=chosen, headless=headless), environment)
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         # A port that was free a moment ago may be gone when the server, seconds later, asks for it: any program may get
@@ -137,7 +171,7 @@ def serve(store: str | Path, *, host: str = "127.0.0.1", port: int = 8501, headl
                 break
             print(f"Port {chosen} was taken meanwhile; using {other}.", flush=True)
             chosen = other
-            server = _start(command(store, host=host, port=chosen, headless=headless))
+            server = _start(command(store, host=host, port=chosen, headless=headless), environment)
         if up:
             print(f"Lapel shows {store} at http://{_address(host)}:{chosen} - stop it with Ctrl-C.", flush=True)
         elif not stopped:
@@ -152,10 +186,10 @@ def serve(store: str | Path, *, host: str = "127.0.0.1", port: int = 8501, headl
     return 0 if stopped else status
 
 
-def _start(line: list[str]) -> subprocess.Popen[bytes]:
+def _start(line: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
     # A session of its own, so that a terminal's Ctrl-C reaches the server once: through us. Streamlit greets on stdout
     # in its own words; what goes wrong comes on stderr and stays visible.
-    return subprocess.Popen(line, stdout=subprocess.DEVNULL, start_new_session=os.name == "posix")
+    return subprocess.Popen(line, stdout=subprocess.DEVNULL, env=environment, start_new_session=os.name == "posix")
 
 
 def _address(host: str) -> str:

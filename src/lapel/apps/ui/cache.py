@@ -1,15 +1,14 @@
-"""The shop's store, opened once for all visitors, and its slow answers, kept until the store changes."""
+"""Slow answers of the shop's store, kept until the store changes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from lapel.core.types import Filter
-from lapel.service import Overview, Store, open_store, store_exists
+from lapel.service import Overview, Store, store_exists
 
 FACET_VALUES = 500  # of one field: more than a person will scroll through
 
@@ -20,23 +19,6 @@ def _state(store: Store) -> tuple[str, int, int]:
 
 
 KEYS: dict[str | type[Any], Callable[[Any], Any]] = {Store: _state, Filter: str}  # of arguments
-
-
-def open_shop(folder: Path) -> Store:
-    """The store of a shop folder: opened once, and again when the folder was made anew.
-
-    Raises:
-        LapelError: there is no store, or it cannot be used.
-    """
-    return _open_shop(str(folder), store_exists(folder))
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _open_shop(folder: str, identity: int) -> Store:
-    del identity  # only part of the cache's key
-    store = open_store(folder, read_only=None)
-    store.check_model()  # a store of another model is refused here, not at the first search
-    return store
 
 
 @st.cache_data(max_entries=8, show_spinner=False, hash_funcs=KEYS)

@@ -10,10 +10,11 @@ import streamlit as st
 
 from lapel.apps.ui import script, state
 from lapel.apps.ui.cache import count, facet_counts
+from lapel.apps.ui.lang import amount, field_name, t
 from lapel.apps.ui.selection import FilterSelection, escape, plain_price, price_bounds
 from lapel.apps.ui.state import LEVELS, SEPARATOR
 from lapel.apps.ui.swatches import swatch
-from lapel.service import Overview, Store, by_size, field_label
+from lapel.service import Overview, Store, by_size
 
 CLEAR = ("gender", "brand", "colour", "season")  # fields whose values need no name beside them
 FIRST_VALUES = 12  # of a field to show before "all"; more is a wall of buttons
@@ -28,9 +29,9 @@ def sidebar(store: Store, overview: Overview) -> FilterSelection:
         top = st.container(
             key="filters-head", horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
         )
-        top.html("<h2 class='lapel-side'>Filters</h2>")
+        top.subheader(t("filters.title"), anchor=False)
         top.button(
-            "Clear all",
+            t("filters.clear"),
             type="tertiary",
             disabled=not now.filter(),
             on_click=state.drop_filter,
@@ -45,41 +46,30 @@ def sidebar(store: Store, overview: Overview) -> FilterSelection:
         _stock(store, overview, now)
         _more(store, overview, now)
         if not overview.values and not overview.prices:
-            st.caption(
-                "The products of this shop have nothing to filter by: no category, colour, brand, size or price."
-            )
+            st.caption(t("filters.nothing"))
         now = state.selection(overview)
         script.done_button(count(store, now.filter()))
     return now
 
 
-def chips(overview: Overview, selection: FilterSelection) -> None:
-    """The filters in use, each a button that takes it away."""
+def used(overview: Overview, selection: FilterSelection) -> list[tuple[str, str, str]]:
+    """Field, value and words of every filter in use."""
     category, currency = selection.category, selection.currency
-    used = [("category", category, category.rpartition(SEPARATOR)[2])] if category else []
-    used += [(name, value, _chip(name, value)) for name, values in selection.choices.items() for value in values]
+    found = [("category", category, category.rpartition(SEPARATOR)[2])] if category else []
+    found += [(name, value, _chip(name, value)) for name, values in selection.choices.items() for value in values]
     if selection.price:
         low, high = map(plain_price, selection.price)
-        used.append(("price", "", f"{low} – {high} {currency}"))
+        found.append(("price", "", f"{low} – {high} {currency}"))
     if currency and len(overview.prices) > 1:
-        used.append(("currency", currency, f"Prices in {currency}"))
+        found.append(("currency", currency, t("filters.prices_in", currency=currency)))
     if selection.in_stock:
-        used.append(("in_stock", "", "In stock"))
-    if not used:
-        return
-    with st.container(key="chips", horizontal=True, gap="small"):
-        for name, value, text in used:
-            st.button(
-                escape(text), icon=":material/close:", icon_position="right", key=f"drop-{name}-{value}",
-                on_click=state.drop_filter, args=(name, value, overview),
-            )  # fmt: skip
-        if len(used) > 1:
-            st.button("Clear all", type="tertiary", key="drop-all", on_click=state.drop_filter, args=("", "", overview))
+        found.append(("in_stock", "", t("filters.in_stock")))
+    return found
 
 
 def _chip(name: str, value: str) -> str:
     """A value that stands alone: what is red needs no more words, a bare yes or 36 does."""
-    return value if name in CLEAR else f"{field_label(name)}: {_readable(value)}"
+    return value if name in CLEAR else f"{field_name(name)}: {_readable(value)}"
 
 
 def _readable(value: str) -> str:
@@ -88,7 +78,7 @@ def _readable(value: str) -> str:
 
 
 def _with_count(text: str, products: int) -> str:
-    return f"{escape(text)} :gray[{products:,}]"
+    return f"{escape(text)} :gray[{amount(products)}]"
 
 
 def _category(store: Store, overview: Overview, selection: FilterSelection) -> None:
@@ -107,12 +97,12 @@ def _category(store: Store, overview: Overview, selection: FilterSelection) -> N
         if not below:
             break
         chosen = st.selectbox(
-            "Category" if not level else f"Kind of {above.rpartition(SEPARATOR)[2].lower()}",
+            t("filters.category") if not level else t("filters.kind_of", what=above.rpartition(SEPARATOR)[2]),
             below,
             index=None,
             key=f"level-{level}",
-            placeholder="All categories" if not level else "All kinds",
-            format_func=lambda path: f"{path.rpartition(SEPARATOR)[2]}  ·  {counts.get(path, 0):,}",
+            placeholder=t("filters.all_categories") if not level else t("filters.all_kinds"),
+            format_func=lambda path: f"{path.rpartition(SEPARATOR)[2]}  ·  {amount(counts.get(path, 0))}",
             label_visibility="visible" if not level else "collapsed",
             on_change=_clear_deeper_levels,
             args=(level,),
@@ -136,14 +126,14 @@ def _choice(store: Store, overview: Overview, selection: FilterSelection, name: 
     offered = [value for value in overview.values[name] if counts.get(value) or value in chosen]
     if not offered:
         return
-    key, label = f"f-{name}", field_label(name)
+    key, label = f"f-{name}", field_name(name)
     if len(overview.values[name]) > MAX_BUTTONS:
         if st.session_state.get(f"offer-{key}") != offered:  # Streamlit forgets a choice when what is offered changes
             st.session_state[key] = list(chosen)
             st.session_state[f"offer-{key}"] = offered
         st.multiselect(
-            label, offered, key=key, on_change=state.reset_paging, placeholder="Choose, or type a name",
-            format_func=lambda value: f"{_readable(value)}  ·  {counts.get(value, 0):,}",
+            label, offered, key=key, on_change=state.reset_paging, placeholder=t("filters.choose"),
+            format_func=lambda value: f"{_readable(value)}  ·  {amount(counts.get(value, 0))}",
         )  # fmt: skip
         return
     all_key = f"all-{name}"
@@ -159,7 +149,13 @@ def _choice(store: Store, overview: Overview, selection: FilterSelection, name: 
             format_func=lambda value: _with_count(_readable(value), counts.get(value, 0)),
         )  # fmt: skip
         if len(shown) < len(offered):
-            st.button(f"All {len(offered)}", type="tertiary", key=f"more-{name}", on_click=_set, args=(all_key, True))
+            st.button(
+                t("filters.all", n=len(offered)),
+                type="tertiary",
+                key=f"more-{name}",
+                on_click=_set,
+                args=(all_key, True),
+            )
 
 
 def _price(store: Store, overview: Overview, selection: FilterSelection) -> None:
@@ -172,13 +168,19 @@ def _price(store: Store, overview: Overview, selection: FilterSelection) -> None
         offered = [each for each in prices if counts.get(each) or each == currency]
         if offered:
             st.pills(
-                "Prices in", offered, key="f-currency", on_change=state.reset_price, args=(overview,),
+                t("filters.currency"), offered, key="f-currency", on_change=state.reset_price, args=(overview,),
                 format_func=lambda each: _with_count(each, counts.get(each, 0)),
             )  # fmt: skip
     if currency and prices[currency][0] < prices[currency][1]:
         low, high = price_bounds(prices[currency])
         st.slider(
-            f"Price in {currency}", low, high, key="f-price", step=1.0, format="%.0f", on_change=state.reset_paging
+            t("filters.price", currency=currency),
+            low,
+            high,
+            key="f-price",
+            step=1.0,
+            format="%.0f",
+            on_change=state.reset_paging,
         )
 
 
@@ -186,7 +188,7 @@ def _stock(store: Store, overview: Overview, selection: FilterSelection) -> None
     if "in_stock" in overview.values:
         products = facet_counts(store, "in_stock", selection.filter(without="in_stock")).get("yes", 0)
         st.toggle(
-            f"In stock only · {products:,}",
+            t("filters.in_stock_only", n=products),
             key="f-in_stock",
             on_change=state.reset_paging,
             disabled=not products and not selection.in_stock,
@@ -200,7 +202,7 @@ def _more(store: Store, overview: Overview, selection: FilterSelection) -> None:
         if shown or selection.choices.get(name):
             _choice(store, overview, selection, name)
     if overview.more:
-        label = "Fewer filters" if shown else f"More filters · {len(overview.more)}"
+        label = t("filters.fewer") if shown else t("filters.more", n=len(overview.more))
         icon = ":material/expand_less:" if shown else ":material/expand_more:"
         st.button(label, type="tertiary", icon=icon, key="more-filters", on_click=_set, args=(MORE, not shown))
 

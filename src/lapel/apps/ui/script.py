@@ -7,10 +7,12 @@ once.
 
 from __future__ import annotations
 
+import html
 import json
 
 import streamlit as st
 
+from lapel.apps.ui.lang import t
 from lapel.service import image_suffixes
 
 # One status line for screen readers, one listener, and what Streamlit's drop zone lacks: a role that may have a name,
@@ -58,13 +60,6 @@ def run(*, status: str, visit: int, top: bool) -> None:
 def done_button(count: int) -> None:
     """The button that closes the filters where they cover the page: it says what is behind them."""
     with st.container(key="filters-done"):
-        st.html(f"<div class='lapel-done'><button type='button'>{done_label(count)}</button></div>")
-
-
-def done_label(count: int) -> str:
-    """What the button says.
-
-    >>> done_label(0), done_label(1), done_label(1200)
-    ('Show no results', 'Show 1 result', 'Show 1,200 results')
-    """
-    return f"Show {count:,} result{'' if count == 1 else 's'}" if count else "Show no results"
+        st.html(
+            f"<div class='lapel-done'><button type='button'>{html.escape(t('filters.show', n=count))}</button></div>"
+        )

@@ -6,11 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from lapel.apps.ui.lang import field_name
 from lapel.core.types import Condition, Filter
 from lapel.service import Overview
 
 PRODUCT = "product"  # the URL's parameter for the product that is asked for
-RESERVED = (PRODUCT, "embed", "embed_options")  # parameters that cannot be a filter: the page's and Streamlit's own
+RESERVED = (
+    *(PRODUCT, "q", "unlike", "photo", "box", "whole", "tint", "look", "models", "anyway", "id"),
+    *("embed", "embed_options"),
+)  # parameters that cannot be a filter: the page's and Streamlit's own
 TRACKING = re.compile(r"utm_.*|.*clid|ref")  # what other sites hang onto links
 PRICE_RANGE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,3})?)-([0-9]{1,12}(?:\.[0-9]{1,3})?)")
 
@@ -45,6 +49,17 @@ class FilterSelection:
             ends = zip((">=", "<="), self.price, strict=True)
             conditions += [Condition("price", sign, (plain_price(end),)) for sign, end in ends]
         return Filter(tuple(conditions))
+
+    def in_words(self) -> str:
+        """The same for people: ``category Dresses, colour Red or Blue, price 10 to 20 EUR``."""
+        parts = [self.category] if self.category else []
+        parts += [f"{field_name(name)} {' / '.join(values)}" for name, values in self.choices.items() if values]
+        if self.price:
+            parts.append(f"{' – '.join(map(plain_price, self.price))} {self.currency}")
+        elif self.currency:
+            parts.append(self.currency)
+        parts += [field_name("in_stock")] if self.in_stock else []
+        return ", ".join(parts)
 
     def params(self) -> dict[str, list[str]]:
         """The same as it stands in the URL."""

@@ -1,105 +1,59 @@
-"""What one visitor's session holds: the history of queries and the filters, beside the URL, which says what is shown.
+"""What one visitor's session holds: what is asked, the filters, and the way there, beside the address, which says what
+is shown.
 
-The history is only in the session: a query by a photo cannot stand in a URL, and of the photo only its vectors and a
-small copy are kept. Products and filters stand in the URL, so a link or a reload shows the same page.
+All of a search stands in the address, so the history is a list of addresses, and going back is reading one of them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
-import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 
-from lapel.apps.ui.selection import PRODUCT, FilterSelection, price_bounds, read_params
-from lapel.core.types import ColourReading
+from lapel.apps.ui.asked import SIDES, Asked
+from lapel.apps.ui.selection import FilterSelection, price_bounds, read_params
 from lapel.service import Overview
 
-PAGE_SIZE = 20  # hits at first, and with each "show more": four rows of five
+PAGE_SIZE = 40  # hits at first, and with each "show more"
 LEVELS = 4  # of a category path that can be chosen one below the other
 SEPARATOR = " > "  # between the levels of a category path
+MOST_KEPT = 50  # searches of the history
+
+Params = Mapping[str, list[str]]
 
 
-@dataclass(frozen=True)
-class HistoryEntry:
-    """One query of a visitor: a product of the catalogue, or a photo of their own.
-
-    Attributes:
-        product_id: The product; empty for a photo.
-        label: What the history calls a photo.
-        whole: (dim,) float32, the unit vector of the whole photo; None for a product.
-        product: (dim,) float32, the mean direction of the whole photo and the product found in it; None without one.
-        fingerprint: The model that made the vectors; empty for a product.
-        tile: The photo as a small JPEG; empty for a product.
-        product_tile: The product found in it, on white, as a small JPEG.
-        use_whole: Search for the whole photo although a product was found.
-        read: The colours of the product, or of the whole where none was found; None where none could be read.
-    """
-
-    product_id: str = ""
-    label: str = ""
-    whole: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
-    product: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
-    fingerprint: str = field(default="", compare=False, repr=False)
-    tile: bytes = field(default=b"", repr=False)
-    product_tile: bytes = field(default=b"", compare=False, repr=False)
-    use_whole: bool = False
-    read: ColourReading | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def shows_product(self) -> bool:
-        """Whether what was found in the photo is searched for, not all of it."""
-        return self.product is not None and not self.use_whole
-
-    @property
-    def vector(self) -> NDArray[np.float32] | None:
-        """(dim,) what is searched for in a photo."""
-        return self.product if self.shows_product else self.whole
-
-    @property
-    def colours(self) -> ColourReading | None:
-        """The colours of what is searched for."""
-        return None if self.product is not None and self.use_whole else self.read
+# --- what is asked ----------------------------------------------------------------------------------------------------
 
 
-# --- the history ------------------------------------------------------------------------------------------------------
+def asked() -> Asked:
+    """The query's parts; empty on the start page."""
+    kept: Asked = st.session_state.get("asked", Asked())
+    return kept
 
 
-def history() -> tuple[HistoryEntry, ...]:
-    """The queries so far; empty on the start page. The last one is being shown."""
-    entries: tuple[HistoryEntry, ...] = st.session_state.get("history", ())
-    return entries
-
-
-def navigate(entries: tuple[HistoryEntry, ...]) -> None:
-    """Show the last of ``entries``, from the top of the page."""
-    st.session_state["history"] = entries
+def ask(wanted: Asked) -> None:
+    """Ask something else, from the top of the page; only before the widgets are drawn, or in a callback."""
+    _put(wanted)
     st.session_state["visit"] = st.session_state.get("visit", 0) + 1
     reset_paging()
 
 
-def open_product(product_id: str) -> None:
-    """Ask with a product: one query more, or back to where it was asked with already."""
-    entries = history()
-    known = next((i for i, entry in enumerate(entries) if entry.product_id == product_id), None)
-    navigate((*entries, HistoryEntry(product_id)) if known is None else entries[: known + 1])
+def _put(wanted: Asked) -> None:
+    st.session_state["asked"] = wanted
+    st.session_state["a-tint"] = wanted.colour or "#808080"
+    st.session_state["a-models"] = wanted.models
+    for name, value in zip(SIDES, wanted.look, strict=True):
+        st.session_state[f"a-{name}"] = value
 
 
-def replace_last(entry: HistoryEntry) -> None:
-    """Put an entry in the place of the last one, with the page where it is."""
-    st.session_state["history"] = (*history()[:-1], entry)
-
-
-def switch_photo_part() -> None:
-    """From the product in the last photo to the whole of it, or back."""
-    replace_last(replace(history()[-1], use_whole=not history()[-1].use_whole))
-    reset_paging()
-
-
-def back_to(length: int) -> None:
-    """Back to the first ``length`` queries; 0 is the start page."""
-    navigate(history()[:length])
+def take_widgets() -> None:
+    """What the sliders and the switch hold is asked from now on."""
+    held = st.session_state
+    look = tuple(float(held.get(f"a-{name}", 1.0)) for name in SIDES)
+    if not sum(look):
+        look = (1.0, 1.0, 1.0)
+    ask(replace(asked(), look=look, models=bool(held.get("a-models"))))  # type: ignore[arg-type]  # three numbers
 
 
 def num_shown() -> int:
@@ -115,6 +69,38 @@ def show_more() -> None:
 def reset_paging() -> None:
     """Another answer begins with its first page."""
     st.session_state["shown"] = PAGE_SIZE
+
+
+# --- the way here -----------------------------------------------------------------------------------------------------
+
+
+def history() -> tuple[Params, ...]:
+    """The addresses of the searches so far, the oldest first; the last one is being shown."""
+    kept: tuple[Params, ...] = st.session_state.get("history", ())
+    return kept
+
+
+def undo(overview: Overview) -> None:
+    """Back to the search before this one."""
+    go_to(len(history()) - 2, overview)
+
+
+def go_to(place: int, overview: Overview) -> None:
+    """Show a search of the history again; what came after it is forgotten. Below 0 it is the start page."""
+    kept = history()[: place + 1] if place >= 0 else ()
+    st.session_state["history"] = kept
+    _apply(kept[-1] if kept else {}, overview)
+    st.session_state["visit"] = st.session_state.get("visit", 0) + 1
+    reset_paging()
+
+
+def _apply(params: Params, overview: Overview) -> list[str]:
+    """Take over an address. Returns what it names and the shop does not have."""
+    wanted, unread = Asked.read(params)
+    chosen, unknown = read_params(params, overview)
+    _put(wanted)
+    select(chosen, overview)
+    return unread + unknown
 
 
 # --- the filters ------------------------------------------------------------------------------------------------------
@@ -185,16 +171,17 @@ def drop_filter(name: str, value: str, overview: Overview) -> None:
     select(now, overview)
 
 
-# --- the URL ----------------------------------------------------------------------------------------------------------
+# --- the address ------------------------------------------------------------------------------------------------------
 
 
 def from_url(overview: Overview) -> list[str]:
-    """Take over what the URL asks for, when it was not this page that wrote it: a link, a reload, the browser's Back.
+    """Take over what the address asks for, when it was not this page that wrote it: a link, a reload, the browser's
+    Back.
 
-    Also when the shop's own values have changed since: the URL is where the filters are kept.
+    Also when the shop's own values have changed since: the address is where the filters are kept.
 
     Returns:
-        What the URL asks for and this shop does not have.
+        What the address asks for and this shop does not have.
     """
     params = {name: st.query_params.get_all(name) for name in st.query_params}
     visited = st.session_state.get("url") != params
@@ -203,35 +190,26 @@ def from_url(overview: Overview) -> list[str]:
     unknown: list[str] = []
     if visited or st.session_state.get("offer") != offer:
         st.session_state["offer"] = offer
-        chosen, unknown = read_params(params, overview)
-        select(chosen, overview)
+        unknown = _apply(params, overview)
     if visited:
         st.session_state["url"] = params
-        _visit(params.get(PRODUCT, [""])[-1])
+        st.session_state["visit"] = st.session_state.get("visit", 0) + 1
+        places = [place for place, each in enumerate(history()) if each == params]
+        if places:  # the browser's Back
+            st.session_state["history"] = history()[: places[-1] + 1]
     return unknown
 
 
-def _visit(product_id: str) -> None:
-    """Make the history end where the URL says."""
-    entries = history()
-    if product_id:
-        known = next((i for i, entry in enumerate(entries) if entry.product_id == product_id), None)
-        navigate((HistoryEntry(product_id),) if known is None else entries[: known + 1])
-    elif entries and entries[-1].product_id:
-        navigate(entries[:1] if not entries[0].product_id else ())
-
-
 def to_url(chosen: FilterSelection) -> None:
-    """Write what is being shown into the URL, as far as it can be shared."""
-    params = chosen.params()
-    entries = history()
-    if entries and entries[-1].product_id:
-        params[PRODUCT] = [entries[-1].product_id]
+    """Write what is being shown into the address, and a search that is new into the history."""
+    params = {**chosen.params(), **asked().params()}
     if params != {name: st.query_params.get_all(name) for name in st.query_params}:
         st.query_params.from_dict(params)
     st.session_state["url"] = params
+    if asked() and (not history() or history()[-1] != params):
+        st.session_state["history"] = (*history(), params)[-MOST_KEPT:]
 
 
 def invalidate() -> None:
-    """Read the URL anew next time: a page that shows no filters makes Streamlit forget them."""
+    """Read the address anew next time: a page that shows no filters makes Streamlit forget them."""
     st.session_state.pop("url", None)

@@ -1,0 +1,69 @@
+"""The jobs of the store, live: how far each is, what came of it, what it could not use and how to mend that. They are
+rows of the catalogue, so a reload, another browser and a restarted server see the same."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import streamlit as st
+
+from lapel.apps.ui.lang import amount, t
+from lapel.apps.ui.selection import escape
+from lapel.apps.ui.work import bar
+from lapel.service import Store
+
+SHOWN = 20
+SECONDS = 1.0  # between two looks while one is under way
+ROWS = 1000  # rejected rows that are shown; all can be downloaded
+ICONS = {"queued": "⏳", "running": "⏳", "done": "✓", "failed": "✗", "cancelled": "–"}
+
+
+def show_jobs(store: Store) -> None:
+    """Show the last jobs; those under way are looked at again by themselves."""
+    jobs = store.jobs.list(SHOWN)
+    if not jobs:
+        st.caption(t("jobs.none"))
+        return
+    under_way = any(not job.ended for job in jobs)
+
+    @st.fragment(run_every=SECONDS if under_way else None)
+    def live() -> None:
+        now = store.jobs.list(SHOWN)
+        if under_way and all(job.ended for job in now):
+            st.rerun()  # all of the page: what it counts has changed
+        for job in now:
+            _job(store, job)
+
+    live()
+
+
+def _job(store: Store, job: Any) -> None:
+    what = t(f"jobs.kind_{job.kind}")
+    title = f"{ICONS[job.state]} {what} · {t(f'jobs.state_{job.state}')} · {job.created_at[:16].replace('T', ' ')}"
+    with st.expander(title, expanded=not job.ended):
+        if source := job.request.get("source") or job.request.get("spec"):
+            st.caption(escape(str(source)))
+        if not job.ended:
+            bar(job.done, job.total)
+            if st.button(t("work.stop"), key=f"cancel-{job.id}", disabled=job.cancel):
+                store.jobs.cancel(job.id)
+        if job.error:
+            st.error(escape(str(job.error.get("message", ""))), icon=":material/error:")
+        counts = {name: value for name, value in job.result.items() if isinstance(value, int) and value}
+        if counts:
+            st.write(" · ".join(f"{escape(name.replace('_', ' '))} {amount(value)}" for name, value in counts.items()))
+        if job.kind in ("feed", "add"):
+            _rejected(store, job.id)
+
+
+def _rejected(store: Store, job_id: str) -> None:
+    text = store.jobs.errors_csv(job_id)
+    rows = list(csv.DictReader(io.StringIO(text)))
+    if not rows:
+        return
+    st.warning(t("jobs.rejected", n=len(rows)), icon=":material/broken_image:")
+    st.dataframe(rows[:ROWS], hide_index=True, alt=t("jobs.rejected_table"), key=f"rejected-{job_id}")
+    st.download_button(t("catalogue.download"), text, "rejected.csv", "text/csv", key=f"load-{job_id}")
+    st.caption(t("jobs.mend"))

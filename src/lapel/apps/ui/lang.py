@@ -1,0 +1,50 @@
+"""The visitor's language: what the browser asks for, unless another one was chosen."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from lapel.apps.ui import texts
+from lapel.service import field_label
+
+CHOSEN = "language"  # in the session
+
+
+def language() -> str:
+    """The language of this visitor."""
+    return st.session_state.get(CHOSEN) or texts.language_for(st.context.locale)
+
+
+def t(name: str, /, **values: object) -> str:
+    """A text of the page in the visitor's language, see :func:`lapel.apps.ui.texts.text`."""
+    return texts.text(name, language=language(), **values)
+
+
+def amount(value: float, digits: int = 0) -> str:
+    """A number as the visitor's language writes it."""
+    return texts.number(value, language(), digits)
+
+
+def share(value: float, digits: int = 0) -> str:
+    """A share of one as percent: ``93 %``."""
+    return f"{amount(100 * value, digits)} %"
+
+
+def field_name(name: str) -> str:
+    """A field of products in the visitor's language; a shop's own fields stay as the shop calls them."""
+    known = texts.texts_of(language())
+    return known.get(f"field.{name}") or field_label(name)
+
+
+def choose_language() -> None:
+    """The box to choose the language with."""
+    now = language()
+    st.selectbox(
+        t("shell.language"),
+        list(texts.LANGUAGES),
+        index=list(texts.LANGUAGES).index(now),
+        format_func=texts.LANGUAGES.__getitem__,
+        key="language-box",
+        on_change=lambda: st.session_state.update({CHOSEN: st.session_state["language-box"]}),
+        width=160,
+    )

@@ -1,0 +1,171 @@
+"""What every page has: the table of pages, opening the shop, and a way on where it cannot be shown."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import streamlit as st
+
+from lapel.apps.ui import script, state
+from lapel.apps.ui.access import Access, may_manage
+from lapel.apps.ui.cache import overview_of
+from lapel.apps.ui.lang import choose_language, t
+from lapel.apps.ui.selection import escape
+from lapel.apps.ui.shops import open_shop
+from lapel.core.errors import LapelError, ModelMismatchError, StoreDamagedError, StoreNotFoundError
+from lapel.service import Overview, Store
+
+if TYPE_CHECKING:
+    from streamlit.navigation.page import Page as StreamlitPage
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class PageRow:
+    """One page: the file ``pages/NAME.py``, and its text ``page.NAME``.
+
+    Attributes:
+        name: Its file and its address; the first page's address is empty.
+        icon: Of Material Symbols.
+        manage: Whether it is only for those who may manage.
+    """
+
+    name: str
+    icon: str
+    manage: bool = False
+
+
+PAGES = (
+    PageRow("search", ":material/search:"),
+    PageRow("discover", ":material/explore:"),
+    PageRow("product", ":material/checkroom:"),
+    PageRow("catalogue", ":material/inventory_2:", manage=True),
+    PageRow("prove", ":material/fact_check:", manage=True),
+    PageRow("status", ":material/monitor_heart:"),
+)
+ROWS = {row.name: row for row in PAGES}
+HIDDEN = ("product",)  # reached from others: without a product it has nothing to show
+
+
+def page_of(row: PageRow, *, visible: bool = True) -> StreamlitPage:
+    """A row of the table as Streamlit has it."""
+    first = row is PAGES[0]
+    return st.Page(
+        HERE / "pages" / f"{row.name}.py",
+        title=t(f"page.{row.name}"),
+        icon=row.icon,
+        url_path="" if first else row.name,
+        default=first,
+        visibility="visible" if visible else "hidden",
+    )
+
+
+def go(name: str, **params: str | list[str]) -> NoReturn:
+    """Show another page, with what its address shall say."""
+    st.switch_page(page_of(ROWS[name]), query_params=params)
+
+
+def link(name: str, label: str, icon: str) -> None:
+    """A link to another page."""
+    st.page_link(page_of(ROWS[name]), label=label, icon=icon)
+
+
+def folder() -> Path:
+    """The shop folder that this server shows."""
+    return Path(sys.argv[1] if len(sys.argv) > 1 else "shop")
+
+
+def store_now() -> Store:
+    """The shop's store, open for writing where anybody may manage.
+
+    Raises:
+        LapelError: there is none, or it cannot be used.
+    """
+    access = Access.of_process()
+    return open_shop(folder(), write=access.asks or access.role == "manage")
+
+
+def run(show: Callable[[Store, Overview], str], *, empty: bool = False, manage: bool = False) -> None:
+    """Show a page of the shop, or why it cannot be shown and what to do.
+
+    Args:
+        show: Draws it, and returns what it shows in words, for screen readers.
+        empty: Whether it has something to show of a shop without a searchable picture.
+        manage: Whether it is only for those who may manage.
+    """
+    top = False
+    try:
+        if manage and not may_manage():
+            _message(t("shell.not_allowed"), t("shell.not_allowed_why"))
+            return
+        store = store_now()
+        overview = overview_of(store)
+        if not overview.vectors and not empty:
+            state.invalidate()
+            _nothing_there(overview.products)
+            return
+        status = show(store, overview)
+    except LapelError as error:
+        state.invalidate()
+        render_error(error)
+        return
+    visit = st.session_state.get("visit", 0)
+    top = visit != st.session_state.get("seen", 0)
+    st.session_state["seen"] = visit
+    script.run(status=status, visit=visit, top=top)
+
+
+def footer() -> None:
+    """Below every page: the language, and what becomes of pictures."""
+    with st.container(key="foot", horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+        st.caption(t("shell.privacy"))
+        choose_language()
+
+
+def _message(title: str, words: str) -> None:
+    with st.container(key="message"):
+        st.header(title, anchor=False)
+        st.write(words)
+
+
+def _nothing_there(products: int) -> None:
+    title = t("empty.no_pictures", n=products) if products else t("empty.title")
+    _message(title, t("empty.what"))
+    _ways(_add_command())
+
+
+def render_error(error: LapelError) -> None:
+    """Show why the shop cannot be shown, and what to do."""
+    if isinstance(error, StoreNotFoundError):
+        _message(t("empty.no_shop"), t("empty.no_shop_what"))
+        _ways(f"{_add_command()}\nlapel demo")
+        return
+    _message(t("error.title"), t(_what_to_do(error)))
+    with st.container(key="error"):
+        st.error(escape(str(error)), icon=":material/error:")
+        st.button(t("shell.again"), type="primary", key="again")
+
+
+def _what_to_do(error: LapelError) -> str:
+    kinds = ((ModelMismatchError, "error.model"), (StoreDamagedError, "error.damaged"))
+    return next((name for kind, name in kinds if isinstance(error, kind)), "error.what")
+
+
+def _add_command() -> str:
+    return f"lapel add PICTURES --store {shlex.quote(str(folder()))}"
+
+
+def _ways(commands: str) -> None:
+    """Commands to type, a page to add with, and a way to look again afterwards."""
+    with st.container(key="commands"):
+        st.code(commands, language="bash")
+        with st.container(horizontal=True):
+            st.button(t("shell.again"), type="primary", key="again")
+            if may_manage():
+                link("catalogue", t("empty.add"), ":material/add:")

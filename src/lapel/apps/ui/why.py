@@ -1,0 +1,67 @@
+"""Why a product is in an answer: what each place of both pictures adds to the score, and what they share, in words."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from dataclasses import replace
+
+import streamlit as st
+
+from lapel.apps.ui.lang import t
+from lapel.apps.ui.selection import escape
+from lapel.apps.ui.shelf import KeptPhoto
+from lapel.core.errors import LapelError
+from lapel.core.types import Hit, Part, Query
+from lapel.service import Store
+
+
+def show_why(store: Store, query: Query, photo: KeptPhoto | None, hit: Hit) -> None:
+    """Open the explanation of a hit over the page.
+
+    Args:
+        store: Who answered.
+        query: What was asked.
+        photo: The picture it was asked with; None without one.
+        hit: Of the answer.
+    """
+    title = t("why.title")
+
+    @st.dialog(title, width="large")
+    def dialog() -> None:
+        _explanation(store, _with_picture(query, photo), hit)
+
+    dialog()
+
+
+def _with_picture(query: Query, photo: KeptPhoto | None) -> Query:
+    """The same query with the picture in the place of its vector: only a picture has places."""
+    if photo is None:
+        return query
+    box = next((box for box, (vector, _) in photo.crops.items() if vector is query.parts[0].vector), None)
+    part = Part(image=photo.image(), box=box)
+    return replace(query, parts=(part, *query.parts[1:]))
+
+
+def _explanation(store: Store, query: Query, hit: Hit) -> None:
+    st.subheader(escape(hit.product.title or hit.product.id), anchor=False)
+    try:
+        with st.spinner(t("why.looking")):
+            found = store.explain(query, hit)
+            sheet = store.explanation_sheet(query, [hit])
+    except LapelError as error:
+        st.info(escape(str(error)), icon=":material/info:")
+        return
+    stream = io.BytesIO()
+    sheet.save(stream, "JPEG", quality=90)
+    picture = base64.b64encode(stream.getvalue()).decode()
+    st.html(
+        f"<img class='lapel-why' alt='{html.escape(t('why.alt'), quote=True)}' src='data:image/jpeg;base64,{picture}'>"
+    )
+    for name, lines in (("shared", found.shared), ("different", found.different)):
+        if lines:
+            st.markdown(f"**{t(f'why.{name}')}**\n" + "\n".join(f"- {escape(line)}" for line in lines))
+    st.caption(t("why.help", score=f"{hit.score:z.2f}"))
+    for note in found.notes:
+        st.caption(escape(note))

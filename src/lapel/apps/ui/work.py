@@ -1,0 +1,118 @@
+"""Long questions that change nothing, answered in a thread of the server: a reload of the page finds them again.
+
+What changes the store is a job of the store (``store.jobs``), which even survives the server.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import streamlit as st
+
+from lapel.apps.ui.lang import amount, t
+from lapel.apps.ui.selection import escape
+from lapel.core.errors import LapelError
+
+Tell = Callable[[int, int | None], None]
+SECONDS = 1.0  # between two looks at how far it is
+
+
+@dataclass
+class Work:
+    """One question under way, or answered.
+
+    Attributes:
+        done: How far it is.
+        total: How far it goes, when that is known.
+        result: Its answer.
+        error: Why there is none.
+        ended: Whether nothing more happens.
+    """
+
+    done: int = 0
+    total: int | None = None
+    result: Any = None
+    error: str = ""
+    ended: bool = False
+    _stop: threading.Event = field(default_factory=threading.Event, repr=False)
+
+    def tell(self, done: int, total: int | None) -> None:
+        """Called by the work.
+
+        Raises:
+            _StoppedError: somebody asked to stop it.
+        """
+        self.done, self.total = done, total
+        if self._stop.is_set():
+            raise _StoppedError
+
+    def stop(self) -> None:
+        """End it at its next step."""
+        self._stop.set()
+
+
+class _StoppedError(Exception):
+    """Somebody asked to stop."""
+
+
+_works: dict[str, Work] = {}
+
+
+def start(name: str, ask: Callable[[Tell], Any]) -> Work:
+    """Answer a question in a thread; the last answer of this name is forgotten.
+
+    Args:
+        name: What it is called, with the store it is asked of.
+        ask: Takes a function to tell how far it is, and returns the answer.
+    """
+    work = _works[name] = Work()
+
+    def run() -> None:
+        try:
+            work.result = ask(work.tell)
+        except _StoppedError:
+            _works.pop(name, None)
+        except LapelError as error:
+            work.error = str(error)
+        except Exception as error:  # a thread has nobody to tell but the page
+            work.error = f"{type(error).__name__}: {error}"
+        work.ended = True
+
+    threading.Thread(target=run, name=f"lapel-page-{name}", daemon=True).start()
+    return work
+
+
+def find(name: str) -> Work | None:
+    """The work of a name; None where none was begun."""
+    return _works.get(name)
+
+
+def show_progress(name: str) -> bool:
+    """Show how far a work is, live, or why it failed. Returns whether there is an answer."""
+    work = find(name)
+    if work is None:
+        return False
+    if work.ended:
+        if work.error:
+            st.error(escape(work.error), icon=":material/error:")
+        return not work.error
+
+    @st.fragment(run_every=SECONDS)
+    def live() -> None:
+        now = find(name)
+        if now is None or now.ended:
+            st.rerun()
+        bar(now.done, now.total)
+        st.button(t("work.stop"), key=f"stop-{name}", on_click=now.stop)
+
+    live()
+    return False
+
+
+def bar(done: int, total: int | None) -> None:
+    """How far something is."""
+    words = t("work.of", done=amount(done), total=amount(total)) if total else t("work.done", done=amount(done))
+    st.progress(min(1.0, done / total) if total else 0.0, text=words)

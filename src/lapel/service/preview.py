@@ -1,0 +1,76 @@
+"""Looking at a table before it is added: what its columns are taken for, and what its first rows become."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from lapel.core.errors import TableError
+from lapel.sources.mapping import TARGETS, ColumnMap
+from lapel.sources.records import open_records
+from lapel.sources.table import read_table
+
+ROWS = 10
+
+
+@dataclass(frozen=True)
+class TablePreview:
+    """What a table is taken for.
+
+    Attributes:
+        columns: Its columns.
+        fields: The fields that a column can fill.
+        mapping: By field the columns that fill it, such as ``{"title": "name"}``; those of a category with ``>``
+            between them. A fixed text stands in quotes.
+        notes: What was guessed and should be seen.
+        rows: The first rows as products: by field its text, with ``line``, ``pictures`` and ``problem``.
+        error: Why it cannot be read so; then there are no rows.
+    """
+
+    columns: tuple[str, ...]
+    fields: tuple[str, ...]
+    mapping: Mapping[str, str]
+    notes: tuple[str, ...]
+    rows: tuple[Mapping[str, str], ...]
+    error: str = ""
+
+
+def preview_table(data: bytes, mapping: Sequence[str] = (), *, rows: int = ROWS) -> TablePreview:
+    """Read the beginning of a table as adding it would.
+
+    >>> preview_table(b"id,name,image\\n1,Red saree,1.jpg").mapping["title"]
+    'name'
+
+    Args:
+        data: The bytes of a CSV, TSV, JSON, Excel or XML file.
+        mapping: Which column fills which field, such as ``title=name``.
+        rows: How many rows.
+
+    Raises:
+        TableError: it is no table.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table"
+        path.write_bytes(data)
+        columns = tuple(open_records(path, "").columns)
+        try:
+            table = read_table(path, ColumnMap.parse(mapping))
+        except TableError as error:
+            return TablePreview(columns, TARGETS, {}, (), (), str(error).replace(f"{path}: ", ""))
+        used = {
+            name: f"'{source.fixed}'" if source.fixed else ">".join(source.columns)
+            for name, source in table.plan.sources.items()
+        }
+        shown = []
+        for row in islice(table, rows):
+            known = {"line": str(row.line), "problem": row.problem, "pictures": ", ".join(row.pictures), "id": row.id}
+            if row.product is not None:
+                own = {
+                    name: str(getattr(row.product, name)) for name in ("title", "gender", "brand", "colour", "season")
+                }
+                known |= {**own, "category": " > ".join(row.product.category), "price": row.product.price}
+            shown.append(known)
+        return TablePreview(columns, TARGETS, used, tuple(table.notes), tuple(shown))

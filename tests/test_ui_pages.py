@@ -1,0 +1,239 @@
+"""Every page in every state of the shop, and what each page does, in Streamlit's own test runner."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from browser.shop import draw, fill_shop
+
+pytest.importorskip("streamlit", reason="the page needs streamlit: pip install 'lapel[ui]'")
+
+from browser.runner import act, cards, followable, page_text, plain, settled, show, url
+from lapel.apps.ui.shell import PAGES
+from lapel.engine.context import open_context
+from lapel.service import open_store
+
+__all__ = ["show"]  # a fixture
+NAMES = [row.name for row in PAGES]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fill_shop(tmp_path_factory.mktemp("pages"))
+
+
+def absent(folder: Path) -> Path:
+    return folder / "none"
+
+
+def empty(folder: Path) -> Path:
+    with open_context(folder, create=True, encoder="colour:") as shop:
+        shop.claim()
+    return folder
+
+
+def damaged(folder: Path) -> Path:
+    (folder / "catalog.sqlite").write_bytes(b"not a catalogue" * 100)
+    return folder
+
+
+def of_another_model(folder: Path) -> Path:
+    empty(folder)
+    with open_context(folder) as shop:
+        shop.catalog.set_setting("fingerprint", "0" * 16)
+    return folder
+
+
+STATES: dict[Callable[[Path], Path], str] = {
+    absent: "There is no shop here yet",
+    damaged: "The catalogue's file is broken",
+    of_another_model: "read by another model",
+}
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+@pytest.mark.parametrize("name", NAMES)
+def test_what_cannot_be_shown_says_why_and_what_to_do(show, tmp_path, name, state):
+    page = show(state(tmp_path), name)
+    assert STATES[state] in page_text(page)
+    assert page.button(key="again")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_empty_shop_leads_to_adding(show, tmp_path, name):
+    page = show(empty(tmp_path), name)
+    text = page_text(page)
+    if name in ("catalogue", "status"):
+        assert "Catalogue" in text or "How the shop is" in text
+    else:
+        assert "This shop is empty" in text
+        assert f"lapel add PICTURES --store {tmp_path}" in page.code[0].value
+
+
+def test_a_broken_index_is_mended_or_told_and_every_page_stands(show, store, tmp_path):
+    copy = Path(shutil.copytree(store, tmp_path / "copy"))
+    for file in copy.glob("index-*.bin"):
+        file.write_bytes(b"broken" * 50)
+    for name in NAMES:
+        page = show(copy, name, **({"id": "W0000"} if name == "product" else {}))
+        assert not page.exception
+    assert followable(show(copy, product="W0000"))[0] == "W0001"
+
+
+def test_whoever_may_only_look_sees_no_page_for_managers(show, store, monkeypatch):
+    monkeypatch.setenv("LAPEL_UI_ROLE", "look")
+    for name in ("catalogue", "prove"):
+        assert "for those who manage the shop" in page_text(show(store, name))
+    assert followable(show(store, product="W0000"))
+
+
+def test_the_page_speaks_german(show, store):
+    page = show(store)
+    settled(page.selectbox(key="language-box").set_value("de").run())
+    assert "Finden, was so aussieht." in page_text(page)
+    assert "40 Produkte" in page_text(page)
+
+
+# --- the product ------------------------------------------------------------------------------------------------------
+
+
+def test_a_product_has_its_facts_and_rows_that_lead_on(show, store):
+    page = show(store, "product", id="W0000")
+    text = page_text(page)
+    assert "Black t-shirt for women" in text
+    assert "Apparel › Topwear › T-shirts" in text
+    with open_store(store, read_only=True) as shop:
+        alike = [hit.product.id for hit in shop.search(product_id="W0000", k=12)]
+    assert followable(page, "row-alike") == alike
+    act(page, "open", "W0020", key="row-alike")
+    assert url(page) == {"id": ["W0020"]}
+    assert "dress" in page_text(page)
+    settled(page.button(key="search-like").click().run())
+    assert url(page) == {"product": ["W0020"]}
+
+
+def test_variants_are_the_other_colours_of_a_model(show, store):
+    with open_store(store, read_only=True) as shop:
+        found = [hit.product.id for hit in shop.variants("W0000")]
+    assert sorted(found) == ["W0002", "W0004", "W0006", "W0008"]  # t-shirts for women in the other colours
+    assert followable(show(store, "product", id="W0000"), "row-variants") == found
+
+
+@pytest.mark.parametrize("product_id", ["", "W9999", "![x](https://elsewhere.example/x.png)"])
+def test_an_unknown_product_leads_to_a_search(show, store, product_id):
+    page = show(store, "product", id=product_id)
+    assert page.error or "names no product" in page_text(page)
+    assert not re.search(r"(?<!\\)\[", "".join(error.value for error in page.error))
+
+
+# --- discover ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_what_is_tapped_decides_what_comes_next_and_can_be_taken_back(show, store, tmp_path, monkeypatch, writable):
+    copy = Path(shutil.copytree(store, tmp_path / "copy"))
+    if not writable:
+        monkeypatch.setenv("LAPEL_UI_ROLE", "look")
+    page = show(copy, "discover")
+    first = followable(page, "wander")
+    act(page, "yes", "W0026", key="wander")
+    act(page, "no", "W0027", key="wander")
+    shown = cards(page, "wander")
+    assert "W0027" not in [card["id"] for card in shown]
+    assert any("green dress" in card["reason"].lower() for card in shown)
+    person = page.session_state["taste"].person
+    if writable:
+        with open_store(copy) as shop:
+            assert shop.export(person).events
+    settled(page.button(key="undo-tap").click().run())
+    assert page.session_state["taste"].no == []
+    settled(page.button(key="anew").click().run())
+    assert followable(page, "wander") == first
+    if writable:
+        with open_store(copy) as shop:
+            assert not shop.export(person).events
+
+
+# --- the catalogue ----------------------------------------------------------------------------------------------------
+
+
+def ended(page, seconds: float = 60):
+    """Run the page until no job is under way."""
+    deadline = time.monotonic() + seconds
+    while any("under way" in each.label or "waiting" in each.label for each in page.expander):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+        settled(page.run())
+    return page
+
+
+def test_a_zip_and_a_table_are_added_with_columns_said_by_hand_and_the_rejected_told(show, tmp_path):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name in ("a", "b"):
+            picture = io.BytesIO()
+            draw("Dress", "Red" if name == "a" else "Navy").save(picture, "PNG")
+            archive.writestr(f"{name}.png", picture.getvalue())
+        archive.writestr("c.png", b"no picture")
+    table = b"key,called,file\n1,Red dress,a.png\n2,Navy dress,b.png\n3,Broken,c.png\n"
+    page = show(empty(tmp_path), "catalogue")
+    settled(page.segmented_control(key="way").set_value("upload").run())
+    settled(page.file_uploader(key="zip").set_value(("pictures.zip", stream.getvalue(), "application/zip")).run())
+    settled(page.file_uploader(key="table-upload").set_value(("products.csv", table, "text/csv")).run())
+    assert "no column for the product's id" in plain(page.error[0].value)
+    assert page.button(key="start-add").disabled
+    settled(page.selectbox(key="map-id").set_value("key").run())
+    settled(page.selectbox(key="map-title").set_value("called").run())
+    assert not page.error
+    settled(page.button(key="start-add").click().run())
+    ended(settled(page.run()))
+    with open_store(tmp_path, read_only=True) as shop:
+        assert [each.product.title for each in shop.browse().products][:2] == ["Red dress", "Navy dress"]
+    assert "could not be used" in page.warning[0].value
+    again = show(tmp_path, "catalogue")  # a reload finds what was done
+    assert [each.label for each in again.expander if "Add" in each.label]
+
+
+def test_a_folder_that_is_not_there_fails_with_a_sentence(show, tmp_path):
+    page = show(empty(tmp_path / "shop"), "catalogue")
+    settled(page.text_input(key="place").set_value(str(tmp_path / "nowhere")).run())
+    settled(page.button(key="start-add").click().run())
+    ended(settled(page.run()))
+    assert "nowhere" in plain(" ".join(error.value for error in page.error))
+
+
+# --- proof and status -------------------------------------------------------------------------------------------------
+
+
+def test_recall_is_that_of_the_evaluation(show, store):
+    page = show(store, "prove")
+    settled(page.button[0].click().run())
+    deadline = time.monotonic() + 60
+    while not page.metric:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+        settled(page.run())
+    with open_store(store, read_only=True) as shop:
+        report = shop.evaluate(["category"])
+    expected = report.rules[0].measures["recall@1"].value
+    assert page.metric[0].value == f"{100 * expected:.1f} %"
+
+
+def test_the_status_counts_and_says_how_to_mend(show, store, tmp_path):
+    page = show(store, "status")
+    assert [metric.value for metric in page.metric][:3] == ["40", "40", "40"]
+    copy = Path(shutil.copytree(store, tmp_path / "copy"))
+    with open_context(copy) as shop:
+        keys = {photo.key for photo in shop.catalog.photos("W0000")}
+        shop.catalog.hosting.set_issues(dict.fromkeys(keys, ("dead", "gone")), [], now="2026")
+        shop.catalog.hosting.update_reachability(before="2026", now="2026")
+    page = show(copy, "status")
+    assert any("lapel media check" in warning.value for warning in page.warning)
