@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lapel.engine.recommend.asking import RowQuery, RowSettings
     from lapel.engine.rules import Rule
     from lapel.insight.findings import Findings
+    from lapel.insight.new_picture import NewCheck
     from lapel.insight.report import EvalReport, category_heading
     from lapel.insight.report import heading as report_heading
     from lapel.insight.tuning import Trial
@@ -89,6 +90,7 @@ _HOMES = {
     "MediaService": "lapel.service.media",
     "ModelChange": "lapel.engine.models",
     "ModelService": "lapel.service.models",
+    "NewCheck": "lapel.insight.new_picture",
     "Overview": "lapel.service.browsing",
     "ProductDetails": "lapel.service.browsing",
     "ProductPut": "lapel.service.products",
@@ -143,8 +145,8 @@ __all__ = [
     "DriveUpload",
     "Erasure",
     "EvalReport",
-    "Findings",
     "EventReport",
+    "Findings",
     "IndexDifference",
     "IndexService",
     "IndexStatus",
@@ -154,6 +156,7 @@ __all__ = [
     "MediaService",
     "ModelChange",
     "ModelService",
+    "NewCheck",
     "Overview",
     "PersonExport",
     "ProductDetails",
