@@ -477,6 +477,30 @@ class Catalog:
         with self._pool.snapshot() as database:
             return full_text.ranked(database, groups, where, limit)
 
+    def photo_hashes(self, keys: Keys | Sequence[int]) -> Iterator[tuple[int, str]]:
+        """The place among these keys, and the SHA-256, hex, of each photo that is there."""
+        asked = "SELECT wanted.key, sha256 FROM json_each(?) AS wanted JOIN photo ON photo.key = wanted.value"
+        with self._pool.borrow() as database:
+            yield from database.execute(asked, (_json(keys),)).fetchall()
+
+    def photos_by_hash(self, hashes: Iterable[str]) -> dict[str, list[int]]:
+        """The keys of the photos whose bytes have one of these SHA-256, hex, rising."""
+        asked = (
+            "SELECT sha256, photo.key FROM json_each(?) AS wanted CROSS JOIN photo ON sha256 = wanted.value"
+            " ORDER BY photo.key"
+        )
+        keys: dict[str, list[int]] = defaultdict(list)
+        with self._pool.borrow() as database:
+            for sha256, key in database.execute(asked, (json.dumps(list(hashes)),)):
+                keys[sha256].append(key)
+        return keys
+
+    def repeated_photos(self) -> list[str]:
+        """The SHA-256, hex, of bytes that more than one photo has."""
+        asked = "SELECT sha256 FROM photo GROUP BY sha256 HAVING count(*) > 1 ORDER BY min(key)"
+        with self._pool.borrow() as database:
+            return [sha256 for (sha256,) in database.execute(asked)]
+
     def first_photos(self, product_ids: Sequence[str]) -> Keys:
         """The key of each product's first photo that can be reached, (n,) int64, in their order; those without are left
         out."""

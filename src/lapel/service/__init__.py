@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lapel.engine.recommend.asking import RowQuery, RowSettings
     from lapel.engine.rules import Rule
     from lapel.insight.findings import Findings
+    from lapel.insight.new_picture import NewCheck
     from lapel.insight.report import EvalReport, category_heading
     from lapel.insight.report import heading as report_heading
     from lapel.insight.tuning import Trial
@@ -90,6 +91,7 @@ _HOMES = {
     "MediaService": "lapel.service.media",
     "ModelChange": "lapel.engine.models",
     "ModelService": "lapel.service.models",
+    "NewCheck": "lapel.insight.new_picture",
     "Overview": "lapel.service.browsing",
     "ProductDetails": "lapel.service.browsing",
     "TablePreview": "lapel.service.preview",
@@ -157,6 +159,7 @@ __all__ = [
     "MediaService",
     "ModelChange",
     "ModelService",
+    "NewCheck",
     "Overview",
     "PersonExport",
     "ProductDetails",

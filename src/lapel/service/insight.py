@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lapel.core.errors import InputError
+from lapel.core.errors import InputError, QueryError
+from lapel.core.filters import NO_FILTER
 from lapel.core.text import reason_of
 from lapel.engine.context import StoreContext
+from lapel.service.asking import Where, filter_of
 
 if TYPE_CHECKING:
+    from lapel.catalog.pairs import Dismissed, PairTable
+    from lapel.core.types import ImageLike
+    from lapel.insight.duplicates import Duplicates
     from lapel.insight.findings import Findings
+    from lapel.insight.new_picture import NewCheck, NewPictures
+
+Progress = Callable[[int, int | None], None]
 
 
 class InsightCalls:
@@ -37,3 +47,76 @@ class InsightCalls:
             self._context, sheet, title=name.capitalize(), summary=found.summary(), sections=found.sections()
         )
         return table, sheet
+
+    # --- duplicates ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _pairs(self) -> PairTable:
+        from lapel.catalog.pairs import PairTable
+
+        return PairTable(self._context.folder, read_only=self._context.catalog.read_only)
+
+    @cached_property
+    def _new_pictures(self) -> NewPictures:
+        from lapel.insight.new_picture import NewPictures
+
+        return NewPictures(self._context, self._pairs)
+
+    def duplicates(
+        self, *, where: Where = NO_FILTER, least: float = 0.5, progress: Progress | None = None
+    ) -> Duplicates:
+        """Products with the same picture, with copies of one picture, or listed twice: groups with the one worth
+        keeping.
+
+        >>> for group in store.duplicates(where=["gender=Women"]).groups:  # doctest: +SKIP
+        ...     print(group.kind, group.best, [member.product for member in group.members])
+        exact 1163 ['1163', '20411']
+
+        Args:
+            where: Which products; both of a pair must pass.
+            least: How sure a near duplicate is at least, 0..1.
+            progress: Called with the photos looked at, and how many there are to look at: those that are new.
+
+        Raises:
+            QueryError: nothing passes the filter.
+        """
+        from lapel.insight.duplicates import find_duplicates
+
+        return find_duplicates(self._context, self._pairs, filter_of(where), least=least, progress=progress)
+
+    def check_new_picture(self, picture: ImageLike, *, where: Where = NO_FILTER, least: float = 0.5) -> NewCheck:
+        """Whether a picture that is not added yet is a copy of one that is.
+
+        Args:
+            picture: A path, the bytes of a file, a PIL image or an array.
+            where: Which products.
+            least: How sure a copy is at least.
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+        return self._new_pictures.check(picture, filter_of(where), least=least)
+
+    def dismiss_duplicate(self, one: str, other: str, *, note: str = "") -> None:
+        """Remember for good that two products are no duplicates; also when they are taken out and added again.
+
+        Raises:
+            QueryError: there is no such product, or it is the same one twice.
+        """
+        if one == other:
+            raise QueryError(f"A product is no duplicate of itself; found '{one}' twice. Name two products.")
+        for name in (one, other):
+            self._context.catalog.product(name)
+        self._pairs.dismiss(one, other, note)
+
+    def restore_duplicate(self, one: str, other: str) -> bool:
+        """Take back :meth:`dismiss_duplicate`. Returns whether the pair was dismissed."""
+        return self._pairs.restore(one, other)
+
+    def dismissed_duplicates(self) -> list[Dismissed]:
+        """The pairs that somebody said are no duplicates, the newest first."""
+        return self._pairs.dismissed()
+
+    def _close_insight(self) -> None:
+        if "_pairs" in self.__dict__:
+            self._pairs.close()

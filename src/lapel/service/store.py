@@ -649,6 +649,7 @@ class Store(InsightCalls):
     def close(self) -> None:
         """Let go of its files. Closing twice is fine."""
         self.rows.close()
+        self._close_insight()
         self._context.close()
 
     def __enter__(self) -> Store:

@@ -21,6 +21,7 @@ from lapel.apps.cli.console import flush, prepare, say, set_up_logging
 from lapel.apps.cli.demo import demo
 from lapel.apps.cli.deprecated import add_moved_commands
 from lapel.apps.cli.drive import drive
+from lapel.apps.cli.duplicates import duplicates
 from lapel.apps.cli.evaluate import evaluate
 from lapel.apps.cli.events import events
 from lapel.apps.cli.index import index
@@ -60,6 +61,7 @@ for command in (add, evaluate, info, remove, ui, api, mcp, backup, restore, demo
     app.command()(command)
 add_moved_commands(app)
 app.add_typer(drive, name="drive")
+app.add_typer(duplicates, name="duplicates")
 app.add_typer(events, name="events")
 app.add_typer(index, name="index")
 app.add_typer(key, name="key")

@@ -1,0 +1,482 @@
+"""The check of a pair: is one picture made of the other, whatever was cut, framed, mirrored, lit or written over?
+
+Two small pictures go in, :data:`MEASURES` come out, and of those the chance that they are copies. First one picture's
+windows of many sizes and places are compared with the whole of the other, both ways and mirrored, which finds where one
+lies in the other; then the place is refined to an affine map (Lucas and Kanade 1981, "An Iterative Image Registration
+Technique"; normalised as in Evangelidis and Psarakis 2008, "Parametric Image Alignment Using Enhanced Correlation
+Coefficient Maximization"). Where both lie on each other, copies agree in every fold of the cloth; two products that
+look alike do not. Colours are compared after one gain for each channel, as light and a white balance change them:
+another colour of the same product is not explained by it.
+
+Everything works on many pairs at once; nothing is kept between calls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import gaussian_filter1d
+from scipy.sparse import csr_matrix
+from scipy.special import expit
+
+SIDE = 48  # pixels of a small picture: what a shop's thumbnail of 60 x 80 shows
+COARSE = 16  # pixels in which windows are looked for
+WINDOW = 8  # samples along each side of a window
+SCALES = (1.0, 0.87, 0.75, 0.64, 0.54, 0.46)  # of the shorter fit
+STEP = 0.16  # of a window's side, between two places
+RATIO_STEP = 0.15  # of the logarithm of two pictures' shapes: windows of nearly equal shape are shared
+REFINED = 2  # places of a pair that are refined
+MIDDLE, MIDDLE_STEPS = 24, 7  # pixels of the first refinement, and its steps
+FINE_BLUR, FINE_STEPS = 0.6, 4  # pixels, and steps of the second
+FLAT = 3.0  # grey levels: the deviation below which there is nothing to compare
+STRIDE = 0.1  # of a picture, the most that one step changes
+LEAST_COARSE = 0.7  # of the best window: below it one picture does not lie in the other
+LEAST_OVERLAP = 0.12  # of the first picture: below it anything fits anything
+PATCH = 6  # pixels: folds, seams and letters are compared within such squares
+VERSION = "1"  # changes when the same pair gives other figures
+
+MEASURES = (
+    "coarse",  # correlation of the window that fitted best
+    "grey",  # correlation of the lightness where both lie on each other
+    "detail",  # correlation of what is finer than 4 pixels
+    "patch_half",  # the median over squares with something in them of their own correlation
+    "patch_low",  # the lower quarter
+    "patch_good",  # share of those squares whose correlation is above .8
+    "overlap",  # share of the smaller picture that lies on the other
+    "colour",  # what no light explains: the mean distance of the colours after the gains, / 10 levels
+    "colour_half",  # the median of that distance: a little text over a picture leaves it
+    "gain",  # spread of the three gains' logarithms
+    "rest",  # what remains of the lightness after its own gain and offset, / 20 grey levels
+    "texture",  # how much there is to compare: mean deviation within the squares, / 20 grey levels
+    "bend",  # how far the map is from scaling alone
+)
+
+Floats = NDArray[np.float32]
+# What 'python benchmarks/duplicates.py --learn' found, in the order of figures_of, on copies of products that its
+# measurements leave out.
+WEIGHTS = (
+    0.396,
+    -0.5168,
+    0.1815,
+    0.6427,
+    1.878,
+    -6.645,
+    3.154,
+    -0.3787,
+    -1.62,
+    -0.7423,
+    -2.187,
+    -0.8028,
+    -2.28,
+    43.52,
+    -0.9607,
+    1.112,
+    0.9834,
+    -0.08437,
+    -3.139,
+    0.4667,
+    0.5069,
+    1.71,
+)
+BIAS = -5.814
+Squares = NDArray[np.uint8]  # (n, SIDE, SIDE, 3)
+
+
+def square(image: Image.Image) -> tuple[Squares, float]:
+    """An upright RGB image as (48, 48, 3) uint8, squeezed, and its width over its height."""
+    small = image.convert("RGB").resize(
+        (SIDE, SIDE), Image.Resampling.BOX if min(image.size) > 2 * SIDE else Image.Resampling.LANCZOS, reducing_gap=2.0
+    )
+    return np.asarray(small), image.width / image.height
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where windows of one shape lie, in a picture's own coordinates of 0..1.
+
+    Attributes:
+        boxes: (w, 4) left, top, width, height.
+        sampler: (w * 64, 256) sparse: a coarse picture -> its windows' samples.
+    """
+
+    boxes: Floats
+    sampler: Any
+
+
+@cache
+def windows_of(step: int) -> Windows:
+    """The windows with the shape of a picture whose width over height is ``exp(step * RATIO_STEP)`` times that of the
+    picture they lie in."""
+    ratio = float(np.exp(step * RATIO_STEP))
+    width, height = min(1.0, ratio), min(1.0, 1 / ratio)
+    boxes = []
+    for scale in SCALES:
+        w, h = width * scale, height * scale
+        across, down = (1 + int(np.ceil((1 - each) / (STEP * each) - 1e-6)) for each in (w, h))
+        boxes += [
+            (x, y, w, h)
+            for x in (np.linspace(0, 1 - w, across) if across > 1 else [(1 - w) / 2])
+            for y in (np.linspace(0, 1 - h, down) if down > 1 else [(1 - h) / 2])
+        ]
+    found = np.array(boxes)
+    steps = (np.arange(WINDOW) + 0.5) / WINDOW
+    x = found[:, 0, None] + steps * found[:, 2, None]  # (w, 12)
+    y = found[:, 1, None] + steps * found[:, 3, None]
+    rows, columns, values = [], [], []
+    for dy in (0, 1):
+        for dx in (0, 1):
+            px, wx = _corner(x, dx)
+            py, wy = _corner(y, dy)
+            columns.append((py[:, :, None] * COARSE + px[:, None, :]).ravel())
+            values.append((wy[:, :, None] * wx[:, None, :]).ravel())
+            rows.append(np.arange(len(found) * WINDOW * WINDOW))
+    sampler = csr_matrix(
+        (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))),
+        (len(found) * WINDOW * WINDOW, COARSE * COARSE),
+        dtype=np.float32,
+    )
+    return Windows(found.astype(np.float32), sampler)
+
+
+def _corner(at: NDArray[np.float64], which: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    place = np.clip(at * COARSE - 0.5, 0, COARSE - 1)
+    low = np.minimum(place.astype(np.int64), COARSE - 2)
+    share = place - low
+    return low + which, share if which else 1 - share
+
+
+def _normal(rows: Floats) -> Floats:
+    """Each row less its mean, of length 1; rows without anything in them are 0."""
+    rows = rows - rows.mean(axis=-1, keepdims=True)
+    length = np.sqrt(np.einsum("...p,...p->...", rows, rows))[..., None]
+    rows /= np.where(length < FLAT * rows.shape[-1] ** 0.5, np.inf, length)
+    return np.asarray(rows, np.float32)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a check found, of n pairs.
+
+    Attributes:
+        measures: (n, 13) float32, see :data:`MEASURES`.
+        maps: (n, 2, 3) float32: coordinates of 0..1 of the first picture -> those of the second.
+        mirrored: (n,) bool.
+    """
+
+    measures: Floats
+    maps: Floats
+    mirrored: NDArray[np.bool_]
+
+
+def compare(first: Squares, second: Squares, ratios: NDArray[np.float64]) -> Compared:
+    """Compare n pairs of small pictures.
+
+    Args:
+        first: (n, 48, 48, 3) uint8.
+        second: (n, 48, 48, 3) uint8.
+        ratios: (n, 2) their widths over heights.
+
+    Returns:
+        What was found. Where no window of one fits the other, all but the first measure are 0.
+    """
+    mine, its = (_grey(each) for each in (first, second))
+    coarse, maps, mirrored = _placed(mine, its, ratios)
+    found = Compared(np.zeros((len(first), len(MEASURES)), np.float32), maps[:, 0].copy(), mirrored[:, 0].copy())
+    found.measures[:, 0] = coarse[:, 0]
+    rows = np.flatnonzero(coarse[:, 0] >= LEAST_COARSE)
+    if not len(rows):
+        return found
+    mine, its, coarse, maps, mirrored = (each[rows] for each in (mine, its, coarse, maps, mirrored))
+    rough = [_scaled(each, MIDDLE) for each in (mine, its)]
+    tried = []
+    for place in range(REFINED):
+        other = np.where(mirrored[:, place, None, None], rough[1][:, :, ::-1], rough[1])
+        tried.append(_refined(rough[0], other, maps[:, place], MIDDLE_STEPS))
+    chosen = np.argmax([score for _, score in tried], axis=0)
+    each = np.arange(len(rows))
+    refined = np.stack([made for made, _ in tried], axis=1)[each, chosen]
+    flipped = mirrored[each, chosen]
+    other = np.where(flipped[:, None, None], its[:, :, ::-1], its)
+    refined, _ = _refined(_blurred(mine, FINE_BLUR), _blurred(other, FINE_BLUR), refined, FINE_STEPS)
+    colours = np.where(flipped[:, None, None, None], second[rows, :, ::-1], second[rows])
+    measures = _measured(first[rows], colours, mine, other, refined, ratios[rows])
+    measures[:, 0] = coarse[each, chosen]
+    found.measures[rows], found.maps[rows], found.mirrored[rows] = measures, refined, flipped
+    return found
+
+
+def _grey(pictures: Squares) -> Floats:
+    return np.asarray(pictures @ np.array([0.299, 0.587, 0.114], np.float32), np.float32)
+
+
+def _placed(first: Floats, second: Floats, ratios: NDArray[np.float64]) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Where one picture lies in the other: the windows that fit best, as maps of the first into the second."""
+    n = len(first)
+    small = [_scaled(each, COARSE) for each in (first, second)]
+    whole = [_normal(_scaled(each, WINDOW).reshape(n, -1)) for each in small]
+    steps = np.round(np.log(ratios[:, 0] / ratios[:, 1]) / RATIO_STEP).astype(int).clip(-14, 14)
+    coarse = np.zeros((n, REFINED), np.float32)
+    maps = np.zeros((n, REFINED, 2, 3), np.float32)
+    mirrored = np.zeros((n, REFINED), np.bool_)
+    for step in np.unique(steps):
+        rows = np.flatnonzero(steps == step)
+        scores, boxes = [], []
+        # Windows of the second that show all of the first, and the other way round; each also mirrored.
+        for inside, outer, inner in ((False, small[1], whole[0]), (True, small[0], whole[1])):
+            made = windows_of(-int(step) if inside else int(step))
+            flat = outer[rows].reshape(len(rows), -1).T
+            cut = _normal((made.sampler @ flat).T.reshape(len(rows), len(made.boxes), -1))
+            for flip in (False, True):
+                asked = inner[rows].reshape(-1, WINDOW, WINDOW)[:, :, :: -1 if flip else 1].reshape(len(rows), -1, 1)
+                scores.append((cut @ asked)[..., 0])
+                boxes.append(_maps(made.boxes, inside, flip))
+        found, at = np.concatenate(scores, axis=1), np.concatenate(boxes)
+        flips = np.concatenate([np.full(each.shape[1], bool(place % 2)) for place, each in enumerate(scores)])
+        order = np.argsort(-found, axis=1)
+        chosen = order[:, 0]
+        coarse[rows, 0], maps[rows, 0] = found[np.arange(len(rows)), chosen], at[chosen]
+        mirrored[rows, 0] = flips[chosen]
+        # The second is one that lies elsewhere: neighbours of the first would be refined to the same place.
+        away = np.abs(at[None] - at[chosen][:, None]).max(axis=(2, 3)) > 0.15
+        away |= flips[None] != flips[chosen][:, None]
+        other = np.argmax(np.where(away, found, -2), axis=1)
+        coarse[rows, 1], maps[rows, 1] = found[np.arange(len(rows)), other], at[other]
+        mirrored[rows, 1] = flips[other]
+    return coarse, maps, mirrored
+
+
+def _maps(boxes: Floats, inside: bool, flip: bool) -> Floats:
+    """(w, 2, 3) maps of the first picture into the second, which is mirrored before where ``flip`` says so."""
+    left, top, width, height = boxes.T
+    made = np.zeros((len(boxes), 2, 3), np.float32)
+    if inside:  # the second, whole, lies in a window of the first: x2 = (x1 - left) / width
+        made[:, 0, 0], made[:, 1, 1] = 1 / width, 1 / height
+        made[:, 0, 2], made[:, 1, 2] = -left / width, -top / height
+        # Mirrored: the samples were compared with the mirrored second, in which coordinates are the same.
+    else:  # the first, whole, lies in a window of the second: x2 = left + x1 * width
+        at = 1 - left - width if flip else left  # in the mirrored second
+        made[:, 0, 0], made[:, 1, 1] = width, height
+        made[:, 0, 2], made[:, 1, 2] = at, top
+    return made
+
+
+@cache
+def _grid(side: int) -> Floats:
+    """(3, side * side): x, y and 1 of each pixel's middle, in 0..1."""
+    axis = ((np.arange(side) + 0.5) / side).astype(np.float32)
+    x, y = (each.ravel() for each in np.meshgrid(axis, axis))
+    return np.stack([x, y, np.ones_like(x)])
+
+
+@cache
+def _products(side: int) -> Floats:
+    """(side * side, 9): the products of each pixel's x, y and 1 with each other."""
+    grid = _grid(side)
+    return np.ascontiguousarray((grid[:, None] * grid[None]).reshape(9, -1).T)
+
+
+def _sample(pictures: Floats, maps: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """Pictures (n, side, side, c) read where maps lead from the grid: (n, p, c), and what lies inside, (n, p)."""
+    n, side, channels = len(pictures), pictures.shape[1], pictures.shape[-1]
+    at = maps @ _grid(side)  # (n, 2, p)
+    inside = ((at > 0) & (at < 1)).all(axis=1)
+    at = np.clip(at * side - 0.5, 0, side - 1.001)
+    low = at.astype(np.int32)
+    share = (at - low)[..., None]
+    flat = pictures.reshape(-1, channels)
+    start = (np.arange(n, dtype=np.int32) * side * side)[:, None] + low[:, 1] * side + low[:, 0]
+    x, y = share[:, 0], share[:, 1]
+    corners = [flat.take(start + step, axis=0) for step in (0, 1, side, side + 1)]
+    above = corners[0] + (corners[1] - corners[0]) * x
+    below = corners[2] + (corners[3] - corners[2]) * x
+    return above + (below - above) * y, inside
+
+
+def _refined(first: Floats, second: Floats, maps: Floats, steps: int) -> tuple[Floats, Floats]:
+    """Maps that lay the second picture on the first as well as an affine map can, and the correlation there.
+
+    Gauss-Newton steps of the inverse kind: the first picture's slopes serve for all of them (Baker and Matthews 2004,
+    "Lucas-Kanade 20 Years On"). The best of the way is kept.
+    """
+    n, side = len(first), first.shape[1]
+    points, products = _grid(side).T, _products(side)
+    gy, gx = (each.reshape(n, -1) * side for each in np.gradient(first, axis=(1, 2)))
+    one = first.reshape(n, -1)
+    maps, kept, score = maps.copy(), maps.copy(), np.full(n, -2, np.float32)
+    last = np.array([0, 0, 1], np.float32)
+    for step in range(steps + 1):
+        seen, inside = _sample(second[..., None], maps)
+        weight = inside.astype(np.float32)
+        count = np.maximum(weight.sum(axis=1, keepdims=True), 1)
+        a, b = _centred(one, weight, count), _centred(seen[..., 0], weight, count)
+        found = (a * b).sum(axis=1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-3)
+        found = np.where(count[:, 0] < LEAST_OVERLAP * side * side, -1, found)
+        better = found > score
+        kept[better], score = maps[better], np.maximum(score, found)
+        if step == steps:
+            break
+        rest = b * ((a * b).sum(axis=1, keepdims=True) / np.maximum((b * b).sum(axis=1, keepdims=True), 1e-3)) - a
+        wx, wy = gx * weight, gy * weight
+        blocks = [((left * right) @ products).reshape(n, 3, 3) for left, right in ((gx, wx), (gx, wy), (gy, wy))]
+        normal = np.block([[blocks[0], blocks[1]], [blocks[1], blocks[2]]])
+        mean = np.concatenate([wx @ points, wy @ points], axis=1)
+        normal -= mean[:, :, None] * mean[:, None] / count[:, :, None]
+        normal += np.eye(6, dtype=np.float32) * (1e-3 * np.trace(normal, axis1=1, axis2=2)[:, None, None] / 6 + 1)
+        asked = np.concatenate([(wx * rest) @ points, (wy * rest) @ points], axis=1)
+        change = np.linalg.solve(normal, asked[..., None]).reshape(n, 2, 3).clip(-STRIDE, STRIDE)
+        whole = np.concatenate([change + np.eye(2, 3, dtype=np.float32), np.broadcast_to(last, (n, 1, 3))], axis=1)
+        maps = np.asarray(maps @ np.linalg.inv(whole), np.float32)
+    return kept, score.astype(np.float32)
+
+
+def _scaled(pictures: Floats, side: int) -> Floats:
+    """Squares to a whole part of their side."""
+    by = pictures.shape[1] // side
+    return np.asarray(pictures.reshape(len(pictures), side, by, side, by).mean(axis=(2, 4)), np.float32)
+
+
+def _blurred(pictures: Floats, sigma: float) -> Floats:
+    once = gaussian_filter1d(pictures, sigma, axis=1, mode="nearest", truncate=2.5)
+    return np.asarray(gaussian_filter1d(once, sigma, axis=2, mode="nearest", truncate=2.5), np.float32)
+
+
+def _centred(values: Floats, weight: Floats, count: Floats) -> Floats:
+    return np.asarray((values - (values * weight).sum(axis=1, keepdims=True) / count) * weight, np.float32)
+
+
+def _correlation(a: Floats, b: Floats, weight: Floats) -> Floats:
+    count = np.maximum(weight.sum(axis=1, keepdims=True), 1)
+    a, b = _centred(a, weight, count), _centred(b, weight, count)
+    return np.asarray(
+        (a * b).sum(axis=1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-3), np.float32
+    )
+
+
+def _measured(
+    first: Squares, second: Squares, grey: Floats, other: Floats, maps: Floats, ratios: NDArray[np.float64]
+) -> Floats:
+    """(n, 13): what two pictures have in common where the map lays them on each other."""
+    n = len(first)
+    seen, inside = _sample(np.concatenate([second.astype(np.float32), other[..., None]], axis=3), maps)
+    weight = inside.astype(np.float32)
+    mine, its = grey.reshape(n, -1), seen[..., 3]
+    fine = [each - _blurred(each, 1.5) for each in (grey, its.reshape(n, SIDE, SIDE))]
+    detail = _correlation(*(each.reshape(n, -1) for each in fine), _eroded(inside))
+    patches, texture = _patches(grey, its.reshape(n, SIDE, SIDE), inside)
+    area = np.abs(maps[:, 0, 0] * maps[:, 1, 1] - maps[:, 0, 1] * maps[:, 1, 0])
+    share = weight.mean(axis=1)
+    overlap = np.maximum(share, np.minimum(share * area, 1))
+    colour, half, gain, rest = _colours(first.reshape(n, -1, 3).astype(np.float32), seen[..., :3], weight)
+    lengths = np.hypot(maps[:, 0, 0], maps[:, 1, 0]), np.hypot(maps[:, 0, 1], maps[:, 1, 1])
+    shape = np.log(np.maximum(lengths[0], 1e-3) / np.maximum(lengths[1], 1e-3) * ratios[:, 1] / ratios[:, 0])
+    bend = np.abs(shape) + np.abs(maps[:, 0, 1]) + np.abs(maps[:, 1, 0])
+    measures = [
+        np.zeros(n),
+        _correlation(mine, its, weight),
+        detail,
+        *patches,
+        overlap,
+        colour,
+        half,
+        gain,
+        rest,
+        texture,
+    ]
+    return np.stack([*measures, bend], axis=1).astype(np.float32)
+
+
+def _eroded(inside: NDArray[np.bool_]) -> Floats:
+    field = inside.reshape(-1, SIDE, SIDE)
+    made = field.copy()
+    made[:, 2:] &= field[:, :-2]
+    made[:, :-2] &= field[:, 2:]
+    made[:, :, 2:] &= field[:, :, :-2]
+    made[:, :, :-2] &= field[:, :, 2:]
+    return made.reshape(len(inside), -1).astype(np.float32)
+
+
+def _patches(grey: Floats, other: Floats, inside: NDArray[np.bool_]) -> tuple[list[Floats], Floats]:
+    """Median, lower quarter and share above .8 of the correlation within squares, and how much there is in them."""
+    n, count = len(grey), SIDE // PATCH
+
+    def cut(field: NDArray[Any]) -> NDArray[Any]:
+        made = field.reshape(n, count, PATCH, count, PATCH).transpose(0, 1, 3, 2, 4)
+        return made.reshape(n, count * count, PATCH * PATCH)
+
+    a, b = (cut(each) for each in (grey, other))
+    a, b = a - a.mean(axis=2, keepdims=True), b - b.mean(axis=2, keepdims=True)
+    lengths = np.sqrt((a * a).mean(axis=2)), np.sqrt((b * b).mean(axis=2))
+    own = (a * b).mean(axis=2) / np.maximum(lengths[0] * lengths[1], 1.0)
+    used = cut(inside.reshape(n, SIDE, SIDE)).all(axis=2) & (np.maximum(*lengths) > 4)
+    number = np.maximum(used.sum(axis=1), 1)
+    ranked = np.sort(np.where(used, own, 2), axis=1)
+    half, low = (ranked[np.arange(n), (number * share).astype(int).clip(0)] for share in (0.5, 0.25))
+    empty = ~used.any(axis=1)
+    good = ((own > 0.8) & used).sum(axis=1) / number
+    texture = np.where(used, np.maximum(*lengths), 0).sum(axis=1) / (count * count) / 20
+    return [np.where(empty, 0, each).astype(np.float32) for each in (half, low, good)], texture.astype(np.float32)
+
+
+def _colours(first: Floats, second: Floats, weight: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """How far colours are apart after a gain for each channel, mean and median; how unlike the gains are; and what is
+    left of grey."""
+    w = weight[..., None]
+    a, b = first + 1, second + 1
+    gains = (a * b * w).sum(axis=1) / np.maximum((b * b * w).sum(axis=1), 1)  # (n, 3)
+    lit = b * gains[:, None]
+    grey = lit.mean(axis=2, keepdims=True)
+    own = a.mean(axis=2, keepdims=True)
+    chroma = np.abs((a - own) - (lit - grey)).sum(axis=2)
+    # White around a product agrees whatever the product's colour is: what is not white counts.
+    inked = weight * ((own[..., 0] < 235) | (grey[..., 0] < 235))
+    count = np.maximum(inked.sum(axis=1), 1)
+    colour = (chroma * inked).sum(axis=1) / count / 10
+    middle = np.sort(np.where(inked > 0, chroma, np.inf), axis=1)[np.arange(len(a)), (count / 2).astype(int)]
+    half = np.where(inked.any(axis=1), middle, 0) / 10
+    logs = np.log(np.maximum(gains, 1e-3))
+    spread = logs.max(axis=1) - logs.min(axis=1)
+    number = np.maximum(weight.sum(axis=1, keepdims=True), 1)
+    x, y = _centred(grey[..., 0], weight, number), _centred(own[..., 0], weight, number)
+    slope = (x * y).sum(axis=1, keepdims=True) / np.maximum((x * x).sum(axis=1, keepdims=True), 1)
+    rest = (np.abs(y - slope * x) * inked).sum(axis=1) / count / 20
+    return colour, np.asarray(half, np.float32), spread, rest
+
+
+def figures_of(measures: Floats, cosines: Floats, margins: Floats, bits: NDArray[np.int32]) -> NDArray[np.float64]:
+    """(n, 22) what the chance of a copy follows from: the measures as logarithms where nearness to 1 or 0 tells, and
+    products of those that only count together."""
+    have = dict(zip(MEASURES, np.asarray(measures, np.float64).T, strict=True))
+    grey, detail, half, low = (
+        np.log(room - have[name].clip(-1, 1))
+        for name, room in (("grey", 1.003), ("detail", 1.01), ("patch_half", 1.01), ("patch_low", 1.01))
+    )
+    hue, own_hue, gain, rest, texture, bend = (
+        np.log(have[name] + room)
+        for name, room in (
+            ("colour", 0.2), ("colour_half", 0.1), ("gain", 0.02), ("rest", 0.05), ("texture", 0.1), ("bend", 0.02)
+        )
+    )  # fmt: skip
+    above = margins.clip(0, 0.25)
+    columns = [grey, detail, half, low, have["patch_good"], have["overlap"], hue, own_hue, gain, rest, texture, bend]
+    columns += [cosines, above, (bits / 128).clip(0, 0.85)]
+    columns += [(-detail - 1.2).clip(0, 9), (-half - 2).clip(0, 9), (-own_hue - 0.5).clip(0, 9)]
+    columns += [(own_hue - 0.2).clip(0, 9), detail * own_hue, half * own_hue, above * detail]
+    return np.column_stack(columns)
+
+
+def chance(measures: Floats, cosines: Floats, margins: Floats, bits: NDArray[np.int32]) -> NDArray[np.float64]:
+    """How likely one picture of each pair is made of the other, 0..1.
+
+    Args:
+        measures: (n, 13), see :data:`MEASURES`.
+        cosines: (n,) of their vectors.
+        margins: (n,) of those above the mean of the neighbours.
+        bits: (n,) in which their hashes differ.
+    """
+    likely = expit(figures_of(measures, cosines, margins, bits) @ np.array(WEIGHTS) + BIAS)
+    return np.where(measures[:, 0] < LEAST_COARSE, 0.0, likely)

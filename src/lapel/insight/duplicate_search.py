@@ -1,0 +1,287 @@
+"""Finds pairs of pictures of which one is made of the other: candidates by vectors and by hashes, then a check of each.
+
+No table of all pairs: every picture asks for its nearest by vector, by hash and by the hash of itself mirrored, in
+blocks, and only those are checked. What was checked is kept by the hashes of both pictures, so a second run checks
+what is new alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lapel.catalog.pairs import Pair, PairTable
+from lapel.core.vectors import Keys, Vectors
+from lapel.engine.context import StoreContext
+from lapel.insight.copy_check import MEASURES, VERSION, chance, compare
+from lapel.insight.picture_hash import LEAST_QUALITY, HashIndex, hashes_of
+from lapel.insight.pictures import SmallPictures, stacked
+
+NEIGHBOURS = 8  # by vector, of each picture
+BY_HASH = 4  # by each of its two hashes
+LEAST_COSINE = 0.6  # of candidates by vector
+MOST_BITS = 80  # of candidates by hash
+KEPT_CHANCE = 0.05  # of pairs that are remembered,
+KEPT_COSINE = 0.9  # or so near by their vectors that they may be the same product
+BLOCK = 512  # pictures that ask together
+CHECKED = 128  # pairs checked together: 30 MB of arrays
+FLAT_VECTORS = 150_000  # up to which all are compared
+CELLS_LOOKED = 12  # of an index by cells above that
+TRAINED = 60  # vectors a cell learns from
+
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Pairs worth a check.
+
+    Attributes:
+        asking: (m,) int64 places of the pictures that asked.
+        found: (m,) int64 places of what they found.
+        cosines: (m,) float32; 0 where the vector did not find it.
+        margins: (m,) float32: the cosine above the mean of the asking picture's neighbours, the score normalisation of
+            DISC 2021 (Douze et al., arXiv:2106.09672).
+        bits: (m,) int32: in how many bits the hashes differ, of both ways round the fewer.
+    """
+
+    asking: NDArray[np.int64]
+    found: NDArray[np.int64]
+    cosines: NDArray[np.float32]
+    margins: NDArray[np.float32]
+    bits: NDArray[np.int32]
+
+
+class CandidateSearch:
+    """Gives every picture what may be a copy of it.
+
+    Args:
+        vectors: (n, dim) float32 unit rows.
+        hashes: (n, 32) uint8.
+        usable: (n,) bool: which hashes say something.
+    """
+
+    def __init__(self, vectors: Vectors, hashes: NDArray[np.uint8], usable: NDArray[np.bool_]) -> None:
+        self._vectors, self._hashes = vectors, hashes
+        self._index = _vector_index(vectors)
+        self._usable = np.flatnonzero(usable)
+        self._by_hash = HashIndex(hashes[self._usable])
+
+    def of(
+        self,
+        vectors: Vectors,
+        hashes: Sequence[NDArray[np.uint8]],
+        *,
+        neighbours: int = NEIGHBOURS,
+        least_cosine: float = LEAST_COSINE,
+    ) -> Candidates:
+        """Candidates of m pictures, which may be among those searched.
+
+        Args:
+            vectors: (m, dim) float32.
+            hashes: (m, 32) uint8 each, as they are and mirrored.
+            neighbours: How many by vector.
+            least_cosine: Of those.
+        """
+        cosines, places = self._index.search(vectors, min(neighbours + 2, len(self._vectors)))
+        asking = [np.repeat(np.arange(len(vectors)), places.shape[1])]
+        found = [places.ravel()]
+        wanted = [(cosines.ravel() >= least_cosine) & (places.ravel() >= 0)]
+        for each in hashes if len(self._usable) else ():
+            bits, near = self._by_hash.nearest(each, min(BY_HASH, len(self._usable)))
+            asking.append(np.repeat(np.arange(len(vectors)), near.shape[1]))
+            found.append(np.where(near < 0, -1, self._usable[near]).ravel())
+            wanted.append(((bits <= MOST_BITS) & (near >= 0)).ravel())
+        rows, at, kept = (np.concatenate(each) for each in (asking, found, wanted))
+        joined = np.unique(np.stack([rows[kept], at[kept]], axis=1), axis=0)
+        rows, at = joined[:, 0], joined[:, 1]
+        own = np.einsum("md,md->m", vectors[rows], self._vectors[at]) if len(rows) else np.zeros(0, np.float32)
+        usual = np.where(np.isfinite(cosines) & (places >= 0), cosines, 0).mean(axis=1)
+        bits = [np.bitwise_count(each[rows] ^ self._hashes[at]).sum(axis=1) for each in hashes]
+        return Candidates(rows, at, own, own - usual[rows], np.min(bits, axis=0).astype(np.int32))
+
+
+def _vector_index(vectors: Vectors) -> Any:
+    """All are compared where there are few; else an index by cells with halved numbers, which a million vectors of 128
+    fit into with 260 MB."""
+    import faiss
+
+    count, dim = vectors.shape
+    if count <= FLAT_VECTORS:
+        index = faiss.IndexFlatIP(dim)
+    else:
+        cells = int(4 * count**0.5)
+        kind = faiss.ScalarQuantizer.QT_fp16
+        index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatIP(dim), dim, cells, kind, faiss.METRIC_INNER_PRODUCT)
+        chosen = np.random.default_rng(0).choice(count, min(count, TRAINED * cells), replace=False)
+        index.train(vectors[np.sort(chosen)])
+        index.nprobe = CELLS_LOOKED
+    for start in range(0, count, 65_536):
+        index.add(vectors[start : start + 65_536])
+    return index
+
+
+@dataclass(frozen=True)
+class PhotoColumns:
+    """Every picture once, by the hash of its bytes.
+
+    Attributes:
+        keys: (n,) int64, the first photo of each.
+        hashes: (n,) their SHA-256, hex, as bytes of 64 letters.
+        vectors: (n, dim) float32.
+    """
+
+    keys: Keys
+    hashes: NDArray[np.bytes_]
+    vectors: Vectors
+
+
+def read_columns(context: StoreContext, keys: Keys) -> PhotoColumns:
+    """The pictures of some photos, each once.
+
+    Args:
+        context: The store.
+        keys: (m,) int64 with vectors, rising.
+    """
+    fingerprint = context.model.fingerprint
+    names = np.zeros(len(keys), "S64")
+    for start in range(0, len(keys), 4096):
+        some = keys[start : start + 4096]
+        for place, sha256 in context.catalog.photo_hashes(some):
+            names[start + place] = sha256
+    kept, first = np.unique(names, return_index=True)
+    first = np.sort(first[kept != b""])
+    vectors = np.zeros((len(first), context.model.dim), np.float32)
+    there = np.zeros(len(first), bool)
+    for found, rows in context.catalog.vectors(fingerprint):
+        at = np.searchsorted(keys[first], found)
+        at = np.minimum(at, max(len(first) - 1, 0))
+        mine = keys[first][at] == found if len(first) else np.zeros(len(found), bool)
+        vectors[at[mine]], there[at[mine]] = rows[mine], True
+    first = first[there]
+    return PhotoColumns(keys[first], names[first], vectors[there])
+
+
+class PairSearch:
+    """Finds and checks pairs of one store.
+
+    Args:
+        context: The store.
+        table: Where what was found is kept.
+        pictures: Small pictures.
+    """
+
+    def __init__(self, context: StoreContext, table: PairTable, pictures: SmallPictures | None = None) -> None:
+        self._context, self._table = context, table
+        self.pictures = pictures or SmallPictures(context)
+        self.version = f"{VERSION}-{context.model.fingerprint}"
+
+    def run(self, columns: PhotoColumns, asking: NDArray[np.bool_], progress: Progress | None = None) -> list[Pair]:
+        """Check what was not checked yet, keep it, and give every pair that is known.
+
+        Args:
+            columns: All pictures.
+            asking: (n,) bool: whose copies are wanted.
+            progress: Called with the pictures looked at, and how many there are.
+        """
+        known = self._table.looked(self.version)
+        fresh = np.array([each.decode() not in known for each in columns.hashes.tolist()], bool)
+        todo = np.flatnonzero(asking & fresh)
+        made: list[Pair] = []
+        if len(todo):
+            needed = np.arange(len(columns.keys))
+            hashes, quality = self.signatures(columns, needed)
+            search = CandidateSearch(columns.vectors, hashes, quality >= LEAST_QUALITY)
+            looked_at = np.full((len(columns.keys), NEIGHBOURS + 2 + 2 * BY_HASH), -1, np.int32)
+            for start in range(0, len(todo), BLOCK):
+                block = todo[start : start + BLOCK]
+                made += self._look(columns, block, search, hashes, looked_at)
+                if progress is not None:
+                    progress(start + len(block), len(todo))
+        if self._context.catalog.read_only:
+            before = self._table.pairs(self.version)
+            return list({(each.one, each.other): each for each in (*before, *made)}.values())
+        return self._table.pairs(self.version)
+
+    def _look(
+        self,
+        columns: PhotoColumns,
+        block: NDArray[np.int64],
+        search: CandidateSearch,
+        hashes: NDArray[np.uint8],
+        looked_at: NDArray[np.int32],
+    ) -> list[Pair]:
+        squares, there = self.squares(columns, block)
+        mirrored = np.zeros((len(block), hashes.shape[1]), np.uint8)
+        if len(there):
+            mirrored[there] = hashes_of(squares, mirrored=True)[0]
+        found = search.of(columns.vectors[block], [hashes[block], mirrored])
+        asking = block[found.asking]
+        # Nobody is a copy of itself, and a pair that the other side has asked for already is known.
+        new = (asking != found.found) & ~(looked_at[found.found] == asking[:, None]).any(axis=1)
+        for row, place in enumerate(block):
+            others = found.found[found.asking == row]
+            looked_at[place, : len(others)] = others[: looked_at.shape[1]]
+        rows = np.flatnonzero(new)
+        pairs = list(self._checked(columns, asking[rows], found, rows))
+        self._table.put([columns.hashes[each].decode() for each in block], pairs, self.version)
+        return pairs
+
+    def _checked(
+        self, columns: PhotoColumns, asking: NDArray[np.int64], found: Candidates, rows: NDArray[np.int64]
+    ) -> Iterator[Pair]:
+        for start in range(0, len(rows), CHECKED):
+            some = rows[start : start + CHECKED]
+            mine, its = asking[start : start + CHECKED], found.found[some]
+            read = self._read(columns, np.union1d(mine, its))
+            names = [(columns.hashes[a].decode(), columns.hashes[b].decode()) for a, b in zip(mine, its, strict=True)]
+            usable = np.array([a in read and b in read for a, b in names], bool)
+            names, some = [each for each, good in zip(names, usable, strict=True) if good], some[usable]
+            (one, first), (other, second) = (stacked(read, [each[side] for each in names]) for side in (0, 1))
+            compared = compare(one, other, np.stack([first, second], axis=1))
+            likely = chance(compared.measures, found.cosines[some], found.margins[some], found.bits[some])
+            colours = compared.measures[:, MEASURES.index("colour")]
+            for place in np.flatnonzero((likely >= KEPT_CHANCE) | (found.cosines[some] >= KEPT_COSINE)):
+                yield Pair(
+                    *sorted(names[place]),
+                    float(likely[place]),
+                    float(found.cosines[some[place]]),
+                    float(colours[place]),
+                    bool(compared.mirrored[place]),
+                )
+
+    def signatures(self, columns: PhotoColumns, places: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+        """Hashes (n, 32) and qualities (n,) of pictures, made and kept where they are not known yet."""
+        hashes = np.zeros((len(columns.keys), 32), np.uint8)
+        quality = np.zeros(len(columns.keys), np.uint8)
+        for start in range(0, len(places), BLOCK):
+            block = places[start : start + BLOCK]
+            names = [columns.hashes[each].decode() for each in block]
+            known = self._table.signatures(names, VERSION)
+            missing = np.array([place for place, name in zip(block, names, strict=True) if name not in known], np.int64)
+            made: dict[str, bytes] = {}
+            if len(missing):
+                squares, there = self.squares(columns, missing)
+                own, good = hashes_of(squares)
+                for at, value, each in zip(there, own, good, strict=True):
+                    made[columns.hashes[missing[at]].decode()] = value.tobytes() + bytes([int(each)])
+                self._table.put_signatures(made.items(), VERSION)
+            for place, name in zip(block, names, strict=True):
+                if data := made.get(name) or known.get(name):
+                    hashes[place], quality[place] = np.frombuffer(data[:-1], np.uint8), data[-1]
+        return hashes, quality
+
+    def squares(self, columns: PhotoColumns, places: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Small pictures (m, 48, 48, 3) of some places, and which of the places they are of."""
+        read = self._read(columns, places)
+        names = [columns.hashes[each].decode() for each in places]
+        there = [at for at, name in enumerate(names) if name in read]
+        return stacked(read, [names[at] for at in there])[0], np.array(there, np.int64)
+
+    def _read(self, columns: PhotoColumns, places: NDArray[np.int64]) -> dict[str, tuple[NDArray[np.uint8], float]]:
+        missing = {columns.hashes[each].decode(): int(columns.keys[each]) for each in places}
+        return self.pictures.read(missing)

@@ -1,0 +1,200 @@
+"""``lapel duplicates --new``: is one picture that is not in the store yet a copy of one that is?"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from lapel.catalog.pairs import PairTable
+from lapel.core.errors import ImageError
+from lapel.core.filters import NO_FILTER
+from lapel.core.images import ImageLike, to_image
+from lapel.core.text import counted, reason_of
+from lapel.core.types import Filter
+from lapel.core.vectors import Vectors
+from lapel.engine.context import StoreContext
+from lapel.insight.copy_check import chance, compare, square
+from lapel.insight.duplicate_search import CandidateSearch, PairSearch, PhotoColumns, read_columns
+from lapel.insight.duplicates import LEAST_CHANCE
+from lapel.insight.picture_hash import LEAST_QUALITY, hashes_of
+from lapel.insight.pictures import stacked
+
+
+@dataclass(frozen=True)
+class Match:
+    """A product whose picture the new one is a copy of.
+
+    Attributes:
+        kind: ``exact`` or ``near``.
+        product: Its id.
+        photo: Where its photo is.
+        score: How sure it is, 0..1.
+        title: The product's.
+        key: The photo's key.
+        mirrored: Whether one is the mirrored other.
+    """
+
+    kind: str
+    product: str
+    photo: str
+    score: float
+    title: str = ""
+    key: int = 0
+    mirrored: bool = False
+
+
+@dataclass(frozen=True)
+class NewCheck:
+    """What one picture was found to be a copy of.
+
+    Attributes:
+        matches: The surest first.
+        photos: How many pictures it was compared with.
+        encoding_ms: Milliseconds of reading and encoding it.
+        checking_ms: Milliseconds of all else.
+    """
+
+    matches: tuple[Match, ...]
+    photos: int
+    encoding_ms: float
+    checking_ms: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "matches": [
+                {"kind": m.kind, "product": m.product, "photo": m.photo, "score": round(m.score, 4)}
+                for m in self.matches
+            ],
+            "photos": self.photos,
+            "timings": {"encoding_ms": round(self.encoding_ms, 2), "checking_ms": round(self.checking_ms, 2)},
+        }
+
+    def summary(self) -> str:
+        """In a sentence."""
+        what = f"{counted(len(self.matches), 'product')} with this picture" if self.matches else "No copy of it"
+        return f"{what} among {counted(self.photos, 'picture')} ({self.checking_ms:.0f} ms after encoding)."
+
+
+class NewPictures:
+    """Checks pictures against all of one store; keeps what it needs for that in memory until the store changes. Safe to
+    share between threads.
+
+    Args:
+        context: The store.
+        table: What is known of pairs.
+    """
+
+    def __init__(self, context: StoreContext, table: PairTable) -> None:
+        self._context, self._table = context, table
+        self._lock = Lock()
+        self._ready: tuple[int, PhotoColumns, CandidateSearch, PairSearch] | None = None
+
+    def prepare(self) -> tuple[PhotoColumns, CandidateSearch, PairSearch]:
+        """Read all pictures' vectors and hashes; done once while the store stays as it is."""
+        with self._lock:
+            catalog = self._context.catalog
+            now = catalog.generation
+            if self._ready is None or self._ready[0] != now:
+                shown = catalog.matching_keys(NO_FILTER)
+                columns = read_columns(
+                    self._context, np.intersect1d(shown, catalog.vector_keys(self._context.model.fingerprint))
+                )
+                pairs = PairSearch(self._context, self._table)
+                hashes, quality = pairs.signatures(columns, np.arange(len(columns.keys)))
+                search = CandidateSearch(columns.vectors, hashes, quality >= LEAST_QUALITY)
+                self._ready = (now, columns, search, pairs)
+            return self._ready[1:]
+
+    def check(self, picture: ImageLike, where: Filter = NO_FILTER, *, least: float = LEAST_CHANCE) -> NewCheck:
+        """Compare a picture with all.
+
+        Args:
+            picture: A path, the bytes of a file, a PIL image or an array.
+            where: Which products.
+            least: How sure a copy is at least.
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+        columns, search, pairs = self.prepare()
+        start = time.perf_counter()
+        data = read_bytes(picture) if isinstance(picture, str | Path) else picture
+        image = to_image(data)
+        vector = self._context.encoder.encode([image])
+        encoded = time.perf_counter()
+        exact = hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else ""
+        found = self._matches(columns, search, pairs, square(image), vector, least)
+        names = {columns.hashes[place].decode(): (score, flip) for place, score, flip in found}
+        if exact and self._context.catalog.photo_of(exact) is not None:
+            names[exact] = (1.0, False)
+        keys = self._context.catalog.photos_by_hash(names)
+        passing = set(self._context.catalog.matching_keys(where).tolist()) if where != NO_FILTER else None
+        entries = self._context.catalog.entries(sorted({key for each in keys.values() for key in each}))
+        matches = [
+            Match(
+                "exact" if photo.sha256 == exact else "near",
+                product.id,
+                photo.uri,
+                names[photo.sha256][0],
+                product.title,
+                photo.key,
+                names[photo.sha256][1],
+            )
+            for product, photo in entries.values()
+            if passing is None or photo.key in passing
+        ]
+        matches.sort(key=lambda match: (-match.score, match.product))
+        done = time.perf_counter()
+        return NewCheck(tuple(matches), len(columns.keys), (encoded - start) * 1e3, (done - encoded) * 1e3)
+
+    def _matches(
+        self,
+        columns: PhotoColumns,
+        search: CandidateSearch,
+        pairs: PairSearch,
+        small: tuple[Any, float],
+        vector: Vectors,
+        least: float,
+    ) -> list[tuple[int, float, bool]]:
+        own = small[0][None]
+        hashes = [hashes_of(own, mirrored=mirrored)[0] for mirrored in (False, True)]
+        candidates = search.of(vector, hashes)
+        if not len(candidates.found):
+            return []
+        keys = {columns.hashes[place].decode(): int(columns.keys[place]) for place in candidates.found}
+        read = pairs.pictures.read(keys)
+        names = [columns.hashes[place].decode() for place in candidates.found]
+        usable = np.array([name in read for name in names], bool)
+        squares, ratios = stacked(read, [name for name in names if name in read])
+        if not len(squares):
+            return []
+        mine = np.broadcast_to(own, squares.shape)
+        compared = compare(mine, squares, np.stack([np.full(len(ratios), small[1]), ratios], axis=1))
+        likely = chance(
+            compared.measures, candidates.cosines[usable], candidates.margins[usable], candidates.bits[usable]
+        )
+        return [
+            (int(place), float(score), bool(flip))
+            for place, score, flip in zip(candidates.found[usable], likely, compared.mirrored, strict=True)
+            if score >= least
+        ]
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The bytes of a picture file.
+
+    Raises:
+        ImageError: there is none that can be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = reason_of(error) if isinstance(error, OSError) else str(error)
+        raise ImageError(f"The picture {path} cannot be read: {reason}. Check the path.") from error
