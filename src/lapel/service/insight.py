@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lapel.core.errors import InputError
+from lapel.core.filters import NO_FILTER
 from lapel.core.text import reason_of
 from lapel.engine.context import StoreContext
+from lapel.service.asking import Where, filter_of
 
 if TYPE_CHECKING:
+    from lapel.insight.clusters import Clusters
     from lapel.insight.findings import Findings
+
+Progress = Callable[[int, int], None]  # done, and in all
 
 
 class InsightCalls:
@@ -37,3 +43,17 @@ class InsightCalls:
             self._context, sheet, title=name.capitalize(), summary=found.summary(), sections=found.sections()
         )
         return table, sheet
+
+    def clusters(
+        self, *, where: Where = NO_FILTER, levels: Sequence[int] = (), seed: int = 0, progress: Progress | None = None
+    ) -> Clusters:
+        """Groups of products that look alike, at several levels, with names, medoids and spreads.
+
+            for group in store.clusters().level(0):
+                print(group.name, group.size, group.medoid)
+
+        See :func:`lapel.insight.clusters.find_clusters`.
+        """
+        from lapel.insight.clusters import find_clusters
+
+        return find_clusters(self._context, where=filter_of(where), levels=levels, seed=seed, progress=progress)

@@ -17,6 +17,7 @@ from lapel import __version__
 from lapel.apps.cli.add import add
 from lapel.apps.cli.api import api
 from lapel.apps.cli.backup import backup, restore
+from lapel.apps.cli.clusters import clusters
 from lapel.apps.cli.console import flush, prepare, say, set_up_logging
 from lapel.apps.cli.demo import demo
 from lapel.apps.cli.deprecated import add_moved_commands
@@ -56,7 +57,7 @@ app = typer.Typer(
     name="lapel", rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True, add_completion=False
 )
 app.command(cls=OptionalValues)(search)
-for command in (add, evaluate, info, remove, ui, api, mcp, backup, restore, demo, train, settings):
+for command in (add, clusters, evaluate, info, remove, ui, api, mcp, backup, restore, demo, train, settings):
     app.command()(command)
 add_moved_commands(app)
 app.add_typer(drive, name="drive")
