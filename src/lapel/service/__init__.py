@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from lapel.engine.models import KnownModel, ModelChange
     from lapel.engine.recommend.asking import RowQuery, RowSettings
     from lapel.engine.rules import Rule
+    from lapel.insight.audit_labels import LabelAudit, LabelFill, Suggestion
+    from lapel.insight.clusters import Cluster, Clusters
     from lapel.insight.findings import Findings
     from lapel.insight.report import EvalReport, category_heading
     from lapel.insight.report import heading as report_heading
@@ -76,6 +78,8 @@ _HOMES = {
     "BackupReport": "lapel.service.backup",
     "BrowseResult": "lapel.service.browsing",
     "ChangedError": "lapel.service.products",
+    "Cluster": "lapel.insight.clusters",
+    "Clusters": "lapel.insight.clusters",
     "DriveUpload": "lapel.service.drive",
     "EVERYTHING": "lapel.service.keys",
     "EvalReport": "lapel.insight.report",
@@ -85,6 +89,8 @@ _HOMES = {
     "IndexStatus": "lapel.engine.index_sync",
     "KeyRefusedError": "lapel.service.keys",
     "KnownModel": "lapel.engine.models",
+    "LabelAudit": "lapel.insight.audit_labels",
+    "LabelFill": "lapel.insight.audit_labels",
     "MediaCheckReport": "lapel.engine.media_check",
     "MediaService": "lapel.service.media",
     "ModelChange": "lapel.engine.models",
@@ -97,6 +103,7 @@ _HOMES = {
     "SCOPES": "lapel.service.keys",
     "Store": "lapel.service.store",
     "StoreInfo": "lapel.service.information",
+    "Suggestion": "lapel.insight.audit_labels",
     "Trial": "lapel.insight.tuning",
     "UploadedZip": "lapel.sources.uploads",
     "add_to_store": "lapel.service.adding",
@@ -140,16 +147,20 @@ __all__ = [
     "BackupReport",
     "BrowseResult",
     "ChangedError",
+    "Cluster",
+    "Clusters",
     "DriveUpload",
     "Erasure",
     "EvalReport",
-    "Findings",
     "EventReport",
+    "Findings",
     "IndexDifference",
     "IndexService",
     "IndexStatus",
     "KeyRefusedError",
     "KnownModel",
+    "LabelAudit",
+    "LabelFill",
     "MediaCheckReport",
     "MediaService",
     "ModelChange",
@@ -167,6 +178,7 @@ __all__ = [
     "Store",
     "StoreInfo",
     "SubstituteReport",
+    "Suggestion",
     "Trial",
     "UploadedZip",
     "add_to_store",

@@ -13,6 +13,7 @@ from lapel.engine.context import StoreContext
 from lapel.service.asking import Where, filter_of
 
 if TYPE_CHECKING:
+    from lapel.insight.audit_labels import LabelAudit, LabelFill
     from lapel.insight.clusters import Clusters
     from lapel.insight.findings import Findings
 
@@ -57,3 +58,63 @@ class InsightCalls:
         from lapel.insight.clusters import find_clusters
 
         return find_clusters(self._context, where=filter_of(where), levels=levels, seed=seed, progress=progress)
+
+    def audit_labels(
+        self,
+        *,
+        fields: Sequence[str] = (),
+        where: Where = NO_FILTER,
+        titles: bool = True,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> LabelAudit:
+        """Labels that disagree with what products of the same look and title have, each with a suggestion.
+
+            for each in store.audit_labels(fields=["category"]).suggestions:
+                print(each.product, each.has, "->", each.suggested, each.probability)
+
+        See :func:`lapel.insight.audit_labels.audit_labels`.
+        """
+        from lapel.insight.audit_labels import audit_labels
+
+        return audit_labels(
+            self._context, fields=fields, where=filter_of(where), titles=titles, seed=seed, progress=progress
+        )
+
+    def fill_labels(
+        self,
+        *,
+        fields: Sequence[str] = (),
+        precision: float = 0.95,
+        where: Where = NO_FILTER,
+        titles: bool = True,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> LabelFill:
+        """Values for labels that are missing, only where so many of 1 are right.
+
+        See :func:`lapel.insight.audit_labels.fill_labels`.
+        """
+        from lapel.insight.audit_labels import fill_labels
+
+        return fill_labels(
+            self._context,
+            fields=fields,
+            precision=precision,
+            where=filter_of(where),
+            titles=titles,
+            seed=seed,
+            progress=progress,
+        )
+
+    def save_suggestions(self, found: LabelAudit | LabelFill, folder: str | Path, name: str) -> tuple[Path, ...]:
+        """What :meth:`save_findings` writes, and ``name-products.csv``: the products with the suggested labels, for
+        ``lapel add SOURCE --products``.
+
+        Raises:
+            InputError: it cannot be written there.
+        """
+        written = self.save_findings(found, folder, name)
+        products = Path(folder) / f"{name}-products.csv"
+        found.write_products(self._context, products)
+        return (*written, products)
