@@ -14,6 +14,7 @@ from lapel.service.asking import Where, filter_of
 
 if TYPE_CHECKING:
     from lapel.insight.audit_labels import LabelAudit, LabelFill
+    from lapel.insight.catalogue_map import CatalogueMap
     from lapel.insight.clusters import Clusters
     from lapel.insight.findings import Findings
 
@@ -58,6 +59,34 @@ class InsightCalls:
         from lapel.insight.clusters import find_clusters
 
         return find_clusters(self._context, where=filter_of(where), levels=levels, seed=seed, progress=progress)
+
+    def catalogue_map(
+        self,
+        *,
+        where: Where = NO_FILTER,
+        levels: Sequence[int] = (),
+        seed: int = 0,
+        fresh: bool = False,
+        title: str = "",
+        progress: Progress | None = None,
+    ) -> CatalogueMap:
+        """The catalogue as a map in one HTML page: ``.html`` to embed, ``.save(path)`` for a file that opens offline.
+
+            store.catalogue_map().save("map.html")
+
+        See :func:`lapel.insight.catalogue_map.catalogue_map`.
+        """
+        from lapel.insight.catalogue_map import catalogue_map
+
+        return catalogue_map(
+            self._context,
+            where=filter_of(where),
+            levels=levels,
+            seed=seed,
+            fresh=fresh,
+            title=title,
+            progress=progress,
+        )
 
     def audit_labels(
         self,
