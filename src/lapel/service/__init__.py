@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from lapel.engine.models import KnownModel, ModelChange
     from lapel.engine.recommend.asking import RowQuery, RowSettings
     from lapel.engine.rules import Rule
+    from lapel.insight.audit_labels import LabelAudit, LabelFill, Suggestion
+    from lapel.insight.clusters import Cluster, Clusters
     from lapel.insight.findings import Findings
     from lapel.insight.new_picture import NewCheck
     from lapel.insight.report import EvalReport, category_heading
@@ -78,6 +80,8 @@ _HOMES = {
     "BackupReport": "lapel.service.backup",
     "BrowseResult": "lapel.service.browsing",
     "ChangedError": "lapel.service.products",
+    "Cluster": "lapel.insight.clusters",
+    "Clusters": "lapel.insight.clusters",
     "DriveUpload": "lapel.service.drive",
     "EVERYTHING": "lapel.service.keys",
     "EvalReport": "lapel.insight.report",
@@ -87,6 +91,8 @@ _HOMES = {
     "IndexStatus": "lapel.engine.index_sync",
     "KeyRefusedError": "lapel.service.keys",
     "KnownModel": "lapel.engine.models",
+    "LabelAudit": "lapel.insight.audit_labels",
+    "LabelFill": "lapel.insight.audit_labels",
     "MediaCheckReport": "lapel.engine.media_check",
     "MediaService": "lapel.service.media",
     "ModelChange": "lapel.engine.models",
@@ -102,6 +108,7 @@ _HOMES = {
     "SCOPES": "lapel.service.keys",
     "Store": "lapel.service.store",
     "StoreInfo": "lapel.service.information",
+    "Suggestion": "lapel.insight.audit_labels",
     "Trial": "lapel.insight.tuning",
     "UploadedZip": "lapel.sources.uploads",
     "add_to_store": "lapel.service.adding",
@@ -145,6 +152,8 @@ __all__ = [
     "BackupReport",
     "BrowseResult",
     "ChangedError",
+    "Cluster",
+    "Clusters",
     "DriveUpload",
     "Erasure",
     "EvalReport",
@@ -155,6 +164,8 @@ __all__ = [
     "IndexStatus",
     "KeyRefusedError",
     "KnownModel",
+    "LabelAudit",
+    "LabelFill",
     "MediaCheckReport",
     "MediaService",
     "ModelChange",
@@ -173,6 +184,7 @@ __all__ = [
     "Store",
     "StoreInfo",
     "SubstituteReport",
+    "Suggestion",
     "TablePreview",
     "Trial",
     "UploadedZip",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +16,14 @@ from lapel.service.asking import Where, filter_of
 if TYPE_CHECKING:
     from lapel.catalog.pairs import Dismissed, PairTable
     from lapel.core.types import ImageLike
+    from lapel.insight.audit_labels import LabelAudit, LabelFill
+    from lapel.insight.catalogue_map import CatalogueMap
+    from lapel.insight.clusters import Clusters
     from lapel.insight.duplicates import Duplicates
     from lapel.insight.findings import Findings
     from lapel.insight.new_picture import NewCheck, NewPictures
 
-Progress = Callable[[int, int | None], None]
+Progress = Callable[[int, int | None], None]  # done, and in all when that is known
 
 
 class InsightCalls:
@@ -120,3 +123,105 @@ class InsightCalls:
     def _close_insight(self) -> None:
         if "_pairs" in self.__dict__:
             self._pairs.close()
+
+    def clusters(
+        self, *, where: Where = NO_FILTER, levels: Sequence[int] = (), seed: int = 0, progress: Progress | None = None
+    ) -> Clusters:
+        """Groups of products that look alike, at several levels, with names, medoids and spreads.
+
+            for group in store.clusters().level(0):
+                print(group.name, group.size, group.medoid)
+
+        See :func:`lapel.insight.clusters.find_clusters`.
+        """
+        from lapel.insight.clusters import find_clusters
+
+        return find_clusters(self._context, where=filter_of(where), levels=levels, seed=seed, progress=progress)
+
+    def catalogue_map(
+        self,
+        *,
+        where: Where = NO_FILTER,
+        levels: Sequence[int] = (),
+        seed: int = 0,
+        fresh: bool = False,
+        title: str = "",
+        progress: Progress | None = None,
+    ) -> CatalogueMap:
+        """The catalogue as a map in one HTML page: ``.html`` to embed, ``.save(path)`` for a file that opens offline.
+
+            store.catalogue_map().save("map.html")
+
+        See :func:`lapel.insight.catalogue_map.catalogue_map`.
+        """
+        from lapel.insight.catalogue_map import catalogue_map
+
+        return catalogue_map(
+            self._context,
+            where=filter_of(where),
+            levels=levels,
+            seed=seed,
+            fresh=fresh,
+            title=title,
+            progress=progress,
+        )
+
+    def audit_labels(
+        self,
+        *,
+        fields: Sequence[str] = (),
+        where: Where = NO_FILTER,
+        titles: bool = True,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> LabelAudit:
+        """Labels that disagree with what products of the same look and title have, each with a suggestion.
+
+            for each in store.audit_labels(fields=["category"]).suggestions:
+                print(each.product, each.has, "->", each.suggested, each.probability)
+
+        See :func:`lapel.insight.audit_labels.audit_labels`.
+        """
+        from lapel.insight.audit_labels import audit_labels
+
+        return audit_labels(
+            self._context, fields=fields, where=filter_of(where), titles=titles, seed=seed, progress=progress
+        )
+
+    def fill_labels(
+        self,
+        *,
+        fields: Sequence[str] = (),
+        precision: float = 0.95,
+        where: Where = NO_FILTER,
+        titles: bool = True,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> LabelFill:
+        """Values for labels that are missing, only where so many of 1 are right.
+
+        See :func:`lapel.insight.audit_labels.fill_labels`.
+        """
+        from lapel.insight.audit_labels import fill_labels
+
+        return fill_labels(
+            self._context,
+            fields=fields,
+            precision=precision,
+            where=filter_of(where),
+            titles=titles,
+            seed=seed,
+            progress=progress,
+        )
+
+    def save_suggestions(self, found: LabelAudit | LabelFill, folder: str | Path, name: str) -> tuple[Path, ...]:
+        """What :meth:`save_findings` writes, and ``name-products.csv``: the products with the suggested labels, for
+        ``lapel add SOURCE --products``.
+
+        Raises:
+            InputError: it cannot be written there.
+        """
+        written = self.save_findings(found, folder, name)
+        products = Path(folder) / f"{name}-products.csv"
+        found.write_products(self._context, products)
+        return (*written, products)

@@ -16,7 +16,9 @@ import typer
 from lapel import __version__
 from lapel.apps.cli.add import add
 from lapel.apps.cli.api import api
+from lapel.apps.cli.audit import audit
 from lapel.apps.cli.backup import backup, restore
+from lapel.apps.cli.clusters import clusters
 from lapel.apps.cli.console import flush, prepare, say, set_up_logging
 from lapel.apps.cli.demo import demo
 from lapel.apps.cli.deprecated import add_moved_commands
@@ -57,9 +59,10 @@ app = typer.Typer(
     name="lapel", rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True, add_completion=False
 )
 app.command(cls=OptionalValues)(search)
-for command in (add, evaluate, info, remove, ui, api, mcp, backup, restore, demo, train, settings):
+for command in (add, clusters, evaluate, info, remove, ui, api, mcp, backup, restore, demo, train, settings):
     app.command()(command)
 add_moved_commands(app)
+app.add_typer(audit, name="audit")
 app.add_typer(drive, name="drive")
 app.add_typer(duplicates, name="duplicates")
 app.add_typer(events, name="events")
