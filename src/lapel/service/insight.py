@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lapel.core.errors import InputError
+from lapel.core.filters import NO_FILTER
 from lapel.core.text import reason_of
 from lapel.engine.context import StoreContext
+from lapel.service.asking import Where, filter_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lapel.insight.findings import Findings
+    from lapel.insight.trends import Trends
 
 
 class InsightCalls:
@@ -37,3 +42,38 @@ class InsightCalls:
             self._context, sheet, title=name.capitalize(), summary=found.summary(), sections=found.sections()
         )
         return table, sheet
+
+    def trends(
+        self,
+        *,
+        over: str = "",
+        period: str = "",
+        searches: str | Path = "",
+        looks: int | None = None,
+        where: Where = NO_FILTER,
+        least: int = 30,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> Trends:
+        """Which looks, colours and kinds rise and fade, and what comes next.
+
+        >>> for each in store.trends(over="year").moving("rising"):  # doctest: +SKIP
+        ...     print(each.value, each.shares[-1])
+
+        Args:
+            over: Where times come from: ``events``, ``added_at``, or columns such as ``year`` or ``year,season``; by
+                default the first of them that spans two periods.
+            period: ``day``, ``week``, ``month``, ``quarter`` or ``year``; by default as the covered time asks for.
+            searches: A CSV of searches with ``text`` and ``time``, to be counted in place of products.
+            looks: How many looks to tell apart.
+            where: Which products, see :meth:`lapel.Store.search`.
+            least: Things of a period below which it is left out.
+            progress: Called with how many searches were answered.
+
+        Raises:
+            QueryError: nothing has a time, or all is of one period. TableError: the log cannot be read.
+        """
+        from lapel.insight.trend_times import TrendRequest
+        from lapel.insight.trends import find_trends
+
+        asked = TrendRequest(over, period, str(searches), looks, filter_of(where), least)
+        return find_trends(self._context, asked, progress)

@@ -35,6 +35,7 @@ from lapel.apps.cli.rules import rules
 from lapel.apps.cli.search import OptionalValues, search
 from lapel.apps.cli.settings import settings
 from lapel.apps.cli.train import train
+from lapel.apps.cli.trends import trends
 from lapel.apps.cli.ui import ui
 from lapel.core.errors import InputError, LapelError
 from lapel.service import shortened
@@ -56,7 +57,7 @@ app = typer.Typer(
     name="lapel", rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True, add_completion=False
 )
 app.command(cls=OptionalValues)(search)
-for command in (add, evaluate, info, remove, ui, api, mcp, backup, restore, demo, train, settings):
+for command in (add, evaluate, info, remove, ui, api, mcp, backup, restore, demo, train, settings, trends):
     app.command()(command)
 add_moved_commands(app)
 app.add_typer(drive, name="drive")
