@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from lapel.core.errors import QueryError
 from lapel.core.vectors import Vectors
+from lapel.indexes.spherical import spherical_k_means
 
 LEAST_PHOTOS = 25  # of a look on average: fewer have no share that could be told from chance
 MOST_LOOKS = 48  # by default; a person looks through no more
-ROUNDS = 25  # of k-means; the middles hardly move after
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Looks:
 
 
 def find_looks(vectors: Vectors, count: int | None = None, *, seed: int = 0) -> Looks:
-    """Group photos by spherical k-means (Dhillon and Modha 2001), as FAISS does it.
+    """Group photos by spherical k-means.
 
     Args:
         vectors: (n, dim) float32 unit rows.
@@ -50,17 +50,11 @@ def find_looks(vectors: Vectors, count: int | None = None, *, seed: int = 0) -> 
     Raises:
         QueryError: ``count`` is below one or above the number of photos.
     """
-    import faiss
-
     if count is not None and not 1 <= count <= len(vectors):
         raise QueryError(f"There can be 1 to {len(vectors):,} looks of {len(vectors):,} photos; found {count}.")
     wanted = count or int(np.clip(len(vectors) // LEAST_PHOTOS, 1, MOST_LOOKS))
     wanted = min(wanted, len(np.unique(vectors.round(3), axis=0)) if len(vectors) < 5000 else wanted)
-    k_means = faiss.Kmeans(
-        vectors.shape[1], wanted, niter=ROUNDS, seed=seed + 1, spherical=True, min_points_per_centroid=1
-    )
-    k_means.train(np.ascontiguousarray(vectors, np.float32))
-    middles = np.asarray(k_means.centroids, np.float32)
+    middles = spherical_k_means(vectors, wanted, seed=seed)
     of = (vectors @ middles.T).argmax(axis=1)
     used = np.unique(of)  # k-means may leave a group empty
     of = np.searchsorted(used, of)
