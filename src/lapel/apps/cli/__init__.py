@@ -29,6 +29,7 @@ from lapel.apps.cli.key import key
 from lapel.apps.cli.mcp import mcp
 from lapel.apps.cli.media import former_name, media
 from lapel.apps.cli.model import model
+from lapel.apps.cli.price import price
 from lapel.apps.cli.recommend import recommend
 from lapel.apps.cli.remove import remove
 from lapel.apps.cli.rules import rules
@@ -57,7 +58,7 @@ app = typer.Typer(
     name="lapel", rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True, add_completion=False
 )
 app.command(cls=OptionalValues)(search)
-for command in (add, evaluate, info, remove, ui, api, mcp, backup, restore, demo, train, settings, trends):
+for command in (add, evaluate, info, remove, ui, api, mcp, backup, restore, demo, train, settings, trends, price):
     app.command()(command)
 add_moved_commands(app)
 app.add_typer(drive, name="drive")
