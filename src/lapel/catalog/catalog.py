@@ -256,6 +256,11 @@ class Catalog:
             added_at, changed_at = database.execute(asked, (product_id,)).fetchone() or ("", "")
         return str(added_at), str(changed_at)
 
+    def added_at(self) -> dict[str, str]:
+        """When each product came, UTC, by its id; without those that came before the catalogue kept times."""
+        with self._pool.borrow() as database:
+            return dict(database.execute("SELECT id, added_at FROM product WHERE added_at <> ''"))
+
     def price_history(self, product_id: str) -> tuple[PricePoint, ...]:
         """What a product has cost and whether it could be bought, the oldest first: a point when it came and one for
         each change. They go with their product; there are none when there is no such product."""

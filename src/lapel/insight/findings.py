@@ -59,11 +59,14 @@ class Section:
         title: What they are.
         text: Why they are together, in a sentence or two.
         pictures: In the order they are looked at.
+        figure: HTML of a drawing that stands above them, such as of :func:`lapel.insight.plots.line_chart`; it is put
+            into the page as it is.
     """
 
     title: str
     text: str = ""
     pictures: tuple[Picture, ...] = ()
+    figure: str = ""
 
 
 class Findings(ABC):

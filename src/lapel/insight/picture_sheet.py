@@ -29,9 +29,9 @@ QUALITY = 78
 
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1f242b;--faint:#5d6673;--paper:#fff;--card:#f5f6f8;--line:#dfe3e8;
---good:#157f45;--warn:#8a5a00;--bad:#c22f2f}
+--good:#157f45;--warn:#8a5a00;--bad:#c22f2f;--chart:#1f5fbf}
 @media(prefers-color-scheme:dark){:root{--ink:#eceff3;--faint:#a5afbc;--paper:#14171b;--card:#1e2329;--line:#343b44;
---good:#4ecb85;--warn:#e0a83e;--bad:#ff7b7b}}
+--good:#4ecb85;--warn:#e0a83e;--bad:#ff7b7b;--chart:#7db2ff}}
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.45 system-ui,sans-serif}
 main{max-width:1200px;margin:0 auto;padding:20px 16px 60px}h1{font-size:24px;margin:0 0 4px}
 h2{font-size:16px;margin:0}p{margin:2px 0 8px;color:var(--faint);overflow-wrap:anywhere}
@@ -43,6 +43,14 @@ li img,li div{display:block;width:100%;height:160px;object-fit:contain;backgroun
 li div{display:grid;place-items:center;color:#5d6673}li b{display:block;margin-top:5px}li span{display:block;
 color:var(--faint)}li.good{border-color:var(--good)}li.warn{border-color:var(--warn)}li.bad{border-color:var(--bad)}
 a{color:inherit}a:focus-visible{outline:3px solid var(--good);outline-offset:2px}
+figure{margin:6px 0 12px;max-width:620px}svg{display:block;width:100%;height:auto}
+svg text{fill:var(--faint);font-size:12px}
+.grid{stroke:var(--line)}.line{fill:none;stroke:var(--chart);stroke-width:2}.dot{fill:var(--chart)}
+.band{fill:var(--chart);opacity:.18}.ahead{stroke:var(--chart);stroke-width:2;stroke-dasharray:3 3}
+.open{fill:var(--paper);stroke:var(--chart);stroke-width:2}summary{cursor:pointer;color:var(--faint);font-size:13px}
+table{border-collapse:collapse;font-size:13px;margin-top:6px}
+th,td{text-align:left;font-weight:400;padding:2px 14px 2px 0}
+@media(max-width:480px){svg text{font-size:17px}}
 @media(max-width:480px){li{width:calc(50% - 6px)}}
 """
 
@@ -89,7 +97,8 @@ def _section(section: Section, read: Callable[[int | bytes], str]) -> str:
     more = len(section.pictures) - PICTURES
     text = f"{section.text} {counted(more, 'more picture')} not shown." if more > 0 else section.text
     about = f"<p>{html.escape(text.strip())}</p>" if text.strip() else ""
-    return f"<section><h2>{html.escape(section.title)}</h2>{about}<ul>{pictures}</ul></section>"
+    shown = f"<ul>{pictures}</ul>" if pictures else ""
+    return f"<section><h2>{html.escape(section.title)}</h2>{about}{section.figure}{shown}</section>"
 
 
 def _picture(picture: Picture, read: Callable[[int | bytes], str]) -> str:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from lapel.insight.duplicates import Duplicates
     from lapel.insight.findings import Findings
     from lapel.insight.new_picture import NewCheck, NewPictures
+    from lapel.insight.price import PriceBook, PriceEstimate
+    from lapel.insight.trends import Trends
 
 Progress = Callable[[int, int | None], None]  # done, and in all when that is known
 
@@ -30,6 +32,7 @@ class InsightCalls:
     """What :class:`lapel.Store` answers about all of its products. Nothing is deleted or changed by itself."""
 
     _context: StoreContext
+    _price_book: tuple[tuple[int, str, str], PriceBook] | None = None
 
     def save_findings(self, found: Findings, folder: str | Path, name: str) -> tuple[Path, Path]:
         """Write what was found as a table and a page of pictures: ``folder/name.csv`` and ``folder/name.html``.
@@ -225,3 +228,77 @@ class InsightCalls:
         products = Path(folder) / f"{name}-products.csv"
         found.write_products(self._context, products)
         return (*written, products)
+
+    def trends(
+        self,
+        *,
+        over: str = "",
+        period: str = "",
+        searches: str | Path = "",
+        looks: int | None = None,
+        where: Where = NO_FILTER,
+        least: int = 30,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> Trends:
+        """Which looks, colours and kinds rise and fade, and what comes next.
+
+        >>> for each in store.trends(over="year").moving("rising"):  # doctest: +SKIP
+        ...     print(each.value, each.shares[-1])
+
+        Args:
+            over: Where times come from: ``events``, ``added_at``, or columns such as ``year`` or ``year,season``; by
+                default the first of them that spans two periods.
+            period: ``day``, ``week``, ``month``, ``quarter`` or ``year``; by default as the covered time asks for.
+            searches: A CSV of searches with ``text`` and ``time``, to be counted in place of products.
+            looks: How many looks to tell apart.
+            where: Which products, see :meth:`lapel.Store.search`.
+            least: Things of a period below which it is left out.
+            progress: Called with how many searches were answered.
+
+        Raises:
+            QueryError: nothing has a time, or all is of one period. TableError: the log cannot be read.
+        """
+        from lapel.insight.trend_times import TrendRequest
+        from lapel.insight.trends import find_trends
+
+        asked = TrendRequest(over, period, str(searches), looks, filter_of(where), least)
+        return find_trends(self._context, asked, progress)
+
+    def estimate_price(
+        self,
+        image: ImageLike,
+        *,
+        condition: str = "",
+        brand: str = "",
+        kind: str = "",
+        currency: str = "",
+        where: Where = NO_FILTER,
+        k: int = 12,
+    ) -> PriceEstimate:
+        """What a photo's product should sell for, by the store's products with a price, and a draft of its listing.
+
+        >>> found = store.estimate_price("photo.jpg", brand="Nike", condition="good")  # doctest: +SKIP
+        >>> print(found.low, found.price, found.high, found.currency, found.title)  # doctest: +SKIP
+
+        What is learned is kept until products change, so the next photo costs little.
+
+        Args:
+            image: See :meth:`lapel.Store.search`.
+            condition: As in the store's column ``condition``.
+            brand: If it is known.
+            kind: If it is known: the last level of a category; else it is guessed.
+            currency: Prices of which count; by default the commonest. Currencies are never mixed.
+            where: Which products count as sold.
+            k: How many of the nearest to tell.
+
+        Raises:
+            QueryError: too few products with a price, or a condition or kind that no product has.
+            ImageError: the picture cannot be used.
+        """
+        from lapel.insight.price import PriceBook
+
+        asked = filter_of(where)
+        version = (self._context.catalog.generation, repr(asked), currency.upper())
+        if self._price_book is None or self._price_book[0] != version:
+            self._price_book = (version, PriceBook(self._context, asked, currency=currency))
+        return self._price_book[1].estimate(image, condition=condition, brand=brand, kind=kind, k=k)

@@ -32,12 +32,14 @@ from lapel.apps.cli.key import key
 from lapel.apps.cli.mcp import mcp
 from lapel.apps.cli.media import former_name, media
 from lapel.apps.cli.model import model
+from lapel.apps.cli.price import price
 from lapel.apps.cli.recommend import recommend
 from lapel.apps.cli.remove import remove
 from lapel.apps.cli.rules import rules
 from lapel.apps.cli.search import OptionalValues, search
 from lapel.apps.cli.settings import settings
 from lapel.apps.cli.train import train
+from lapel.apps.cli.trends import trends
 from lapel.apps.cli.ui import ui
 from lapel.core.errors import InputError, LapelError
 from lapel.service import shortened
@@ -59,7 +61,8 @@ app = typer.Typer(
     name="lapel", rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True, add_completion=False
 )
 app.command(cls=OptionalValues)(search)
-for command in (add, clusters, evaluate, info, remove, ui, api, mcp, backup, restore, demo, train, settings):
+PLAIN = (add, clusters, evaluate, info, price, remove, trends, ui, api, mcp, backup, restore, demo, train, settings)
+for command in PLAIN:
     app.command()(command)
 add_moved_commands(app)
 app.add_typer(audit, name="audit")
