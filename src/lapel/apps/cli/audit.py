@@ -50,7 +50,7 @@ def labels(
     from lapel.service import open_store
 
     with open_store(store, read_only=None) as shop:
-        with progress_bar("judging labels", in_log=True) as update:
+        with progress_bar("judging labels") as update:
             found = shop.audit_labels(
                 fields=field or (), where=Filter.parse(where or ()), titles=titles, seed=seed, progress=update
             )
@@ -78,7 +78,7 @@ def fill(
     from lapel.service import open_store
 
     with open_store(store, read_only=None) as shop:
-        with progress_bar("filling in labels", in_log=True) as update:
+        with progress_bar("filling in labels") as update:
             found = shop.fill_labels(
                 fields=field or (),
                 precision=precision,

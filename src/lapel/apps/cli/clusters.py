@@ -30,7 +30,7 @@ def clusters(
 
     counts = _levels(levels)
     with open_store(store, read_only=None) as shop:
-        with progress_bar("grouping", in_log=True) as update:
+        with progress_bar("grouping") as update:
             found = shop.clusters(where=Filter.parse(where or ()), levels=counts, seed=seed, progress=update)
         numbers = ("level", "number", "parent", "products", "share", "spread")
         print_findings(shop, found, "clusters", as_json=as_json, out=out, right=numbers)
