@@ -249,10 +249,9 @@ def test_the_status_counts_and_says_how_to_mend(show, store, tmp_path):
 
 def findings_script() -> None:
     """A page of a question that finds two pairs; run by Streamlit on its own."""
-    from test_ui_pages import Pairs
-
     from lapel.apps.ui.findings import findings_page
     from lapel.apps.ui.shell import store_now
+    from test_ui_pages import Pairs
 
     findings_page(store_now(), lambda tell: Pairs(), key="pairs")
 
