@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import re
 import shutil
+import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,14 @@ from browser.shop import draw, fill_shop
 
 pytest.importorskip("streamlit", reason="the page needs streamlit: pip install 'lapel[ui]'")
 
+from streamlit.testing.v1 import AppTest
+
 from browser.runner import act, cards, followable, page_text, plain, settled, show, url
+from lapel.apps.ui import shops
 from lapel.apps.ui.shell import PAGES
 from lapel.engine.context import open_context
-from lapel.service import open_store
+from lapel.insight.findings import Picture, Section
+from lapel.service import Findings, open_store
 
 __all__ = ["show"]  # a fixture
 NAMES = [row.name for row in PAGES]
@@ -237,3 +242,54 @@ def test_the_status_counts_and_says_how_to_mend(show, store, tmp_path):
         shop.catalog.hosting.update_reachability(before="2026", now="2026")
     page = show(copy, "status")
     assert any("lapel media check" in warning.value for warning in page.warning)
+
+
+# --- findings ---------------------------------------------------------------------------------------------------------
+
+
+def findings_script() -> None:
+    """A page of a question that finds two pairs; run by Streamlit on its own."""
+    from lapel.apps.ui.findings import findings_page
+    from lapel.apps.ui.shell import store_now
+    from test_ui_pages import Pairs
+
+    findings_page(store_now(), lambda tell: Pairs(), key="pairs")
+
+
+class Pairs(Findings):
+    """Two pairs of products."""
+
+    def rows(self) -> list[dict[str, object]]:
+        return [{"a": "W0000", "b": "W0001"}, {"a": "W0002", "b": "W0003"}]
+
+    def columns(self) -> tuple[str, ...]:
+        return ("a", "b")
+
+    def to_json(self) -> dict[str, object]:
+        return {"pairs": self.rows()}
+
+    def sections(self) -> Iterator[Section]:
+        for row in self.rows():
+            yield Section(f"{row['a']} and {row['b']}", "They look alike.", (Picture(1, "one"),))
+
+    def summary(self) -> str:
+        return "Two pairs were found."
+
+
+def test_findings_are_decided_one_after_the_other(store, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["page.py", str(store)])
+    page = settled(AppTest.from_function(findings_script, default_timeout=60).run())
+    settled(page.button(key="run-pairs").click().run())
+    deadline = time.monotonic() + 30
+    while not page.subheader:
+        assert time.monotonic() < deadline
+        settled(page.run())
+    assert "Two pairs were found" in page_text(page)
+    assert page.subheader[0].value == "W0000 and W0001"
+    settled(page.button(key="no-pairs").click().run())
+    assert page.subheader[0].value == "W0002 and W0003"
+    settled(page.button(key="yes-pairs").click().run())
+    assert page.session_state["decided-pairs"] == {"W0000 and W0001": "no", "W0002 and W0003": "yes"}
+    settled(page.button(key="back-pairs").click().run())
+    assert page.subheader[0].value == "W0000 and W0001"
+    shops.close_all()

@@ -18,10 +18,12 @@ FAINT = """
   const channel = value => value / 255 <= .04045 ? value / 255 / 12.92 : ((value / 255 + .055) / 1.055) ** 2.4;
   const light = ([red, green, blue]) => .2126 * channel(red) + .7152 * channel(green) + .0722 * channel(blue);
   const faint = [], roots = [document.body];  // parts of our own have roots of their own
-  for (const root of roots) for (const one of root.querySelectorAll("*")) if (one.shadowRoot) roots.push(one.shadowRoot);
+  for (const root of roots)
+    for (const one of root.querySelectorAll("*")) if (one.shadowRoot) roots.push(one.shadowRoot);
   const above = one => one.parentElement ?? one.getRootNode().host;
   const app = getComputedStyle(document.querySelector(".stApp")).backgroundColor;
-  for (const root of roots) for (const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT); texts.nextNode();) {
+  const walkers = roots.map(root => document.createTreeWalker(root, NodeFilter.SHOW_TEXT));
+  for (const texts of walkers) while (texts.nextNode()) {
     const text = texts.currentNode.textContent.trim(), place = texts.currentNode.parentElement;
     if (!text || !place.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
     if (place.closest("script, style, .lapel-hidden, .live, [disabled], [aria-disabled=true]")) continue;

@@ -1,4 +1,4 @@
-"""Pictures of every state of the page, light and dark, on a desk, a tablet and a phone: ``make screenshots``, then look
+"""Pictures of every page and state, light and dark, on a desk, a tablet and a phone: ``make screenshots``, then look
 at them.
 
 python -m browser.screenshots .demo OUT     (in tests/; .demo is what 'lapel demo' made)
@@ -10,16 +10,21 @@ import io
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image, ImageChops, ImageDraw
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from browser.chromium import FLAGS, PHONE, served
-from inputs.page import boutique, heavy
+from browser.chromium import FLAGS, served
+from inputs.page import boutique
 
 PRODUCT = "W0012"
-SIZES = {"desktop": {"width": 1280, "height": 900}, "tablet": {"width": 768, "height": 1024}, "phone": PHONE}
+SIZES = {
+    "desktop": {"width": 1440, "height": 900},
+    "tablet": {"width": 768, "height": 1024},
+    "phone": {"width": 375, "height": 800},
+}
 
 
 def rest(page: Page) -> None:
@@ -45,74 +50,52 @@ def on_a_floor(photo: Path) -> bytes:
     return stream.getvalue()
 
 
-def states(page: Page, address: str, photo: Path) -> list[tuple[str, bytes]]:
-    """Walk through the page."""
-    shots = []
+PATHS = {
+    "results": f"?product={PRODUCT}",
+    "filtered": f"?product={PRODUCT}&colour=Black&colour=Brown&price=20-250",
+    "words": "?q=red+dress",
+    "none-passes": f"?product={PRODUCT}&colour=Teal&price=7-9",
+    "product": f"product?id={PRODUCT}",
+    "discover": "discover",
+    "catalogue": "catalogue",
+    "prove": "prove",
+    "status": "status",
+}
+SHOP_PATHS = {"shop-filtered": "?product=B004&size=M&size=L&currency=EUR&price=12-34&on_sale=yes"}
 
-    def shoot(name: str) -> None:
-        rest(page)
-        shots.append((name, page.screenshot()))
 
+def states(page: Page, address: str, photo: Path, shoot: Callable[[str], None]) -> None:
+    """Walk through the pages of the sample wardrobe."""
     page.goto(address)
     page.wait_for_selector(".lapel-hero")
     shoot("start")
-    bad = {"name": "shirt.jpg", "mimeType": "image/jpeg", "buffer": b"hello" * 300}
-    page.set_input_files("input[type=file]", files=[bad])
+    upload = page.locator(".st-key-upload input[type=file]")
+    upload.set_input_files(files=[{"name": "shirt.jpg", "mimeType": "image/jpeg", "buffer": b"hello" * 300}])
     page.wait_for_selector("[role=alert]")
     shoot("bad-picture")
-    page.goto(address)
-    page.wait_for_selector(".lapel-hero")
-    rest(page)
-    page.set_input_files("input[type=file]", photo)
-    page.wait_for_selector(".lapel-asked")
+    scene = {"name": "scene.png", "mimeType": "image/png", "buffer": on_a_floor(photo)}
+    upload.set_input_files(files=[scene])
+    page.wait_for_selector(".st-key-part-photo-")
     shoot("photo")
-    page.goto(address)
-    page.wait_for_selector(".lapel-hero")
-    rest(page)
-    page.set_input_files(
-        "input[type=file]", files=[{"name": "scene.png", "mimeType": "image/png", "buffer": on_a_floor(photo)}]
-    )
-    page.wait_for_selector(".lapel-asked")
-    shoot("photo-cut-out")
-    page.get_by_role("radio", name="Whole picture").click()
-    shoot("photo-whole")
-    page.goto(f"{address}/?product={PRODUCT}&colour=Black&colour=Brown&price=20-250")
-    page.wait_for_selector(".lapel-count")
-    shoot("filtered")
-    page.goto(f"{address}/?product={PRODUCT}&colour=Teal&price=7-9")
-    page.wait_for_selector(".lapel-empty")
-    shoot("nothing")
-    return shots
+    page.get_by_role("button", name="Refine").click()
+    page.wait_for_selector(".crop .frame")
+    shoot("photo-refined")
+    page.keyboard.press("Escape")
+    page.locator(".gallery .card button[data-action=why]").first.click()
+    page.wait_for_selector(".lapel-why")
+    shoot("why")
+    for name, path in PATHS.items():
+        page.goto(f"{address}/{path}")
+        page.wait_for_selector(".st-key-foot")
+        shoot(name)
 
 
-def shop_states(page: Page, address: str) -> list[tuple[str, bytes]]:
-    """Walk through the page of a shop with addresses, currencies, sizes and own columns."""
-    shots = []
-
-    def shoot(name: str) -> None:
-        rest(page)
-        shots.append((f"shop-{name}", page.screenshot()))
-
-    page.goto(address)
-    page.wait_for_selector(".lapel-hero")
-    rest(page)
-    for name, content in (("IMG_0001.HEIC", b"hello" * 300), ("big.jpg", heavy(21))):
-        page.set_input_files("input[type=file]", {"name": name, "mimeType": "image/heic", "buffer": content})
-        page.wait_for_selector(f"[data-testid=stAlert]:has-text('{'Not' if 'HEIC' in name else 'MB'}')")
-        shoot(name.partition(".")[0])
-    page.goto(f"{address}/?product=B004&size=M&size=L&currency=EUR&price=12-34&on_sale=yes")
-    page.wait_for_selector(".lapel-count")
-    shoot("filtered")
-    page.goto(f"{address}/?product=B004")
-    page.wait_for_selector(".lapel-count")
-    page.locator("[data-testid=stMain]").evaluate("main => main.scrollTo(0, 460)")
-    shoot("scrolled")
-    opener = page.get_by_test_id("stExpandSidebarButton")
-    if opener.is_visible():
-        opener.click()
-    page.get_by_role("button", name="More filters").click()
-    shoot("filters")
-    return shots
+def shop_states(page: Page, address: str, shoot: Callable[[str], None]) -> None:
+    """The page of a shop with addresses, currencies, sizes and own columns."""
+    for name, path in SHOP_PATHS.items():
+        page.goto(f"{address}/{path}")
+        page.wait_for_selector(".lapel-count")
+        shoot(name)
 
 
 def shoot_all(browser: Browser, address: str, shop: str, photo: Path, out: Path) -> None:
@@ -120,8 +103,13 @@ def shoot_all(browser: Browser, address: str, shop: str, photo: Path, out: Path)
     for size, viewport in SIZES.items():
         for scheme in ("light", "dark"):
             page = browser.new_page(viewport=viewport, color_scheme=scheme, device_scale_factor=1)  # type: ignore[arg-type]
-            for name, png in [*states(page, address, photo), *shop_states(page, shop)]:
-                (out / f"{name}-{size}-{scheme}.png").write_bytes(png)
+
+            def shoot(name: str, page: Page = page, ending: str = f"{size}-{scheme}.png") -> None:
+                rest(page)
+                page.screenshot(path=out / f"{name}-{ending}")
+
+            states(page, address, photo, shoot)
+            shop_states(page, shop, shoot)
             page.close()
 
 

@@ -29,7 +29,7 @@ PORTS_TRIED = 100
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 # Paper and ink, so that the goods are the only colour on the page; the accent is a lining red. Contrasts are AA or
-# better.
+# better, also of captions, which Streamlit writes with 60 % of the ink.
 THEME = {
     "theme.font": "sans-serif",
     "theme.headingFont": "serif",
@@ -37,9 +37,9 @@ THEME = {
     "theme.buttonRadius": "full",
     "theme.showWidgetBorder": "true",
     "theme.light.primaryColor": "#7a2636",
-    "theme.light.backgroundColor": "#fbfaf8",
-    "theme.light.secondaryBackgroundColor": "#f1eee9",
-    "theme.light.textColor": "#1d1a18",
+    "theme.light.backgroundColor": "#fdfcfa",
+    "theme.light.secondaryBackgroundColor": "#f5f2ee",
+    "theme.light.textColor": "#0f0d0c",
     "theme.light.borderColor": "#ddd7ce",
     "theme.dark.primaryColor": "#eaa3b0",
     "theme.dark.backgroundColor": "#151412",

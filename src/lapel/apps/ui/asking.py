@@ -62,7 +62,7 @@ def drop_zone(store: Store) -> None:
     """The drop zone of the start page: a picture is searched with as soon as it is there."""
     # No list of suffixes: Streamlit would refuse the others with a red chip and no reason. Decoding says what is no
     # image.
-    file = st.file_uploader(t("ask.drop"), key="upload", help=None)
+    file = st.file_uploader(t("ask.drop"), key="upload", max_upload_size=MAX_MB)
     st.caption(t("ask.formats", formats=image_formats(), mb=MAX_MB))
     st.caption(t("ask.kept", minutes=MINUTES))
     if file is not None and st.session_state.get("uploaded") != file.file_id:

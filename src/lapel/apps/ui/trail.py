@@ -30,7 +30,10 @@ def chips(store: Store, overview: Overview, selection: FilterSelection, photo: K
         return
     with st.container(key="chips", horizontal=True, gap="small", vertical_alignment="center"):
         if photo is not None:
-            st.html(f"<img class='lapel-thumb' alt='{html.escape(photo.label, quote=True)}' src='found/{asked.photo}'>")
+            st.html(
+                f"<img class='lapel-thumb' alt='{html.escape(photo.label, quote=True)}' src='found/{asked.photo}'>",
+                width="content",
+            )
         for name, value, text in parts:
             st.button(
                 escape(text),

@@ -69,7 +69,7 @@ export default function ({data, parentElement, setTriggerValue}) {
   };
   frame.addEventListener("pointerup", end);
   frame.addEventListener("pointercancel", () => (start = null));
-  // Arrow keys move the part, with Shift its lower right corner; Enter searches with it.
+  // Arrow keys move the part, with Shift its lower right corner; Enter searches with it, Backspace with all.
   frame.addEventListener("keydown", (event) => {
     if (event.target !== frame) return;
     const step = {ArrowLeft: [-0.05, 0], ArrowRight: [0.05, 0], ArrowUp: [0, -0.05], ArrowDown: [0, 0.05]}[event.key];
@@ -82,7 +82,7 @@ export default function ({data, parentElement, setTriggerValue}) {
       chosen.hidden = false;
       place(chosen, box);
     } else if (event.key === "Enter" && box) send(box);
-    else if (event.key === "Escape") send(null);
+    else if (event.key === "Backspace") send(null);
   });
 
   const row = document.createElement("div");

@@ -1,0 +1,100 @@
+"""How long the server works on a run of the search page, and how much memory a long session takes.
+
+    python benchmarks/page.py .demo/shop
+    python benchmarks/page.py .demo/shop --photo .demo/wardrobe/images/W0002_hanger.jpg
+
+The page runs in Streamlit's own test runner, which besides the run itself unpacks what the server would send: the
+figures are upper bounds of the server's part, and hold nothing of network and browser.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from streamlit.testing.v1 import AppTest
+
+from lapel.apps import ui
+from lapel.service import open_store
+
+PICTURES = 60
+RUNS = 40
+SEARCHES = 1000
+WARM = 100  # searches before memory is read the first time
+
+
+def resident_mb() -> float:
+    """Megabytes of this process in memory."""
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    return pages * 4096 / 1e6
+
+
+def checked(page: AppTest) -> AppTest:
+    """A page that shows its answer."""
+    if page.exception or page.error:
+        raise SystemExit(f"The page failed: {page.exception or page.error[0].value}")
+    return page
+
+
+def main() -> None:
+    """Measure and print one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--photo", type=Path, help="Search with this picture, anew each time, too.")
+    parser.add_argument("--searches", type=int, default=SEARCHES)
+    asked = parser.parse_args()
+    sys.argv = ["page.py", str(asked.store)]
+    with open_store(asked.store, read_only=True) as store:
+        ids = [each.product.id for each in store.browse(limit=asked.searches + WARM).products]
+    page = AppTest.from_file(str(ui.PAGE), default_timeout=120)
+    page.query_params["product"] = ids[0]
+    checked(page.run())
+    page.session_state["shown"] = PICTURES
+    took = []
+    for number in range(RUNS + 3):
+        begun = time.perf_counter()
+        checked(page.run())
+        if number >= 3:
+            took.append(1000 * (time.perf_counter() - begun))
+    told: dict[str, Any] = {
+        "pictures": PICTURES,
+        "rerun_ms": {"p50": round(float(np.median(took)), 1), "p95": round(float(np.percentile(took, 95)), 1)},
+    }
+    before = 0.0
+    for number in range(asked.searches + WARM):
+        if number == WARM:
+            gc.collect()
+            before = resident_mb()
+        page.query_params["product"] = ids[number % len(ids)]
+        checked(page.run())
+    gc.collect()
+    told["searches"] = {"count": asked.searches, "grown_mb": round(resident_mb() - before, 1)}
+    if asked.photo:
+        told["photos"] = photos(page, asked.photo, asked.searches // 5)
+    print(json.dumps(told, indent=2))
+
+
+def photos(page: AppTest, photo: Path, count: int) -> dict[str, float]:
+    """Memory that searching with pictures takes, each uploaded anew."""
+    from lapel.apps.ui.shelf import SHELF, look_at
+    from lapel.apps.ui.shell import store_now
+
+    store, data = store_now(), photo.read_bytes()
+    gc.collect()
+    before = resident_mb()
+    for _ in range(count):
+        page.query_params.clear()
+        page.query_params["photo"] = SHELF.put(look_at(store, data, "photo"))
+        checked(page.run())
+    gc.collect()
+    return {"count": count, "kept": len(SHELF), "grown_mb": round(resident_mb() - before, 1)}
+
+
+if __name__ == "__main__":
+    main()

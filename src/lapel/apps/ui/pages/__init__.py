@@ -1,0 +1,1 @@
+"""The pages, one file each: Streamlit runs them, see :data:`lapel.apps.ui.shell.PAGES`."""
