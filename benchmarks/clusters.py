@@ -25,7 +25,6 @@ import lapel
 from encoders import BATCH, CACHE, open_named
 from lapel.core.images import decode
 from lapel.core.vectors import Vectors
-from lapel.engine.context import StoreContext
 from lapel.insight.clusters import checked_levels
 from lapel.insight.grouping_vectors import nested_groups
 from lapel.insight.label_tables import label_of
@@ -44,7 +43,7 @@ def ours(vectors: Vectors, count: int, seed: int) -> NDArray[np.int64]:
     return nested_groups(vectors, [count], seed=seed)[0]
 
 
-def ward(vectors: Vectors, count: int, seed: int) -> NDArray[np.int64]:
+def ward(vectors: Vectors, count: int) -> NDArray[np.int64]:
     return np.asarray(AgglomerativeClustering(count, linkage="ward").fit(vectors).labels_)
 
 
@@ -63,7 +62,7 @@ def told(name: str, make: Callable[[int], NDArray[np.int64]], labels: NDArray[np
     )
 
 
-def imagenet(context: StoreContext, products: ProductRows) -> Vectors:
+def imagenet(products: ProductRows) -> Vectors:
     """ImageNet features of each product's picture."""
     encoder = open_named("imagenet", CACHE)
     parts = []
@@ -116,13 +115,13 @@ def main() -> None:
         own, name = labels[rows], f"sample of {len(rows):,}"
         spaces = {"vectors": sample.vectors}
         if not asked.no_imagenet:
-            spaces["ImageNet"] = imagenet(store._context, sample)
+            spaces["ImageNet"] = imagenet(sample)
         for space, vectors in spaces.items():
             for count in (16, 63, 120):
                 told(f"{name}: lapel clusters, {space}", lambda seed, c=count, v=vectors: ours(v, c, seed), own)
                 told(f"{name}: k-means, {space}", lambda seed, c=count, v=vectors: kmeans(v, c, seed), own)
                 if space == "vectors":
-                    told(f"{name}: Ward, {space}", lambda seed, c=count, v=vectors: ward(v, c, seed), own, 1)
+                    told(f"{name}: Ward, {space}", lambda _, c=count, v=vectors: ward(v, c), own, 1)
         for least in (5, 10, 20):
             made = HDBSCAN(min_cluster_size=least, min_samples=5, copy=True).fit(sample.vectors).labels_
             told(f"{name}: HDBSCAN, {least} at least, {(made < 0).mean():.0%} in none", lambda _: made, own, 1)  # noqa: B023

