@@ -74,6 +74,10 @@ def fill(truth: Labels, shop: Shop, wanted: float, seed: int, *, titles: bool) -
     return float((best[told] == truth.given[told]).mean()) if len(told) else float("nan"), len(told) / len(hidden)
 
 
+def evidence(titles: bool) -> str:
+    return "titles, pictures" if titles else "pictures"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", type=Path, required=True)
@@ -106,23 +110,17 @@ def main() -> None:
                     ]
                     seconds = (time.process_time() - begun) / asked.seeds
                     mean, low = np.mean(runs, axis=0), np.min(runs, axis=0)
-                    print(
-                        f"{field:10} {'evenly' if evenly else 'as common':10} {'titles, pictures' if words else 'pictures':16}"
-                        f" {mean[0]:.3f} ({low[0]:.3f})  {mean[1]:.3f} ({low[1]:.3f})  {mean[2]:.3f}       {mean[3]:6.0f}"
-                        f"       {seconds:5.1f}",
-                        flush=True,
-                    )
+                    how = f"{field:10} {'evenly' if evenly else 'as common':10} {evidence(words):16}"
+                    hits = f"{mean[0]:.3f} ({low[0]:.3f})  {mean[1]:.3f} ({low[1]:.3f})  {mean[2]:.3f}"
+                    print(f"{how} {hits}       {mean[3]:6.0f}       {seconds:5.1f}", flush=True)
         print(f"hidden, {HIDDEN:.0%}; wanted precision {asked.precision}")
         for field in FILLED:
             truth = Labels.of(field, [label_of(product, field) for product in products.products])
             for words in (True, False):
                 runs = [fill(truth, shop, asked.precision, seed, titles=words) for seed in range(asked.seeds)]
                 mean, low = np.mean(runs, axis=0), np.min(runs, axis=0)
-                print(
-                    f"{field:10} {'titles, pictures' if words else 'pictures':16} precision {mean[0]:.3f} ({low[0]:.3f}),"
-                    f" filled in {mean[1]:.1%} of the hidden",
-                    flush=True,
-                )
+                share = f"precision {mean[0]:.3f} ({low[0]:.3f}), filled in {mean[1]:.1%} of the hidden"
+                print(f"{field:10} {evidence(words):16} {share}", flush=True)
         if asked.sheet:
             found = store.audit_labels()
             print(found.summary(), *store.save_suggestions(found, asked.sheet, "labels"))

@@ -245,7 +245,9 @@ def audit_labels(
     """
     products, shop, names = _opened(context, fields, AUDITED, where, progress)
     found: list[Suggestion] = []
-    checked, unjudged, expected = {}, {}, {}
+    checked: dict[str, int] = {}
+    unjudged: dict[str, int] = {}
+    expected: dict[str, tuple[float, float]] = {}
     for place, labels in enumerate(_labels(products, names, asked=bool(fields))):
         likely = likely_values(labels, shop, seed=seed, titles=titles)
         doubts = doubted(labels, likely, seed)
@@ -288,7 +290,10 @@ def fill_labels(
         raise QueryError(f"A precision is between 0 and 1, such as 0.95; found {precision}.")
     products, shop, names = _opened(context, fields, FILLED, where, progress)
     found: list[Suggestion] = []
-    checked, unjudged, missing, measured = {}, {}, {}, {}
+    checked: dict[str, int] = {}
+    unjudged: dict[str, int] = {}
+    missing: dict[str, int] = {}
+    measured: dict[str, tuple[float, float]] = {}
     for place, labels in enumerate(_labels(products, names, asked=bool(fields))):
         likely = likely_values(labels, shop, seed=seed, titles=titles)
         known = labels.given >= 0
@@ -338,7 +343,9 @@ def doubted(labels: Labels, likely: Table, seed: int) -> Doubts:
         found = np.log(errors[given]) - np.log(likely[at, given].astype(np.float64))
         return np.where(best[at] == given, -np.inf, found)
 
-    drawn = np.random.default_rng(seed).choice(width, count, p=errors / errors.sum())
+    drawn: NDArray[np.int64] = np.asarray(
+        np.random.default_rng(seed).choice(width, count, p=errors / errors.sum()), np.int64
+    )
     wrong = rows[drawn[rows] != labels.given[rows]]
     there, planted = doubt(labels.given[rows], rows), doubt(drawn[wrong], wrong)
     threshold, expected = _threshold(there, planted)
@@ -351,10 +358,8 @@ def doubted(labels: Labels, likely: Table, seed: int) -> Doubts:
     flagged = rows[passed]
     rest = 1 - likely[flagged, labels.given[flagged]]
     share = likely[flagged, best[flagged]] / np.maximum(rest, 1e-9)
-    return Doubts(
-        [(int(r), int(best[r]), float(p)) for r, p in zip(flagged, (wrongness * share).clip(0, 1), strict=True)],
-        expected,
-    )
+    sure = (wrongness * share).clip(0, 1).tolist()
+    return Doubts(list(zip(flagged.tolist(), best[flagged].tolist(), sure, strict=True)), expected)
 
 
 def _threshold(there: NDArray[np.float64], planted: NDArray[np.float64]) -> tuple[float, tuple[float, float]]:

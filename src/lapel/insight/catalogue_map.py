@@ -262,14 +262,14 @@ def _page(
     products = [found.products.products[row] for row in order]
     facets, columns = [], [layout.cells[order, 0], layout.cells[order, 1], found.groups[-1][order]]
     for name, label in FACETS:
-        texts = [product.category[-1] if product.category else "" for product in products]
+        known = [product.category[-1] if product.category else "" for product in products]
         if name != "category":
-            texts = [getattr(product, name) for product in products]
-        if not any(texts):
+            known = [getattr(product, name) for product in products]
+        if not any(known):
             continue
-        values = sorted(set(texts), key=lambda text: (text == "", text.casefold(), text))
+        values = sorted(set(known), key=lambda text: (text == "", text.casefold(), text))
         number = {value: place for place, value in enumerate(values)}
-        columns.append(np.array([number[text] for text in texts], np.int64))
+        columns.append(np.array([number[text] for text in known], np.int64))
         facets.append({"label": label, "values": [value or NOTHING for value in values]})
     texts = "\0".join(
         "\n".join(_line(text) for text in column)

@@ -7,8 +7,10 @@ A store goes in, :class:`Clusters` come out. Only pictures decide what is togeth
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from lapel.core.errors import InputError, QueryError
 from lapel.core.filters import NO_FILTER
-from lapel.core.text import counted
+from lapel.core.text import counted, reason_of
 from lapel.core.types import Filter
 from lapel.core.vectors import Vectors
 from lapel.engine.context import StoreContext
@@ -26,6 +28,7 @@ from lapel.insight.grouping_vectors import SMALL_GROUPS, nested_groups
 from lapel.insight.product_rows import ProductRows, Progress, read_products
 
 LEAST = 4  # products: two groups of two
+FEWEST = 4  # groups of a level that is made unasked, unless it is the only one
 STEP = 4  # times as many groups on each finer level
 LEVELS = 3
 SHOWN = 12  # pictures of a group on the sheet: the medoid, and others from its middle to its edge
@@ -138,6 +141,24 @@ class Clusters(Findings):
             "members": {product.id: row for product, row in zip(self.products.products, numbers, strict=True)},
         }
 
+    def write_members(self, path: str | Path) -> None:
+        """Write each product with the names of its groups, the coarsest first, as CSV.
+
+        Raises:
+            InputError: it cannot be written there.
+        """
+        names = [[each.name for each in self.level(level)] for level in range(len(self.groups))]
+        try:
+            with Path(path).open("w", encoding="utf-8", newline="") as file:
+                table = csv.writer(file)
+                table.writerow(("id", *(f"group_{level}" for level in range(len(names)))))
+                for product, row in zip(self.products.products, np.stack(self.groups, axis=1).tolist(), strict=True):
+                    table.writerow((product.id, *(names[level][number] for level, number in enumerate(row))))
+        except OSError as error:
+            raise InputError(
+                f"The members cannot be written to {path}: {reason_of(error)}. Name a folder that can be written to."
+            ) from error
+
     def sections(self) -> Iterator[Section]:
         """A section a group of the middle level: its medoid, then products from its middle to its edge."""
         level = len(self.groups) // 2
@@ -177,8 +198,8 @@ def find_clusters(
     Args:
         context: The store; only read.
         where: Which products.
-        levels: How many groups each level has, the coarsest first. By default three levels: the square root of the
-            number of products, a quarter and a sixteenth of that.
+        levels: How many groups each level has, the coarsest first. By default up to three levels: the square root of
+            the number of products, a quarter and a sixteenth of that, as long as these are four or more.
         seed: The same store and seed give the same groups.
         progress: Called with the steps done, and how many there are.
 
@@ -211,15 +232,16 @@ def checked_levels(products: ProductRows, levels: Sequence[int]) -> list[int]:
     if not levels:
         finest = max(2.0, float(np.sqrt(len(products))))
         wanted = [max(2, round(finest / STEP**step)) for step in reversed(range(LEVELS))]
-        return sorted({min(each, different, SMALL_GROUPS) for each in wanted})
+        counts = sorted({min(each, different, SMALL_GROUPS) for each in wanted})
+        return [each for each in counts if each >= FEWEST] or counts[-1:]
     if list(levels) != sorted(set(levels)) or levels[0] < 2:
         raise QueryError(
             f"Levels are numbers of groups, from 2 on and rising, such as 12,50,200; found {list(levels)}."
         )
     most = min(different, SMALL_GROUPS)
     if levels[-1] > most:
-        why = f"of {most:,} different pictures" if most < SMALL_GROUPS else "there can be"
-        raise QueryError(f"{levels[-1]:,} groups are more than the {most:,} {why}. Ask for fewer.")
+        why = f"{most:,} different pictures" if most == different else f"{most:,} groups there can be"
+        raise QueryError(f"{levels[-1]:,} groups are more than the {why}. Ask for fewer.")
     return list(levels)
 
 

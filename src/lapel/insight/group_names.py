@@ -101,9 +101,7 @@ class Vocabulary:
 
 
 def _terms(product: Product) -> Iterable[tuple[str, str]]:
-    for field, value in zip(
-        ("department", "section", "kind")[-len(product.category) :], product.category[-3:], strict=True
-    ):
+    for field, value in zip(LEVELS, reversed(product.category), strict=False):  # it may have more levels, or fewer
         yield field, value
     for field in ("gender", "colour", "brand", "season"):
         value = getattr(product, field)

@@ -80,7 +80,7 @@ class Labels:
     @property
     def common(self) -> NDArray[np.float64]:
         """(values,) how common each is; none is 0."""
-        return (self.counts + 1.0) / (self.counts.sum() + len(self.values))
+        return np.asarray((self.counts + 1.0) / (self.counts.sum() + len(self.values)))
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,7 @@ def by_neighbours(labels: Labels, nearest: Numbers, cosines: NDArray[np.float32]
     width = len(labels.values)
     flat = np.repeat(np.arange(count), k) * width + theirs.ravel().clip(0)
     votes = np.bincount(flat, weights.ravel(), minlength=count * width).reshape(count, width)
-    votes += labels.common / 2
-    return _rows_of_one(votes)
+    return _rows_of_one(votes + labels.common / 2)
 
 
 def by_shape(labels: Labels, vectors: Vectors, seed: int) -> Table:

@@ -141,6 +141,17 @@ class InsightCalls:
 
         return find_clusters(self._context, where=filter_of(where), levels=levels, seed=seed, progress=progress)
 
+    def save_clusters(self, found: Clusters, folder: str | Path) -> tuple[Path, ...]:
+        """What :meth:`save_findings` writes, and ``cluster-members.csv``: each product with its groups.
+
+        Raises:
+            InputError: it cannot be written there.
+        """
+        written = self.save_findings(found, folder, "clusters")
+        members = Path(folder) / "cluster-members.csv"
+        found.write_members(members)
+        return (*written, members)
+
     def catalogue_map(
         self,
         *,

@@ -1,13 +1,14 @@
-"""``lapel clusters``: groups of products that look alike."""
+"""``lapel clusters``: groups of products that look alike, and a map of them."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lapel.apps.cli.console import DEFAULT_STORE, JsonOption, StoreOption, WhereOption, progress_bar
-from lapel.apps.cli.findings import OutOption, print_findings
+from lapel.apps.cli.console import DEFAULT_STORE, JsonOption, StoreOption, WhereOption, note, progress_bar
+from lapel.apps.cli.findings import print_findings
 from lapel.core.errors import QueryError
 from lapel.core.types import Filter
 
@@ -19,21 +20,50 @@ def clusters(
             "--levels", help="How many groups each level has, such as 12,50,200; by default by the number of products."
         ),
     ] = "",
+    map_file: Annotated[
+        Path | None,
+        typer.Option("--map", metavar="FILE", help="Write a map of the catalogue: one HTML file that opens offline."),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="With --map, lay it out anew and not as the map before.")
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", help="The same store and seed give the same groups.")] = 0,
     where: WhereOption = None,
-    out: OutOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", help="Folder for the groups and their members (CSV) and a page of pictures (HTML)."
+        ),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Group products that look alike, at two or three levels; each group is named by what is typical of it."""
+    """Group products that look alike, at two or three levels; each group is named by what is typical of it.
+
+    Only pictures decide what is together; labels and titles give the names. --map shows all products on one page, as
+    pictures that lie near what they look like.
+    """
     from lapel.service import open_store
 
-    counts = _levels(levels)
-    with open_store(store, read_only=None) as shop:
+    counts, wanted = _levels(levels), Filter.parse(where or ())
+    if fresh and map_file is None:
+        raise QueryError("--fresh says how a map is laid out. Add --map FILE.html, or leave it out.")
+    # A map keeps in the store where everything is, for the next one.
+    with open_store(store, read_only=None if map_file is None else False) as shop:
         with progress_bar("grouping") as update:
-            found = shop.clusters(where=Filter.parse(where or ()), levels=counts, seed=seed, progress=update)
+            if map_file is None:
+                found = shop.clusters(where=wanted, levels=counts, seed=seed, progress=update)
+            else:
+                page = shop.catalogue_map(where=wanted, levels=counts, seed=seed, fresh=fresh, progress=update)
+                page.save(map_file)
+                found = page.clusters
+        written = shop.save_clusters(found, out) if out is not None else ()
         numbers = ("level", "number", "parent", "products", "share", "spread")
-        print_findings(shop, found, "clusters", as_json=as_json, out=out, right=numbers)
+        print_findings(shop, found, "clusters", as_json=as_json, out=None, right=numbers)
+    for path in written:
+        note(f"Wrote {path}")
+    if map_file is not None:
+        note(f"Wrote {map_file}. {page.summary()}")
 
 
 def _levels(text: str) -> tuple[int, ...]:
