@@ -16,6 +16,7 @@ import typer
 from lapel import __version__
 from lapel.apps.cli.add import add
 from lapel.apps.cli.api import api
+from lapel.apps.cli.audit import audit
 from lapel.apps.cli.backup import backup, restore
 from lapel.apps.cli.console import flush, prepare, say, set_up_logging
 from lapel.apps.cli.demo import demo
@@ -61,6 +62,7 @@ app.command(cls=OptionalValues)(search)
 for command in (add, evaluate, info, remove, ui, api, mcp, backup, restore, demo, train, settings, trends, price):
     app.command()(command)
 add_moved_commands(app)
+app.add_typer(audit, name="audit")
 app.add_typer(drive, name="drive")
 app.add_typer(events, name="events")
 app.add_typer(index, name="index")
