@@ -208,10 +208,12 @@ def differs(store: str, planted: int) -> None:
         swapped[chosen] = groups[np.roll(chosen, 1)]
         odd = {place for place, _ in odd_photos(gallery.vectors, swapped)}
         moved = {int(at) for at in chosen if swapped[at] != groups[at]}
-        right = len(odd & moved)
+        wrong = {int(swapped[at]) for at in moved}  # of two photos nothing says which is wrong: both are told
+        right = sum(int(swapped[at]) in wrong for at in odd)
         print(
             f"differs from the other photos: {len(moved)} of {len(gallery):,} photos swapped between products:"
-            f" recall {right / max(1, len(moved)):.1%}, precision {right / max(1, len(odd)):.1%};"
+            f" recall {len(odd & moved) / max(1, len(moved)):.1%}, of what is told"
+            f" {right / max(1, len(odd)):.1%} are of a product that has a swapped photo;"
             f" without any swapped {len(odd_photos(gallery.vectors, groups))} are said to differ"
         )
 

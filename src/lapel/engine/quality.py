@@ -135,6 +135,7 @@ def _measure(one: Sampled, mask: NDArray[np.bool_], on_white: bool) -> Measures:
     main = np.flatnonzero(sizes >= max(PART * largest, SPECK * mask.size)) if largest else np.empty(0, np.int64)
     product = np.isin(labels, main)
     sides = (product[:, 0], product[0], product[:, -1], product[-1])
+    left, top, right, bottom = (float(side.mean()) for side in sides)
     return Measures(
         one.width,
         one.height,
@@ -144,7 +145,10 @@ def _measure(one: Sampled, mask: NDArray[np.bool_], on_white: bool) -> Measures:
         float(on_white),
         float(mask.mean()),
         _clutter(slope, mask),
-        *(float(side.mean()) for side in sides),
+        left,
+        top,
+        right,
+        bottom,
         float(len(main)),
         _unlike(one.pixels, labels, sizes, main),
         _letters(labels, sizes, main, mask.shape),

@@ -35,10 +35,10 @@ CUT = 0.3  # share of a side along which the product is cut
 USUAL = 0.15  # share of a kind's photos that are cut at a side, from which on that is how the kind is shown
 FEWEST_OF_KIND = 20  # photos, below which it is not known how a kind is shown
 LETTERS = 4  # in a row: buttons and studs come in threes
-STROKES = 6  # in a row, over a product: prints and stripes make some
+STROKES = 8  # in a row, over a product: prints and stripes make some
 UNLIKE = 20.0  # of two parts: a pair has one colour and one size
 COMMON = 0.5  # share of all photos with the same problem: then it is the shop's way, and told once
-ODD = 0.25  # cosines below what is usual between photos of one product, from which on one is of another
+ODD = 0.5  # cosines below what is usual between photos of one product, from which on one is of another
 
 
 @dataclass(frozen=True)
