@@ -4,8 +4,8 @@
     python benchmarks/trends.py real --store SHOP
 
 Simulated: periods of ``--size`` things are drawn from the looks of the real catalogue, by their true shares; with
-``--lots`` shares themselves vary from period to period (Dirichlet), as goods come in lots; with seasons looks swing over
-the year by up to twice and half. Planted: one look of at least 2 % becomes 1.5, 2 or 3 times as common and stays so.
+lots shares themselves vary from period to period (Dirichlet), as goods come in lots; with seasons looks swing over the
+year by up to twice and half. Planted: one look of at least 2 % becomes 1.5, 2 or 3 times as common and stays so.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ class AssortmentAudit(Findings):
         for gap in self.gaps:
             text = (
                 f"{gap.demand[0]:.1%} of {self.source} ({gap.demand[1]:.1%} to {gap.demand[2]:.1%}) and"
-                f" {gap.supply:.1%} of goods: {gap.goods:,} products; {gap.missing:.0f} more would make the shares equal."
+                f" {gap.supply:.1%} of goods: {gap.goods:,} products; {gap.missing:.0f} more would make it even."
             )
             yield Section(f"Gap: {gap.value}", text, tuple(Picture(key) for key in gap.keys))
         for each in self.rivals:
