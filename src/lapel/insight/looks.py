@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 from lapel.core.errors import QueryError
 from lapel.core.vectors import Vectors
 from lapel.indexes.spherical import spherical_k_means
+from lapel.insight.findings import Gallery
 
 LEAST_PHOTOS = 25  # of a look on average: fewer have no share that could be told from chance
+NAMED = 0.5  # share of a look's photos that have the value by which it is named
 MOST_LOOKS = 48  # by default; a person looks through no more
 
 
@@ -62,3 +65,28 @@ def find_looks(vectors: Vectors, count: int | None = None, *, seed: int = 0) -> 
     likeness = np.einsum("nd,nd->n", vectors, middles[of])
     medoids = [int(own[likeness[own].argmax()]) for own in (np.flatnonzero(of == look) for look in range(len(used)))]
     return Looks(of.astype(np.int64), np.array(medoids, np.int64), middles)
+
+
+def names_of_looks(gallery: Gallery, looks: Looks) -> list[str]:
+    """What most of a look's products are, such as ``black casual shoes, Men``; a number where two are called alike."""
+    names: list[str] = []
+    for look in range(len(looks.medoids)):
+        products = [gallery.product(place) for place in np.flatnonzero(looks.of == look).tolist()]
+        parts = []
+        for values in ([p.colour for p in products], [p.category[-1] if p.category else "" for p in products]):
+            value, count = Counter(values).most_common(1)[0]
+            if value and count >= NAMED * len(products):
+                parts.append(value)
+        if not parts or parts[-1] == Counter(p.colour for p in products).most_common(1)[0][0]:
+            two = [value for value, _ in Counter(p.category[-1] for p in products if p.category).most_common(2)]
+            parts.append(" and ".join(two) or "mixed")
+        gender, count = Counter(p.gender for p in products).most_common(1)[0]
+        if gender and count >= NAMED * len(products):
+            parts.append(f"for {gender}")
+        names.append(" ".join(parts))
+    seen: Counter[str] = Counter()
+    again = Counter(names)
+    for place, name in enumerate(names):
+        seen[name] += 1
+        names[place] = f"{name} {seen[name]}" if again[name] > 1 else name
+    return names

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 WIDTH, HEIGHT = 560, 220  # of the drawing's own units; it scales with the page
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 30
+LEFT, RIGHT, TOP, BOTTOM = 68, 16, 12, 34
 LABELS = 8  # along the horizontal axis at most
 
 

@@ -212,7 +212,9 @@ class PriceModel:
         for log, width, kind in zip(middle.tolist(), scale.tolist(), kinds, strict=True):
             low, high = self._own.get(kind, self._all)
             ends = sorted((log + low * width, log, log + high * width))
-            found.append(Estimate(*np.exp([log, ends[0], ends[2]]).tolist(), kind in self._own))
+            found.append(
+                Estimate(float(np.exp(log)), float(np.exp(ends[0])), float(np.exp(ends[2])), kind in self._own)
+            )
         return found
 
 

@@ -8,7 +8,6 @@ of the catalogue, or from a log of searches (:mod:`lapel.core.shares` does the a
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,7 @@ from lapel.core.shares import FALSE_DISCOVERY_RATE, Moves, ShareForecast, foreca
 from lapel.core.text import counted
 from lapel.engine.context import StoreContext
 from lapel.insight.findings import Findings, Gallery, Picture, Section, read_gallery
-from lapel.insight.looks import Looks, find_looks
+from lapel.insight.looks import Looks, find_looks, names_of_looks
 from lapel.insight.plots import Line, line_chart, percent
 from lapel.insight.trend_times import Progress, TrendRequest, cycle_of, dated_things, kept_periods
 
@@ -29,7 +28,6 @@ DIMENSIONS = ("look", "colour", "kind", "gender")
 LEAST_SEEN = 5  # things of a series in all periods together
 PICTURES = 6  # of a look in the page
 SHOWN = {"rising": 0, "fading": 1, "steady": 2}
-NAMED = 0.5  # share of a look's photos that have the value by which it is named
 
 
 @dataclass(frozen=True)
@@ -258,7 +256,7 @@ def find_trends(context: StoreContext, request: TrendRequest | None = None, prog
         left_out.append(("photos without a vector", gallery.without_vector))
     looks = find_looks(gallery.vectors, asked.looks, seed=asked.seed)
     cycle = cycle_of(periods, source)
-    names = _names_of_looks(gallery, looks)
+    names = names_of_looks(gallery, looks)
     at, numbers, weights = (np.array(column, np.int64) for column in zip(*((p, n, w) for n, p, w in kept), strict=True))
     rows = np.searchsorted([period.number for period in periods], numbers)
     totals = np.bincount(rows, weights, minlength=len(periods)).astype(np.int64)
@@ -295,31 +293,6 @@ def _values(gallery: Gallery, looks: Looks, names: Sequence[str], dimension: str
     if dimension == "kind":
         return [product.category[-1] if product.category else "" for product in products]
     return [str(getattr(product, dimension)) for product in products]
-
-
-def _names_of_looks(gallery: Gallery, looks: Looks) -> list[str]:
-    """What most of a look's products are, such as ``black casual shoes, Men``; a number where two are called alike."""
-    names: list[str] = []
-    for look in range(len(looks.medoids)):
-        products = [gallery.product(place) for place in np.flatnonzero(looks.of == look).tolist()]
-        parts = []
-        for values in ([p.colour for p in products], [p.category[-1] if p.category else "" for p in products]):
-            value, count = Counter(values).most_common(1)[0]
-            if value and count >= NAMED * len(products):
-                parts.append(value)
-        if not parts or parts[-1] == Counter(p.colour for p in products).most_common(1)[0][0]:
-            two = [value for value, _ in Counter(p.category[-1] for p in products if p.category).most_common(2)]
-            parts.append(" and ".join(two) or "mixed")
-        gender, count = Counter(p.gender for p in products).most_common(1)[0]
-        if gender and count >= NAMED * len(products):
-            parts.append(f"for {gender}")
-        names.append(" ".join(parts))
-    seen: Counter[str] = Counter()
-    again = Counter(names)
-    for place, name in enumerate(names):
-        seen[name] += 1
-        names[place] = f"{name} {seen[name]}" if again[name] > 1 else name
-    return names
 
 
 def _examples(gallery: Gallery, looks: Looks, names: Sequence[str], dimension: str) -> Callable[[str], tuple[int, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,9 @@ from lapel.service.asking import Where, filter_of
 if TYPE_CHECKING:
     from lapel.catalog.pairs import Dismissed, PairTable
     from lapel.core.types import ImageLike
+    from lapel.insight.audit_assortment import AssortmentAudit
     from lapel.insight.audit_labels import LabelAudit, LabelFill
+    from lapel.insight.audit_photos import PhotoAudit
     from lapel.insight.catalogue_map import CatalogueMap
     from lapel.insight.clusters import Clusters
     from lapel.insight.duplicates import Duplicates
@@ -313,3 +315,59 @@ class InsightCalls:
         if self._price_book is None or self._price_book[0] != version:
             self._price_book = (version, PriceBook(self._context, asked, currency=currency))
         return self._price_book[1].estimate(image, condition=condition, brand=brand, kind=kind, k=k)
+
+    def audit_photos(
+        self,
+        *,
+        where: Where = NO_FILTER,
+        least_side: int = 400,
+        checks: Iterable[str] = (),
+        progress: Callable[[int, int], None] | None = None,
+    ) -> PhotoAudit:
+        """Photos that should be taken again, what mending would bring the most first.
+
+        >>> for each in store.audit_photos(checks=["blurred", "cut off"]).found[:10]:  # doctest: +SKIP
+        ...     print(each.product_id, [problem.detail for problem in each.problems])
+
+        Figures of each photo are kept: a second audit costs what came since. Stopped, the same call goes on.
+
+        Args:
+            where: Which products, see :meth:`lapel.Store.search`.
+            least_side: Pixels of the shorter side, below which a photo is too small.
+            checks: Names, such as ``blurred``; all by default.
+            progress: Called with how many photos are measured, and how many there are.
+
+        Raises:
+            QueryError: no photo passes, or no such check.
+        """
+        from lapel.insight.audit_photos import PhotoRequest, audit_photos
+
+        return audit_photos(self._context, PhotoRequest(filter_of(where), least_side, tuple(checks)), progress)
+
+    def audit_assortment(
+        self,
+        *,
+        where: Where = NO_FILTER,
+        alike: float = 0.95,
+        searches: str | Path = "",
+        looks: int | None = None,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> AssortmentAudit:
+        """Goods that compete with each other, and what is asked for more than there is of it.
+
+        >>> store.audit_assortment().gaps[:3]  # doctest: +SKIP
+
+        Args:
+            where: Which products, see :meth:`lapel.Store.search`.
+            alike: Cosine from which on two products look nearly the same.
+            searches: A CSV of searches (``text``, perhaps ``count``) to read demand from, in place of events.
+            looks: How many looks to tell apart.
+            progress: Called with how many searches were answered.
+
+        Raises:
+            QueryError: no photo passes. TableError: the log cannot be read.
+        """
+        from lapel.insight.audit_assortment import AssortmentRequest, audit_assortment
+
+        asked = AssortmentRequest(filter_of(where), alike, str(searches), looks)
+        return audit_assortment(self._context, asked, progress)

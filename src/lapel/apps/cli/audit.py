@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lapel.apps.cli.audit_photos import assortment, photos
 from lapel.apps.cli.console import DEFAULT_STORE, JsonOption, StoreOption, WhereOption, note, progress_bar
 from lapel.apps.cli.findings import print_findings
 from lapel.core.types import Filter
@@ -14,7 +15,11 @@ from lapel.core.types import Filter
 if TYPE_CHECKING:
     from lapel.service import LabelAudit, LabelFill, Store
 
-audit = typer.Typer(help="What is wrong or missing in a catalogue, to look through, mend and load again.")
+audit = typer.Typer(
+    help="What is wrong or missing in a catalogue, to look through, mend and load again.", no_args_is_help=True
+)
+audit.command()(photos)
+audit.command()(assortment)
 FieldOption = Annotated[
     list[str] | None, typer.Option("--field", help="A label such as category, colour or season. Repeat for more.")
 ]
