@@ -212,7 +212,8 @@ class WatchTable:
         with self._writable().transaction() as database:
             database.execute(
                 "INSERT INTO bank (name, kind, least, flood, created_at) VALUES (?, ?, ?, ?, ?)"
-                " ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, least = excluded.least, flood = excluded.flood",
+                " ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, least = excluded.least,"
+                " flood = excluded.flood",
                 (name, kind, least, flood, utc_text(utc_now())),
             )
             _note(database, "bank", {"name": name, "kind": kind, "least": least, "flood": flood})
@@ -228,8 +229,8 @@ class WatchTable:
     def banks(self) -> list[Bank]:
         """All banks, by name."""
         asked = (
-            "SELECT name, kind, least, flood, (SELECT count(*) FROM entry WHERE entry.bank = bank.name), quarantined_at, checked,"
-            " matched FROM bank ORDER BY name"
+            "SELECT name, kind, least, flood, (SELECT count(*) FROM entry WHERE entry.bank = bank.name),"
+            " quarantined_at, checked, matched FROM bank ORDER BY name"
         )
         return [Bank(*row) for row in self._rows(asked)]
 

@@ -29,6 +29,7 @@ LEAST_COSINE, LEAST_MARGIN = 0.6, 0.05  # of candidates by vector: nine in ten n
 FEW_BITS, MOST_BITS = 40, 72  # of candidates by hash: of any, and of the nearest one
 KEPT_CHANCE = 0.05  # of pairs that are remembered,
 KEPT_COSINE = 0.9  # or so near by their vectors that they may be the same product
+CERTAIN = 0.97  # chance from which on a pair is not asked for from its other side
 BLOCK = 512  # pictures that ask together
 CHECKED = 48  # pairs checked together: what is worked on stays in the processor's cache
 THREADS = 2
@@ -219,6 +220,7 @@ class PairSearch:
         self._context, self._table = context, table
         self.pictures = pictures or SmallPictures(context)
         self.version = f"{VERSION}-{context.model.fingerprint}"
+        self._open: set[tuple[str, str]] = set()
 
     def run(self, columns: PhotoColumns, asking: NDArray[np.bool_], progress: Progress | None = None) -> list[Pair]:
         """Check what was not checked yet, keep it, and give every pair that is known.
@@ -243,8 +245,8 @@ class PairSearch:
                 if progress is not None:
                     progress(start + len(block), len(todo))
         if self._context.catalog.read_only:
-            before = self._table.pairs(self.version)
-            return list({(each.one, each.other): each for each in (*before, *made)}.values())
+            every = sorted((*self._table.pairs(self.version), *made), key=lambda each: each.chance)
+            return list({(each.one, each.other): each for each in every}.values())  # of two, the surer one
         return self._table.pairs(self.version)
 
     def _look(
@@ -261,13 +263,18 @@ class PairSearch:
             mirrored[there] = hashes_of(squares, mirrored=True)[0]
         found = search.of(columns.vectors[block], [hashes[block], mirrored], own=block)
         asking = block[found.asking]
-        # A pair that the other side has asked for already is known.
+        # A pair that the other side has asked for already is known, unless that left it open: seen from here it may
+        # stand out more clearly among the neighbours.
         new = ~(looked_at[found.found] == asking[:, None]).any(axis=1)
+        for row in np.flatnonzero(~new):
+            one, other = sorted(columns.hashes[[found.found[row], asking[row]]].tolist())
+            new[row] = (one.decode(), other.decode()) in self._open
         for row, place in enumerate(block):
             others = found.found[found.asking == row]
             looked_at[place, : len(others)] = others[: looked_at.shape[1]]
         rows = np.flatnonzero(new)
         pairs = list(self._checked(columns, asking[rows], found, rows))
+        self._open |= {(each.one, each.other) for each in pairs if each.chance < CERTAIN}
         self._table.put([columns.hashes[each].decode() for each in block], pairs, self.version)
         return pairs
 

@@ -83,6 +83,7 @@ class WatchService:
         uploads = self._own(where) if source is None else self._uploads(source)
         unreadable: list[tuple[str, str]] = []
         read = new = 0
+        self._context.claim()  # an empty store forgets otherwise which model its banks are of
         self._table.put_bank(bank, kind, least, flood)
         for some in read_uploads(self._context, uploads, unreadable):
             new += self._table.add_pictures(bank_pictures(self._context, bank, some))
