@@ -158,13 +158,18 @@ class PairTable:
             return {sha256 for (sha256,) in database.execute("SELECT sha256 FROM looked WHERE version = ?", (version,))}
 
     def put(self, looked: Sequence[str], pairs: Iterable[Pair], version: str) -> None:
-        """Keep what came of some pictures, in one transaction; nothing in a store that may not be written."""
+        """Keep what came of some pictures, in one transaction: of two answers to one pair the surer; nothing in a
+        store that may not be written."""
         if self._read_only:
             return
         with self._writable().transaction() as database:
             database.executemany("INSERT OR IGNORE INTO looked VALUES (?, ?)", [(each, version) for each in looked])
             rows = [(p.one, p.other, version, p.chance, p.cosine, p.colour, int(p.mirrored)) for p in pairs]
-            database.executemany("INSERT OR REPLACE INTO pair VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            database.executemany(
+                "INSERT INTO pair VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET chance = excluded.chance,"
+                " colour = excluded.colour, mirrored = excluded.mirrored WHERE excluded.chance > chance",
+                rows,
+            )
 
     def pairs(self, version: str) -> list[Pair]:
         """Every pair that was kept."""

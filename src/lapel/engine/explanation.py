@@ -115,12 +115,12 @@ class Explainer:
                 " a hit of that answer."
             )
         shown, note = self._picture(hit)
-        hit_map = _settled(_hit_map(encoder, shown, embedded.vector), hit.score)
+        of_hit = _settled(hit_map(encoder, shown, embedded.vector), hit.score)
         query_map = np.zeros((0, 0), np.float32)
         if picture is not None:
             query_map = _settled(_query_map(embedded, picture, vectors[0]), hit.score)
         shared, different = compare(self._judge.of(encoder)[1], embedded, vectors[0], hit)
-        return Explanation(query_map, hit_map, shared, different, hit.score, picture, shown, (note,) if note else ())
+        return Explanation(query_map, of_hit, shared, different, hit.score, picture, shown, (note,) if note else ())
 
     def _picture(self, hit: Hit) -> tuple[Image.Image, str]:
         """The hit's picture, and what is to be said of it."""
@@ -137,7 +137,8 @@ class Explainer:
             return decode(small), "the hit's picture is gone: its thumbnail was looked at"
 
 
-def _hit_map(encoder: Encoder, picture: Image.Image, vector: NDArray[np.float32]) -> Map:
+def hit_map(encoder: Encoder, picture: Image.Image, vector: NDArray[np.float32]) -> Map:
+    """What each place of a picture adds to its inner product with a vector: (h, w). The encoder has maps."""
     spatial = encoder.embed_pixels(encoder.preprocessing.batch([picture])).spatial
     assert spatial is not None  # the encoder has maps
     values = spatial[0] / max(float(np.linalg.norm(spatial[0].sum(axis=(1, 2)))), 1e-12)
@@ -214,4 +215,4 @@ def _known(probe: Probe, value: str) -> bool:
     return fold(value) in {fold(each) for each in probe.values}
 
 
-__all__ = ["Explainer", "asked_on_white", "cells_of", "compare", "place_scores", "spread"]
+__all__ = ["Explainer", "asked_on_white", "cells_of", "compare", "hit_map", "place_scores", "spread"]

@@ -31,9 +31,11 @@ SCALES = (1.0, 0.87, 0.75, 0.64, 0.54, 0.46)  # of the shorter fit
 STEP = 0.16  # of a window's side, between two places
 RATIO_STEP = 0.15  # of the logarithm of two pictures' shapes: windows of nearly equal shape are shared
 REFINED = 2  # places of a pair that are refined
-MIDDLE, MIDDLE_STEPS = 24, 7  # pixels of the first refinement, and its steps
-FINE_BLUR, FINE_STEPS = 0.6, 4  # pixels, and steps of the second
+MIDDLE, MIDDLE_STEPS = 24, 5  # pixels of the first refinement, and its steps
+FINE_BLUR, FINE_STEPS = 0.6, 3  # pixels, and steps of the second
 FLAT = 3.0  # grey levels: the deviation below which there is nothing to compare
+FITS = 0.985  # correlation from which on no other place is tried
+LEAST_FINE = 0.4  # correlation of what is fine, below which no finer look is worth it
 STRIDE = 0.1  # of a picture, the most that one step changes
 LEAST_COARSE = 0.7  # of the best window: below it one picture does not lie in the other
 LEAST_OVERLAP = 0.12  # of the first picture: below it anything fits anything
@@ -182,7 +184,7 @@ def compare(first: Squares, second: Squares, ratios: NDArray[np.float64]) -> Com
         ratios: (n, 2) their widths over heights.
 
     Returns:
-        What was found. Where no window of one fits the other, all but the first measure are 0.
+        What was found. Where no window of one fits the other, or nothing fine agrees, all but the first measure are 0.
     """
     mine, its = (_grey(each) for each in (first, second))
     coarse, maps, mirrored = _placed(mine, its, ratios)
@@ -191,23 +193,59 @@ def compare(first: Squares, second: Squares, ratios: NDArray[np.float64]) -> Com
     rows = np.flatnonzero(coarse[:, 0] >= LEAST_COARSE)
     if not len(rows):
         return found
-    mine, its, coarse, maps, mirrored = (each[rows] for each in (mine, its, coarse, maps, mirrored))
-    rough = [_scaled(each, MIDDLE) for each in (mine, its)]
-    tried = []
-    for place in range(REFINED):
-        other = np.where(mirrored[:, place, None, None], rough[1][:, :, ::-1], rough[1])
-        tried.append(_refined(rough[0], other, maps[:, place], MIDDLE_STEPS))
-    chosen = np.argmax([score for _, score in tried], axis=0)
-    each = np.arange(len(rows))
-    refined = np.stack([made for made, _ in tried], axis=1)[each, chosen]
-    flipped = mirrored[each, chosen]
+    first, second, mine, its, ratios = (each[rows] for each in (first, second, mine, its, ratios))
+    refined, flipped, fits = _roughly(mine, its, maps[rows], mirrored[rows])
+    found.maps[rows], found.mirrored[rows] = refined, flipped
+    kept = np.flatnonzero(fits >= LEAST_FINE)
+    if not len(kept):
+        return found
+    first, second, mine, its, ratios, rows, refined, flipped = (
+        each[kept] for each in (first, second, mine, its, ratios, rows, refined, flipped)
+    )
     other = np.where(flipped[:, None, None], its[:, :, ::-1], its)
     refined, _ = _refined(_blurred(mine, FINE_BLUR), _blurred(other, FINE_BLUR), refined, FINE_STEPS)
-    colours = np.where(flipped[:, None, None, None], second[rows, :, ::-1], second[rows])
-    measures = _measured(first[rows], colours, mine, other, refined, ratios[rows])
-    measures[:, 0] = coarse[each, chosen]
-    found.measures[rows], found.maps[rows], found.mirrored[rows] = measures, refined, flipped
+    colours = np.where(flipped[:, None, None, None], second[:, :, ::-1], second)
+    measures = _measured(first, colours, mine, other, refined, ratios)
+    measures[:, 0] = coarse[rows, 0]
+    found.measures[rows], found.maps[rows] = measures, refined
     return found
+
+
+def alike_as_they_lie(first: Squares, second: Squares) -> Floats:
+    """(n,) the correlation of what is fine in two pictures that are laid on each other whole, or one mirrored: a cheap
+    look at what hashes found."""
+    one, other = (_scaled(_grey(each), MIDDLE) for each in (first, second))
+    one, other = one - _blurred(one, 1.5), other - _blurred(other, 1.5)
+    every = np.ones((len(one), MIDDLE * MIDDLE), np.float32)
+    found = [
+        _correlation(one.reshape(len(one), -1), each.reshape(len(one), -1), every)
+        for each in (other, other[:, :, ::-1])
+    ]
+    return np.maximum(*found)
+
+
+def _roughly(
+    mine: Floats, its: Floats, maps: Floats, mirrored: NDArray[np.bool_]
+) -> tuple[Floats, NDArray[np.bool_], Floats]:
+    """The better of two places, refined on pictures of 24 pixels, and the correlation of what is fine in them there.
+    The second place is only tried where the first does not fit well."""
+    one, other = (_scaled(each, MIDDLE) for each in (mine, its))
+    best = maps[:, 0].copy()
+    flipped = mirrored[:, 0].copy()
+    scores = np.full(len(maps), -2, np.float32)
+    for place in range(maps.shape[1]):
+        rows = np.flatnonzero(scores < FITS)
+        if not len(rows):
+            break
+        flip = mirrored[rows, place]
+        seen = np.where(flip[:, None, None], other[rows, :, ::-1], other[rows])
+        made, score = _refined(one[rows], seen, maps[rows, place], MIDDLE_STEPS)
+        won = score > scores[rows]
+        best[rows[won]], scores[rows[won]], flipped[rows[won]] = made[won], score[won], flip[won]
+    seen = np.where(flipped[:, None, None], other[:, :, ::-1], other)
+    laid, inside = _sample(seen[..., None], best)
+    fine = [each - _blurred(each, 1.2) for each in (one, laid[..., 0].reshape(one.shape))]
+    return best, flipped, _correlation(*(each.reshape(len(one), -1) for each in fine), inside.astype(np.float32))
 
 
 def _grey(pictures: Squares) -> Floats:

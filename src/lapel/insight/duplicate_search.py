@@ -8,6 +8,7 @@ what is new alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,18 +18,22 @@ from numpy.typing import NDArray
 from lapel.catalog.pairs import Pair, PairTable
 from lapel.core.vectors import Keys, Vectors
 from lapel.engine.context import StoreContext
-from lapel.insight.copy_check import MEASURES, VERSION, chance, compare
+from lapel.insight.copy_check import MEASURES, VERSION, Compared, alike_as_they_lie, chance, compare
 from lapel.insight.picture_hash import LEAST_QUALITY, HashIndex, hashes_of
 from lapel.insight.pictures import SmallPictures, stacked
 
 NEIGHBOURS = 8  # by vector, of each picture
+USUAL_COSINE = 0.65  # of a photo's nearest ten among 40,000: for shops that have fewer
 BY_HASH = 4  # by each of its two hashes
-LEAST_COSINE = 0.6  # of candidates by vector
-MOST_BITS = 80  # of candidates by hash
+LEAST_COSINE, LEAST_MARGIN = 0.6, 0.05  # of candidates by vector: nine in ten neighbours are not that much nearer
+FEW_BITS, MOST_BITS = 40, 72  # of candidates by hash: of any, and of the nearest one
 KEPT_CHANCE = 0.05  # of pairs that are remembered,
 KEPT_COSINE = 0.9  # or so near by their vectors that they may be the same product
+CERTAIN = 0.97  # chance from which on a pair is not asked for from its other side
 BLOCK = 512  # pictures that ask together
-CHECKED = 128  # pairs checked together: 30 MB of arrays
+CHECKED = 48  # pairs checked together: what is worked on stays in the processor's cache
+THREADS = 2
+LEAST_ALIKE = 0.65  # see alike_as_they_lie: of pairs that only hashes found
 FLAT_VECTORS = 150_000  # up to which all are compared
 CELLS_LOOKED = 12  # of an index by cells above that
 TRAINED = 60  # vectors a cell learns from
@@ -76,33 +81,69 @@ class CandidateSearch:
         vectors: Vectors,
         hashes: Sequence[NDArray[np.uint8]],
         *,
-        neighbours: int = NEIGHBOURS,
-        least_cosine: float = LEAST_COSINE,
+        own: NDArray[np.int64] | None = None,
+        usual: NDArray[np.float32] | None = None,
     ) -> Candidates:
         """Candidates of m pictures, which may be among those searched.
 
         Args:
             vectors: (m, dim) float32.
             hashes: (m, 32) uint8 each, as they are and mirrored.
-            neighbours: How many by vector.
-            least_cosine: Of those.
+            own: (m,) int64 their places, where they are among those searched: nobody is a candidate of itself.
+            usual: (m,) float32: the mean cosine of their neighbours, where it is not that of those searched.
         """
-        cosines, places = self._index.search(vectors, min(neighbours + 2, len(self._vectors)))
+        cosines, places = self._index.search(vectors, min(NEIGHBOURS + 2, len(self._vectors)))
+        mine = np.full(len(vectors), -1) if own is None else own
+        real = (places >= 0) & (places != mine[:, None])
+        if usual is None:
+            usual = _padded_mean(np.where(real, cosines, -1))
+        near = real & (cosines >= LEAST_COSINE) & (cosines - usual[:, None] >= LEAST_MARGIN)
+        near |= real & (cosines >= KEPT_COSINE)
         asking = [np.repeat(np.arange(len(vectors)), places.shape[1])]
-        found = [places.ravel()]
-        wanted = [(cosines.ravel() >= least_cosine) & (places.ravel() >= 0)]
+        found, wanted = [places.ravel()], [near.ravel()]
         for each in hashes if len(self._usable) else ():
             bits, near = self._by_hash.nearest(each, min(BY_HASH, len(self._usable)))
             asking.append(np.repeat(np.arange(len(vectors)), near.shape[1]))
             found.append(np.where(near < 0, -1, self._usable[near]).ravel())
-            wanted.append(((bits <= MOST_BITS) & (near >= 0)).ravel())
+            other = np.where(near < 0, -1, self._usable[near])
+            allowed = np.where(np.arange(near.shape[1]) < 2, MOST_BITS, FEW_BITS)  # the first may be itself
+            wanted.append(((bits <= allowed) & (near >= 0) & (other != mine[:, None])).ravel())
         rows, at, kept = (np.concatenate(each) for each in (asking, found, wanted))
         joined = np.unique(np.stack([rows[kept], at[kept]], axis=1), axis=0)
         rows, at = joined[:, 0], joined[:, 1]
-        own = np.einsum("md,md->m", vectors[rows], self._vectors[at]) if len(rows) else np.zeros(0, np.float32)
-        usual = np.where(np.isfinite(cosines) & (places >= 0), cosines, 0).mean(axis=1)
+        score = np.einsum("md,md->m", vectors[rows], self._vectors[at]) if len(rows) else np.zeros(0, np.float32)
         bits = [np.bitwise_count(each[rows] ^ self._hashes[at]).sum(axis=1) for each in hashes]
-        return Candidates(rows, at, own, own - usual[rows], np.min(bits, axis=0).astype(np.int32))
+        return Candidates(rows, at, score, score - usual[rows], np.min(bits, axis=0).astype(np.int32))
+
+
+def _padded_mean(cosines: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(m,) the mean of each row's cosines, as if there were ten at least: a shop of three products has no neighbours
+    that say what is usual. -1 stands for none."""
+    there = cosines > -1
+    missing = np.maximum(NEIGHBOURS - there.sum(axis=1), 0)
+    total = np.where(there, cosines, 0).sum(axis=1) + missing * USUAL_COSINE
+    return np.asarray(total / np.maximum(there.sum(axis=1) + missing, 1), np.float32)
+
+
+def mean_of_nearest(vectors: Vectors, store: Vectors, others: Vectors, count: int) -> NDArray[np.float32]:
+    """(m,) the mean cosine of the nearest of a store and of other pictures, for the normalisation of scores.
+
+    Args:
+        vectors: (m, dim) float32.
+        store: (n, dim) float32.
+        others: (k, dim) float32; those that are in the store too are counted once.
+        count: How many are nearest.
+    """
+    import faiss
+
+    parts = []
+    for each in (store, others):
+        if len(each):
+            found, _ = faiss.knn(vectors, each, min(count, len(each)), metric=faiss.METRIC_INNER_PRODUCT)
+            parts.append(found)
+    joined = -np.sort(-np.concatenate(parts, axis=1), axis=1)
+    joined[:, 1:] = np.where(np.abs(np.diff(joined, axis=1)) < 1e-6, -1, joined[:, 1:])
+    return _padded_mean(-np.sort(-joined, axis=1)[:, :count])
 
 
 def _vector_index(vectors: Vectors) -> Any:
@@ -179,6 +220,7 @@ class PairSearch:
         self._context, self._table = context, table
         self.pictures = pictures or SmallPictures(context)
         self.version = f"{VERSION}-{context.model.fingerprint}"
+        self._open: set[tuple[str, str]] = set()
 
     def run(self, columns: PhotoColumns, asking: NDArray[np.bool_], progress: Progress | None = None) -> list[Pair]:
         """Check what was not checked yet, keep it, and give every pair that is known.
@@ -203,8 +245,8 @@ class PairSearch:
                 if progress is not None:
                     progress(start + len(block), len(todo))
         if self._context.catalog.read_only:
-            before = self._table.pairs(self.version)
-            return list({(each.one, each.other): each for each in (*before, *made)}.values())
+            every = sorted((*self._table.pairs(self.version), *made), key=lambda each: each.chance)
+            return list({(each.one, each.other): each for each in every}.values())  # of two, the surer one
         return self._table.pairs(self.version)
 
     def _look(
@@ -219,21 +261,27 @@ class PairSearch:
         mirrored = np.zeros((len(block), hashes.shape[1]), np.uint8)
         if len(there):
             mirrored[there] = hashes_of(squares, mirrored=True)[0]
-        found = search.of(columns.vectors[block], [hashes[block], mirrored])
+        found = search.of(columns.vectors[block], [hashes[block], mirrored], own=block)
         asking = block[found.asking]
-        # Nobody is a copy of itself, and a pair that the other side has asked for already is known.
-        new = (asking != found.found) & ~(looked_at[found.found] == asking[:, None]).any(axis=1)
+        # A pair that the other side has asked for already is known, unless that left it open: seen from here it may
+        # stand out more clearly among the neighbours.
+        new = ~(looked_at[found.found] == asking[:, None]).any(axis=1)
+        for row in np.flatnonzero(~new):
+            one, other = sorted(columns.hashes[[found.found[row], asking[row]]].tolist())
+            new[row] = (one.decode(), other.decode()) in self._open
         for row, place in enumerate(block):
             others = found.found[found.asking == row]
             looked_at[place, : len(others)] = others[: looked_at.shape[1]]
         rows = np.flatnonzero(new)
         pairs = list(self._checked(columns, asking[rows], found, rows))
+        self._open |= {(each.one, each.other) for each in pairs if each.chance < CERTAIN}
         self._table.put([columns.hashes[each].decode() for each in block], pairs, self.version)
         return pairs
 
     def _checked(
         self, columns: PhotoColumns, asking: NDArray[np.int64], found: Candidates, rows: NDArray[np.int64]
     ) -> Iterator[Pair]:
+        parts = []
         for start in range(0, len(rows), CHECKED):
             some = rows[start : start + CHECKED]
             mine, its = asking[start : start + CHECKED], found.found[some]
@@ -241,18 +289,11 @@ class PairSearch:
             names = [(columns.hashes[a].decode(), columns.hashes[b].decode()) for a, b in zip(mine, its, strict=True)]
             usable = np.array([a in read and b in read for a, b in names], bool)
             names, some = [each for each, good in zip(names, usable, strict=True) if good], some[usable]
-            (one, first), (other, second) = (stacked(read, [each[side] for each in names]) for side in (0, 1))
-            compared = compare(one, other, np.stack([first, second], axis=1))
-            likely = chance(compared.measures, found.cosines[some], found.margins[some], found.bits[some])
-            colours = compared.measures[:, MEASURES.index("colour")]
-            for place in np.flatnonzero((likely >= KEPT_CHANCE) | (found.cosines[some] >= KEPT_COSINE)):
-                yield Pair(
-                    *sorted(names[place]),
-                    float(likely[place]),
-                    float(found.cosines[some[place]]),
-                    float(colours[place]),
-                    bool(compared.mirrored[place]),
-                )
+            sides = [stacked(read, [each[side] for each in names]) for side in (0, 1)]
+            parts.append((names, sides, found.cosines[some], found.margins[some], found.bits[some]))
+        with ThreadPoolExecutor(THREADS) as pool:
+            for pairs in pool.map(lambda part: _pairs(*part), parts):
+                yield from pairs
 
     def signatures(self, columns: PhotoColumns, places: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[Any]]:
         """Hashes (n, 32) and qualities (n,) of pictures, made and kept where they are not known yet."""
@@ -285,3 +326,56 @@ class PairSearch:
     def _read(self, columns: PhotoColumns, places: NDArray[np.int64]) -> dict[str, tuple[NDArray[np.uint8], float]]:
         missing = {columns.hashes[each].decode(): int(columns.keys[each]) for each in places}
         return self.pictures.read(missing)
+
+
+def _pairs(
+    names: Sequence[tuple[str, str]],
+    sides: Sequence[tuple[NDArray[np.uint8], NDArray[np.float64]]],
+    cosines: NDArray[np.float32],
+    margins: NDArray[np.float32],
+    bits: NDArray[np.int32],
+) -> list[Pair]:
+    """The pairs worth keeping."""
+    likely, compared = chance_of(sides[0], sides[1], cosines, margins, bits)
+    colours = compared.measures[:, MEASURES.index("colour")]
+    return [
+        Pair(
+            *sorted(names[place]),
+            float(likely[place]),
+            float(cosines[place]),
+            float(colours[place]),
+            bool(compared.mirrored[place]),
+        )
+        for place in np.flatnonzero((likely >= KEPT_CHANCE) | (cosines >= KEPT_COSINE))
+    ]
+
+
+def chance_of(
+    first: tuple[NDArray[np.uint8], NDArray[np.float64]],
+    second: tuple[NDArray[np.uint8], NDArray[np.float64]],
+    cosines: NDArray[np.float32],
+    margins: NDArray[np.float32],
+    bits: NDArray[np.int32],
+) -> tuple[NDArray[np.float64], Compared]:
+    """How likely one picture of each of n pairs is made of the other, and where they lie on each other.
+
+    Args:
+        first: (n, 48, 48, 3) uint8 and (n,) widths over heights.
+        second: The same of the other pictures.
+        cosines: (n,) of their vectors.
+        margins: (n,), see :class:`Candidates`.
+        bits: (n,), see :class:`Candidates`.
+    """
+    count = len(cosines)
+    maps = np.zeros((count, 2, 3), np.float32)
+    found = Compared(np.zeros((count, len(MEASURES)), np.float32), maps, np.zeros(count, np.bool_))
+    likely = np.zeros(count)
+    if not count:
+        return likely, found
+    rows = np.flatnonzero((margins >= LEAST_MARGIN) | (alike_as_they_lie(first[0], second[0]) >= LEAST_ALIKE))
+    for start in range(0, len(rows), CHECKED):
+        some = rows[start : start + CHECKED]
+        made = compare(first[0][some], second[0][some], np.stack([first[1][some], second[1][some]], axis=1))
+        found.measures[some], found.maps[some], found.mirrored[some] = made.measures, made.maps, made.mirrored
+        likely[some] = chance(made.measures, cosines[some], margins[some], bits[some])
+    return likely, found

@@ -33,7 +33,7 @@ from lapel.insight.findings import Findings, Picture, Section, entries_of
 from lapel.sources import read_uri
 
 KINDS = ("exact", "near", "same product")
-LEAST_CHANCE = 0.5  # from which on a pair is said to be copies
+LEAST_CHANCE = 0.8  # from which on a pair is said to be copies: the aim is 99 right of 100
 SAME_COSINE = 0.93  # of two photos of one product: nine in ten pairs above it are, where titles and colours agree
 SAME_COLOUR = 2.5  # see lapel.insight.copy_check.MEASURES: beyond it colours differ by more than light
 LOCAL = ("file:", "zip:")

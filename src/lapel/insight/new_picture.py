@@ -19,8 +19,8 @@ from lapel.core.text import counted, reason_of
 from lapel.core.types import Filter
 from lapel.core.vectors import Vectors
 from lapel.engine.context import StoreContext
-from lapel.insight.copy_check import chance, compare, square
-from lapel.insight.duplicate_search import CandidateSearch, PairSearch, PhotoColumns, read_columns
+from lapel.insight.copy_check import square
+from lapel.insight.duplicate_search import CandidateSearch, PairSearch, PhotoColumns, chance_of, read_columns
 from lapel.insight.duplicates import LEAST_CHANCE
 from lapel.insight.picture_hash import LEAST_QUALITY, hashes_of
 from lapel.insight.pictures import stacked
@@ -175,11 +175,9 @@ class NewPictures:
         squares, ratios = stacked(read, [name for name in names if name in read])
         if not len(squares):
             return []
-        mine = np.broadcast_to(own, squares.shape)
-        compared = compare(mine, squares, np.stack([np.full(len(ratios), small[1]), ratios], axis=1))
-        likely = chance(
-            compared.measures, candidates.cosines[usable], candidates.margins[usable], candidates.bits[usable]
-        )
+        mine = (np.broadcast_to(own, squares.shape), np.full(len(ratios), small[1]))
+        figures = (candidates.cosines[usable], candidates.margins[usable], candidates.bits[usable])
+        likely, compared = chance_of(mine, (squares, ratios), *figures)
         return [
             (int(place), float(score), bool(flip))
             for place, score, flip in zip(candidates.found[usable], likely, compared.mirrored, strict=True)

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from lapel.service.rules import RulePreview, made_rule
     from lapel.service.store import Store, open_store, restore_store, store_exists
     from lapel.service.thumbnails import tile
+    from lapel.service.watching import WatchService, finding_json
     from lapel.sources.uploads import UploadedZip
 
 _HOMES = {
@@ -121,6 +122,8 @@ _HOMES = {
     "drive_upload": "lapel.service.drive",
     "fetch_image": "lapel.service.images",
     "fetch_link": "lapel.service.images",
+    "WatchService": "lapel.service.watching",
+    "finding_json": "lapel.service.watching",
     "field_label": "lapel.service.browsing",
     "hit_json": "lapel.service.results",
     "image_formats": "lapel.service.images",
@@ -188,6 +191,7 @@ __all__ = [
     "TablePreview",
     "Trial",
     "UploadedZip",
+    "WatchService",
     "add_to_store",
     "answer_json",
     "by_size",
@@ -200,6 +204,7 @@ __all__ = [
     "fetch_image",
     "fetch_link",
     "field_label",
+    "finding_json",
     "fold",
     "hit_json",
     "image_formats",

@@ -210,6 +210,44 @@ def _opened(wanted: AddRequest) -> Iterator[_Opened]:
         yield _Opened(wanted, runner, images, table)
 
 
+@contextmanager
+def opened_source(wanted: AddRequest) -> Iterator[OpenedSource]:
+    """What a request names, as rows and pictures, for who adds nothing.
+
+    Raises:
+        SourceError, TableError: it cannot be read.
+    """
+    with _opened(wanted) as opened:
+        yield OpenedSource(opened.images, opened.table)
+
+
+@dataclass(frozen=True)
+class OpenedSource:
+    """A source of products that is read and not added.
+
+    Attributes:
+        images: Its pictures.
+        table: Its rows; None where each picture is one.
+    """
+
+    images: ImageSource
+    table: Table | None
+
+    def rows(self) -> Iterator[TableRow]:
+        """Each product."""
+        yield from _rows(self.images, self.table)
+
+    def read(self, picture: str, product_id: str) -> bytes:
+        """The bytes of a picture as a row names it; without a name, the one called like the product.
+
+        Raises:
+            SourceError: there is none, or it cannot be read.
+        """
+        if self.table is None:
+            return self.images.read(picture)
+        return self.images.read(self.images.find(picture) if picture else self.images.find_id(product_id))
+
+
 def _add(context: StoreContext, opened: _Opened, progress: Progress | None) -> AddReport:
     wanted, images, table = opened.wanted, opened.images, opened.table
     sync = _feed(context, wanted, images, table) if wanted.whole else None

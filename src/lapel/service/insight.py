@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from lapel.core.errors import InputError, QueryError
 from lapel.core.filters import NO_FILTER
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from lapel.insight.new_picture import NewCheck, NewPictures
     from lapel.insight.price import PriceBook, PriceEstimate
     from lapel.insight.trends import Trends
+    from lapel.insight.watch import WatchReport
+    from lapel.service.watching import WatchService
 
 Progress = Callable[[int, int | None], None]  # done, and in all when that is known
 
@@ -71,7 +73,7 @@ class InsightCalls:
         return NewPictures(self._context, self._pairs)
 
     def duplicates(
-        self, *, where: Where = NO_FILTER, least: float = 0.5, progress: Progress | None = None
+        self, *, where: Where = NO_FILTER, least: float = 0.8, progress: Progress | None = None
     ) -> Duplicates:
         """Products with the same picture, with copies of one picture, or listed twice: groups with the one worth
         keeping.
@@ -92,7 +94,7 @@ class InsightCalls:
 
         return find_duplicates(self._context, self._pairs, filter_of(where), least=least, progress=progress)
 
-    def check_new_picture(self, picture: ImageLike, *, where: Where = NO_FILTER, least: float = 0.5) -> NewCheck:
+    def check_new_picture(self, picture: ImageLike, *, where: Where = NO_FILTER, least: float = 0.8) -> NewCheck:
         """Whether a picture that is not added yet is a copy of one that is.
 
         Args:
@@ -125,9 +127,62 @@ class InsightCalls:
         """The pairs that somebody said are no duplicates, the newest first."""
         return self._pairs.dismissed()
 
+    # --- watching -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def watching(self) -> WatchService:
+        """The banks of pictures that are watched for, the queue of what was found, and its log."""
+        from lapel.service.watching import WatchService
+
+        return WatchService(self._context)
+
+    def watch(
+        self,
+        uploads: str | Path,
+        *,
+        banks: Sequence[str] = (),
+        record: bool = True,
+        alerts: IO[str] | None = None,
+        webhook: str = "",
+        webhook_secret: str = "",
+        progress: Progress | None = None,
+    ) -> WatchReport:
+        """Check uploads against the banks of :attr:`watching`: which are copies of what is watched for.
+
+        >>> store.watching.add("own designs", "designs/", kind="own")  # doctest: +SKIP
+        >>> for match in store.watch("https://shop.example/feed.csv").matches:  # doctest: +SKIP
+        ...     print(match.bank, match.place, match.chance)
+
+        Args:
+            uploads: A picture, a link to one, a folder, ZIP, table, feed or address; see :meth:`lapel.Store.add`.
+            banks: Which banks; all by default. Negative ones always count.
+            record: Whether what is found is put into the queue and the log.
+            alerts: A file that gets a line of JSON for each new finding.
+            webhook: A link that is told of each, signed as those of jobs are, tried up to eight times.
+            webhook_secret: What signs that; made when it is empty.
+            progress: Called with the pictures checked.
+
+        Raises:
+            QueryError: there is no bank, or none holds a picture.
+            SourceError, TableError: the uploads cannot be read at all; single ones are in the report.
+        """
+        return self.watching.check(
+            uploads,
+            banks=banks,
+            record=record,
+            alerts=alerts,
+            webhook=webhook,
+            webhook_secret=webhook_secret,
+            progress=progress,
+        )
+
     def _close_insight(self) -> None:
         if "_pairs" in self.__dict__:
             self._pairs.close()
+        if "watching" in self.__dict__:
+            self.watching.close()
+
+    # --- clusters and the map -----------------------------------------------------------------------------------------
 
     def clusters(
         self, *, where: Where = NO_FILTER, levels: Sequence[int] = (), seed: int = 0, progress: Progress | None = None

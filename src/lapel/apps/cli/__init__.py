@@ -41,6 +41,7 @@ from lapel.apps.cli.settings import settings
 from lapel.apps.cli.train import train
 from lapel.apps.cli.trends import trends
 from lapel.apps.cli.ui import ui
+from lapel.apps.cli.watch import watch
 from lapel.core.errors import InputError, LapelError
 from lapel.service import shortened
 
@@ -76,6 +77,7 @@ app.add_typer(media, name="hosting", hidden=True, callback=former_name)
 app.add_typer(model, name="model")
 app.add_typer(recommend, name="recommend")
 app.add_typer(rules, name="rules")
+app.add_typer(watch, name="watch")
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,447 @@
+"""How well and how fast duplicates are found: ``lapel duplicates``.
+
+    python benchmarks/duplicates.py --store SHOP                 # all but --learn and --million
+    python benchmarks/duplicates.py --store SHOP --learn         # prints the weights of lapel.insight.copy_check
+    python benchmarks/duplicates.py --million                    # a million synthetic vectors: time and memory
+
+SHOP is a store of the catalogue. Copies are seeded (:mod:`lapel.insight.copies`); the products that ``--learn`` takes
+are left out of what is measured. ``--cache DIR`` keeps the encoded copies, as encoding them is what takes the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from lapel.catalog.pairs import PairTable
+from lapel.core.filters import NO_FILTER
+from lapel.core.text import fold
+from lapel.engine.context import StoreContext, open_context
+from lapel.engine.perceptual_hash import perceptual_hashes, sample
+from lapel.insight import copies, distortions
+from lapel.insight.copy_check import LEAST_COARSE, MEASURES, figures_of, square
+from lapel.insight.duplicate_search import CandidateSearch, PairSearch, chance_of, read_columns
+from lapel.insight.duplicates import LEAST_CHANCE, find_duplicates
+from lapel.insight.new_picture import NewPictures
+from lapel.insight.picture_hash import LEAST_QUALITY, hashes_of
+from lapel.sources import read_uri
+
+BASIC = copies.COPIES
+HARD = {"manipulated": copies.manipulated, **{name: copies.HARDER[name] for name in ("cluttered scene", "phone photo")}}
+LEARNED_SHARE = 5  # one product in five is for --learn
+BATCH = 32
+
+
+@dataclass
+class Made:
+    """Pictures made of products: (n,) places of their sources, kinds, small pictures, shapes and vectors."""
+
+    places: Any
+    kinds: Any
+    squares: Any
+    ratios: Any
+    vectors: Any
+    phashes: Any
+
+
+class Shop:
+    """A store with all that the measurements need of it."""
+
+    def __init__(self, folder: Path, cache: Path | None) -> None:
+        self.context: StoreContext = open_context(folder, read_only=True)
+        catalog = self.context.catalog
+        shown = np.intersect1d(catalog.matching_keys(NO_FILTER), catalog.vector_keys(self.context.model.fingerprint))
+        self.columns = read_columns(self.context, shown)
+        self.table = PairTable(folder, read_only=True)
+        self.pairs = PairSearch(self.context, self.table)
+        start = time.perf_counter()
+        self.hashes, self.quality = self.pairs.signatures(self.columns, np.arange(len(self.columns.keys)))
+        self.hashing_s = time.perf_counter() - start
+        self.cache = cache
+        entries: dict[int, Any] = {}
+        for at in range(0, len(self.columns.keys), 4096):
+            entries |= catalog.entries(self.columns.keys[at : at + 4096])
+        self.products = [entries[int(key)][0] for key in self.columns.keys]
+        self.uris = [entries[int(key)][1].uri for key in self.columns.keys]
+        learned = [int(hashlib.sha256(p.id.encode()).hexdigest(), 16) % LEARNED_SHARE == 0 for p in self.products]
+        self.learned = np.array(learned)
+
+    def picture(self, place: int) -> Image.Image:
+        """A product's picture, 320 pixels in height."""
+        import io
+
+        with Image.open(io.BytesIO(read_uri(self.uris[place]))) as image:
+            return distortions.enlarge(image.convert("RGB"))
+
+    def make(self, name: str, places: Any, kinds: dict[str, Callable[..., Image.Image]], seed: int) -> Made:
+        """A picture of each place, of the kinds in turn."""
+        path = None if self.cache is None else self.cache / f"{name}-{len(places)}-{seed}.npz"
+        if path is not None and path.exists():
+            with np.load(path) as kept:
+                return Made(*(kept[each] for each in Made.__dataclass_fields__))
+        rng = np.random.default_rng(seed)
+        names = [list(kinds)[at % len(kinds)] for at in range(len(places))]
+        squares, ratios, vectors, phashes = [], [], [], []
+        for start in range(0, len(places), BATCH):
+            some = zip(places[start : start + BATCH], names[start : start + BATCH], strict=True)
+            images = [kinds[kind](self.picture(int(place)), rng) for place, kind in some]
+            for image in images:
+                small, ratio = square(image)
+                squares.append(small)
+                ratios.append(ratio)
+            phashes += [np.frombuffer(each, np.uint8) for each in perceptual_hashes([sample(each) for each in images])]
+            vectors.append(self.context.encoder.encode(images))
+        made = Made(
+            places, np.array(names), np.stack(squares), np.array(ratios), np.concatenate(vectors), np.stack(phashes)
+        )
+        if path is not None:
+            np.savez(path, **vars(made))
+        return made
+
+    def squares_of(self, places: Any) -> Any:
+        """Small pictures of places, with their shapes."""
+        found = [self.pairs.pictures.read({self.columns.hashes[p].decode(): int(self.columns.keys[p])}) for p in places]
+        values = [next(iter(each.values())) for each in found]
+        return np.stack([v[0] for v in values]), np.array([v[1] for v in values])
+
+
+def matches(shop: Shop, made: Made, search: CandidateSearch, gallery: Any) -> dict[str, Any]:
+    """Every candidate of the made pictures with its score; places are of the shop."""
+    asking, found, scores, cosines, measures, margins, bits = [], [], [], [], [], [], []
+    for start in range(0, len(made.places), 128):
+        part = slice(start, start + 128)
+        hashes = [hashes_of(made.squares[part], mirrored=mirrored)[0] for mirrored in (False, True)]
+        candidates = search.of(made.vectors[part], hashes)
+        if not len(candidates.found):
+            continue
+        places = gallery[candidates.found]
+        mine = made.squares[part][candidates.asking], made.ratios[part][candidates.asking]
+        given = candidates.cosines, candidates.margins, candidates.bits
+        likely, compared = chance_of(mine, shop.squares_of(places), *given)
+        for into, values in (
+            (asking, candidates.asking + start), (found, places), (scores, likely), (cosines, given[0]),
+            (margins, given[1]), (bits, given[2]), (measures, compared.measures),
+        ):  # fmt: skip
+            into.append(values)
+    names = ("asking", "found", "scores", "cosines", "margins", "bits", "measures")
+    parts = (asking, found, scores, cosines, margins, bits, measures)
+    return {name: np.concatenate(each) for name, each in zip(names, parts, strict=True)}
+
+
+def twins(shop: Shop) -> Any:
+    """(n,) numbers that are equal for pictures the catalogue itself has several times: nearly equal pixels."""
+    small = np.zeros((len(shop.columns.keys), 192), np.int16)
+    for start in range(0, len(small), 2048):
+        block = np.arange(start, min(start + 2048, len(small)))
+        squares, there = shop.pairs.squares(shop.columns, block)
+        small[block[there]] = squares.reshape(len(squares), 8, 6, 8, 6, 3).mean(axis=(2, 4)).reshape(len(squares), -1)
+    return small
+
+
+def whole(shop: Shop) -> tuple[CandidateSearch, Any]:
+    """The search over all pictures, and their places."""
+    search = CandidateSearch(shop.columns.vectors, shop.hashes, shop.quality >= LEAST_QUALITY)
+    return search, np.arange(len(shop.columns.keys))
+
+
+def measure_copies(shop: Shop, count: int) -> dict[str, Any]:
+    """Seeded copies of products among all of the catalogue."""
+    rng = np.random.default_rng(11)
+    places = rng.choice(np.flatnonzero(~shop.learned), count, replace=False)
+    made = shop.make("copies", places, BASIC, 12)
+    found = matches(shop, made, *whole(shop))
+    small = twins(shop)
+    own = places[found["asking"]]
+    right = found["found"] == own
+    twin = ~right & (np.abs(small[found["found"]] - small[own]).mean(axis=1) < 3)
+    told: dict[str, Any] = {"copies": count, "catalogue": len(shop.columns.keys)}
+    for least in (0.5, LEAST_CHANCE, 0.95):
+        said = (found["scores"] >= least) & ~twin
+        hit = np.zeros(count, bool)
+        hit[found["asking"][said & right]] = True
+        told[f"at {least}"] = {
+            "precision": round(float(right[said].mean()), 4),
+            "recall": round(float(hit.mean()), 4),
+            "recall by kind": {k: round(float(hit[made.kinds == k].mean()), 3) for k in BASIC},
+            "wrong": [
+                f"{shop.products[int(own[at])].id} / {shop.products[int(found['found'][at])].id}"
+                for at in np.flatnonzero(said & ~right)
+            ][:40],
+        }
+    told["pairs of pictures that the catalogue has twice, left out"] = int(twin[found["scores"] >= LEAST_CHANCE].sum())
+    return told
+
+
+def measure_colours(shop: Shop, count: int) -> dict[str, Any]:
+    """How many pictures of the same product in another colour are taken for copies."""
+    rng = np.random.default_rng(21)
+    places = rng.choice(np.flatnonzero(~shop.learned), count, replace=False)
+    made = shop.make("recoloured", places, {"recoloured": copies.recolour}, 22)
+    squares, ratios = shop.squares_of(places)
+    hashes = [hashes_of(made.squares, mirrored=mirrored)[0] for mirrored in (False, True)]
+    bits = np.min([np.bitwise_count(each ^ shop.hashes[places]).sum(axis=1) for each in hashes], axis=0)
+    cosines = np.einsum("nd,nd->n", made.vectors, shop.columns.vectors[places])
+    nearest = -np.sort(-(made.vectors @ shop.columns.vectors.T), axis=1)[:, :10].mean(axis=1)
+    mine, its = (made.squares, made.ratios), (squares, ratios)
+    likely, _ = chance_of(mine, its, cosines, (cosines - nearest).astype(np.float32), bits.astype(np.int32))
+    flagged = np.flatnonzero(likely >= LEAST_CHANCE)
+    return {
+        "recoloured": count,
+        "flagged": len(flagged),
+        "share": round(len(flagged) / count, 4),
+        "which": [shop.products[int(places[at])].id for at in flagged],
+    }
+
+
+def micro_ap(scores: Any, right: Any, positives: int) -> float:
+    """Micro average precision as DISC 2021 has it: all pairs of all queries in one list."""
+    order = np.argsort(-np.asarray(scores, np.float64), kind="stable")
+    hits = np.asarray(right)[order]
+    return float((np.cumsum(hits) / np.arange(1, len(hits) + 1) * hits).sum() / positives)
+
+
+def measure_disc(shop: Shop, references: int, distractors: int, queries: int) -> dict[str, Any]:
+    """Copies in the manner of DISC 2021: half of the queries have a reference, half have none."""
+    rng = np.random.default_rng(31)
+    order = rng.permutation(np.flatnonzero(~shop.learned))
+    references = min(references, len(order) // 3)
+    gallery = np.sort(order[: min(references + distractors, len(order) - queries)])
+    asked = np.concatenate([rng.choice(order[:references], queries, replace=False), order[-queries:]])
+    made = shop.make("disc", asked, HARD, 32)
+    usable = shop.quality[gallery] >= LEAST_QUALITY
+    search = CandidateSearch(shop.columns.vectors[gallery], shop.hashes[gallery], usable)
+    found = matches(shop, made, search, gallery)
+    scores = made.vectors @ shop.columns.vectors[gallery].T
+    nearest = np.argsort(-scores, axis=1)[:, :10]
+    rows = np.repeat(np.arange(len(asked)), 10)
+    at = nearest.ravel()
+    plain = scores[rows, at]
+    normal = plain - np.take_along_axis(scores, nearest, axis=1).mean(axis=1)[rows]
+    told: dict[str, Any] = {
+        "references": references, "distractors": len(gallery) - references, "queries": len(asked), "micro-AP": {}
+    }  # fmt: skip
+    have = made.places < 0
+    have[:queries] = True
+
+    def ap(values: Any, asking: Any, places: Any) -> float:
+        right = (places == asked[asking]) & have[asking]
+        return round(micro_ap(values, right, queries), 4)
+
+    told["micro-AP"]["lapel duplicates"] = ap(found["scores"], found["asking"], found["found"])
+    told["micro-AP"]["vector alone"] = ap(plain, rows, gallery[at])
+    told["micro-AP"]["vector, normalised"] = ap(normal, rows, gallery[at])
+    own = hashes_of(made.squares)[0]
+    told["micro-AP"]["256-bit hash alone (PDQ's way)"] = ap(*_by_hash(own, shop.hashes[gallery], gallery))
+    small = np.zeros((len(gallery), 8), np.uint8)
+    version = shop.context.catalog.features.get("perceptual_hash", "1", shop.columns.keys[gallery])
+    for place, key in enumerate(shop.columns.keys[gallery]):
+        small[place] = np.frombuffer(version.get(int(key), bytes(8)), np.uint8)
+    told["micro-AP"]["64-bit hash alone (imagededup's PHash)"] = ap(*_by_hash(made.phashes, small, gallery))
+    for kind in HARD:
+        mine = made.kinds[found["asking"]] == kind
+        number = int((made.kinds[:queries] == kind).sum())
+        right = (found["found"] == asked[found["asking"]]) & have[found["asking"]]
+        told.setdefault("by kind", {})[kind] = round(micro_ap(found["scores"][mine], right[mine], number), 4)
+    return told
+
+
+def _by_hash(asked: Any, hashes: Any, gallery: Any) -> tuple[Any, Any, Any]:
+    distances, rows, places = [], [], []
+    for row, each in enumerate(asked):
+        bits = np.bitwise_count(hashes ^ each).sum(axis=1)
+        near = np.argpartition(bits, 10)[:10]
+        distances.append(-bits[near].astype(np.float64))
+        rows.append(np.full(10, row))
+        places.append(gallery[near])
+    return np.concatenate(distances), np.concatenate(rows), np.concatenate(places)
+
+
+def measure_speed(shop: Shop) -> dict[str, Any]:
+    """The whole catalogue at first, again, and one picture against it."""
+    import shutil
+
+    told: dict[str, Any] = {"photos": len(shop.columns.keys)}
+    with tempfile.TemporaryDirectory() as held:
+        folder = Path(held) / "shop"
+        shutil.copytree(shop.context.folder, folder, ignore=shutil.ignore_patterns("duplicates.sqlite*"))
+        with open_context(folder) as context:
+            for name in ("first run", "second run"):
+                table = PairTable(folder, read_only=False)
+                wall, cpu = time.perf_counter(), time.process_time()
+                found = find_duplicates(context, table)
+                told[name] = {
+                    "seconds": round(time.perf_counter() - wall, 1),
+                    "CPU seconds": round(time.process_time() - cpu, 1),
+                }
+                table.close()
+            kinds = [group.kind for group in found.groups]
+            told["groups"] = {kind: kinds.count(kind) for kind in ("exact", "near", "same product")}
+            repeated = context.catalog.repeated_photos()
+            told["exact groups by bytes"] = len(repeated)
+            told["colour variants"] = _variants(context, found)
+            new = NewPictures(context, PairTable(folder, read_only=False))
+            times = []
+            for place in np.random.default_rng(41).choice(len(shop.uris), 40, replace=False):
+                checked = new.check(read_uri(shop.uris[int(place)]))
+                times.append(checked.checking_ms)
+            told["--new, ms beside encoding"] = {
+                "median": round(float(np.median(times[5:])), 2),
+                "95 of 100": round(float(np.percentile(times[5:], 95)), 2),
+            }
+    told["peak memory, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return told
+
+
+def _variants(context: StoreContext, found: Any) -> dict[str, Any]:
+    """Real products whose titles differ by nothing but a colour's name: how many pairs were flagged as near."""
+    from itertools import combinations
+
+    by_title: dict[str, list[Any]] = {}
+    for product in context.catalog.products(limit=10**7):
+        words = [word for word in fold(product.title).split() if word not in fold(product.colour).split()]
+        if product.colour and words:
+            by_title.setdefault(" ".join(words), []).append(product)
+    pairs = [
+        (min(a.id, b.id), max(a.id, b.id))
+        for group in by_title.values()
+        if len(group) <= 20
+        for a, b in combinations(group, 2)
+        if fold(a.colour) != fold(b.colour)
+    ]
+    near = {
+        (min(a.product, b.product), max(a.product, b.product))
+        for group in found.groups
+        if group.kind != "exact"
+        for a, b in combinations(group.members, 2)
+    }
+    flagged = sorted(set(pairs) & near)
+    return {"pairs": len(set(pairs)), "flagged": len(flagged), "which": flagged[:40]}
+
+
+def learn(shop: Shop, count: int) -> None:
+    """Fit the weights of the chance of a copy, on products that are not measured with."""
+    rng = np.random.default_rng(1)
+    places = rng.choice(np.flatnonzero(shop.learned), count, replace=False)
+    kinds = {**BASIC, **copies.HARDER, "manipulated": copies.manipulated, "recoloured": copies.recolour}
+    search, gallery = whole(shop)
+    small = twins(shop)
+    figures, right, weights, passed = [], [], [], []
+    for seed, (kind, way) in enumerate(kinds.items(), 100):
+        made = shop.make(f"learn-{kind.split()[0]}", places, {kind: way}, seed)
+        found = matches(shop, made, search, gallery)
+        own = places[found["asking"]]
+        same = found["found"] == own
+        kept = same | (np.abs(small[found["found"]] - small[own]).mean(axis=1) >= 3)
+        figures.append(figures_of(found["measures"], found["cosines"], found["margins"], found["bits"])[kept])
+        right.append((same & (kind != "recoloured"))[kept])
+        weights.append(np.full(int(kept.sum()), 2.0 if kind == "recoloured" else 1.0))
+        passed.append((found["measures"][:, MEASURES.index("coarse")] >= LEAST_COARSE)[kept])
+        print(kind, "candidates", round(float(same.sum() / count), 3), flush=True)
+    rows = np.concatenate(passed)
+    x, y, w = (np.concatenate(each)[rows] for each in (figures, right, weights))
+    mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
+    scaled = np.column_stack([(x - mean) / spread, np.ones(len(x))])
+    signs = np.where(y, 1.0, -1.0)
+
+    def loss(table: Any) -> tuple[float, Any]:
+        margins = signs * (scaled @ table)
+        slopes = -w * signs * expit(-margins)
+        cost = float((w * np.logaddexp(0, -margins)).sum() + 0.5 * (table[:-1] ** 2).sum())
+        return cost, slopes @ scaled + np.append(table[:-1], 0)
+
+    table = minimize(loss, np.zeros(scaled.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 3000}).x
+    own = table[:-1] / spread
+    print("WEIGHTS = (", ", ".join(f"{each:.4g}" for each in own), ")")
+    print(f"BIAS = {table[-1] - float(own @ mean):.4g}")
+    likely = expit(scaled @ table)
+    for least in (0.5, 0.7, 0.8, 0.9):
+        print(
+            least,
+            "precision",
+            round(float(y[likely >= least].mean()), 4),
+            "recall",
+            round(float((likely[y] >= least).mean()), 4),
+        )
+
+
+def million(count: int) -> dict[str, Any]:
+    """Candidates of many synthetic vectors: memory and time; each tenth is a copy of another."""
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((2000, 128)).astype(np.float32)
+    vectors = np.empty((count, 128), np.float32)
+    for start in range(0, count, 65_536):
+        some = slice(start, min(start + 65_536, count))
+        size = some.stop - some.start
+        vectors[some] = centres[rng.integers(2000, size=size)] + 0.9 * rng.standard_normal((size, 128), np.float32)
+        vectors[some] /= np.linalg.norm(vectors[some], axis=1, keepdims=True)
+    copies_at = np.arange(0, count - 1, 10)
+    vectors[copies_at + 1] = vectors[copies_at] + 0.02 * rng.standard_normal((len(copies_at), 128), np.float32)
+    vectors[copies_at + 1] /= np.linalg.norm(vectors[copies_at + 1], axis=1, keepdims=True)
+    hashes = rng.integers(0, 256, (count, 32), np.uint8)
+    start = time.perf_counter()
+    search = CandidateSearch(vectors, hashes, np.ones(count, bool))
+    built = time.perf_counter() - start
+    asked, found = 20_000, 0
+    start = time.perf_counter()
+    for at in range(0, asked, 512):
+        block = np.arange(at, min(at + 512, asked))
+        candidates = search.of(vectors[block], [hashes[block]], own=block)
+        wanted = {(int(a), int(a) + 1) for a in block if a % 10 == 0}
+        found += len(wanted & set(zip(block[candidates.asking].tolist(), candidates.found.tolist(), strict=True)))
+    seconds = time.perf_counter() - start
+    return {
+        "vectors": count,
+        "seconds to build": round(built, 1),
+        "pictures looked up a second": round(asked / seconds),
+        "copies found": round(found / (asked / 10), 4),
+        "peak memory, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
+def main() -> None:
+    """Run what is asked for, and print it as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--store", type=Path)
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--learn", type=int, nargs="?", const=100)
+    parser.add_argument("--million", type=int, nargs="?", const=1_000_000)
+    parser.add_argument("--only", choices=("copies", "colours", "disc", "speed"))
+    parser.add_argument("--copies", type=int, default=1000)
+    parser.add_argument("--queries", type=int, default=1000, help="With and without a reference, each.")
+    asked = parser.parse_args()
+    if asked.million:
+        print(json.dumps(million(asked.million), indent=1))
+        return
+    if asked.cache is not None:
+        asked.cache.mkdir(parents=True, exist_ok=True)
+    shop = Shop(asked.store, asked.cache)
+    if asked.learn:
+        learn(shop, asked.learn)
+        return
+    told: dict[str, Any] = {}
+    for name, work in (
+        ("copies", lambda: measure_copies(shop, asked.copies)),
+        ("colours", lambda: measure_colours(shop, asked.copies)),
+        ("disc", lambda: measure_disc(shop, 5000, 20_000, asked.queries)),
+        ("speed", lambda: measure_speed(shop)),
+    ):
+        if asked.only in (None, name):
+            told[name] = work()
+            print(json.dumps({name: told[name]}, indent=1, ensure_ascii=False), flush=True)
+
+
+if __name__ == "__main__":
+    main()

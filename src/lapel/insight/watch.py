@@ -1,0 +1,398 @@
+"""Checks pictures against banks: restricted looks, a brand's own designs, logos as pictures.
+
+Pictures go in with where they are; matches come out with how likely each is a copy of a bank's picture. The check is
+that of :mod:`lapel.insight.duplicate_search`. What is nearer to a picture of a *negative* bank, such as a size chart
+that every shop has, matches nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from lapel.catalog.watching import Bank, BankPicture, Finding, WatchTable
+from lapel.core.errors import LapelError, QueryError
+from lapel.core.filters import NO_FILTER
+from lapel.core.images import decode
+from lapel.core.text import counted
+from lapel.engine.context import StoreContext
+from lapel.insight.copy_check import SIDE, square
+from lapel.insight.duplicate_search import CandidateSearch, chance_of, mean_of_nearest
+from lapel.insight.findings import Findings, Picture, Section
+from lapel.insight.picture_hash import LEAST_QUALITY, hashes_of
+
+KINDS = ("restricted", "own", "logos", "negative")
+LEAST = 0.8  # probability from which on a picture is a match, of a bank that says no other
+FLOOD = 0.2  # share of checked pictures beyond which a bank is quarantined
+FLOOD_AFTER = 100  # pictures: fewer say nothing of a share
+BATCH = 32
+EDGE = 480  # pixels of pictures that are kept for people
+NEIGHBOURS = 10  # of the store, for the normalisation of scores
+
+Upload = tuple[str, Callable[[], bytes]]  # where it is, and what reads it
+
+
+@dataclass(frozen=True)
+class WatchMatch:
+    """One upload and the picture of a bank that it is most likely a copy of.
+
+    Attributes:
+        place: Where the upload is.
+        bank: Which bank.
+        entry: Where the bank's picture came from.
+        chance: How likely it is a copy, 0..1.
+        mirrored: Whether it is the mirrored picture.
+        finding: The number of the finding in the queue; 0 where nothing was kept.
+        new: Whether that is new: the same picture at the same place is reported once.
+        quarantined: Whether the bank is, so that no alert was raised.
+        pictures: The bank's picture and the upload, WebP.
+    """
+
+    place: str
+    bank: str
+    entry: str
+    chance: float
+    mirrored: bool = False
+    finding: int = 0
+    new: bool = True
+    quarantined: bool = False
+    pictures: tuple[bytes, bytes] = field(default=(b"", b""), repr=False, compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """As a line of JSON has it."""
+        return {
+            "finding": self.finding,
+            "bank": self.bank,
+            "entry": self.entry,
+            "place": self.place,
+            "probability": round(self.chance, 4),
+            "mirrored": self.mirrored,
+            "new": self.new,
+            "quarantined": self.quarantined,
+        }
+
+
+@dataclass(frozen=True)
+class WatchReport(Findings):
+    """What a check of uploads found.
+
+    Attributes:
+        matches: The surest first.
+        checked: Pictures that were compared.
+        banks: Banks that were compared with, and how many pictures they hold together.
+        suppressed: Uploads that were nearer to a negative bank.
+        unreadable: Where pictures are that could not be read, with the reason.
+        quarantined: Banks that flooded in this check or before: their matches raise no alerts.
+        notes: What else is to be known, a sentence each.
+    """
+
+    matches: tuple[WatchMatch, ...]
+    checked: int
+    banks: tuple[int, int]
+    suppressed: int = 0
+    unreadable: tuple[tuple[str, str], ...] = ()
+    quarantined: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def columns(self) -> tuple[str, ...]:
+        """See :class:`lapel.insight.findings.Findings`."""
+        return ("finding", "bank", "entry", "place", "probability", "mirrored", "new", "quarantined")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row each match."""
+        return [match.to_json() for match in self.matches]
+
+    def to_json(self) -> dict[str, Any]:
+        """See :class:`lapel.insight.findings.Findings`."""
+        return {
+            "matches": self.rows(),
+            "checked": self.checked,
+            "banks": self.banks[0],
+            "bank_pictures": self.banks[1],
+            "suppressed": self.suppressed,
+            "quarantined": list(self.quarantined),
+            "unreadable": [{"place": place, "reason": reason} for place, reason in self.unreadable],
+            "notes": list(self.notes),
+        }
+
+    def sections(self) -> Iterator[Section]:
+        """Each match: the bank's picture beside what was found."""
+        for match in self.matches:
+            told = (match.place, f"{match.chance:.0%} likely a copy", *(("mirrored",) if match.mirrored else ()))
+            yield Section(
+                f"{match.bank}: {match.chance:.0%}" + (" (quarantined)" if match.quarantined else ""),
+                f"Finding {match.finding}. Decide with: lapel watch decide {match.finding} confirm",
+                (
+                    Picture(match.pictures[0], "in the bank", (match.entry,)),
+                    Picture(match.pictures[1], "found", told, "bad" if match.chance >= 0.95 else "warn"),
+                ),
+            )
+
+    def summary(self) -> str:
+        """How many matches, and what was left out."""
+        told = (
+            f"Checked {counted(self.checked, 'picture')} against {counted(self.banks[1], 'picture')} of"
+            f" {counted(self.banks[0], 'bank')}: {counted(len(self.matches), 'match', 'matches')},"
+            f" {sum(match.new for match in self.matches):,} of them new."
+        )
+        if self.suppressed:
+            told += f" {counted(self.suppressed, 'picture')} nearer to a negative bank."
+        if self.quarantined:
+            told += f" Quarantined, so without alerts: {', '.join(self.quarantined)}."
+        if self.unreadable:
+            told += f" This answer is partial: {counted(len(self.unreadable), 'picture')} could not be read."
+        return " ".join((told, *self.notes))
+
+
+@dataclass(frozen=True)
+class _Read:
+    """An upload that was read and encoded."""
+
+    place: str
+    sha256: str
+    small: Any
+    ratio: float
+    vector: Any
+    webp: bytes
+
+
+def read_uploads(
+    context: StoreContext, uploads: Iterable[Upload], unreadable: list[tuple[str, str]]
+) -> Iterator[list[_Read]]:
+    """Read and encode pictures, some at a time; what cannot be read is noted and passed over."""
+    waiting: list[tuple[str, str, Image.Image]] = []
+    for place, read in uploads:
+        try:
+            data = read()
+            waiting.append((place, hashlib.sha256(data).hexdigest(), decode(data)))
+        except (LapelError, OSError) as error:
+            unreadable.append((place, str(error)))
+        if len(waiting) == BATCH:
+            yield _encoded(context, waiting)
+            waiting = []
+    if waiting:
+        yield _encoded(context, waiting)
+
+
+def _encoded(context: StoreContext, waiting: Sequence[tuple[str, str, Image.Image]]) -> list[_Read]:
+    vectors = context.encoder.encode([image for _, _, image in waiting])
+    return [
+        _Read(place, sha256, *square(image), vector, webp_of(image))
+        for (place, sha256, image), vector in zip(waiting, vectors, strict=True)
+    ]
+
+
+def webp_of(image: Image.Image) -> bytes:
+    """A picture for people, its longer side 480 pixels at most."""
+    stream = io.BytesIO()
+    ImageOps.contain(image, (EDGE, EDGE)).save(stream, "WEBP", quality=85) if max(image.size) > EDGE else image.save(
+        stream, "WEBP", quality=90
+    )
+    return stream.getvalue()
+
+
+def bank_pictures(context: StoreContext, bank: str, read: Sequence[_Read]) -> list[BankPicture]:
+    """Uploads as pictures of a bank."""
+    if not read:
+        return []
+    hashes, quality = hashes_of(np.stack([each.small for each in read]))
+    return [
+        BankPicture(
+            bank,
+            each.sha256,
+            each.place,
+            context.model.fingerprint or context.encoder.fingerprint,
+            np.asarray(each.vector, "<f4").tobytes(),
+            hashes[place].tobytes() + bytes([int(quality[place])]),
+            np.asarray(each.small, np.uint8).tobytes(),
+            float(each.ratio),
+            each.webp,
+        )
+        for place, each in enumerate(read)
+    ]
+
+
+class BankSearch:
+    """The pictures of all banks, in memory, and the store's own as what scores are normalised by.
+
+    Args:
+        pictures: Of all banks.
+        store: (n, dim) float32 vectors of the store; may be empty.
+    """
+
+    def __init__(self, pictures: Sequence[BankPicture], store: Any) -> None:
+        self.pictures = list(pictures)
+        self.vectors = np.stack([np.frombuffer(each.vector, "<f4") for each in pictures]).astype(np.float32)
+        self.hashes = np.stack([np.frombuffer(each.hash[:-1], np.uint8) for each in pictures])
+        quality = np.array([each.hash[-1] for each in pictures])
+        self._squares = np.stack([np.frombuffer(each.square, np.uint8).reshape(SIDE, SIDE, 3) for each in pictures])
+        self._ratios = np.array([each.ratio for each in pictures])
+        self._search = CandidateSearch(self.vectors, self.hashes, quality >= LEAST_QUALITY)
+        self._store = store
+
+    def chances(self, squares: Any, ratios: Any, vectors: Any) -> tuple[Any, Any, Any, Any]:
+        """Which of m uploads may be copies of which pictures: (p,) rows, places, chances, and whether mirrored."""
+        hashes = [hashes_of(squares, mirrored=mirrored)[0] for mirrored in (False, True)]
+        usual = mean_of_nearest(vectors, self._store, self.vectors, NEIGHBOURS)
+        found = self._search.of(vectors, hashes, usual=usual)
+        mine = squares[found.asking], ratios[found.asking]
+        its = self._squares[found.found], self._ratios[found.found]
+        likely, compared = chance_of(mine, its, found.cosines, found.margins, found.bits)
+        return found.asking, found.found, likely, compared.mirrored
+
+
+def best_matches(
+    search: BankSearch, banks: dict[str, Bank], chances: tuple[Any, Any, Any, Any]
+) -> tuple[list[tuple[int, int, float, bool]], set[int]]:
+    """The surest match of each upload and bank that is sure enough, and the uploads that a negative bank kept back.
+
+    Returns:
+        Row of the upload, place of the picture, chance and whether mirrored; and rows.
+    """
+    best: dict[tuple[int, str], tuple[float, int, bool]] = {}
+    negative: dict[int, float] = {}
+    for row, place, chance, mirrored in zip(*(each.tolist() for each in chances), strict=True):
+        bank = banks[search.pictures[place].bank]
+        if chance < bank.least:
+            continue
+        if bank.kind == "negative":
+            negative[row] = max(negative.get(row, 0.0), chance)
+        elif chance > best.get((row, bank.name), (0.0, 0, False))[0]:
+            best[row, bank.name] = (chance, place, mirrored)
+    kept, suppressed = [], set()
+    for (row, _), (chance, place, mirrored) in sorted(best.items()):
+        if negative.get(row, 0.0) >= chance:
+            suppressed.add(row)
+        else:
+            kept.append((row, place, chance, mirrored))
+    return kept, suppressed
+
+
+def check_uploads(
+    context: StoreContext,
+    table: WatchTable,
+    uploads: Iterable[Upload],
+    *,
+    names: Sequence[str] = (),
+    record: bool = True,
+    alert: Callable[[Finding], None] | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> WatchReport:
+    """Check pictures against banks, and put what matches into the queue.
+
+    Args:
+        context: The store: its model encodes, its vectors normalise scores.
+        table: Its banks.
+        uploads: Pictures, each with where it is and what reads it.
+        names: Which banks; all by default.
+        record: Whether findings are kept; else they are only told.
+        alert: Called with each new finding of a bank that is not quarantined.
+        progress: Called with the pictures checked.
+
+    Raises:
+        QueryError: there is no bank, no such bank, or none holds a picture.
+    """
+    banks, search, notes = _opened(context, table, names)
+    unreadable: list[tuple[str, str]] = []
+    matches: list[WatchMatch] = []
+    counts = dict.fromkeys(banks, 0)
+    quarantined = {name for name, bank in banks.items() if bank.quarantined_at}
+    checked = suppressed = 0
+    for read in read_uploads(context, uploads, unreadable):
+        stacked = (
+            np.stack([each.small for each in read]),
+            np.array([each.ratio for each in read]),
+            np.stack([each.vector for each in read]),
+        )
+        kept, held = best_matches(search, banks, search.chances(*stacked))
+        checked += len(read)
+        suppressed += len(held)
+        for row, place, chance, mirrored in kept:
+            picture = search.pictures[place]
+            counts[picture.bank] += 1
+            bank = banks[picture.bank]
+            flooded = _floods(bank, checked, counts[bank.name])
+            if flooded and bank.name not in quarantined:
+                quarantined.add(bank.name)
+                if record:
+                    table.quarantine(bank.name, flooded)
+                notes.append(f"The bank '{bank.name}' is quarantined: {flooded}. Release it with: lapel watch release.")
+            found = _match(table, picture, read[row], chance, mirrored, record, bank.name in quarantined)
+            matches.append(found)
+            if alert is not None and found.new and record and not found.quarantined:
+                alert(table.finding(found.finding))
+        if progress is not None:
+            progress(checked, None)
+    if record:
+        for name, matched in counts.items():
+            table.count(name, checked, matched)
+    matches.sort(key=lambda match: (-match.chance, match.place))
+    size = (len(banks), len(search.pictures))
+    return WatchReport(
+        tuple(matches), checked, size, suppressed, tuple(unreadable), tuple(sorted(quarantined)), tuple(notes)
+    )
+
+
+def _opened(
+    context: StoreContext, table: WatchTable, names: Sequence[str]
+) -> tuple[dict[str, Bank], BankSearch, list[str]]:
+    every = {bank.name: bank for bank in table.banks()}
+    if not every:
+        raise QueryError("There is no bank to check against. Make one with: lapel watch add NAME PICTURES")
+    unknown = [name for name in names if name not in every]
+    if unknown:
+        raise QueryError(f"There is no bank '{unknown[0]}'; there are: {', '.join(every)}.")
+    banks = {name: bank for name, bank in every.items() if not names or name in names or bank.kind == "negative"}
+    fingerprint = context.model.fingerprint or context.encoder.fingerprint
+    pictures = [each for each in table.pictures(fingerprint) if each.bank in banks]
+    if not pictures:
+        raise QueryError(
+            "No bank holds a picture that the store's model has encoded. Fill one with: lapel watch add NAME PICTURES"
+        )
+    notes = []
+    if left_out := table.other_models(fingerprint):
+        notes.append(f"{counted(left_out, 'picture')} of the banks were encoded by another model: add them again.")
+    shown = context.catalog.matching_keys(NO_FILTER)
+    store = np.zeros((0, context.model.dim or 128), np.float32)
+    if len(shown):
+        store = context.catalog.vector_of(shown, fingerprint=fingerprint)
+    return banks, BankSearch(pictures, store), notes
+
+
+def _floods(bank: Bank, checked: int, matched: int) -> str:
+    """Why a bank is to be quarantined; empty where it is not."""
+    every, found = bank.checked + checked, bank.matched + matched
+    if every < FLOOD_AFTER or found <= bank.flood * every:
+        return ""
+    return (
+        f"{found:,} of {every:,} pictures match it, more than {bank.flood:.0%}; a bank that matches so much holds"
+        " what everybody shows, or the pictures that are checked"
+    )
+
+
+def _match(
+    table: WatchTable, picture: BankPicture, read: _Read, chance: float, mirrored: bool, record: bool, quarantined: bool
+) -> WatchMatch:
+    own = table.large(picture.bank, picture.sha256)
+    number, new = 0, True
+    if record:
+        told = {
+            "bank": picture.bank,
+            "entry": picture.sha256,
+            "entry_name": picture.name,
+            "upload": read.sha256,
+            "place": read.place,
+            "chance": chance,
+            "mirrored": mirrored,
+        }
+        found, new = table.put_finding(told, read.webp, own)
+        number = found.id
+    return WatchMatch(
+        read.place, picture.bank, picture.name, chance, mirrored, number, new, quarantined, (own, read.webp)
+    )

@@ -1,0 +1,343 @@
+"""Duplicates: equal bytes, copies, other colours, decisions that stay, a second run, one new picture; bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+from typer.testing import CliRunner
+
+import lapel
+from lapel.apps.cli import app
+from lapel.catalog.pairs import PairTable
+from lapel.core.errors import ImageError, QueryError
+from lapel.insight import copies, duplicate_search
+from lapel.insight.copy_check import MEASURES, compare, square
+from lapel.insight.duplicate_search import CandidateSearch, mean_of_nearest
+from lapel.insight.duplicates import Duplicates, Group, Member, _components
+from lapel.insight.picture_hash import NEAR, HashIndex, hashes_of
+from lapel.service import Store
+
+RUN = CliRunner()
+
+
+def garment(seed: int) -> Image.Image:
+    """A shape on white with a pattern of its own, so that a person can tell any two apart."""
+    rng = np.random.default_rng(seed)
+    image = Image.new("RGB", (240, 320), "white")
+    pen = ImageDraw.Draw(image)
+    body = [(50, 60), (110, 40), (130, 40), (190, 60), (180, 290), (60, 290)]
+    pen.polygon(body, fill=tuple(int(v) for v in rng.integers(60, 200, 3)))
+    for _ in range(14):
+        x, y = rng.integers(60, 160), rng.integers(60, 260)
+        w, h = rng.integers(8, 40, 2)
+        colour = tuple(int(v) for v in rng.integers(0, 256, 3))
+        (pen.ellipse if rng.random() < 0.5 else pen.rectangle)((x, y, x + w, y + h), fill=colour)
+    return image
+
+
+def write_shop(folder: Path) -> Path:
+    """Eight garments; of some another product's picture is a copy. Returns the table."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(5)
+    for number in range(8):
+        garment(number).save(folder / f"g{number}.png")
+    shutil.copy(folder / "g0.png", folder / "same.png")
+    copies.distortions.jpeg(garment(1), rng).save(folder / "jpeg.jpg")
+    copies.mirror(garment(2), rng).save(folder / "mirror.png")
+    copies.framed(garment(3), rng).save(folder / "framed.png")
+    garment(4).resize((120, 160)).save(folder / "small.png")
+    copies.recolour(garment(5), rng).save(folder / "recoloured.png")
+    with (folder / "products.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["id", "title", "colour", "pictures"])
+        for name in sorted(path.name for path in folder.glob("*.*g")):
+            table.writerow([Path(name).stem, f"Shirt {Path(name).stem}", "Blue" if name[0] == "g" else "", name])
+    return folder / "products.csv"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a store of it, not to be written to."""
+    folder = tmp_path_factory.mktemp("duplicates")
+    table = write_shop(folder / "files")
+    with lapel.open_store(folder / "shop", create=True, encoder="small") as store:
+        store.add(table)
+    return folder / "shop"
+
+
+@pytest.fixture
+def shop(built: Path, tmp_path: Path) -> Path:
+    """A copy of that store."""
+    shutil.copytree(built, tmp_path / "shop")
+    return tmp_path / "shop"
+
+
+def groups_of(found: Duplicates, kind: str) -> set[tuple[str, ...]]:
+    """The ids of each group of a kind, sorted."""
+    return {tuple(sorted(m.product for m in group.members)) for group in found.groups if group.kind == kind}
+
+
+def test_copies_are_found_and_nothing_else(shop: Path) -> None:
+    with lapel.open_store(shop) as store:
+        found = store.duplicates()
+    assert groups_of(found, "exact") == {("g0", "same")}
+    assert groups_of(found, "near") == {("g1", "jpeg"), ("g2", "mirror"), ("framed", "g3"), ("g4", "small")}
+    assert groups_of(found, "same product") == set()
+    mirrored = next(m for g in found.groups for m in g.members if m.product in ("mirror", "g2") and m.product != g.best)
+    assert mirrored.mirrored
+    assert "recoloured" not in json.dumps(found.to_json()["groups"])  # another colour is no duplicate
+
+
+def test_the_best_is_the_largest_then_the_most_complete_then_the_oldest(shop: Path) -> None:
+    with lapel.open_store(shop) as store:
+        found = {group.members[1].product: group for group in store.duplicates().groups}
+    assert found["small"].best == "g4"
+    assert "largest (76,800 pixels against 19,200)" in found["small"].why
+    assert found["same"].best == "g0"
+    assert "most complete" in found["same"].why  # it has a colour
+
+
+def test_dismissed_pairs_stay_away_also_when_added_again(shop: Path, built: Path) -> None:
+    files = built.parent / "files" / "products.csv"
+    with lapel.open_store(shop) as store:
+        store.dismiss_duplicate("jpeg", "g1", note="two batches")
+        assert ("g1", "jpeg") not in groups_of(store.duplicates(), "near")
+        store.remove(["g1", "jpeg"])
+        store.add(files)
+        found = store.duplicates()
+        assert ("g1", "jpeg") not in groups_of(found, "near")
+        assert found.dismissed == 1
+        assert "1 pair left out" in found.summary()
+        assert [(d.one, d.other, d.note) for d in store.dismissed_duplicates()] == [("g1", "jpeg", "two batches")]
+        assert store.restore_duplicate("g1", "jpeg")
+        assert ("g1", "jpeg") in groups_of(store.duplicates(), "near")
+
+
+def test_a_second_run_compares_what_is_new_alone(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int | None]] = []
+    with lapel.open_store(shop) as store:
+        first = store.duplicates(progress=lambda done, total: asked.append((done, total)))
+        assert asked[-1] == (13, 13)  # 14 photos, two of the same bytes
+        asked.clear()
+        assert store.duplicates(progress=lambda done, total: asked.append((done, total))) == first
+        assert asked == []
+        (tmp_path / "more").mkdir()
+        copies.distortions.blur(garment(6), np.random.default_rng(1)).save(tmp_path / "more" / "late.png")
+        store.add(tmp_path / "more")
+        found = store.duplicates(progress=lambda done, total: asked.append((done, total)))
+        assert asked[-1] == (1, 1)
+        assert ("g6", "late") in groups_of(found, "near")
+    # Without what was kept, the groups are the same; scores may move, as neighbours have come.
+    (shop / "duplicates.sqlite").unlink()
+    with lapel.open_store(shop) as store:
+        again = store.duplicates()
+    assert all(groups_of(again, kind) == groups_of(found, kind) for kind in ("exact", "near", "same product"))
+
+
+def test_an_interrupted_run_goes_on(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicate_search, "BLOCK", 4)
+
+    def stop(done: int, total: int | None) -> None:
+        raise KeyboardInterrupt
+
+    with lapel.open_store(shop) as store:
+        with pytest.raises(KeyboardInterrupt):
+            store.duplicates(progress=stop)
+        asked: list[tuple[int, int | None]] = []
+        found = store.duplicates(progress=lambda done, total: asked.append((done, total)))
+        assert asked[-1] == (9, 9)
+        assert len(groups_of(found, "near")) == 4
+
+
+def test_a_store_that_may_not_be_written_answers_too(shop: Path) -> None:
+    with lapel.open_store(shop, read_only=True) as store:
+        assert len(store.duplicates().groups) == 5
+    assert not (shop / "duplicates.sqlite").exists()
+
+
+def test_one_new_picture(shop: Path) -> None:
+    rng = np.random.default_rng(3)
+    with lapel.open_store(shop) as store:
+        near = store.check_new_picture(copies.recut(garment(7), rng))
+        assert [match.product for match in near.matches] == ["g7"]
+        exact = store.check_new_picture(str(lapel_file(store, "g0")))
+        assert {(match.kind, match.product) for match in exact.matches} == {("exact", "g0"), ("exact", "same")}
+        assert not store.check_new_picture(garment(99)).matches
+        assert not store.check_new_picture(str(lapel_file(store, "g0")), where="id=g5").matches
+        with pytest.raises(ImageError, match="cannot be read"):
+            store.check_new_picture("nowhere.png")
+
+
+def lapel_file(store: Store, product: str) -> Path:
+    """The file of a product's photo."""
+    return Path(store.product(product).photos[0].uri.removeprefix("file://"))
+
+
+def test_stores_with_little_in_them(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    garment(1).save(tmp_path / "one" / "a.png")
+    with lapel.open_store(tmp_path / "shop", create=True, encoder="small") as store:
+        with pytest.raises(QueryError, match="nothing to compare"):
+            store.duplicates()
+        store.add(tmp_path / "one")
+        assert store.duplicates().groups == ()
+        for number in range(4):
+            shutil.copy(tmp_path / "one" / "a.png", tmp_path / "one" / f"b{number}.png")
+        store.add(tmp_path / "one")
+        (group,) = store.duplicates().groups  # all the same picture
+        assert (group.kind, len(group.members), group.best) == ("exact", 5, "a")
+        with pytest.raises(QueryError, match="0 and up to 1"):
+            store.duplicates(least=0)
+        with pytest.raises(QueryError, match="no duplicate of itself"):
+            store.dismiss_duplicate("a", "a")
+        with pytest.raises(QueryError):
+            store.dismiss_duplicate("a", "nobody")
+
+
+def test_pictures_that_are_gone_are_told(shop: Path, tmp_path: Path) -> None:
+    with lapel.open_store(shop) as store:
+        (tmp_path / "gone").mkdir()
+        garment(50).save(tmp_path / "gone" / "gone.png")
+        store.add(tmp_path / "gone")
+        (tmp_path / "gone" / "gone.png").unlink()
+    (shop / "thumbnails.sqlite").unlink()
+    with lapel.open_store(shop) as store:
+        found = store.duplicates()
+    assert [uri.rsplit("/", 1)[1] for uri, _ in found.unreadable] == ["gone.png"]
+    assert "partial: 1 photo" in found.summary()
+    assert len(groups_of(found, "near")) == 4
+
+
+def test_the_command(shop: Path, tmp_path: Path) -> None:
+    out = RUN.invoke(app, ["duplicates", "--store", str(shop), "--json", "--out", str(tmp_path / "out")])
+    assert out.exit_code == 0, out.output
+    told = json.loads(out.stdout)
+    group = told["groups"][0]
+    assert (group["kind"], group["best"]) == ("exact", "g0")
+    assert set(group["members"][0]) == {"product", "photo", "score"}
+    rows = list(csv.DictReader((tmp_path / "out" / "duplicates.csv").read_text().splitlines()))
+    assert len(rows) == 10
+    page = (tmp_path / "out" / "duplicates.html").read_text()
+    assert page.count("<img") == 10
+    said = RUN.invoke(app, ["duplicates", "dismiss", "g1", "jpeg", "--store", str(shop)])
+    assert "not shown" in said.output
+    assert "1 pair dismissed" in RUN.invoke(app, ["duplicates", "dismissed", "--store", str(shop)]).output
+    undone = RUN.invoke(app, ["duplicates", "dismiss", "g1", "jpeg", "--undo", "--store", str(shop)])
+    assert "may be shown" in undone.output
+    new = RUN.invoke(app, ["duplicates", "--new", str(tmp_path / "no.png"), "--store", str(shop)])
+    assert new.exit_code == 1
+
+
+# --- its parts --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", copies.COPIES)
+def test_the_check_finds_where_a_copy_lies(kind: str) -> None:
+    rng = np.random.default_rng(2)
+    right, wrong = [], []
+    for seed in range(4):
+        made, ratio = square(copies.COPIES[kind](garment(seed), rng))
+        for other in (seed, seed + 10):
+            its, shape = square(garment(other))
+            found = compare(its[None], made[None], np.array([[shape, ratio]]))
+            (right if other == seed else wrong).append(found.measures[0, MEASURES.index("detail")])
+    assert all(mine > other for mine, other in zip(right, wrong, strict=True))
+    assert np.median(right) > 0.65 > np.median(wrong)
+
+
+def test_the_check_gives_the_place_of_a_cut() -> None:
+    image = garment(3)
+    part = image.crop((24, 64, 216, 320))
+    (whole, one), (cut, other) = square(image), square(part)
+    found = compare(whole[None], cut[None], np.array([[one, other]]))
+    # x of 0..1 in the whole -> (240 x - 24) / 192 in the part; y likewise.
+    expected = np.array([[240 / 192, 0, -24 / 192], [0, 320 / 256, -64 / 256]])
+    assert np.abs(found.maps[0] - expected).max() < 0.03
+
+
+def test_colours_tell_light_from_dye() -> None:
+    rng = np.random.default_rng(4)
+    at = MEASURES.index("colour_half")
+    for seed in range(4):
+        its, shape = square(garment(seed))
+        measured = []
+        for way in (copies.distortions.light, copies.recolour):
+            made, ratio = square(way(garment(seed), rng))
+            measured.append(compare(its[None], made[None], np.array([[shape, ratio]])).measures[0, at])
+        assert measured[0] < measured[1]
+
+
+def test_hashes_of_mirrored_pictures() -> None:
+    squares = np.stack([square(garment(seed))[0] for seed in range(6)])
+    flipped, _ = hashes_of(squares[:, :, ::-1])
+    mirrored, quality = hashes_of(squares, mirrored=True)
+    assert np.bitwise_count(flipped ^ mirrored).sum(axis=1).max() <= 4  # ties of the median aside
+    assert quality.min() > 0
+    assert hashes_of(np.full((1, 48, 48, 3), 255, np.uint8))[1][0] == 0  # nothing to see
+
+
+def test_many_hashes_are_found_as_all_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(6)
+    hashes = rng.integers(0, 256, (3000, 32), np.uint8)
+    asked = hashes[:200].copy()
+    for row in asked:  # up to PDQ's 31 bits away
+        for bit in rng.choice(256, int(rng.integers(0, NEAR + 1)), replace=False):
+            row[bit // 8] ^= np.uint8(1 << (bit % 8))
+    slow = HashIndex(hashes).nearest(asked, 1)
+    monkeypatch.setattr("lapel.insight.picture_hash.FLAT_ROWS", 100)
+    fast = HashIndex(hashes).nearest(asked, 1)
+    assert np.array_equal(slow[1], fast[1])
+    assert np.array_equal(slow[0], fast[0])
+
+
+def test_candidates_are_those_of_a_plain_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(7)
+    vectors = rng.standard_normal((300, 16)).astype(np.float32)
+    vectors[1::2] = vectors[::2] + 0.2 * rng.standard_normal((150, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    hashes = rng.integers(0, 256, (300, 32), np.uint8)
+    search = CandidateSearch(vectors, hashes, np.zeros(300, bool))
+    every = np.arange(300)
+    found = search.of(vectors, [hashes], own=every)
+    pairs = set(zip(found.asking.tolist(), found.found.tolist(), strict=True))
+    table = vectors @ vectors.T
+    np.fill_diagonal(table, -2)
+    # The table's nearest nine: all that is well above their mean, or nearer than .9.
+    for row in range(300):
+        near = np.argsort(-table[row])[:9]
+        least = max(0.6, table[row][near].mean() + 0.05)
+        wanted = {(row, int(at)) for at in near if table[row][at] >= least or table[row][at] >= 0.9}
+        assert {pair for pair in pairs if pair[0] == row} == wanted
+
+
+def test_usual_cosines_count_what_is_in_both_once() -> None:
+    vectors = np.eye(4, dtype=np.float32)
+    asked = vectors[:1]
+    assert mean_of_nearest(asked, vectors, vectors[:1], 4) == mean_of_nearest(asked, vectors, vectors[:0], 4)
+
+
+def test_components_and_groups_check_themselves() -> None:
+    assert _components([(1, 2), (3, 4), (2, 5)]) == [[1, 2, 5], [3, 4]]
+    one, other = Member("a", "file:///a", 1.0, 1), Member("b", "file:///b", 0.9, 2)
+    assert Group("near", "a", "why", (one, other)).score == 0.9
+    with pytest.raises(QueryError):
+        Group("near", "b", "why", (one, other))
+    with pytest.raises(QueryError):
+        Group("alike", "a", "why", (one, other))
+    with pytest.raises(QueryError):
+        Member("a", "file:///a", 1.5, 1)
+
+
+def test_decisions_survive_a_lost_cache(tmp_path: Path) -> None:
+    table = PairTable(tmp_path, read_only=False)
+    table.dismiss("b", "a")
+    table.close()
+    again = PairTable(tmp_path, read_only=True)
+    assert [(each.one, each.other) for each in again.dismissed()] == [("a", "b")]
+    again.close()
