@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lapel.core.text import counted, fold, printable, reason_of, shortened
 
 if TYPE_CHECKING:
+    from lapel.catalog.watching import Finding as WatchFinding
     from lapel.core.events import Erasure, EventReport, PersonExport
     from lapel.core.settings import described as list_settings
     from lapel.core.settings import files as settings_files
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
     from lapel.engine.recommend.asking import RowQuery, RowSettings
     from lapel.engine.rules import Rule
     from lapel.insight.audit_labels import LabelAudit, LabelFill, Suggestion
+    from lapel.insight.catalogue_map import CatalogueMap
     from lapel.insight.clusters import Cluster, Clusters
     from lapel.insight.findings import Findings
     from lapel.insight.new_picture import NewCheck
+    from lapel.insight.price import PriceEstimate
     from lapel.insight.report import EvalReport, category_heading
     from lapel.insight.report import heading as report_heading
     from lapel.insight.tuning import Trial
@@ -86,7 +89,10 @@ _HOMES = {
     "DriveUpload": "lapel.service.drive",
     "EVERYTHING": "lapel.service.keys",
     "EvalReport": "lapel.insight.report",
+    "CatalogueMap": "lapel.insight.catalogue_map",
     "Findings": "lapel.insight.findings",
+    "PriceEstimate": "lapel.insight.price",
+    "WatchFinding": "lapel.catalog.watching:Finding",
     "IndexDifference": "lapel.engine.check:Difference",
     "IndexService": "lapel.service.index",
     "IndexStatus": "lapel.engine.index_sync",
@@ -154,6 +160,7 @@ __all__ = [
     "AddRequest",
     "BackupReport",
     "BrowseResult",
+    "CatalogueMap",
     "ChangedError",
     "Cluster",
     "Clusters",
@@ -176,6 +183,7 @@ __all__ = [
     "NewCheck",
     "Overview",
     "PersonExport",
+    "PriceEstimate",
     "ProductDetails",
     "ProductPut",
     "PutResult",
@@ -191,6 +199,7 @@ __all__ = [
     "TablePreview",
     "Trial",
     "UploadedZip",
+    "WatchFinding",
     "WatchService",
     "add_to_store",
     "answer_json",

@@ -34,7 +34,7 @@ def photos(
     from lapel.service import open_store
 
     with resumable(), open_store(store) as shop:
-        with progress_bar("measuring photos", in_log=True) as update:
+        with progress_bar("measuring photos") as update:
             found = shop.audit_photos(
                 where=Filter.parse(where or ()), least_side=least_side, checks=check or (), progress=update
             )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from lapel.apps.ui.drawn import kept_map
 from lapel.apps.ui.shelf import SHELF
 from lapel.apps.ui.shops import open_shop
 from lapel.core.errors import LapelError
@@ -74,7 +75,15 @@ def routes(folder: Path, *, write: bool) -> list[BaseRoute]:
         photo = SHELF.get(request.path_params["token"])
         return answer(None if photo is None else photo.product_tile or photo.tile, NEVER)
 
+    def drawn_map(request: Request) -> Response:
+        drawn = kept_map(folder)
+        if drawn is None:
+            return Response("There is no map yet. Open the page Map.", 404, media_type="text/plain")
+        kept = FOR_GOOD if request.query_params.get("v") == drawn.digest else NEVER
+        return Response(drawn.page, media_type="text/html", headers={"Cache-Control": kept})
+
     return [
+        Route("/drawn-map", drawn_map),
         Route("/thumbnail/{key:int}", thumbnail),
         Route("/picture/{key:int}", picture),
         Route("/asked/{token}", asked),

@@ -45,7 +45,9 @@ PAGES = (
     PageRow("search", ":material/search:"),
     PageRow("discover", ":material/explore:"),
     PageRow("product", ":material/checkroom:"),
+    PageRow("map", ":material/map:"),
     PageRow("catalogue", ":material/inventory_2:", manage=True),
+    PageRow("insight", ":material/insights:", manage=True),
     PageRow("prove", ":material/fact_check:", manage=True),
     PageRow("status", ":material/monitor_heart:"),
 )
