@@ -1,0 +1,113 @@
+"""The pages Map and Insight without a browser, on the drawn shop of 40 products."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from browser.shop import draw, fill_shop
+
+pytest.importorskip("streamlit", reason="the page needs streamlit: pip install 'lapel[ui]'")
+
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from browser.runner import page_text, settled, show
+from lapel.apps.ui import work
+from lapel.apps.ui.drawn import kept_map
+from lapel.apps.ui.routes import routes
+from lapel.service import open_store
+
+__all__ = ["show"]  # a fixture
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fill_shop(tmp_path_factory.mktemp("insight"))
+
+
+def waited(page: AppTest, name: str) -> AppTest:
+    """The page once a question is answered."""
+    deadline = time.monotonic() + 120
+    while (found := work.find(name)) is None or not found.ended:
+        assert time.monotonic() < deadline, "no answer"
+        time.sleep(0.1)
+    assert not found.error, found.error
+    return settled(page.run())
+
+
+def test_the_map_is_drawn_once_and_has_an_address(show, store, monkeypatch):
+    shown: list[dict] = []
+
+    def frame(*, key: str, data: dict) -> None:
+        shown.append(data)
+        st.html(f"<i data-shown='{key}'></i>")
+
+    monkeypatch.setattr(st.components.v2, "component", lambda *_, **__: frame)
+    assert kept_map(store) is None
+    page = waited(show(store, "map"), f"map {store}")
+    drawn = kept_map(store)
+    assert drawn is not None
+    assert shown[-1]["source"] == f"drawn-map?v={drawn.digest}"
+    assert "A map of 40 products" in page_text(page)
+    (route,) = [each for each in routes(store, write=False) if each.path == "/drawn-map"]
+    from starlette.applications import Starlette
+    from starlette.testclient import TestClient
+
+    with TestClient(Starlette(routes=[route])) as client:
+        kept = client.get(f"/drawn-map?v={drawn.digest}")
+        assert kept.content == drawn.page
+        assert "immutable" in kept.headers["cache-control"]
+        assert client.get("/drawn-map").headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("question", ["duplicates", "labels", "assortment", "clusters"])
+def test_a_question_is_asked_answered_and_stands_in_the_address(show, store, question):
+    page = show(store, "insight", question=question)
+    assert page.query_params["question"] in (question, [question])
+    settled(page.button(key=f"run-{question}").click().run())
+    page = waited(page, f"{question} {store}")
+    found = work.find(f"{question} {store}").result
+    assert page.get("arrow_data_frame") or page.dataframe
+    assert found.summary().split(".")[0][:30] in page_text(page).replace("\\", "")
+
+
+def test_what_cannot_be_answered_says_why(show, store):
+    """The drawn shop was added at one moment: nothing rises and nothing fades."""
+    page = show(store, "insight", question="trends")
+    settled(page.button(key="run-trends").click().run())
+    deadline = time.monotonic() + 60
+    while not work.find(f"trends {store}").ended and time.monotonic() < deadline:
+        time.sleep(0.1)
+    page = settled(page.run())
+    assert page.error
+
+
+def test_an_empty_watch_says_how_to_begin(show, store):
+    page = show(store, "insight", question="watch")
+    assert "Nothing is watched for yet" in page_text(page) + page.info[0].value
+    assert "lapel watch" in page.code[0].value
+
+
+def test_a_match_in_the_queue_is_decided_on(show, store, tmp_path):
+    bank, uploads = tmp_path / "bank", tmp_path / "uploads"
+    for folder in (bank, uploads):
+        folder.mkdir()
+        draw("Dress", "Red").save(folder / "dress.png")
+    with open_store(store) as shop:
+        shop.watching.add("own designs", bank)
+        assert len(shop.watch(uploads).matches) == 1
+    page = show(store, "insight", question="watch")
+    (found,) = [each for each in page.button if str(each.key).startswith("confirmed-")]
+    settled(found.click().run())
+    assert "queue is empty" in page.success[0].value
+    with open_store(store) as shop:
+        assert shop.watching.queue(state="confirmed")[0].bank == "own designs"
+
+
+def test_a_price_needs_a_photo(show, store):
+    page = show(store, "insight", question="price")
+    settled(next(each for each in page.button if each.label == "Estimate").click().run())
+    assert "Choose a photo" in page.info[0].value
