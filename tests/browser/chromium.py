@@ -142,7 +142,7 @@ def visit(profile: BrowserContext, address: str) -> Iterator[Callable[..., Page]
         page.on("console", lambda message: wrong.append(message.text) if is_wrong(message) else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.goto(f"{root}/{path}")
-        page.wait_for_selector(".st-key-foot")
+        page.wait_for_selector(".st-key-foot", timeout=3 * PATIENCE)  # the first visitor waits for imports
         return page
 
     yield open_page

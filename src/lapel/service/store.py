@@ -406,6 +406,15 @@ class Store(InsightCalls):
         asked = query if isinstance(query, Query) else Query(image=query)
         return draw_explanations(hits[:HITS], [self.explain(asked, hit) for hit in hits[:HITS]], title)
 
+    def heatmaps(self, found: Explanation) -> tuple[Image.Image | None, Image.Image]:
+        """The pictures of an explanation with what their places add to the score laid over them: the query's, None
+        where it has none, and the hit's; RGB, as large as the pictures."""
+        from lapel.insight.explanation_sheet import heatmap
+
+        asked = None if found.query_picture is None else heatmap(found.query_picture, found.query_map)
+        assert found.hit_picture is not None
+        return asked, heatmap(found.hit_picture, found.hit_map)
+
     def regions(self, image: ImageLike) -> list[Region]:
         """Up to five products in a picture, the largest first; a box of them can be given to a search.
 

@@ -8,6 +8,7 @@ import io
 from dataclasses import replace
 
 import streamlit as st
+from PIL import Image
 
 from lapel.apps.ui.lang import t
 from lapel.apps.ui.selection import escape
@@ -15,6 +16,8 @@ from lapel.apps.ui.shelf import KeptPhoto
 from lapel.core.errors import LapelError
 from lapel.core.types import Hit, Part, Query
 from lapel.service import Store
+
+SIDE = 420  # pixels of a picture
 
 
 def show_why(store: Store, query: Query, photo: KeptPhoto | None, hit: Hit) -> None:
@@ -49,19 +52,28 @@ def _explanation(store: Store, query: Query, hit: Hit) -> None:
     try:
         with st.spinner(t("why.looking")):
             found = store.explain(query, hit)
-            sheet = store.explanation_sheet(query, [hit])
+            asked, answered = store.heatmaps(found)
     except LapelError as error:
         st.info(escape(str(error)), icon=":material/info:")
         return
-    stream = io.BytesIO()
-    sheet.save(stream, "JPEG", quality=90)
-    picture = base64.b64encode(stream.getvalue()).decode()
-    st.html(
-        f"<img class='lapel-why' alt='{html.escape(t('why.alt'), quote=True)}' src='data:image/jpeg;base64,{picture}'>"
+    pairs = (("query", found.query_picture, asked), ("hit", found.hit_picture, answered))
+    figures = "".join(
+        f"<figure>{_picture(plain)}{_picture(map_)}<figcaption>{html.escape(t(f'why.{name}'))}</figcaption></figure>"
+        for name, plain, map_ in pairs
+        if plain is not None and map_ is not None
     )
+    st.html(f"<div class='lapel-why' role='img' aria-label='{html.escape(t('why.alt'), quote=True)}'>{figures}</div>")
     for name, lines in (("shared", found.shared), ("different", found.different)):
         if lines:
             st.markdown(f"**{t(f'why.{name}')}**\n" + "\n".join(f"- {escape(line)}" for line in lines))
     st.caption(t("why.help", score=f"{hit.score:z.2f}"))
     for note in found.notes:
         st.caption(escape(note))
+
+
+def _picture(image: Image.Image) -> str:
+    small = image.copy()
+    small.thumbnail((SIDE, SIDE))
+    stream = io.BytesIO()
+    small.save(stream, "JPEG", quality=88)
+    return f"<img alt='' src='data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}'>"

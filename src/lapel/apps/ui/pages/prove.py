@@ -47,8 +47,14 @@ def _recall(store: Store, overview: Overview) -> None:
     st.write(t("prove.recall_help"))
     fields = ["category", *overview.fields, "id"]
     with st.form("recall-form", border=False):
-        chosen = st.multiselect(
-            t("prove.right_if"), fields, default=["category"], key="rule", format_func=_field, help=t("prove.rule_help")
+        chosen = st.pills(
+            t("prove.right_if"),
+            fields,
+            selection_mode="multi",
+            default=["category"],
+            key="rule",
+            format_func=_field,
+            help=t("prove.rule_help"),
         )
         where = st.text_input(t("prove.who_asks"), key="askers", placeholder="gender=Women, price<50")
         sent = st.form_submit_button(t("prove.run"), type="primary")
@@ -73,13 +79,10 @@ def _report(store: Store, report: EvalReport) -> None:
     with st.container(horizontal=True, gap="medium"):
         for name in ("recall@1", "recall@5", "recall@10", f"map@{report.depth}"):
             found = result.measures[name]
-            st.metric(
-                name.replace("recall", "Recall").replace("map", "MAP"),
-                share(found.value, 1),
-                help=t("prove.interval", low=share(found.low, 1), high=share(found.high, 1)),
-                width="content",
-            )
-            st.caption(f"{share(found.low, 1)} – {share(found.high, 1)}")
+            with st.container(width="content", gap="xsmall"):
+                title = name.replace("recall", "Recall").replace("map", "MAP")
+                st.metric(title, share(found.value, 1), width="content")
+                st.caption(t("prove.interval", low=share(found.low, 1), high=share(found.high, 1)))
     left = result.without_value + result.without_relevant
     st.caption(t("prove.asked", n=result.used, left=amount(left), model=escape(report.model), index=report.index))
     rows = [each for each in result.categories if each.used >= FEW]
@@ -103,7 +106,7 @@ def _picture(image: Image.Image, alt: str) -> None:
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=88)
     data = base64.b64encode(stream.getvalue()).decode()
-    st.html(f"<img class='lapel-why' alt='{html.escape(alt, quote=True)}' src='data:image/jpeg;base64,{data}'>")
+    st.html(f"<img class='lapel-sheet' alt='{html.escape(alt, quote=True)}' src='data:image/jpeg;base64,{data}'>")
 
 
 # --- the index --------------------------------------------------------------------------------------------------------
