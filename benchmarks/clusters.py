@@ -104,8 +104,8 @@ def main() -> None:
                 continue
             some = products.vectors[rows]
             for count in (*counts, len(np.unique(labels[rows]))):
-                told(f"{name}: lapel clusters", lambda seed, c=count, v=some: ours(v, c, seed), labels[rows], 2)
-                told(f"{name}: k-means", lambda seed, c=count, v=some: kmeans(v, c, seed), labels[rows], 2)
+                told(f"{name}: lapel clusters", lambda seed, c=count, v=some: ours(v, c, seed), labels[rows], 1)
+                told(f"{name}: k-means", lambda seed, c=count, v=some: kmeans(v, c, seed), labels[rows], 1)
         rows = np.sort(np.random.default_rng(0).permutation(len(products))[: asked.sample])
         sample = ProductRows(
             tuple(products.products[row] for row in rows),
