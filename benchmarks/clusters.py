@@ -91,6 +91,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=4000)
     parser.add_argument("--map", type=Path)
     parser.add_argument("--no-imagenet", action="store_true")
+    parser.add_argument("--only-sample", action="store_true", help="Leave out the whole catalogue: minutes less.")
     asked = parser.parse_args()
     with lapel.open_store(asked.store, read_only=True) as store:
         products = read_products(store._context)
@@ -100,12 +101,12 @@ def main() -> None:
         print(f"{machine()}; {len(products):,} products, {len(np.unique(labels))} values of {asked.label}")
         sets = {"all": np.arange(len(products)), "split val": np.flatnonzero(split == "val")}
         for name, rows in sets.items():
-            if len(rows) < 500:
+            if len(rows) < 500 or asked.only_sample:
                 continue
             some = products.vectors[rows]
             for count in (*counts, len(np.unique(labels[rows]))):
-                told(f"{name}: lapel clusters", lambda seed, c=count, v=some: ours(v, c, seed), labels[rows], 2)
-                told(f"{name}: k-means", lambda seed, c=count, v=some: kmeans(v, c, seed), labels[rows], 2)
+                told(f"{name}: lapel clusters", lambda seed, c=count, v=some: ours(v, c, seed), labels[rows], 1)
+                told(f"{name}: k-means", lambda seed, c=count, v=some: kmeans(v, c, seed), labels[rows], 1)
         rows = np.sort(np.random.default_rng(0).permutation(len(products))[: asked.sample])
         sample = ProductRows(
             tuple(products.products[row] for row in rows),

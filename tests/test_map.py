@@ -247,6 +247,14 @@ def test_facets_groups_and_evil_titles(page: Page) -> None:
     assert page.get_attribute("#product-link", "href") == "https://shop.example/7"
 
 
+def test_axe_finds_nothing(page: Page) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page.fill("#words", "blue")
+    page.locator("#hits button").first.click()
+    found = axe.run(page).response["violations"]
+    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
+
+
 def test_keys_move_zoom_and_open_what_is_in_the_middle(page: Page) -> None:
     page.focus("#canvas")
     shown = "document.getElementById('canvas').toDataURL()"

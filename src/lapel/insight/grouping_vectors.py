@@ -18,7 +18,7 @@ from lapel.core.errors import MissingDependencyError
 from lapel.core.vectors import Vectors
 
 SMALL_GROUPS = 1000  # that are joined: their table of pairs takes 8 MB, and joining them a second
-FIT_ROWS = 100_000  # that k-means learns from; the others go to the nearest centre
+FIT_ROWS = 20_000  # that k-means learns from, twenty a group; the others go to the nearest centre
 ROUNDS = 30  # of k-means; more change fewer than one row in a hundred
 # Taken off the mean cosine of two groups for each doubling of their (harmonic) size: without it a coarse level is a
 # few large groups and many of one product.

@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from lapel.core.vectors import Keys, Vectors
+from lapel.core.vectors import Keys, Vectors, normalise
 from lapel.insight.grouping_vectors import require
 from lapel.insight.product_rows import nearest_others
 
 NEIGHBOURS = 30
+DIMENSIONS = 48  # that neighbours are looked for in
 PERPLEXITY = 10.0  # a third of the neighbours
 EARLY, LATE = 100, 250  # rounds: with everything pulled together first, then as it is
 EARLY_PULL, LATE_PULL = 12.0, 1.5  # 1.5 keeps groups a little apart
@@ -74,11 +75,20 @@ def _principal(vectors: Vectors) -> NDArray[np.float64]:
     return np.asarray(centred @ axes)
 
 
+def _compressed(vectors: Vectors) -> Vectors:
+    """Unit rows in fewer dimensions, with nearly the same cosines: comparing all with all takes a third of the time."""
+    if vectors.shape[1] <= DIMENSIONS:
+        return vectors
+    rows = vectors.astype(np.float64)
+    axes = np.linalg.eigh(rows.T @ rows)[1][:, -DIMENSIONS:]
+    return normalise(rows @ axes)
+
+
 def _tsne(vectors: Vectors, seed: int, progress: Progress | None) -> NDArray[np.float64]:
     tsne: Any = require("openTSNE")
     affinity: Any = require("openTSNE.affinity")
     neighbors: Any = require("openTSNE.nearest_neighbors")
-    nearest, cosines = nearest_others(vectors, min(NEIGHBOURS, len(vectors) - 1))
+    nearest, cosines = nearest_others(_compressed(vectors), min(NEIGHBOURS, len(vectors) - 1))
     distances = np.sqrt(np.maximum(2 - 2 * cosines.astype(np.float64), 0))
     graph = affinity.PerplexityBasedNN(
         perplexity=min(PERPLEXITY, nearest.shape[1] / 3),
