@@ -181,7 +181,9 @@ def _change(counts: Counts, totals: NDArray[np.int64], now: int, width: int) -> 
 def _beyond_season(counts: Counts, totals: NDArray[np.int64], now: int, width: int, cycle: int) -> _Change:
     """The change, less what the same time of earlier years changed by where there are any: a season is no trend."""
     latest = _change(counts, totals, now, width)
-    earlier = [_change(counts, totals, at, width) for at in range(now - cycle, width, -cycle)] if cycle > 1 else []
+    first = BASELINE + width - 1  # with fewer periods before it, a change is not of the same ones
+    past = range(now - cycle, first - 1, -cycle) if cycle > 1 else ()
+    earlier = [_change(counts, totals, at, width) for at in past]
     if not earlier:
         return latest
     usual = np.mean([each.ratio for each in earlier], axis=0)

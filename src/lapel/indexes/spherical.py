@@ -12,6 +12,8 @@ from lapel.core.vectors import Vectors
 faiss: Any = typed_faiss  # its type stubs know the C++ signatures, not those its Python layer puts over them
 
 ROUNDS = 25  # the middles hardly move after
+FEW = 10_000  # vectors, up to which it is done several times and the best one kept, as it may end in a bad place
+TIMES = 8
 
 
 def spherical_k_means(vectors: Vectors, count: int, *, seed: int = 0, rounds: int = ROUNDS) -> Vectors:
@@ -27,7 +29,13 @@ def spherical_k_means(vectors: Vectors, count: int, *, seed: int = 0, rounds: in
         (count, dim) float32 unit rows.
     """
     means = faiss.Kmeans(
-        vectors.shape[1], count, niter=rounds, seed=seed + 1, spherical=True, min_points_per_centroid=1
+        vectors.shape[1],
+        count,
+        niter=rounds,
+        nredo=TIMES if len(vectors) <= FEW else 1,
+        seed=seed + 1,
+        spherical=True,
+        min_points_per_centroid=1,
     )
     means.train(np.ascontiguousarray(vectors, np.float32))
     return np.asarray(means.centroids, np.float32)
