@@ -193,15 +193,14 @@ def compare(first: Squares, second: Squares, ratios: NDArray[np.float64]) -> Com
     rows = np.flatnonzero(coarse[:, 0] >= LEAST_COARSE)
     if not len(rows):
         return found
-    first, second, mine, its, ratios = (each[rows] for each in (first, second, mine, its, ratios))
+    first, second, mine, its, ratios = first[rows], second[rows], mine[rows], its[rows], ratios[rows]
     refined, flipped, fits = _roughly(mine, its, maps[rows], mirrored[rows])
     found.maps[rows], found.mirrored[rows] = refined, flipped
     kept = np.flatnonzero(fits >= LEAST_FINE)
     if not len(kept):
         return found
-    first, second, mine, its, ratios, rows, refined, flipped = (
-        each[kept] for each in (first, second, mine, its, ratios, rows, refined, flipped)
-    )
+    first, second, mine, its, ratios = first[kept], second[kept], mine[kept], its[kept], ratios[kept]
+    rows, refined, flipped = rows[kept], refined[kept], flipped[kept]
     other = np.where(flipped[:, None, None], its[:, :, ::-1], its)
     refined, _ = _refined(_blurred(mine, FINE_BLUR), _blurred(other, FINE_BLUR), refined, FINE_STEPS)
     colours = np.where(flipped[:, None, None, None], second[:, :, ::-1], second)
@@ -245,7 +244,11 @@ def _roughly(
     seen = np.where(flipped[:, None, None], other[:, :, ::-1], other)
     laid, inside = _sample(seen[..., None], best)
     fine = [each - _blurred(each, 1.2) for each in (one, laid[..., 0].reshape(one.shape))]
-    return best, flipped, _correlation(*(each.reshape(len(one), -1) for each in fine), inside.astype(np.float32))
+    return (
+        best,
+        flipped,
+        _correlation(fine[0].reshape(len(one), -1), fine[1].reshape(len(one), -1), inside.astype(np.float32)),
+    )
 
 
 def _grey(pictures: Squares) -> Floats:
@@ -322,7 +325,7 @@ def _sample(pictures: Floats, maps: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     """Pictures (n, side, side, c) read where maps lead from the grid: (n, p, c), and what lies inside, (n, p)."""
     n, side, channels = len(pictures), pictures.shape[1], pictures.shape[-1]
     at = maps @ _grid(side)  # (n, 2, p)
-    inside = ((at > 0) & (at < 1)).all(axis=1)
+    inside = np.asarray(((at > 0) & (at < 1)).all(axis=1), np.bool_)
     at = np.clip(at * side - 0.5, 0, side - 1.001)
     low = at.astype(np.int32)
     share = (at - low)[..., None]
@@ -404,7 +407,7 @@ def _measured(
     weight = inside.astype(np.float32)
     mine, its = grey.reshape(n, -1), seen[..., 3]
     fine = [each - _blurred(each, 1.5) for each in (grey, its.reshape(n, SIDE, SIDE))]
-    detail = _correlation(*(each.reshape(n, -1) for each in fine), _eroded(inside))
+    detail = _correlation(fine[0].reshape(n, -1), fine[1].reshape(n, -1), _eroded(inside))
     patches, texture = _patches(grey, its.reshape(n, SIDE, SIDE), inside)
     area = np.abs(maps[:, 0, 0] * maps[:, 1, 1] - maps[:, 0, 1] * maps[:, 1, 0])
     share = weight.mean(axis=1)

@@ -36,6 +36,7 @@ EDGE = 480  # pixels of pictures that are kept for people
 NEIGHBOURS = 10  # of the store, for the normalisation of scores
 
 Upload = tuple[str, Callable[[], bytes]]  # where it is, and what reads it
+Chances = tuple[Any, Any, Any, Any]  # rows of uploads, places of pictures, chances, whether mirrored
 
 
 @dataclass(frozen=True)
@@ -235,8 +236,11 @@ class BankSearch:
         self._ratios = np.array([each.ratio for each in pictures])
         self._search = CandidateSearch(self.vectors, self.hashes, quality >= LEAST_QUALITY)
         self._store = store
+        self._by_bytes: dict[str, list[int]] = {}
+        for place, each in enumerate(self.pictures):
+            self._by_bytes.setdefault(each.sha256, []).append(place)
 
-    def chances(self, squares: Any, ratios: Any, vectors: Any) -> tuple[Any, Any, Any, Any]:
+    def chances(self, squares: Any, ratios: Any, vectors: Any) -> Chances:
         """Which of m uploads may be copies of which pictures: (p,) rows, places, chances, and whether mirrored."""
         hashes = [hashes_of(squares, mirrored=mirrored)[0] for mirrored in (False, True)]
         usual = mean_of_nearest(vectors, self._store, self.vectors, NEIGHBOURS)
@@ -246,9 +250,24 @@ class BankSearch:
         likely, compared = chance_of(mine, its, found.cosines, found.margins, found.bits)
         return found.asking, found.found, likely, compared.mirrored
 
+    def of_uploads(self, read: Sequence[_Read]) -> Chances:
+        """The same of uploads; equal bytes are certain, whatever there is to see."""
+        rows, places, likely, mirrored = self.chances(
+            np.stack([each.small for each in read]),
+            np.array([each.ratio for each in read]),
+            np.stack([each.vector for each in read]),
+        )
+        exact = [(row, place) for row, each in enumerate(read) for place in self._by_bytes.get(each.sha256, ())]
+        return (
+            np.concatenate([rows, np.array([row for row, _ in exact], np.int64)]),
+            np.concatenate([places, np.array([place for _, place in exact], np.int64)]),
+            np.concatenate([likely, np.ones(len(exact))]),
+            np.concatenate([mirrored, np.zeros(len(exact), np.bool_)]),
+        )
+
 
 def best_matches(
-    search: BankSearch, banks: dict[str, Bank], chances: tuple[Any, Any, Any, Any]
+    search: BankSearch, banks: dict[str, Bank], chances: Chances
 ) -> tuple[list[tuple[int, int, float, bool]], set[int]]:
     """The surest match of each upload and bank that is sure enough, and the uploads that a negative bank kept back.
 
@@ -305,12 +324,7 @@ def check_uploads(
     quarantined = {name for name, bank in banks.items() if bank.quarantined_at}
     checked = suppressed = 0
     for read in read_uploads(context, uploads, unreadable):
-        stacked = (
-            np.stack([each.small for each in read]),
-            np.array([each.ratio for each in read]),
-            np.stack([each.vector for each in read]),
-        )
-        kept, held = best_matches(search, banks, search.chances(*stacked))
+        kept, held = best_matches(search, banks, search.of_uploads(read))
         checked += len(read)
         suppressed += len(held)
         for row, place, chance, mirrored in kept:
