@@ -28,7 +28,7 @@ $(VENV)/python:
 
 $(VENV)/demo: pyproject.toml constraints.txt | $(VENV)/python
 	@echo "Installing Lapel (about 850 MB, no PyTorch) into $(VENV) ..."
-	@$(PIP) install -c constraints.txt -e '.[ui,api]'
+	@$(PIP) install -c constraints.txt -e '.[ui,api,insight]'
 	@touch $@
 
 $(VENV)/dev: pyproject.toml constraints.txt | $(VENV)/python
