@@ -72,6 +72,35 @@ def test_what_is_restored_is_what_was_kept(shop: Path, tmp_path: Path) -> None:
     assert sorted(each.name for each in tmp_path.iterdir()) == ["kept", "new", "photos"]
 
 
+def test_what_people_did_and_decided_is_kept_too_while_it_is_written(shop: Path, tmp_path: Path) -> None:
+    """Events, what is no duplicate, what is watched for, and the store's own calibration: each as of one moment."""
+    own = shop / "calibration" / "0123456789abcdef" / "calibration.json"
+    own.parent.mkdir(parents=True)
+    own.write_text("{}")
+    with lapel.open_store(shop) as store:
+        store.record([lapel.Event("e1", "anna", "navy", "like", 1e9)])
+        first, second = sorted(each.product.id for each in store.browse(limit=2).products)
+        store.dismiss_duplicate(first, second)
+        with sqlite3.connect(shop / "events.sqlite") as other:  # somebody writes meanwhile
+            other.execute("CREATE TABLE unfinished (x)")
+            other.execute("INSERT INTO unfinished VALUES (1)")
+            other.commit()
+            other.execute("INSERT INTO unfinished VALUES (2)")
+            store.backup(tmp_path / "kept")
+            other.rollback()
+        other.close()
+    with zipfile.ZipFile(tmp_path / "kept") as archive:
+        assert not [name for name in archive.namelist() if name.endswith(("-wal", "-shm"))]
+    lapel.restore_store(tmp_path / "kept", tmp_path / "again")
+    with lapel.open_store(tmp_path / "again") as store:
+        assert [each.id for each in store.export("anna").events] == ["e1"]
+        assert [(each.one, each.other) for each in store.dismissed_duplicates()] == [(first, second)]
+    with sqlite3.connect(tmp_path / "again" / "events.sqlite") as database:
+        assert database.execute("SELECT x FROM unfinished").fetchall() == [(1,)]
+    database.close()
+    assert (tmp_path / "again" / own.relative_to(shop)).read_text() == "{}"
+
+
 def test_a_backup_while_others_write_and_take_out_holds_one_moment(shop: Path, tmp_path: Path) -> None:
     stop, written = threading.Event(), []
 

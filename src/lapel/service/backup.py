@@ -35,7 +35,10 @@ MANIFEST = "backup.json"
 CHUNK = 2**20
 PAGES = 4096  # of the catalogue, copied between two steps of the progress: 16 MB
 LEFT_OUT = ("index-", "milvus", "writer.", "model.", "index.", "request.", ".")  # caches, locks and what is half made
-NOT_COPIED = (CATALOGUE, "thumbnails.sqlite")  # copied by SQLite, or made again
+NOT_COPIED = (CATALOGUE, "thumbnails.sqlite")  # copied before all else, or made again
+DATABASE = ".sqlite"  # copied by SQLite: one moment of it, also while others write
+BESIDE = ("-wal", "-shm", "-journal")  # of a database, and part of its copy
+FOLDERS = ("jobs", "calibration")  # that are kept whole
 MODE = 0o600  # hashes of keys are in it
 
 Progress = Callable[[int, int | None], None]
@@ -120,7 +123,8 @@ class _Writer:
         pictures = self._pictures()
         total = self._copy.stat().st_size + sum(each.stat().st_size for each in [*small, *pictures] if each.exists())
         for each in small:
-            self._add(each, each.relative_to(folder).as_posix(), total)
+            name = each.relative_to(folder).as_posix()
+            self._add(self._still(each) if each.suffix == DATABASE else each, name, total)
         missing = [each for each in pictures if not self._add(each, self._name(each), total)]
         if missing:  # taken out since the catalogue was copied: for a moment no request may take out more
             with request_lock(folder):
@@ -141,9 +145,25 @@ class _Writer:
     @staticmethod
     def _is_kept(name: Path) -> bool:
         top = name.parts[0]
-        if top == FOLDER or top.startswith(LEFT_OUT) or top.startswith(NOT_COPIED):
+        if top == FOLDER or top.startswith(LEFT_OUT) or top.startswith(NOT_COPIED) or top.endswith(BESIDE):
             return False
-        return len(name.parts) == 1 or top == "jobs"
+        return len(name.parts) == 1 or top in FOLDERS
+
+    def _still(self, database: Path) -> Path:
+        """A copy of one of the store's other databases, such as the events, as it is at this moment.
+
+        Raises:
+            StoreDamagedError: it cannot be read.
+        """
+        copy = self._copy.with_name(database.name)
+        try:
+            with closing(sqlite3.connect(database)) as held, closing(sqlite3.connect(copy)) as into:
+                held.backup(into, pages=PAGES)
+        except sqlite3.Error as error:
+            raise StoreDamagedError(
+                f"{database} cannot be read: {error}. Move it away, or restore a backup."
+            ) from error
+        return copy
 
     def _pictures(self) -> list[Path]:
         """The pictures in the store's own folder that the copied catalogue names."""
