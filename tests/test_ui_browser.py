@@ -49,12 +49,13 @@ def title(page: Page, place: int = 0) -> Locator:
     return card(page, place).locator(".title")
 
 
-def upload(page: Page, file: Path) -> None:
-    page.locator(".st-key-upload input[type=file]").set_input_files(file)
-
-
 def rest(page: Page) -> None:
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+
+
+def upload(page: Page, file: Path) -> None:
+    rest(page)
+    page.locator(".st-key-upload input[type=file]").set_input_files(file)
 
 
 def test_an_uploaded_photo_finds_its_product_and_survives_a_reload(visit: Visit, shop_folder: Path) -> None:

@@ -6,6 +6,12 @@
 const HANGER =
   '<svg class="hanger" viewBox="0 0 300 400" aria-hidden="true"><rect width="300" height="400"/><path d="M150 168c0-12 16-12 16-26a16 16 0 0 0-32 0M150 168l88 56a10 10 0 0 1-6 18H68a10 10 0 0 1-6-18z"/></svg>';
 
+// Drawn, as fonts may lack the signs; constants of this file.
+const sign = (path) => `<svg viewBox="0 0 24 24" aria-hidden="true"><path d="${path}"/></svg>`;
+const COPY = sign("M9 9h11v11H9zM5 15H4V4h11v1");
+const DONE = sign("M5 13l4 4L19 7");
+const ARROW = sign("M7 17L17 7M9 7h8v8");
+
 function node(tag, properties, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -54,18 +60,20 @@ function cardOf(card, state) {
   const badges = node("div", {class: "badges"});
   if (card.verdict) badges.append(node("span", {class: "badge verdict", text: card.verdict, title: card.score || null}));
   if (card.out) badges.append(node("span", {class: "badge out", text: card.out}));
-  const copy = node("button", {type: "button", class: "icon", "aria-label": `${texts.copy}: ${card.title}`, title: texts.copy, text: "\u29C9"});
+  const copy = node("button", {type: "button", class: "icon", "aria-label": `${texts.copy}: ${card.title}`, title: texts.copy});
+  copy.innerHTML = COPY;
   copy.addEventListener("click", async () => {
     await navigator.clipboard?.writeText(new URL(card.href, document.baseURI).href);
     state.say(texts.copied);
-    copy.textContent = "\u2713";
-    setTimeout(() => (copy.textContent = "\u29C9"), 1500);
+    copy.innerHTML = DONE;
+    setTimeout(() => (copy.innerHTML = COPY), 1500);
   });
   const tools = node("div", {class: "tools"}, copy);
-  if (card.origin)
-    tools.append(
-      node("a", {class: "icon", href: card.origin, target: "_blank", rel: "noopener noreferrer", "aria-label": `${texts.origin}: ${card.title}`, title: texts.origin, text: "\u2197"}),
-    );
+  if (card.origin) {
+    const origin = node("a", {class: "icon", href: card.origin, target: "_blank", rel: "noopener noreferrer", "aria-label": `${texts.origin}: ${card.title}`, title: texts.origin});
+    origin.innerHTML = ARROW;
+    tools.append(origin);
+  }
   const actions = node("div", {class: "actions"});
   for (const each of state.data.actions)
     actions.append(
@@ -79,7 +87,7 @@ function cardOf(card, state) {
     tools,
     card.facts && node("p", {class: "facts", text: card.facts}),
     (card.price || card.also) && node("p", {class: "price"}, node("span", {text: card.price || ""}), card.also && node("span", {class: "also", text: card.also})),
-    card.reason && node("p", {class: "reason", text: card.reason}),
+    card.reason && node("p", {class: "reason", text: card.reason, title: card.reason}),
     state.data.actions.length ? actions : null,
   );
 }
