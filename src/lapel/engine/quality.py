@@ -30,6 +30,8 @@ LETTERS_APART = 1.2  # heights: letters of a word are nearer, and words too
 OFF_LINE = 0.3  # heights: how far letters are above or below each other
 LEAST_LETTER = 5  # pixels of 320: smaller ones cannot be told from grain
 SHAPE = 25.0  # CIELAB for each e-fold in width or height, of how unlike two parts are
+LEAST_SLOPE = 8.0  # of 255 steps a pixel: less steep ones are folds and shadows
+BESIDE = 0.2  # share of the narrower part's width, up to which two parts that overlap stand side by side
 STRONG = 0.02  # share of the pixels with the steepest slopes: edges
 THIN = 9  # pixels: strokes of letters are thinner
 STANDS_OUT = 20  # of 255 steps: how much brighter or darker than what is around
@@ -48,7 +50,7 @@ class Measures(NamedTuple):
         area: Share of the image that is product.
         clutter: Share of the background that is edges.
         cut_left, cut_top, cut_right, cut_bottom: Share of that side along which the product lies.
-        parts: Parts as large as a quarter of the largest.
+        parts: Parts as large as a quarter of the largest that stand side by side.
         unlike: How unlike the two largest parts are, 0 with one: the CIELAB distance of their mean colours, and 25
             for each e-fold by which their widths and heights differ.
         letters: Small parts beside the product that stand in a row.
@@ -134,12 +136,13 @@ def _measure(one: Sampled, mask: NDArray[np.bool_], on_white: bool) -> Measures:
     largest = int(sizes.max()) if count else 0
     main = np.flatnonzero(sizes >= max(PART * largest, SPECK * mask.size)) if largest else np.empty(0, np.int64)
     product = np.isin(labels, main)
+    beside = _side_by_side(labels, sizes, main)
     sides = (product[:, 0], product[0], product[:, -1], product[-1])
     left, top, right, bottom = (float(side.mean()) for side in sides)
     return Measures(
         one.width,
         one.height,
-        _edge_width(luma, slope),
+        _edge_width(luma, slope, float(mask.mean())),
         float(high),
         float(high - low),
         float(on_white),
@@ -149,16 +152,18 @@ def _measure(one: Sampled, mask: NDArray[np.bool_], on_white: bool) -> Measures:
         top,
         right,
         bottom,
-        float(len(main)),
-        _unlike(one.pixels, labels, sizes, main),
+        float(len(beside)),
+        _unlike(one.pixels, labels, sizes, beside),
         _letters(labels, sizes, main, mask.shape),
         _strokes(luma),
     )
 
 
-def _edge_width(luma: NDArray[np.float32], slope: NDArray[np.float32]) -> float:
-    """The height of strong edges over their slope: how many pixels an edge takes. NaN where nothing is to be seen."""
-    steep = slope >= max(float(np.quantile(slope, 1 - STRONG)), 4.0)
+def _edge_width(luma: NDArray[np.float32], slope: NDArray[np.float32], area: float) -> float:
+    """The height of strong edges over their slope: how many pixels an edge takes. NaN where nothing stands out enough
+    to tell, such as white on white."""
+    share = min(STRONG, 0.1 * area) if area else STRONG  # a small product has few edges
+    steep = slope >= max(float(np.quantile(slope, 1 - share)), LEAST_SLOPE)
     if steep.sum() < 8:
         return float("nan")
     size = 2 * ACROSS + 1
@@ -173,6 +178,22 @@ def _clutter(slope: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
     if outside.mean() < 0.02:
         return float("nan")
     return float((slope[outside] > 6).mean())
+
+
+def _side_by_side(labels: NDArray[np.int32], sizes: NDArray[np.int64], main: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those parts that stand beside each other, the largest first: the head above a white shirt and the trousers below
+    it are no products of their own."""
+    boxes = ndimage.find_objects(labels)
+    kept: list[tuple[int, int, int]] = []
+    for part in main[np.argsort(-sizes[main], kind="stable")].tolist():
+        columns = boxes[part - 1][1]
+        wide = columns.stop - columns.start
+        if all(
+            min(columns.stop, stop) - max(columns.start, start) <= BESIDE * min(wide, stop - start)
+            for _, start, stop in kept
+        ):
+            kept.append((part, columns.start, columns.stop))
+    return np.array([part for part, _, _ in kept], np.int64)
 
 
 def _unlike(pixels: Pixels, labels: NDArray[np.int32], sizes: NDArray[np.int64], main: NDArray[np.int64]) -> float:
