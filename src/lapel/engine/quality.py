@@ -30,7 +30,8 @@ LETTERS_APART = 1.2  # heights: letters of a word are nearer, and words too
 OFF_LINE = 0.3  # heights: how far letters are above or below each other
 LEAST_LETTER = 5  # pixels of 320: smaller ones cannot be told from grain
 SHAPE = 25.0  # CIELAB for each e-fold in width or height, of how unlike two parts are
-LEAST_SLOPE = 8.0  # of 255 steps a pixel: less steep ones are folds and shadows
+LEAST_SLOPE = 4.0  # of 255 steps a pixel: less steep ones are folds and shadows
+LEAST_HEIGHT = 32.0  # of 255 steps: lower edges are white on white
 BESIDE = 0.2  # share of the narrower part's width, up to which two parts that overlap stand side by side
 STRONG = 0.02  # share of the pixels with the steepest slopes: edges
 THIN = 9  # pixels: strokes of letters are thinner
@@ -164,10 +165,11 @@ def _edge_width(luma: NDArray[np.float32], slope: NDArray[np.float32], area: flo
     to tell, such as white on white."""
     share = min(STRONG, 0.1 * area) if area else STRONG  # a small product has few edges
     steep = slope >= max(float(np.quantile(slope, 1 - share)), LEAST_SLOPE)
-    if steep.sum() < 8:
-        return float("nan")
     size = 2 * ACROSS + 1
     height = ndimage.maximum_filter(luma, size) - ndimage.minimum_filter(luma, size)
+    steep &= height >= LEAST_HEIGHT
+    if steep.sum() < 8:
+        return float("nan")
     return float(np.median(height[steep] / slope[steep]))
 
 

@@ -224,8 +224,14 @@ class Trends(Findings):
                 f" ({worst.dimension}): they may be of different sources, and little counts as a trend."
             )
         if self.left_out:
-            said += " Left out: " + ", ".join(f"{count:,} {what}" for what, count in self.left_out) + "."
+            said += " Left out: " + ", ".join(_some(what, count) for what, count in self.left_out) + "."
         return said
+
+
+def _some(what: str, count: int) -> str:
+    """Such as ``1 product without a time``."""
+    noun, _, rest = what.partition(" ")
+    return f"{count:,} {noun.removesuffix('s') if count == 1 else noun} {rest}"
 
 
 _THINGS = {"events": "events", "searches": "searches"}
