@@ -36,7 +36,7 @@ THREADS = 2
 LEAST_ALIKE = 0.65  # see alike_as_they_lie: of pairs that only hashes found
 FLAT_VECTORS = 150_000  # up to which all are compared
 CELLS_LOOKED = 12  # of an index by cells above that
-TRAINED = 60  # vectors a cell learns from
+TRAINED = 40  # vectors a cell learns from
 
 Progress = Callable[[int, int | None], None]
 
@@ -155,10 +155,11 @@ def _vector_index(vectors: Vectors) -> Any:
     if count <= FLAT_VECTORS:
         index = faiss.IndexFlatIP(dim)
     else:
-        cells = int(4 * count**0.5)
+        cells = int(2 * count**0.5)
         kind = faiss.ScalarQuantizer.QT_fp16
         index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatIP(dim), dim, cells, kind, faiss.METRIC_INNER_PRODUCT)
         chosen = np.random.default_rng(0).choice(count, min(count, TRAINED * cells), replace=False)
+        index.cp.niter = 10
         index.train(vectors[np.sort(chosen)])
         index.nprobe = CELLS_LOOKED
     for start in range(0, count, 65_536):
