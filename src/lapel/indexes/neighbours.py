@@ -24,7 +24,7 @@ def neighbour_index(vectors: Vectors) -> Any:
 
     count, dim = vectors.shape
     if count <= FLAT_VECTORS:
-        index = faiss.IndexFlatIP(dim)
+        index: Any = faiss.IndexFlatIP(dim)
     else:
         cells = int(2 * count**0.5)
         kind = faiss.ScalarQuantizer.QT_fp16

@@ -110,8 +110,8 @@ class CandidateSearch:
         joined = np.unique(np.stack([rows[kept], at[kept]], axis=1), axis=0)
         rows, at = joined[:, 0], joined[:, 1]
         score = np.einsum("md,md->m", vectors[rows], self._vectors[at]) if len(rows) else np.zeros(0, np.float32)
-        bits = [np.bitwise_count(each[rows] ^ self._hashes[at]).sum(axis=1) for each in hashes]
-        return Candidates(rows, at, score, score - usual[rows], np.min(bits, axis=0).astype(np.int32))
+        apart = [np.bitwise_count(each[rows] ^ self._hashes[at]).sum(axis=1) for each in hashes]
+        return Candidates(rows, at, score, score - usual[rows], np.min(apart, axis=0).astype(np.int32))
 
 
 def _padded_mean(cosines: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -315,13 +315,14 @@ def _pairs(
     colours = compared.measures[:, MEASURES.index("colour")]
     return [
         Pair(
-            *sorted(names[place]),
+            min(names[place]),
+            max(names[place]),
             float(likely[place]),
             float(cosines[place]),
             float(colours[place]),
             bool(compared.mirrored[place]),
         )
-        for place in np.flatnonzero((likely >= KEPT_CHANCE) | (cosines >= KEPT_COSINE))
+        for place in np.flatnonzero((likely >= KEPT_CHANCE) | (cosines >= KEPT_COSINE)).tolist()
     ]
 
 
