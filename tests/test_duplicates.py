@@ -17,7 +17,7 @@ from lapel.apps.cli import app
 from lapel.catalog.pairs import PairTable
 from lapel.core.errors import ImageError, QueryError
 from lapel.insight import copies, duplicate_search
-from lapel.insight.copy_check import MEASURES, compare, square
+from lapel.insight.copy_check import MEASURES, chance, compare, square
 from lapel.insight.duplicate_search import CandidateSearch, mean_of_nearest
 from lapel.insight.duplicates import Duplicates, Group, Member, _components
 from lapel.insight.picture_hash import NEAR, HashIndex, hashes_of
@@ -249,6 +249,13 @@ def test_the_check_finds_where_a_copy_lies(kind: str) -> None:
             (right if other == seed else wrong).append(found.measures[0, MEASURES.index("detail")])
     assert all(mine > other for mine, other in zip(right, wrong, strict=True))
     assert np.median(right) > 0.65 > np.median(wrong)
+
+
+def test_what_the_check_gave_up_is_no_copy() -> None:
+    nothing = np.zeros((1, len(MEASURES)), np.float32)
+    nothing[0, 0] = 0.99  # a window fits, and nothing fine agrees
+    one = np.ones(1, np.float32)
+    assert chance(nothing, one, one, np.zeros(1, np.int32))[0] == 0
 
 
 def test_the_check_gives_the_place_of_a_cut() -> None:

@@ -178,7 +178,10 @@ class PairTable:
             return []
         asked = "SELECT one, other, chance, cosine, colour, mirrored FROM pair WHERE version = ?"
         with pool.borrow() as database:
-            return [Pair(*row[:5], bool(row[5])) for row in database.execute(asked, (version,))]
+            return [
+                Pair(one, other, chance, cosine, colour, bool(mirrored))
+                for one, other, chance, cosine, colour, mirrored in database.execute(asked, (version,))
+            ]
 
     def close(self) -> None:
         """Let go of the file."""

@@ -443,7 +443,8 @@ class WatchTable:
 
 
 def _finding(row: Sequence[Any]) -> Finding:
-    return Finding(*row[:8], bool(row[8]), *row[9:])
+    values = dict(zip(_FINDING.split(", "), row, strict=True))
+    return Finding(**{**values, "mirrored": bool(values["mirrored"])})
 
 
 def _digest(number: int, at: str, kind: str, body: str, before: str) -> str:

@@ -97,7 +97,7 @@ def recolour(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     else:
         dye = np.array(DYES[int(rng.integers(len(DYES)))], np.float32) / 255
         light = bool(inside.any()) and float(np.median(hsv[..., 2][inside])) > 110
-        made = pixels * dye if light else 255 - (255 - pixels) * (1 - dye * DYE_SHARE)
+        made = np.asarray(pixels * dye if light else 255 - (255 - pixels) * (1 - dye * DYE_SHARE), np.float32)
     return Image.fromarray((made * mask + pixels * (1 - mask)).clip(0, 255).astype(np.uint8))
 
 

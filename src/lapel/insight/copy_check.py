@@ -520,4 +520,5 @@ def chance(measures: Floats, cosines: Floats, margins: Floats, bits: NDArray[np.
         bits: (n,) in which their hashes differ.
     """
     likely = expit(figures_of(measures, cosines, margins, bits) @ np.array(WEIGHTS) + BIAS)
-    return np.where(measures[:, 0] < LEAST_COARSE, 0.0, likely)
+    compared = measures[:, MEASURES.index("overlap")] > 0  # else the check stopped before it measured anything
+    return np.where(compared, likely, 0.0)

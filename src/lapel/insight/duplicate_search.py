@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from lapel.catalog.pairs import Pair, PairTable
 from lapel.core.vectors import Keys, Vectors
 from lapel.engine.context import StoreContext
+from lapel.indexes.neighbours import nearest_cosines, neighbour_index
 from lapel.insight.copy_check import MEASURES, VERSION, Compared, alike_as_they_lie, chance, compare
 from lapel.insight.picture_hash import LEAST_QUALITY, HashIndex, hashes_of
 from lapel.insight.pictures import SmallPictures, stacked
@@ -34,9 +35,6 @@ BLOCK = 512  # pictures that ask together
 CHECKED = 48  # pairs checked together: what is worked on stays in the processor's cache
 THREADS = 2
 LEAST_ALIKE = 0.65  # see alike_as_they_lie: of pairs that only hashes found
-FLAT_VECTORS = 150_000  # up to which all are compared
-CELLS_LOOKED = 12  # of an index by cells above that
-TRAINED = 60  # vectors a cell learns from
 
 Progress = Callable[[int, int | None], None]
 
@@ -72,7 +70,7 @@ class CandidateSearch:
 
     def __init__(self, vectors: Vectors, hashes: NDArray[np.uint8], usable: NDArray[np.bool_]) -> None:
         self._vectors, self._hashes = vectors, hashes
-        self._index = _vector_index(vectors)
+        self._index = neighbour_index(vectors)
         self._usable = np.flatnonzero(usable)
         self._by_hash = HashIndex(hashes[self._usable])
 
@@ -112,8 +110,8 @@ class CandidateSearch:
         joined = np.unique(np.stack([rows[kept], at[kept]], axis=1), axis=0)
         rows, at = joined[:, 0], joined[:, 1]
         score = np.einsum("md,md->m", vectors[rows], self._vectors[at]) if len(rows) else np.zeros(0, np.float32)
-        bits = [np.bitwise_count(each[rows] ^ self._hashes[at]).sum(axis=1) for each in hashes]
-        return Candidates(rows, at, score, score - usual[rows], np.min(bits, axis=0).astype(np.int32))
+        apart = [np.bitwise_count(each[rows] ^ self._hashes[at]).sum(axis=1) for each in hashes]
+        return Candidates(rows, at, score, score - usual[rows], np.min(apart, axis=0).astype(np.int32))
 
 
 def _padded_mean(cosines: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -134,36 +132,13 @@ def mean_of_nearest(vectors: Vectors, store: Vectors, others: Vectors, count: in
         others: (k, dim) float32; those that are in the store too are counted once.
         count: How many are nearest.
     """
-    import faiss
-
     parts = []
     for each in (store, others):
         if len(each):
-            found, _ = faiss.knn(vectors, each, min(count, len(each)), metric=faiss.METRIC_INNER_PRODUCT)
-            parts.append(found)
+            parts.append(nearest_cosines(vectors, each, count))
     joined = -np.sort(-np.concatenate(parts, axis=1), axis=1)
     joined[:, 1:] = np.where(np.abs(np.diff(joined, axis=1)) < 1e-6, -1, joined[:, 1:])
     return _padded_mean(-np.sort(-joined, axis=1)[:, :count])
-
-
-def _vector_index(vectors: Vectors) -> Any:
-    """All are compared where there are few; else an index by cells with halved numbers, which a million vectors of 128
-    fit into with 260 MB."""
-    import faiss
-
-    count, dim = vectors.shape
-    if count <= FLAT_VECTORS:
-        index = faiss.IndexFlatIP(dim)
-    else:
-        cells = int(4 * count**0.5)
-        kind = faiss.ScalarQuantizer.QT_fp16
-        index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatIP(dim), dim, cells, kind, faiss.METRIC_INNER_PRODUCT)
-        chosen = np.random.default_rng(0).choice(count, min(count, TRAINED * cells), replace=False)
-        index.train(vectors[np.sort(chosen)])
-        index.nprobe = CELLS_LOOKED
-    for start in range(0, count, 65_536):
-        index.add(vectors[start : start + 65_536])
-    return index
 
 
 @dataclass(frozen=True)
@@ -340,13 +315,14 @@ def _pairs(
     colours = compared.measures[:, MEASURES.index("colour")]
     return [
         Pair(
-            *sorted(names[place]),
+            min(names[place]),
+            max(names[place]),
             float(likely[place]),
             float(cosines[place]),
             float(colours[place]),
             bool(compared.mirrored[place]),
         )
-        for place in np.flatnonzero((likely >= KEPT_CHANCE) | (cosines >= KEPT_COSINE))
+        for place in np.flatnonzero((likely >= KEPT_CHANCE) | (cosines >= KEPT_COSINE)).tolist()
     ]
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lapel.indexes.neighbours import hash_index
+
 FREQUENCIES = 16  # kept along each side
 BYTES = FREQUENCIES * FREQUENCIES // 8
 LEAST_QUALITY = 20
@@ -56,16 +58,7 @@ class HashIndex:
     """
 
     def __init__(self, hashes: Hashes) -> None:
-        import faiss
-
-        bits = BYTES * 8
-        self._flat = len(hashes) <= FLAT_ROWS
-        self._index: Any = faiss.IndexBinaryFlat(bits)
-        if not self._flat:
-            self._index = faiss.IndexBinaryMultiHash(bits, CHUNKS, bits // CHUNKS)
-            self._index.nflip = 1
-        if len(hashes):
-            self._index.add(np.ascontiguousarray(hashes))
+        self._index: Any = hash_index(hashes, chunks=0 if len(hashes) <= FLAT_ROWS else CHUNKS)
 
     def nearest(self, hashes: Hashes, k: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """The nearest of each of m hashes: (m, k) distances in bits and (m, k) places, -1 where there are no more."""
