@@ -26,7 +26,7 @@ from lapel.service import open_store
 PICTURES = 60
 RUNS = 40
 SEARCHES = 1000
-WARM = 100  # searches before memory is read the first time
+WARM = 50  # searches before memory is read the first time
 
 
 def resident_mb() -> float:
