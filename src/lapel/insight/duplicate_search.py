@@ -241,11 +241,11 @@ class PairSearch:
         # A pair that the other side has asked for already is known, unless that left it open: seen from here it may
         # stand out more clearly among the neighbours.
         new = ~(looked_at[found.found] == asking[:, None]).any(axis=1)
-        for row in np.flatnonzero(~new):
+        for row in np.flatnonzero(~new).tolist():
             one, other = sorted(columns.hashes[[found.found[row], asking[row]]].tolist())
             new[row] = (one.decode(), other.decode()) in self._open
-        for row, place in enumerate(block):
-            others = found.found[found.asking == row]
+        for at, place in enumerate(block.tolist()):
+            others = found.found[found.asking == at]
             looked_at[place, : len(others)] = others[: looked_at.shape[1]]
         rows = np.flatnonzero(new)
         pairs = list(self._checked(columns, asking[rows], found, rows))
