@@ -74,6 +74,23 @@ def test_a_question_is_asked_answered_and_stands_in_the_address(show, store, que
     assert found.summary().split(".")[0][:30] in page_text(page).replace("\\", "")
 
 
+def test_a_no_to_duplicates_is_remembered(show, store, tmp_path):
+    """Two products with the very same picture: a group of equal bytes, and a person who says that it is none."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for name in ("a", "b"):
+        draw("Dress", "Red").save(pictures / f"{name}.png")
+    with open_store(tmp_path / "shop", create=True, encoder="colour:") as shop:
+        shop.add(pictures)
+    page = show(tmp_path / "shop", "insight", question="duplicates")
+    settled(page.button(key="run-duplicates").click().run())
+    page = waited(page, f"duplicates {tmp_path / 'shop'}")
+    settled(page.button(key="no-duplicates").click().run())
+    with open_store(tmp_path / "shop") as shop:
+        assert [(each.one, each.other) for each in shop.dismissed_duplicates()] == [("a", "b")]
+        assert not shop.duplicates().groups
+
+
 def test_what_cannot_be_answered_says_why(show, store):
     """The drawn shop was added at one moment: nothing rises and nothing fades."""
     page = show(store, "insight", question="trends")

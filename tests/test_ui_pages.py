@@ -289,7 +289,7 @@ def test_findings_are_decided_one_after_the_other(store, monkeypatch):
     settled(page.button(key="no-pairs").click().run())
     assert page.subheader[0].value == "W0002 and W0003"
     settled(page.button(key="yes-pairs").click().run())
-    assert page.session_state["decided-pairs"] == {"W0000 and W0001": "no", "W0002 and W0003": "yes"}
+    assert page.session_state["decided-pairs"] == {"1. W0000 and W0001": "no", "2. W0002 and W0003": "yes"}
     settled(page.button(key="back-pairs").click().run())
     assert page.subheader[0].value == "W0000 and W0001"
     shops.close_all()

@@ -1,7 +1,8 @@
 """A page part for any question of the whole catalogue: what was found as pictures and as a table, one decision after
 the other by keyboard, and all of it to take away.
 
-Decisions stay in the session and in the table that is downloaded: nothing is deleted or changed by itself.
+Decisions stay in the session and in the table that is downloaded, unless a question remembers them. Nothing is deleted
+or changed by itself.
 """
 
 from __future__ import annotations
@@ -9,26 +10,37 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import streamlit as st
 
 from lapel.apps.ui import work
 from lapel.apps.ui.lang import amount, t
 from lapel.apps.ui.selection import escape
+from lapel.core.errors import LapelError
 from lapel.service import Findings, Store
 
 SHOWN = 500  # rows of the table; all are downloaded
 PICTURES = 6  # of one section
 DECISIONS = ("yes", "no", "later")
 
+Refused = Callable[[Sequence[str]], None]
 
-def findings_page(store: Store, ask: Callable[[work.Tell], Findings], *, key: str) -> Findings | None:
+
+def findings_page(
+    store: Store,
+    ask: Callable[[work.Tell], Findings],
+    *,
+    key: str,
+    refused: Refused | None = None,
+) -> Findings | None:
     """Ask when the button is pressed, show what was found, and let every section be decided on.
 
     Args:
         store: Whose catalogue is asked; its thumbnails are shown.
         ask: Finds it; takes a function to tell how far it is.
         key: A name for the question, such as ``duplicates``.
+        refused: What a no is beside a decision of this session: takes the titles of the section's pictures.
 
     Returns:
         What was found; None before.
@@ -40,12 +52,12 @@ def findings_page(store: Store, ask: Callable[[work.Tell], Findings], *, key: st
         return None
     found: Findings = done.result
     st.write(escape(found.summary()))
-    _decide(store, found, key)
+    _decide(store, found, key, refused)
     _table(found, key)
     return found
 
 
-def _decide(store: Store, found: Findings, key: str) -> None:
+def _decide(store: Store, found: Findings, key: str, refused: Refused | None) -> None:
     """One section at a time; J, K and L decide and go on."""
     sections = list(found.sections())
     if not sections:
@@ -64,6 +76,7 @@ def _decide(store: Store, found: Findings, key: str) -> None:
                 if tile:
                     st.image(tile, alt=picture.title or section.title, width=160)
                 st.caption(escape(" · ".join((picture.title, *picture.lines))))
+    told = partial(refused, [each.title for each in section.pictures]) if refused else None
     with st.container(horizontal=True):
         for decision, shortcut in zip(DECISIONS, ("j", "k", "l"), strict=True):
             st.button(
@@ -72,13 +85,24 @@ def _decide(store: Store, found: Findings, key: str) -> None:
                 key=f"{decision}-{key}",
                 on_click=_next,
                 args=(key, section.title, decision, place + 1),
+                kwargs={
+                    "told": partial(refused, [each.title for each in section.pictures])
+                    if refused and decision == "no"
+                    else None
+                },
             )
         st.button(t("trail.undo"), key=f"back-{key}", disabled=not place, on_click=_next, args=(key, "", "", place - 1))
 
 
-def _next(key: str, title: str, decision: str, place: int) -> None:
+def _next(key: str, title: str, decision: str, place: int, told: Callable[[], None] | None = None) -> None:
+    if told is not None:
+        try:
+            told()
+        except LapelError as error:
+            st.toast(escape(str(error)), icon=":material/error:")
+            return
     if title:
-        st.session_state[f"decided-{key}"][title] = decision
+        st.session_state[f"decided-{key}"][f"{place}. {title}"] = decision
     st.session_state[f"place-{key}"] = place
 
 

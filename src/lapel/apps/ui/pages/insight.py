@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -55,8 +57,15 @@ def show(store: Store, _: Overview) -> str:
     elif name == "price":
         _price(store)
     else:
-        findings_page(store, lambda tell: QUESTIONS[name](store, tell), key=name)
+        refused = partial(_no_duplicates, store) if name == "duplicates" and not store.read_only else None
+        findings_page(store, lambda tell: QUESTIONS[name](store, tell), key=name, refused=refused)
     return t(f"insight.{name}")
+
+
+def _no_duplicates(store: Store, products: Sequence[str]) -> None:
+    """Remember for good that no two of these products are duplicates."""
+    for one, other in combinations(sorted(set(products)), 2):
+        store.dismiss_duplicate(one, other)
 
 
 # --- the watch queue --------------------------------------------------------------------------------------------------
