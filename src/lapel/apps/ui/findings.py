@@ -85,11 +85,7 @@ def _decide(store: Store, found: Findings, key: str, refused: Refused | None) ->
                 key=f"{decision}-{key}",
                 on_click=_next,
                 args=(key, section.title, decision, place + 1),
-                kwargs={
-                    "told": partial(refused, [each.title for each in section.pictures])
-                    if refused and decision == "no"
-                    else None
-                },
+                kwargs={"told": told if decision == "no" else None},
             )
         st.button(t("trail.undo"), key=f"back-{key}", disabled=not place, on_click=_next, args=(key, "", "", place - 1))
 
