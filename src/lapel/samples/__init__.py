@@ -8,10 +8,17 @@ photo.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lapel.samples.draw import COLUMNS, DRAWING_VERSION, WardrobeSummary, draw_wardrobe, render_photo
 from lapel.samples.plan import DEFAULT_PRODUCTS, DEFAULT_SEED, WardrobeProduct, plan_wardrobe
 
+#: What 'lapel model calibrate --sample 400' learned from the wardrobe with the shipped model: see
+#: lapel.service.models.ModelService.take_calibration.
+CALIBRATION = Path(__file__).with_name("calibration")
+
 __all__ = [
+    "CALIBRATION",
     "COLUMNS",
     "DEFAULT_PRODUCTS",
     "DEFAULT_SEED",

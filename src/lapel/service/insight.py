@@ -80,7 +80,7 @@ class InsightCalls:
 
         >>> for group in store.duplicates(where=["gender=Women"]).groups:  # doctest: +SKIP
         ...     print(group.kind, group.best, [member.product for member in group.members])
-        exact 1163 ['1163', '20411']
+        exact W0012 ['W0012', 'W0207']
 
         Args:
             where: Which products; both of a pair must pass.

@@ -20,7 +20,7 @@ from lapel.core.filters import NO_FILTER
 from lapel.core.text import reason_of
 from lapel.core.types import Filter
 from lapel.encoders.probes import save_probes
-from lapel.engine.calibration import save_calibration
+from lapel.engine.calibration import read_calibration, save_calibration
 from lapel.engine.context import StoreContext
 from lapel.engine.judging import own_folder
 from lapel.engine.models import KnownModel, ModelChange, check_change, models_of, open_model, prune, rollback, use
@@ -192,6 +192,30 @@ class ModelService:
         except OSError as error:
             raise StoreError(f"{folder} cannot be written: {reason_of(error)}.") from error
         return found
+
+    def take_calibration(self, folder: Path) -> bool:
+        """Judge hits by a calibration that :meth:`calibrate` made of the same products with the same model, such as in
+        another copy of the store. Returns whether it is taken: not where the store has one, or where the model is
+        another one.
+
+        Args:
+            folder: What :meth:`calibrate` writes: the store's folder ``calibration``.
+
+        Raises:
+            ModelError: it cannot be read.
+            StoreReadOnlyError, StoreError: it cannot be written.
+        """
+        context = self._context
+        own, taken = own_folder(context.folder, context.model.fingerprint), folder / context.model.fingerprint
+        if own.exists() or read_calibration(taken) is None:
+            return False
+        if context.catalog.read_only:
+            raise StoreReadOnlyError(f"{context.folder} is open for reading only, so its calibration cannot be kept.")
+        try:
+            shutil.copytree(taken, own)
+        except OSError as error:
+            raise StoreError(f"{own} cannot be written: {reason_of(error)}.") from error
+        return True
 
     def calibration_report(self) -> dict[str, Any] | None:
         """What the store's own calibration is worth, as :meth:`calibrate` found it; None where the store has none.

@@ -28,7 +28,7 @@ def demo(
     port: PortOption = 8501,
 ) -> None:
     """Draw a sample shop, index it, show one search, and serve the web page. The second time starts in seconds."""
-    from lapel.samples import draw_wardrobe
+    from lapel.samples import CALIBRATION, draw_wardrobe
     from lapel.service import AddRequest, open_store
 
     store = folder / "shop"
@@ -43,6 +43,7 @@ def demo(
         shutil.rmtree(store)
         show(run_add(store, wanted, encoder=encoder))
     with open_store(store) as shop:
+        shop.models.take_calibration(CALIBRATION)  # drawn pictures are no photos, and are judged by what they are
         example = shop.browse(limit=1, offset=min(40, products - 1)).products[0].product
         hits = shop.search(product_id=example.id, k=8)
     print_hits(hits, f"\nLook-alikes of {example.id}, {example.title}")
