@@ -128,7 +128,7 @@ def test_a_second_run_compares_what_is_new_alone(shop: Path, tmp_path: Path, mon
         assert store.duplicates(progress=lambda done, total: asked.append((done, total))) == first
         assert asked == []
         (tmp_path / "more").mkdir()
-        copies.distortions.blur(garment(6), np.random.default_rng(1)).save(tmp_path / "more" / "late.png")
+        copies.mirror(garment(6), np.random.default_rng(1)).save(tmp_path / "more" / "late.png")
         store.add(tmp_path / "more")
         found = store.duplicates(progress=lambda done, total: asked.append((done, total)))
         assert asked[-1] == (1, 1)

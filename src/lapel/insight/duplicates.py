@@ -34,7 +34,7 @@ from lapel.sources import read_uri
 
 KINDS = ("exact", "near", "same product")
 LEAST_CHANCE = 0.8  # from which on a pair is said to be copies: the aim is 99 right of 100
-SAME_COSINE = 0.93  # of two photos of one product: nine in ten pairs above it are, where titles and colours agree
+SAME_COSINE = 0.93  # of two photos of one product whose titles and colours agree; chosen by eye, not measured
 SAME_COLOUR = 2.5  # see lapel.insight.copy_check.MEASURES: beyond it colours differ by more than light
 LOCAL = ("file:", "zip:")
 LARGEST = 50  # members of one group that are compared for their pictures' size
