@@ -335,19 +335,21 @@ def learn(shop: Shop, count: int) -> None:
     """Fit the weights of the chance of a copy, on products that are not measured with."""
     rng = np.random.default_rng(1)
     places = rng.choice(np.flatnonzero(shop.learned), count, replace=False)
-    kinds = {**BASIC, **copies.HARDER, "manipulated": copies.manipulated, "recoloured": copies.recolour}
+    kinds = {**BASIC, **copies.HARDER, "manipulated": copies.manipulated}
+    kinds |= {"recoloured": copies.recolour, "partly recoloured": copies.partly_recoloured}
     search, gallery = whole(shop)
     small = twins(shop)
     figures, right, weights, passed = [], [], [], []
     for seed, (kind, way) in enumerate(kinds.items(), 100):
-        made = shop.make(f"learn-{kind.split()[0]}", places, {kind: way}, seed)
+        made = shop.make(f"learn-{kind.split()[0]}-{seed}", places, {kind: way}, seed)
         found = matches(shop, made, search, gallery)
         own = places[found["asking"]]
         same = found["found"] == own
         kept = same | (np.abs(small[found["found"]] - small[own]).mean(axis=1) >= 3)
         figures.append(figures_of(found["measures"], found["cosines"], found["margins"], found["bits"])[kept])
-        right.append((same & (kind != "recoloured"))[kept])
-        weights.append(np.full(int(kept.sum()), 2.0 if kind == "recoloured" else 1.0))
+        dyed = kind.endswith("recoloured")
+        right.append((same & (not dyed))[kept])
+        weights.append(np.full(int(kept.sum()), 2.0 if dyed else 1.0))
         passed.append((found["measures"][:, MEASURES.index("coarse")] >= LEAST_COARSE)[kept])
         print(kind, "candidates", round(float(same.sum() / count), 3), flush=True)
     rows = np.concatenate(passed)

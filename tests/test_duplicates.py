@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,21 @@ def test_dismissed_pairs_stay_away_also_when_added_again(shop: Path, built: Path
         assert ("g1", "jpeg") in groups_of(store.duplicates(), "near")
 
 
+@pytest.mark.parametrize(("colour", "near"), [("Red", False), ("blue", True)])
+def test_what_the_shop_calls_another_colour_is_no_copy_unless_its_bytes_are_equal(
+    shop: Path, tmp_path: Path, colour: str, near: bool
+) -> None:
+    """g1 is blue, and jpeg.jpg is its picture, compressed again; so is the picture of shades that a shop retouches."""
+    with lapel.open_store(shop) as store:
+        store.products.patch("jpeg", lambda product: replace(product, colour=colour))
+        store.products.patch("same", lambda product: replace(product, colour="Red"))
+        found = store.duplicates()
+    assert (("g1", "jpeg") in groups_of(found, "near")) is near
+    assert found.other_colour == (not near)
+    assert ("1 pair left out whose colours" in found.summary()) is not near
+    assert ("g0", "same") in groups_of(found, "exact")
+
+
 def test_a_second_run_compares_what_is_new_alone(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, int | None]] = []
     with lapel.open_store(shop) as store:
@@ -128,7 +144,7 @@ def test_a_second_run_compares_what_is_new_alone(shop: Path, tmp_path: Path, mon
         assert store.duplicates(progress=lambda done, total: asked.append((done, total))) == first
         assert asked == []
         (tmp_path / "more").mkdir()
-        copies.distortions.blur(garment(6), np.random.default_rng(1)).save(tmp_path / "more" / "late.png")
+        copies.mirror(garment(6), np.random.default_rng(1)).save(tmp_path / "more" / "late.png")
         store.add(tmp_path / "more")
         found = store.duplicates(progress=lambda done, total: asked.append((done, total)))
         assert asked[-1] == (1, 1)

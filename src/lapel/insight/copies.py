@@ -101,6 +101,21 @@ def recolour(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     return Image.fromarray((made * mask + pixels * (1 - mask)).clip(0, 255).astype(np.uint8))
 
 
+def partly_recoloured(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """The same product with a third to two thirds of it, cut straight across or down, in another colour: a lid, a sole,
+    sleeves. This is no copy."""
+    made = np.asarray(recolour(image, rng)).copy()
+    own = np.asarray(image)
+    mask = np.asarray(distortions.cut_out(image)) > 127
+    axis = int(rng.integers(2))
+    inside = np.flatnonzero(mask.any(axis=1 - axis))
+    if len(inside):
+        at = int(inside[0] + (inside[-1] - inside[0]) * rng.uniform(1 / 3, 2 / 3))
+        kept = (slice(None), slice(0, at)) if axis else (slice(0, at),)
+        made[kept] = own[kept]
+    return Image.fromarray(made)
+
+
 COPIES: dict[str, Distortion] = {
     "re-cut": recut,
     "re-lit": distortions.light,

@@ -34,7 +34,7 @@ from lapel.sources import read_uri
 
 KINDS = ("exact", "near", "same product")
 LEAST_CHANCE = 0.8  # from which on a pair is said to be copies: the aim is 99 right of 100
-SAME_COSINE = 0.93  # of two photos of one product: nine in ten pairs above it are, where titles and colours agree
+SAME_COSINE = 0.93  # of two photos of one product whose titles and colours agree; chosen by eye, not measured
 SAME_COLOUR = 2.5  # see lapel.insight.copy_check.MEASURES: beyond it colours differ by more than light
 LOCAL = ("file:", "zip:")
 LARGEST = 50  # members of one group that are compared for their pictures' size
@@ -103,6 +103,7 @@ class Duplicates(Findings):
         dismissed: Pairs that were left out, as somebody said that they are no duplicates.
         unreadable: Photos whose picture cannot be read, by their uri, with the reason: of those only equal bytes count.
         without_vector: Photos that are not encoded yet: left out, unless their bytes are equal.
+        other_colour: Pairs that look like copies and were left out, as the shop names their colours differently.
     """
 
     groups: tuple[Group, ...]
@@ -110,6 +111,7 @@ class Duplicates(Findings):
     dismissed: int = 0
     unreadable: tuple[tuple[str, str], ...] = ()
     without_vector: int = 0
+    other_colour: int = 0
 
     def columns(self) -> tuple[str, ...]:
         """See :class:`lapel.insight.findings.Findings`."""
@@ -151,6 +153,7 @@ class Duplicates(Findings):
             "photos": self.photos,
             "dismissed": self.dismissed,
             "without_vector": self.without_vector,
+            "other_colour": self.other_colour,
             "unreadable": [{"photo": uri, "reason": reason} for uri, reason in self.unreadable],
         }
 
@@ -176,6 +179,8 @@ class Duplicates(Findings):
         told = f"Looked at {counted(self.photos, 'photo')}: {counted(len(self.groups), 'group')} ({found})."
         if self.dismissed:
             told += f" {counted(self.dismissed, 'pair')} left out that somebody said are no duplicates."
+        if self.other_colour:
+            told += f" {counted(self.other_colour, 'pair')} left out whose colours the shop names differently."
         if self.unreadable or self.without_vector:
             missing = len(self.unreadable) + self.without_vector
             told += (
@@ -240,7 +245,7 @@ def find_duplicates(
     passing = set(wanted.tolist())
     keys = {name: [key for key in found if key in passing] for name, found in keys.items()}
     entries = dict(entries_of(catalog, sorted({key for found in keys.values() for key in found})))
-    links, dismissed = _links(keys, repeated, kept, entries, table, least)
+    links, dismissed, other_colour = _links(keys, repeated, kept, entries, table, least)
     groups = tuple(_groups(context, links, entries))
     unreadable = search.pictures.unreadable
     where_read = catalog.photos_by_hash(unreadable)
@@ -251,6 +256,7 @@ def find_duplicates(
         dismissed,
         tuple((photo.uri, unreadable.get(photo.sha256, "")) for _, (_, photo) in unread),
         len(wanted) - len(np.intersect1d(wanted, every)),
+        other_colour,
     )
 
 
@@ -265,10 +271,12 @@ def _links(
     entries: Mapping[int, tuple[Product, Photo]],
     table: PairTable,
     least: float,
-) -> tuple[list[_Link], int]:
-    """Which photos belong together, and how many pairs were dismissed."""
+) -> tuple[list[_Link], int, int]:
+    """Which photos belong together, how many pairs were dismissed, and how many are of other colours by the shop's own
+    words, which know more of a colour than pixels in another light do."""
     refused = {(each.one, each.other) for each in table.dismissed()}
     left_out: set[tuple[str, str]] = set()
+    dyed: set[tuple[str, str]] = set()
     links: list[_Link] = []
 
     def link(one: int, other: int, kind: int, score: float, mirrored: bool = False) -> None:
@@ -291,25 +299,29 @@ def _links(
             for other in keys.get(pair.other, ()):
                 if one not in entries or other not in entries:
                     continue
-                if near:
+                a, b = entries[one][0], entries[other][0]
+                if near and not _agree(a.colour, b.colour):
+                    dyed.add((min(a.id, b.id), max(a.id, b.id)))
+                elif near:
                     link(one, other, 1, pair.chance, pair.mirrored)
-                elif _same_listing(entries[one][0], entries[other][0]):
+                elif _same_listing(a, b):
                     link(one, other, 2, min(1.0, pair.cosine))
-    return links, len(left_out)
+    return links, len(left_out), len(dyed)
+
+
+def _agree(one: str, other: str) -> bool:
+    """Whether two values may be the same: unless both are known and differ."""
+    return not one or not other or fold(one) == fold(other)
 
 
 def _same_listing(one: Product, other: Product) -> bool:
     """Whether two rows say the same of what they sell: title, colour, brand, gender and kind."""
-
-    def agree(a: str, b: str) -> bool:
-        return not a or not b or fold(a) == fold(b)
-
     return (
         bool(one.title)
         and fold(one.title) == fold(other.title)
-        and agree(one.colour, other.colour)
-        and agree(one.brand, other.brand)
-        and agree(one.gender, other.gender)
+        and _agree(one.colour, other.colour)
+        and _agree(one.brand, other.brand)
+        and _agree(one.gender, other.gender)
         and (not one.category or not other.category or one.category == other.category)
     )
 
