@@ -68,6 +68,8 @@ def test_a_screen_reader_hears_how_many_results_there_are(visit: Visit) -> None:
     page.locator(".st-key-f-colour button").filter(has_text="Navy").click()
     expect(line).to_have_text("The 8 nearest of 8 products")
     assert page.evaluate("window.sameLine === document.getElementById('lapel-status')")  # a new one would be silent
+    names = page.locator("button[data-action]").evaluate_all("all => all.map(one => one.getAttribute('aria-label'))")
+    assert len(names) == len(set(names)) == 24  # three buttons a product, each named by its product
 
 
 def test_the_filters_of_a_phone_have_a_button_that_says_how_many_results_and_closes_them(visit: Visit) -> None:
