@@ -497,7 +497,7 @@ def _colours(
     colour = (chroma * inked).sum(axis=1) / count / 10
     middle = np.sort(np.where(inked > 0, chroma, np.inf), axis=1)[np.arange(len(a)), (count / 2).astype(int)]
     half = np.where(inked.any(axis=1), middle, 0) / 10
-    part = _part_apart(chroma, inked, agreeing) / 10
+    part = np.asarray(_part_apart(chroma, inked, agreeing) / 10, np.float32)
     logs = np.log(np.maximum(gains, 1e-3))
     spread = logs.max(axis=1) - logs.min(axis=1)
     number = np.maximum(weight.sum(axis=1, keepdims=True), 1)
