@@ -82,12 +82,11 @@ def look(
     left: list[str] = []
     page.on("request", lambda request: None if request.url.startswith(LOCAL) else left.append(request.url))
     page.goto(address)
-    page.wait_for_selector(".lapel-hero")
     page.wait_for_selector(IDLE)
-    page.set_input_files("input[type=file]", photo)
-    page.wait_for_selector(".lapel-score")
+    page.locator(".st-key-upload input[type=file]").set_input_files(photo)
+    expect(page.locator(".st-key-chips")).to_contain_text("Your photo", timeout=PATIENCE)
     page.wait_for_selector(IDLE)  # nothing is drawn anew any more
-    expect(page.get_by_role("heading", name="Your photo")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".gallery .badge").first).to_be_visible(timeout=PATIENCE)
     seen = [picture(page, place, right) for place in range(4)]
     context.close()
     assert not left, left
@@ -95,11 +94,12 @@ def look(
 
 
 def picture(page: Page, place: int, right: Callable[[str, Image.Image], bool]) -> tuple[str, Image.Image]:
-    card = page.locator(f".st-key-card-{place}")
-    title = card.locator(".lapel-title").inner_text()
-    image = card.get_by_role("img")
+    card = page.locator(".gallery .card").nth(place)
+    title = card.locator(".title").inner_text()
+    image = card.locator(".frame")
     image.scroll_into_view_if_needed()
-    expect(image).to_have_js_property("naturalWidth", TILE_SIZE[0], timeout=PATIENCE)
+    card.locator(".badges").evaluate("badges => { badges.style.display = 'none' }")  # they lie over the picture
+    expect(image.locator("img").first).to_have_js_property("naturalWidth", TILE_SIZE[0], timeout=PATIENCE)
     for _ in range(20):
         page.wait_for_timeout(300)
         box = image.bounding_box()

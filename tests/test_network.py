@@ -340,9 +340,7 @@ def test_a_link_pasted_into_the_page_leads_nowhere_private(
     for allowed in ("", "0", "1"):
         monkeypatch.setenv("LAPEL_ALLOW_PRIVATE_LINKS", allowed)
         page = AppTest.from_file(str(ui.PAGE), default_timeout=60).run()
-        page.segmented_control(key="way").set_value("Link").run()
-        page.text_input(key="link").set_value(f"{shop.root}a.jpg")
-        next(button for button in page.button if button.label == "Find look-alikes").click().run()
+        page.chat_input(key="box").set_value(f"{shop.root}a.jpg").run()
         if allowed != "1":
             assert "LAPEL_ALLOW_PRIVATE_LINKS=1" in page.error[0].value.replace("\\", "")
             assert shop.requests == []

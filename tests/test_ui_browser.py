@@ -64,8 +64,7 @@ def test_an_uploaded_photo_finds_its_product_and_survives_a_reload(visit: Visit,
     expect(page.locator(".st-key-chips")).to_contain_text("Your photo")
     expect(title(page)).to_have_text("Green dress for men")
     expect(card(page).locator(".price")).to_have_text("37.50 EUR")
-    page.wait_for_function("[...document.images].every(image => image.complete)")
-    assert card(page).locator("img").evaluate("image => image.naturalWidth") == 450
+    expect(card(page).locator("img")).to_have_js_property("naturalWidth", 450)
     page.reload()
     expect(title(page)).to_have_text("Green dress for men")
     page.get_by_role("button", name="More like this: Green dress for men").click()
