@@ -84,7 +84,7 @@ def main() -> None:
 
 def photos(page: AppTest, photo: Path, count: int) -> dict[str, float]:
     """Memory that searching with pictures takes, each uploaded anew."""
-    from lapel.apps.ui.shelf import SHELF, look_at
+    from lapel.apps.ui.picture_cache import PICTURES, look_at
     from lapel.apps.ui.shell import store_now
 
     store, data = store_now(), photo.read_bytes()
@@ -92,10 +92,10 @@ def photos(page: AppTest, photo: Path, count: int) -> dict[str, float]:
     before = resident_mb()
     for _ in range(count):
         page.query_params.clear()
-        page.query_params["photo"] = SHELF.put(look_at(store, data, "photo"))
+        page.query_params["photo"] = PICTURES.put(look_at(store, data, "photo"))
         checked(page.run())
     gc.collect()
-    return {"count": count, "kept": len(SHELF), "grown_mb": round(resident_mb() - before, 1)}
+    return {"count": count, "kept": len(PICTURES), "grown_mb": round(resident_mb() - before, 1)}
 
 
 if __name__ == "__main__":

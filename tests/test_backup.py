@@ -3,6 +3,7 @@ replaced or left half done."""
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import sqlite3
@@ -99,6 +100,21 @@ def test_what_people_did_and_decided_is_kept_too_while_it_is_written(shop: Path,
         assert database.execute("SELECT x FROM unfinished").fetchall() == [(1,)]
     database.close()
     assert (tmp_path / "again" / own.relative_to(shop)).read_text() == "{}"
+
+
+def test_pictures_of_an_uploaded_archive_are_kept_and_found_where_it_lies_now(shop: Path, tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("teal.png", picture((0, 128, 128)))
+    with lapel.open_store(shop) as store:
+        store.add(store.jobs.keep_upload(stream.getvalue(), ".zip"))
+        store.backup(tmp_path / "kept")
+    lapel.restore_store(tmp_path / "kept", tmp_path / "again")
+    subprocess.run(["rm", "-rf", str(shop)], check=True)
+    with lapel.open_store(tmp_path / "again") as store:
+        (photo,) = store.product("teal").photos
+        assert photo.uri.startswith(f"zip://{tmp_path / 'again' / 'uploads'}/")
+        assert store.image(photo).size == decode(picture((0, 128, 128))).size
 
 
 def test_a_backup_while_others_write_and_take_out_holds_one_moment(shop: Path, tmp_path: Path) -> None:

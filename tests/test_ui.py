@@ -18,8 +18,8 @@ pytest.importorskip("streamlit", reason="the page needs streamlit: pip install '
 
 from browser.runner import act, cards, followable, page_text, plain, settled, show, url
 from lapel.apps.ui import state
+from lapel.apps.ui.picture_cache import PICTURES
 from lapel.apps.ui.selection import FilterSelection, escape, price_bounds, read_params
-from lapel.apps.ui.shelf import SHELF
 from lapel.apps.ui.swatches import swatch
 from lapel.core.types import Filter, Part, Query
 from lapel.encoders import open_encoder
@@ -290,8 +290,8 @@ def upload(page, image, name="photo.png"):
 
 
 def kept(page):
-    """What the shelf keeps of the picture that is asked with."""
-    return SHELF.get(page.session_state["asked"].photo)
+    """What the cache keeps of the picture that is asked with."""
+    return PICTURES.get(page.session_state["asked"].photo)
 
 
 def test_a_bad_upload_is_explained_and_a_good_one_then_works(show, store):

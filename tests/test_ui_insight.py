@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 
 from browser.runner import page_text, settled, show
 from lapel.apps.ui import work
-from lapel.apps.ui.drawn import kept_map
+from lapel.apps.ui.map_cache import cached_map
 from lapel.apps.ui.routes import routes
 from lapel.service import open_store
 
@@ -46,21 +46,21 @@ def test_the_map_is_drawn_once_and_has_an_address(show, store, monkeypatch):
         st.html(f"<i data-shown='{key}'></i>")
 
     monkeypatch.setattr(st.components.v2, "component", lambda *_, **__: frame)
-    assert kept_map(store) is None
+    assert cached_map(store) is None
     page = waited(show(store, "map"), f"map {store}")
-    drawn = kept_map(store)
+    drawn = cached_map(store)
     assert drawn is not None
-    assert shown[-1]["source"] == f"drawn-map?v={drawn.digest}"
+    assert shown[-1]["source"] == f"map-page?v={drawn.digest}"
     assert "A map of 40 products" in page_text(page)
-    (route,) = [each for each in routes(store, write=False) if each.path == "/drawn-map"]
+    (route,) = [each for each in routes(store, write=False) if each.path == "/map-page"]
     from starlette.applications import Starlette
     from starlette.testclient import TestClient
 
     with TestClient(Starlette(routes=[route])) as client:
-        kept = client.get(f"/drawn-map?v={drawn.digest}")
+        kept = client.get(f"/map-page?v={drawn.digest}")
         assert kept.content == drawn.page
         assert "immutable" in kept.headers["cache-control"]
-        assert client.get("/drawn-map").headers["cache-control"] == "no-store"
+        assert client.get("/map-page").headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize("question", ["duplicates", "labels", "assortment", "clusters"])

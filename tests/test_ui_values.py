@@ -1,4 +1,4 @@
-"""What the page is made of without a page: the address of a query, the shelf of pictures, texts, and the door."""
+"""What the page is made of without a page: the address of a query, the cache of pictures, texts, and access."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from starlette.websockets import WebSocketDisconnect
 
 from lapel.apps import ui
 from lapel.apps.ui import surroundings
-from lapel.apps.ui.access import COOKIE, HOURS, Access, AskAtTheDoor, make_cookie, read_cookie
+from lapel.apps.ui.access import COOKIE, HOURS, Access, AccessMiddleware, make_cookie, read_cookie
 from lapel.apps.ui.asked import Asked
-from lapel.apps.ui.launch import doors
-from lapel.apps.ui.shelf import MINUTES, MOST, KeptPhoto, Shelf
+from lapel.apps.ui.launch import middleware
+from lapel.apps.ui.picture_cache import MINUTES, MOST, KeptPhoto, PictureCache
 from lapel.apps.ui.texts import LANGUAGES, language_for, text, texts_of
 
 # --- the address ------------------------------------------------------------------------------------------------------
@@ -52,6 +52,12 @@ def test_a_query_is_what_its_address_says(asked: Asked):
     assert Asked.read(asked.params()) == (asked, [])
 
 
+def test_what_is_too_much_in_an_address_is_said():
+    asked, unknown = Asked.read({"q": ["dress " * 100], "product": [f"p{number}" for number in range(14)]})
+    assert (len(asked.text), len(asked.likes)) == (500, 12)
+    assert unknown == ["q=..." + ("dress " * 100).strip()[500:][:20], "product=p12", "product=p13"]
+
+
 NAMES = "q product unlike photo box whole tint look models anyway".split()
 
 
@@ -60,7 +66,9 @@ NAMES = "q product unlike photo box whole tint look models anyway".split()
 def test_an_address_edited_by_hand_is_read_or_told_and_never_breaks(params: dict[str, list[str]]):
     asked, unknown = Asked.read(params)
     assert Asked.read(asked.params())[0] == asked
-    assert all(each.partition("=")[0] in ("box", "tint", "look") for each in unknown)
+    too_much = {name for name in ("product", "unlike") if len(params.get(name, [])) > 12}
+    too_much |= {"q"} if max(map(len, params.get("q", [""])), default=0) > 500 else set()
+    assert {each.partition("=")[0] for each in unknown} <= {"box", "tint", "look"} | too_much
 
 
 def test_likes_and_unlikes_exclude_each_other_and_a_query_needs_something_to_be_like():
@@ -71,7 +79,7 @@ def test_likes_and_unlikes_exclude_each_other_and_a_query_needs_something_to_be_
     assert Asked(photo="x", box=(0, 0, 1, 1), text="red").without("photo") == Asked(text="red")
 
 
-# --- the shelf --------------------------------------------------------------------------------------------------------
+# --- the cache --------------------------------------------------------------------------------------------------------
 
 
 def photo(label: str) -> KeptPhoto:
@@ -81,23 +89,23 @@ def photo(label: str) -> KeptPhoto:
 
 def test_a_picture_is_kept_while_it_is_used_and_then_forgotten():
     now = 0.0
-    shelf = Shelf(clock=lambda: now)
-    token = shelf.put(photo("mine"))
+    cache = PictureCache(clock=lambda: now)
+    token = cache.put(photo("mine"))
     now = 60 * MINUTES - 1
-    found = shelf.get(token)
+    found = cache.get(token)
     assert found is not None
     assert found.label == "mine"
     now += 60 * MINUTES + 1
-    assert shelf.get(token) is None
-    assert len(shelf) == 0
+    assert cache.get(token) is None
+    assert len(cache) == 0
 
 
 def test_a_thousand_pictures_leave_the_newest_and_no_more():
-    shelf = Shelf()
-    tokens = [shelf.put(photo(str(number))) for number in range(1000)]
-    assert len(shelf) == MOST
-    assert shelf.get(tokens[0]) is None
-    assert shelf.get(tokens[-1]) is not None
+    cache = PictureCache()
+    tokens = [cache.put(photo(str(number))) for number in range(1000)]
+    assert len(cache) == MOST
+    assert cache.get(tokens[0]) is None
+    assert cache.get(tokens[-1]) is not None
     assert len(set(tokens)) == 1000
 
 
@@ -141,7 +149,7 @@ def test_counts_are_written_as_each_language_does():
     assert [language_for(each) for each in ("de-AT", "fr", None)] == ["de", "en", "en"]
 
 
-# --- the door ---------------------------------------------------------------------------------------------------------
+# --- access ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_cookie_is_only_this_process_own_and_ends():
@@ -161,7 +169,7 @@ def test_a_proxys_header_says_who_may_manage():
 
 
 def behind(access: Access) -> TestClient:
-    """A page and a connection behind the door."""
+    """A page and a connection behind the middleware."""
 
     def page(request: object) -> PlainTextResponse:
         return PlainTextResponse("the page")
@@ -171,7 +179,7 @@ def behind(access: Access) -> TestClient:
         await socket.close()  # type: ignore[attr-defined]
 
     routes = [Route("/", page), Route("/_stcore/health", page), WebSocketRoute("/_stcore/stream", connection)]
-    return TestClient(AskAtTheDoor(Starlette(routes=routes), access), follow_redirects=False)
+    return TestClient(AccessMiddleware(Starlette(routes=routes), access), follow_redirects=False)
 
 
 def test_nobody_comes_in_without_the_password(monkeypatch):
@@ -197,7 +205,7 @@ def test_nobody_comes_in_without_the_password(monkeypatch):
 
 def test_other_hosts_are_refused_where_hosts_are_named(monkeypatch):
     monkeypatch.setenv("LAPEL_UI_HOSTS", "shop.example")
-    (guard,) = doors()
+    (guard,) = middleware()
     inside = Starlette(routes=[Route("/", lambda request: PlainTextResponse("in"))], middleware=[guard])
     client = TestClient(inside)
     assert client.get("/", headers={"host": "shop.example"}).status_code == 200

@@ -91,7 +91,7 @@ def test_a_bank_that_floods_is_quarantined(
     lines = io.StringIO()
     found = store.watch(built / "designs", alerts=lines)
     assert found.quarantined == ("designs",)
-    assert "of 3 pictures match it, more than 20%" in found.summary()
+    assert "3 of 3 pictures match it, more than 20%" in found.summary()
     assert lines.getvalue() == ""  # no alerts from then on
     assert store.watching.banks()[0].quarantined_at
     assert store.watching.release("designs")

@@ -16,14 +16,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lapel.catalog.connection import ROWS_PER_INSERT, Pool, insert_rows
-from lapel.catalog.schema import migrate
-from lapel.core.errors import StoreReadOnlyError
+from lapel.catalog.connection import ROWS_PER_INSERT, insert_rows
+from lapel.catalog.side_file import SideFile
 from lapel.core.events import KINDS, Event
 
 VIEW, LIKE, DISLIKE, CART, BUY, DISMISS = range(len(KINDS))
@@ -153,7 +151,7 @@ class ServedList:
     person: int | None = None
 
 
-class EventLog:
+class EventLog(SideFile):
     """The events of one store. Safe to share between threads and processes.
 
     Args:
@@ -162,10 +160,7 @@ class EventLog:
     """
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
-        self.path = path
-        self.read_only = read_only
-        self._pool: Pool | None = None
-        self._lock = Lock()
+        super().__init__(path, what="events", scripts=MIGRATIONS, read_only=read_only)
         self._salt = b""
 
     # --- writing ------------------------------------------------------------------------------------------------------
@@ -345,13 +340,6 @@ class EventLog:
             by_kind = dict(database.execute("SELECT kind, count(*) FROM event GROUP BY kind"))
         return found | {name: int(by_kind.get(kind, 0)) for kind, name in enumerate(KINDS)}
 
-    def close(self) -> None:
-        """Let go of the file. Closing twice is fine."""
-        with self._lock:
-            if self._pool is not None:
-                self._pool.close()
-                self._pool = None
-
     # --- its file -----------------------------------------------------------------------------------------------------
 
     def _hash(self, person: str) -> bytes:
@@ -361,42 +349,11 @@ class EventLog:
         row = database.execute("SELECT row FROM person WHERE hash = ?", (self._hash(person),)).fetchone()
         return None if row is None else int(row[0])
 
-    def _writable(self) -> Pool:
-        if self.read_only:
-            raise StoreReadOnlyError(f"The events {self.path} may not be written to: the store is open for reading.")
-        pool = self._opened(make=True)
-        assert pool is not None
-        return pool
-
-    def _opened(self, *, make: bool = False) -> Pool | None:
-        with self._lock:
-            if self._pool is None and (make or self.path.exists()):
-                self._pool = self._open(make=make)
-            return self._pool
-
-    def _open(self, *, make: bool) -> Pool:
-        if make:
-            try:
-                self.path.touch()
-            except OSError as error:
-                raise StoreReadOnlyError(f"The events {self.path} cannot be kept: {error.strerror}.") from error
-        pool = Pool(self.path, read_only=self.read_only)
-        try:
-            with pool.errors():
-                pool.start()
-            with pool.borrow() as database:
-                migrate(database, self.path, create=make, read_only=pool.read_only, scripts=MIGRATIONS)
-                if not pool.read_only:
-                    if database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-                        database.execute("PRAGMA journal_mode = WAL")
-                    made = ("salt", secrets.token_hex(32))
-                    database.execute("INSERT OR IGNORE INTO setting VALUES (?, ?)", made)
-                salt = database.execute("SELECT value FROM setting WHERE name = 'salt'").fetchone()
-                self._salt = bytes.fromhex(salt[0]) if salt else b""
-        except BaseException:
-            pool.close()
-            raise
-        return pool
+    def _started(self, database: sqlite3.Connection, *, writable: bool) -> None:
+        if writable:
+            database.execute("INSERT OR IGNORE INTO setting VALUES (?, ?)", ("salt", secrets.token_hex(32)))
+        salt = database.execute("SELECT value FROM setting WHERE name = 'salt'").fetchone()
+        self._salt = bytes.fromhex(salt[0]) if salt else b""
 
 
 def _known(database: sqlite3.Connection, ids: list[str]) -> dict[str, tuple[int, int, int, float]]:

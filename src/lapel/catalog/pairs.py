@@ -11,12 +11,9 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
-from lapel.catalog.connection import Pool
 from lapel.catalog.history import utc_now, utc_text
-from lapel.catalog.schema import migrate
-from lapel.core.errors import StoreReadOnlyError
+from lapel.catalog.side_file import SideFile
 
 FILE = "duplicates.sqlite"
 MIGRATIONS: tuple[str, ...] = (
@@ -90,7 +87,7 @@ class Dismissed:
     note: str
 
 
-class PairTable:
+class PairTable(SideFile):
     """The pairs of one store. Safe to share between threads and processes.
 
     Args:
@@ -99,10 +96,7 @@ class PairTable:
     """
 
     def __init__(self, folder: Path, *, read_only: bool) -> None:
-        self._path = folder / FILE
-        self._read_only = read_only
-        self._pool: Pool | None = None
-        self._lock = Lock()
+        super().__init__(folder / FILE, what="pairs of pictures", scripts=MIGRATIONS, read_only=read_only)
 
     def dismiss(self, one: str, other: str, note: str = "") -> None:
         """Remember that two products are no duplicates.
@@ -143,7 +137,7 @@ class PairTable:
 
     def put_signatures(self, made: Iterable[tuple[str, bytes]], version: str) -> None:
         """Keep them; nothing in a store that may not be written."""
-        if self._read_only:
+        if self.read_only:
             return
         with self._writable().transaction() as database:
             rows = [(sha256, version, data) for sha256, data in made]
@@ -160,7 +154,7 @@ class PairTable:
     def put(self, looked: Sequence[str], pairs: Iterable[Pair], version: str) -> None:
         """Keep what came of some pictures, in one transaction: of two answers to one pair the surer; nothing in a
         store that may not be written."""
-        if self._read_only:
+        if self.read_only:
             return
         with self._writable().transaction() as database:
             database.executemany("INSERT OR IGNORE INTO looked VALUES (?, ?)", [(each, version) for each in looked])
@@ -182,43 +176,3 @@ class PairTable:
                 Pair(one, other, chance, cosine, colour, bool(mirrored))
                 for one, other, chance, cosine, colour, mirrored in database.execute(asked, (version,))
             ]
-
-    def close(self) -> None:
-        """Let go of the file."""
-        if self._pool is not None:
-            self._pool.close()
-
-    def _writable(self) -> Pool:
-        pool = self._opened(create=True)
-        if pool is None:
-            raise StoreReadOnlyError(f"The store {self._path.parent} may not be written to. Open it to write.")
-        return pool
-
-    def _opened(self, *, create: bool = False) -> Pool | None:
-        with self._lock:
-            if self._pool is None:
-                if self._read_only and not self._path.exists():
-                    return None
-                if not self._path.exists() and not create:
-                    return None
-                self._pool = open_file(self._path, MIGRATIONS, read_only=self._read_only)
-            return self._pool
-
-
-def open_file(path: Path, scripts: Sequence[str], *, read_only: bool) -> Pool:
-    """Open a small SQLite file of a store, made where it is missing, at its newest version.
-
-    Raises:
-        StoreReadOnlyError, StoreDamagedError, StoreTooNewError: see :mod:`lapel.core.errors`.
-    """
-    new = not path.exists()
-    if new:
-        path.touch()
-    pool = Pool(path, read_only=read_only)
-    with pool.errors():
-        pool.start()
-    with pool.borrow() as database:
-        migrate(database, path, create=new or not path.stat().st_size, read_only=pool.read_only, scripts=scripts)
-        if not pool.read_only:
-            database.execute("PRAGMA journal_mode = WAL")
-    return pool

@@ -14,13 +14,11 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
-from lapel.catalog.connection import Pool
 from lapel.catalog.history import utc_now, utc_text
-from lapel.catalog.pairs import open_file
-from lapel.core.errors import QueryError, StoreReadOnlyError
+from lapel.catalog.side_file import SideFile
+from lapel.core.errors import QueryError
 
 FILE = "watch.sqlite"
 START = "0" * 64  # what the first line of the log follows
@@ -191,7 +189,7 @@ class LogCheck:
         return self.broken_at is None and self.head_found is not False
 
 
-class WatchTable:
+class WatchTable(SideFile):
     """The banks, findings and log of one store. Safe to share between threads and processes.
 
     Args:
@@ -200,10 +198,7 @@ class WatchTable:
     """
 
     def __init__(self, folder: Path, *, read_only: bool) -> None:
-        self._path = folder / FILE
-        self._read_only = read_only
-        self._pool: Pool | None = None
-        self._lock = Lock()
+        super().__init__(folder / FILE, what="banks and findings", scripts=MIGRATIONS, read_only=read_only)
 
     # --- banks --------------------------------------------------------------------------------------------------------
 
@@ -414,32 +409,12 @@ class WatchTable:
 
     # --- its file -----------------------------------------------------------------------------------------------------
 
-    def close(self) -> None:
-        """Let go of the file."""
-        with self._lock:
-            if self._pool is not None:
-                self._pool.close()
-                self._pool = None
-
     def _rows(self, asked: str, values: Sequence[Any] = ()) -> list[Any]:
         pool = self._opened()
         if pool is None:
             return [(0,)] if asked.startswith("SELECT count") else []
         with pool.borrow() as database:
             return database.execute(asked, values).fetchall()
-
-    def _writable(self) -> Pool:
-        if self._read_only:
-            raise StoreReadOnlyError(f"The store {self._path.parent} is open for reading. Open it to write.")
-        pool = self._opened(create=True)
-        assert pool is not None
-        return pool
-
-    def _opened(self, *, create: bool = False) -> Pool | None:
-        with self._lock:
-            if self._pool is None and (create or self._path.exists()):
-                self._pool = open_file(self._path, MIGRATIONS, read_only=self._read_only)
-            return self._pool
 
 
 def _finding(row: Sequence[Any]) -> Finding:

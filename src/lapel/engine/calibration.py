@@ -136,7 +136,11 @@ class HitFeatures:
         self.kinds: NDArray[np.float64] | None = None
         weights = np.concatenate([np.exp((each.scores - each.scores[0]) / EVIDENCE_SCALE) for each in around])
         counts = [len(each.scores) for each in around]
-        self._votes = _Votes(np.repeat(np.arange(len(around)), counts), weights, [each.labels for each in around])
+        filled = np.arange(max(counts)) < np.array(counts)[:, None]  # queries may have fewer neighbours than others
+        self._weights = np.zeros(filled.shape)
+        self._labels = np.zeros((*filled.shape, len(AGREEING)), np.int64)
+        self._weights[filled] = weights
+        self._labels[filled] = np.concatenate([each.labels for each in around])
         if "kind" in probes:
             likely = probes["kind"].probabilities(np.concatenate([each.vectors for each in around]))
             starts = np.cumsum([0, *counts[:-1]])
@@ -165,45 +169,17 @@ class HitFeatures:
                 found[:, column] = np.log(np.einsum("mv,mv->m", likely, self._own[name][query]) + FLOOR)
                 if name == "kind":
                     found[:, BY_PROBES - 1] = np.log(np.einsum("mv,mv->m", likely, self._evidence[query]) + FLOOR)
-        shares = self._votes.shares(query, labels)
+        shares = self._votes(query, labels)
         found[:, BY_PROBES:] = np.where(np.isnan(shares), found[:, INSTEAD], np.log(np.nan_to_num(shares) + FLOOR))
         return found
 
-
-class _Votes:
-    """The labels of the nearest photos of some queries, each with its weight.
-
-    Args:
-        query: (n,) which query each photo is near.
-        weights: (n,) what each counts.
-        labels: By query, (its photos, 4).
-    """
-
-    def __init__(self, query: NDArray[np.int64], weights: NDArray[np.floating], labels: Sequence[Labels]) -> None:
-        self._columns = []
-        for column in np.concatenate(labels).T:
-            told = column > 0
-            codes, at = np.unique(_coded(query[told], column[told]), return_inverse=True)
-            voted = np.bincount(at, weights[told], minlength=len(codes))
-            every = np.bincount(query[told], weights[told], minlength=len(labels))
-            self._columns.append((codes, voted, every))
-
-    def shares(self, query: NDArray[np.int64], labels: Labels) -> NDArray[np.float64]:
+    def _votes(self, query: NDArray[np.int64], labels: Labels) -> NDArray[np.float64]:
         """(m, 4) 0..1, what share of the votes near its query is for what each hit is; NaN where the shop does not
         say."""
-        found = np.full((len(query), len(self._columns)), np.nan)
-        for place, (codes, voted, every) in enumerate(self._columns):
-            known = (labels[:, place] > 0) & (every[query] > 0)
-            asked = _coded(query[known], labels[known, place])
-            at = np.minimum(np.searchsorted(codes, asked), max(len(codes) - 1, 0))
-            there = codes[at] == asked if len(codes) else np.zeros(len(asked), bool)
-            found[known, place] = np.where(there, voted[at] if len(codes) else 0.0, 0.0) / every[query[known]]
-        return found
-
-
-def _coded(query: NDArray[np.int64], label: NDArray[np.int64]) -> NDArray[np.int64]:
-    """One number for a query and a label."""
-    return np.asarray(query << 32 | label)
+        near, weights = self._labels[query], self._weights[query]
+        voted = np.einsum("mn,mnl->ml", weights, near == labels[:, None])
+        every = np.einsum("mn,mnl->ml", weights, near > 0)
+        return np.where((labels > 0) & (every > 0), voted / np.maximum(every, 1e-12), np.nan)
 
 
 def fashion_features(first: Features, strengths: NDArray[np.floating]) -> Features:

@@ -327,17 +327,18 @@ def check_uploads(
         kept, held = best_matches(search, banks, search.of_uploads(read))
         checked += len(read)
         suppressed += len(held)
+        for _, place, _, _ in kept:
+            counts[search.pictures[place].bank] += 1
+        for name, bank in banks.items():  # before the alerts: none of a flood is raised
+            flooded = "" if name in quarantined else _floods(bank, checked, counts[name])
+            if flooded:
+                quarantined.add(name)
+                if record:
+                    table.quarantine(name, flooded)
+                notes.append(f"The bank '{name}' is quarantined: {flooded}. Release it with: lapel watch release.")
         for row, place, chance, mirrored in kept:
             picture = search.pictures[place]
-            counts[picture.bank] += 1
-            bank = banks[picture.bank]
-            flooded = _floods(bank, checked, counts[bank.name])
-            if flooded and bank.name not in quarantined:
-                quarantined.add(bank.name)
-                if record:
-                    table.quarantine(bank.name, flooded)
-                notes.append(f"The bank '{bank.name}' is quarantined: {flooded}. Release it with: lapel watch release.")
-            found = _match(table, picture, read[row], chance, mirrored, record, bank.name in quarantined)
+            found = _match(table, picture, read[row], chance, mirrored, record, picture.bank in quarantined)
             matches.append(found)
             if alert is not None and found.new and record and not found.quarantined:
                 alert(table.finding(found.finding))

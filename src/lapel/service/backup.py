@@ -27,7 +27,7 @@ from lapel.catalog import request_lock
 from lapel.core.errors import InputError, StoreDamagedError
 from lapel.core.text import reason_of
 from lapel.engine.context import CATALOGUE, StoreContext
-from lapel.service.uploads import own_prefix
+from lapel.service.uploads import UPLOADS, archive_prefix, own_prefix
 from lapel.sources.uploads import FOLDER
 
 FORMAT = 1
@@ -38,7 +38,7 @@ LEFT_OUT = ("index-", "milvus", "writer.", "model.", "index.", "request.", ".") 
 NOT_COPIED = (CATALOGUE, "thumbnails.sqlite")  # copied before all else, or made again
 DATABASE = ".sqlite"  # copied by SQLite: one moment of it, also while others write
 BESIDE = ("-wal", "-shm", "-journal")  # of a database, and part of its copy
-FOLDERS = ("jobs", "calibration")  # that are kept whole
+FOLDERS = ("jobs", "calibration", UPLOADS)  # that are kept whole
 MODE = 0o600  # hashes of keys are in it
 
 Progress = Callable[[int, int | None], None]
@@ -271,16 +271,16 @@ def _extract(archive: zipfile.ZipFile, name: str, told: dict[str, Any], into: Pa
 def _settle(catalogue: Path, before: Path, now: Path, path: Path) -> None:
     """Make a catalogue at home in another folder: its pictures lie there now, and indexes of the old one are none of
     its own."""
-    was, becomes = own_prefix(before), own_prefix(now)
+    moved = [(prefix(before), prefix(now)) for prefix in (own_prefix, archive_prefix)]
     with closing(sqlite3.connect(catalogue)) as database:
         try:
             (found,) = database.execute("PRAGMA quick_check").fetchone()
             if found != "ok":
                 raise StoreDamagedError(f"The catalogue in the backup {path} is damaged: {found}.")
             with database:
-                database.execute(
+                database.executemany(
                     "UPDATE photo SET uri = ? || substr(uri, ?) WHERE substr(uri, 1, ?) = ?",
-                    (becomes, len(was) + 1, len(was), was),
+                    [(becomes, len(was) + 1, len(was), was) for was, becomes in moved],
                 )
                 database.execute("UPDATE setting SET value = ? WHERE name = 'identity'", (uuid.uuid4().hex[:8],))
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")

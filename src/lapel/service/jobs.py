@@ -28,11 +28,11 @@ from lapel.service.index import IndexService
 from lapel.service.media import MediaService
 from lapel.service.models import ModelService
 from lapel.service.products import LINK_SCHEMES
+from lapel.service.uploads import UPLOADS
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "jobs"  # in the store: what jobs bring along and leave
-UPLOADS = "uploads"  # in the store: files of pictures that came over the page
 TICK_SECONDS = 0.5
 BEAT_SECONDS = 5.0
 BUSY_SECONDS = 5.0  # after which a job that met another writer is tried again

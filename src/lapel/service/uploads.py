@@ -1,4 +1,5 @@
-"""Pictures that came with requests and lie in the store's own folder: which they are, and letting go of them."""
+"""Pictures and archives that came with requests and lie in the store's own folder: which they are, and letting go of
+them."""
 
 from __future__ import annotations
 
@@ -9,10 +10,17 @@ from lapel.engine.context import StoreContext
 from lapel.sources.folder import to_path, to_uri
 from lapel.sources.uploads import FOLDER
 
+UPLOADS = "uploads"  # in the store: archives of pictures that came over the page
+
 
 def own_prefix(folder: Path) -> str:
     """What the addresses of a store's uploaded pictures begin with."""
     return to_uri(str(folder.absolute() / FOLDER)) + "/"
+
+
+def archive_prefix(folder: Path) -> str:
+    """What the addresses of pictures in a store's uploaded archives begin with."""
+    return "zip://" + to_uri(str(folder.absolute() / UPLOADS)).removeprefix("file://") + "/"
 
 
 def own_pictures(context: StoreContext, uris: Iterable[str]) -> list[Path]:

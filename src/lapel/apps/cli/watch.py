@@ -138,7 +138,9 @@ def check(
                 webhook_secret=webhook_secret,
                 progress=tell,
             )
-        if alerts != "-":
+        if alerts == "-":  # stdout is theirs
+            note(found.summary())
+        else:
             print_findings(shop, found, "watch", as_json=as_json, out=out, right=("finding", "probability"))
         for place, reason in found.unreadable[:10]:
             note(f"Could not read {place}: {reason}")

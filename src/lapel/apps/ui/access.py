@@ -120,7 +120,7 @@ def may_manage() -> bool:
     return Access.of_process().role_for(headers, dict(context.cookies)) == MANAGE
 
 
-class AskAtTheDoor:
+class AccessMiddleware:
     """Lets nobody in who may not look: pages, pictures and the connection behind them.
 
     Args:

@@ -2,7 +2,7 @@
 
 Everything but the filters, which are a :class:`~lapel.apps.ui.selection.FilterSelection` beside it. All of it stands in
 the address, so a search can be sent to somebody, loaded again and gone back to. A picture cannot; in its place stands
-the token of the shelf that keeps it for a while, see :mod:`lapel.apps.ui.shelf`.
+the token of the cache that keeps it for a while, see :mod:`lapel.apps.ui.picture_cache`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from lapel.apps.ui.picture_cache import KeptPhoto
 from lapel.apps.ui.selection import PRODUCT
-from lapel.apps.ui.shelf import KeptPhoto
 from lapel.core.types import Filter, LookMix, Part, Query
 
 SIDES = ("shape", "colour", "pattern")
@@ -33,7 +33,7 @@ class Asked:
         text: Words.
         likes: Ids of products that the answer should be like.
         unlikes: Ids of products that it should be unlike.
-        photo: The shelf's token of a picture.
+        photo: The cache's token of a picture.
         box: The part of the picture that counts, in shares of its sides; None for all of it.
         whole: Ask with the whole picture although a product was found in it.
         colour: As ``#rrggbb``; empty for none.
@@ -74,7 +74,7 @@ class Asked:
 
     @classmethod
     def read(cls, params: Mapping[str, list[str]]) -> tuple[Asked, list[str]]:
-        """From an address, however it was edited, with what of it means nothing."""
+        """From an address, however it was edited, with what of it means nothing or is too much."""
         unknown = []
         box = look = None
         for given in params.get("box", []):
@@ -87,8 +87,12 @@ class Asked:
         for given in params.get("tint", []):
             colour = f"#{given.lower()}" if re.fullmatch("[0-9a-fA-F]{6}", given) else ""
             unknown += [] if colour else [f"tint={given}"]
+        text = " ".join((params.get("q") or [""])[-1].split())
+        unknown += [f"q=...{text[MAX_WORDS:][:20]}"] if len(text) > MAX_WORDS else []
+        for name in (PRODUCT, "unlike"):
+            unknown += [f"{name}={each}" for each in _all_ids(params.get(name, []))[MOST_PRODUCTS:]]
         asked = cls(
-            text=" ".join((params.get("q") or [""])[-1].split())[:MAX_WORDS],
+            text=text[:MAX_WORDS],
             likes=_ids(params.get(PRODUCT, [])),
             unlikes=_ids(params.get("unlike", [])),
             photo=(params.get("photo") or [""])[-1],
@@ -129,7 +133,7 @@ class Asked:
         """What the store is asked.
 
         Args:
-            photo: What the shelf keeps under the token; None without a picture.
+            photo: What the cache keeps under the token; None without a picture.
             k: How many products.
             where: The filters.
         """
@@ -148,8 +152,12 @@ class Asked:
         return Query(parts=tuple(parts), k=k, where=where, look=look, group=group)
 
 
+def _all_ids(given: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(each.strip() for each in given if each.strip()))
+
+
 def _ids(given: list[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(each.strip() for each in given if each.strip()))[:MOST_PRODUCTS]
+    return _all_ids(given)[:MOST_PRODUCTS]
 
 
 def _box(given: str) -> Box | None:

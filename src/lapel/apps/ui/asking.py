@@ -11,8 +11,8 @@ import streamlit as st
 from lapel.apps.ui import state
 from lapel.apps.ui.asked import MAX_WORDS, Asked
 from lapel.apps.ui.lang import t
+from lapel.apps.ui.picture_cache import MINUTES, PICTURES, look_at
 from lapel.apps.ui.selection import escape
-from lapel.apps.ui.shelf import MINUTES, SHELF, look_at
 from lapel.core.errors import LapelError
 from lapel.core.types import is_web_address
 from lapel.service import Store, fetch_image, image_formats, settings
@@ -91,7 +91,7 @@ def begin(store: Store, read: Callable[[], bytes], label: str, words: str = "") 
     """
     try:
         with st.spinner(t("ask.looking")):
-            token = SHELF.put(look_at(store, read(), label))
+            token = PICTURES.put(look_at(store, read(), label))
     except LapelError as error:
         st.error(f"**{t('ask.refused')}** {escape(str(error))}", icon=":material/broken_image:")
         return

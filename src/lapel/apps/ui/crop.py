@@ -8,7 +8,7 @@ import streamlit as st
 
 from lapel.apps.ui.gallery import PARTS
 from lapel.apps.ui.lang import t
-from lapel.apps.ui.shelf import KeptPhoto
+from lapel.apps.ui.picture_cache import KeptPhoto
 from lapel.core.types import Region
 
 Box = tuple[float, float, float, float]
@@ -26,7 +26,7 @@ def crop(token: str, photo: KeptPhoto, box: Box | None, regions: Sequence[Region
     shares of the picture's sides, or None for all of it.
 
     Args:
-        token: Of the shelf.
+        token: Of the cache.
         photo: What it keeps.
         box: The part chosen now.
         regions: Products found in the picture.

@@ -87,7 +87,7 @@ def _decide(store: Store, found: Findings, key: str, refused: Refused | None) ->
                 args=(key, section.title, decision, place + 1),
                 kwargs={"told": told if decision == "no" else None},
             )
-        st.button(t("trail.undo"), key=f"back-{key}", disabled=not place, on_click=_next, args=(key, "", "", place - 1))
+        st.button(t("query.undo"), key=f"back-{key}", disabled=not place, on_click=_next, args=(key, "", "", place - 1))
 
 
 def _next(key: str, title: str, decision: str, place: int, told: Callable[[], None] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The server of the page: Streamlit's, with the routes of pictures beside it, a door, and allowed hosts.
+"""The server of the page: Streamlit's, with the routes of pictures beside it, who may look, and allowed hosts.
 
 ``python -m lapel.apps.ui.launch run PAGE --server.port=8501 ... -- STORE`` starts it.
 """
@@ -46,12 +46,12 @@ def _value(text: str) -> Any:
     return {"true": True, "false": False}.get(text, int(text) if text.isdecimal() else text)
 
 
-def doors() -> list[Middleware]:
+def middleware() -> list[Middleware]:
     """What a request passes before the page: allowed hosts, then who may look."""
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    from lapel.apps.ui.access import Access, AskAtTheDoor
+    from lapel.apps.ui.access import Access, AccessMiddleware
 
     found = []
     if hosts := settings().ui_hosts:
@@ -60,7 +60,7 @@ def doors() -> list[Middleware]:
         )
     access = Access.of_process()
     if access.asks:
-        found.append(Middleware(AskAtTheDoor, access=access))
+        found.append(Middleware(AccessMiddleware, access=access))
     return found
 
 
@@ -87,7 +87,7 @@ def main() -> None:
     sys.argv = [sys.argv[0], str(store)]
     access = Access.of_process()
     write = access.asks or access.role == "manage"
-    st.App(page, routes=routes(store, write=write), middleware=doors(), on_script_error=show_sentence).run(
+    st.App(page, routes=routes(store, write=write), middleware=middleware(), on_script_error=show_sentence).run(
         config=options
     )
 

@@ -1,4 +1,4 @@
-"""What the server answers beside the page: thumbnails and photos by address, and the pictures of the shelf.
+"""What the server answers beside the page: thumbnails and photos by address, and the pictures of the cache.
 
 So a gallery of any length costs a run of the page nothing, and a browser fetches what is near its screen and keeps it.
 """
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from lapel.apps.ui.drawn import kept_map
-from lapel.apps.ui.shelf import SHELF
+from lapel.apps.ui.map_cache import cached_map
+from lapel.apps.ui.picture_cache import PICTURES
 from lapel.apps.ui.shops import open_shop
 from lapel.core.errors import LapelError
 
@@ -68,22 +68,22 @@ def routes(folder: Path, *, write: bool) -> list[BaseRoute]:
             return answer(None, NEVER)
 
     def asked(request: Request) -> Response:
-        photo = SHELF.get(request.path_params["token"])
+        photo = PICTURES.get(request.path_params["token"])
         return answer(None if photo is None else photo.jpeg, NEVER)
 
     def found(request: Request) -> Response:
-        photo = SHELF.get(request.path_params["token"])
+        photo = PICTURES.get(request.path_params["token"])
         return answer(None if photo is None else photo.product_tile or photo.tile, NEVER)
 
-    def drawn_map(request: Request) -> Response:
-        drawn = kept_map(folder)
-        if drawn is None:
+    def map_page(request: Request) -> Response:
+        found = cached_map(folder)
+        if found is None:
             return Response("There is no map yet. Open the page Map.", 404, media_type="text/plain")
-        kept = FOR_GOOD if request.query_params.get("v") == drawn.digest else NEVER
-        return Response(drawn.page, media_type="text/html", headers={"Cache-Control": kept})
+        kept = FOR_GOOD if request.query_params.get("v") == found.digest else NEVER
+        return Response(found.page, media_type="text/html", headers={"Cache-Control": kept})
 
     return [
-        Route("/drawn-map", drawn_map),
+        Route("/map-page", map_page),
         Route("/thumbnail/{key:int}", thumbnail),
         Route("/picture/{key:int}", picture),
         Route("/asked/{token}", asked),

@@ -11,8 +11,8 @@ import streamlit as st
 from PIL import Image
 
 from lapel.apps.ui.lang import t
+from lapel.apps.ui.picture_cache import KeptPhoto
 from lapel.apps.ui.selection import escape
-from lapel.apps.ui.shelf import KeptPhoto
 from lapel.core.errors import LapelError
 from lapel.core.types import Hit, Part, Query
 from lapel.service import Store

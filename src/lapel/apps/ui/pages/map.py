@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from lapel.apps.ui import shell, state, work
-from lapel.apps.ui.drawn import DrawnMap, map_name
 from lapel.apps.ui.gallery import PARTS
 from lapel.apps.ui.lang import t
+from lapel.apps.ui.map_cache import CachedMap, map_name
 from lapel.apps.ui.selection import escape
 from lapel.service import Overview, Store
 
@@ -27,21 +27,21 @@ def show(store: Store, _: Overview) -> str:
     if not work.show_progress(name) or (done := work.find(name)) is None:
         _again(store, name)
         return t("map.title")
-    drawn: DrawnMap = done.result
-    if drawn.revision != store.revision:
+    made: CachedMap = done.result
+    if made.revision != store.revision:
         st.info(t("map.stale"), icon=":material/update:")
         _again(store, name)
     component(
         key="map",
         data={
-            "source": f"drawn-map?v={drawn.digest}",
+            "source": f"map-page?v={made.digest}",
             "texts": {"title": t("map.title"), "open": t("map.open")},
         },
     )
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.caption(escape(drawn.summary))
-        st.download_button(t("map.download"), drawn.page, "map.html", "text/html", key="download-map")
-    return drawn.summary
+        st.caption(escape(made.summary))
+        st.download_button(t("map.download"), made.page, "map.html", "text/html", key="download-map")
+    return made.summary
 
 
 def _again(store: Store, name: str) -> None:
@@ -51,12 +51,12 @@ def _again(store: Store, name: str) -> None:
 
 
 def _draw(store: Store, name: str) -> None:
-    work.start(name, lambda tell: _drawn(store, tell))
+    work.start(name, lambda tell: _made(store, tell))
 
 
-def _drawn(store: Store, tell: work.Tell) -> DrawnMap:
+def _made(store: Store, tell: work.Tell) -> CachedMap:
     revision = store.revision
-    return DrawnMap.of(store.catalogue_map(progress=tell), revision)
+    return CachedMap.of(store.catalogue_map(progress=tell), revision)
 
 
 if __name__ == "__main__":

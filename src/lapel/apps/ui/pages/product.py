@@ -53,7 +53,7 @@ def _head(details: ProductDetails) -> None:
                 shell.go("search", product=product.id)
             if is_web_address(product.url):
                 st.link_button(t("gallery.origin"), product.url, icon=":material/open_in_new:")
-            with st.popover(t("trail.link"), icon=":material/link:", key="link-popover"):
+            with st.popover(t("query.link"), icon=":material/link:", key="link-popover"):
                 st.code(f"{(st.context.url or '').partition('?')[0]}?id={product.id}", language=None, wrap_lines=True)
         _facts(product)
         with st.expander(t("product.hosting"), icon=":material/cloud:"):

@@ -12,9 +12,9 @@ from lapel.apps.ui.asking import ask_box, drop_zone, forgotten
 from lapel.apps.ui.filters import sidebar
 from lapel.apps.ui.gallery import Event, gallery, hit_card, product_card
 from lapel.apps.ui.lang import amount, t
+from lapel.apps.ui.picture_cache import KeptPhoto, ready_to_ask
+from lapel.apps.ui.query_bar import chips, query_bar
 from lapel.apps.ui.selection import FilterSelection, escape
-from lapel.apps.ui.shelf import KeptPhoto, ready_to_ask
-from lapel.apps.ui.trail import chips, trail
 from lapel.apps.ui.why import show_why
 from lapel.core.errors import QueryError
 from lapel.core.types import Query, SearchResult, Verdict
@@ -47,7 +47,7 @@ def _start(store: Store, overview: Overview, selection: FilterSelection) -> str:
     ask_box(store, refine=False)
     drop_zone(store)
     if state.history():
-        trail(store, overview)
+        query_bar(store, overview)
     st.subheader(t("search.catalogue"), anchor=False)
     chips(store, overview, selection, None)
     limit = state.num_shown()
@@ -74,7 +74,7 @@ def _answer(store: Store, overview: Overview, selection: FilterSelection, asked:
         if not asked:
             return t("ask.refused")
     chips(store, overview, selection, photo)
-    trail(store, overview, photo)
+    query_bar(store, overview, photo)
     k = min(state.num_shown(), MAX_HITS)
     try:
         query = asked.query(photo, k, selection.filter())

@@ -12,8 +12,8 @@ from lapel.apps.ui import filters, state
 from lapel.apps.ui.asked import SIDES, Asked
 from lapel.apps.ui.crop import crop
 from lapel.apps.ui.lang import t
+from lapel.apps.ui.picture_cache import KeptPhoto, regions_of
 from lapel.apps.ui.selection import PRODUCT, FilterSelection, escape
-from lapel.apps.ui.shelf import KeptPhoto, regions_of
 from lapel.core.errors import LapelError, QueryError
 from lapel.service import Overview, Store
 
@@ -131,15 +131,15 @@ def _take_colour() -> None:
     state.ask(replace(state.asked(), colour=str(st.session_state["a-tint"]).lower(), anyway=False))
 
 
-def trail(store: Store, overview: Overview, photo: KeptPhoto | None = None) -> None:
+def query_bar(store: Store, overview: Overview, photo: KeptPhoto | None = None) -> None:
     """Ways to change the query, undo, the searches before this one, the address of this one, and a new one."""
     kept = state.history()
-    with st.container(key="trail", horizontal=True, gap="small"):
+    with st.container(key="query-bar", horizontal=True, gap="small"):
         if state.asked():
             _refine(store, state.asked(), photo)
-            st.button(t("trail.undo"), icon=":material/undo:", key="back", on_click=state.undo, args=(overview,))
+            st.button(t("query.undo"), icon=":material/undo:", key="back", on_click=state.undo, args=(overview,))
         if len(kept) > 1 or (kept and not state.asked()):
-            with st.popover(t("trail.history"), icon=":material/history:", key="history-popover"):
+            with st.popover(t("query.history"), icon=":material/history:", key="history-popover"):
                 for place in range(len(kept) - 1, max(-1, len(kept) - 1 - SHOWN), -1):
                     st.button(
                         escape(_in_words(kept[place])),
@@ -149,10 +149,10 @@ def trail(store: Store, overview: Overview, photo: KeptPhoto | None = None) -> N
                         args=(place, overview),
                     )
         if state.asked():
-            with st.popover(t("trail.link"), icon=":material/link:", key="link-popover"):
+            with st.popover(t("query.link"), icon=":material/link:", key="link-popover"):
                 st.code(_address(), language=None, wrap_lines=True)
                 if state.asked().photo:
-                    st.caption(t("trail.link_photo"))
+                    st.caption(t("query.link_photo"))
             st.button(t("search.new"), icon=":material/restart_alt:", key="clear", on_click=lambda: state.ask(Asked()))
 
 

@@ -76,7 +76,7 @@ class KeptPhoto:
         return decode(self.jpeg)
 
 
-class Shelf:
+class PictureCache:
     """Where pictures are kept by token. Safe to share between threads.
 
     Args:
@@ -115,7 +115,7 @@ class Shelf:
         return len(self._kept)
 
 
-SHELF = Shelf()  # one a server: a picture outlives the visitor's connection, so that a reload finds it
+PICTURES = PictureCache()  # one a server: a picture outlives the visitor's connection, so that a reload finds it
 
 
 def look_at(store: Store, data: bytes, label: str) -> KeptPhoto:
@@ -155,12 +155,12 @@ def ready_to_ask(store: Store, token: str, box: Box | None) -> KeptPhoto | None:
     Raises:
         LapelError: the model cannot be used.
     """
-    photo = SHELF.get(token)
+    photo = PICTURES.get(token)
     if photo is None:
         return None
     if photo.fingerprint != store.models.current.fingerprint:  # another model since
         photo = look_at(store, photo.jpeg, photo.label)
-        SHELF.put(photo, token)
+        PICTURES.put(photo, token)
     if box is not None and box not in photo.crops:
         embedded = store.embed(Query(image=photo.image(), box=box))
         photo.crops[box] = (embedded.vector, embedded.colours)
@@ -177,5 +177,5 @@ def regions_of(store: Store, token: str, photo: KeptPhoto) -> tuple[Region, ...]
     """
     if photo.regions is None:
         photo = replace(photo, regions=tuple(store.regions(photo.image())))
-        SHELF.put(photo, token)
+        PICTURES.put(photo, token)
     return photo.regions or ()

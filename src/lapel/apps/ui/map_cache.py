@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DrawnMap:
+class CachedMap:
     """One map.
 
     Attributes:
@@ -30,7 +30,7 @@ class DrawnMap:
     revision: int
 
     @classmethod
-    def of(cls, found: CatalogueMap, revision: int) -> DrawnMap:
+    def of(cls, found: CatalogueMap, revision: int) -> CachedMap:
         """A map as it is kept."""
         page = found.html.encode("utf-8")
         return cls(page, hashlib.sha256(page).hexdigest()[:16], found.summary(), revision)
@@ -41,7 +41,7 @@ def map_name(folder: Path) -> str:
     return f"map {folder}"
 
 
-def kept_map(folder: Path) -> DrawnMap | None:
+def cached_map(folder: Path) -> CachedMap | None:
     """The map of a shop, where it is drawn."""
     found = work.find(map_name(folder))
-    return found.result if found is not None and isinstance(found.result, DrawnMap) else None
+    return found.result if found is not None and isinstance(found.result, CachedMap) else None
