@@ -29,6 +29,7 @@ from lapel.engine.calibration import (
     Scale,
     hit_features,
     labels_of,
+    likelihoods,
     reaches,
     read_calibration,
     save_calibration,
@@ -292,8 +293,8 @@ def test_features_of_many_queries_at_once_are_those_of_a_loop() -> None:
     query, hits = np.array([0, 0, 1, 2, 2, 2]), normalise(rng.normal(size=(6, 4)))
     labels = rng.integers(0, 4, (6, 4))
     scores = rng.random(6).astype(np.float32)
-    made = HitFeatures(probes, around)
-    found = made.of(query, scores, hits, labels)
+    made = HitFeatures.read(probes, around)
+    found = made.of(query, scores, likelihoods(probes, hits), labels)
     for row, at in enumerate(query):
         one = around[at]
         weights = np.exp((one.scores - one.scores[0]) / 0.1)
