@@ -37,7 +37,7 @@ from lapel.catalog.entries import (
 from lapel.catalog.entry_cache import EntryCache
 from lapel.catalog.features import FeatureTable
 from lapel.catalog.filters import field_names, where_clause
-from lapel.catalog.history import ChangeFeed, Clock, PricePoint, price_points, utc_now, utc_text
+from lapel.catalog.history import ChangeFeed, Clock, PricePoint, latest_sequence, price_points, utc_now, utc_text
 from lapel.catalog.hosting import Hosting
 from lapel.catalog.jobs import JobTable, ReplayTable
 from lapel.catalog.keys import KeyTable
@@ -275,6 +275,11 @@ class Catalog:
         wanted: list[int] = check_keys(np.asarray(keys, np.int64)).tolist()
         with self._pool.snapshot() as database:
             return self._entries.get(database, wanted)
+
+    def latest_change(self) -> int:
+        """The number of the newest change of any product or photo; 0 when nothing ever changed."""
+        with self._pool.borrow() as database:
+            return latest_sequence(database)
 
     def stored(self, product_ids: Sequence[str], *, fingerprint: str) -> dict[str, StoredProduct]:
         """What is known of these products, for deciding what work is left; unknown ids are left out."""

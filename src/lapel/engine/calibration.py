@@ -200,9 +200,9 @@ class HitFeatures:
     def _votes(self, query: NDArray[np.int64], labels: Labels) -> NDArray[np.float64]:
         """(m, 4) 0..1, what share of the votes near its query is for what each hit is; NaN where the shop does not
         say."""
-        near, weights = self._labels[query], self._weights[:, None].astype(np.float64)
-        voted = (weights[query] @ (near == labels[:, None]))[:, 0]
-        every = (weights @ (self._labels > 0))[query, 0]
+        weights = self._weights[..., None].astype(np.float64)
+        voted = ((self._labels[query] == labels[:, None]) * weights[query]).sum(axis=1)
+        every = ((self._labels > 0) * weights).sum(axis=1)[query]
         return np.where((labels > 0) & (every > 0), voted / np.maximum(every, 1e-12), np.nan)
 
 

@@ -85,7 +85,6 @@ class Judge:
             places += [] if model is None else [model.path]
             probes: Probes = next(filter(None, (read_probes(place, encoder.dim) for place in places)), {})
             calibration = next(filter(None, map(read_calibration, places)), None)
-            self._figures = PhotoFigures(self._store.catalog, encoder.fingerprint, probes)
             self._known = (wanted, calibration, probes)
         return self._known[1], self._known[2]
 
@@ -120,9 +119,11 @@ class Judge:
                 logger.debug("answers are not judged: %s", error)
                 return judged
         _, calibration, probes = self._known
-        figures = self._figures
         if calibration is None:
             return judged
+        figures = self._figures
+        if figures.probes is not probes or figures.fingerprint != fingerprint:
+            figures = self._figures = PhotoFigures(self._store.catalog, fingerprint, probes)
         evidence = self._evidence([asked[row] for row in rows], figures)
         for on_white in (True, False):
             some = evidence.told & np.array([asked[row].embedded.parts[0].on_white is on_white for row in rows], bool)

@@ -1,7 +1,8 @@
 """What judging asks of photos, kept in memory: what the probes say of their vectors, and the shop's labels as numbers.
 
 The vector of a key stays what it is for one model, so what the probes say of it is kept. Labels are those of the product
-at hand: where the catalogue gives another one, they are read again.
+as it was at a place of the change log: after another change each photo that is asked for is compared with the
+catalogue once.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from lapel.core.vectors import Keys
 from lapel.encoders.probes import Probes
 from lapel.engine.calibration import AGREEING, Labels, Likelihoods, labels_of, likelihoods
 
-MAX_PHOTOS = 32_768  # 22 MB with the 166 values of the shipped probes; as many as the catalogue keeps products of
+MAX_PHOTOS = 65_536  # 44 MB with the 166 values of the shipped probes, taken as they are filled
 MAX_TEXTS = 100_000  # labels with a number, after which all is forgotten
 
 Rows = NDArray[np.int64]
@@ -58,10 +59,14 @@ class PhotoFigures:
         fingerprint: The model's.
         probes: Its.
         most: How many photos to keep.
+
+    Attributes:
+        fingerprint: The model's.
+        probes: Its.
     """
 
     def __init__(self, catalog: Catalog, fingerprint: str, probes: Probes, *, most: int = MAX_PHOTOS) -> None:
-        self._catalog, self._fingerprint, self._probes = catalog, fingerprint, probes
+        self._catalog, self.fingerprint, self.probes = catalog, fingerprint, probes
         self._parts: dict[str, slice] = {}
         width = 0
         for name in AGREEING:
@@ -73,46 +78,68 @@ class PhotoFigures:
         self._forget()
 
     def _forget(self) -> None:
-        self._slots: dict[int, int] = {}  # of each key its row in what follows
-        self._products: list[Product] = []
+        self._count = 0
+        self._keys: Keys = np.empty(0, np.int64)  # sorted, and of each its row in what follows
+        self._rows: Rows = np.empty(0, np.int64)
+        self._products: list[Product | None] = []  # None of photos that are gone
+        self._sequence = -1  # of the change log, at which ...
+        self._compared = np.zeros(self._most, bool)  # ... these have been compared with the catalogue
+        self._there = np.zeros(self._most, bool)
         self._labels: Labels = np.zeros((self._most, len(AGREEING)), np.int64)
-        self._values = np.zeros((self._most, self._width), np.float32)  # takes memory as it is filled
+        self._values = np.zeros((self._most, self._width), np.float32)
         self._numbers: dict[str, int] = {}
 
     def of(self, keys: Keys) -> Figures:
-        """Of (n,) photo keys, each once."""
-        asked: list[int] = keys.tolist()
-        if len(asked) > self._most:
-            return PhotoFigures(self._catalog, self._fingerprint, self._probes, most=len(asked)).of(keys)
-        entries = self._catalog.entries(keys)
-        products = [entries[key][0] if key in entries else None for key in asked]
+        """Of (n,) sorted photo keys, each once."""
+        if len(keys) > self._most:
+            return PhotoFigures(self._catalog, self.fingerprint, self.probes, most=len(keys)).of(keys)
+        sequence = self._catalog.latest_change()
         with self._lock:
-            if len(self._slots) + len(asked) > self._most or len(self._numbers) > MAX_TEXTS:
-                self._forget()
-            if missing := [key for key in asked if key not in self._slots and key in entries]:
-                self._read(missing, [entries[key][0] for key in missing])
-            slots = [self._slots.get(key, -1) for key in asked]
-            for slot, product in zip(slots, products, strict=True):
-                if slot >= 0 and product is not None and self._products[slot] is not product:
-                    self._products[slot] = product
-                    self._labels[slot] = labels_of([product], self._numbers)[0]
-            rows = np.array(slots, np.int64)
-            there = rows >= 0
-            if len(entries) < len(asked):
-                there &= np.array([product is not None for product in products], bool)
-            return Figures(there, self._labels[rows], self._values[rows], self._parts)
+            if sequence != self._sequence:
+                self._compared[:] = False
+                self._sequence = sequence
+            rows, known = self._find(keys)
+            if not (known.all() and self._compared[rows].all()):
+                rows = self._compare(keys)
+            return Figures(self._there[rows], self._labels[rows], self._values[rows], self._parts)
 
-    def _read(self, keys: list[int], products: list[Product]) -> None:
-        """Keep the figures of photos that have a vector."""
-        there, vectors = self._catalog.vectors_there(keys, fingerprint=self._fingerprint)
-        places = np.flatnonzero(there).tolist()
-        if not places:
-            return
-        first = len(self._slots)
-        rows = slice(first, first + len(places))
-        self._slots.update(zip([keys[place] for place in places], range(rows.start, rows.stop), strict=True))
-        own = [products[place] for place in places]
-        self._products += own
-        self._labels[rows] = labels_of(own, self._numbers)
-        for name, likely in likelihoods(self._probes, vectors).items():
-            self._values[rows, self._parts[name]] = likely
+    def _find(self, keys: Keys) -> tuple[Rows, NDArray[np.bool_]]:
+        """The row of each key, and whether it has one."""
+        if not self._count:
+            return np.zeros(len(keys), np.int64), np.zeros(len(keys), bool)
+        places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return self._rows[places], self._keys[places] == keys
+
+    def _compare(self, keys: Keys) -> Rows:
+        """The row of each key, once it is there and says what the catalogue says."""
+        entries = self._catalog.entries(keys)
+        products = [entries[key][0] if key in entries else None for key in keys.tolist()]
+        if self._count + len(keys) > self._most or len(self._numbers) > MAX_TEXTS:
+            sequence = self._sequence
+            self._forget()
+            self._sequence = sequence
+        rows, known = self._find(keys)
+        if not known.all():
+            self._read(keys[~known])
+            rows, _ = self._find(keys)
+        for row, product in zip(rows.tolist(), products, strict=True):
+            if product is None:
+                self._there[row] = False
+            elif self._products[row] is not product:
+                self._labels[row] = labels_of([product], self._numbers)[0]
+                self._products[row] = product
+        self._compared[rows] = True
+        return rows
+
+    def _read(self, keys: Keys) -> None:
+        """Give new keys rows, with what the probes say of those that have a vector."""
+        there, vectors = self._catalog.vectors_there(keys, fingerprint=self.fingerprint)
+        rows = np.arange(self._count, self._count + len(keys))
+        places = np.searchsorted(self._keys, keys)
+        self._keys, self._rows = np.insert(self._keys, places, keys), np.insert(self._rows, places, rows)
+        self._count += len(keys)
+        self._products += [None] * len(keys)
+        self._there[rows] = there
+        if len(vectors):
+            for name, likely in likelihoods(self.probes, vectors).items():
+                self._values[rows[there], self._parts[name]] = likely

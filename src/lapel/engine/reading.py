@@ -35,6 +35,8 @@ LIKE_STEP = 0.5  # how far words beside other parts move a query of length 1
 UNLIKE_STEP = 0.2  # and beyond taking out what it has of them, for those of negative weight
 CANCELLED = 1e-6  # length of a sum of parts below which they leave no direction
 
+_ALONE = ("image", "product", "vector")  # kinds of parts that are a direction by themselves
+
 Direction = NDArray[np.float32]
 
 
@@ -129,7 +131,13 @@ class QueryReader:
             QueryError: the parts cancel each other out.
         """
         excluded = query.exclude | _products_of(query)
-        beside = any(part.kind in ("image", "product", "vector") for part in query.all_parts)
+        if len(query.all_parts) == 1 and query.all_parts[0].weight > 0 and query.all_parts[0].kind in _ALONE:
+            alone = self._read(snapshot, query.all_parts[0], known, beside=True)
+            assert alone.vector is not None
+            return EmbeddedQuery(
+                alone.vector, snapshot.model.fingerprint, (alone.understood,), alone.vector[None], excluded
+            )
+        beside = any(part.kind in _ALONE for part in query.all_parts)
         liked = any(part.weight > 0 for part in query.all_parts)
         read = [
             self._read(snapshot, part, known, beside=beside or (liked and part.weight < 0)) for part in query.all_parts

@@ -475,8 +475,10 @@ class SearchEngine:
         timer: _Timer,
     ) -> Candidates:
         """Matches in the order of their look. Those that reach ``least`` come before those that do not."""
-        there = keys >= 0
-        keys, scores, colours = keys[there], scores[there], embedded.colours
+        if len(keys) and keys[-1] < 0:  # filled up
+            there = keys >= 0
+            keys, scores = keys[there], scores[there]
+        colours = embedded.colours
         least = query.least if isinstance(query.least, float) else None
         out_of_reach = least is not None and len(scores) > 0 and scores[0] < least
         if not scale or colours is None or not len(keys) or out_of_reach:
