@@ -71,7 +71,9 @@ def test_sets_of_rows_are_what_sql_says(catalog: Catalog, few: int, monkeypatch:
             with catalog._pool.snapshot() as database:
                 clause, parameters = where_clause(database, where)
                 rows = [row for (row,) in database.execute(f"SELECT row FROM product WHERE {clause}", parameters)]
-                asked = f"SELECT key FROM photo WHERE unreachable_at = '' AND product_row IN ({','.join(map(str, rows))})"
+                asked = (
+                    f"SELECT key FROM photo WHERE unreachable_at = '' AND product_row IN ({','.join(map(str, rows))})"
+                )
                 keys = [key for (key,) in database.execute(asked)]
             assert catalog.matching_rows(where).tolist() == sorted(rows), texts
             assert catalog.matching_keys(where).tolist() == sorted(keys), texts

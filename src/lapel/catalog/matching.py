@@ -1,4 +1,4 @@
-"""Which products and photos pass a filter, as numbers: each condition is a set of rows, and sets are combined in memory.
+"""Which products and photos pass a filter: each condition is a set of rows, and sets are combined in memory.
 
 SQLite would look each product up under each condition; reading the rows of a value off the index on facets takes an
 eighth of that. Read inside an open snapshot.

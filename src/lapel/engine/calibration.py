@@ -295,9 +295,7 @@ class Calibration:
         else:
             shown = self.fashion_of(features, strengths)
             strange = shown < self.fashion_least.get(domain, 0.0)
-            likely = {
-                verdict: np.where(strange, np.minimum(each, shown), each) for verdict, each in likely.items()
-            }
+            likely = {verdict: np.where(strange, np.minimum(each, shown), each) for verdict, each in likely.items()}
         least = {Verdict.SAME_PRODUCT: LIKELY, Verdict.SAME_STYLE: LIKELY, Verdict.SAME_KIND: self.least[domain]}
         for verdict in reversed(CLOSENESS):  # the closest last, which stays
             if verdict in likely:

@@ -156,8 +156,7 @@ def _one_each(
         return None
     scores, added = found.scores[:step].tolist(), found.added[:step].tolist()
     return [
-        Hit(rank, scores[row], product, photo, (), added[row])
-        for rank, (row, product, photo) in enumerate(kept, 1)
+        Hit(rank, scores[row], product, photo, (), added[row]) for rank, (row, product, photo) in enumerate(kept, 1)
     ]
 
 

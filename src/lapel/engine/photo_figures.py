@@ -1,7 +1,7 @@
 """What judging asks of photos, kept in memory: what the probes say of their vectors, and the shop's labels as numbers.
 
-The vector of a key stays what it is for one model, so what the probes say of it is kept. Labels are those of the product
-as it was at a place of the change log: after another change each photo that is asked for is compared with the
+The vector of a key stays what it is for one model, so what the probes say of it is kept. Labels are those of the
+product as it was at a place of the change log: after another change each photo that is asked for is compared with the
 catalogue once.
 """
 

@@ -36,8 +36,9 @@ MAX_TAIL_ROWS = 8192  # of a large index: who adds more at once waits for the li
 MAX_LINKED_ROWS = 16_384  # at once
 MAX_DEAD_SHARE = 0.2  # of all rows
 SCAN_ROWS = 2_000  # rows of a filter up to which the structure is not asked: scanning them is as quick, and exact
-# The answer of a filter that was not looked up yet is taken from the nearest of all, where it lets so many through: from
-# as many as hold k of its rows, and this many times the square root of k more. It is looked up when it is asked again.
+# The answer of a filter that was not looked up yet is taken from the nearest of all, where it lets so many through:
+# from as many as hold k of its rows, and this many times the square root of k more. It is looked up when it is asked
+# again.
 NEAREST_SHARE = 0.05
 NEAREST_MARGIN = 2.0
 RETRY_GROWTH = 1.1  # after which a failed building is tried again

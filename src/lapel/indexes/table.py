@@ -126,7 +126,9 @@ class KeyTable:
         listed = self._sorted_keys.all
         if not len(listed):
             return np.zeros(len(keys), np.int64), np.zeros(len(keys), bool)
-        if int(listed[-1]) - int(listed[0]) == len(listed) - 1:  # none is missing between them, as mostly in a catalogue
+        if (
+            int(listed[-1]) - int(listed[0]) == len(listed) - 1
+        ):  # none is missing between them, as mostly in a catalogue
             places = np.clip(keys - listed[0], 0, len(listed))
         else:
             places = np.searchsorted(listed, keys)
