@@ -2,7 +2,7 @@
 one run; many photos in a loop against `search_many`; queries that need no network; and how soon a search finds what
 another process wrote.
 
-    python benchmarks/search.py [--store shop] [--queries 300] [--photos clothing.zip --many 1000]
+    python benchmarks/search.py [--store shop] [--queries 300] [--photos clothing.zip --many 1000] [--only given]
 
 Without --store the catalogue is added to a temporary one first (two minutes for 40,097 products). --photos takes a
 folder or
@@ -153,6 +153,8 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--photos", type=Path, default=PHOTOS if PHOTOS.exists() else None)
     parser.add_argument("--many", type=int, default=1000)
+    parts = ("one", "given", "seen", "many")
+    parser.add_argument("--only", nargs="*", default=parts, choices=parts)
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         folder = wanted.store or Path(work) / "shop"
@@ -160,10 +162,14 @@ def main() -> None:
             arguments = [text for text in shop(Path(work)) if not text.startswith("--")]
             with lapel.open_store(folder, create=True) as store:
                 store.add(arguments[0], products=arguments[1] if len(arguments) > 1 else None)
-        one_by_one(folder, wanted.queries)
-        given(folder, wanted.many)
-        seen(folder, Path(work))
-        many(folder, wanted.photos, wanted.many)
+        if "one" in wanted.only:
+            one_by_one(folder, wanted.queries)
+        if "given" in wanted.only:
+            given(folder, wanted.many)
+        if "seen" in wanted.only:
+            seen(folder, Path(work))
+        if "many" in wanted.only:
+            many(folder, wanted.photos, wanted.many)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from lapel.core.types import Product
 from lapel.core.vectors import normalise
 from lapel.encoders.probes import Probe
 from lapel.engine.calibration import labels_of, likelihoods
+from lapel.engine.colour_space import ColourSpace
 from lapel.engine.photo_figures import PhotoFigures
 
 MODEL = ModelEntry("abc", "drawn", "drawn:", 4)
@@ -63,3 +64,9 @@ def test_they_are_read_again_when_a_product_changes(tmp_path: Path, most: int) -
                 same = own[:, None] == own[None]
                 assert (same == (labels[:, None] == labels[None])).all()  # numbers differ, what is equal does not
                 assert ((own == 0) == (labels == 0)).all()
+
+
+def test_a_colour_adds_nothing_where_no_colour_could_be_learned() -> None:
+    nothing = ColourSpace(np.zeros((0, 4), np.float32), np.zeros((0, 4), np.float32), False, {})
+    assert nothing.centre(np.ones(15)).tolist() == [0, 0, 0, 0]
+    assert nothing.own(np.ones(4, np.float32)).tolist() == [0, 0, 0, 0]

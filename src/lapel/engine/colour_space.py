@@ -50,7 +50,9 @@ class ColourSpace:
         return np.asarray(OWN * (vector @ self.basis.T) @ self.basis, np.float32)
 
     def centre(self, shares: NDArray[np.floating]) -> NDArray[np.float32]:
-        """(dim,) what a colour adds that is so much of each, (colours,)."""
+        """(dim,) what a colour adds that is so much of each, (colours,); zeros where nothing could be learned."""
+        if not len(self.centres):
+            return np.zeros(self.centres.shape[1], np.float32)
         return np.asarray(GAIN * (shares @ self.centres), np.float32)
 
 
