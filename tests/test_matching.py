@@ -15,7 +15,7 @@ from lapel.core.filters import Filter
 from lapel.core.types import Product
 
 MODEL = ModelEntry("abc", "drawn", "drawn:", 4)
-WHERES = (
+WHERES: tuple[list[str], ...] = (
     [],
     ["gender=Men"],
     ["gender!=Men"],
