@@ -112,6 +112,16 @@ def test_what_the_model_knows_is_neither_corrected_nor_unknown(store: StoreConte
     assert (found.read, found.corrected, found.unknown) == ("rote shirt", (), ())
 
 
+def test_what_the_model_guesses_may_be_a_typing_error(store: StoreContext) -> None:
+    """Guessed words that no product has: a frequent word one edit away is meant; else it is the model's, as is what is
+    too short to tell, and what the model learned."""
+    reader, guessed = WordReader(store.catalog), frozenset({"snekers", "hemd", "rde"})
+    found = reader.read("snekers hemd rde", guessed, guessed)
+    assert found.corrected == (("snekers", "sneakers"),)
+    assert (found.read, found.unknown) == ("sneakers hemd rde", ())
+    assert reader.read("snekers", guessed).read == "snekers"
+
+
 def test_edits_are_all_within_one_error() -> None:
     near = edits_of("shirt", "abcdefghijklmnopqrstuvwxyz")
     assert {"shrt", "shiirt", "shart", "shitr"} <= near
@@ -186,7 +196,7 @@ class Known:
     """What a model says of words."""
 
     def __init__(self, understood: tuple[str, ...]) -> None:
-        self.understood = understood
+        self.understood, self.guessed = understood, ()
 
 
 # --- colours ----------------------------------------------------------------------------------------------------------
