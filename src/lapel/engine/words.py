@@ -38,9 +38,8 @@ NONE_COST = 12.0  # nats, where no product holds this word together with those b
 UNKNOWN_COST = 14.0  # nats, of not understanding a word that may be a typing error
 GUESSED_COST = 11.0  # nats, of leaving to the model a word that it only guesses
 RARE = 30  # times as frequent as a word is another that it may be a typing error of
-RARE_PRODUCTS = 5  # with a word that the model knows, above which it is none
 LEAST_LETTERS = 2  # of a word that is corrected,
-LEAST_GUESSED = 4  # and of one whose meaning the model guesses
+LEAST_GUESSED = 3  # and of one whose meaning the model guesses
 MAX_CATEGORIES = 5_000
 CACHED_BYTES = 64 * 2**20  # of sets of products by word
 
@@ -70,13 +69,13 @@ class _Slot:
         asked: As asked for.
         terms: What it may mean, the plainest first; none where nobody knows.
         sure: Whether the first is a word of the catalogue or the synonyms.
-        alone: Nats, of none of them being meant; None where that cannot be.
+        alone: Nats, of none of them being meant, where it is not sure.
     """
 
     asked: str
     terms: tuple[_Term, ...]
     sure: bool
-    alone: float | None = None
+    alone: float = UNKNOWN_COST
 
 
 class WordReader:
@@ -153,17 +152,16 @@ class WordReader:
 
     def _slot(self, word: str, synonyms: Synonyms, known: frozenset[str], guessed: frozenset[str]) -> _Slot:
         own = self._term((word,), synonyms)
-        # Titles hold typing errors too: a rare word beside a frequent one may be one.
-        held = max((self._count(form[-1]) for form in own.spellings), default=0) if own else 0
-        if word in known and (held > RARE_PRODUCTS if own else word not in guessed or len(word) < LEAST_GUESSED):
+        unsure = word in guessed and own is None and len(word) >= LEAST_GUESSED
+        if word in known and not unsure:
             return _Slot(word, (own,) if own else (), True)
         edits = list(self._edits(word, synonyms)) if len(word) >= LEAST_LETTERS else []
-        frequent = [each for each in edits if self._count(each.read) > RARE * held]
-        if own is not None and word in known:
-            return _Slot(word, (own, *frequent), True)
-        if own is None and word in known:
+        if unsure:
             return _Slot(word, tuple(edits), not edits, GUESSED_COST)
-        return _Slot(word, tuple(filter(None, (own, *edits))), own is not None and not frequent, UNKNOWN_COST)
+        # Titles hold typing errors too: a rare word beside a frequent one may be one.
+        held = max((self._count(form[-1]) for form in own.spellings), default=0) if own else 0
+        sure = own is not None and not any(self._count(each.read) > RARE * held for each in edits)
+        return _Slot(word, tuple(filter(None, (own, *edits))), sure)
 
     def _term(self, words: Words, synonyms: Synonyms, *, edited: str = "") -> _Term | None:
         """What the catalogue has of these words, or of what means the same; None where it has nothing."""
@@ -201,9 +199,7 @@ class WordReader:
             if not slot.terms:
                 beam = [(cost, (*terms, None), rows) for cost, terms, rows in beam]
                 continue
-            longer = []
-            if not slot.sure and slot.alone is not None:
-                longer = [(cost + slot.alone, (*terms, None), rows) for cost, terms, rows in beam]
+            longer = [] if slot.sure else [(cost + slot.alone, (*terms, None), rows) for cost, terms, rows in beam]
             for cost, terms, rows in beam:
                 for term in slot.terms:
                     both = rows & self._rows_of(term)
