@@ -34,6 +34,7 @@ from lapel.training.machine import this_machine
 from lapel.training.network import EmbeddingNetwork
 from lapel.training.recipe import Recipe, fashion
 from lapel.training.weights import load_model_folder
+from phone_to_shop import KINDS
 from shops import CATALOGUE
 
 PHOTOS = CATALOGUE.parent / "clothing-photos"
@@ -92,13 +93,13 @@ def label_recalls(data: TrainingSet, shop: View, asked: View, network: Embedding
 
 
 def photo_recall(data: TrainingSet, shop: View, pair: tuple[View, View], network: EmbeddingNetwork) -> float:
-    """Share in % of photos whose first answer is of their kind."""
+    """Share in % of photos whose first answer is of a kind that they ask for, see ``phone_to_shop.py``."""
     known = project(network, shop.features)
     query = sum(project(network, view.features) for view in pair)
-    kinds = data.labels["kind"]
-    own = kinds[pair[0].rows.numpy()]
-    nearest = np.argmax(query @ known.T, axis=1)
-    return 100 * float((kinds[shop.rows.numpy()][nearest] == own)[own >= 0].mean())
+    nearest = shop.rows.numpy()[np.argmax(query @ known.T, axis=1)]
+    types = [data.names["articleType"][place] for place in data.labels["articleType"][nearest]]
+    asked = [data.products[row].attributes["label"] for row in pair[0].rows.tolist()]
+    return 100 * float(np.mean([kind in KINDS[label] for kind, label in zip(types, asked, strict=True)]))
 
 
 def draw(found: Mapping[str, Mapping[str, Any]], target: Path) -> None:

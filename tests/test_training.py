@@ -14,10 +14,12 @@ from PIL import Image
 from lapel.core.errors import InputError, ModelError, TableError
 from lapel.core.images import Preprocessing, decode
 from lapel.core.types import Product
+from lapel.training import watch
 from lapel.training.data import Example, StoredImages, TrainingSet, class_batches, load_training_set, read_label_map
 from lapel.training.efficientnet import IMAGENET_STD, EfficientNetLite0
 from lapel.training.losses import AttributeHeads, CrossBatchMemory, instance_loss, nca_loss, triplet_loss
 from lapel.training.network import EmbeddingNetwork, ResNet50, convolve
+from lapel.training.recipe import custom
 from lapel.training.weights import KERAS_EPSILON, load_backbone
 
 SMALL = Preprocessing(height=64, width=48)
@@ -408,6 +410,19 @@ def test_a_set_checks_itself() -> None:
         build({"product": two}, np.array([], np.int64))
     labelled = build({"product": two, "kind": np.array([0, -1]), "colour": np.array([1, 1])})
     assert labelled.joint(["kind", "colour"]).tolist()[1] == -1
+
+
+def test_what_has_no_label_is_neither_right_nor_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A photo of a long sleeve may find a sweater that the shared labels leave out: the nearest with a label counts."""
+    angles = np.array([0.0, 0.1, 1.0, 1.5, 0.02, 1.4])  # the last two are asked
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    monkeypatch.setattr(watch, "encode_rows", lambda _, __, rows, **___: vectors[rows])
+    labels = {"product": np.arange(6), "kind": np.array([-1, 0, 1, 0, 0, 1])}
+    pictures, parts = StoredImages(np.zeros((6, 4, 3, 4), np.uint8)), np.array([0, 0, 0, 0, 1, 1])
+    data = TrainingSet(pictures, labels, {"kind": ("top", "shoes")}, np.arange(4), np.array([4, 5]), parts)
+    recipe = custom((("kind",),), epochs=(0, 0))
+    right = watch.correct_answers(EmbeddingNetwork(EfficientNetLite0()), data, recipe)
+    assert right["kind part 1"].tolist() == [True, False]
 
 
 def test_the_head_says_of_the_mean_what_it_says_on_average() -> None:

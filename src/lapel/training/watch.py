@@ -59,7 +59,8 @@ def correct_answers(
 ) -> dict[str, NDArray[np.bool_]]:
     """Whether the first answer is right, for some held-out images of each part among some train images of the shop.
 
-    The same rows are asked for whichever network it is, so that two of them can be compared query by query.
+    The same rows are asked for whichever network it is, so that two of them can be compared query by query. An image
+    whose label is unknown is neither right nor wrong: it is not among what is found.
 
     Returns:
         For each level (and part, if it is not the shop) one value a query that has a right answer; and for
@@ -73,13 +74,15 @@ def correct_answers(
     for part in np.unique(data.parts[data.val]):
         rows = np.sort(rng.permutation(data.val[data.parts[data.val] == part])[:queries])
         asked = encode_rows(network, data, rows)
-        nearest = gallery_rows[np.argmax(asked @ known.T, axis=1)]
+        cosines = asked @ known.T
         for level in config.levels:
             labels = data.joint(level.attributes)
             possible = np.isin(labels[rows], labels[gallery_rows]) & (labels[rows] >= 0)
             if level.attributes != (PRODUCT,) and possible.any():
                 name = level.name + (f" part {part}" if part else "")
-                right[name] = labels[rows[possible]] == labels[nearest[possible]]
+                told = np.flatnonzero(labels[gallery_rows] >= 0)
+                nearest = gallery_rows[told[np.argmax(cosines[np.ix_(possible, told)], axis=1)]]
+                right[name] = labels[rows[possible]] == labels[nearest]
         if part == 0:
             changed = encode_rows(network, data, rows, change=PHOTO)
             own = np.einsum("nd,nd->n", changed, asked)
