@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +15,7 @@ pytest.importorskip("axe_playwright_python", reason="these tests need axe: pip i
 from playwright.sync_api import BrowserContext, Page, expect
 
 from browser.access import serious, sideways
-from browser.chromium import DESKTOP, browser, go, profile, served, visit, visitor
+from browser.chromium import DESKTOP, PATIENCE, browser, go, profile, served, visit, visitor
 from browser.contrast import faint
 from browser.shop import draw
 from inputs.page import boutique
@@ -33,7 +32,7 @@ PATHS = {
     "discover": "discover",
     "map": "map",
     "catalogue": "catalogue",
-    "insight": "insight?question=labels",
+    "insight": "insight?question=duplicates",
     "prove": "prove",
     "status": "status",
 }
@@ -84,10 +83,10 @@ def test_axe_finds_nothing_serious_and_every_text_can_be_read(tab: Page, name: s
     go(tab, PATHS[name])
     tab.wait_for_url(f"**/{PATHS[name].partition('&')[0]}*")
     if name == "map":
-        tab.frame_locator("iframe[title=Map]").locator("canvas, svg").first.wait_for()
+        tab.frame_locator("iframe[title=Map]").locator("canvas").first.wait_for(timeout=3 * PATIENCE)
     if name == "insight":
         tab.get_by_role("button", name="Look for it").click()
-        expect(tab.get_by_role("button", name="Download as CSV")).to_be_visible()
+        expect(tab.get_by_role("button", name="Yes, and next")).to_be_visible(timeout=3 * PATIENCE)
     check(tab)
 
 

@@ -6,12 +6,11 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page
 
 SERIOUS = ("serious", "critical")
-# Parts that are wider than the screen though nothing in them can be scrolled sideways.
 SIDEWAYS = """
 () => {
   const found = [];
   for (const one of [document.documentElement, ...document.querySelectorAll('[data-testid=stMain], [role=dialog]')])
-    if (one.scrollWidth > Math.max(one.clientWidth, 1) + 1) found.push(`${one.tagName}: ${one.scrollWidth} > ${one.clientWidth}`);
+    if (one.scrollWidth > one.clientWidth) found.push(`${one.tagName}: ${one.scrollWidth} > ${one.clientWidth}`);
   return found;
 }
 """

@@ -256,8 +256,8 @@ def find_duplicates(
 def groups_of(
     context: StoreContext, table: PairTable, pairs: Sequence[Pair], repeated: Sequence[str], wanted: Keys, least: float
 ) -> tuple[tuple[Group, ...], int, int]:
-    """Groups of what hangs together, how many pairs were dismissed, and how many are of other colours: of ``pairs`` that
-    are near or may be the same product, of bytes that are ``repeated``, and of ``wanted`` (n,) photos alone."""
+    """Groups of what hangs together, how many pairs were dismissed, and how many are of other colours: of ``pairs``
+    that are near or may be the same product, of bytes that are ``repeated``, and of ``wanted`` (n,) photos alone."""
     keys = context.catalog.photos_by_hash({*repeated, *(name for pair in pairs for name in (pair.one, pair.other))})
     passing = set(wanted.tolist())
     keys = {name: [key for key in found if key in passing] for name, found in keys.items()}

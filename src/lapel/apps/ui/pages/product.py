@@ -44,7 +44,7 @@ def show(store: Store, _: Overview) -> str:
 
 def _head(details: ProductDetails) -> None:
     product = details.product
-    left, right = st.columns([5, 4], gap="large")
+    left, right = st.columns([5, 4] if len(details.photos) > 1 else [2, 3], gap="large")
     with left:
         _photos(details)
     with right:

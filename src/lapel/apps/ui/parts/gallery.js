@@ -55,7 +55,7 @@ function cardOf(card, state) {
       },
     },
     picture(card),
-    node("span", {class: "title", text: card.title}),
+    node("span", {class: "title", dir: "auto", text: card.title}),
   );
   const badges = node("div", {class: "badges"});
   if (card.verdict) badges.append(node("span", {class: "badge verdict", text: card.verdict, title: card.score || null}));
@@ -85,7 +85,7 @@ function cardOf(card, state) {
     open,
     badges,
     tools,
-    card.facts && node("p", {class: "facts", text: card.facts}),
+    card.facts && node("p", {class: "facts", dir: "auto", text: card.facts}),
     (card.price || card.also) && node("p", {class: "price"}, node("span", {text: card.price || ""}), card.also && node("span", {class: "also", text: card.also})),
     card.reason && node("p", {class: "reason", text: card.reason, title: card.reason}),
     state.data.actions.length ? actions : null,
