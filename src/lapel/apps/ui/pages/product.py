@@ -36,9 +36,11 @@ def show(store: Store, _: Overview) -> str:
         shell.link("search", t("search.new"), ":material/search:")
         return t("error.title")
     _head(details)
-    if may_manage():  # whoever buys is not asked to tidy up
-        _duplicates(store, product_id)
+    first = st.container()
     _rows(store, product_id)
+    if may_manage():  # whoever buys is not asked to tidy up
+        with first:  # looked for last, as it takes longest
+            _duplicates(store, product_id)
     return details.product.title or product_id
 
 
