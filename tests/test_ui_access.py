@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,7 @@ from browser.access import serious, sideways
 from browser.chromium import DESKTOP, PATIENCE, browser, go, profile, served, visit, visitor
 from browser.contrast import faint
 from browser.shop import draw
-from inputs.page import boutique
+from inputs.page import boutique, rename
 
 __all__ = ["browser", "profile", "visit"]  # fixtures
 Visit = Callable[..., Page]
@@ -39,10 +40,15 @@ PATHS = {
 
 
 @pytest.fixture(scope="module")
-def address(profile: BrowserContext, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the page of a shop with addresses, currencies and many fields is served."""
-    folder = tmp_path_factory.mktemp("access")
-    with served(boutique(folder), folder / "server.log") as root:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shop with addresses, currencies and many fields."""
+    return boutique(tmp_path_factory.mktemp("access"))
+
+
+@pytest.fixture(scope="module")
+def address(profile: BrowserContext, store: Path) -> Iterator[str]:
+    """Where its page is served."""
+    with served(store, store.parent / "server.log") as root:
         yield root
 
 
@@ -109,6 +115,59 @@ def test_a_picture_its_crop_and_why_can_be_read_too(tab: Page) -> None:
     check(tab)
     tab.keyboard.press("Escape")
     expect(tab.get_by_role("dialog")).to_have_count(0)
+
+
+FOCUSED = """() => {
+    let one = document.activeElement;
+    while (one?.shadowRoot?.activeElement) one = one.shadowRoot.activeElement;
+    return one?.getAttribute('aria-label') ?? one?.getAttribute('placeholder') ?? one?.textContent ?? '';
+}"""
+
+
+def tab_to(page: Page, name: str, most: int = 20) -> None:
+    """Press Tab until the focus is on what has this name."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        if page.evaluate(FOCUSED).startswith(name):
+            return
+    raise AssertionError(f"{most} times Tab do not reach {name!r}")
+
+
+def test_the_keyboard_alone_searches_asks_why_and_comes_back_to_where_it_was(visit: Visit) -> None:
+    page = visit()
+    rest(page)
+    tab_to(page, "Skip to main content", 1)
+    page.keyboard.press("Enter")
+    tab_to(page, "Words, a link or a picture", 2)
+    page.keyboard.type("red dress")
+    page.keyboard.press("Enter")
+    expect(page.locator(".st-key-chips")).to_contain_text("“red dress”")
+    rest(page)
+    tab_to(page, "Why this is here: Red dress")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    rest(page)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.wait_for_function(f"({FOCUSED})().startsWith('Why this is here: Red dress')")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator(".st-key-chips")).to_contain_text("Unlike Red dress")
+
+
+def test_names_of_any_kind_leave_the_layout_as_it_is(tab: Page, store: Path) -> None:
+    """The shop renames products under the open page: the longest word, emoji, right to left, markup."""
+    renamed = rename(store)
+    for path in ("", f"?product={renamed[1]}&product={renamed[0]}", *(f"product?id={each}" for each in renamed)):
+        go(tab, path)
+        tab.wait_for_url(f"**/{path}")
+        expect(tab.locator(".gallery .card").first).to_be_visible()
+        for width in WIDTHS:
+            tab.set_viewport_size({"width": width, "height": 900})
+            rest(tab)
+            assert sideways(tab) == [], (path, width)
+    tab.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+    assert tab.locator("img[src='x'], .lapel-facts b").count() == 0
 
 
 def test_a_screen_reader_hears_how_many_results_there_are(visit: Visit) -> None:
