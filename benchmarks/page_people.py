@@ -16,7 +16,7 @@ import random
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -55,10 +55,22 @@ def served(store: Path) -> Iterator[tuple[str, int]]:
             server.wait()
 
 
-def worked(pid: int) -> float:
-    """Seconds that the processor worked for a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return sum(int(each) for each in fields[11:13]) / os.sysconf("SC_CLK_TCK")
+def worked(pid: int, *, without: int = 0) -> float:
+    """Seconds that the processor worked for a process and those it began, one of them left out."""
+    own: dict[int, float] = {}
+    begun: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            fields = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+            own[int(folder.name)] = sum(int(each) for each in fields[11:13]) / os.sysconf("SC_CLK_TCK")
+            begun.setdefault(int(fields[1]), []).append(int(folder.name))
+    total, left = 0.0, [pid]
+    while left:
+        one = left.pop()
+        if one != without:
+            total += own.get(one, 0.0)
+            left += begun.get(one, [])
+    return total
 
 
 async def person(address: str, searches: list[str], errors: list[str]) -> list[float]:
