@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def timed(page: Page, photo: Path, server: int) -> dict[str, float]:
-    """Milliseconds from the picture to its painted gallery, and those of the processor for the server and the browser."""
+    """Milliseconds from the picture to its painted gallery, and those of the processor for server and browser."""
     if page.locator(".st-key-clear button").count():
         page.locator(".st-key-clear button").click()
     page.wait_for_selector(".st-key-upload input[type=file]", state="attached")
