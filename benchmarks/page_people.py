@@ -90,11 +90,11 @@ async def person(address: str, searches: list[str], errors: list[str]) -> list[f
                 element = told.delta.new_element if kind == "delta" else None
                 if element is not None and element.WhichOneof("type") in ("alert", "exception"):
                     errors.append(str(element)[:200])
-                shown |= element is not None and element.WhichOneof("type") == "bidi_component"
+                shown |= element is not None and element.WhichOneof("type") in ("bidi_component", "heading")
                 if kind == "script_finished":
                     break
             if not shown:
-                errors.append(f"{product}: no gallery")
+                errors.append(f"{product}: no answer")
             took.append(1000 * (time.perf_counter() - begun))
     return took
 

@@ -20,11 +20,12 @@ pytest.importorskip("streamlit", reason="the page needs streamlit: pip install '
 from streamlit.testing.v1 import AppTest
 
 from browser.runner import act, cards, followable, page_text, plain, settled, show, url
-from lapel.apps.ui import shops
+from lapel.apps.ui import shell, shops
 from lapel.apps.ui.shell import PAGES
+from lapel.core.errors import LapelError
 from lapel.engine.context import open_context
 from lapel.insight.findings import Picture, Section
-from lapel.service import Findings, open_store
+from lapel.service import Findings, Overview, open_store
 
 __all__ = ["show"]  # a fixture
 NAMES = [row.name for row in PAGES]
@@ -70,6 +71,21 @@ def test_what_cannot_be_shown_says_why_and_what_to_do(show, tmp_path, name, stat
     page = show(state(tmp_path), name)
     assert STATES[state] in page_text(page)
     assert page.button(key="again")
+
+
+def test_an_error_of_the_store_is_told_on_every_page_and_the_next_look_may_find_it_mended(show, store, monkeypatch):
+    def fails(_: object) -> Overview:
+        raise LapelError("The disk is [full](https://elsewhere.example).")
+
+    right = shell.overview_of
+    for name in NAMES:
+        monkeypatch.setattr(shell, "overview_of", fails)
+        page = show(store, name)
+        assert "This cannot be shown" in page_text(page), name
+        assert plain(page.error[0].value) == "The disk is [full](https://elsewhere.example)."
+        assert not re.search(r"(?<!\\)\[", page.error[0].value)
+    monkeypatch.setattr(shell, "overview_of", right)
+    assert "How the shop is" in page_text(settled(page.button(key="again").click().run()))
 
 
 @pytest.mark.parametrize("name", NAMES)
