@@ -301,7 +301,7 @@ def test_recall_is_that_of_the_evaluation(show, store):
     with open_store(store, read_only=True) as shop:
         report = shop.evaluate(["category"])
     expected = report.rules[0].measures["recall@1"].value
-    assert page.metric[0].value == f"{100 * expected:.1f} %"
+    assert page.metric[0].value == f"{100 * expected:.1f}\N{NO-BREAK SPACE}%"
 
 
 def test_the_status_counts_and_says_how_to_mend(show, store, tmp_path):

@@ -167,8 +167,27 @@ def visit(profile: BrowserContext, address: str) -> Iterator[Callable[..., Page]
         yield open_page
 
 
+@pytest.fixture(scope="module")
+def tab(profile: BrowserContext, address: str) -> Iterator[Page]:
+    """One tab for tests that need no new visitor, who costs more than most tests; see :func:`go`."""
+    with visitor(profile, address) as open_page:
+        yield open_page()
+
+
+GO = """
+path => new Promise(done => {
+  const app = document.querySelector("[data-testid=stApp]");
+  const watcher = new MutationObserver(() => end(app.getAttribute("data-test-script-state") === "running"));
+  const end = seen => { if (seen) { watcher.disconnect(); done(); } };
+  watcher.observe(app, {attributes: true});
+  setTimeout(end, 2000, true);  // nothing runs where the address stays as it is
+  history.pushState({}, "", path);
+  dispatchEvent(new PopStateEvent("popstate"));
+})
+"""
+
+
 def go(page: Page, path: str) -> None:
-    """Go to another address of the page as the browser's Back does, which loads no script anew."""
-    page.evaluate(
-        "path => { history.pushState({}, '', path); dispatchEvent(new PopStateEvent('popstate')); }", f"/{path}"
-    )
+    """Go to another address of the page as the browser's Back does, which loads no script anew, and wait for it."""
+    page.evaluate(GO, f"/{path}")
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")

@@ -109,7 +109,6 @@ def states(page: Page, photo: Path, wanted: Callable[[str], bool], shoot: Shoot)
         if not wanted(name):
             continue
         go(page, path)
-        page.wait_for_url(f"**/{path.partition('&')[0]}*")
         rest(page)
         if name in ASKED:
             page.get_by_role("button", name=re.compile("^(Look for it|Measure)$")).first.click()

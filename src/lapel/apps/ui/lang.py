@@ -41,8 +41,8 @@ def amount(value: float, digits: int = 0) -> str:
 
 
 def share(value: float, digits: int = 0) -> str:
-    """A share of one as percent: ``93 %``."""
-    return f"{amount(100 * value, digits)} %"
+    """A share of one as percent, ``93 %``, which no line parts."""
+    return f"{amount(100 * value, digits)}\N{NO-BREAK SPACE}%"
 
 
 def field_name(name: str) -> str:
