@@ -81,10 +81,10 @@ def check(page: Page) -> None:
 def test_axe_finds_nothing_serious_and_every_text_can_be_read(tab: Page, name: str) -> None:
     go(tab, PATHS[name])
     if name == "map":
-        tab.frame_locator("iframe[title=Map]").locator("canvas").first.wait_for(timeout=3 * PATIENCE)
+        tab.frame_locator("iframe[title=Map]").locator("canvas").first.wait_for(timeout=6 * PATIENCE)
     if name == "insight":
         tab.get_by_role("button", name="Look for it").click()
-        expect(tab.get_by_role("button", name="Yes, and next")).to_be_visible(timeout=3 * PATIENCE)
+        expect(tab.get_by_role("button", name="Yes, and next")).to_be_visible(timeout=6 * PATIENCE)
     check(tab)
 
 

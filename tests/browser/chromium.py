@@ -189,5 +189,7 @@ path => new Promise(done => {
 
 def go(page: Page, path: str) -> None:
     """Go to another address of the page as the browser's Back does, which loads no script anew, and wait for it."""
+    still = "[data-testid=stApp][data-test-script-state=notRunning]"
+    page.wait_for_selector(still)  # a run that is under way would write its own address
     page.evaluate(GO, f"/{path}")
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    page.wait_for_selector(still)
