@@ -259,14 +259,14 @@ def test_the_model_is_changed_and_changed_back_from_the_page(show, store, tmp_pa
 def test_the_index_is_changed_and_built_anew_and_photos_are_checked_from_the_page(show, store, tmp_path):
     copy = Path(shutil.copytree(store, tmp_path / "copy"))
     page = show(copy, "catalogue")
-    settled(page.selectbox(key="other-index").set_value("faiss:flat").run())
+    settled(page.selectbox(key="other-index").set_value("faiss:Flat").run())
     settled(page.button(key="switch-index").click().run())
     assert "The index holds 40 vectors" in page.success[0].value
     settled(page.button(key="rebuild").click().run())
     settled(page.button(key="check-media").click().run())
     ended(page)
     with open_store(copy, read_only=True) as shop:
-        assert shop.info().index.spec == "faiss:flat"
+        assert shop.info().index.spec == "faiss:Flat"
         assert [job.state for job in shop.jobs.list(2)] == ["done", "done"]
         assert shop.index.check().agrees
     assert "The last check found nothing wrong" in " ".join(each.value for each in page.success)

@@ -20,7 +20,7 @@ from lapel.service import Overview, Store, TablePreview, preview_table
 
 TABLES = ("csv", "tsv", "json", "jsonl", "xlsx", "xml", "ods")
 KNOWN_MODELS = ("default", "small")
-INDEXES = ("faiss:auto", "faiss:flat")
+INDEXES = ("faiss:auto", "faiss:Flat")
 ISSUES_SHOWN = 1000
 
 
