@@ -147,20 +147,6 @@ def test_the_keyboard_alone_searches_asks_why_and_comes_back_to_where_it_was(vis
     expect(page.locator(".st-key-chips")).to_contain_text("Unlike Red dress")
 
 
-def test_names_of_any_kind_leave_the_layout_as_it_is(tab: Page, store: Path) -> None:
-    """The shop renames products under the open page: the longest word, emoji, right to left, markup."""
-    renamed = rename(store)
-    for path in ("", f"?product={renamed[1]}&product={renamed[0]}", *(f"product?id={each}" for each in renamed)):
-        go(tab, path)
-        expect(tab.locator(".gallery .card").first).to_be_visible()
-        for width in WIDTHS:
-            tab.set_viewport_size({"width": width, "height": 900})
-            rest(tab)
-            assert sideways(tab) == [], (path, width)
-    tab.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
-    assert tab.locator("img[src='x'], .lapel-facts b").count() == 0
-
-
 def test_a_screen_reader_hears_how_many_results_there_are(visit: Visit) -> None:
     page = visit("?product=B004")
     line = page.locator("#lapel-status")
@@ -183,3 +169,18 @@ def test_the_filters_of_a_phone_have_a_button_that_says_how_many_results_and_clo
     done.click()
     expect(page.get_by_test_id("stExpandSidebarButton")).to_be_visible()
     expect(page.locator(".lapel-count")).to_contain_text("The 8 nearest of 8")
+
+
+def test_names_of_any_kind_leave_the_layout_as_it_is(tab: Page, store: Path) -> None:
+    """The shop renames products under the open page: the longest word, emoji, right to left, markup. The last test of
+    this shop."""
+    renamed = rename(store)
+    for path in ("", f"?product={renamed[1]}&product={renamed[0]}", *(f"product?id={each}" for each in renamed)):
+        go(tab, path)
+        expect(tab.locator(".gallery .card").first).to_be_visible()
+        for width in WIDTHS:
+            tab.set_viewport_size({"width": width, "height": 900})
+            rest(tab)
+            assert sideways(tab) == [], (path, width)
+    tab.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+    assert tab.locator("img[src='x'], .lapel-facts b").count() == 0
