@@ -74,7 +74,15 @@ def _answer(store: Store, overview: Overview, selection: FilterSelection, asked:
         if not asked:
             return t("ask.refused")
     chips(store, overview, selection, photo)
-    query_bar(store, overview, photo)
+    bar = st.container()
+    status = _found(store, overview, selection, asked, photo)
+    with bar:  # last, as looking for products in a new picture takes longer than the answer
+        query_bar(store, overview, photo)
+    return status
+
+
+def _found(store: Store, overview: Overview, selection: FilterSelection, asked: Asked, photo: KeptPhoto | None) -> str:
+    """The nearest products, or why there are none."""
     k = min(state.num_shown(), MAX_HITS)
     try:
         query = asked.query(photo, k, selection.filter())
@@ -92,7 +100,8 @@ def _answer(store: Store, overview: Overview, selection: FilterSelection, asked:
 
 
 def _hits(store: Store, found: SearchResult, query: Query, photo: KeptPhoto | None, k: int) -> str:
-    words = t("search.nearest", n=len(found), total=amount(found.total))
+    only = found.total == 1
+    words = t("search.products", n=1) if only else t("search.nearest", n=len(found), total=amount(found.total))
     took = t("search.took", ms=amount(found.took_ms))
     st.html(f"<p class='lapel-count'><strong>{html.escape(words)}</strong> <span>{html.escape(took)}</span></p>")
     event = gallery(
