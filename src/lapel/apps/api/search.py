@@ -10,10 +10,11 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from lapel.apps.api.access import needs
-from lapel.apps.api.answers import FacetsAnswer, SearchAnswer, json_answer, problems, shown
+from lapel.apps.api.answers import json_answer, problems, shown
 from lapel.apps.api.bodies import FORM, MAX_JSON, content_type, read_body, read_form
 from lapel.apps.api.problems import ProblemError
 from lapel.apps.api.questions import MAX_FOUND, MAX_TEXT, Question, SearchRequest
+from lapel.apps.api.schemas import FacetsAnswer, SearchAnswer
 from lapel.apps.api.serving import Serving, serving
 from lapel.core.errors import LapelError, QueryError
 from lapel.core.types import Condition, Filter, SearchResult
