@@ -18,6 +18,7 @@ from collections import Counter
 import numpy as np
 
 import lapel
+from lapel.catalog.events import BUY, NO_INTERACTIONS, Interactions
 from lapel.engine.recommend.asking import RowQuery
 from lapel.engine.recommend.baskets import count_baskets
 from lapel.engine.recommend.complement import Complements
@@ -126,11 +127,26 @@ class Stylist:
         return found
 
 
-def outfits(store, count: int) -> None:
-    recommender, table = table_of(store)
+def outfits(store, count: int, known: int) -> None:
+    """Filled in by the category tree's word alone, and after so many other outfits were seen in baskets."""
+    _, table = table_of(store)
+    seen = Stylist(table, 2).outfits(known)
+    events = Interactions(
+        table.ids,
+        np.repeat(np.arange(len(seen)), [len(each) for each in seen]),
+        np.concatenate(seen),
+        np.full(sum(map(len, seen)), BUY),
+        np.zeros(sum(map(len, seen))),
+    )
+    for name, told in (("no basket", NO_INTERACTIONS), (f"{known:,} other outfits in baskets", events)):
+        begun = time.process_time()
+        complements = Complements(table, count_baskets(table, told))
+        print(f"{name} (learned in {time.process_time() - begun:.2f} s): {complements._harmonies.weights.round(3)}")
+        fill_in(table, complements, count)
+
+
+def fill_in(table, complements, count: int) -> None:
     stylist = Stylist(table, 1)
-    complements = Complements(table, count_baskets(table, store._context.events.interactions()))
-    del recommender
     right = {"wrong ones of the same people": 0, "wrong ones of anybody": 0}
     for outfit in stylist.outfits(count):
         blank = int(stylist.rng.integers(1, len(outfit)))
@@ -144,7 +160,7 @@ def outfits(store, count: int) -> None:
             score = sum(complements.agreement(place, four).score for place in rest)
             right[name] += int(np.argmax(score + 1e-9 * stylist.rng.random(4))) == 0
     for name, value in right.items():
-        print(f"fill in the blank of four, {name}: {value / count:.1%} of {count:,} (synthetic, chance 25 %)")
+        print(f"  fill in the blank of four, {name}: {value / count:.1%} of {count:,} (synthetic, chance 25 %)")
 
 
 def baskets(store, count: int) -> None:
@@ -199,7 +215,7 @@ def main() -> None:
         if chosen.what == "substitutes":
             substitutes(store, chosen.products, chosen.sheet)
         elif chosen.what == "outfits":
-            outfits(store, chosen.outfits)
+            outfits(store, chosen.outfits, chosen.baskets)
         else:
             baskets(store, chosen.baskets)
 

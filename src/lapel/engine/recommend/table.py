@@ -112,17 +112,19 @@ class Tables:
     Args:
         catalog: The store's.
         look: What knows the palettes.
+        model: Fingerprint of the model whose vectors are read, in place of the one that is searched.
     """
 
-    def __init__(self, catalog: Catalog, look: LookReranker) -> None:
+    def __init__(self, catalog: Catalog, look: LookReranker, model: str = "") -> None:
         self._catalog = catalog
+        self._model = model
         self._look = look
         self._lock = threading.Lock()
         self._table: ProductTable | None = None
 
     def of(self, snapshot: SearchSnapshot) -> ProductTable:
         """The products as a snapshot sees them."""
-        generation, fingerprint = snapshot.version.generation, snapshot.model.fingerprint
+        generation, fingerprint = snapshot.version.generation, self._model or snapshot.model.fingerprint
         with self._lock:
             known = self._table
             if known is None or known.generation != generation or known.fingerprint != fingerprint:
