@@ -79,8 +79,7 @@ async def search(request: Request, access: Asking) -> Response:
         raise ProblemError(415, "unknown_type", f"Send application/json or {FORM}; found '{kind[:80]}'.")
     query, result = await answer(own, access, question, image)
     picture = question.image_url or ("image" if image is not None else None)
-    told = await own.quick(answer_json, own.store, query, result, picture=picture, offset=question.offset)
-    return json_answer(shown(told, access))
+    return await own.quick(_told, own, access, query, result, picture=picture, offset=question.offset)
 
 
 async def answer(
@@ -134,6 +133,11 @@ def check_shown(own: Serving, access: Access, product_id: str) -> None:
         raise QueryError(f"There is no product '{product_id}' here.", product_id=product_id)
 
 
+def _told(own: Serving, access: Access, query: StoreQuery, result: SearchResult, **asked: Any) -> Response:
+    """An answer as whoever asks may see it; its JSON is written here too, beside the other requests."""
+    return json_answer(shown(answer_json(own.store, query, result, **asked), access))
+
+
 @router.get(
     "/products/{product_id:path}/similar", response_model=SearchAnswer, summary="Products that look like this one"
 )
@@ -155,8 +159,7 @@ async def similar(
     )
     question = Question(asked.model_dump_json(exclude_unset=True))
     query, result = await answer(own, access, question)
-    told = await own.quick(answer_json, own.store, query, result, offset=offset)
-    return json_answer(shown(told, access))
+    return await own.quick(_told, own, access, query, result, offset=offset)
 
 
 @router.get("/facets", response_model=FacetsAnswer, summary="Values of fields, with how many products have them")

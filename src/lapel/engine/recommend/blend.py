@@ -94,11 +94,25 @@ def choose_blend(
     return Blend(WEIGHTS[best] if change.low > 0 else 0.0, len(held), told, change)
 
 
+def _remembered(near: rows.Near) -> rows.Near:
+    """The same look-ups, each made once."""
+    known: dict[bytes, Places] = {}
+
+    def asked(vector: NDArray[np.float32], count: int) -> Places:
+        key = vector.tobytes()
+        if key not in known:
+            known[key] = near(vector, count)
+        return known[key]
+
+    return asked
+
+
 def _found(shop: rows.Shop, others: ItemItem, history: History, missing: Places) -> NDArray[np.float64]:
     """(weights,) the share of the missing products that a row with each weight has."""
     profile = read_profile(shop.table, history)
     scores = others.scores(profile.liked, profile.weights)
     told = []
+    shop = replace(shop, near=_remembered(shop.near))
     for weight in WEIGHTS:
         made = rows.for_you(replace(shop, others=scores if weight else None, weight=weight), profile)
         guard = Guard.over(shop.table, refused=[profile.refused], per_brand=shop.settings.per_brand)
