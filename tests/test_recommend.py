@@ -21,6 +21,7 @@ from lapel.engine.recommend import blend_keeper, harmonies, recommender
 from lapel.engine.recommend.asking import KINDS as ROWS
 from lapel.engine.recommend.baskets import ENOUGH_BASKETS
 from lapel.engine.recommend.choosing import Guard, Strand, choose
+from lapel.engine.recommend.collaborative import ItemItem
 from lapel.engine.recommend.parts import part_of, together
 
 NOW = time.time()
@@ -241,6 +242,23 @@ def test_the_weight_of_others_is_found_beside_the_answers_and_known_to_other_pro
         assert other.rows._recommender._blend.weight(other.rows.settings) == keeper.weight(own.rows.settings)
         partner = other.recommend(person="person 1", k=5)
         assert partner == own.recommend(person="person 1", k=5)
+
+
+def test_what_others_like_holds_for_a_table_in_which_products_came_and_went(own: lapel.Store) -> None:
+    people_with_partners(own, np.random.default_rng(3), linked=True)
+    before = own.rows._recommender._tables.of(own._context.current())
+    learned = ItemItem(before, own._context.events.interactions())
+    own.remove(["p0", "p50"])
+    after = own.rows._recommender._tables.of(own._context.current())
+    assert len(after) == len(before) - 2
+    liked = [name for name in ("p7", "p50", "p90") if name in after.places]
+    told = learned.on(after).scores(after.find(liked), np.ones(2))
+    expected = learned.scores(before.find(liked), np.ones(2))
+    assert told is not None
+    assert expected is not None
+    assert learned.on(before) is learned
+    of = dict(zip(before.ids, expected.tolist(), strict=True))
+    assert told == pytest.approx([of[name] * told.max() / max(of[each] for each in after.ids) for name in after.ids])
 
 
 def test_few_events_are_enough_to_know_for_whom_it_is(own: lapel.Store) -> None:

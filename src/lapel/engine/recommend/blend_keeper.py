@@ -38,7 +38,8 @@ class BlendKeeper:
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._lock = threading.Lock()
-        self._learned: tuple[ProductTable, float, tuple[int, int], ItemItem] | None = None
+        self._learned: tuple[float, tuple[int, int], ItemItem] | None = None
+        self._view: tuple[ProductTable, ItemItem] | None = None  # of what was learned, for the table that is asked for
         self._known: tuple[float, int] = (0.0, 0)  # the weight, and the newest event when it was found
         self._read_at = float("-inf")
         self._pool: ThreadPoolExecutor | None = None
@@ -52,14 +53,20 @@ class BlendKeeper:
         return self._kept()[0]
 
     def others(self, table: ProductTable, now: float) -> ItemItem:
-        """What people like who like the same, learned when it is first needed, and beside the answers later on."""
+        """What people like who like the same, learned when a process first needs it, and beside the answers later on:
+        until then a product that came since goes without."""
         with self._lock:
-            known = self._learned
-        if known is None or known[0] is not table:
-            return self._learn(table, now)
-        if now - known[1] >= REFRESH and self._log.version() != known[2]:
+            known, view = self._learned, self._view
+        if known is None:
+            known, view = self._learn(table, now), None
+        elif now - known[0] >= REFRESH and self._log.version() != known[1]:
             self._aside(lambda: self._learn(table, now))
-        return known[3]
+        if view is None or view[0] is not table:
+            view = (table, known[2].on(table))
+            with self._lock:
+                if self._learned is known:
+                    self._view = view
+        return view[1]
 
     def renew(self, shop: Callable[[], rows.Shop]) -> None:
         """Look for the weight again, beside the answers, where there are many more events than when it was found."""
@@ -101,11 +108,10 @@ class BlendKeeper:
                     self._known = (float(told["weight"]), int(told["events"]))
             return self._known
 
-    def _learn(self, table: ProductTable, now: float) -> ItemItem:
-        version = self._log.version()
-        made = ItemItem(table, self._log.interactions())
+    def _learn(self, table: ProductTable, now: float) -> tuple[float, tuple[int, int], ItemItem]:
+        made = (now, self._log.version(), ItemItem(table, self._log.interactions()))
         with self._lock:
-            self._learned = (table, now, version, made)
+            self._learned, self._view = made, None
         return made
 
     def _aside(self, work: Callable[[], object]) -> None:

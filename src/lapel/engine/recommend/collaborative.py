@@ -7,6 +7,7 @@ Nothing is trained, and a person's row is a few rows of one sparse matrix, so th
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ class ItemItem:
     def __init__(self, table: ProductTable, interactions: Interactions, without: Places | None = None) -> None:
         from scipy.sparse import csr_matrix
 
+        self._table = table
+        self._own: Places | None = None  # the place here of each product of another table, -1 where there is none
         people, items = person_products(table, interactions)
         if without is not None:
             keep = ~np.isin(people * len(table) + items, without[:, 0] * len(table) + without[:, 1])
@@ -48,14 +51,25 @@ class ItemItem:
         held = csr_matrix((values, (row[several], items[several])), (len(numbers), len(table)))
         self._nearest = _nearest(held) if self.people >= ENOUGH_PEOPLE else None
 
+    def on(self, table: ProductTable) -> ItemItem:
+        """The same for the places of another table: products may have come and gone since this was learned."""
+        if table is self._table:
+            return self
+        made = copy.copy(self)
+        made._own = np.array([self._table.places.get(each, -1) for each in table.ids], np.int64)
+        return made
+
     def scores(self, liked: Places, weights: NDArray[np.float64]) -> NDArray[np.float64] | None:
         """(n,) 0..1: how much what others like goes with what somebody likes, 1 for what goes best; None where too few
         people are known."""
         if self._nearest is None or not len(liked):
             return None
-        told = np.asarray(self._nearest[liked].T @ weights).ravel()
+        mine = liked if self._own is None else self._own[liked]
+        told = np.asarray(self._nearest[mine[mine >= 0]].T @ weights[mine >= 0]).ravel()
+        if self._own is not None:
+            told = np.where(self._own >= 0, told[self._own], 0.0)
         told[liked] = 0.0
-        return told / max(float(told.max()), 1e-12)
+        return told / max(float(told.max(initial=0.0)), 1e-12)
 
 
 def person_products(table: ProductTable, interactions: Interactions) -> tuple[Places, Places]:

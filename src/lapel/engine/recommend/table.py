@@ -176,10 +176,13 @@ def _vectors(catalog: Catalog, fingerprint: str, keys: Keys, before: ProductTabl
         order = np.argsort(known.keys)
         at = order[np.minimum(np.searchsorted(known.keys[order], keys), len(order) - 1)]
         there = known.keys[at] == keys
+        made = np.empty((len(keys), known.vectors.shape[1]), np.float32)
+        made[there] = known.vectors[at[there]]
+        if there.all():  # products only went
+            return made
         fresh = catalog.vector_of(keys[~there], fingerprint=fingerprint)
         if len(fresh) == (~there).sum():
-            made = np.empty((len(keys), known.vectors.shape[1]), np.float32)
-            made[there], made[~there] = known.vectors[at[there]], fresh
+            made[~there] = fresh
             return made
     pieces = list(catalog.vectors(fingerprint))
     if not pieces:
