@@ -8,7 +8,7 @@ the colour that is there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -261,7 +261,7 @@ class QueryReader:
 
     def _text(self, snapshot: SearchSnapshot, part: Part, *, beside: bool) -> _Read:
         text = str(part.text)
-        reading = self.words.read(text, self._known_words(snapshot, text))
+        reading = self.words.read(text, *self._known_words(snapshot, text))
         none = np.zeros(snapshot.index.dim, np.float32)
         said = UnderstoodPart("text", part.weight, reading.note, none, words=reading)
         if not reading.understood:
@@ -283,12 +283,12 @@ class QueryReader:
         vector, _ = self._of_words(snapshot, rest)
         return _Read(part, replace(said, whole=vector), vector, likeness)
 
-    def _known_words(self, snapshot: SearchSnapshot, text: str) -> frozenset[str]:
-        """The words of a text that the model understands by itself."""
+    def _known_words(self, snapshot: SearchSnapshot, text: str) -> tuple[frozenset[str], frozenset[str]]:
+        """The words of a text that the model understands by itself, and those of them that it only guesses."""
         if not reads_words(snapshot) or not hasattr(snapshot.encoder, "known_words"):
-            return frozenset()
-        known = snapshot.encoder.known_words(text).understood
-        return frozenset(word for each in known for word in tokens(each))
+            return frozenset(), frozenset()
+        known = snapshot.encoder.known_words(text)
+        return _tokens_of(known.understood), _tokens_of(known.guessed)
 
     def _asked(self, snapshot: SearchSnapshot, colour: str) -> AskedColour:
         table = self._look.table(snapshot.version.generation)
@@ -415,6 +415,11 @@ class QueryReader:
 def reads_words(snapshot: SearchSnapshot) -> bool:
     """Whether the model of a store reads words itself."""
     return bool(snapshot.model.fingerprint) and bool(getattr(snapshot.encoder, "has_text", False))
+
+
+def _tokens_of(words: Iterable[str]) -> frozenset[str]:
+    """The words as the word search cuts them."""
+    return frozenset(token for word in words for token in tokens(word))
 
 
 def _without_colours(reading: WordReading) -> WordReading:
