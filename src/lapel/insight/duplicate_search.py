@@ -224,6 +224,28 @@ class PairSearch:
             return list({(each.one, each.other): each for each in every}.values())  # of two, the surer one
         return self._table.pairs(self.version)
 
+    def compare(self, columns: PhotoColumns, asking: NDArray[np.bool_]) -> list[Pair]:
+        """Check the pairs of a few pictures. Nothing is kept of it but hashes: that these few were compared does not
+        say that all were.
+
+        Args:
+            columns: The few, with the nearest of those that ask.
+            asking: (n,) bool: whose copies are wanted.
+        """
+        block = np.flatnonzero(asking)
+        hashes, quality = self.signatures(columns, np.arange(len(columns.keys)))
+        search = CandidateSearch(columns.vectors, hashes, quality >= LEAST_QUALITY)
+        found = search.of(columns.vectors[block], [hashes[block], self._mirrored(columns, block)], own=block)
+        return list(self._checked(columns, block[found.asking], found, np.arange(len(found.found))))
+
+    def _mirrored(self, columns: PhotoColumns, block: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """(m, 32) hashes of the mirrored pictures; zeros where one cannot be read."""
+        squares, there = self.squares(columns, block)
+        mirrored = np.zeros((len(block), 32), np.uint8)
+        if len(there):
+            mirrored[there] = hashes_of(squares, mirrored=True)[0]
+        return mirrored
+
     def _look(
         self,
         columns: PhotoColumns,
@@ -232,11 +254,7 @@ class PairSearch:
         hashes: NDArray[np.uint8],
         looked_at: NDArray[np.int32],
     ) -> list[Pair]:
-        squares, there = self.squares(columns, block)
-        mirrored = np.zeros((len(block), hashes.shape[1]), np.uint8)
-        if len(there):
-            mirrored[there] = hashes_of(squares, mirrored=True)[0]
-        found = search.of(columns.vectors[block], [hashes[block], mirrored], own=block)
+        found = search.of(columns.vectors[block], [hashes[block], self._mirrored(columns, block)], own=block)
         asking = block[found.asking]
         # A pair that the other side has asked for already is known, unless that left it open: seen from here it may
         # stand out more clearly among the neighbours.
