@@ -14,7 +14,17 @@ WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if WORKERS > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
 
+# Files that take minutes begin first, the longest at the head: one that is begun last keeps one worker busy while the
+# others have nothing to do. xdist's own order, by the number of tests, puts the browser's few long tests last, so 'make
+# test' turns it off.
+LONG = ("test_ui_browser", "test_ui_access", "test_phone_browser", "test_drive_browser")
 CATALOGUE = Path(__file__).parents[2] / "shared" / "data" / "fashion-products"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, the others in their order."""
+    order = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
 
 
 @pytest.fixture(scope="session")

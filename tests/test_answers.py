@@ -29,6 +29,7 @@ from lapel.engine.calibration import (
     Scale,
     hit_features,
     labels_of,
+    likelihoods,
     reaches,
     read_calibration,
     save_calibration,
@@ -37,6 +38,7 @@ from lapel.engine.explanation import place_scores, spread
 from lapel.engine.regions import _taken_apart
 from lapel.insight.calibrate import Pairs, calibration_error, fit_scale, isotonic_curve, kind_floor
 from lapel.insight.explanation_sheet import heatmap
+from lapel.insight.fit_probes import with_threshold
 from lapel.service import Store
 
 ON_WHITE = (255, 255, 255)
@@ -292,8 +294,8 @@ def test_features_of_many_queries_at_once_are_those_of_a_loop() -> None:
     query, hits = np.array([0, 0, 1, 2, 2, 2]), normalise(rng.normal(size=(6, 4)))
     labels = rng.integers(0, 4, (6, 4))
     scores = rng.random(6).astype(np.float32)
-    made = HitFeatures(probes, around)
-    found = made.of(query, scores, hits, labels)
+    made = HitFeatures.read(probes, around)
+    found = made.of(query, scores, likelihoods(probes, hits), labels)
     for row, at in enumerate(query):
         one = around[at]
         weights = np.exp((one.scores - one.scores[0]) / 0.1)
@@ -366,6 +368,18 @@ def test_a_filter_does_not_change_what_a_hit_is_worth(store: Store) -> None:
         assert hit.score == pytest.approx(every[name].score, abs=1e-6)
         assert hit.probability == pytest.approx(every[name].probability, abs=1e-6)
         assert hit.verdict is every[name].verdict
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [(30, 0, False), (40, 0, True), (95, 5, True), (82, 18, False), (180, 20, True)],  # 82 % and 30 may be chance
+)
+def test_a_probe_tells_what_enough_pictures_bear_out(right: int, wrong: int, told: bool) -> None:
+    probe = Probe("kind", ("Shirts", "Shoes"), np.eye(2, dtype=np.float32), np.zeros(2, np.float32))
+    vectors = np.tile(np.array([1, 0], np.float32), (right + wrong, 1))
+    values = [frozenset({"Shirts"})] * right + [frozenset({"Shoes"})] * wrong
+    judged = with_threshold(probe, "white", vectors, values)
+    assert (judged.read(vectors[0], on_white=True) is not None) == told
 
 
 def test_probes_are_kept_and_stay_silent_below_their_threshold(tmp_path: Path) -> None:

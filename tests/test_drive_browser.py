@@ -76,7 +76,7 @@ def look(
 
     Pictures may come late; each is looked at until it is right, or for some seconds.
     """
-    context = browser.new_context(viewport=DESKTOP)
+    context = browser.new_context(viewport=DESKTOP, reduced_motion="reduce")
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
     left: list[str] = []
@@ -86,7 +86,7 @@ def look(
     page.locator(".st-key-upload input[type=file]").set_input_files(photo)
     expect(page.locator(".st-key-chips")).to_contain_text("Your photo", timeout=PATIENCE)
     page.wait_for_selector(IDLE)  # nothing is drawn anew any more
-    expect(page.locator(".gallery .badge").first).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".gallery .card").first).to_be_visible(timeout=PATIENCE)
     seen = [picture(page, place, right) for place in range(4)]
     context.close()
     assert not left, left

@@ -179,6 +179,24 @@ def test_a_store_that_may_not_be_written_answers_too(shop: Path) -> None:
     assert not (shop / "duplicates.sqlite").exists()
 
 
+def test_one_product_is_told_what_a_look_at_all_products_finds(shop: Path) -> None:
+    def told(found: Duplicates, name: str) -> list[tuple[str, str, set[str]]]:
+        groups = [(each.kind, each.best, {member.product for member in each.members}) for each in found.groups]
+        return [each for each in groups if name in each[2]]
+
+    with lapel.open_store(shop) as store:
+        ids = [each.product.id for each in store.browse().products]
+        alone = {name: store.duplicates_of(name) for name in ids}
+        every = store.duplicates()
+        assert len(every.groups) == 5
+        assert {name: told(found, name) for name, found in alone.items()} == {name: told(every, name) for name in ids}
+        assert sum(len(found.groups) for found in alone.values()) == sum(len(each.members) for each in every.groups)
+        store.dismiss_duplicate("g0", "same")
+        assert store.duplicates_of("g0").groups == ()
+        with pytest.raises(QueryError, match="nobody"):
+            store.duplicates_of("nobody")
+
+
 def test_one_new_picture(shop: Path) -> None:
     rng = np.random.default_rng(3)
     with lapel.open_store(shop) as store:

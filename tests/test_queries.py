@@ -112,6 +112,16 @@ def test_what_the_model_knows_is_neither_corrected_nor_unknown(store: StoreConte
     assert (found.read, found.corrected, found.unknown) == ("rote shirt", (), ())
 
 
+def test_what_the_model_guesses_may_be_a_typing_error(store: StoreContext) -> None:
+    """Guessed words that no product has: a frequent word one edit away is meant; else it is the model's, as is what is
+    too short to tell, and what the model learned."""
+    reader, guessed = WordReader(store.catalog), frozenset({"snekers", "hemd", "rde"})
+    found = reader.read("snekers hemd rde", guessed, guessed)
+    assert found.corrected == (("snekers", "sneakers"),)
+    assert (found.read, found.unknown) == ("sneakers hemd rde", ())
+    assert reader.read("snekers", guessed).read == "snekers"
+
+
 def test_edits_are_all_within_one_error() -> None:
     near = edits_of("shirt", "abcdefghijklmnopqrstuvwxyz")
     assert {"shrt", "shiirt", "shart", "shitr"} <= near
@@ -186,7 +196,7 @@ class Known:
     """What a model says of words."""
 
     def __init__(self, understood: tuple[str, ...]) -> None:
-        self.understood = understood
+        self.understood, self.guessed = understood, ()
 
 
 # --- colours ----------------------------------------------------------------------------------------------------------
@@ -323,11 +333,15 @@ def test_facets_are_what_counting_by_hand_gives(store: StoreContext) -> None:
     for _ in range(40):
         name = str(random.choice(["colour", "brand"]))
         values = tuple(map(str, random.choice(["Red", "Blue", "Teal", "Acme", "Zenith"], 2, replace=False)))
-        where = Filter((Condition(name, str(random.choice(["=", "!="])), values),))
+        prices = [Condition("price", "<", ("15.5 EUR",)), Condition("currency", "=", ("EUR",))][
+            : int(random.integers(3))
+        ]
+        where = Filter((Condition(name, str(random.choice(["=", "!="])), values), *prices))
         passing = [
             product
             for product in products
             if bool(set(values) & set(product.facets()[name])) == (where.conditions[0].operator == "=")
+            and (not prices or int(product.price_minor or 0) < 1550)
         ]
         for field, counts in counter.count(fields, where).items():
             by_hand: dict[str, int] = {}

@@ -1,8 +1,11 @@
-"""The page for everybody, in Chromium: axe and contrast on each page, by day and by night, and a live region."""
+"""The page for everybody, in Chromium: axe and contrast in each state, by day and by night, nothing to scroll sideways
+for, the keyboard alone, and a live region."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,16 +13,17 @@ pytest.importorskip("streamlit", reason="the page needs streamlit: pip install '
 pytest.importorskip("playwright", reason="the browser tests need playwright: pip install playwright")
 pytest.importorskip("axe_playwright_python", reason="these tests need axe: pip install axe-playwright-python")
 
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
-from browser.chromium import browser, profile, served, visit
+from browser.access import serious, sideways
+from browser.chromium import DESKTOP, PATIENCE, browser, go, profile, served, visit, visitor
 from browser.contrast import faint
-from inputs.page import boutique
+from browser.shop import draw
+from inputs.page import boutique, rename
 
 __all__ = ["browser", "profile", "visit"]  # fixtures
 Visit = Callable[..., Page]
-SERIOUS = ("serious", "critical")
+WIDTHS = (1440, 768, 375)
 PATHS = {
     "start": "",
     "results": "?product=B004&colour=Red&size=M&currency=EUR",
@@ -27,18 +31,32 @@ PATHS = {
     "gone": "?product=B999&colour=Mauve",
     "product": "product?id=B004",
     "discover": "discover",
+    "map": "map",
     "catalogue": "catalogue",
+    "insight": "insight?question=duplicates",
     "prove": "prove",
     "status": "status",
 }
 
 
 @pytest.fixture(scope="module")
-def address(profile: BrowserContext, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the page of a shop with addresses, currencies and many fields is served."""
-    folder = tmp_path_factory.mktemp("access")
-    with served(boutique(folder), folder / "server.log") as root:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shop with addresses, currencies and many fields."""
+    return boutique(tmp_path_factory.mktemp("access"))
+
+
+@pytest.fixture(scope="module")
+def address(profile: BrowserContext, store: Path) -> Iterator[str]:
+    """Where its page is served."""
+    with served(store, store.parent / "server.log") as root:
         yield root
+
+
+@pytest.fixture(scope="module")
+def tab(profile: BrowserContext, address: str) -> Iterator[Page]:
+    """One tab that goes from state to state: a reload costs more than all that is looked at in it."""
+    with visitor(profile, address) as open_page:
+        yield open_page()
 
 
 def rest(page: Page) -> None:
@@ -48,16 +66,108 @@ def rest(page: Page) -> None:
     page.wait_for_function("document.getAnimations().every(one => one.playState != 'running')")
 
 
+def check(page: Page) -> None:
+    """Nothing serious for axe on a desk by day and on a phone by night, every text can be read in both, and no width
+    needs scrolling sideways."""
+    try:
+        for width, scheme in zip(WIDTHS, ("light", "dark", "dark"), strict=True):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+            page.wait_for_timeout(200)
+            rest(page)
+            assert sideways(page) == [], width
+            assert faint(page) == [], (width, scheme)
+            if width != 768:
+                assert serious(page) == [], (width, scheme)
+    finally:
+        page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme="light", reduced_motion="reduce")
+
+
 @pytest.mark.parametrize("name", PATHS)
-def test_axe_finds_nothing_serious_and_every_text_can_be_read(visit: Visit, name: str) -> None:
-    page = visit(PATHS[name])
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        rest(page)
-        page.wait_for_timeout(400)
-        found = [one for one in Axe().run(page).response["violations"] if one["impact"] in SERIOUS]
-        assert not found, [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found]
-        assert faint(page) == [], scheme
+def test_axe_finds_nothing_serious_and_every_text_can_be_read(tab: Page, name: str) -> None:
+    go(tab, PATHS[name])
+    tab.wait_for_url(f"**/{PATHS[name].partition('&')[0]}*")
+    if name == "map":
+        tab.frame_locator("iframe[title=Map]").locator("canvas").first.wait_for(timeout=3 * PATIENCE)
+    if name == "insight":
+        tab.get_by_role("button", name="Look for it").click()
+        expect(tab.get_by_role("button", name="Yes, and next")).to_be_visible(timeout=3 * PATIENCE)
+    check(tab)
+
+
+def test_a_picture_its_crop_and_why_can_be_read_too(tab: Page) -> None:
+    go(tab, "")
+    expect(tab.get_by_role("heading", name="Find what looks like it.")).to_be_visible()
+    stream = io.BytesIO()
+    draw("Dress", "Green", 24).save(stream, "PNG")
+    picture = {"name": "dress.png", "mimeType": "image/png", "buffer": stream.getvalue()}
+    tab.locator(".st-key-upload input[type=file]").set_input_files(files=[picture])  # type: ignore[list-item]
+    expect(tab.locator(".st-key-chips")).to_contain_text("Your photo")
+    rest(tab)
+    tab.get_by_role("button", name="Refine").click()
+    expect(tab.locator(".crop .frame")).to_be_visible()
+    check(tab)
+    tab.keyboard.press("Escape")
+    tab.locator(".gallery .card button[data-action=why]").first.click()
+    expect(tab.get_by_role("dialog")).to_contain_text("Green dress")
+    rest(tab)
+    check(tab)
+    tab.keyboard.press("Escape")
+    expect(tab.get_by_role("dialog")).to_have_count(0)
+
+
+FOCUSED = """() => {
+    let one = document.activeElement;
+    while (one?.shadowRoot?.activeElement) one = one.shadowRoot.activeElement;
+    return one?.getAttribute('aria-label') ?? one?.getAttribute('placeholder') ?? one?.textContent ?? '';
+}"""
+
+
+def tab_to(page: Page, name: str, most: int = 20) -> None:
+    """Press Tab until the focus is on what has this name."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        if page.evaluate(FOCUSED).startswith(name):
+            return
+    raise AssertionError(f"{most} times Tab do not reach {name!r}")
+
+
+def test_the_keyboard_alone_searches_asks_why_and_comes_back_to_where_it_was(visit: Visit) -> None:
+    page = visit()
+    rest(page)
+    tab_to(page, "Skip to main content", 1)
+    page.keyboard.press("Enter")
+    tab_to(page, "Words, a link or a picture", 2)
+    page.keyboard.type("red dress")
+    page.keyboard.press("Enter")
+    expect(page.locator(".st-key-chips")).to_contain_text("“red dress”")
+    rest(page)
+    tab_to(page, "Why this is here: Red dress")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    rest(page)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.wait_for_function(f"({FOCUSED})().startsWith('Why this is here: Red dress')")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator(".st-key-chips")).to_contain_text("Unlike Red dress")
+
+
+def test_names_of_any_kind_leave_the_layout_as_it_is(tab: Page, store: Path) -> None:
+    """The shop renames products under the open page: the longest word, emoji, right to left, markup."""
+    renamed = rename(store)
+    for path in ("", f"?product={renamed[1]}&product={renamed[0]}", *(f"product?id={each}" for each in renamed)):
+        go(tab, path)
+        tab.wait_for_url(f"**/{path}")
+        expect(tab.locator(".gallery .card").first).to_be_visible()
+        for width in WIDTHS:
+            tab.set_viewport_size({"width": width, "height": 900})
+            rest(tab)
+            assert sideways(tab) == [], (path, width)
+    tab.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+    assert tab.locator("img[src='x'], .lapel-facts b").count() == 0
 
 
 def test_a_screen_reader_hears_how_many_results_there_are(visit: Visit) -> None:

@@ -208,14 +208,6 @@ def test_wandering_follows_what_is_tapped(visit: Visit) -> None:
     expect(page.get_by_text("There is no query.")).to_be_visible()
 
 
-@pytest.mark.parametrize("path", ["", "?product=W0003", "product?id=W0003", "discover", "catalogue", "prove", "status"])
-def test_a_phone_needs_no_scrolling_sideways(visit: Visit, path: str) -> None:
-    page = visit(path, viewport={"width": 375, "height": 800})
-    rest(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 375
-    assert page.locator("[data-testid='stMain']").evaluate("main => main.scrollWidth") <= 375
-
-
 def test_the_keyboard_reaches_a_card_and_the_focus_shows(visit: Visit) -> None:
     page = visit("?product=W0000")
     card(page).locator(".open").focus()

@@ -272,9 +272,10 @@ def private() -> Iterator[str]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
-            self.send_header("Content-Type", "image/png")
+            page = self.path.endswith(".html")
+            self.send_header("Content-Type", "text/html" if page else "image/png")
             self.end_headers()
-            self.wfile.write(stream.getvalue())
+            self.wfile.write(b"<!doctype html><title>A shop</title>" if page else stream.getvalue())
 
         def log_message(self, *args: object) -> None:
             """Say nothing."""
@@ -299,3 +300,12 @@ def test_a_pasted_link_to_a_private_address_needs_the_setting(show, store, priva
     else:
         assert "photo" not in url(page)
         assert "LAPEL_ALLOW_PRIVATE_LINKS=1" in plain(page.error[0].value)
+
+
+def test_a_link_to_a_page_is_no_picture_and_the_sentence_says_so(show, store, private, monkeypatch):
+    monkeypatch.setenv("LAPEL_ALLOW_PRIVATE_LINKS", "1")
+    page = show(store)
+    settled(page.chat_input(key="box").set_value(private.replace("dress.png", "dress.html")).run())
+    assert "photo" not in url(page)
+    assert "page" in plain(page.error[0].value)
+    assert followable(page)

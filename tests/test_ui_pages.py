@@ -20,11 +20,12 @@ pytest.importorskip("streamlit", reason="the page needs streamlit: pip install '
 from streamlit.testing.v1 import AppTest
 
 from browser.runner import act, cards, followable, page_text, plain, settled, show, url
-from lapel.apps.ui import shops
+from lapel.apps.ui import shell, shops
 from lapel.apps.ui.shell import PAGES
+from lapel.core.errors import LapelError
 from lapel.engine.context import open_context
 from lapel.insight.findings import Picture, Section
-from lapel.service import Findings, open_store
+from lapel.service import Findings, Overview, open_store
 
 __all__ = ["show"]  # a fixture
 NAMES = [row.name for row in PAGES]
@@ -72,6 +73,21 @@ def test_what_cannot_be_shown_says_why_and_what_to_do(show, tmp_path, name, stat
     assert page.button(key="again")
 
 
+def test_an_error_of_the_store_is_told_on_every_page_and_the_next_look_may_find_it_mended(show, store, monkeypatch):
+    def fails(_: object) -> Overview:
+        raise LapelError("The disk is [full](https://elsewhere.example).")
+
+    right = shell.overview_of
+    for name in NAMES:
+        monkeypatch.setattr(shell, "overview_of", fails)
+        page = show(store, name)
+        assert "This cannot be shown" in page_text(page), name
+        assert plain(page.error[0].value) == "The disk is [full](https://elsewhere.example)."
+        assert not re.search(r"(?<!\\)\[", page.error[0].value)
+    monkeypatch.setattr(shell, "overview_of", right)
+    assert "How the shop is" in page_text(settled(page.button(key="again").click().run()))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_an_empty_shop_leads_to_adding(show, tmp_path, name):
     page = show(empty(tmp_path), name)
@@ -91,6 +107,21 @@ def test_a_broken_index_is_mended_or_told_and_every_page_stands(show, store, tmp
         page = show(copy, name, **({"id": "W0000"} if name == "product" else {}))
         assert not page.exception
     assert followable(show(copy, product="W0000"))[0] == "W0001"
+
+
+def test_a_store_that_goes_away_or_is_swapped_under_an_open_page_is_told(show, store, tmp_path):
+    copy = Path(shutil.copytree(store, tmp_path / "copy"))
+    pages = {name: show(copy, name, **({"id": "W0000"} if name == "product" else {})) for name in NAMES}
+    copy.rename(tmp_path / "away")
+    for name, page in pages.items():
+        assert "There is no shop here yet" in page_text(settled(page.run())), name
+    other = Path(shutil.copytree(store, tmp_path / "other"))
+    with open_context(other) as shop:
+        shop.catalog.remove(["W0000", "W0001"])
+    other.rename(copy)
+    assert "38 products" in page_text(settled(pages["search"].run()))
+    assert "no product 'W0000'" in plain(settled(pages["product"].run()).error[0].value)
+    assert [metric.value for metric in settled(pages["status"].run()).metric][:2] == ["38", "38"]
 
 
 def test_whoever_may_only_look_sees_no_page_for_managers(show, store, monkeypatch):
@@ -205,6 +236,47 @@ def test_a_zip_and_a_table_are_added_with_columns_said_by_hand_and_the_rejected_
     assert "could not be used" in page.warning[0].value
     again = show(tmp_path, "catalogue")  # a reload finds what was done
     assert [each.label for each in again.expander if "Add" in each.label]
+
+
+def test_the_model_is_changed_and_changed_back_from_the_page(show, store, tmp_path):
+    copy = Path(shutil.copytree(store, tmp_path / "copy"))
+    page = show(copy, "catalogue")
+    assert "rollback" not in [button.key for button in page.button]
+    settled(page.selectbox(key="other-model").set_value("small").run())
+    settled(page.button(key="switch").click().run())
+    assert "Progress and rejected" in page.info[0].value
+    ended(page)
+    with open_store(copy, read_only=True) as shop:
+        assert shop.models.current.encoder == "small"
+        assert [hit.product.id for hit in shop.search(product_id="W0026", k=1)] == ["W0027"]
+    settled(page.button(key="rollback").click().run())
+    ended(page)
+    with open_store(copy, read_only=True) as shop:
+        assert shop.models.current.encoder == "colour:"
+    assert [each.label for each in page.expander if "Back to the model before" in each.label]
+
+
+def test_the_index_is_changed_and_built_anew_and_photos_are_checked_from_the_page(show, store, tmp_path):
+    copy = Path(shutil.copytree(store, tmp_path / "copy"))
+    page = show(copy, "catalogue")
+    settled(page.selectbox(key="other-index").set_value("faiss:flat").run())
+    settled(page.button(key="switch-index").click().run())
+    assert "The index holds 40 vectors" in page.success[0].value
+    settled(page.button(key="rebuild").click().run())
+    settled(page.button(key="check-media").click().run())
+    ended(page)
+    with open_store(copy, read_only=True) as shop:
+        assert shop.info().index.spec == "faiss:flat"
+        assert [job.state for job in shop.jobs.list(2)] == ["done", "done"]
+        assert shop.index.check().agrees
+    assert "The last check found nothing wrong" in " ".join(each.value for each in page.success)
+    (next(store.parent.glob("pictures/7.png"))).rename(tmp_path / "7.png")
+    try:
+        settled(page.button(key="check-media").click().run())
+        ended(page)
+    finally:
+        (tmp_path / "7.png").rename(store.parent / "pictures" / "7.png")
+    assert "1 photo with an issue" in " ".join(each.value for each in page.warning)
 
 
 def test_a_folder_that_is_not_there_fails_with_a_sentence(show, tmp_path):

@@ -113,6 +113,7 @@ def test_which_words_are_known() -> None:
     found = tower.known_words("Red zorblax Kleid, გამარჯობა")
     assert found.understood == ("Red", "Kleid")  # the second by its nearness to "dress"
     assert found.unknown == ("zorblax", "გამარჯობა")
+    assert found.guessed == ("Kleid",)
     assert tower.known_words("赤いzorblax").understood == ("赤い",)
     assert tower.known_words("").understood == tower.known_words("!").unknown == ()
 

@@ -39,8 +39,7 @@ def show(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(sys, "argv", ["page.py", str(store)])
         page = AppTest.from_file(str(ui.PAGE), default_timeout=60)
         if page_name != "search":
-            page.run()
-            page.switch_page(f"../pages/{page_name}.py")
+            page.switch_page(f"../pages/{page_name}.py")  # by the file's name: no run of the start page is needed
         for name, value in params.items():
             page.query_params[name] = value
         return settled(page.run())

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
@@ -76,6 +77,37 @@ def boutique(folder: Path) -> Path:
         assert (report.products_added, report.photos_rejected) == (40, 0), report
         _ = shop.index
     return store
+
+
+EVIL = (
+    "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaftshemd",
+    "👗🧥 𝓕𝓪𝓷𝓬𝔂 🏳️‍🌈👨‍👩‍👧‍👦 z̷a̷l̷g̷o̷ Z͑ͫ̓ͪ̂ͫ̽͏̴̙̤̞͉͚̯̞̠͍A̴̵̜̰͔ͫ͗͢",
+    "فستان أحمر طويل (مقاس XL) ‮reversed",
+    "<b>bold</b> **stars** `code` $x$ :red[no] [link](https://elsewhere.example)",
+)  # names that shops really have, or that somebody tries
+
+
+def rename(store: Path, names: tuple[str, ...] = EVIL) -> list[str]:
+    """Give the first products of :func:`boutique` other titles, brands, colours and categories. Returns their ids."""
+    pictures = store.parent / "pictures"
+    rows = [
+        TableRow(
+            number + 1,
+            replace(
+                product,
+                title=name,
+                brand=name,
+                colour=name,
+                category=(name, "T-shirts"),
+                attributes={**product.attributes, "material": name, "description": name},
+            ),
+            (f"{number}.png",),
+        )
+        for number, (product, name) in enumerate(zip(products(), names, strict=False))
+    ]
+    with open_context(store) as shop, contextlib.closing(open_source(pictures)) as source:
+        ingest(shop, rows, source=source)
+    return [row.product.id for row in rows]
 
 
 def heic(path: Path, picture: Image.Image) -> Path:

@@ -37,10 +37,11 @@ from lapel.catalog.entries import (
 from lapel.catalog.entry_cache import EntryCache
 from lapel.catalog.features import FeatureTable
 from lapel.catalog.filters import field_names, where_clause
-from lapel.catalog.history import ChangeFeed, Clock, PricePoint, price_points, utc_now, utc_text
+from lapel.catalog.history import ChangeFeed, Clock, PricePoint, latest_sequence, price_points, utc_now, utc_text
 from lapel.catalog.hosting import Hosting
 from lapel.catalog.jobs import JobTable, ReplayTable
 from lapel.catalog.keys import KeyTable
+from lapel.catalog.matching import PhotoRows, matching_rows
 from lapel.catalog.rules import RuleTable
 from lapel.catalog.schema import migrate
 from lapel.catalog.visibility import DELISTED, HIDDEN, NOT_SHOWN, SHOWN, Visibility
@@ -58,6 +59,7 @@ class Catalog:
         self._pool = pool
         self._clock = clock
         self._entries = EntryCache()
+        self._photo_rows = PhotoRows()
 
     @classmethod
     def open(
@@ -276,6 +278,11 @@ class Catalog:
         with self._pool.snapshot() as database:
             return self._entries.get(database, wanted)
 
+    def latest_change(self) -> int:
+        """The number of the newest change of any product or photo; 0 when nothing ever changed."""
+        with self._pool.borrow() as database:
+            return latest_sequence(database)
+
     def stored(self, product_ids: Sequence[str], *, fingerprint: str) -> dict[str, StoredProduct]:
         """What is known of these products, for deciding what work is left; unknown ids are left out."""
         with self._pool.snapshot() as database:
@@ -427,11 +434,18 @@ class Catalog:
             QueryError: an unknown field (the message lists those there are), or a range over texts.
         """
         with self._pool.snapshot() as database:
-            clause, parameters = where_clause(database, where)
-            # A product's photos mostly have neighbouring keys, so the keys come nearly sorted and numpy does the rest.
-            rows = f"SELECT row FROM product WHERE {clause}"
-            asked = f"SELECT key FROM photo WHERE product_row IN ({rows}) AND unreachable_at = ''"
-            return np.sort(np.fromiter((key for (key,) in database.execute(asked, parameters)), np.int64))
+            return self._photo_rows.keys_of(database, matching_rows(database, where))
+
+    def matching(self, where: Filter) -> tuple[NDArray[np.int64], Keys]:
+        """The rows of the products that are shown and fulfil every condition, and the keys of their photos, both
+        sorted.
+
+        Raises:
+            QueryError: as :meth:`matching_keys`.
+        """
+        with self._pool.snapshot() as database:
+            rows = matching_rows(database, where)
+            return rows, self._photo_rows.keys_of(database, rows)
 
     def products(self, where: Filter = EVERYTHING, *, limit: int = 100, offset: int = 0) -> list[Product]:
         """Products that fulfil every condition and are shown, in the order they were first added."""
@@ -515,8 +529,10 @@ class Catalog:
     def count(self, where: Filter = EVERYTHING) -> int:
         """How many products fulfil every condition and are shown."""
         with self._pool.snapshot() as database:
-            clause, parameters = where_clause(database, where)
-            return int(database.execute(f"SELECT count(*) FROM product WHERE {clause}", parameters).fetchone()[0])
+            if where:
+                return len(matching_rows(database, where))
+            asked = f"SELECT (SELECT count(*) FROM product) - (SELECT count(*) FROM ({NOT_SHOWN}))"
+            return int(database.execute(asked).fetchone()[0])
 
     def field_names(self) -> list[str]:
         """Every name a filter can use: the fields, then the attributes that some product has."""
@@ -562,7 +578,7 @@ class Catalog:
             QueryError: as :meth:`matching_keys`.
         """
         with self._pool.snapshot() as database:
-            return facets.matching_rows(database, where)
+            return matching_rows(database, where)
 
     def price_ranges(self) -> dict[str, tuple[float, float]]:
         """By currency the lowest and the highest price of what is shown, in major units; the commonest currency

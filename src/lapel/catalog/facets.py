@@ -133,11 +133,5 @@ def prices(database: sqlite3.Connection) -> list[tuple[int, str, float]]:
     return list(database.execute(asked))
 
 
-def matching_rows(database: sqlite3.Connection, where: Filter) -> NDArray[np.int64]:
-    """The rows of the products that are shown and fulfil ``where``."""
-    clause, parameters = where_clause(database, where)
-    return _column(row for (row,) in database.execute(f"SELECT row FROM product WHERE {clause}", parameters))
-
-
 def _column(numbers: Iterable[int]) -> NDArray[np.int64]:
     return np.fromiter(numbers, np.int64)

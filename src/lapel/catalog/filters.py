@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from unicodedata import normalize
 
@@ -57,17 +57,38 @@ def where_clause(database: sqlite3.Connection, where: Filter) -> tuple[str, list
             currencies where the filter does not say which.
     """
     clauses, parameters = [SHOWN], []
-    named = [(resolve(database, condition.field), condition) for condition in where.conditions]
-    for name, condition in named:
-        if name == "price":
-            clause, values = _price_clause(
-                database, condition, [other for field, other in named if field == "currency"]
-            )
-        else:
-            clause, values = _clause(database, name, condition)
+    for _, clause, values in _each(database, where):
         clauses.append(clause)
         parameters += values
     return " AND ".join(clauses), parameters
+
+
+def row_sets(database: sqlite3.Connection, where: Filter) -> list[tuple[str, list[Any], bool]]:
+    """Each condition as what follows SELECT to have the rows of products that fulfil it, its parameters, and whether it
+    is the others that do.
+
+    Raises:
+        QueryError: see :func:`where_clause`.
+    """
+    found: list[tuple[str, list[Any], bool]] = []
+    for condition, clause, values in _each(database, where):
+        if clause.startswith("product.row "):  # a facet's, whose rows stand in an index
+            unlike = condition.operator == "!="
+            found.append(("product_row FROM facet WHERE term IN (SELECT value FROM json_each(?))", values, unlike))
+        else:
+            found.append((f"row FROM product WHERE {clause}", values, False))
+    return found
+
+
+def _each(database: sqlite3.Connection, where: Filter) -> Iterator[tuple[Condition, str, list[Any]]]:
+    """Each condition with its SQL and parameters."""
+    named = [(resolve(database, condition.field), condition) for condition in where.conditions]
+    for name, condition in named:
+        if name == "price":
+            others = [other for field, other in named if field == "currency"]
+            yield condition, *_price_clause(database, condition, others)
+        else:
+            yield condition, *_clause(database, name, condition)
 
 
 def currencies(database: sqlite3.Connection) -> list[str]:

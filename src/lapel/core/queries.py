@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, overload
 
 import numpy as np
@@ -43,6 +44,8 @@ class Verdict(StrEnum):
     NOTHING_PASSES = "nothing passes the filter"
     NOT_UNDERSTOOD = "not understood"  # no word of the query is known here
     EMPTY = "the store is empty"
+
+    __hash__ = str.__hash__  # in place of Enum's own, which is Python: every hit has a dictionary of three verdicts
 
 
 CLOSENESS = (Verdict.SAME_PRODUCT, Verdict.SAME_STYLE, Verdict.SAME_KIND)  # the closest first
@@ -117,7 +120,7 @@ class Part:
         """The image, or what is inside its box."""
         return None if self.image is None else cropped(to_image(self.image), self.box)
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """``image``, ``text``, ``product``, ``colour`` or ``vector``."""
         known = {
@@ -296,7 +299,7 @@ class Query:
                 object.__setattr__(self, "colour_weight", self.colour)
             object.__setattr__(self, "colour", None)
 
-    @property
+    @cached_property
     def all_parts(self) -> tuple[Part, ...]:
         """Every part, those written without :class:`Part` first."""
         return self._own + self.parts
@@ -397,7 +400,7 @@ def _texts(values: object, what: str) -> list[str]:
     return found  # type: ignore[return-value]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Hit:
     """One product of an answer.
 
@@ -433,6 +436,43 @@ class Hit:
     probabilities: Mapping[Verdict, float] = field(default_factory=dict, repr=False, compare=False)
     reason: Reason | None = None
     rules: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        rank: int,
+        score: float,
+        product: Product,
+        photo: Photo,
+        contributions: tuple[float, ...] = (),
+        adjustment: float = 0.0,
+        others: tuple[str, ...] = (),
+        probability: float | None = None,
+        verdict: Verdict | None = None,
+        probabilities: Mapping[Verdict, float] | None = None,
+        reason: Reason | None = None,
+        rules: tuple[str, ...] = (),
+    ) -> None:
+        # What a frozen dataclass would do with twelve calls: an answer has many hits.
+        self.__dict__.update(
+            rank=rank,
+            score=score,
+            product=product,
+            photo=photo,
+            contributions=contributions,
+            adjustment=adjustment,
+            others=others,
+            probability=probability,
+            verdict=verdict,
+            probabilities={} if probabilities is None else probabilities,
+            reason=reason,
+            rules=rules,
+        )
+
+    def judged(self, probability: float, verdict: Verdict, probabilities: Mapping[Verdict, float]) -> Hit:
+        """The same with what it is to the query."""
+        made = object.__new__(Hit)
+        made.__dict__.update(self.__dict__, probability=probability, verdict=verdict, probabilities=probabilities)
+        return made
 
 
 @dataclass(frozen=True)
@@ -514,7 +554,7 @@ class EmbeddedQuery:
     directions: NDArray[np.float32] = field(repr=False)
     exclude: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def understood(self) -> bool:
         """Whether there is anything to look for."""
         return bool(self.vector.any())

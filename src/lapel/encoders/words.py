@@ -56,10 +56,13 @@ class KnownWords:
     Attributes:
         understood: Words that mean something to it, in the text's order, as they were written.
         unknown: The others.
+        guessed: Those of the understood that it never learned, but whose sentence vector is near that of a word it did:
+            words of other languages, and typing errors.
     """
 
     understood: tuple[str, ...]
     unknown: tuple[str, ...]
+    guessed: tuple[str, ...] = ()
 
 
 def no_words(model: str, asked: object) -> ModelError:
@@ -209,7 +212,8 @@ class TextTower:
         unsure = [word for word in dict.fromkeys(words) if folded(word) not in self.vocabulary]
         near = dict(zip(unsure, self._nearness([folded(word) for word in unsure]), strict=True))
         understood = [word for word in words if near.get(word, 1.0) >= MIN_SURE]
-        return KnownWords(tuple(understood), tuple(word for word in words if near.get(word, 1.0) < MIN_SURE))
+        unknown = tuple(word for word in words if near.get(word, 1.0) < MIN_SURE)
+        return KnownWords(tuple(understood), unknown, tuple(word for word in understood if word in near))
 
     def _nearness(self, words: Sequence[str]) -> Floats:
         """(n,) cosine of each word with the nearest one that was learned; 0 without the sentence encoder."""

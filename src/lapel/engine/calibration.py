@@ -53,6 +53,7 @@ CONFIDENCE = 0.9  # of the set of kinds
 
 Features = NDArray[np.float64]  # (hits, FEATURES), or (queries, FASHION_FEATURES)
 Labels = NDArray[np.int64]  # (photos, 4)
+Likelihoods = Mapping[str, NDArray[np.float32]]  # by probe (n, values), how likely each of n photos is of each value
 Strengths = NDArray[np.floating]  # (queries, 2) of their images, see lapel.core.queries.UnderstoodPart
 Knots = tuple[NDArray[np.float64], NDArray[np.float64]]  # rising logits and their probabilities
 
@@ -77,7 +78,7 @@ class Neighbourhood:
     def kinds(self, probes: Probes) -> NDArray[np.float64]:
         """(kinds,) how likely the query is of each kind: half by itself, half by what its neighbours are, of which
         nearer ones count more. Sums to 1."""
-        found = HitFeatures(probes, [self]).kinds
+        found = HitFeatures.read(probes, [self]).kinds
         assert found is not None
         own: NDArray[np.float64] = found[0]
         return own
@@ -114,47 +115,70 @@ def hit_features(
     Returns:
         (m, 12) float64 in the order of :data:`FEATURES`.
     """
-    return HitFeatures(probes, [around]).of(np.zeros(len(scores), np.int64), scores, vectors, labels)
+    likely = likelihoods(probes, vectors)
+    return HitFeatures.read(probes, [around]).of(np.zeros(len(scores), np.int64), scores, likely, labels)
+
+
+def likelihoods(probes: Probes, vectors: Vectors) -> Likelihoods:
+    """What the probes that queries and hits are compared by say of (n, dim) vectors."""
+    return {name: probes[name].probabilities(vectors) for name in AGREEING if name in probes}
 
 
 class HitFeatures:
     """What probabilities are computed from, of the hits of many queries at once.
 
     Args:
-        probes: The model's; what it has no probe for is 0.
-        around: The queries.
+        own: What the probes say of the queries; what there is no probe for is 0.
+        scores: (q, n) float32 cosines of the nearest photos, the highest first; -inf where a query has fewer.
+        labels: (q, n, 4) theirs.
+        near_kinds: (q, n, kinds) how likely each of them is of each kind; None without a probe.
 
     Attributes:
         kinds: (q, kinds) how likely each query is of each kind, see :meth:`Neighbourhood.kinds`; None without a probe.
     """
 
-    def __init__(self, probes: Probes, around: Sequence[Neighbourhood]) -> None:
-        vectors = np.stack([each.vector for each in around])
-        self._probes = {name: probes[name] for name in AGREEING if name in probes}
-        self._own = {name: probe.probabilities(vectors) for name, probe in self._probes.items()}
-        self._near = np.array([(each.scores[0], each.scores[:10].mean()) for each in around])
+    def __init__(
+        self,
+        own: Likelihoods,
+        scores: NDArray[np.float32],
+        labels: Labels,
+        near_kinds: NDArray[np.float32] | None,
+    ) -> None:
+        self._own, self._labels = own, labels
+        self._weights = np.exp((scores - scores[:, :1]) / np.float32(EVIDENCE_SCALE))
+        ten, there = scores[:, :10], np.isfinite(scores[:, :10])
+        means = np.where(there, ten, np.float32(0)).sum(axis=1) / there.sum(axis=1)
+        self._near = np.stack([scores[:, 0], means], axis=1)
         self.kinds: NDArray[np.float64] | None = None
-        weights = np.concatenate([np.exp((each.scores - each.scores[0]) / EVIDENCE_SCALE) for each in around])
+        if near_kinds is not None:
+            evidence = (self._weights[:, None] @ near_kinds)[:, 0]
+            self._evidence = evidence / self._weights.sum(axis=1, keepdims=True)
+            self.kinds = (own["kind"] + self._evidence) / 2
+
+    @classmethod
+    def read(cls, probes: Probes, around: Sequence[Neighbourhood]) -> HitFeatures:
+        """Those of queries whose neighbours' vectors are at hand."""
         counts = [len(each.scores) for each in around]
         filled = np.arange(max(counts)) < np.array(counts)[:, None]  # queries may have fewer neighbours than others
-        self._weights = np.zeros(filled.shape)
-        self._labels = np.zeros((*filled.shape, len(AGREEING)), np.int64)
-        self._weights[filled] = weights
-        self._labels[filled] = np.concatenate([each.labels for each in around])
+        scores = np.full(filled.shape, -np.inf, np.float32)
+        labels = np.zeros((*filled.shape, len(AGREEING)), np.int64)
+        scores[filled] = np.concatenate([each.scores for each in around])
+        labels[filled] = np.concatenate([each.labels for each in around])
+        near_kinds = None
         if "kind" in probes:
-            likely = probes["kind"].probabilities(np.concatenate([each.vectors for each in around]))
-            starts = np.cumsum([0, *counts[:-1]])
-            summed = np.add.reduceat(np.column_stack([weights[:, None] * likely, weights]), starts, axis=0)
-            self._evidence = summed[:, :-1] / summed[:, -1:]
-            self.kinds = (self._own["kind"] + self._evidence) / 2
+            near_kinds = np.zeros((*filled.shape, len(probes["kind"].values)), np.float32)
+            near_kinds[filled] = probes["kind"].probabilities(np.concatenate([each.vectors for each in around]))
+        return cls(likelihoods(probes, np.stack([each.vector for each in around])), scores, labels, near_kinds)
 
-    def of(self, query: NDArray[np.int64], scores: NDArray[np.float32], vectors: Vectors, labels: Labels) -> Features:
+    def of(
+        self, query: NDArray[np.int64], scores: NDArray[np.float32], likely: Likelihoods, labels: Labels
+    ) -> Features:
         """Of hits of any of the queries.
 
         Args:
             query: (m,) which query each hit answers.
             scores: (m,) float32 their cosines.
-            vectors: (m, dim) float32, theirs.
+            likely: What the probes say of them, see :func:`likelihoods`.
             labels: (m, 4) theirs.
 
         Returns:
@@ -164,11 +188,11 @@ class HitFeatures:
         found[:, 0] = scores
         found[:, ABOUT_QUERIES] = self._near[query]
         for column, name in enumerate(AGREEING, 3):
-            if name in self._probes:
-                likely = self._probes[name].probabilities(vectors)
-                found[:, column] = np.log(np.einsum("mv,mv->m", likely, self._own[name][query]) + FLOOR)
+            if name in self._own:
+                found[:, column] = np.log(np.einsum("mv,mv->m", likely[name], self._own[name][query]) + FLOOR)
                 if name == "kind":
-                    found[:, BY_PROBES - 1] = np.log(np.einsum("mv,mv->m", likely, self._evidence[query]) + FLOOR)
+                    agreeing = np.einsum("mv,mv->m", likely[name], self._evidence[query])
+                    found[:, BY_PROBES - 1] = np.log(agreeing + FLOOR)
         shares = self._votes(query, labels)
         found[:, BY_PROBES:] = np.where(np.isnan(shares), found[:, INSTEAD], np.log(np.nan_to_num(shares) + FLOOR))
         return found
@@ -176,9 +200,9 @@ class HitFeatures:
     def _votes(self, query: NDArray[np.int64], labels: Labels) -> NDArray[np.float64]:
         """(m, 4) 0..1, what share of the votes near its query is for what each hit is; NaN where the shop does not
         say."""
-        near, weights = self._labels[query], self._weights[query]
-        voted = np.einsum("mn,mnl->ml", weights, near == labels[:, None])
-        every = np.einsum("mn,mnl->ml", weights, near > 0)
+        weights = self._weights[..., None].astype(np.float64)
+        voted = ((self._labels[query] == labels[:, None]) * weights[query]).sum(axis=1)
+        every = ((self._labels > 0) * weights).sum(axis=1)[query]
         return np.where((labels > 0) & (every > 0), voted / np.maximum(every, 1e-12), np.nan)
 
 
@@ -196,6 +220,7 @@ def fashion_features(first: Features, strengths: NDArray[np.floating]) -> Featur
     return np.hstack([first[:, ABOUT_QUERIES], np.log(np.asarray(strengths, np.float64) + FLOOR)])
 
 
+_CLOSE = (*CLOSENESS, Verdict.NOTHING_CLOSE)
 _folded = lru_cache(maxsize=1024)(fold)  # a shop has few categories, and each hit is asked about several times
 
 
@@ -224,11 +249,10 @@ class Scale:
         logits = self.logits(features)
         found = np.interp(logits, *self.knots)
         if self.by_category and categories:
-            names, of = np.unique(categories, return_inverse=True)
-            for place, name in enumerate(names.tolist()):
-                own = self.by_category.get(_folded(name))
-                if own is not None:
-                    found[of == place] = np.interp(logits[of == place], *own)
+            names = [_folded(name) for name in categories]
+            for name in self.by_category.keys() & set(names):
+                own = [place for place, each in enumerate(names) if each == name]
+                found[own] = np.interp(logits[own], *self.by_category[name])
         return found
 
 
@@ -263,15 +287,25 @@ class Calibration:
         """The verdict on each hit, of one query or of many, and how likely each verdict holds; of a query that shows
         nothing of a shop, at most as likely as that it does."""
         domain = DOMAINS[not on_white]
-        strange = self.is_strange(features, strengths, on_white=on_white)
-        most = np.where(strange, self.fashion_of(features, strengths), 1.0)
-        scales = self.scales[domain].items()
-        columns = [np.minimum(scale.probabilities(features, categories), most).tolist() for _, scale in scales]
-        verdicts = [verdict for verdict, _ in scales]
-        likely = [dict(zip(verdicts, each, strict=True)) for each in zip(*columns, strict=True)]
+        scales = self.scales[domain]
+        likely = {verdict: scale.probabilities(features, categories) for verdict, scale in scales.items()}
+        close = np.full(len(features), _CLOSE.index(Verdict.NOTHING_CLOSE))
+        if self.fashion is None:
+            strange = np.zeros(len(features), bool)
+        else:
+            shown = self.fashion_of(features, strengths)
+            strange = shown < self.fashion_least.get(domain, 0.0)
+            likely = {
+                verdict: np.where(strange, np.minimum(each, shown), each) for verdict, each in likely.items()
+            }
+        least = {Verdict.SAME_PRODUCT: LIKELY, Verdict.SAME_STYLE: LIKELY, Verdict.SAME_KIND: self.least[domain]}
+        for verdict in reversed(CLOSENESS):  # the closest last, which stays
+            if verdict in likely:
+                close[(likely[verdict] >= least[verdict]) & ~strange] = _CLOSE.index(verdict)
+        every = zip(*(each.tolist() for each in likely.values()), strict=True)
         return [
-            (Verdict.NOTHING_CLOSE if nothing else self._verdict(each, domain), each)
-            for nothing, each in zip(strange.tolist(), likely, strict=True)
+            (_CLOSE[verdict], dict(zip(scales, each, strict=True)))
+            for verdict, each in zip(close.tolist(), every, strict=True)
         ]
 
     def is_strange(
@@ -293,13 +327,6 @@ class Calibration:
         given = np.full((len(features), 2), np.nan) if strengths is None else strengths
         given = np.where(np.isfinite(given), given, self.strength)
         return self.fashion.probabilities(fashion_features(features, given))
-
-    def _verdict(self, likely: Mapping[Verdict, float], domain: str) -> Verdict:
-        for verdict in (Verdict.SAME_PRODUCT, Verdict.SAME_STYLE):
-            if likely.get(verdict, 0.0) >= LIKELY:
-                return verdict
-        close = likely[Verdict.SAME_KIND] >= self.least[domain]
-        return Verdict.SAME_KIND if close else Verdict.NOTHING_CLOSE
 
     def kinds(
         self, values: Sequence[str], likely: NDArray[np.float64], *, on_white: bool

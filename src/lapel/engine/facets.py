@@ -1,7 +1,8 @@
 """Counting the values of fields among the products of an answer, fast enough for every keystroke.
 
 The catalogue's facets are read once for a generation, as columns of numbers; a count is then one ``bincount`` over
-them. Counts obey the filter and the cut-off of the query: what is counted is what the answer is taken from.
+them. Counts obey the filter and the cut-off of the query: what is counted is what the answer is taken from. Which
+products have a single value is kept, so that who clicks through filters asks the catalogue for one value at a time.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapel.catalog import Catalog
-from lapel.core.filters import Filter
+from lapel.core.filters import Condition, Filter
 from lapel.core.text import fold
 
 FACET_VALUES = 100  # values told of each field by default
 BANDS = 5  # bands of prices of a currency
-MAX_ROW_SETS = 64  # filters whose products are kept
+MAX_KEPT_BYTES = 32 * 2**20  # of sets of products by what they fulfil
+BY_CURRENCY = ("price", "currency")  # fields whose conditions say how each other is meant
 FIELD_VALUES = 200  # a field with more values is no list to choose from
 
 Counts = tuple[tuple[str, int], ...]
@@ -46,9 +48,9 @@ class _Field:
 
     def count(self, counted: Rows, limit: int = FACET_VALUES) -> Counts:
         """The values with how many of the products that count have them, those without any left out."""
-        inside = self.rows < len(counted)
-        keep = counted[np.where(inside, self.rows, 0)] & inside
-        counts = np.bincount(self.places[keep], minlength=len(self.values))
+        there = self.rows < len(counted)  # others came since
+        rows, places = (self.rows, self.places) if there.all() else (self.rows[there], self.places[there])
+        counts = np.bincount(places[counted[rows]], minlength=len(self.values))
         order = range(len(self.values)) if self.in_order else np.lexsort((np.arange(len(self.values)), -counts))
         found = [(self.values[place], int(counts[place])) for place in order if counts[place]]
         return tuple(found[:limit])
@@ -104,6 +106,22 @@ class FacetCounter:
         return {name: self._field(name).count(counted, limit) for name in names}
 
     def _rows(self, where: Filter) -> Rows:
+        """What passes a filter: conditions on prices and currencies are asked for together, others value by value."""
+        together = tuple(each for each in where.conditions if fold(each.field) in BY_CURRENCY)
+        passing = self._passing_of(Filter(together))
+        for condition in where.conditions:
+            if condition in together:
+                continue
+            if condition.operator not in ("=", "!="):
+                passing = passing & self._passing_of(Filter((condition,)))
+                continue
+            having = np.zeros(len(passing), bool)
+            for value in condition.values:
+                having |= self._passing_of(Filter((Condition(condition.field, "=", (value,)),)))
+            passing = passing & (having if condition.operator == "=" else ~having)
+        return passing
+
+    def _passing_of(self, where: Filter) -> Rows:
         with self._lock:
             known = self._passing.get(where)
         if known is None:
@@ -111,7 +129,7 @@ class FacetCounter:
             rows = self._catalog.matching_rows(where)
             known[rows[rows < self._size]] = True
             with self._lock:
-                if len(self._passing) >= MAX_ROW_SETS:
+                if (len(self._passing) + 1) * self._size > MAX_KEPT_BYTES:
                     self._passing.clear()
                 self._passing[where] = known
         return known

@@ -72,6 +72,10 @@ class Grouper:
         Raises:
             QueryError: it groups by a field that no product has.
         """
+        if not (query.diversity or query.group or query.max_per or query.distinct):
+            hits = _one_each(found, k, excluded, entries)
+            if hits is not None:
+                return hits
         wanted = k if not query.diversity else POOL * k
         collected = _Collected(wanted, query, self._fields(query), excluded)
         whole = query.group == VARIANTS or query.distinct  # what comes later may belong to a hit
@@ -135,6 +139,26 @@ class Grouper:
 def first_piece(k: int, excluded: frozenset[str]) -> int:
     """How many photos are looked up first for k hits."""
     return k + len(excluded)
+
+
+def _one_each(
+    found: Candidates, k: int, excluded: frozenset[str], entries: Mapping[int, tuple[Product, Photo]]
+) -> list[Hit] | None:
+    """The hits where the first photos are those of k products, each with bytes of its own, as they mostly are; None
+    where they are not, or one is gone."""
+    step = first_piece(k, excluded)
+    some = [entries.get(key) for key in found.keys[:step].tolist()]
+    there = [entry for entry in some if entry is not None]
+    if len(there) < len(some) or len({photo.sha256 for _, photo in there}) < len(there):
+        return None
+    kept = [(row, *entry) for row, entry in enumerate(there) if entry[0].id not in excluded][:k]
+    if len(kept) < k or len({product.id for _, product, _ in kept}) < k:
+        return None
+    scores, added = found.scores[:step].tolist(), found.added[:step].tolist()
+    return [
+        Hit(rank, scores[row], product, photo, (), added[row])
+        for rank, (row, product, photo) in enumerate(kept, 1)
+    ]
 
 
 class _Collected:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lapel.core.errors import ModelError, ModelMismatchError
 from lapel.core.types import EmbeddedQuery, Hit, Query, Verdict
-from lapel.core.vectors import Keys, Vectors
+from lapel.core.vectors import Keys
 from lapel.encoders import Encoder
 from lapel.encoders.probes import Probes, read_probes
 from lapel.engine.calibration import (
@@ -21,14 +21,13 @@ from lapel.engine.calibration import (
     NEIGHBOURS,
     Calibration,
     HitFeatures,
-    Labels,
-    Neighbourhood,
-    labels_of,
+    likelihoods,
     reaches,
     read_calibration,
 )
 from lapel.engine.context import StoreContext
 from lapel.engine.index_storage import SearchSnapshot
+from lapel.engine.photo_figures import Figures, PhotoFigures
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ OWN = "calibration"  # the folder of a store with, by the fingerprint of a model
 NONE = ("", 0)
 NO_STRENGTH = (float("nan"), float("nan"))  # of queries that are no images
 Judged = tuple[list[Hit], dict[str, Any]]
-Evidence = tuple[Neighbourhood, Vectors, Labels]  # what is near a query; vectors and labels of its hits
+Rows = NDArray[np.int64]
 JUDGED = ("image", "product", "vector")  # kinds of queries whose cosines compare with those that were learned from
 
 
@@ -71,6 +70,7 @@ class Judge:
         self._store = store
         self._own = own
         self._known: tuple[tuple[str, int], Calibration | None, Probes] = (NONE, None, {})
+        self._figures = PhotoFigures(store.catalog, "", {})
 
     def of(self, encoder: Encoder) -> tuple[Calibration | None, Probes]:
         """The calibration of an encoder's model - the store's own where it has one - and its probes; read once.
@@ -121,58 +121,77 @@ class Judge:
         _, calibration, probes = self._known
         if calibration is None:
             return judged
-        told = self._evidence([asked[row] for row in rows], fingerprint)
+        figures = self._figures
+        if figures.probes is not probes or figures.fingerprint != fingerprint:
+            figures = self._figures = PhotoFigures(self._store.catalog, fingerprint, probes)
+        evidence = self._evidence([asked[row] for row in rows], figures)
         for on_white in (True, False):
-            some = [
-                (row, each)
-                for row, each in zip(rows, told, strict=True)
-                if each is not None and asked[row].embedded.parts[0].on_white is on_white
-            ]
-            if some:
-                found = _judged(calibration, probes, [(asked[row], *each) for row, each in some], on_white=on_white)
-                for (row, _), each in zip(some, found, strict=True):
+            some = evidence.told & np.array([asked[row].embedded.parts[0].on_white is on_white for row in rows], bool)
+            if some.any():
+                own = [asked[row] for row, each in zip(rows, some.tolist(), strict=True) if each]
+                found = _judged(calibration, probes, own, evidence.of(some), on_white=on_white)
+                for row, each in zip(np.array(rows)[some].tolist(), found, strict=True):
                     judged[row] = each
         return judged
 
-    def _evidence(self, asked: Sequence[Answered], fingerprint: str) -> list[Evidence | None]:
-        """What is near each query, and what its hits are; None where another process has removed one since."""
-        near = self._others(asked)
-        keys = [
-            np.concatenate([of, [hit.photo.key for hit in each.hits]])
-            for (of, _), each in zip(near, asked, strict=True)
-        ]
-        distinct, places = np.unique(np.concatenate(keys), return_inverse=True)
-        found_there, vectors = self._store.catalog.vectors_there(distinct, fingerprint=fingerprint)
-        entries = self._store.catalog.entries(distinct[found_there])
-        there = found_there & np.array([key in entries for key in distinct.tolist()], bool)
-        vectors = vectors[there[found_there]]
-        labels = labels_of((entries[key][0] for key in distinct[there].tolist()), {})
-        rows = np.where(there, np.cumsum(there) - 1, -1)[places]
-        found: list[Evidence | None] = []
-        split = np.split(rows, np.cumsum([len(each) for each in keys])[:-1])
-        for each, (of, scores), own in zip(asked, near, split, strict=True):
-            around, hits = own[: len(of)], own[len(of) :]
-            known = around >= 0
-            if hits.min() < 0 or not known.any():
-                found.append(None)
-            else:
-                neighbours = Neighbourhood(
-                    each.embedded.vector, scores[known], vectors[around[known]], labels[around[known]]
-                )
-                found.append((neighbours, vectors[hits], labels[hits]))
-        return found
+    def _evidence(self, asked: Sequence[Answered], of_photos: PhotoFigures) -> _Evidence:
+        """What is near each query, and what its hits are."""
+        keys, scores = self._others(asked)
+        hits = [hit.photo.key for each in asked for hit in each.hits]
+        counts = np.array([len(each.hits) for each in asked])
+        distinct, places = np.unique(np.concatenate([keys.ravel(), np.array(hits, np.int64)]), return_inverse=True)
+        first = int(np.searchsorted(distinct, 0))  # -1 fills up
+        figures = of_photos.of(distinct[first:])
+        rows = np.where(places < first, -1, places - first)
+        rows[~np.append(figures.there, False)[rows]] = -1
+        near, own = rows[: keys.size].reshape(keys.shape), rows[keys.size :]
+        order = np.argsort(near < 0, axis=1, kind="stable")  # those that are gone by now come last
+        near, scores = np.take_along_axis(near, order, axis=1), np.take_along_axis(scores, order, axis=1)
+        scores[near < 0] = -np.inf
+        lost = np.bincount(np.repeat(np.arange(len(asked)), counts)[own < 0], minlength=len(asked))
+        return _Evidence(figures, near, scores, own, counts, (near[:, 0] >= 0) & (lost == 0))
 
-    def _others(self, asked: Sequence[Answered]) -> list[tuple[Keys, NDArray[np.float32]]]:
-        """The nearest photos of each query without those of the product that is asked for itself."""
+    def _others(self, asked: Sequence[Answered]) -> tuple[Keys, NDArray[np.float32]]:
+        """(q, 20) the nearest photos of each query and their cosines, without those of the product that is asked for
+        itself; filled up with -1."""
+        width = max(len(each.keys) for each in asked)
+        keys, scores = np.full((len(asked), width), -1), np.full((len(asked), width), -np.inf, np.float32)
         own = [each.query.all_parts[0].product_id for each in asked]
         photos = self._store.catalog.photo_keys([one for one in own if one is not None]) if any(own) else {}
-        found = []
-        for each, product_id in zip(asked, own, strict=True):
-            kept = each.keys >= 0
-            if product_id is not None:
-                kept &= ~np.isin(each.keys, photos.get(product_id, []))
-            found.append((each.keys[kept][:NEIGHBOURS], each.scores[kept][:NEIGHBOURS]))
-        return found
+        for row, (each, product_id) in enumerate(zip(asked, own, strict=True)):
+            keys[row, : len(each.keys)], scores[row, : len(each.keys)] = each.keys, each.scores
+            for key in photos.get(product_id, ()) if product_id is not None else ():
+                keys[row][keys[row] == key] = -1
+        order = np.argsort(keys < 0, axis=1, kind="stable")[:, :NEIGHBOURS]
+        return np.take_along_axis(keys, order, axis=1), np.take_along_axis(scores, order, axis=1)
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What queries are judged by; rows are places among the figures.
+
+    Attributes:
+        figures: Of all photos that matter.
+        near: (q, n) rows of the nearest photos, filled up with -1.
+        scores: (q, n) float32, their cosines, filled up with -inf.
+        hits: (m,) rows of the hits, those of one query after the other.
+        counts: (q,) how many hits each query has.
+        told: (q,) bool, which queries can be judged: another process may have removed a hit since.
+    """
+
+    figures: Figures
+    near: Rows
+    scores: NDArray[np.float32]
+    hits: Rows
+    counts: Rows
+    told: NDArray[np.bool_]
+
+    def of(self, some: NDArray[np.bool_]) -> _Evidence:
+        """Of some of the queries."""
+        if some.all():
+            return self
+        hits = self.hits[np.repeat(some, self.counts)]
+        return _Evidence(self.figures, self.near[some], self.scores[some], hits, self.counts[some], self.told[some])
 
 
 def _can_be_told(asked: Answered) -> bool:
@@ -182,24 +201,21 @@ def _can_be_told(asked: Answered) -> bool:
 
 
 def _judged(
-    calibration: Calibration,
-    probes: Probes,
-    asked: Sequence[tuple[Answered, Neighbourhood, Vectors, Labels]],
-    *,
-    on_white: bool,
+    calibration: Calibration, probes: Probes, asked: Sequence[Answered], by: _Evidence, *, on_white: bool
 ) -> list[Judged]:
     """The hits of queries of one domain, all at once."""
-    answered, around, vectors, labels = zip(*asked, strict=True)
-    figures = HitFeatures(probes, around)
-    hits = [hit for each in answered for hit in each.hits]
-    query = np.repeat(np.arange(len(asked)), [len(each.hits) for each in answered])
+    own = likelihoods(probes, np.stack([each.embedded.vector for each in asked]))
+    labels = np.where(by.near[..., None] < 0, 0, by.figures.labels[by.near])
+    figures = HitFeatures(own, by.scores, labels, by.figures.kinds(by.near))
+    hits = [hit for each in asked for hit in each.hits]
+    query = np.repeat(np.arange(len(asked)), by.counts)
     scores = np.array([hit.score for hit in hits], np.float32)
-    features = figures.of(query, scores, np.concatenate(vectors), np.concatenate(labels))
+    features = figures.of(query, scores, by.figures.likely(by.hits), by.figures.labels[by.hits])
     categories = [hit.product.category[-1] if hit.product.category else "" for hit in hits]
-    strengths = np.array([each.embedded.parts[0].strength or NO_STRENGTH for each in answered])
+    strengths = np.array([each.embedded.parts[0].strength or NO_STRENGTH for each in asked])
     told = calibration.judge(features, categories, on_white=on_white, strengths=strengths[query])
     judged = [
-        replace(hit, probability=likely[Verdict.SAME_KIND], verdict=verdict, probabilities=likely)
+        hit.judged(likely[Verdict.SAME_KIND], verdict, likely)
         for hit, (verdict, likely) in zip(hits, told, strict=True)
     ]
     first = np.flatnonzero(np.diff(query, prepend=-1))

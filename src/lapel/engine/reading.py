@@ -8,7 +8,7 @@ the colour that is there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,6 +34,8 @@ LIKE_MATCHES = 200  # products from which is learned what words say beside other
 LIKE_STEP = 0.5  # how far words beside other parts move a query of length 1
 UNLIKE_STEP = 0.2  # and beyond taking out what it has of them, for those of negative weight
 CANCELLED = 1e-6  # length of a sum of parts below which they leave no direction
+
+_ALONE = ("image", "product", "vector")  # kinds of parts that are a direction by themselves
 
 Direction = NDArray[np.float32]
 
@@ -129,7 +131,13 @@ class QueryReader:
             QueryError: the parts cancel each other out.
         """
         excluded = query.exclude | _products_of(query)
-        beside = any(part.kind in ("image", "product", "vector") for part in query.all_parts)
+        if len(query.all_parts) == 1 and query.all_parts[0].weight > 0 and query.all_parts[0].kind in _ALONE:
+            alone = self._read(snapshot, query.all_parts[0], known, beside=True)
+            assert alone.vector is not None
+            return EmbeddedQuery(
+                alone.vector, snapshot.model.fingerprint, (alone.understood,), alone.vector[None], excluded
+            )
+        beside = any(part.kind in _ALONE for part in query.all_parts)
         liked = any(part.weight > 0 for part in query.all_parts)
         read = [
             self._read(snapshot, part, known, beside=beside or (liked and part.weight < 0)) for part in query.all_parts
@@ -253,7 +261,7 @@ class QueryReader:
 
     def _text(self, snapshot: SearchSnapshot, part: Part, *, beside: bool) -> _Read:
         text = str(part.text)
-        reading = self.words.read(text, self._known_words(snapshot, text))
+        reading = self.words.read(text, *self._known_words(snapshot, text))
         none = np.zeros(snapshot.index.dim, np.float32)
         said = UnderstoodPart("text", part.weight, reading.note, none, words=reading)
         if not reading.understood:
@@ -275,12 +283,12 @@ class QueryReader:
         vector, _ = self._of_words(snapshot, rest)
         return _Read(part, replace(said, whole=vector), vector, likeness)
 
-    def _known_words(self, snapshot: SearchSnapshot, text: str) -> frozenset[str]:
-        """The words of a text that the model understands by itself."""
+    def _known_words(self, snapshot: SearchSnapshot, text: str) -> tuple[frozenset[str], frozenset[str]]:
+        """The words of a text that the model understands by itself, and those of them that it only guesses."""
         if not reads_words(snapshot) or not hasattr(snapshot.encoder, "known_words"):
-            return frozenset()
-        known = snapshot.encoder.known_words(text).understood
-        return frozenset(word for each in known for word in tokens(each))
+            return frozenset(), frozenset()
+        known = snapshot.encoder.known_words(text)
+        return _tokens_of(known.understood), _tokens_of(known.guessed)
 
     def _asked(self, snapshot: SearchSnapshot, colour: str) -> AskedColour:
         table = self._look.table(snapshot.version.generation)
@@ -407,6 +415,11 @@ class QueryReader:
 def reads_words(snapshot: SearchSnapshot) -> bool:
     """Whether the model of a store reads words itself."""
     return bool(snapshot.model.fingerprint) and bool(getattr(snapshot.encoder, "has_text", False))
+
+
+def _tokens_of(words: Iterable[str]) -> frozenset[str]:
+    """The words as the word search cuts them."""
+    return frozenset(token for word in words for token in tokens(word))
 
 
 def _without_colours(reading: WordReading) -> WordReading:

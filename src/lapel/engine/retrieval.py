@@ -475,8 +475,10 @@ class SearchEngine:
         timer: _Timer,
     ) -> Candidates:
         """Matches in the order of their look. Those that reach ``least`` come before those that do not."""
-        there = keys >= 0
-        keys, scores, colours = keys[there], scores[there], embedded.colours
+        if len(keys) and keys[-1] < 0:  # filled up
+            there = keys >= 0
+            keys, scores = keys[there], scores[there]
+        colours = embedded.colours
         least = query.least if isinstance(query.least, float) else None
         out_of_reach = least is not None and len(scores) > 0 and scores[0] < least
         if not scale or colours is None or not len(keys) or out_of_reach:
@@ -495,12 +497,16 @@ class SearchEngine:
         kept = (where, hidden.tobytes())
         known = self._recent.get(kept)
         if known is None or known.generation != generation:
-            keys = RowFilter(catalog.matching_keys(where)) if where or len(hidden) else None
-            products = catalog.count(where)
-            if keys is not None and len(hidden):
-                table = self.look.table(generation)
-                keys = RowFilter(np.setdiff1d(keys.keys, table.keys[np.isin(table.rows, hidden)]))
-                products -= len(np.intersect1d(catalog.matching_rows(where), hidden))
+            keys, products = None, 0
+            if where or len(hidden):
+                rows, passing = catalog.matching(where)
+                if len(hidden):
+                    table = self.look.table(generation)
+                    passing = np.setdiff1d(passing, table.keys[np.isin(table.rows, hidden)])
+                    rows = np.setdiff1d(rows, hidden)
+                keys, products = RowFilter(passing), len(rows)
+            else:
+                products = catalog.count()
             known = _Filtered(generation, keys, products)
             if len(self._recent) >= MAX_FILTERS:
                 self._recent.clear()

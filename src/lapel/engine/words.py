@@ -1,9 +1,11 @@
 """Reading the words of a query: typing errors, synonyms, plurals, colours, and what nobody understands.
 
-The catalogue's own words are the dictionary. What is in neither it nor the synonyms, nor known to the model, is taken
+The catalogue's own words are the dictionary. What is in neither it nor the synonyms, nor learned by the model, is taken
 for a typing error of a word that is one edit away (Damerau-Levenshtein: a letter too many, too few, another, or two
-swapped). Of several such words those are right that most products hold together (a noisy channel, with the catalogue
-as its language model), so "blak snekers" is read as black sneakers although "slack" and "sneakers" exist too.
+swapped). A model guesses the meaning of words that it never learned from how they are written, of other languages and
+misspelt ones alike; such a word is corrected where a frequent word of the catalogue is one edit away. Of several such
+words those are right that most products hold together (a noisy channel, with the catalogue as its language model), so
+"blak snekers" is read as black sneakers although "slack" and "sneakers" exist too.
 """
 
 from __future__ import annotations
@@ -34,8 +36,11 @@ EDIT_COST = 3.0  # nats: a reading with an edit must be e^3 times as frequent as
 REAL_COST = 6.0  # nats, of changing a word that the catalogue has
 NONE_COST = 12.0  # nats, where no product holds this word together with those before it
 UNKNOWN_COST = 14.0  # nats, of not understanding a word that may be a typing error
+GUESSED_COST = 11.0  # nats, of leaving to the model a word that it only guesses
 RARE = 30  # times as frequent as a word is another that it may be a typing error of
-LEAST_LETTERS = 2  # of a word that is corrected
+RARE_PRODUCTS = 5  # with a word that the model knows, above which it is none
+LEAST_LETTERS = 2  # of a word that is corrected,
+LEAST_GUESSED = 4  # and of one whose meaning the model guesses
 MAX_CATEGORIES = 5_000
 CACHED_BYTES = 64 * 2**20  # of sets of products by word
 
@@ -65,11 +70,13 @@ class _Slot:
         asked: As asked for.
         terms: What it may mean, the plainest first; none where nobody knows.
         sure: Whether the first is a word of the catalogue or the synonyms.
+        alone: Nats, of none of them being meant; None where that cannot be.
     """
 
     asked: str
     terms: tuple[_Term, ...]
     sure: bool
+    alone: float | None = None
 
 
 class WordReader:
@@ -85,19 +92,22 @@ class WordReader:
         self._kinds: frozenset[str] = frozenset()
         self._rows: OrderedDict[Words, NDArray[np.bool_]] = OrderedDict()
 
-    def read(self, text: str, known: frozenset[str] = frozenset()) -> WordReading:
+    def read(
+        self, text: str, known: frozenset[str] = frozenset(), guessed: frozenset[str] = frozenset()
+    ) -> WordReading:
         """How a text is read.
 
         Args:
             text: What was asked for.
             known: Words, as :func:`lapel.core.words.tokens` cuts them, that the model understands by itself.
+            guessed: Those of them that it never learned, and understands by what they are like.
         """
         asked = text.strip()
         if len(asked) <= 200 and self._catalog.photos(asked):
             return WordReading(text, product_id=asked)
         self._refresh()
         synonyms = synonyms_of(self._catalog.path.parent)
-        slots = self._slots(tokens(text), synonyms, known)
+        slots = self._slots(tokens(text), synonyms, known, guessed)
         terms = (
             self._choose(slots) if self._doubtful(slots) else [each.terms[0] if each.terms else None for each in slots]
         )
@@ -125,7 +135,7 @@ class WordReader:
 
     # --- what a word may mean -----------------------------------------------------------------------------------------
 
-    def _slots(self, words: Words, synonyms: Synonyms, known: frozenset[str]) -> list[_Slot]:
+    def _slots(self, words: Words, synonyms: Synonyms, known: frozenset[str], guessed: frozenset[str]) -> list[_Slot]:
         """Each word, or words that belong together, with all that it may mean, the plainest first."""
         slots, at = [], 0
         while at < len(words):
@@ -138,18 +148,22 @@ class WordReader:
             else:
                 word, at = words[at], at + 1
                 if word not in FILLERS:
-                    slots.append(self._slot(word, synonyms, known))
+                    slots.append(self._slot(word, synonyms, known, guessed))
         return slots
 
-    def _slot(self, word: str, synonyms: Synonyms, known: frozenset[str]) -> _Slot:
+    def _slot(self, word: str, synonyms: Synonyms, known: frozenset[str], guessed: frozenset[str]) -> _Slot:
         own = self._term((word,), synonyms)
-        if word in known:
-            return _Slot(word, (own,) if own else (), True)
-        edits = list(self._edits(word, synonyms)) if len(word) >= LEAST_LETTERS else []
         # Titles hold typing errors too: a rare word beside a frequent one may be one.
         held = max((self._count(form[-1]) for form in own.spellings), default=0) if own else 0
-        sure = own is not None and not any(self._count(each.read) > RARE * held for each in edits)
-        return _Slot(word, tuple(filter(None, (own, *edits))), sure)
+        if word in known and (held > RARE_PRODUCTS if own else word not in guessed or len(word) < LEAST_GUESSED):
+            return _Slot(word, (own,) if own else (), True)
+        edits = list(self._edits(word, synonyms)) if len(word) >= LEAST_LETTERS else []
+        frequent = [each for each in edits if self._count(each.read) > RARE * held]
+        if own is not None and word in known:
+            return _Slot(word, (own, *frequent), True)
+        if own is None and word in known:
+            return _Slot(word, tuple(edits), not edits, GUESSED_COST)
+        return _Slot(word, tuple(filter(None, (own, *edits))), own is not None and not frequent, UNKNOWN_COST)
 
     def _term(self, words: Words, synonyms: Synonyms, *, edited: str = "") -> _Term | None:
         """What the catalogue has of these words, or of what means the same; None where it has nothing."""
@@ -187,7 +201,9 @@ class WordReader:
             if not slot.terms:
                 beam = [(cost, (*terms, None), rows) for cost, terms, rows in beam]
                 continue
-            longer = [] if slot.sure else [(cost + UNKNOWN_COST, (*terms, None), rows) for cost, terms, rows in beam]
+            longer = []
+            if not slot.sure and slot.alone is not None:
+                longer = [(cost + slot.alone, (*terms, None), rows) for cost, terms, rows in beam]
             for cost, terms, rows in beam:
                 for term in slot.terms:
                     both = rows & self._rows_of(term)

@@ -101,6 +101,8 @@ class Graph(Structure):
         room: Rows the store takes without moving.
     """
 
+    is_quick = True
+
     def __init__(self, name: str, graph: Any, owner: Any, room: int) -> None:
         self.name = name
         self._graph, self._owner, self._room = graph, owner, room

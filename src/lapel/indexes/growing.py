@@ -9,15 +9,17 @@ keep their numbers while that goes on, so what is added and removed meanwhile is
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from lapel.core.errors import InputError
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
 from lapel.indexes.base import MAX_ROWS, MemoryIndex
@@ -34,6 +36,10 @@ MAX_TAIL_ROWS = 8192  # of a large index: who adds more at once waits for the li
 MAX_LINKED_ROWS = 16_384  # at once
 MAX_DEAD_SHARE = 0.2  # of all rows
 SCAN_ROWS = 2_000  # rows of a filter up to which the structure is not asked: scanning them is as quick, and exact
+# The answer of a filter that was not looked up yet is taken from the nearest of all, where it lets so many through: from
+# as many as hold k of its rows, and this many times the square root of k more. It is looked up when it is asked again.
+NEAREST_SHARE = 0.05
+NEAREST_MARGIN = 2.0
 RETRY_GROWTH = 1.1  # after which a failed building is tried again
 BUSY_S = 1.0  # after a search the thread takes one core, not all
 
@@ -155,6 +161,9 @@ class GrowingIndex(MemoryIndex):
         assert structure is not None
         allowed: _Allowed | None
         if row_filter is not None:
+            near = self._among_nearest(queries, k, row_filter)
+            if near is not None:
+                return near
             allowed = row_filter.cached("structure", self._version, self._allow)
         else:
             if self._living[0] != self._version:
@@ -173,6 +182,27 @@ class GrowingIndex(MemoryIndex):
             scanned = structure.scan(queries[short], rows, found.keys.shape[1], keys)
             found.keys[short], found.scores[short] = scanned.keys, scanned.scores
         return found if k <= count else merge_matches([found, no_matches(len(queries), k)], k)
+
+    def _among_nearest(self, queries: Vectors, k: int, row_filter: RowFilter) -> Matches | None:
+        """The answer of a filter from the nearest of all; None where too few of them pass, or it was looked up before.
+        That is done in the background from its second question on."""
+        share, known = len(row_filter) / self._linked, row_filter.is_known("structure", self._version)
+        assert self._structure is not None
+        if known or share < NEAREST_SHARE or len(row_filter) <= SCAN_ROWS or not self._structure.is_quick:
+            return None
+        fetched = min(self._linked, math.ceil((k + NEAREST_MARGIN * k**0.5) / min(share, 1.0)))
+        near = self._search_structure(queries, fetched, None)
+        passing = row_filter.of_these(near.keys)
+        if passing.sum(axis=1).min(initial=k) < k:
+            return None
+        if row_filter.asked_before("structure", self._version) == 1:
+            threading.Thread(target=self._look_up, args=(row_filter,), name="lapel-index-filter", daemon=True).start()
+        best = np.argsort(~passing, axis=1, kind="stable")[:, :k]
+        return Matches(np.take_along_axis(near.keys, best, axis=1), np.take_along_axis(near.scores, best, axis=1))
+
+    def _look_up(self, row_filter: RowFilter) -> None:
+        with suppress(InputError), self._reading():  # it may be closed by now
+            row_filter.cached("structure", self._version, self._allow)
 
     def _allow(self, wanted: Keys) -> _Allowed:
         return self._allowed(self._table.select(wanted, 0, self._linked))

@@ -55,9 +55,10 @@ class RowFilter:
 
     def __init__(self, keys: Keys) -> None:
         self.keys = check_keys(keys)
-        if bool((np.diff(self.keys) <= 0).any()):
+        if bool((self.keys[1:] <= self.keys[:-1]).any()):
             self.keys = np.unique(self.keys)
         self._found: dict[str, tuple[int, Any]] = {}
+        self._asked: dict[str, tuple[int, int]] = {}
 
     @classmethod
     def of(cls, keys: Keys | RowFilter | None) -> RowFilter | None:
@@ -66,6 +67,25 @@ class RowFilter:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def of_these(self, keys: Keys) -> Mask:
+        """Which keys, of any shape, are among them; in time that hardly grows with their number."""
+        if not len(self.keys):
+            return np.zeros(keys.shape, bool)
+        found: Mask = self.keys[np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)] == keys
+        return found
+
+    def is_known(self, part: str, version: int) -> bool:
+        """Whether :meth:`cached` would answer at once."""
+        known = self._found.get(part)
+        return known is not None and known[0] == version
+
+    def asked_before(self, part: str, version: int) -> int:
+        """How often this was called for one state of one part of an index."""
+        state, times = self._asked.get(part, (version, 0))
+        times = times if state == version else 0
+        self._asked[part] = (version, times + 1)
+        return times
 
     def cached(self, part: str, version: int, find: Callable[[Keys], T]) -> T:
         """What ``find`` says of the keys, kept for one state of one part of an index.

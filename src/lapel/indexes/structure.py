@@ -57,10 +57,12 @@ class Structure(ABC):
         rows_at_once: How many :meth:`extended` takes in place at once, while nobody may search. 0: it makes another one
             beside this one, which goes on being searched.
         search_params: How hard a search tries.
+        is_quick: Whether the nearest of all are found in less time than a filter's rows are looked up.
     """
 
     name: str
     rows_at_once = 0
+    is_quick = False
     search_params = SearchParams()
 
     @classmethod

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lapel.core.vectors import Keys
 from lapel.indexes.rows import Mask, Rows
 
-FEW = 100  # keys are looked up one by one when they are fewer than one in so many
+FEW = 30  # keys are looked up one by one when they are fewer than one in so many
 
 
 class Column:
@@ -126,7 +126,10 @@ class KeyTable:
         listed = self._sorted_keys.all
         if not len(listed):
             return np.zeros(len(keys), np.int64), np.zeros(len(keys), bool)
-        places = np.searchsorted(listed, keys)
+        if int(listed[-1]) - int(listed[0]) == len(listed) - 1:  # none is missing between them, as mostly in a catalogue
+            places = np.clip(keys - listed[0], 0, len(listed))
+        else:
+            places = np.searchsorted(listed, keys)
         return places, listed[np.minimum(places, len(listed) - 1)] == keys
 
     def _bury(self, rows: Rows) -> Rows:

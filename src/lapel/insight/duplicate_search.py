@@ -236,6 +236,20 @@ class PairSearch:
             return list({(each.one, each.other): each for each in every}.values())  # of two, the surer one
         return self._table.pairs(self.version)
 
+    def compare(self, columns: PhotoColumns, asking: NDArray[np.bool_]) -> list[Pair]:
+        """Check the pairs of a few pictures. Nothing is kept of it but hashes: that these few were compared does not
+        say that all were.
+
+        Args:
+            columns: The few, with the nearest of those that ask.
+            asking: (n,) bool: whose copies are wanted.
+        """
+        block = np.flatnonzero(asking)
+        hashes, quality = self.signatures(columns, np.arange(len(columns.keys)))
+        search = CandidateSearch(columns.vectors, hashes, quality >= LEAST_QUALITY)
+        found = search.of(columns.vectors[block], hashes[block], own=block)
+        return list(self._checked(columns, block[found.asking], found, np.arange(len(found.found))))
+
     def _look(
         self,
         columns: PhotoColumns,

@@ -7,8 +7,7 @@ member is. Nothing is deleted or changed: who agrees removes products with ``lap
 - *exact*: photos of the same bytes.
 - *near*: one picture was made of the other: cut, lit, compressed, mirrored, written over, framed, on a screen.
 - *same product*: another photo of what looks like the same product, of the same colour and under the same title.
-
-Another colour of the same product is no duplicate.
+  Another colour of it is no duplicate.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from lapel.core.errors import LapelError, QueryError
 from lapel.core.filters import NO_FILTER
 from lapel.core.text import counted, fold
 from lapel.core.types import Filter, Photo, Product
+from lapel.core.vectors import Keys
 from lapel.engine.context import StoreContext
 from lapel.insight.duplicate_search import PairSearch, Progress, read_columns
 from lapel.insight.findings import Findings, Picture, Section, entries_of
@@ -239,17 +239,10 @@ def find_duplicates(
     of_wanted = {sha256.encode() for _, sha256 in catalog.photo_hashes(wanted)}
     asking = np.fromiter((each in of_wanted for each in columns.hashes.tolist()), bool, len(columns.hashes))
     pairs = search.run(columns, asking, progress)
-    kept = [pair for pair in pairs if pair.chance >= least or _may_be_same(pair)]
-    repeated = catalog.repeated_photos()
-    keys = catalog.photos_by_hash({*repeated, *(name for pair in kept for name in (pair.one, pair.other))})
-    passing = set(wanted.tolist())
-    keys = {name: [key for key in found if key in passing] for name, found in keys.items()}
-    entries = dict(entries_of(catalog, sorted({key for found in keys.values() for key in found})))
-    links, dismissed, other_colour = _links(keys, repeated, kept, entries, table, least)
-    groups = tuple(_groups(context, links, entries))
+    kept = [pair for pair in pairs if pair.chance >= least or may_be_same(pair)]
+    groups, dismissed, other_colour = groups_of(context, table, kept, catalog.repeated_photos(), wanted, least)
     unreadable = search.pictures.unreadable
-    where_read = catalog.photos_by_hash(unreadable)
-    unread = entries_of(catalog, [found[0] for found in where_read.values()])
+    unread = entries_of(catalog, [found[0] for found in catalog.photos_by_hash(unreadable).values()])
     return Duplicates(
         groups,
         len(wanted),
@@ -260,7 +253,21 @@ def find_duplicates(
     )
 
 
-def _may_be_same(pair: Pair) -> bool:
+def groups_of(
+    context: StoreContext, table: PairTable, pairs: Sequence[Pair], repeated: Sequence[str], wanted: Keys, least: float
+) -> tuple[tuple[Group, ...], int, int]:
+    """Groups of what hangs together, how many pairs were dismissed, and how many are of other colours: of ``pairs``
+    that are near or may be the same product, of bytes that are ``repeated``, and of ``wanted`` (n,) photos alone."""
+    keys = context.catalog.photos_by_hash({*repeated, *(name for pair in pairs for name in (pair.one, pair.other))})
+    passing = set(wanted.tolist())
+    keys = {name: [key for key in found if key in passing] for name, found in keys.items()}
+    entries = dict(entries_of(context.catalog, sorted({key for found in keys.values() for key in found})))
+    links, dismissed, other_colour = _links(keys, repeated, pairs, entries, table, least)
+    return tuple(_groups(context, links, entries)), dismissed, other_colour
+
+
+def may_be_same(pair: Pair) -> bool:
+    """Whether two photos may show one product, by their looks."""
     return pair.cosine >= SAME_COSINE and pair.colour <= SAME_COLOUR
 
 
@@ -351,9 +358,7 @@ def _groups(context: StoreContext, links: Sequence[_Link], entries: Mapping[int,
 
 
 def _end(stands_for: Mapping[int, int], key: int) -> int:
-    while key in stands_for:
-        key = stands_for[key]
-    return key
+    return _end(stands_for, stands_for[key]) if key in stands_for else key
 
 
 def _components(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:

@@ -21,9 +21,9 @@ from lapel.core.vectors import Vectors
 from lapel.encoders.probes import DOMAINS, NEVER, Probe
 
 PRECISION = 0.8  # of what is told; a probe that cannot reach it stays silent,
-MARGIN = 0.04  # and that much more is asked of the pictures that thresholds are set on
+MARGIN = 0.05  # and that much more is asked of the pictures that thresholds are set on,
+SURENESS = 3.0  # with a share that is so many deviations above it: of few pictures nearly all have to be right
 MIN_VALUE = 20  # products of a value, below which it is left out
-MIN_TOLD = 20  # pictures that a precision is measured on at least
 SHRINKAGE = 0.3  # of the mean variance that is added to each direction's
 NOTHING = ""  # the value of what an attribute does not ask about; it is never told
 
@@ -149,12 +149,17 @@ def _judged(
 
 
 def _threshold(sure: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    """The lowest probability from which on enough are right; :data:`NEVER` where there is none."""
+    """The lowest probability from which on enough are right, and not by chance: the lower end of Wilson's interval is
+    enough, too, which asks more of few; :data:`NEVER` where there is none."""
     order = np.argsort(-sure, kind="stable")
-    precision = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
-    enough = np.flatnonzero((precision >= PRECISION + MARGIN) & (np.arange(1, len(order) + 1) >= MIN_TOLD))
-    enough = enough[sure[order][enough] >= 0]
-    return float(sure[order][enough[-1]]) if len(enough) else NEVER
+    told = np.arange(1, len(order) + 1)
+    share = np.cumsum(right[order]) / told
+    spread = SURENESS * np.sqrt(share * (1 - share) / told + (SURENESS / (2 * told)) ** 2)
+    lowest = (share + SURENESS**2 / (2 * told) - spread) / (1 + SURENESS**2 / told)
+    falling = sure[order]
+    last = np.diff(falling, append=-np.inf) < 0  # those that are as sure are told together
+    enough = np.flatnonzero((share >= PRECISION + MARGIN) & (lowest >= PRECISION) & last & (falling >= 0))
+    return float(falling[enough[-1]]) if len(enough) else NEVER
 
 
 __all__ = ["DOMAINS", "TITLE_WORDS", "fit_probe", "measured", "tempered", "title_values", "with_threshold"]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lapel.insight.audit_labels import LabelAudit, LabelFill, Suggestion
     from lapel.insight.catalogue_map import CatalogueMap
     from lapel.insight.clusters import Cluster, Clusters
+    from lapel.insight.duplicates import Duplicates
     from lapel.insight.findings import Findings
     from lapel.insight.new_picture import NewCheck
     from lapel.insight.price import PriceEstimate
@@ -90,6 +91,7 @@ _HOMES = {
     "EVERYTHING": "lapel.service.keys",
     "EvalReport": "lapel.insight.report",
     "CatalogueMap": "lapel.insight.catalogue_map",
+    "Duplicates": "lapel.insight.duplicates",
     "Findings": "lapel.insight.findings",
     "PriceEstimate": "lapel.insight.price",
     "WatchFinding": "lapel.catalog.watching:Finding",
@@ -165,6 +167,7 @@ __all__ = [
     "Cluster",
     "Clusters",
     "DriveUpload",
+    "Duplicates",
     "Erasure",
     "EvalReport",
     "EventReport",

@@ -12,7 +12,8 @@ from lapel.core.types import Filter, ImageLike, Query, SearchResult
 from lapel.engine.retrieval import SearchEngine
 
 Where = Filter | Sequence[str] | str
-BATCH_QUERIES = 32  # answered together: a batch of the encoder
+BATCH_QUERIES = 32  # answered together: a batch of the encoder; and of queries without images, for which it has nothing
+GIVEN_QUERIES = 64  # to do
 WORKERS = 2  # while one has the network, the other decodes, prepares and looks up
 
 
@@ -60,7 +61,7 @@ def answer_many(
 
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="lapel-queries") as pool:
         while True:
-            while len(waiting) <= WORKERS and (some := list(islice(queries, BATCH_QUERIES))):
+            while len(waiting) <= WORKERS and (some := _next_batch(queries)):
                 waiting.append(pool.submit(answer, some))
             if not waiting:
                 return
@@ -72,6 +73,13 @@ def answer_many(
             done += len(found)
             if progress is not None:
                 progress(done, None)
+
+
+def _next_batch(queries: Iterator[Query | ImageLike]) -> list[Query | ImageLike]:
+    some = list(islice(queries, BATCH_QUERIES))
+    if some and all(isinstance(each, Query) and all(part.image is None for part in each.all_parts) for each in some):
+        some += islice(queries, GIVEN_QUERIES - len(some))
+    return some
 
 
 def answer_batch(

@@ -94,6 +94,23 @@ class InsightCalls:
 
         return find_duplicates(self._context, self._pairs, filter_of(where), least=least, progress=progress)
 
+    def duplicates_of(self, product_id: str, *, least: float = 0.8) -> Duplicates:
+        """What one product is a duplicate of: quick, as only its nearest are compared.
+
+        A copy that its vector does not give away, such as one that was cut small, is found once :meth:`duplicates` was
+        asked for the whole catalogue.
+
+        Args:
+            product_id: The product; it stands in every group.
+            least: How sure a near duplicate is at least, 0..1.
+
+        Raises:
+            QueryError: there is no such product.
+        """
+        from lapel.insight.product_duplicates import duplicates_of
+
+        return duplicates_of(self._context, self._pairs, product_id, least=least)
+
     def check_new_picture(self, picture: ImageLike, *, where: Where = NO_FILTER, least: float = 0.8) -> NewCheck:
         """Whether a picture that is not added yet is a copy of one that is.
 

@@ -13,11 +13,11 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from lapel import __version__
 from lapel.apps.api import admin, bulk, events, jobs, pack, pages, products, recommend, regions, search, status
-from lapel.apps.api.answers import ProblemAnswer
 from lapel.apps.api.fields import ProductRequest
 from lapel.apps.api.middleware import Entrance
 from lapel.apps.api.problems import install
 from lapel.apps.api.questions import PartRequest, SearchRequest
+from lapel.apps.api.schemas import ProblemAnswer, PutAnswer
 from lapel.apps.api.serving import ApiOptions, Serving
 from lapel.service import Store
 
@@ -89,6 +89,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         PartRequest,
         ProductRequest,
         ProblemAnswer,
+        PutAnswer,
         jobs.FeedRequest,
         jobs.Webhook,
         admin.UseRequest,

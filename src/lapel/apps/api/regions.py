@@ -4,36 +4,16 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
-from pydantic import BaseModel
 
 from lapel.apps.api.access import needs
 from lapel.apps.api.answers import json_answer, problems
 from lapel.apps.api.bodies import FORM, content_type, read_form
 from lapel.apps.api.problems import ProblemError
+from lapel.apps.api.schemas import RegionsAnswer
 from lapel.apps.api.serving import Serving, serving
 from lapel.service import decode
 
 router = APIRouter(prefix="/v1", tags=["search"], responses=problems())
-
-
-class RegionAnswer(BaseModel):
-    """A product in a picture.
-
-    ``box`` is left, top, right and bottom in shares of the picture's sides, as a search takes it; ``kind`` is empty
-    where that is not sure.
-    """
-
-    box: tuple[float, float, float, float]
-    kind: str
-    score: float
-
-
-class RegionsAnswer(BaseModel):
-    """Up to five products in a picture, the largest first."""
-
-    regions: list[RegionAnswer]
-    width: int
-    height: int
 
 
 @router.post(

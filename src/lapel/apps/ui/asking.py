@@ -63,8 +63,7 @@ def drop_zone(store: Store) -> None:
     # No list of suffixes: Streamlit would refuse the others with a red chip and no reason. Decoding says what is no
     # image.
     file = st.file_uploader(t("ask.drop"), key="upload", max_upload_size=MAX_MB)
-    st.caption(t("ask.formats", formats=image_formats(), mb=MAX_MB))
-    st.caption(t("ask.kept", minutes=MINUTES))
+    st.caption(f"{t('ask.kept', minutes=MINUTES)} {t('ask.formats', formats=image_formats(), mb=MAX_MB)}")
     if file is not None and st.session_state.get("uploaded") != file.file_id:
         st.session_state["uploaded"] = file.file_id
         _take_file(store, file, "")

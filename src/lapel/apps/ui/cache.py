@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from lapel.core.types import Filter
 from lapel.service import Overview, Store, store_exists
+
+if TYPE_CHECKING:
+    from lapel.service import Duplicates
 
 FACET_VALUES = 500  # of one field: more than a person will scroll through
 
@@ -37,3 +40,10 @@ def facet_counts(store: Store, name: str, where: Filter) -> Mapping[str, int]:
 def count(store: Store, where: Filter) -> int:
     """How many products pass ``where``."""
     return store.count(where)
+
+
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=KEYS)
+def duplicates_of(store: Store, product_id: str, dismissed: int) -> Duplicates:
+    """What a product is a duplicate of, while so many pairs are said to be none."""
+    del dismissed  # another number is another answer
+    return store.duplicates_of(product_id)

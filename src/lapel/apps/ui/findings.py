@@ -51,6 +51,9 @@ def findings_page(
     if not work.show_progress(name) or (done := work.find(name)) is None:
         return None
     found: Findings = done.result
+    if not found.rows():
+        st.success(f"{t('findings.none')} {escape(found.summary())}", icon=":material/check_circle:")
+        return found
     st.write(escape(found.summary()))
     _decide(store, found, key, refused)
     _table(found, key)

@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from lapel.apps.ui.lang import amount, share, t
+from lapel.apps.ui.lang import share, t
 from lapel.core.types import Hit, Photo, Product, Verdict, is_web_address
 from lapel.service import ProductDetails
 
@@ -79,8 +79,6 @@ def hit_card(hit: Hit) -> dict[str, Any]:
     if hit.verdict in JUDGED:
         likely = hit.probabilities.get(hit.verdict, hit.probability)
         card["verdict"] = t(JUDGED[hit.verdict]) + (f" · {share(likely)}" if likely is not None else "")
-    elif hit.reason is None:
-        card["verdict"] = amount(hit.score, 2)
     if hit.others:
         card["also"] = t("gallery.also", n=len(hit.others))
     if hit.reason is not None:

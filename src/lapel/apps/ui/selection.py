@@ -16,6 +16,7 @@ RESERVED = (
     *("embed", "embed_options"),
 )  # parameters that cannot be a filter: the page's and Streamlit's own
 TRACKING = re.compile(r"utm_.*|.*clid|ref")  # what other sites hang onto links
+DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069]")  # Unicode's signs that force a direction of writing
 PRICE_RANGE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,3})?)-([0-9]{1,12}(?:\.[0-9]{1,3})?)")
 
 
@@ -134,5 +135,6 @@ def plain_price(value: float) -> str:
 
 
 def escape(text: str) -> str:
-    """A text that Streamlit's Markdown shows letter by letter."""
+    """A text that Streamlit's Markdown shows letter by letter, without signs that turn what stands behind it around."""
+    text = DIRECTION.sub("", text)
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])", r"\\\1", " ".join(text.split()))

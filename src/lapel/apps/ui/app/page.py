@@ -12,7 +12,7 @@ from pathlib import Path
 import streamlit as st
 
 from lapel.apps.ui.access import may_manage
-from lapel.apps.ui.lang import t
+from lapel.apps.ui.lang import settle_language, t
 from lapel.apps.ui.shell import HIDDEN, PAGES, footer, page_of
 
 ICON = (
@@ -24,6 +24,7 @@ STYLE = Path(__file__).parents[1] / "style.css"
 
 def main() -> None:
     """Show one of the pages."""
+    settle_language()
     st.set_page_config(page_title="Lapel", page_icon=ICON, layout="wide", initial_sidebar_state="auto")
     st.html(STYLE)
     st.html(f"<style>:root {{ --lapel-menu: {json.dumps(t('shell.menu'), ensure_ascii=False)} }}</style>")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import streamlit as st
 
@@ -32,6 +32,8 @@ def show(store: Store, _: Overview) -> str:
         st.warning(t("status.read_only"), icon=":material/lock:")
         return t("catalogue.title")
     run_jobs(store)
+    if st.session_state.pop("begun", False):
+        st.info(t("catalogue.begun"), icon=":material/hourglass_top:")
     parts = {"add": _add, "jobs": show_jobs, "hosting": _hosting, "model": _model, "index": _index}
     for tab, part in zip(st.tabs([t(f"catalogue.{name}") for name in parts]), parts.values(), strict=True):
         with tab:
@@ -40,6 +42,12 @@ def show(store: Store, _: Overview) -> str:
             except LapelError as error:
                 st.error(escape(str(error)), icon=":material/error:")
     return t("catalogue.title")
+
+
+def _begun() -> NoReturn:
+    """A job was begun: draw the page anew, so that its progress is shown from now on."""
+    st.session_state["begun"] = True
+    st.rerun()
 
 
 # --- adding -----------------------------------------------------------------------------------------------------------
@@ -81,8 +89,7 @@ def _add(store: Store) -> None:
             store.jobs.add_feed(table, whole=whole, mapping=mapping)
         else:
             store.jobs.add_source(source.strip(), table=table, mapping=mapping, whole=whole)
-        st.toast(t("catalogue.begun"), icon=":material/check:")
-        st.info(t("catalogue.begun"), icon=":material/hourglass_top:")
+        _begun()
 
 
 def _mapping(table: bytes) -> tuple[tuple[str, ...], bool]:
@@ -136,7 +143,7 @@ def _hosting(store: Store) -> None:
     st.write(t("catalogue.hosting_help", n=store.media.photos))
     if st.button(t("catalogue.check"), type="primary", key="check-media"):
         store.jobs.check_media()
-        st.info(t("catalogue.begun"), icon=":material/hourglass_top:")
+        _begun()
     path = Path(store.media.issues_file)
     if not path.exists():
         st.caption(t("catalogue.never_checked"))
@@ -175,10 +182,10 @@ def _model(store: Store) -> None:
     with st.container(horizontal=True):
         if st.button(t("catalogue.switch"), key="switch", disabled=not wanted) and wanted:
             store.jobs.use_model(wanted)
-            st.info(t("catalogue.begun"), icon=":material/hourglass_top:")
+            _begun()
         if any(each.previous for each in known) and st.button(t("catalogue.rollback"), key="rollback"):
             store.jobs.rollback_model()
-            st.info(t("catalogue.begun"), icon=":material/hourglass_top:")
+            _begun()
         shell.link("prove", t("catalogue.compare"), ":material/compare_arrows:")
 
 
@@ -195,7 +202,7 @@ def _index(store: Store) -> None:
             st.success(t("catalogue.built", n=amount(count)), icon=":material/check_circle:")
         if st.button(t("catalogue.rebuild"), key="rebuild"):
             store.jobs.rebuild_index()
-            st.info(t("catalogue.begun"), icon=":material/hourglass_top:")
+            _begun()
 
 
 if __name__ == "__main__":

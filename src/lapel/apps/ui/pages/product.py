@@ -1,4 +1,5 @@
-"""Product: its photos and what is known of it, and rows of others that look like it, go with it or stand in for it."""
+"""Product: its photos and what is known of it, what it is a duplicate of, and rows of others that look like it, go with
+it or stand in for it."""
 
 from __future__ import annotations
 
@@ -8,8 +9,10 @@ from collections.abc import Callable
 import streamlit as st
 
 from lapel.apps.ui import shell, state
-from lapel.apps.ui.gallery import gallery, hit_card, photo_address
-from lapel.apps.ui.lang import field_name, t
+from lapel.apps.ui.access import may_manage
+from lapel.apps.ui.cache import duplicates_of
+from lapel.apps.ui.gallery import Event, gallery, hit_card, photo_address, product_card
+from lapel.apps.ui.lang import field_name, share, t
 from lapel.apps.ui.selection import escape
 from lapel.core.errors import LapelError, QueryError
 from lapel.core.types import Photo, Product, SearchResult, is_web_address
@@ -33,13 +36,17 @@ def show(store: Store, _: Overview) -> str:
         shell.link("search", t("search.new"), ":material/search:")
         return t("error.title")
     _head(details)
+    first = st.container()
     _rows(store, product_id)
+    if may_manage():  # whoever buys is not asked to tidy up
+        with first:  # looked for last, as it takes longest
+            _duplicates(store, product_id)
     return details.product.title or product_id
 
 
 def _head(details: ProductDetails) -> None:
     product = details.product
-    left, right = st.columns([5, 4], gap="large")
+    left, right = st.columns([5, 4] if len(details.photos) > 1 else [2, 3], gap="large")
     with left:
         _photos(details)
     with right:
@@ -97,6 +104,33 @@ def _facts(product: Product) -> None:
     st.html(f"<dl class='lapel-facts'>{rows}</dl>")
 
 
+def _duplicates(store: Store, product_id: str) -> None:
+    """The products that are a copy of it or listed for the same, and which of all is worth keeping."""
+    try:
+        found = duplicates_of(store, product_id, len(store.dismissed_duplicates()))
+    except LapelError as error:
+        st.caption(escape(str(error)))
+        return
+    for number, group in enumerate(found.groups):
+        title = t(f"duplicate.{group.kind.replace(' ', '_')}")
+        st.subheader(title, anchor=False)
+        st.caption(t("duplicate.best") if group.best == product_id else t("duplicate.other", best=escape(group.best)))
+        cards = []
+        for member in group.members:
+            if member.product != product_id:
+                card = product_card(store.product(member.product))
+                cards.append(card | {"verdict": share(member.score)} if group.kind == "near" else card)
+        _follow(gallery(cards, key=f"duplicates-{number}", label=title, row=True))
+
+
+def _follow(event: Event | None) -> None:
+    """Show the product that was opened."""
+    if event and event[0] == "open":
+        st.query_params.from_dict({"id": event[1]})
+        st.session_state["visit"] = st.session_state.get("visit", 0) + 1
+        st.rerun()
+
+
 def _rows(store: Store, product_id: str) -> None:
     """Each row is one call; what has nothing to show is left out."""
 
@@ -121,11 +155,7 @@ def _rows(store: Store, product_id: str) -> None:
         if not found:
             continue
         st.subheader(title, anchor=False)
-        event = gallery([hit_card(hit) for hit in found], key=f"row-{name}", label=title, row=True)
-        if event and event[0] == "open":
-            st.query_params.from_dict({"id": event[1]})
-            st.session_state["visit"] = st.session_state.get("visit", 0) + 1
-            st.rerun()
+        _follow(gallery([hit_card(hit) for hit in found], key=f"row-{name}", label=title, row=True))
 
 
 if __name__ == "__main__":

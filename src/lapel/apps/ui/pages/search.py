@@ -92,7 +92,8 @@ def _answer(store: Store, overview: Overview, selection: FilterSelection, asked:
 
 
 def _hits(store: Store, found: SearchResult, query: Query, photo: KeptPhoto | None, k: int) -> str:
-    words = t("search.nearest", n=len(found), total=amount(found.total))
+    only = found.total == 1
+    words = t("search.products", n=1) if only else t("search.nearest", n=len(found), total=amount(found.total))
     took = t("search.took", ms=amount(found.took_ms))
     st.html(f"<p class='lapel-count'><strong>{html.escape(words)}</strong> <span>{html.escape(took)}</span></p>")
     event = gallery(

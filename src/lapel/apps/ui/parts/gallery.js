@@ -40,6 +40,22 @@ function picture(card) {
   return frame;
 }
 
+let watcher = null;
+
+// A dialog that an action opens gives the focus back to the document alone: hand it on to the action's button.
+function giveBack(button) {
+  let seen = false;
+  watcher?.disconnect();
+  watcher = new MutationObserver(() => {
+    const open = document.querySelector("[role=dialog]");
+    seen ||= Boolean(open);
+    if (!seen || open) return;
+    watcher.disconnect();
+    setTimeout(() => document.activeElement === document.body && button.isConnected && button.focus(), 100);
+  });
+  watcher.observe(document.body, {childList: true, subtree: true});
+}
+
 function cardOf(card, state) {
   const texts = state.data.texts;
   const send = (action) => state.send({action, id: card.id, at: Date.now()});
@@ -55,7 +71,7 @@ function cardOf(card, state) {
       },
     },
     picture(card),
-    node("span", {class: "title", text: card.title}),
+    node("span", {class: "title", dir: "auto", text: card.title}),
   );
   const badges = node("div", {class: "badges"});
   if (card.verdict) badges.append(node("span", {class: "badge verdict", text: card.verdict, title: card.score || null}));
@@ -77,7 +93,7 @@ function cardOf(card, state) {
   const actions = node("div", {class: "actions"});
   for (const each of state.data.actions)
     actions.append(
-      node("button", {type: "button", "data-action": each.name, "aria-label": `${each.label}: ${card.title}`, title: each.label, text: each.short, onclick: () => send(each.name)}),
+      node("button", {type: "button", "data-action": each.name, "aria-label": `${each.label}: ${card.title}`, title: each.label, text: each.short, onclick: (event) => (giveBack(event.currentTarget), send(each.name))}),
     );
   return node(
     "li",
@@ -85,7 +101,7 @@ function cardOf(card, state) {
     open,
     badges,
     tools,
-    card.facts && node("p", {class: "facts", text: card.facts}),
+    card.facts && node("p", {class: "facts", dir: "auto", text: card.facts}),
     (card.price || card.also) && node("p", {class: "price"}, node("span", {text: card.price || ""}), card.also && node("span", {class: "also", text: card.also})),
     card.reason && node("p", {class: "reason", text: card.reason, title: card.reason}),
     state.data.actions.length ? actions : null,
