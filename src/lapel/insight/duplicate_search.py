@@ -244,11 +244,16 @@ class PairSearch:
             columns: The few, with the nearest of those that ask.
             asking: (n,) bool: whose copies are wanted.
         """
-        block = np.flatnonzero(asking)
-        hashes, quality = self.signatures(columns, np.arange(len(columns.keys)))
+        every = np.arange(len(columns.keys))
+        hashes, quality = self.signatures(columns, every)
         search = CandidateSearch(columns.vectors, hashes, quality >= LEAST_QUALITY)
-        found = search.of(columns.vectors[block], hashes[block], own=block)
-        return list(self._checked(columns, block[found.asking], found, np.arange(len(found.found))))
+        # Both sides ask, as when all are looked at: a copy may stand out among the neighbours of one of them alone.
+        near = self._context.current().index.search(columns.vectors, NEIGHBOURS + 2)
+        real = (near.keys >= 0) & (near.keys != columns.keys[:, None])
+        usual = _padded_mean(np.where(real, near.scores, -1).astype(np.float32))
+        found = search.of(columns.vectors, hashes, own=every, usual=usual)
+        rows = np.flatnonzero(asking[found.asking] | asking[found.found])
+        return list(self._checked(columns, found.asking[rows], found, rows))
 
     def _look(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
@@ -16,31 +18,43 @@ from lapel.service import decode
 router = APIRouter(prefix="/v1", tags=["search"], responses=problems())
 
 
+ONE_PICTURE: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            FORM: {
+                "schema": {
+                    "type": "object",
+                    "required": ["image"],
+                    "properties": {"image": {"type": "string", "contentMediaType": "application/octet-stream"}},
+                }
+            }
+        },
+    }
+}
+
+
 @router.post(
     "/regions",
     response_model=RegionsAnswer,
     summary="The products in a picture, each with its box",
     dependencies=[Depends(needs("search"))],
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                FORM: {
-                    "schema": {
-                        "type": "object",
-                        "required": ["image"],
-                        "properties": {
-                            "image": {"type": "string", "contentMediaType": "application/octet-stream"},
-                        },
-                    }
-                }
-            },
-        }
-    },
+    openapi_extra=ONE_PICTURE,
 )
 async def regions(request: Request) -> Response:
     """The picture is the file ``image`` of a form. A box of the answer is a search's ``box``."""
     own = serving(request)
+    data = await one_picture(request, own)
+    with own.gate.enter():
+        return json_answer(await own.decode(_found, own, data))
+
+
+async def one_picture(request: Request, own: Serving) -> bytes:
+    """The file ``image`` of a form that has nothing else.
+
+    Raises:
+        ProblemError: it is no such form, or the picture is too large.
+    """
     limit = int(own.options.picture_mb * 2**20)
     if content_type(request) != FORM:
         raise ProblemError(415, "unknown_type", f"Send the picture as the file 'image' of {FORM}.")
@@ -52,8 +66,7 @@ async def regions(request: Request) -> Response:
         raise ProblemError(
             413, "picture_too_large", f"The picture has more than {own.options.picture_mb:g} MB. Scale it down."
         )
-    with own.gate.enter():
-        return json_answer(await own.decode(_found, own, images[0].data))
+    return images[0].data
 
 
 def _found(own: Serving, data: bytes) -> dict[str, object]:

@@ -248,6 +248,22 @@ class RegionsAnswer(Answer):
     height: int
 
 
+class CopyAnswer(Answer):
+    """A product whose picture the sent one is a copy of; ``score`` is how sure that is, 0..1."""
+
+    kind: str
+    product_id: str
+    score: float
+    mirrored: bool
+
+
+class CopiesAnswer(Answer):
+    """Copies, the surest first, and how many pictures the sent one was compared with."""
+
+    copies: list[CopyAnswer]
+    pictures: int
+
+
 # --- people -----------------------------------------------------------------------------------------------------------
 
 
