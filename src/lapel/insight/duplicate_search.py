@@ -123,7 +123,7 @@ def bits_apart(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.i
     """(m,) in how many bits the hashes (m, w, 32) of two pictures differ: of the part and the way round that differ in
     the fewest."""
     ways = [np.bitwise_count(each ^ other).sum(axis=2).min(axis=1) for each in (one, mirrored(one))]
-    return np.minimum(*ways).astype(np.int32)
+    return np.asarray(np.minimum(*ways), np.int32)
 
 
 def _padded_mean(cosines: NDArray[np.float32]) -> NDArray[np.float32]:
