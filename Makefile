@@ -54,8 +54,9 @@ $(STATIC)/widget.js: $(shell find web -name node_modules -prune -o -type f -prin
 	@cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@cd web && npm run --silent build && npm run --silent check && npm run --silent test
 
-client: $(VENV)/dev ## Generate the TypeScript client's types from the OpenAPI text (needs npm)
+client: $(VENV)/dev ## Generate the clients' types from the OpenAPI text (TypeScript's need npm)
 	$(BIN)/python web/client/openapi.py web/client/openapi.json
+	$(BIN)/python -m lapel.client.generate web/client/openapi.json
 	@cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run --silent generate
 
 test: $(VENV)/dev ## Set up and run all tests, those in a browser too

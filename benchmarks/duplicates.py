@@ -1,7 +1,7 @@
 """How well and how fast duplicates are found: ``lapel duplicates``.
 
     python benchmarks/duplicates.py --store SHOP                 # all but --learn and --million
-    python benchmarks/duplicates.py --store SHOP --learn         # prints the weights of lapel.insight.copy_check
+    python benchmarks/duplicates.py --store SHOP --learn         # writes the weights of lapel.insight.copy_check
     python benchmarks/duplicates.py --million                    # a million synthetic vectors: time and memory
 
 SHOP is a store of the catalogue. Copies are seeded (:mod:`lapel.insight.copies`); the products that ``--learn`` takes
@@ -23,8 +23,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from scipy.optimize import minimize
-from scipy.special import expit
+from sklearn.neural_network import MLPClassifier
 
 from lapel.catalog.pairs import PairTable
 from lapel.core.filters import NO_FILTER
@@ -32,40 +31,47 @@ from lapel.core.text import fold
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.perceptual_hash import perceptual_hashes, sample
 from lapel.insight import copies, distortions
-from lapel.insight.copy_check import LEAST_COARSE, MEASURES, figures_of, square
-from lapel.insight.duplicate_search import CandidateSearch, PairSearch, chance_of, read_columns
+from lapel.insight.copy_check import MEASURES, NET, compare, figures_of
+from lapel.insight.duplicate_search import CandidateSearch, PairSearch, bits_apart, chance_of, read_columns
 from lapel.insight.duplicates import LEAST_CHANCE, find_duplicates
 from lapel.insight.new_picture import NewPictures
-from lapel.insight.picture_hash import LEAST_QUALITY, hashes_of
+from lapel.insight.picture_hash import LEAST_QUALITY
+from lapel.insight.small_picture import small_picture
 from lapel.sources import read_uri
 
 BASIC = copies.COPIES
 HARD = {"manipulated": copies.manipulated, **{name: copies.HARDER[name] for name in ("cluttered scene", "phone photo")}}
 LEARNED_SHARE = 5  # one product in five is for --learn
 BATCH = 32
+HIDDEN = 16  # of the network that gives the chance
 
 
 @dataclass
 class Made:
-    """Pictures made of products: (n,) places of their sources, kinds, small pictures, shapes and vectors."""
+    """Pictures made of products: (n,) places of their sources, kinds, small pictures, shapes, hashes, vectors, and
+    whether another colour can be seen where one was made."""
 
     places: Any
     kinds: Any
     squares: Any
     ratios: Any
+    hashes: Any
     vectors: Any
     phashes: Any
+    others: Any
+    seen: Any
 
 
 class Shop:
     """A store with all that the measurements need of it."""
 
-    def __init__(self, folder: Path, cache: Path | None) -> None:
+    def __init__(self, folder: Path, cache: Path | None, imagededup: Path | None = None) -> None:
+        self.phash = None if imagededup is None else imagededup_phash(imagededup)
         self.context: StoreContext = open_context(folder, read_only=True)
         catalog = self.context.catalog
         shown = np.intersect1d(catalog.matching_keys(NO_FILTER), catalog.vector_keys(self.context.model.fingerprint))
         self.columns = read_columns(self.context, shown)
-        self.table = PairTable(folder, read_only=True)
+        self.table = PairTable(cache or folder, read_only=cache is None)  # hashes are kept beside the copies
         self.pairs = PairSearch(self.context, self.table)
         start = time.perf_counter()
         self.hashes, self.quality = self.pairs.signatures(self.columns, np.arange(len(self.columns.keys)))
@@ -86,6 +92,12 @@ class Shop:
         with Image.open(io.BytesIO(read_uri(self.uris[place]))) as image:
             return distortions.enlarge(image.convert("RGB"))
 
+    def other_hash(self, image: Image.Image) -> Any:
+        """The PHash of imagededup for a picture, (8,) uint8; zeros where it is not compared with."""
+        if self.phash is None:
+            return np.zeros(8, np.uint8)
+        return np.frombuffer(bytes.fromhex(self.phash.encode_image(image_array=np.asarray(image))), np.uint8)
+
     def make(self, name: str, places: Any, kinds: dict[str, Callable[..., Image.Image]], seed: int) -> Made:
         """A picture of each place, of the kinds in turn."""
         path = None if self.cache is None else self.cache / f"{name}-{len(places)}-{seed}.npz"
@@ -94,28 +106,51 @@ class Shop:
                 return Made(*(kept[each] for each in Made.__dataclass_fields__))
         rng = np.random.default_rng(seed)
         names = [list(kinds)[at % len(kinds)] for at in range(len(places))]
-        squares, ratios, vectors, phashes = [], [], [], []
+        smalls, vectors, phashes, others, seen = [], [], [], [], []
         for start in range(0, len(places), BATCH):
-            some = zip(places[start : start + BATCH], names[start : start + BATCH], strict=True)
-            images = [kinds[kind](self.picture(int(place)), rng) for place, kind in some]
-            for image in images:
-                small, ratio = square(image)
-                squares.append(small)
-                ratios.append(ratio)
+            owns = [self.picture(int(place)) for place in places[start : start + BATCH]]
+            some = names[start : start + BATCH]
+            images = [kinds[kind](own, rng) for own, kind in zip(owns, some, strict=True)]
+            seen += [
+                not kind.endswith("recoloured") or copies.in_another_colour(own, image)
+                for own, image, kind in zip(owns, images, some, strict=True)
+            ]
+            smalls += [small_picture(image) for image in images]
             phashes += [np.frombuffer(each, np.uint8) for each in perceptual_hashes([sample(each) for each in images])]
+            others += [self.other_hash(each) for each in images]
             vectors.append(self.context.encoder.encode(images))
-        made = Made(
-            places, np.array(names), np.stack(squares), np.array(ratios), np.concatenate(vectors), np.stack(phashes)
-        )
+        squares, ratios, hashes, _ = zip(*smalls, strict=True)
+        every = np.stack(squares), np.array(ratios), np.stack(hashes), np.concatenate(vectors), np.stack(phashes)
+        made = Made(places, np.array(names), *every, np.stack(others), np.array(seen))
         if path is not None:
             np.savez(path, **vars(made))
         return made
 
     def squares_of(self, places: Any) -> Any:
         """Small pictures of places, with their shapes."""
-        found = [self.pairs.pictures.read({self.columns.hashes[p].decode(): int(self.columns.keys[p])}) for p in places]
-        values = [next(iter(each.values())) for each in found]
-        return np.stack([v[0] for v in values]), np.array([v[1] for v in values])
+        names = [self.columns.hashes[place].decode() for place in places]
+        read = self.pairs.pictures.read(
+            {name: int(self.columns.keys[p]) for name, p in zip(names, places, strict=True)}
+        )
+        values = [read[name] for name in names]
+        return np.stack([v.square for v in values]), np.array([v.ratio for v in values])
+
+
+def imagededup_phash(folder: Path) -> Any:
+    """The PHash of imagededup, from its unpacked wheel: what else it imports (torchvision, matplotlib, wavelets) is not
+    needed for that."""
+    import sys
+    from types import ModuleType
+
+    for name, part in (("methods.cnn", "CNN"), ("utils.plotter", "plot_duplicates"), ("utils.models", "CustomModel")):
+        module = ModuleType(f"imagededup.{name}")
+        setattr(module, part, None)
+        sys.modules[module.__name__] = module
+    sys.modules.setdefault("pywt", ModuleType("pywt"))
+    sys.path.insert(0, str(folder))
+    from imagededup.methods import PHash  # type: ignore[import-not-found]
+
+    return PHash(verbose=False)
 
 
 def matches(shop: Shop, made: Made, search: CandidateSearch, gallery: Any) -> dict[str, Any]:
@@ -123,8 +158,7 @@ def matches(shop: Shop, made: Made, search: CandidateSearch, gallery: Any) -> di
     asking, found, scores, cosines, measures, margins, bits = [], [], [], [], [], [], []
     for start in range(0, len(made.places), 128):
         part = slice(start, start + 128)
-        hashes = [hashes_of(made.squares[part], mirrored=mirrored)[0] for mirrored in (False, True)]
-        candidates = search.of(made.vectors[part], hashes)
+        candidates = search.of(made.vectors[part], made.hashes[part])
         if not len(candidates.found):
             continue
         places = gallery[candidates.found]
@@ -141,14 +175,19 @@ def matches(shop: Shop, made: Made, search: CandidateSearch, gallery: Any) -> di
     return {name: np.concatenate(each) for name, each in zip(names, parts, strict=True)}
 
 
-def twins(shop: Shop) -> Any:
-    """(n,) numbers that are equal for pictures the catalogue itself has several times: nearly equal pixels."""
-    small = np.zeros((len(shop.columns.keys), 192), np.int16)
-    for start in range(0, len(small), 2048):
-        block = np.arange(start, min(start + 2048, len(small)))
-        squares, there = shop.pairs.squares(shop.columns, block)
-        small[block[there]] = squares.reshape(len(squares), 8, 6, 8, 6, 3).mean(axis=(2, 4)).reshape(len(squares), -1)
-    return small
+def twins(shop: Shop, one: Any, other: Any) -> Any:
+    """(m,) whether two of the catalogue's own pictures are one, so that either is right: nearly equal pixels, or
+    in every part the same drawing in the same colours and light."""
+    (mine, ratios), (its, shapes) = shop.squares_of(one), shop.squares_of(other)
+    blocks = [each.reshape(len(each), 8, 6, 8, 6, 3).mean(axis=(2, 4)).reshape(len(each), -1) for each in (mine, its)]
+    found = np.abs(blocks[0] - blocks[1]).mean(axis=1) < 3
+    for start in range(0, len(one), BATCH):
+        some = slice(start, start + BATCH)
+        measures = compare(mine[some], its[some], np.stack([ratios[some], shapes[some]], axis=1)).measures
+        have = dict(zip(MEASURES, measures.T, strict=True))
+        same = (have["patch_least"] > 0.85) & (have["detail"] > 0.93) & (have["overlap"] > 0.5)
+        found[some] |= same & (have["colour_part"] < 1.3) & (have["rest_part"] < 0.7)
+    return found & (one != other)
 
 
 def whole(shop: Shop) -> tuple[CandidateSearch, Any]:
@@ -163,10 +202,9 @@ def measure_copies(shop: Shop, count: int) -> dict[str, Any]:
     places = rng.choice(np.flatnonzero(~shop.learned), count, replace=False)
     made = shop.make("copies", places, BASIC, 12)
     found = matches(shop, made, *whole(shop))
-    small = twins(shop)
     own = places[found["asking"]]
     right = found["found"] == own
-    twin = ~right & (np.abs(small[found["found"]] - small[own]).mean(axis=1) < 3)
+    twin = twins(shop, own, found["found"])
     told: dict[str, Any] = {"copies": count, "catalogue": len(shop.columns.keys)}
     for least in (0.5, LEAST_CHANCE, 0.95):
         said = (found["scores"] >= least) & ~twin
@@ -191,17 +229,17 @@ def measure_colours(shop: Shop, count: int) -> dict[str, Any]:
     places = rng.choice(np.flatnonzero(~shop.learned), count, replace=False)
     made = shop.make("recoloured", places, {"recoloured": copies.recolour}, 22)
     squares, ratios = shop.squares_of(places)
-    hashes = [hashes_of(made.squares, mirrored=mirrored)[0] for mirrored in (False, True)]
-    bits = np.min([np.bitwise_count(each ^ shop.hashes[places]).sum(axis=1) for each in hashes], axis=0)
+    bits = bits_apart(made.hashes, shop.hashes[places])
     cosines = np.einsum("nd,nd->n", made.vectors, shop.columns.vectors[places])
     nearest = -np.sort(-(made.vectors @ shop.columns.vectors.T), axis=1)[:, :10].mean(axis=1)
     mine, its = (made.squares, made.ratios), (squares, ratios)
-    likely, _ = chance_of(mine, its, cosines, (cosines - nearest).astype(np.float32), bits.astype(np.int32))
-    flagged = np.flatnonzero(likely >= LEAST_CHANCE)
+    likely, _ = chance_of(mine, its, cosines, (cosines - nearest).astype(np.float32), bits)
+    flagged = np.flatnonzero((likely >= LEAST_CHANCE) & made.seen)
     return {
-        "recoloured": count,
+        "recoloured": int(made.seen.sum()),
+        "left out, as nobody sees another colour or goods could not be cut out": int((~made.seen).sum()),
         "flagged": len(flagged),
-        "share": round(len(flagged) / count, 4),
+        "share": round(len(flagged) / int(made.seen.sum()), 4),
         "which": [shop.products[int(places[at])].id for at in flagged],
     }
 
@@ -243,13 +281,16 @@ def measure_disc(shop: Shop, references: int, distractors: int, queries: int) ->
     told["micro-AP"]["lapel duplicates"] = ap(found["scores"], found["asking"], found["found"])
     told["micro-AP"]["vector alone"] = ap(plain, rows, gallery[at])
     told["micro-AP"]["vector, normalised"] = ap(normal, rows, gallery[at])
-    own = hashes_of(made.squares)[0]
-    told["micro-AP"]["256-bit hash alone (PDQ's way)"] = ap(*_by_hash(own, shop.hashes[gallery], gallery))
+    whole_hash = _by_hash(made.hashes[:, 0], shop.hashes[gallery, 0], gallery)
+    told["micro-AP"]["256-bit hash alone (PDQ's way)"] = ap(*whole_hash)
     small = np.zeros((len(gallery), 8), np.uint8)
     version = shop.context.catalog.features.get("perceptual_hash", "1", shop.columns.keys[gallery])
     for place, key in enumerate(shop.columns.keys[gallery]):
         small[place] = np.frombuffer(version.get(int(key), bytes(8)), np.uint8)
-    told["micro-AP"]["64-bit hash alone (imagededup's PHash)"] = ap(*_by_hash(made.phashes, small, gallery))
+    told["micro-AP"]["64-bit hash alone, our own"] = ap(*_by_hash(made.phashes, small, gallery))
+    if shop.phash is not None:
+        small = np.stack([shop.other_hash(shop.picture(int(place))) for place in gallery])
+        told["micro-AP"]["imagededup PHash"] = ap(*_by_hash(made.others, small, gallery))
     for kind in HARD:
         mine = made.kinds[found["asking"]] == kind
         number = int((made.kinds[:queries] == kind).sum())
@@ -338,45 +379,28 @@ def learn(shop: Shop, count: int) -> None:
     kinds = {**BASIC, **copies.HARDER, "manipulated": copies.manipulated}
     kinds |= {"recoloured": copies.recolour, "partly recoloured": copies.partly_recoloured}
     search, gallery = whole(shop)
-    small = twins(shop)
     figures, right, weights, passed = [], [], [], []
     for seed, (kind, way) in enumerate(kinds.items(), 100):
         made = shop.make(f"learn-{kind.split()[0]}-{seed}", places, {kind: way}, seed)
         found = matches(shop, made, search, gallery)
         own = places[found["asking"]]
         same = found["found"] == own
-        kept = same | (np.abs(small[found["found"]] - small[own]).mean(axis=1) >= 3)
+        kept = made.seen[found["asking"]] & ~twins(shop, own, found["found"])
         figures.append(figures_of(found["measures"], found["cosines"], found["margins"], found["bits"])[kept])
         dyed = kind.endswith("recoloured")
         right.append((same & (not dyed))[kept])
-        weights.append(np.full(int(kept.sum()), 2.0 if dyed else 1.0))
-        passed.append((found["measures"][:, MEASURES.index("coarse")] >= LEAST_COARSE)[kept])
+        weights.append(np.full(int(kept.sum()), 2 if dyed else 1))
+        passed.append((found["measures"][:, MEASURES.index("overlap")] > 0)[kept])
         print(kind, "candidates", round(float(same.sum() / count), 3), flush=True)
     rows = np.concatenate(passed)
     x, y, w = (np.concatenate(each)[rows] for each in (figures, right, weights))
+    x, y = np.repeat(x, w, axis=0), np.repeat(y, w)
     mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
-    scaled = np.column_stack([(x - mean) / spread, np.ones(len(x))])
-    signs = np.where(y, 1.0, -1.0)
-
-    def loss(table: Any) -> tuple[float, Any]:
-        margins = signs * (scaled @ table)
-        slopes = -w * signs * expit(-margins)
-        cost = float((w * np.logaddexp(0, -margins)).sum() + 0.5 * (table[:-1] ** 2).sum())
-        return cost, slopes @ scaled + np.append(table[:-1], 0)
-
-    table = minimize(loss, np.zeros(scaled.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 3000}).x
-    own = table[:-1] / spread
-    print("WEIGHTS = (", ", ".join(f"{each:.4g}" for each in own), ")")
-    print(f"BIAS = {table[-1] - float(own @ mean):.4g}")
-    likely = expit(scaled @ table)
-    for least in (0.5, 0.7, 0.8, 0.9):
-        print(
-            least,
-            "precision",
-            round(float(y[likely >= least].mean()), 4),
-            "recall",
-            round(float((likely[y] >= least).mean()), 4),
-        )
+    net = MLPClassifier((HIDDEN,), alpha=0.3, max_iter=400, random_state=0).fit((x - mean) / spread, y)
+    (hidden, out), (hidden_bias, out_bias) = net.coefs_, net.intercepts_
+    kept = {"mean": mean, "spread": spread, "hidden": hidden, "hidden_bias": hidden_bias, "out": out[:, 0]}
+    np.savez(NET, **{name: each.astype(np.float32) for name, each in (*kept.items(), ("out_bias", out_bias))})
+    print(f"{len(y):,} pairs, {int(y.sum()):,} of them copies; wrote {NET}")
 
 
 def million(count: int) -> dict[str, Any]:
@@ -392,7 +416,7 @@ def million(count: int) -> dict[str, Any]:
     copies_at = np.arange(0, count - 1, 10)
     vectors[copies_at + 1] = vectors[copies_at] + 0.02 * rng.standard_normal((len(copies_at), 128), np.float32)
     vectors[copies_at + 1] /= np.linalg.norm(vectors[copies_at + 1], axis=1, keepdims=True)
-    hashes = rng.integers(0, 256, (count, 32), np.uint8)
+    hashes = rng.integers(0, 256, (count, 2, 32), np.uint8)
     start = time.perf_counter()
     search = CandidateSearch(vectors, hashes, np.ones(count, bool))
     built = time.perf_counter() - start
@@ -400,7 +424,7 @@ def million(count: int) -> dict[str, Any]:
     start = time.perf_counter()
     for at in range(0, asked, 512):
         block = np.arange(at, min(at + 512, asked))
-        candidates = search.of(vectors[block], [hashes[block]], own=block)
+        candidates = search.of(vectors[block], hashes[block], own=block)
         wanted = {(int(a), int(a) + 1) for a in block if a % 10 == 0}
         found += len(wanted & set(zip(block[candidates.asking].tolist(), candidates.found.tolist(), strict=True)))
     seconds = time.perf_counter() - start
@@ -421,6 +445,7 @@ def main() -> None:
     parser.add_argument("--learn", type=int, nargs="?", const=100)
     parser.add_argument("--million", type=int, nargs="?", const=1_000_000)
     parser.add_argument("--only", choices=("copies", "colours", "disc", "speed"))
+    parser.add_argument("--imagededup", type=Path, help="Folder of its unpacked wheel, to compare with in disc.")
     parser.add_argument("--copies", type=int, default=1000)
     parser.add_argument("--queries", type=int, default=1000, help="With and without a reference, each.")
     asked = parser.parse_args()
@@ -429,7 +454,7 @@ def main() -> None:
         return
     if asked.cache is not None:
         asked.cache.mkdir(parents=True, exist_ok=True)
-    shop = Shop(asked.store, asked.cache)
+    shop = Shop(asked.store, asked.cache, asked.imagededup)
     if asked.learn:
         learn(shop, asked.learn)
         return

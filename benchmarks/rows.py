@@ -3,6 +3,7 @@
     python benchmarks/rows.py substitutes --store SHOP [--products 2000] [--sheet FILE.png]
     python benchmarks/rows.py outfits --store SHOP
     python benchmarks/rows.py baskets --store SHOP [--baskets 3000]
+    python benchmarks/rows.py promises --store SHOP [--shown 1000000]
 
 Outfits and baskets are synthetic, and called so: a stylist takes a top and adds a bottom, shoes and a bag for the same
 people, of the same season and of a palette of named colours that is fixed per outfit. Fill in the blank: of four
@@ -14,15 +15,19 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 
 import lapel
-from lapel.engine.recommend.asking import RowQuery
+from lapel.catalog.events import BUY, DISLIKE, DISMISS, NO_INTERACTIONS, History, Interactions
+from lapel.core.events import KINDS as EVENTS
+from lapel.engine.recommend.asking import KINDS, RowQuery
 from lapel.engine.recommend.baskets import count_baskets
 from lapel.engine.recommend.complement import Complements
 from lapel.engine.recommend.parts import together
 from lapel.engine.recommend.substitutes import substitute_feed
+from lapel.engine.recommend.table import SOLD_OUT
 
 # Palettes as stylists pair them; the code knows palettes of photos only, not these names.
 PALETTES = (
@@ -126,11 +131,26 @@ class Stylist:
         return found
 
 
-def outfits(store, count: int) -> None:
-    recommender, table = table_of(store)
+def outfits(store, count: int, known: int) -> None:
+    """Filled in by the category tree's word alone, and after so many other outfits were seen in baskets."""
+    _, table = table_of(store)
+    seen = Stylist(table, 2).outfits(known)
+    events = Interactions(
+        table.ids,
+        np.repeat(np.arange(len(seen)), [len(each) for each in seen]),
+        np.concatenate(seen),
+        np.full(sum(map(len, seen)), BUY),
+        np.zeros(sum(map(len, seen))),
+    )
+    for name, told in (("no basket", NO_INTERACTIONS), (f"{known:,} other outfits in baskets", events)):
+        begun = time.process_time()
+        complements = Complements(table, count_baskets(table, told))
+        print(f"{name} (learned in {time.process_time() - begun:.2f} s): {complements._harmonies.weights.round(3)}")
+        fill_in(table, complements, count)
+
+
+def fill_in(table, complements, count: int) -> None:
     stylist = Stylist(table, 1)
-    complements = Complements(table, count_baskets(table, store._context.events.interactions()))
-    del recommender
     right = {"wrong ones of the same people": 0, "wrong ones of anybody": 0}
     for outfit in stylist.outfits(count):
         blank = int(stylist.rng.integers(1, len(outfit)))
@@ -144,7 +164,7 @@ def outfits(store, count: int) -> None:
             score = sum(complements.agreement(place, four).score for place in rest)
             right[name] += int(np.argmax(score + 1e-9 * stylist.rng.random(4))) == 0
     for name, value in right.items():
-        print(f"fill in the blank of four, {name}: {value / count:.1%} of {count:,} (synthetic, chance 25 %)")
+        print(f"  fill in the blank of four, {name}: {value / count:.1%} of {count:,} (synthetic, chance 25 %)")
 
 
 def baskets(store, count: int) -> None:
@@ -186,20 +206,65 @@ def baskets(store, count: int) -> None:
         print(f"  {name:10} hit@10 {value / len(asked):.3f}  ({len(asked):,} drawn baskets, synthetic)")
 
 
+def promises(store, count: int) -> None:
+    """Rows of every kind for people who bought, dismissed and disliked things, in a shop of which a tenth is hidden and
+    a tenth sold out: how many of so many products that were shown should not have been."""
+    recommender, table = table_of(store)
+    rng = np.random.default_rng(6)
+    table = replace(
+        table,
+        shown=rng.random(len(table)) > 0.1,
+        stock=np.where(rng.random(len(table)) > 0.1, table.stock, SOLD_OUT).astype(np.int8),
+    )
+    recommender._tables._table = table
+    snapshot, settings, now = store._context.current(), store.rows.settings, time.time()
+    wrong, shown, rows = Counter(), 0, Counter()
+    used = time.process_time()
+    while shown < count:
+        middle = int(rng.integers(len(table)))
+        near = np.argsort(-(table.vectors @ table.vectors[middle]))[: int(rng.integers(5, 300))]
+        did = np.concatenate([near[rng.random(len(near)) < 0.5], rng.integers(len(table), size=5)])
+        kinds = rng.integers(len(EVENTS), size=len(did))
+        products = tuple(table.ids[place] for place in did.tolist())
+        refused = frozenset(products[at] for at in np.flatnonzero(np.isin(kinds, (BUY, DISMISS))))
+        history = History(products, kinds, now - np.arange(len(did), 0, -1.0), refused)
+        kind = KINDS[int(rng.integers(len(KINDS)))]
+        asked = RowQuery(kind, product_id="" if kind == "for-you" else table.ids[middle], k=200)
+        row = [place for place, _ in recommender.row(snapshot, asked, settings, history, now=now).best]
+        rows[kind] += 1
+        shown += len(row)
+        brands = Counter(int(brand) for brand in table.brands.of[row] if brand)
+        found = {
+            "hidden": (~table.shown[row]).sum(),
+            "sold out": (table.stock[row] == SOLD_OUT).sum(),
+            "bought, dismissed or disliked": np.isin(row, did[np.isin(kinds, (BUY, DISMISS, DISLIKE))]).sum(),
+            "shown twice": len(row) - len(set(table.photos[row].tolist())),
+            "above so many of a brand": sum(max(0, each - settings.per_brand) for each in brands.values()),
+        }
+        wrong.update({name: int(each) for name, each in found.items()})
+    took = 1000 * (time.process_time() - used) / sum(rows.values())
+    print(f"{shown:,} products in {sum(rows.values()):,} rows ({took:.1f} ms of processor each): {dict(rows)}")
+    for name, value in wrong.items():
+        print(f"  {name}: {value}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("substitutes", "outfits", "baskets"))
+    parser.add_argument("what", choices=("substitutes", "outfits", "baskets", "promises"))
     parser.add_argument("--store", required=True)
     parser.add_argument("--products", type=int, default=2000)
     parser.add_argument("--outfits", type=int, default=1000)
     parser.add_argument("--baskets", type=int, default=3000)
+    parser.add_argument("--shown", type=int, default=1_000_000)
     parser.add_argument("--sheet")
     chosen = parser.parse_args()
     with lapel.open_store(chosen.store, read_only=None if chosen.what != "baskets" else False) as store:
         if chosen.what == "substitutes":
             substitutes(store, chosen.products, chosen.sheet)
         elif chosen.what == "outfits":
-            outfits(store, chosen.outfits)
+            outfits(store, chosen.outfits, chosen.baskets)
+        elif chosen.what == "promises":
+            promises(store, chosen.shown)
         else:
             baskets(store, chosen.baskets)
 

@@ -45,13 +45,14 @@ def measure(shop: Shop, size: int, others: int) -> dict[str, Any]:
     scores, right, hit = [], [], np.zeros(size, bool)
     for start in range(0, size, BLOCK):
         part = slice(start, start + BLOCK)
-        rows, places, likely, _ = search.chances(made.squares[part], made.ratios[part], made.vectors[part])
+        asked = (each[part] for each in (made.squares, made.ratios, made.hashes, made.vectors))
+        rows, places, likely, _ = search.chances(*asked)
         _collect(scores, right, rows, likely, places == rows + start)
         hit[rows[(places == rows + start) & (likely >= 0.8)] + start] = True
     for start in range(0, len(rest), BLOCK):
         part = rest[start : start + BLOCK]
         small, shapes = shop.squares_of(part)
-        rows, _, likely, _ = search.chances(small, shapes, shop.columns.vectors[part])
+        rows, _, likely, _ = search.chances(small, shapes, shop.hashes[part], shop.columns.vectors[part])
         kept = np.array([shop.columns.hashes[part[row]] not in same for row in rows], bool)
         _collect(scores, right, rows[kept], likely[kept], np.zeros(int(kept.sum()), bool))
     sure = np.array(scores) >= 0.8

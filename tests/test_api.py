@@ -442,6 +442,50 @@ def test_the_openapi_text_names_every_route_and_status(reader: httpx.Client) -> 
     assert "429" in told["paths"]["/v1/search"]["post"]["responses"]
 
 
+def test_every_field_of_an_answer_is_described(client: httpx.Client) -> None:
+    """What the models leave out would be missing in the clients that are generated from them."""
+    text = client.get("/openapi.json").json()
+    asked = {"k": 2, "facets": ["colour"], "parts": [{"text": "red", "weight": 0.3}, {"colour": "teal", "weight": 0.1}]}
+    event = {"id": "e", "person": "anna", "product": "red", "kind": "view", "time": 1e9}
+    client.post("/v1/recommend", json={"person": "anna"})
+    answers = [
+        ("/v1/search", client.post("/v1/search", files={"image": picture((200, 30, 30))}, data=_said(asked))),
+        ("/v1/recommend", client.post("/v1/recommend", json={"product_id": "red"})),
+        ("/v1/events", client.post("/v1/events", json={"events": [event, {}]})),
+        ("/v1/people/{person}", client.get("/v1/people/anna")),
+        ("/v1/people/{person}", client.delete("/v1/people/anna")),
+        ("/v1/feeds", client.post("/v1/feeds", files={"table": b"id,title\n1,a\n"})),
+        ("/v1/products/{product_id}", client.patch("/v1/products/red", json={"brand": "Quay"})),
+        ("/v1/search", client.post("/v1/search", json={"k": 0})),
+    ]
+    paths = ("products", "models", "index", "jobs", "version", "ready", "health", "facets")
+    answers += [(f"/v1/{path}", client.get(f"/v1/{path}")) for path in paths]
+    for path, answer in answers:
+        route = text["paths"][path][answer.request.method.lower()]
+        (content,) = route["responses"][str(answer.status_code)]["content"].values()
+        assert not list(_undescribed(text, content["schema"], answer.json(), path))
+
+
+def _said(asked: dict[str, Any]) -> dict[str, str]:
+    return {"query": json.dumps(asked)}
+
+
+def _undescribed(text: dict[str, Any], schema: dict[str, Any], value: Any, at: str) -> Iterator[str]:
+    """Fields of a value that a schema does not name; those of a query and a list are the request's."""
+    while "$ref" in schema:
+        schema = text["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    for each in schema.get("anyOf", ()):
+        if "$ref" in each and isinstance(value, dict):
+            yield from _undescribed(text, each, value, at)
+    if isinstance(value, list):
+        for each in value:
+            yield from _undescribed(text, schema.get("items", {}), each, at)
+    elif isinstance(value, dict) and "properties" in schema and schema["title"] not in ("QueryAnswer", "ListAnswer"):
+        yield from (f"{at}.{name}" for name in set(value) - set(schema["properties"]))
+        for name in set(value) & set(schema["properties"]):
+            yield from _undescribed(text, schema["properties"][name], value[name], f"{at}.{name}")
+
+
 def test_options_that_make_no_sense() -> None:
     with pytest.raises(InputError, match="rate is above zero"):
         ApiOptions(rate=0)

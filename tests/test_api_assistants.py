@@ -23,7 +23,7 @@ from lapel.apps.api.assistants import http_app
 from lapel.apps.api.serving import ApiOptions, Serving
 from lapel.client import scoped_key
 
-TOOLS = {"search", "similar", "explain", "facets", "product", "together", "substitutes"}
+TOOLS = {"search", "similar", "explain", "facets", "product", "together", "substitutes", "duplicates"}
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +99,8 @@ def test_over_http_every_tool_answers(shop: Path) -> None:
         assert "cannot say more" in why["note"]
         counts = told(await client.call_tool("facets", {"names": ["gender"]}))
         assert counts == {"facets": {"gender": {"Women": 2, "Men": 2}}}
+        copies = told(await client.call_tool("duplicates", {"image_base64": data}))
+        assert [(each["product_id"], each["kind"]) for each in copies["copies"]] == [("red", "exact")]
         one = await client.call_tool("product", {"product_id": "white"})
         assert told(one)["product"]["title"] == "White shirt"
         assert [each.type for each in one.content] == ["text", "image"]
@@ -112,6 +114,7 @@ def test_over_http_every_tool_answers(shop: Path) -> None:
             ("search", {"image_path": "/etc/hostname"}, "outside of the folders"),
             ("search", {"text": "x", "where": ["colour"]}, "colour"),
             ("search", {}, ""),
+            ("duplicates", {}, "Give a picture"),
         ):
             refused = await client.call_tool(name, given)
             assert refused.is_error, name

@@ -17,11 +17,13 @@ import lapel
 from lapel.apps.cli import app
 from lapel.catalog.pairs import PairTable
 from lapel.core.errors import ImageError, QueryError
+from lapel.indexes.hash_chunks import HashChunks
 from lapel.insight import copies, duplicate_search
 from lapel.insight.copy_check import MEASURES, chance, compare, square
-from lapel.insight.duplicate_search import CandidateSearch, mean_of_nearest
+from lapel.insight.duplicate_search import CandidateSearch, bits_apart, mean_of_nearest
 from lapel.insight.duplicates import Duplicates, Group, Member, _components
-from lapel.insight.picture_hash import NEAR, HashIndex, hashes_of
+from lapel.insight.picture_hash import NEAR, HashIndex, hashes_of, mirrored
+from lapel.insight.small_picture import content_box, small_picture
 from lapel.service import Store
 
 RUN = CliRunner()
@@ -292,6 +294,17 @@ def test_what_the_check_gave_up_is_no_copy() -> None:
     assert chance(nothing, one, one, np.zeros(1, np.int32))[0] == 0
 
 
+def test_what_no_light_explains_is_at_most_as_likely_as_not() -> None:
+    image = garment(3)
+    its, shape = square(image)
+    one = np.ones(1, np.float32)
+    same = compare(its[None], its[None], np.array([[shape, shape]])).measures
+    given = (one, one * 0.2, np.zeros(1, np.int32))
+    assert chance(same, *given)[0] > 0.9
+    same[0, MEASURES.index("colour_half")] = 5.0
+    assert chance(same, *given)[0] <= 0.5
+
+
 def test_the_check_gives_the_place_of_a_cut() -> None:
     image = garment(3)
     part = image.crop((24, 64, 216, 320))
@@ -317,10 +330,37 @@ def test_colours_tell_light_from_dye() -> None:
 def test_hashes_of_mirrored_pictures() -> None:
     squares = np.stack([square(garment(seed))[0] for seed in range(6)])
     flipped, _ = hashes_of(squares[:, :, ::-1])
-    mirrored, quality = hashes_of(squares, mirrored=True)
-    assert np.bitwise_count(flipped ^ mirrored).sum(axis=1).max() <= 4  # ties of the median aside
+    hashes, quality = hashes_of(squares)
+    assert np.bitwise_count(flipped ^ mirrored(hashes)).sum(axis=1).max() <= 2  # what is 0 but for rounding
     assert quality.min() > 0
     assert hashes_of(np.full((1, 48, 48, 3), 255, np.uint8))[1][0] == 0  # nothing to see
+
+
+def test_the_content_is_what_a_frame_or_a_screen_shows() -> None:
+    image = garment(3)
+    ImageDraw.Draw(image).rectangle((112, 40, 128, 290), fill=(250, 240, 90))  # no line across it has one colour
+    place = content_box(image)
+    assert np.allclose(place, (50 / 240, 40 / 320, 190 / 240, 290 / 320), atol=0.02)
+    own = small_picture(image)
+    for kind in ("framed", "screenshot"):
+        made = small_picture(copies.COPIES[kind](image, np.random.default_rng(8)))
+        whole, content = np.bitwise_count(own.hashes ^ made.hashes).sum(axis=1)
+        assert content <= NEAR + 20 < 90 < whole, kind
+        assert bits_apart(made.hashes[None], own.hashes[None])[0] == content
+    assert content_box(Image.new("RGB", (60, 80), "white")) == (0, 0, 1, 1)
+
+
+def test_of_many_hashes_the_nearest_few_come_in_their_order() -> None:
+    rng = np.random.default_rng(9)
+    hashes = rng.integers(0, 256, (500, 32), np.uint8)
+    for place, bits in ((7, 2), (8, 30), (9, 11)):
+        hashes[place] = hashes[6]
+        for bit in rng.choice(256, bits, replace=False):
+            hashes[place, bit // 8] ^= np.uint8(1 << (bit % 8))
+    distances, places = HashChunks(hashes).search(hashes[6:7], 5)
+    assert places.tolist() == [[6, 7, 9, 8, -1]]
+    assert distances.tolist() == [[0, 2, 11, 30, 256]]
+    assert HashChunks(hashes[:0]).search(hashes[:1], 2)[1].tolist() == [[-1, -1]]
 
 
 def test_many_hashes_are_found_as_all_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,10 +382,10 @@ def test_candidates_are_those_of_a_plain_table(monkeypatch: pytest.MonkeyPatch) 
     vectors = rng.standard_normal((300, 16)).astype(np.float32)
     vectors[1::2] = vectors[::2] + 0.2 * rng.standard_normal((150, 16)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    hashes = rng.integers(0, 256, (300, 32), np.uint8)
+    hashes = rng.integers(0, 256, (300, 1, 32), np.uint8)
     search = CandidateSearch(vectors, hashes, np.zeros(300, bool))
     every = np.arange(300)
-    found = search.of(vectors, [hashes], own=every)
+    found = search.of(vectors, hashes, own=every)
     pairs = set(zip(found.asking.tolist(), found.found.tolist(), strict=True))
     table = vectors @ vectors.T
     np.fill_diagonal(table, -2)

@@ -20,6 +20,7 @@ import pytest
 from typer.testing import CliRunner
 
 import lapel
+from inputs.fashion import fashion_store
 from lapel.apps.cli import app
 from lapel.catalog import events as module
 from lapel.catalog.events import EventLog, ServedList
@@ -270,32 +271,46 @@ for at in range(0, 100_000, 200):
 """
 
 
-def test_two_processes_write_one_is_killed_and_nothing_is_lost_or_twice(tmp_path: Path) -> None:
-    path = tmp_path / "events.sqlite"
-    EventLog(path, read_only=False).add([], now=NOON)
+READER = """
+import sys
+import lapel
+with lapel.open_store(sys.argv[2]) as store:
+    for n in range(1_000_000):
+        result = store.recommend(person=f"u{n % 50}", k=5)
+        print(len(result), len(set(hit.product.id for hit in result)), flush=True)
+"""
+
+
+def test_two_processes_write_while_a_third_recommends_all_are_killed_and_nothing_is_lost_or_twice(
+    tmp_path: Path,
+) -> None:
+    with fashion_store(tmp_path / "shop", 60) as store:
+        store.record([event("first", "u1", "p1")])
+    path = tmp_path / "shop" / "events.sqlite"
     environment = {**os.environ, "PYTHONPATH": str(Path(lapel.__file__).parents[1])}
-    writers = [
+    started = ((WRITER, "a", path), (WRITER, "b", path), (READER, "reader", path.parent))
+    a, b, reader = (
         subprocess.Popen(
-            [sys.executable, "-c", WRITER, name, str(path)], stdout=subprocess.PIPE, text=True, env=environment
+            [sys.executable, "-c", script, name, str(at)], stdout=subprocess.PIPE, text=True, env=environment
         )
-        for name in "ab"
-    ]
-    told = {}
-    for name, writer in zip("ab", writers, strict=True):
-        assert writer.stdout is not None
-        for _ in range(5):
-            told[name] = int(writer.stdout.readline())
-    for writer in writers:
-        writer.send_signal(signal.SIGKILL)
-        writer.wait()
-        assert writer.stdout is not None
-        writer.stdout.close()
+        for script, name, at in started
+    )
+    told = {"a": 0, "b": 0}
+    for _ in range(5):  # the third answers in between, from what is there by then
+        told = {name: int(_line(writer)) for name, writer in (("a", a), ("b", b))}
+        assert _line(reader) == "5 5"
+    for process in (a, b, reader):
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
     log = EventLog(path, read_only=False)
     with sqlite3.connect(path) as database:
         ids = [name for (name,) in database.execute("SELECT id FROM event")]
         counted = dict(database.execute("SELECT person, count(*) FROM event GROUP BY person"))
         held = dict(database.execute("SELECT row, events FROM person"))
         assert database.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        assert ids.count("first") == 1
     database.close()
     assert len(ids) == len(set(ids))
     for name in "ab":  # what was told is there; what was not is there whole or not at all
@@ -304,3 +319,8 @@ def test_two_processes_write_one_is_killed_and_nothing_is_lost_or_twice(tmp_path
         assert kept % 200 == 0
     assert counted == held
     log.close()
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()

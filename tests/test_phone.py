@@ -19,7 +19,7 @@ import pytest
 import lapel
 from api_shop import COLOURS, fill, picture, running, serving_store
 from lapel.apps.api import ApiOptions, create_app, pages
-from lapel.client import scoped_key
+from lapel.client import generate, scoped_key
 from lapel.core.errors import QueryError
 from lapel.core.types import Verdict
 from lapel.service import pack as packs
@@ -255,15 +255,17 @@ def test_files_are_served_packed_kept_and_only_from_the_build(static: Path, clie
         assert client.get(path).status_code == 404
 
 
-def test_the_typescript_client_is_that_of_the_api() -> None:
+def test_the_clients_are_those_of_the_api() -> None:
     spec = importlib.util.spec_from_file_location("openapi_text", WEB / "client" / "openapi.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     first = (WEB / "client" / "src" / "schema.ts").read_text(encoding="utf-8").partition("\n")[0]
-    expected = module.text_hash(module.openapi_text())
-    assert expected in first, "The API has changed: run 'make client', and commit web/client/src/schema.ts."
+    text = module.openapi_text()
+    changed = "The API has changed: run 'make client', and commit web/client/src/schema.ts and lapel/client/schema.py."
+    assert module.text_hash(text) in first, changed
+    assert generate.SCHEMA.read_text("utf-8") == generate.schema_of(text), changed
 
 
 def test_both_languages_have_every_text() -> None:

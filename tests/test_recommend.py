@@ -17,10 +17,11 @@ import lapel
 from inputs.fashion import KINDS, fashion_store
 from lapel.core.errors import InputError, QueryError
 from lapel.core.types import SearchResult
-from lapel.engine.recommend import recommender
+from lapel.engine.recommend import blend_keeper, harmonies, recommender
 from lapel.engine.recommend.asking import KINDS as ROWS
 from lapel.engine.recommend.baskets import ENOUGH_BASKETS
 from lapel.engine.recommend.choosing import Guard, Strand, choose
+from lapel.engine.recommend.collaborative import ItemItem
 from lapel.engine.recommend.parts import part_of, together
 
 NOW = time.time()
@@ -200,6 +201,74 @@ def test_what_others_like_counts_where_the_setting_says_so(own: lapel.Store) -> 
     assert ids(own.recommend(person="fred", k=20)).index(friend) == 0 < before
 
 
+def people_with_partners(store: lapel.Store, rng: np.random.Generator, *, linked: bool) -> None:
+    """Eighty people with four products each: what goes together has nothing to do with looks, or is drawn."""
+    groups = rng.permutation(120).reshape(30, 4)
+    store.record(
+        [
+            event(f"{person}{n}", f"person {person}", f"p{place}", "like", NOW - 100 + n)
+            for person in range(80)
+            for n, place in enumerate(rng.permutation(groups[person % 10]) if linked else rng.permutation(120)[:4])
+        ]
+    )
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_others_count_only_where_what_people_did_last_says_so(own: lapel.Store, linked: bool) -> None:
+    assert own.rows.tune().people == 0
+    people_with_partners(own, np.random.default_rng(3), linked=linked)
+    found = own.rows.tune()
+    assert found.people == 80
+    assert (found.weight > 0) == linked
+    weights, shares = zip(*found.found, strict=True)
+    assert weights[0] == 0.0
+    assert not linked or max(shares) > shares[0] + 0.2
+    assert own.rows.settings.collaborative == "auto"
+    assert own.rows._recommender._blend.weight(own.rows.settings) == found.weight
+
+
+def test_the_weight_of_others_is_found_beside_the_answers_and_known_to_other_processes(
+    own: lapel.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blend_keeper, "LEAST_EVENTS", 200)
+    people_with_partners(own, np.random.default_rng(3), linked=True)
+    keeper = own.rows._recommender._blend
+    assert keeper.weight(own.rows.settings) == 0.0
+    own.recommend(person="person 1")
+    assert keeper._work is not None
+    keeper._work.result(60)
+    assert keeper.weight(own.rows.settings) > 0
+    with lapel.open_store(own.folder, read_only=True) as other:
+        assert other.rows._recommender._blend.weight(other.rows.settings) == keeper.weight(own.rows.settings)
+        partner = other.recommend(person="person 1", k=5)
+        assert partner == own.recommend(person="person 1", k=5)
+
+
+def test_what_others_like_holds_for_a_table_in_which_products_came_and_went(own: lapel.Store) -> None:
+    people_with_partners(own, np.random.default_rng(3), linked=True)
+    before = own.rows._recommender._tables.of(own._context.current())
+    learned = ItemItem(before, own._context.events.interactions())
+    own.remove(["p0", "p50"])
+    after = own.rows._recommender._tables.of(own._context.current())
+    assert len(after) == len(before) - 2
+    liked = [name for name in ("p7", "p50", "p90") if name in after.places]
+    told = learned.on(after).scores(after.find(liked), np.ones(2))
+    expected = learned.scores(before.find(liked), np.ones(2))
+    assert told is not None
+    assert expected is not None
+    assert learned.on(before) is learned
+    of = dict(zip(before.ids, expected.tolist(), strict=True))
+    assert told == pytest.approx([of[name] * told.max() / max(of[each] for each in after.ids) for name in after.ids])
+
+
+def test_few_events_are_enough_to_know_for_whom_it_is(own: lapel.Store) -> None:
+    tapped = next(f"p{n}" for n in range(120) if own.product(f"p{n}").product.gender == "Women")
+    own.record([event("tap", "gina", tapped)])
+    found = [hit.product.gender for hit in own.recommend(person="gina", k=12)]
+    assert "Men" not in found
+    assert "Unisex" in found
+
+
 # --- beside a product -------------------------------------------------------------------------------------------------
 
 
@@ -322,6 +391,24 @@ def test_explored_lists_are_as_likely_as_they_say(own: lapel.Store) -> None:
     for slot, chance in told.items():
         assert abs(seen[slot] / tries - chance) < 4 * (chance * (1 - chance) / tries) ** 0.5 + 0.004
     assert len(told) == 4 * 12
+
+
+def test_what_agrees_in_baskets_counts_more_and_chance_does_not() -> None:
+    rng = np.random.default_rng(1)
+    pairs = 4_000
+    bought = np.tile([True, False], pairs // 2)
+    season = np.where(bought, True, rng.random(pairs) < 0.3).astype(float)
+    agreements = np.column_stack([rng.random(pairs), rng.random(pairs), season])
+    colours = rng.integers(1, 6, (pairs, 2))
+    colours[bought, 1] = colours[bought, 0] % 5 + 1  # what is bought together is of neighbouring colours
+    found = harmonies.learn(agreements, colours.astype(np.int32), bought, np.ones(pairs), 6)
+    harmony, price, agrees, named = found.weights
+    assert agrees > 5 * max(harmony, price)
+    assert named > 5 * max(harmony, price)
+    assert found.colours[1, 2] > 0 > found.colours[1, 3]
+    assert sum(found.weights) == pytest.approx(sum(harmonies.PRIOR))
+    few = harmonies.learn(agreements[:8], colours[:8].astype(np.int32), bought[:8], np.ones(8), 6)
+    assert np.abs(few.weights - harmonies.PRIOR).max() < 0.02
 
 
 def test_parts_and_kinds_of_the_made_up_shop_are_read() -> None:

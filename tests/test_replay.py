@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import lapel
 from inputs.fashion import fashion_store
 from lapel.apps.cli import app
+from lapel.catalog import ModelEntry
 from lapel.core.errors import InputError
 from lapel.core.estimators import ESTIMATORS, LoggedSlots, difference, lists_needed
 from simulated_logs import simulate
@@ -117,6 +118,26 @@ def test_a_rule_that_shows_what_people_like_is_seen_to_earn_more(shop: lapel.Sto
         .stdout
     )
     assert told["lists"] == 40
+
+
+def test_another_models_vectors_are_tried_without_a_change_of_model(shop: lapel.Store, tmp_path: Path) -> None:
+    catalog = shop._context.catalog
+    keys, _ = next(iter(catalog.vectors(shop._context.model.fingerprint)))
+    vectors = np.random.default_rng(5).normal(size=(len(keys), 16)).astype(np.float32)
+    other = ModelEntry("other-model", "other", "colour:", 16)
+    catalog.put_vectors(other, keys, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    shop.rows.configure({"explore": 0.5, "pool": 20})
+    serve(shop, 30, "Quay")
+    policy = tmp_path / "other.json"
+    for name, differs in (("other", True), ("other-model", True), (shop._context.model.name, False)):
+        policy.write_text(json.dumps({"model": name}), encoding="utf-8")
+        report = shop.rows.replay("current", policy)
+        assert (report.lists, report.left_out) == (30, 0)
+        assert (report.new["ips"] != report.old["ips"]) == differs
+    policy.write_text('{"model": "nobody"}', encoding="utf-8")
+    with pytest.raises(InputError, match="'nobody' has vectors here"):
+        shop.rows.replay("current", policy)
+    assert shop._context.model.fingerprint != "other-model"
 
 
 def test_without_exploration_it_says_so_and_without_lists_too(shop: lapel.Store, tmp_path: Path) -> None:

@@ -108,6 +108,13 @@ def test_the_banks_of_a_store_can_be_its_own_products(store: Store, built: Path)
     assert store.watching.queue() == []
 
 
+def test_a_bank_of_before_there_were_two_hashes_is_read(store: Store, built: Path) -> None:
+    path = Path(store._context.folder) / "watch.sqlite"
+    with sqlite3.connect(path) as database:  # as an earlier version wrote it: one hash and the quality
+        database.execute("UPDATE entry SET hash = CAST(substr(hash, 1, 32) || substr(hash, 65, 1) AS BLOB)")
+    assert len(store.watch(built / "uploads", record=False).matches) == 2
+
+
 def test_feeds_and_links_that_cannot_be_read(store: Store, built: Path, tmp_path: Path) -> None:
     feed = tmp_path / "feed.csv"
     feed.write_text(f"id,image_link\na,{built / 'uploads' / 'framed.png'}\nb,http://127.0.0.1:9/x.jpg\n")

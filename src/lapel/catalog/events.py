@@ -12,6 +12,7 @@ import json
 import math
 import secrets
 import sqlite3
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -124,6 +125,12 @@ class Interactions:
     items: NDArray[np.int64]
     kinds: NDArray[np.int64]
     at: NDArray[np.float64]
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """(n,) what each adds to its product's popularity, as :meth:`EventLog.popularity` counts."""
+        decay = np.exp2(np.maximum((np.minimum(self.at, time.time()) - EPOCH) / HALF_LIFE, -1000.0))
+        return np.asarray(np.array(WEIGHTS)[self.kinds] * decay)
 
 
 _NONE = np.empty(0, np.int64)
@@ -299,6 +306,20 @@ class EventLog(SideFile):
             asked = "SELECT coalesce((SELECT max(sequence) FROM event), 0), (SELECT value FROM setting WHERE name = ?)"
             newest, erasures = database.execute(asked, ("erasures",)).fetchone()
         return int(newest), int(erasures)
+
+    def setting(self, name: str) -> str | None:
+        """A value that was kept; None where none was."""
+        pool = self._opened()
+        if pool is None:
+            return None
+        with pool.borrow() as database:
+            found = database.execute("SELECT value FROM setting WHERE name = ?", (name,)).fetchone()
+        return found[0] if found else None
+
+    def set_setting(self, name: str, value: str) -> None:
+        """Keep a value."""
+        with self._writable().transaction() as database:
+            database.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (name, value))
 
     def popularity(self) -> dict[str, float]:
         """By product, what all events say of how popular it is, the lately popular more; without a unit."""

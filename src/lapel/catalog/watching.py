@@ -236,7 +236,7 @@ class WatchTable(SideFile):
             database.executemany(
                 "INSERT INTO entry (bank, sha256, name, fingerprint, vector, hash, square, ratio, picture)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (bank, sha256) DO UPDATE SET"
-                " fingerprint = excluded.fingerprint, vector = excluded.vector",
+                " fingerprint = excluded.fingerprint, vector = excluded.vector, hash = excluded.hash",
                 [
                     (p.bank, p.sha256, p.name, p.fingerprint, p.vector, p.hash, p.square, p.ratio, p.picture)
                     for p in pictures

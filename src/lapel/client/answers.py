@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
+from lapel.client import schema
+
 
 @dataclass(frozen=True)
 class Product:
@@ -25,12 +27,23 @@ class Product:
     url: str = ""
 
     @classmethod
-    def read(cls, told: Mapping[str, Any]) -> Product:
+    def read(cls, told: schema.ProductAnswer) -> Product:
         """From an answer's JSON."""
-        own = {name: told[name] for name in cls.__dataclass_fields__ if name in told}
         attributes = told.get("attributes", {}).items()
-        own["attributes"] = {name: "|".join(text) if isinstance(text, list) else text for name, text in attributes}
-        return cls(**{**own, "category": tuple(told.get("category", ()))})
+        return cls(
+            told["id"],
+            told.get("title", ""),
+            tuple(told.get("category", ())),
+            told.get("gender", ""),
+            told.get("brand", ""),
+            told.get("colour", ""),
+            told.get("season", ""),
+            told.get("price_minor"),
+            told.get("currency", ""),
+            told.get("in_stock"),
+            {name: "|".join(text) if isinstance(text, list) else text for name, text in attributes},
+            told.get("url", ""),
+        )
 
 
 @dataclass(frozen=True)
@@ -52,9 +65,10 @@ class Photo:
     links: Links = Links()
 
     @classmethod
-    def read(cls, told: Mapping[str, Any], product_id: str) -> Photo:
+    def read(cls, told: schema.PhotoAnswer, product_id: str) -> Photo:
         """From an answer's JSON."""
-        return cls(told["key"], product_id, told["uri"], told["sha256"], Links(**told.get("links", {})))
+        links = Links(told["links"]["full"], told["links"]["thumbnail"])
+        return cls(told["key"], product_id, told["uri"], told["sha256"], links)
 
 
 @dataclass(frozen=True)
@@ -67,11 +81,11 @@ class ProductDetails:
     changed_at: str = ""
 
     @classmethod
-    def read(cls, told: Mapping[str, Any]) -> ProductDetails:
+    def read(cls, told: schema.DetailsAnswer) -> ProductDetails:
         """From an answer's JSON."""
         product = Product.read(told["product"])
         photos = tuple(Photo.read(each, product.id) for each in told["photos"])
-        return cls(product, photos, told.get("added_at", ""), told.get("changed_at", ""))
+        return cls(product, photos, told["added_at"], told["changed_at"])
 
 
 @dataclass(frozen=True)
@@ -80,6 +94,11 @@ class BrowseResult:
 
     products: tuple[ProductDetails, ...]
     total: int
+
+    @classmethod
+    def read(cls, told: schema.PageAnswer) -> BrowseResult:
+        """From an answer's JSON."""
+        return cls(tuple(map(ProductDetails.read, told["products"])), told["total"])
 
 
 @dataclass(frozen=True)
@@ -98,6 +117,11 @@ class PutResult:
     state: str
     problems: tuple[str, ...] = ()
 
+    @classmethod
+    def read(cls, told: schema.PutAnswer | schema.ChangedAnswer) -> PutResult:
+        """From an answer's JSON."""
+        return cls(told["id"], told["status"], tuple(told["problems"]))
+
 
 @dataclass(frozen=True)
 class Reason:
@@ -109,9 +133,9 @@ class Reason:
     data: Mapping[str, float | str] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, told: Mapping[str, Any]) -> Reason:
+    def read(cls, told: schema.ReasonAnswer) -> Reason:
         """From an answer's JSON."""
-        return cls(**{name: told[name] for name in cls.__dataclass_fields__ if name in told})
+        return cls(told["kind"], told["words"], told["product_id"], told["data"])
 
 
 @dataclass(frozen=True)
@@ -123,7 +147,7 @@ class Region:
     score: float
 
     @classmethod
-    def read(cls, told: Mapping[str, Any], width: int, height: int) -> Region:
+    def read(cls, told: schema.RegionAnswer, width: int, height: int) -> Region:
         """From an answer's JSON, which has shares of the picture's sides."""
         left, top, right, bottom = told["box"]
         box = (round(left * width), round(top * height), round(right * width), round(bottom * height))
@@ -149,17 +173,18 @@ class Hit:
         raise AttributeError(f"A hit has no '{name}'.")
 
     @classmethod
-    def read(cls, told: Mapping[str, Any]) -> Hit:
+    def read(cls, told: schema.HitAnswer) -> Hit:
         """From an answer's JSON."""
-        product = Product.read(told["product"])
-        known = {name: told[name] for name in ("rank", "score", "adjustment") if name in told}
+        product, reason = Product.read(told["product"]), told.get("reason")
         return cls(
-            **known,
-            product=product,
-            photo=Photo.read(told["photo"], product.id),
-            contributions=tuple(told.get("contributions", ())),
-            reason=Reason.read(told["reason"]) if told.get("reason") else None,
-            more={name: each for name, each in told.items() if name not in cls.__dataclass_fields__},
+            told["rank"],
+            told["score"],
+            product,
+            Photo.read(told["photo"], product.id),
+            tuple(told.get("contributions", ())),
+            told.get("adjustment", 0.0),
+            Reason.read(reason) if reason else None,
+            {name: each for name, each in told.items() if name not in cls.__dataclass_fields__},
         )
 
 
@@ -184,17 +209,17 @@ class SearchResult(Sequence[Hit]):
     facets: Mapping[str, tuple[tuple[str, int], ...]]
     timings: Mapping[str, float]
     nearest: float | None
-    answer: Mapping[str, Any] = field(repr=False)
+    answer: schema.SearchAnswer | schema.RowAnswer = field(repr=False)
     list_id: str = ""
 
     @classmethod
-    def read(cls, told: Mapping[str, Any]) -> SearchResult:
+    def read(cls, told: schema.SearchAnswer | schema.RowAnswer) -> SearchResult:
         """From an answer's JSON."""
         facets = {name: tuple(values.items()) for name, values in told["facets"].items()}
         timings = {name: spent for name, spent in told["took_ms"].items() if name != "total"}
         hits = tuple(map(Hit.read, told["hits"]))
         return cls(
-            hits, told["total"], told["verdict"], facets, timings, told.get("nearest"), told, told.get("list_id", "")
+            hits, told["total"], told["verdict"], facets, timings, told["nearest"], told, told.get("list_id", "")
         )
 
     @property

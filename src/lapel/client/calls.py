@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
+from lapel.client import schema
 from lapel.client.answers import BrowseResult, ProductDetails, PutResult, Region, RemoveReport, SearchResult
 from lapel.core import errors
 from lapel.core.errors import InputError, LapelError, QueryError
@@ -100,12 +101,8 @@ def product(product_id: str) -> Call[ProductDetails]:
 def browse(words: str, where: Any, limit: int, offset: int) -> Call[BrowseResult]:
     """``store.browse``."""
 
-    def read(answer: httpx.Response) -> BrowseResult:
-        told = answer.json()
-        return BrowseResult(tuple(map(ProductDetails.read, told["products"])), told["total"])
-
     params = {"words": words, "where": _texts(where), "limit": limit, "offset": offset}
-    return Call("GET", "/v1/products", read, {"params": params})
+    return Call("GET", "/v1/products", lambda answer: BrowseResult.read(answer.json()), {"params": params})
 
 
 def facets(names: Any, where: Any, limit: int) -> Call[dict[str, tuple[tuple[str, int], ...]]]:
@@ -147,20 +144,20 @@ def bulk(rows: Sequence[Mapping[str, Any]]) -> Call[list[PutResult]]:
     return Call(
         "POST",
         "/v1/products:bulk",
-        lambda answer: [_put_result(json.loads(line)) for line in answer.text.split("\n") if line],
+        lambda answer: [PutResult.read(json.loads(line)) for line in answer.text.split("\n") if line],
         {"content": content, "headers": {"Content-Type": "application/x-ndjson"}},
     )
 
 
-def feed(table: Any, options: Mapping[str, Any]) -> Call[dict[str, Any]]:
+def feed(table: Any, options: Mapping[str, Any]) -> Call[schema.JobAnswer]:
     """Add a whole table, as a job."""
     sent = {"files": {"table": ("table", image_bytes(table))}, "data": {"options": json.dumps(dict(options))}}
-    return Call("POST", "/v1/feeds", lambda answer: dict(answer.json()), sent)
+    return Call("POST", "/v1/feeds", _as_told, sent)
 
 
-def job(job_id: str) -> Call[dict[str, Any]]:
+def job(job_id: str) -> Call[schema.JobAnswer]:
     """How far a job is."""
-    return Call("GET", f"/v1/jobs/{quote(job_id, safe='')}", lambda answer: dict(answer.json()))
+    return Call("GET", f"/v1/jobs/{quote(job_id, safe='')}", _as_told)
 
 
 def thumbnail(sha256: str) -> Call[bytes]:
@@ -172,7 +169,7 @@ def regions(image: Any) -> Call[list[Region]]:
     """``store.regions``."""
 
     def read(answer: httpx.Response) -> list[Region]:
-        told = answer.json()
+        told: schema.RegionsAnswer = answer.json()
         return [Region.read(each, told["width"], told["height"]) for each in told["regions"]]
 
     return Call("POST", "/v1/regions", read, {"files": {"image": ("image", image_bytes(image))}})
@@ -228,10 +225,10 @@ def record(batch: EventBatch) -> Call[EventReport]:
     """``store.record`` of one batch; sent again it counts once."""
 
     def read(answer: httpx.Response) -> EventReport:
-        told = answer.json()
-        known = {each.name: told[each.name] for each in fields(EventReport) if each.name in told}
+        told: schema.EventsAnswer = answer.json()
         problems = tuple((each["where"], each["problem"]) for each in told["problems"])
-        return EventReport(**{**known, "problems": problems, "unknown_products": tuple(told["unknown_products"])})
+        lists = {"problems": problems, "unknown_products": tuple(told["unknown_products"])}
+        return EventReport(**{**{each.name: told[each.name] for each in fields(EventReport)}, **lists})  # type: ignore[literal-required]
 
     sent = {"content": b"\n".join(batch.lines), "headers": {"Content-Type": "application/x-ndjson"}}
     return Call("POST", "/v1/events", read, sent)
@@ -241,7 +238,7 @@ def export(person: str) -> Call[PersonExport]:
     """``store.export``."""
 
     def read(answer: httpx.Response) -> PersonExport:
-        told = answer.json()
+        told: schema.PersonAnswer = answer.json()
         events = tuple(Event.of({**each, "person": person}) for each in told["events"])
         return PersonExport(person, events, tuple(told["lists"]))
 
@@ -250,7 +247,12 @@ def export(person: str) -> Call[PersonExport]:
 
 def erase(person: str) -> Call[Erasure]:
     """``store.erase``."""
-    return Call("DELETE", _person_path(person), lambda answer: Erasure(**answer.json()))
+
+    def read(answer: httpx.Response) -> Erasure:
+        told: schema.ErasureAnswer = answer.json()
+        return Erasure(told["events"], told["lists"])
+
+    return Call("DELETE", _person_path(person), read)
 
 
 def image_bytes(image: Any) -> bytes:
@@ -278,11 +280,11 @@ def _change(method: str, product_id: str, images: Sequence[Any], fields: Mapping
     if images:
         files = [("images", (f"image-{at}", image_bytes(each))) for at, each in enumerate(images)]
         more = {"files": files, "data": {"product": json.dumps(dict(fields))}}
-    return Call(method, _path(product_id), lambda answer: _put_result(answer.json()), more)
+    return Call(method, _path(product_id), lambda answer: PutResult.read(answer.json()), more)
 
 
-def _put_result(told: Mapping[str, Any]) -> PutResult:
-    return PutResult(told["id"], told["status"], tuple(told["problems"]))
+def _as_told(answer: httpx.Response) -> Any:
+    return answer.json()
 
 
 def _path(product_id: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from lapel.client import calls
+from lapel.client import calls, schema
 from lapel.client.answers import BrowseResult, Photo, ProductDetails, PutResult, Region, RemoveReport, SearchResult
 from lapel.client.calls import POLL_SECONDS, RETRIED, RETRIES, ApiError, Call, headers, unreachable, wait_of
 from lapel.core.errors import QueryError
@@ -149,7 +149,7 @@ class Client:
         """Add or replace many; each row has an ``id`` and ``pictures``."""
         return self._do(calls.bulk(rows))
 
-    def add(self, table: Any, *, wait: bool = True, **options: Any) -> dict[str, Any]:
+    def add(self, table: Any, *, wait: bool = True, **options: Any) -> schema.JobAnswer:
         """Add a table of products whose pictures are links: its path, or its bytes. Returns the job, at its end.
 
         Args:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lapel.core.errors import InputError
 
-FALSE_DISCOVERY_RATE = 0.05  # of the series that are said to move in one period
+FALSE_DISCOVERY_RATE = 0.2  # of the series that are said to move in one period: at .05 half as many doublings are found
 BASELINE = 6  # periods before, whose mean is what was usual
 WINDOWS = (1, 2)  # latest periods that are compared with what was usual: a rise is found within two
 LEAST_EXPECTED = 5.0  # things of a series in a period, below which a normal approximation of its share is not used

@@ -46,20 +46,12 @@ def nearest_cosines(vectors: Vectors, others: Vectors, count: int) -> NDArray[np
     return np.asarray(found, np.float32)
 
 
-def hash_index(hashes: NDArray[np.uint8], *, chunks: int = 0) -> Any:
-    """An index of (n, b) uint8 hashes; its ``search(hashes, k)`` gives (m, k) distances in bits and places.
-
-    Args:
-        hashes: What is searched.
-        chunks: Only hashes are compared that agree in one of so many parts but for one bit; 0 compares all.
-    """
+def hash_index(hashes: NDArray[np.uint8]) -> Any:
+    """An index of (n, b) uint8 hashes that compares all; its ``search(hashes, k)`` gives (m, k) distances in bits and
+    places. For many see :mod:`lapel.indexes.hash_chunks`."""
     import faiss
 
-    bits = hashes.shape[1] * 8
-    index: Any = faiss.IndexBinaryFlat(bits)
-    if chunks:
-        index = faiss.IndexBinaryMultiHash(bits, chunks, bits // chunks)
-        index.nflip = 1
+    index: Any = faiss.IndexBinaryFlat(hashes.shape[1] * 8)
     if len(hashes):
         index.add(np.ascontiguousarray(hashes))
     return index

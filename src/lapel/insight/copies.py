@@ -21,6 +21,8 @@ SCREEN_FILL = (0.75, 1.0)  # of its width that the picture takes
 HUE_TURN = (60.0, 300.0)  # degrees
 GREY = 40  # of 255: the saturation below which goods have no hue that people name
 DYES = ((200, 40, 50), (50, 90, 190), (60, 140, 70), (230, 190, 60), (130, 70, 150), (150, 100, 70), (90, 90, 95))
+SEEN, SEEN_SHARE = 24, 1 / 3  # grey levels of 255 that are another colour, and of how much of the goods
+EDGE_SHARE = 0.3  # of a picture's edge that goods may touch; more, and they were not cut out
 DYE_SHARE = 0.7  # of a dye that dark goods take
 
 
@@ -99,6 +101,16 @@ def recolour(image: Image.Image, rng: np.random.Generator) -> Image.Image:
         light = bool(inside.any()) and float(np.median(hsv[..., 2][inside])) > 110
         made = np.asarray(pixels * dye if light else 255 - (255 - pixels) * (1 - dye * DYE_SHARE), np.float32)
     return Image.fromarray((made * mask + pixels * (1 - mask)).clip(0, 255).astype(np.uint8))
+
+
+def in_another_colour(image: Image.Image, made: Image.Image) -> bool:
+    """Whether a person sees that the goods, and nothing but the goods, have another colour: they could be cut out of
+    the white around them, and a third of them is 24 grey levels or more away in some channel. Black that is turned in
+    hue stays black, and what is not on white was tinted whole, as light would."""
+    goods = np.asarray(distortions.cut_out(image)) > 127
+    edge = np.concatenate([goods[0], goods[-1], goods[:, 0], goods[:, -1]])
+    apart = np.abs(np.asarray(made, np.int16) - np.asarray(image, np.int16)).max(axis=2)
+    return bool(goods.any() and edge.mean() < EDGE_SHARE and (apart[goods] >= SEEN).mean() >= SEEN_SHARE)
 
 
 def partly_recoloured(image: Image.Image, rng: np.random.Generator) -> Image.Image:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,65 +35,52 @@ REFINED = 2  # places of a pair that are refined
 MIDDLE, MIDDLE_STEPS = 24, 5  # pixels of the first refinement, and its steps
 FINE_BLUR, FINE_STEPS = 0.6, 3  # pixels, and steps of the second
 FLAT = 3.0  # grey levels: the deviation below which there is nothing to compare
+TEXTURED, FEW_SQUARES = 4.0, 5  # grey levels: the deviation of a square with something in it; and squares that tell
 FITS = 0.985  # correlation from which on no other place is tried
 LEAST_FINE = 0.4  # correlation of what is fine, below which no finer look is worth it
 STRIDE = 0.1  # of a picture, the most that one step changes
-LEAST_COARSE = 0.7  # of the best window: below it one picture does not lie in the other
+LEAST_COARSE = 0.62  # of the best window: below it one picture does not lie in the other
 LEAST_OVERLAP = 0.12  # of the first picture: below it anything fits anything
 PATCH = 6  # pixels: folds, seams and letters are compared within such squares
 AGREES = 0.8  # correlation of a square from which on both show the same drawing there
 PART = 0.15  # of the squares that agree: so much in another colour is another colour of the product
-VERSION = "2"  # changes when the same pair gives other figures
+GAMMAS = (0.7, 0.84, 1.0, 1.19, 1.43)  # what light and editors do to a picture,
+MOST_GAIN, MOST_BALANCE = 1.5, 1.12  # its brightness, and each channel beside the others
+DYED_HALF, DYED_PART = 3.0, 4.0  # of these measures: twice what light leaves; beyond, no pair is surer than a half
+FITTED = 3  # every third pixel tells which light it is
+OTHER = 90  # grey levels, of three channels: a pixel that is so far away shows something else
+WHITE = 244  # of 255: from which on more light may have been cut off
+NET = Path(__file__).with_name("copy_chance.npz")
+VERSION = "3"  # changes when the same pair gives other figures
 
 MEASURES = (
     "coarse",  # correlation of the window that fitted best
     "grey",  # correlation of the lightness where both lie on each other
     "detail",  # correlation of what is finer than 4 pixels
-    "patch_half",  # the median over squares with something in them of their own correlation
+    "patch_half",  # the median correlation of squares, of those with something in them in the picture that has less
     "patch_low",  # the lower quarter
     "patch_good",  # share of those squares whose correlation is above .8
+    "patch_least",  # the tenth from below
+    "patch_both",  # share above .8 of the squares with something in either picture
     "overlap",  # share of the smaller picture that lies on the other
-    "colour",  # what no light explains: the mean distance of the colours after the gains, / 10 levels
+    "colour",  # what no light explains: the mean distance of the colours / 10 levels
     "colour_half",  # the median of that distance: a little text over a picture leaves it
     "colour_part",  # the distance that 15 % of the squares with the same drawing reach: a part that is dyed
     "gain",  # spread of the three gains' logarithms
-    "rest",  # what remains of the lightness after its own gain and offset, / 20 grey levels
+    "rest",  # what light does not explain of the lightness: the mean distance, / 20 grey levels
+    "rest_half",  # the median of that distance
+    "rest_part",  # the distance that 15 % of the squares with the same drawing reach
     "texture",  # how much there is to compare: mean deviation within the squares, / 20 grey levels
     "bend",  # how far the map is from scaling alone
 )
 
+NEAR_ONE = {"grey": 1.003, "detail": 1.01, "patch_half": 1.01, "patch_low": 1.01, "patch_least": 1.02}
+NEAR_NOTHING = {
+    "colour": 0.2, "colour_half": 0.1, "colour_part": 0.1, "gain": 0.02, "rest": 0.05, "rest_half": 0.05,
+    "rest_part": 0.1, "texture": 0.1, "bend": 0.02,
+}  # fmt: skip
+
 Floats = NDArray[np.float32]
-# Learned by 'python benchmarks/duplicates.py --learn 120': copies of 120 products in 39,391 pictures, products that no
-# measurement takes.
-WEIGHTS = (
-    0.5797,
-    -2.179,
-    -0.147,
-    0.9823,
-    4.971,
-    0.9259,
-    3.439,
-    -0.4687,
-    0.1574,
-    -1.906,
-    -1.199,
-    -0.445,
-    2.975,
-    33.05,
-    2.88,
-    0.7443,
-    0.8273,
-    0.5606,
-    -1.6,
-    -0.3834,
-    0.312,
-    4.728,
-    0.82,
-    -1.431,
-    1.193,
-    -0.5858,
-)
-BIAS = -13.29
 Squares = NDArray[np.uint8]  # (n, SIDE, SIDE, 3)
 
 
@@ -172,7 +160,7 @@ class Compared:
     """What a check found, of n pairs.
 
     Attributes:
-        measures: (n, 14) float32, see :data:`MEASURES`.
+        measures: (n, 18) float32, see :data:`MEASURES`.
         maps: (n, 2, 3) float32: coordinates of 0..1 of the first picture -> those of the second.
         mirrored: (n,) bool.
     """
@@ -408,7 +396,7 @@ def _correlation(a: Floats, b: Floats, weight: Floats) -> Floats:
 def _measured(
     first: Squares, second: Squares, grey: Floats, other: Floats, maps: Floats, ratios: NDArray[np.float64]
 ) -> Floats:
-    """(n, 14): what two pictures have in common where the map lays them on each other."""
+    """(n, 18): what two pictures have in common where the map lays them on each other."""
     n = len(first)
     seen, inside = _sample(np.concatenate([second.astype(np.float32), other[..., None]], axis=3), maps)
     weight = inside.astype(np.float32)
@@ -419,9 +407,7 @@ def _measured(
     area = np.abs(maps[:, 0, 0] * maps[:, 1, 1] - maps[:, 0, 1] * maps[:, 1, 0])
     share = weight.mean(axis=1)
     overlap = np.maximum(share, np.minimum(share * area, 1))
-    colour, half, part, gain, rest = _colours(
-        first.reshape(n, -1, 3).astype(np.float32), seen[..., :3], weight, agreeing
-    )
+    colours = _colours(first.reshape(n, -1, 3).astype(np.float32), seen[..., :3], weight, agreeing)
     lengths = np.hypot(maps[:, 0, 0], maps[:, 1, 0]), np.hypot(maps[:, 0, 1], maps[:, 1, 1])
     shape = np.log(np.maximum(lengths[0], 1e-3) / np.maximum(lengths[1], 1e-3) * ratios[:, 1] / ratios[:, 0])
     bend = np.abs(shape) + np.abs(maps[:, 0, 1]) + np.abs(maps[:, 1, 0])
@@ -431,11 +417,7 @@ def _measured(
         detail,
         *patches,
         overlap,
-        colour,
-        half,
-        part,
-        gain,
-        rest,
+        *colours,
         texture,
     ]
     return np.stack([*measures, bend], axis=1).astype(np.float32)
@@ -467,44 +449,76 @@ def _patches(grey: Floats, other: Floats, inside: NDArray[np.bool_]) -> tuple[li
     lengths = np.sqrt((a * a).mean(axis=2)), np.sqrt((b * b).mean(axis=2))
     own = (a * b).mean(axis=2) / np.maximum(lengths[0] * lengths[1], 1.0)
     seen = _squares(inside.reshape(n, SIDE, SIDE)).all(axis=2)
-    used = seen & (np.maximum(*lengths) > 4)
-    number = np.maximum(used.sum(axis=1), 1)
+    # Words over a plain part are in one picture alone: what the other shows is judged by itself, of both the better.
+    sides = [_of_squares(own, seen & (each > TEXTURED)) for each in lengths]
+    better = (sides[1][:, 0] > sides[0][:, 0]) & (sides[1][:, 4] >= FEW_SQUARES) | (sides[0][:, 4] < FEW_SQUARES)
+    told = np.where(better[:, None], sides[1], sides[0])
+    either = _of_squares(own, seen & (np.maximum(*lengths) > TEXTURED))
+    agreeing = seen & ((own > AGREES) | (np.maximum(*lengths) <= TEXTURED))
+    texture = np.where(seen, np.minimum(*lengths), 0).sum(axis=1) / (count * count) / 20
+    return [*told[:, :4].T, either[:, 2]], texture.astype(np.float32), np.asarray(agreeing, np.bool_)
+
+
+def _of_squares(own: Floats, used: NDArray[np.bool_]) -> Floats:
+    """(n, 5) of the squares that are used: the median and lower quarter of their correlation, the share above .8, the
+    tenth from below, and how many they are."""
+    number = used.sum(axis=1)
     ranked = np.sort(np.where(used, own, 2), axis=1)
-    half, low = (ranked[np.arange(n), (number * share).astype(int).clip(0)] for share in (0.5, 0.25))
-    empty = ~used.any(axis=1)
-    good = ((own > AGREES) & used).sum(axis=1) / number
-    agreeing = seen & ((own > AGREES) | (np.maximum(*lengths) <= 4))
-    texture = np.where(used, np.maximum(*lengths), 0).sum(axis=1) / (count * count) / 20
-    told = [np.where(empty, 0, each).astype(np.float32) for each in (half, low, good)]
-    return told, texture.astype(np.float32), np.asarray(agreeing, np.bool_)
+    rows = np.arange(len(own))
+    half, low, least = (ranked[rows, (number * share).astype(int)] for share in (0.5, 0.25, 0.1))
+    good = ((own > AGREES) & used).sum(axis=1) / np.maximum(number, 1)
+    made = np.stack([half, low, good, least, number], axis=1)
+    return np.asarray(np.where(number[:, None] > 0, made, 0), np.float32)
 
 
 def _colours(
     first: Floats, second: Floats, weight: Floats, agreeing: NDArray[np.bool_]
-) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """How far colours are apart after a gain for each channel, mean, median, and in a part of what agrees; how unlike
-    the gains are; and what is left of grey."""
-    w = weight[..., None]
-    a, b = first + 1, second + 1
-    gains = (a * b * w).sum(axis=1) / np.maximum((b * b * w).sum(axis=1), 1)  # (n, 3)
-    lit = b * gains[:, None]
-    grey = lit.mean(axis=2, keepdims=True)
-    own = a.mean(axis=2, keepdims=True)
-    chroma = np.abs((a - own) - (lit - grey)).sum(axis=2)
+) -> tuple[Floats, Floats, Floats, Floats, Floats, Floats, Floats]:
+    """How far colours and lightness are apart once what light can explain is taken away: of colours the mean, the
+    median, and that of a part of what agrees; how unlike the channels' gains are; and of lightness the same three."""
+    lit, gains = _lit(first, second, weight)
+    own, grey = first.mean(axis=2), lit.mean(axis=2)
+    chroma = np.abs((first - own[..., None]) - (lit - grey[..., None])).sum(axis=2)
+    lightness = np.abs(own - grey)
     # White around a product agrees whatever the product's colour is: what is not white counts.
-    inked = weight * ((own[..., 0] < 235) | (grey[..., 0] < 235))
+    inked = weight * ((own < 235) | (second.mean(axis=2) < 235))
     count = np.maximum(inked.sum(axis=1), 1)
-    colour = (chroma * inked).sum(axis=1) / count / 10
-    middle = np.sort(np.where(inked > 0, chroma, np.inf), axis=1)[np.arange(len(a)), (count / 2).astype(int)]
-    half = np.where(inked.any(axis=1), middle, 0) / 10
-    part = np.asarray(_part_apart(chroma, inked, agreeing) / 10, np.float32)
-    logs = np.log(np.maximum(gains, 1e-3))
+    told = []
+    for apart, unit in ((chroma, 10), (lightness, 20)):
+        middle = np.sort(np.where(inked > 0, apart, np.inf), axis=1)[np.arange(len(own)), (count / 2).astype(int)]
+        half = np.where(inked.any(axis=1), middle, 0)
+        mean, part = (apart * inked).sum(axis=1) / count, _part_apart(apart, inked, agreeing)
+        told.append([mean / unit, half / unit, part / unit])
+    logs = np.log(gains)
     spread = logs.max(axis=1) - logs.min(axis=1)
-    number = np.maximum(weight.sum(axis=1, keepdims=True), 1)
-    x, y = _centred(grey[..., 0], weight, number), _centred(own[..., 0], weight, number)
-    slope = (x * y).sum(axis=1, keepdims=True) / np.maximum((x * x).sum(axis=1, keepdims=True), 1)
-    rest = (np.abs(y - slope * x) * inked).sum(axis=1) / count / 20
-    return colour, np.asarray(half, np.float32), part, spread, rest
+    every = *told[0], spread, *told[1]
+    return tuple(np.asarray(each, np.float32) for each in every)  # type: ignore[return-value]
+
+
+def _lit(first: Floats, second: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """The second picture (n, p, 3) in the first one's light, as far as a gamma, a brightness and a white balance within
+    what cameras and editors do can bring it there, and the gains (n, 3). What that makes brighter than white is white,
+    so gains are sought with and without the pixels that are white already; dye is not explained by either."""
+    one, other, here = first[:, ::FITTED], second[:, ::FITTED], weight[:, ::FITTED]
+    dark = here * ((one.max(axis=2) < WHITE) & (other.max(axis=2) < WHITE))
+    best = np.full(len(first), np.inf, np.float32)
+    gammas, gains = np.ones(len(first), np.float32), np.ones((len(first), 3), np.float32)
+    for gamma in GAMMAS:
+        bent = _bent(other, gamma)
+        for each in (here, dark):
+            w = each[..., None]
+            gain = ((one + 1) * bent * w).sum(axis=1) / np.maximum((bent * bent * w).sum(axis=1), 1)
+            middle = gain.mean(axis=1, keepdims=True).clip(1 / MOST_GAIN, MOST_GAIN)
+            gain = gain.clip(middle / MOST_BALANCE, middle * MOST_BALANCE)
+            made = np.minimum(bent * gain[:, None] - 1, 255)
+            apart = (np.abs(made - one).sum(axis=2).clip(0, OTHER) * here).sum(axis=1)
+            better = apart < best
+            best[better], gammas[better], gains[better] = apart[better], gamma, gain[better]
+    return np.minimum(_bent(second, gammas[:, None, None]) * gains[:, None] - 1, 255), gains
+
+
+def _bent(pictures: Floats, gamma: float | Floats) -> Floats:
+    return np.asarray(((pictures + 1) / 256) ** np.asarray(gamma, np.float32) * 256, np.float32)
 
 
 def _part_apart(chroma: Floats, inked: Floats, agreeing: NDArray[np.bool_]) -> Floats:
@@ -520,38 +534,36 @@ def _part_apart(chroma: Floats, inked: Floats, agreeing: NDArray[np.bool_]) -> F
 
 
 def figures_of(measures: Floats, cosines: Floats, margins: Floats, bits: NDArray[np.int32]) -> NDArray[np.float64]:
-    """(n, 26) what the chance of a copy follows from: the measures as logarithms where nearness to 1 or 0 tells, and
-    products of those that only count together."""
+    """(n, 20) what the chance of a copy follows from: the measures as logarithms where nearness to 1 or 0 tells."""
     have = dict(zip(MEASURES, np.asarray(measures, np.float64).T, strict=True))
-    grey, detail, half, low = (
-        np.log(room - have[name].clip(-1, 1))
-        for name, room in (("grey", 1.003), ("detail", 1.01), ("patch_half", 1.01), ("patch_low", 1.01))
-    )
-    hue, own_hue, part, gain, rest, texture, bend = (
-        np.log(have[name] + room)
-        for name, room in (
-            ("colour", 0.2), ("colour_half", 0.1), ("colour_part", 0.1), ("gain", 0.02), ("rest", 0.05),
-            ("texture", 0.1), ("bend", 0.02),
-        )
-    )  # fmt: skip
-    above = margins.clip(0, 0.25)
-    columns = [grey, detail, half, low, have["patch_good"], have["overlap"], hue, own_hue, gain, rest, texture, bend]
-    columns += [cosines, above, (bits / 128).clip(0, 0.85)]
-    columns += [(-detail - 1.2).clip(0, 9), (-half - 2).clip(0, 9), (-own_hue - 0.5).clip(0, 9)]
-    columns += [(own_hue - 0.2).clip(0, 9), detail * own_hue, half * own_hue, above * detail]
-    columns += [part, (part - 0.2).clip(0, 9), detail * part, rest * detail]
-    return np.column_stack(columns)
+    columns = [np.log(room - have[name].clip(-1, 1)) for name, room in NEAR_ONE.items()]
+    columns += [np.log(have[name] + room) for name, room in NEAR_NOTHING.items()]
+    columns += [have[name] for name in ("patch_good", "patch_both", "overlap")]
+    return np.column_stack([*columns, cosines, margins.clip(0, 0.25), (bits / 128).clip(0, 0.85)])
+
+
+@cache
+def _net() -> dict[str, NDArray[np.float64]]:
+    """A hidden layer of 16, learned by ``benchmarks/duplicates.py --learn 120``: copies of 120 products among all
+    of the real catalogue, products that no measurement takes."""
+    with np.load(NET) as kept:
+        return {name: kept[name].astype(np.float64) for name in kept.files}
 
 
 def chance(measures: Floats, cosines: Floats, margins: Floats, bits: NDArray[np.int32]) -> NDArray[np.float64]:
     """How likely one picture of each pair is made of the other, 0..1.
 
     Args:
-        measures: (n, 14), see :data:`MEASURES`.
+        measures: (n, 18), see :data:`MEASURES`.
         cosines: (n,) of their vectors.
         margins: (n,) of those above the mean of the neighbours.
         bits: (n,) in which their hashes differ.
     """
-    likely = expit(figures_of(measures, cosines, margins, bits) @ np.array(WEIGHTS) + BIAS)
+    net = _net()
+    figures = (figures_of(measures, cosines, margins, bits) - net["mean"]) / net["spread"]
+    hidden = np.maximum(figures @ net["hidden"] + net["hidden_bias"], 0)
+    likely = expit(hidden @ net["out"] + net["out_bias"])
+    half, part = (measures[:, MEASURES.index(name)] for name in ("colour_half", "colour_part"))
+    likely = np.where((half > DYED_HALF) | (part > DYED_PART), likely / 2, likely)
     compared = measures[:, MEASURES.index("overlap")] > 0  # else the check stopped before it measured anything
     return np.where(compared, likely, 0.0)

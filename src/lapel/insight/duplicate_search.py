@@ -1,8 +1,8 @@
 """Finds pairs of pictures of which one is made of the other: candidates by vectors and by hashes, then a check of each.
 
-No table of all pairs: every picture asks for its nearest by vector, by hash and by the hash of itself mirrored, in
-blocks, and only those are checked. What was checked is kept by the hashes of both pictures, so a second run checks
-what is new alone.
+No table of all pairs: every picture asks for its nearest by vector, by the hashes of the whole and of its content, and
+by those mirrored, in blocks, and only those are checked. What was checked is kept by the hashes of both pictures, so a
+second run checks what is new alone.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from lapel.core.vectors import Keys, Vectors
 from lapel.engine.context import StoreContext
 from lapel.indexes.neighbours import nearest_cosines, neighbour_index
 from lapel.insight.copy_check import MEASURES, VERSION, Compared, alike_as_they_lie, chance, compare
-from lapel.insight.picture_hash import LEAST_QUALITY, HashIndex, hashes_of
+from lapel.insight.picture_hash import BYTES, LEAST_QUALITY, HashIndex, mirrored
 from lapel.insight.pictures import SmallPictures, stacked
+from lapel.insight.small_picture import SmallPicture
 
 NEIGHBOURS = 8  # by vector, of each picture
 USUAL_COSINE = 0.65  # of a photo's nearest ten among 40,000: for shops that have fewer
-BY_HASH = 4  # by each of its two hashes
+BY_HASH = 4  # by each of its hashes, as they are and mirrored
 LEAST_COSINE, LEAST_MARGIN = 0.6, 0.05  # of candidates by vector: nine in ten neighbours are not that much nearer
 FEW_BITS, MOST_BITS = 40, 72  # of candidates by hash: of any, and of the nearest one
 KEPT_CHANCE = 0.05  # of pairs that are remembered,
@@ -34,7 +35,8 @@ CERTAIN = 0.97  # chance from which on a pair is not asked for from its other si
 BLOCK = 512  # pictures that ask together
 CHECKED = 48  # pairs checked together: what is worked on stays in the processor's cache
 THREADS = 2
-LEAST_ALIKE = 0.65  # see alike_as_they_lie: of pairs that only hashes found
+LEAST_ALIKE = 0.65  # see alike_as_they_lie: of pairs that only hashes found, unless they differ in so few bits:
+ALIKE_BITS = 56
 
 Progress = Callable[[int, int | None], None]
 
@@ -49,7 +51,8 @@ class Candidates:
         cosines: (m,) float32; 0 where the vector did not find it.
         margins: (m,) float32: the cosine above the mean of the asking picture's neighbours, the score normalisation of
             DISC 2021 (Douze et al., arXiv:2106.09672).
-        bits: (m,) int32: in how many bits the hashes differ, of both ways round the fewer.
+        bits: (m,) int32: in how many bits the hashes differ, of the whole or the contents, either way round, the
+            fewest.
     """
 
     asking: NDArray[np.int64]
@@ -64,7 +67,8 @@ class CandidateSearch:
 
     Args:
         vectors: (n, dim) float32 unit rows.
-        hashes: (n, 32) uint8.
+        hashes: (n, w, 32) uint8, each of w parts: of the whole, and of its content, see
+            :mod:`lapel.insight.small_picture`. Parts are compared with their like.
         usable: (n,) bool: which hashes say something.
     """
 
@@ -72,12 +76,12 @@ class CandidateSearch:
         self._vectors, self._hashes = vectors, hashes
         self._index = neighbour_index(vectors)
         self._usable = np.flatnonzero(usable)
-        self._by_hash = HashIndex(hashes[self._usable])
+        self._by_hash = [HashIndex(hashes[self._usable, part]) for part in range(hashes.shape[1])]
 
     def of(
         self,
         vectors: Vectors,
-        hashes: Sequence[NDArray[np.uint8]],
+        hashes: NDArray[np.uint8],
         *,
         own: NDArray[np.int64] | None = None,
         usual: NDArray[np.float32] | None = None,
@@ -86,7 +90,7 @@ class CandidateSearch:
 
         Args:
             vectors: (m, dim) float32.
-            hashes: (m, 32) uint8 each, as they are and mirrored.
+            hashes: (m, w, 32) uint8.
             own: (m,) int64 their places, where they are among those searched: nobody is a candidate of itself.
             usual: (m,) float32: the mean cosine of their neighbours, where it is not that of those searched.
         """
@@ -99,8 +103,10 @@ class CandidateSearch:
         near |= real & (cosines >= KEPT_COSINE)
         asking = [np.repeat(np.arange(len(vectors)), places.shape[1])]
         found, wanted = [places.ravel()], [near.ravel()]
-        for each in hashes if len(self._usable) else ():
-            bits, near = self._by_hash.nearest(each, min(BY_HASH, len(self._usable)))
+        turned = (hashes, mirrored(hashes))
+        ways = [(index, way[:, part]) for part, index in enumerate(self._by_hash) for way in turned]
+        for index, each in ways if len(self._usable) else ():
+            bits, near = index.nearest(each, min(BY_HASH, len(self._usable)))
             asking.append(np.repeat(np.arange(len(vectors)), near.shape[1]))
             found.append(np.where(near < 0, -1, self._usable[near]).ravel())
             other = np.where(near < 0, -1, self._usable[near])
@@ -110,8 +116,14 @@ class CandidateSearch:
         joined = np.unique(np.stack([rows[kept], at[kept]], axis=1), axis=0)
         rows, at = joined[:, 0], joined[:, 1]
         score = np.einsum("md,md->m", vectors[rows], self._vectors[at]) if len(rows) else np.zeros(0, np.float32)
-        apart = [np.bitwise_count(each[rows] ^ self._hashes[at]).sum(axis=1) for each in hashes]
-        return Candidates(rows, at, score, score - usual[rows], np.min(apart, axis=0).astype(np.int32))
+        return Candidates(rows, at, score, score - usual[rows], bits_apart(hashes[rows], self._hashes[at]))
+
+
+def bits_apart(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """(m,) in how many bits the hashes (m, w, 32) of two pictures differ: of the part and the way round that differ in
+    the fewest."""
+    ways = [np.bitwise_count(each ^ other).sum(axis=2).min(axis=1) for each in (one, mirrored(one))]
+    return np.asarray(np.minimum(*ways), np.int32)
 
 
 def _padded_mean(cosines: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -213,7 +225,7 @@ class PairSearch:
             needed = np.arange(len(columns.keys))
             hashes, quality = self.signatures(columns, needed)
             search = CandidateSearch(columns.vectors, hashes, quality >= LEAST_QUALITY)
-            looked_at = np.full((len(columns.keys), NEIGHBOURS + 2 + 2 * BY_HASH), -1, np.int32)
+            looked_at = np.full((len(columns.keys), NEIGHBOURS + 2 + 4 * BY_HASH), -1, np.int32)
             for start in range(0, len(todo), BLOCK):
                 block = todo[start : start + BLOCK]
                 made += self._look(columns, block, search, hashes, looked_at)
@@ -232,19 +244,16 @@ class PairSearch:
             columns: The few, with the nearest of those that ask.
             asking: (n,) bool: whose copies are wanted.
         """
-        block = np.flatnonzero(asking)
-        hashes, quality = self.signatures(columns, np.arange(len(columns.keys)))
+        every = np.arange(len(columns.keys))
+        hashes, quality = self.signatures(columns, every)
         search = CandidateSearch(columns.vectors, hashes, quality >= LEAST_QUALITY)
-        found = search.of(columns.vectors[block], [hashes[block], self._mirrored(columns, block)], own=block)
-        return list(self._checked(columns, block[found.asking], found, np.arange(len(found.found))))
-
-    def _mirrored(self, columns: PhotoColumns, block: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """(m, 32) hashes of the mirrored pictures; zeros where one cannot be read."""
-        squares, there = self.squares(columns, block)
-        mirrored = np.zeros((len(block), 32), np.uint8)
-        if len(there):
-            mirrored[there] = hashes_of(squares, mirrored=True)[0]
-        return mirrored
+        # Both sides ask, as when all are looked at: a copy may stand out among the neighbours of one of them alone.
+        near = self._context.current().index.search(columns.vectors, NEIGHBOURS + 2)
+        real = (near.keys >= 0) & (near.keys != columns.keys[:, None])
+        usual = _padded_mean(np.where(real, near.scores, -1).astype(np.float32))
+        found = search.of(columns.vectors, hashes, own=every, usual=usual)
+        rows = np.flatnonzero(asking[found.asking] | asking[found.found])
+        return list(self._checked(columns, found.asking[rows], found, rows))
 
     def _look(
         self,
@@ -254,7 +263,7 @@ class PairSearch:
         hashes: NDArray[np.uint8],
         looked_at: NDArray[np.int32],
     ) -> list[Pair]:
-        found = search.of(columns.vectors[block], [hashes[block], self._mirrored(columns, block)], own=block)
+        found = search.of(columns.vectors[block], hashes[block], own=block)
         asking = block[found.asking]
         # A pair that the other side has asked for already is known, unless that left it open: seen from here it may
         # stand out more clearly among the neighbours.
@@ -289,8 +298,8 @@ class PairSearch:
                 yield from pairs
 
     def signatures(self, columns: PhotoColumns, places: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-        """Hashes (n, 32) and qualities (n,) of pictures, made and kept where they are not known yet."""
-        hashes = np.zeros((len(columns.keys), 32), np.uint8)
+        """Hashes (n, 2, 32) and qualities (n,) of pictures, made and kept where they are not known yet."""
+        hashes = np.zeros((len(columns.keys), 2, BYTES), np.uint8)
         quality = np.zeros(len(columns.keys), np.uint8)
         for start in range(0, len(places), BLOCK):
             block = places[start : start + BLOCK]
@@ -299,24 +308,16 @@ class PairSearch:
             missing = np.array([place for place, name in zip(block, names, strict=True) if name not in known], np.int64)
             made: dict[str, bytes] = {}
             if len(missing):
-                squares, there = self.squares(columns, missing)
-                own, good = hashes_of(squares)
-                for at, value, each in zip(there, own, good, strict=True):
-                    made[columns.hashes[missing[at]].decode()] = value.tobytes() + bytes([int(each)])
+                read = self._read(columns, missing)
+                made = {name: each.hashes.tobytes() + bytes([each.quality]) for name, each in read.items()}
                 self._table.put_signatures(made.items(), VERSION)
             for place, name in zip(block, names, strict=True):
                 if data := made.get(name) or known.get(name):
-                    hashes[place], quality[place] = np.frombuffer(data[:-1], np.uint8), data[-1]
+                    hashes[place] = np.frombuffer(data[:-1], np.uint8).reshape(2, BYTES)
+                    quality[place] = data[-1]
         return hashes, quality
 
-    def squares(self, columns: PhotoColumns, places: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Small pictures (m, 48, 48, 3) of some places, and which of the places they are of."""
-        read = self._read(columns, places)
-        names = [columns.hashes[each].decode() for each in places]
-        there = [at for at, name in enumerate(names) if name in read]
-        return stacked(read, [names[at] for at in there])[0], np.array(there, np.int64)
-
-    def _read(self, columns: PhotoColumns, places: NDArray[np.int64]) -> dict[str, tuple[NDArray[np.uint8], float]]:
+    def _read(self, columns: PhotoColumns, places: NDArray[np.int64]) -> dict[str, SmallPicture]:
         missing = {columns.hashes[each].decode(): int(columns.keys[each]) for each in places}
         return self.pictures.read(missing)
 
@@ -366,7 +367,8 @@ def chance_of(
     likely = np.zeros(count)
     if not count:
         return likely, found
-    rows = np.flatnonzero((margins >= LEAST_MARGIN) | (alike_as_they_lie(first[0], second[0]) >= LEAST_ALIKE))
+    likely_one = (margins >= LEAST_MARGIN) | (bits <= ALIKE_BITS)
+    rows = np.flatnonzero(likely_one | (alike_as_they_lie(first[0], second[0]) >= LEAST_ALIKE))
     for start in range(0, len(rows), CHECKED):
         some = rows[start : start + CHECKED]
         made = compare(first[0][some], second[0][some], np.stack([first[1][some], second[1][some]], axis=1))

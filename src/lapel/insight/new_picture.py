@@ -17,13 +17,13 @@ from lapel.core.filters import NO_FILTER
 from lapel.core.images import ImageLike, to_image
 from lapel.core.text import counted, reason_of
 from lapel.core.types import Filter
-from lapel.core.vectors import Vectors
+from lapel.core.vectors import Keys, Vectors
 from lapel.engine.context import StoreContext
-from lapel.insight.copy_check import square
 from lapel.insight.duplicate_search import CandidateSearch, PairSearch, PhotoColumns, chance_of, read_columns
 from lapel.insight.duplicates import LEAST_CHANCE
-from lapel.insight.picture_hash import LEAST_QUALITY, hashes_of
+from lapel.insight.picture_hash import LEAST_QUALITY
 from lapel.insight.pictures import stacked
+from lapel.insight.small_picture import SmallPicture, small_picture
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,11 @@ class NewPictures:
     def __init__(self, context: StoreContext, table: PairTable) -> None:
         self._context, self._table = context, table
         self._lock = Lock()
-        self._ready: tuple[int, PhotoColumns, CandidateSearch, PairSearch] | None = None
+        self._ready: tuple[int, Keys, PhotoColumns, CandidateSearch, PairSearch] | None = None
 
-    def prepare(self) -> tuple[PhotoColumns, CandidateSearch, PairSearch]:
-        """Read all pictures' vectors and hashes; done once while the store stays as it is."""
+    def prepare(self) -> tuple[Keys, PhotoColumns, CandidateSearch, PairSearch]:
+        """Read which photos are shown, and all pictures' vectors and hashes; done once while the store stays as it
+        is."""
         with self._lock:
             catalog = self._context.catalog
             now = catalog.generation
@@ -109,7 +110,7 @@ class NewPictures:
                 pairs = PairSearch(self._context, self._table)
                 hashes, quality = pairs.signatures(columns, np.arange(len(columns.keys)))
                 search = CandidateSearch(columns.vectors, hashes, quality >= LEAST_QUALITY)
-                self._ready = (now, columns, search, pairs)
+                self._ready = (now, shown, columns, search, pairs)
             return self._ready[1:]
 
     def check(self, picture: ImageLike, where: Filter = NO_FILTER, *, least: float = LEAST_CHANCE) -> NewCheck:
@@ -123,20 +124,21 @@ class NewPictures:
         Raises:
             ImageError: it cannot be read.
         """
-        columns, search, pairs = self.prepare()
+        shown, columns, search, pairs = self.prepare()
         start = time.perf_counter()
         data = read_bytes(picture) if isinstance(picture, str | Path) else picture
         image = to_image(data)
         vector = self._context.encoder.encode([image])
         encoded = time.perf_counter()
         exact = hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else ""
-        found = self._matches(columns, search, pairs, square(image), vector, least)
+        found = self._matches(columns, search, pairs, small_picture(image), vector, least)
         names = {columns.hashes[place].decode(): (score, flip) for place, score, flip in found}
         if exact and self._context.catalog.photo_of(exact) is not None:
             names[exact] = (1.0, False)
         keys = self._context.catalog.photos_by_hash(names)
-        passing = set(self._context.catalog.matching_keys(where).tolist()) if where != NO_FILTER else None
-        entries = self._context.catalog.entries(sorted({key for each in keys.values() for key in each}))
+        passing = shown if where == NO_FILTER else self._context.catalog.matching_keys(where)
+        wanted = np.intersect1d([key for each in keys.values() for key in each], passing)  # bytes of hidden ones, too
+        entries = self._context.catalog.entries(wanted.tolist())
         matches = [
             Match(
                 "exact" if photo.sha256 == exact else "near",
@@ -148,7 +150,6 @@ class NewPictures:
                 names[photo.sha256][1],
             )
             for product, photo in entries.values()
-            if passing is None or photo.key in passing
         ]
         matches.sort(key=lambda match: (-match.score, match.product))
         done = time.perf_counter()
@@ -159,13 +160,11 @@ class NewPictures:
         columns: PhotoColumns,
         search: CandidateSearch,
         pairs: PairSearch,
-        small: tuple[Any, float],
+        small: SmallPicture,
         vector: Vectors,
         least: float,
     ) -> list[tuple[int, float, bool]]:
-        own = small[0][None]
-        hashes = [hashes_of(own, mirrored=mirrored)[0] for mirrored in (False, True)]
-        candidates = search.of(vector, hashes)
+        candidates = search.of(vector, small.hashes[None])
         if not len(candidates.found):
             return []
         keys = {columns.hashes[place].decode(): int(columns.keys[place]) for place in candidates.found}
@@ -175,7 +174,7 @@ class NewPictures:
         squares, ratios = stacked(read, [name for name in names if name in read])
         if not len(squares):
             return []
-        mine = (np.broadcast_to(own, squares.shape), np.full(len(ratios), small[1]))
+        mine = (np.broadcast_to(small.square, squares.shape), np.full(len(ratios), small.ratio))
         figures = (candidates.cosines[usable], candidates.margins[usable], candidates.bits[usable])
         likely, compared = chance_of(mine, (squares, ratios), *figures)
         return [

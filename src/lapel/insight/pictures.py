@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 from lapel.core.errors import LapelError, SourceError
 from lapel.core.images import decode
 from lapel.engine.context import StoreContext
-from lapel.insight.copy_check import SIDE, square
+from lapel.insight.copy_check import SIDE
+from lapel.insight.small_picture import SmallPicture, small_picture
 from lapel.sources import read_uri
 
 KEPT = 24_000  # small pictures in memory: 170 MB
+THREADS = 2
 WIDTH = 160  # pixels: the smallest thumbnail
 
 
@@ -27,11 +30,11 @@ class SmallPictures:
 
     def __init__(self, context: StoreContext) -> None:
         self._context = context
-        self._kept: OrderedDict[str, tuple[NDArray[np.uint8], float] | None] = OrderedDict()
+        self._kept: OrderedDict[str, SmallPicture | None] = OrderedDict()
         self.unreadable: dict[str, str] = {}
 
-    def read(self, keys: Mapping[str, int]) -> dict[str, tuple[NDArray[np.uint8], float]]:
-        """Small pictures by hash: (48, 48, 3) uint8, and width over height.
+    def read(self, keys: Mapping[str, int]) -> dict[str, SmallPicture]:
+        """Small pictures by hash.
 
         Args:
             keys: A photo of each, by the hash of its bytes. What cannot be read is missing in the answer, and said in
@@ -41,15 +44,19 @@ class SmallPictures:
         thumbnails = self._context.thumbnails.get(missing, WIDTH) if missing else {}
         elsewhere = [keys[sha256] for sha256 in missing if sha256 not in thumbnails]
         photos = {photo.sha256: photo.uri for _, photo in self._context.catalog.entries(elsewhere).values()}
-        for sha256 in missing:
+
+        def made(sha256: str) -> SmallPicture | None:
             try:
                 data = thumbnails.get(sha256)
                 if data is None and sha256 not in photos:
                     raise SourceError("The photo was taken out meanwhile.")
-                self._kept[sha256] = square(decode(data if data is not None else read_uri(photos[sha256])))
+                return small_picture(decode(data if data is not None else read_uri(photos[sha256])))
             except (LapelError, OSError) as error:
-                self._kept[sha256] = None
                 self.unreadable[sha256] = str(error)
+                return None
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            self._kept.update(zip(missing, pool.map(made, missing), strict=True))
         found = {}
         for sha256 in keys:
             self._kept.move_to_end(sha256)
@@ -61,9 +68,9 @@ class SmallPictures:
 
 
 def stacked(
-    pictures: Mapping[str, tuple[NDArray[np.uint8], float]], hashes: Sequence[str]
+    pictures: Mapping[str, SmallPicture], hashes: Sequence[str]
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """The pictures of some hashes as (n, 48, 48, 3) uint8 and (n,) widths over heights."""
     if not hashes:
         return np.zeros((0, SIDE, SIDE, 3), np.uint8), np.ones(0)
-    return np.stack([pictures[each][0] for each in hashes]), np.array([pictures[each][1] for each in hashes])
+    return np.stack([pictures[each].square for each in hashes]), np.array([pictures[each].ratio for each in hashes])

@@ -35,11 +35,13 @@ class Policy:
         name: What people call it.
         settings: How rows are made.
         rules: What the shop wants of them.
+        recommender: What makes them, with the vectors of its model.
     """
 
     name: str
     settings: RowSettings
     rules: RuleBook
+    recommender: Recommender
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,6 @@ class _Slot:
 
 def replay(
     store: StoreContext,
-    recommender: Recommender,
     policies: tuple[Policy, Policy],
     *,
     since: float = 0.0,
@@ -142,7 +143,6 @@ def replay(
 
     Args:
         store: The store.
-        recommender: What makes its rows.
         policies: The old and the new one.
         since: Seconds since 1970.
         rewards: Kinds of events that count, once a product of a list.
@@ -158,7 +158,7 @@ def replay(
     logged = store.events.served(since=since)[-most:]
     lists: list[list[_Slot]] = []
     for done, (served, came) in enumerate(logged, 1):
-        slots = _slots(store, recommender, policies, served, came, set(rewards))
+        slots = _slots(store, policies, served, came, set(rewards))
         if slots:
             lists.append(slots)
         if progress is not None:
@@ -168,7 +168,6 @@ def replay(
 
 def _slots(
     store: StoreContext,
-    recommender: Recommender,
     policies: tuple[Policy, Policy],
     served: ServedList,
     came: Mapping[str, set[str]],
@@ -181,7 +180,7 @@ def _slots(
     history = NO_HISTORY if served.person is None else store.events.history_of_row(served.person, before=served.at)
     try:
         made = [
-            recommender.row(store.current(), asked, each.settings, history, now=served.at, rules=each.rules)
+            each.recommender.row(store.current(), asked, each.settings, history, now=served.at, rules=each.rules)
             for each in policies
         ]
     except QueryError:  # a product that is gone

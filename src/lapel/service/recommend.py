@@ -16,13 +16,15 @@ from lapel.core.errors import InputError, QueryError, SourceError
 from lapel.core.text import reason_of
 from lapel.core.types import SearchResult
 from lapel.engine.context import StoreContext
-from lapel.engine.recommend.asking import SETTING, RowQuery, RowSettings
+from lapel.engine.models import models_of
+from lapel.engine.recommend.asking import AUTO, SETTING, RowQuery, RowSettings
 from lapel.engine.recommend.recommender import Recommender
 from lapel.engine.retrieval import SearchEngine
 from lapel.engine.rules import GivenRules, Rule, RuleBook
 from lapel.service.asking import Where, filter_of
 
 if TYPE_CHECKING:
+    from lapel.engine.recommend.blend import Blend
     from lapel.insight.replay import Policy, ReplayReport
 
 CURRENT = "current"  # the policy that is in force
@@ -50,6 +52,7 @@ class RowService:
 
     def __init__(self, context: StoreContext, engine: SearchEngine, rules: RuleBook) -> None:
         self._context = context
+        self._engine = engine
         self._rules = rules
         self._recommender = Recommender(context, engine, rules)
 
@@ -108,6 +111,16 @@ class RowService:
         self._context.catalog.set_setting(SETTING, json.dumps(made.to_json()))
         return made
 
+    def tune(self) -> Blend:
+        """Find out now how much others should count in rows for people, with ``collaborative`` on ``auto``: the last
+        products of some people are held out, and the weight is taken that finds most of them. It is done by itself too,
+        whenever there are half as many events more.
+
+        Raises:
+            StoreReadOnlyError: the store is open for reading.
+        """
+        return self._recommender.tune()
+
     def replay(
         self,
         old: str | Path,
@@ -121,7 +134,8 @@ class RowService:
         """Estimate from the lists that were shown what another way of making rows would have earned.
 
         Args:
-            old: ``current``, or a JSON file with ``settings`` and ``rules`` as they would be.
+            old: ``current``, or a JSON file with ``settings``, ``rules`` and ``model`` as they would be. The model is
+                one that has vectors here, by its name or fingerprint, such as the one before.
             new: Another such.
             days: How far back the log is read.
             rewards: Kinds of events that count: view, like, cart and buy by default.
@@ -137,7 +151,6 @@ class RowService:
         policies = self._policy(old), self._policy(new)
         return replay.replay(
             self._context,
-            self._recommender,
             policies,
             since=time.time() - 86_400 * days,
             rewards=rewards or replay.POSITIVE,
@@ -149,22 +162,35 @@ class RowService:
         from lapel.insight.replay import Policy
 
         if str(source) == CURRENT:
-            return Policy(CURRENT, self.settings, self._rules)
+            return Policy(CURRENT, self.settings, self._rules, self._recommender)
         try:
             told = json.loads(Path(source).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise SourceError(
                 f"A policy is 'current' or a JSON file; '{source}' cannot be read: {reason_of(error)}."
             ) from error
-        if not isinstance(told, dict) or set(told) - {"settings", "rules"}:
+        if not isinstance(told, dict) or set(told) - {"settings", "rules", "model"}:
             raise InputError(
-                f"A policy has 'settings' and 'rules', such as {{\"settings\": {{\"popularity\": 0.2}}}}: {source}"
+                "A policy has 'settings', 'rules' and 'model', such as {\"settings\": {\"popularity\": 0.2}}:"
+                f" {source}"
             )
         settings = RowSettings.of({**self.settings.to_json(), **told.get("settings", {})})
         rules: RuleBook = self._rules
         if "rules" in told:
             rules = GivenRules(self._context.catalog, [Rule.of(each) for each in told["rules"]])
-        return Policy(str(source), settings, rules)
+        recommender = self._recommender
+        if "model" in told and (model := self._model(told["model"])) != self._context.model.fingerprint:
+            recommender = Recommender(self._context, self._engine, self._rules, model)
+        return Policy(str(source), settings, rules, recommender)
+
+    def _model(self, name: object) -> str:
+        """The fingerprint of a model that has vectors here, by that or by its name."""
+        known = [each.model for each in models_of(self._context)]
+        found = next((each for each in known if name in (each.fingerprint, each.name)), None)
+        if found is None:
+            names = ", ".join(f"{each.name} ({each.fingerprint})" for each in known)
+            raise InputError(f"No model '{name!s:.60}' has vectors here; {names} have. 'lapel model use' makes them.")
+        return found.fingerprint
 
     def write_substitutes(
         self,
@@ -228,7 +254,8 @@ def read_row_settings(texts: Iterable[str]) -> dict[str, Any]:
         try:
             if not equals:
                 raise ValueError
-            found[name.strip()] = json.loads(value.strip().casefold())
+            told = value.strip().casefold()
+            found[name.strip()] = told if told == AUTO else json.loads(told)
         except ValueError as error:
             raise InputError(f"A setting is written such as explore=0.05 or log=false; found '{text[:60]}'.") from error
     return found

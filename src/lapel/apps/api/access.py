@@ -55,7 +55,7 @@ def check_scope(access: Access, scope: str) -> None:
 
 
 async def _access(own: Serving, request: Request) -> Access:
-    if not await own.quick(lambda: own.needs_keys):
+    if not await own.needs_keys():
         if request.method not in SAFE_METHODS:
             _refuse_other_pages(own, request)
         return EVERYTHING

@@ -12,10 +12,11 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from lapel.apps.api.access import needs
-from lapel.apps.api.answers import JobAnswer, json_answer, problems
+from lapel.apps.api.answers import json_answer, problems
 from lapel.apps.api.bodies import MAX_JSON, read_body
 from lapel.apps.api.jobs import Webhook, begun, read_model, told_to
 from lapel.apps.api.problems import ProblemError
+from lapel.apps.api.schemas import IndexAnswer, JobAnswer, ModelsAnswer
 from lapel.apps.api.serving import serving
 from lapel.service import Access, Store
 
@@ -35,7 +36,12 @@ def _body(name: str) -> dict[str, Any]:
     return {"requestBody": {"required": name == "UseRequest", "content": content}}
 
 
-@router.get("/models", summary="Models that have vectors here", dependencies=[Depends(needs("admin"))])
+@router.get(
+    "/models",
+    response_model=ModelsAnswer,
+    summary="Models that have vectors here",
+    dependencies=[Depends(needs("admin"))],
+)
 async def models(request: Request) -> Response:
     """The oldest first, and which is in use."""
     own = serving(request)
@@ -74,7 +80,12 @@ async def rollback(request: Request, access: Admin) -> Response:
     return begun(await own.quick(own.store.jobs.rollback_model, **told_to(asked, access)))
 
 
-@router.get("/index", summary="The index that is searched", dependencies=[Depends(needs("admin"))])
+@router.get(
+    "/index",
+    response_model=IndexAnswer,
+    summary="The index that is searched",
+    dependencies=[Depends(needs("admin"))],
+)
 async def index(request: Request) -> Response:
     """Its kind, what it is complete for, and what is wrong with it."""
     own = serving(request)

@@ -1,5 +1,5 @@
-"""What answers look like: the JSON of :mod:`lapel.service`, narrowed to what somebody may see, and its description in
-the OpenAPI text."""
+"""How answers are told: the JSON of :mod:`lapel.service`, narrowed to what somebody may see; and what all routes may
+answer when something is wrong. Their models are in :mod:`lapel.apps.api.schemas`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict
 
 from lapel.apps.api.problems import MEDIA_TYPE, TITLES
 from lapel.core.types import is_web_address
@@ -28,94 +27,6 @@ REASON_FIELDS = {
     "upsell": ("price",),
     "substitute": ("title", "category", "colour", "price"),
 }
-
-
-class _Open(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-
-class ProductAnswer(_Open):
-    """A product; a key that shows only some fields gets only those."""
-
-    id: str
-
-
-class PhotoAnswer(_Open):
-    """A photo of a product. ``/v1/thumbnails/{sha256}`` is a small JPEG of it."""
-
-    key: int
-    sha256: str
-    uri: str
-
-
-class HitAnswer(_Open):
-    """A product that was found."""
-
-    rank: int
-    score: float
-    product: ProductAnswer
-    photo: PhotoAnswer
-
-
-class SearchAnswer(_Open):
-    """What was found: the same as ``lapel search --json``."""
-
-    hits: list[HitAnswer]
-    verdict: str
-    total: int
-    facets: dict[str, dict[str, int]]
-    took_ms: dict[str, float]
-    model: str
-    index: str
-
-
-class DetailsAnswer(_Open):
-    """A product with its photos."""
-
-    product: ProductAnswer
-    photos: list[PhotoAnswer]
-
-
-class PageAnswer(_Open):
-    """A page of products."""
-
-    products: list[DetailsAnswer]
-    total: int
-
-
-class FacetsAnswer(_Open):
-    """By field its values, with how many products have them."""
-
-    facets: dict[str, dict[str, int]]
-
-
-class PutAnswer(_Open):
-    """What became of a product: added, updated, unchanged or rejected."""
-
-    id: str
-    status: str
-    problems: list[str]
-
-
-class JobAnswer(_Open):
-    """Work that goes on after its answer."""
-
-    id: str
-    kind: str
-    state: str
-    done: int
-    total: int | None
-
-
-class ProblemAnswer(_Open):
-    """What is wrong, by RFC 9457."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    request_id: str
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

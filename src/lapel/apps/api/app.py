@@ -12,12 +12,25 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from lapel import __version__
-from lapel.apps.api import admin, bulk, events, jobs, pack, pages, products, recommend, regions, search, status
-from lapel.apps.api.answers import ProblemAnswer
+from lapel.apps.api import (
+    admin,
+    bulk,
+    duplicates,
+    events,
+    jobs,
+    pack,
+    pages,
+    products,
+    recommend,
+    regions,
+    search,
+    status,
+)
 from lapel.apps.api.fields import ProductRequest
 from lapel.apps.api.middleware import Entrance
 from lapel.apps.api.problems import install
 from lapel.apps.api.questions import PartRequest, SearchRequest
+from lapel.apps.api.schemas import ProblemAnswer, PutAnswer
 from lapel.apps.api.serving import ApiOptions, Serving
 from lapel.service import Store
 
@@ -53,6 +66,7 @@ def create_app(store: Store, options: ApiOptions | None = None) -> FastAPI:
         admin,
         status,
         regions,
+        duplicates,
         pack,
         pages,
     ):  # the order counts: /products/{id}/similar before /products/{id}
@@ -89,6 +103,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         PartRequest,
         ProductRequest,
         ProblemAnswer,
+        PutAnswer,
         jobs.FeedRequest,
         jobs.Webhook,
         admin.UseRequest,

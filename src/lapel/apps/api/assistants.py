@@ -1,5 +1,5 @@
 """Tools for assistants by the Model Context Protocol: search, explain, facets, product, similar, together,
-substitutes.
+substitutes, duplicates.
 
 They ask as the HTTP API does - the same questions, keys, limits, gate and batches - and answer with JSON and pictures.
 Over stdio whoever starts the process asks; over HTTP each request brings its key.
@@ -27,6 +27,7 @@ from lapel import __version__
 from lapel.apps.api import problems
 from lapel.apps.api.access import access_of, allowed, check_scope
 from lapel.apps.api.answers import shown
+from lapel.apps.api.duplicates import copies_of
 from lapel.apps.api.middleware import Entrance
 from lapel.apps.api.problems import ProblemError
 from lapel.apps.api.questions import Question
@@ -78,6 +79,7 @@ class Assistants:
             self.product,
             self.together,
             self.substitutes,
+            self.duplicates,
         ):
             self.server.add_tool(tool)
 
@@ -132,6 +134,20 @@ class Assistants:
     ) -> CallToolResult:
         """What can be bought in place of one of the shop's products, such as one that is sold out."""
         return await self._row(ctx, "substitutes", product_id, where, k)
+
+    async def duplicates(
+        self,
+        ctx: Context,
+        image_base64: Picture = "",
+        image_path: File = "",
+    ) -> CallToolResult:
+        """Products whose picture the given one is a copy of, also cut, lit, mirrored, framed or written over; another
+        colour of a product is no copy."""
+        async with self._asking(ctx) as access:
+            image = await self._image(image_base64, image_path)
+            if image is None:
+                raise InputError("Give a picture: image_base64 or image_path.")
+            return _result(await self._own.decode(copies_of, self._own, access, image))
 
     async def explain(
         self,

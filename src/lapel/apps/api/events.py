@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict
 
 from lapel.apps.api.access import needs
 from lapel.apps.api.answers import json_answer, problems
 from lapel.apps.api.bodies import content_type, read_body
 from lapel.apps.api.problems import ProblemError
+from lapel.apps.api.schemas import ErasureAnswer, EventsAnswer, PersonAnswer
 from lapel.apps.api.serving import serving
 from lapel.service import Access
 
@@ -50,17 +50,6 @@ BODY = {
 }
 
 
-class EventsAnswer(BaseModel):
-    """What became of every event: ``added + duplicates + rejected`` is ``read``."""
-
-    model_config = ConfigDict(extra="allow")
-
-    read: int
-    added: int
-    duplicates: int
-    rejected: int
-
-
 @router.post("/events", response_model=EventsAnswer, summary="Keep what people did", openapi_extra=BODY)
 async def record(request: Request, _: Sending) -> Response:
     """Each event counts once by its id, in any order, so a request may be sent again. What is no event is named and
@@ -75,7 +64,7 @@ async def record(request: Request, _: Sending) -> Response:
     return json_answer(report.to_json())
 
 
-@router.get("/people/{person:path}", summary="All that is known of a person")
+@router.get("/people/{person:path}", response_model=PersonAnswer, summary="All that is known of a person")
 async def export(request: Request, _: Admin, person: str) -> Response:
     """What they did, and the lists they were shown."""
     own = serving(request)
@@ -83,7 +72,7 @@ async def export(request: Request, _: Admin, person: str) -> Response:
     return json_answer(found.to_json())
 
 
-@router.delete("/people/{person:path}", summary="Forget a person")
+@router.delete("/people/{person:path}", response_model=ErasureAnswer, summary="Forget a person")
 async def erase(request: Request, _: Admin, person: str) -> Response:
     """What they did, and the lists they were shown."""
     own = serving(request)

@@ -10,10 +10,11 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from lapel.apps.api.access import needs
-from lapel.apps.api.answers import JobAnswer, json_answer, problems
+from lapel.apps.api.answers import json_answer, problems
 from lapel.apps.api.bodies import FORM, MAX_JSON, content_type, read_body, read_form
 from lapel.apps.api.problems import ProblemError, from_validation
 from lapel.apps.api.replay import IdempotencyKey, once
+from lapel.apps.api.schemas import JobAnswer, JobsAnswer
 from lapel.apps.api.serving import Serving, serving
 from lapel.service import Access, fetch_link
 
@@ -104,7 +105,7 @@ async def feeds(request: Request, access: Writing, idempotency_key: IdempotencyK
     return await once(own, access, idempotency_key, (b"feed", asked.model_dump_json().encode(), table), work)
 
 
-@router.get("/jobs", summary="The last jobs, the newest first")
+@router.get("/jobs", response_model=JobsAnswer, summary="The last jobs, the newest first")
 async def last(request: Request, access: Writing, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Response:
     """A key sees its own; an administrator's sees all."""
     own = serving(request)

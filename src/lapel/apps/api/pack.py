@@ -4,66 +4,20 @@ network. The shop in the phone never shows more than its key does."""
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response
-from pydantic import BaseModel
 
 from lapel.apps.api.answers import json_answer, problems
 from lapel.apps.api.pages import FOR_EVER
 from lapel.apps.api.problems import ProblemError
+from lapel.apps.api.schemas import DeviceAnswer, PackAnswer
 from lapel.apps.api.search import Asking
 from lapel.apps.api.serving import serving
 from lapel.core.errors import QueryError
 
 router = APIRouter(prefix="/v1", tags=["phone"], responses=problems())
-
-
-class NetworkAnswer(BaseModel):
-    """A network in ONNX: pixels (n, height, width, 3) uint8 -> ``vectors`` (n, dim), or ``mask`` (n, height, width)."""
-
-    name: str
-    sha256: str
-    bytes: int
-    fingerprint: str
-    dim: int
-    preprocessing: dict[str, Any]
-
-
-class DeviceAnswer(BaseModel):
-    """What makes the vector of a picture."""
-
-    model: NetworkAnswer
-    segmenter: NetworkAnswer
-
-
-class PieceAnswer(BaseModel):
-    """A piece: ``/v1/pack/{sha256}``."""
-
-    sha256: str
-    bytes: int
-
-
-class BucketAnswer(BaseModel):
-    """Photos whose keys are neighbours."""
-
-    bucket: int
-    photos: int
-    vectors: PieceAnswer
-    products: PieceAnswer
-    thumbnails: list[dict[str, Any]]
-
-
-class PackAnswer(BaseModel):
-    """The catalogue in pieces, as it is now."""
-
-    format: int
-    model: str
-    dim: int
-    photos: int
-    bytes: int
-    pieces: list[BucketAnswer]
 
 
 @router.get("/device", response_model=DeviceAnswer, summary="The networks that encode pictures on a phone")

@@ -8,18 +8,12 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import Response
 
 from lapel.apps.api.access import needs
-from lapel.apps.api.answers import (
-    DetailsAnswer,
-    PageAnswer,
-    PutAnswer,
-    json_answer,
-    problems,
-    shown,
-)
+from lapel.apps.api.answers import json_answer, problems, shown
 from lapel.apps.api.bodies import FORM, content_type, read_body, read_form
 from lapel.apps.api.fields import ProductRequest, changed_product, checked_id, pictures_of, read_product, to_put
 from lapel.apps.api.problems import ProblemError
 from lapel.apps.api.questions import MAX_TEXT
+from lapel.apps.api.schemas import ChangedAnswer, DetailsAnswer, PageAnswer
 from lapel.apps.api.search import Asking, Where, check_shown
 from lapel.apps.api.serving import Serving, serving
 from lapel.core.types import Filter
@@ -91,9 +85,9 @@ async def read(
 
 @router.put(
     "/products/{product_id:path}",
-    response_model=DetailsAnswer,
+    response_model=ChangedAnswer,
     status_code=200,
-    responses={201: {"model": DetailsAnswer, "description": "It is new"}},
+    responses={201: {"model": ChangedAnswer, "description": "It is new"}},
     summary="Add a product, or replace it",
     openapi_extra=BODY,
 )
@@ -110,7 +104,7 @@ async def put(request: Request, access: Writing, product_id: str, if_match: IfMa
 
 @router.patch(
     "/products/{product_id:path}",
-    response_model=DetailsAnswer,
+    response_model=ChangedAnswer,
     summary="Change some fields of a product",
     openapi_extra=BODY,
 )
@@ -179,6 +173,6 @@ async def _told(own: Serving, access: Access, result: PutResult) -> Response:
             422, "unusable_product", " ".join(result.problems) or "It cannot be used.", more={"id": result.id}
         )
     found = await own.quick(own.store.product, result.id)
-    told: dict[str, Any] = {**details_json(found), **PutAnswer(**result.to_json()).model_dump()}
+    told: dict[str, Any] = {**details_json(found), **result.to_json()}
     status = 201 if result.state == "added" else 200
     return json_answer(shown(told, access), status, {"ETag": etag(found)})

@@ -9,10 +9,11 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from lapel.apps.api.answers import HitAnswer, json_answer, limited_reasons, problems, shown
+from lapel.apps.api.answers import json_answer, limited_reasons, problems, shown
 from lapel.apps.api.bodies import MAX_JSON, read_body
 from lapel.apps.api.problems import from_validation
 from lapel.apps.api.questions import MAX_TEXT
+from lapel.apps.api.schemas import RowAnswer
 from lapel.apps.api.search import Asking, Where, check_shown
 from lapel.apps.api.serving import Serving, serving
 from lapel.core.types import Filter
@@ -37,32 +38,6 @@ class RecommendRequest(BaseModel):
     exclude: Annotated[list[Id], Field(max_length=1000)] = []
     seed: Annotated[int, Field(ge=0, le=2**53)] | None = None
     keep_margin: bool = False
-
-
-class ReasonAnswer(BaseModel):
-    """Why a product is in a row: its kind for programs, words for people, the product it refers to, and figures."""
-
-    kind: str
-    words: str
-    product_id: str
-    data: dict[str, float | str]
-
-
-class RowHitAnswer(HitAnswer):
-    """A product of a row; a limited key is not told every reason."""
-
-    reason: ReasonAnswer | None
-
-
-class RowAnswer(BaseModel):
-    """Products to show, each with its reason; events that come from the list name ``list_id``."""
-
-    model_config = ConfigDict(extra="allow")
-
-    hits: list[RowHitAnswer]
-    verdict: str
-    total: int
-    list_id: str
 
 
 @router.post(

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
-from pydantic import BaseModel
 
 from lapel.apps.api.access import needs
 from lapel.apps.api.answers import json_answer, problems
 from lapel.apps.api.bodies import FORM, content_type, read_form
 from lapel.apps.api.problems import ProblemError
+from lapel.apps.api.schemas import RegionsAnswer
 from lapel.apps.api.serving import Serving, serving
 from lapel.service import decode
 
 router = APIRouter(prefix="/v1", tags=["search"], responses=problems())
 
 
-class RegionAnswer(BaseModel):
-    """A product in a picture.
-
-    ``box`` is left, top, right and bottom in shares of the picture's sides, as a search takes it; ``kind`` is empty
-    where that is not sure.
-    """
-
-    box: tuple[float, float, float, float]
-    kind: str
-    score: float
-
-
-class RegionsAnswer(BaseModel):
-    """Up to five products in a picture, the largest first."""
-
-    regions: list[RegionAnswer]
-    width: int
-    height: int
+ONE_PICTURE: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            FORM: {
+                "schema": {
+                    "type": "object",
+                    "required": ["image"],
+                    "properties": {"image": {"type": "string", "contentMediaType": "application/octet-stream"}},
+                }
+            }
+        },
+    }
+}
 
 
 @router.post(
@@ -41,26 +39,22 @@ class RegionsAnswer(BaseModel):
     response_model=RegionsAnswer,
     summary="The products in a picture, each with its box",
     dependencies=[Depends(needs("search"))],
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                FORM: {
-                    "schema": {
-                        "type": "object",
-                        "required": ["image"],
-                        "properties": {
-                            "image": {"type": "string", "contentMediaType": "application/octet-stream"},
-                        },
-                    }
-                }
-            },
-        }
-    },
+    openapi_extra=ONE_PICTURE,
 )
 async def regions(request: Request) -> Response:
     """The picture is the file ``image`` of a form. A box of the answer is a search's ``box``."""
     own = serving(request)
+    data = await one_picture(request, own)
+    with own.gate.enter():
+        return json_answer(await own.decode(_found, own, data))
+
+
+async def one_picture(request: Request, own: Serving) -> bytes:
+    """The file ``image`` of a form that has nothing else.
+
+    Raises:
+        ProblemError: it is no such form, or the picture is too large.
+    """
     limit = int(own.options.picture_mb * 2**20)
     if content_type(request) != FORM:
         raise ProblemError(415, "unknown_type", f"Send the picture as the file 'image' of {FORM}.")
@@ -72,8 +66,7 @@ async def regions(request: Request) -> Response:
         raise ProblemError(
             413, "picture_too_large", f"The picture has more than {own.options.picture_mb:g} MB. Scale it down."
         )
-    with own.gate.enter():
-        return json_answer(await own.decode(_found, own, images[0].data))
+    return images[0].data
 
 
 def _found(own: Serving, data: bytes) -> dict[str, object]:

@@ -10,10 +10,11 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from lapel.apps.api.access import needs
-from lapel.apps.api.answers import FacetsAnswer, SearchAnswer, json_answer, problems, shown
+from lapel.apps.api.answers import json_answer, problems, shown
 from lapel.apps.api.bodies import FORM, MAX_JSON, content_type, read_body, read_form
 from lapel.apps.api.problems import ProblemError
 from lapel.apps.api.questions import MAX_FOUND, MAX_TEXT, Question, SearchRequest
+from lapel.apps.api.schemas import FacetsAnswer, SearchAnswer
 from lapel.apps.api.serving import Serving, serving
 from lapel.core.errors import LapelError, QueryError
 from lapel.core.types import Condition, Filter, SearchResult
@@ -78,8 +79,7 @@ async def search(request: Request, access: Asking) -> Response:
         raise ProblemError(415, "unknown_type", f"Send application/json or {FORM}; found '{kind[:80]}'.")
     query, result = await answer(own, access, question, image)
     picture = question.image_url or ("image" if image is not None else None)
-    told = await own.quick(answer_json, own.store, query, result, picture=picture, offset=question.offset)
-    return json_answer(shown(told, access))
+    return await own.quick(_told, own, access, query, result, picture=picture, offset=question.offset)
 
 
 async def answer(
@@ -133,6 +133,11 @@ def check_shown(own: Serving, access: Access, product_id: str) -> None:
         raise QueryError(f"There is no product '{product_id}' here.", product_id=product_id)
 
 
+def _told(own: Serving, access: Access, query: StoreQuery, result: SearchResult, **asked: Any) -> Response:
+    """An answer as whoever asks may see it; its JSON is written here too, beside the other requests."""
+    return json_answer(shown(answer_json(own.store, query, result, **asked), access))
+
+
 @router.get(
     "/products/{product_id:path}/similar", response_model=SearchAnswer, summary="Products that look like this one"
 )
@@ -154,8 +159,7 @@ async def similar(
     )
     question = Question(asked.model_dump_json(exclude_unset=True))
     query, result = await answer(own, access, question)
-    told = await own.quick(answer_json, own.store, query, result, offset=offset)
-    return json_answer(shown(told, access))
+    return await own.quick(_told, own, access, query, result, offset=offset)
 
 
 @router.get("/facets", response_model=FacetsAnswer, summary="Values of fields, with how many products have them")

@@ -122,10 +122,12 @@ class Serving:
             self._keys = (time.monotonic(), keys)
         return keys
 
-    @property
-    def needs_keys(self) -> bool:
+    async def needs_keys(self) -> bool:
         """Whether a request needs a key."""
-        return self.options.keys and bool(self.known_keys())
+        if not self.options.keys:
+            return False
+        fresh = time.monotonic() - self._keys[0] <= KEYS_SECONDS
+        return bool(self.known_keys() if fresh else await self.quick(self.known_keys))
 
     async def quick(self, work: Callable[..., Result], *given: Any, **named: Any) -> Result:
         """Do what needs no network and no encoder."""

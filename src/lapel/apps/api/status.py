@@ -14,6 +14,7 @@ from lapel import __version__
 from lapel.apps.api.access import needs
 from lapel.apps.api.answers import json_answer, problems
 from lapel.apps.api.problems import ProblemError
+from lapel.apps.api.schemas import HealthAnswer, ReadyAnswer, VersionAnswer
 from lapel.apps.api.serving import serving
 from lapel.core.errors import LapelError
 
@@ -21,13 +22,18 @@ router = APIRouter(responses=problems())
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
-@router.get("/v1/health", tags=["status"], summary="Whether the process lives")
+@router.get("/v1/health", response_model=HealthAnswer, tags=["status"], summary="Whether the process lives")
 async def health() -> dict[str, str]:
     """Asks nothing of the store."""
     return {"status": "alive"}
 
 
-@router.get("/v1/ready", tags=["status"], summary="Whether it can answer: it encodes a picture and searches with it")
+@router.get(
+    "/v1/ready",
+    response_model=ReadyAnswer,
+    tags=["status"],
+    summary="Whether it can answer: it encodes a picture and searches with it",
+)
 async def ready(request: Request) -> Response:
     """503 while it cannot."""
     own = serving(request)
@@ -39,7 +45,13 @@ async def ready(request: Request) -> Response:
         ) from error
 
 
-@router.get("/v1/version", tags=["status"], summary="What is served", dependencies=[Depends(needs("search"))])
+@router.get(
+    "/v1/version",
+    response_model=VersionAnswer,
+    tags=["status"],
+    summary="What is served",
+    dependencies=[Depends(needs("search"))],
+)
 async def version(request: Request) -> Response:
     """Versions of Lapel, of the model and of the catalogue's content."""
     own = serving(request)

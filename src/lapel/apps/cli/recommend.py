@@ -27,6 +27,12 @@ recommend = typer.Typer(
     help="What to show next: rows with reasons; substitutes; what another way would have done.",
     invoke_without_command=True,
 )
+#: The estimators in plain words; ``--json`` has their names.
+WAYS = {
+    "ips": "each click counted by how likely it was to be seen (IPS)",
+    "snips": "the same, as shares of what was shown (SNIPS)",
+    "dr": "the same beside a guess from other lists (doubly robust)",
+}
 KindOption = Annotated[
     str | None,
     typer.Option("--kind", help="for-you, similar, together, look, upsell or substitutes."),
@@ -150,6 +156,30 @@ def configure(
 
 
 @recommend.command()
+def tune(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+    """Find out how much what others like should count in rows for people, from what people did last.
+
+    The last products of up to 200 people are held out; the weight that finds most of them is kept, and used while the
+    setting collaborative is auto. It is done by itself too, whenever there are half as many events more.
+    """
+    from lapel.service import open_store
+
+    with open_store(store) as shop:
+        found = shop.rows.tune()
+    if as_json:
+        print_json(found.to_json())
+        return
+    if not found.people:
+        say("Too few people did something with three products or more; what others like does not count yet.")
+        return
+    rows = [(f"{weight:g}", f"{share:.1%}") for weight, share in found.found]
+    title = f"Of what {found.people} people did last, found in the first 50"
+    print_table(("weight of others", "found"), rows, right=("weight of others", "found"), title=title)
+    gain = f"{found.change.value:+.1%}, between {found.change.low:+.1%} and {found.change.high:+.1%}"
+    say(f"The weight is {found.weight:g} from now on ({gain})." if found.weight else f"Others do not count ({gain}).")
+
+
+@recommend.command()
 def replay(
     old: Annotated[str, typer.Argument(metavar="OLD", help="'current', or a JSON file with settings and rules.")],
     new: Annotated[str, typer.Argument(metavar="NEW", help="Another such: what is to be tried.")],
@@ -161,10 +191,11 @@ def replay(
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Estimate from the lists that were shown what a changed setting or rule would have done, before it goes live.
+    """Estimate from the lists that were shown what a changed setting, rule or model would have done.
 
-    A policy file is such as {"settings": {"popularity": 0.2}, "rules": []}; what it does not say is as it is. Without
-    explored lists (the setting explore) only what both would show can be compared, and that is said.
+    A policy file is such as {"settings": {"popularity": 0.2}, "rules": [], "model": "small"}; what it does not say is
+    as it is, and a model is one that has vectors here. Without explored lists (the setting explore) only what both
+    would show can be compared, and that is said.
     """
     from lapel.service import open_store
 
@@ -173,20 +204,22 @@ def replay(
     if as_json:
         print_json(report.to_json())
         return
-    say(f"{counted(report.lists, 'list')}, {counted(report.clicks, 'click')}; {report.explored:.0%} of slots explored.")
+    explored = f"{report.explored:.0%} of their places might have held another product"
+    say(f"{counted(report.lists, 'list')} with {counted(report.clicks, 'click')}; {explored}.")
     if report.lists:
-        header = ("estimator", "old", "new", "change", "95 % interval")
+        header = ("clicks in 100 lists", "old", "new", "change", "with 95 % between")
         rows = [
             (
-                name,
-                f"{report.old[name].value:.4f}",
-                f"{report.new[name].value:.4f}",
-                f"{found.value:+.4f}",
-                f"{found.low:+.4f} to {found.high:+.4f}",
+                WAYS[name],
+                f"{100 * report.old[name].value:.1f}",
+                f"{100 * report.new[name].value:.1f}",
+                f"{100 * found.value:+.1f}",
+                f"{100 * found.low:+.1f} and {100 * found.high:+.1f}",
             )
             for name, found in report.change.items()
         ]
-        print_table(header, rows, right=header[1:4], title=f"Clicks a list; the log has {report.logged.value:.4f}")
+        title = f"Three ways to estimate; as it was shown it had {100 * report.logged.value:.1f}"
+        print_table(header, rows, right=header[1:4], title=title)
         if report.support < 0.9:
-            say(f"The log could have shown {report.support:.0%} of what the new policy shows: its figures are too low.")
+            say(f"The log could have shown {report.support:.0%} of what the new one shows: its figures are too low.")
     say(report.words)

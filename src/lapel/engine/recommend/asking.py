@@ -15,6 +15,7 @@ from lapel.engine.recommend.choosing import DIVERSITY, MAX_PER_BRAND
 KINDS = ("for-you", "similar", "together", "look", "upsell", "substitutes")
 MAX_K = 1_000
 SETTING = "recommend"  # of the catalogue, JSON
+AUTO = "auto"  # the setting ``collaborative``: as the shop's own events say
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class RowSettings:
             cosine.
         dislikes: What is taken off a product that looks just like a disliked one.
         novelty: Share of a for-you row for looks the person has not met.
-        collaborative: What the product gets that others like best who like the same, in units of cosine; 0, the usual,
-            leaves that out until replay says that it earns more.
+        collaborative: What the product gets that others like best who like the same, in units of cosine. ``auto``, the
+            usual, takes what finds most of what people of this shop did last; 0 leaves it out.
         explore: Share of lists that are drawn at random from the ``pool`` best, so that replay can tell what others
             would have done. 0 is none.
         pool: How many products those are drawn from.
@@ -73,7 +74,7 @@ class RowSettings:
     popularity: float = 0.3
     dislikes: float = 0.3
     novelty: float = 0.05
-    collaborative: float = 0.0
+    collaborative: float | str = AUTO
     explore: float = 0.0
     pool: int = 50
     log: bool = True
@@ -87,7 +88,7 @@ class RowSettings:
             elif each.name in ("per_brand", "pool"):
                 fine = number and value == int(value) and 1 <= value <= MAX_K
             else:
-                fine = number and 0 <= value <= 1
+                fine = (number and 0 <= value <= 1) or (each.name == "collaborative" and value == AUTO)
             if not fine:
                 raise InputError(f"The setting '{each.name}' of recommendations cannot be {value!r:.40}.")
 

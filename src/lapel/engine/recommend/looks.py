@@ -38,6 +38,12 @@ class Looks:
         return self.members[look]
 
 
+def scaled_popularity(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,) 0..1, logarithmic, from what the events of each product weigh."""
+    most = float(weights.max(initial=0.0))
+    return np.asarray(np.log1p(100 * weights / most) / np.log1p(100) if most else np.zeros(len(weights)))
+
+
 def learn_centres(table: ProductTable) -> NDArray[np.float32]:
     """(g, dim) the middles of the looks, by k-means on a sample; the same for the same products."""
     from scipy.cluster.vq import kmeans2  # takes 0.1 s to load

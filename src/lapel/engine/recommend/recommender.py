@@ -19,10 +19,11 @@ from lapel.engine.context import StoreContext
 from lapel.engine.index_storage import SearchSnapshot
 from lapel.engine.look import places_of
 from lapel.engine.recommend import looks, rows
-from lapel.engine.recommend.asking import SETTING, RowQuery, RowSettings
+from lapel.engine.recommend.asking import AUTO, SETTING, RowQuery, RowSettings
 from lapel.engine.recommend.baskets import count_baskets
+from lapel.engine.recommend.blend import Blend
+from lapel.engine.recommend.blend_keeper import BlendKeeper
 from lapel.engine.recommend.choosing import Guard, choose
-from lapel.engine.recommend.collaborative import ItemItem
 from lapel.engine.recommend.complement import Complements
 from lapel.engine.recommend.profile import Profile, read_profile
 from lapel.engine.recommend.reasons import name_of
@@ -83,17 +84,20 @@ class Recommender:
     Args:
         store: The store.
         engine: Its search.
+        rules: What the shop wants.
+        model: Fingerprint of another model that has vectors here, to try it out: without its index, so slower.
     """
 
-    def __init__(self, store: StoreContext, engine: SearchEngine, rules: RuleBook) -> None:
+    def __init__(self, store: StoreContext, engine: SearchEngine, rules: RuleBook, model: str = "") -> None:
         self._store = store
         self._engine = engine
         self._rules = rules
-        self._tables = Tables(store.catalog, engine.look)
+        self._tables = Tables(store.catalog, engine.look, model)
+        self._model = model
         self._lock = threading.Lock()
         self._crowd: _Crowd | None = None
         self._centres: tuple[str, int, NDArray[np.float32]] | None = None
-        self._item_item: tuple[ProductTable, float, ItemItem] | None = None
+        self._blend = BlendKeeper(store.events)
         self._served = ServedLog(store.events)
 
     @property
@@ -117,6 +121,8 @@ class Recommender:
         history = self._store.events.history(asked.person) if asked.person else None
         snapshot = self._store.current()
         row = self.row(snapshot, asked, settings, history, now=now, rules=rules)
+        if shown and settings.collaborative == AUTO and not self._store.catalog.read_only:
+            self._blend.renew(lambda: self._usual_shop(snapshot, row.table, settings))
         drawn, chances = self._drawn(row, asked, settings)
         result = self._result(snapshot, asked, row, drawn)
         if shown and settings.log and not self._store.catalog.read_only and len(result):
@@ -157,8 +163,10 @@ class Recommender:
             barred.append(_places(table, effects.hidden))
         guard = Guard.over(table, refused=barred, passing=passing, per_brand=settings.per_brand)
         shop = self._shop(snapshot, table, crowd, settings, asked)
-        if settings.collaborative and profile.interests:
-            shop = replace(shop, others=self._others(table, now).scores(profile.liked, profile.weights))
+        weight = self._blend.weight(settings)
+        if weight and profile.interests:
+            others = self._blend.others(table, now).scores(profile.liked, profile.weights)
+            shop = replace(shop, others=others, weight=weight)
         purposes = rows.purposes_of(shop, asked, profile, seeds)
         pins: Sequence[int] = ()
         if effects is not None:
@@ -177,6 +185,16 @@ class Recommender:
         return Row(
             table, purposes, tuple(found[: asked.k]), tuple(place for place, _ in found[pinned:]), pinned, effects
         )
+
+    def tune(self) -> Blend:
+        """Find out now how much others should count, from what people did last, and keep it.
+
+        Raises:
+            StoreReadOnlyError: the store is open for reading.
+        """
+        snapshot = self._store.current()
+        table = self._tables.of(snapshot)
+        return self._blend.tune(self._usual_shop(snapshot, table, self.settings))
 
     def substitutes(
         self,
@@ -210,7 +228,7 @@ class Recommender:
         keys = self._engine.passing(snapshot, asked.where).keys
         reachable = len(snapshot.index) if keys is None else len(keys)
 
-        def near(vector: NDArray[np.float32], count: int) -> Places:
+        def indexed(vector: NDArray[np.float32], count: int) -> Places:
             if not reachable or not len(look.keys):
                 return np.empty(0, np.int64)
             found = snapshot.index.search(vector[None], min(count, reachable), keys).keys[0]
@@ -225,7 +243,15 @@ class Recommender:
             entry = self._store.catalog.entries([int(table.keys[place])]).get(int(table.keys[place]))
             return name_of(entry[0] if entry else None, table.ids[place])
 
+        def nearest(vector: NDArray[np.float32], count: int) -> Places:
+            return np.argsort(-(table.vectors @ vector), kind="stable")[:count]
+
+        near = nearest if self._model else indexed
         return rows.Shop(table, near, crowd.popularity, crowd.looks, crowd.complements, name, settings)
+
+    def _usual_shop(self, snapshot: SearchSnapshot, table: ProductTable, settings: RowSettings) -> rows.Shop:
+        """What rows for people are made from where nothing is filtered."""
+        return self._shop(snapshot, table, self._crowd_of(table, time.time()), settings, RowQuery("for-you"))
 
     def _crowd_of(self, table: ProductTable, now: float) -> _Crowd:
         """What all events say: what is popular at most :data:`REFRESH` seconds old, baskets as old as
@@ -239,9 +265,7 @@ class Recommender:
                 self._crowd = known = replace(known, read_at=now)
                 return known
             weights = self._store.events.popularity()
-            popularity = np.array([weights.get(each, 0.0) for each in table.ids])
-            if popularity.any():
-                popularity = np.log1p(100 * popularity / popularity.max()) / np.log1p(100)
+            popularity = looks.scaled_popularity(np.array([weights.get(each, 0.0) for each in table.ids]))
             if known is not None and known.table is table and now - known.counted_at < BASKETS_REFRESH:
                 counted_at, complements = known.counted_at, known.complements
             else:
@@ -250,14 +274,6 @@ class Recommender:
             grouped = looks.group(table, self._centres_of(table), popularity)
             self._crowd = known = _Crowd(table, version, now, counted_at, popularity, grouped, complements)
             return known
-
-    def _others(self, table: ProductTable, now: float) -> ItemItem:
-        """What people like who like the same, at most :data:`BASKETS_REFRESH` seconds old."""
-        with self._lock:
-            known = self._item_item
-            if known is None or known[0] is not table or now - known[1] >= BASKETS_REFRESH:
-                self._item_item = known = (table, now, ItemItem(table, self._store.events.interactions()))
-            return known[2]
 
     def _centres_of(self, table: ProductTable) -> NDArray[np.float32]:
         known = self._centres
@@ -350,6 +366,7 @@ class Recommender:
 
     def close(self) -> None:
         """Write what waits, and write no more."""
+        self._blend.close()
         self._served.close()
 
 

@@ -14,7 +14,7 @@ from lapel.core.answers import Reason
 from lapel.engine.recommend import reasons
 from lapel.engine.recommend.asking import RowQuery, RowSettings
 from lapel.engine.recommend.choosing import Strand
-from lapel.engine.recommend.complement import Complements, gender_fits
+from lapel.engine.recommend.complement import Complements, gender_fits, neutral_genders
 from lapel.engine.recommend.looks import Looks
 from lapel.engine.recommend.parts import together
 from lapel.engine.recommend.profile import RARE_GENDER, Profile
@@ -69,6 +69,7 @@ class Shop:
         name: What a product is called.
         settings: How rows are made.
         others: (n,) 0..1 what people like who like the same as the one who asks; None where that has no say.
+        weight: What the best of those gets, in units of cosine.
     """
 
     table: ProductTable
@@ -79,6 +80,7 @@ class Shop:
     name: Name
     settings: RowSettings
     others: NDArray[np.float64] | None = None
+    weight: float = 0.0
 
 
 def purposes_of(shop: Shop, asked: RowQuery, profile: Profile, seeds: Sequence[int]) -> list[Purpose]:
@@ -108,8 +110,11 @@ def purposes_of(shop: Shop, asked: RowQuery, profile: Profile, seeds: Sequence[i
 def for_you(shop: Shop, profile: Profile) -> list[Purpose]:
     """What is near each interest, and a little of the nearest looks that somebody has not met."""
     found = []
-    for interest in profile.interests:
+    crowd, nearest = _liked_by_others(shop, profile)
+    for number, interest in enumerate(profile.interests):
         places = shop.near(interest.vector, FETCH)
+        if shop.others is not None:
+            places = np.union1d(places, crowd[nearest == number])
         relevance = personal(shop, profile, places, shop.table.vectors[places] @ interest.vector)
         name, medoid, kind = shop.name(interest.medoid), shop.table.ids[interest.medoid], interest.kind
         reason = reasons.because(name, medoid, kind)
@@ -120,20 +125,38 @@ def for_you(shop: Shop, profile: Profile) -> list[Purpose]:
     return found
 
 
+def _liked_by_others(shop: Shop, profile: Profile) -> tuple[Places, Places]:
+    """(m,) what others like best who like the same, and (m,) the number of the interest that each is nearest to. What
+    the filter leaves out is left out later."""
+    if shop.others is None:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    crowd = np.argsort(-shop.others, kind="stable")[:FETCH]
+    crowd = crowd[shop.others[crowd] > 0]
+    vectors = np.stack([each.vector for each in profile.interests])
+    return crowd, (shop.table.vectors[crowd] @ vectors.T).argmax(axis=1)
+
+
 def personal(shop: Shop, profile: Profile, places: Places, cosines: NDArray[np.float32]) -> NDArray[np.float64]:
     """(m,) relevance: the cosine, and what popularity, dislikes and genders add to it or take off. What somebody did
     something with before comes last."""
     table, settings = shop.table, shop.settings
     told = cosines.astype(float) + settings.popularity * shop.popularity[places]
     if shop.others is not None:
-        told += settings.collaborative * shop.others[places]
+        told += shop.weight * shop.others[places]
     if len(profile.disliked):
         near = (table.vectors[places] @ table.vectors[profile.disliked].T).max(axis=1)
         told -= settings.dislikes * np.clip((near - DISLIKED_FROM) / (1 - DISLIKED_FROM), 0, 1)
-    if len(profile.genders):
-        told -= GENDER_PENALTY * (profile.genders[table.genders.of[places]] < RARE_GENDER)
+    told -= GENDER_PENALTY * ~_for_them(table, profile, places)
     told[np.isin(places, profile.seen)] -= 1.0
     return np.asarray(told)
+
+
+def _for_them(table: ProductTable, profile: Profile, places: Places) -> NDArray[np.bool_]:
+    """(m,) whether products are for whom somebody's are, or for everybody."""
+    if not len(profile.genders):
+        return np.ones(len(places), bool)
+    own = (profile.genders >= RARE_GENDER) | neutral_genders(table)
+    return np.asarray(own[table.genders.of[places]])
 
 
 def _new_looks(shop: Shop, profile: Profile) -> list[Purpose]:
@@ -141,14 +164,20 @@ def _new_looks(shop: Shop, profile: Profile) -> list[Purpose]:
     met = set(shop.looks.of[profile.seen].tolist())
     mean = sum(each.weight * each.vector for each in profile.interests)
     order = np.argsort(-(shop.looks.centres @ mean), kind="stable")
-    new = next((look for look in order.tolist() if look not in met), None)
+    fitting = ((look, _fitting(shop, profile, look)) for look in order.tolist() if look not in met)
+    new, places = next(((look, places) for look, places in fitting if len(places)), (None, shop.looks.of[:0]))
     if new is None:
         return []
-    places = shop.looks.best(new)
     vector = shop.looks.centres[new]
     relevance = personal(shop, profile, places, shop.table.vectors[places] @ vector)
     reason = Reason("new", "something new beside what you like")
     return [Purpose(Strand(places, relevance, shop.settings.novelty), vector, _always(reason))]
+
+
+def _fitting(shop: Shop, profile: Profile, look: int) -> Places:
+    """The best products of a look that are for whom somebody's products are."""
+    places = shop.looks.best(look)
+    return places[_for_them(shop.table, profile, places)]
 
 
 def popular(shop: Shop) -> list[Purpose]:
@@ -279,8 +308,7 @@ def _agreeing(shop: Shop, choices: dict[int, Places], scores: dict[int, NDArray[
             worth = scores[part].copy()
             for other, place in chosen.items():
                 if other != part:
-                    harmony = shop.complements.agreement(place, places)
-                    worth += (0.35 * harmony.harmony + 0.15 * harmony.price + 0.15 * harmony.season) / len(choices)
+                    worth += shop.complements.agreement(place, places).looks / len(choices)
             chosen[part] = int(places[int(worth.argmax())])
         if chosen == before:
             break

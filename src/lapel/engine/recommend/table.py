@@ -112,17 +112,19 @@ class Tables:
     Args:
         catalog: The store's.
         look: What knows the palettes.
+        model: Fingerprint of the model whose vectors are read, in place of the one that is searched.
     """
 
-    def __init__(self, catalog: Catalog, look: LookReranker) -> None:
+    def __init__(self, catalog: Catalog, look: LookReranker, model: str = "") -> None:
         self._catalog = catalog
+        self._model = model
         self._look = look
         self._lock = threading.Lock()
         self._table: ProductTable | None = None
 
     def of(self, snapshot: SearchSnapshot) -> ProductTable:
         """The products as a snapshot sees them."""
-        generation, fingerprint = snapshot.version.generation, snapshot.model.fingerprint
+        generation, fingerprint = snapshot.version.generation, self._model or snapshot.model.fingerprint
         with self._lock:
             known = self._table
             if known is None or known.generation != generation or known.fingerprint != fingerprint:
@@ -174,10 +176,13 @@ def _vectors(catalog: Catalog, fingerprint: str, keys: Keys, before: ProductTabl
         order = np.argsort(known.keys)
         at = order[np.minimum(np.searchsorted(known.keys[order], keys), len(order) - 1)]
         there = known.keys[at] == keys
+        made = np.empty((len(keys), known.vectors.shape[1]), np.float32)
+        made[there] = known.vectors[at[there]]
+        if there.all():  # products only went
+            return made
         fresh = catalog.vector_of(keys[~there], fingerprint=fingerprint)
         if len(fresh) == (~there).sum():
-            made = np.empty((len(keys), known.vectors.shape[1]), np.float32)
-            made[there], made[~there] = known.vectors[at[there]], fresh
+            made[~there] = fresh
             return made
     pieces = list(catalog.vectors(fingerprint))
     if not pieces:
