@@ -3,7 +3,7 @@ collaborative filtering.
 
     python benchmarks/shoppers.py --store SHOP [--people 300] [--crowd 3000]
 
-``--crowd 84000`` makes a million events.
+``--crowd 84000`` makes a million events; ``--rivals item-kNN`` leaves out those that then take long.
 
 A shopper has 1 to 5 interests, each a product with its nearest neighbours *by the shop's own labels*: the same kind,
 gender and colour, so that the vectors have no say in what is liked. Events are likes of an interest's products; a third
@@ -125,7 +125,7 @@ def mean_vector(table, people, k: int = 50):
     return found
 
 
-def collaborative(table, people, k: int = 50):
+def collaborative(table, people, rivals, k: int = 50):
     """Popularity, and implicit's models where the package is there: each learns from everybody's known likes."""
     from scipy.sparse import csr_matrix
 
@@ -149,6 +149,8 @@ def collaborative(table, people, k: int = 50):
         "BPR": BayesianPersonalizedRanking(factors=64, iterations=60, random_state=0, num_threads=1),
     }
     for name, model in models.items():
+        if name not in rivals:
+            continue
         model.fit(matrix, show_progress=False)
         ids, _ = model.recommend(np.arange(len(people)), matrix, N=k, filter_already_liked_items=True)
         found[name] = ids.tolist()
@@ -176,6 +178,7 @@ def main() -> None:
     parser.add_argument("--store", required=True)
     parser.add_argument("--people", type=int, default=300, help="who are asked")
     parser.add_argument("--crowd", type=int, default=3000, help="whose events collaborative filtering learns from")
+    parser.add_argument("--rivals", nargs="*", default=["item-kNN", "ALS", "BPR"], help="of implicit")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", nargs="*", default=[], help="settings of rows, such as per_brand=50 diversity=0")
     chosen = parser.parse_args()
@@ -207,7 +210,9 @@ def measure(store, chosen) -> None:
     everybody.interests = everybody.interests[: chosen.people]
     found, took = ours(store, table, asked, settings)
     results = {"several interests": found, "mean vector": mean_vector(table, asked)}
-    results |= {name: rows[: chosen.people] for name, rows in collaborative(table, everybody.known).items()}
+    results |= {
+        name: rows[: chosen.people] for name, rows in collaborative(table, everybody.known, chosen.rivals).items()
+    }
     base = recall(found, held)
     check_with_ranx(found, held)
     print(f"several interests: {took:.1f} ms of processor a row, the index look-ups included")

@@ -129,6 +129,7 @@ def test_filters_pages_and_groups(reader: httpx.Client) -> None:
         ({"text": "shirt", "max_per": "brand"}, 422, "max_per"),
         ({"product_id": "nobody"}, 404, "no product 'nobody'"),
         ({"vector": [1.0, 0.0]}, 422, "Vectors of shape"),
+        ({"vector": [1e300] * 128}, 422, "has length inf"),
         ({"image_url": "ftp://x/a.jpg"}, 422, "http"),
         ({"image_url": "http://127.0.0.1:9/a.jpg"}, 422, "not on the public internet"),
         ({"image_url": "file:///etc/passwd"}, 422, "http"),

@@ -172,7 +172,8 @@ class Question:
 
 def _value(name: str, value: Any) -> Any:
     if name == "vector" and value is not None:
-        return np.asarray(value, np.float32)
+        with np.errstate(over="ignore"):  # too large for 32 bits is infinite, which a query refuses in words
+            return np.asarray(value, np.float32)
     if isinstance(value, list):
         return frozenset(value) if name == "exclude" else tuple(value)
     return value

@@ -76,7 +76,7 @@ def choose_blend(
     places = np.array([table.places.get(each, -1) for each in interactions.products], np.int64)[interactions.items]
     known = ~np.isin(interactions.persons * len(table) + places, unknown[:, 0] * len(table) + unknown[:, 1])
     known &= places >= 0
-    popularity = scaled_popularity(np.bincount(places[known], interactions.weights[known], len(table)))
+    popularity = scaled_popularity(np.bincount(places[known], interactions.weights[known], len(table)).astype(float))
     shop = replace(shop, name=lambda _: "", popularity=popularity)
     gains = np.zeros((len(held), len(WEIGHTS)))
     for row, (person, missing) in enumerate(held.items()):

@@ -74,7 +74,8 @@ class Complements:
         part = np.where(table.kinds.of[others] == table.kinds.of[seed], 0.0, part)
         agree = self._agreements(seed, others)
         looks = self._harmonies.score(agree, int(table.colours.of[seed]), table.colours.of[others])
-        return Agreement(part, *agree.T, gender_fits(table, seed, others), looks)
+        colours, price, season = agree.T
+        return Agreement(part, colours, price, season, gender_fits(table, seed, others), looks)
 
     def _agreements(self, seed: int | Places, others: Places) -> NDArray[np.float64]:
         """(m, 3) of colours, price and season, each 0..1, of others (m,) with a seed, or each with its own (m,)."""

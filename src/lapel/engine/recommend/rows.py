@@ -28,6 +28,7 @@ Name = Callable[[int], str]
 
 FETCH = 200  # products near each interest that are looked at
 SIMILAR_POPULARITY = 0.05  # what the most popular product gets beside a product, where looks decide
+OTHERS_ASKED = 5  # products of an interest that others like best, by which it has more of a row
 DISLIKED_FROM = 0.6  # cosine to something disliked, from which a product is pushed away, up to 1
 GENDER_PENALTY = 0.25  # for products made for people whom none of somebody's products is for
 COMPLEMENT_KINDS = 400  # products of each part that are looked at, those that agree best
@@ -120,9 +121,23 @@ def for_you(shop: Shop, profile: Profile) -> list[Purpose]:
         reason = reasons.because(name, medoid, kind)
         share = (1 - shop.settings.novelty) * interest.weight
         found.append(Purpose(Strand(places, relevance, share), interest.vector, _always(reason)))
+    found = _shares_by_others(shop, found)
     if shop.settings.novelty:
         found += _new_looks(shop, profile)
     return found
+
+
+def _shares_by_others(shop: Shop, purposes: list[Purpose]) -> list[Purpose]:
+    """The same with more of the row for interests in which others like much who like the same, as far as they count."""
+    if shop.others is None or not purposes:
+        return purposes
+    told = np.array([np.sort(shop.others[each.strand.places])[-OTHERS_ASKED:].sum() for each in purposes])
+    told = told / max(float(told.mean()), 1e-9)
+    weight = min(shop.weight, 1.0)
+    return [
+        replace(each, strand=replace(each.strand, share=each.strand.share * (1 - weight + weight * float(much))))
+        for each, much in zip(purposes, told, strict=True)
+    ]
 
 
 def _liked_by_others(shop: Shop, profile: Profile) -> tuple[Places, Places]:
