@@ -51,6 +51,22 @@ class ColoursAnswer(TypedDict):
     named: list[ColourAnswer]
 
 
+class CopiesAnswer(TypedDict):
+    """Copies, the surest first, and how many pictures the sent one was compared with."""
+
+    copies: list[CopyAnswer]
+    pictures: int
+
+
+class CopyAnswer(TypedDict):
+    """A product whose picture the sent one is a copy of; ``score`` is how sure that is, 0..1."""
+
+    kind: str
+    product_id: str
+    score: float
+    mirrored: bool
+
+
 class DetailsAnswer(TypedDict):
     """A product with its photos; times are ISO 8601, UTC."""
 
