@@ -14,17 +14,21 @@ WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if WORKERS > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
 
-# Files that take minutes begin first, the longest at the head: one that is begun last keeps one worker busy while the
-# others have nothing to do. xdist's own order, by the number of tests, puts the browser's few long tests last, so 'make
-# test' turns it off.
-LONG = ("test_ui_browser", "test_ui_access", "test_phone_browser", "test_drive_browser")
+# Files with a browser begin first, in one worker: two browsers at once starve each other, and begun last they keep one
+# worker busy while the others have nothing to do. Of other files each stays whole ('--dist loadgroup' goes by the
+# groups given here; xdist's own order, by the number of tests, would put the browser's few long ones last).
+BROWSER = ("test_ui_browser", "test_ui_access", "test_phone_browser", "test_drive_browser")
 CATALOGUE = Path(__file__).parents[2] / "shared" / "data" / "fashion-products"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first, the others in their order."""
-    order = {name: place for place, name in enumerate(LONG)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
+    """Files with a browser first, the others in their order; each in one worker."""
+    order = {name: place for place, name in enumerate(BROWSER)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(BROWSER)))
+    for item in items:
+        name = item.path.stem
+        item.add_marker(pytest.mark.xdist_group("browser" if name in order else name))
 
 
 @pytest.fixture(scope="session")

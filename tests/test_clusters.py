@@ -16,9 +16,10 @@ import lapel
 from inputs.looks import KINDS, look_products, write_looks
 from lapel.apps.cli import app
 from lapel.core.errors import InputError, MissingDependencyError, QueryError
+from lapel.core.types import Product
 from lapel.insight import grouping_vectors
 from lapel.insight.clusters import Clusters, middles
-from lapel.insight.group_names import Term, names_of
+from lapel.insight.group_names import Term, Vocabulary, names_of
 from lapel.insight.grouping_vectors import SIZE_PENALTY, joined, nested_groups, small_groups
 
 
@@ -53,6 +54,13 @@ def test_groups_are_named_by_what_is_typical(found: Clusters) -> None:
         assert sum(kind in name and colour in name for name in names) == 1, names
     term = next(term for term in found.level(0)[0].typical if term.field == "kind")
     assert (term.share, term.lift) == (1.0, 4.0)
+
+
+def test_an_answer_such_as_yes_names_no_group() -> None:
+    sold = [Product(f"s{i}", attributes={"on_sale": "yes", "fit": "slim"}) for i in range(4)]
+    words = Vocabulary([*sold, *(Product(f"p{i}", attributes={"fit": "wide"}) for i in range(4))])
+    typical, _ = words.typical(np.array([0] * 4 + [1] * 4))
+    assert [[(term.field, term.value) for term in terms] for terms in typical] == [[("fit", "slim")], [("fit", "wide")]]
 
 
 def test_the_medoid_is_nearest_to_all_others_and_the_spread_is_their_distance(found: Clusters) -> None:

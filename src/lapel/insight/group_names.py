@@ -27,6 +27,7 @@ RARE = 5_000  # a term that fewer than one product in so many has is typical of 
 ORDER = ("kind", "gender", "colour", "brand")  # of a name's parts
 LEVELS = ("kind", "section", "department")  # of a category, the narrowest first
 UNSAID = ("season",)  # typical perhaps, but no word for how things look
+ANSWERS = frozenset("yes no true false".split())  # values that say nothing without their field
 KINDS = 3  # told of a group that no one kind is typical of
 KIND_SHARE = 0.1  # of its products that each of those has at least
 
@@ -107,7 +108,9 @@ def _terms(product: Product) -> Iterable[tuple[str, str]]:
         value = getattr(product, field)
         if value:
             yield field, value
-    known = {value.casefold() for value in (*product.category, product.gender, product.colour, product.season)}
+    known = {
+        value.casefold() for value in (*product.category, product.gender, product.colour, product.season)
+    } | ANSWERS
     for field, value in product.attributes.items():
         if value and value.casefold() not in known and len(value) <= 40 and not value.replace(".", "").isdigit():
             yield field, value
