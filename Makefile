@@ -62,7 +62,7 @@ client: $(VENV)/dev ## Generate the clients' types from the OpenAPI text (TypeSc
 test: $(VENV)/dev ## Set up and run all tests, those in a browser too
 	@sh tests/install_chromium.sh
 	@$(WEB_IF_NPM)
-	$(BIN)/python -m pytest -n auto --maxprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --maxprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/dev ## Format, lint, types, import contracts, the site and its links
 	$(BIN)/ruff format --check .

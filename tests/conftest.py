@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,20 +16,31 @@ if WORKERS > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
 
 # Files with a browser begin first, in one worker: two browsers at once starve each other, and begun last they keep one
-# worker busy while the others have nothing to do. Of other files each stays whole ('--dist loadgroup' goes by the
-# groups given here; xdist's own order, by the number of tests, would put the browser's few long ones last).
+# worker busy while the others have nothing to do. xdist's own order, by the number of tests, would put the browser's
+# few long ones last, so 'make test' turns it off.
 BROWSER = ("test_ui_browser", "test_ui_access", "test_phone_browser", "test_drive_browser")
 CATALOGUE = Path(__file__).parents[2] / "shared" / "data" / "fashion-products"
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with a browser first, the others in their order; each in one worker."""
+    """Files with a browser first, the others in their order."""
     order = {name: place for place, name in enumerate(BROWSER)}
     items.sort(key=lambda item: order.get(item.path.stem, len(BROWSER)))
-    for item in items:
-        name = item.path.stem
-        item.add_marker(pytest.mark.xdist_group("browser" if name in order else name))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each file in one worker ('--dist loadfile'), those with a browser all in the same one."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return "browser" if Path(file).stem in BROWSER else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
