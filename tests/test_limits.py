@@ -93,13 +93,13 @@ def test_as_many_products_as_there_are_and_no_more(store: StoreContext) -> None:
 
 def test_the_keys_of_64_filters_are_kept(store: StoreContext, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Filter] = []
-    allowed = store.catalog.matching_keys
+    allowed = store.catalog.matching
 
     def noted(where: Filter) -> Any:
         asked.append(where)
         return allowed(where)
 
-    monkeypatch.setattr(store.catalog, "matching_keys", noted)
+    monkeypatch.setattr(store.catalog, "matching", noted)
     engine = SearchEngine(store)
 
     def ask(number: int) -> None:
