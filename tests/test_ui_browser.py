@@ -106,6 +106,7 @@ def test_a_picture_is_pasted_and_words_are_added(visit: Visit, shop_folder: Path
         data,
     )
     expect(page.locator(".st-key-box")).to_contain_text("pasted.png")
+    expect(page.locator(".st-key-box [data-testid=stChatInputSubmitButton]")).to_be_enabled()  # the file has arrived
     box.press("Enter")
     expect(page.locator(".st-key-chips")).to_contain_text("Your photo")
     expect(title(page)).to_have_text("Green dress for women")
@@ -129,10 +130,12 @@ def test_a_link_and_the_camera(tab: Page, links: str) -> None:
     page.get_by_role("button", name="Take Photo").click()
     page.wait_for_url(lambda url: "photo=" in url)
     expect(page.locator(".st-key-chips")).to_contain_text("Your photo")
+    rest(page)
 
 
-def test_words_more_less_chips_and_back(tab: Page) -> None:
-    page = at(tab)
+def test_words_more_less_chips_and_back(visit: Visit) -> None:
+    page = visit()
+    rest(page)
     page.locator(".st-key-box textarea").fill("red dress")
     page.locator(".st-key-box textarea").press("Enter")
     expect(title(page)).to_have_text("Red dress for women")

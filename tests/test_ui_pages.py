@@ -201,14 +201,16 @@ def test_what_is_tapped_decides_what_comes_next_and_can_be_taken_back(show, stor
 # --- the catalogue ----------------------------------------------------------------------------------------------------
 
 
-def ended(page, seconds: float = 60):
-    """Run the page until no job is under way."""
+def ended(page, jobs: int = 1, seconds: float = 60):
+    """Run the page until it shows so many jobs, and none is under way."""
     deadline = time.monotonic() + seconds
-    while any("under way" in each.label or "waiting" in each.label for each in page.expander):
-        assert time.monotonic() < deadline
+    while True:
+        shown = [each.label for each in page.expander if each.label[0] in "⏳✓✗–"]
+        if len(shown) >= jobs and "⏳" not in "".join(shown):
+            return page
+        assert time.monotonic() < deadline, shown
         time.sleep(0.2)
         settled(page.run())
-    return page
 
 
 def test_a_zip_and_a_table_are_added_with_columns_said_by_hand_and_the_rejected_told(show, tmp_path):
@@ -250,7 +252,7 @@ def test_the_model_is_changed_and_changed_back_from_the_page(show, store, tmp_pa
         assert shop.models.current.encoder == "small"
         assert [hit.product.id for hit in shop.search(product_id="W0026", k=1)] == ["W0027"]
     settled(page.button(key="rollback").click().run())
-    ended(page)
+    ended(page, jobs=2)
     with open_store(copy, read_only=True) as shop:
         assert shop.models.current.encoder == "colour:"
     assert [each.label for each in page.expander if "Back to the model before" in each.label]
@@ -264,7 +266,7 @@ def test_the_index_is_changed_and_built_anew_and_photos_are_checked_from_the_pag
     assert "The index holds 40 vectors" in page.success[0].value
     settled(page.button(key="rebuild").click().run())
     settled(page.button(key="check-media").click().run())
-    ended(page)
+    ended(page, jobs=2)
     with open_store(copy, read_only=True) as shop:
         assert shop.info().index.spec == "faiss:Flat"
         assert [job.state for job in shop.jobs.list(2)] == ["done", "done"]
@@ -273,7 +275,7 @@ def test_the_index_is_changed_and_built_anew_and_photos_are_checked_from_the_pag
     (next(store.parent.glob("pictures/7.png"))).rename(tmp_path / "7.png")
     try:
         settled(page.button(key="check-media").click().run())
-        ended(page)
+        ended(page, jobs=3)
     finally:
         (tmp_path / "7.png").rename(store.parent / "pictures" / "7.png")
     assert "1 photo with an issue" in " ".join(each.value for each in page.warning)

@@ -180,11 +180,12 @@ path => new Promise(done => {
   const watcher = new MutationObserver(() => end(app.getAttribute("data-test-script-state") === "running"));
   const end = seen => { if (seen) { watcher.disconnect(); done(); } };
   watcher.observe(app, {attributes: true});
-  setTimeout(end, 2000, true);  // nothing runs where the address stays as it is
+  const stays = new URL(path, location).href === location.href;
+  setTimeout(end, stays ? 2000 : PATIENCE, true);  // nothing runs where the address stays as it is
   history.pushState({}, "", path);
   dispatchEvent(new PopStateEvent("popstate"));
 })
-"""
+""".replace("PATIENCE", str(PATIENCE))
 
 
 def go(page: Page, path: str) -> None:
