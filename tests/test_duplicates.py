@@ -210,6 +210,17 @@ def test_one_new_picture(shop: Path) -> None:
             store.check_new_picture("nowhere.png")
 
 
+def test_a_hidden_product_with_the_same_bytes_is_not_told_of(tmp_path: Path) -> None:
+    table = write_shop(tmp_path / "files")
+    with lapel.open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
+        store.sync(table)
+        rows = table.read_text().splitlines(keepends=True)
+        table.write_text("".join(row for row in rows if not row.startswith("same,")))
+        store.sync(table)
+        found = store.check_new_picture(str(lapel_file(store, "g0")))
+        assert [match.product for match in found.matches if match.kind == "exact"] == ["g0"]
+
+
 def lapel_file(store: Store, product: str) -> Path:
     """The file of a product's photo."""
     return Path(store.product(product).photos[0].uri.removeprefix("file://"))

@@ -78,12 +78,12 @@ class EntryCache:
     def _known(self, keys: Sequence[int]) -> Entries:
         newer, older = self._newer, self._older
         found = {key: newer[key] for key in keys if key in newer}
-        if len(found) < len(keys):
-            again = {key: older[key] for key in keys if key not in found and key in older}
-            if again:
-                found = {key: again.get(key) or found[key] for key in keys if key in again or key in found}
-                self._keep(again)
-        return found
+        again = {key: older[key] for key in keys if key in older and key not in found} if len(found) < len(keys) else {}
+        if not again:
+            return found
+        self._keep(again)
+        found |= again
+        return {key: found[key] for key in keys if key in found}
 
     def _keep(self, entries: Entries) -> None:
         if len(self._newer) + len(entries) > self._half:

@@ -126,12 +126,8 @@ class KeyTable:
         listed = self._sorted_keys.all
         if not len(listed):
             return np.zeros(len(keys), np.int64), np.zeros(len(keys), bool)
-        if (
-            int(listed[-1]) - int(listed[0]) == len(listed) - 1
-        ):  # none is missing between them, as mostly in a catalogue
-            places = np.clip(keys - listed[0], 0, len(listed))
-        else:
-            places = np.searchsorted(listed, keys)
+        no_gaps = int(listed[-1]) - int(listed[0]) == len(listed) - 1  # as mostly in a catalogue
+        places = np.clip(keys - listed[0], 0, len(listed)) if no_gaps else np.searchsorted(listed, keys)
         return places, listed[np.minimum(places, len(listed) - 1)] == keys
 
     def _bury(self, rows: Rows) -> Rows:

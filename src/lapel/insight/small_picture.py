@@ -46,13 +46,11 @@ def small_picture(image: Image.Image) -> SmallPicture:
     whole, ratio = square(image)
     left, top, right, bottom = content_box(image)
     width, height = image.size
-    content, _ = square(image.crop((round(left * width), round(top * height), *_ends(right, bottom, width, height))))
+    content, _ = square(
+        image.crop((round(left * width), round(top * height), round(right * width), round(bottom * height)))
+    )
     hashes, quality = hashes_of(np.stack([whole, content]))
     return SmallPicture(whole, ratio, hashes, int(quality[0]))
-
-
-def _ends(right: float, bottom: float, width: int, height: int) -> tuple[int, int]:
-    return round(right * width), round(bottom * height)
 
 
 def content_box(image: Image.Image) -> Box:

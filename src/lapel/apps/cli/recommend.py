@@ -207,19 +207,19 @@ def replay(
     explored = f"{report.explored:.0%} of their places might have held another product"
     say(f"{counted(report.lists, 'list')} with {counted(report.clicks, 'click')}; {explored}.")
     if report.lists:
-        header = ("clicks in 100 lists", "old", "new", "change", "with 95 % between")
+        header = ("clicks in 100 lists", "old", "new", "change", "95 % interval")
         rows = [
             (
                 WAYS[name],
                 f"{100 * report.old[name].value:.1f}",
                 f"{100 * report.new[name].value:.1f}",
                 f"{100 * found.value:+.1f}",
-                f"{100 * found.low:+.1f} and {100 * found.high:+.1f}",
+                f"{100 * found.low:+.1f} to {100 * found.high:+.1f}",
             )
             for name, found in report.change.items()
         ]
         title = f"Three ways to estimate; as it was shown it had {100 * report.logged.value:.1f}"
         print_table(header, rows, right=header[1:4], title=title)
         if report.support < 0.9:
-            say(f"The log could have shown {report.support:.0%} of what the new one shows: its figures are too low.")
+            say(f"The log could have shown {report.support:.0%} of what the new policy shows: its figures are too low.")
     say(report.words)
