@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 import lapel
 from inputs.fashion import KINDS, fashion_store
 from lapel.core.errors import InputError, QueryError
+from lapel.core.estimators import difference
 from lapel.core.types import SearchResult
-from lapel.engine.recommend import blend_keeper, harmonies, recommender
+from lapel.engine.recommend import blend, blend_keeper, harmonies, recommender
 from lapel.engine.recommend.asking import KINDS as ROWS
 from lapel.engine.recommend.baskets import ENOUGH_BASKETS
 from lapel.engine.recommend.choosing import Guard, Strand, choose
@@ -225,6 +226,17 @@ def test_others_count_only_where_what_people_did_last_says_so(own: lapel.Store, 
     assert not linked or max(shares) > shares[0] + 0.2
     assert own.rows.settings.collaborative == "auto"
     assert own.rows._recommender._blend.weight(own.rows.settings) == found.weight
+
+
+def test_where_the_first_people_leave_it_open_others_decide(own: lapel.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blend, "PEOPLE", 40)
+    looks = [blend.NO_CHANGE]
+    monkeypatch.setattr(blend, "difference", lambda new, old: looks.pop() if looks else difference(new, old))
+    people_with_partners(own, np.random.default_rng(3), linked=True)
+    found = own.rows.tune()
+    assert found.people == 80
+    assert found.change.low > 0
+    assert found.weight > 0
 
 
 def test_the_weight_of_others_is_found_beside_the_answers_and_known_to_other_processes(

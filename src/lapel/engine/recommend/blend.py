@@ -1,8 +1,8 @@
 """How much of a say others get, by what the shop's own events say: of some people the last products are held out, rows
 are made of the rest with each weight, and what they find decides.
 
-A weight above 0 is taken only where rows with it find more than rows without, beyond chance. What is popular is counted
-without the held-out products too.
+A weight above 0 is taken only where rows with it find more than rows without, beyond chance. Where the first people
+leave that open, others who were not asked before decide. What is popular is counted without the held-out products too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from lapel.engine.recommend.profile import read_profile
 from lapel.engine.recommend.table import Places
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)
-PEOPLE = 200  # who are asked
+PEOPLE = 200  # who are asked with all weights
+MORE_PEOPLE = 800  # who are then asked with the best weight and with none, where the first do not decide
 PRODUCTS = 3  # that each of them did something with, at least: the last third is held out
 LOOKED_AT = 50  # products of a row
 NO_CHANGE = Estimate(0.0, 0.0, 0.0)
@@ -62,36 +63,58 @@ def choose_blend(
         interactions: All events.
         stopped: Asked before each person; where it says so the answer is None.
     """
-    table = shop.table
-    people, items = person_products(table, interactions)
+    people, items = person_products(shop.table, interactions)
     numbers, begins, counts = np.unique(people, return_index=True, return_counts=True)
     able = np.flatnonzero(counts >= PRODUCTS)
     if len(able) < ENOUGH_PEOPLE:
         return Blend()
-    asked = np.random.default_rng(0).permutation(able)[:PEOPLE]
     ends = begins + counts
-    held = {int(numbers[at]): items[ends[at] - counts[at] // PRODUCTS : ends[at]] for at in asked.tolist()}
-    unknown = np.array([(person, place) for person, missing in held.items() for place in missing.tolist()], np.int64)
+    held = [
+        (int(numbers[at]), items[ends[at] - counts[at] // PRODUCTS : ends[at]])
+        for at in np.random.default_rng(0).permutation(able)[: PEOPLE + MORE_PEOPLE].tolist()
+    ]
+    gains = _gains(shop, interactions, held[:PEOPLE], WEIGHTS, stopped)
+    if gains is None:
+        return None
+    found = gains.mean(axis=0)
+    best, asked = int(found.argmax()), len(gains)
+    change = difference(gains[:, best], gains[:, 0])
+    if best and change.low <= 0 and len(held) >= 2 * PEOPLE:
+        gains = _gains(shop, interactions, held[PEOPLE:], (0.0, WEIGHTS[best]), stopped)
+        if gains is None:
+            return None
+        asked += len(gains)
+        change = difference(gains[:, 1], gains[:, 0])
+    told = tuple(zip(WEIGHTS, found.round(4).tolist(), strict=True))
+    return Blend(WEIGHTS[best] if change.low > 0 else 0.0, asked, told, change)
+
+
+def _gains(
+    shop: rows.Shop,
+    interactions: Interactions,
+    held: list[tuple[int, Places]],
+    weights: tuple[float, ...],
+    stopped: Callable[[], bool],
+) -> NDArray[np.float64] | None:
+    """(people, weights) the share of what is held out of each that a row with each weight finds; None when stopped."""
+    table = shop.table
+    unknown = np.array([(person, place) for person, missing in held for place in missing.tolist()], np.int64)
     others = ItemItem(table, interactions, without=unknown)
     places = np.array([table.places.get(each, -1) for each in interactions.products], np.int64)[interactions.items]
     known = ~np.isin(interactions.persons * len(table) + places, unknown[:, 0] * len(table) + unknown[:, 1])
     known &= places >= 0
     popularity = scaled_popularity(np.bincount(places[known], interactions.weights[known], len(table)).astype(float))
     shop = replace(shop, name=lambda _: "", popularity=popularity)
-    gains = np.zeros((len(held), len(WEIGHTS)))
-    for row, (person, missing) in enumerate(held.items()):
+    gains = np.zeros((len(held), len(weights)))
+    for row, (person, missing) in enumerate(held):
         if stopped():
             return None
         mine = slice(*np.searchsorted(interactions.persons, (person, person + 1)).tolist())
         at = np.flatnonzero(known[mine]) + mine.start
         products = tuple(table.ids[place] for place in places[at].tolist())
         history = History(products, interactions.kinds[at], interactions.at[at], frozenset())
-        gains[row] = _found(shop, others, history, missing)
-    found = gains.mean(axis=0)
-    best = int(found.argmax())
-    change = difference(gains[:, best], gains[:, 0])
-    told = tuple(zip(WEIGHTS, found.round(4).tolist(), strict=True))
-    return Blend(WEIGHTS[best] if change.low > 0 else 0.0, len(held), told, change)
+        gains[row] = _found(shop, others, history, missing, weights)
+    return gains
 
 
 def _remembered(near: rows.Near) -> rows.Near:
@@ -107,13 +130,15 @@ def _remembered(near: rows.Near) -> rows.Near:
     return asked
 
 
-def _found(shop: rows.Shop, others: ItemItem, history: History, missing: Places) -> NDArray[np.float64]:
+def _found(
+    shop: rows.Shop, others: ItemItem, history: History, missing: Places, weights: tuple[float, ...]
+) -> NDArray[np.float64]:
     """(weights,) the share of the missing products that a row with each weight has."""
     profile = read_profile(shop.table, history)
     scores = others.scores(profile.liked, profile.weights)
     told = []
     shop = replace(shop, near=_remembered(shop.near))
-    for weight in WEIGHTS:
+    for weight in weights:
         made = rows.for_you(replace(shop, others=scores if weight else None, weight=weight), profile)
         guard = Guard.over(shop.table, refused=[profile.refused], per_brand=shop.settings.per_brand)
         row = choose(guard, [each.strand for each in made], LOOKED_AT, diversity=shop.settings.diversity)
