@@ -4,6 +4,7 @@
     python benchmarks/rows.py outfits --store SHOP
     python benchmarks/rows.py baskets --store SHOP [--baskets 3000]
     python benchmarks/rows.py promises --store SHOP [--shown 1000000]
+    python benchmarks/rows.py speed --store SHOP [--events 1000]
 
 Outfits and baskets are synthetic, and called so: a stylist takes a top and adds a bottom, shoes and a bag for the same
 people, of the same season and of a palette of named colours that is fixed per outfit. Fill in the blank: of four
@@ -20,7 +21,7 @@ from dataclasses import replace
 import numpy as np
 
 import lapel
-from lapel.catalog.events import BUY, DISLIKE, DISMISS, NO_INTERACTIONS, History, Interactions
+from lapel.catalog.events import BUY, DISLIKE, DISMISS, LIKE, NO_INTERACTIONS, VIEW, History, Interactions
 from lapel.core.events import KINDS as EVENTS
 from lapel.engine.recommend.asking import KINDS, RowQuery
 from lapel.engine.recommend.baskets import count_baskets
@@ -40,6 +41,7 @@ PALETTES = (
     ("Pink", "White", "Grey"),
 )
 PARTS = ("top", "bottom", "shoes", "bag")
+PEOPLE, ROUNDS = 30, 4
 
 
 def table_of(store):
@@ -248,14 +250,43 @@ def promises(store, count: int) -> None:
         print(f"  {name}: {value}")
 
 
+def speed(store, count: int) -> None:
+    """What a row for somebody with many events takes beside its index look-ups, by processor time."""
+    recommender, table = table_of(store)
+    snapshot, settings, rng, now = store._context.current(), store.rows.settings, np.random.default_rng(8), time.time()
+    search, spent = snapshot.index.search, [0.0]
+
+    def timed(*asked):
+        begun = time.process_time()
+        found = search(*asked)
+        spent[0] += time.process_time() - begun
+        return found
+
+    snapshot.index.search = timed
+    took = []
+    for _ in range(PEOPLE):
+        middles = rng.integers(len(table), size=int(rng.integers(1, 6)))
+        near = np.concatenate([np.argsort(-(table.vectors @ table.vectors[each]))[:400] for each in middles])
+        products = tuple(table.ids[place] for place in rng.choice(near, count).tolist())
+        kinds = np.where(rng.random(count) < 0.9, VIEW, LIKE)
+        history = History(products, kinds, now - 3600.0 * np.arange(count)[::-1], frozenset())
+        for turn in range(ROUNDS):  # the first one warms up
+            begun, spent[0] = time.process_time(), 0.0
+            recommender.row(snapshot, RowQuery("for-you"), settings, history, now=now)
+            took.append((turn, 1000 * (time.process_time() - begun - spent[0]), 1000 * spent[0]))
+    beside, inside = np.median([(rest, index) for turn, rest, index in took if turn], axis=0)
+    print(f"for you, {count:,} events a person: {beside:.1f} ms beside {inside:.1f} ms of index look-ups (aim 10)")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("substitutes", "outfits", "baskets", "promises"))
+    parser.add_argument("what", choices=("substitutes", "outfits", "baskets", "promises", "speed"))
     parser.add_argument("--store", required=True)
     parser.add_argument("--products", type=int, default=2000)
     parser.add_argument("--outfits", type=int, default=1000)
     parser.add_argument("--baskets", type=int, default=3000)
     parser.add_argument("--shown", type=int, default=1_000_000)
+    parser.add_argument("--events", type=int, default=1000)
     parser.add_argument("--sheet")
     chosen = parser.parse_args()
     with lapel.open_store(chosen.store, read_only=None if chosen.what != "baskets" else False) as store:
@@ -265,6 +296,8 @@ def main() -> None:
             outfits(store, chosen.outfits, chosen.baskets)
         elif chosen.what == "promises":
             promises(store, chosen.shown)
+        elif chosen.what == "speed":
+            speed(store, chosen.events)
         else:
             baskets(store, chosen.baskets)
 

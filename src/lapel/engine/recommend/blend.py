@@ -104,7 +104,7 @@ def _gains(
     known = ~np.isin(interactions.persons * len(table) + places, unknown[:, 0] * len(table) + unknown[:, 1])
     known &= places >= 0
     popularity = scaled_popularity(np.bincount(places[known], interactions.weights[known], len(table)).astype(float))
-    shop = replace(shop, name=lambda _: "", popularity=popularity)
+    shop = replace(shop, names=lambda places: [""] * len(places), popularity=popularity)
     gains = np.zeros((len(held), len(weights)))
     for row, (person, missing) in enumerate(held):
         if stopped():
@@ -119,12 +119,12 @@ def _gains(
 
 def _remembered(near: rows.Near) -> rows.Near:
     """The same look-ups, each made once."""
-    known: dict[bytes, Places] = {}
+    known: dict[bytes, list[Places]] = {}
 
-    def asked(vector: NDArray[np.float32], count: int) -> Places:
-        key = vector.tobytes()
+    def asked(vectors: NDArray[np.float32], count: int) -> list[Places]:
+        key = vectors.tobytes()
         if key not in known:
-            known[key] = near(vector, count)
+            known[key] = near(vectors, count)
         return known[key]
 
     return asked

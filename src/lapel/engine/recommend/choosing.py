@@ -108,9 +108,6 @@ def choose(
     """
     chosen = [(place, -1) for place in dict.fromkeys(pinned) if guard.take(place)][:k]
     lines = [_Line(guard, strand) for strand in strands]
-    for place, _ in chosen:
-        for line in lines:
-            line.saw(place)
     given = [0] * len(lines)
     while len(chosen) < k:
         live = [
@@ -119,14 +116,12 @@ def choose(
         if not live:
             break
         at = min(live, key=lambda one: ((given[one] + 1) / strands[one].share, one))
-        best = lines[at].best(diversity)
+        best = lines[at].best(diversity, [place for place, _ in chosen])
         if best is None:
             continue
         guard.take(best)
         given[at] += 1
         chosen.append((best, at))
-        for line in lines:
-            line.saw(best)
     return chosen
 
 
@@ -139,17 +134,17 @@ class _Line:
         self.places = strand.places[keep][order]
         self._relevance = strand.relevance[keep][order].astype(float)
         self._vectors = guard.table.vectors[self.places]
-        self._nearest = np.zeros(len(self.places))
+        self._nearest = np.zeros(len(self.places), np.float32)
+        self._compared = 0
         self._guard = guard
         self.left = bool(len(self.places))
 
-    def saw(self, place: int) -> None:
-        """Something came into the row."""
-        if self.left:
-            np.maximum(self._nearest, self._vectors @ self._guard.table.vectors[place], out=self._nearest)
-
-    def best(self, diversity: float) -> int | None:
-        """The candidate that should come next; None where none of them may any more."""
+    def best(self, diversity: float, row: Sequence[int]) -> int | None:
+        """The candidate that should come next in a row; None where none of them may any more."""
+        if new := list(row[self._compared :]):
+            near = (self._vectors @ self._guard.table.vectors[new].T).max(axis=1)
+            np.maximum(self._nearest, near, out=self._nearest)
+            self._compared = len(row)
         worth = (1 - min(diversity, 0.999)) * self._relevance - diversity * self._nearest
         while True:
             at = int(worth.argmax())

@@ -67,8 +67,9 @@ class Profile:
 
 def read_profile(table: ProductTable, history: History) -> Profile:
     """What a person's history says, among the products of a table."""
-    known = np.array([each in table.places for each in history.products], bool)
-    places = table.find(history.products)
+    places = table.find_each(history.products)
+    known = places >= 0
+    places = places[known]
     kinds, at = history.kinds[known], history.at[known]
     disliked = np.unique(places[np.isin(kinds, (DISLIKE, DISMISS))])
     refused = np.union1d(table.find(history.refused), disliked)
@@ -116,8 +117,9 @@ def find_interests(
         return ()
     vectors = table.vectors[liked]
     groups = _ward(vectors)
+    much = np.bincount(groups, weights)
     found = []
-    for group in np.unique(groups):
+    for group in np.flatnonzero((much > 0) & (much >= np.sort(much)[-MAX_INTERESTS:][0])):
         inside = np.flatnonzero(groups == group)
         own, part = vectors[inside], weights[inside]
         mean = part @ own
@@ -137,8 +139,12 @@ def _ward(vectors: NDArray[np.float32]) -> NDArray[np.int64]:
     if len(vectors) == 1:
         return np.zeros(1, np.int64)
     from scipy.cluster.hierarchy import fcluster, ward  # takes 0.1 s to load
+    from scipy.spatial.distance import squareform
 
-    return np.asarray(fcluster(ward(vectors), MERGE_DISTANCE, "distance"), np.int64)
+    # Distances by one matrix product: a fifth of the time that SciPy takes for them.
+    squared = 2 - 2 * squareform(vectors @ vectors.T, checks=False).astype(float)
+    distances = np.sqrt(np.maximum(squared, 0))
+    return np.asarray(fcluster(ward(distances), MERGE_DISTANCE, "distance"), np.int64)
 
 
 def _genders(table: ProductTable, liked: Places, weights: NDArray[np.float64]) -> NDArray[np.float64]:

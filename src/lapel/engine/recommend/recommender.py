@@ -157,8 +157,6 @@ class Recommender:
         effects = (rules or self._rules).effects(asked.kind, table.generation, now)
         passing = self._passing(table, asked)
         barred = [profile.refused, table.find(asked.exclude), table.find(asked.seeds)]
-        if history is not None:
-            barred.append(table.find(history.refused))
         if effects is not None:
             barred.append(_places(table, effects.hidden))
         guard = Guard.over(table, refused=barred, passing=passing, per_brand=settings.per_brand)
@@ -228,10 +226,7 @@ class Recommender:
         keys = self._engine.passing(snapshot, asked.where).keys
         reachable = len(snapshot.index) if keys is None else len(keys)
 
-        def indexed(vector: NDArray[np.float32], count: int) -> Places:
-            if not reachable or not len(look.keys):
-                return np.empty(0, np.int64)
-            found = snapshot.index.search(vector[None], min(count, reachable), keys).keys[0]
+        def products_of(found: NDArray[np.int64]) -> Places:
             at, there = places_of(look, found[found >= 0])
             numbers = look.rows[at[there]]
             places = np.minimum(np.searchsorted(table.rows, numbers), max(len(table) - 1, 0))
@@ -239,15 +234,22 @@ class Recommender:
             _, first = np.unique(places, return_index=True)
             return np.asarray(places[np.sort(first)], np.int64)
 
-        def name(place: int) -> str:
-            entry = self._store.catalog.entries([int(table.keys[place])]).get(int(table.keys[place]))
-            return name_of(entry[0] if entry else None, table.ids[place])
+        def indexed(vectors: NDArray[np.float32], count: int) -> list[Places]:
+            if not reachable or not len(look.keys):
+                return [np.empty(0, np.int64)] * len(vectors)
+            found = snapshot.index.search(vectors, min(count, reachable), keys).keys
+            return [products_of(each) for each in found]
 
-        def nearest(vector: NDArray[np.float32], count: int) -> Places:
-            return np.argsort(-(table.vectors @ vector), kind="stable")[:count]
+        def names(places: Sequence[int]) -> list[str]:
+            entries = self._store.catalog.entries(table.keys[list(places)])
+            found = [entries.get(int(table.keys[place])) for place in places]
+            return [name_of(each[0] if each else None, table.ids[at]) for each, at in zip(found, places, strict=True)]
+
+        def nearest(vectors: NDArray[np.float32], count: int) -> list[Places]:
+            return list(np.argsort(-(vectors @ table.vectors.T), axis=1, kind="stable")[:, :count])
 
         near = nearest if self._model else indexed
-        return rows.Shop(table, near, crowd.popularity, crowd.looks, crowd.complements, name, settings)
+        return rows.Shop(table, near, crowd.popularity, crowd.looks, crowd.complements, names, settings)
 
     def _usual_shop(self, snapshot: SearchSnapshot, table: ProductTable, settings: RowSettings) -> rows.Shop:
         """What rows for people are made from where nothing is filtered."""

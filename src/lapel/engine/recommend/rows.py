@@ -18,13 +18,13 @@ from lapel.engine.recommend.complement import Complements, gender_fits, neutral_
 from lapel.engine.recommend.looks import Looks
 from lapel.engine.recommend.parts import together
 from lapel.engine.recommend.profile import RARE_GENDER, Profile
-from lapel.engine.recommend.table import Places, ProductTable
+from lapel.engine.recommend.table import Places, ProductTable, among
 
 Vector = NDArray[np.float32]
-#: (dim,) vector, how many -> places of the nearest products that pass the row's filter, the nearest first.
-Near = Callable[[Vector, int], Places]
-#: Place in the table -> what the product is called.
-Name = Callable[[int], str]
+#: (m, dim) vectors, how many -> of each the places of the nearest products that pass the row's filter, nearest first.
+Near = Callable[[Vector, int], list[Places]]
+#: Places in the table -> what the products are called.
+Names = Callable[[Sequence[int]], list[str]]
 
 FETCH = 200  # products near each interest that are looked at
 SIMILAR_POPULARITY = 0.05  # what the most popular product gets beside a product, where looks decide
@@ -63,11 +63,11 @@ class Shop:
 
     Attributes:
         table: The products.
-        near: Looks products up by a vector.
+        near: Looks products up by vectors.
         popularity: (n,) 0..1.
         looks: Groups of products that look alike.
         complements: What goes together, and what is bought together.
-        name: What a product is called.
+        names: What products are called.
         settings: How rows are made.
         others: (n,) 0..1 what people like who like the same as the one who asks; None where that has no say.
         weight: What the best of those gets, in units of cosine.
@@ -78,7 +78,7 @@ class Shop:
     popularity: NDArray[np.float64]
     looks: Looks
     complements: Complements
-    name: Name
+    names: Names
     settings: RowSettings
     others: NDArray[np.float64] | None = None
     weight: float = 0.0
@@ -112,13 +112,13 @@ def for_you(shop: Shop, profile: Profile) -> list[Purpose]:
     """What is near each interest, and a little of the nearest looks that somebody has not met."""
     found = []
     crowd, nearest = _liked_by_others(shop, profile)
-    for number, interest in enumerate(profile.interests):
-        places = shop.near(interest.vector, FETCH)
+    near = shop.near(np.stack([each.vector for each in profile.interests]), FETCH)
+    names = shop.names([each.medoid for each in profile.interests])
+    for number, (interest, places, name) in enumerate(zip(profile.interests, near, names, strict=True)):
         if shop.others is not None:
             places = np.union1d(places, crowd[nearest == number])
         relevance = personal(shop, profile, places, shop.table.vectors[places] @ interest.vector)
-        name, medoid, kind = shop.name(interest.medoid), shop.table.ids[interest.medoid], interest.kind
-        reason = reasons.because(name, medoid, kind)
+        reason = reasons.because(name, shop.table.ids[interest.medoid], interest.kind)
         share = (1 - shop.settings.novelty) * interest.weight
         found.append(Purpose(Strand(places, relevance, share), interest.vector, _always(reason)))
     found = _shares_by_others(shop, found)
@@ -162,7 +162,7 @@ def personal(shop: Shop, profile: Profile, places: Places, cosines: NDArray[np.f
         near = (table.vectors[places] @ table.vectors[profile.disliked].T).max(axis=1)
         told -= settings.dislikes * np.clip((near - DISLIKED_FROM) / (1 - DISLIKED_FROM), 0, 1)
     told -= GENDER_PENALTY * ~_for_them(table, profile, places)
-    told[np.isin(places, profile.seen)] -= 1.0
+    told[among(places, profile.seen)] -= 1.0
     return np.asarray(told)
 
 
@@ -214,8 +214,8 @@ def popular(shop: Shop) -> list[Purpose]:
 
 def similar(shop: Shop, _: RowQuery, profile: Profile, seed: int) -> list[Purpose]:
     """What looks most like a product."""
-    vector, name, own = shop.table.vectors[seed], shop.name(seed), shop.table.ids[seed]
-    places = _others(shop.near(vector, FETCH), seed)
+    vector, name, own = shop.table.vectors[seed], shop.names([seed])[0], shop.table.ids[seed]
+    places = _others(shop.near(vector[None], FETCH)[0], seed)
     relevance = (shop.table.vectors[places] @ vector).astype(float) + SIMILAR_POPULARITY * shop.popularity[places]
     del profile
 
@@ -227,7 +227,7 @@ def similar(shop: Shop, _: RowQuery, profile: Profile, seed: int) -> list[Purpos
 
 def together_with(shop: Shop, _: RowQuery, profile: Profile, seed: int) -> list[Purpose]:
     """What is often bought with a product, where the baskets say so; then what goes with it."""
-    table, name, own = shop.table, shop.name(seed), shop.table.ids[seed]
+    table, name, own = shop.table, shop.names([seed])[0], shop.table.ids[seed]
     del profile
     pairs, strength, counts = shop.complements.baskets.with_(seed)
     other = table.kinds.of[pairs] != table.kinds.of[seed]
@@ -272,7 +272,7 @@ def complete_the_look(shop: Shop, asked: RowQuery, profile: Profile, seed: int) 
 
     The parts are taken in turn: each is given the product that agrees best with all the others, until none changes.
     """
-    table, name, own = shop.table, shop.name(seed), shop.table.ids[seed]
+    table, name, own = shop.table, shop.names([seed])[0], shop.table.ids[seed]
     del profile
     has = {table.parts.of[place] for place in (seed, *table.find(asked.basket).tolist())}
     places = _complements(shop, seed)
@@ -334,7 +334,7 @@ def upsell(shop: Shop, _: RowQuery, profile: Profile, seed: int) -> list[Purpose
     """The same look with a better margin, or where the shop gives none dearer, inside the band of the person or the
     product."""
     table, vector = shop.table, shop.table.vectors[seed]
-    places = _same_kind(table, _others(shop.near(vector, 2 * FETCH), seed), seed)
+    places = _same_kind(table, _others(shop.near(vector[None], 2 * FETCH)[0], seed), seed)
     price, margin, currency = table.prices[seed], table.margins[seed], table.currencies.of[seed]
     same = table.currencies.of[places] == currency
     with np.errstate(invalid="ignore"):
@@ -358,7 +358,7 @@ def upsell(shop: Shop, _: RowQuery, profile: Profile, seed: int) -> list[Purpose
 def substitutes(shop: Shop, asked: RowQuery, profile: Profile, seed: int) -> list[Purpose]:
     """What can be sold in place of a product: the same kind for the same people, the same colour before others, a size
     that the product came in, where sizes are known."""
-    table, vector, own, name = shop.table, shop.table.vectors[seed], shop.table.ids[seed], shop.name(seed)
+    table, vector, own, name = shop.table, shop.table.vectors[seed], shop.table.ids[seed], shop.names([seed])[0]
     del profile
     places = np.flatnonzero((table.kinds.of == table.kinds.of[seed]) & table.shown)
     places = _others(places, seed)

@@ -98,7 +98,12 @@ class ProductTable:
 
     def find(self, product_ids: Iterable[str]) -> Places:
         """The places of those of these products that are in the table, in their order."""
-        return np.array([self.places[each] for each in product_ids if each in self.places], np.int64)
+        places = self.find_each(product_ids)
+        return places[places >= 0]
+
+    def find_each(self, product_ids: Iterable[str]) -> Places:
+        """(m,) the place of each of these products, -1 where the table has none."""
+        return np.array([self.places.get(each, -1) for each in product_ids], np.int64)
 
     def places_of_rows(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """(n,) which products have one of these numbers in the catalogue."""
@@ -242,3 +247,11 @@ def family_of(lab: NDArray[np.floating]) -> str:
     if 35 <= hue < 95 and chroma < BROWN_CHROMA:
         return "beige" if lightness > 68 else "brown"
     return next(name for limit, name in HUES if hue < limit)
+
+
+def among(places: Places, known: Places) -> NDArray[np.bool_]:
+    """(m,) which places are among sorted ones."""
+    if not len(known):
+        return np.zeros(len(places), bool)
+    found: NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, places), len(known) - 1)] == places
+    return found
