@@ -28,7 +28,7 @@ PARTS: dict[str, tuple[float, frozenset[str]]] = {
         ("eyewear", 0.3, "eyewear sunglass sunglasses glasses"),
         ("headwear", 0.3, "headwear cap hat beanie headband"),
         ("scarf", 0.3, "scarf scarves stole muffler shawl dupatta"),
-        ("belt", 0.4, "belt"),
+        ("belt", 0.4, "belt suspender"),
         ("tie", 0.2, "tie"),
         ("gloves", 0.2, "glove"),
     )
@@ -37,6 +37,8 @@ PARTS: dict[str, tuple[float, frozenset[str]]] = {
 CONFLICTS = frozenset(
     frozenset(pair) for pair in (("whole", "top"), ("whole", "bottom"), ("nightwear", "top"), ("nightwear", "bottom"))
 )
+#: Words of what is for a part and none itself, such as shoe laces.
+EXTRAS = frozenset("accessory accessories laces insole insoles cleaner polish care repair spare".split())
 OTHER_WEIGHT = 0.02  # of parts that only the tree knows, such as perfume
 
 
@@ -46,9 +48,13 @@ def part_of(path: tuple[str, ...]) -> str:
 
     >>> part_of(("Apparel", "Topwear", "Shirts")), part_of(("Accessories", "Watches")), part_of(("Home", "Lamps"))
     ('top', 'watch', 'Lamps')
+    >>> part_of(("Accessories", "Shoe Care", "Shoe Laces"))
+    'Shoe Care'
     """
     for level in reversed(path):
         words = {word.removesuffix("s") for word in tokens(level)} | set(tokens(level))
+        if len(words) > 2 and words & EXTRAS:
+            break
         words |= {word[:-2] for word in words if word.endswith("es")}
         for part, (_, known) in PARTS.items():
             if words & known:

@@ -32,7 +32,7 @@ OTHERS_ASKED = 5  # products of an interest that others like best, by which it h
 DISLIKED_FROM = 0.6  # cosine to something disliked, from which a product is pushed away, up to 1
 GENDER_PENALTY = 0.25  # for products made for people whom none of somebody's products is for
 COMPLEMENT_KINDS = 400  # products of each part that are looked at, those that agree best
-BASKET_STEP = 2.0  # what is often bought together comes before what only goes together
+BOUGHT_SHARE = 1e6  # what is often bought together comes before what only goes together
 UPSELL_PRICE = (1.02, 1.6)  # of the seed's price
 BAND_SLACK = 1.25  # times a person's usual highest price
 SUBSTITUTE_PRICE = (0.6, 1.5)
@@ -226,7 +226,8 @@ def similar(shop: Shop, _: RowQuery, profile: Profile, seed: int) -> list[Purpos
 
 
 def together_with(shop: Shop, _: RowQuery, profile: Profile, seed: int) -> list[Purpose]:
-    """What is often bought with a product, where the baskets say so; then what goes with it."""
+    """What is often bought with a product, where the baskets say so; then what goes with it, of each part as often as
+    an outfit wants it."""
     table, name, own = shop.table, shop.names([seed])[0], shop.table.ids[seed]
     del profile
     pairs, strength, counts = shop.complements.baskets.with_(seed)
@@ -242,10 +243,14 @@ def together_with(shop: Shop, _: RowQuery, profile: Profile, seed: int) -> list[
             return reasons.bought_with(name, own, bought[place])
         return reasons.goes_with(name, own, agreement, at[place], table.parts.values[table.parts.of[place]])
 
+    strands = [Strand(pairs, strength, BOUGHT_SHARE)] if len(pairs) else []
+    worth = agreement.score + 0.1 * shop.popularity[places]
     rest = ~np.isin(places, pairs)
-    relevance = np.concatenate([BASKET_STEP + strength, agreement.score[rest] + 0.1 * shop.popularity[places[rest]]])
-    strand = Strand(np.concatenate([pairs, places[rest]]), relevance)
-    return [Purpose(strand, table.vectors[seed], why)]
+    for part in dict.fromkeys(table.parts.of[places].tolist()):  # the part whose best agrees best first
+        inside = np.flatnonzero(rest & (table.parts.of[places] == part))
+        if len(inside):
+            strands.append(Strand(places[inside], worth[inside], float(agreement.part[inside[0]])))
+    return [Purpose(strand, table.vectors[seed], why) for strand in strands]
 
 
 def _complements(shop: Shop, seed: int) -> Places:
