@@ -122,6 +122,49 @@ def test_what_the_model_guesses_may_be_a_typing_error(store: StoreContext) -> No
     assert reader.read("snekers", guessed).read == "snekers"
 
 
+@pytest.fixture(scope="module")
+def heels(tmp_path_factory: pytest.TempPathFactory) -> Iterable[WordReader]:
+    with open_context(tmp_path_factory.mktemp("heels") / "shop", create=True, encoder="colour:") as store:
+        store.claim()
+        wanted = {"Black Heels": 6, "Blue Heels": 6, "Back Bags": 1, "Slack Bags": 1}
+        entries = [
+            entry(f"{title[:3]}{title[-3:]}{n}", "Sneakers", "Red", 0.0, title)
+            for title, count in wanted.items()
+            for n in range(count)
+        ]
+        store.catalog.write(entries, fingerprint=store.encoder.fingerprint)
+        yield WordReader(store.catalog)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("back heels", "black heels"),  # a letter left out
+        ("back bags", "back bags"),  # there are such
+        ("slack heels", "slack heels"),  # another letter makes another word
+        ("back", "back"),
+    ],
+)
+def test_a_word_that_nothing_has_beside_the_others_may_be_a_typing_error_of_one(
+    heels: WordReader, text: str, read: str
+) -> None:
+    known = frozenset(text.split())
+    assert heels.read(text, known).read == read
+    assert heels.read(text, known).unknown == ()
+
+
+@pytest.mark.parametrize(("likeness", "read"), [(0.9, "blue heels"), (0.5, "bleu heels")])
+def test_a_word_of_another_language_is_read_as_one_of_the_catalogue_that_means_the_same(
+    heels: WordReader, likeness: float, read: str
+) -> None:
+    def meaning(words: Sequence[str]) -> np.ndarray:
+        return np.array([[1, 0] if word == "blue" else [likeness, (1 - likeness**2) ** 0.5] for word in words])
+
+    found = heels.read("bleu heels", frozenset({"bleu", "heels"}), meaning=meaning)
+    assert (found.read, found.corrected) == (read, ())
+    assert found.synonyms == ((("bleu", "blue"),) if read == "blue heels" else ())
+
+
 def test_edits_are_all_within_one_error() -> None:
     near = edits_of("shirt", "abcdefghijklmnopqrstuvwxyz")
     assert {"shrt", "shiirt", "shart", "shitr"} <= near

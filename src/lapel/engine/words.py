@@ -5,7 +5,9 @@ for a typing error of a word that is one edit away (Damerau-Levenshtein: a lette
 swapped). A model guesses the meaning of words that it never learned from how they are written, of other languages and
 misspelt ones alike; such a word is corrected where a frequent word of the catalogue is one edit away. Of several such
 words those are right that most products hold together (a noisy channel, with the catalogue as its language model), so
-"blak snekers" is read as black sneakers although "slack" and "sneakers" exist too.
+"blak snekers" is read as black sneakers although "slack" and "sneakers" exist too, and "back heels" as black heels
+where hardly any product has a back and heels. A word of another language that is one edit away from one of the
+catalogue's and means the same to the model is read as that: "bleu" as blue.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +25,7 @@ from numpy.typing import NDArray
 from lapel.catalog import Catalog
 from lapel.core.colour_names import find_colour
 from lapel.core.synonyms import Synonyms, Words, spellings, synonyms_of
+from lapel.core.vectors import Vectors
 from lapel.core.words import WordReading, tokens
 
 # What says nothing of a product: how people ask.
@@ -30,18 +34,25 @@ FILLERS = frozenset(
     " ones some any me my i we want need show find give get make look looking something anything dont not colour color"
     " coloured colored version instead".split()
 )
+FEW_TOGETHER = 3  # products that hold all words of a query, up to which one of the words may be a typing error
+SAME_MEANING = 0.85  # cosine of two words as the model reads them, from which they mean the same
+NEAR_WORDS = 4  # of the catalogue, that a word of another language is compared with
 CANDIDATES = 12  # words that one typing error may have been
 BEAM = 12  # readings that are kept from word to word
 EDIT_COST = 3.0  # nats: a reading with an edit must be e^3 times as frequent as one without
+LETTER_COST = 2.0  # nats, of a letter that is typed in place of another, or too many: it is one of 26
 REAL_COST = 6.0  # nats, of changing a word that the catalogue has
 NONE_COST = 12.0  # nats, where no product holds this word together with those before it
-UNKNOWN_COST = 14.0  # nats, of not understanding a word that may be a typing error
-GUESSED_COST = 11.0  # nats, of leaving to the model a word that it only guesses
+UNKNOWN_COST = 16.0  # nats, of not understanding a word that may be a typing error
+GUESSED_COST = 13.0  # nats, of leaving to the model a word that it only guesses
 RARE = 30  # times as frequent as a word is another that it may be a typing error of
 LEAST_LETTERS = 2  # of a word that is corrected,
 LEAST_GUESSED = 3  # and of one whose meaning the model guesses
 MAX_CATEGORIES = 5_000
 CACHED_BYTES = 64 * 2**20  # of sets of products by word
+
+
+Meaning = Callable[[Sequence[str]], Vectors]
 
 
 @dataclass(frozen=True)
@@ -53,12 +64,14 @@ class _Term:
         read: What it is called in the catalogue.
         spellings: All that mean it, each words in a row.
         edited: Whether a typing error was taken out.
+        cost: Nats, of that error beside a plain one.
     """
 
     asked: str
     read: str
     spellings: tuple[Words, ...]
     edited: bool = False
+    cost: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +105,11 @@ class WordReader:
         self._rows: OrderedDict[Words, NDArray[np.bool_]] = OrderedDict()
 
     def read(
-        self, text: str, known: frozenset[str] = frozenset(), guessed: frozenset[str] = frozenset()
+        self,
+        text: str,
+        known: frozenset[str] = frozenset(),
+        guessed: frozenset[str] = frozenset(),
+        meaning: Meaning | None = None,
     ) -> WordReading:
         """How a text is read.
 
@@ -100,6 +117,7 @@ class WordReader:
             text: What was asked for.
             known: Words, as :func:`lapel.core.words.tokens` cuts them, that the model understands by itself.
             guessed: Those of them that it never learned, and understands by what they are like.
+            meaning: The model's vectors of words.
         """
         asked = text.strip()
         if len(asked) <= 200 and self._catalog.photos(asked):
@@ -107,6 +125,14 @@ class WordReader:
         self._refresh()
         synonyms = synonyms_of(self._catalog.path.parent)
         slots = self._slots(tokens(text), synonyms, known, guessed)
+        if meaning is not None:
+            slots = [self._translated(slot, synonyms, meaning) for slot in slots]
+        plain = [slot.terms[0] for slot in slots if slot.terms]
+        if len(plain) > 1 and np.count_nonzero(self._together(plain)) <= FEW_TOGETHER:
+            # One of them may be a typing error that makes another word, such as "back" for "black".
+            unheld = frozenset(word for word in known if self._term((word,), synonyms) is None)
+            again = self._slots(tokens(text), synonyms, unheld, guessed)
+            slots = [_reread(old, new) for old, new in zip(slots, again, strict=True)]
         terms = (
             self._choose(slots) if self._doubtful(slots) else [each.terms[0] if each.terms else None for each in slots]
         )
@@ -163,6 +189,19 @@ class WordReader:
         sure = own is not None and not any(self._count(each.read) > RARE * held for each in edits)
         return _Slot(word, tuple(filter(None, (own, *edits))), sure)
 
+    def _translated(self, slot: _Slot, synonyms: Synonyms, meaning: Meaning) -> _Slot:
+        """What only the model knows as a word of the catalogue that is one edit away and means the same, if there is
+        one."""
+        if slot.terms or not slot.sure or len(slot.asked) < LEAST_GUESSED:
+            return slot
+        near = [replace(each, edited=False) for each in islice(self._edits(slot.asked, synonyms), NEAR_WORDS)]
+        if not near:
+            return slot
+        vectors = meaning([slot.asked, *(each.read for each in near)])
+        alike = vectors[1:] @ vectors[0]
+        best = int(alike.argmax())
+        return replace(slot, terms=(near[best],)) if alike[best] >= SAME_MEANING else slot
+
     def _term(self, words: Words, synonyms: Synonyms, *, edited: str = "") -> _Term | None:
         """What the catalogue has of these words, or of what means the same; None where it has nothing."""
         entries = dict.fromkeys((words, *synonyms.of(words)))
@@ -178,10 +217,11 @@ class WordReader:
     def _edits(self, word: str, synonyms: Synonyms) -> Iterator[_Term]:
         """The words one edit away that the catalogue or the synonyms have, the most frequent first."""
         near = {each for each in edits_of(word, self._letters) if each in self._vocabulary or each in synonyms.words}
-        counted = sorted(near - {word}, key=lambda each: (-self._count(each), each))
+        near = {each for each in near - {word} if len(each) >= LEAST_LETTERS}
+        counted = sorted(near, key=lambda each: (-self._count(each), each))
         for each in counted[:CANDIDATES]:
             if term := self._term((each,), synonyms, edited=word):
-                yield term
+                yield replace(term, cost=_letter_cost(word, each))
 
     # --- which of it is meant -----------------------------------------------------------------------------------------
 
@@ -203,7 +243,7 @@ class WordReader:
             for cost, terms, rows in beam:
                 for term in slot.terms:
                     both = rows & self._rows_of(term)
-                    more = (REAL_COST if slot.sure else EDIT_COST) if term.edited else 0.0
+                    more = term.cost + (REAL_COST if slot.sure else EDIT_COST) if term.edited else 0.0
                     if not both.any():
                         both, more = rows, more + NONE_COST
                     longer.append((cost + more, (*terms, term), both))
@@ -286,6 +326,19 @@ class WordReader:
             self._kinds = frozenset(form for word in words for form in spellings(word)) - FILLERS
             self._rows.clear()
             self._generation = generation
+
+
+def _reread(slot: _Slot, again: _Slot) -> _Slot:
+    """What a word of the catalogue and the model may be a typing error of: of a letter left out, or two swapped. Another
+    letter mostly makes another word that is meant."""
+    if not (slot.sure and slot.terms):
+        return slot
+    return replace(again, terms=tuple(term for term in again.terms if not term.cost))
+
+
+def _letter_cost(asked: str, meant: str) -> float:
+    """Nats, of the letter that was typed by mistake; where one is missing, or two are swapped, there is none."""
+    return 0.0 if len(meant) > len(asked) or sorted(meant) == sorted(asked) else LETTER_COST
 
 
 def edits_of(word: str, letters: str) -> set[str]:
