@@ -45,7 +45,7 @@ REAL_COST = 6.0  # nats, of changing a word that the catalogue has
 NONE_COST = 12.0  # nats, where no product holds this word together with those before it
 UNKNOWN_COST = 16.0  # nats, of not understanding a word that may be a typing error
 GUESSED_COST = 13.0  # nats, of leaving to the model a word that it only guesses
-RARE = 30  # times as frequent as a word is another that it may be a typing error of
+RARE = 30  # times as frequent as a word is another that it may be a typing error of; products of a frequent word
 LEAST_LETTERS = 2  # of a word that is corrected,
 LEAST_GUESSED = 3  # and of one whose meaning the model guesses
 MAX_CATEGORIES = 5_000
@@ -132,7 +132,7 @@ class WordReader:
             # One of them may be a typing error that makes another word, such as "back" for "black".
             unheld = frozenset(word for word in known if self._term((word,), synonyms) is None)
             again = self._slots(tokens(text), synonyms, unheld, guessed)
-            slots = [_reread(old, new) for old, new in zip(slots, again, strict=True)]
+            slots = [self._reread(old, new) for old, new in zip(slots, again, strict=True)]
         terms = (
             self._choose(slots) if self._doubtful(slots) else [each.terms[0] if each.terms else None for each in slots]
         )
@@ -189,12 +189,22 @@ class WordReader:
         sure = own is not None and not any(self._count(each.read) > RARE * held for each in edits)
         return _Slot(word, tuple(filter(None, (own, *edits))), sure)
 
+    def _reread(self, slot: _Slot, again: _Slot) -> _Slot:
+        """What a word of the catalogue and the model may be a typing error of: of a much more frequent word, by a
+        letter left out or two swapped. Another letter mostly makes another word that is meant."""
+        if not (slot.sure and slot.terms):
+            return slot
+        most = RARE * self._count(slot.terms[0].read)
+        frequent = [each for each in again.terms if each.edited and not each.cost and self._count(each.read) > most]
+        return replace(again, terms=(slot.terms[0], *frequent))
+
     def _translated(self, slot: _Slot, synonyms: Synonyms, meaning: Meaning) -> _Slot:
         """What only the model knows as a word of the catalogue that is one edit away and means the same, if there is
         one."""
         if slot.terms or not slot.sure or len(slot.asked) < LEAST_GUESSED:
             return slot
-        near = [replace(each, edited=False) for each in islice(self._edits(slot.asked, synonyms), NEAR_WORDS)]
+        edits = islice(self._edits(slot.asked, synonyms), NEAR_WORDS)
+        near = [replace(each, edited=False) for each in edits if self._count(each.read) >= RARE]
         if not near:
             return slot
         vectors = meaning([slot.asked, *(each.read for each in near)])
@@ -326,14 +336,6 @@ class WordReader:
             self._kinds = frozenset(form for word in words for form in spellings(word)) - FILLERS
             self._rows.clear()
             self._generation = generation
-
-
-def _reread(slot: _Slot, again: _Slot) -> _Slot:
-    """What a word of the catalogue and the model may be a typing error of: of a letter left out, or two swapped. Another
-    letter mostly makes another word that is meant."""
-    if not (slot.sure and slot.terms):
-        return slot
-    return replace(again, terms=tuple(term for term in again.terms if not term.cost))
 
 
 def _letter_cost(asked: str, meant: str) -> float:

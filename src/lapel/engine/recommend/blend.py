@@ -1,8 +1,9 @@
 """How much of a say others get, by what the shop's own events say: of some people the last products are held out, rows
 are made of the rest with each weight, and what they find decides.
 
-A weight above 0 is taken only where rows with it find more than rows without, beyond chance. Where the first people
-leave that open, others who were not asked before decide. What is popular is counted without the held-out products too.
+So many people are asked that it is clear: two hundred at a time, and a weight that finds less than the best one beyond
+chance is out (a race, Maron and Moore 1994). A weight above 0 is taken only where rows with it find more than rows
+without. What is popular is counted without the held-out products too.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from lapel.engine.recommend.profile import read_profile
 from lapel.engine.recommend.table import Places
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)
-PEOPLE = 200  # who are asked with all weights
-MORE_PEOPLE = 800  # who are then asked with the best weight and with none, where the first do not decide
+PEOPLE = 200  # who are asked at once
+MAX_PEOPLE = 1_000  # who are asked until it is clear
 PRODUCTS = 3  # that each of them did something with, at least: the last third is held out
 LOOKED_AT = 50  # products of a row
 NO_CHANGE = Estimate(0.0, 0.0, 0.0)
@@ -38,7 +39,7 @@ class Blend:
     Attributes:
         weight: What others should count, in units of cosine; 0 where they do not help, or too few people are known.
         people: Who were asked.
-        found: By weight the share of held-out products among the first 50.
+        found: By weight the share of held-out products among the first 50, of those who were asked with it.
         change: By how much the weight finds more than 0 does.
     """
 
@@ -71,22 +72,24 @@ def choose_blend(
     ends = begins + counts
     held = [
         (int(numbers[at]), items[ends[at] - counts[at] // PRODUCTS : ends[at]])
-        for at in np.random.default_rng(0).permutation(able)[: PEOPLE + MORE_PEOPLE].tolist()
+        for at in np.random.default_rng(0).permutation(able)[:MAX_PEOPLE].tolist()
     ]
-    gains = _gains(shop, interactions, held[:PEOPLE], WEIGHTS, stopped)
-    if gains is None:
-        return None
-    found = gains.mean(axis=0)
-    best, asked = int(found.argmax()), len(gains)
-    change = difference(gains[:, best], gains[:, 0])
-    if best and change.low <= 0 and len(held) >= 2 * PEOPLE:
-        gains = _gains(shop, interactions, held[PEOPLE:], (0.0, WEIGHTS[best]), stopped)
+    alive, found = list(range(len(WEIGHTS))), np.full((len(held), len(WEIGHTS)), np.nan)
+    best, change, asked = 0, NO_CHANGE, 0
+    while len(alive) > 1 and asked < len(held):
+        some = held[asked : asked + PEOPLE]
+        gains = _gains(shop, interactions, some, tuple(WEIGHTS[at] for at in alive), stopped)
         if gains is None:
             return None
-        asked += len(gains)
-        change = difference(gains[:, 1], gains[:, 0])
-    told = tuple(zip(WEIGHTS, found.round(4).tolist(), strict=True))
-    return Blend(WEIGHTS[best] if change.low > 0 else 0.0, asked, told, change)
+        found[asked : asked + len(some), alive] = gains
+        asked += len(some)
+        own = found[:asked]
+        best = max(alive, key=lambda at: float(own[:, at].mean()))
+        if 0 in alive:
+            change = difference(own[:, best], own[:, 0])
+        alive = [at for at in alive if at == best or difference(own[:, best], own[:, at]).low <= 0]
+    told = tuple((weight, round(float(np.nanmean(each)), 4)) for weight, each in zip(WEIGHTS, found.T, strict=True))
+    return Blend(WEIGHTS[best] if 0 not in alive else 0.0, asked, told, change)
 
 
 def _gains(
