@@ -126,7 +126,7 @@ def test_what_the_model_guesses_may_be_a_typing_error(store: StoreContext) -> No
 def heels(tmp_path_factory: pytest.TempPathFactory) -> Iterable[WordReader]:
     with open_context(tmp_path_factory.mktemp("heels") / "shop", create=True, encoder="colour:") as store:
         store.claim()
-        wanted = {"Black Heels": 6, "Blue Heels": 6, "Back Bags": 1, "Slack Bags": 1}
+        wanted = {"Black Heels": 40, "Blue Heels": 40, "Back Bags": 1, "Slack Bags": 1}
         entries = [
             entry(f"{title[:3]}{title[-3:]}{n}", "Sneakers", "Red", 0.0, title)
             for title, count in wanted.items()
