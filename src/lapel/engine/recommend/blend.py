@@ -3,7 +3,8 @@ are made of the rest with each weight, and what they find decides.
 
 So many people are asked that it is clear: two hundred at a time, and a weight that finds less than the best one beyond
 chance is out (a race, Maron and Moore 1994). A weight above 0 is taken only where rows with it find more than rows
-without. What is popular is counted without the held-out products too.
+without; of those that cannot be told apart it is the highest. What is popular is counted without the held-out products
+too.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def choose_blend(
         for at in np.random.default_rng(0).permutation(able)[:MAX_PEOPLE].tolist()
     ]
     alive, found = list(range(len(WEIGHTS))), np.full((len(held), len(WEIGHTS)), np.nan)
-    best, change, asked = 0, NO_CHANGE, 0
+    best, asked = 0, 0
     while len(alive) > 1 and asked < len(held):
         some = held[asked : asked + PEOPLE]
         gains = _gains(shop, interactions, some, tuple(WEIGHTS[at] for at in alive), stopped)
@@ -83,13 +84,17 @@ def choose_blend(
             return None
         found[asked : asked + len(some), alive] = gains
         asked += len(some)
-        own = found[:asked]
-        best = max(alive, key=lambda at: float(own[:, at].mean()))
-        if 0 in alive:
-            change = difference(own[:, best], own[:, 0])
-        alive = [at for at in alive if at == best or difference(own[:, best], own[:, at]).low <= 0]
+        best = max(alive, key=lambda at: float(found[:asked, at].mean()))
+        alive = [at for at in alive if at == best or difference(found[:asked, best], found[:asked, at]).low <= 0]
+    chosen, change = 0, NO_CHANGE
+    for (
+        at
+    ) in alive:  # in the trial a third less is known of people, and of those that are alike the highest serves best
+        both = found[~np.isnan(found[:, [0, at]]).any(axis=1)]
+        if (more := difference(both[:, at], both[:, 0])).low > 0:
+            chosen, change = at, more
     told = tuple((weight, round(float(np.nanmean(each)), 4)) for weight, each in zip(WEIGHTS, found.T, strict=True))
-    return Blend(WEIGHTS[best] if 0 not in alive else 0.0, asked, told, change)
+    return Blend(WEIGHTS[chosen], asked, told, change)
 
 
 def _gains(
