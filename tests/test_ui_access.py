@@ -147,8 +147,9 @@ def test_the_keyboard_alone_searches_asks_why_and_comes_back_to_where_it_was(vis
     expect(page.locator(".st-key-chips")).to_contain_text("Unlike Red dress")
 
 
-def test_a_screen_reader_hears_how_many_results_there_are(visit: Visit) -> None:
-    page = visit("?product=B004")
+def test_a_screen_reader_hears_how_many_results_there_are(tab: Page) -> None:
+    go(tab, "?product=B004")
+    page = tab
     line = page.locator("#lapel-status")
     expect(line).to_have_text("The 39 nearest of 40 products")
     line.evaluate("line => { window.sameLine = line }")
