@@ -168,9 +168,14 @@ def test_the_fingerprint_knows_weights_and_preprocessing() -> None:
     )
 
 
+@pytest.mark.usefixtures("own_networks")
 @pytest.mark.parametrize("name", SHIPPED)
-def test_the_package_offers_it(name: str) -> None:
-    assert lapel.open_encoder(name).fingerprint == read_model(shipped_model(name)).fingerprint
+def test_the_package_offers_it_on_the_fastest_there_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fastest, "has_nvidia_driver", lambda: False)
+    encoder = lapel.open_encoder(name)
+    assert isinstance(encoder, NetworkEncoder)
+    assert (encoder.runtime.name, encoder.runtime.device, encoder.runtime.note) == ("openvino", "CPU", "")
+    assert (encoder.spec, encoder.fingerprint) == (name, read_model(shipped_model(name)).fingerprint)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -202,8 +207,8 @@ def test_where_8_bits_overflow_floats_take_over(
         chosen = load(folder)
         found = chosen.run(reference.pixels, reference.output)
     assert reference.cosines(found).mean() > 0.98
-    monkeypatch.setitem(network.MIN_MEAN_COSINE, network.VECTORS, 2.0)
-    floats = load(folder)
+    monkeypatch.setitem(network.MIN_MEAN_COSINE, reference.output, 2.0)
+    floats = chosen if chosen.runtime.in_float else load(folder)  # on such a CPU it was
     assert floats.runtime == replace(chosen.runtime, in_float=True)
     cosines = reference.cosines(floats.run(reference.pixels, reference.output))
     assert cosines.mean() > 0.996
@@ -242,11 +247,11 @@ def test_how_far_the_same_model_moves_between_machines() -> None:
 @pytest.mark.parametrize("scheme", ["openvino", "onnx"])
 def test_the_number_of_threads_moves_nothing(scheme: str) -> None:
     pixels = reference_of("default").pixels[:8]
-    one, two = (open_encoder(f"{scheme}:default", threads=threads) for threads in (1, 2))
+    many = os.cpu_count() or 1
+    one, other = open_encoder(f"{scheme}:default", threads=1 if many > 1 else 2), opened(f"{scheme}:default")
     assert isinstance(one, NetworkEncoder)
-    assert isinstance(two, NetworkEncoder)
-    assert (one.runtime.threads, two.runtime.threads) == (1, 2)
-    assert least_cosine(one.encode_pixels(pixels), two.encode_pixels(pixels)) > 0.9999
+    assert (one.runtime.threads, other.runtime.threads) == (1 if many > 1 else 2, many)
+    assert least_cosine(one.encode_pixels(pixels), other.encode_pixels(pixels)) > 0.9999
 
 
 def test_openvino_tells_nobody_writes_nothing_at_home_and_computes_in_float32(tmp_path: Path) -> None:
@@ -285,15 +290,6 @@ def test_openvino_tells_nobody_writes_nothing_at_home_and_computes_in_float32(tm
     )
     assert found.stdout.strip() == "openvino [] [] [<Type: 'float32'>, 1, 1]"
     assert list(home.iterdir()) == []
-
-
-@pytest.mark.usefixtures("own_networks")
-def test_default_runs_on_the_fastest_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fastest, "has_nvidia_driver", lambda: False)
-    encoder = open_encoder("default")
-    assert isinstance(encoder, NetworkEncoder)
-    assert (encoder.runtime.name, encoder.runtime.device, encoder.runtime.note) == ("openvino", "CPU", "")
-    assert encoder.spec == "default"
 
 
 @pytest.mark.usefixtures("own_networks")
