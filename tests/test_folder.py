@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +57,17 @@ def export(backbone: Backbone, folder: Path) -> EmbeddingNetwork:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder with a ResNet50 of random weights."""
+def shallow() -> Iterator[None]:
+    """ResNets with one block a stage and both kinds of block: tracing 50 layers takes minutes. All of them are read
+    from the shipped model."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lapel.training.network.STAGES", (2, 1, 1, 1))
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(shallow: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with a ResNet of random weights."""
     out = tmp_path_factory.mktemp("models") / "start"
     export(ResNet50(stride_first=True), out)
     return out
@@ -80,7 +90,8 @@ def test_the_weights_of_an_exported_file_come_back(folder: Path) -> None:
     assert not any(parameter.requires_grad for parameter in network.backbone.layer1.parameters())
 
 
-def test_a_shipped_model_can_be_gone_on_from() -> None:
+def test_a_shipped_model_can_be_gone_on_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lapel.training.network.STAGES", (3, 4, 6, 3))
     found = {name: load_model_folder(shipped_model(name)) for name in SHIPPED}
     backbones = {name: backbone_name(network.backbone) for name, (network, _) in found.items()}
     assert backbones == {"default": "resnet50", "small": "efficientnet-lite0"}

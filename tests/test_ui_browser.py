@@ -133,8 +133,8 @@ def test_a_link_and_the_camera(tab: Page, links: str) -> None:
     rest(page)
 
 
-def test_words_more_less_chips_and_back(tab: Page) -> None:
-    page = at(tab)
+def test_words_more_less_chips_and_back(visit: Visit) -> None:
+    page = visit()
     rest(page)
     page.locator(".st-key-box textarea").fill("red dress")
     page.locator(".st-key-box textarea").press("Enter")
