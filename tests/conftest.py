@@ -22,16 +22,17 @@ if WORKERS > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
 
 # Files with a browser begin first, in one worker: two browsers at once starve each other, and begun last they keep one
-# worker busy while the others have nothing to do. xdist's own order, by the number of tests, would put the browser's
-# few long ones last, so 'make test' turns it off.
+# worker busy while the others have nothing to do. The other long ones are next, for the same reason. xdist's own order,
+# by the number of tests, would put the browser's few long ones last, so 'make test' turns it off.
 BROWSER = ("test_ui_browser", "test_ui_access", "test_phone_browser", "test_drive_browser")
+LONG = ("test_cli", "test_encoders", "test_ui_pages", "test_loop", "test_ui", "test_folder", "test_export")
 CATALOGUE = Path(__file__).parents[2] / "shared" / "data" / "fashion-products"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with a browser first, the others in their order."""
-    order = {name: place for place, name in enumerate(BROWSER)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(BROWSER)))
+    """Files with a browser first, then the long ones, the others in their order."""
+    order = {name: place for place, name in enumerate((*BROWSER, *LONG))}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 @pytest.hookimpl(optionalhook=True)
