@@ -1,6 +1,6 @@
 # The two commands a newcomer needs: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo api web client test check wheel docs site screenshots weights model head small foreground teacher cutout evaluate judge gpu-round clean
+.PHONY: help demo api web client test check types style wheel docs site screenshots weights model head small foreground teacher cutout evaluate judge gpu-round clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -64,12 +64,15 @@ test: $(VENV)/dev ## Set up and run all tests, those in a browser too
 	@$(WEB_IF_NPM)
 	$(BIN)/python -m pytest -n auto --maxprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
-check: $(VENV)/dev ## Format, lint, types, import contracts, the site and its links
+check: types style site ## Format, lint, types, import contracts, the site and its links
+
+types: $(VENV)/dev
+	$(BIN)/mypy
+
+style: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(RUNS)/site
 
 wheel: $(VENV)/dev ## Build the wheel and use it in an empty environment
 	@$(WEB_IF_NPM)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from lapel.encoders.model import ModelFolder
+    from lapel.encoders.network import Network
 
 # Several workers (pytest -n) share the cores: threads beyond them only wait for each other. Set before PyTorch and
 # OpenMP are loaded.
@@ -16,16 +22,17 @@ if WORKERS > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
 
 # Files with a browser begin first, in one worker: two browsers at once starve each other, and begun last they keep one
-# worker busy while the others have nothing to do. xdist's own order, by the number of tests, would put the browser's
-# few long ones last, so 'make test' turns it off.
+# worker busy while the others have nothing to do. The other long ones are next, for the same reason. xdist's own order,
+# by the number of tests, would put the browser's few long ones last, so 'make test' turns it off.
 BROWSER = ("test_ui_browser", "test_ui_access", "test_phone_browser", "test_drive_browser")
+LONG = ("test_cli", "test_encoders", "test_ui_pages", "test_loop", "test_ui", "test_folder", "test_export")
 CATALOGUE = Path(__file__).parents[2] / "shared" / "data" / "fashion-products"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with a browser first, the others in their order."""
-    order = {name: place for place, name in enumerate(BROWSER)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(BROWSER)))
+    """Files with a browser first, then the long ones, the others in their order."""
+    order = {name: place for place, name in enumerate((*BROWSER, *LONG))}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -57,3 +64,34 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LAPEL_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_networks() -> Iterator[None]:
+    """The networks that come with Lapel are loaded once, not by each store that is opened: it takes seconds, and they
+    do not change. What is tested about loading itself asks for ``own_networks``."""
+    from lapel.encoders import fastest, shipped_model
+
+    load, shipped = fastest.load_fastest, shipped_model().parent
+    loaded: dict[tuple[Path, str, int | None], Network] = {}
+
+    @functools.wraps(load)
+    def load_once(model: ModelFolder, *, threads: int | None = None) -> Network:
+        if model.path.parent != shipped:
+            return load(model, threads=threads)
+        key = (model.path, model.fingerprint, threads)
+        if key not in loaded:
+            loaded[key] = load(model, threads=threads)
+        return loaded[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fastest, "load_fastest", load_once)
+        yield
+
+
+@pytest.fixture
+def own_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each encoder of this test loads its network."""
+    from lapel.encoders import fastest
+
+    monkeypatch.setattr(fastest, "load_fastest", inspect.unwrap(fastest.load_fastest))

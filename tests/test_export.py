@@ -3,6 +3,7 @@ runtime."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from lapel.core.images import Preprocessing
 from lapel.encoders import SHIPPED, open_encoder, shipped_model
-from lapel.encoders.model import read_model
+from lapel.encoders.model import ModelFolder, read_model
 from lapel.training.efficientnet import EfficientNetLite0
 from lapel.training.export import encode_float32, export_float32, move_strides_up, quantise, write_model_folder
 from lapel.training.network import EmbeddingNetwork
@@ -93,6 +94,32 @@ def network(request: pytest.FixtureRequest) -> EmbeddingNetwork:
     return settled(EmbeddingNetwork(backbone, dim=128))  # type: ignore[arg-type]
 
 
+@pytest.fixture(scope="module")
+def float32(network: EmbeddingNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The network, exported once: tracing it takes longer than all that is asked of it."""
+    path = tmp_path_factory.mktemp("float32") / "network.onnx"
+    export_float32(network, SMALL, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def written(network: EmbeddingNetwork, float32: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    """A model folder with it, in 8 bits. The large one is not traced once more."""
+    pixels = pictures(24)
+    with pytest.MonkeyPatch.context() as patch:
+        if not isinstance(network.backbone, Tiny):
+            patch.setattr("lapel.training.export.export_float32", lambda *rest, outputs: shutil.copy(float32, rest[2]))
+        return write_model_folder(
+            network,
+            tmp_path_factory.mktemp("written"),
+            name="toy",
+            preprocessing=SMALL,
+            calibration=pixels[:16],
+            reference=pixels,
+            details={"a": 1},
+        )
+
+
 def run(path: Path, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.disable_quant_qdq", "1")  # right on every CPU
@@ -101,23 +128,21 @@ def run(path: Path, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDA
     return vectors, spatial
 
 
-def test_in_float32_the_file_says_what_the_network_says(network: EmbeddingNetwork, tmp_path: Path) -> None:
+def test_in_float32_the_file_says_what_the_network_says(network: EmbeddingNetwork, float32: Path) -> None:
     """They differ by rounding alone, for one picture and for many; and the vectors are the mean of the map."""
     pixels = pictures(5)
     with torch.inference_mode():
         vectors, spatial = (value.numpy() for value in network(torch.from_numpy(pixels)))
-    export_float32(network, SMALL, tmp_path / "network.onnx")
     for rows in (slice(0, 5), slice(2, 3)):
-        found, places = run(tmp_path / "network.onnx", pixels[rows])
+        found, places = run(float32, pixels[rows])
         assert np.abs(found - vectors[rows]).max() < 1e-5
         assert np.allclose(places, spatial[rows], atol=1e-4)
     mean = spatial.mean(axis=(2, 3))
     assert np.allclose(mean / np.linalg.norm(mean, axis=1, keepdims=True), vectors, atol=1e-5)
 
 
-def test_nothing_is_left_to_fold(network: EmbeddingNetwork, tmp_path: Path) -> None:
-    export_float32(network, SMALL, tmp_path / "network.onnx")
-    graph = onnx.load(tmp_path / "network.onnx").graph
+def test_nothing_is_left_to_fold(float32: Path) -> None:
+    graph = onnx.load(float32).graph
     assert not {node.op_type for node in graph.node} & {"BatchNormalization", "Rsqrt", "Sqrt", "Pad", "Constant"}
     weights = {entry.name for entry in graph.initializer}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
@@ -125,10 +150,11 @@ def test_nothing_is_left_to_fold(network: EmbeddingNetwork, tmp_path: Path) -> N
     assert all(node.input[1] in weights for node in convolutions)
 
 
-def test_in_8_bits_every_convolution_but_the_head_is_quantised(network: EmbeddingNetwork, tmp_path: Path) -> None:
+def test_in_8_bits_every_convolution_but_the_head_is_quantised(
+    network: EmbeddingNetwork, float32: Path, tmp_path: Path
+) -> None:
     pixels = pictures(32)
-    export_float32(network, SMALL, tmp_path / "float32.onnx")
-    quantise(tmp_path / "float32.onnx", tmp_path / "int8.onnx", pixels[:16])
+    quantise(float32, tmp_path / "int8.onnx", pixels[:16])
     graph = onnx.load(tmp_path / "int8.onnx").graph
     made_by = {output: node.op_type for node in graph.node for output in node.output}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
@@ -145,11 +171,8 @@ def test_in_8_bits_every_convolution_but_the_head_is_quantised(network: Embeddin
     assert np.allclose(mean / np.linalg.norm(mean, axis=1, keepdims=True), found, atol=1e-5)
 
 
-def test_layers_that_8_bits_would_spoil_stay_in_floats(network: EmbeddingNetwork, tmp_path: Path) -> None:
-    model = write_model_folder(
-        network, tmp_path, name="toy", preprocessing=SMALL, calibration=pictures(16), reference=pictures(4), details={}
-    )
-    graph = onnx.load_from_string(model.network_bytes()).graph
+def test_layers_that_8_bits_would_spoil_stay_in_floats(network: EmbeddingNetwork, written: ModelFolder) -> None:
+    graph = onnx.load_from_string(written.network_bytes()).graph
     made_by = {output: node.op_type for node in graph.node for output in node.output}
     wanted = tuple(f"backbone.{part}" for part in network.backbone.in_float)
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
@@ -163,18 +186,15 @@ def test_layers_that_8_bits_would_spoil_stay_in_floats(network: EmbeddingNetwork
     assert not {"DequantizeLinear"} & set(chained)
 
 
-def test_a_model_folder_opens_in_both_runtimes(network: EmbeddingNetwork, tmp_path: Path) -> None:
+def test_a_model_folder_opens_in_both_runtimes(network: EmbeddingNetwork, written: ModelFolder) -> None:
     pixels = pictures(24)
-    model = write_model_folder(
-        network, tmp_path, name="toy", preprocessing=SMALL, calibration=pixels[:16], reference=pixels, details={"a": 1}
-    )
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "network.onnx", "reference.npz"]
-    assert model.details["a"] == 1
-    assert model.details["agreement_with_trained"]["least_cosine"] > 0.98
+    assert sorted(path.name for path in written.path.iterdir()) == ["model.json", "network.onnx", "reference.npz"]
+    assert written.details["a"] == 1
+    assert written.details["agreement_with_trained"]["least_cosine"] > 0.98
     expected = encode_float32(network, pixels)
     for scheme in ("openvino", "onnx"):
-        encoder = open_encoder(f"{scheme}:{tmp_path}")
-        assert encoder.fingerprint == model.fingerprint
+        encoder = open_encoder(f"{scheme}:{written.path}")
+        assert encoder.fingerprint == written.fingerprint
         assert np.einsum("nd,nd->n", encoder.encode_pixels(pixels), expected).min() > 0.98
 
 

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from lapel.core.errors import ModelError
 from lapel.core.images import Preprocessing
 from lapel.encoders import SHIPPED, open_encoder, shipped_model
 from lapel.encoders.model import read_model
+from lapel.training import efficientnet, network
 from lapel.training.efficientnet import EfficientNetLite0
 from lapel.training.export import write_model_folder
 from lapel.training.network import Backbone, EmbeddingNetwork, ResNet50
@@ -27,6 +29,7 @@ from lapel.training.weights import backbone_name, load_model_folder
 from loopback.drive import DriveServer, error
 
 SMALL = Preprocessing(height=64, width=48)
+RESNET, LITE = network.STAGES, efficientnet.STAGES
 # torch's exporter walks its own deprecated names and complains that torchvision is not there; neither is ours to mend.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -37,34 +40,44 @@ pytestmark = [
 
 def export(backbone: Backbone, folder: Path) -> EmbeddingNetwork:
     torch.manual_seed(2)
-    network = EmbeddingNetwork(backbone)
-    for module in network.modules():
+    made = EmbeddingNetwork(backbone)
+    for module in made.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             assert module.running_mean is not None
             module.running_mean.normal_(0, 0.05)
     pixels = np.random.default_rng(0).integers(0, 256, (24, 64, 48, 3), dtype=np.uint8)
     write_model_folder(
-        network,
+        made,
         folder,
         name="start",
         preprocessing=SMALL,
         calibration=pixels,
         reference=pixels[:4],
-        details={"backbone": backbone_name(network.backbone)},
+        details={"backbone": backbone_name(made.backbone)},
     )
-    return network
+    return made
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder with a ResNet50 of random weights."""
+def shallow() -> Iterator[None]:
+    """Backbones with every kind of block but fewer of them: tracing all layers takes minutes. All of them are read from
+    the shipped models, and those of the small one are traced in test_export."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lapel.training.network.STAGES", (2, 1, 1, 1))
+        patch.setattr("lapel.training.efficientnet.STAGES", tuple((1 + (at == 1), *LITE[at][1:]) for at in range(7)))
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(shallow: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with a ResNet of random weights."""
     out = tmp_path_factory.mktemp("models") / "start"
     export(ResNet50(stride_first=True), out)
     return out
 
 
 @pytest.fixture(scope="module")
-def small_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_folder(shallow: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One with the small backbone, whose steps take a fifth of the time: for all that trains."""
     out = tmp_path_factory.mktemp("models") / "small"
     export(EfficientNetLite0(), out)
@@ -80,7 +93,9 @@ def test_the_weights_of_an_exported_file_come_back(folder: Path) -> None:
     assert not any(parameter.requires_grad for parameter in network.backbone.layer1.parameters())
 
 
-def test_a_shipped_model_can_be_gone_on_from() -> None:
+def test_a_shipped_model_can_be_gone_on_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lapel.training.network.STAGES", RESNET)
+    monkeypatch.setattr("lapel.training.efficientnet.STAGES", LITE)
     found = {name: load_model_folder(shipped_model(name)) for name in SHIPPED}
     backbones = {name: backbone_name(network.backbone) for name, (network, _) in found.items()}
     assert backbones == {"default": "resnet50", "small": "efficientnet-lite0"}

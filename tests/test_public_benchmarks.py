@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from data_set_copies import (
@@ -30,7 +31,7 @@ from lapel.core.images import Preprocessing
 from lapel.sources import open_source
 from lapel.sources.table import read_table
 from lapel.training.data import Example, load_training_set
-from public_data_sets import measure
+from public_data_sets import benchmark, measure
 from tiny_copies import PRODUCTS, SHOP, AngleEncoder, in_shop_list, shares, write_in_shop, write_products
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "public_data_sets.py"
@@ -293,21 +294,20 @@ def test_a_table_that_cannot_be_made(shop: Path, tmp_path: Path) -> None:
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
-def run(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, SCRIPT, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "160", "NO_COLOR": "1"},
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
+command = typer.Typer()
+command.command()(benchmark)
+
+
+def run(*arguments: str | Path) -> str:
+    """What ``public_data_sets.py`` prints, in this process."""
+    done = CliRunner().invoke(command, [*map(str, arguments)], catch_exceptions=False, terminal_width=160)
+    assert done.exit_code == 0, done.output
+    return done.stdout
 
 
 def test_the_command_shows_a_table(shop: Path) -> None:
     (shop / "Img" / SHOP[1][0]).unlink()
-    text = run("in-shop", shop, "--encoder", "colour:").stdout
+    text = run("in-shop", shop, "--encoder", "colour:")
     assert (
         "DeepFashion In-Shop: 3 queries against 5 pictures of 3 items (for non-commercial research and education only)"
         in text
@@ -321,7 +321,7 @@ def test_the_command_shows_a_table(shop: Path) -> None:
 
 
 def test_the_command_prints_json(products: Path) -> None:
-    data = json.loads(run("online-products", products, "--encoder", "colour:", "--limit", "1", "--json").stdout)
+    data = json.loads(run("online-products", products, "--encoder", "colour:", "--limit", "1", "--json"))
     assert data["data_set"] == "online-products"
     assert data["queries"] == 2
     assert list(data["recall"]) == ["1", "10", "100", "1000"]
@@ -331,7 +331,7 @@ def test_the_command_prints_json(products: Path) -> None:
 def test_the_command_writes_a_table(shop: Path, tmp_path: Path) -> None:
     (shop / "Img" / SHOP[-1][0]).unlink()
     table = tmp_path / "table.csv"
-    text = run("in-shop", shop, "--write-table", table, "--val-share", "0.25").stdout
+    text = run("in-shop", shop, "--write-table", table, "--val-share", "0.25")
     assert f"Wrote {table}: 3 items to learn from, 1 to judge by, 7 pictures; the test items are not in it." in text
     assert f"1 training picture of the list has no file in {shop / 'Img'}." in text
     assert f"Its pictures are in {shop / 'Img'}; what to learn is in its column item_id." in text
@@ -339,8 +339,20 @@ def test_the_command_writes_a_table(shop: Path, tmp_path: Path) -> None:
 
 
 def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
-    assert "holds no copy of DeepFashion In-Shop" in run("in-shop", tmp_path, code=1).stderr
-    assert "in-shop" in run("cars", tmp_path, code=2).stderr
+    def wrong(*arguments: str | Path) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, SCRIPT, *arguments],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "COLUMNS": "160", "NO_COLOR": "1"},
+            check=False,
+        )
+        return done.returncode, done.stderr
+
+    code, err = wrong("in-shop", tmp_path)
+    assert (code, "holds no copy of DeepFashion In-Shop" in err) == (1, True)
+    found = CliRunner().invoke(command, ["cars", str(tmp_path)])
+    assert (found.exit_code, "in-shop" in found.stderr) == (2, True)
 
 
 def test_the_former_command_says_where_it_went() -> None:

@@ -319,7 +319,7 @@ def test_a_photo_is_looked_at_again_when_the_shop_has_another_model_since(show, 
     copy = Path(shutil.copytree(store, tmp_path / "copy"))
     page = upload(show(copy), draw("Dress", "Green", 24))
     with open_context(copy) as shop:
-        switch = use(shop, "default")
+        switch = use(shop, "small")
     settled(page.run())
     assert followable(page)[0] == "W0027"
     assert kept(page).fingerprint == switch.model.fingerprint

@@ -125,9 +125,12 @@ def tab_to(page: Page, name: str, most: int = 20) -> None:
     raise AssertionError(f"{most} times Tab do not reach {name!r}")
 
 
-def test_the_keyboard_alone_searches_asks_why_and_comes_back_to_where_it_was(visit: Visit) -> None:
-    page = visit()
+def test_the_keyboard_alone_searches_asks_why_and_comes_back_to_where_it_was(tab: Page) -> None:
+    page = tab
+    go(page, "")
+    expect(page.get_by_role("heading", name="Find what looks like it.")).to_be_visible()
     rest(page)
+    page.evaluate("document.body.tabIndex = -1; document.body.focus(); document.body.removeAttribute('tabindex')")
     tab_to(page, "Skip to main content", 1)
     page.keyboard.press("Enter")
     tab_to(page, "Words, a link or a picture", 2)
@@ -147,8 +150,9 @@ def test_the_keyboard_alone_searches_asks_why_and_comes_back_to_where_it_was(vis
     expect(page.locator(".st-key-chips")).to_contain_text("Unlike Red dress")
 
 
-def test_a_screen_reader_hears_how_many_results_there_are(visit: Visit) -> None:
-    page = visit("?product=B004")
+def test_a_screen_reader_hears_how_many_results_there_are(tab: Page) -> None:
+    go(tab, "?product=B004")
+    page = tab
     line = page.locator("#lapel-status")
     expect(line).to_have_text("The 39 nearest of 40 products")
     line.evaluate("line => { window.sameLine = line }")
