@@ -5,7 +5,8 @@
     python benchmarks/duplicates.py --million                    # a million synthetic vectors: time and memory
 
 SHOP is a store of the catalogue. Copies are seeded (:mod:`lapel.insight.copies`); the products that ``--learn`` takes
-are left out of what is measured. ``--cache DIR`` keeps the encoded copies, as encoding them is what takes the time.
+are left out of what is measured. ``--cache DIR`` keeps the encoded copies, as encoding them is what takes the time; a
+run that was stopped goes on there. A store without hashes (of before) is hashed by ``lapel duplicates`` first.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import pickle
 import resource
 import tempfile
 import time
@@ -100,33 +102,42 @@ class Shop:
         return np.frombuffer(bytes.fromhex(self.phash.encode_image(image_array=np.asarray(image))), np.uint8)
 
     def make(self, name: str, places: Any, kinds: dict[str, Callable[..., Image.Image]], seed: int) -> Made:
-        """A picture of each place, of the kinds in turn."""
+        """A picture of each place, of the kinds in turn; stopped, it goes on from the last kept part."""
         path = None if self.cache is None else self.cache / f"{name}-{len(places)}-{seed}.npz"
         if path is not None and path.exists():
             with np.load(path) as kept:
                 return Made(*(kept[each] for each in Made.__dataclass_fields__))
         rng = np.random.default_rng(seed)
-        names = [list(kinds)[at % len(kinds)] for at in range(len(places))]
-        smalls, hashed, vectors, phashes, others, seen = [], [], [], [], [], []
-        for start in range(0, len(places), BATCH):
-            owns = [self.picture(int(place)) for place in places[start : start + BATCH]]
-            some = names[start : start + BATCH]
-            images = [kinds[kind](own, rng) for own, kind in zip(owns, some, strict=True)]
-            seen += [
-                not kind.endswith("recoloured") or copies.in_another_colour(own, image)
-                for own, image, kind in zip(owns, images, some, strict=True)
-            ]
-            smalls += [small_picture(image) for image in images]
-            hashed += [np.frombuffer(hash_of(image), np.uint8) for image in images]
-            phashes += [np.frombuffer(each, np.uint8) for each in perceptual_hashes([sample(each) for each in images])]
-            others += [self.other_hash(each) for each in images]
-            vectors.append(self.context.encoder.encode(images))
-        squares, ratios = zip(*smalls, strict=True)
-        every = np.stack(squares), np.array(ratios), np.stack(hashed), np.concatenate(vectors), np.stack(phashes)
-        made = Made(places, np.array(names), *every, np.stack(others), np.array(seen))
+        names = np.array([list(kinds)[at % len(kinds)] for at in range(len(places))])
+        parts: list[tuple[Any, ...]] = []
+        part = None if path is None else path.with_suffix(".part")
+        if part is not None and part.exists():
+            parts, rng = pickle.loads(part.read_bytes())  # written by this run's forerunner
+        for start in range(BATCH * len(parts), len(places), BATCH):
+            parts.append(self._made(places[start : start + BATCH], names[start : start + BATCH], kinds, rng))
+            if part is not None and len(parts) % 4 == 0:
+                part.write_bytes(pickle.dumps((parts, rng)))
+        made = Made(places, names, *(np.concatenate(each) for each in zip(*parts, strict=True)))
         if path is not None:
             np.savez(path, **vars(made))
+            path.with_suffix(".part").unlink(missing_ok=True)
         return made
+
+    def _made(self, places: Any, names: Any, kinds: dict[str, Callable[..., Image.Image]], rng: Any) -> tuple[Any, ...]:
+        """All but the first two fields of :class:`Made`."""
+        owns = [self.picture(int(place)) for place in places]
+        images = [kinds[kind](own, rng) for own, kind in zip(owns, names, strict=True)]
+        seen = [
+            not kind.endswith("recoloured") or copies.in_another_colour(own, image)
+            for own, image, kind in zip(owns, images, names, strict=True)
+        ]
+        squares, ratios = zip(*(small_picture(image) for image in images), strict=True)
+        hashed = [np.frombuffer(hash_of(image), np.uint8) for image in images]
+        phashes = [np.frombuffer(each, np.uint8) for each in perceptual_hashes([sample(each) for each in images])]
+        others = [self.other_hash(each) for each in images]
+        vectors = self.context.encoder.encode(images)
+        return (*(np.array(each) for each in (squares, ratios, hashed)), vectors, np.array(phashes), np.array(others),
+                np.array(seen))  # fmt: skip
 
     def squares_of(self, places: Any) -> Any:
         """Small pictures of places, with their shapes."""
@@ -448,6 +459,7 @@ def main() -> None:
     parser.add_argument("--imagededup", type=Path, help="Folder of its unpacked wheel, to compare with in disc.")
     parser.add_argument("--copies", type=int, default=1000)
     parser.add_argument("--queries", type=int, default=1000, help="With and without a reference, each.")
+    parser.add_argument("--distractors", type=int, default=20_000, help="Of disc, beside 5,000 references.")
     asked = parser.parse_args()
     if asked.million:
         print(json.dumps(million(asked.million), indent=1))
@@ -462,7 +474,7 @@ def main() -> None:
     for name, work in (
         ("copies", lambda: measure_copies(shop, asked.copies)),
         ("colours", lambda: measure_colours(shop, asked.copies)),
-        ("disc", lambda: measure_disc(shop, 5000, 20_000, asked.queries)),
+        ("disc", lambda: measure_disc(shop, 5000, asked.distractors, asked.queries)),
         ("speed", lambda: measure_speed(shop)),
     ):
         if asked.only in (None, name):

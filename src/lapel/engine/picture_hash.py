@@ -69,6 +69,7 @@ class PictureHashes(NamedTuple):
 def sample(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """What of an upright RGB image is hashed: (2, 48, 48) uint8 greys, the whole and its content, and (8, 8, 3)
     colours."""
+    image = image.reduce(max(1, min(image.size) // (4 * SIDE)))  # the fine parts of a large one say nothing here
     whole, grey = squeezed(image), image.convert("L")
     content = squeezed(grey.crop(_content_pixels(grey)))
     cells = whole.reduce(SIDE // CELLS)

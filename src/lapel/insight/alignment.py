@@ -25,7 +25,7 @@ RATIO_STEP = 0.15  # of the logarithm of two pictures' shapes: windows of nearly
 REFINED = 2  # places of a pair that are refined
 MIDDLE, MIDDLE_STEPS = 24, 5  # pixels of the first refinement, and its steps
 FLAT = 3.0  # grey levels: the deviation below which there is nothing to compare
-FITS = 0.985  # correlation from which on no other place is tried
+FITS = 0.93  # correlation from which on no other place is tried
 STRIDE = 0.1  # of a picture, the most that one step changes
 LEAST_OVERLAP = 0.12  # of the first picture: below it anything fits anything
 

@@ -26,7 +26,7 @@ from lapel.insight.alignment import Floats, blurred, correlation, placed, refine
 
 FINE_BLUR, FINE_STEPS = 0.6, 3  # pixels, and steps of the second
 TEXTURED, FEW_SQUARES = 4.0, 5  # grey levels: the deviation of a square with something in it; and squares that tell
-LEAST_FINE = 0.4  # correlation of what is fine, below which no finer look is worth it
+LEAST_FINE = 0.5  # correlation of what is fine, below which no finer look is worth it
 LEAST_COARSE = 0.62  # of the best window: below it one picture does not lie in the other
 PATCH = 6  # pixels: folds, seams and letters are compared within such squares
 AGREES = 0.8  # correlation of a square from which on both show the same drawing there
