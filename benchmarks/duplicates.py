@@ -427,7 +427,7 @@ def million(count: int) -> dict[str, Any]:
     vectors[copies_at + 1] = vectors[copies_at] + 0.02 * rng.standard_normal((len(copies_at), 128), np.float32)
     vectors[copies_at + 1] /= np.linalg.norm(vectors[copies_at + 1], axis=1, keepdims=True)
     hashes = rng.integers(0, 256, (count, 2, 32), np.uint8)
-    looks = PictureHashes(hashes, np.full(count, 99, np.uint8), rng.integers(0, 256, (count, 8, 8, 3), np.uint8))
+    looks = PictureHashes(hashes, np.full(count, 99, np.uint8), rng.integers(0, 256, (count, 2, 8, 8, 3), np.uint8))
     start = time.perf_counter()
     search = CandidateSearch(vectors, looks)
     built = time.perf_counter() - start

@@ -22,7 +22,14 @@ from lapel.indexes.hash_chunks import HashChunks
 from lapel.indexes.neighbours import HashIndex
 from lapel.insight import copies, duplicate_search
 from lapel.insight.copy_check import MEASURES, Nearness, chance, compare, small_picture
-from lapel.insight.duplicate_search import CandidateSearch, bits_apart, cells_apart, inks_apart, mean_of_nearest
+from lapel.insight.duplicate_search import (
+    CELLS_MOST,
+    CandidateSearch,
+    bits_apart,
+    cells_apart,
+    inks_apart,
+    mean_of_nearest,
+)
 from lapel.insight.duplicates import Duplicates, Group, Member, _components
 from lapel.service import Store
 
@@ -381,12 +388,13 @@ def test_the_content_is_what_a_frame_or_a_screen_shows() -> None:
     ImageDraw.Draw(image).rectangle((112, 40, 128, 290), fill=(250, 240, 90))  # no line across it has one colour
     place = content_box(image)
     assert np.allclose(place, (50 / 240, 40 / 320, 190 / 240, 290 / 320), atol=0.02)
-    own = read_hashes([hash_of(image)]).hashes
+    own = read_hashes([hash_of(image)])
     for kind in ("framed", "screenshot"):
-        made = read_hashes([hash_of(copies.COPIES[kind](image, np.random.default_rng(8)))]).hashes
-        whole, content = np.bitwise_count(own[0] ^ made[0]).sum(axis=1)
+        made = read_hashes([hash_of(copies.COPIES[kind](image, np.random.default_rng(8)))])
+        whole, content = np.bitwise_count(own.hashes[0] ^ made.hashes[0]).sum(axis=1)
         assert content <= NEAR + 20 < 90 < whole, kind
-        assert bits_apart(made, own)[0] == content
+        assert bits_apart(made.hashes, own.hashes)[0] == content
+        assert cells_apart(made.cells, own.cells)[0] <= CELLS_MOST
     assert content_box(Image.new("RGB", (60, 80), "white")) == (0, 0, 1, 1)
 
 
@@ -394,17 +402,17 @@ def test_cells_are_the_mean_colours_of_a_picture_and_words_may_cover_some() -> N
     image = Image.new("RGB", (96, 96), "white")
     image.paste((200, 40, 60), (0, 0, 48, 96))  # half of it is red
     cells = read_hashes([hash_of(image)]).cells
-    assert cells.shape == (1, 8, 8, 3)
-    assert cells[0, 3, 1].tolist() == [200, 40, 60]
-    assert cells[0, 3, 6].tolist() == [255, 255, 255]
+    assert cells.shape == (1, 2, 8, 8, 3)
+    assert cells[0, 0, 3, 1].tolist() == [200, 40, 60]
+    assert cells[0, 0, 3, 6].tolist() == [255, 255, 255]
     written, other = image.copy(), image.copy()
     written.paste((0, 0, 0), (0, 0, 48, 60))
     other.paste((180, 60, 60), (0, 0, 48, 96))
     made = read_hashes([hash_of(each) for each in (written, other)]).cells
     assert cells_apart(np.repeat(cells, 2, axis=0), made).tolist() == [2, 20]  # at its edge, scaling takes a little
-    assert cells_apart(cells, cells[:, :, ::-1]).tolist() == [0]  # mirrored
+    assert cells_apart(cells, cells[:, :, :, ::-1]).tolist() == [0]  # mirrored
     assert cells_apart(cells * 0 + 255, cells * 0 + 255).tolist() == [255]  # nothing in either
-    assert inks_apart(cells, cells[:, :, ::-1])[0] == pytest.approx(0, abs=1e-4)  # wherever it lies
+    assert inks_apart(cells, cells[:, :, :, ::-1])[0] == pytest.approx(0, abs=1e-4)  # wherever it lies
     assert inks_apart(cells, made[1:])[0] == pytest.approx(4.0, abs=0.1)
 
 

@@ -26,7 +26,7 @@ FREQUENCIES = 16  # kept along each side
 BYTES = FREQUENCIES * FREQUENCIES // 8
 PARTS = 2  # of a picture that are hashed: the whole, and its content
 CELLS = 8  # along each side, of which the mean colour is kept
-LENGTH = PARTS * BYTES + 1 + CELLS * CELLS * 3  # bytes that are kept of a picture
+LENGTH = PARTS * (BYTES + CELLS * CELLS * 3) + 1  # bytes that are kept of a picture
 LEAST_QUALITY = 20
 NEAR = 31  # bits: PDQ's own threshold; nine in ten of what is this near is the same picture
 
@@ -54,7 +54,7 @@ class PictureHashes(NamedTuple):
     Attributes:
         hashes: (n, 2, 32) uint8: of the whole, and of its content.
         quality: (n,) uint8 of 0..100, how much there is to hash.
-        cells: (n, 8, 8, 3) uint8: mean colours, RGB.
+        cells: (n, 2, 8, 8, 3) uint8: mean colours, RGB, of the same parts.
     """
 
     hashes: NDArray[np.uint8]
@@ -67,21 +67,21 @@ class PictureHashes(NamedTuple):
 
 
 def sample(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """What of an upright RGB image is hashed: (2, 48, 48) uint8 greys, the whole and its content, and (8, 8, 3)
-    colours."""
-    image = image.reduce(max(1, min(image.size) // (4 * SIDE)))  # the fine parts of a large one say nothing here
-    whole, grey = squeezed(image), image.convert("L")
-    content = squeezed(grey.crop(_content_pixels(grey)))
-    cells = whole.reduce(SIDE // CELLS)
-    return np.stack([np.asarray(each) for each in (whole.convert("L"), content)]), np.asarray(cells)
+    """What of an upright RGB image is hashed: (2, 48, 48) uint8 greys of the whole and its content, and (2, 8, 8, 3)
+    colours of both."""
+    by = min(image.size) // (4 * SIDE)
+    image = image.reduce(by) if by > 1 else image  # the fine parts of a large one say nothing here
+    parts = [squeezed(image), squeezed(image.crop(_content_pixels(image)))]
+    greys = np.stack([np.asarray(part.convert("L")) for part in parts])
+    return greys, np.stack([np.asarray(part.reduce(SIDE // CELLS)) for part in parts])
 
 
 def picture_hashes(samples: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> list[bytes]:
-    """What is kept of images that :func:`sample` has seen, 257 bytes each: hashes of the whole and of the content,
+    """What is kept of images that :func:`sample` has seen, 449 bytes each: hashes of the whole and of the content,
     the quality, and the colours.
 
     >>> len(picture_hashes([sample(Image.linear_gradient("L").convert("RGB"))])[0])
-    257
+    449
     """
     hashes, quality = hashes_of(np.concatenate([greys for greys, _ in samples]))
     parts, whole = hashes.reshape(len(samples), -1), quality[::PARTS].tolist()
@@ -97,7 +97,7 @@ def read_hashes(values: Sequence[bytes]) -> PictureHashes:
     """What :func:`picture_hashes` made; zeros for what is empty."""
     rows = np.frombuffer(b"".join(each or bytes(LENGTH) for each in values), np.uint8).reshape(-1, LENGTH)
     hashes, quality, cells = np.split(rows, [PARTS * BYTES, PARTS * BYTES + 1], axis=1)
-    return PictureHashes(hashes.reshape(-1, PARTS, BYTES), quality[:, 0], cells.reshape(-1, CELLS, CELLS, 3))
+    return PictureHashes(hashes.reshape(-1, PARTS, BYTES), quality[:, 0], cells.reshape(-1, PARTS, CELLS, CELLS, 3))
 
 
 def hashes_of(greys: NDArray[np.uint8]) -> tuple[Hashes, NDArray[np.uint8]]:

@@ -20,7 +20,7 @@ from lapel.catalog.pairs import Pair, PairTable
 from lapel.core.vectors import Keys, Vectors
 from lapel.engine.context import StoreContext
 from lapel.engine.features import PICTURE_HASH
-from lapel.engine.picture_hash import CELLS, LEAST_QUALITY, PictureHashes, mirrored, read_hashes
+from lapel.engine.picture_hash import CELLS, LEAST_QUALITY, PARTS, PictureHashes, mirrored, read_hashes
 from lapel.indexes.neighbours import HashIndex, nearest_cosines, neighbour_index
 from lapel.insight.copy_check import MEASURES, VERSION, Compared, Nearness, SmallPicture, chance, compare
 from lapel.insight.pictures import SmallPictures, stacked
@@ -32,7 +32,7 @@ LEAST_COSINE, LEAST_MARGIN = 0.6, 0.05  # of candidates by vector: nine in ten n
 FEW_BITS, MOST_BITS = 40, 72  # of candidates by hash: of any, and of the nearest one
 INK = 235  # of 255: what is lighter in every channel is the paper around the goods
 SAME_CELLS = 0.3  # of the coloured cells that must agree, as words may cover the others:
-CELLS_FEW, CELLS_MOST = 26, 10  # grey levels by which they may be apart: of few bits, and of up to 72
+CELLS_FEW, CELLS_MOST = 18, 8  # grey levels by which they may be apart: of few bits, and of up to 72
 KEPT_CHANCE = 0.05  # of pairs that are remembered,
 KEPT_COSINE = 0.9  # or so near by their vectors that they may be the same product
 BLOCK = 512  # pictures that ask together
@@ -151,14 +151,15 @@ class CandidateSearch:
 
 
 def cells_apart(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.int16]:
-    """(m,) by how many grey levels, at most, 30 % of the coloured cells of two pictures differ that lie on each other
-    as they are or mirrored; 255 where there are none."""
+    """(m,) by how many grey levels, at most, 30 % of the coloured cells of two pictures (m, 2, 8, 8, 3) differ that lie
+    on each other, of the wholes or the contents, as they are or mirrored; 255 where there are none."""
     found = []
-    for each in (one, one[:, :, ::-1]):
-        apart = np.abs(each.astype(np.int16) - other).max(axis=3).reshape(len(each), CELLS * CELLS)
-        inked = np.minimum(each.min(axis=3), other.min(axis=3)).reshape(len(each), CELLS * CELLS) < INK
-        ranked = np.sort(np.where(inked, apart, 255), axis=1)
-        found.append(ranked[np.arange(len(each)), (inked.sum(axis=1) * SAME_CELLS).astype(int)])
+    for each in (one, one[:, :, :, ::-1]):
+        apart = np.abs(each.astype(np.int16) - other).max(axis=4).reshape(len(each), PARTS, CELLS * CELLS)
+        inked = (np.minimum(each.min(axis=4), other.min(axis=4)) < INK).reshape(apart.shape)
+        ranked = np.sort(np.where(inked, apart, 255), axis=2)
+        at = (inked.sum(axis=2) * SAME_CELLS).astype(int)
+        found.append(np.take_along_axis(ranked, at[:, :, None], axis=2)[..., 0].min(axis=1))
     return np.asarray(np.minimum(*found), np.int16)
 
 
@@ -167,7 +168,7 @@ def inks_apart(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.f
     the measure ``colour``."""
     means = []
     for cells in (one, other):
-        flat = cells.reshape(len(cells), CELLS * CELLS, 3).astype(np.float32)
+        flat = cells[:, 0].reshape(len(cells), CELLS * CELLS, 3).astype(np.float32)
         inked = (flat.min(axis=2) < INK)[..., None]
         mean = (flat * inked).sum(axis=1) / np.maximum(inked.sum(axis=1), 1)
         means.append(mean - mean.mean(axis=1, keepdims=True))
