@@ -25,7 +25,7 @@ RATIO_STEP = 0.15  # of the logarithm of two pictures' shapes: windows of nearly
 REFINED = 2  # places of a pair that are refined
 MIDDLE, MIDDLE_STEPS = 24, 5  # pixels of the first refinement, and its steps
 FLAT = 3.0  # grey levels: the deviation below which there is nothing to compare
-FITS = 0.93  # correlation from which on no other place is tried
+FITS = 0.985  # correlation from which on no other place is tried
 STRIDE = 0.1  # of a picture, the most that one step changes
 LEAST_OVERLAP = 0.12  # of the first picture: below it anything fits anything
 
@@ -114,8 +114,8 @@ def roughly_aligned(
         won = score > scores[rows]
         best[rows[won]], scores[rows[won]], flipped[rows[won]] = made[won], score[won], flip[won]
     seen = np.where(flipped[:, None, None], other[:, :, ::-1], other)
-    laid, inside = sampled(seen[..., None], best)
-    fine = [each - blurred(each, 1.2) for each in (one, laid[..., 0].reshape(one.shape))]
+    laid, inside = sampled(seen, best)
+    fine = [each - blurred(each, 1.2) for each in (one, laid.reshape(one.shape))]
     return (
         best,
         flipped,
@@ -190,16 +190,19 @@ def _products(side: int) -> Floats:
 
 
 def sampled(pictures: Floats, maps: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-    """Pictures (n, side, side, c) read where maps lead from the grid: (n, p, c), and what lies inside, (n, p)."""
-    n, side, channels = len(pictures), pictures.shape[1], pictures.shape[-1]
+    """Pictures (n, side, side) or (n, side, side, c) read where maps lead from the grid: (n, p) or (n, p, c), and what
+    lies inside, (n, p)."""
+    n, side, _, *channels = pictures.shape
     at = maps @ _grid(side)  # (n, 2, p)
     inside = np.asarray(((at > 0) & (at < 1)).all(axis=1), np.bool_)
-    at = np.clip(at * side - 0.5, 0, side - 1.001)
+    at *= side
+    at -= 0.5
+    np.clip(at, 0, side - 1.001, out=at)
     low = at.astype(np.int32)
-    share = (at - low)[..., None]
-    flat = pictures.reshape(-1, channels)
+    at -= low
+    flat = pictures.reshape(-1, *channels)
     start = (np.arange(n, dtype=np.int32) * side * side)[:, None] + low[:, 1] * side + low[:, 0]
-    x, y = share[:, 0], share[:, 1]
+    x, y = (each[..., None] if channels else each for each in (at[:, 0], at[:, 1]))
     corners = [flat.take(start + step, axis=0) for step in (0, 1, side, side + 1)]
     above = corners[0] + (corners[1] - corners[0]) * x
     below = corners[2] + (corners[3] - corners[2]) * x
@@ -219,10 +222,10 @@ def refined_maps(first: Floats, second: Floats, maps: Floats, steps: int) -> tup
     maps, kept, score = maps.copy(), maps.copy(), np.full(n, -2, np.float32)
     last = np.array([0, 0, 1], np.float32)
     for step in range(steps + 1):
-        seen, inside = sampled(second[..., None], maps)
+        seen, inside = sampled(second, maps)
         weight = inside.astype(np.float32)
         count = np.maximum(weight.sum(axis=1, keepdims=True), 1)
-        a, b = _centred(one, weight, count), _centred(seen[..., 0], weight, count)
+        a, b = _centred(one, weight, count), _centred(seen, weight, count)
         found = (a * b).sum(axis=1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-3)
         found = np.where(count[:, 0] < LEAST_OVERLAP * side * side, -1, found)
         better = found > score

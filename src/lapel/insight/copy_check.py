@@ -189,9 +189,9 @@ def _drawn(grey: Floats, other: Floats, maps: Floats, ratios: NDArray[np.float64
     """What two pictures have in common where the map lays them on each other: (n, 18) all measures but colours, and
     (n, 64) in which squares both show the same drawing."""
     n = len(grey)
-    seen, inside = sampled(other[..., None], maps)
+    seen, inside = sampled(other, maps)
     weight = inside.astype(np.float32)
-    laid = seen[..., 0].reshape(n, SIDE, SIDE)
+    laid = seen.reshape(n, SIDE, SIDE)
     fine = [(each - blurred(each, 1.5)).reshape(n, -1) for each in (grey, laid)]
     patches, texture, agreeing = _patches(grey, laid, inside)
     area = np.abs(maps[:, 0, 0] * maps[:, 1, 1] - maps[:, 0, 1] * maps[:, 1, 0])
