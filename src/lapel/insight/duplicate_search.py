@@ -20,7 +20,7 @@ from lapel.catalog.pairs import Pair, PairTable
 from lapel.core.vectors import Keys, Vectors
 from lapel.engine.context import StoreContext
 from lapel.engine.features import PICTURE_HASH
-from lapel.engine.picture_hash import CELLS, LEAST_QUALITY, PARTS, PictureHashes, mirrored, read_hashes
+from lapel.engine.picture_hash import CELLS, LEAST_QUALITY, NEAR, PARTS, PictureHashes, mirrored, read_hashes
 from lapel.indexes.neighbours import HashIndex, nearest_cosines, neighbour_index
 from lapel.insight.copy_check import MEASURES, VERSION, Compared, Nearness, SmallPicture, chance, compare
 from lapel.insight.pictures import SmallPictures, stacked
@@ -127,7 +127,7 @@ class CandidateSearch:
         near = Nearness(score, score - usual, bits_apart(looks.hashes[rows], self._looks.hashes[at]))
         apart = cells_apart(looks.cells[rows], self._looks.cells[at])
         few = near.bits <= FEW_BITS
-        worth = (near.cosines >= LEAST_COSINE) & (near.margins >= LEAST_MARGIN)
+        worth = (near.cosines >= LEAST_COSINE) & (near.margins >= LEAST_MARGIN) | (near.bits <= NEAR)
         worth |= np.where(few, apart <= CELLS_FEW, (near.bits <= MOST_BITS) & (apart <= CELLS_MOST))
         kept = worth | (score >= KEPT_COSINE)
         return Candidates(rows[kept], at[kept], near.of(kept), worth[kept])
