@@ -5,7 +5,8 @@
     python benchmarks/duplicates.py --million                    # a million synthetic vectors: time and memory
 
 SHOP is a store of the catalogue. Copies are seeded (:mod:`lapel.insight.copies`); the products that ``--learn`` takes
-are left out of what is measured. ``--cache DIR`` keeps the encoded copies, as encoding them is what takes the time.
+are left out of what is measured. ``--cache DIR`` keeps the encoded copies, as encoding them is what takes the time; a
+run that was stopped goes on there. A store without hashes (of before) is hashed by ``lapel duplicates`` first.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import pickle
 import resource
 import tempfile
 import time
@@ -30,13 +32,12 @@ from lapel.core.filters import NO_FILTER
 from lapel.core.text import fold
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.perceptual_hash import perceptual_hashes, sample
+from lapel.engine.picture_hash import PictureHashes, hash_of, read_hashes
 from lapel.insight import copies, distortions
-from lapel.insight.copy_check import MEASURES, NET, compare, figures_of
+from lapel.insight.copy_check import MEASURES, NET, Nearness, compare, figures_of, small_picture
 from lapel.insight.duplicate_search import CandidateSearch, PairSearch, bits_apart, chance_of, read_columns
 from lapel.insight.duplicates import LEAST_CHANCE, find_duplicates
 from lapel.insight.new_picture import NewPictures
-from lapel.insight.picture_hash import LEAST_QUALITY
-from lapel.insight.small_picture import small_picture
 from lapel.sources import read_uri
 
 BASIC = copies.COPIES
@@ -48,18 +49,23 @@ HIDDEN = 16  # of the network that gives the chance
 
 @dataclass
 class Made:
-    """Pictures made of products: (n,) places of their sources, kinds, small pictures, shapes, hashes, vectors, and
-    whether another colour can be seen where one was made."""
+    """Pictures made of products: (n,) places of their sources, kinds, small pictures, shapes, hashes as kept of
+    photos, vectors, and whether another colour can be seen where one was made."""
 
     places: Any
     kinds: Any
     squares: Any
     ratios: Any
-    hashes: Any
+    hashed: Any
     vectors: Any
     phashes: Any
     others: Any
     seen: Any
+
+    @property
+    def looks(self) -> PictureHashes:
+        """Their hashes."""
+        return read_hashes([each.tobytes() for each in self.hashed])
 
 
 class Shop:
@@ -71,11 +77,8 @@ class Shop:
         catalog = self.context.catalog
         shown = np.intersect1d(catalog.matching_keys(NO_FILTER), catalog.vector_keys(self.context.model.fingerprint))
         self.columns = read_columns(self.context, shown)
-        self.table = PairTable(cache or folder, read_only=cache is None)  # hashes are kept beside the copies
-        self.pairs = PairSearch(self.context, self.table)
-        start = time.perf_counter()
-        self.hashes, self.quality = self.pairs.signatures(self.columns, np.arange(len(self.columns.keys)))
-        self.hashing_s = time.perf_counter() - start
+        self.pairs = PairSearch(self.context, PairTable(folder, read_only=True))
+        self.looks = self.pairs.looks(self.columns, np.arange(len(self.columns.keys)))
         self.cache = cache
         entries: dict[int, Any] = {}
         for at in range(0, len(self.columns.keys), 4096):
@@ -99,32 +102,42 @@ class Shop:
         return np.frombuffer(bytes.fromhex(self.phash.encode_image(image_array=np.asarray(image))), np.uint8)
 
     def make(self, name: str, places: Any, kinds: dict[str, Callable[..., Image.Image]], seed: int) -> Made:
-        """A picture of each place, of the kinds in turn."""
+        """A picture of each place, of the kinds in turn; stopped, it goes on from the last kept part."""
         path = None if self.cache is None else self.cache / f"{name}-{len(places)}-{seed}.npz"
         if path is not None and path.exists():
             with np.load(path) as kept:
                 return Made(*(kept[each] for each in Made.__dataclass_fields__))
         rng = np.random.default_rng(seed)
-        names = [list(kinds)[at % len(kinds)] for at in range(len(places))]
-        smalls, vectors, phashes, others, seen = [], [], [], [], []
-        for start in range(0, len(places), BATCH):
-            owns = [self.picture(int(place)) for place in places[start : start + BATCH]]
-            some = names[start : start + BATCH]
-            images = [kinds[kind](own, rng) for own, kind in zip(owns, some, strict=True)]
-            seen += [
-                not kind.endswith("recoloured") or copies.in_another_colour(own, image)
-                for own, image, kind in zip(owns, images, some, strict=True)
-            ]
-            smalls += [small_picture(image) for image in images]
-            phashes += [np.frombuffer(each, np.uint8) for each in perceptual_hashes([sample(each) for each in images])]
-            others += [self.other_hash(each) for each in images]
-            vectors.append(self.context.encoder.encode(images))
-        squares, ratios, hashes, _ = zip(*smalls, strict=True)
-        every = np.stack(squares), np.array(ratios), np.stack(hashes), np.concatenate(vectors), np.stack(phashes)
-        made = Made(places, np.array(names), *every, np.stack(others), np.array(seen))
+        names = np.array([list(kinds)[at % len(kinds)] for at in range(len(places))])
+        parts: list[tuple[Any, ...]] = []
+        part = None if path is None else path.with_suffix(".part")
+        if part is not None and part.exists():
+            parts, rng = pickle.loads(part.read_bytes())  # written by this run's forerunner
+        for start in range(BATCH * len(parts), len(places), BATCH):
+            parts.append(self._made(places[start : start + BATCH], names[start : start + BATCH], kinds, rng))
+            if part is not None and len(parts) % 4 == 0:
+                part.write_bytes(pickle.dumps((parts, rng)))
+        made = Made(places, names, *(np.concatenate(each) for each in zip(*parts, strict=True)))
         if path is not None:
             np.savez(path, **vars(made))
+            path.with_suffix(".part").unlink(missing_ok=True)
         return made
+
+    def _made(self, places: Any, names: Any, kinds: dict[str, Callable[..., Image.Image]], rng: Any) -> tuple[Any, ...]:
+        """All but the first two fields of :class:`Made`."""
+        owns = [self.picture(int(place)) for place in places]
+        images = [kinds[kind](own, rng) for own, kind in zip(owns, names, strict=True)]
+        seen = [
+            not kind.endswith("recoloured") or copies.in_another_colour(own, image)
+            for own, image, kind in zip(owns, images, names, strict=True)
+        ]
+        squares, ratios = zip(*(small_picture(image) for image in images), strict=True)
+        hashed = [np.frombuffer(hash_of(image), np.uint8) for image in images]
+        phashes = [np.frombuffer(each, np.uint8) for each in perceptual_hashes([sample(each) for each in images])]
+        others = [self.other_hash(each) for each in images]
+        vectors = self.context.encoder.encode(images)
+        return (*(np.array(each) for each in (squares, ratios, hashed)), vectors, np.array(phashes), np.array(others),
+                np.array(seen))  # fmt: skip
 
     def squares_of(self, places: Any) -> Any:
         """Small pictures of places, with their shapes."""
@@ -155,24 +168,22 @@ def imagededup_phash(folder: Path) -> Any:
 
 def matches(shop: Shop, made: Made, search: CandidateSearch, gallery: Any) -> dict[str, Any]:
     """Every candidate of the made pictures with its score; places are of the shop."""
-    asking, found, scores, cosines, measures, margins, bits = [], [], [], [], [], [], []
+    asking, found, scores, measures, nearness = [], [], [], [], []
+    looks = made.looks
     for start in range(0, len(made.places), 128):
         part = slice(start, start + 128)
-        candidates = search.of(made.vectors[part], made.hashes[part])
-        if not len(candidates.found):
-            continue
-        places = gallery[candidates.found]
-        mine = made.squares[part][candidates.asking], made.ratios[part][candidates.asking]
-        given = candidates.cosines, candidates.margins, candidates.bits
-        likely, compared = chance_of(mine, shop.squares_of(places), *given)
+        candidates = search.of(made.vectors[part], looks.of(part))
+        worth = candidates.worth
+        places, rows = gallery[candidates.found[worth]], candidates.asking[worth] + start
+        given = candidates.nearness.of(worth)
+        likely, compared = chance_of((made.squares[rows], made.ratios[rows]), shop.squares_of(places), given)
         for into, values in (
-            (asking, candidates.asking + start), (found, places), (scores, likely), (cosines, given[0]),
-            (margins, given[1]), (bits, given[2]), (measures, compared.measures),
+            (asking, rows), (found, places), (scores, likely), (measures, compared.measures), (nearness, given),
         ):  # fmt: skip
             into.append(values)
-    names = ("asking", "found", "scores", "cosines", "margins", "bits", "measures")
-    parts = (asking, found, scores, cosines, margins, bits, measures)
-    return {name: np.concatenate(each) for name, each in zip(names, parts, strict=True)}
+    told = {"asking": asking, "found": found, "scores": scores, "measures": measures}
+    every = {name: np.concatenate(each) for name, each in told.items()}
+    return every | {"nearness": Nearness(*(np.concatenate(each) for each in zip(*nearness, strict=True)))}
 
 
 def twins(shop: Shop, one: Any, other: Any) -> Any:
@@ -192,7 +203,7 @@ def twins(shop: Shop, one: Any, other: Any) -> Any:
 
 def whole(shop: Shop) -> tuple[CandidateSearch, Any]:
     """The search over all pictures, and their places."""
-    search = CandidateSearch(shop.columns.vectors, shop.hashes, shop.quality >= LEAST_QUALITY)
+    search = CandidateSearch(shop.columns.vectors, shop.looks)
     return search, np.arange(len(shop.columns.keys))
 
 
@@ -229,11 +240,11 @@ def measure_colours(shop: Shop, count: int) -> dict[str, Any]:
     places = rng.choice(np.flatnonzero(~shop.learned), count, replace=False)
     made = shop.make("recoloured", places, {"recoloured": copies.recolour}, 22)
     squares, ratios = shop.squares_of(places)
-    bits = bits_apart(made.hashes, shop.hashes[places])
+    bits = bits_apart(made.looks.hashes, shop.looks.hashes[places])
     cosines = np.einsum("nd,nd->n", made.vectors, shop.columns.vectors[places])
     nearest = -np.sort(-(made.vectors @ shop.columns.vectors.T), axis=1)[:, :10].mean(axis=1)
     mine, its = (made.squares, made.ratios), (squares, ratios)
-    likely, _ = chance_of(mine, its, cosines, (cosines - nearest).astype(np.float32), bits)
+    likely, _ = chance_of(mine, its, Nearness(cosines, (cosines - nearest).astype(np.float32), bits))
     flagged = np.flatnonzero((likely >= LEAST_CHANCE) & made.seen)
     return {
         "recoloured": int(made.seen.sum()),
@@ -259,8 +270,7 @@ def measure_disc(shop: Shop, references: int, distractors: int, queries: int) ->
     gallery = np.sort(order[: min(references + distractors, len(order) - queries)])
     asked = np.concatenate([rng.choice(order[:references], queries, replace=False), order[-queries:]])
     made = shop.make("disc", asked, HARD, 32)
-    usable = shop.quality[gallery] >= LEAST_QUALITY
-    search = CandidateSearch(shop.columns.vectors[gallery], shop.hashes[gallery], usable)
+    search = CandidateSearch(shop.columns.vectors[gallery], shop.looks.of(gallery))
     found = matches(shop, made, search, gallery)
     scores = made.vectors @ shop.columns.vectors[gallery].T
     nearest = np.argsort(-scores, axis=1)[:, :10]
@@ -281,7 +291,7 @@ def measure_disc(shop: Shop, references: int, distractors: int, queries: int) ->
     told["micro-AP"]["lapel duplicates"] = ap(found["scores"], found["asking"], found["found"])
     told["micro-AP"]["vector alone"] = ap(plain, rows, gallery[at])
     told["micro-AP"]["vector, normalised"] = ap(normal, rows, gallery[at])
-    whole_hash = _by_hash(made.hashes[:, 0], shop.hashes[gallery, 0], gallery)
+    whole_hash = _by_hash(made.looks.hashes[:, 0], shop.looks.hashes[gallery, 0], gallery)
     told["micro-AP"]["256-bit hash alone (PDQ's way)"] = ap(*whole_hash)
     small = np.zeros((len(gallery), 8), np.uint8)
     version = shop.context.catalog.features.get("perceptual_hash", "1", shop.columns.keys[gallery])
@@ -386,7 +396,7 @@ def learn(shop: Shop, count: int) -> None:
         own = places[found["asking"]]
         same = found["found"] == own
         kept = made.seen[found["asking"]] & ~twins(shop, own, found["found"])
-        figures.append(figures_of(found["measures"], found["cosines"], found["margins"], found["bits"])[kept])
+        figures.append(figures_of(found["measures"], found["nearness"])[kept])
         dyed = kind.endswith("recoloured")
         right.append((same & (not dyed))[kept])
         weights.append(np.full(int(kept.sum()), 2 if dyed else 1))
@@ -417,14 +427,15 @@ def million(count: int) -> dict[str, Any]:
     vectors[copies_at + 1] = vectors[copies_at] + 0.02 * rng.standard_normal((len(copies_at), 128), np.float32)
     vectors[copies_at + 1] /= np.linalg.norm(vectors[copies_at + 1], axis=1, keepdims=True)
     hashes = rng.integers(0, 256, (count, 2, 32), np.uint8)
+    looks = PictureHashes(hashes, np.full(count, 99, np.uint8), rng.integers(0, 256, (count, 2, 8, 8, 3), np.uint8))
     start = time.perf_counter()
-    search = CandidateSearch(vectors, hashes, np.ones(count, bool))
+    search = CandidateSearch(vectors, looks)
     built = time.perf_counter() - start
     asked, found = 5_000, 0
     start = time.perf_counter()
     for at in range(0, asked, 512):
         block = np.arange(at, min(at + 512, asked))
-        candidates = search.of(vectors[block], hashes[block], own=block)
+        candidates = search.of(vectors[block], looks.of(block), own=block)
         wanted = {(int(a), int(a) + 1) for a in block if a % 10 == 0}
         found += len(wanted & set(zip(block[candidates.asking].tolist(), candidates.found.tolist(), strict=True)))
     seconds = time.perf_counter() - start
@@ -448,6 +459,7 @@ def main() -> None:
     parser.add_argument("--imagededup", type=Path, help="Folder of its unpacked wheel, to compare with in disc.")
     parser.add_argument("--copies", type=int, default=1000)
     parser.add_argument("--queries", type=int, default=1000, help="With and without a reference, each.")
+    parser.add_argument("--distractors", type=int, default=20_000, help="Of disc, beside 5,000 references.")
     asked = parser.parse_args()
     if asked.million:
         print(json.dumps(million(asked.million), indent=1))
@@ -462,7 +474,7 @@ def main() -> None:
     for name, work in (
         ("copies", lambda: measure_copies(shop, asked.copies)),
         ("colours", lambda: measure_colours(shop, asked.copies)),
-        ("disc", lambda: measure_disc(shop, 5000, 20_000, asked.queries)),
+        ("disc", lambda: measure_disc(shop, 5000, asked.distractors, asked.queries)),
         ("speed", lambda: measure_speed(shop)),
     ):
         if asked.only in (None, name):

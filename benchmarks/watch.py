@@ -19,7 +19,7 @@ import numpy as np
 
 from duplicates import BASIC, Shop
 from lapel.catalog.watching import BankPicture
-from lapel.insight.picture_hash import HashIndex
+from lapel.indexes.neighbours import HashIndex
 from lapel.insight.watch import BankSearch
 
 BLOCK = 64
@@ -33,10 +33,11 @@ def measure(shop: Shop, size: int, others: int) -> dict[str, Any]:
     rest = np.setdiff1d(np.flatnonzero(~shop.learned), bank)
     rest = rng.choice(rest, min(others, len(rest)), replace=False)
     squares, ratios = shop.squares_of(bank)
+    hashed = [b"".join(each.tobytes() for each in shop.looks.of(at)) for at in bank]
     pictures = [
         BankPicture(
             "bank", f"{place}", shop.products[int(at)].id, "", shop.columns.vectors[at].tobytes(),
-            shop.hashes[at].tobytes() + bytes([int(shop.quality[at])]), squares[place].tobytes(), ratios[place], b"",
+            hashed[place], squares[place].tobytes(), ratios[place], b"",
         )
         for place, at in enumerate(bank)
     ]  # fmt: skip
@@ -45,14 +46,15 @@ def measure(shop: Shop, size: int, others: int) -> dict[str, Any]:
     scores, right, hit = [], [], np.zeros(size, bool)
     for start in range(0, size, BLOCK):
         part = slice(start, start + BLOCK)
-        asked = (each[part] for each in (made.squares, made.ratios, made.hashes, made.vectors))
-        rows, places, likely, _ = search.chances(*asked)
+        rows, places, likely, _ = search.chances(
+            made.squares[part], made.ratios[part], made.looks.of(part), made.vectors[part]
+        )
         _collect(scores, right, rows, likely, places == rows + start)
         hit[rows[(places == rows + start) & (likely >= 0.8)] + start] = True
     for start in range(0, len(rest), BLOCK):
         part = rest[start : start + BLOCK]
         small, shapes = shop.squares_of(part)
-        rows, _, likely, _ = search.chances(small, shapes, shop.hashes[part], shop.columns.vectors[part])
+        rows, _, likely, _ = search.chances(small, shapes, shop.looks.of(part), shop.columns.vectors[part])
         kept = np.array([shop.columns.hashes[part[row]] not in same for row in rows], bool)
         _collect(scores, right, rows[kept], likely[kept], np.zeros(int(kept.sum()), bool))
     sure = np.array(scores) >= 0.8

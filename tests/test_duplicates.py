@@ -17,16 +17,26 @@ import lapel
 from lapel.apps.cli import app
 from lapel.catalog.pairs import PairTable
 from lapel.core.errors import ImageError, QueryError
+from lapel.engine.picture_hash import NEAR, content_box, hash_of, hashes_of, mirrored, read_hashes, sample
 from lapel.indexes.hash_chunks import HashChunks
+from lapel.indexes.neighbours import HashIndex
 from lapel.insight import copies, duplicate_search
-from lapel.insight.copy_check import MEASURES, chance, compare, square
-from lapel.insight.duplicate_search import CandidateSearch, bits_apart, mean_of_nearest
+from lapel.insight.copy_check import MEASURES, Nearness, chance, compare, small_picture
+from lapel.insight.duplicate_search import (
+    CELLS_MOST,
+    CandidateSearch,
+    bits_apart,
+    cells_apart,
+    inks_apart,
+    mean_of_nearest,
+)
 from lapel.insight.duplicates import Duplicates, Group, Member, _components
-from lapel.insight.picture_hash import NEAR, HashIndex, hashes_of, mirrored
-from lapel.insight.small_picture import content_box, small_picture
 from lapel.service import Store
 
 RUN = CliRunner()
+ONE = np.ones(1, np.float32)
+NEAREST = Nearness(ONE, ONE * 0.2, np.zeros(1, np.int32))
+FAR = Nearness(ONE * 0.5, ONE * 0, np.full(1, 70, np.int32))
 
 
 def garment(seed: int) -> Image.Image:
@@ -156,6 +166,26 @@ def test_a_second_run_compares_what_is_new_alone(shop: Path, tmp_path: Path, mon
     with lapel.open_store(shop) as store:
         again = store.duplicates()
     assert all(groups_of(again, kind) == groups_of(found, kind) for kind in ("exact", "near", "same product"))
+
+
+def test_pictures_of_earlier_versions_are_hashed_once(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicate_search, "HASHED", 5)
+    asked: list[tuple[int, int | None]] = []
+
+    def tell(done: int, total: int | None) -> None:
+        asked.append((done, total))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+
+    with lapel.open_store(shop) as store:
+        assert store.info().lacking == {}  # adding makes them
+        store._context.catalog.features.drop_other_versions("picture_hash", "none")
+        with pytest.raises(KeyboardInterrupt):
+            store.duplicates(progress=tell)
+        assert asked == [(5, 13), (10, 13)]
+        assert len(groups_of(store.duplicates(progress=tell), "near")) == 4
+        assert asked[2:] == [(3, 3), (13, 13)]
+        assert store.info().lacking == {}
 
 
 def test_an_interrupted_run_goes_on(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,9 +319,9 @@ def test_the_check_finds_where_a_copy_lies(kind: str) -> None:
     rng = np.random.default_rng(2)
     right, wrong = [], []
     for seed in range(4):
-        made, ratio = square(copies.COPIES[kind](garment(seed), rng))
+        made, ratio = small_picture(copies.COPIES[kind](garment(seed), rng))
         for other in (seed, seed + 10):
-            its, shape = square(garment(other))
+            its, shape = small_picture(garment(other))
             found = compare(its[None], made[None], np.array([[shape, ratio]]))
             (right if other == seed else wrong).append(found.measures[0, MEASURES.index("detail")])
     assert all(mine > other for mine, other in zip(right, wrong, strict=True))
@@ -301,25 +331,31 @@ def test_the_check_finds_where_a_copy_lies(kind: str) -> None:
 def test_what_the_check_gave_up_is_no_copy() -> None:
     nothing = np.zeros((1, len(MEASURES)), np.float32)
     nothing[0, 0] = 0.99  # a window fits, and nothing fine agrees
-    one = np.ones(1, np.float32)
-    assert chance(nothing, one, one, np.zeros(1, np.int32))[0] == 0
+    assert chance(nothing, NEAREST)[0] == 0
 
 
 def test_what_no_light_explains_is_at_most_as_likely_as_not() -> None:
-    image = garment(3)
-    its, shape = square(image)
-    one = np.ones(1, np.float32)
+    its, shape = small_picture(garment(3))
     same = compare(its[None], its[None], np.array([[shape, shape]])).measures
-    given = (one, one * 0.2, np.zeros(1, np.int32))
-    assert chance(same, *given)[0] > 0.9
+    assert chance(same, NEAREST)[0] > 0.9
     same[0, MEASURES.index("colour_half")] = 5.0
-    assert chance(same, *given)[0] <= 0.5
+    assert chance(same, NEAREST)[0] <= 0.5
+
+
+def test_what_is_drawn_otherwise_goes_no_further() -> None:
+    (one, ratio), (other, shape) = (small_picture(garment(seed)) for seed in (3, 4))
+    pair = one[None], other[None], np.array([[ratio, shape]])
+    whole, short = compare(*pair), compare(*pair, FAR)
+    assert whole.measures[0, MEASURES.index("overlap")] > 0
+    assert short.measures[0, 1:].max() == 0
+    copy = one[None], one[None], np.array([[ratio, ratio]])
+    assert np.array_equal(compare(*copy).measures, compare(*copy, NEAREST).measures)
 
 
 def test_the_check_gives_the_place_of_a_cut() -> None:
     image = garment(3)
     part = image.crop((24, 64, 216, 320))
-    (whole, one), (cut, other) = square(image), square(part)
+    (whole, one), (cut, other) = small_picture(image), small_picture(part)
     found = compare(whole[None], cut[None], np.array([[one, other]]))
     # x of 0..1 in the whole -> (240 x - 24) / 192 in the part; y likewise.
     expected = np.array([[240 / 192, 0, -24 / 192], [0, 320 / 256, -64 / 256]])
@@ -330,21 +366,21 @@ def test_colours_tell_light_from_dye() -> None:
     rng = np.random.default_rng(4)
     at = MEASURES.index("colour_half")
     for seed in range(4):
-        its, shape = square(garment(seed))
+        its, shape = small_picture(garment(seed))
         measured = []
         for way in (copies.distortions.light, copies.recolour):
-            made, ratio = square(way(garment(seed), rng))
+            made, ratio = small_picture(way(garment(seed), rng))
             measured.append(compare(its[None], made[None], np.array([[shape, ratio]])).measures[0, at])
         assert measured[0] < measured[1]
 
 
 def test_hashes_of_mirrored_pictures() -> None:
-    squares = np.stack([square(garment(seed))[0] for seed in range(6)])
-    flipped, _ = hashes_of(squares[:, :, ::-1])
-    hashes, quality = hashes_of(squares)
+    greys = np.stack([sample(garment(seed))[0][0] for seed in range(6)])
+    flipped, _ = hashes_of(greys[:, :, ::-1])
+    hashes, quality = hashes_of(greys)
     assert np.bitwise_count(flipped ^ mirrored(hashes)).sum(axis=1).max() <= 2  # what is 0 but for rounding
     assert quality.min() > 0
-    assert hashes_of(np.full((1, 48, 48, 3), 255, np.uint8))[1][0] == 0  # nothing to see
+    assert hashes_of(np.full((1, 48, 48), 255, np.uint8))[1][0] == 0  # nothing to see
 
 
 def test_the_content_is_what_a_frame_or_a_screen_shows() -> None:
@@ -352,13 +388,32 @@ def test_the_content_is_what_a_frame_or_a_screen_shows() -> None:
     ImageDraw.Draw(image).rectangle((112, 40, 128, 290), fill=(250, 240, 90))  # no line across it has one colour
     place = content_box(image)
     assert np.allclose(place, (50 / 240, 40 / 320, 190 / 240, 290 / 320), atol=0.02)
-    own = small_picture(image)
+    own = read_hashes([hash_of(image)])
     for kind in ("framed", "screenshot"):
-        made = small_picture(copies.COPIES[kind](image, np.random.default_rng(8)))
-        whole, content = np.bitwise_count(own.hashes ^ made.hashes).sum(axis=1)
+        made = read_hashes([hash_of(copies.COPIES[kind](image, np.random.default_rng(8)))])
+        whole, content = np.bitwise_count(own.hashes[0] ^ made.hashes[0]).sum(axis=1)
         assert content <= NEAR + 20 < 90 < whole, kind
-        assert bits_apart(made.hashes[None], own.hashes[None])[0] == content
+        assert bits_apart(made.hashes, own.hashes)[0] == content
+        assert cells_apart(made.cells, own.cells)[0] <= CELLS_MOST
     assert content_box(Image.new("RGB", (60, 80), "white")) == (0, 0, 1, 1)
+
+
+def test_cells_are_the_mean_colours_of_a_picture_and_words_may_cover_some() -> None:
+    image = Image.new("RGB", (96, 96), "white")
+    image.paste((200, 40, 60), (0, 0, 48, 96))  # half of it is red
+    cells = read_hashes([hash_of(image)]).cells
+    assert cells.shape == (1, 2, 8, 8, 3)
+    assert cells[0, 0, 3, 1].tolist() == [200, 40, 60]
+    assert cells[0, 0, 3, 6].tolist() == [255, 255, 255]
+    written, other = image.copy(), image.copy()
+    written.paste((0, 0, 0), (0, 0, 48, 60))
+    other.paste((180, 60, 60), (0, 0, 48, 96))
+    made = read_hashes([hash_of(each) for each in (written, other)]).cells
+    assert cells_apart(np.repeat(cells, 2, axis=0), made).tolist() == [2, 20]  # at its edge, scaling takes a little
+    assert cells_apart(cells, cells[:, :, :, ::-1]).tolist() == [0]  # mirrored
+    assert cells_apart(cells * 0 + 255, cells * 0 + 255).tolist() == [255]  # nothing in either
+    assert inks_apart(cells, cells[:, :, :, ::-1])[0] == pytest.approx(0, abs=1e-4)  # wherever it lies
+    assert inks_apart(cells, made[1:])[0] == pytest.approx(4.0, abs=0.1)
 
 
 def test_of_many_hashes_the_nearest_few_come_in_their_order() -> None:
@@ -382,7 +437,7 @@ def test_many_hashes_are_found_as_all_are_compared(monkeypatch: pytest.MonkeyPat
         for bit in rng.choice(256, int(rng.integers(0, NEAR + 1)), replace=False):
             row[bit // 8] ^= np.uint8(1 << (bit % 8))
     slow = HashIndex(hashes).nearest(asked, 1)
-    monkeypatch.setattr("lapel.insight.picture_hash.FLAT_ROWS", 100)
+    monkeypatch.setattr("lapel.indexes.neighbours.FLAT_HASHES", 100)
     fast = HashIndex(hashes).nearest(asked, 1)
     assert np.array_equal(slow[1], fast[1])
     assert np.array_equal(slow[0], fast[0])
@@ -393,18 +448,19 @@ def test_candidates_are_those_of_a_plain_table(monkeypatch: pytest.MonkeyPatch) 
     vectors = rng.standard_normal((300, 16)).astype(np.float32)
     vectors[1::2] = vectors[::2] + 0.2 * rng.standard_normal((150, 16)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    hashes = rng.integers(0, 256, (300, 1, 32), np.uint8)
-    search = CandidateSearch(vectors, hashes, np.zeros(300, bool))
+    looks = read_hashes([b""] * 300)  # no hash says anything
+    search = CandidateSearch(vectors, looks)
     every = np.arange(300)
-    found = search.of(vectors, hashes, own=every)
+    found = search.of(vectors, looks, own=every)
     pairs = set(zip(found.asking.tolist(), found.found.tolist(), strict=True))
     table = vectors @ vectors.T
     np.fill_diagonal(table, -2)
-    # The table's nearest nine: all that is well above their mean, or nearer than .9.
+    # The table's nearest nine: all that is well above its mean, or nearer than .9.
+    usual = np.sort(table, axis=1)[:, -9:].mean(axis=1)
     for row in range(300):
         near = np.argsort(-table[row])[:9]
-        least = max(0.6, table[row][near].mean() + 0.05)
-        wanted = {(row, int(at)) for at in near if table[row][at] >= least or table[row][at] >= 0.9}
+        own = np.maximum(0.6, usual[row] + 0.05)
+        wanted = {(row, int(at)) for at in near if table[row][at] >= min(0.9, own)}
         assert {pair for pair in pairs if pair[0] == row} == wanted
 
 

@@ -20,7 +20,7 @@ from lapel.core.images import decode
 from lapel.engine import backfill as backfill_module
 from lapel.engine.backfill import BackfillReport, backfill, missing
 from lapel.engine.context import StoreContext, open_context
-from lapel.engine.features import FEATURES, PALETTE, PERCEPTUAL_HASH, THUMBNAIL, Feature
+from lapel.engine.features import FEATURES, PALETTE, PERCEPTUAL_HASH, PICTURE_HASH, THUMBNAIL, Feature
 from lapel.engine.ingest import ingest
 from lapel.engine.palette import MAX_COLOURS, Palette, decode_palette, palettes
 from lapel.engine.perceptual_hash import hamming
@@ -238,13 +238,13 @@ def right(feature: Feature, count: int = PHOTOS) -> dict[str, object]:
 
 def forget(store: StoreContext) -> None:
     """A store as an older version filled it: with vectors only."""
-    for feature in (PALETTE, PERCEPTUAL_HASH):
+    for feature in (PALETTE, PERCEPTUAL_HASH, PICTURE_HASH):
         store.catalog.features.drop_other_versions(feature.name, "none")
     store.thumbnails.trim(keep=[])
 
 
 def test_adding_derives_all_features(store: StoreContext) -> None:
-    assert missing(store) == {"embedding": 0, "thumbnail": 0, "palette": 0, "perceptual_hash": 0}
+    assert missing(store) == {"embedding": 0, "thumbnail": 0, "palette": 0, "perceptual_hash": 0, "picture_hash": 0}
     assert missing(store).keys() - {"embedding"} == FEATURES.keys()
     assert stored(store, PALETTE) == right(PALETTE)
     assert stored(store, PERCEPTUAL_HASH) == right(PERCEPTUAL_HASH)
@@ -299,7 +299,8 @@ def test_what_cannot_be_derived_is_told_and_tried_again_unless_it_need_not(store
 def test_a_new_version_takes_the_place_of_the_old(store: StoreContext) -> None:
     second = Feature("palette", "2", perceptual_hash)  # a sample that is the value
     assert backfill(store, second) == BackfillReport(PHOTOS, 0, ())
-    assert store.catalog.features.counts() == {second.key: PHOTOS, PERCEPTUAL_HASH.key: PHOTOS}
+    others = {PERCEPTUAL_HASH.key: PHOTOS, PICTURE_HASH.key: PHOTOS}
+    assert store.catalog.features.counts() == {second.key: PHOTOS, **others}
 
 
 def test_photos_of_equal_bytes_share_a_thumbnail(store: StoreContext, tmp_path: Path) -> None:
@@ -316,7 +317,7 @@ def test_without_room_for_thumbnails_none_are_made_or_missed(store: StoreContext
     store.limit_thumbnails(0)
     assert backfill(store, THUMBNAIL).derived == 0
     assert store.thumbnails.size().photos == 0
-    assert missing(store).keys() == {"embedding", "palette", "perceptual_hash"}
+    assert missing(store).keys() == {"embedding", "palette", "perceptual_hash", "picture_hash"}
 
 
 KILLED = """

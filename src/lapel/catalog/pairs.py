@@ -7,7 +7,6 @@ again; decisions by the products' ids. Comparisons are a cache and may be delete
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +45,8 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (version, one, other)
     ) WITHOUT ROWID;
     """,
+    # Hashes are derived while photos are added and kept in the catalogue.
+    "DROP TABLE signature;",
 )
 
 
@@ -125,23 +126,6 @@ class PairTable(SideFile):
         with pool.borrow() as database:
             asked = "SELECT one, other, at, note FROM dismissed ORDER BY at DESC, one, other"
             return [Dismissed(*row) for row in database.execute(asked)]
-
-    def signatures(self, hashes: Iterable[str], version: str) -> dict[str, bytes]:
-        """What is kept of these pictures."""
-        pool = self._opened()
-        if pool is None:
-            return {}
-        asked = "SELECT sha256, hash FROM signature WHERE version = ? AND sha256 IN (SELECT value FROM json_each(?))"
-        with pool.borrow() as database:
-            return dict(database.execute(asked, (version, json.dumps(list(hashes)))))
-
-    def put_signatures(self, made: Iterable[tuple[str, bytes]], version: str) -> None:
-        """Keep them; nothing in a store that may not be written."""
-        if self.read_only:
-            return
-        with self._writable().transaction() as database:
-            rows = [(sha256, version, data) for sha256, data in made]
-            database.executemany("INSERT OR REPLACE INTO signature VALUES (?, ?, ?)", rows)
 
     def looked(self, version: str) -> set[str]:
         """The pictures whose neighbours were compared with them."""

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapel.core.vectors import Vectors
+from lapel.indexes.hash_chunks import HashChunks
 
-FLAT_VECTORS = 150_000  # up to which all are compared
-CELLS_LOOKED = 12  # of an index by cells above that
+FLAT_VECTORS = 10_000  # up to which all are compared: of 40,000 that takes 90 s of one core, by cells 2
+CELLS_LOOKED = 16  # of an index by cells above that: finds all of 2,000 pictures' neighbours of .9 and more
+FLAT_HASHES = 50_000  # up to which all are compared
 TRAINED = 40  # vectors a cell learns from
 
 
@@ -46,12 +48,25 @@ def nearest_cosines(vectors: Vectors, others: Vectors, count: int) -> NDArray[np
     return np.asarray(found, np.float32)
 
 
-def hash_index(hashes: NDArray[np.uint8]) -> Any:
-    """An index of (n, b) uint8 hashes that compares all; its ``search(hashes, k)`` gives (m, k) distances in bits and
-    places. For many see :mod:`lapel.indexes.hash_chunks`."""
-    import faiss
+class HashIndex:
+    """Finds the nearest of many hashes: all are compared where there are few, else those that nearly agree in a part,
+    which misses none within 31 bits (:mod:`lapel.indexes.hash_chunks`).
 
-    index: Any = faiss.IndexBinaryFlat(hashes.shape[1] * 8)
-    if len(hashes):
-        index.add(np.ascontiguousarray(hashes))
-    return index
+    Args:
+        hashes: (n, b) uint8; of more than :data:`FLAT_HASHES`, b is 32.
+    """
+
+    def __init__(self, hashes: NDArray[np.uint8]) -> None:
+        if len(hashes) > FLAT_HASHES:
+            self._index: Any = HashChunks(hashes)
+            return
+        import faiss
+
+        self._index = faiss.IndexBinaryFlat(hashes.shape[1] * 8)
+        if len(hashes):
+            self._index.add(np.ascontiguousarray(hashes))
+
+    def nearest(self, hashes: NDArray[np.uint8], k: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The nearest of each of m hashes: (m, k) distances in bits and (m, k) places, -1 where there are no more."""
+        distances, places = self._index.search(np.ascontiguousarray(hashes), k)
+        return np.asarray(distances, np.int32), np.asarray(places, np.int64)

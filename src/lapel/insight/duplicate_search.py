@@ -1,16 +1,17 @@
 """Finds pairs of pictures of which one is made of the other: candidates by vectors and by hashes, then a check of each.
 
 No table of all pairs: every picture asks for its nearest by vector, by the hashes of the whole and of its content, and
-by those mirrored, in blocks, and only those are checked. What was checked is kept by the hashes of both pictures, so a
-second run checks what is new alone.
+by those mirrored, in blocks. What only a hash finds is a shape on white as often as a copy: its colours must agree,
+8 x 8 of them, before pixels are read. What was checked is kept by the hashes of both pictures, so a second run checks
+what is new alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,48 +19,44 @@ from numpy.typing import NDArray
 from lapel.catalog.pairs import Pair, PairTable
 from lapel.core.vectors import Keys, Vectors
 from lapel.engine.context import StoreContext
-from lapel.indexes.neighbours import nearest_cosines, neighbour_index
-from lapel.insight.copy_check import MEASURES, VERSION, Compared, alike_as_they_lie, chance, compare
-from lapel.insight.picture_hash import BYTES, LEAST_QUALITY, HashIndex, mirrored
+from lapel.engine.features import PICTURE_HASH
+from lapel.engine.picture_hash import CELLS, LEAST_QUALITY, NEAR, PARTS, PictureHashes, mirrored, read_hashes
+from lapel.indexes.neighbours import HashIndex, nearest_cosines, neighbour_index
+from lapel.insight.copy_check import MEASURES, VERSION, Compared, Nearness, SmallPicture, chance, compare
 from lapel.insight.pictures import SmallPictures, stacked
-from lapel.insight.small_picture import SmallPicture
 
 NEIGHBOURS = 8  # by vector, of each picture
 USUAL_COSINE = 0.65  # of a photo's nearest ten among 40,000: for shops that have fewer
 BY_HASH = 4  # by each of its hashes, as they are and mirrored
 LEAST_COSINE, LEAST_MARGIN = 0.6, 0.05  # of candidates by vector: nine in ten neighbours are not that much nearer
 FEW_BITS, MOST_BITS = 40, 72  # of candidates by hash: of any, and of the nearest one
+INK = 235  # of 255: what is lighter in every channel is the paper around the goods
+SAME_CELLS = 0.3  # of the coloured cells that must agree, as words may cover the others:
+CELLS_FEW, CELLS_MOST = 18, 8  # grey levels by which they may be apart: of few bits, and of up to 72
 KEPT_CHANCE = 0.05  # of pairs that are remembered,
 KEPT_COSINE = 0.9  # or so near by their vectors that they may be the same product
-CERTAIN = 0.97  # chance from which on a pair is not asked for from its other side
 BLOCK = 512  # pictures that ask together
+HASHED = 1024  # pictures whose hashes are made and kept together
 CHECKED = 48  # pairs checked together: what is worked on stays in the processor's cache
 THREADS = 2
-LEAST_ALIKE = 0.65  # see alike_as_they_lie: of pairs that only hashes found, unless they differ in so few bits:
-ALIKE_BITS = 56
 
 Progress = Callable[[int, int | None], None]
 
 
-@dataclass(frozen=True)
-class Candidates:
+class Candidates(NamedTuple):
     """Pairs worth a check.
 
     Attributes:
         asking: (m,) int64 places of the pictures that asked.
         found: (m,) int64 places of what they found.
-        cosines: (m,) float32; 0 where the vector did not find it.
-        margins: (m,) float32: the cosine above the mean of the asking picture's neighbours, the score normalisation of
-            DISC 2021 (Douze et al., arXiv:2106.09672).
-        bits: (m,) int32: in how many bits the hashes differ, of the whole or the contents, either way round, the
-            fewest.
+        nearness: Of each pair.
+        worth: (m,) bool: whether one may be a copy of the other; else they may be one product.
     """
 
     asking: NDArray[np.int64]
     found: NDArray[np.int64]
-    cosines: NDArray[np.float32]
-    margins: NDArray[np.float32]
-    bits: NDArray[np.int32]
+    nearness: Nearness
+    worth: NDArray[np.bool_]
 
 
 class CandidateSearch:
@@ -67,21 +64,23 @@ class CandidateSearch:
 
     Args:
         vectors: (n, dim) float32 unit rows.
-        hashes: (n, w, 32) uint8, each of w parts: of the whole, and of its content, see
-            :mod:`lapel.insight.small_picture`. Parts are compared with their like.
-        usable: (n,) bool: which hashes say something.
+        looks: Of the same n pictures. Hashes are compared with their like.
+
+    Attributes:
+        usual: (n,) float32: the mean cosine of each picture's neighbours, NaN where nobody asked yet.
     """
 
-    def __init__(self, vectors: Vectors, hashes: NDArray[np.uint8], usable: NDArray[np.bool_]) -> None:
-        self._vectors, self._hashes = vectors, hashes
+    def __init__(self, vectors: Vectors, looks: PictureHashes) -> None:
+        self._vectors, self._looks = vectors, looks
         self._index = neighbour_index(vectors)
-        self._usable = np.flatnonzero(usable)
-        self._by_hash = [HashIndex(hashes[self._usable, part]) for part in range(hashes.shape[1])]
+        self._usable = np.flatnonzero(looks.quality >= LEAST_QUALITY)
+        self._by_hash = [HashIndex(looks.hashes[self._usable, part]) for part in range(looks.hashes.shape[1])]
+        self.usual = np.full(len(vectors), np.nan, np.float32)
 
     def of(
         self,
         vectors: Vectors,
-        hashes: NDArray[np.uint8],
+        looks: PictureHashes,
         *,
         own: NDArray[np.int64] | None = None,
         usual: NDArray[np.float32] | None = None,
@@ -90,33 +89,90 @@ class CandidateSearch:
 
         Args:
             vectors: (m, dim) float32.
-            hashes: (m, w, 32) uint8.
-            own: (m,) int64 their places, where they are among those searched: nobody is a candidate of itself.
+            looks: Of the m pictures.
+            own: (m,) int64 their places, where they are among those searched: nobody is a candidate of itself, and a
+                pair stands out if it does so among the neighbours of either.
             usual: (m,) float32: the mean cosine of their neighbours, where it is not that of those searched.
         """
-        cosines, places = self._index.search(vectors, min(NEIGHBOURS + 2, len(self._vectors)))
         mine = np.full(len(vectors), -1) if own is None else own
-        real = (places >= 0) & (places != mine[:, None])
-        if usual is None:
-            usual = _padded_mean(np.where(real, cosines, -1))
-        near = real & (cosines >= LEAST_COSINE) & (cosines - usual[:, None] >= LEAST_MARGIN)
-        near |= real & (cosines >= KEPT_COSINE)
+        cosines, places, known = self._neighbours(vectors, mine)
+        usual = known if usual is None else usual
+        near = (cosines >= LEAST_COSINE) & (cosines - usual[:, None] >= LEAST_MARGIN)
+        near |= cosines >= KEPT_COSINE
         asking = [np.repeat(np.arange(len(vectors)), places.shape[1])]
         found, wanted = [places.ravel()], [near.ravel()]
-        turned = (hashes, mirrored(hashes))
+        turned = (looks.hashes, mirrored(looks.hashes))
         ways = [(index, way[:, part]) for part, index in enumerate(self._by_hash) for way in turned]
         for index, each in ways if len(self._usable) else ():
             bits, near = index.nearest(each, min(BY_HASH, len(self._usable)))
             asking.append(np.repeat(np.arange(len(vectors)), near.shape[1]))
-            found.append(np.where(near < 0, -1, self._usable[near]).ravel())
             other = np.where(near < 0, -1, self._usable[near])
+            found.append(other.ravel())
             allowed = np.where(np.arange(near.shape[1]) < 2, MOST_BITS, FEW_BITS)  # the first may be itself
             wanted.append(((bits <= allowed) & (near >= 0) & (other != mine[:, None])).ravel())
         rows, at, kept = (np.concatenate(each) for each in (asking, found, wanted))
-        joined = np.unique(np.stack([rows[kept], at[kept]], axis=1), axis=0)
-        rows, at = joined[:, 0], joined[:, 1]
-        score = np.einsum("md,md->m", vectors[rows], self._vectors[at]) if len(rows) else np.zeros(0, np.float32)
-        return Candidates(rows, at, score, score - usual[rows], bits_apart(hashes[rows], self._hashes[at]))
+        rows, at = np.unique(np.stack([rows[kept], at[kept]], axis=1), axis=0).T
+        return self._candidates(rows, at, vectors, looks, usual[rows] if own is None else self._both(usual, rows, at))
+
+    def _candidates(
+        self,
+        rows: NDArray[np.int64],
+        at: NDArray[np.int64],
+        vectors: Vectors,
+        looks: PictureHashes,
+        usual: NDArray[np.float32],
+    ) -> Candidates:
+        """Those pairs that are worth a check, or near enough to be one product; ``usual`` is of each pair."""
+        score = np.einsum("md,md->m", vectors[rows], self._vectors[at])
+        near = Nearness(score, score - usual, bits_apart(looks.hashes[rows], self._looks.hashes[at]))
+        apart = cells_apart(looks.cells[rows], self._looks.cells[at])
+        few = near.bits <= FEW_BITS
+        worth = (near.cosines >= LEAST_COSINE) & (near.margins >= LEAST_MARGIN) | (near.bits <= NEAR)
+        worth |= np.where(few, apart <= CELLS_FEW, (near.bits <= MOST_BITS) & (apart <= CELLS_MOST))
+        kept = worth | (score >= KEPT_COSINE)
+        return Candidates(rows[kept], at[kept], near.of(kept), worth[kept])
+
+    def _neighbours(
+        self, vectors: Vectors, mine: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
+        """(m, k) cosines and places of the nearest, -1 where there are no more or it is itself; and their mean."""
+        cosines, places = self._index.search(vectors, min(NEIGHBOURS + 2, len(self._vectors)))
+        cosines = np.where((places >= 0) & (places != mine[:, None]), cosines, -1)
+        usual = _padded_mean(cosines)
+        self.usual[mine[mine >= 0]] = usual[mine >= 0]
+        return cosines, places, usual
+
+    def _both(self, usual: NDArray[np.float32], rows: NDArray[np.int64], at: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(p,) of each pair the lower of what is usual around either."""
+        unknown = np.unique(at[np.isnan(self.usual[at])])
+        if len(unknown):
+            self._neighbours(self._vectors[unknown], unknown)
+        return np.asarray(np.minimum(usual[rows], self.usual[at]), np.float32)
+
+
+def cells_apart(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """(m,) by how many grey levels, at most, 30 % of the coloured cells of two pictures (m, 2, 8, 8, 3) differ that lie
+    on each other, of the wholes or the contents, as they are or mirrored; 255 where there are none."""
+    found = []
+    for each in (one, one[:, :, :, ::-1]):
+        apart = np.abs(each.astype(np.int16) - other).max(axis=4).reshape(len(each), PARTS, CELLS * CELLS)
+        inked = (np.minimum(each.min(axis=4), other.min(axis=4)) < INK).reshape(apart.shape)
+        ranked = np.sort(np.where(inked, apart, 255), axis=2)
+        at = (inked.sum(axis=2) * SAME_CELLS).astype(int)
+        found.append(np.take_along_axis(ranked, at[:, :, None], axis=2)[..., 0].min(axis=1))
+    return np.asarray(np.minimum(*found), np.int16)
+
+
+def inks_apart(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(m,) how far the mean colours of two pictures' coloured cells are apart, wherever they lie: the unit is that of
+    the measure ``colour``."""
+    means = []
+    for cells in (one, other):
+        flat = cells[:, 0].reshape(len(cells), CELLS * CELLS, 3).astype(np.float32)
+        inked = (flat.min(axis=2) < INK)[..., None]
+        mean = (flat * inked).sum(axis=1) / np.maximum(inked.sum(axis=1), 1)
+        means.append(mean - mean.mean(axis=1, keepdims=True))
+    return np.asarray(np.abs(means[0] - means[1]).sum(axis=1) / 10, np.float32)
 
 
 def bits_apart(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.int32]:
@@ -207,7 +263,6 @@ class PairSearch:
         self._context, self._table = context, table
         self.pictures = pictures or SmallPictures(context)
         self.version = f"{VERSION}-{context.model.fingerprint}"
-        self._open: set[tuple[str, str]] = set()
 
     def run(self, columns: PhotoColumns, asking: NDArray[np.bool_], progress: Progress | None = None) -> list[Pair]:
         """Check what was not checked yet, keep it, and give every pair that is known.
@@ -215,20 +270,20 @@ class PairSearch:
         Args:
             columns: All pictures.
             asking: (n,) bool: whose copies are wanted.
-            progress: Called with the pictures looked at, and how many there are.
+            progress: Called with the pictures hashed, where some are not yet, then with those looked at; each with how
+                many there are.
         """
         known = self._table.looked(self.version)
         fresh = np.array([each.decode() not in known for each in columns.hashes.tolist()], bool)
         todo = np.flatnonzero(asking & fresh)
         made: list[Pair] = []
         if len(todo):
-            needed = np.arange(len(columns.keys))
-            hashes, quality = self.signatures(columns, needed)
-            search = CandidateSearch(columns.vectors, hashes, quality >= LEAST_QUALITY)
+            looks = self.looks(columns, np.arange(len(columns.keys)), progress)
+            search = CandidateSearch(columns.vectors, looks)
             looked_at = np.full((len(columns.keys), NEIGHBOURS + 2 + 4 * BY_HASH), -1, np.int32)
             for start in range(0, len(todo), BLOCK):
                 block = todo[start : start + BLOCK]
-                made += self._look(columns, block, search, hashes, looked_at)
+                made += self._look(columns, block, search, looks, looked_at)
                 if progress is not None:
                     progress(start + len(block), len(todo))
         if self._context.catalog.read_only:
@@ -245,133 +300,135 @@ class PairSearch:
             asking: (n,) bool: whose copies are wanted.
         """
         every = np.arange(len(columns.keys))
-        hashes, quality = self.signatures(columns, every)
-        search = CandidateSearch(columns.vectors, hashes, quality >= LEAST_QUALITY)
-        # Both sides ask, as when all are looked at: a copy may stand out among the neighbours of one of them alone.
+        looks = self.looks(columns, every)
+        search = CandidateSearch(columns.vectors, looks)
         near = self._context.current().index.search(columns.vectors, NEIGHBOURS + 2)
         real = (near.keys >= 0) & (near.keys != columns.keys[:, None])
-        usual = _padded_mean(np.where(real, near.scores, -1).astype(np.float32))
-        found = search.of(columns.vectors, hashes, own=every, usual=usual)
+        search.usual = _padded_mean(np.where(real, near.scores, -1).astype(np.float32))
+        found = search.of(columns.vectors, looks, own=every)
         rows = np.flatnonzero(asking[found.asking] | asking[found.found])
-        return list(self._checked(columns, found.asking[rows], found, rows))
+        return self._checked(columns, looks, found.asking[rows], found, rows)
 
     def _look(
         self,
         columns: PhotoColumns,
         block: NDArray[np.int64],
         search: CandidateSearch,
-        hashes: NDArray[np.uint8],
+        looks: PictureHashes,
         looked_at: NDArray[np.int32],
     ) -> list[Pair]:
-        found = search.of(columns.vectors[block], hashes[block], own=block)
+        found = search.of(columns.vectors[block], looks.of(block), own=block)
         asking = block[found.asking]
-        # A pair that the other side has asked for already is known, unless that left it open: seen from here it may
-        # stand out more clearly among the neighbours.
-        new = ~(looked_at[found.found] == asking[:, None]).any(axis=1)
-        for row in np.flatnonzero(~new).tolist():
-            one, other = sorted(columns.hashes[[found.found[row], asking[row]]].tolist())
-            new[row] = (one.decode(), other.decode()) in self._open
+        known = (looked_at[found.found] == asking[:, None]).any(axis=1)  # the other side has asked for it already
         for at, place in enumerate(block.tolist()):
             others = found.found[found.asking == at]
             looked_at[place, : len(others)] = others[: looked_at.shape[1]]
-        rows = np.flatnonzero(new)
-        pairs = list(self._checked(columns, asking[rows], found, rows))
-        self._open |= {(each.one, each.other) for each in pairs if each.chance < CERTAIN}
+        both = np.sort(np.stack([asking, found.found], axis=1), axis=1)  # both sides ask in this block
+        first = np.zeros(len(both), np.bool_)
+        first[np.unique(both, axis=0, return_index=True)[1]] = True
+        rows = np.flatnonzero(first & ~known)
+        pairs = self._checked(columns, looks, asking[rows], found, rows)
         self._table.put([columns.hashes[each].decode() for each in block], pairs, self.version)
         return pairs
 
     def _checked(
-        self, columns: PhotoColumns, asking: NDArray[np.int64], found: Candidates, rows: NDArray[np.int64]
-    ) -> Iterator[Pair]:
-        parts = []
-        for start in range(0, len(rows), CHECKED):
-            some = rows[start : start + CHECKED]
-            mine, its = asking[start : start + CHECKED], found.found[some]
-            read = self._read(columns, np.union1d(mine, its))
-            names = [(columns.hashes[a].decode(), columns.hashes[b].decode()) for a, b in zip(mine, its, strict=True)]
-            usable = np.array([a in read and b in read for a, b in names], bool)
-            names, some = [each for each, good in zip(names, usable, strict=True) if good], some[usable]
-            sides = [stacked(read, [each[side] for each in names]) for side in (0, 1)]
-            parts.append((names, sides, found.cosines[some], found.margins[some], found.bits[some]))
-        with ThreadPoolExecutor(THREADS) as pool:
-            for pairs in pool.map(lambda part: _pairs(*part), parts):
-                yield from pairs
+        self,
+        columns: PhotoColumns,
+        looks: PictureHashes,
+        asking: NDArray[np.int64],
+        found: Candidates,
+        rows: NDArray[np.int64],
+    ) -> list[Pair]:
+        """The pairs worth keeping of those that ``asking`` (m,) found in ``rows`` (m,)."""
+        its, near = found.found[rows], found.nearness.of(rows)
+        chances, colours = np.zeros(len(rows)), inks_apart(looks.cells[asking], looks.cells[its])
+        turned = np.zeros(len(rows), np.bool_)
+        worth = np.flatnonzero(found.worth[rows])
+        pictures = self._read(columns, np.union1d(asking[worth], its[worth]))
+        names = [each.decode() for each in columns.hashes.take(np.concatenate([asking, its])).tolist()]
+        ones, others = names[: len(rows)], names[len(rows) :]
+        readable = np.array([ones[at] in pictures and others[at] in pictures for at in worth.tolist()], np.bool_)
+        # What cannot be read is known by its bytes alone.
+        lost = [at for at, good in zip(worth.tolist(), readable.tolist(), strict=True) if not good]
+        worth = worth[readable]
+        parts = [worth[start : start + CHECKED] for start in range(0, len(worth), CHECKED)]
 
-    def signatures(self, columns: PhotoColumns, places: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-        """Hashes (n, 2, 32) and qualities (n,) of pictures, made and kept where they are not known yet."""
-        hashes = np.zeros((len(columns.keys), 2, BYTES), np.uint8)
-        quality = np.zeros(len(columns.keys), np.uint8)
-        for start in range(0, len(places), BLOCK):
-            block = places[start : start + BLOCK]
-            names = [columns.hashes[each].decode() for each in block]
-            known = self._table.signatures(names, VERSION)
-            missing = np.array([place for place, name in zip(block, names, strict=True) if name not in known], np.int64)
-            made: dict[str, bytes] = {}
-            if len(missing):
-                read = self._read(columns, missing)
-                made = {name: each.hashes.tobytes() + bytes([each.quality]) for name, each in read.items()}
-                self._table.put_signatures(made.items(), VERSION)
-            for place, name in zip(block, names, strict=True):
-                if data := made.get(name) or known.get(name):
-                    hashes[place] = np.frombuffer(data[:-1], np.uint8).reshape(2, BYTES)
-                    quality[place] = data[-1]
-        return hashes, quality
+        def check(part: NDArray[np.int64]) -> tuple[NDArray[np.float64], Compared]:
+            sides = (stacked(pictures, [side[at] for at in part.tolist()]) for side in (ones, others))
+            return chance_of(*sides, near.of(part))
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            for part, (likely, compared) in zip(parts, pool.map(check, parts), strict=True):
+                chances[part], turned[part] = likely, compared.mirrored
+                measured = compared.measures[:, MEASURES.index("overlap")] > 0
+                colours[part[measured]] = compared.measures[measured, MEASURES.index("colour")]
+        kept = (chances >= KEPT_CHANCE) | (near.cosines >= KEPT_COSINE)
+        kept[lost] = False
+        return [
+            Pair(
+                min(ones[at], others[at]),
+                max(ones[at], others[at]),
+                float(chances[at]),
+                float(near.cosines[at]),
+                float(colours[at]),
+                bool(turned[at]),
+            )
+            for at in np.flatnonzero(kept).tolist()
+        ]
+
+    def looks(
+        self, columns: PhotoColumns, places: NDArray[np.int64], progress: Progress | None = None
+    ) -> PictureHashes:
+        """The hashes of pictures, zeros for the others. Those of photos that came before the feature was are made now
+        and kept, some at a time; ``progress`` is told of them."""
+        catalog = self._context.catalog
+        values = [b""] * len(columns.keys)
+        keys = columns.keys[places]
+        for start in range(0, len(keys), 4096):
+            some = places[start : start + 4096]
+            known = catalog.features.get(*PICTURE_HASH.key, keys[start : start + 4096].tolist())
+            for place, key in zip(some.tolist(), columns.keys[some].tolist(), strict=True):
+                values[place] = known.get(key, b"")
+        missing = [place for place in places.tolist() if not values[place]]
+        for start in range(0, len(missing), HASHED):
+            some = np.array(missing[start : start + HASHED])
+            names = {columns.hashes[place].decode(): int(columns.keys[place]) for place in some}
+            made = self.pictures.hashes(names)
+            if not catalog.read_only:
+                keys_of = catalog.photos_by_hash(made)
+                every = {key: value for name, value in made.items() for key in keys_of.get(name, ())}
+                catalog.features.put(*PICTURE_HASH.key, every)
+            for place, name in zip(some.tolist(), names, strict=True):
+                values[place] = made.get(name, b"")
+            if progress is not None:
+                progress(start + len(some), len(missing))
+        return read_hashes(values)
 
     def _read(self, columns: PhotoColumns, places: NDArray[np.int64]) -> dict[str, SmallPicture]:
-        missing = {columns.hashes[each].decode(): int(columns.keys[each]) for each in places}
-        return self.pictures.read(missing)
-
-
-def _pairs(
-    names: Sequence[tuple[str, str]],
-    sides: Sequence[tuple[NDArray[np.uint8], NDArray[np.float64]]],
-    cosines: NDArray[np.float32],
-    margins: NDArray[np.float32],
-    bits: NDArray[np.int32],
-) -> list[Pair]:
-    """The pairs worth keeping."""
-    likely, compared = chance_of(sides[0], sides[1], cosines, margins, bits)
-    colours = compared.measures[:, MEASURES.index("colour")]
-    return [
-        Pair(
-            min(names[place]),
-            max(names[place]),
-            float(likely[place]),
-            float(cosines[place]),
-            float(colours[place]),
-            bool(compared.mirrored[place]),
-        )
-        for place in np.flatnonzero((likely >= KEPT_CHANCE) | (cosines >= KEPT_COSINE)).tolist()
-    ]
+        return self.pictures.read({columns.hashes[each].decode(): int(columns.keys[each]) for each in places})
 
 
 def chance_of(
     first: tuple[NDArray[np.uint8], NDArray[np.float64]],
     second: tuple[NDArray[np.uint8], NDArray[np.float64]],
-    cosines: NDArray[np.float32],
-    margins: NDArray[np.float32],
-    bits: NDArray[np.int32],
+    nearness: Nearness,
 ) -> tuple[NDArray[np.float64], Compared]:
     """How likely one picture of each of n pairs is made of the other, and where they lie on each other.
 
     Args:
         first: (n, 48, 48, 3) uint8 and (n,) widths over heights.
         second: The same of the other pictures.
-        cosines: (n,) of their vectors.
-        margins: (n,), see :class:`Candidates`.
-        bits: (n,), see :class:`Candidates`.
+        nearness: Of those pairs.
     """
-    count = len(cosines)
-    maps = np.zeros((count, 2, 3), np.float32)
-    found = Compared(np.zeros((count, len(MEASURES)), np.float32), maps, np.zeros(count, np.bool_))
+    count = len(nearness.bits)
+    found = Compared(
+        np.zeros((count, len(MEASURES)), np.float32), np.zeros((count, 2, 3), np.float32), np.zeros(count, np.bool_)
+    )
     likely = np.zeros(count)
-    if not count:
-        return likely, found
-    likely_one = (margins >= LEAST_MARGIN) | (bits <= ALIKE_BITS)
-    rows = np.flatnonzero(likely_one | (alike_as_they_lie(first[0], second[0]) >= LEAST_ALIKE))
-    for start in range(0, len(rows), CHECKED):
-        some = rows[start : start + CHECKED]
-        made = compare(first[0][some], second[0][some], np.stack([first[1][some], second[1][some]], axis=1))
+    for start in range(0, count, CHECKED):
+        some = slice(start, start + CHECKED)
+        ratios = np.stack([first[1][some], second[1][some]], axis=1)
+        made = compare(first[0][some], second[0][some], ratios, nearness.of(some))
         found.measures[some], found.maps[some], found.mirrored[some] = made.measures, made.maps, made.mirrored
-        likely[some] = chance(made.measures, cosines[some], margins[some], bits[some])
+        likely[some] = chance(made.measures, nearness.of(some))
     return likely, found

@@ -16,7 +16,7 @@ from lapel.catalog.watching import Finding, LogCheck
 from lapel.core.images import decode
 from lapel.engine.context import StoreContext
 from lapel.engine.explanation import hit_map
-from lapel.insight.copy_check import compare, square
+from lapel.insight.copy_check import compare, small_picture
 from lapel.insight.explanation_sheet import heatmap
 from lapel.insight.picture_sheet import small_image
 
@@ -76,7 +76,7 @@ def evidence_page(context: StoreContext, found: Finding, pictures: tuple[bytes, 
 
 def _geometry(own: Image.Image, upload: Image.Image) -> dict[str, str]:
     """What of the bank's picture lies in the other one."""
-    (first, ratio), (second, other) = square(own), square(upload)
+    (first, ratio), (second, other) = small_picture(own), small_picture(upload)
     found = compare(first[None], second[None], np.array([[ratio, other]]))
     left, top = found.maps[0] @ np.array([0, 0, 1])
     right, bottom = found.maps[0] @ np.array([1, 1, 1])

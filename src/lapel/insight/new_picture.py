@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from lapel.catalog.pairs import PairTable
 from lapel.core.errors import ImageError
@@ -19,11 +20,11 @@ from lapel.core.text import counted, reason_of
 from lapel.core.types import Filter
 from lapel.core.vectors import Keys, Vectors
 from lapel.engine.context import StoreContext
+from lapel.engine.picture_hash import hash_of, read_hashes
+from lapel.insight.copy_check import small_picture
 from lapel.insight.duplicate_search import CandidateSearch, PairSearch, PhotoColumns, chance_of, read_columns
 from lapel.insight.duplicates import LEAST_CHANCE
-from lapel.insight.picture_hash import LEAST_QUALITY
 from lapel.insight.pictures import stacked
-from lapel.insight.small_picture import SmallPicture, small_picture
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,7 @@ class NewPictures:
                     self._context, np.intersect1d(shown, catalog.vector_keys(self._context.model.fingerprint))
                 )
                 pairs = PairSearch(self._context, self._table)
-                hashes, quality = pairs.signatures(columns, np.arange(len(columns.keys)))
-                search = CandidateSearch(columns.vectors, hashes, quality >= LEAST_QUALITY)
+                search = CandidateSearch(columns.vectors, pairs.looks(columns, np.arange(len(columns.keys))))
                 self._ready = (now, shown, columns, search, pairs)
             return self._ready[1:]
 
@@ -131,7 +131,7 @@ class NewPictures:
         vector = self._context.encoder.encode([image])
         encoded = time.perf_counter()
         exact = hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else ""
-        found = self._matches(columns, search, pairs, small_picture(image), vector, least)
+        found = self._matches(columns, search, pairs, image, vector, least)
         names = {columns.hashes[place].decode(): (score, flip) for place, score, flip in found}
         if exact and self._context.catalog.photo_of(exact) is not None:
             names[exact] = (1.0, False)
@@ -160,26 +160,22 @@ class NewPictures:
         columns: PhotoColumns,
         search: CandidateSearch,
         pairs: PairSearch,
-        small: SmallPicture,
+        image: Image.Image,
         vector: Vectors,
         least: float,
     ) -> list[tuple[int, float, bool]]:
-        candidates = search.of(vector, small.hashes[None])
-        if not len(candidates.found):
-            return []
-        keys = {columns.hashes[place].decode(): int(columns.keys[place]) for place in candidates.found}
-        read = pairs.pictures.read(keys)
-        names = [columns.hashes[place].decode() for place in candidates.found]
+        candidates = search.of(vector, read_hashes([hash_of(image)]))
+        found = candidates.found[candidates.worth]
+        names = [columns.hashes[place].decode() for place in found]
+        read = pairs.pictures.read(dict(zip(names, columns.keys[found].tolist(), strict=True)))
         usable = np.array([name in read for name in names], bool)
-        squares, ratios = stacked(read, [name for name in names if name in read])
-        if not len(squares):
-            return []
-        mine = (np.broadcast_to(small.square, squares.shape), np.full(len(ratios), small.ratio))
-        figures = (candidates.cosines[usable], candidates.margins[usable], candidates.bits[usable])
-        likely, compared = chance_of(mine, (squares, ratios), *figures)
+        its = stacked(read, [name for name in names if name in read])
+        small = small_picture(image)
+        mine = np.broadcast_to(small.square, its[0].shape), np.full(len(its[1]), small.ratio)
+        likely, compared = chance_of(mine, its, candidates.nearness.of(candidates.worth).of(usable))
         return [
             (int(place), float(score), bool(flip))
-            for place, score, flip in zip(candidates.found[usable], likely, compared.mirrored, strict=True)
+            for place, score, flip in zip(found[usable], likely, compared.mirrored, strict=True)
             if score >= least
         ]
 

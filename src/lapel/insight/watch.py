@@ -22,11 +22,10 @@ from lapel.core.filters import NO_FILTER
 from lapel.core.images import decode
 from lapel.core.text import counted
 from lapel.engine.context import StoreContext
-from lapel.insight.copy_check import SIDE
+from lapel.engine.picture_hash import BYTES, PARTS, SIDE, PictureHashes, hash_of, read_hashes
+from lapel.insight.copy_check import SmallPicture, small_picture
 from lapel.insight.duplicate_search import CandidateSearch, chance_of, mean_of_nearest
 from lapel.insight.findings import Findings, Picture, Section
-from lapel.insight.picture_hash import BYTES, LEAST_QUALITY
-from lapel.insight.small_picture import SmallPicture, small_picture
 
 KINDS = ("restricted", "own", "logos", "negative")
 LEAST = 0.8  # probability from which on a picture is a match, of a bank that says no other
@@ -159,6 +158,7 @@ class _Read:
     place: str
     sha256: str
     small: SmallPicture
+    hash: bytes
     vector: Any
     webp: bytes
 
@@ -184,7 +184,7 @@ def read_uploads(
 def _encoded(context: StoreContext, waiting: Sequence[tuple[str, str, Image.Image]]) -> list[_Read]:
     vectors = context.encoder.encode([image for _, _, image in waiting])
     return [
-        _Read(place, sha256, small_picture(image), vector, webp_of(image))
+        _Read(place, sha256, small_picture(image), hash_of(image), vector, webp_of(image))
         for (place, sha256, image), vector in zip(waiting, vectors, strict=True)
     ]
 
@@ -207,7 +207,7 @@ def bank_pictures(context: StoreContext, bank: str, read: Sequence[_Read]) -> li
             each.place,
             context.model.fingerprint or context.encoder.fingerprint,
             np.asarray(each.vector, "<f4").tobytes(),
-            each.small.hashes.tobytes() + bytes([each.small.quality]),
+            each.hash,
             each.small.square.tobytes(),
             float(each.small.ratio),
             each.webp,
@@ -227,30 +227,30 @@ class BankSearch:
     def __init__(self, pictures: Sequence[BankPicture], store: Any) -> None:
         self.pictures = list(pictures)
         self.vectors = np.stack([np.frombuffer(each.vector, "<f4") for each in pictures]).astype(np.float32)
-        hashes, quality = zip(*(_hashes_of(each) for each in pictures), strict=True)
         self._squares = np.stack([np.frombuffer(each.square, np.uint8).reshape(SIDE, SIDE, 3) for each in pictures])
         self._ratios = np.array([each.ratio for each in pictures])
-        self._search = CandidateSearch(self.vectors, np.stack(hashes), np.array(quality) >= LEAST_QUALITY)
+        self._search = CandidateSearch(self.vectors, read_hashes([_hash_of(each) for each in pictures]))
         self._store = store
         self._by_bytes: dict[str, list[int]] = {}
         for place, each in enumerate(self.pictures):
             self._by_bytes.setdefault(each.sha256, []).append(place)
 
-    def chances(self, squares: Any, ratios: Any, hashes: Any, vectors: Any) -> Chances:
+    def chances(self, squares: Any, ratios: Any, looks: PictureHashes, vectors: Any) -> Chances:
         """Which of m uploads may be copies of which pictures: (p,) rows, places, chances, and whether mirrored."""
         usual = mean_of_nearest(vectors, self._store, self.vectors, NEIGHBOURS)
-        found = self._search.of(vectors, hashes, usual=usual)
-        mine = squares[found.asking], ratios[found.asking]
-        its = self._squares[found.found], self._ratios[found.found]
-        likely, compared = chance_of(mine, its, found.cosines, found.margins, found.bits)
-        return found.asking, found.found, likely, compared.mirrored
+        found = self._search.of(vectors, looks, usual=usual)
+        asking, at = found.asking[found.worth], found.found[found.worth]
+        mine = squares[asking], ratios[asking]
+        its = self._squares[at], self._ratios[at]
+        likely, compared = chance_of(mine, its, found.nearness.of(found.worth))
+        return asking, at, likely, compared.mirrored
 
     def of_uploads(self, read: Sequence[_Read]) -> Chances:
         """The same of uploads; equal bytes are certain, whatever there is to see."""
         rows, places, likely, mirrored = self.chances(
             np.stack([each.small.square for each in read]),
             np.array([each.small.ratio for each in read]),
-            np.stack([each.small.hashes for each in read]),
+            read_hashes([each.hash for each in read]),
             np.stack([each.vector for each in read]),
         )
         exact = [(row, place) for row, each in enumerate(read) for place in self._by_bytes.get(each.sha256, ())]
@@ -262,13 +262,10 @@ class BankSearch:
         )
 
 
-def _hashes_of(picture: BankPicture) -> tuple[Any, int]:
-    """Its hashes (2, 32) and quality; made anew of what was put into a bank when a picture had one hash."""
-    data = picture.hash
-    if len(data) == 2 * BYTES + 1:
-        return np.frombuffer(data[:-1], np.uint8).reshape(2, BYTES), data[-1]
-    made = small_picture(Image.fromarray(np.frombuffer(picture.square, np.uint8).reshape(SIDE, SIDE, 3)))
-    return made.hashes, made.quality
+def _hash_of(picture: BankPicture) -> bytes:
+    """What is kept of it as of a photo; what is missing of banks made when less was kept is made of its square."""
+    made = hash_of(Image.fromarray(np.frombuffer(picture.square, np.uint8).reshape(SIDE, SIDE, 3)))
+    return picture.hash + made[len(picture.hash) :] if len(picture.hash) > PARTS * BYTES else made
 
 
 def best_matches(

@@ -1,0 +1,271 @@
+"""Where one picture lies in another: cut, framed, mirrored, a little turned or bent.
+
+Two squeezed grey pictures go in, an affine map comes out. First one picture's windows of many sizes and places are
+compared with the whole of the other, both ways and mirrored; then the best place is refined (Lucas and Kanade 1981, "An
+Iterative Image Registration Technique"; normalised as in Evangelidis and Psarakis 2008, "Parametric Image Alignment
+Using Enhanced Correlation Coefficient Maximization"). Everything works on many pairs at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+from scipy.sparse import csr_matrix
+
+COARSE = 16  # pixels in which windows are looked for
+WINDOW = 8  # samples along each side of a window
+SCALES = (1.0, 0.87, 0.75, 0.64, 0.54, 0.46)  # of the shorter fit
+STEP = 0.16  # of a window's side, between two places
+RATIO_STEP = 0.15  # of the logarithm of two pictures' shapes: windows of nearly equal shape are shared
+REFINED = 2  # places of a pair that are refined
+MIDDLE, MIDDLE_STEPS = 24, 5  # pixels of the first refinement, and its steps
+FLAT = 3.0  # grey levels: the deviation below which there is nothing to compare
+FITS = 0.985  # correlation from which on no other place is tried
+STRIDE = 0.1  # of a picture, the most that one step changes
+LEAST_OVERLAP = 0.12  # of the first picture: below it anything fits anything
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where windows of one shape lie, in a picture's own coordinates of 0..1.
+
+    Attributes:
+        boxes: (w, 4) left, top, width, height.
+        sampler: (w * 64, 256) sparse: a coarse picture -> its windows' samples.
+    """
+
+    boxes: Floats
+    sampler: Any
+
+
+@cache
+def windows_of(step: int) -> Windows:
+    """The windows with the shape of a picture whose width over height is ``exp(step * RATIO_STEP)`` times that of the
+    picture they lie in."""
+    ratio = float(np.exp(step * RATIO_STEP))
+    width, height = min(1.0, ratio), min(1.0, 1 / ratio)
+    boxes = []
+    for scale in SCALES:
+        w, h = width * scale, height * scale
+        across, down = (1 + int(np.ceil((1 - each) / (STEP * each) - 1e-6)) for each in (w, h))
+        boxes += [
+            (x, y, w, h)
+            for x in (np.linspace(0, 1 - w, across) if across > 1 else [(1 - w) / 2])
+            for y in (np.linspace(0, 1 - h, down) if down > 1 else [(1 - h) / 2])
+        ]
+    found = np.array(boxes)
+    steps = (np.arange(WINDOW) + 0.5) / WINDOW
+    x = found[:, 0, None] + steps * found[:, 2, None]  # (w, 12)
+    y = found[:, 1, None] + steps * found[:, 3, None]
+    rows, columns, values = [], [], []
+    for dy in (0, 1):
+        for dx in (0, 1):
+            px, wx = _corner(x, dx)
+            py, wy = _corner(y, dy)
+            columns.append((py[:, :, None] * COARSE + px[:, None, :]).ravel())
+            values.append((wy[:, :, None] * wx[:, None, :]).ravel())
+            rows.append(np.arange(len(found) * WINDOW * WINDOW))
+    sampler = csr_matrix(
+        (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))),
+        (len(found) * WINDOW * WINDOW, COARSE * COARSE),
+        dtype=np.float32,
+    )
+    return Windows(found.astype(np.float32), sampler)
+
+
+def _corner(at: NDArray[np.float64], which: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    place = np.clip(at * COARSE - 0.5, 0, COARSE - 1)
+    low = np.minimum(place.astype(np.int64), COARSE - 2)
+    share = place - low
+    return low + which, share if which else 1 - share
+
+
+def _normal(rows: Floats) -> Floats:
+    """Each row less its mean, of length 1; rows without anything in them are 0."""
+    rows = rows - rows.mean(axis=-1, keepdims=True)
+    length = np.sqrt(np.einsum("...p,...p->...", rows, rows))[..., None]
+    rows /= np.where(length < FLAT * rows.shape[-1] ** 0.5, np.inf, length)
+    return np.asarray(rows, np.float32)
+
+
+def roughly_aligned(
+    mine: Floats, its: Floats, maps: Floats, mirrored: NDArray[np.bool_]
+) -> tuple[Floats, NDArray[np.bool_], Floats]:
+    """The better of two places, refined on pictures of 24 pixels, and the correlation of what is fine in them there.
+    The second place is only tried where the first does not fit well."""
+    one, other = (scaled(each, MIDDLE) for each in (mine, its))
+    best = maps[:, 0].copy()
+    flipped = mirrored[:, 0].copy()
+    scores = np.full(len(maps), -2, np.float32)
+    for place in range(maps.shape[1]):
+        rows = np.flatnonzero(scores < FITS)
+        if not len(rows):
+            break
+        flip = mirrored[rows, place]
+        seen = np.where(flip[:, None, None], other[rows, :, ::-1], other[rows])
+        made, score = refined_maps(one[rows], seen, maps[rows, place], MIDDLE_STEPS)
+        won = score > scores[rows]
+        best[rows[won]], scores[rows[won]], flipped[rows[won]] = made[won], score[won], flip[won]
+    seen = np.where(flipped[:, None, None], other[:, :, ::-1], other)
+    laid, inside = sampled(seen, best)
+    fine = [each - blurred(each, 1.2) for each in (one, laid.reshape(one.shape))]
+    return (
+        best,
+        flipped,
+        correlation(fine[0].reshape(len(one), -1), fine[1].reshape(len(one), -1), inside.astype(np.float32)),
+    )
+
+
+def placed(first: Floats, second: Floats, ratios: NDArray[np.float64]) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Where one picture lies in the other: the windows that fit best, as maps of the first into the second."""
+    n = len(first)
+    small = [scaled(each, COARSE) for each in (first, second)]
+    whole = [_normal(scaled(each, WINDOW).reshape(n, -1)) for each in small]
+    steps = np.round(np.log(ratios[:, 0] / ratios[:, 1]) / RATIO_STEP).astype(int).clip(-14, 14)
+    coarse = np.zeros((n, REFINED), np.float32)
+    maps = np.zeros((n, REFINED, 2, 3), np.float32)
+    mirrored = np.zeros((n, REFINED), np.bool_)
+    for step in np.unique(steps):
+        rows = np.flatnonzero(steps == step)
+        scores, boxes = [], []
+        # Windows of the second that show all of the first, and the other way round; each also mirrored.
+        for inside, outer, inner in ((False, small[1], whole[0]), (True, small[0], whole[1])):
+            made = windows_of(-int(step) if inside else int(step))
+            flat = outer[rows].reshape(len(rows), -1).T
+            cut = _normal((made.sampler @ flat).T.reshape(len(rows), len(made.boxes), -1))
+            for flip in (False, True):
+                asked = inner[rows].reshape(-1, WINDOW, WINDOW)[:, :, :: -1 if flip else 1].reshape(len(rows), -1, 1)
+                scores.append((cut @ asked)[..., 0])
+                boxes.append(_maps(made.boxes, inside, flip))
+        found, at = np.concatenate(scores, axis=1), np.concatenate(boxes)
+        flips = np.concatenate([np.full(each.shape[1], bool(place % 2)) for place, each in enumerate(scores)])
+        order = np.argsort(-found, axis=1)
+        chosen = order[:, 0]
+        coarse[rows, 0], maps[rows, 0] = found[np.arange(len(rows)), chosen], at[chosen]
+        mirrored[rows, 0] = flips[chosen]
+        # The second is one that lies elsewhere: neighbours of the first would be refined to the same place.
+        away = np.abs(at[None] - at[chosen][:, None]).max(axis=(2, 3)) > 0.15
+        away |= flips[None] != flips[chosen][:, None]
+        other = np.argmax(np.where(away, found, -2), axis=1)
+        coarse[rows, 1], maps[rows, 1] = found[np.arange(len(rows)), other], at[other]
+        mirrored[rows, 1] = flips[other]
+    return coarse, maps, mirrored
+
+
+def _maps(boxes: Floats, inside: bool, flip: bool) -> Floats:
+    """(w, 2, 3) maps of the first picture into the second, which is mirrored before where ``flip`` says so."""
+    left, top, width, height = boxes.T
+    made = np.zeros((len(boxes), 2, 3), np.float32)
+    if inside:  # the second, whole, lies in a window of the first: x2 = (x1 - left) / width
+        made[:, 0, 0], made[:, 1, 1] = 1 / width, 1 / height
+        made[:, 0, 2], made[:, 1, 2] = -left / width, -top / height
+        # Mirrored: the samples were compared with the mirrored second, in which coordinates are the same.
+    else:  # the first, whole, lies in a window of the second: x2 = left + x1 * width
+        at = 1 - left - width if flip else left  # in the mirrored second
+        made[:, 0, 0], made[:, 1, 1] = width, height
+        made[:, 0, 2], made[:, 1, 2] = at, top
+    return made
+
+
+@cache
+def _grid(side: int) -> Floats:
+    """(3, side * side): x, y and 1 of each pixel's middle, in 0..1."""
+    axis = ((np.arange(side) + 0.5) / side).astype(np.float32)
+    x, y = (each.ravel() for each in np.meshgrid(axis, axis))
+    return np.stack([x, y, np.ones_like(x)])
+
+
+@cache
+def _products(side: int) -> Floats:
+    """(side * side, 9): the products of each pixel's x, y and 1 with each other."""
+    grid = _grid(side)
+    return np.ascontiguousarray((grid[:, None] * grid[None]).reshape(9, -1).T)
+
+
+def sampled(pictures: Floats, maps: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """Pictures (n, side, side) or (n, side, side, c) read where maps lead from the grid: (n, p) or (n, p, c), and what
+    lies inside, (n, p)."""
+    n, side, _, *channels = pictures.shape
+    at = maps @ _grid(side)  # (n, 2, p)
+    inside = np.asarray(((at > 0) & (at < 1)).all(axis=1), np.bool_)
+    at *= side
+    at -= 0.5
+    np.clip(at, 0, side - 1.001, out=at)
+    low = at.astype(np.int32)
+    at -= low
+    flat = pictures.reshape(-1, *channels)
+    start = (np.arange(n, dtype=np.int32) * side * side)[:, None] + low[:, 1] * side + low[:, 0]
+    x, y = (each[..., None] if channels else each for each in (at[:, 0], at[:, 1]))
+    corners = [flat.take(start + step, axis=0) for step in (0, 1, side, side + 1)]
+    above = corners[0] + (corners[1] - corners[0]) * x
+    below = corners[2] + (corners[3] - corners[2]) * x
+    return above + (below - above) * y, inside
+
+
+def refined_maps(first: Floats, second: Floats, maps: Floats, steps: int) -> tuple[Floats, Floats]:
+    """Maps that lay the second picture on the first as well as an affine map can, and the correlation there.
+
+    Gauss-Newton steps of the inverse kind: the first picture's slopes serve for all of them (Baker and Matthews 2004,
+    "Lucas-Kanade 20 Years On"). The best of the way is kept.
+    """
+    n, side = len(first), first.shape[1]
+    points, products = _grid(side).T, _products(side)
+    gy, gx = (each.reshape(n, -1) * side for each in np.gradient(first, axis=(1, 2)))
+    one = first.reshape(n, -1)
+    maps, kept, score = maps.copy(), maps.copy(), np.full(n, -2, np.float32)
+    last = np.array([0, 0, 1], np.float32)
+    for step in range(steps + 1):
+        seen, inside = sampled(second, maps)
+        weight = inside.astype(np.float32)
+        count = np.maximum(weight.sum(axis=1, keepdims=True), 1)
+        a, b = _centred(one, weight, count), _centred(seen, weight, count)
+        found = (a * b).sum(axis=1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-3)
+        found = np.where(count[:, 0] < LEAST_OVERLAP * side * side, -1, found)
+        better = found > score
+        kept[better], score = maps[better], np.maximum(score, found)
+        if step == steps:
+            break
+        rest = b * ((a * b).sum(axis=1, keepdims=True) / np.maximum((b * b).sum(axis=1, keepdims=True), 1e-3)) - a
+        wx, wy = gx * weight, gy * weight
+        blocks = [((left * right) @ products).reshape(n, 3, 3) for left, right in ((gx, wx), (gx, wy), (gy, wy))]
+        normal = np.block([[blocks[0], blocks[1]], [blocks[1], blocks[2]]])
+        mean = np.concatenate([wx @ points, wy @ points], axis=1)
+        normal -= mean[:, :, None] * mean[:, None] / count[:, :, None]
+        normal += np.eye(6, dtype=np.float32) * (1e-3 * np.trace(normal, axis1=1, axis2=2)[:, None, None] / 6 + 1)
+        asked = np.concatenate([(wx * rest) @ points, (wy * rest) @ points], axis=1)
+        change = np.linalg.solve(normal, asked[..., None]).reshape(n, 2, 3).clip(-STRIDE, STRIDE)
+        whole = np.concatenate([change + np.eye(2, 3, dtype=np.float32), np.broadcast_to(last, (n, 1, 3))], axis=1)
+        maps = np.asarray(maps @ np.linalg.inv(whole), np.float32)
+    return kept, score.astype(np.float32)
+
+
+def scaled(pictures: Floats, side: int) -> Floats:
+    """Squares to a whole part of their side."""
+    by = pictures.shape[1] // side
+    return np.asarray(pictures.reshape(len(pictures), side, by, side, by).mean(axis=(2, 4)), np.float32)
+
+
+def blurred(pictures: Floats, sigma: float) -> Floats:
+    """Pictures (n, side, side) blurred by some pixels."""
+    once = gaussian_filter1d(pictures, sigma, axis=1, mode="nearest", truncate=2.5)
+    return np.asarray(gaussian_filter1d(once, sigma, axis=2, mode="nearest", truncate=2.5), np.float32)
+
+
+def _centred(values: Floats, weight: Floats, count: Floats) -> Floats:
+    return np.asarray((values - (values * weight).sum(axis=1, keepdims=True) / count) * weight, np.float32)
+
+
+def correlation(a: Floats, b: Floats, weight: Floats) -> Floats:
+    """(n,) of rows (n, p), each place weighted by 0..1."""
+    count = np.maximum(weight.sum(axis=1, keepdims=True), 1)
+    a, b = _centred(a, weight, count), _centred(b, weight, count)
+    return np.asarray(
+        (a * b).sum(axis=1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-3), np.float32
+    )
