@@ -192,7 +192,7 @@ def _drawn(grey: Floats, other: Floats, maps: Floats, ratios: NDArray[np.float64
     seen, inside = sampled(other, maps)
     weight = inside.astype(np.float32)
     laid = seen.reshape(n, SIDE, SIDE)
-    fine = [(each - blurred(each, 1.5)).reshape(n, -1) for each in (grey, laid)]
+    fine, laid_fine = ((each - blurred(each, 1.5)).reshape(n, -1) for each in (grey, laid))
     patches, texture, agreeing = _patches(grey, laid, inside)
     area = np.abs(maps[:, 0, 0] * maps[:, 1, 1] - maps[:, 0, 1] * maps[:, 1, 0])
     share = weight.mean(axis=1)
@@ -200,7 +200,7 @@ def _drawn(grey: Floats, other: Floats, maps: Floats, ratios: NDArray[np.float64
     shape = np.log(np.maximum(lengths[0], 1e-3) / np.maximum(lengths[1], 1e-3) * ratios[:, 1] / ratios[:, 0])
     have = dict(zip(("patch_half", "patch_low", "patch_good", "patch_least", "patch_both"), patches, strict=True)) | {
         "grey": correlation(grey.reshape(n, -1), laid.reshape(n, -1), weight),
-        "detail": correlation(*fine, _eroded(inside)),
+        "detail": correlation(fine, laid_fine, _eroded(inside)),
         "overlap": np.maximum(share, np.minimum(share * area, 1)),
         "texture": texture,
         "bend": np.abs(shape) + np.abs(maps[:, 0, 1]) + np.abs(maps[:, 1, 0]),

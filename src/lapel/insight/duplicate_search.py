@@ -97,10 +97,10 @@ class CandidateSearch:
         mine = np.full(len(vectors), -1) if own is None else own
         cosines, places, known = self._neighbours(vectors, mine)
         usual = known if usual is None else usual
-        near = (cosines >= LEAST_COSINE) & (cosines - usual[:, None] >= LEAST_MARGIN)
-        near |= cosines >= KEPT_COSINE
+        alike = (cosines >= LEAST_COSINE) & (cosines - usual[:, None] >= LEAST_MARGIN)
+        alike |= cosines >= KEPT_COSINE
         asking = [np.repeat(np.arange(len(vectors)), places.shape[1])]
-        found, wanted = [places.ravel()], [near.ravel()]
+        found, wanted = [places.ravel()], [alike.ravel()]
         turned = (looks.hashes, mirrored(looks.hashes))
         ways = [(index, way[:, part]) for part, index in enumerate(self._by_hash) for way in turned]
         for index, each in ways if len(self._usable) else ():
@@ -354,8 +354,8 @@ class PairSearch:
         parts = [worth[start : start + CHECKED] for start in range(0, len(worth), CHECKED)]
 
         def check(part: NDArray[np.int64]) -> tuple[NDArray[np.float64], Compared]:
-            sides = (stacked(pictures, [side[at] for at in part.tolist()]) for side in (ones, others))
-            return chance_of(*sides, near.of(part))
+            one, other = (stacked(pictures, [side[at] for at in part.tolist()]) for side in (ones, others))
+            return chance_of(one, other, near.of(part))
 
         with ThreadPoolExecutor(THREADS) as pool:
             for part, (likely, compared) in zip(parts, pool.map(check, parts), strict=True):
