@@ -4,7 +4,8 @@
     python benchmarks/api_fuzz.py --examples 300    # more than 10,000 cases
 
 It says every minute how many requests were answered so far, by status, and at the end once more: that count is the
-server's own (``/metrics``; what is no HTTP at all never gets so far). Schemathesis is no dependency of Lapel's development: it pins others. ``--python`` names an environment that has it.
+server's own (``/metrics``; what is no HTTP at all never gets so far). Schemathesis is no dependency of Lapel's
+development: it pins others. ``--python`` names an environment that has it.
 """
 
 from __future__ import annotations
