@@ -1,7 +1,7 @@
 """Schemathesis against a running server of a tiny shop: no 5xx, and every answer as the OpenAPI text says.
 
     pip install schemathesis
-    python benchmarks/api_fuzz.py --examples 300    # more than 10,000 cases
+    python benchmarks/api_fuzz.py --examples 340    # more than 10,000 cases
 
 It says every minute how many requests were answered so far, by status, and at the end once more: that count is the
 server's own (``/metrics``; what is no HTTP at all never gets so far). Schemathesis is no dependency of Lapel's
