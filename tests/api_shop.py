@@ -16,6 +16,7 @@ from PIL import Image
 
 import lapel
 from lapel.apps.api import ApiOptions, create_app
+from lapel.apps.api.protocol import Protocol
 
 COLOURS = {"red": (200, 30, 30), "blue": (20, 40, 200), "green": (20, 150, 50), "white": (240, 240, 240)}
 FOR = {"red": "Women", "blue": "Men", "green": "Women", "white": "Men"}
@@ -47,7 +48,9 @@ def fill(folder: Path, encoder: str = "colour:") -> Path:
 @contextmanager
 def running(app: Any, **more: Any) -> Iterator[httpx.Client]:
     """A client of an app that listens on a free port of this machine."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", server_header=False, **more)
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, log_level="error", server_header=False, http=Protocol, **more
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

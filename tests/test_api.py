@@ -213,6 +213,37 @@ def test_a_slow_upload_is_ended_and_stores_nothing(shop: Path) -> None:
         assert client.get("/v1/products/slow").status_code == 404
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        f"GET /v1/recommend?person={70_000 * 'a'} HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        f"GET /v1/health HTTP/1.1\r\nHost: localhost\r\nX-Long: {66_000 * 'a'}",
+        "GET /v1/health HTTP/1.1\r\nHost: localhost\r\nX-Control: a\x01b\r\n\r\n",
+        "POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        "POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+        "no HTTP\r\n\r\n",
+    ],
+    ids=["address", "header", "control", "length", "two lengths", "line"],
+)
+def test_what_is_no_request_is_a_problem_too(reader: httpx.Client, sent: str) -> None:
+    with socket.create_connection((reader.base_url.host, reader.base_url.port), timeout=30) as wire:
+        wire.sendall(sent.encode())
+        answer = b"".join(iter(lambda: wire.recv(65536), b""))
+    head, _, body = answer.decode().partition("\r\n\r\n")
+    assert head.startswith("HTTP/1.1 400 ")
+    assert "application/problem+json" in head
+    told = json.loads(body)
+    assert (told["status"], told["code"]) == (400, "bad_request")
+    assert f"x-request-id: {told['request_id']}" in head
+
+
+def test_a_slow_head_is_ended(reader: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lapel.apps.api.protocol.HEAD_SECONDS", 0.2)
+    with socket.create_connection((reader.base_url.host, reader.base_url.port), timeout=30) as wire:
+        wire.sendall(b"GET /v1/health HTTP/1.1\r\nHost: loc")
+        assert wire.recv(65536).startswith(b"HTTP/1.1 408 ")
+
+
 def test_past_the_end_there_is_nothing_and_no_error(reader: httpx.Client) -> None:
     found = reader.post("/v1/search", json={"text": "shirt", "offset": 5_000}).json()
     assert (found["hits"], found["total"]) == ([], 4)

@@ -88,18 +88,21 @@ def ended(client: httpx.Client, job_id: str) -> dict[str, Any]:
 
 def test_a_feed_is_a_job_with_errors_and_a_signed_webhook_that_is_tried_again(client: httpx.Client, web: Web) -> None:
     table = f"id,title,pictures\nteal,Teal coat,{web.root}/teal.png\nlocal,Local,/etc/passwd\nbucket,B,s3://b/a.jpg\n"
+    table += "gone,Gone,gone.png\n"
     options = {"webhook": f"{web.root}/hook"}
     made = client.post("/v1/feeds", files={"table": ("feed.csv", table)}, data={"options": json.dumps(options)})
     assert made.status_code == 202, made.text
     job_id, secret = made.json()["id"], made.json()["webhook_secret"]
     assert made.headers["location"] == f"/v1/jobs/{job_id}"
     job = ended(client, job_id)
-    assert (job["state"], job["result"]["products_added"], job["result"]["products_rejected"]) == ("done", 1, 2), job
+    assert (job["state"], job["result"]["products_added"], job["result"]["products_rejected"]) == ("done", 1, 3), job
+    assert "There is no file '…' in the request." in job["result"]["reasons"]
     assert "webhook_secret" not in job
     assert client.get("/v1/products/teal").status_code == 200
     errors = client.get(f"/v1/jobs/{job_id}/errors.csv")
     assert errors.headers["content-type"].startswith("text/csv")
-    assert [line.split(",")[1] for line in errors.text.splitlines()] == ["product", "local", "bucket"]
+    assert [line.split(",")[1] for line in errors.text.splitlines()] == ["product", "local", "bucket", "gone"]
+    assert job_id not in errors.text  # nor where this machine keeps it
     assert web.enough.wait(30)
     (body, signature), (again, _) = web.heard[:2]
     assert json.loads(body)["job"]["state"] == json.loads(again)["job"]["state"] == "done"
@@ -111,6 +114,8 @@ def test_a_feed_that_cannot_be_read_fails_in_words(client: httpx.Client) -> None
     job = ended(client, client.post("/v1/feeds", files={"table": ("feed.csv", b"")}).json()["id"])
     assert job["state"] == "failed"
     assert job["error"]["code"] == "unreadable_table"
+    assert job["error"]["message"].startswith("The feed ")
+    assert job["id"] not in job["error"]["message"]
     for asked, status in (
         ({"json": {}}, 422),
         ({"json": {"url": "http://127.0.0.1:9/feed.csv"}}, 422),

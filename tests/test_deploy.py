@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 import lapel
 from api_shop import fill
-from lapel.apps.api import ApiOptions
+from lapel.apps.api import ApiOptions, create_app
 from lapel.apps.api.serving import Serving
 from lapel.apps.cli import app
 
@@ -91,6 +91,29 @@ def test_commands_in_them_are_commands() -> None:
         options = {name for each in commands[words[0]].params for name in each.opts}
         assert {word for word in words if word.startswith("--")} <= options
     assert CliRunner().invoke(app, ["--help"]).exit_code == 0
+
+
+def test_behind_a_proxy_each_client_has_a_pace_of_its_own() -> None:
+    """Without it all clients are the proxy's address, and together they get the pace of one."""
+    served = [each for each in containers() if each["name"] == "api"]
+    assert len(served) == 2
+    for each in served:
+        assert {"name": "FORWARDED_ALLOW_IPS", "value": "*"} in each["env"]
+    assert yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["api-1"]["environment"]
+    assert "-e FORWARDED_ALLOW_IPS=*" in (DEPLOY / "cloud-init.yaml").read_text()
+
+
+def test_the_ingress_leads_to_all_that_is_for_others(tmp_path: Path) -> None:
+    (ingress,) = (each for each in manifests() if each["kind"] == "Ingress")
+    exact, prefix = set(), set()
+    for each in ingress["spec"]["rules"][0]["http"]["paths"]:
+        (exact if each["pathType"] == "Exact" else prefix).add(each["path"])
+    with lapel.open_store(fill(tmp_path)) as store:
+        served = create_app(store)
+        paths = {"/openapi.json", "/m", "/m/x", "/widget.js", *served.openapi()["paths"]}
+        served.state.serving.close()
+    out = {path for path in paths if path not in exact and not any(f"{path}/".startswith(f"{p}/") for p in prefix)}
+    assert out == {"/metrics"}
 
 
 def test_metrics_in_them_are_told(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import secrets
 import shutil
 import threading
@@ -192,7 +193,9 @@ class JobService:
         """
         self.get(job_id)
         path = self._folder(job_id) / "rejected.csv"
-        return path.read_text("utf-8") if path.exists() else "line,product,picture,outcome,reason\r\n"
+        if not path.exists():
+            return "line,product,picture,outcome,reason\r\n"
+        return self.without_paths(job_id, path.read_text("utf-8"))
 
     def _folder(self, job_id: str) -> Path:
         return self._context.folder / FOLDER / job_id
@@ -240,6 +243,8 @@ class JobService:
         )
         told = add(self._context, wanted, report).to_json()
         del told["rejects"]  # a path of this machine; the errors are had from the job
+        told["reasons"] = {self.without_paths(job.id, reason): count for reason, count in told["reasons"].items()}
+        told["notes"] = [self.without_paths(job.id, note) for note in told["notes"]]
         return told
 
     def _do_add(self, job: Job, report: Report) -> dict[str, Any]:
@@ -259,8 +264,11 @@ class JobService:
 
     def without_paths(self, job_id: str, text: str) -> str:
         """A message for whoever sent a table, who does not know this machine's files."""
-        folder = self._folder(job_id)
-        return text.replace(str(folder / "table"), "of the feed").replace(str(folder), "the request")
+        for folder in (self._folder(job_id).absolute(), self._folder(job_id)):
+            table = re.escape(str(folder / "table"))
+            text = re.sub(rf"\b([Tt])he (?:table|feed) {table}", r"\1he feed", text)
+            text = re.sub(table, "the feed", text).replace(str(folder), "the request")
+        return text
 
     def forget_table(self, job_id: str) -> None:
         """Let go of what a job that has ended brought along."""
@@ -332,7 +340,8 @@ class JobRunner:
             self._table.release(job.id, self._name, after=BUSY_SECONDS)
             return False
         except LapelError as found:
-            state, error = "failed", {"code": found.code, "message": self._jobs.without_paths(job.id, str(found))}
+            said = self._jobs.without_paths(job.id, str(found))
+            state, error = "failed", {"code": found.code, "message": said[:1].upper() + said[1:]}
         except Exception as found:
             logger.exception("The job %s failed", job.id)
             state, error = "failed", {"code": "internal_error", "message": type(found).__name__}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from enum import Enum
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lapel.catalog.entries import price_of
@@ -109,7 +110,7 @@ def product_json(product: Product) -> dict[str, Any]:
 
 def photo_json(photo: Photo) -> dict[str, Any]:
     """A photo."""
-    return {"key": photo.key, "uri": photo.uri, "sha256": photo.sha256, "links": asdict(photo.links)}
+    return {"key": photo.key, "uri": photo.uri, "sha256": photo.sha256, "links": _fields_json(photo.links)}
 
 
 def plain(value: object) -> Any:
@@ -118,12 +119,12 @@ def plain(value: object) -> Any:
     >>> plain((0.12345678, {"a", "b"}, None))
     [0.123457, ['a', 'b'], None]
     """
+    if isinstance(value, float):
+        return round(value, DIGITS) + 0.0  # never -0.0
     if isinstance(value, Enum):
         return value.value
     if value is None or isinstance(value, (bool, int, str)):
         return value
-    if isinstance(value, float):
-        return round(value, DIGITS) + 0.0  # never -0.0
     if isinstance(value, ColourReading):
         return _colours_json(value)
     if isinstance(value, WordReading):
@@ -140,8 +141,14 @@ def plain(value: object) -> Any:
 
 
 def _fields_json(value: Any, but: tuple[str, ...] = ()) -> dict[str, Any]:
-    named = {each.name: plain(getattr(value, each.name)) for each in fields(value) if each.name not in but}
-    return {name: told for name, told in named.items() if told is not LEFT_OUT}
+    told = {name: plain(getattr(value, name)) for name in _names(value.__class__) if name not in but}
+    return {name: each for name, each in told.items() if each is not LEFT_OUT}
+
+
+@cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    """Of a dataclass's fields."""
+    return tuple(each.name for each in fields(kind))
 
 
 def _part_json(part: UnderstoodPart) -> dict[str, Any]:

@@ -100,8 +100,7 @@ class Assistants:
             image = await self._image(image_base64, image_path)
             asked: dict[str, Any] = {"k": k, "offset": offset, "where": where}
             asked |= {name: each for name, each in (("text", text), ("image_url", image_url), ("group", group)) if each}
-            query, result = await answer(self._own, access, Question(json.dumps(asked)), image)
-            return await self._found(access, query, result, offset)
+            return await self._found(access, asked, image)
 
     async def similar(
         self,
@@ -113,7 +112,7 @@ class Assistants:
         """Products that look like one of the shop's own."""
         async with self._asking(ctx) as access:
             asked = {"product_id": product_id, "k": k, "where": where}
-            return await self._found(access, *await answer(self._own, access, Question(json.dumps(asked))))
+            return await self._found(access, asked)
 
     async def together(
         self,
@@ -167,7 +166,7 @@ class Assistants:
             asked |= {name: each for name, each in given if each}
             await self._own.quick(check_shown, self._own, access, hit_id)
             question = Question(json.dumps({**asked, "where": [f"id={hit_id}"]}))
-            query, result = await answer(self._own, access, question, image)
+            query, result = await answer(self._own, access, question, image, then=lambda *both: both)
             if not result.hits:
                 raise InputError(f"There is no product '{hit_id}' here that can be compared.")
             if access.limited:  # what both are is told in words of fields that the key may not show
@@ -255,9 +254,11 @@ class Assistants:
             asked = RecommendRequest(product_id=product_id, kind=kind, k=k, where=where)
             return await self._told(await row(self._own, access, asked))
 
-    async def _found(self, access: Access, query: Query, result: SearchResult, offset: int = 0) -> CallToolResult:
-        told = await self._own.quick(answer_json, self._own.store, query, result, offset=offset)
-        return await self._told(shown(told, access))
+    async def _found(self, access: Access, asked: dict[str, Any], image: bytes | None = None) -> CallToolResult:
+        def tell(query: Query, result: SearchResult) -> dict[str, Any]:
+            return shown(answer_json(self._own.store, query, result, offset=asked.get("offset", 0)), access)
+
+        return await self._told(await answer(self._own, access, Question(json.dumps(asked)), image, then=tell))
 
     async def _told(self, told: dict[str, Any]) -> CallToolResult:
         hits = [{name: each for name, each in hit.items() if name not in LEFT_OUT} for hit in told["hits"]]

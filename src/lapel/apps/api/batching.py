@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from lapel.apps.api.problems import ProblemError
 from lapel.core.types import Query, SearchResult
@@ -90,18 +90,25 @@ class Gate:
 @dataclass(eq=False)
 class _Waiting:
     query: Query
+    then: Callable[[SearchResult], Any]
     loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[SearchResult]
+    future: asyncio.Future[Any]
 
-    def tell(self, found: SearchResult | BaseException) -> None:
+    def tell(self, found: SearchResult | Exception) -> None:
         """Called in a worker."""
+        told: Any = found
+        if not isinstance(found, Exception) and not self.future.cancelled():
+            try:
+                told = self.then(found)
+            except Exception as error:
+                told = error
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self.loop.call_soon_threadsafe(self._set, found)
+            self.loop.call_soon_threadsafe(self._set, told)
 
-    def _set(self, found: SearchResult | BaseException) -> None:
+    def _set(self, found: Any) -> None:
         if self.future.done():  # the client hung up
             return
-        if isinstance(found, BaseException):
+        if isinstance(found, Exception):
             self.future.set_exception(found)
         else:
             self.future.set_result(found)
@@ -136,18 +143,21 @@ class Batcher:
         """How many pictures no worker has taken yet."""
         return len(self._waiting)
 
-    async def search(self, query: Query) -> SearchResult:
-        """The answer to one query, from whatever batch it comes into.
+    async def search(self, query: Query, then: Callable[[SearchResult], Any] = lambda found: found) -> Any:
+        """What ``then`` makes of the answer to one query, from whatever batch it comes into.
+
+        ``then`` is called in the worker: the network has the next batch already, and a thread of its own would cost
+        more than it does.
 
         Raises:
             LapelError: as ``store.search``.
         """
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[SearchResult] = loop.create_future()
+        future: asyncio.Future[Any] = loop.create_future()
         with self._some:
             if self._closed:
                 raise ProblemError(503, "closing", "The server is being stopped. Ask again.", {"Retry-After": "1"})
-            self._waiting.append(_Waiting(query, loop, future))
+            self._waiting.append(_Waiting(query, then, loop, future))
             self._some.notify()
         return await future
 

@@ -9,6 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from lapel.apps.api.app import create_app
+from lapel.apps.api.protocol import Protocol
 from lapel.apps.api.serving import ApiOptions
 from lapel.core.errors import InputError
 from lapel.service import Store, open_store
@@ -62,5 +63,5 @@ def listen(app: ASGIApp, options: ApiOptions) -> None:
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        h11_max_incomplete_event_size=64 * 1024,
+        http=Protocol,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
@@ -21,6 +22,7 @@ from lapel.core.types import Condition, Filter, SearchResult
 from lapel.core.types import Query as StoreQuery
 from lapel.service import Access, answer_json, fetch_link
 
+Told = TypeVar("Told")
 router = APIRouter(prefix="/v1", tags=["search"], responses=problems())
 Asking = Annotated[Access, Depends(needs("search"))]
 Where = Annotated[list[str], Query(max_length=50, description="Conditions, such as gender=Women. Repeat for more.")]
@@ -77,22 +79,25 @@ async def search(request: Request, access: Asking) -> Response:
         question = Question(await read_body(request, MAX_JSON))
     else:
         raise ProblemError(415, "unknown_type", f"Send application/json or {FORM}; found '{kind[:80]}'.")
-    query, result = await answer(own, access, question, image)
     picture = question.image_url or ("image" if image is not None else None)
-    return await own.quick(_told, own, access, query, result, picture=picture, offset=question.offset)
+    return await answer(
+        own, access, question, image, then=partial(_told, own, access, picture=picture, offset=question.offset)
+    )
 
 
 async def answer(
-    own: Serving, access: Access, question: Question, image: bytes | None = None
-) -> tuple[StoreQuery, SearchResult]:
-    """A question's answer: with pictures through the gate and the encoder's batches, without them at once."""
+    own: Serving,
+    access: Access,
+    question: Question,
+    image: bytes | None = None,
+    *,
+    then: Callable[[StoreQuery, SearchResult], Told],
+) -> Told:
+    """What ``then`` makes of a question's query and answer: with pictures through the gate and the encoder's batches,
+    without them at once."""
     pictures = len(question.links) + (image is not None)
     if not pictures:
-        query = await own.quick(question.query, access, None, {})
-        for part in query.all_parts:
-            if part.product_id is not None and access.where:
-                await own.quick(check_shown, own, access, part.product_id)
-        return query, await own.quick(own.store.search, query=query)
+        return await own.quick(_at_once, own, access, question, then)
     limit = int(own.options.picture_mb * 2**20)
     if image is not None and len(image) > limit:
         raise ProblemError(
@@ -102,11 +107,27 @@ async def answer(
     for link in question.links:
         linked[link] = await own.fetch(fetch_link, link, max_bytes=limit)
     with _counting_refusals(own), own.gate.enter(pictures):
-        query = await own.decode(question.query, access, image, linked)
-        for part in query.all_parts:
-            if part.product_id is not None and access.where:
-                await own.quick(check_shown, own, access, part.product_id)
-        return query, await own.batcher.search(query)
+        query = await own.decode(_query, own, access, question, image, linked)
+        told: Told = await own.batcher.search(query, partial(then, query))
+        return told
+
+
+def _at_once(
+    own: Serving, access: Access, question: Question, then: Callable[[StoreQuery, SearchResult], Told]
+) -> Told:
+    query = _query(own, access, question, None, {})
+    return then(query, own.store.search(query=query))
+
+
+def _query(
+    own: Serving, access: Access, question: Question, image: bytes | None, linked: dict[str, bytes]
+) -> StoreQuery:
+    """The query, of products that whoever asks may see. Pictures are decoded here."""
+    query = question.query(access, image, linked)
+    for part in query.all_parts:
+        if part.product_id is not None and access.where:
+            check_shown(own, access, part.product_id)
+    return query
 
 
 @contextmanager
@@ -134,7 +155,7 @@ def check_shown(own: Serving, access: Access, product_id: str) -> None:
 
 
 def _told(own: Serving, access: Access, query: StoreQuery, result: SearchResult, **asked: Any) -> Response:
-    """An answer as whoever asks may see it; its JSON is written here too, beside the other requests."""
+    """An answer as whoever asks may see it; its JSON is written here too, in the thread that found it."""
     return json_answer(shown(answer_json(own.store, query, result, **asked), access))
 
 
@@ -158,8 +179,7 @@ async def similar(
         product_id=product_id, k=k, offset=offset, where=where, least=least, group=group, facets=facets
     )
     question = Question(asked.model_dump_json(exclude_unset=True))
-    query, result = await answer(own, access, question)
-    return await own.quick(_told, own, access, query, result, offset=offset)
+    return await answer(own, access, question, then=partial(_told, own, access, offset=offset))
 
 
 @router.get("/facets", response_model=FacetsAnswer, summary="Values of fields, with how many products have them")
