@@ -27,7 +27,7 @@ from lapel.apps.api import (
     status,
 )
 from lapel.apps.api.fields import ProductRequest
-from lapel.apps.api.middleware import Entrance
+from lapel.apps.api.middleware import Entrance, Overload
 from lapel.apps.api.problems import install
 from lapel.apps.api.questions import PartRequest, SearchRequest
 from lapel.apps.api.schemas import ProblemAnswer, PutAnswer
@@ -74,6 +74,7 @@ def create_app(store: Store, options: ApiOptions | None = None) -> FastAPI:
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     install(app)
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_BYTES, compresslevel=5)
+    app.add_middleware(Overload, serving=serving)
     if serving.options.origins:
         app.add_middleware(
             CORSMiddleware,

@@ -1,4 +1,5 @@
-"""What happens to every request before its route: a request id, a look at the host it asks for, and being counted."""
+"""What happens to every request before its route: a request id, a look at the host it asks for, being counted, and
+under overload the refusal of pictures."""
 
 from __future__ import annotations
 
@@ -7,17 +8,21 @@ import random
 import re
 import socket
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lapel.apps.api.bodies import FORM
 from lapel.apps.api.problems import ProblemError, answer
 
 if TYPE_CHECKING:
     from lapel.apps.api.serving import ApiOptions, Serving
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+SEARCH = "/v1/search"
+PICTURE_BYTES = 1024  # a form as large as this brings a picture: words and products are never refused for pictures
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -67,6 +72,38 @@ class Entrance:
             route = getattr(scope.get("route"), "path", "other")  # never the path itself: there are too many
             self._serving.metrics.requests.labels(route, scope["method"], status).inc()
             self._serving.metrics.seconds.labels(route).observe(time.perf_counter() - begun)
+
+
+class Overload:
+    """Refuses pictures that find no place before anything else is done for them, their key and their body included:
+    who is refused comes back, and under overload refusing is most of the work.
+
+    Args:
+        app: What it is around.
+        serving: What serves; known once the app runs.
+    """
+
+    def __init__(self, app: ASGIApp, serving: Serving) -> None:
+        self._app = app
+        self._serving = serving
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI calls this for each request."""
+        if scope["type"] == "http" and scope["path"] == SEARCH and _brings_picture(Headers(scope=scope)):
+            try:
+                self._serving.gate.check()
+            except ProblemError as problem:
+                self._serving.metrics.refused.labels("overloaded").inc()
+                scope["route"] = SimpleNamespace(path=SEARCH)
+                await answer(problem, scope["request_id"], SEARCH)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _brings_picture(headers: Headers) -> bool:
+    length = headers.get("content-length", "")
+    large = length.isdecimal() and int(length) >= PICTURE_BYTES
+    return large and headers.get("content-type", "").lower().startswith(FORM)
 
 
 def is_own_host(host: str, options: ApiOptions) -> bool:

@@ -26,7 +26,6 @@ Told = TypeVar("Told")
 router = APIRouter(prefix="/v1", tags=["search"], responses=problems())
 Asking = Annotated[Access, Depends(needs("search"))]
 Where = Annotated[list[str], Query(max_length=50, description="Conditions, such as gender=Women. Repeat for more.")]
-PICTURE_BYTES = 8192  # a form as large as this brings a picture: words and products are never refused for pictures
 FORM_SCHEMA = {
     "type": "object",
     "properties": {
@@ -57,10 +56,6 @@ async def search(request: Request, access: Asking) -> Response:
     image: bytes | None = None
     kind = content_type(request)
     if kind == FORM:
-        said = request.headers.get("content-length", "")
-        if said.isdecimal() and int(said) >= PICTURE_BYTES:
-            with _counting_refusals(own):
-                own.gate.check()
         form = await read_form(request, own.options.picture_mb * 2**20 + MAX_JSON)
         unknown = sorted((set(form.texts) - {"query"}) | (set(form.files) - {"image", "query"}))
         if unknown:
