@@ -64,13 +64,16 @@ def substitute_feed(
         for at in range(0, len(asking), BLOCK):
             some = asking[at : at + BLOCK]
             cosines = table.vectors[some] @ table.vectors[inside].T
-            # A colour alike counts as much as a good deal of the look, so it has its say in what is looked at.
+            # What is of the same colour comes first, so it is looked at first.
             alike = table.families.of[some][:, None] == table.families.of[inside][None]
             cosines += SAME_COLOUR * alike
             count = min(NEAREST, len(inside))
             near = np.argpartition(-cosines, count - 1, axis=1)[:, :count] if count else np.empty((len(some), 0), int)
             for seed, row in zip(some.tolist(), near, strict=True):
-                yield SubstituteRow(table.ids[seed], _best(table, seed, inside[row], k, per_brand, barred, keep_margin))
+                found = _best(table, seed, inside[row], k, per_brand, barred, keep_margin)
+                if len(found) < k and count < len(inside):  # the nearest are for others, or cost too much
+                    found = _best(table, seed, inside, k, per_brand, barred, keep_margin)
+                yield SubstituteRow(table.ids[seed], found)
 
 
 def _best(
