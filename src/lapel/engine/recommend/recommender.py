@@ -226,19 +226,16 @@ class Recommender:
         keys = self._engine.passing(snapshot, asked.where).keys
         reachable = len(snapshot.index) if keys is None else len(keys)
 
-        def products_of(found: NDArray[np.int64]) -> Places:
-            at, there = places_of(look, found[found >= 0])
-            numbers = look.rows[at[there]]
-            places = np.minimum(np.searchsorted(table.rows, numbers), max(len(table) - 1, 0))
-            places = places[table.rows[places] == numbers]
-            _, first = np.unique(places, return_index=True)
-            return np.asarray(places[np.sort(first)], np.int64)
-
         def indexed(vectors: NDArray[np.float32], count: int) -> list[Places]:
-            if not reachable or not len(look.keys):
+            if not reachable or not len(look.keys) or not len(table):
                 return [np.empty(0, np.int64)] * len(vectors)
             found = snapshot.index.search(vectors, min(count, reachable), keys).keys
-            return [products_of(each) for each in found]
+            at, known = places_of(look, found.ravel())
+            numbers = look.rows[np.where(known, at, 0)]
+            places = np.minimum(np.searchsorted(table.rows, numbers), len(table) - 1)
+            places = np.where(known & (table.rows[places] == numbers), places, -1).reshape(found.shape)
+            # A product's photos are one product, at the place of the nearest.
+            return [np.array([at for at in dict.fromkeys(row) if at >= 0], np.int64) for row in places.tolist()]
 
         def names(places: Sequence[int]) -> list[str]:
             entries = self._store.catalog.entries(table.keys[list(places)])
