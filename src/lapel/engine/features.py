@@ -69,9 +69,8 @@ class Embedding:
 THUMBNAIL = Feature("thumbnail", "1", thumbnails)  # kept in thumbnails.sqlite, by the hash of the photo's bytes
 PALETTE = Feature("palette", "1", palette.sample, palette.palettes)
 PERCEPTUAL_HASH = Feature("perceptual_hash", "1", perceptual_hash.sample, perceptual_hash.perceptual_hashes)
-PICTURE_HASH = Feature(
-    "picture_hash", "1", picture_hash.sample, picture_hash.picture_hashes
-)  # what copies are found by
+# What copies are found by.
+PICTURE_HASH = Feature("picture_hash", "1", picture_hash.sample, picture_hash.picture_hashes)
 # Not derived while photos are added, as it takes longer than the vector does: the audit of photos asks for it.
 QUALITY = Feature("quality", "1", quality.sample, quality.qualities)
 

@@ -89,7 +89,8 @@ class Overload:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI calls this for each request."""
-        if scope["type"] == "http" and scope["path"] == SEARCH and _brings_picture(Headers(scope=scope)):
+        asked = scope["type"] == "http" and (scope["method"], scope["path"]) == ("POST", SEARCH)
+        if asked and _brings_picture(Headers(scope=scope)):
             try:
                 self._serving.gate.check()
             except ProblemError as problem:

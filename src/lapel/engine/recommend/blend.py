@@ -87,9 +87,8 @@ def choose_blend(
         best = max(alive, key=lambda at: float(found[:asked, at].mean()))
         alive = [at for at in alive if at == best or difference(found[:asked, best], found[:asked, at]).low <= 0]
     chosen, change = 0, NO_CHANGE
-    for (
-        at
-    ) in alive:  # in the trial a third less is known of people, and of those that are alike the highest serves best
+    # In the trial a third less is known of people: of weights that are alike the highest serves best.
+    for at in alive:
         both = found[~np.isnan(found[:, [0, at]]).any(axis=1)]
         if (more := difference(both[:, at], both[:, 0])).low > 0:
             chosen, change = at, more
