@@ -96,7 +96,7 @@ def test_over_http_every_tool_answers(shop: Path) -> None:
         assert ids(await client.call_tool("search", {"text": "green shirt", "k": 1})) == ["green"]
         assert "red" not in ids(await client.call_tool("similar", {"product_id": "red"}))
         why = told(await client.call_tool("explain", {"hit_id": "blue", "text": "blue shirt"}))
-        assert "cannot say more" in why["note"]
+        assert "cannot say more" in why["notes"][0]
         counts = told(await client.call_tool("facets", {"names": ["gender"]}))
         assert counts == {"facets": {"gender": {"Women": 2, "Men": 2}}}
         copies = told(await client.call_tool("duplicates", {"image_base64": data}))
@@ -162,7 +162,7 @@ def test_an_assistant_is_told_what_goes_with_a_product_and_in_its_place(tmp_path
 def test_an_assistant_is_told_why(tmp_path: Path) -> None:
     async def work(client: Client) -> None:
         found = await client.call_tool("explain", {"hit_id": "blue", "product_id": "red"})
-        assert {"score", "shared", "different"} == set(told(found))
+        assert {"score", "shared", "different", "notes"} == set(told(found))
         assert found.content[1].type == "image"
 
     with served(fill(tmp_path, "small")) as address:

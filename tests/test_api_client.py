@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 import lapel
@@ -19,6 +20,7 @@ from api_shop import COLOURS, fill, picture, serving_store
 from browser.shop import draw
 from lapel.client import ApiError, AsyncClient, answers, calls, generate
 from lapel.core.errors import ImageError, InputError, QueryError
+from lapel.core.types import EmbeddedQuery
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,48 @@ def test_searching(store: Any, tmp_path: Path) -> None:
     # A text that is an id finds that product first, and a filter holds for it too.
     assert {hit.product.id for hit in store.search(text="red", where="gender=Men")} == {"blue", "white"}
     assert not store.search(text="shirt", least=1.0, where=lapel.Filter.parse(["price>1000"]))
+
+
+def test_many_queries_are_answered_in_order(store: Any) -> None:
+    seen: list[int] = []
+    asked: list[Any] = [picture(COLOURS[name]) for name in ("red", "blue", "green", "white", "red", "blue")]
+    asked += [lapel.Query(text="green shirt", where=lapel.Filter.parse(["gender=Women"]), exclude=frozenset(["red"]))]
+    found = list(store.search_many(asked, k=1, progress=lambda done, _: seen.append(done)))
+    assert [each[0].product.id for each in found] == ["red", "blue", "green", "white", "red", "blue", "green"]
+    assert seen[-1] == 7
+    bad = list(store.search_many([asked[0], b"no picture", asked[1]], k=1, errors="return"))
+    assert isinstance(bad[1], ImageError)
+    assert [each[0].product.id for each in (bad[0], bad[2])] == ["red", "blue"]
+    with pytest.raises(ImageError):
+        list(store.search_many([b"no picture"]))
+    with pytest.raises(QueryError, match="several images"):
+        store.search_many("photo.jpg")
+    assert store.search(query=lapel.Query(image=asked[1], k=1))[0].product.id == "blue"
+
+
+def test_a_query_is_a_vector(store: Any) -> None:
+    query = lapel.Query(parts=(lapel.Part(product_id="red"), lapel.Part(product_id="blue", weight=-0.5)))
+    found = store.embed(query)
+    assert sum(each * each for each in found.vector) == pytest.approx(1, abs=1e-5)
+    assert found.understood
+    again = store.search(vector=np.float32(found.vector), k=4, exclude=["red", "blue"])
+    direct = store.search(query=query)
+    assert [hit.product.id for hit in again] == [hit.product.id for hit in direct]
+    assert [hit.score for hit in again] == pytest.approx([hit.score for hit in direct], abs=1e-5)
+    with pytest.raises(QueryError):
+        store.embed(lapel.Query(product_id="nobody"))
+
+
+def test_variants_prices_and_copies(store: Any) -> None:
+    assert [hit.product.id for hit in store.variants("red")] == ["green"]
+    assert not store.variants("red", where=["price<20"])
+    assert [(each.price_minor, each.currency) for each in store.price_history("red")] == [(1000, "EUR")]
+    found = store.check_new_picture(picture(COLOURS["red"]))
+    assert [(each.product, each.kind) for each in found.matches] == [("red", "exact")]
+    assert found.photos == 4
+    for call in (store.variants, store.price_history):
+        with pytest.raises(QueryError, match="nobody"):
+            call("nobody")
 
 
 def test_rows_for_people_and_products(store: Any) -> None:
@@ -138,6 +182,16 @@ def test_products_in_a_picture_have_the_same_boxes(tmp_path: Path) -> None:
             assert (found.product.id, found.score) == (inside.product.id, pytest.approx(inside.score, abs=1e-4))
             with pytest.raises(ImageError):
                 store.regions(b"no picture")
+            query = lapel.Query(image=tmp_path / "dress.png", box=own[0].box)
+            hit = store.search(query=query)[0]
+            mine, theirs = local.explain(query, local.search(query=query)[0]), store.explain(query, hit)
+            assert (theirs.score, theirs.shared) == (pytest.approx(mine.score, abs=1e-4), mine.shared)
+            for name in ("query_map", "hit_map"):
+                assert np.asarray(getattr(theirs, name)) == pytest.approx(getattr(mine, name), abs=1e-4)
+                assert sum(map(sum, getattr(theirs, name))) == pytest.approx(theirs.score, abs=1e-4)
+            assert theirs.query_picture[:2] == theirs.hit_picture[:2] == b"\xff\xd8"
+            with pytest.raises(QueryError, match="not in the answer"):
+                store.explain({"product_id": hit.product.id}, hit)
 
 
 def test_many_events_go_in_several_requests(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,6 +255,8 @@ def test_awaiting(address: str) -> None:
     async def ask() -> list[str]:
         async with AsyncClient(address) as store:
             found = await asyncio.gather(*(store.search(text=word, k=1) for word in ("red", "blue")))
+            many = [each async for each in store.search_many([picture(COLOURS["white"])] * 3, k=1, at_once=2)]
+            assert [each[0].product.id for each in many] == ["white"] * 3  # type: ignore[index]
             assert await store.count() == 4
             with pytest.raises(QueryError):
                 await store.product("nobody")
@@ -223,6 +279,11 @@ def test_what_the_client_sends_and_reads_is_in_the_openapi_text(address: str, tm
     row |= {"seed": 1, "keep_margin": True}
     asked = [
         calls.search(given),
+        calls.embed(given),
+        calls.explain(given, "a"),
+        calls.variants("a", 1, ()),
+        calls.prices("a"),
+        calls.copies(b"picture"),
         calls.product("a/b"),
         calls.browse("a", (), 1, 0),
         calls.facets(["brand"], (), 1),
@@ -245,7 +306,10 @@ def test_what_the_client_sends_and_reads_is_in_the_openapi_text(address: str, tm
         assert any(found), f"{call.method} {call.path}"
         known = {each["name"] for route in found if route for each in route.get("parameters", ())}
         assert set(dict(call.more.get("params", {}))) <= known
-    assert set(given) - {"image"} <= set(text["components"]["schemas"]["SearchRequest"]["properties"])
+    known = set(text["components"]["schemas"]["SearchRequest"]["properties"])
+    assert set(given) - {"image"} <= known
+    # The fields of any query can be sent.
+    assert {each.name for each in fields(lapel.Query) if each.init} - {"image", "colours"} <= known
     body = text["paths"]["/v1/recommend"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert set(row) == set(body["properties"])
     assert set(row) == {each["name"] for each in text["paths"]["/v1/recommend"]["get"]["parameters"]}
@@ -261,6 +325,8 @@ def test_what_the_client_sends_and_reads_is_in_the_openapi_text(address: str, tm
         (answers.Region, lapel.Region, set()),
         (answers.Hit, lapel.Hit, {"more"}),
         (answers.SearchResult, lapel.SearchResult, {"answer"}),
+        (answers.EmbeddedQuery, EmbeddedQuery, set()),
+        (answers.Explanation, lapel.Explanation, set()),
     ],
 )
 def test_answers_have_the_names_of_the_local_ones(remote: Any, local: Any, more: set[str]) -> None:

@@ -8,13 +8,15 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
 
 import lapel
 from api_shop import fill, picture, serving_store
+from lapel.apps.api import insight
+from lapel.client import scoped_key
 from lapel.core.signing import webhook_fits
 from lapel.service import jobs as service
 
@@ -207,3 +209,38 @@ def test_a_repeated_request_is_done_once(client: httpx.Client) -> None:
     assert json.loads(send(row, "k2").text)["status"] == "unchanged"
     assert send("", "k3").status_code == 422
     assert json.loads(send(row, "k3").text)["status"] == "unchanged"  # what failed may be tried again
+
+
+def test_questions_of_the_catalogue_are_jobs(shop: Path, client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert get_args(insight.Question) == service.QUESTIONS
+    monkeypatch.setattr("lapel.apps.api.serving.KEYS_SECONDS", 0.0)
+    client.put("/v1/products/twin", files={"images": picture((200, 30, 30))}, data={"product": '{"title": "Twin"}'})
+    with lapel.open_store(shop) as store:
+        key = store.keys.create(("search", "write"))
+    client.headers["Authorization"] = f"Bearer {key}"
+    begun = client.post("/v1/insight/duplicates", json={"where": []})
+    assert begun.status_code == 202
+    path = begun.headers["location"]
+    done = ended(client, begun.json()["id"])
+    assert (done["state"], done["result"]["question"], done["result"]["rows"]) == ("done", "duplicates", 2)
+    (group,) = client.get(f"{path}/findings.json").json()["groups"]
+    assert (group["kind"], {each["product"] for each in group["members"]}) == ("exact", {"red", "twin"})
+    assert client.get(f"{path}/findings.csv").text.count("\n") == 3
+    page = client.get(f"{path}/findings.html")
+    assert page.headers["content-disposition"].startswith("attachment")
+    assert "twin" in page.text
+    assert client.get(f"{path}/errors.csv").status_code == 200
+    failed = client.post("/v1/insight/trends")
+    assert ended(client, failed.json()["id"])["error"]["code"] == "invalid_query"
+    assert client.get(f"{failed.headers['location']}/findings.json").status_code == 404
+    for question, options, status in (
+        ("nonsense", {}, 422),
+        ("clusters", {"where": ["no condition"]}, 422),
+        ("clusters", {"k": 3}, 422),
+    ):
+        assert client.post(f"/v1/insight/{question}", json=options).status_code == status
+    narrow = {"Authorization": f"Bearer {scoped_key(key, where=['gender=Women'])}"}
+    assert client.post("/v1/insight/duplicates", headers=narrow).json()["code"] == "scope_missing"
+    asked: Any = {"files": {"image": picture((200, 30, 30))}}
+    assert client.post("/v1/price", headers=narrow, **asked).json()["code"] == "key_limited"
+    assert client.post("/v1/price", **asked).json()["code"] == "invalid_query"  # too few prices to learn from

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
@@ -152,6 +153,118 @@ class Region:
         left, top, right, bottom = told["box"]
         box = (round(left * width), round(top * height), round(right * width), round(bottom * height))
         return cls(box, told["kind"], told["score"])
+
+
+@dataclass(frozen=True)
+class PricePoint:
+    """What a product cost from a time on, in the currency's smallest unit, and whether it could be bought."""
+
+    at: str
+    price_minor: int | None
+    currency: str
+    in_stock: bool | None
+
+    @classmethod
+    def read(cls, told: schema.PricesAnswer) -> tuple[PricePoint, ...]:
+        """All of an answer's JSON, the oldest first."""
+        return tuple(
+            cls(each["at"], each["price_minor"], each["currency"], each["in_stock"]) for each in told["prices"]
+        )
+
+
+@dataclass(frozen=True)
+class Match:
+    """A product whose picture a new one is a copy of: ``exact`` or ``near``, and how sure that is, 0..1."""
+
+    kind: str
+    product: str
+    score: float
+    mirrored: bool
+
+
+@dataclass(frozen=True)
+class NewCheck:
+    """What a picture is a copy of, the surest first, of how many photos it was compared with."""
+
+    matches: tuple[Match, ...]
+    photos: int
+
+    @classmethod
+    def read(cls, told: schema.CopiesAnswer) -> NewCheck:
+        """From an answer's JSON."""
+        found = [Match(each["kind"], each["product_id"], each["score"], each["mirrored"]) for each in told["copies"]]
+        return cls(tuple(found), told["pictures"])
+
+
+@dataclass(frozen=True)
+class EmbeddedQuery:
+    """A query as one direction, see :class:`lapel.core.types.EmbeddedQuery`.
+
+    Attributes:
+        vector: dim numbers, of length 1; zeros where nothing of the query was understood.
+        fingerprint: The model that made it.
+        parts: How each part was read, as JSON has it.
+    """
+
+    vector: tuple[float, ...] = field(repr=False)
+    fingerprint: str
+    parts: tuple[schema.UnderstoodAnswer, ...]
+
+    @property
+    def understood(self) -> bool:
+        """Whether there is anything to look for."""
+        return any(self.vector)
+
+    @classmethod
+    def read(cls, told: schema.EmbedAnswer) -> EmbeddedQuery:
+        """From an answer's JSON."""
+        return cls(tuple(told["vector"]), told["model"], tuple(told["understood"]))
+
+
+Map = tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a product is in an answer, see :class:`lapel.Explanation`.
+
+    Attributes:
+        query_map: h rows of w numbers over the query's picture, what each place adds to the score; empty without one.
+        hit_map: The same over the hit's picture.
+        shared: What both are, in words.
+        different: In what they differ.
+        score: The hit's; each map sums to it.
+        query_picture: What ``query_map`` lies over, the bytes of a JPEG; None where the query has no picture.
+        hit_picture: What ``hit_map`` lies over.
+        notes: What else is to be said.
+    """
+
+    query_map: Map = field(repr=False)
+    hit_map: Map = field(repr=False)
+    shared: list[str]
+    different: list[str]
+    score: float
+    query_picture: bytes | None = field(default=None, repr=False)
+    hit_picture: bytes | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, told: schema.ExplainAnswer) -> Explanation:
+        """From an answer's JSON."""
+        return cls(
+            tuple(map(tuple, told["query_map"])),
+            tuple(map(tuple, told["hit_map"])),
+            told["shared"],
+            told["different"],
+            told["score"],
+            _bytes_of(told["query_picture"]),
+            _bytes_of(told["hit_picture"]),
+            tuple(told["notes"]),
+        )
+
+
+def _bytes_of(address: str | None) -> bytes | None:
+    return None if address is None else base64.b64decode(address.partition(",")[2])
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import httpx
 
 from lapel.client import calls, schema
-from lapel.client.answers import BrowseResult, Photo, ProductDetails, PutResult, Region, RemoveReport, SearchResult
+from lapel.client.answers import (
+    BrowseResult,
+    EmbeddedQuery,
+    Explanation,
+    Hit,
+    NewCheck,
+    Photo,
+    PricePoint,
+    ProductDetails,
+    PutResult,
+    Region,
+    RemoveReport,
+    SearchResult,
+)
 from lapel.client.calls import POLL_SECONDS, RETRIED, RETRIES, ApiError, Call, headers, unreachable, wait_of
-from lapel.core.errors import QueryError
+from lapel.client.many import AT_ONCE, in_order_awaited
+from lapel.core.errors import LapelError, QueryError
 from lapel.core.events import Erasure, Event, EventReport, PersonExport
 
 Answer = TypeVar("Answer")
@@ -48,9 +62,12 @@ class AsyncClient:
         group: str = "",
         facets: Iterable[str] = (),
         offset: int = 0,
+        query: Any = None,
         **more: Any,
     ) -> SearchResult:
         """See :meth:`lapel.Store.search`. ``more`` are other fields, such as ``image_url`` or ``parts``."""
+        if query is not None:
+            return await self._do(calls.search(calls.fields_of(query)))
         given = {"image": image, "text": text, "product_id": product_id, "vector": vector, "k": k}
         given |= {
             "where": where,
@@ -61,6 +78,46 @@ class AsyncClient:
             "offset": offset,
         }
         return await self._do(calls.search({**given, **more}))
+
+    def search_many(
+        self,
+        queries: Iterable[Any],
+        *,
+        k: int = 10,
+        where: Any = (),
+        least: float | str | None = None,
+        group: str = "",
+        progress: Callable[[int, int | None], None] | None = None,
+        errors: str = "raise",
+        at_once: int = AT_ONCE,
+    ) -> AsyncIterator[SearchResult | LapelError]:
+        """See :meth:`lapel.Store.search_many`. ``at_once`` are on their way together, so that the server can encode
+        them in one batch."""
+        calls.check_many(queries, errors)
+        given = {"k": k, "where": where, "least": least, "group": group}
+
+        async def ask(query: Any) -> SearchResult | LapelError:
+            try:
+                return await self._do(calls.search(calls.fields_of(query, **given)))
+            except LapelError as error:
+                if errors == "raise":
+                    raise
+                return error
+
+        return in_order_awaited(ask, queries, at_once, progress)
+
+    async def embed(self, query: Any) -> EmbeddedQuery:
+        """See :meth:`lapel.Store.embed`. ``query`` is a :class:`lapel.Query`, a mapping of a search's fields, or an
+        image."""
+        return await self._do(calls.embed(calls.fields_of(query)))
+
+    async def explain(self, query: Any, hit: Hit) -> Explanation:
+        """See :meth:`lapel.Store.explain`. ``query`` is as :meth:`embed` takes it."""
+        return await self._do(calls.explain(calls.fields_of(query), hit.product.id))
+
+    async def check_new_picture(self, picture: Any) -> NewCheck:
+        """See :meth:`lapel.Store.check_new_picture`."""
+        return await self._do(calls.copies(picture))
 
     async def regions(self, image: Any) -> list[Region]:
         """See :meth:`lapel.Store.regions`."""
@@ -111,6 +168,14 @@ class AsyncClient:
     async def product(self, product_id: str) -> ProductDetails:
         """See :meth:`lapel.Store.product`."""
         return await self._do(calls.product(product_id))
+
+    async def variants(self, product_id: str, *, k: int = 10, where: Any = ()) -> SearchResult:
+        """See :meth:`lapel.Store.variants`."""
+        return await self._do(calls.variants(product_id, k, where))
+
+    async def price_history(self, product_id: str) -> tuple[PricePoint, ...]:
+        """See :meth:`lapel.Store.price_history`."""
+        return await self._do(calls.prices(product_id))
 
     async def browse(self, words: str = "", *, where: Any = (), limit: int = 20, offset: int = 0) -> BrowseResult:
         """See :meth:`lapel.Store.browse`."""

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from enum import Enum
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -13,7 +14,18 @@ from urllib.parse import quote
 import httpx
 
 from lapel.client import schema
-from lapel.client.answers import BrowseResult, ProductDetails, PutResult, Region, RemoveReport, SearchResult
+from lapel.client.answers import (
+    BrowseResult,
+    EmbeddedQuery,
+    Explanation,
+    NewCheck,
+    PricePoint,
+    ProductDetails,
+    PutResult,
+    Region,
+    RemoveReport,
+    SearchResult,
+)
 from lapel.core import errors
 from lapel.core.errors import InputError, LapelError, QueryError
 from lapel.core.events import Erasure, Event, EventReport, PersonExport, checked_person
@@ -80,17 +92,64 @@ def unreachable(address: httpx.URL, error: Exception) -> ApiError:
 
 def search(given: Mapping[str, Any]) -> Call[SearchResult]:
     """``store.search``."""
-    asked = {name: value for name, value in given.items() if value is not None}
-    image = asked.pop("image", None)
-    for name in ("facets", "exclude", "where"):
-        if name in asked:
-            asked[name] = _texts(asked[name])
-    if "vector" in asked:
-        asked["vector"] = [float(each) for each in asked["vector"]]
-    more: dict[str, Any] = {"json": asked}
-    if image is not None:
-        more = {"files": {"image": ("image", image_bytes(image))}, "data": {"query": json.dumps(asked)}}
-    return Call("POST", "/v1/search", lambda answer: SearchResult.read(answer.json()), more)
+    return Call("POST", "/v1/search", lambda answer: SearchResult.read(answer.json()), _question(given))
+
+
+def embed(given: Mapping[str, Any]) -> Call[EmbeddedQuery]:
+    """``store.embed``."""
+    return Call("POST", "/v1/embed", lambda answer: EmbeddedQuery.read(answer.json()), _question(given))
+
+
+def explain(given: Mapping[str, Any], hit_id: str) -> Call[Explanation]:
+    """``store.explain``."""
+    return Call(
+        "POST", "/v1/explain", lambda answer: Explanation.read(answer.json()), _question({**given, "hit_id": hit_id})
+    )
+
+
+def fields_of(query: Any, **others: Any) -> dict[str, Any]:
+    """Fields of a request from a query.
+
+    Args:
+        query: A ``lapel.Query``, a mapping of a search's fields, or an image.
+        others: Fields of an image's search.
+
+    Raises:
+        QueryError: it holds what cannot be sent, such as a part with an image.
+    """
+    if isinstance(query, Mapping):
+        return {str(name): value for name, value in query.items()}
+    if not hasattr(query, "all_parts"):
+        return {"image": query, **others}
+    told = _changed_fields(query)
+    for part in told.get("parts", ()):
+        if "image" in part:
+            raise QueryError("An image of a part cannot be sent. Give its link as image_url, or one image alone.")
+    return told
+
+
+def check_many(queries: Any, errors: str) -> None:
+    """See that queries are several, and what shall become of errors is known.
+
+    Raises:
+        QueryError: they are not.
+    """
+    if isinstance(queries, (str, bytes, Path)) or errors not in ("raise", "return"):
+        raise QueryError(
+            "search_many takes several images or queries, such as a list of paths; errors is 'raise' or 'return'."
+            f" Found {queries!r:.60} and '{errors}'."
+        )
+
+
+def variants(product_id: str, k: int, where: Any) -> Call[SearchResult]:
+    """``store.variants``."""
+    more = {"params": {"k": k, "where": _texts(where)}}
+    return Call("GET", f"{_path(product_id)}/variants", lambda answer: SearchResult.read(answer.json()), more)
+
+
+def prices(product_id: str) -> Call[tuple[PricePoint, ...]]:
+    """``store.price_history``."""
+    return Call("GET", f"{_path(product_id)}/prices", lambda answer: PricePoint.read(answer.json()))
 
 
 def product(product_id: str) -> Call[ProductDetails]:
@@ -173,6 +232,12 @@ def regions(image: Any) -> Call[list[Region]]:
         return [Region.read(each, told["width"], told["height"]) for each in told["regions"]]
 
     return Call("POST", "/v1/regions", read, {"files": {"image": ("image", image_bytes(image))}})
+
+
+def copies(image: Any) -> Call[NewCheck]:
+    """``store.check_new_picture``."""
+    sent = {"files": {"image": ("image", image_bytes(image))}}
+    return Call("POST", "/v1/duplicates", lambda answer: NewCheck.read(answer.json()), sent)
 
 
 def recommend(given: Mapping[str, Any]) -> Call[SearchResult]:
@@ -273,6 +338,45 @@ def image_bytes(image: Any) -> bytes:
         image.save(file, "PNG")
         return file.getvalue()
     raise InputError(f"A picture is a path, the bytes of a file, or a PIL image; found {type(image).__name__}.")
+
+
+def _question(given: Mapping[str, Any]) -> dict[str, Any]:
+    asked = {name: value for name, value in given.items() if value is not None}
+    image = asked.pop("image", None)
+    for name in ("facets", "exclude", "where"):
+        if name in asked and not isinstance(asked[name], bool):
+            asked[name] = _texts(asked[name])
+    if "vector" in asked:
+        asked["vector"] = [float(each) for each in asked["vector"]]
+    if image is None:
+        return {"json": asked}
+    return {"files": {"image": ("image", image_bytes(image))}, "data": {"query": json.dumps(asked)}}
+
+
+def _changed_fields(value: Any) -> dict[str, Any]:
+    """Fields of a dataclass that are not as they are by default, as JSON has them."""
+    told = {}
+    for each in fields(value):
+        own = getattr(value, each.name)
+        if not each.init or own is each.default or own is None or (not isinstance(own, (bytes, str)) and _empty(own)):
+            continue
+        told[each.name] = own if each.name in ("image", "where", "vector") else _json_of(own)
+    return told
+
+
+def _empty(value: Any) -> bool:
+    return hasattr(value, "__len__") and len(value) == 0
+
+
+def _json_of(value: Any) -> Any:
+    if isinstance(value, (tuple, list, set, frozenset)):
+        return [_json_of(each) for each in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
+    if hasattr(value, "__dataclass_fields__"):
+        whole = {each.name: getattr(value, each.name) for each in fields(value)}
+        return _changed_fields(value) if "image" in whole else whole
+    if isinstance(value, Enum):
+        return value.value
+    return [float(each) for each in value] if hasattr(value, "tolist") else value
 
 
 def _change(method: str, product_id: str, images: Sequence[Any], fields: Mapping[str, Any]) -> Call[PutResult]:

@@ -83,6 +83,14 @@ class DeviceAnswer(TypedDict):
     segmenter: NetworkAnswer
 
 
+class EmbedAnswer(TypedDict):
+    """A query as a unit vector, the fingerprint of the model that made it, and how its parts were read."""
+
+    vector: list[float]
+    model: str
+    understood: list[UnderstoodAnswer]
+
+
 class ErasureAnswer(TypedDict):
     """How many events, and lists that somebody was shown, were erased."""
 
@@ -121,6 +129,19 @@ class EventsAnswer(TypedDict):
     capped: int
     problems: list[EventProblemAnswer]
     unknown_products: list[str]
+
+
+class ExplainAnswer(TypedDict):
+    """Why a product is in an answer."""
+
+    score: float
+    shared: list[str]
+    different: list[str]
+    query_map: list[list[float]]
+    hit_map: list[list[float]]
+    query_picture: str | None
+    hit_picture: str | None
+    notes: list[str]
 
 
 class FacetsAnswer(TypedDict):
@@ -294,6 +315,37 @@ class PieceAnswer(TypedDict):
 
     sha256: str
     bytes: int
+
+
+class PriceAnswer(TypedDict):
+    """What a product cost and whether it could be bought, from a time on: ISO 8601, UTC; empty for since ever."""
+
+    at: str
+    price_minor: int | None
+    currency: str
+    in_stock: bool | None
+
+
+class PriceEstimateAnswer(TypedDict):
+    """What a photo's product should sell for: the middle, and between what ``coverage`` of such prices lie."""
+
+    currency: str
+    price: float
+    low: float
+    high: float
+    coverage: float
+    nearest: list[dict[str, Any]]
+    days_listed: dict[str, float] | None
+    photo_used_by: list[dict[str, Any]]
+    draft: dict[str, Any]
+    measured: dict[str, float]
+    notes: list[str]
+
+
+class PricesAnswer(TypedDict):
+    """What a product cost, the oldest first."""
+
+    prices: list[PriceAnswer]
 
 
 class ProblemAnswer(TypedDict):

@@ -61,7 +61,16 @@ if TYPE_CHECKING:
     from lapel.service.products import ChangedError, ProductPut, PutResult
     from lapel.service.products import version as product_version
     from lapel.service.recommend import SubstituteReport, read_row_settings
-    from lapel.service.results import answer_json, details_json, hit_json, photo_json, product_json, result_json
+    from lapel.service.results import (
+        answer_json,
+        details_json,
+        embedded_json,
+        explanation_json,
+        hit_json,
+        photo_json,
+        product_json,
+        result_json,
+    )
     from lapel.service.rules import RulePreview, made_rule
     from lapel.service.store import Store, open_store, restore_store, store_exists
     from lapel.service.thumbnails import tile
@@ -148,6 +157,8 @@ _HOMES = {
     "report_heading": "lapel.insight.report:heading",
     "restore_store": "lapel.service.store",
     "result_json": "lapel.service.results",
+    "embedded_json": "lapel.service.results",
+    "explanation_json": "lapel.service.results",
     "settings": "lapel.core.settings",
     "settings_files": "lapel.core.settings:files",
     "store_exists": "lapel.service.store",
@@ -213,6 +224,8 @@ __all__ = [
     "details_json",
     "drive_login",
     "drive_upload",
+    "embedded_json",
+    "explanation_json",
     "fetch_image",
     "fetch_link",
     "field_label",

@@ -102,10 +102,11 @@ def details(context: StoreContext, product_id: str) -> ProductDetails:
     return ProductDetails(catalog.product(product_id), catalog.photos(product_id), *catalog.times(product_id))
 
 
-def like_model(product: Product) -> Filter:
-    """What every variant of a product has in common with it."""
+def like_model(product: Product, where: Filter) -> Filter:
+    """What every variant of a product has in common with it, beside a filter."""
     common = {"brand": product.brand, "category": " > ".join(product.category), "gender": product.gender}
-    return Filter(tuple(Condition(name, "=", (value,)) for name, value in common.items() if value))
+    own = (Condition(name, "=", (value,)) for name, value in common.items() if value)
+    return Filter((*where.conditions, *own))
 
 
 def only_variants(product: Product, found: SearchResult, k: int) -> SearchResult:

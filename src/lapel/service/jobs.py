@@ -17,7 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lapel.catalog.jobs import Job
 from lapel.core.errors import InputError, LapelError, QueryError, StoreBusyError, TableError
@@ -25,14 +25,29 @@ from lapel.core.signing import sign_webhook
 from lapel.core.text import reason_of
 from lapel.engine.context import StoreContext
 from lapel.service.adding import AddRequest, add
+from lapel.service.asking import filter_of
 from lapel.service.index import IndexService
 from lapel.service.media import MediaService
 from lapel.service.models import ModelService
 from lapel.service.products import LINK_SCHEMES
 from lapel.service.uploads import UPLOADS
 
+if TYPE_CHECKING:
+    from lapel.insight.findings import Findings
+    from lapel.service.insight import InsightCalls
+
 logger = logging.getLogger(__name__)
 
+QUESTIONS = (
+    "duplicates",
+    "clusters",
+    "audit_labels",
+    "fill_labels",
+    "audit_photos",
+    "audit_assortment",
+    "trends",
+)
+FINDINGS = "findings"  # name of the files that hold what a question found
 FOLDER = "jobs"  # in the store: what jobs bring along and leave
 TICK_SECONDS = 0.5
 BEAT_SECONDS = 5.0
@@ -50,8 +65,9 @@ class _StoppedError(Exception):
 class JobService:
     """The jobs of one store. Safe to share between threads."""
 
-    def __init__(self, context: StoreContext) -> None:
+    def __init__(self, context: StoreContext, insight: InsightCalls) -> None:
         self._context = context
+        self._insight = insight
         self._table = context.catalog.jobs
 
     def add_feed(
@@ -138,6 +154,32 @@ class JobService:
         """Visit every photo where it is hosted, see :meth:`lapel.service.MediaService.check`."""
         return self._add("media", {}, owner, "", "")
 
+    def ask(
+        self,
+        question: str,
+        *,
+        where: tuple[str, ...] = (),
+        owner: str = "",
+        webhook: str = "",
+        webhook_secret: str = "",
+    ) -> Job:
+        """Ask a question of the whole catalogue; :meth:`findings` are what comes of it.
+
+        Args:
+            question: One of :data:`QUESTIONS`, the call of :class:`lapel.service.Store` of that name.
+            where: Which products, as texts.
+            owner: Id of the key that asks.
+            webhook: A link that is told of the end.
+            webhook_secret: What signs that; made when it is empty.
+
+        Raises:
+            QueryError: there is no such question, or the filter cannot be read.
+        """
+        if question not in QUESTIONS:
+            raise QueryError(f"A question is one of {', '.join(QUESTIONS)}; found '{question[:80]}'.")
+        filter_of(where)
+        return self._add("insight", {"question": question, "where": list(where)}, owner, webhook, webhook_secret)
+
     def use_model(self, spec: str, *, owner: str = "", webhook: str = "", webhook_secret: str = "") -> Job:
         """Change the model, see :meth:`lapel.service.ModelService.use`."""
         return self._add("model", {"spec": spec}, owner, webhook, webhook_secret)
@@ -197,6 +239,18 @@ class JobService:
             return "line,product,picture,outcome,reason\r\n"
         return self.without_paths(job_id, path.read_text("utf-8"))
 
+    def findings(self, job_id: str, form: str) -> bytes:
+        """What a question of the catalogue found: ``json`` whole, ``csv`` a table, ``html`` a page of pictures.
+
+        Raises:
+            QueryError: there is no such job, it was no question, or it has not ended well.
+        """
+        job = self.get(job_id)
+        path = self._folder(job_id) / f"{FINDINGS}.{form}"
+        if form not in ("json", "csv", "html") or not path.exists():
+            raise QueryError(f"The job '{job_id}' ({job.kind}, {job.state}) has no findings.{form}.", job_id=job_id)
+        return path.read_bytes()
+
     def _folder(self, job_id: str) -> Path:
         return self._context.folder / FOLDER / job_id
 
@@ -225,6 +279,8 @@ class JobService:
             return {"model": models.current.name, "fingerprint": models.current.fingerprint}
         if job.kind == "index":
             return {"vectors": IndexService(self._context).rebuild()}
+        if job.kind == "insight":
+            return self._do_question(job, report)
         raise InputError(f"The job's kind '{job.kind}' is not known to this version of Lapel.")
 
     def _do_feed(self, job: Job, report: Report) -> dict[str, Any]:
@@ -261,6 +317,13 @@ class JobService:
         told = add(self._context, wanted, report).to_json()
         del told["rejects"]
         return told
+
+    def _do_question(self, job: Job, report: Report) -> dict[str, Any]:
+        question, folder = str(job.request["question"]), self._folder(job.id)
+        found: Findings = getattr(self._insight, question)(where=tuple(job.request["where"]), progress=report)
+        self._insight.save_findings(found, folder, FINDINGS)
+        (folder / f"{FINDINGS}.json").write_text(json.dumps(found.to_json()), "utf-8")
+        return {"question": question, "summary": found.summary(), "rows": len(found.rows())}
 
     def without_paths(self, job_id: str, text: str) -> str:
         """A message for whoever sent a table, who does not know this machine's files."""

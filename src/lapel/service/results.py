@@ -6,20 +6,38 @@ what is no JSON value, such as a vector or an image, is left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
 from lapel.catalog.entries import price_of
-from lapel.core.types import ColourReading, Hit, Photo, Product, Query, SearchResult, UnderstoodPart, WordReading
+from lapel.core.types import (
+    ColourReading,
+    EmbeddedQuery,
+    Explanation,
+    Hit,
+    Photo,
+    Product,
+    Query,
+    SearchResult,
+    UnderstoodPart,
+    WordReading,
+)
 
 if TYPE_CHECKING:
     from lapel.service.browsing import ProductDetails
     from lapel.service.store import Store
 
 DIGITS = 6  # of numbers behind the point
+QUALITY = 85  # of JPEG
 LEFT_OUT = object()  # what is no JSON value
 ASKED_OTHERWISE = ("image", "vector", "product_id", "text", "parts", "where", "fingerprint", "colours")
 
@@ -63,7 +81,7 @@ def result_json(result: SearchResult) -> dict[str, Any]:
     return {
         **told,
         "kinds": [{"kind": kind, "probability": plain(likely)} for kind, likely in result.kinds],
-        "understood": [_part_json(part) for part in result.understood.parts],
+        "understood": understood_json(result.understood.parts),
         "model": result.understood.fingerprint,
         "facets": {name: dict(values) for name, values in result.facets.items()},
         "took_ms": {**{name: round(ms, 3) for name, ms in result.timings.items()}, "total": round(result.took_ms, 3)},
@@ -113,6 +131,31 @@ def photo_json(photo: Photo) -> dict[str, Any]:
     return {"key": photo.key, "uri": photo.uri, "sha256": photo.sha256, "links": _fields_json(photo.links)}
 
 
+def understood_json(parts: Sequence[UnderstoodPart]) -> list[dict[str, Any]]:
+    """How each part of a query was read."""
+    return [_part_json(part) for part in parts]
+
+
+def embedded_json(found: EmbeddedQuery) -> dict[str, Any]:
+    """A query's vector, the model that made it, and how its parts were read."""
+    vector = [round(float(each), DIGITS + 2) for each in found.vector]
+    return {"vector": vector, "model": found.fingerprint, "understood": understood_json(found.parts)}
+
+
+def explanation_json(found: Explanation) -> dict[str, Any]:
+    """An explanation: its maps row by row, and what they lie over as JPEG in ``data:`` addresses."""
+    return {
+        "score": float(found.score),
+        "shared": list(found.shared),
+        "different": list(found.different),
+        "query_map": _map_json(found.query_map),
+        "hit_map": _map_json(found.hit_map),
+        "query_picture": _data_address(found.query_picture),
+        "hit_picture": _data_address(found.hit_picture),
+        "notes": list(found.notes),
+    }
+
+
 def plain(value: object) -> Any:
     """A value as JSON has it; :data:`LEFT_OUT` for what JSON has no form of, such as an array.
 
@@ -149,6 +192,18 @@ def _fields_json(value: Any, but: tuple[str, ...] = ()) -> dict[str, Any]:
 def _names(kind: type[Any]) -> tuple[str, ...]:
     """Of a dataclass's fields."""
     return tuple(each.name for each in fields(kind))
+
+
+def _map_json(values: NDArray[np.float32]) -> list[list[float]]:
+    return [[round(float(each), DIGITS + 2) for each in row] for row in values]
+
+
+def _data_address(image: Image.Image | None) -> str | None:
+    if image is None:
+        return None
+    file = io.BytesIO()
+    image.convert("RGB").save(file, "JPEG", quality=QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _part_json(part: UnderstoodPart) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class Store(InsightCalls):
         self.index = IndexService(context)
         self.products = ProductService(context)
         self.keys = KeyService(context)
-        self.jobs = JobService(context)
+        self.jobs = JobService(context, self)
         self.events = EventService(context)
         self.rows = RowService(context, self._engine, rules)
         self.rules = RuleService(context, rules, self._engine, self.rows)
@@ -456,18 +456,20 @@ class Store(InsightCalls):
         """
         return browsing.details(self._context, product_id)
 
-    def variants(self, product_id: str, *, k: int = 10) -> SearchResult:
+    def variants(self, product_id: str, *, k: int = 10, where: Where = NO_FILTER) -> SearchResult:
         """The other variants of a product's model, such as its other colours, those that look most like it first.
 
         Args:
             product_id: The product.
             k: How many, 1..10,000.
+            where: See :meth:`search`.
 
         Raises:
             QueryError: there is none of this id.
         """
         product = self.product(product_id).product
-        found = self.search(product_id=product_id, k=browsing.MOST_VARIANTS, where=browsing.like_model(product))
+        wanted = browsing.like_model(product, filter_of(where))
+        found = self.search(product_id=product_id, k=browsing.MOST_VARIANTS, where=wanted)
         return browsing.only_variants(product, found, k)
 
     def price_history(self, product_id: str) -> tuple[PricePoint, ...]:

@@ -17,6 +17,8 @@ from lapel.apps.api import (
     bulk,
     duplicates,
     events,
+    explain,
+    insight,
     jobs,
     pack,
     pages,
@@ -29,7 +31,7 @@ from lapel.apps.api import (
 from lapel.apps.api.fields import ProductRequest
 from lapel.apps.api.middleware import Entrance, Overload
 from lapel.apps.api.problems import install
-from lapel.apps.api.questions import PartRequest, SearchRequest
+from lapel.apps.api.questions import ExplainRequest, PartRequest, SearchRequest
 from lapel.apps.api.schemas import ProblemAnswer, PutAnswer
 from lapel.apps.api.serving import ApiOptions, Serving
 from lapel.service import Store
@@ -66,6 +68,8 @@ def create_app(store: Store, options: ApiOptions | None = None) -> FastAPI:
         admin,
         status,
         regions,
+        explain,
+        insight,
         duplicates,
         pack,
         pages,
@@ -101,12 +105,14 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     schemas = made.setdefault("components", {}).setdefault("schemas", {})
     for model in (
         SearchRequest,
+        ExplainRequest,
         PartRequest,
         ProductRequest,
         ProblemAnswer,
         PutAnswer,
         jobs.FeedRequest,
         jobs.Webhook,
+        insight.InsightRequest,
         admin.UseRequest,
     ):
         own = model.model_json_schema(ref_template="#/components/schemas/{model}")

@@ -28,20 +28,22 @@ from lapel.apps.api import problems
 from lapel.apps.api.access import access_of, allowed, check_scope
 from lapel.apps.api.answers import shown
 from lapel.apps.api.duplicates import copies_of
+from lapel.apps.api.explain import explained
 from lapel.apps.api.middleware import Entrance
 from lapel.apps.api.problems import ProblemError
-from lapel.apps.api.questions import Question
+from lapel.apps.api.questions import ExplainRequest, Question
 from lapel.apps.api.recommend import RecommendRequest, row
 from lapel.apps.api.run import check_open, listen
 from lapel.apps.api.search import answer, check_shown
 from lapel.apps.api.serving import ApiOptions, Serving
-from lapel.core.errors import ImageError, InputError, LapelError, ModelError
-from lapel.core.types import Filter, Hit, Query, SearchResult
+from lapel.core.errors import ImageError, InputError, LapelError
+from lapel.core.types import Filter, Query, SearchResult
 from lapel.service import EVERYTHING, Access, answer_json, details_json, open_store
 
 ACCESS = "lapel_access"  # in the scope of a request over HTTP
 MAX_HITS = 20  # of one answer: what an assistant reads costs its user
 MAX_PICTURES = 5  # shown with an answer
+PICTURES = ("query_picture", "hit_picture")  # of an explanation
 LEFT_OUT = ("probabilities", "contributions", "adjustment", "others")  # of hits: of no use to a reader
 INSTRUCTIONS = """Lapel finds products of one shop that look like a picture, match words, or resemble another product.
 Scores are cosines (1 is the same picture); 'probability' says how likely a hit is of the kind that was asked for, and
@@ -161,19 +163,12 @@ class Assistants:
         """Why a product is in an answer: what it shares with what was asked, and in what it differs."""
         async with self._asking(ctx) as access:
             image = await self._image(image_base64, image_path)
-            asked: dict[str, Any] = {"k": 1, "where": []}
-            given = (("text", text), ("image_url", image_url), ("product_id", product_id))
-            asked |= {name: each for name, each in given if each}
-            await self._own.quick(check_shown, self._own, access, hit_id)
-            question = Question(json.dumps({**asked, "where": [f"id={hit_id}"]}))
-            query, result = await answer(self._own, access, question, image, then=lambda *both: both)
-            if not result.hits:
-                raise InputError(f"There is no product '{hit_id}' here that can be compared.")
-            if access.limited:  # what both are is told in words of fields that the key may not show
-                told: dict[str, Any] = {"score": round(result.hits[0].score, 4)}
-            else:
-                told = await self._own.quick(self._why, query, result.hits[0])
-            return _result(told, await self._pictures([result.hits[0].photo.sha256]))
+            given = {"text": text, "image_url": image_url, "product_id": product_id, "hit_id": hit_id}
+            asked = json.dumps({name: each for name, each in given.items() if each})
+            question = Question(asked, ExplainRequest)
+            told = await explained(self._own, access, question, image)
+            pictures = [base64.b64decode(told[name].rpartition(",")[2]) for name in PICTURES if told[name]]
+            return _result({name: told[name] for name in ("score", "shared", "different", "notes")}, pictures)
 
     async def facets(
         self,
@@ -229,13 +224,6 @@ class Assistants:
             return base64.b64decode(text, validate=True) if text else None
         except binascii.Error as error:
             raise ImageError("image_base64 is no base64. Send the bytes of a picture file, encoded so.") from error
-
-    def _why(self, query: Query, hit: Hit) -> dict[str, Any]:
-        try:
-            why = self._own.store.explain(query, hit)
-        except ModelError:
-            return {"score": round(hit.score, 4), "note": "The shop's model cannot say more than how alike they are."}
-        return {"score": round(why.score, 4), "shared": why.shared, "different": why.different}
 
     def _read(self, path: str) -> bytes:
         try:

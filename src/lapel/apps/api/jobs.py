@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic
 from fastapi import APIRouter, Depends, Query, Request
@@ -20,6 +20,7 @@ from lapel.service import Access, fetch_link
 
 router = APIRouter(prefix="/v1", tags=["jobs"], responses=problems(409))
 Writing = Annotated[Access, Depends(needs("write"))]
+KINDS = {"json": "application/json", "csv": "text/csv", "html": "text/html"}
 FEED_SECONDS = 60.0  # that a link to a feed may take
 
 
@@ -140,6 +141,27 @@ async def errors(request: Request, access: Writing, job_id: str) -> Response:
     text = await own.quick(own.store.jobs.errors_csv, job_id)
     name = {"Content-Disposition": "attachment; filename=errors.csv"}
     return Response(text, media_type="text/csv", headers=name)
+
+
+@router.get(
+    "/jobs/{job_id}/findings.{form}",
+    summary="What a question of the catalogue found",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "All of it as JSON, a table, or a page of pictures",
+            "content": {kind: {"schema": {"type": "string"}} for kind in ("text/csv", "text/html")}
+            | {"application/json": {"schema": {"type": "object"}}},
+        }
+    },
+)
+async def findings(request: Request, access: Writing, job_id: str, form: Literal["json", "csv", "html"]) -> Response:
+    """Of a job of ``/v1/insight`` that is done."""
+    own = serving(request)
+    await _find(own, access, job_id)
+    data = await own.quick(own.store.jobs.findings, job_id, form)
+    name = {"Content-Disposition": f"attachment; filename=findings.{form}", "Cache-Control": "no-store"}
+    return Response(data, media_type=KINDS[form], headers=name)
 
 
 async def _find(own: Serving, access: Access, job_id: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request
@@ -13,7 +14,7 @@ from lapel.apps.api.bodies import FORM, content_type, read_body, read_form
 from lapel.apps.api.fields import ProductRequest, changed_product, checked_id, pictures_of, read_product, to_put
 from lapel.apps.api.problems import ProblemError
 from lapel.apps.api.questions import MAX_TEXT
-from lapel.apps.api.schemas import ChangedAnswer, DetailsAnswer, PageAnswer
+from lapel.apps.api.schemas import ChangedAnswer, DetailsAnswer, PageAnswer, PricesAnswer
 from lapel.apps.api.search import Asking, Where, check_shown
 from lapel.apps.api.serving import Serving, serving
 from lapel.core.types import Filter
@@ -62,6 +63,16 @@ async def browse(
     )
     products = [details_json(each) for each in found.products]
     return json_answer(shown({"products": products, "total": found.total}, access))
+
+
+@router.get("/products/{product_id:path}/prices", response_model=PricesAnswer, summary="What a product cost, by time")
+async def prices(request: Request, access: Asking, product_id: str) -> Response:
+    """The oldest first; empty for a key that does not show prices."""
+    own = serving(request)
+    if access.where:
+        await own.quick(check_shown, own, access, product_id)
+    found = await own.quick(own.store.price_history, product_id)
+    return json_answer({"prices": [asdict(each) for each in found if access.shows("price")]})
 
 
 @router.get("/products/{product_id:path}", response_model=DetailsAnswer, summary="One product with its photos")

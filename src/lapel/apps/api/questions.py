@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 
 from lapel.apps.api.problems import ProblemError, from_validation
 from lapel.core.errors import QueryError
-from lapel.core.types import Filter, Part, Query
+from lapel.core.types import Condition, Filter, Part, Query
 from lapel.service import Access
 
 MAX_FOUND = 10_000  # k and offset together
@@ -104,6 +104,12 @@ SearchRequest = _model(
     parts=(list[PartRequest], pydantic.Field([], max_length=MAX_PARTS, description="Several things to look for.")),  # type: ignore[valid-type]
 )
 SearchRequest.__doc__ = "What to look for. Give at least one of text, product_id, image_url, vector and parts."
+ExplainRequest = create_model(
+    "ExplainRequest",
+    __base__=SearchRequest,
+    hit_id=(Text, pydantic.Field(min_length=1, description="The product of the answer that is asked about.")),
+)
+ExplainRequest.__doc__ = "What was looked for, as in a search, and the product that was found."
 
 
 class Question:
@@ -111,17 +117,19 @@ class Question:
 
     Args:
         text: The JSON.
+        model: What it may hold; with an ``ExplainRequest`` the answer is about its one product.
 
     Raises:
         ProblemError: it cannot be used.
     """
 
-    def __init__(self, text: bytes | str) -> None:
+    def __init__(self, text: bytes | str, model: type[BaseModel] = SearchRequest) -> None:
         try:
-            asked = SearchRequest.model_validate_json(text or b"{}")
+            asked = model.model_validate_json(text or b"{}")
         except pydantic.ValidationError as error:
             raise from_validation(error.errors(include_url=False, include_input=False, include_context=False)) from None
         given = dict(asked)
+        self.hit_id: str = given.pop("hit_id", "")
         self.offset: int = given.pop("offset")
         self.image_url: str | None = given.pop("image_url")
         self._where: list[str] | str = given.pop("where")
@@ -133,6 +141,7 @@ class Question:
             )
         for name in ("text", "product_id", "group"):
             _check_text(given.get(name), name)
+        _check_text(self.hit_id, "hit_id")
 
     @property
     def links(self) -> list[str]:
@@ -167,7 +176,11 @@ class Question:
         for name in (*(facets if isinstance(facets, list) else ()), *filter(None, named)):
             access.check_field(name)
         own["k"] += self.offset
-        return Query(image=image, where=access.narrowed(Filter.parse(where)), parts=tuple(parts), **own)
+        wanted = Filter.parse(where)
+        if self.hit_id:
+            own["k"] = 1
+            wanted = Filter((*wanted.conditions, Condition("id", "=", (self.hit_id,))))
+        return Query(image=image, where=access.narrowed(wanted), parts=tuple(parts), **own)
 
 
 def _value(name: str, value: Any) -> Any:

@@ -248,6 +248,66 @@ class RegionsAnswer(Answer):
     height: int
 
 
+class EmbedAnswer(Answer):
+    """A query as a unit vector, the fingerprint of the model that made it, and how its parts were read."""
+
+    vector: list[float]
+    model: str
+    understood: list[UnderstoodAnswer]
+
+
+class ExplainAnswer(Answer):
+    """Why a product is in an answer.
+
+    Each map is rows of what the places of a picture add to ``score``, and sums to it; it lies over the whole of its
+    picture, a JPEG in a ``data:`` address. A query without a picture has an empty map and no picture.
+    """
+
+    score: float
+    shared: list[str]
+    different: list[str]
+    query_map: list[list[float]]
+    hit_map: list[list[float]]
+    query_picture: str | None
+    hit_picture: str | None
+    notes: list[str]
+
+
+class PriceAnswer(Answer):
+    """What a product cost and whether it could be bought, from a time on: ISO 8601, UTC; empty for since ever."""
+
+    at: str
+    price_minor: int | None
+    currency: str
+    in_stock: bool | None
+
+
+class PricesAnswer(Answer):
+    """What a product cost, the oldest first."""
+
+    prices: list[PriceAnswer]
+
+
+class PriceEstimateAnswer(Answer):
+    """What a photo's product should sell for: the middle, and between what ``coverage`` of such prices lie.
+
+    ``nearest`` are goods with a price, ``photo_used_by`` products with this very photo, ``draft`` a listing,
+    ``measured`` how well such prices fit the shop's own.
+    """
+
+    currency: str
+    price: float
+    low: float
+    high: float
+    coverage: float
+    nearest: list[dict[str, Any]]
+    days_listed: dict[str, float] | None
+    photo_used_by: list[dict[str, Any]]
+    draft: dict[str, Any]
+    measured: dict[str, float]
+    notes: list[str]
+
+
 class CopyAnswer(Answer):
     """A product whose picture the sent one is a copy of; ``score`` is how sure that is, 0..1."""
 

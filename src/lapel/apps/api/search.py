@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
+from pydantic import BaseModel
 
 from lapel.apps.api.access import needs
 from lapel.apps.api.answers import json_answer, problems, shown
 from lapel.apps.api.bodies import FORM, MAX_JSON, content_type, read_body, read_form
 from lapel.apps.api.problems import ProblemError
 from lapel.apps.api.questions import MAX_FOUND, MAX_TEXT, Question, SearchRequest
-from lapel.apps.api.schemas import FacetsAnswer, SearchAnswer
+from lapel.apps.api.schemas import FacetsAnswer, RowAnswer, SearchAnswer
 from lapel.apps.api.serving import Serving, serving
 from lapel.core.errors import LapelError, QueryError
 from lapel.core.types import Condition, Filter, SearchResult
 from lapel.core.types import Query as StoreQuery
-from lapel.service import Access, answer_json, fetch_link
+from lapel.service import Access, answer_json, fetch_link, result_json
 
 Told = TypeVar("Told")
 router = APIRouter(prefix="/v1", tags=["search"], responses=problems())
@@ -35,49 +36,58 @@ FORM_SCHEMA = {
 }
 
 
+def question_body(model: str) -> dict[str, Any]:
+    """Of a route that reads a question, for the OpenAPI text.
+
+    Args:
+        model: Name of the JSON's schema.
+    """
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model}"}}, FORM: {"schema": FORM_SCHEMA}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 @router.post(
     "/search",
     response_model=SearchAnswer,
     summary="Find products by a picture, words, a product, or all of them",
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {"schema": {"$ref": "#/components/schemas/SearchRequest"}},
-                FORM: {"schema": FORM_SCHEMA},
-            },
-        }
-    },
+    openapi_extra=question_body("SearchRequest"),
 )
 async def search(request: Request, access: Asking) -> Response:
     """A picture comes as the file ``image`` of a form whose field ``query`` holds the JSON, or as a link in
     ``image_url``; everything else is JSON alone."""
     own = serving(request)
-    image: bytes | None = None
-    kind = content_type(request)
-    if kind == FORM:
-        form = await read_form(request, own.options.picture_mb * 2**20 + MAX_JSON)
-        unknown = sorted((set(form.texts) - {"query"}) | (set(form.files) - {"image", "query"}))
-        if unknown:
-            raise ProblemError(
-                422, "invalid_fields", f"The form has 'image' and 'query'; found '{unknown[0][:80]}' as well."
-            )
-        images = form.files.get("image", [])
-        if len(images) > 1 or "image" in form.texts:
-            raise ProblemError(
-                422, "invalid_fields", "The form has one file 'image'. For several pictures use 'parts'."
-            )
-        image = images[0].data if images else None
-        # Some clients send a field with a type of its own as a file.
-        question = Question(form.texts.get("query") or b"".join(file.data for file in form.files.get("query", [])))
-    elif kind in ("application/json", ""):
-        question = Question(await read_body(request, MAX_JSON))
-    else:
-        raise ProblemError(415, "unknown_type", f"Send application/json or {FORM}; found '{kind[:80]}'.")
+    question, image = await read_question(request, own)
     picture = question.image_url or ("image" if image is not None else None)
     return await answer(
         own, access, question, image, then=partial(_told, own, access, picture=picture, offset=question.offset)
     )
+
+
+async def read_question(
+    request: Request, own: Serving, model: type[BaseModel] = SearchRequest
+) -> tuple[Question, bytes | None]:
+    """What a request asks, and the picture that came with it.
+
+    Raises:
+        ProblemError: it is of another form.
+    """
+    kind = content_type(request)
+    if kind in ("application/json", ""):
+        return Question(await read_body(request, MAX_JSON), model), None
+    if kind != FORM:
+        raise ProblemError(415, "unknown_type", f"Send application/json or {FORM}; found '{kind[:80]}'.")
+    form = await read_form(request, own.options.picture_mb * 2**20 + MAX_JSON)
+    unknown = sorted((set(form.texts) - {"query"}) | (set(form.files) - {"image", "query"}))
+    if unknown:
+        raise ProblemError(
+            422, "invalid_fields", f"The form has 'image' and 'query'; found '{unknown[0][:80]}' as well."
+        )
+    images = form.files.get("image", [])
+    if len(images) > 1 or "image" in form.texts:
+        raise ProblemError(422, "invalid_fields", "The form has one file 'image'. For several pictures use 'parts'.")
+    # Some clients send a field with a type of its own as a file.
+    asked = form.texts.get("query") or b"".join(file.data for file in form.files.get("query", []))
+    return Question(asked, model), images[0].data if images else None
 
 
 async def answer(
@@ -90,9 +100,16 @@ async def answer(
 ) -> Told:
     """What ``then`` makes of a question's query and answer: with pictures through the gate and the encoder's batches,
     without them at once."""
-    pictures = len(question.links) + (image is not None)
-    if not pictures:
+    if not (question.links or image is not None):
         return await own.quick(_at_once, own, access, question, then)
+    async with encoding(own, access, question, image) as query:
+        told: Told = await own.batcher.search(query, partial(then, query))
+        return told
+
+
+@asynccontextmanager
+async def encoding(own: Serving, access: Access, question: Question, image: bytes | None) -> AsyncIterator[StoreQuery]:
+    """A question with pictures as a query, with their places at the gate while something is done with it."""
     limit = int(own.options.picture_mb * 2**20)
     if image is not None and len(image) > limit:
         raise ProblemError(
@@ -101,20 +118,18 @@ async def answer(
     linked = {}
     for link in question.links:
         linked[link] = await own.fetch(fetch_link, link, max_bytes=limit)
-    with _counting_refusals(own), own.gate.enter(pictures):
-        query = await own.decode(_query, own, access, question, image, linked)
-        told: Told = await own.batcher.search(query, partial(then, query))
-        return told
+    with _counting_refusals(own), own.gate.enter(len(question.links) + (image is not None)):
+        yield await own.decode(query_of, own, access, question, image, linked)
 
 
 def _at_once(
     own: Serving, access: Access, question: Question, then: Callable[[StoreQuery, SearchResult], Told]
 ) -> Told:
-    query = _query(own, access, question, None, {})
+    query = query_of(own, access, question, None, {})
     return then(query, own.store.search(query=query))
 
 
-def _query(
+def query_of(
     own: Serving, access: Access, question: Question, image: bytes | None, linked: dict[str, bytes]
 ) -> StoreQuery:
     """The query, of products that whoever asks may see. Pictures are decoded here."""
@@ -175,6 +190,24 @@ async def similar(
     )
     question = Question(asked.model_dump_json(exclude_unset=True))
     return await answer(own, access, question, then=partial(_told, own, access, offset=offset))
+
+
+@router.get(
+    "/products/{product_id:path}/variants", response_model=RowAnswer, summary="Other colours and cuts of a product"
+)
+async def variants(
+    request: Request,
+    access: Asking,
+    product_id: str,
+    k: Annotated[int, Query(ge=1, le=MAX_FOUND)] = 10,
+    where: Where = [],  # noqa: B006
+) -> Response:
+    """The other variants of the product's model, those that look most like it first."""
+    own = serving(request)
+    if access.where:
+        await own.quick(check_shown, own, access, product_id)
+    found = await own.quick(own.store.variants, product_id, k=k, where=access.narrowed(Filter.parse(where)))
+    return json_answer(shown(result_json(found), access))
 
 
 @router.get("/facets", response_model=FacetsAnswer, summary="Values of fields, with how many products have them")
