@@ -1,11 +1,12 @@
 """The cells of a graph: parts of its rows, each around one row, its centre.
 
-A search of the graph begins at the nearest centre; and of a filter, the rows in the nearest cells are looked at.
+A search of the graph begins at an *entry*, the nearest of those in the nearest cells; and of a filter, the rows in the
+nearest cells are looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +22,13 @@ faiss: Any = typed_faiss  # its type stubs know the C++ signatures, not those it
 
 CELLS_A_ROOT = 2  # cells for each unit of the square root of the rows ...
 MAX_CELLS = 1024  # ... up to as many as one query is compared with in 15 us
+ENTRIES_A_CELL = 16  # rows that a search can begin at
+NEAR_CELLS = 4  # whose entries a query is compared with
 CENTRE_EFFORT = 64  # of the search for the row nearest to a centroid
 KMEANS_ITERATIONS = 4
 KMEANS_ROWS = 40  # a centroid
 KMEANS_SEED = 7
-# Queries that are compared with the centres at once. From 20 on FAISS multiplies matrices, as NumPy does: the threads
+# Queries that are compared with entries at once. From 20 on FAISS multiplies matrices, as NumPy does: the threads
 # that those leave spinning take the cores from the graph's.
 SCAN_QUERIES = 16
 
@@ -35,17 +38,21 @@ class Cells:
 
     Args:
         centres: (c,) rows.
-        vectors: (c, dim) their vectors.
         of: (n,) uint16, the cell of each row.
+        read: Gives the vectors of rows.
     """
 
-    def __init__(self, centres: Rows, vectors: Vectors, of: NDArray[np.uint16]) -> None:
+    def __init__(self, centres: Rows, of: NDArray[np.uint16], read: ReadRows) -> None:
         self.centres = centres
-        self.vectors = vectors
+        self.vectors = read(centres)
         self.of = of
-        self._ids = centres.astype(np.int32)
-        self._flat = faiss.IndexFlatIP(vectors.shape[1])
-        self._flat.add(vectors)
+        self._flat = _flat(self.vectors)
+        # FAISS's IVF over the entries with the centres as its lists looks them up in two steps.
+        self._entries = faiss.IndexIVFFlat(self._flat, self._flat.d, len(centres), faiss.METRIC_INNER_PRODUCT)
+        self._entries.nprobe = min(NEAR_CELLS, len(centres))
+        self._step = max(1, len(of) // (ENTRIES_A_CELL * len(centres)))
+        self.entries: Rows = np.union1d(centres, np.arange(0, len(of), self._step))
+        self._enter(self.entries, read(self.entries))
 
     @classmethod
     def choose(cls, graph: Any, count: int, read: ReadRows) -> Cells:
@@ -56,30 +63,32 @@ class Cells:
         means.train(read(sample(count, KMEANS_ROWS * cells)))
         nearest = graph.search(means.centroids, 1, params=faiss.SearchParametersHNSW(efSearch=CENTRE_EFFORT))[1][:, 0]
         centres = np.unique(nearest[nearest >= 0])
-        chosen = cls(centres, read(centres), np.empty(0, np.uint16))
-        return chosen._with(read_blocks(count, read))
+        flat = _flat(read(centres))
+        return cls(centres, np.concatenate([_cells(flat, block) for block in read_blocks(count, read)]), read)
 
     def extended(self, vectors: Vectors) -> Cells:
-        """With (m, dim) more rows, some of them centres, in proportion."""
+        """With (m, dim) more rows, some of them entries, in proportion; :attr:`entries` stay those of before."""
         first = len(self.of)
-        step = max(1, first // max(1, len(self.centres)))
-        centres = np.concatenate([self.centres, first + np.arange(step // 2, len(vectors), step)])
-        grown = Cells(centres, np.concatenate([self.vectors, vectors[step // 2 :: step]]), self.of)
-        return grown._with([vectors])
+        grown = copy(self)
+        grown.of = np.concatenate([self.of, _cells(self._flat, vectors)])
+        grown._entries = faiss.clone_index(self._entries)
+        rows = np.arange(-(-first // self._step) * self._step, len(grown.of), self._step)
+        grown._enter(rows, vectors[rows - first])
+        return grown
 
-    def _with(self, blocks: Iterable[Vectors]) -> Cells:
-        """With the cells of more rows."""
-        found = [self._flat.search(block, 1)[1][:, 0].astype(np.uint16) for block in blocks]
-        self.of = np.concatenate([self.of, *found])
-        return self
+    def _enter(self, rows: Rows, vectors: Vectors) -> None:
+        """Make some rows entries."""
+        held, ids, lists = (np.ascontiguousarray(each) for each in (vectors, rows.astype(np.int64), self.of[rows]))
+        lists = lists.astype(np.int64)
+        self._entries.add_core(len(ids), faiss.swig_ptr(held), faiss.swig_ptr(ids), faiss.swig_ptr(lists))
 
     def nearest(self, queries: Vectors) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """The nearest centre of each of (q, dim) queries: (q,) rows and scores."""
-        places, best = np.empty(len(queries), np.int64), np.empty(len(queries), np.float32)
+        """The nearest entry of each of (q, dim) queries, of those in the nearest cells: (q,) rows and scores."""
+        rows, best = np.empty(len(queries), np.int32), np.empty(len(queries), np.float32)
         for at in range(0, len(queries), SCAN_QUERIES):
-            found, nearest = self._flat.search(queries[at : at + SCAN_QUERIES], 1)
-            places[at : at + SCAN_QUERIES], best[at : at + SCAN_QUERIES] = nearest[:, 0], found[:, 0]
-        return self._ids[places], best
+            found, nearest = self._entries.search(queries[at : at + SCAN_QUERIES], 1)
+            rows[at : at + SCAN_QUERIES], best[at : at + SCAN_QUERIES] = nearest[:, 0], found[:, 0]
+        return rows, best
 
     def part(self, rows: Rows) -> CellRows:
         """Some rows by their cell."""
@@ -114,6 +123,18 @@ class CellRows:
     starts: Rows
     copy: tuple[Vectors, Keys] | None = None
     is_known: bool = False
+
+
+def _flat(vectors: Vectors) -> Any:
+    flat = faiss.IndexFlatIP(vectors.shape[1])
+    flat.add(vectors)
+    return flat
+
+
+def _cells(flat: Any, vectors: Vectors) -> NDArray[np.uint16]:
+    """The cells of (m, dim) rows."""
+    found: NDArray[np.uint16] = flat.search(vectors, 1)[1][:, 0].astype(np.uint16)
+    return found
 
 
 def cell_count(rows: int) -> int:

@@ -2,8 +2,9 @@
 
 A shop's vectors lie in dense clusters, and HNSW's own way down its levels ends in a wrong one for some queries: at
 300,000, 17 of 1,000 find nothing right unless hundreds of candidates are kept. So the rows are parted into *cells*,
-each around one row, its *centre*; a search compares the query with all centres and begins at the nearest. Then ten
-candidates suffice for a Recall@10 of 0.995.
+each around one row, its *centre*, and every so many rows are an *entry*. A search compares the query with all centres
+and with the entries of the nearest cells, and begins at the nearest. Then ten candidates suffice for a Recall@10 of
+0.995.
 
 The graph grows beside the one that is searched: its links are copied (132 bytes a row with 16 links), its vectors
 shared, and more rows linked into the copy, so no search ever waits.
@@ -18,6 +19,7 @@ import sys
 import threading
 from collections import deque
 from contextlib import nullcontext
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -37,6 +39,7 @@ from lapel.indexes.structure import (
     Structure,
     one_thread,
     read_blocks,
+    sample,
     scan_rows,
     tune,
 )
@@ -45,6 +48,7 @@ faiss: Any = typed_faiss  # its type stubs know the C++ signatures, not those it
 
 EF_CONSTRUCTION = 100  # with FAISS's own 40 the graph of a shop's dense clusters never reaches 0.99
 WIDTHS = (10, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256, 512)  # efSearch, as tuning tries it
+TUNING_ROWS = 400  # that are asked for
 RETUNE_GROWTH = 1.5  # after which cells and width are found again
 STORE_ROOM = 1.125  # times as many rows as there are that the store gets room for when it is full
 # Queries that one thread searches alone: 64 take it one to two ms at 40,097. Waking a second could save half of that;
@@ -151,7 +155,24 @@ class Graph(Structure):
         self._recall, self._tuned_rows = recall, len(self)
         self._cells = None
         self._cells = Cells.choose(self._graph, len(self), self.vectors)
-        tune(self, [[SearchParams(width) for width in WIDTHS]], recall)
+        trial, asked = self._without_links()
+        tune(trial, [[SearchParams(width) for width in WIDTHS]], recall, asked)
+        self.search_params = trial.search_params
+
+    def _without_links(self) -> tuple[Graph, Rows]:
+        """A graph to tune, and rows to ask it for, which lost their links in it: a row's own links lead straight to its
+        neighbours, where a query that is not held has to find them. Entries keep theirs."""
+        assert self._cells is not None
+        others = np.setdiff1d(np.arange(len(self)), self._cells.entries)
+        asked = others[sample(len(others), TUNING_ROWS)]
+        if not len(asked):
+            return self, sample(len(self), TUNING_ROWS)
+        trial = copy(self)
+        trial._graph, trial._params = _sharing(self._owner, self._graph), {}
+        hnsw = trial._graph.hnsw
+        first = faiss.vector_to_array(hnsw.offsets)[asked].astype(np.int64)
+        _view(hnsw.neighbors)[first[:, None] + np.arange(hnsw.nb_neighbors(0))] = -1
+        return trial, asked
 
     def vectors(self, rows: Rows) -> Vectors:
         """See :meth:`Structure.vectors`."""
@@ -283,7 +304,7 @@ class Graph(Structure):
         restored = cls(name, graph, owner, len(codes))
         restored._recall, restored._tuned_rows = content["recall"], content["tuned"]
         restored.search_params = SearchParams(content["width"])
-        restored._cells = Cells(content["centres"], restored.vectors(content["centres"]), cells)
+        restored._cells = Cells(content["centres"], cells, restored.vectors)
         threading.Thread(target=restored._use_huge_pages, name="lapel-index-settling", daemon=True).start()
         return restored
 

@@ -148,7 +148,9 @@ def sample(count: int, most: int) -> Rows:
     return np.sort(np.random.default_rng(SEED).permutation(count)[:most])
 
 
-def tune(structure: Structure, grid: Sequence[Sequence[SearchParams]], recall: float) -> None:
+def tune(
+    structure: Structure, grid: Sequence[Sequence[SearchParams]], recall: float, asking: Rows | None = None
+) -> None:
     """Give a structure the quickest parameters that reach a recall, by asking for the neighbours of some of its rows.
 
     Args:
@@ -156,12 +158,13 @@ def tune(structure: Structure, grid: Sequence[Sequence[SearchParams]], recall: f
         grid: Parameters to try: in each line from the quickest on, until one reaches the recall.
         recall: Wanted Recall@10 against exact search, 0..1, by score: equally near rows are equally right
             (Aumueller et al., "ANN-Benchmarks", 2020, section 3.1). Where no parameters reach it, the best are kept.
+        asking: (m,) rows to ask for; by default some of all.
     """
     count = len(structure)
     k = min(TUNING_K, count - 1)
     if k < 1:
         return
-    asking, rows = sample(count, TUNING_QUERIES), np.arange(count)
+    asking, rows = sample(count, TUNING_QUERIES) if asking is None else asking, np.arange(count)
     queries = structure.vectors(asking)
     last = _last_scores(structure, queries, asking, k)
     tried: list[tuple[bool, float, SearchParams]] = []
