@@ -28,6 +28,7 @@ import faiss
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+import lapel
 from encoders import CACHE, encode_shop
 from index_peers import LEVELS, PEERS, Peer, Setting
 from lapel.core.vectors import Vectors, normalise
@@ -80,8 +81,7 @@ def vectors_of(wanted: argparse.Namespace) -> tuple[Vectors, Vectors]:
     """What is held, (count, dim), and what is asked, (QUERIES, dim); kept in ``--out`` for the next run."""
     held, asked = wanted.out / f"vectors-{wanted.count}.npy", wanted.out / "queries.npy"
     if not (held.exists() and asked.exists()):
-        shop = open_shop(wanted.data, wanted.products, wanted.out)
-        real = encode_shop(open_encoder(wanted.encoder), shop, wanted.cache)
+        real = _real(wanted)
         near = faiss.knn(real, real, NEAR + 1, metric=faiss.METRIC_INNER_PRODUCT)[1][:, 1:]
         made = more(real, near, max(0, wanted.count - len(real)), 1)
         np.save(held, np.concatenate([real, made])[: wanted.count])
@@ -89,11 +89,22 @@ def vectors_of(wanted: argparse.Namespace) -> tuple[Vectors, Vectors]:
     return np.load(held), np.load(asked)
 
 
+def _real(wanted: argparse.Namespace) -> Vectors:
+    if wanted.store is None:
+        return encode_shop(
+            open_encoder(wanted.encoder), open_shop(wanted.data, wanted.products, wanted.out), wanted.cache
+        )
+    with lapel.open_store(wanted.store, read_only=True) as store:
+        fingerprint = store.models.current.fingerprint
+        return np.concatenate([vectors for _, vectors in store._context.catalog.vectors(fingerprint)])
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to measure on, and where results go."""
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--data", type=Path, help="folder or ZIP of pictures, with --products")
     parser.add_argument("--products", type=Path, help="table of the products")
+    parser.add_argument("--store", type=Path, help="a filled store, whose vectors are taken in place of --data")
     parser.add_argument("--encoder", default="default", help="whose vectors of the shop the others are made like")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where vectors of whole shops are kept")
     parser.add_argument("--out", type=Path, default=Path("runs/indexes"))
