@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sqlite3
 import zipfile
 from contextlib import closing
@@ -18,6 +19,7 @@ from lapel.catalog import Entry, PhotoEntry
 from lapel.catalog.entries import term_number
 from lapel.core.errors import ImageError, InputError, QueryError
 from lapel.core.images import decode
+from lapel.core.machine import cores
 from lapel.core.vectors import check_vectors
 from lapel.engine import check, retrieval
 from lapel.engine.check import check_index
@@ -247,3 +249,24 @@ def test_a_vector_is_another_when_its_cosine_is_5_thousandths_off(
     found = check_index(store, sample=6)
     assert (found.compared, found.other.tolist()) == (6, [key] if differs else [])
     assert check.SELF_SCORE_TOLERANCE == 0.005
+
+
+@pytest.mark.parametrize(
+    ("files", "most"),
+    [
+        ({"cpu.max": "150000 100000"}, 2),
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({"cpu.max": ""}, None),
+        ({}, None),
+    ],
+)
+def test_a_container_gets_no_more_threads_than_its_quota(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], most: int | None
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    assert cores(tmp_path) == (most or 64)

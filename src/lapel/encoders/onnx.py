@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import onnxruntime
 
 from lapel.core.errors import ModelError
 from lapel.core.images import Pixels
+from lapel.core.machine import cores
 from lapel.encoders.model import ModelFolder, read_model
 from lapel.encoders.network import Network, NetworkEncoder, Output, Runtime, overflows
 
@@ -40,7 +40,7 @@ def load_onnx(model: ModelFolder, *, threads: int | None = None, note: str = "",
         ModelError: the network cannot be read or run.
     """
     data = model.network_bytes()
-    threads = threads or os.cpu_count() or 1
+    threads = threads or cores()
     available = [provider for provider in PROVIDERS if provider[0] in onnxruntime.get_available_providers()]
 
     def start() -> Any:

@@ -5,7 +5,6 @@ It reads the same ONNX file, so the fingerprint is the same too.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -17,6 +16,7 @@ from openvino import opset13 as operations
 
 from lapel.core.errors import ModelError
 from lapel.core.images import Pixels
+from lapel.core.machine import cores
 from lapel.encoders.model import ModelFolder, read_model
 from lapel.encoders.network import Network, NetworkEncoder, Output, Runtime, overflows
 
@@ -47,7 +47,7 @@ def load_openvino(model: ModelFolder, *, threads: int | None = None, precision: 
         ModelError: the network cannot be read, or not run on this CPU.
     """
     data = model.network_bytes()
-    threads = threads or os.cpu_count() or 1
+    threads = threads or cores()
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",  # one image gets all threads; two streams would add 4 % to batches

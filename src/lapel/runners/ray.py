@@ -18,9 +18,9 @@ import ray as typed_ray
 from ray.exceptions import RayError, RayTaskError
 
 from lapel.core.errors import InputError, RunnerUnavailableError
+from lapel.core.machine import cores
 from lapel.core.text import reason_of
 from lapel.runners import check_workers
-from lapel.runners.threads import cores
 
 ray: Any = typed_ray  # its types know neither classes made remote nor all of init's options
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -10,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from lapel.core.errors import InputError
+from lapel.core.machine import cores
 from lapel.runners import check_workers
 
 Item = TypeVar("Item")
@@ -60,8 +60,3 @@ class ThreadRunner:
         finally:
             # Also on Ctrl-C or when the caller stops early: what has not begun is dropped, what runs is waited for.
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import json
 import multiprocessing
-import os
 import shutil
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from lapel.core.errors import SourceError
+from lapel.core.machine import cores
 from lapel.samples.canvas import Drawing
 from lapel.samples.plan import DEFAULT_PRODUCTS, DEFAULT_SEED, WardrobeProduct, plan_wardrobe
 from lapel.samples.scene import photograph, plan_shot
@@ -154,7 +154,7 @@ def _draw_products(products: tuple[WardrobeProduct, ...], folder: Path) -> int:
 
 def _draw_all(products: tuple[WardrobeProduct, ...], folder: Path) -> Iterator[int]:
     """Draw everything on all processors, yielding how many photos each finished chunk had."""
-    workers = os.cpu_count() or 1
+    workers = cores()
     if workers == 1 or len(products) <= _FEW:
         for product in products:
             yield _draw_products((product,), folder)

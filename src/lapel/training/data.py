@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from lapel.core.errors import InputError, LapelError, TableError
 from lapel.core.images import Pixels, Preprocessing, decode
+from lapel.core.machine import cores
 from lapel.core.text import reason_of
 from lapel.core.types import Product
 from lapel.training.augment import white_background_mask
@@ -390,7 +390,7 @@ def prepare(
         pixels[start : start + CHUNK] = masked
         return bad
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for start, bad in zip(starts := range(0, len(uris), CHUNK), pool.map(some, starts), strict=True):
             rejected += bad
             progress(min(start + CHUNK, len(uris)), len(uris))
