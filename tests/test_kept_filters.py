@@ -82,19 +82,26 @@ def test_both_ways_find_what_exact_search_finds(
 
 
 def test_every_row_is_of_a_cell_that_search_begins_in(index: GrowingIndex, vectors: Vectors) -> None:
-    """Also rows that were linked later, with cells of their own."""
+    """Also rows that were linked later, some of which searches begin in."""
     assert isinstance(index._structure, graph.Graph)
     cells = index._structure._cells
     assert cells is not None
     assert (vectors[cells.centres] == cells.vectors).all()
     scores = vectors @ cells.vectors.T
     assert (scores[np.arange(ROWS), cells.of] >= scores.max(axis=1) - 1e-6).all()
-    index.add(ROWS + np.arange(1500), normalise(np.random.default_rng(8).normal(size=(1500, DIM))))
+    begun = cells.nearest(vectors[:50])
+    assert begun[0].shape == (50, 4)
+    assert (np.diff(begun[1]) <= 0).all()
+    assert begun[1] == pytest.approx((vectors[begun[0]] * vectors[:50, None]).sum(axis=2), abs=1e-5)
+    late = normalise(np.random.default_rng(8).normal(size=(1500, DIM)))
+    index.add(ROWS + np.arange(1500), late)
     index.wait_idle()
     grown = index._structure._cells
     assert grown is not None
     assert len(grown.of) == ROWS + 1500
-    assert len(grown.centres) > len(cells.centres)
+    assert grown.centres is cells.centres
+    assert (grown.nearest(late)[0] >= ROWS).any()
+    assert (cells.nearest(late)[0] < ROWS).all()
     parted = grown.part(np.arange(0, 6500, 3))
     assert sorted(parted.rows.tolist()) == list(range(0, 6500, 3))
     assert (np.diff(grown.of[parted.rows].astype(int)) >= 0).all()

@@ -1,6 +1,6 @@
 """The cells of a graph: parts of its rows, each around one row, its centre.
 
-A search of the graph begins at an *entry*, the nearest of those in the nearest cells; and of a filter, the rows in the
+A search of the graph begins at *entries*, the nearest of those in the nearest cells; and of a filter, the rows in the
 nearest cells are looked at.
 """
 
@@ -24,6 +24,7 @@ CELLS_A_ROOT = 2  # cells for each unit of the square root of the rows ...
 MAX_CELLS = 1024  # ... up to as many as one query is compared with in 15 us
 ENTRIES_A_CELL = 16  # rows that a search can begin at
 NEAR_CELLS = 4  # whose entries a query is compared with
+BEGUN_AT = 4  # entries: from one alone, pockets of the graph that no links lead to from there are missed
 CENTRE_EFFORT = 64  # of the search for the row nearest to a centroid
 KMEANS_ITERATIONS = 4
 KMEANS_ROWS = 40  # a centroid
@@ -83,12 +84,14 @@ class Cells:
         self._entries.add_core(len(ids), faiss.swig_ptr(held), faiss.swig_ptr(ids), faiss.swig_ptr(lists))
 
     def nearest(self, queries: Vectors) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """The nearest entry of each of (q, dim) queries, of those in the nearest cells: (q,) rows and scores."""
-        rows, best = np.empty(len(queries), np.int32), np.empty(len(queries), np.float32)
-        for at in range(0, len(queries), SCAN_QUERIES):
-            found, nearest = self._entries.search(queries[at : at + SCAN_QUERIES], 1)
-            rows[at : at + SCAN_QUERIES], best[at : at + SCAN_QUERIES] = nearest[:, 0], found[:, 0]
-        return rows, best
+        """The nearest entries of each of (q, dim) queries, of those in the nearest cells: (q, e) rows, -1 where there
+        are fewer, and scores."""
+        found = [
+            self._entries.search(queries[at : at + SCAN_QUERIES], BEGUN_AT)
+            for at in range(0, len(queries), SCAN_QUERIES)
+        ]
+        scores, rows = (np.concatenate(each) for each in zip(*found, strict=True))
+        return rows.astype(np.int32), scores
 
     def part(self, rows: Rows) -> CellRows:
         """Some rows by their cell."""

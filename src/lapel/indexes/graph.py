@@ -3,8 +3,8 @@
 A shop's vectors lie in dense clusters, and HNSW's own way down its levels ends in a wrong one for some queries: at
 300,000, 17 of 1,000 find nothing right unless hundreds of candidates are kept. So the rows are parted into *cells*,
 each around one row, its *centre*, and every so many rows are an *entry*. A search compares the query with all centres
-and with the entries of the nearest cells, and begins at the nearest. Then ten candidates suffice for a Recall@10 of
-0.995.
+and with the entries of the nearest cells, and begins at the four nearest at once. Then ten candidates suffice for a
+Recall@10 of 0.995 at 300,000 and 0.992 at 1,000,000.
 
 The graph grows beside the one that is searched: its links are copied (132 bytes a row with 16 links), its vectors
 shared, and more rows linked into the copy, so no search ever waits.
@@ -217,7 +217,7 @@ class Graph(Structure):
                     faiss.swig_ptr(each) for each in (queries, begun, near, scores, rows)
                 )
                 self._graph.search_level_0(
-                    len(queries), asked, k, first, first_scores, out, out_rows, 1, NEAREST_FIRST, params
+                    len(queries), asked, k, first, first_scores, out, out_rows, begun.shape[1], NEAREST_FIRST, params
                 )
         if rows.min(initial=0) < 0:
             scores[rows < 0] = -np.inf
