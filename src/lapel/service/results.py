@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 DIGITS = 6  # of numbers behind the point
 QUALITY = 85  # of JPEG
+AS_THEY_ARE = frozenset({str, int, bool, type(None)})  # most values, so these are looked for first
 LEFT_OUT = object()  # what is no JSON value
 ASKED_OTHERWISE = ("image", "vector", "product_id", "text", "parts", "where", "fingerprint", "colours")
 
@@ -162,11 +163,13 @@ def plain(value: object) -> Any:
     >>> plain((0.12345678, {"a", "b"}, None))
     [0.123457, ['a', 'b'], None]
     """
+    if value.__class__ in AS_THEY_ARE:
+        return value
     if isinstance(value, float):
         return round(value, DIGITS) + 0.0  # never -0.0
     if isinstance(value, Enum):
         return value.value
-    if value is None or isinstance(value, (bool, int, str)):
+    if isinstance(value, (int, str)):
         return value
     if isinstance(value, ColourReading):
         return _colours_json(value)

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
+from pydantic_core import to_json
 
 from lapel.apps.api.problems import MEDIA_TYPE, TITLES
 from lapel.core.types import is_web_address
@@ -43,7 +44,8 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def json_answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A JSON answer that nobody keeps."""
-    return JSONResponse(value, status, headers={"Cache-Control": "no-store", **(headers or {})})
+    # Pydantic's writer takes a tenth of the time of Python's own.
+    return Response(to_json(value), status, {"Cache-Control": "no-store", **(headers or {})}, "application/json")
 
 
 def shown(value: dict[str, Any], access: Access) -> dict[str, Any]:

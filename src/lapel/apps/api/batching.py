@@ -91,7 +91,6 @@ class Gate:
 class _Waiting:
     query: Query
     then: Callable[[SearchResult], Any]
-    loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
 
     def tell(self, found: SearchResult | Exception) -> None:
@@ -103,7 +102,7 @@ class _Waiting:
             except Exception as error:
                 told = error
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self.loop.call_soon_threadsafe(self._set, told)
+            self.future.get_loop().call_soon_threadsafe(self._set, told)
 
     def _set(self, found: Any) -> None:
         if self.future.done():  # the client hung up
@@ -152,14 +151,22 @@ class Batcher:
         Raises:
             LapelError: as ``store.search``.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
+        future = asyncio.get_running_loop().create_future()
+        self.put(query, then, future)
+        return await future
+
+    def put(self, query: Query, then: Callable[[SearchResult], Any], future: asyncio.Future[Any]) -> None:
+        """Let a future have what :meth:`search` returns. From any thread: whoever has read the picture need not go by
+        the event loop.
+
+        Raises:
+            ProblemError: 503, it is being closed.
+        """
         with self._some:
             if self._closed:
                 raise ProblemError(503, "closing", "The server is being stopped. Ask again.", {"Retry-After": "1"})
-            self._waiting.append(_Waiting(query, then, loop, future))
+            self._waiting.append(_Waiting(query, then, future))
             self._some.notify()
-        return await future
 
     def close(self) -> None:
         """Answer what is waiting, and end."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,14 +47,14 @@ async def embed(request: Request, access: Asking) -> Response:
     own = serving(request)
     question, image = await read_question(request, own)
     if question.links or image is not None:
-        async with encoding(own, access, question, image) as query:
-            return json_answer(await own.decode(_embedded, own, access, query))
-    query = await own.quick(query_of, own, access, question, None, {})
-    return json_answer(await own.quick(_embedded, own, access, query))
+        async with encoding(own, access, question, image) as read:
+            return json_answer(await own.decode(_embedded, own, access, read))
+    read = partial(query_of, own, access, question, None, {})
+    return json_answer(await own.quick(_embedded, own, access, read))
 
 
-def _embedded(own: Serving, access: Access, query: Query) -> dict[str, Any]:
-    told = embedded_json(own.store.embed(query))
+def _embedded(own: Serving, access: Access, read: Callable[[], Query]) -> dict[str, Any]:
+    told = embedded_json(own.store.embed(read()))
     if access.limited:
         told["understood"] = [{name: part[name] for name in ("kind", "weight")} for part in told["understood"]]
     return told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -102,14 +103,17 @@ async def answer(
     without them at once."""
     if not (question.links or image is not None):
         return await own.quick(_at_once, own, access, question, then)
-    async with encoding(own, access, question, image) as query:
-        told: Told = await own.batcher.search(query, partial(then, query))
-        return told
+    found: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
+    async with encoding(own, access, question, image) as read:
+        await own.decode(_put, own, read, then, found)
+        return await found
 
 
 @asynccontextmanager
-async def encoding(own: Serving, access: Access, question: Question, image: bytes | None) -> AsyncIterator[StoreQuery]:
-    """A question with pictures as a query, with their places at the gate while something is done with it."""
+async def encoding(
+    own: Serving, access: Access, question: Question, image: bytes | None
+) -> AsyncIterator[Callable[[], StoreQuery]]:
+    """What reads a question with pictures, with their places at the gate while something is done with it."""
     limit = int(own.options.picture_mb * 2**20)
     if image is not None and len(image) > limit:
         raise ProblemError(
@@ -119,7 +123,17 @@ async def encoding(own: Serving, access: Access, question: Question, image: byte
     for link in question.links:
         linked[link] = await own.fetch(fetch_link, link, max_bytes=limit)
     with _counting_refusals(own), own.gate.enter(len(question.links) + (image is not None)):
-        yield await own.decode(query_of, own, access, question, image, linked)
+        yield partial(query_of, own, access, question, image, linked)
+
+
+def _put(
+    own: Serving,
+    read: Callable[[], StoreQuery],
+    then: Callable[[StoreQuery, SearchResult], Told],
+    found: asyncio.Future[Told],
+) -> None:
+    query = read()
+    own.batcher.put(query, partial(then, query), found)
 
 
 def _at_once(
