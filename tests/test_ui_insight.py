@@ -69,7 +69,7 @@ def test_a_question_is_asked_answered_and_stands_in_the_address(show, store, que
     assert page.query_params["question"] in (question, [question])
     settled(page.button(key=f"run-{question}").click().run())
     page = waited(page, f"{question} {store}")
-    found = work.find(f"{question} {store}").result
+    found = work.find(f"{question} {store}").result.found
     told = found.summary().split(".")[0][:30]
     if found.rows():
         assert page.dataframe
@@ -77,6 +77,8 @@ def test_a_question_is_asked_answered_and_stands_in_the_address(show, store, que
     else:
         assert told in plain(page.success[0].value)
         assert not page.dataframe
+    page.query_params["question"] = "price"  # the browser's Back, or a link
+    assert "Estimate" in [each.label for each in settled(page.run()).button]
 
 
 def test_a_no_to_duplicates_is_remembered(show, store, tmp_path):
@@ -126,9 +128,15 @@ def test_a_match_in_the_queue_is_decided_on(show, store, tmp_path):
         shop.watching.add("own designs", bank)
         assert len(shop.watch(uploads).matches) == 1
     page = show(store, "insight", question="watch")
-    (found,) = [each for each in page.button if str(each.key).startswith("confirmed-")]
+    assert [
+        each.value.partition("  ")[0] for each in page.caption if each.value.startswith(("What was", "The watched"))
+    ]
+    (found,) = [each for each in page.button if str(each.key).startswith("yes-")]
     settled(found.click().run())
     assert "queue is empty" in page.success[0].value
+    settled(page.button(key="back-watch").click().run())  # it is open again
+    (found,) = [each for each in page.button if str(each.key).startswith("yes-")]
+    settled(found.click().run())
     with open_store(store) as shop:
         assert shop.watching.queue(state="confirmed")[0].bank == "own designs"
 

@@ -244,7 +244,7 @@ def test_the_model_is_changed_and_changed_back_from_the_page(show, store, tmp_pa
     copy = Path(shutil.copytree(store, tmp_path / "copy"))
     page = show(copy, "catalogue")
     assert "rollback" not in [button.key for button in page.button]
-    settled(page.selectbox(key="other-model").set_value("small").run())
+    settled(page.selectbox(key="other-model-colour:").set_value("small").run())
     settled(page.button(key="switch").click().run())
     assert "Progress and rejected" in page.info[0].value
     ended(page)
@@ -327,7 +327,7 @@ def findings_script() -> None:
     from lapel.apps.ui.shell import store_now
     from test_ui_pages import Pairs
 
-    findings_page(store_now(), lambda tell: Pairs(), key="pairs")
+    findings_page(store_now(), lambda tell: Pairs(), key="clusters")
 
 
 class Pairs(Findings):
@@ -353,17 +353,18 @@ class Pairs(Findings):
 def test_findings_are_decided_one_after_the_other(store, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["page.py", str(store)])
     page = settled(AppTest.from_function(findings_script, default_timeout=60).run())
-    settled(page.button(key="run-pairs").click().run())
+    settled(page.button(key="run-clusters").click().run())
     deadline = time.monotonic() + 30
     while not page.subheader:
         assert time.monotonic() < deadline
         settled(page.run())
     assert "Two pairs were found" in page_text(page)
     assert page.subheader[0].value == "W0000 and W0001"
-    settled(page.button(key="no-pairs").click().run())
+    settled(page.button(key="no-clusters").click().run())
     assert page.subheader[0].value == "W0002 and W0003"
-    settled(page.button(key="yes-pairs").click().run())
-    assert page.session_state["decided-pairs"] == {"1. W0000 and W0001": "no", "2. W0002 and W0003": "yes"}
-    settled(page.button(key="back-pairs").click().run())
-    assert page.subheader[0].value == "W0000 and W0001"
+    settled(page.button(key="yes-clusters").click().run())
+    assert page.session_state["decided-clusters"] == {0: "no", 1: "yes"}
+    assert "All 2 are decided on" in page.success[0].value
+    settled(page.button(key="back-clusters").click().run())
+    assert page.subheader[0].value == "W0002 and W0003"
     shops.close_all()

@@ -25,7 +25,7 @@ from lapel.core.filters import NO_FILTER
 from lapel.core.text import counted
 from lapel.core.types import Filter
 from lapel.engine.context import StoreContext
-from lapel.insight.findings import Findings, Picture, Section
+from lapel.insight.findings import Case, Findings, Picture, Section
 from lapel.insight.label_evidence import NEIGHBOURS, Labels, Shop, Table, likely_values, read_palettes
 from lapel.insight.label_tables import Corrector, check_fields, label_of, write_products
 from lapel.insight.product_rows import ProductRows, Progress, nearest_others, read_products
@@ -143,6 +143,12 @@ class _Suggestions(Findings):
             old, new = (text.rpartition(" > ")[2] for text in (has, suggested))
             title = f"{field}: {old or 'nothing'} → {new}"
             yield Section(title, counted(len(some), "product") + ".", tuple(map(self._picture, some)))
+
+    def cases(self) -> Iterator[Case]:
+        """A case each suggestion."""
+        for each in self.suggestions:
+            title = f"{each.field}: {each.has or 'nothing'} → {each.suggested}"
+            yield Case(Section(title, each.title, (self._picture(each),)), (each.to_json(),))
 
     def _picture(self, each: Suggestion) -> Picture:
         lines = (f"{each.probability:.0%} {each.suggested.rpartition(' > ')[2]}", each.title)

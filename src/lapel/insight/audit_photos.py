@@ -25,7 +25,7 @@ from lapel.engine.backfill import backfill
 from lapel.engine.context import StoreContext
 from lapel.engine.features import QUALITY
 from lapel.engine.quality import Measures, decode_quality
-from lapel.insight.findings import Findings, Picture, Section, entries_of
+from lapel.insight.findings import Case, Findings, Picture, Section, entries_of
 
 LEAST_SIDE = 400  # pixels of the shorter side that marketplaces ask for
 EDGE_WIDTH = 3.5  # pixels of 320: sharp edges take 2 to 3.3
@@ -257,6 +257,12 @@ class PhotoAudit(Findings):
         for name in self.common:
             text = f"{self.counts[name]:,} of {self.photos:,} photos. {_BY_NAME[name].advice}"
             yield Section(f"{name}: most photos", text)
+
+    def cases(self) -> Iterator[Case]:
+        """A case each photo, what mending it would bring the most first."""
+        for each, row in zip(self.found, self.rows(), strict=True):
+            picture = Picture(each.key, each.product_id, (each.title,))
+            yield Case(Section(row["details"], row["advice"], (picture,)), (row,))
 
     def summary(self) -> str:
         """How many photos have what."""

@@ -29,10 +29,11 @@ from lapel.core.types import Filter, Photo, Product
 from lapel.core.vectors import Keys
 from lapel.engine.context import StoreContext
 from lapel.insight.duplicate_search import PairSearch, Progress, read_columns
-from lapel.insight.findings import Findings, Picture, Section, entries_of
+from lapel.insight.findings import Case, Findings, Picture, Section, entries_of
 from lapel.sources import read_uri
 
 KINDS = ("exact", "near", "same product")
+ORDER = {"near": 0, "same product": 1, "exact": 2}  # as they are looked at: equal bytes need no eye
 LEAST_CHANCE = 0.8  # from which on a pair is said to be copies: the aim is 99 right of 100
 SAME_COSINE = 0.93  # of two photos of one product whose titles and colours agree; chosen by eye, not measured
 SAME_COLOUR = 2.5  # see lapel.insight.copy_check.MEASURES: beyond it colours differ by more than light
@@ -159,8 +160,7 @@ class Duplicates(Findings):
 
     def sections(self) -> Iterator[Section]:
         """Near groups first, as equal bytes need no eye, then the same product, then exact ones."""
-        order = {"near": 0, "same product": 1, "exact": 2}
-        for group in sorted(self.groups, key=lambda group: order[group.kind]):
+        for group in sorted(self.groups, key=lambda group: ORDER[group.kind]):
             pictures = tuple(
                 Picture(
                     member.key,
@@ -171,6 +171,15 @@ class Duplicates(Findings):
                 for member in group.members
             )
             yield Section(f"{group.kind}: {counted(len(group.members), 'product')}", group.why + ".", pictures)
+
+    def cases(self) -> Iterator[Case]:
+        """A case each group, with its rows of the table."""
+        rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for row in self.rows():
+            rows.setdefault((row["kind"], row["group"]), []).append(row)
+        near = sorted(rows, key=lambda at: ORDER[at[0]])
+        for at, section in zip(near, self.sections(), strict=True):
+            yield Case(section, tuple(rows[at]))
 
     def summary(self) -> str:
         """How many groups of each kind, and what was left out."""

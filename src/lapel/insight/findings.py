@@ -69,6 +69,19 @@ class Section:
     figure: str = ""
 
 
+@dataclass(frozen=True)
+class Case:
+    """What a person says yes or no to, such as one group of duplicates or one suggested label.
+
+    Attributes:
+        section: What is looked at.
+        rows: Of the table, those that the decision is about; or what the section is, where it is no part of the table.
+    """
+
+    section: Section
+    rows: tuple[Mapping[str, Any], ...]
+
+
 class Findings(ABC):
     """What was found in a catalogue. Subclasses are frozen dataclasses that check themselves."""
 
@@ -87,6 +100,13 @@ class Findings(ABC):
     @abstractmethod
     def sections(self) -> Iterator[Section]:
         """What the picture sheet shows, the most telling first."""
+
+    def cases(self) -> Iterator[Case]:
+        """What is decided on, one after the other, the surest first: each section as a whole, unless a subclass has
+        something smaller."""
+        for section in self.sections():
+            products = ", ".join(picture.title for picture in section.pictures)
+            yield Case(section, ({"what": section.title, "products": products},))
 
     @abstractmethod
     def summary(self) -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lapel.insight.catalogue_map import CatalogueMap
     from lapel.insight.clusters import Cluster, Clusters
     from lapel.insight.duplicates import Duplicates
-    from lapel.insight.findings import Findings
+    from lapel.insight.findings import Case, Findings, Picture
     from lapel.insight.new_picture import NewCheck
     from lapel.insight.price import PriceEstimate
     from lapel.insight.report import EvalReport, category_heading
@@ -101,7 +101,9 @@ _HOMES = {
     "EvalReport": "lapel.insight.report",
     "CatalogueMap": "lapel.insight.catalogue_map",
     "Duplicates": "lapel.insight.duplicates",
+    "Case": "lapel.insight.findings",
     "Findings": "lapel.insight.findings",
+    "Picture": "lapel.insight.findings",
     "PriceEstimate": "lapel.insight.price",
     "WatchFinding": "lapel.catalog.watching:Finding",
     "IndexDifference": "lapel.engine.check:Difference",
@@ -173,6 +175,7 @@ __all__ = [
     "AddRequest",
     "BackupReport",
     "BrowseResult",
+    "Case",
     "CatalogueMap",
     "ChangedError",
     "Cluster",
@@ -197,6 +200,7 @@ __all__ = [
     "NewCheck",
     "Overview",
     "PersonExport",
+    "Picture",
     "PriceEstimate",
     "ProductDetails",
     "ProductPut",

@@ -208,6 +208,14 @@ class WatchService:
         """What was found, the surest first: ``open``, ``confirmed``, ``rejected``, or all with an empty state."""
         return self._table.findings(state, limit)
 
+    def pictures(self, finding: int) -> tuple[bytes, bytes]:
+        """The bank's picture and what was found that matches it, each as the bytes of a WebP.
+
+        Raises:
+            QueryError: there is none of this number.
+        """
+        return self._table.finding_pictures(finding)
+
     def decide(self, finding: int, state: str, *, note: str = "", by: str = "") -> Finding:
         """Confirm or reject a finding, or open it again.
 

@@ -15,7 +15,7 @@ from lapel.apps.ui.picture_cache import MINUTES, PICTURES, look_at
 from lapel.apps.ui.selection import escape
 from lapel.core.errors import LapelError
 from lapel.core.types import is_web_address
-from lapel.service import Store, fetch_image, image_formats, settings
+from lapel.service import Store, fetch_image, settings
 
 MAX_MB = 20  # of a picture's file: a phone's photo has 3 to 12
 LINK_SECONDS = 10.0  # a person waits for it
@@ -63,7 +63,7 @@ def drop_zone(store: Store) -> None:
     # No list of suffixes: Streamlit would refuse the others with a red chip and no reason. Decoding says what is no
     # image.
     file = st.file_uploader(t("ask.drop"), key="upload", max_upload_size=MAX_MB)
-    st.caption(f"{t('ask.kept', minutes=MINUTES)} {t('ask.formats', formats=image_formats(), mb=MAX_MB)}")
+    st.caption(f"{t('ask.kept', minutes=MINUTES)} {t('ask.formats', mb=MAX_MB)}")
     if file is not None and st.session_state.get("uploaded") != file.file_id:
         st.session_state["uploaded"] = file.file_id
         _take_file(store, file, "")

@@ -9,22 +9,48 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
+from urllib.parse import quote
 
 import streamlit as st
 
 from lapel.apps.ui import work
-from lapel.apps.ui.lang import amount, t
+from lapel.apps.ui.lang import amount, field_name, known_text, t
 from lapel.apps.ui.selection import escape
 from lapel.core.errors import LapelError
-from lapel.service import Findings, Store
+from lapel.service import Case, Findings, LabelAudit, LabelFill, Picture, Store
 
 SHOWN = 500  # rows of the table; all are downloaded
-PICTURES = 6  # of one section
-DECISIONS = ("yes", "no", "later")
+PICTURES = 24  # of one case
+DECISIONS = {"yes": "j", "no": "k", "later": "l"}  # with their keys
+BACK = "h"
 
 Refused = Callable[[Sequence[str]], None]
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found, unfolded once and not in each run of the page.
+
+    Attributes:
+        found: It.
+        rows: Of its table.
+        cases: What is decided on.
+    """
+
+    found: Findings
+    rows: Rows
+    cases: Sequence[Case]
+
+    @classmethod
+    def of(cls, found: Findings) -> Answer:
+        """Unfold what was found."""
+        return cls(found, found.rows(), list(found.cases()))
 
 
 def findings_page(
@@ -33,103 +59,171 @@ def findings_page(
     *,
     key: str,
     refused: Refused | None = None,
-) -> Findings | None:
-    """Ask when the button is pressed, show what was found, and let every section be decided on.
+) -> None:
+    """Ask when the button is pressed, show what was found, and let every case be decided on.
 
     Args:
         store: Whose catalogue is asked; its thumbnails are shown.
         ask: Finds it; takes a function to tell how far it is.
-        key: A name for the question, such as ``duplicates``.
-        refused: What a no is beside a decision of this session: takes the titles of the section's pictures.
-
-    Returns:
-        What was found; None before.
+        key: A name for the question, such as ``duplicates``; its texts are ``findings.ask_KEY`` and
+            ``findings.table_KEY``.
+        refused: What a no is beside a decision of this session: takes the titles of the case's pictures.
     """
     name = f"{key} {store.folder}"
-    if st.button(t("findings.run"), type="primary", key=f"run-{key}"):
-        work.start(name, ask)
+    begun = work.find(name)
+    if st.button(t("findings.again" if begun else "findings.run"), type="secondary" if begun else "primary",
+                 key=f"run-{key}"):  # fmt: skip
+        st.session_state[f"decided-{key}"] = {}
+        st.session_state[f"place-{key}"] = 0
+        work.start(name, lambda tell: Answer.of(ask(tell)))
     if not work.show_progress(name) or (done := work.find(name)) is None:
-        return None
-    found: Findings = done.result
-    if not found.rows():
-        st.success(f"{t('findings.none')} {escape(found.summary())}", icon=":material/check_circle:")
-        return found
-    st.write(escape(found.summary()))
-    _decide(store, found, key, refused)
-    _table(found, key)
-    return found
-
-
-def _decide(store: Store, found: Findings, key: str, refused: Refused | None) -> None:
-    """One section at a time; J, K and L decide and go on."""
-    sections = list(found.sections())
-    if not sections:
         return
-    decided: dict[str, str] = st.session_state.setdefault(f"decided-{key}", {})
-    place = min(int(st.session_state.get(f"place-{key}", 0)), len(sections) - 1)
-    section = sections[place]
-    st.subheader(escape(section.title), anchor=False)
-    st.caption(t("findings.place", at=amount(place + 1), of=amount(len(sections)), done=amount(len(decided))))
-    if section.text:
-        st.write(escape(section.text))
+    answer: Answer = done.result
+    if not answer.rows:
+        st.success(f"{t('findings.none')} {escape(answer.found.summary())}", icon=":material/check_circle:")
+        return
+    st.write(escape(answer.found.summary()))
+    decided: dict[int, str] = st.session_state.setdefault(f"decided-{key}", {})
+    _decide(store, answer, key, decided, refused)
+    _take_away(store, answer, key, decided)
+
+
+def _decide(store: Store, answer: Answer, key: str, decided: dict[int, str], refused: Refused | None) -> None:
+    """One case at a time; J, K and L decide and go on, H goes back."""
+    count = len(answer.cases)
+    if not count:
+        return
+    place = min(int(st.session_state.get(f"place-{key}", 0)), count)
+    with st.container(key=f"case-{key}", border=True):
+        if place < count:
+            case = answer.cases[place]
+            st.caption(t("findings.place", at=amount(place + 1), of=amount(count), done=amount(len(decided))))
+            st.subheader(escape(_title(case)), anchor=False)
+            if case.section.text:
+                st.write(escape(case.section.text))
+            if case.section.figure:
+                st.html(f"<div class='lapel-chart'>{case.section.figure}</div>")
+            pictures(store, case.section.pictures)
+            st.markdown(f"**{t(f'findings.ask_{key}')}**")
+        else:
+            case = None
+            st.success(t("findings.all_decided", n=count), icon=":material/check_circle:")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            for decision, shortcut in DECISIONS.items() if case else ():
+                told = partial(refused, [each.title for each in case.section.pictures]) if refused and case else None
+                st.button(
+                    t(f"findings.{decision}"),
+                    shortcut=shortcut,
+                    key=f"{decision}-{key}",
+                    on_click=_next,
+                    args=(key, place, decision),
+                    kwargs={"told": told if decision == "no" else None},
+                )
+            st.button(
+                t("findings.back"),
+                shortcut=BACK,
+                key=f"back-{key}",
+                disabled=not place,
+                on_click=_back,
+                args=(key, place),
+            )
+
+
+def _title(case: Case) -> str:
+    """What a case is, in the visitor's language."""
+    row = case.rows[0]
+    if "suggested" in row:
+        return f"{field_name(row['field'])}: {row['has'] or t('findings.nothing')} → {row['suggested']}"
+    if "group" in row:
+        return t(f"duplicate.{str(row['kind']).replace(' ', '_')}")
+    return case.section.title
+
+
+def pictures(store: Store, shown: Sequence[Picture]) -> None:
+    """Pictures beside each other, each with what is said of it and a link to its product."""
     with st.container(horizontal=True):
-        for picture in section.pictures[:PICTURES]:
-            with st.container(width=170):
+        for picture in shown[:PICTURES]:
+            with st.container(width=170, gap="xsmall"):
                 tile = store.thumbnail(picture.photo) if isinstance(picture.photo, int) else picture.photo
                 if tile:
-                    st.image(tile, alt=picture.title or section.title, width=160)
-                st.caption(escape(" · ".join((picture.title, *picture.lines))))
-    told = partial(refused, [each.title for each in section.pictures]) if refused else None
-    with st.container(horizontal=True):
-        for decision, shortcut in zip(DECISIONS, ("j", "k", "l"), strict=True):
-            st.button(
-                t(f"findings.{decision}"),
-                shortcut=shortcut,
-                key=f"{decision}-{key}",
-                on_click=_next,
-                args=(key, section.title, decision, place + 1),
-                kwargs={"told": told if decision == "no" else None},
-            )
-        st.button(t("query.undo"), key=f"back-{key}", disabled=not place, on_click=_next, args=(key, "", "", place - 1))
+                    st.image(tile, alt=picture.title, width=160)
+                title = escape(picture.title)
+                if isinstance(picture.photo, int) and title:
+                    title = f"[{title}](product?id={quote(picture.title, safe='')})"
+                st.caption("  \n".join(filter(None, (title, *map(escape, picture.lines)))))
+    if len(shown) > PICTURES:
+        st.caption(t("findings.more_pictures", n=len(shown) - PICTURES))
 
 
-def _next(key: str, title: str, decision: str, place: int, told: Callable[[], None] | None = None) -> None:
+def _next(key: str, place: int, decision: str, told: Callable[[], None] | None = None) -> None:
     if told is not None:
         try:
             told()
         except LapelError as error:
             st.toast(escape(str(error)), icon=":material/error:")
             return
-    if title:
-        st.session_state[f"decided-{key}"][f"{place}. {title}"] = decision
-    st.session_state[f"place-{key}"] = place
+    st.session_state[f"decided-{key}"][place] = decision
+    st.session_state[f"place-{key}"] = place + 1
 
 
-def _table(found: Findings, key: str) -> None:
-    rows, columns = found.rows(), found.columns()
+def _back(key: str, place: int) -> None:
+    st.session_state[f"place-{key}"] = place - 1
+
+
+def _take_away(store: Store, answer: Answer, key: str, decided: Mapping[int, str]) -> None:
+    """The table, and files of what was found and of what was decided."""
+    with st.container(horizontal=True):
+        if decided:
+            download(t("findings.decisions"), partial(_decisions, answer, decided), f"{key}-decisions")
+            if isinstance(answer.found, LabelAudit | LabelFill) and "yes" in decided.values():
+                accepted = partial(_accepted, store, answer, dict(decided))
+                download(t("findings.accepted"), accepted, f"{key}-products", help=t("findings.accepted_help"))
+        download(t("catalogue.download"), partial(table_csv, answer.rows), key)
+    names = answer.found.columns()
     st.dataframe(
-        {name: [row[name] for row in rows[:SHOWN]] for name in columns},
+        {_column(name): [row[name] for row in answer.rows[:SHOWN]] for name in names},
         hide_index=True,
-        alt=found.summary(),
+        alt=answer.found.summary(),
         key=f"t-{key}",
     )
-    with st.container(horizontal=True):
-        st.download_button(t("catalogue.download"), _csv(columns, rows), f"{key}.csv", "text/csv", key=f"load-{key}")
-        decided = st.session_state.get(f"decided-{key}", {})
-        if decided:
-            told = [{"what": what, "decision": decision} for what, decision in decided.items()]
-            st.download_button(
-                t("findings.decisions"),
-                _csv(("what", "decision"), told),
-                f"{key}-decisions.csv",
-                "text/csv",
-                key=f"load-decided-{key}",
-            )
+    if len(answer.rows) > SHOWN:
+        st.caption(t("findings.first_rows", shown=SHOWN, n=len(answer.rows)))
 
 
-def _csv(columns: Sequence[str], rows: Sequence[dict[str, object]]) -> str:
+def _column(name: str) -> str:
+    """A column in the visitor's language; files keep the names that programs know."""
+    first, _, rest = name.partition(" ")  # such as "share 2016"
+    known = known_text(f"column.{first}")
+    return f"{known} {rest}".strip() if known else field_name(name)
+
+
+def _decisions(answer: Answer, decided: Mapping[int, str]) -> str:
+    rows = [
+        {**row, "decision": decision} for place, decision in sorted(decided.items()) for row in answer.cases[place].rows
+    ]
+    return table_csv(rows)
+
+
+def _accepted(store: Store, answer: Answer, decided: Mapping[int, str]) -> str:
+    """The products whose suggestions were accepted, with these labels, as a table to add."""
+    found = answer.found
+    assert isinstance(found, LabelAudit | LabelFill)
+    chosen = tuple(each for place, each in enumerate(found.suggestions) if decided.get(place) == "yes")
+    with tempfile.TemporaryDirectory() as folder:
+        return store.save_suggestions(replace(found, suggestions=chosen), folder, "accepted")[-1].read_text("utf-8")
+
+
+def download(label: str, made: Callable[[], str], name: str, *, help: str = "") -> None:
+    """A button that makes a CSV when it is pressed."""
+    st.download_button(label, made, f"{name}.csv", "text/csv", key=f"load-{name}", help=help or None,
+                       icon=":material/download:", on_click="ignore")  # fmt: skip
+
+
+def table_csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as CSV, with the columns of the first."""
+    listed = list(rows)
     stream = io.StringIO()
-    table = csv.DictWriter(stream, columns)
+    table = csv.DictWriter(stream, list(listed[0]) if listed else [])
     table.writeheader()
-    table.writerows(rows)
+    table.writerows(listed)
     return stream.getvalue()

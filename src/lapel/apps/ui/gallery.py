@@ -6,13 +6,14 @@ address and only when it is near the screen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from lapel.apps.ui.lang import share, t
+from lapel.apps.ui.reasons import reason_words
 from lapel.core.types import Hit, Photo, Product, Verdict, is_web_address
 from lapel.service import ProductDetails
 
@@ -72,8 +73,9 @@ def _nothing() -> None:
     """A component tells only what has a callback."""
 
 
-def hit_card(hit: Hit) -> dict[str, Any]:
-    """A hit of an answer: the photo that matched, the verdict in words with its probability, and why it is there."""
+def hit_card(hit: Hit, title: Callable[[str], str] = str) -> dict[str, Any]:
+    """A hit of an answer: the photo that matched, the verdict in words with its probability, and why it is there, which
+    may name a product by its title."""
     card = _card(hit.product, hit.photo)
     card["score"] = t("gallery.score", score=f"{hit.score:z.2f}")
     if hit.verdict in JUDGED:
@@ -82,7 +84,7 @@ def hit_card(hit: Hit) -> dict[str, Any]:
     if hit.others:
         card["also"] = t("gallery.also", n=len(hit.others))
     if hit.reason is not None:
-        card["reason"] = hit.reason.words
+        card["reason"] = reason_words(hit.reason, title)
     return card
 
 

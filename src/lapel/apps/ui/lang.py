@@ -35,6 +35,11 @@ def t(name: str, /, **values: object) -> str:
     return texts.text(name, language=language(), **values)
 
 
+def known_text(name: str) -> str:
+    """A text in the visitor's language; empty where there is none of this name."""
+    return texts.texts_of(language()).get(name, "")
+
+
 def amount(value: float, digits: int = 0) -> str:
     """A number as the visitor's language writes it."""
     return texts.number(value, language(), digits)
@@ -47,8 +52,7 @@ def share(value: float, digits: int = 0) -> str:
 
 def field_name(name: str) -> str:
     """A field of products in the visitor's language; a shop's own fields stay as the shop calls them."""
-    known = texts.texts_of(language())
-    return known.get(f"field.{name}") or field_label(name)
+    return known_text(f"field.{name}") or field_label(name)
 
 
 def choose_language() -> None:

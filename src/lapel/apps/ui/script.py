@@ -1,5 +1,5 @@
 """What only a script in the visitor's browser can do: go to the top, close the filters on a phone, tell screen readers
-how many results there are.
+how many results there are, and put the address right.
 
 Streamlit draws its elements anew, so a live region and a listener in them would be lost; these are put beside its page,
 once.
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Sequence
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -38,23 +40,44 @@ if (!document.getElementById("lapel-status")) {
 }
 """.replace("SUFFIXES", ",".join(image_suffixes()))
 
+# Whoever goes back while a run is under way sees what they went back to, but the ended run may have put its own address
+# into the browser meanwhile; the next search would be added to that one.
+ADDRESS = """
+const here = location.pathname.split("/").pop();
+if (PAGES.includes(here)) {
+  const wanted = new URL(location), query = new URLSearchParams(QUERY);
+  for (const name of ["embed", "embed_options"])
+    for (const value of wanted.searchParams.getAll(name)) query.append(name, value);
+  wanted.pathname = wanted.pathname.slice(0, wanted.pathname.length - here.length) + PATH;
+  wanted.search = query;
+  const plain = url => { const params = new URLSearchParams(url.search); params.sort(); return url.pathname + params; };
+  if (plain(wanted) !== plain(location)) history.replaceState(history.state, "", wanted);
+}
+"""
 
-def run(*, status: str, visit: int, top: bool) -> None:
-    """Run the page's script.
+
+def run(*, status: str, top: bool, pages: Sequence[str], path: str) -> None:
+    """Run the page's script, once in each run of the page.
 
     Args:
         status: What a screen reader says when it has changed, such as ``20 of 40 products``.
-        visit: How many queries were shown; the script runs again when it changes.
         top: Go to the top of the page: after a query, the new answer is what to look at.
+        pages: The last part of the address of each page; empty for the first.
+        path: That of this page.
     """
-    lines = [SETUP]
+    number = st.session_state["runs"] = st.session_state.get("runs", 0) + 1
+    query = urlencode([(name, value) for name in st.query_params for value in st.query_params.get_all(name)])
+    lines = [SETUP, f"const PAGES = {_json(list(pages))}, PATH = {_json(path)}, QUERY = {_json(query)};", ADDRESS]
     if top:
         lines.append("document.querySelector('[data-testid=stMain]')?.scrollTo({top: 0});")
-    # "<" is written as its escape, so that no text can end the script.
-    text = json.dumps(status).replace("<", "\\u003c")
-    lines.append(f"document.getElementById('lapel-status').textContent = {text};")
+    lines.append(f"document.getElementById('lapel-status').textContent = {_json(status)};")
     with st.container(key="script"):
-        st.html(f"<script>/* {visit} */ {{ {' '.join(lines)} }}</script>", unsafe_allow_javascript=True)
+        st.html(f"<script>/* {number} */ {{ {' '.join(lines)} }}</script>", unsafe_allow_javascript=True)
+
+
+def _json(value: object) -> str:
+    """As a script has it; "<" is written as its escape, so that no text can end the script."""
+    return json.dumps(value).replace("<", "\\u003c")
 
 
 def done_button(count: int) -> None:

@@ -57,15 +57,19 @@ HIDDEN = ("product",)  # reached from others: without a product it has nothing t
 
 def page_of(row: PageRow, *, visible: bool = True) -> StreamlitPage:
     """A row of the table as Streamlit has it."""
-    first = row is PAGES[0]
     return st.Page(
         HERE / "pages" / f"{row.name}.py",
         title=t(f"page.{row.name}"),
         icon=row.icon,
-        url_path="" if first else row.name,
-        default=first,
+        url_path=_path(row),
+        default=row is PAGES[0],
         visibility="visible" if visible else "hidden",
     )
+
+
+def _path(row: PageRow) -> str:
+    """The last part of a page's address."""
+    return "" if row is PAGES[0] else row.name
 
 
 def go(name: str, **params: str | list[str]) -> NoReturn:
@@ -120,7 +124,8 @@ def run(show: Callable[[Store, Overview], str], *, empty: bool = False, manage: 
     visit = st.session_state.get("visit", 0)
     top = visit != st.session_state.get("seen", 0)
     st.session_state["seen"] = visit
-    script.run(status=status, visit=visit, top=top)
+    pages = [_path(row) for row in PAGES]
+    script.run(status=status, top=top, pages=pages, path=st.session_state.get("path", ""))
 
 
 def footer() -> None:

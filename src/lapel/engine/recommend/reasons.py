@@ -30,27 +30,27 @@ def bought_with(name: str, product_id: str, baskets: int) -> Reason:
 
 def goes_with(name: str, product_id: str, agreement: Agreement, at: int, part: str) -> Reason:
     """For what completes an outfit."""
-    told = [
-        words
-        for words, good in (
-            ("its colours agree", agreement.harmony[at] >= 0.75),
-            ("a price to match", agreement.price[at] >= 0.75),
-            ("the same season", bool(agreement.season[at])),
-        )
-        if good
-    ]
+    agrees = {
+        "colours": ("its colours agree", agreement.harmony[at] >= 0.75),
+        "price": ("a price to match", agreement.price[at] >= 0.75),
+        "season": ("the same season", bool(agreement.season[at])),
+    }
+    told = [words for words, good in agrees.values() if good]
     data = {"harmony": round(float(agreement.harmony[at]), 3), "price": round(float(agreement.price[at]), 3)}
     words = f"goes with {name}" + (f": {', '.join(told)}" if told else "")
-    return Reason("goes-with", words, product_id, {**data, "part": part})
+    names = " ".join(name for name, (_, good) in agrees.items() if good)
+    return Reason("goes-with", words, product_id, {**data, "agrees": names, "part": part})
 
 
-def compared(kind: str, words: str, product_id: str, table: ProductTable, seed: int, place: int) -> Reason:
+def compared(
+    kind: str, words: str, product_id: str, table: ProductTable, seed: int, place: int, **data: float | str
+) -> Reason:
     """For what stands beside or in place of a product: with how much dearer or cheaper it is."""
     own, other = float(table.prices[seed]), float(table.prices[place])
     same = table.currencies.of[seed] == table.currencies.of[place]
     if not same or np.isnan(own) or np.isnan(other) or own <= 0:
-        return Reason(kind, words, product_id)
+        return Reason(kind, words, product_id, data)
     change = round(100 * (other / own - 1))
     if change:
         words += f", {abs(change)} % {'more' if change > 0 else 'less'}"
-    return Reason(kind, words, product_id, {"price_change_percent": change})
+    return Reason(kind, words, product_id, {**data, "price_change_percent": change})

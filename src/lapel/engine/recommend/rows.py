@@ -197,7 +197,7 @@ def _fitting(shop: Shop, profile: Profile, look: int) -> Places:
 
 def popular(shop: Shop) -> list[Purpose]:
     """Of each look what is popular, the popular looks first: what a stranger is shown."""
-    reason = Reason("popular", "popular now") if shop.popularity.any() else Reason("popular", "one of many looks here")
+    reason = Reason("popular", "popular now") if shop.popularity.any() else Reason("varied", "one of many looks here")
     found = []
     for rank, look in enumerate(shop.looks.by_popularity):
         places = shop.looks.best(look)
@@ -373,7 +373,7 @@ def substitutes(shop: Shop, asked: RowQuery, profile: Profile, seed: int) -> lis
     def why(place: int) -> Reason:
         same = table.families.of[place] == table.families.of[seed] and table.families.of[seed] > 0
         words = f"in place of {name}: the same kind{' and colour' if same else ''}"
-        return reasons.compared("substitute", words, own, table, seed, place)
+        return reasons.compared("substitute", words, own, table, seed, place, same_colour=float(same))
 
     return [Purpose(Strand(places, relevance), vector, why)]
 

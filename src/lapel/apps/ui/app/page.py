@@ -32,6 +32,7 @@ def main() -> None:
     pages = [page_of(row, visible=row.name not in HIDDEN and (manage or not row.manage)) for row in PAGES]
     st.logo(ICON, size="large")
     chosen = st.navigation(pages, position="top")
+    st.session_state["path"] = chosen.url_path
     chosen.run()
     footer()
 

@@ -165,7 +165,7 @@ def _model(store: Store) -> None:
     known = store.models.list()
     rows: list[dict[str, Any]] = [
         {
-            t("catalogue.model"): each.model.name,
+            t("catalogue.name"): each.model.name,
             t("catalogue.vectors"): each.photos,
             t("catalogue.use"): t(f"catalogue.{'active' if each.active else 'previous' if each.previous else 'kept'}"),
             t("catalogue.fingerprint"): each.model.fingerprint,
@@ -175,11 +175,14 @@ def _model(store: Store) -> None:
     st.dataframe(rows, hide_index=True, alt=t("catalogue.model"))
     if work := store.models.work:
         st.info(escape(work), icon=":material/hourglass_top:")
-    specs = [each.model.encoder for each in known if not each.active]
-    offered = list(dict.fromkeys([*specs, *(name for name in KNOWN_MODELS if name not in specs)]))
-    wanted = st.selectbox(t("catalogue.other_model"), offered, accept_new_options=True, key="other-model")
+    active = [each.model.encoder for each in known if each.active]
+    offered = [
+        name for name in dict.fromkeys([*(each.model.encoder for each in known), *KNOWN_MODELS]) if name not in active
+    ]
+    key = "-".join(("other-model", *active))  # once it is changed, another one is offered
+    wanted = st.selectbox(t("catalogue.other_model"), offered, accept_new_options=True, key=key)
     st.caption(t("catalogue.model_help"))
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         if st.button(t("catalogue.switch"), key="switch", disabled=not wanted) and wanted:
             store.jobs.use_model(wanted)
             _begun()

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 
 import streamlit as st
 
@@ -86,30 +88,35 @@ def show(store: Store, _: Overview) -> str:
 
 def _cards(store: Store, now: Taste) -> list[dict[str, object]]:
     k = PAGE * now.pages
+    titles = cache(partial(_title, store))
     if now.yes or now.no:
-        found = _next(store, now, k)
+        found = _next(store, now, k, titles)
         if found:
             return found
     browsed = store.recommend(person=now.person, k=k, exclude=now.no, seed=7)
     if browsed:
-        return [hit_card(hit) for hit in browsed]
+        return [hit_card(hit, titles) for hit in browsed]
     refused = set(now.no)
     return [product_card(each) for each in store.browse(limit=k).products if each.product.id not in refused]
 
 
-def _next(store: Store, now: Taste, k: int) -> list[dict[str, object]]:
+def _title(store: Store, product_id: str) -> str:
+    return store.product(product_id).product.title or product_id
+
+
+def _next(store: Store, now: Taste, k: int, title: Callable[[str], str]) -> list[dict[str, object]]:
     """What follows from the taps: recommendations, or where nothing can be kept, a query of the taps."""
     if not store.read_only:
-        return [hit_card(hit) for hit in store.recommend(person=now.person, k=k, exclude=now.no, seed=len(now.yes))]
+        found = store.recommend(person=now.person, k=k, exclude=now.no, seed=len(now.yes))
+        return [hit_card(hit, title) for hit in found]
     if not now.yes:
         return []
     parts = [Part(product_id=each) for each in now.yes[-MOST_PRODUCTS:]]
     parts += [Part(product_id=each, weight=LESS) for each in now.no[-MOST_PRODUCTS:]]
     query = Query(parts=tuple(parts), k=k, exclude=frozenset(now.no), diversity=0.3, distinct=True)
     cards = [hit_card(hit) for hit in store.search(query=query)]
-    last = store.product(now.yes[-1]).product
     for card in cards:
-        card["reason"] = t("discover.because", title=last.title or last.id)
+        card["reason"] = t("reason.liked", title=title(now.yes[-1]))
         card.pop("verdict", None)
     return cards
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from lapel.apps.ui import shell, state, work
-from lapel.apps.ui.findings import findings_page
+from lapel.apps.ui.findings import BACK, DECISIONS, download, findings_page, pictures, table_csv
 from lapel.apps.ui.lang import amount, share, t
 from lapel.apps.ui.selection import escape
 from lapel.core.errors import LapelError
-from lapel.service import Findings, Overview, Store
+from lapel.service import Findings, Overview, Picture, Store, finding_json
 
 if TYPE_CHECKING:
     from lapel.service import PriceEstimate, WatchFinding
@@ -31,26 +31,16 @@ QUESTIONS: dict[str, Ask] = {
     "clusters": lambda store, tell: store.clusters(progress=tell),
 }
 OTHERS = ("watch", "price")
-QUEUE = 200  # findings of the watch queue that are shown
+QUEUE = 200  # findings of the watch queue that are looked at
+EXPORTED = 100_000
+STATES = {"yes": "confirmed", "no": "rejected"}
 
 
 def show(store: Store, _: Overview) -> str:
     """Show the question that was chosen."""
     state.invalidate()
     st.header(t("insight.title"), anchor=False)
-    names = (*QUESTIONS, *OTHERS)
-    asked = st.query_params.get("question", "")
-    chosen = st.pills(
-        t("insight.which"),
-        names,
-        default=asked if asked in names else names[0],
-        format_func=lambda name: t(f"insight.{name}"),
-        key="question",
-        label_visibility="collapsed",
-        required=True,
-    )
-    name = chosen or names[0]
-    st.query_params["question"] = name
+    name = _question()
     st.write(t(f"insight.{name}_help"))
     if name == "watch":
         _watch(store)
@@ -60,6 +50,29 @@ def show(store: Store, _: Overview) -> str:
         refused = partial(_no_duplicates, store) if name == "duplicates" and not store.read_only else None
         findings_page(store, lambda tell: QUESTIONS[name](store, tell), key=name, refused=refused)
     return t(f"insight.{name}")
+
+
+def _question() -> str:
+    """The question that is chosen, which the address says: a link, a reload and the browser's Back choose it too."""
+    names = (*QUESTIONS, *OTHERS)
+    asked = st.query_params.get("question", "")
+    if asked != st.session_state.get("question-written") or "question" not in st.session_state:
+        if asked and asked not in names:
+            st.warning(t("search.unknown", what=escape(f"question={asked}")), icon=":material/link_off:")
+        st.session_state["question"] = asked if asked in names else names[0]
+    st.pills(
+        t("insight.which"),
+        names,
+        format_func=lambda name: t(f"insight.{name}"),
+        key="question",
+        label_visibility="collapsed",
+        required=True,
+    )
+    name = str(st.session_state["question"])
+    if name != asked:
+        st.query_params["question"] = name
+    st.session_state["question-written"] = name
+    return name
 
 
 def _no_duplicates(store: Store, products: Sequence[str]) -> None:
@@ -78,22 +91,38 @@ def _watch(store: Store) -> None:
         st.code(f"lapel watch add BANK PICTURES --store {store.folder}", language="bash")
         return
     st.caption(" · ".join(f"{escape(bank.name)} ({amount(bank.pictures)})" for bank in banks))
+    # What is put off goes to the end of the queue, in this session.
+    later: list[int] = st.session_state.setdefault("watch-later", [])
     queue = store.watching.queue(limit=QUEUE)
-    if not queue:
-        st.success(t("insight.queue_empty"), icon=":material/check_circle:")
-        return
-    _finding(store, queue[0], len(queue))
+    queue.sort(key=lambda each: later.index(each.id) if each.id in later else -1)
+    with st.container(key="case-watch", border=True):
+        if queue:
+            _finding(store, queue[0], len(queue))
+        else:
+            st.success(t("insight.queue_empty"), icon=":material/check_circle:")
+        decided: list[int] = st.session_state.setdefault("watch-decided", [])
+        if decided:
+            st.button(t("findings.back"), shortcut=BACK, key="back-watch", on_click=_reopen, args=(store, decided))
+    download(t("catalogue.download"), partial(_all_found, store), "watch")
+
+
+def _all_found(store: Store) -> str:
+    """The queue and all that was decided on, as CSV."""
+    return table_csv(finding_json(each) for each in store.watching.queue("", limit=EXPORTED))
 
 
 def _finding(store: Store, found: WatchFinding, left: int) -> None:
+    st.caption(t("insight.queued", n=left, at=found.at[:16].replace("T", " ")))
     st.subheader(escape(found.place), anchor=False)
     st.write(t("insight.match", bank=escape(found.bank), name=escape(found.entry_name), chance=share(found.chance)))
-    st.caption(t("insight.queued", n=left, at=found.at))
+    bank, upload = store.watching.pictures(found.id)
+    pictures(store, [Picture(upload, t("insight.found_picture")), Picture(bank, t("insight.bank_picture"))])
     note = st.text_input(t("insight.note"), key=f"note-{found.id}")
+    st.markdown(f"**{t('insight.ask_watch')}**")
     with st.container(horizontal=True):
-        for decision, shortcut in (("confirmed", "j"), ("rejected", "k")):
+        for decision, shortcut in DECISIONS.items():
             st.button(
-                t(f"insight.{decision}"),
+                t(f"findings.{decision}"),
                 shortcut=shortcut,
                 key=f"{decision}-{found.id}",
                 disabled=store.read_only,
@@ -103,10 +132,24 @@ def _finding(store: Store, found: WatchFinding, left: int) -> None:
 
 
 def _decided(store: Store, finding: int, decision: str, note: str) -> None:
+    if decision == "later":
+        st.session_state["watch-later"].append(finding)
+        return
     try:
-        store.watching.decide(finding, decision, note=note)
+        store.watching.decide(finding, STATES[decision], note=note)
     except LapelError as error:
         st.toast(escape(str(error)), icon=":material/error:")
+        return
+    st.session_state["watch-decided"].append(finding)
+
+
+def _reopen(store: Store, decided: list[int]) -> None:
+    """Open the finding that was decided on last again."""
+    try:
+        store.watching.decide(decided[-1], "open")
+    except LapelError as error:
+        st.toast(escape(str(error)), icon=":material/error:")
+    decided.pop()
 
 
 # --- the price of one photo -------------------------------------------------------------------------------------------
@@ -141,16 +184,11 @@ def _estimate(store: Store, found: PriceEstimate) -> None:
     st.write(f"**{escape(found.title)}**")
     st.caption(escape(found.summary()))
     for section in found.sections():
-        pictures = [each for each in section.pictures if isinstance(each.photo, int)][:6]
-        if not pictures:
+        sold = [each for each in section.pictures if isinstance(each.photo, int)][:6]
+        if not sold:
             continue
         st.subheader(escape(section.title), anchor=False)
-        with st.container(horizontal=True):
-            for picture in pictures:
-                with st.container(width=170):
-                    if tile := store.thumbnail(picture.photo):  # type: ignore[arg-type]  # keys, see above
-                        st.image(tile, alt=picture.title or section.title, width=160)
-                    st.caption(escape(" · ".join((picture.title, *picture.lines))))
+        pictures(store, sold)
 
 
 if __name__ == "__main__":

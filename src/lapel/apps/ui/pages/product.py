@@ -27,6 +27,7 @@ def show(store: Store, _: Overview) -> str:
     product_id = st.query_params.get("id", "")
     if not product_id:
         st.header(t("product.none"), anchor=False)
+        st.write(t("product.none_what"))
         shell.link("search", t("search.new"), ":material/search:")
         return t("product.none")
     try:
@@ -46,7 +47,7 @@ def show(store: Store, _: Overview) -> str:
 
 def _head(details: ProductDetails) -> None:
     product = details.product
-    left, right = st.columns([5, 4] if len(details.photos) > 1 else [2, 3], gap="large")
+    left, right = st.columns([5, 4] if len(details.photos) > 1 else [2, 3], gap="medium")
     with left:
         _photos(details)
     with right:

@@ -80,8 +80,7 @@ def _report(store: Store, report: EvalReport) -> None:
         for name in ("recall@1", "recall@5", "recall@10", f"map@{report.depth}"):
             found = result.measures[name]
             with st.container(width="content", gap="xsmall"):
-                title = name.replace("recall", "Recall").replace("map", "MAP")
-                st.metric(title, share(found.value, 1), width="content")
+                st.metric(_measure(name), share(found.value, 1), width="content")
                 st.caption(t("prove.interval", low=share(found.low, 1), high=share(found.high, 1)))
     left = result.without_value + result.without_relevant
     st.caption(t("prove.asked", n=result.used, left=amount(left), model=escape(report.model), index=report.index))
@@ -91,7 +90,7 @@ def _report(store: Store, report: EvalReport) -> None:
         table: dict[str, list[Any]] = {field_name("category"): [each.name for each in rows]}
         table[t("prove.queries")] = [each.used for each in rows]
         for measure in names:
-            table[measure] = [
+            table[_measure(measure)] = [
                 f"{share(each.measures[measure].value)} ({share(each.measures[measure].low)} –"
                 f" {share(each.measures[measure].high)})"
                 for each in rows
@@ -100,6 +99,10 @@ def _report(store: Store, report: EvalReport) -> None:
     if report.worst:
         st.subheader(t("prove.worst"), anchor=False)
         _picture(store.contact_sheet(report), t("prove.worst_alt"))
+
+
+def _measure(name: str) -> str:
+    return name.replace("recall", "Recall").replace("map", "MAP")
 
 
 def _picture(image: Image.Image, alt: str) -> None:

@@ -193,14 +193,14 @@ def _nothing_close(
     """Nothing is like what was asked for: why that may be, and the ways on."""
     from dataclasses import replace
 
-    title = t("search.nothing_close")
+    title = t("search.nothing_close_filtered" if selection.filter() else "search.nothing_close")
     with st.container(key="nothing"):
         st.header(title, anchor=False)
         if found.fashion is not None and found.fashion < 0.5:  # more likely than not it shows no clothes
             st.write(t("search.no_fashion"))
         elif found.kinds:
             st.write(t("search.kinds", kinds=escape(", ".join(kind for kind, _ in found.kinds[:3]))))
-        st.write(t("search.ways"))
+        st.write(t("search.ways" if photo is not None else "search.ways_no_photo"))
         with st.container(horizontal=True):
             if selection.filter():
                 _clear_filters(overview)
