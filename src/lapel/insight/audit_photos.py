@@ -262,7 +262,7 @@ class PhotoAudit(Findings):
         """A case each photo, what mending it would bring the most first."""
         for each, row in zip(self.found, self.rows(), strict=True):
             picture = Picture(each.key, each.product_id, (each.title,))
-            yield Case(Section(row["details"], row["advice"], (picture,)), (row,))
+            yield Case(Section(row["problems"], f"{row['advice']} ({row['details']})", (picture,)), (row,))
 
     def summary(self) -> str:
         """How many photos have what."""

@@ -41,11 +41,13 @@ THEME = {
     "theme.light.secondaryBackgroundColor": "#f5f2ee",
     "theme.light.textColor": "#0f0d0c",
     "theme.light.borderColor": "#ddd7ce",
+    "theme.light.linkColor": "#7a2636",
     "theme.dark.primaryColor": "#eaa3b0",
     "theme.dark.backgroundColor": "#151412",
     "theme.dark.secondaryBackgroundColor": "#211f1c",
     "theme.dark.textColor": "#f2efe9",
     "theme.dark.borderColor": "#3b3732",
+    "theme.dark.linkColor": "#eaa3b0",
 }
 
 

@@ -7,7 +7,9 @@ or changed by itself.
 
 from __future__ import annotations
 
+import base64
 import csv
+import html
 import io
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -63,7 +65,7 @@ def findings_page(
     """Ask when the button is pressed, show what was found, and let every case be decided on.
 
     Args:
-        store: Whose catalogue is asked; its thumbnails are shown.
+        store: Whose catalogue is asked.
         ask: Finds it; takes a function to tell how far it is.
         key: A name for the question, such as ``duplicates``; its texts are ``findings.ask_KEY`` and
             ``findings.table_KEY``.
@@ -84,11 +86,11 @@ def findings_page(
         return
     st.write(escape(answer.found.summary()))
     decided: dict[int, str] = st.session_state.setdefault(f"decided-{key}", {})
-    _decide(store, answer, key, decided, refused)
+    _decide(answer, key, decided, refused)
     _take_away(store, answer, key, decided)
 
 
-def _decide(store: Store, answer: Answer, key: str, decided: dict[int, str], refused: Refused | None) -> None:
+def _decide(answer: Answer, key: str, decided: dict[int, str], refused: Refused | None) -> None:
     """One case at a time; J, K and L decide and go on, H goes back."""
     count = len(answer.cases)
     if not count:
@@ -103,7 +105,7 @@ def _decide(store: Store, answer: Answer, key: str, decided: dict[int, str], ref
                 st.write(escape(case.section.text))
             if case.section.figure:
                 st.html(f"<div class='lapel-chart'>{case.section.figure}</div>")
-            pictures(store, case.section.pictures)
+            pictures(case.section.pictures)
             st.markdown(f"**{t(f'findings.ask_{key}')}**")
         else:
             case = None
@@ -135,24 +137,30 @@ def _title(case: Case) -> str:
     if "suggested" in row:
         return f"{field_name(row['field'])}: {row['has'] or t('findings.nothing')} → {row['suggested']}"
     if "group" in row:
-        return t(f"duplicate.{str(row['kind']).replace(' ', '_')}")
+        return t(f"findings.kind_{str(row['kind']).replace(' ', '_')}")
+    if "problems" in row:
+        names = [known_text(f"check.{each.replace(' ', '_')}") or each for each in row["problems"].split(", ")]
+        return ", ".join(names).capitalize()
     return case.section.title
 
 
-def pictures(store: Store, shown: Sequence[Picture]) -> None:
+def pictures(shown: Sequence[Picture]) -> None:
     """Pictures beside each other, each with what is said of it and a link to its product."""
-    with st.container(horizontal=True):
-        for picture in shown[:PICTURES]:
-            with st.container(width=170, gap="xsmall"):
-                tile = store.thumbnail(picture.photo) if isinstance(picture.photo, int) else picture.photo
-                if tile:
-                    st.image(tile, alt=picture.title, width=160)
-                title = escape(picture.title)
-                if isinstance(picture.photo, int) and title:
-                    title = f"[{title}](product?id={quote(picture.title, safe='')})"
-                st.caption("  \n".join(filter(None, (title, *map(escape, picture.lines)))))
+    st.html(f"<ul class='lapel-pictures' role='list'>{''.join(map(_picture, shown[:PICTURES]))}</ul>")
     if len(shown) > PICTURES:
         st.caption(t("findings.more_pictures", n=len(shown) - PICTURES))
+
+
+def _picture(picture: Picture) -> str:
+    title = html.escape(picture.title)
+    if isinstance(picture.photo, int):
+        source = f"thumbnail/{picture.photo}"
+        title = f"<a href='product?id={quote(picture.title, safe='')}' target='_blank'>{title}</a>"
+    else:
+        source = f"data:image/webp;base64,{base64.b64encode(picture.photo).decode()}"
+    lines = "".join(f"<span>{html.escape(line)}</span>" for line in picture.lines)
+    alt = html.escape(picture.title, quote=True)
+    return f"<li><img src='{source}' alt='{alt}' loading='lazy'>{title}{lines}</li>"
 
 
 def _next(key: str, place: int, decision: str, told: Callable[[], None] | None = None) -> None:

@@ -10,6 +10,7 @@ from lapel.apps.ui import texts
 from lapel.service import field_label
 
 CHOSEN = "language"  # in the session
+LONGEST = 30  # letters of a title that is named in a sentence or on a chip
 
 
 _run = threading.local()  # a run of the page has a thread of its own
@@ -48,6 +49,11 @@ def amount(value: float, digits: int = 0) -> str:
 def share(value: float, digits: int = 0) -> str:
     """A share of one as percent, ``93 %``, which no line parts."""
     return f"{amount(100 * value, digits)}\N{NO-BREAK SPACE}%"
+
+
+def short(title: str) -> str:
+    """A title where it is named beside other things."""
+    return title if len(title) <= LONGEST else title[: LONGEST - 1].rstrip() + "…"
 
 
 def field_name(name: str) -> str:

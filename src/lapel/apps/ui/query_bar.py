@@ -11,13 +11,12 @@ import streamlit as st
 from lapel.apps.ui import filters, state
 from lapel.apps.ui.asked import SIDES, Asked
 from lapel.apps.ui.crop import crop
-from lapel.apps.ui.lang import t
+from lapel.apps.ui.lang import short, t
 from lapel.apps.ui.picture_cache import KeptPhoto, regions_of
 from lapel.apps.ui.selection import PRODUCT, FilterSelection, escape
 from lapel.core.errors import LapelError, QueryError
 from lapel.service import Overview, Store
 
-LONGEST = 30  # letters of a title on a chip
 SHOWN = 12  # searches of the history that are offered
 
 
@@ -75,7 +74,7 @@ def _title(store: Store, product_id: str) -> str:
         title = store.product(product_id).product.title or product_id
     except QueryError:
         title = product_id
-    return title if len(title) <= LONGEST else title[: LONGEST - 1].rstrip() + "…"
+    return short(title)
 
 
 def _refine(store: Store, asked: Asked, photo: KeptPhoto | None) -> None:

@@ -18,7 +18,7 @@ import streamlit as st
 from lapel.apps.ui import shell, state
 from lapel.apps.ui.asked import LESS, MOST_PRODUCTS
 from lapel.apps.ui.gallery import gallery, hit_card, product_card
-from lapel.apps.ui.lang import t
+from lapel.apps.ui.lang import short, t
 from lapel.core.types import Event, Part, Query
 from lapel.service import Overview, Store
 
@@ -101,7 +101,7 @@ def _cards(store: Store, now: Taste) -> list[dict[str, object]]:
 
 
 def _title(store: Store, product_id: str) -> str:
-    return store.product(product_id).product.title or product_id
+    return short(store.product(product_id).product.title or product_id)
 
 
 def _next(store: Store, now: Taste, k: int, title: Callable[[str], str]) -> list[dict[str, object]]:

@@ -116,7 +116,7 @@ def _finding(store: Store, found: WatchFinding, left: int) -> None:
     st.subheader(escape(found.place), anchor=False)
     st.write(t("insight.match", bank=escape(found.bank), name=escape(found.entry_name), chance=share(found.chance)))
     bank, upload = store.watching.pictures(found.id)
-    pictures(store, [Picture(upload, t("insight.found_picture")), Picture(bank, t("insight.bank_picture"))])
+    pictures([Picture(upload, t("insight.found_picture")), Picture(bank, t("insight.bank_picture"))])
     note = st.text_input(t("insight.note"), key=f"note-{found.id}")
     st.markdown(f"**{t('insight.ask_watch')}**")
     with st.container(horizontal=True):
@@ -173,10 +173,10 @@ def _price(store: Store) -> None:
     except LapelError as error:
         st.error(escape(str(error)), icon=":material/error:")
         return
-    _estimate(store, found)
+    _estimate(found)
 
 
-def _estimate(store: Store, found: PriceEstimate) -> None:
+def _estimate(found: PriceEstimate) -> None:
     currency = escape(found.currency)
     with st.container(horizontal=True, gap="medium"):
         st.metric(t("insight.price"), f"{amount(found.price, 2)} {currency}", width="content")
@@ -188,7 +188,7 @@ def _estimate(store: Store, found: PriceEstimate) -> None:
         if not sold:
             continue
         st.subheader(escape(section.title), anchor=False)
-        pictures(store, sold)
+        pictures(sold)
 
 
 if __name__ == "__main__":
