@@ -107,7 +107,11 @@ def test_pictures_of_an_uploaded_archive_are_kept_and_found_where_it_lies_now(sh
     with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr("teal.png", picture((0, 128, 128)))
     with lapel.open_store(shop) as store:
-        store.add(store.jobs.keep_upload(stream.getvalue(), ".zip"))
+        kept = store.jobs.keep_upload(stream.getvalue(), ".zip")
+        before = kept.stat()
+        assert store.jobs.keep_upload(stream.getvalue(), ".zip") == kept
+        assert (kept.stat().st_ino, kept.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)  # a job may read it
+        store.add(kept)
         store.backup(tmp_path / "kept")
     lapel.restore_store(tmp_path / "kept", tmp_path / "again")
     subprocess.run(["rm", "-rf", str(shop)], check=True)

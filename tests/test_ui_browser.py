@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 import sqlite3
@@ -19,8 +20,9 @@ pytest.importorskip("playwright", reason="the browser tests need playwright: pip
 from PIL import Image
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from browser.chromium import address, browser, go, profile, shop_folder, tab, visit
+from browser.chromium import address, browser, go, profile, served, shop_folder, tab, visit, visitor
 from browser.shop import draw
+from lapel.service import open_store
 
 __all__ = ["address", "browser", "profile", "shop_folder", "tab", "visit"]  # fixtures
 Visit = Callable[..., Page]
@@ -209,12 +211,58 @@ def test_a_product_its_rows_and_back_to_a_search(tab: Page) -> None:
 def test_wandering_follows_what_is_tapped(tab: Page) -> None:
     page = at(tab, "discover")
     expect(card(page)).to_be_visible()
-    page.get_by_role("button", name=re.compile("^I like it:")).first.click()
+    # The address is another one when the run ends, as after a quick Back: what is shown is what it shall say.
+    page.get_by_role("button", name=re.compile("^I like it:")).first.evaluate(
+        """button => {
+            const app = document.querySelector("[data-testid=stApp]");
+            new MutationObserver((_, watcher) => {
+                if (app.getAttribute("data-test-script-state") !== "running") return;
+                watcher.disconnect();
+                history.replaceState({}, "", "/discover?product=W0002");
+            }).observe(app, {attributes: true});
+            button.click();
+        }"""
+    )
     expect(page.get_by_text("You said yes to 1 and no to 0.")).to_be_visible()
+    expect(page).to_have_url(re.compile("/discover$"))
     page.get_by_role("button", name=re.compile("^Not for me:")).first.click()
     expect(page.get_by_text("You said yes to 1 and no to 1.")).to_be_visible()
     page.get_by_role("button", name="Start afresh").click()
     expect(page.get_by_text("There is no query.")).to_be_visible()
+
+
+def test_insight_is_decided_on_by_keyboard_and_taken_away(profile: BrowserContext, tmp_path: Path) -> None:
+    """Two pictures listed twice, and one that is watched for."""
+    for name, colour in (("a", "Red"), ("b", "Red"), ("c", "Green"), ("d", "Green")):
+        draw("Dress", colour).save(tmp_path / f"{name}.png")
+    with open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
+        store.add(tmp_path)
+        store.watching.add("own", tmp_path / "a.png")
+        store.watch(tmp_path / "b.png")
+
+    def downloaded(button: str) -> list[dict[str, str]]:
+        with page.expect_download() as got:
+            page.get_by_role("button", name=button).click()
+        return list(csv.DictReader(io.StringIO(Path(got.value.path()).read_text("utf-8"))))
+
+    with served(tmp_path / "shop", tmp_path / "log") as root, visitor(profile, root) as open_page:
+        page = open_page("insight?question=duplicates")
+        page.get_by_role("button", name="Look for it").click()
+        expect(page.get_by_role("heading", name="The same picture twice")).to_be_visible()
+        page.keyboard.press("j")
+        expect(page.get_by_text("2 of 2; 1 decided")).to_be_visible()
+        page.keyboard.press("k")
+        expect(page.get_by_text("All 2 are decided on")).to_be_visible()
+        told = [(row["product"], row["decision"]) for row in downloaded("Download the decisions")]
+        assert sorted(told) == [("a", "yes"), ("b", "yes"), ("c", "no"), ("d", "no")]
+        page.get_by_role("radio", name="Watch queue").or_(page.get_by_role("button", name="Watch queue")).first.click()
+        page.wait_for_url("**question=watch")
+        expect(page.get_by_text("Is it a copy?")).to_be_visible()
+        page.keyboard.press("j")
+        expect(page.get_by_text("The queue is empty")).to_be_visible()
+        assert [row["state"] for row in downloaded("Download as CSV")] == ["confirmed"]
+        page.go_back()
+        expect(page.get_by_text("All 2 are decided on")).to_be_visible()
 
 
 def test_the_keyboard_reaches_a_card_and_the_focus_shows(tab: Page) -> None:

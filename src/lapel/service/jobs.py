@@ -133,7 +133,7 @@ class JobService:
 
     def keep_upload(self, data: bytes, suffix: str) -> Path:
         """Keep a file that came over the page, such as a ZIP of pictures, in the store: its pictures are read from
-        there from now on.
+        there from now on. What is there already is left as it is, as a job may be reading it.
 
         Args:
             data: Its bytes.
@@ -145,7 +145,10 @@ class JobService:
         path = (self._context.folder / UPLOADS / hashlib.sha256(data).hexdigest()[:24]).with_suffix(suffix)
         try:
             path.parent.mkdir(exist_ok=True)
-            path.write_bytes(data)
+            if not path.exists():
+                part = path.with_suffix(f".{secrets.token_hex(4)}.part")
+                part.write_bytes(data)
+                part.replace(path)
         except OSError as error:
             raise InputError(f"The file cannot be kept in {path.parent}: {reason_of(error)}.") from error
         return path.absolute()

@@ -71,7 +71,7 @@ def _add(store: Store) -> None:
     elif way == "upload":
         pictures = st.file_uploader(t("catalogue.zip"), type="zip", key="zip")
         if pictures is not None:
-            source = str(store.jobs.keep_upload(pictures.getvalue(), ".zip"))
+            source = _kept(store, pictures)
     else:
         st.caption(t("catalogue.feed_help"))
     file = st.file_uploader(
@@ -90,6 +90,14 @@ def _add(store: Store) -> None:
         else:
             store.jobs.add_source(source.strip(), table=table, mapping=mapping, whole=whole)
         _begun()
+
+
+def _kept(store: Store, file: Any) -> str:
+    """Where an uploaded ZIP is kept, written down once and not in each run of the page."""
+    kept: dict[str, str] = st.session_state.setdefault("kept-zips", {})
+    if not Path(kept.get(file.file_id, "")).is_file():
+        kept[file.file_id] = str(store.jobs.keep_upload(file.getvalue(), ".zip"))
+    return kept[file.file_id]
 
 
 def _mapping(table: bytes) -> tuple[tuple[str, ...], bool]:
