@@ -20,7 +20,7 @@ pytest.importorskip("streamlit", reason="the page needs streamlit: pip install '
 from streamlit.testing.v1 import AppTest
 
 from browser.runner import act, cards, followable, page_text, plain, settled, show, url
-from lapel.apps.ui import shell, shops
+from lapel.apps.ui import first, shell, shops, work
 from lapel.apps.ui.shell import PAGES
 from lapel.core.errors import LapelError
 from lapel.engine.context import open_context
@@ -86,6 +86,29 @@ def test_an_error_of_the_store_is_told_on_every_page_and_the_next_look_may_find_
         assert not re.search(r"(?<!\\)\[", page.error[0].value)
     monkeypatch.setattr(shell, "overview_of", right)
     assert "How the shop is" in page_text(settled(page.button(key="again").click().run()))
+
+
+def test_a_first_visit_leads_to_a_result_in_two_clicks(show, tmp_path, monkeypatch):
+    monkeypatch.setattr(first, "PRODUCTS", 20)
+    shop = tmp_path / "shop"
+    page = show(shop)
+    settled(page.button(key="first-sample").click().run())
+    assert "The sample wardrobe is being made" in page_text(page)
+    deadline = time.monotonic() + 120
+    while not (made := work.find(first.sample_name(shop))).ended:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert not made.error, made.error
+    asked = followable(settled(page.run()))
+    assert len(asked) == 20
+    assert url(act(page, "more", asked[0])) == {"product": [asked[0]]}
+
+
+def test_a_first_visit_begins_with_an_empty_shop_to_add_to(show, tmp_path):
+    page = show(tmp_path / "shop")
+    settled(page.button(key="first-own").click().run())
+    assert "Catalogue" in page_text(page)
+    assert page.text_input(key="place")
 
 
 @pytest.mark.parametrize("name", NAMES)

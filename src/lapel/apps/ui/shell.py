@@ -14,6 +14,7 @@ import streamlit as st
 from lapel.apps.ui import script, state
 from lapel.apps.ui.access import Access, may_manage
 from lapel.apps.ui.cache import overview_of
+from lapel.apps.ui.first import under_way, ways_to_begin
 from lapel.apps.ui.lang import choose_language, t
 from lapel.apps.ui.selection import escape
 from lapel.apps.ui.shops import open_shop
@@ -105,10 +106,11 @@ def run(show: Callable[[Store, Overview], str], *, empty: bool = False, manage: 
         empty: Whether it has something to show of a shop without a searchable picture.
         manage: Whether it is only for those who may manage.
     """
-    top = False
     try:
         if manage and not may_manage():
             _message(t("shell.not_allowed"), t("shell.not_allowed_why"))
+            return
+        if under_way(folder()):
             return
         store = store_now()
         overview = overview_of(store)
@@ -150,13 +152,26 @@ def _nothing_there(products: int) -> None:
 def render_error(error: LapelError) -> None:
     """Show why the shop cannot be shown, and what to do."""
     if isinstance(error, StoreNotFoundError):
-        _message(t("empty.no_shop"), t("empty.no_shop_what"))
-        _ways(f"{_add_command()}\nlapel demo")
+        _no_shop()
         return
     _message(t("error.title"), t(_what_to_do(error)))
     with st.container(key="error"):
         st.error(escape(str(error)), icon=":material/error:")
         st.button(t("shell.again"), type="primary", key="again")
+
+
+def _no_shop() -> None:
+    if not may_manage():
+        _message(t("empty.no_shop"), t("empty.not_yet"))
+        st.button(t("shell.again"), type="primary", key="again")
+        return
+    _message(t("empty.no_shop"), t("empty.no_shop_what", folder=escape(str(folder().absolute()))))
+    with st.container(key="commands"):
+        if ways_to_begin(folder()):
+            go("catalogue")
+        st.caption(t("empty.by_command"))
+        st.code(_add_command(), language="bash")
+        st.button(t("shell.again"), type="tertiary", key="again")
 
 
 def _what_to_do(error: LapelError) -> str:
