@@ -1,4 +1,5 @@
-"""How long the server works on a run of the search page, and how much memory a long session takes.
+"""How long the server works on a run of the search page, and how much memory a long session takes beside what the
+store keeps for all visitors.
 
     python benchmarks/page.py .demo/shop
     python benchmarks/page.py .demo/shop --photo .demo/wardrobe/images/W0002_hanger.jpg
@@ -68,7 +69,7 @@ def main() -> None:
         "rerun_ms": {"p50": round(float(np.median(took)), 1), "p95": round(float(np.percentile(took, 95)), 1)},
         "processor_ms": {"p50": round(float(np.median(worked)), 1), "p95": round(float(np.percentile(worked, 95)), 1)},
     }
-    before = 0.0
+    store_mb, before = kept_by_the_store(ids), 0.0
     for number in range(asked.searches + WARM):
         if number == WARM:
             gc.collect()
@@ -76,10 +77,27 @@ def main() -> None:
         page.query_params["product"] = ids[number % len(ids)]
         checked(page.run())
     gc.collect()
-    told["searches"] = {"count": asked.searches, "grown_mb": round(resident_mb() - before, 1)}
+    told["searches"] = {
+        "count": asked.searches,
+        "grown_mb": round(resident_mb() - before, 1),
+        "kept_by_the_store_mb": store_mb,
+    }
     if asked.photo:
         told["photos"] = photos(page, asked.photo, asked.searches // 5)
     print(json.dumps(told, indent=2))
+
+
+def kept_by_the_store(ids: list[str]) -> float:
+    """Megabytes that the store keeps of the same searches for all its visitors, up to a bound of its own; asked before
+    the page, so that what a session keeps can be told from it."""
+    from lapel.apps.ui.shell import store_now
+
+    gc.collect()
+    before, store = resident_mb(), store_now()
+    for product_id in ids:
+        store.search(product_id=product_id, k=40)
+    gc.collect()
+    return round(resident_mb() - before, 1)
 
 
 def photos(page: AppTest, photo: Path, count: int) -> dict[str, float]:

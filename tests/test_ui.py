@@ -304,6 +304,18 @@ def test_a_bad_upload_is_explained_and_a_good_one_then_works(show, store):
     assert plain(page.button(key="part-photo-").label) == "Your photo"
 
 
+def test_of_several_pictures_the_first_is_searched_with_and_the_page_says_so(show, store):
+    files = []
+    for colour in ("Green", "Red", "Navy"):
+        stream = io.BytesIO()
+        draw("Dress", colour, 24).save(stream, "PNG")
+        files.append((f"{colour}.png", stream.getvalue(), "image/png"))
+    page = show(store)
+    settled(page.file_uploader(key="upload").set_value(files).run())
+    assert "the first of 3 was used" in page.toast[0].value
+    assert followable(page)[0] == "W0027"
+
+
 def test_a_reload_finds_the_picture_and_a_forgotten_one_is_told(show, store):
     page = upload(show(store), draw("Dress", "Green", 24))
     token = url(page)["photo"][0]

@@ -52,15 +52,19 @@ def test_the_map_is_drawn_once_and_has_an_address(show, store, monkeypatch):
     assert drawn is not None
     assert shown[-1]["source"] == f"map-page?v={drawn.digest}"
     assert "A map of 40 products" in page_text(page)
-    (route,) = [each for each in routes(store, write=False) if each.path == "/map-page"]
     from starlette.applications import Starlette
     from starlette.testclient import TestClient
 
-    with TestClient(Starlette(routes=[route])) as client:
+    with TestClient(Starlette(routes=routes(store, write=False))) as client:
         kept = client.get(f"/map-page?v={drawn.digest}")
         assert kept.content == drawn.page
         assert "immutable" in kept.headers["cache-control"]
         assert client.get("/map-page").headers["cache-control"] == "no-store"
+        for given, wanted in (
+            ("product/W0000", "../product?id=W0000"),
+            ("insight/?question=price", "../insight?question=price"),
+        ):
+            assert client.get(f"/{given}", follow_redirects=False).headers["location"] == wanted
 
 
 @pytest.mark.parametrize("question", ["duplicates", "labels", "assortment", "clusters"])

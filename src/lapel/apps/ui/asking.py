@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +30,7 @@ def ask_box(store: Store, *, refine: bool) -> None:
     """
     with st.container(key="ask", horizontal=True, vertical_alignment="center", gap="small"):
         given = st.chat_input(
-            t("ask.refine" if refine else "ask.placeholder"), key="box", accept_file=True, max_chars=MAX_WORDS
+            t("ask.refine" if refine else "ask.placeholder"), key="box", accept_file="multiple", max_chars=MAX_WORDS
         )
         with st.popover(t("ask.camera"), icon=":material/photo_camera:", key="camera-popover"):
             shot = st.camera_input(t("ask.camera"), key="camera", label_visibility="collapsed", resolution="1080p")
@@ -46,10 +46,8 @@ def _take(store: Store, given: Any) -> None:
     words = given if isinstance(given, str) else given.text
     files = [] if isinstance(given, str) else list(given.files)
     words = " ".join((words or "").split())
-    if len(files) > 1:
-        st.warning(t("ask.one_picture", n=len(files)))
     if files:
-        _take_file(store, files[0], "" if is_web_address(words) else words)
+        _take_first(store, files, "" if is_web_address(words) else words)
     elif is_web_address(words):
         private = settings().allow_private_links
         begin(store, lambda: fetch_image(words, timeout=LINK_SECONDS, allow_private=private), t("ask.linked"))
@@ -62,11 +60,20 @@ def drop_zone(store: Store) -> None:
     """The drop zone of the start page: a picture is searched with as soon as it is there."""
     # No list of suffixes: Streamlit would refuse the others with a red chip and no reason. Decoding says what is no
     # image.
-    file = st.file_uploader(t("ask.drop"), key="upload", max_upload_size=MAX_MB)
+    files = st.file_uploader(t("ask.drop"), key="upload", max_upload_size=MAX_MB, accept_multiple_files=True)
     st.caption(f"{t('ask.kept', minutes=MINUTES)} {t('ask.formats', mb=MAX_MB)}")
-    if file is not None and st.session_state.get("uploaded") != file.file_id:
-        st.session_state["uploaded"] = file.file_id
-        _take_file(store, file, "")
+    seen: set[str] = st.session_state.setdefault("uploaded", set())
+    new = [file for file in files if file.file_id not in seen]
+    st.session_state["uploaded"] = {file.file_id for file in files}
+    if new:
+        _take_first(store, new, "")
+
+
+def _take_first(store: Store, files: Sequence[Any], words: str) -> None:
+    """Ask with the first of several files, and say so: a toast stays when the answer is drawn."""
+    if len(files) > 1:
+        st.toast(t("ask.one_picture", n=len(files)), icon=":material/filter_1:")
+    _take_file(store, files[0], words)
 
 
 def _take_file(store: Store, file: Any, words: str) -> None:

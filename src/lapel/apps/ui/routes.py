@@ -6,13 +6,16 @@ So a gallery of any length costs a run of the page nothing, and a browser fetche
 from __future__ import annotations
 
 import io
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from PIL import Image
 
 from lapel.apps.ui.map_cache import cached_map
 from lapel.apps.ui.picture_cache import PICTURES
+from lapel.apps.ui.shell import PAGES
 from lapel.apps.ui.shops import open_shop
 from lapel.core.errors import LapelError
 
@@ -40,7 +43,7 @@ def routes(folder: Path, *, write: bool) -> list[BaseRoute]:
         folder: The shop folder.
         write: Whether the page opens it for writing; it is the same store then.
     """
-    from starlette.responses import Response
+    from starlette.responses import RedirectResponse, Response
     from starlette.routing import Route
 
     def answer(jpeg: bytes | None, keep: str) -> Response:
@@ -82,7 +85,14 @@ def routes(folder: Path, *, write: bool) -> list[BaseRoute]:
         kept = FOR_GOOD if request.query_params.get("v") == found.digest else NEVER
         return Response(found.page, media_type="text/html", headers={"Cache-Control": kept})
 
+    def below_a_page(page: str, request: Request) -> Response:
+        """An address such as ``/product/W0012``, written by hand: to the page, which Streamlit would leave white."""
+        rest = request.path_params["rest"]
+        query = urlencode({"id": rest}) if page == "product" and rest else request.url.query
+        return RedirectResponse(f"{'../' * (rest.count('/') + 1)}{page}{f'?{query}' if query else ''}")
+
     return [
+        *(Route(f"/{page}/{{rest:path}}", partial(below_a_page, page)) for page in (row.name for row in PAGES)),
         Route("/map-page", map_page),
         Route("/thumbnail/{key:int}", thumbnail),
         Route("/picture/{key:int}", picture),
