@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from lapel.apps import ui
 from lapel.apps.ui import crop, gallery, shops
+from lapel.apps.ui.query_bar import REFINE
 
 
 def _gallery(*, key: str, data: dict, on_event_change: object) -> dict:
@@ -40,6 +41,7 @@ def show(monkeypatch: pytest.MonkeyPatch):
         page = AppTest.from_file(str(ui.PAGE), default_timeout=60)
         if page_name != "search":
             page.switch_page(f"../pages/{page_name}.py")  # by the file's name: no run of the start page is needed
+        page.session_state[REFINE] = True  # as the test runner cannot click a popover
         for name, value in params.items():
             page.query_params[name] = value
         return settled(page.run())

@@ -17,6 +17,7 @@ from lapel.apps.ui.selection import PRODUCT, FilterSelection, escape
 from lapel.core.errors import LapelError, QueryError
 from lapel.service import Overview, Store
 
+REFINE = "refine-popover"
 SHOWN = 12  # searches of the history that are offered
 
 
@@ -79,7 +80,9 @@ def _title(store: Store, product_id: str) -> str:
 
 def _refine(store: Store, asked: Asked, photo: KeptPhoto | None) -> None:
     """Which part of the picture counts, which colour, and how much shape, colour and pattern count."""
-    with st.popover(t("look.title"), icon=":material/tune:", key="refine-popover"):
+    with st.popover(t("look.title"), icon=":material/tune:", key=REFINE, on_change="rerun") as popover:
+        if not popover.open:  # looking for products in a picture takes longer than the answer: once it is asked for
+            return
         left, right = st.columns(2) if photo is not None else (None, st.container())
         if photo is not None and left is not None:
             with left:

@@ -87,14 +87,15 @@ def _photos(details: ProductDetails) -> None:
 
 
 def _facts(product: Product) -> None:
-    """What is known of it, as a list of terms."""
+    """What is known of it, as a list of terms; a column of the shop that a field was read from says nothing new."""
+    own = {*product.category, product.colour, product.brand, product.gender, product.season}
     known = {
         "category": " › ".join(product.category),
         "brand": product.brand,
         "colour": product.colour,
         "gender": product.gender,
         "season": product.season,
-        **product.attributes,
+        **{name: value for name, value in product.attributes.items() if value not in own},
         "id": product.id,
     }
     rows = "".join(

@@ -76,7 +76,7 @@ def _answer(store: Store, overview: Overview, selection: FilterSelection, asked:
     chips(store, overview, selection, photo)
     bar = st.container()
     status = _found(store, overview, selection, asked, photo)
-    with bar:  # last, as looking for products in a new picture takes longer than the answer
+    with bar:  # last, as it may look for products in the picture, which takes longer than the answer
         query_bar(store, overview, photo)
     return status
 
