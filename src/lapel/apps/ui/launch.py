@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from starlette.middleware import Middleware
 
 logger = logging.getLogger(__name__)
+FREEZE_SECONDS = 10.0  # a full collection takes .1 to .2 s with a large store
 
 
 def block_address_lookup() -> None:
@@ -75,6 +79,23 @@ def show_sentence(error: Exception) -> bool:
     return True
 
 
+def keep_collections_short() -> None:
+    """Spare what lives long, such as modules and what the store keeps, from Python's garbage collector.
+
+    Streamlit collects all garbage after every run of the page, and going through a large store's objects takes longer
+    than the run. What is there is frozen from time to time; before that, what became garbage meanwhile is collected.
+    """
+
+    def loop() -> None:
+        while True:
+            time.sleep(FREEZE_SECONDS)
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
+
+    threading.Thread(target=loop, name="lapel-page-gc", daemon=True).start()
+
+
 def main() -> None:
     """Run the server with this process's arguments."""
     import streamlit as st
@@ -84,6 +105,7 @@ def main() -> None:
 
     page, options, store = read_arguments(sys.argv[1:])
     block_address_lookup()
+    keep_collections_short()
     sys.argv = [sys.argv[0], str(store)]
     access = Access.of_process()
     write = access.asks or access.role == "manage"
