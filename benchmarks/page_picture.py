@@ -1,10 +1,11 @@
 """How long it takes in a browser from a picture to its painted gallery, and of what that is made.
 
-    python benchmarks/page_picture.py .demo/shop --photos .demo/wardrobe/images --count 15
+    python benchmarks/page_picture.py .demo/shop --photos .demo/wardrobe/images --count 15 --at-once 10
 
 Each picture is dropped on the start page of Chromium; the clock stops when every picture of the first screen is there
 and was painted. Beside it, in the same run: encoding the picture and the whole of look_at, in a process of its own, and
-what the processor worked for the server, the browser and the encoder, which a busy machine changes little.
+what the processor worked for the server, the browser and the encoder, which a busy machine changes little. At the end
+so many visitors drop a picture at the same moment, and the clock stops for each when its answer is there.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from lapel.apps.ui.picture_cache import look_at
 from lapel.core.types import Query
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("--photos", type=Path, required=True, help="A folder of JPEG files.")
     parser.add_argument("--count", type=int, default=15)
+    parser.add_argument("--at-once", type=int, default=10, help="Visitors who drop a picture at the same moment.")
     asked = parser.parse_args()
     photos = sorted(asked.photos.glob("*.jp*g"))[: asked.count + WARM]
     if len(photos) <= WARM:
@@ -63,12 +65,37 @@ def main() -> None:
             told = timed(page, photo, server) | looked_at(store, photo.read_bytes())
             for name, value in told.items() if number >= WARM else ():
                 measured.setdefault(name, []).append(value)
+        together = at_once(browser, f"http://{address}", [photos[at % len(photos)] for at in range(asked.at_once)])
         browser.close()
     beyond = np.array(measured["painted_ms"]) - np.array(measured["encode_ms"])
     found: dict[str, Any] = {"pictures": len(beyond), "painted_beyond_encode_p50_ms": round(float(np.median(beyond)))}
     for name, values in measured.items():
         found[name] = {"p50": round(float(np.median(values))), "p95": round(float(np.percentile(values, 95)))}
-    print(json.dumps(found, indent=2))
+    print(json.dumps(found | {"at_once": together}, indent=2))
+
+
+def at_once(browser: Browser, address: str, photos: list[Path]) -> dict[str, Any]:
+    """Milliseconds until each of several visitors, who drop a picture at the same moment, has an answer."""
+    pages = [browser.new_page() for _ in photos]
+    for page in pages:
+        page.set_default_timeout(120_000)
+        page.goto(address)
+        page.wait_for_selector(".gallery .card")
+        page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    begun, took, errors = time.perf_counter(), [], 0
+    for page, photo in zip(pages, photos, strict=True):
+        page.locator(".st-key-upload input[type=file]").set_input_files(photo)
+    for page in pages:
+        page.wait_for_selector(".st-key-part-photo-")
+        page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+        took.append(1000 * (time.perf_counter() - begun))
+        errors += page.get_by_role("alert").count()
+        page.close()
+    return {
+        "visitors": len(took),
+        "errors": errors,
+        "ms": {"p50": round(float(np.median(took))), "last": round(took[-1])},
+    }
 
 
 def timed(page: Page, photo: Path, server: int) -> dict[str, float]:
