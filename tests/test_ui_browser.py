@@ -246,7 +246,7 @@ def test_insight_is_decided_on_by_keyboard_and_taken_away(profile: BrowserContex
         return list(csv.DictReader(io.StringIO(Path(got.value.path()).read_text("utf-8"))))
 
     with served(tmp_path / "shop", tmp_path / "log") as root, visitor(profile, root) as open_page:
-        page = open_page("insight?question=duplicates")
+        page = open_page("insight?question=duplicates")  # by its address, where Streamlit guesses wrong at first
         page.get_by_role("button", name="Look for it").click()
         expect(page.get_by_role("heading", name="The same picture twice")).to_be_visible()
         page.keyboard.press("j")

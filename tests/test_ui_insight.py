@@ -64,7 +64,9 @@ def test_the_map_is_drawn_once_and_has_an_address(show, store, monkeypatch):
             ("product/W0000", "../product?id=W0000"),
             ("insight/?question=price", "../insight?question=price"),
         ):
-            assert client.get(f"/{given}", follow_redirects=False).headers["location"] == wanted
+            told = client.get(f"/{given}", headers={"accept": "text/html"}, follow_redirects=False)
+            assert told.headers["location"] == wanted
+        assert client.get("/insight/_stcore/health").status_code == 404
 
 
 @pytest.mark.parametrize("question", ["duplicates", "labels", "assortment", "clusters"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from lapel.apps.ui.lang import amount, t
+from lapel.apps.ui.lang import amount, known_text, t
 from lapel.apps.ui.selection import escape
 from lapel.apps.ui.work import bar
 from lapel.service import Store
@@ -53,9 +53,14 @@ def _job(store: Store, job: Any) -> None:
             st.error(escape(str(job.error.get("message", ""))), icon=":material/error:")
         counts = {name: value for name, value in job.result.items() if isinstance(value, int) and value}
         if counts:
-            st.write(" · ".join(f"{escape(name.replace('_', ' '))} {amount(value)}" for name, value in counts.items()))
+            st.write(" · ".join(f"{amount(value)} {escape(_counted(name))}" for name, value in counts.items()))
         if job.kind in ("feed", "add"):
             _rejected(store, job.id)
+
+
+def _counted(name: str) -> str:
+    """What a figure of a job counts."""
+    return known_text(f"count.{name}") or name.replace("_", " ")
 
 
 def _rejected(store: Store, job_id: str) -> None:

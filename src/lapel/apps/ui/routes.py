@@ -88,6 +88,10 @@ def routes(folder: Path, *, write: bool) -> list[BaseRoute]:
     def below_a_page(page: str, request: Request) -> Response:
         """An address such as ``/product/W0012``, written by hand: to the page, which Streamlit would leave white."""
         rest = request.path_params["rest"]
+        if "text/html" not in request.headers.get(
+            "accept", ""
+        ):  # Streamlit's script, which guesses where its server is
+            return Response(status_code=404)
         query = urlencode({"id": rest}) if page == "product" and rest else request.url.query
         return RedirectResponse(f"{'../' * (rest.count('/') + 1)}{page}{f'?{query}' if query else ''}")
 
