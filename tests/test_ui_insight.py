@@ -134,9 +134,8 @@ def test_a_match_in_the_queue_is_decided_on(show, store, tmp_path):
         shop.watching.add("own designs", bank)
         assert len(shop.watch(uploads).matches) == 1
     page = show(store, "insight", question="watch")
-    assert [
-        each.value.partition("  ")[0] for each in page.caption if each.value.startswith(("What was", "The watched"))
-    ]
+    assert "What was found" in page_text(page)
+    assert "The watched picture" in page_text(page)
     (found,) = [each for each in page.button if str(each.key).startswith("yes-")]
     settled(found.click().run())
     assert "queue is empty" in page.success[0].value
