@@ -80,8 +80,8 @@ class Reason:
     """Why a product is recommended, as data and as words.
 
     Attributes:
-        kind: ``liked``, ``popular``, ``varied``, ``new``, ``looks-like``, ``bought-with``, ``goes-with``,
-            ``completes``, ``upsell``, ``substitute`` or ``pinned``.
+        kind: ``liked``, ``popular``, ``new``, ``looks-like``, ``bought-with``, ``goes-with``, ``completes``,
+            ``upsell``, ``substitute`` or ``pinned``.
         words: For whoever is shown it, such as ``because you liked 'Red saree'``.
         product_id: The product it refers to; empty without one.
         data: What the words are made of, such as ``{"baskets": 12}``.

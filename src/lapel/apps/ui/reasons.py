@@ -20,6 +20,8 @@ def reason_words(reason: Reason, title: Callable[[str], str]) -> str:
     data = reason.data
     if reason.kind == "liked":
         return t(f"reason.{EVENTS.get(str(data.get('event')), 'liked')}", title=title(reason.product_id))
+    if reason.kind == "popular" and not data.get("known"):
+        return ""
     if reason.kind == "bought-with":
         return t("reason.bought_with", n=int(data.get("baskets", 1)))
     if reason.kind in ("goes-with", "completes"):

@@ -197,7 +197,8 @@ def _fitting(shop: Shop, profile: Profile, look: int) -> Places:
 
 def popular(shop: Shop) -> list[Purpose]:
     """Of each look what is popular, the popular looks first: what a stranger is shown."""
-    reason = Reason("popular", "popular now") if shop.popularity.any() else Reason("varied", "one of many looks here")
+    known = bool(shop.popularity.any())  # without an event nothing is, and a page need not say why it is there
+    reason = Reason("popular", "popular now" if known else "one of many looks here", data={"known": float(known)})
     found = []
     for rank, look in enumerate(shop.looks.by_popularity):
         places = shop.looks.best(look)
