@@ -278,7 +278,7 @@ def test_a_page_around_it_hears_of_clicks_and_a_phone_has_room(browser: Browser,
     frame = page.frame_locator("iframe")
     frame.locator("html[data-ready=yes]").wait_for(timeout=60_000)
     assert frame.locator("html").evaluate("root => root.scrollWidth <= innerWidth")
-    assert frame.locator("body").evaluate("body => getComputedStyle(body).backgroundColor") == "rgb(20, 23, 27)"
+    assert frame.locator("body").evaluate("body => getComputedStyle(body).backgroundColor") == "rgb(21, 20, 18)"
     frame.locator("#canvas").focus()
     page.keyboard.press("Enter")
     page.wait_for_function("heard.length > 0")
