@@ -170,7 +170,7 @@ def _no_shop() -> None:
         if ways_to_begin(folder()):
             go("catalogue")
         st.caption(t("empty.by_command"))
-        st.code(_add_command(), language="bash")
+        st.code(_add_command(), language=None, wrap_lines=True)
         st.button(t("shell.again"), type="tertiary", key="again")
 
 
@@ -186,7 +186,7 @@ def _add_command() -> str:
 def _ways(commands: str) -> None:
     """Commands to type, a page to add with, and a way to look again afterwards."""
     with st.container(key="commands"):
-        st.code(commands, language="bash")
+        st.code(commands, language=None, wrap_lines=True)
         with st.container(horizontal=True):
             st.button(t("shell.again"), type="primary", key="again")
             if may_manage():

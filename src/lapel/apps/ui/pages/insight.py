@@ -88,7 +88,7 @@ def _watch(store: Store) -> None:
     banks = store.watching.banks()
     if not banks:
         st.info(t("insight.no_banks"), icon=":material/policy:")
-        st.code(f"lapel watch add BANK PICTURES --store {store.folder}", language="bash")
+        st.code(f"lapel watch add BANK PICTURES --store {store.folder}", language=None, wrap_lines=True)
         return
     st.caption(" · ".join(f"{escape(bank.name)} ({amount(bank.pictures)})" for bank in banks))
     # What is put off goes to the end of the queue, in this session.
