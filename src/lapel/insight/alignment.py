@@ -141,8 +141,8 @@ def placed(first: Floats, second: Floats, ratios: NDArray[np.float64]) -> tuple[
             flat = outer[rows].reshape(len(rows), -1).T
             cut = _normal((made.sampler @ flat).T.reshape(len(rows), len(made.boxes), -1))
             for flip in (False, True):
-                asked = inner[rows].reshape(-1, WINDOW, WINDOW)[:, :, :: -1 if flip else 1].reshape(len(rows), -1, 1)
-                scores.append((cut @ asked)[..., 0])
+                asked = inner[rows].reshape(-1, WINDOW, WINDOW)[:, :, :: -1 if flip else 1].reshape(len(rows), -1)
+                scores.append(np.einsum("nwp,np->nw", cut, asked))
                 boxes.append(_maps(made.boxes, inside, flip))
         found, at = np.concatenate(scores, axis=1), np.concatenate(boxes)
         flips = np.concatenate([np.full(each.shape[1], bool(place % 2)) for place, each in enumerate(scores)])
@@ -183,10 +183,26 @@ def _grid(side: int) -> Floats:
 
 
 @cache
-def _products(side: int) -> Floats:
-    """(side * side, 9): the products of each pixel's x, y and 1 with each other."""
-    grid = _grid(side)
-    return np.ascontiguousarray((grid[:, None] * grid[None]).reshape(9, -1).T)
+def _powers(side: int) -> Floats:
+    """(side, 3): 1, the middle of each pixel in 0..1, and its square."""
+    axis = ((np.arange(side) + 0.5) / side).astype(np.float32)
+    return np.stack([np.ones_like(axis), axis, axis * axis], axis=1)
+
+
+def _moments(values: Floats) -> Floats:
+    """(n, 3, 3) of fields (n, side, side): sums of each times y to the power of the row, x to that of the column. One
+    small product a field: of large ones BLAS makes threads that wait for each other longer than they work."""
+    powers = _powers(values.shape[1])
+    return np.asarray(powers.T @ (values @ powers), np.float32)
+
+
+# Of moments: where the products of x, y and 1 with each other are.
+_SECOND = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]), np.array([[2, 1, 1], [1, 0, 0], [1, 0, 0]])
+
+
+def _linear(moments: Floats) -> Floats:
+    """(n, 3): those of x, y and 1."""
+    return moments[:, [0, 1, 0], [1, 0, 0]]
 
 
 def sampled(pictures: Floats, maps: Floats) -> tuple[Floats, NDArray[np.bool_]]:
@@ -216,7 +232,6 @@ def refined_maps(first: Floats, second: Floats, maps: Floats, steps: int) -> tup
     "Lucas-Kanade 20 Years On"). The best of the way is kept.
     """
     n, side = len(first), first.shape[1]
-    points, products = _grid(side).T, _products(side)
     gy, gx = (each.reshape(n, -1) * side for each in np.gradient(first, axis=(1, 2)))
     one = first.reshape(n, -1)
     maps, kept, score = maps.copy(), maps.copy(), np.full(n, -2, np.float32)
@@ -234,12 +249,12 @@ def refined_maps(first: Floats, second: Floats, maps: Floats, steps: int) -> tup
             break
         rest = b * ((a * b).sum(axis=1, keepdims=True) / np.maximum((b * b).sum(axis=1, keepdims=True), 1e-3)) - a
         wx, wy = gx * weight, gy * weight
-        blocks = [((left * right) @ products).reshape(n, 3, 3) for left, right in ((gx, wx), (gx, wy), (gy, wy))]
-        normal = np.block([[blocks[0], blocks[1]], [blocks[1], blocks[2]]])
-        mean = np.concatenate([wx @ points, wy @ points], axis=1)
+        every = [_moments(each.reshape(first.shape)) for each in (gx * wx, gx * wy, gy * wy, wx, wy, wx * rest, wy * rest)]
+        xx, xy, yy = (each[:, _SECOND[0], _SECOND[1]] for each in every[:3])
+        normal = np.block([[xx, xy], [xy, yy]])
+        mean, asked = (np.concatenate([_linear(a), _linear(b)], axis=1) for a, b in (every[3:5], every[5:]))
         normal -= mean[:, :, None] * mean[:, None] / count[:, :, None]
         normal += np.eye(6, dtype=np.float32) * (1e-3 * np.trace(normal, axis1=1, axis2=2)[:, None, None] / 6 + 1)
-        asked = np.concatenate([(wx * rest) @ points, (wy * rest) @ points], axis=1)
         change = np.linalg.solve(normal, asked[..., None]).reshape(n, 2, 3).clip(-STRIDE, STRIDE)
         whole = np.concatenate([change + np.eye(2, 3, dtype=np.float32), np.broadcast_to(last, (n, 1, 3))], axis=1)
         maps = np.asarray(maps @ np.linalg.inv(whole), np.float32)
