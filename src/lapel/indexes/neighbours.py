@@ -17,6 +17,7 @@ FLAT_VECTORS = 10_000  # up to which all are compared: of 40,000 that takes 90 s
 CELLS_LOOKED = 16  # of an index by cells above that: finds all of 2,000 pictures' neighbours of .9 and more
 FLAT_HASHES = 50_000  # up to which all are compared
 TRAINED = 40  # vectors a cell learns from
+FEW = 4  # hashes that one thread looks up: on a busy machine, FAISS's threads wait for each other for 10 ms
 
 
 def neighbour_index(vectors: Vectors) -> Any:
@@ -68,5 +69,13 @@ class HashIndex:
 
     def nearest(self, hashes: NDArray[np.uint8], k: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """The nearest of each of m hashes: (m, k) distances in bits and (m, k) places, -1 where there are no more."""
-        distances, places = self._index.search(np.ascontiguousarray(hashes), k)
+        import faiss
+
+        threads = faiss.omp_get_max_threads()  # of the calling thread, so nobody else is slowed down
+        try:
+            if len(hashes) <= FEW:
+                faiss.omp_set_num_threads(1)
+            distances, places = self._index.search(np.ascontiguousarray(hashes), k)
+        finally:
+            faiss.omp_set_num_threads(threads)
         return np.asarray(distances, np.int32), np.asarray(places, np.int64)

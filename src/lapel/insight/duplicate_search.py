@@ -101,15 +101,14 @@ class CandidateSearch:
         alike |= cosines >= KEPT_COSINE
         asking = [np.repeat(np.arange(len(vectors)), places.shape[1])]
         found, wanted = [places.ravel()], [alike.ravel()]
-        turned = (looks.hashes, mirrored(looks.hashes))
-        ways = [(index, way[:, part]) for part, index in enumerate(self._by_hash) for way in turned]
-        for index, each in ways if len(self._usable) else ():
-            bits, near = index.nearest(each, min(BY_HASH, len(self._usable)))
-            asking.append(np.repeat(np.arange(len(vectors)), near.shape[1]))
+        turned = np.concatenate([looks.hashes, mirrored(looks.hashes)])
+        for part, index in enumerate(self._by_hash) if len(self._usable) else ():
+            bits, near = index.nearest(turned[:, part], min(BY_HASH, len(self._usable)))
+            asking.append(np.repeat(np.tile(np.arange(len(vectors)), 2), near.shape[1]))
             other = np.where(near < 0, -1, self._usable[near])
             found.append(other.ravel())
             allowed = np.where(np.arange(near.shape[1]) < 2, MOST_BITS, FEW_BITS)  # the first may be itself
-            wanted.append(((bits <= allowed) & (near >= 0) & (other != mine[:, None])).ravel())
+            wanted.append(((bits <= allowed) & (near >= 0) & (other != np.tile(mine, 2)[:, None])).ravel())
         rows, at, kept = (np.concatenate(each) for each in (asking, found, wanted))
         rows, at = np.unique(np.stack([rows[kept], at[kept]], axis=1), axis=0).T
         return self._candidates(rows, at, vectors, looks, usual[rows] if own is None else self._both(usual, rows, at))
