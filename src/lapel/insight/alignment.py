@@ -178,7 +178,8 @@ def _powers(side: int) -> Floats:
 
 
 def _moments(fields: Floats) -> Floats:
-    """(..., 3, 3) of fields (..., side, side): sums of each times y to the power of the row, x to that of the column. One
+    """(..., 3, 3) of fields (..., side, side): sums of each times y to the power of the row, x to that of the column.
+
     small product a field: for large ones BLAS starts threads, which wait for each other longer than they work."""
     powers = _powers(fields.shape[-1])
     return np.asarray(powers.T @ (fields @ powers), np.float32)
