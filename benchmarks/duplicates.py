@@ -31,7 +31,6 @@ from lapel.catalog.pairs import PairTable
 from lapel.core.filters import NO_FILTER
 from lapel.core.text import fold
 from lapel.engine.context import StoreContext, open_context
-from lapel.engine.perceptual_hash import perceptual_hashes, sample
 from lapel.engine.picture_hash import PictureHashes, hash_of, read_hashes
 from lapel.insight import copies, distortions
 from lapel.insight.copy_check import MEASURES, NET, Nearness, compare, figures_of, small_picture
@@ -58,7 +57,6 @@ class Made:
     ratios: Any
     hashed: Any
     vectors: Any
-    phashes: Any
     others: Any
     seen: Any
 
@@ -133,10 +131,9 @@ class Shop:
         ]
         squares, ratios = zip(*(small_picture(image) for image in images), strict=True)
         hashed = [np.frombuffer(hash_of(image), np.uint8) for image in images]
-        phashes = [np.frombuffer(each, np.uint8) for each in perceptual_hashes([sample(each) for each in images])]
         others = [self.other_hash(each) for each in images]
         vectors = self.context.encoder.encode(images)
-        return (*(np.array(each) for each in (squares, ratios, hashed)), vectors, np.array(phashes), np.array(others),
+        return (*(np.array(each) for each in (squares, ratios, hashed)), vectors, np.array(others),
                 np.array(seen))  # fmt: skip
 
     def squares_of(self, places: Any) -> Any:
@@ -293,11 +290,6 @@ def measure_disc(shop: Shop, references: int, distractors: int, queries: int) ->
     told["micro-AP"]["vector, normalised"] = ap(normal, rows, gallery[at])
     whole_hash = _by_hash(made.looks.hashes[:, 0], shop.looks.hashes[gallery, 0], gallery)
     told["micro-AP"]["256-bit hash alone (PDQ's way)"] = ap(*whole_hash)
-    small = np.zeros((len(gallery), 8), np.uint8)
-    version = shop.context.catalog.features.get("perceptual_hash", "1", shop.columns.keys[gallery])
-    for place, key in enumerate(shop.columns.keys[gallery]):
-        small[place] = np.frombuffer(version.get(int(key), bytes(8)), np.uint8)
-    told["micro-AP"]["64-bit hash alone, our own"] = ap(*_by_hash(made.phashes, small, gallery))
     if shop.phash is not None:
         small = np.stack([shop.other_hash(shop.picture(int(place))) for place in gallery])
         told["micro-AP"]["imagededup PHash"] = ap(*_by_hash(made.others, small, gallery))

@@ -49,6 +49,11 @@ class Match:
     key: int = 0
     mirrored: bool = False
 
+    @property
+    def how(self) -> str:
+        """What the new picture is, for people: ``the same file``, ``a copy`` or ``a mirrored copy``."""
+        return "the same file" if self.kind == "exact" else f"a {'mirrored ' if self.mirrored else ''}copy"
+
 
 @dataclass(frozen=True)
 class NewCheck:

@@ -385,7 +385,7 @@ class InsightCalls:
         asked = filter_of(where)
         version = (self._context.catalog.generation, repr(asked), currency.upper())
         if self._price_book is None or self._price_book[0] != version:
-            self._price_book = (version, PriceBook(self._context, asked, currency=currency))
+            self._price_book = (version, PriceBook(self._context, self._new_pictures, asked, currency=currency))
         return self._price_book[1].estimate(image, condition=condition, brand=brand, kind=kind, k=k)
 
     def audit_photos(
