@@ -108,6 +108,9 @@ def test_the_banks_of_a_store_can_be_its_own_products(store: Store, built: Path)
     found = store.watch(built / "uploads" / "mirror.png", banks=["mine"], record=False)
     assert [(match.bank, match.entry, match.finding) for match in found.matches] == [("mine", "product d1", 0)]
     assert store.watching.queue() == []
+    whole = store.watch(built / "designs", banks=["designs"], record=False)
+    assert "Every picture that was checked matches the bank 'designs'" in whole.summary()
+    assert "Every picture" not in found.summary()  # of one it says nothing
 
 
 def test_a_bank_of_before_there_were_two_hashes_is_read(store: Store, built: Path) -> None:
@@ -134,6 +137,9 @@ def test_what_cannot_be_asked(store: Store, tmp_path: Path, built: Path) -> None
         store.watch(built / "uploads", banks=["x"])
     with pytest.raises(InputError, match="kind of restricted"):
         store.watching.add("b", built / "designs", kind="good")
+    with pytest.raises(QueryError, match="No photo passes the filter"):
+        store.watching.add("b", where=["colour=Mauve"])
+    assert [bank.name for bank in store.watching.banks()] == ["designs"]  # none is made of nothing
     with pytest.raises(InputError, match="either pictures"):
         store.watching.add("b")
     with pytest.raises(InputError, match="up to 1"):

@@ -31,7 +31,7 @@ from lapel.insight.draft import Drafter, Guess, title_of
 from lapel.insight.findings import Findings, Gallery, Picture, Section, read_gallery
 from lapel.insight.neighbours import nearest
 from lapel.insight.new_picture import Match, NewPictures
-from lapel.insight.price_model import PriceModel, fit_prices
+from lapel.insight.price_model import LEAST, PriceModel, fit_prices
 
 SHOWN = 12  # nearest items that are told
 LEAST_COPY = 0.5  # from which on a photo is said to be used already: somebody looks at it, nothing is taken out
@@ -278,6 +278,9 @@ class PriceBook:
         self.products = [self.gallery.product(place) for place in range(len(self.gallery))]
         numbers: dict[str, int] = {}
         self.groups = np.array([numbers.setdefault(product.id, len(numbers)) for product in self.products], np.int64)
+        if (found := len(numbers)) < LEAST:
+            said = f"A price is learned from at least {LEAST} products with a price in one currency; found {found:,}"
+            raise QueryError(" ".join([f"{said} in {self.currency}. Add products with prices.", *self.notes]))
         digits = MINOR_UNITS.get(self.currency, 2)
         self.prices = np.array([(product.price_minor or 0) / 10**digits for product in self.products])
         self._models: dict[tuple[bool, bool, bool], PriceModel] = {}

@@ -358,6 +358,9 @@ def check_uploads(
     if record:
         for name, matched in counts.items():
             table.count(name, checked, matched)
+    for name, matched in counts.items():
+        if matched == checked > 1 and name not in quarantined:
+            notes.append(f"Every picture that was checked matches the bank '{name}': does it hold what is checked?")
     matches.sort(key=lambda match: (-match.chance, match.place))
     size = (len(banks), 0 if search is None else len(search.pictures))
     return WatchReport(

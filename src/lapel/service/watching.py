@@ -89,8 +89,9 @@ class WatchService:
         unreadable: list[tuple[str, str]] = []
         read = new = 0
         self._context.claim()  # an empty store forgets otherwise which model its banks are of
-        self._table.put_bank(bank, kind, least, flood)
         for some in read_uploads(self._context, uploads, unreadable):
+            if not read:  # no bank is made of nothing
+                self._table.put_bank(bank, kind, least, flood)
             new += self._table.add_pictures(bank_pictures(self._context, bank, some))
             read += len(some)
             if progress is not None:
