@@ -17,7 +17,6 @@ FLAT_VECTORS = 10_000  # up to which all are compared: of 40,000 that takes 90 s
 CELLS_LOOKED = 16  # of an index by cells above that: finds all of 2,000 pictures' neighbours of .9 and more
 FLAT_HASHES = 50_000  # up to which all are compared
 TRAINED = 40  # vectors a cell learns from
-FEW = 4  # hashes that one thread looks up: on a busy machine, FAISS's threads wait for each other for 10 ms
 
 
 def neighbour_index(vectors: Vectors) -> Any:
@@ -51,7 +50,7 @@ def nearest_cosines(vectors: Vectors, others: Vectors, count: int) -> NDArray[np
 
 class HashIndex:
     """Finds the nearest of many hashes: all are compared where there are few, else those that nearly agree in a part,
-    which misses none within 31 bits (:mod:`lapel.indexes.hash_chunks`).
+    which misses none within 31 bits (:mod:`lapel.indexes.hash_chunks`). One thread looks; several may ask at once.
 
     Args:
         hashes: (n, b) uint8; of more than :data:`FLAT_HASHES`, b is 32.
@@ -73,8 +72,7 @@ class HashIndex:
 
         threads = faiss.omp_get_max_threads()  # of the calling thread, so nobody else is slowed down
         try:
-            if len(hashes) <= FEW:
-                faiss.omp_set_num_threads(1)
+            faiss.omp_set_num_threads(1)  # on a busy machine its threads spin while they wait for each other
             distances, places = self._index.search(np.ascontiguousarray(hashes), k)
         finally:
             faiss.omp_set_num_threads(threads)
