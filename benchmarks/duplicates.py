@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
 import pickle
 import resource
@@ -86,12 +87,14 @@ class Shop:
         learned = [int(hashlib.sha256(p.id.encode()).hexdigest(), 16) % LEARNED_SHARE == 0 for p in self.products]
         self.learned = np.array(learned)
 
-    def picture(self, place: int) -> Image.Image:
-        """A product's picture, 320 pixels in height."""
-        import io
-
+    def stored(self, place: int) -> Image.Image:
+        """A product's picture, as the catalogue has it."""
         with Image.open(io.BytesIO(read_uri(self.uris[place]))) as image:
-            return distortions.enlarge(image.convert("RGB"))
+            return image.convert("RGB")
+
+    def picture(self, place: int) -> Image.Image:
+        """The same, 320 pixels in height."""
+        return distortions.enlarge(self.stored(place))
 
     def other_hash(self, image: Image.Image) -> Any:
         """The PHash of imagededup for a picture, (8,) uint8; zeros where it is not compared with."""
@@ -291,7 +294,7 @@ def measure_disc(shop: Shop, references: int, distractors: int, queries: int) ->
     whole_hash = _by_hash(made.looks.hashes[:, 0], shop.looks.hashes[gallery, 0], gallery)
     told["micro-AP"]["256-bit hash alone (PDQ's way)"] = ap(*whole_hash)
     if shop.phash is not None:
-        small = np.stack([shop.other_hash(shop.picture(int(place))) for place in gallery])
+        small = np.stack([shop.other_hash(shop.stored(int(place))) for place in gallery])
         told["micro-AP"]["imagededup PHash"] = ap(*_by_hash(made.others, small, gallery))
     for kind in HARD:
         mine = made.kinds[found["asking"]] == kind
