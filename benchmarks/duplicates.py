@@ -35,7 +35,7 @@ from lapel.engine.context import StoreContext, open_context
 from lapel.engine.picture_hash import PictureHashes, hash_of, read_hashes
 from lapel.insight import copies, distortions
 from lapel.insight.copy_check import MEASURES, NET, Nearness, compare, figures_of, small_picture
-from lapel.insight.duplicate_search import CandidateSearch, PairSearch, bits_apart, chance_of, read_columns
+from lapel.insight.duplicate_search import BLOCK, CandidateSearch, PairSearch, bits_apart, chance_of, read_columns
 from lapel.insight.duplicates import LEAST_CHANCE, find_duplicates
 from lapel.insight.new_picture import NewPictures
 from lapel.sources import read_uri
@@ -45,6 +45,7 @@ HARD = {"manipulated": copies.manipulated, **{name: copies.HARDER[name] for name
 LEARNED_SHARE = 5  # one product in five is for --learn
 BATCH = 32
 HIDDEN = 16  # of the network that gives the chance
+COPY_WEIGHT = 6  # of a pair of copies while learning, so that .8 is where 99 of 100 are right
 
 
 @dataclass
@@ -378,7 +379,8 @@ def _variants(context: StoreContext, found: Any) -> dict[str, Any]:
 
 
 def learn(shop: Shop, count: int) -> None:
-    """Fit the weights of the chance of a copy, on products that are not measured with."""
+    """Fit the weights of the chance of a copy, on products that are not measured with: their seeded copies, and what
+    the catalogue itself finds for their pictures, of which few are copies."""
     rng = np.random.default_rng(1)
     places = rng.choice(np.flatnonzero(shop.learned), count, replace=False)
     kinds = {**BASIC, **copies.HARDER, "manipulated": copies.manipulated}
@@ -397,8 +399,11 @@ def learn(shop: Shop, count: int) -> None:
         weights.append(np.full(int(kept.sum()), 2 if dyed else 1))
         passed.append((found["measures"][:, MEASURES.index("overlap")] > 0)[kept])
         print(kind, "candidates", round(float(same.sum() / count), 3), flush=True)
+    for into, values in zip((figures, right, weights, passed), own_pairs(shop, search), strict=True):
+        into.append(values)
     rows = np.concatenate(passed)
     x, y, w = (np.concatenate(each)[rows] for each in (figures, right, weights))
+    w[y] *= COPY_WEIGHT
     x, y = np.repeat(x, w, axis=0), np.repeat(y, w)
     mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
     net = MLPClassifier((HIDDEN,), alpha=0.3, max_iter=400, random_state=0).fit((x - mean) / spread, y)
@@ -406,6 +411,33 @@ def learn(shop: Shop, count: int) -> None:
     kept = {"mean": mean, "spread": spread, "hidden": hidden, "hidden_bias": hidden_bias, "out": out[:, 0]}
     np.savez(NET, **{name: each.astype(np.float32) for name, each in (*kept.items(), ("out_bias", out_bias))})
     print(f"{len(y):,} pairs, {int(y.sum()):,} of them copies; wrote {NET}")
+
+
+def own_pairs(shop: Shop, search: CandidateSearch) -> tuple[Any, Any, Any, Any]:
+    """The catalogue's own candidates of the products to learn from: their figures, which are one picture, their
+    weights, and which passed the check's gates. What may be one picture after all, as titles and colours agree, is left
+    out."""
+    parts = []
+    asked = np.flatnonzero(shop.learned)
+    for start in range(0, len(asked), BLOCK):
+        own = asked[start : start + BLOCK]
+        found = search.of(shop.columns.vectors[own], shop.looks.of(own), own=own)
+        one, other, near = own[found.asking], found.found, found.nearness
+        kept = np.flatnonzero(found.worth & ~(shop.learned[other] & (other < one)))  # each pair once
+        one, other, near = one[kept], other[kept], near.of(kept)
+        _, compared = chance_of(shop.squares_of(one), shop.squares_of(other), near)
+        same = twins(shop, one, other)
+        dyed = np.array([_differ(shop, a, b, "colour") for a, b in zip(one, other, strict=True)], bool)
+        told = np.array([_differ(shop, a, b, "title") for a, b in zip(one, other, strict=True)], bool)
+        sure = np.where(same, ~dyed, dyed | told)
+        passed = compared.measures[:, MEASURES.index("overlap")] > 0
+        parts.append((figures_of(compared.measures, near), same, np.ones(len(one), int), sure & passed))
+    return tuple(np.concatenate(each) for each in zip(*parts, strict=True))  # type: ignore[return-value]
+
+
+def _differ(shop: Shop, one: int, other: int, field: str) -> bool:
+    values = {fold(getattr(shop.products[at], field)) for at in (one, other)} - {""}
+    return len(values) > 1
 
 
 def million(count: int) -> dict[str, Any]:
