@@ -45,7 +45,7 @@ HARD = {"manipulated": copies.manipulated, **{name: copies.HARDER[name] for name
 LEARNED_SHARE = 5  # one product in five is for --learn
 BATCH = 32
 HIDDEN = 16  # of the network that gives the chance
-COPY_WEIGHT = 6  # of a pair of copies while learning, so that .8 is where 99 of 100 are right
+COPY_WEIGHT, DYED_WEIGHT = 8, 6  # of pairs while learning, so that .8 is where 99 of 100 are right
 
 
 @dataclass
@@ -396,7 +396,7 @@ def learn(shop: Shop, count: int) -> None:
         figures.append(figures_of(found["measures"], found["nearness"])[kept])
         dyed = kind.endswith("recoloured")
         right.append((same & (not dyed))[kept])
-        weights.append(np.full(int(kept.sum()), 2 if dyed else 1))
+        weights.append(np.full(int(kept.sum()), DYED_WEIGHT if dyed else 1))
         passed.append((found["measures"][:, MEASURES.index("overlap")] > 0)[kept])
         print(kind, "candidates", round(float(same.sum() / count), 3), flush=True)
     for into, values in zip((figures, right, weights, passed), own_pairs(shop, search), strict=True):
@@ -415,8 +415,8 @@ def learn(shop: Shop, count: int) -> None:
 
 def own_pairs(shop: Shop, search: CandidateSearch) -> tuple[Any, Any, Any, Any]:
     """The catalogue's own candidates of the products to learn from: their figures, which are one picture, their
-    weights, and which passed the check's gates. What may be one picture after all, as titles and colours agree, is left
-    out."""
+    weights, and which passed the check's gates. What may be one or not is left out: goods of one title and colour, and
+    those with too little in them to tell, such as rings and glasses."""
     parts = []
     asked = np.flatnonzero(shop.learned)
     for start in range(0, len(asked), BLOCK):
@@ -426,10 +426,13 @@ def own_pairs(shop: Shop, search: CandidateSearch) -> tuple[Any, Any, Any, Any]:
         kept = np.flatnonzero(found.worth & ~(shop.learned[other] & (other < one)))  # each pair once
         one, other, near = one[kept], other[kept], near.of(kept)
         _, compared = chance_of(shop.squares_of(one), shop.squares_of(other), near)
-        same = twins(shop, one, other)
+        alike = twins(shop, one, other)
+        have = dict(zip(MEASURES, compared.measures.T, strict=True))
+        same = alike & (have["patch_least"] > 0.85) & (have["detail"] > 0.93)
+        same &= (have["texture"] > 0.25) & (have["colour_part"] < 1.3)
         dyed = np.array([_differ(shop, a, b, "colour") for a, b in zip(one, other, strict=True)], bool)
         told = np.array([_differ(shop, a, b, "title") for a, b in zip(one, other, strict=True)], bool)
-        sure = np.where(same, ~dyed, dyed | told)
+        sure = np.where(same, ~dyed, ~alike & (dyed | told))
         passed = compared.measures[:, MEASURES.index("overlap")] > 0
         parts.append((figures_of(compared.measures, near), same, np.ones(len(one), int), sure & passed))
     return tuple(np.concatenate(each) for each in zip(*parts, strict=True))  # type: ignore[return-value]
