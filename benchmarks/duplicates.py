@@ -290,6 +290,10 @@ def measure_disc(shop: Shop, references: int, distractors: int, queries: int) ->
         return round(micro_ap(values, right, queries), 4)
 
     told["micro-AP"]["lapel duplicates"] = ap(found["scores"], found["asking"], found["found"])
+    pairs = zip(found["asking"].tolist(), found["found"].tolist(), strict=True)
+    chances = dict(zip(pairs, found["scores"].tolist(), strict=True))
+    both = [chances.get((row, place), 0.0) for row, place in zip(rows.tolist(), gallery[at].tolist(), strict=True)]
+    told["micro-AP"]["lapel duplicates, what is no copy by its vector"] = ap(both + normal / 1000, rows, gallery[at])
     told["micro-AP"]["vector alone"] = ap(plain, rows, gallery[at])
     told["micro-AP"]["vector, normalised"] = ap(normal, rows, gallery[at])
     whole_hash = _by_hash(made.looks.hashes[:, 0], shop.looks.hashes[gallery, 0], gallery)
