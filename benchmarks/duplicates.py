@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
 import pickle
 import resource
@@ -31,11 +32,10 @@ from lapel.catalog.pairs import PairTable
 from lapel.core.filters import NO_FILTER
 from lapel.core.text import fold
 from lapel.engine.context import StoreContext, open_context
-from lapel.engine.perceptual_hash import perceptual_hashes, sample
 from lapel.engine.picture_hash import PictureHashes, hash_of, read_hashes
 from lapel.insight import copies, distortions
 from lapel.insight.copy_check import MEASURES, NET, Nearness, compare, figures_of, small_picture
-from lapel.insight.duplicate_search import CandidateSearch, PairSearch, bits_apart, chance_of, read_columns
+from lapel.insight.duplicate_search import BLOCK, CandidateSearch, PairSearch, bits_apart, chance_of, read_columns
 from lapel.insight.duplicates import LEAST_CHANCE, find_duplicates
 from lapel.insight.new_picture import NewPictures
 from lapel.sources import read_uri
@@ -45,6 +45,7 @@ HARD = {"manipulated": copies.manipulated, **{name: copies.HARDER[name] for name
 LEARNED_SHARE = 5  # one product in five is for --learn
 BATCH = 32
 HIDDEN = 16  # of the network that gives the chance
+COPY_WEIGHT, DYED_WEIGHT = 8, 6  # of pairs while learning, so that .8 is where 99 of 100 are right
 
 
 @dataclass
@@ -58,7 +59,6 @@ class Made:
     ratios: Any
     hashed: Any
     vectors: Any
-    phashes: Any
     others: Any
     seen: Any
 
@@ -88,12 +88,14 @@ class Shop:
         learned = [int(hashlib.sha256(p.id.encode()).hexdigest(), 16) % LEARNED_SHARE == 0 for p in self.products]
         self.learned = np.array(learned)
 
-    def picture(self, place: int) -> Image.Image:
-        """A product's picture, 320 pixels in height."""
-        import io
-
+    def stored(self, place: int) -> Image.Image:
+        """A product's picture, as the catalogue has it."""
         with Image.open(io.BytesIO(read_uri(self.uris[place]))) as image:
-            return distortions.enlarge(image.convert("RGB"))
+            return image.convert("RGB")
+
+    def picture(self, place: int) -> Image.Image:
+        """The same, 320 pixels in height."""
+        return distortions.enlarge(self.stored(place))
 
     def other_hash(self, image: Image.Image) -> Any:
         """The PHash of imagededup for a picture, (8,) uint8; zeros where it is not compared with."""
@@ -133,10 +135,9 @@ class Shop:
         ]
         squares, ratios = zip(*(small_picture(image) for image in images), strict=True)
         hashed = [np.frombuffer(hash_of(image), np.uint8) for image in images]
-        phashes = [np.frombuffer(each, np.uint8) for each in perceptual_hashes([sample(each) for each in images])]
         others = [self.other_hash(each) for each in images]
         vectors = self.context.encoder.encode(images)
-        return (*(np.array(each) for each in (squares, ratios, hashed)), vectors, np.array(phashes), np.array(others),
+        return (*(np.array(each) for each in (squares, ratios, hashed)), vectors, np.array(others),
                 np.array(seen))  # fmt: skip
 
     def squares_of(self, places: Any) -> Any:
@@ -289,17 +290,16 @@ def measure_disc(shop: Shop, references: int, distractors: int, queries: int) ->
         return round(micro_ap(values, right, queries), 4)
 
     told["micro-AP"]["lapel duplicates"] = ap(found["scores"], found["asking"], found["found"])
+    pairs = zip(found["asking"].tolist(), found["found"].tolist(), strict=True)
+    chances = dict(zip(pairs, found["scores"].tolist(), strict=True))
+    both = [chances.get((row, place), 0.0) for row, place in zip(rows.tolist(), gallery[at].tolist(), strict=True)]
+    told["micro-AP"]["lapel duplicates, what is no copy by its vector"] = ap(both + normal / 1000, rows, gallery[at])
     told["micro-AP"]["vector alone"] = ap(plain, rows, gallery[at])
     told["micro-AP"]["vector, normalised"] = ap(normal, rows, gallery[at])
     whole_hash = _by_hash(made.looks.hashes[:, 0], shop.looks.hashes[gallery, 0], gallery)
     told["micro-AP"]["256-bit hash alone (PDQ's way)"] = ap(*whole_hash)
-    small = np.zeros((len(gallery), 8), np.uint8)
-    version = shop.context.catalog.features.get("perceptual_hash", "1", shop.columns.keys[gallery])
-    for place, key in enumerate(shop.columns.keys[gallery]):
-        small[place] = np.frombuffer(version.get(int(key), bytes(8)), np.uint8)
-    told["micro-AP"]["64-bit hash alone, our own"] = ap(*_by_hash(made.phashes, small, gallery))
     if shop.phash is not None:
-        small = np.stack([shop.other_hash(shop.picture(int(place))) for place in gallery])
+        small = np.stack([shop.other_hash(shop.stored(int(place))) for place in gallery])
         told["micro-AP"]["imagededup PHash"] = ap(*_by_hash(made.others, small, gallery))
     for kind in HARD:
         mine = made.kinds[found["asking"]] == kind
@@ -383,7 +383,8 @@ def _variants(context: StoreContext, found: Any) -> dict[str, Any]:
 
 
 def learn(shop: Shop, count: int) -> None:
-    """Fit the weights of the chance of a copy, on products that are not measured with."""
+    """Fit the weights of the chance of a copy, on products that are not measured with: their seeded copies, and what
+    the catalogue itself finds for their pictures, of which few are copies."""
     rng = np.random.default_rng(1)
     places = rng.choice(np.flatnonzero(shop.learned), count, replace=False)
     kinds = {**BASIC, **copies.HARDER, "manipulated": copies.manipulated}
@@ -399,11 +400,14 @@ def learn(shop: Shop, count: int) -> None:
         figures.append(figures_of(found["measures"], found["nearness"])[kept])
         dyed = kind.endswith("recoloured")
         right.append((same & (not dyed))[kept])
-        weights.append(np.full(int(kept.sum()), 2 if dyed else 1))
+        weights.append(np.full(int(kept.sum()), DYED_WEIGHT if dyed else 1))
         passed.append((found["measures"][:, MEASURES.index("overlap")] > 0)[kept])
         print(kind, "candidates", round(float(same.sum() / count), 3), flush=True)
+    for into, values in zip((figures, right, weights, passed), own_pairs(shop, search), strict=True):
+        into.append(values)
     rows = np.concatenate(passed)
     x, y, w = (np.concatenate(each)[rows] for each in (figures, right, weights))
+    w[y] *= COPY_WEIGHT
     x, y = np.repeat(x, w, axis=0), np.repeat(y, w)
     mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
     net = MLPClassifier((HIDDEN,), alpha=0.3, max_iter=400, random_state=0).fit((x - mean) / spread, y)
@@ -411,6 +415,36 @@ def learn(shop: Shop, count: int) -> None:
     kept = {"mean": mean, "spread": spread, "hidden": hidden, "hidden_bias": hidden_bias, "out": out[:, 0]}
     np.savez(NET, **{name: each.astype(np.float32) for name, each in (*kept.items(), ("out_bias", out_bias))})
     print(f"{len(y):,} pairs, {int(y.sum()):,} of them copies; wrote {NET}")
+
+
+def own_pairs(shop: Shop, search: CandidateSearch) -> tuple[Any, Any, Any, Any]:
+    """The catalogue's own candidates of the products to learn from: their figures, which are one picture, their
+    weights, and which passed the check's gates. What may be one or not is left out: goods of one title and colour, and
+    those with too little in them to tell, such as rings and glasses."""
+    parts = []
+    asked = np.flatnonzero(shop.learned)
+    for start in range(0, len(asked), BLOCK):
+        own = asked[start : start + BLOCK]
+        found = search.of(shop.columns.vectors[own], shop.looks.of(own), own=own)
+        one, other, near = own[found.asking], found.found, found.nearness
+        kept = np.flatnonzero(found.worth & ~(shop.learned[other] & (other < one)))  # each pair once
+        one, other, near = one[kept], other[kept], near.of(kept)
+        _, compared = chance_of(shop.squares_of(one), shop.squares_of(other), near)
+        alike = twins(shop, one, other)
+        have = dict(zip(MEASURES, compared.measures.T, strict=True))
+        same = alike & (have["patch_least"] > 0.85) & (have["detail"] > 0.93)
+        same &= (have["texture"] > 0.25) & (have["colour_part"] < 1.3)
+        dyed = np.array([_differ(shop, a, b, "colour") for a, b in zip(one, other, strict=True)], bool)
+        told = np.array([_differ(shop, a, b, "title") for a, b in zip(one, other, strict=True)], bool)
+        sure = np.where(same, ~dyed, ~alike & (dyed | told))
+        passed = compared.measures[:, MEASURES.index("overlap")] > 0
+        parts.append((figures_of(compared.measures, near), same, np.ones(len(one), int), sure & passed))
+    return tuple(np.concatenate(each) for each in zip(*parts, strict=True))  # type: ignore[return-value]
+
+
+def _differ(shop: Shop, one: int, other: int, field: str) -> bool:
+    values = {fold(getattr(shop.products[at], field)) for at in (one, other)} - {""}
+    return len(values) > 1
 
 
 def million(count: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
     python benchmarks/price.py market --store SHOP      the real catalogue, prices drawn (synthetic)
     python benchmarks/price.py wardrobe --store DEMO    the sample wardrobe's own drawn prices (synthetic)
-    python benchmarks/price.py photos [--count 200]     the very photo again, cut or mirrored; and other photos
+    python benchmarks/price.py photos --store SHOP      the very photo again, cut or mirrored; and other photos
 
 Market: a second-hand price of each product of the catalogue is drawn as kind x brand x condition x age x quality x
 chance. The model is told kind (or guesses it), brand and condition; age and quality it is not told. Quality is a
@@ -15,21 +15,18 @@ network has learned from; ranges hold for products like those that were sold, so
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 import time
-import zipfile
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 import lapel
 from lapel.insight.findings import read_gallery
-from lapel.insight.photo_reuse import SAME, _same_colours, compare
+from lapel.insight.price import LEAST_COPY
 from lapel.insight.price_model import fit_prices
+from lapel.sources import read_uri
 
-DATA = Path(__file__).parents[2] / "shared" / "data" / "fashion-products"
 CONDITIONS = {"new": 1.0, "good": 0.75, "worn": 0.5}
 CHANCE = 0.12  # standard deviation of the logarithm of what nobody can know
 
@@ -83,41 +80,29 @@ def judge(gallery, groups, prices, labels, train, asked) -> None:
             )
 
 
-def photos(count: int) -> None:
-    archive = zipfile.ZipFile(DATA / "images.zip")
-    rows = [row for row in csv.DictReader((DATA / "products.csv").open()) if row["split"] == "val"]
-    rng = np.random.default_rng(0)
-
-    def read(row) -> Image.Image:
-        return Image.open(io.BytesIO(archive.read(row["id"] + ".jpg"))).convert("RGB")
-
-    found = 0
-    for at in rng.choice(len(rows), count, replace=False):
-        image = read(rows[at])
-        share = rng.uniform(0.6, 0.95)
-        size = int(share * image.width), int(share * image.height)
-        x, y = int(rng.integers(0, image.width - size[0] + 1)), int(rng.integers(0, image.height - size[1] + 1))
-        part = image.crop((x, y, x + size[0], y + size[1]))
-        part = ImageOps.mirror(part) if rng.random() < 0.5 else part
-        stream = io.BytesIO()
-        part.resize((part.width * 3, part.height * 3)).save(stream, "JPEG", quality=70)
-        copy = Image.open(stream).convert("RGB")
-        found += compare(copy, image)[1] >= SAME and _same_colours(copy, image)
-    print(f"cut to 60..95 % of the sides, half of them mirrored, compressed: {found} of {count} found")
-    by_kind: dict[tuple[str, ...], list] = {}
-    for row in rows:
-        by_kind.setdefault((row["articleType"], row["baseColour"], row["gender"]), []).append(row)
-    pairs = [group for group in by_kind.values() if len(group) >= 4]
-    wrong = asked = 0
-    while asked < count:
-        group = pairs[int(rng.integers(len(pairs)))]
-        one, two = rng.choice(len(group), 2, replace=False)
-        if group[one]["group"] == group[two]["group"]:
-            continue
-        asked += 1
-        a, b = read(group[one]), read(group[two])
-        wrong += compare(a, b)[1] >= SAME and _same_colours(a, b)
-    print(f"photos of other products of the same kind, colour and gender: {wrong} of {count} taken for the same")
+def photos(store: str, count: int) -> None:
+    with lapel.open_store(store, read_only=True) as shop:
+        gallery = read_gallery(shop._context)
+        rng = np.random.default_rng(0)
+        found = others = 0
+        for place in rng.choice(len(gallery), count, replace=False).tolist():
+            data = read_uri(gallery.photo(place).uri)
+            image = Image.open(io.BytesIO(data)).convert("RGB")
+            share = rng.uniform(0.6, 0.95)
+            size = int(share * image.width), int(share * image.height)
+            x, y = int(rng.integers(0, image.width - size[0] + 1)), int(rng.integers(0, image.height - size[1] + 1))
+            part = image.crop((x, y, x + size[0], y + size[1]))
+            part = ImageOps.mirror(part) if rng.random() < 0.5 else part
+            stream = io.BytesIO()
+            part.resize((part.width * 3, part.height * 3)).save(stream, "JPEG", quality=70)
+            own, said = (
+                {match.product for match in shop.check_new_picture(each, least=LEAST_COPY).matches}
+                for each in (data, stream.getvalue())
+            )
+            found += gallery.product(place).id in said
+            others += len(said - own - {gallery.product(place).id})
+        print(f"cut to 60..95 % of the sides, half of them mirrored, compressed: {found} of {count} found")
+        print(f"other products called the same, beside those that share the whole photo already: {others}")
 
 
 if __name__ == "__main__":
@@ -128,7 +113,7 @@ if __name__ == "__main__":
     parser.add_argument("--count", type=int, default=200)
     given = parser.parse_args()
     if given.what == "photos":
-        photos(given.count)
+        photos(given.store, given.count)
     else:
         gallery, products, groups = loaded(given.store)
         rng = np.random.default_rng(0)

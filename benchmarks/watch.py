@@ -58,11 +58,16 @@ def measure(shop: Shop, size: int, others: int) -> dict[str, Any]:
         kept = np.array([shop.columns.hashes[part[row]] not in same for row in rows], bool)
         _collect(scores, right, rows[kept], likely[kept], np.zeros(int(kept.sum()), bool))
     sure = np.array(scores) >= 0.8
+    order = np.argsort(-np.array(scores), kind="stable")
+    good = np.cumsum(np.array(right)[order])
+    last = int(np.flatnonzero(good / np.arange(1, len(good) + 1) >= 0.95)[-1])
     return {
         "bank": size,
         "others": len(rest),
         "recall at .8": round(float(hit.mean()), 4),
         "precision at .8": round(float(np.array(right)[sure].mean()), 4),
+        "recall at precision .95": round(float(good[last]) / size, 4),
+        "from which chance on": round(float(np.array(scores)[order[last]]), 3),
         "recall by kind": {kind: round(float(hit[made.kinds == kind].mean()), 3) for kind in BASIC},
     }
 

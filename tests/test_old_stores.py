@@ -201,6 +201,18 @@ def test_a_store_of_version_6_says_what_it_said(sixth: Catalog) -> None:
     assert sixth.check() == []
 
 
+def test_of_two_hashes_of_the_look_one_stays(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    with Catalog.open(old_store(path, 5, PRODUCTS)) as catalog:
+        catalog.features.put("picture_hash", "1", {1: b"kept"})
+        catalog.features.put("perceptual_hash", "1", {1: b"a", 2: b"b"})
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA user_version = 9")
+    database.close()
+    with Catalog.open(path) as catalog:
+        assert catalog.features.counts() == {("picture_hash", "1"): 1}
+
+
 def test_an_index_of_version_6_catches_up(sixth: Catalog) -> None:
     """Four transactions: five photos came, the fifth went, "sold" was delisted, "dark" was out of reach."""
     expected = {0: ([1, 2], [3, 4, 5]), 1: ([], [3, 4, 5]), 2: ([], [3, 4]), 3: ([], [4]), 4: ([], [])}

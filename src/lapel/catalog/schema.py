@@ -327,6 +327,11 @@ MIGRATIONS: tuple[str, ...] = (
     );
     INSERT INTO setting VALUES ('rules_version', '0');
     """,
+    # The hash that copies are found by serves wherever photos are compared by their looks.
+    """
+    DELETE FROM photo_feature WHERE feature IN (SELECT id FROM feature WHERE name = 'perceptual_hash');
+    DELETE FROM feature WHERE name = 'perceptual_hash';
+    """,
 )
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from lapel.catalog import ModelEntry
 from lapel.core.images import thumbnails
 from lapel.encoders import Encoder
-from lapel.engine import palette, perceptual_hash, picture_hash, quality
+from lapel.engine import palette, picture_hash, quality
 
 Key = tuple[str, str]  # a feature's name and version
 Value = bytes | Mapping[int, bytes]  # what is kept in the catalogue; of a thumbnail, WebP bytes by width in pixels
@@ -68,11 +68,10 @@ class Embedding:
 
 THUMBNAIL = Feature("thumbnail", "1", thumbnails)  # kept in thumbnails.sqlite, by the hash of the photo's bytes
 PALETTE = Feature("palette", "1", palette.sample, palette.palettes)
-PERCEPTUAL_HASH = Feature("perceptual_hash", "1", perceptual_hash.sample, perceptual_hash.perceptual_hashes)
-# What copies are found by.
+# What copies, and photos that look nearly the same, are found by.
 PICTURE_HASH = Feature("picture_hash", "1", picture_hash.sample, picture_hash.picture_hashes)
 # Not derived while photos are added, as it takes longer than the vector does: the audit of photos asks for it.
 QUALITY = Feature("quality", "1", quality.sample, quality.qualities)
 
-CATALOG_FEATURES = (PALETTE, PERCEPTUAL_HASH, PICTURE_HASH)  # kept in the catalogue, by the photo's key
+CATALOG_FEATURES = (PALETTE, PICTURE_HASH)  # kept in the catalogue, by the photo's key
 FEATURES: Mapping[str, Feature] = {feature.name: feature for feature in (THUMBNAIL, *CATALOG_FEATURES)}

@@ -16,12 +16,11 @@ from lapel.core.text import fold
 from lapel.core.types import Hit, Photo, Product, Query
 from lapel.core.vectors import Vectors
 from lapel.core.words import tokens
-from lapel.engine.features import PERCEPTUAL_HASH
+from lapel.engine.features import PICTURE_HASH
 from lapel.engine.ordering import Candidates
-from lapel.engine.perceptual_hash import hamming
+from lapel.engine.picture_hash import NEAR, hamming, whole_hash
 
 VARIANTS = "variants"  # what `group` is called where it means each model once, whatever its colour
-NEAR_BITS = 6  # of 64 in which the hashes of nearly the same photo differ at most
 WHOLE_HASH = 64  # hex digits of a SHA-256
 POOL = 3  # times k hits among which diversity chooses
 
@@ -85,12 +84,12 @@ class Grouper:
             keys = found.keys[at : at + step]
             if at:
                 entries = self._catalog.entries(keys)
-            hashes = self._catalog.features.get(*PERCEPTUAL_HASH.key, keys.tolist()) if query.distinct else {}
+            hashes = self._catalog.features.get(*PICTURE_HASH.key, keys.tolist()) if query.distinct else {}
             scores, added = (column[at : at + step].tolist() for column in (found.scores, found.added))
             for key, score, more in zip(keys.tolist(), scores, added, strict=True):
                 # None: removed by another process since the index was built
                 if (entry := entries.get(key)) is not None:
-                    collected.take(_Row(score, more, *entry, []), hashes.get(key, b""))
+                    collected.take(_Row(score, more, *entry, []), whole_hash(hashes.get(key, b"")))
             if collected.full and not whole:
                 break
         return [row.hit(rank) for rank, row in enumerate(collected.rows, 1)]
@@ -200,7 +199,7 @@ class _Collected:
             self._of.setdefault(name, row)
 
     def _near(self, look: bytes) -> _Row | None:
-        return next((row for other, row in self._hashes if hamming(other, look) <= NEAR_BITS), None)
+        return next((row for other, row in self._hashes if hamming(other, look) <= NEAR), None)
 
     def _room(self, product: Product) -> bool:
         """Whether another product of its brand, or what is limited, may come; and count it."""

@@ -93,6 +93,20 @@ def hash_of(image: Image.Image) -> bytes:
     return picture_hashes([sample(image)])[0]
 
 
+def whole_hash(value: bytes) -> bytes:
+    """Of what is kept of an image, the hash of the whole, 32 bytes; none where there is too little in it to tell."""
+    return value[:BYTES] if value and value[PARTS * BYTES] >= LEAST_QUALITY else b""
+
+
+def hamming(a: bytes, b: bytes) -> int:
+    """In how many bits two hashes of equal length differ.
+
+    >>> hamming(bytes([0b1100]), bytes([0b1010]))
+    2
+    """
+    return (int.from_bytes(a) ^ int.from_bytes(b)).bit_count()
+
+
 def read_hashes(values: Sequence[bytes]) -> PictureHashes:
     """What :func:`picture_hashes` made; zeros for what is empty."""
     rows = np.frombuffer(b"".join(each or bytes(LENGTH) for each in values), np.uint8).reshape(-1, LENGTH)

@@ -50,7 +50,7 @@ def nearest_cosines(vectors: Vectors, others: Vectors, count: int) -> NDArray[np
 
 class HashIndex:
     """Finds the nearest of many hashes: all are compared where there are few, else those that nearly agree in a part,
-    which misses none within 31 bits (:mod:`lapel.indexes.hash_chunks`).
+    which misses none within 31 bits (:mod:`lapel.indexes.hash_chunks`). One thread looks; several may ask at once.
 
     Args:
         hashes: (n, b) uint8; of more than :data:`FLAT_HASHES`, b is 32.
@@ -68,5 +68,12 @@ class HashIndex:
 
     def nearest(self, hashes: NDArray[np.uint8], k: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """The nearest of each of m hashes: (m, k) distances in bits and (m, k) places, -1 where there are no more."""
-        distances, places = self._index.search(np.ascontiguousarray(hashes), k)
+        import faiss
+
+        threads = faiss.omp_get_max_threads()  # of the calling thread, so nobody else is slowed down
+        try:
+            faiss.omp_set_num_threads(1)  # on a busy machine its threads spin while they wait for each other
+            distances, places = self._index.search(np.ascontiguousarray(hashes), k)
+        finally:
+            faiss.omp_set_num_threads(threads)
         return np.asarray(distances, np.int32), np.asarray(places, np.int64)

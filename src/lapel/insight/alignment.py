@@ -25,7 +25,7 @@ RATIO_STEP = 0.15  # of the logarithm of two pictures' shapes: windows of nearly
 REFINED = 2  # places of a pair that are refined
 MIDDLE, MIDDLE_STEPS = 24, 5  # pixels of the first refinement, and its steps
 FLAT = 3.0  # grey levels: the deviation below which there is nothing to compare
-FITS = 0.985  # correlation from which on no other place is tried
+FINE = 1.2  # pixels of 24: what is finer than these is compared
 STRIDE = 0.1  # of a picture, the most that one step changes
 LEAST_OVERLAP = 0.12  # of the first picture: below it anything fits anything
 
@@ -98,29 +98,20 @@ def _normal(rows: Floats) -> Floats:
 def roughly_aligned(
     mine: Floats, its: Floats, maps: Floats, mirrored: NDArray[np.bool_]
 ) -> tuple[Floats, NDArray[np.bool_], Floats]:
-    """The better of two places, refined on pictures of 24 pixels, and the correlation of what is fine in them there.
-    The second place is only tried where the first does not fit well."""
+    """The better of some places (n, k, 2, 3), each refined on pictures of 24 pixels, and the correlation of what is
+    fine in them there."""
     one, other = (scaled(each, MIDDLE) for each in (mine, its))
-    best = maps[:, 0].copy()
-    flipped = mirrored[:, 0].copy()
-    scores = np.full(len(maps), -2, np.float32)
-    for place in range(maps.shape[1]):
-        rows = np.flatnonzero(scores < FITS)
-        if not len(rows):
-            break
-        flip = mirrored[rows, place]
-        seen = np.where(flip[:, None, None], other[rows, :, ::-1], other[rows])
-        made, score = refined_maps(one[rows], seen, maps[rows, place], MIDDLE_STEPS)
-        won = score > scores[rows]
-        best[rows[won]], scores[rows[won]], flipped[rows[won]] = made[won], score[won], flip[won]
-    seen = np.where(flipped[:, None, None], other[:, :, ::-1], other)
-    laid, inside = sampled(seen, best)
-    fine = [each - blurred(each, 1.2) for each in (one, laid.reshape(one.shape))]
-    return (
-        best,
-        flipped,
-        correlation(fine[0].reshape(len(one), -1), fine[1].reshape(len(one), -1), inside.astype(np.float32)),
-    )
+    n, tried = mirrored.shape
+    flips = mirrored.T[:, :, None, None]
+    seen = np.where(flips, other[:, :, ::-1], other).reshape(-1, MIDDLE, MIDDLE)  # places before pairs
+    starts = maps.swapaxes(0, 1).reshape(-1, 2, 3)
+    made, scores = refined_maps(np.tile(one, (tried, 1, 1)), seen, starts, MIDDLE_STEPS)
+    chosen = np.argmax(scores.reshape(tried, n), axis=0) * n + np.arange(n)
+    best = made[chosen]
+    laid, inside = sampled(seen[chosen], best)
+    fine = [each - blurred(each, FINE) for each in (one, laid.reshape(one.shape))]
+    fits = correlation(fine[0].reshape(n, -1), fine[1].reshape(n, -1), inside.astype(np.float32))
+    return best, mirrored.T.ravel()[chosen], fits
 
 
 def placed(first: Floats, second: Floats, ratios: NDArray[np.float64]) -> tuple[Floats, Floats, NDArray[np.bool_]]:
@@ -141,8 +132,8 @@ def placed(first: Floats, second: Floats, ratios: NDArray[np.float64]) -> tuple[
             flat = outer[rows].reshape(len(rows), -1).T
             cut = _normal((made.sampler @ flat).T.reshape(len(rows), len(made.boxes), -1))
             for flip in (False, True):
-                asked = inner[rows].reshape(-1, WINDOW, WINDOW)[:, :, :: -1 if flip else 1].reshape(len(rows), -1, 1)
-                scores.append((cut @ asked)[..., 0])
+                asked = inner[rows].reshape(-1, WINDOW, WINDOW)[:, :, :: -1 if flip else 1].reshape(len(rows), -1)
+                scores.append(np.einsum("nwp,np->nw", cut, asked))
                 boxes.append(_maps(made.boxes, inside, flip))
         found, at = np.concatenate(scores, axis=1), np.concatenate(boxes)
         flips = np.concatenate([np.full(each.shape[1], bool(place % 2)) for place, each in enumerate(scores)])
@@ -175,33 +166,46 @@ def _maps(boxes: Floats, inside: bool, flip: bool) -> Floats:
 
 
 @cache
-def _grid(side: int) -> Floats:
-    """(3, side * side): x, y and 1 of each pixel's middle, in 0..1."""
-    axis = ((np.arange(side) + 0.5) / side).astype(np.float32)
-    x, y = (each.ravel() for each in np.meshgrid(axis, axis))
-    return np.stack([x, y, np.ones_like(x)])
+def _axis(side: int) -> Floats:
+    """(side,): the middle of each pixel in 0..1."""
+    return ((np.arange(side) + 0.5) / side).astype(np.float32)
 
 
 @cache
-def _products(side: int) -> Floats:
-    """(side * side, 9): the products of each pixel's x, y and 1 with each other."""
-    grid = _grid(side)
-    return np.ascontiguousarray((grid[:, None] * grid[None]).reshape(9, -1).T)
+def _powers(side: int) -> Floats:
+    """(side, 3): 1, the middle of each pixel, and its square."""
+    return np.stack([_axis(side) ** power for power in range(3)], axis=1)
+
+
+def _moments(fields: Floats) -> Floats:
+    """(..., 3, 3) of fields (..., side, side): sums of each times y to the power of the row, x to that of the column.
+
+    small product a field: for large ones BLAS starts threads, which wait for each other longer than they work."""
+    powers = _powers(fields.shape[-1])
+    return np.asarray(powers.T @ (fields @ powers), np.float32)
+
+
+# Where the moments of x, y and 1 stand, and those of their products with each other.
+_FIRST = np.array([0, 1, 0]), np.array([1, 0, 0])
+_SECOND = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]), np.array([[2, 1, 1], [1, 0, 0], [1, 0, 0]])
 
 
 def sampled(pictures: Floats, maps: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     """Pictures (n, side, side) or (n, side, side, c) read where maps lead from the grid: (n, p) or (n, p, c), and what
     lies inside, (n, p)."""
     n, side, _, *channels = pictures.shape
-    at = maps @ _grid(side)  # (n, 2, p)
-    inside = np.asarray(((at > 0) & (at < 1)).all(axis=1), np.bool_)
-    at *= side
+    axis = _axis(side) * side
+    shift = maps[:, :, 2] * side
+    at = maps[:, :, None, :1] * axis + (maps[:, :, 1:2] * axis + shift[:, :, None])[..., None]  # (n, 2, side, side)
+    at = at.reshape(n, 2, side * side)
+    inside = np.asarray(((at > 0) & (at < side)).all(axis=1), np.bool_)
     at -= 0.5
     np.clip(at, 0, side - 1.001, out=at)
     low = at.astype(np.int32)
     at -= low
     flat = pictures.reshape(-1, *channels)
-    start = (np.arange(n, dtype=np.int32) * side * side)[:, None] + low[:, 1] * side + low[:, 0]
+    start = low[:, 1] * side + low[:, 0]
+    start += (np.arange(n, dtype=np.int32) * side * side)[:, None]
     x, y = (each[..., None] if channels else each for each in (at[:, 0], at[:, 1]))
     corners = [flat.take(start + step, axis=0) for step in (0, 1, side, side + 1)]
     above = corners[0] + (corners[1] - corners[0]) * x
@@ -216,40 +220,64 @@ def refined_maps(first: Floats, second: Floats, maps: Floats, steps: int) -> tup
     "Lucas-Kanade 20 Years On"). The best of the way is kept.
     """
     n, side = len(first), first.shape[1]
-    points, products = _grid(side).T, _products(side)
     gy, gx = (each.reshape(n, -1) * side for each in np.gradient(first, axis=(1, 2)))
-    one = first.reshape(n, -1)
+    level = first.mean(axis=(1, 2), keepdims=True)  # sums of squares keep more figures about it
+    one, second = (first - level).reshape(n, -1), second - level
     maps, kept, score = maps.copy(), maps.copy(), np.full(n, -2, np.float32)
     last = np.array([0, 0, 1], np.float32)
+    fields = np.empty((7, n, side * side), np.float32)
     for step in range(steps + 1):
         seen, inside = sampled(second, maps)
         weight = inside.astype(np.float32)
-        count = np.maximum(weight.sum(axis=1, keepdims=True), 1)
-        a, b = _centred(one, weight, count), _centred(seen, weight, count)
-        found = (a * b).sum(axis=1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-3)
-        found = np.where(count[:, 0] < LEAST_OVERLAP * side * side, -1, found)
+        count = np.maximum(weight.sum(axis=1), 1)
+        means, squares, product = _weighted(one, seen, weight, count)
+        found = product / np.maximum(np.sqrt(squares[0]) * np.sqrt(squares[1]), 1e-3)
+        found = np.where(count < LEAST_OVERLAP * side * side, -1, found)
         better = found > score
         kept[better], score = maps[better], np.maximum(score, found)
         if step == steps:
             break
-        rest = b * ((a * b).sum(axis=1, keepdims=True) / np.maximum((b * b).sum(axis=1, keepdims=True), 1e-3)) - a
-        wx, wy = gx * weight, gy * weight
-        blocks = [((left * right) @ products).reshape(n, 3, 3) for left, right in ((gx, wx), (gx, wy), (gy, wy))]
-        normal = np.block([[blocks[0], blocks[1]], [blocks[1], blocks[2]]])
-        mean = np.concatenate([wx @ points, wy @ points], axis=1)
-        normal -= mean[:, :, None] * mean[:, None] / count[:, :, None]
+        scale = product / np.maximum(squares[1], 1e-3)
+        rest = seen * scale[:, None] - one + (means[0] - scale * means[1])[:, None]
+        wx, wy = np.multiply(gx, weight, out=fields[3]), np.multiply(gy, weight, out=fields[4])
+        for place, (left, right) in enumerate(((gx, wx), (gx, wy), (gy, wy))):
+            np.multiply(left, right, out=fields[place])
+        for place, each in enumerate((wx, wy), 5):
+            np.multiply(each, rest, out=fields[place])
+        moments = _moments(fields.reshape(7, n, side, side))
+        normal = moments[[[0, 1], [1, 2]]][..., _SECOND[0], _SECOND[1]].transpose(2, 0, 3, 1, 4).reshape(n, 6, 6)
+        mean, asked = (
+            moments[pair][..., _FIRST[0], _FIRST[1]].transpose(1, 0, 2).reshape(n, 6)
+            for pair in (slice(3, 5), slice(5, 7))
+        )
+        normal -= mean[:, :, None] * mean[:, None] / count[:, None, None]
         normal += np.eye(6, dtype=np.float32) * (1e-3 * np.trace(normal, axis1=1, axis2=2)[:, None, None] / 6 + 1)
-        asked = np.concatenate([(wx * rest) @ points, (wy * rest) @ points], axis=1)
         change = np.linalg.solve(normal, asked[..., None]).reshape(n, 2, 3).clip(-STRIDE, STRIDE)
         whole = np.concatenate([change + np.eye(2, 3, dtype=np.float32), np.broadcast_to(last, (n, 1, 3))], axis=1)
         maps = np.asarray(maps @ np.linalg.inv(whole), np.float32)
     return kept, score.astype(np.float32)
 
 
+def _weighted(
+    one: Floats, other: Floats, weight: Floats, count: Floats
+) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats], Floats]:
+    """Of rows (n, p) with weights of 0 or 1: the means, and about these the sums of squares and of products, (n,)
+    each."""
+    seen = one * weight, other * weight
+    means = [each.sum(axis=1) / count for each in seen]
+    squares = [
+        np.maximum(np.einsum("np,np->n", each, each) - mean * mean * count, 0)
+        for each, mean in zip(seen, means, strict=True)
+    ]
+    product = np.einsum("np,np->n", *seen) - means[0] * means[1] * count
+    return (means[0], means[1]), (squares[0], squares[1]), product
+
+
 def scaled(pictures: Floats, side: int) -> Floats:
     """Squares to a whole part of their side."""
     by = pictures.shape[1] // side
-    return np.asarray(pictures.reshape(len(pictures), side, by, side, by).mean(axis=(2, 4)), np.float32)
+    rows = pictures.reshape(len(pictures), side, by, -1).sum(axis=2)
+    return np.asarray(sum(rows[:, :, at::by] for at in range(by)) / by**2, np.float32)
 
 
 def blurred(pictures: Floats, sigma: float) -> Floats:

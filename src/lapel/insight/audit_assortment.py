@@ -186,8 +186,8 @@ class AssortmentAudit(Findings):
     def summary(self) -> str:
         """How many compete, how many gaps there are, and what could not be said."""
         rivals = sum(len(each.products) for each in self.rivals)
-        said = f"{self.products:,} products looked at: {rivals:,} in {counted(len(self.rivals), 'group')} compete with"
-        said += " each other."
+        said = f"{counted(self.products, 'product')} looked at:"
+        said += f" {rivals:,} in {counted(len(self.rivals), 'group')} compete with each other."
         if self.source:
             said += f" {counted(len(self.gaps), 'gap')} by {self.asked:,} {self.source}"
             said += (

@@ -223,7 +223,9 @@ class LabelFill(_Suggestions):
         for field, missing in self.missing.items():
             precision, share = self.measured[field]
             how = f"{precision:.1%} right on {share:.0%} of the known" if share else "never sure enough"
-            parts.append(f"{field} {len(self.of(field)):,} of {missing:,} missing ({how})")
+            parts.append(
+                f"{field} {len(self.of(field)):,} of {missing:,} missing ({how})" if missing else f"{field} misses none"
+            )
         return f"Filled in: {'; '.join(parts)}.{self.products.note} Nothing was changed."
 
 

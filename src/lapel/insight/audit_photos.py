@@ -266,7 +266,7 @@ class PhotoAudit(Findings):
 
     def summary(self) -> str:
         """How many photos have what."""
-        said = f"{self.photos:,} photos looked at; {len(self.found):,} should be mended"
+        said = f"{counted(self.photos, 'photo')} looked at; {len(self.found):,} should be mended"
         rest = [f"{self.counts[check.name]:,} {check.name}" for check in CHECKS if self.counts.get(check.name)]
         own = [part for part in rest if part.split(" ", 1)[1] not in self.common]
         said += f": {', '.join(own)}." if own else "."

@@ -39,6 +39,7 @@ BLOCK = 512  # pictures that ask together
 HASHED = 1024  # pictures whose hashes are made and kept together
 CHECKED = 48  # pairs checked together: what is worked on stays in the processor's cache
 THREADS = 2
+FEW = 16  # hashes that are not worth a thread
 
 Progress = Callable[[int, int | None], None]
 
@@ -101,18 +102,28 @@ class CandidateSearch:
         alike |= cosines >= KEPT_COSINE
         asking = [np.repeat(np.arange(len(vectors)), places.shape[1])]
         found, wanted = [places.ravel()], [alike.ravel()]
-        turned = (looks.hashes, mirrored(looks.hashes))
-        ways = [(index, way[:, part]) for part, index in enumerate(self._by_hash) for way in turned]
-        for index, each in ways if len(self._usable) else ():
-            bits, near = index.nearest(each, min(BY_HASH, len(self._usable)))
-            asking.append(np.repeat(np.arange(len(vectors)), near.shape[1]))
+        for bits, near in self._near_hashes(np.concatenate([looks.hashes, mirrored(looks.hashes)])):
+            asking.append(np.repeat(np.tile(np.arange(len(vectors)), 2), near.shape[1]))
             other = np.where(near < 0, -1, self._usable[near])
             found.append(other.ravel())
             allowed = np.where(np.arange(near.shape[1]) < 2, MOST_BITS, FEW_BITS)  # the first may be itself
-            wanted.append(((bits <= allowed) & (near >= 0) & (other != mine[:, None])).ravel())
+            wanted.append(((bits <= allowed) & (near >= 0) & (other != np.tile(mine, 2)[:, None])).ravel())
         rows, at, kept = (np.concatenate(each) for each in (asking, found, wanted))
         rows, at = np.unique(np.stack([rows[kept], at[kept]], axis=1), axis=0).T
         return self._candidates(rows, at, vectors, looks, usual[rows] if own is None else self._both(usual, rows, at))
+
+    def _near_hashes(self, hashes: NDArray[np.uint8]) -> list[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+        """The nearest of m hashes (m, 2, 32), by each part: (m, k) bits, and places among what is usable."""
+        if not len(self._usable):
+            return []
+
+        def nearest(part: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+            return self._by_hash[part].nearest(hashes[:, part], min(BY_HASH, len(self._usable)))
+
+        if len(hashes) <= FEW:
+            return [nearest(part) for part in range(PARTS)]
+        with ThreadPoolExecutor(PARTS) as pool:
+            return list(pool.map(nearest, range(PARTS)))
 
     def _candidates(
         self,

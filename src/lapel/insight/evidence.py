@@ -40,30 +40,33 @@ def evidence_page(context: StoreContext, found: Finding, pictures: tuple[bytes, 
     Args:
         context: The store, whose model says where two pictures agree.
         found: What was found.
-        pictures: The bank's picture and what was found, as files.
+        pictures: The bank's picture, empty where no bank was asked, and what was found, as files.
         log: What a look at the log says now.
     """
-    own, upload = (decode(each) for each in pictures)
-    shown = [(own, f"In the bank '{found.bank}': {found.entry_name}"), (upload, f"Found: {found.place}")]
-    shown += _maps(context, own, upload)
+    own, upload = (decode(each) if each else None for each in pictures)
+    assert upload is not None
+    shown = [(upload, f"Found: {found.place}")]
+    likely, geometry = f"that it shows: {found.entry_name}", {}
+    if own is not None:
+        shown = [(own, f"In the bank '{found.bank}': {found.entry_name}"), *shown, *_maps(context, own, upload)]
+        likely, geometry = "that one picture was made of the other", _geometry(own, upload)
     figures = "".join(
         f'<figure><img src="{small_image(image, EDGE)}" alt="{html.escape(text, quote=True)}">'
         f"<figcaption>{html.escape(text)}</figcaption></figure>"
         for image, text in shown
     )
     told = {
-        "Probability": f"{found.chance:.1%} that one picture was made of the other"
-        + (", mirrored" if found.mirrored else ""),
+        "Probability": f"{found.chance:.1%} {likely}" + (", mirrored" if found.mirrored else ""),
         "Where": found.place,
         "First found": found.at,
         "Seen there": f"{found.seen} times" if found.seen > 1 else "once",
         "SHA-256 of the file": found.upload,
-        "SHA-256 in the bank": found.entry,
+        "SHA-256 in the bank": found.entry or "no bank was asked",
         "State": found.state + (f", {found.decided_at}" if found.decided_at else ""),
         "Decided by": found.decided_by or "nobody yet",
         "Note": found.note or "none",
         "Log": f"{log.lines} lines, {'as they were written' if log.sound else 'CHANGED'}; last hash {log.head}",
-        **_geometry(own, upload),
+        **geometry,
     }
     facts = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in told.items())
     title = f"Finding {found.id}: {found.bank}"

@@ -49,6 +49,11 @@ class Match:
     key: int = 0
     mirrored: bool = False
 
+    @property
+    def how(self) -> str:
+        """What the new picture is, for people: ``the same file``, ``a copy`` or ``a mirrored copy``."""
+        return "the same file" if self.kind == "exact" else f"a {'mirrored ' if self.mirrored else ''}copy"
+
 
 @dataclass(frozen=True)
 class NewCheck:
@@ -137,8 +142,8 @@ class NewPictures:
             names[exact] = (1.0, False)
         keys = self._context.catalog.photos_by_hash(names)
         passing = shown if where == NO_FILTER else self._context.catalog.matching_keys(where)
-        wanted = np.intersect1d([key for each in keys.values() for key in each], passing)  # bytes of hidden ones, too
-        entries = self._context.catalog.entries(wanted.tolist())
+        wanted = np.array([key for each in keys.values() for key in each], np.int64)
+        entries = self._context.catalog.entries(wanted[np.isin(wanted, passing)].tolist())  # bytes of hidden ones, too
         matches = [
             Match(
                 "exact" if photo.sha256 == exact else "near",

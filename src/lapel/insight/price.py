@@ -30,10 +30,11 @@ from lapel.engine.retrieval import SearchEngine
 from lapel.insight.draft import Drafter, Guess, title_of
 from lapel.insight.findings import Findings, Gallery, Picture, Section, read_gallery
 from lapel.insight.neighbours import nearest
-from lapel.insight.photo_reuse import PhotoUse, find_same_photos
-from lapel.insight.price_model import PriceModel, fit_prices
+from lapel.insight.new_picture import Match, NewPictures
+from lapel.insight.price_model import LEAST, PriceModel, fit_prices
 
 SHOWN = 12  # nearest items that are told
+LEAST_COPY = 0.5  # from which on a photo is said to be used already: somebody looks at it, nothing is taken out
 DAYS_FROM = 30  # nearest items of the kind whose days are looked at
 DAYS = ("days_listed", "days_to_sell", "listed_days", "days")  # what columns may be called
 SELLERS = ("seller", "seller_id", "shop", "vendor")
@@ -80,7 +81,7 @@ class PriceEstimate(Findings):
         high: Upper end.
         nearest: The nearest items with a price.
         days: Of such items: median, and between which 80 of 100 lie; None where no column says so.
-        reused: Photos of the store that are this very photo, with the seller of each.
+        reused: Photos of the store that are this very photo or a copy of it, with the seller of each.
         draft: Guesses of kind, colour, gender and attributes.
         title: A title made of them.
         error: Median relative error of such prices on the store's own products.
@@ -98,7 +99,7 @@ class PriceEstimate(Findings):
     high: float
     nearest: tuple[SoldItem, ...]
     days: tuple[float, float, float] | None
-    reused: tuple[tuple[PhotoUse, str], ...]
+    reused: tuple[tuple[Match, str], ...]
     draft: tuple[Guess, ...]
     title: str
     error: float
@@ -145,7 +146,7 @@ class PriceEstimate(Findings):
             "nearest": self.rows(),
             "days_listed": days,
             "photo_used_by": [
-                {"product": use.product_id, "seller": seller, "how": use.how, "score": use.score}
+                {"product": use.product, "seller": seller, "how": use.how, "score": round(use.score, 3)}
                 for use, seller in self.reused
             ],
             "draft": {"title": self.title, "fields": [dict(vars(guess)) for guess in self.draft]},
@@ -165,7 +166,7 @@ class PriceEstimate(Findings):
         yield Section("Your photo", f"{self._range()} {self._days()}".strip(), asked)
         if self.reused:
             pictures = tuple(
-                Picture(use.key, use.product_id, (use.how, *([f"seller {seller}"] if seller else [])), "bad")
+                Picture(use.key, use.product, (use.how, *([f"seller {seller}"] if seller else [])), "bad")
                 for use, seller in self.reused
             )
             yield Section("This very photo is used already", "Also where it was mirrored or cut.", pictures)
@@ -212,7 +213,7 @@ class PriceEstimate(Findings):
         said.append(f"Draft: {self.title}. {parts}.")
         for use, seller in self.reused[:3]:
             whose = f" by seller {seller}" if seller else ""
-            said.append(f"This very photo ({use.how}) is used for product {use.product_id}{whose}.")
+            said.append(f"This very photo ({use.how}) is used for product {use.product}{whose}.")
         return " ".join(part for part in (*said, *self.notes) if part)
 
 
@@ -230,6 +231,7 @@ class PriceBook:
 
     Args:
         context: The store; only read.
+        copies: Of the same store: finds photos that are used already.
         where: Which products count as sold.
         currency: Such as ``EUR``; by default the one that most products have.
         seed: Of what is drawn while learning.
@@ -238,8 +240,16 @@ class PriceBook:
         QueryError: too few products with a price.
     """
 
-    def __init__(self, context: StoreContext, where: Filter = NO_FILTER, *, currency: str = "", seed: int = 0) -> None:
-        self._context, self._seed, self.where = context, seed, where
+    def __init__(
+        self,
+        context: StoreContext,
+        copies: NewPictures,
+        where: Filter = NO_FILTER,
+        *,
+        currency: str = "",
+        seed: int = 0,
+    ) -> None:
+        self._context, self._copies, self._seed, self.where = context, copies, seed, where
         everything = read_gallery(context, where)
         priced = [place for place in range(len(everything)) if (everything.product(place).price_minor or 0) > 0]
         often = Counter(everything.product(place).currency for place in priced)
@@ -268,6 +278,9 @@ class PriceBook:
         self.products = [self.gallery.product(place) for place in range(len(self.gallery))]
         numbers: dict[str, int] = {}
         self.groups = np.array([numbers.setdefault(product.id, len(numbers)) for product in self.products], np.int64)
+        if (found := len(numbers)) < LEAST:
+            said = f"A price is learned from at least {LEAST} products with a price in one currency; found {found:,}"
+            raise QueryError(" ".join([f"{said} in {self.currency}. Add products with prices.", *self.notes]))
         digits = MINOR_UNITS.get(self.currency, 2)
         self.prices = np.array([(product.price_minor or 0) / 10**digits for product in self.products])
         self._models: dict[tuple[bool, bool, bool], PriceModel] = {}
@@ -322,15 +335,16 @@ class PriceBook:
         picture = to_image(image)
         notes = list(self.notes)
         brand, condition, kind = self._told(brand, condition, kind, notes)
-        found = embed_images(self._context.encoder, [picture, ImageOps.mirror(picture)])
+        found = embed_images(self._context.encoder, [picture])
         vector = found.vectors[0]
         model = self.model(brand=bool(brand), condition=bool(condition), kind=bool(kind))
         told = {"brand": [fold(brand)], "condition": [fold(condition)], "kind": [kind]}
         estimate = model.estimate(vector[None], {name: told[name] for name in model.columns if told[name][0]})[0]
         sold = self._sold(vector, picture, k)
         seller = self._column(SELLERS)
-        uses = find_same_photos(self._context, self.everything, picture, found.vectors)
-        reused = tuple((use, self.everything.entries[use.key][0].attributes.get(seller, "")) for use in uses)
+        uses = self._copies.check(image, self.where, least=LEAST_COPY).matches
+        entries = self._context.catalog.entries([use.key for use in uses])
+        reused = tuple((use, entries[use.key][0].attributes.get(seller, "")) for use in uses if use.key in entries)
         draft = self._drafter.guess(vector, _palette(found.products[0] or picture))
         return PriceEstimate(
             currency=self.currency,

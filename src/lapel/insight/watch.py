@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from lapel.engine.picture_hash import BYTES, PARTS, SIDE, PictureHashes, hash_of
 from lapel.insight.copy_check import SmallPicture, small_picture
 from lapel.insight.duplicate_search import CandidateSearch, chance_of, mean_of_nearest
 from lapel.insight.findings import Findings, Picture, Section
+from lapel.insight.watch_signs import Sign
 
 KINDS = ("restricted", "own", "logos", "negative")
 LEAST = 0.8  # probability from which on a picture is a match, of a bank that says no other
@@ -125,14 +126,14 @@ class WatchReport(Findings):
     def sections(self) -> Iterator[Section]:
         """Each match: the bank's picture beside what was found."""
         for match in self.matches:
-            told = (match.place, f"{match.chance:.0%} likely a copy", *(("mirrored",) if match.mirrored else ()))
+            own, upload = match.pictures
+            likely = f"{match.chance:.0%} likely {'a copy' if own else match.entry}"
+            told = (match.place, likely, *(("mirrored",) if match.mirrored else ()))
+            banks = (Picture(own, "in the bank", (match.entry,)),) if own else ()
             yield Section(
                 f"{match.bank}: {match.chance:.0%}" + (" (quarantined)" if match.quarantined else ""),
                 f"Finding {match.finding}. Decide with: lapel watch decide {match.finding} confirm",
-                (
-                    Picture(match.pictures[0], "in the bank", (match.entry,)),
-                    Picture(match.pictures[1], "found", told, "bad" if match.chance >= 0.95 else "warn"),
-                ),
+                (*banks, Picture(upload, "found", told, "bad" if match.chance >= 0.95 else "warn")),
             )
 
     def summary(self) -> str:
@@ -155,6 +156,7 @@ class WatchReport(Findings):
 class _Read:
     """An upload that was read and encoded."""
 
+    image: Image.Image
     place: str
     sha256: str
     small: SmallPicture
@@ -184,7 +186,7 @@ def read_uploads(
 def _encoded(context: StoreContext, waiting: Sequence[tuple[str, str, Image.Image]]) -> list[_Read]:
     vectors = context.encoder.encode([image for _, _, image in waiting])
     return [
-        _Read(place, sha256, small_picture(image), hash_of(image), vector, webp_of(image))
+        _Read(image, place, sha256, small_picture(image), hash_of(image), vector, webp_of(image))
         for (place, sha256, image), vector in zip(waiting, vectors, strict=True)
     ]
 
@@ -301,6 +303,7 @@ def check_uploads(
     uploads: Iterable[Upload],
     *,
     names: Sequence[str] = (),
+    signs: Sequence[Sign] = (),
     record: bool = True,
     alert: Callable[[Finding], None] | None = None,
     progress: Callable[[int, int | None], None] | None = None,
@@ -312,6 +315,7 @@ def check_uploads(
         table: Its banks.
         uploads: Pictures, each with where it is and what reads it.
         names: Which banks; all by default.
+        signs: What is looked for beside them. With one, no bank is needed.
         record: Whether findings are kept; else they are only told.
         alert: Called with each new finding of a bank that is not quarantined.
         progress: Called with the pictures checked.
@@ -319,18 +323,20 @@ def check_uploads(
     Raises:
         QueryError: there is no bank, no such bank, or none holds a picture.
     """
-    banks, search, notes = _opened(context, table, names)
+    alone = signs and not names and not table.banks()
+    banks, search, notes = ({}, None, []) if alone else _opened(context, table, names)
     unreadable: list[tuple[str, str]] = []
     matches: list[WatchMatch] = []
     counts = dict.fromkeys(banks, 0)
     quarantined = {name for name, bank in banks.items() if bank.quarantined_at}
     checked = suppressed = 0
     for read in read_uploads(context, uploads, unreadable):
-        kept, held = best_matches(search, banks, search.of_uploads(read))
         checked += len(read)
+        kept, held = ([], set()) if search is None else best_matches(search, banks, search.of_uploads(read))
         suppressed += len(held)
-        for _, place, _, _ in kept:
-            counts[search.pictures[place].bank] += 1
+        pictures = [] if search is None else [search.pictures[place] for _, place, _, _ in kept]
+        for picture in pictures:
+            counts[picture.bank] += 1
         for name, bank in banks.items():  # before the alerts: none of a flood is raised
             flooded = "" if name in quarantined else _floods(bank, checked, counts[name])
             if flooded:
@@ -338,9 +344,12 @@ def check_uploads(
                 if record:
                     table.quarantine(name, flooded)
                 notes.append(f"The bank '{name}' is quarantined: {flooded}. Release it with: lapel watch release.")
-        for row, place, chance, mirrored in kept:
-            picture = search.pictures[place]
-            found = _match(table, picture, read[row], chance, mirrored, record, picture.bank in quarantined)
+        made = [
+            _match(table, picture, read[row], chance, mirrored, record, picture.bank in quarantined)
+            for (row, _, chance, mirrored), picture in zip(kept, pictures, strict=True)
+        ]
+        made += [found for each in read for sign in signs if (found := _signed(table, sign, each, record)) is not None]
+        for found in made:
             matches.append(found)
             if alert is not None and found.new and record and not found.quarantined:
                 alert(table.finding(found.finding))
@@ -349,8 +358,11 @@ def check_uploads(
     if record:
         for name, matched in counts.items():
             table.count(name, checked, matched)
+    for name, matched in counts.items():
+        if matched == checked > 1 and name not in quarantined:
+            notes.append(f"Every picture that was checked matches the bank '{name}': does it hold what is checked?")
     matches.sort(key=lambda match: (-match.chance, match.place))
-    size = (len(banks), len(search.pictures))
+    size = (len(banks), 0 if search is None else len(search.pictures))
     return WatchReport(
         tuple(matches), checked, size, suppressed, tuple(unreadable), tuple(sorted(quarantined)), tuple(notes)
     )
@@ -397,19 +409,32 @@ def _match(
     table: WatchTable, picture: BankPicture, read: _Read, chance: float, mirrored: bool, record: bool, quarantined: bool
 ) -> WatchMatch:
     own = table.large(picture.bank, picture.sha256)
-    number, new = 0, True
-    if record:
-        told = {
-            "bank": picture.bank,
-            "entry": picture.sha256,
-            "entry_name": picture.name,
-            "upload": read.sha256,
-            "place": read.place,
-            "chance": chance,
-            "mirrored": mirrored,
-        }
-        found, new = table.put_finding(told, read.webp, own)
-        number = found.id
-    return WatchMatch(
-        read.place, picture.bank, picture.name, chance, mirrored, number, new, quarantined, (own, read.webp)
+    found = WatchMatch(
+        read.place, picture.bank, picture.name, chance, mirrored, quarantined=quarantined, pictures=(own, read.webp)
     )
+    return _recorded(table, found, picture.sha256, read.sha256) if record else found
+
+
+def _signed(table: WatchTable, sign: Sign, read: _Read, record: bool) -> WatchMatch | None:
+    """What a sign finds on an upload."""
+    seen = sign.of(read.image)
+    if seen is None:
+        return None
+    found = WatchMatch(read.place, sign.name, seen.what, seen.chance, pictures=(b"", read.webp))
+    return _recorded(table, found, "", read.sha256) if record else found
+
+
+def _recorded(table: WatchTable, match: WatchMatch, entry: str, upload: str) -> WatchMatch:
+    """A match in the queue and the log; ``entry`` and ``upload`` are the SHA-256 of both pictures."""
+    told = {
+        "bank": match.bank,
+        "entry": entry,
+        "entry_name": match.entry,
+        "upload": upload,
+        "place": match.place,
+        "chance": match.chance,
+        "mirrored": match.mirrored,
+    }
+    own, picture = match.pictures
+    found, new = table.put_finding(told, picture, own)
+    return replace(match, finding=found.id, new=new)

@@ -158,6 +158,8 @@ class InsightCalls:
         uploads: str | Path,
         *,
         banks: Sequence[str] = (),
+        words: Sequence[str] = (),
+        nudity: float | None = None,
         record: bool = True,
         alerts: IO[str] | None = None,
         webhook: str = "",
@@ -173,6 +175,8 @@ class InsightCalls:
         Args:
             uploads: A picture, a link to one, a folder, ZIP, table, feed or address; see :meth:`lapel.Store.add`.
             banks: Which banks; all by default. Negative ones always count.
+            words: Words that are looked for on the pictures, with the extra ``watch``. Then no bank is needed.
+            nudity: The probability from which on nudity is told, with the extra ``watch``; None does not look.
             record: Whether what is found is put into the queue and the log.
             alerts: A file that gets a line of JSON for each new finding.
             webhook: A link that is told of each, signed as those of jobs are, tried up to eight times.
@@ -181,11 +185,14 @@ class InsightCalls:
 
         Raises:
             QueryError: there is no bank, or none holds a picture.
+            MissingDependencyError: words or nudity are asked for without the extra.
             SourceError, TableError: the uploads cannot be read at all; single ones are in the report.
         """
         return self.watching.check(
             uploads,
             banks=banks,
+            words=words,
+            nudity=nudity,
             record=record,
             alerts=alerts,
             webhook=webhook,
@@ -385,7 +392,7 @@ class InsightCalls:
         asked = filter_of(where)
         version = (self._context.catalog.generation, repr(asked), currency.upper())
         if self._price_book is None or self._price_book[0] != version:
-            self._price_book = (version, PriceBook(self._context, asked, currency=currency))
+            self._price_book = (version, PriceBook(self._context, self._new_pictures, asked, currency=currency))
         return self._price_book[1].estimate(image, condition=condition, brand=brand, kind=kind, k=k)
 
     def audit_photos(

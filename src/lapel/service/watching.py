@@ -70,9 +70,14 @@ class WatchService:
             InputError: an unknown kind, no name, or neither or both of source and ``where``.
         """
         from lapel.insight.watch import FLOOD, KINDS, LEAST, bank_pictures, read_uploads
+        from lapel.insight.watch_signs import NuditySign, WordSign
 
         if kind not in KINDS or not bank.strip() or bank != bank.strip():
             raise InputError(f"A bank has a name and a kind of {', '.join(KINDS)}; found '{bank}' and '{kind}'.")
+        if bank in (WordSign.name, NuditySign.name):
+            raise InputError(
+                f"'{bank}' is what 'lapel watch check --{bank}' calls its findings. Name the bank otherwise."
+            )
         if (source is None) == (not where):
             raise InputError("Give a bank either pictures (a path or an address) or products of the store (--where).")
         before = next((each for each in self.banks() if each.name == bank), None)
@@ -84,8 +89,9 @@ class WatchService:
         unreadable: list[tuple[str, str]] = []
         read = new = 0
         self._context.claim()  # an empty store forgets otherwise which model its banks are of
-        self._table.put_bank(bank, kind, least, flood)
         for some in read_uploads(self._context, uploads, unreadable):
+            if not read:  # no bank is made of nothing
+                self._table.put_bank(bank, kind, least, flood)
             new += self._table.add_pictures(bank_pictures(self._context, bank, some))
             read += len(some)
             if progress is not None:
@@ -116,6 +122,8 @@ class WatchService:
         uploads: str | Path,
         *,
         banks: Sequence[str] = (),
+        words: Sequence[str] = (),
+        nudity: float | None = None,
         record: bool = True,
         alerts: IO[str] | None = None,
         webhook: str = "",
@@ -124,10 +132,14 @@ class WatchService:
     ) -> WatchReport:
         """Check uploads against banks; see :meth:`lapel.service.Store.watch`."""
         from lapel.insight.watch import check_uploads
+        from lapel.insight.watch_signs import NuditySign, Sign, WordSign
 
         if webhook and not webhook.startswith(("https://", "http://")):
             raise InputError("A webhook is an http or https link.")
         secret = (webhook_secret or secrets.token_urlsafe(32)) if webhook else ""
+
+        signs: list[Sign] = [WordSign(words)] if words else []
+        signs += [NuditySign(nudity)] if nudity is not None else []
 
         def tell(found: Finding) -> None:
             body = json.dumps({"type": "watch.found", "finding": finding_json(found)}, ensure_ascii=False)
@@ -141,6 +153,7 @@ class WatchService:
             self._table,
             self._uploads(uploads),
             names=tuple(banks),
+            signs=signs,
             record=record,
             alert=tell,
             progress=progress,

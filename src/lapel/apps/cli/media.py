@@ -118,7 +118,7 @@ def thumbnails(
 
 @media.command()
 def features(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
-    """Derive what photos lack: thumbnails, palettes, perceptual hashes. 'lapel info' says how many lack which.
+    """Derive what photos lack: thumbnails, palettes, hashes of the look. 'lapel info' says how many lack which.
 
     'lapel add' derives them too, so this is for stores of an older Lapel. Stopped half way, the same command goes on
     where it stopped. The exit code is 1 when photos lacked something and none could be read.

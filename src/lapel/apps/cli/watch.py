@@ -112,6 +112,14 @@ def release(bank: BankArgument, store: StoreOption = DEFAULT_STORE) -> None:
 def check(
     uploads: Annotated[str, typer.Argument(metavar="UPLOADS", help="A picture, link, folder, ZIP, table or feed.")],
     bank: Annotated[list[str] | None, typer.Option("--bank", help="Only this one. Repeat for more.")] = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Option("--words", metavar="TEXT", help="Also find this written on them; needs lapel[watch]. Repeat."),
+    ] = None,
+    nudity: Annotated[
+        float | None,
+        typer.Option("--nudity", metavar="P", help="Also find nudity of this probability; needs lapel[watch]."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what matches, and keep nothing.")] = False,
     alerts: Annotated[
         str, typer.Option("--alerts", metavar="FILE", help="Append each new finding as a line of JSON; - for stdout.")
@@ -132,6 +140,8 @@ def check(
             found = shop.watch(
                 uploads,
                 banks=bank or (),
+                words=words or (),
+                nudity=nudity,
                 record=not dry_run,
                 alerts=stream,
                 webhook=webhook,
