@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapel.catalog.pairs import Pair, PairTable
+from lapel.core.machine import cores
 from lapel.core.vectors import Keys, Vectors
 from lapel.engine.context import StoreContext
 from lapel.engine.features import PICTURE_HASH
@@ -38,7 +39,7 @@ KEPT_COSINE = 0.9  # or so near by their vectors that they may be the same produ
 BLOCK = 512  # pictures that ask together
 HASHED = 1024  # pictures whose hashes are made and kept together
 CHECKED = 48  # pairs checked together: what is worked on stays in the processor's cache
-THREADS = 2
+
 FEW = 16  # hashes that are not worth a thread
 
 Progress = Callable[[int, int | None], None]
@@ -368,7 +369,7 @@ class PairSearch:
             one, other = (stacked(pictures, [side[at] for at in part.tolist()]) for side in (ones, others))
             return chance_of(one, other, near.of(part))
 
-        with ThreadPoolExecutor(THREADS) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             for part, (likely, compared) in zip(parts, pool.map(check, parts), strict=True):
                 chances[part], turned[part] = likely, compared.mirrored
                 measured = compared.measures[:, MEASURES.index("overlap")] > 0

@@ -13,6 +13,7 @@ from PIL import Image
 
 from lapel.core.errors import LapelError, SourceError
 from lapel.core.images import decode
+from lapel.core.machine import cores
 from lapel.engine.context import StoreContext
 from lapel.engine.features import PICTURE_HASH
 from lapel.engine.picture_hash import SIDE
@@ -20,7 +21,7 @@ from lapel.insight.copy_check import SmallPicture, small_picture
 from lapel.sources import read_uri
 
 KEPT = 24_000  # small pictures in memory: 170 MB
-THREADS = 2
+
 WIDTH = 160  # pixels: the smallest thumbnail
 
 Made = TypeVar("Made")
@@ -78,7 +79,7 @@ class SmallPictures:
                 self.unreadable[sha256] = str(error)
                 return None
 
-        with ThreadPoolExecutor(THREADS) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             found = zip(keys, pool.map(made, keys), strict=True)
             return {sha256: each for sha256, each in found if each is not None}
 
