@@ -305,8 +305,9 @@ def test_who_comes_late_does_not_overwrite(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["Größe 42", "衬衫/1", "a b", "..%2f..%2fetc", "x'; DROP TABLE product; --", "🧥", "a?b#c"]
-    + ["red/similar", "red/variants", "red/prices"],
+    "Größe 42|衬衫/1|a b|..%2f..%2fetc|x'; DROP TABLE product; --|🧥|a?b#c|red/similar|red/variants|red/prices".split(
+        "|"
+    ),
 )
 def test_ids_of_any_letters(client: httpx.Client, name: str) -> None:
     from urllib.parse import quote

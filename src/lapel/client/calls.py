@@ -114,8 +114,6 @@ def fields_of(query: Any, **others: Any) -> dict[str, Any]:
     Args:
         query: A ``lapel.Query``, a mapping of a search's fields, or an image.
         others: Fields of an image's search.
-
-    Raises:
     """
     if isinstance(query, Mapping):
         return {str(name): value for name, value in query.items()}
@@ -334,7 +332,7 @@ def erase(person: str) -> Call[Erasure]:
 
 
 def image_bytes(image: Any) -> bytes:
-    """The bytes of an image: of a path, of bytes, of an array, or of what can save itself, such as a PIL image.
+    """The bytes of an image: of a path, of bytes, or of what can save itself, such as a PIL image.
 
     Raises:
         InputError: it is none of them, or cannot be read.
@@ -346,19 +344,13 @@ def image_bytes(image: Any) -> bytes:
             return Path(image).read_bytes()
         except (OSError, ValueError) as error:
             raise errors.ImageError(f"The picture '{image}' cannot be read: {error}. Check the path.") from error
-    if hasattr(image, "__array_interface__") and not hasattr(image, "save"):
-        from PIL import Image
-
-        try:
-            image = Image.fromarray(image)
-        except (TypeError, ValueError) as error:
-            raise InputError("An array is a picture of (height, width, 3) uint8; found another.") from error
     if hasattr(image, "save"):
         file = io.BytesIO()
         image.save(file, "PNG")
         return file.getvalue()
     raise InputError(
-        f"A picture is a path, the bytes of a file, a PIL image or an array; found {type(image).__name__}."
+        f"A picture is a path, the bytes of a file, or a PIL image; found {type(image).__name__}. Of an array make one"
+        " with PIL.Image.fromarray."
     )
 
 
