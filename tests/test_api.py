@@ -304,7 +304,10 @@ def test_who_comes_late_does_not_overwrite(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Größe 42", "衬衫/1", "a b", "..%2f..%2fetc", "x'; DROP TABLE product; --", "🧥", "a?b#c"]
+    "name",
+    "Größe 42|衬衫/1|a b|..%2f..%2fetc|x'; DROP TABLE product; --|🧥|a?b#c|red/similar|red/variants|red/prices".split(
+        "|"
+    ),
 )
 def test_ids_of_any_letters(client: httpx.Client, name: str) -> None:
     from urllib.parse import quote
@@ -314,7 +317,8 @@ def test_ids_of_any_letters(client: httpx.Client, name: str) -> None:
     made = client.put(path, files=sent, data={"product": json.dumps({"title": "Odd"})})
     assert made.status_code == 201, made.text
     assert client.get(path).json()["product"]["id"] == name
-    assert client.get(f"{path}/similar").status_code == 200
+    for below in ("similar", "variants", "prices"):
+        assert client.get(f"{path}/{below}").status_code == 200
     assert client.delete(path).status_code == 204
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 
 import lapel
 from api_shop import COLOURS, fill, picture, serving_store
@@ -90,6 +92,45 @@ def test_a_query_is_a_vector(store: Any) -> None:
     assert [hit.score for hit in again] == pytest.approx([hit.score for hit in direct], abs=1e-5)
     with pytest.raises(QueryError):
         store.embed(lapel.Query(product_id="nobody"))
+
+
+def test_a_query_as_programs_write_it(store: Any) -> None:
+    vector = np.asarray(store.embed(lapel.Query(text="blue")).vector, np.float32)
+    mixed = (lapel.Part(vector=vector), lapel.Part(product_id="red", weight=-0.5))
+    assert store.search(query=lapel.Query(parts=mixed, k=1))[0].product.id == "blue"
+    assert store.search(parts=mixed, k=np.int64(1), least=np.float32(0.1))[0].product.id == "blue"
+    seen = Image.open(io.BytesIO(picture(COLOURS["green"]))).convert("RGB")
+    assert store.search(image=seen, k=1)[0].product.id == "green"
+    assert store.check_new_picture(seen).matches[0].product == "green"
+    assert np.allclose(store.embed(seen).vector, store.embed(picture(COLOURS["green"])).vector, atol=1e-5)
+    (whole,) = store.search_many([seen], k=2, segment=False, colour_weight=0.0)
+    assert whole[0].product.id == "green"
+    with pytest.raises(QueryError, match="is a lapel"):
+        store.search(query="photo.jpg")
+    with pytest.raises(QueryError, match="errors is"):
+        store.search_many([seen], errors="ignore")
+    for name in (".", "..", 3):
+        with pytest.raises(QueryError, match="has no product"):
+            store.product(name)
+
+
+def test_what_cannot_be_sent_is_refused_and_never_left_out(address: str) -> None:
+    barred = lapel.Filter((lapel.core.types.Condition("id", "=", ("red|blue",)),))
+    with lapel.connect(address) as store:
+        for query, words in (
+            (lapel.Query(text="shirt", where=barred), "mean something else"),
+            (lapel.Query(parts=(lapel.Part(image=picture(COLOURS["red"])),)), "image of a part"),
+            ({"text": object()}, "cannot be part"),
+        ):
+            with pytest.raises(QueryError, match=words):
+                store.search(query=query)
+        with pytest.raises(InputError, match="fromarray"):
+            store.search(image=np.zeros((9, 9, 3), np.uint8))
+        with pytest.raises(InputError, match="half a letter"):
+            store.put("half \ud800", title="Half")
+        for wrong in (0, None, "many", True):
+            with pytest.raises(QueryError, match="at_once"):
+                store.search_many([], at_once=wrong)
 
 
 def test_variants_prices_and_copies(store: Any) -> None:

@@ -226,9 +226,12 @@ def test_questions_of_the_catalogue_are_jobs(shop: Path, client: httpx.Client, m
     (group,) = client.get(f"{path}/findings.json").json()["groups"]
     assert (group["kind"], {each["product"] for each in group["members"]}) == ("exact", {"red", "twin"})
     assert client.get(f"{path}/findings.csv").text.count("\n") == 3
+    for form in ("json", "csv", "html"):  # paths of the server's files are for its administrators
+        assert "file:" not in client.get(f"{path}/findings.{form}").text
     page = client.get(f"{path}/findings.html")
     assert page.headers["content-disposition"].startswith("attachment")
     assert "twin" in page.text
+    assert "<title>Duplicates</title>" in page.text
     assert client.get(f"{path}/errors.csv").status_code == 200
     failed = client.post("/v1/insight/trends")
     assert ended(client, failed.json()["id"])["error"]["code"] == "invalid_query"

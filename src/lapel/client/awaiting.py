@@ -67,7 +67,7 @@ class AsyncClient:
     ) -> SearchResult:
         """See :meth:`lapel.Store.search`. ``more`` are other fields, such as ``image_url`` or ``parts``."""
         if query is not None:
-            return await self._do(calls.search(calls.fields_of(query)))
+            return await self._do(calls.search(calls.asked_fields(query)))
         given = {"image": image, "text": text, "product_id": product_id, "vector": vector, "k": k}
         given |= {
             "where": where,
@@ -85,16 +85,20 @@ class AsyncClient:
         *,
         k: int = 10,
         where: Any = (),
+        segment: bool = True,
         least: float | str | None = None,
         group: str = "",
+        colour_weight: float | None = None,
+        look: Any = None,
         progress: Callable[[int, int | None], None] | None = None,
         errors: str = "raise",
         at_once: int = AT_ONCE,
     ) -> AsyncIterator[SearchResult | LapelError]:
         """See :meth:`lapel.Store.search_many`. ``at_once`` are on their way together, so that the server can encode
         them in one batch."""
-        calls.check_many(queries, errors)
-        given = {"k": k, "where": where, "least": least, "group": group}
+        calls.check_many(queries, errors, at_once)
+        given = {"k": k, "where": where, "segment": segment, "least": least, "group": group}
+        given |= {"colour_weight": colour_weight, "look": look}
 
         async def ask(query: Any) -> SearchResult | LapelError:
             try:

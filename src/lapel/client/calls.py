@@ -29,6 +29,7 @@ from lapel.client.answers import (
 from lapel.core import errors
 from lapel.core.errors import InputError, LapelError, QueryError
 from lapel.core.events import Erasure, Event, EventReport, PersonExport, checked_person
+from lapel.core.filters import Filter
 
 Answer = TypeVar("Answer")
 RETRIED = (429, 503)
@@ -113,32 +114,42 @@ def fields_of(query: Any, **others: Any) -> dict[str, Any]:
     Args:
         query: A ``lapel.Query``, a mapping of a search's fields, or an image.
         others: Fields of an image's search.
-
-    Raises:
-        QueryError: it holds what cannot be sent, such as a part with an image.
     """
     if isinstance(query, Mapping):
         return {str(name): value for name, value in query.items()}
-    if not hasattr(query, "all_parts"):
-        return {"image": query, **others}
-    told = _changed_fields(query)
-    for part in told.get("parts", ()):
-        if "image" in part:
-            raise QueryError("An image of a part cannot be sent. Give its link as image_url, or one image alone.")
-    return told
+    return _changed_fields(query) if is_query(query) else {"image": query, **others}
 
 
-def check_many(queries: Any, errors: str) -> None:
+def asked_fields(query: Any) -> dict[str, Any]:
+    """Fields of a request from the ``query`` of a search.
+
+    Raises:
+        QueryError: it is no query.
+    """
+    if isinstance(query, Mapping) or is_query(query):
+        return fields_of(query)
+    raise QueryError(f"query is a lapel.Query; found {type(query).__name__}. An image is given with image=.")
+
+
+def is_query(value: Any) -> bool:
+    """Whether it is a ``lapel.Query``, which is not imported here."""
+    return hasattr(value, "all_parts")
+
+
+def check_many(queries: Any, errors: str, at_once: Any) -> None:
     """See that queries are several, and what shall become of errors is known.
 
     Raises:
         QueryError: they are not.
     """
-    if isinstance(queries, (str, bytes, Path)) or errors not in ("raise", "return"):
+    if isinstance(queries, (str, bytes, Path)):
         raise QueryError(
-            "search_many takes several images or queries, such as a list of paths; errors is 'raise' or 'return'."
-            f" Found {queries!r:.60} and '{errors}'."
+            f"search_many takes several images or queries, such as a list of paths; found {queries!r:.60}."
         )
+    if errors not in ("raise", "return"):
+        raise QueryError(f"errors is 'raise' or 'return'; found '{errors}'.")
+    if isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 1:
+        raise QueryError(f"at_once is how many requests are on their way together, 1 or more; found {at_once!r:.60}.")
 
 
 def variants(product_id: str, k: int, where: Any) -> Call[SearchResult]:
@@ -337,7 +348,10 @@ def image_bytes(image: Any) -> bytes:
         file = io.BytesIO()
         image.save(file, "PNG")
         return file.getvalue()
-    raise InputError(f"A picture is a path, the bytes of a file, or a PIL image; found {type(image).__name__}.")
+    raise InputError(
+        f"A picture is a path, the bytes of a file, or a PIL image; found {type(image).__name__}. Of an array make one"
+        " with PIL.Image.fromarray."
+    )
 
 
 def _question(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -346,21 +360,22 @@ def _question(given: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("facets", "exclude", "where"):
         if name in asked and not isinstance(asked[name], bool):
             asked[name] = _texts(asked[name])
-    if "vector" in asked:
-        asked["vector"] = [float(each) for each in asked["vector"]]
+    told = json.dumps({name: _json_of(value) for name, value in asked.items()})
     if image is None:
-        return {"json": asked}
-    return {"files": {"image": ("image", image_bytes(image))}, "data": {"query": json.dumps(asked)}}
+        return {"content": told.encode(), "headers": {"Content-Type": "application/json"}}
+    return {"files": {"image": ("image", image_bytes(image))}, "data": {"query": told}}
 
 
 def _changed_fields(value: Any) -> dict[str, Any]:
     """Fields of a dataclass that are not as they are by default, as JSON has them."""
-    told = {}
+    told: dict[str, Any] = {}
     for each in fields(value):
         own = getattr(value, each.name)
         if not each.init or own is each.default or own is None or (not isinstance(own, (bytes, str)) and _empty(own)):
             continue
-        told[each.name] = own if each.name in ("image", "where", "vector") else _json_of(own)
+        told[each.name] = own
+    if "colours" in told:
+        raise QueryError("The colours of a vector cannot be sent. Ask with the picture, or leave them out.")
     return told
 
 
@@ -369,14 +384,29 @@ def _empty(value: Any) -> bool:
 
 
 def _json_of(value: Any) -> Any:
-    if isinstance(value, (tuple, list, set, frozenset)):
-        return [_json_of(each) for each in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
-    if hasattr(value, "__dataclass_fields__"):
-        whole = {each.name: getattr(value, each.name) for each in fields(value)}
-        return _changed_fields(value) if "image" in whole else whole
+    """A value as JSON has it: of parts, looks, arrays and numbers of NumPy too.
+
+    Raises:
+        QueryError: it cannot be sent.
+    """
     if isinstance(value, Enum):
         return value.value
-    return [float(each) for each in value] if hasattr(value, "tolist") else value
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(str, value))
+    if isinstance(value, (tuple, list)):
+        return [_json_of(each) for each in value]
+    if isinstance(value, Mapping):
+        return {str(name): _json_of(each) for name, each in value.items()}
+    if hasattr(value, "__dataclass_fields__"):
+        told = _changed_fields(value) if "image" in value.__dataclass_fields__ else vars(value)
+        if "image" in told:
+            raise QueryError("An image of a part cannot be sent. Give its link as image_url, or one image alone.")
+        return _json_of(told)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise QueryError(f"This cannot be part of a query: {type(value).__name__} {value!r:.60}.")
 
 
 def _change(method: str, product_id: str, images: Sequence[Any], fields: Mapping[str, Any]) -> Call[PutResult]:
@@ -392,7 +422,15 @@ def _as_told(answer: httpx.Response) -> Any:
 
 
 def _path(product_id: str) -> str:
-    return f"/v1/products/{quote(product_id, safe='')}"
+    try:
+        return f"/v1/products/{_step(quote(str(product_id), safe=''))}"
+    except UnicodeEncodeError as error:
+        raise InputError(f"A product's id of half a letter cannot be sent; found {product_id!r:.60}.") from error
+
+
+def _step(name: str) -> str:
+    """A part of a path. ``.`` and ``..`` would be steps of it."""
+    return name if name.strip(".") else name.replace(".", "%2E")
 
 
 def _quoted_person(person: str) -> str:
@@ -403,13 +441,18 @@ def _quoted_person(person: str) -> str:
 
 
 def _person_path(person: str) -> str:
-    name = _quoted_person(person)
-    # '.' and '..' would be steps of the path.
-    return f"/v1/people/{name if name.strip('.') else name.replace('.', '%2E')}"
+    return f"/v1/people/{_step(_quoted_person(person))}"
 
 
 def _texts(values: Any) -> list[str]:
-    """Texts, or one; a filter's conditions as they are written."""
+    """Texts, or one; a filter's conditions as they are written.
+
+    Raises:
+        QueryError: a condition cannot be written, as of a value with a bar in it, which stands between values.
+    """
     if isinstance(values, str):
         return [values]
-    return [str(each) for each in getattr(values, "conditions", values)]
+    conditions = getattr(values, "conditions", None)
+    if conditions is not None and Filter.parse([str(each) for each in conditions]).conditions != conditions:
+        raise QueryError(f"The filter {values} holds values that mean something else when they are written.")
+    return [str(each) for each in (values if conditions is None else conditions)]

@@ -38,8 +38,14 @@ class InsightCalls:
     _context: StoreContext
     _price_book: tuple[tuple[int, str, str], PriceBook] | None = None
 
-    def save_findings(self, found: Findings, folder: str | Path, name: str) -> tuple[Path, Path]:
+    def save_findings(self, found: Findings, folder: str | Path, name: str, *, title: str = "") -> tuple[Path, Path]:
         """Write what was found as a table and a page of pictures: ``folder/name.csv`` and ``folder/name.html``.
+
+        Args:
+            found: What was found.
+            folder: Where to; it is made.
+            name: Of both files, without ending.
+            title: Of the page; the name without one.
 
         Raises:
             InputError: it cannot be written there.
@@ -54,7 +60,7 @@ class InsightCalls:
         table, sheet = out / f"{name}.csv", out / f"{name}.html"
         found.to_csv(table)
         write_picture_sheet(
-            self._context, sheet, title=name.capitalize(), summary=found.summary(), sections=found.sections()
+            self._context, sheet, title=title or name.capitalize(), summary=found.summary(), sections=found.sections()
         )
         return table, sheet
 

@@ -324,7 +324,8 @@ class JobService:
     def _do_question(self, job: Job, report: Report) -> dict[str, Any]:
         question, folder = str(job.request["question"]), self._folder(job.id)
         found: Findings = getattr(self._insight, question)(where=tuple(job.request["where"]), progress=report)
-        self._insight.save_findings(found, folder, FINDINGS)
+        title = question.replace("_", " ").capitalize()
+        self._insight.save_findings(found, folder, FINDINGS, title=title)
         (folder / f"{FINDINGS}.json").write_text(json.dumps(found.to_json()), "utf-8")
         return {"question": question, "summary": found.summary(), "rows": len(found.rows())}
 

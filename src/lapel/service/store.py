@@ -375,10 +375,10 @@ class Store(InsightCalls):
         """
         return answer_batch(self._engine, queries, encoded)
 
-    def embed(self, query: Query) -> EmbeddedQuery:
-        """A query as one direction, with how each of its parts was read: the product that was found in an image, and
-        both vectors."""
-        return self._engine.embed(query)
+    def embed(self, query: Query | ImageLike) -> EmbeddedQuery:
+        """A query, or an image, as one direction, with how each of its parts was read: the product that was found in
+        an image, and both vectors."""
+        return self._engine.embed(query if isinstance(query, Query) else Query(image=query))
 
     def explain(self, query: Query | ImageLike, hit: Hit) -> Explanation:
         """Why a hit is in the answer to a query: what each place of both pictures adds to the score, and what they

@@ -354,7 +354,7 @@ export interface paths {
         };
         /**
          * What a question of the catalogue found
-         * @description Of a job of ``/v1/insight`` that is done.
+         * @description Of a job of ``/v1/insight`` that is done. Paths of the server's files are for its administrators.
          */
         get: operations["findings_v1_jobs__job_id__findings__form__get"];
         put?: never;

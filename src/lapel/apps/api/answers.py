@@ -3,6 +3,9 @@ answer when something is wrong. Their models are in :mod:`lapel.apps.api.schemas
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,6 +70,32 @@ def shown(value: dict[str, Any], access: Access) -> dict[str, Any]:
         value["understood"] = [_only(part, ("kind", "weight")) for part in value.get("understood", ())]
         value = _only(value, LIMITED_ANSWER)
     return value
+
+
+def shown_findings(data: bytes, form: str, access: Access) -> bytes:
+    """What a question of the catalogue found, without paths of this machine's files, which are for its administrators
+    only. The page of pictures has none.
+
+    Args:
+        data: The JSON or the table, whose photos stand under ``photo``.
+        form: ``json``, ``csv`` or ``html``.
+        access: Who asks.
+    """
+    if access.allows("admin") or form == "html":
+        return data
+    if form == "json":
+        return to_json(json.loads(data, object_hook=_without_path))
+    lines = csv.DictReader(io.StringIO(data.decode("utf-8"), newline=""))
+    told = io.StringIO(newline="")
+    written = csv.DictWriter(told, lines.fieldnames or ())
+    written.writeheader()
+    written.writerows(map(_without_path, lines))
+    return told.getvalue().encode()
+
+
+def _without_path(told: dict[str, Any]) -> dict[str, Any]:
+    photo = told.get("photo")
+    return told | {"photo": ""} if isinstance(photo, str) and not is_web_address(photo) else told
 
 
 def limited_reasons(value: dict[str, Any], access: Access, named: Sequence[str]) -> list[dict[str, Any] | None]:

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from lapel.apps.api.access import needs
-from lapel.apps.api.answers import json_answer, problems
+from lapel.apps.api.answers import json_answer, problems, shown_findings
 from lapel.apps.api.bodies import FORM, MAX_JSON, content_type, read_body, read_form
 from lapel.apps.api.problems import ProblemError, from_validation
 from lapel.apps.api.replay import IdempotencyKey, once
@@ -156,12 +156,13 @@ async def errors(request: Request, access: Writing, job_id: str) -> Response:
     },
 )
 async def findings(request: Request, access: Writing, job_id: str, form: Literal["json", "csv", "html"]) -> Response:
-    """Of a job of ``/v1/insight`` that is done."""
+    """Of a job of ``/v1/insight`` that is done. Paths of the server's files are for its administrators."""
     own = serving(request)
     await _find(own, access, job_id)
     data = await own.quick(own.store.jobs.findings, job_id, form)
+    told = await own.quick(shown_findings, data, form, access)
     name = {"Content-Disposition": f"attachment; filename=findings.{form}", "Cache-Control": "no-store"}
-    return Response(data, media_type=KINDS[form], headers=name)
+    return Response(told, media_type=KINDS[form], headers=name)
 
 
 async def _find(own: Serving, access: Access, job_id: str) -> Any:

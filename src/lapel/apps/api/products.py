@@ -15,12 +15,12 @@ from lapel.apps.api.fields import ProductRequest, changed_product, checked_id, p
 from lapel.apps.api.problems import ProblemError
 from lapel.apps.api.questions import MAX_TEXT
 from lapel.apps.api.schemas import ChangedAnswer, DetailsAnswer, PageAnswer, PricesAnswer
-from lapel.apps.api.search import Asking, Where, check_shown
+from lapel.apps.api.search import Asking, BelowProduct, Where, check_shown
 from lapel.apps.api.serving import Serving, serving
 from lapel.core.types import Filter
 from lapel.service import Access, ProductDetails, PutResult, details_json, product_version
 
-router = APIRouter(prefix="/v1", tags=["products"], responses=problems(412))
+router = APIRouter(prefix="/v1", tags=["products"], responses=problems(412), route_class=BelowProduct)
 Writing = Annotated[Access, Depends(needs("write"))]
 IfMatch = Annotated[str | None, Header(description="The ETag that the product must have; * for any.", max_length=200)]
 MAX_PICTURES_MB = 4  # pictures of the largest size that one product may bring at once

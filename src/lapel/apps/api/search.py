@@ -10,7 +10,10 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.routing import Match
+from starlette.types import Scope
 
 from lapel.apps.api.access import needs
 from lapel.apps.api.answers import json_answer, problems, shown
@@ -25,7 +28,22 @@ from lapel.core.types import Query as StoreQuery
 from lapel.service import Access, answer_json, fetch_link, result_json
 
 Told = TypeVar("Told")
-router = APIRouter(prefix="/v1", tags=["search"], responses=problems())
+
+
+class BelowProduct(APIRoute):
+    """A route such as ``/products/{id}/similar``. A slash that is written as ``%2F`` is one of the id, so that
+    ``/products/a%2Fsimilar`` is the product ``a/similar``."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Starlette asks this."""
+        last = self.path.rpartition("}")[2]
+        written = scope.get("raw_path", b"")
+        if written and "}" in self.path and not written.endswith(last.encode()):
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
+router = APIRouter(prefix="/v1", tags=["search"], responses=problems(), route_class=BelowProduct)
 Asking = Annotated[Access, Depends(needs("search"))]
 Where = Annotated[list[str], Query(max_length=50, description="Conditions, such as gender=Women. Repeat for more.")]
 FORM_SCHEMA = {
