@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from lapel.apps.ui.lang import amount, known_text, t
-from lapel.apps.ui.selection import escape
+from lapel.apps.ui.selection import escape, sentence
 from lapel.apps.ui.work import bar
 from lapel.service import Store
 
@@ -50,7 +50,7 @@ def _job(store: Store, job: Any) -> None:
             if st.button(t("work.stop"), key=f"cancel-{job.id}", disabled=job.cancel):
                 store.jobs.cancel(job.id)
         if job.error:
-            st.error(escape(str(job.error.get("message", ""))), icon=":material/error:")
+            st.error(sentence(str(job.error.get("message", ""))), icon=":material/error:")
         counts = {name: value for name, value in job.result.items() if isinstance(value, int) and value}
         if counts:
             st.write(" · ".join(f"{amount(value)} {escape(_counted(name))}" for name, value in counts.items()))
