@@ -261,6 +261,9 @@ def test_a_zip_and_a_table_are_added_with_columns_said_by_hand_and_the_rejected_
     with open_store(tmp_path, read_only=True) as shop:
         assert [each.product.title for each in shop.browse().products][:2] == ["Red dress", "Navy dress"]
     assert "could not be used" in page.warning[0].value
+    with open_store(tmp_path, read_only=True) as shop:
+        left_out = shop.jobs.left_out_csv(shop.jobs.list(1)[0].id)
+    assert left_out.splitlines() == ["key,called,file", "3,Broken,c.png"]  # as it was written, to mend and add again
     again = show(tmp_path, "catalogue")  # a reload finds what was done
     assert [each.label for each in again.expander if "Add" in each.label]
 

@@ -70,5 +70,9 @@ def _rejected(store: Store, job_id: str) -> None:
         return
     st.warning(t("jobs.rejected", n=len(rows)), icon=":material/broken_image:")
     st.dataframe(rows[:ROWS], hide_index=True, alt=t("jobs.rejected_table"), key=f"rejected-{job_id}")
-    st.download_button(t("catalogue.download"), text, "rejected.csv", "text/csv", key=f"load-{job_id}")
-    st.caption(t("jobs.mend"))
+    left_out = store.jobs.left_out_csv(job_id)
+    with st.container(horizontal=True):
+        st.download_button(t("jobs.reasons"), text, "rejected.csv", "text/csv", key=f"load-{job_id}")
+        if left_out:
+            st.download_button(t("jobs.rows"), left_out, "rows-to-mend.csv", "text/csv", key=f"rows-{job_id}")
+    st.caption(t("jobs.mend_rows" if left_out else "jobs.mend"))
