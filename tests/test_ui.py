@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,12 @@ from lapel.apps.ui import state
 from lapel.apps.ui.picture_cache import PICTURES
 from lapel.apps.ui.selection import FilterSelection, escape, price_bounds, read_params
 from lapel.apps.ui.swatches import swatch
-from lapel.core.types import Filter, Part, Query
+from lapel.core.types import Filter, Part, Query, Verdict
 from lapel.encoders import open_encoder
 from lapel.encoders.segmenter import open_segmenter
 from lapel.engine.context import open_context
 from lapel.engine.models import use
-from lapel.service import IndexService, IndexStatus, Overview, open_store
+from lapel.service import IndexService, IndexStatus, Overview, Store, open_store
 
 __all__ = ["show"]  # a fixture
 
@@ -176,6 +177,15 @@ def test_more_like_this_goes_on_and_back(show, store):
     assert "product" not in url(page)
     settled(page.button(key="crumb-0").click().run())  # the start page offers the way back too
     assert url(page)["product"] == ["W0000"]
+
+
+def test_whoever_wants_more_like_a_product_sees_the_nearest_however_far(show, store, monkeypatch):
+    search = Store.search
+    monkeypatch.setattr(Store, "search", lambda *a, **k: replace(search(*a, **k), verdict=Verdict.NOTHING_CLOSE))
+    page = show(store, product="W0026")
+    assert followable(page)
+    assert "These are the nearest" in page_text(page)
+    assert "Nothing here is close to it" in [each.value for each in show(store, q="dress").header]
 
 
 def test_words_and_products_are_parts_that_can_be_dropped_one_by_one(show, store):

@@ -116,7 +116,9 @@ def test_what_cannot_be_answered_says_why(show, store):
     while not work.find(f"trends {store}").ended and time.monotonic() < deadline:
         time.sleep(0.1)
     page = settled(page.run())
-    assert page.error
+    assert "two periods" in page.error[0].value
+    assert "--" not in page.error[0].value
+    assert "year" in page.caption[0].value
 
 
 def test_an_empty_watch_says_how_to_begin(show, store):

@@ -21,7 +21,7 @@ from streamlit.testing.v1 import AppTest
 
 from browser.runner import act, cards, followable, page_text, plain, settled, show, url
 from lapel.apps.ui import first, shell, shops, work
-from lapel.apps.ui.shell import PAGES
+from lapel.apps.ui.page_table import PAGES
 from lapel.core.errors import LapelError
 from lapel.engine.context import open_context
 from lapel.insight.findings import Picture, Section
@@ -250,6 +250,8 @@ def test_a_zip_and_a_table_are_added_with_columns_said_by_hand_and_the_rejected_
     settled(page.file_uploader(key="zip").set_value(("pictures.zip", stream.getvalue(), "application/zip")).run())
     settled(page.file_uploader(key="table-upload").set_value(("products.csv", table, "text/csv")).run())
     assert "no column for the product's id" in plain(page.error[0].value)
+    assert "--map" not in page.error[0].value
+    assert list(page.dataframe[0].value["called"]) == ["Red dress", "Navy dress", "Broken"]  # to see what is what
     assert page.button(key="start-add").disabled
     settled(page.selectbox(key="map-id").set_value("key").run())
     settled(page.selectbox(key="map-title").set_value("called").run())
@@ -259,6 +261,9 @@ def test_a_zip_and_a_table_are_added_with_columns_said_by_hand_and_the_rejected_
     with open_store(tmp_path, read_only=True) as shop:
         assert [each.product.title for each in shop.browse().products][:2] == ["Red dress", "Navy dress"]
     assert "could not be used" in page.warning[0].value
+    with open_store(tmp_path, read_only=True) as shop:
+        left_out = shop.jobs.left_out_csv(shop.jobs.list(1)[0].id)
+    assert left_out.splitlines() == ["key,called,file", "3,Broken,c.png"]  # as it was written, to mend and add again
     again = show(tmp_path, "catalogue")  # a reload finds what was done
     assert [each.label for each in again.expander if "Add" in each.label]
 

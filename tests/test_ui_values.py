@@ -205,7 +205,7 @@ def test_nobody_comes_in_without_the_password(monkeypatch):
 
 def test_other_hosts_are_refused_where_hosts_are_named(monkeypatch):
     monkeypatch.setenv("LAPEL_UI_HOSTS", "shop.example")
-    (guard,) = middleware()
+    guard = middleware()[0]
     inside = Starlette(routes=[Route("/", lambda request: PlainTextResponse("in"))], middleware=[guard])
     client = TestClient(inside)
     assert client.get("/", headers={"host": "shop.example"}).status_code == 200
@@ -219,3 +219,15 @@ def test_what_other_machines_reach_may_look_only_unless_it_asks(monkeypatch):
     assert "LAPEL_UI_ROLE" not in surroundings("127.0.0.1")
     assert surroundings("0.0.0.0")["LAPEL_UI_ROLE"] == "look"
     assert "LAPEL_UI_ROLE" not in surroundings("0.0.0.0", {"LAPEL_UI_PASSWORD": "x"})
+
+
+@pytest.mark.parametrize(("path", "home"), [("/nope", "./"), ("/nope/deep", "../")])
+def test_an_address_where_nothing_is_leads_to_the_start(path: str, home: str):
+    """A browser that opens it is told so; what a page fetches from there goes on to Streamlit."""
+    client = TestClient(Starlette(middleware=middleware()))
+    told = client.get(path, headers={"sec-fetch-dest": "document", "accept-language": "de"})
+    assert told.status_code == 404
+    assert "Hier ist keine Seite" in told.text
+    assert f"href='{home}'" in told.text
+    assert client.get(path, headers={"sec-fetch-dest": "script"}).text == "Not Found"
+    assert client.get("/discover", headers={"sec-fetch-dest": "document"}).text == "Not Found"  # it is Streamlit's

@@ -6,6 +6,7 @@ on, as adding and changing the model go on where they stopped.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import logging
@@ -31,6 +32,10 @@ from lapel.service.media import MediaService
 from lapel.service.models import ModelService
 from lapel.service.products import LINK_SCHEMES
 from lapel.service.uploads import UPLOADS
+from lapel.sources.cells import raw_text
+from lapel.sources.mapping import ColumnMap
+from lapel.sources.records import open_records
+from lapel.sources.table import read_table
 
 if TYPE_CHECKING:
     from lapel.insight.findings import Findings
@@ -48,6 +53,7 @@ QUESTIONS = (
     "trends",
 )
 FINDINGS = "findings"  # name of the files that hold what a question found
+LEFT_OUT = "left-out.csv"  # the rows of a table that could not be used, as they were written
 FOLDER = "jobs"  # in the store: what jobs bring along and leave
 TICK_SECONDS = 0.5
 BEAT_SECONDS = 5.0
@@ -56,6 +62,23 @@ WEBHOOK_TRIES = 8
 WEBHOOK_FIRST = 2.0  # seconds before the second try; doubled for each further one
 WEBHOOK_SECONDS = 10.0  # that whoever is told has to answer
 Report = Callable[[int, int | None], None]
+
+
+def _keep_left_out(folder: Path, mapping: ColumnMap) -> None:
+    """Write the rows of a job's table that ``rejected.csv`` names, and all other rows of their products."""
+    table = read_table(folder / "table", mapping)
+    with (folder / "rejected.csv").open(encoding="utf-8", newline="") as file:
+        named = list(csv.DictReader(file))
+    if table.kind or not named:  # of a shop system: several rows make a product
+        return
+    lines, products = {row["line"] for row in named}, {row["product"] for row in named} - {""}
+    key = table.plan.sources["id"].columns[0]
+    with (folder / LEFT_OUT).open("w", encoding="utf-8", newline="") as file:
+        written = csv.DictWriter(file, table.columns, extrasaction="ignore")
+        written.writeheader()
+        for line, cells in open_records(folder / "table"):
+            if isinstance(cells, dict) and (str(line) in lines or raw_text(cells.get(key)) in products):
+                written.writerow({name: raw_text(cells.get(name)) for name in table.columns})
 
 
 class _StoppedError(Exception):
@@ -242,6 +265,17 @@ class JobService:
             return "line,product,picture,outcome,reason\r\n"
         return self.without_paths(job_id, path.read_text("utf-8"))
 
+    def left_out_csv(self, job_id: str) -> str:
+        """The rows of an uploaded table with something that could not be used, as they were written, to be mended and
+        added again; empty where there are none, and for a shop system's own feed, whose rows belong together.
+
+        Raises:
+            QueryError: there is no job of this id.
+        """
+        self.get(job_id)
+        path = self._folder(job_id) / LEFT_OUT
+        return path.read_text("utf-8") if path.exists() else ""
+
     def findings(self, job_id: str, form: str) -> bytes:
         """What a question of the catalogue found: ``json`` whole, ``csv`` a table, ``html`` a page of pictures.
 
@@ -337,9 +371,15 @@ class JobService:
             text = re.sub(table, "the feed", text).replace(str(folder), "the request")
         return text
 
-    def forget_table(self, job_id: str) -> None:
-        """Let go of what a job that has ended brought along."""
-        (self._folder(job_id) / "table").unlink(missing_ok=True)
+    def forget_table(self, job: Job) -> None:
+        """Let go of what a job that has ended brought along, but for the rows that it could not use."""
+        folder = self._folder(job.id)
+        if (folder / "table").exists() and (folder / "rejected.csv").exists():
+            try:
+                _keep_left_out(folder, ColumnMap.parse(job.request["mapping"]))
+            except LapelError:  # the table cannot be read at all, as the job says
+                logger.debug("The job %s leaves no rows", job.id)
+        (folder / "table").unlink(missing_ok=True)
 
     def tidy(self) -> None:
         """Remove what jobs that are forgotten have left."""
@@ -413,7 +453,7 @@ class JobRunner:
             logger.exception("The job %s failed", job.id)
             state, error = "failed", {"code": "internal_error", "message": type(found).__name__}
         self._table.finish(job.id, self._name, state, result=result, error=error)
-        self._jobs.forget_table(job.id)
+        self._jobs.forget_table(job)
         return True
 
     def _tell(self) -> bool:

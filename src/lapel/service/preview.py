@@ -26,8 +26,9 @@ class TablePreview:
         mapping: By field the columns that fill it, such as ``{"title": "name"}``; those of a category with ``>``
             between them. A fixed text stands in quotes.
         notes: What was guessed and should be seen.
-        rows: The first rows as products: by field its text, with ``line``, ``pictures`` and ``problem``.
-        error: Why it cannot be read so; then there are no rows.
+        rows: The first rows as products: by field its text, with ``line``, ``pictures`` and ``problem``. Where the
+            table cannot be read so, as they are written: by column its cell.
+        error: Why it cannot be read so.
     """
 
     columns: tuple[str, ...]
@@ -55,11 +56,17 @@ def preview_table(data: bytes, mapping: Sequence[str] = (), *, rows: int = ROWS)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table"
         path.write_bytes(data)
-        columns = tuple(open_records(path, "").columns)
+        records = open_records(path)
+        columns = tuple(records.columns)
         try:
             table = read_table(path, ColumnMap.parse(mapping))
         except TableError as error:
-            return TablePreview(columns, TARGETS, {}, (), (), str(error).replace(f"{path}: ", ""))
+            written = tuple(
+                {name: str(cells.get(name, "")) for name in columns}
+                for _, cells in islice(records, rows)
+                if isinstance(cells, dict)
+            )
+            return TablePreview(columns, TARGETS, {}, (), written, str(error).replace(f"{path}: ", ""))
         used = {
             name: f"'{source.fixed}'" if source.fixed else ">".join(source.columns)
             for name, source in table.plan.sources.items()

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs
 
 import streamlit as st
 
+from lapel.apps.ui.plain_page import plain_page
 from lapel.apps.ui.texts import language_for, text
 from lapel.service import settings
 
@@ -179,8 +180,6 @@ class AccessMiddleware:
 
 def _form(accept: str, *, wrong: bool, secret: bool) -> ASGIApp:
     """The page that asks for the password, or says that a proxy must give a name."""
-    from starlette.responses import HTMLResponse
-
     language = language_for(accept)
     said = {name: html.escape(text(f"login.{name}", language=language)) for name in ("title", "label", "go", "wrong")}
     note = f"<p role='alert'>{said['wrong']}</p>" if wrong else ""
@@ -192,21 +191,4 @@ def _form(accept: str, *, wrong: bool, secret: bool) -> ASGIApp:
         )
     else:
         body = f"<p>{html.escape(text('login.proxy', language=language))}</p>"
-    return HTMLResponse(
-        f"<!doctype html><html lang='{language}'><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width'>"
-        f"<title>{said['title']}</title><style>{_STYLE}</style><main><h1>{said['title']}</h1>{body}</main></html>",
-        status_code=401,
-        headers={
-            "Cache-Control": "no-store",
-            "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",
-        },
-    )
-
-
-_STYLE = (
-    ":root{color-scheme:light dark}body{margin:0;font:16px/1.5 sans-serif;background:light-dark(#fbfaf8,#151412);"
-    "color:light-dark(#1d1a18,#f2efe9)}main{max-width:22rem;margin:18vh auto;padding:0 1rem}h1{font:600 1.8rem serif}"
-    "form{display:grid;gap:.7rem}input,button{font:inherit;padding:.6rem .8rem;border-radius:6px;border:1px solid"
-    " light-dark(#8a8178,#8a8178)}button{background:#a13a50;color:#fff;border:0}p{margin:0}"
-)
+    return plain_page(language, said["title"], body, status=401)

@@ -105,6 +105,11 @@ class Asked:
         )
         return asked, unknown
 
+    @property
+    def only_likes(self) -> bool:
+        """Whether products of the shop are all that is asked with."""
+        return bool(self.likes) and not (self.text or self.photo or self.colour)
+
     def more_like(self, product_id: str) -> Asked:
         """With one product more that the answer should be like."""
         likes = tuple(each for each in self.likes if each != product_id)

@@ -79,6 +79,8 @@ def findings_page(
         st.session_state[f"place-{key}"] = 0
         work.start(name, lambda tell: Answer.of(ask(tell)))
     if not work.show_progress(name) or (done := work.find(name)) is None:
+        if begun and begun.error and (way := known_text(f"findings.{key}_way")):
+            st.caption(way)
         return
     answer: Answer = done.result
     if not answer.rows:

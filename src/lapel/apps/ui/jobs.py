@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from lapel.apps.ui.lang import amount, known_text, t
-from lapel.apps.ui.selection import escape
+from lapel.apps.ui.selection import escape, sentence
 from lapel.apps.ui.work import bar
 from lapel.service import Store
 
@@ -50,7 +50,7 @@ def _job(store: Store, job: Any) -> None:
             if st.button(t("work.stop"), key=f"cancel-{job.id}", disabled=job.cancel):
                 store.jobs.cancel(job.id)
         if job.error:
-            st.error(escape(str(job.error.get("message", ""))), icon=":material/error:")
+            st.error(sentence(str(job.error.get("message", ""))), icon=":material/error:")
         counts = {name: value for name, value in job.result.items() if isinstance(value, int) and value}
         if counts:
             st.write(" · ".join(f"{amount(value)} {escape(_counted(name))}" for name, value in counts.items()))
@@ -70,5 +70,9 @@ def _rejected(store: Store, job_id: str) -> None:
         return
     st.warning(t("jobs.rejected", n=len(rows)), icon=":material/broken_image:")
     st.dataframe(rows[:ROWS], hide_index=True, alt=t("jobs.rejected_table"), key=f"rejected-{job_id}")
-    st.download_button(t("catalogue.download"), text, "rejected.csv", "text/csv", key=f"load-{job_id}")
-    st.caption(t("jobs.mend"))
+    left_out = store.jobs.left_out_csv(job_id)
+    with st.container(horizontal=True):
+        st.download_button(t("jobs.reasons"), text, "rejected.csv", "text/csv", key=f"load-{job_id}")
+        if left_out:
+            st.download_button(t("jobs.rows"), left_out, "rows-to-mend.csv", "text/csv", key=f"rows-{job_id}")
+    st.caption(t("jobs.mend_rows" if left_out else "jobs.mend"))

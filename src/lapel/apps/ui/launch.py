@@ -51,11 +51,12 @@ def _value(text: str) -> Any:
 
 
 def middleware() -> list[Middleware]:
-    """What a request passes before the page: allowed hosts, then who may look."""
+    """What a request passes before the page: allowed hosts, who may look, and whether anything is at its address."""
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     from lapel.apps.ui.access import Access, AccessMiddleware
+    from lapel.apps.ui.plain_page import UnknownAddressMiddleware
 
     found = []
     if hosts := settings().ui_hosts:
@@ -65,6 +66,7 @@ def middleware() -> list[Middleware]:
     access = Access.of_process()
     if access.asks:
         found.append(Middleware(AccessMiddleware, access=access))
+    found.append(Middleware(UnknownAddressMiddleware))
     return found
 
 

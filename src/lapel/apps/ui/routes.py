@@ -14,8 +14,8 @@ from urllib.parse import urlencode
 from PIL import Image
 
 from lapel.apps.ui.map_cache import cached_map
+from lapel.apps.ui.page_table import PAGES
 from lapel.apps.ui.picture_cache import PICTURES
-from lapel.apps.ui.shell import PAGES
 from lapel.apps.ui.shops import open_shop
 from lapel.core.errors import LapelError
 
@@ -95,7 +95,12 @@ def routes(folder: Path, *, write: bool) -> list[BaseRoute]:
         query = urlencode({"id": rest}) if page == "product" and rest else request.url.query
         return RedirectResponse(f"{'../' * (rest.count('/') + 1)}{page}{f'?{query}' if query else ''}")
 
+    def start(request: Request) -> Response:
+        """The first page by its name: its address is that of the server."""
+        return RedirectResponse(f"./?{request.url.query}" if request.url.query else "./")
+
     return [
+        Route(f"/{PAGES[0].name}", start),
         *(Route(f"/{page}/{{rest:path}}", partial(below_a_page, page)) for page in (row.name for row in PAGES)),
         Route("/map-page", map_page),
         Route("/thumbnail/{key:int}", thumbnail),

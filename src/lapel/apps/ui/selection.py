@@ -134,6 +134,21 @@ def plain_price(value: float) -> str:
     return f"{value:.3f}".rstrip("0").rstrip(".")
 
 
+def without_options(text: str) -> str:
+    """What the engine says, without sentences that name options of a command, which a page cannot be given.
+
+    >>> without_options("No column is the id. Say which: --map id=COLUMN")
+    'No column is the id.'
+    """
+    sentences = re.split(r"(?<=[.!?])\s+", text)
+    return " ".join(each for each in sentences if not re.search(r"--[a-z]", each)) or text
+
+
+def sentence(text: str) -> str:
+    """What the engine says, for Streamlit's Markdown, see :func:`without_options`."""
+    return escape(without_options(text))
+
+
 def escape(text: str) -> str:
     """A text that Streamlit's Markdown shows letter by letter, without signs that turn what stands behind it around."""
     text = DIRECTION.sub("", text)

@@ -1,11 +1,10 @@
-"""What every page has: the table of pages, opening the shop, and a way on where it cannot be shown."""
+"""What every page has: opening the shop, and a way on where it cannot be shown."""
 
 from __future__ import annotations
 
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -16,6 +15,7 @@ from lapel.apps.ui.access import Access, may_manage
 from lapel.apps.ui.cache import overview_of
 from lapel.apps.ui.first import under_way, ways_to_begin
 from lapel.apps.ui.lang import choose_language, t
+from lapel.apps.ui.page_table import PAGES, PageRow, path_of
 from lapel.apps.ui.selection import escape
 from lapel.apps.ui.shops import open_shop
 from lapel.core.errors import LapelError, ModelMismatchError, StoreDamagedError, StoreNotFoundError
@@ -27,33 +27,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 
 
-@dataclass(frozen=True)
-class PageRow:
-    """One page: the file ``pages/NAME.py``, and its text ``page.NAME``.
-
-    Attributes:
-        name: Its file and its address; the first page's address is empty.
-        icon: Of Material Symbols.
-        manage: Whether it is only for those who may manage.
-    """
-
-    name: str
-    icon: str
-    manage: bool = False
-
-
-PAGES = (
-    PageRow("search", ":material/search:"),
-    PageRow("discover", ":material/explore:"),
-    PageRow("product", ":material/checkroom:"),
-    PageRow("map", ":material/map:"),
-    PageRow("catalogue", ":material/inventory_2:", manage=True),
-    PageRow("insight", ":material/insights:", manage=True),
-    PageRow("prove", ":material/fact_check:", manage=True),
-    PageRow("status", ":material/monitor_heart:"),
-)
 ROWS = {row.name: row for row in PAGES}
-HIDDEN = ("product",)  # reached from others: without a product it has nothing to show
 
 
 def page_of(row: PageRow, *, visible: bool = True) -> StreamlitPage:
@@ -62,15 +36,10 @@ def page_of(row: PageRow, *, visible: bool = True) -> StreamlitPage:
         HERE / "pages" / f"{row.name}.py",
         title=t(f"page.{row.name}"),
         icon=row.icon,
-        url_path=_path(row),
+        url_path=path_of(row),
         default=row is PAGES[0],
         visibility="visible" if visible else "hidden",
     )
-
-
-def _path(row: PageRow) -> str:
-    """The last part of a page's address."""
-    return "" if row is PAGES[0] else row.name
 
 
 def go(name: str, **params: str | list[str]) -> NoReturn:
@@ -126,7 +95,7 @@ def run(show: Callable[[Store, Overview], str], *, empty: bool = False, manage: 
     visit = st.session_state.get("visit", 0)
     top = visit != st.session_state.get("seen", 0)
     st.session_state["seen"] = visit
-    pages = [_path(row) for row in PAGES]
+    pages = [path_of(row) for row in PAGES]
     script.run(status=status, top=top, pages=pages, path=st.session_state.get("path", ""))
 
 

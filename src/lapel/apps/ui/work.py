@@ -13,7 +13,7 @@ from typing import Any
 import streamlit as st
 
 from lapel.apps.ui.lang import amount, t
-from lapel.apps.ui.selection import escape
+from lapel.apps.ui.selection import sentence
 from lapel.core.errors import LapelError
 
 Tell = Callable[[int, int | None], None]
@@ -97,7 +97,7 @@ def show_progress(name: str) -> bool:
         return False
     if work.ended:
         if work.error:
-            st.error(escape(work.error), icon=":material/error:")
+            st.error(sentence(work.error), icon=":material/error:")
         return not work.error
 
     @st.fragment(run_every=SECONDS)

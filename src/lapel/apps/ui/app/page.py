@@ -1,7 +1,7 @@
 """The page itself, run by Streamlit from top to bottom at every click: ``streamlit run page.py -- STORE``.
 
-It only chooses which of :data:`lapel.apps.ui.shell.PAGES` is shown. It has a folder of its own because Streamlit takes
-a folder ``pages/`` beside it for another kind of app.
+It only chooses which of :data:`lapel.apps.ui.page_table.PAGES` is shown. It has a folder of its own because Streamlit
+takes a folder ``pages/`` beside it for another kind of app.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import streamlit as st
 
 from lapel.apps.ui.access import may_manage
 from lapel.apps.ui.lang import settle_language, t
-from lapel.apps.ui.shell import HIDDEN, PAGES, footer, page_of
+from lapel.apps.ui.page_table import HIDDEN, PAGES
+from lapel.apps.ui.shell import footer, page_of
 
 ICON = (
     "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' rx='7' fill='#7a2636'/>"

@@ -1,1 +1,1 @@
-"""The pages, one file each: Streamlit runs them, see :data:`lapel.apps.ui.shell.PAGES`."""
+"""The pages, one file each: Streamlit runs them, see :data:`lapel.apps.ui.page_table.PAGES`."""

@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 import streamlit as st
 
 from lapel.apps.ui import shell, state
-from lapel.apps.ui.jobs import show_jobs
+from lapel.apps.ui.jobs import SHOWN, show_jobs
 from lapel.apps.ui.lang import amount, field_name, t
-from lapel.apps.ui.selection import escape
+from lapel.apps.ui.selection import escape, sentence, without_options
 from lapel.apps.ui.shops import run_jobs
 from lapel.core.errors import LapelError
 from lapel.service import Overview, Store, TablePreview, preview_table
@@ -34,13 +34,17 @@ def show(store: Store, _: Overview) -> str:
     run_jobs(store)
     if st.session_state.pop("begun", False):
         st.info(t("catalogue.begun"), icon=":material/hourglass_top:")
+    if "jobs-first" not in st.session_state:  # a reload while something is under way shows how far it is
+        st.session_state["jobs-first"] = any(not job.ended for job in store.jobs.list(SHOWN))
     parts = {"add": _add, "jobs": show_jobs, "hosting": _hosting, "model": _model, "index": _index}
-    for tab, part in zip(st.tabs([t(f"catalogue.{name}") for name in parts]), parts.values(), strict=True):
+    first = t(f"catalogue.{'jobs' if st.session_state['jobs-first'] else 'add'}")
+    tabs = st.tabs([t(f"catalogue.{name}") for name in parts], default=first)
+    for tab, part in zip(tabs, parts.values(), strict=True):
         with tab:
             try:
                 part(store)
             except LapelError as error:
-                st.error(escape(str(error)), icon=":material/error:")
+                st.error(sentence(str(error)), icon=":material/error:")
     return t("catalogue.title")
 
 
@@ -128,16 +132,23 @@ def _mapping(table: bytes) -> tuple[tuple[str, ...], bool]:
 
 def _preview(found: TablePreview) -> None:
     if found.error:
-        st.error(escape(found.error), icon=":material/error:")
+        st.error(f"{sentence(found.error)} {t('catalogue.choose_columns')}", icon=":material/error:")
+        st.caption(t("catalogue.as_written"))
+        st.dataframe(found.rows, hide_index=True, alt=t("catalogue.as_written"))
         return
     for note in found.notes:
-        st.caption(escape(note))
+        st.caption(sentence(note))
+    st.caption(t("catalogue.preview"))
     columns = [name for name in ("line", *found.fields, "problem") if any(row.get(name) for row in found.rows)]
     st.dataframe(
-        {_column(name): [row.get(name, "") for row in found.rows] for name in columns},
+        {_column(name): [_cell(row.get(name, ""), name) for row in found.rows] for name in columns},
         hide_index=True,
         alt=t("catalogue.preview"),
     )
+
+
+def _cell(text: str, name: str) -> str:
+    return without_options(text) if name == "problem" else text
 
 
 def _column(name: str) -> str:

@@ -12,7 +12,7 @@ import streamlit as st
 from lapel.apps.ui import shell, state, work
 from lapel.apps.ui.findings import BACK, DECISIONS, download, findings_page, pictures, table_csv
 from lapel.apps.ui.lang import amount, share, t
-from lapel.apps.ui.selection import escape
+from lapel.apps.ui.selection import escape, sentence
 from lapel.core.errors import LapelError
 from lapel.service import Findings, Overview, Picture, Store, finding_json
 
@@ -171,7 +171,7 @@ def _price(store: Store) -> None:
         with st.spinner(t("insight.estimating")):
             found = store.estimate_price(photo.getvalue(), brand=brand.strip(), condition=condition.strip())
     except LapelError as error:
-        st.error(escape(str(error)), icon=":material/error:")
+        st.error(sentence(str(error)), icon=":material/error:")
         return
     _estimate(found)
 

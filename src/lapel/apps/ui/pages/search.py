@@ -95,7 +95,9 @@ def _found(store: Store, overview: Overview, selection: FilterSelection, asked: 
     if not found:
         return _nothing(overview, selection, asked, found.verdict)
     if found.verdict is Verdict.NOTHING_CLOSE and not asked.anyway:
-        return _nothing_close(found, selection, asked, overview, photo)
+        if not asked.only_likes or selection.filter():
+            return _nothing_close(found, selection, asked, overview, photo)
+        st.caption(t("search.only_likes"))  # whoever wants more of a product wants the nearest, however far
     return _hits(store, found, query, photo, k)
 
 
@@ -132,7 +134,7 @@ def _act(event: Event | None) -> None:
         state.show_more()
         st.rerun()
     elif name == "more":
-        only = not asked or (asked.likes and not (asked.text or asked.photo or asked.colour))
+        only = not asked or asked.only_likes
         st.session_state["next"] = Asked(likes=(product_id,), look=asked.look) if only else asked.more_like(product_id)
         st.rerun()
     elif name == "less":
