@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -44,8 +42,7 @@ SCAN_ROWS = 2_000  # rows of a filter up to which the structure is not asked: sc
 NEAREST_SHARE = 0.05
 NEAREST_MARGIN = 2.0
 RETRY_GROWTH = 1.1  # after which a failed building is tried again
-BUSY_S = 1.0  # after a search the thread takes one core, not all, and less of it than who searches
-BUSY_PRIORITY = 5  # nice
+BUSY_S = 1.0  # after a search the thread takes one core, not all
 
 
 class _Allowed(NamedTuple):
@@ -257,10 +254,7 @@ class GrowingIndex(MemoryIndex):
     def _maintain(self) -> None:
         try:
             while (work := self._next_work()) is not None:
-                busy = time.monotonic() - self._searched_at < BUSY_S
-                if busy:
-                    _step_back()
-                with one_thread() if busy else nullcontext():
+                with one_thread() if time.monotonic() - self._searched_at < BUSY_S else nullcontext():
                     work()
                 self.problem = ""
         except Exception as error:  # what is there goes on being searched, tail and all
@@ -365,10 +359,3 @@ class GrowingIndex(MemoryIndex):
         self._closed = True  # maintenance ends after what it is at
         self.wait_idle()
         super().close()
-
-
-def _step_back() -> None:
-    """Let searches go first: on Linux a thread has a priority of its own."""
-    if sys.platform == "linux":
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BUSY_PRIORITY)
