@@ -74,6 +74,10 @@ def test_many_queries_are_answered_in_order(store: Any) -> None:
     bad = list(store.search_many([asked[0], b"no picture", asked[1]], k=1, errors="return"))
     assert isinstance(bad[1], ImageError)
     assert [each[0].product.id for each in (bad[0], bad[2])] == ["red", "blue"]
+    lost = lapel.Query(product_id="nobody", k=1)
+    bad = list(store.search_many([asked[0], lost, asked[1]], k=1, errors="return"))
+    assert isinstance(bad[1], QueryError)
+    assert [each[0].product.id for each in (bad[0], bad[2])] == ["red", "blue"]
     with pytest.raises(ImageError):
         list(store.search_many([b"no picture"]))
     with pytest.raises(QueryError, match="several images"):

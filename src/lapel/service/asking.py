@@ -52,11 +52,11 @@ def answer_many(
         raising: Raise what is wrong with one, in place of giving it.
     """
     done = 0
-    waiting: deque[Future[list[SearchResult | LapelError]]] = deque()
+    waiting: deque[Future[list[SearchResult | Exception]]] = deque()
 
-    def answer(some: list[Query | ImageLike]) -> list[SearchResult | LapelError]:
+    def answer(some: list[Query | ImageLike]) -> list[SearchResult | Exception]:
         batch = [read(query) for query in some]
-        answers = iter(engine.search_many([query for query in batch if isinstance(query, Query)]))
+        answers = iter(answer_batch(engine, [query for query in batch if isinstance(query, Query)]))
         return [query if isinstance(query, LapelError) else next(answers) for query in batch]
 
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="lapel-queries") as pool:
@@ -67,7 +67,7 @@ def answer_many(
                 return
             found = waiting.popleft().result()
             for each in found:
-                if raising and isinstance(each, LapelError):
+                if isinstance(each, Exception) and (raising or not isinstance(each, LapelError)):
                     raise each
                 yield each
             done += len(found)
