@@ -251,6 +251,7 @@ def test_a_zip_and_a_table_are_added_with_columns_said_by_hand_and_the_rejected_
     settled(page.file_uploader(key="table-upload").set_value(("products.csv", table, "text/csv")).run())
     assert "no column for the product's id" in plain(page.error[0].value)
     assert "--map" not in page.error[0].value
+    assert page.selectbox(key="map-pictures").value == "file"  # what is known is shown although the id is not
     assert list(page.dataframe[0].value["called"]) == ["Red dress", "Navy dress", "Broken"]  # to see what is what
     assert page.button(key="start-add").disabled
     settled(page.selectbox(key="map-id").set_value("key").run())

@@ -81,6 +81,11 @@ def _keep_left_out(folder: Path, mapping: ColumnMap) -> None:
                 written.writerow({name: raw_text(cells.get(name)) for name in table.columns})
 
 
+def _as_sentence(text: str) -> str:
+    """With a capital letter, unless it begins with an address."""
+    return text if "://" in text.partition(" ")[0] else text[:1].upper() + text[1:]
+
+
 class _StoppedError(Exception):
     """A job was asked to stop."""
 
@@ -448,7 +453,7 @@ class JobRunner:
             return False
         except LapelError as found:
             said = self._jobs.without_paths(job.id, str(found))
-            state, error = "failed", {"code": found.code, "message": said[:1].upper() + said[1:]}
+            state, error = "failed", {"code": found.code, "message": _as_sentence(said)}
         except Exception as found:
             logger.exception("The job %s failed", job.id)
             state, error = "failed", {"code": "internal_error", "message": type(found).__name__}

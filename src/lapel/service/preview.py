@@ -9,8 +9,8 @@ from itertools import islice
 from pathlib import Path
 
 from lapel.core.errors import TableError
-from lapel.sources.mapping import TARGETS, ColumnMap
-from lapel.sources.records import open_records
+from lapel.sources.mapping import TARGETS, ColumnMap, Plan
+from lapel.sources.records import PEEK_RECORDS, Records, open_records
 from lapel.sources.table import read_table
 
 ROWS = 10
@@ -66,11 +66,10 @@ def preview_table(data: bytes, mapping: Sequence[str] = (), *, rows: int = ROWS)
                 for _, cells in islice(records, rows)
                 if isinstance(cells, dict)
             )
-            return TablePreview(columns, TARGETS, {}, (), written, str(error).replace(f"{path}: ", ""))
-        used = {
-            name: f"'{source.fixed}'" if source.fixed else ">".join(source.columns)
-            for name, source in table.plan.sources.items()
-        }
+            return TablePreview(
+                columns, TARGETS, _guessed(records, mapping), (), written, str(error).replace(f"{path}: ", "")
+            )
+        used = _used(table.plan)
         shown = []
         for row in islice(table, rows):
             known = {"line": str(row.line), "problem": row.problem, "pictures": ", ".join(row.pictures), "id": row.id}
@@ -81,3 +80,22 @@ def preview_table(data: bytes, mapping: Sequence[str] = (), *, rows: int = ROWS)
                 known |= {**own, "category": " > ".join(row.product.category), "price": row.product.price}
             shown.append(known)
         return TablePreview(columns, TARGETS, used, tuple(table.notes), tuple(shown))
+
+
+def _used(plan: Plan) -> dict[str, str]:
+    """By field the columns that fill it, as :class:`TablePreview` has them."""
+    return {
+        name: f"'{source.fixed}'" if source.fixed else ">".join(source.columns) for name, source in plan.sources.items()
+    }
+
+
+def _guessed(records: Records, mapping: Sequence[str]) -> dict[str, str]:
+    """What the columns are taken for where the table cannot be read so, such as for want of an id or a currency."""
+    peeked = [cells for _, cells in islice(records, PEEK_RECORDS) if isinstance(cells, dict)]
+    for stand_in in ([], [f"id={records.columns[0]}"]):
+        try:
+            used = _used(ColumnMap.parse([*mapping, *stand_in]).resolve(records.columns, peeked))
+        except TableError:
+            continue
+        return {name: columns for name, columns in used.items() if name != "id" or not stand_in}
+    return {}

@@ -157,7 +157,7 @@ def _picture(picture: Picture) -> str:
     title = html.escape(picture.title)
     if isinstance(picture.photo, int):
         source = f"thumbnail/{picture.photo}"
-        title = f"<a href='product?id={quote(picture.title, safe='')}' target='_blank'>{title}</a>"
+        title = title and f"<a href='product?id={quote(picture.title, safe='')}' target='_blank'>{title}</a>"
     else:
         source = f"data:image/webp;base64,{base64.b64encode(picture.photo).decode()}"
     lines = "".join(f"<span>{html.escape(line)}</span>" for line in picture.lines)

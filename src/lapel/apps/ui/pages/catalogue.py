@@ -32,13 +32,14 @@ def show(store: Store, _: Overview) -> str:
         st.warning(t("status.read_only"), icon=":material/lock:")
         return t("catalogue.title")
     run_jobs(store)
-    if st.session_state.pop("begun", False):
-        st.info(t("catalogue.begun"), icon=":material/hourglass_top:")
+    with st.container():  # always there: tabs that move in the page forget which one is open
+        if st.session_state.pop("begun", False):
+            st.info(t("catalogue.begun"), icon=":material/hourglass_top:")
     if "jobs-first" not in st.session_state:  # a reload while something is under way shows how far it is
         st.session_state["jobs-first"] = any(not job.ended for job in store.jobs.list(SHOWN))
     parts = {"add": _add, "jobs": show_jobs, "hosting": _hosting, "model": _model, "index": _index}
     first = t(f"catalogue.{'jobs' if st.session_state['jobs-first'] else 'add'}")
-    tabs = st.tabs([t(f"catalogue.{name}") for name in parts], default=first)
+    tabs = st.tabs([t(f"catalogue.{name}") for name in parts], default=first, key="parts")
     for tab, part in zip(tabs, parts.values(), strict=True):
         with tab:
             try:
@@ -108,6 +109,10 @@ def _mapping(table: bytes) -> tuple[tuple[str, ...], bool]:
     """Which column is what, to be changed by hand, and the first rows as they would be read. Returns the changes, and
     whether the table can be read so."""
     first = preview_table(table)
+    if st.session_state.get("map-columns") != first.columns:  # another table: what was said of the last one is over
+        for name in first.fields:
+            st.session_state.pop(f"map-{name}", None)
+        st.session_state["map-columns"] = first.columns
     st.subheader(t("catalogue.columns"), anchor=False)
     changes = []
     with st.container(horizontal=True, gap="small"):
