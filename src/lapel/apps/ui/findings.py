@@ -11,6 +11,7 @@ import base64
 import csv
 import html
 import io
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,14 @@ SHOWN = 500  # rows of the table; all are downloaded
 PICTURES = 24  # of one case
 DECISIONS = {"yes": "j", "no": "k", "later": "l"}  # with their keys
 BACK = "h"
+LONG = 300  # letters of a summary that are read at a glance
+SVG = re.compile("<svg(?P<rest>.*?</svg>)", re.DOTALL)
+# An image has no style of the page's; it follows the browser's scheme.
+CHART = (
+    "text{fill:#5b534c;font:12px sans-serif}.grid{stroke:#8884}.line,.ahead,.open{fill:none;stroke:#a13a50;"
+    "stroke-width:2}.ahead{stroke-dasharray:3 3}.band{fill:#a13a50;opacity:.18}.dot{fill:#a13a50}"
+    "@media(prefers-color-scheme:dark){text{fill:#cfc8bf}.line,.ahead,.open{stroke:#e58ca0}.band,.dot{fill:#e58ca0}}"
+)
 
 Refused = Callable[[Sequence[str]], None]
 Rows = Sequence[Mapping[str, Any]]
@@ -86,7 +95,7 @@ def findings_page(
     if not answer.rows:
         st.success(f"{t('findings.none')} {escape(answer.found.summary())}", icon=":material/check_circle:")
         return
-    st.write(escape(answer.found.summary()))
+    _summary(answer.found.summary())
     decided: dict[int, str] = st.session_state.setdefault(f"decided-{key}", {})
     _decide(answer, key, decided, refused)
     _take_away(store, answer, key, decided)
@@ -106,7 +115,7 @@ def _decide(answer: Answer, key: str, decided: dict[int, str], refused: Refused 
             if case.section.text:
                 st.write(escape(case.section.text))
             if case.section.figure:
-                st.html(f"<div class='lapel-chart'>{case.section.figure}</div>")
+                st.html(f"<div class='lapel-chart'>{_as_image(case.section.figure)}</div>")
             pictures(case.section.pictures)
             st.markdown(f"**{t(f'findings.ask_{key}')}**")
         else:
@@ -131,6 +140,28 @@ def _decide(answer: Answer, key: str, decided: dict[int, str], refused: Refused 
                 on_click=_back,
                 args=(key, place),
             )
+
+
+def _summary(text: str) -> None:
+    """What was found; where it takes many sentences, the first of them, and the rest to be opened."""
+    first, _, rest = text.partition(". ")
+    if len(text) <= LONG or not rest:
+        st.write(escape(text))
+        return
+    st.write(escape(f"{first}."))
+    with st.expander(t("findings.about")):
+        st.write(escape(rest))
+
+
+def _as_image(figure: str) -> str:
+    """A drawing whose SVG is an image, as Streamlit takes SVG itself out of a page's HTML."""
+    found = SVG.search(figure)
+    if found is None:
+        return figure
+    svg = f"<svg xmlns='http://www.w3.org/2000/svg'{found['rest']}".replace(">", f"><style>{CHART}</style>", 1)
+    source = f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+    label = re.search('aria-label="([^"]*)"', svg)
+    return figure.replace(found[0], f'<img src="{source}" alt="{label[1] if label else ""}">')
 
 
 def _title(case: Case) -> str:
