@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 import shutil
@@ -21,6 +22,7 @@ from streamlit.testing.v1 import AppTest
 
 from browser.runner import act, cards, followable, page_text, plain, settled, show, url
 from lapel.apps.ui import first, shell, shops, work
+from lapel.apps.ui.findings import _as_image
 from lapel.apps.ui.page_table import PAGES
 from lapel.core.errors import LapelError
 from lapel.engine.context import open_context
@@ -397,3 +399,12 @@ def test_findings_are_decided_one_after_the_other(store, monkeypatch):
     settled(page.button(key="back-clusters").click().run())
     assert page.subheader[0].value == "W0002 and W0003"
     shops.close_all()
+
+
+def test_a_chart_is_an_image_as_streamlit_leaves_svg_out_of_a_page():
+    figure = '<figure><svg viewBox="0 0 9 9" aria-label="Rises"><path/></svg><p>Numbers</p></figure>'
+    shown = _as_image(figure)
+    assert "<svg" not in shown
+    assert 'alt="Rises"><p>Numbers</p>' in shown
+    drawn = base64.b64decode(re.search('base64,([^"]*)', shown)[1]).decode()
+    assert drawn.endswith("<path/></svg>")

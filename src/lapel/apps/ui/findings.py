@@ -35,7 +35,7 @@ LONG = 300  # letters of a summary that are read at a glance
 SVG = re.compile("<svg(?P<rest>.*?</svg>)", re.DOTALL)
 # An image has no style of the page's; it follows the browser's scheme.
 CHART = (
-    "text{fill:#5b534c;font:12px sans-serif}.grid{stroke:#8884}.line,.ahead,.open{fill:none;stroke:#a13a50;"
+    "text{fill:#5b534c;font:15px sans-serif}.grid{stroke:#8884}.line,.ahead,.open{fill:none;stroke:#a13a50;"
     "stroke-width:2}.ahead{stroke-dasharray:3 3}.band{fill:#a13a50;opacity:.18}.dot{fill:#a13a50}"
     "@media(prefers-color-scheme:dark){text{fill:#cfc8bf}.line,.ahead,.open{stroke:#e58ca0}.band,.dot{fill:#e58ca0}}"
 )
