@@ -76,7 +76,7 @@ def states(page: Page, address: str, photo: Path, shoot: Shoot) -> None:
     page.get_by_role("button", name="Filters").click()
     page.wait_for_selector(".values")
     shoot("filters")
-    page.locator(".values button").nth(1).click()
+    page.locator(".values button").first.click()
     page.wait_for_selector(".values button[aria-pressed=true]")
     page.get_by_role("button", name="Show results").click()
     page.wait_for_selector(".chips button")
