@@ -68,12 +68,8 @@ class HashIndex:
 
     def nearest(self, hashes: NDArray[np.uint8], k: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """The nearest of each of m hashes: (m, k) distances in bits and (m, k) places, -1 where there are no more."""
-        import faiss
+        from lapel.indexes.structure import one_thread  # which loads FAISS
 
-        threads = faiss.omp_get_max_threads()  # of the calling thread, so nobody else is slowed down
-        try:
-            faiss.omp_set_num_threads(1)  # on a busy machine its threads spin while they wait for each other
+        with one_thread():
             distances, places = self._index.search(np.ascontiguousarray(hashes), k)
-        finally:
-            faiss.omp_set_num_threads(threads)
         return np.asarray(distances, np.int32), np.asarray(places, np.int64)

@@ -72,7 +72,8 @@ async def explained(own: Serving, access: Access, question: Question, image: byt
         raise QueryError(
             f"The product '{question.hit_id}' is not in the answer to this query.", product_id=question.hit_id
         )
-    told: dict[str, Any] = await own.decode(_explained, own, query, result.hits[0])
+    with own.gate.enter():  # the hit's picture is encoded
+        told: dict[str, Any] = await own.decode(_explained, own, query, result.hits[0])
     if access.limited:  # what both are is told in words of fields that the key may not show
         told |= {"shared": [], "different": []}
     return told

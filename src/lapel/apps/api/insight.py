@@ -45,7 +45,7 @@ async def ask(request: Request, access: Writing, question: Question) -> Response
     """``GET /v1/jobs/{id}`` says when it is done, ``/v1/jobs/{id}/findings.json``, ``.csv`` and ``.html`` what was
     found. Nothing is changed by it."""
     own = serving(request)
-    asked = read_model(InsightRequest, await read_body(request, MAX_JSON) or b"{}")
+    asked = read_model(InsightRequest, await read_body(request, MAX_JSON))
     job = await own.quick(own.store.jobs.ask, question, where=tuple(asked.where), **told_to(asked, access))
     return begun(job)
 
