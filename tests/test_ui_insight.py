@@ -70,13 +70,20 @@ def test_the_map_is_drawn_once_and_has_an_address(show, store, monkeypatch):
 
 
 @pytest.mark.parametrize("question", ["duplicates", "labels", "assortment", "clusters"])
-def test_a_question_is_asked_answered_and_stands_in_the_address(show, store, question):
+def test_a_question_is_asked_answered_and_stands_in_the_address(show, store, question, monkeypatch):
+    given: list[object] = []  # to download: a function's file would be forgotten before a slow browser came for it
+    shown = st.download_button
+    monkeypatch.setattr(
+        st, "download_button", lambda name, data, *rest, **more: given.append(data) or shown(name, data, *rest, **more)
+    )
     page = show(store, "insight", question=question)
     assert page.query_params["question"] in (question, [question])
     settled(page.button(key=f"run-{question}").click().run())
     page = waited(page, f"{question} {store}")
     found = work.find(f"{question} {store}").result.found
     told = found.summary().split(".")[0][:30]
+    assert len(given) >= bool(found.rows())
+    assert all(isinstance(each, str) for each in given)
     if found.rows():
         assert page.dataframe
         assert told in page_text(page)

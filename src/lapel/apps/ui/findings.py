@@ -15,7 +15,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 from urllib.parse import quote
 
@@ -62,6 +62,11 @@ class Answer:
     def of(cls, found: Findings) -> Answer:
         """Unfold what was found."""
         return cls(found, found.rows(), list(found.cases()))
+
+    @cached_property
+    def csv(self) -> str:
+        """The table as a file."""
+        return table_csv(self.rows)
 
 
 def findings_page(
@@ -215,11 +220,11 @@ def _take_away(store: Store, answer: Answer, key: str, decided: Mapping[int, str
     """The table, and files of what was found and of what was decided."""
     with st.container(horizontal=True):
         if decided:
-            download(t("findings.decisions"), partial(_decisions, answer, decided), f"{key}-decisions")
+            download(t("findings.decisions"), _decisions(answer, decided), f"{key}-decisions")
             if isinstance(answer.found, LabelAudit | LabelFill) and "yes" in decided.values():
-                accepted = partial(_accepted, store, answer, dict(decided))
+                accepted = _accepted(store, answer, decided)
                 download(t("findings.accepted"), accepted, f"{key}-products", help=t("findings.accepted_help"))
-        download(t("catalogue.download"), partial(table_csv, answer.rows), key)
+        download(t("catalogue.download"), answer.csv, key)
     names = answer.found.columns()
     st.dataframe(
         {_column(name): [row[name] for row in answer.rows[:SHOWN]] for name in names},
@@ -254,9 +259,13 @@ def _accepted(store: Store, answer: Answer, decided: Mapping[int, str]) -> str:
         return store.save_suggestions(replace(found, suggestions=chosen), folder, "accepted")[-1].read_text("utf-8")
 
 
-def download(label: str, made: Callable[[], str], name: str, *, help: str = "") -> None:
-    """A button that makes a CSV when it is pressed."""
-    st.download_button(label, made, f"{name}.csv", "text/csv", key=f"load-{name}", help=help or None,
+def download(label: str, text: str | bytes, name: str, *, kind: str = "csv", key: str = "", help: str = "") -> None:
+    """A button that gives a file away.
+
+    The file is made before it is asked for: Streamlit removes one that is made when the button is pressed at the second
+    run of anybody's page after it, which may be before the browser has come for it.
+    """
+    st.download_button(label, text, f"{name}.{kind}", f"text/{kind}", key=f"load-{name}{key}", help=help or None,
                        icon=":material/download:", on_click="ignore")  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import streamlit as st
 
+from lapel.apps.ui.findings import download
 from lapel.apps.ui.lang import amount, known_text, t
 from lapel.apps.ui.selection import escape, sentence
 from lapel.apps.ui.work import bar
@@ -72,7 +73,7 @@ def _rejected(store: Store, job_id: str) -> None:
     st.dataframe(rows[:ROWS], hide_index=True, alt=t("jobs.rejected_table"), key=f"rejected-{job_id}")
     left_out = store.jobs.left_out_csv(job_id)
     with st.container(horizontal=True):
-        st.download_button(t("jobs.reasons"), text, "rejected.csv", "text/csv", key=f"load-{job_id}")
+        download(t("jobs.reasons"), text, "rejected", key=job_id)
         if left_out:
-            st.download_button(t("jobs.rows"), left_out, "rows-to-mend.csv", "text/csv", key=f"rows-{job_id}")
+            download(t("jobs.rows"), left_out, "rows-to-mend", key=job_id)
     st.caption(t("jobs.mend_rows" if left_out else "jobs.mend"))

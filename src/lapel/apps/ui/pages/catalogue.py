@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import streamlit as st
 
 from lapel.apps.ui import shell, state
+from lapel.apps.ui.findings import download
 from lapel.apps.ui.jobs import SHOWN, show_jobs
 from lapel.apps.ui.lang import amount, field_name, t
 from lapel.apps.ui.selection import escape, sentence, without_options
@@ -179,7 +180,7 @@ def _hosting(store: Store) -> None:
         return
     st.warning(t("catalogue.issues", n=len(rows)), icon=":material/link_off:")
     st.dataframe(rows[:ISSUES_SHOWN], hide_index=True, alt=t("catalogue.hosting"))
-    st.download_button(t("catalogue.download"), text, "hosting.csv", "text/csv", key="load-issues")
+    download(t("catalogue.download"), text, "hosting")
 
 
 # --- models and index -------------------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ def _watch(store: Store) -> None:
         decided: list[int] = st.session_state.setdefault("watch-decided", [])
         if decided:
             st.button(t("findings.back"), shortcut=BACK, key="back-watch", on_click=_reopen, args=(store, decided))
-    download(t("catalogue.download"), partial(_all_found, store), "watch")
+    download(t("catalogue.download"), _all_found(store), "watch")
 
 
 def _all_found(store: Store) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from lapel.apps.ui import shell, state, work
+from lapel.apps.ui.findings import download
 from lapel.apps.ui.gallery import PARTS
 from lapel.apps.ui.lang import t
 from lapel.apps.ui.map_cache import CachedMap, map_name
@@ -40,7 +41,7 @@ def show(store: Store, _: Overview) -> str:
     )
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.caption(escape(made.summary))
-        st.download_button(t("map.download"), made.page, "map.html", "text/html", key="download-map")
+        download(t("map.download"), made.page, "map", kind="html")
     return made.summary
 
 
