@@ -227,6 +227,17 @@ def test_a_filter_is_never_sql(shop: Catalog) -> None:
     assert shop.counts().products == 4
 
 
+def test_what_no_file_can_hold_is_told(shop: Catalog) -> None:
+    for ask in (
+        lambda: shop.product("\ud800"),
+        lambda: shop.photos("\ud800"),
+    ):
+        with pytest.raises(QueryError, match=r"'\\ud800', half of a character"):
+            ask()
+    with pytest.raises(QueryError, match="more than 64 bits"):
+        shop.products(offset=1 << 64)
+
+
 def test_facets_prices_and_names(shop: Catalog) -> None:
     assert shop.facet_values("gender") == [("Men", 1), ("Unisex", 1), ("Women", 1)]
     assert shop.facet_values("category", limit=2) == [("Apparel", 2), ("Apparel > Topwear", 2)]

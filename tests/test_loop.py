@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from lapel.core.errors import InputError, ModelError
+from lapel.core.types import Product
 from lapel.training.checkpoint import FORMER_NAMES, Log, Progress, current_names, read_log
 from lapel.training.data import StoredImages, StreamedImages, TrainingSet
 from lapel.training.loop import Trained, check_labels, train
@@ -40,7 +41,8 @@ CONFIG = Recipe(
     classes=3,
     images=2,
     rate=1e-3,
-    head_finetuning=HeadFinetuning(epochs=1),
+    titles=0.2,
+    head_finetuning=HeadFinetuning(epochs=1, titles=0.5),
 )
 
 
@@ -68,6 +70,7 @@ def coloured_squares(n: int = 30) -> TrainingSet:
         np.arange(0, n - 12),
         np.arange(n - 12, n),
         np.zeros(n, np.int64),
+        tuple(Product(f"p{row}", title=f"{('red', 'blue')[colour[row]]} square {kind[row]}") for row in range(n)),
     )
 
 
@@ -101,7 +104,10 @@ def test_a_training_logs_judges_and_draws(finished: tuple[Path, Trained, list[di
     out, trained, rows = finished
     assert all(np.isfinite(value) for row in rows for value in row.values() if isinstance(value, float))
     log = read_log(out / "log.csv")
-    assert {"loss", "active kind", "d+ kind", "d- kind", "spread", "nca product", "recall@1 kind"} <= set(log[0])
+    assert {"loss", "active kind", "d+ kind", "d- kind", "spread", "nca product", "titles", "recall@1 kind"} <= set(
+        log[0]
+    )
+    assert [row["epoch"] for row in log if row["titles"]] == ["1", "2", "3"]
     assert [row["epoch"] for row in log if row["recall@1 kind"]] == ["1", "2", "3"]  # the third is of the head alone
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert trained.skipped == 0

@@ -20,6 +20,8 @@ from lapel.training.efficientnet import IMAGENET_STD, EfficientNetLite0
 from lapel.training.losses import AttributeHeads, CrossBatchMemory, instance_loss, nca_loss, triplet_loss
 from lapel.training.network import EmbeddingNetwork, ResNet50, convolve
 from lapel.training.recipe import custom
+from lapel.training.text_tower import TextRecipe, TitledPictures, train_text_tower
+from lapel.training.titles import TitleLoss
 from lapel.training.weights import KERAS_EPSILON, load_backbone
 
 SMALL = Preprocessing(height=64, width=48)
@@ -437,3 +439,53 @@ def test_the_head_says_of_the_mean_what_it_says_on_average() -> None:
     assert torch.allclose(whole.vectors, mean.vectors, atol=1e-5)
     assert torch.allclose(whole.spatial.mean(dim=(2, 3)), mean.spatial[:, :, 0, 0], atol=1e-5)
     assert not torch.allclose(mean.spatial[:, :, 0, 0], linear, atol=1e-2)  # the hidden layer says something
+
+
+TITLES = ["Red skirt", "", "Blue dress", "Red skirt, long", "--"]
+
+
+def slow_titles(scores: np.ndarray, right: list[int], products: list[int], among: list[int]) -> float:
+    """Cross-entropy of the right column of each row; others of the same product, and those of none, left out."""
+    losses = []
+    for row, at in zip(scores, right, strict=True):
+        kept = [
+            column
+            for column, product in enumerate(among)
+            if column == at or (product >= 0 and product != products[len(losses)])
+        ]
+        losses.append(np.log(np.exp(row[kept]).sum()) - row[at])
+    return float(np.mean(losses))
+
+
+def test_titles_and_pictures_find_each_other_as_the_obvious_loop_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lapel.training.titles.CANDIDATES", 0)
+    monkeypatch.setattr("lapel.training.titles.GIVEN", 0.0)
+    loss = TitleLoss(TITLES, np.array([4, 5, 6, 4, 7]), dim=16).eval()
+    vectors, gallery, own = unit(6, 1), unit(4, 2), unit(3, 3)
+    found = loss(vectors, torch.tensor([0, 1, 2]), gallery, torch.tensor([4, 9, -1, 6]), own)
+    assert loss.whole is not None
+    titles = loss.network(loss.whole.some(np.array([0, 1]))).detach().numpy()  # of the first and the third
+    views = vectors[[0, 2, 3, 5]].numpy()
+    remembered = torch.cat([own[[0, 2]], gallery]).numpy()
+    wanted = slow_titles(views @ titles.T / 0.05, [0, 1, 0, 1], [4, 6, 4, 6], [4, 6])
+    wanted += slow_titles(titles @ remembered.T / 0.05, [0, 1], [4, 6], [4, 6, 4, 9, -1, 6])
+    assert found.item() == pytest.approx(wanted, rel=1e-4)
+
+
+def test_pictures_without_titles_cost_nothing_and_can_go_backward() -> None:
+    for titles in TITLES, [""] * 5:
+        loss = TitleLoss(titles, np.arange(5), dim=16)
+        vectors = unit(2, 1).requires_grad_()
+        found = loss(vectors, torch.tensor([1, 4]), unit(3, 2), torch.arange(3), unit(2, 3))
+        assert found.item() == 0
+        found.backward()
+
+
+def test_words_go_on_from_a_tower() -> None:
+    titles = [f"{colour} {kind}" for colour in ("red", "blue", "green") for kind in ("skirt", "dress", "shoe")]
+    data = TitledPictures(titles, unit(9, 1).numpy(), np.arange(9), {})
+    tower = train_text_tower(data, TextRecipe(epochs=3, batch=9))
+    loss = TitleLoss(titles, np.arange(9), dim=16, start=tower).eval()
+    assert loss.whole is not None
+    said = loss.network(loss.whole.some(np.arange(9))).detach().numpy()
+    assert np.abs((said * tower.encode(titles)).sum(axis=1) - 1).max() < 1e-3

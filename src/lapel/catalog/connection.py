@@ -16,7 +16,14 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
-from lapel.core.errors import StoreBusyError, StoreDamagedError, StoreError, StoreNotFoundError, StoreReadOnlyError
+from lapel.core.errors import (
+    QueryError,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    StoreNotFoundError,
+    StoreReadOnlyError,
+)
 from lapel.core.text import fold
 
 LONGEST_PATH = 504  # bytes; SQLite's 512 less what it puts behind the name
@@ -175,9 +182,16 @@ class Pool:
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Turn SQLite's errors into Lapel's."""
+        """Turn SQLite's errors into Lapel's, and those of values that no SQLite file can hold."""
         try:
             yield
+        except UnicodeEncodeError as error:
+            half = ascii(error.object[error.start : error.end])
+            raise QueryError(
+                f"A text holds {half}, half of a character, which no catalogue holds. Give whole characters."
+            ) from error
+        except OverflowError as error:
+            raise QueryError("A number has more than 64 bits, which no catalogue holds. Give a smaller one.") from error
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):

@@ -393,9 +393,11 @@ class Store(InsightCalls):
 
         Raises:
             ModelError: the store's model has no maps of places.
-            QueryError: the hit is none of this store and model any more.
+            QueryError: the hit is none, or none of this store and model any more.
             SourceError: the hit's picture cannot be read, and there is no thumbnail of it.
         """
+        if not isinstance(hit, Hit):
+            raise QueryError(f"What is explained is a hit of an answer, as search gives; found {hit!r}.")
         return self._engine.explain(query if isinstance(query, Query) else Query(image=query), hit)
 
     def explanation_sheet(self, query: Query | ImageLike, hits: Sequence[Hit], title: str = "") -> Image.Image:

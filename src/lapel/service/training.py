@@ -8,6 +8,7 @@ Needs ``pip install 'lapel[train]'``; PyTorch is loaded by the first call, not b
 
 from __future__ import annotations
 
+import math
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from lapel.core.text import counted
 from lapel.core.types import Product
 from lapel.encoders import SHIPPED, shipped_model
 from lapel.encoders.segmenter import MODEL_NAME
+from lapel.encoders.words import TextTower
 from lapel.samples import plan_wardrobe, render_photo
 from lapel.service.words import copy_network, teach_words
 from lapel.sources import open_source
@@ -89,7 +91,7 @@ class TrainingConfig:
         product_key: The attribute that says which rows show the same product; the id by default.
         label_map: A CSV (label, name, attribute, value) of labels that both tables share.
         size: Height and width of the network's input, pixels; with ``start``, that model's own.
-        epochs: At 0.7 of the size, then at the whole.
+        epochs: At 0.7 of the size, then at the whole; 0.5 is half of one.
         rate: Peak learning rate; a third of it is taken with ``start``.
         batch: Images a step, each in two views.
         views: Augmented views for head fine-tuning, and how many more whose product is segmented.
@@ -114,7 +116,7 @@ class TrainingConfig:
     product_key: str = ""
     label_map: Path | None = None
     size: tuple[int, int] = (160, 120)
-    epochs: tuple[int, int] = (3, 2)
+    epochs: tuple[float, float] = (3, 2)
     rate: float = 3e-4
     batch: int = 48
     views: tuple[int, int] = (2, 2)
@@ -200,7 +202,7 @@ def train(
     from lapel.training.weights import backbone_name
 
     machine = this_machine(config.device)
-    network, preprocessing, name = _start(config)
+    network, preprocessing, name, words = _start(config)
     recipe = recipe_of(config, dim=network.head.out_channels)
     with ExitStack() as sources:
         attributes = sorted(recipe.attributes())
@@ -219,7 +221,9 @@ def train(
             return _with_words(None, data, config, progress=progress, log=log, note=note)
         before = watch.correct_answers(network, data, recipe) if config.start and machine.leads else {}
         start = config.init or config.start
-        trained = loop.train(data, recipe, network=network, start=start, out=config.out, report=log, machine=machine)
+        trained = loop.train(
+            data, recipe, network=network, start=start, words=words, out=config.out, report=log, machine=machine
+        )
         if not machine.leads:
             return None
         after = watch.correct_answers(trained.network, data, recipe) if before else {}
@@ -279,7 +283,7 @@ def train_segmenter(
         raise InputError(f"With --foreground, --init is {SEGMENTER_WEIGHTS}; found '{config.init}'.")
     if config.photo_masks and config.stream:
         raise InputError("--photo-masks needs pictures that are prepared once. Leave out --stream.")
-    recipe = foreground.ForegroundConfig(epochs=sum(config.epochs), seed=config.seed)
+    recipe = foreground.ForegroundConfig(epochs=math.ceil(sum(config.epochs)), seed=config.seed)
     if config.start:
         recipe = replace(recipe, rate=recipe.rate / 2)
     preprocessing, out = Preprocessing(*config.size), config.out
@@ -315,6 +319,8 @@ def recipe_of(config: TrainingConfig, *, dim: int = 128) -> Recipe:
         levels = tuple(tuple(part.strip() for part in text.split(",")) for text in config.levels)
         chosen = recipe.custom(levels, heads=config.heads, epochs=config.epochs, photos=config.people is not None)
     views, segmented = config.views
+    if config.words == "no":
+        chosen = replace(chosen, titles=0.0, head_finetuning=replace(chosen.head_finetuning, titles=0.0))
     return replace(
         chosen,
         seed=config.seed,
@@ -333,8 +339,9 @@ def _torch() -> Any:
     return torch
 
 
-def _start(config: TrainingConfig) -> tuple[EmbeddingNetwork, Preprocessing, str]:
-    """A network with ImageNet weights for images of the wanted size, or a trained one with its own; and its name."""
+def _start(config: TrainingConfig) -> tuple[EmbeddingNetwork, Preprocessing, str, TextTower | None]:
+    """A network with ImageNet weights for images of the wanted size, or a trained one with its own; its name, and its
+    words."""
     from lapel.training.network import EmbeddingNetwork
     from lapel.training.weights import load_backbone, load_model_folder
 
@@ -342,9 +349,10 @@ def _start(config: TrainingConfig) -> tuple[EmbeddingNetwork, Preprocessing, str
         network, model = load_model_folder(
             shipped_model(config.start) if config.start in SHIPPED else Path(config.start)
         )
-        return network, model.preprocessing, config.name or model.name
+        words = TextTower.from_bytes(model.text_bytes()) if model.text_sha256 else None
+        return network, model.preprocessing, config.name or model.name, words
     network = EmbeddingNetwork(load_backbone(config.init), frozen=True)
-    return network, Preprocessing(*config.size), config.name or NAME
+    return network, Preprocessing(*config.size), config.name or NAME, None
 
 
 def _start_segmenter(config: TrainingConfig) -> ForegroundNetwork:

@@ -184,6 +184,7 @@ class _HeadRun:
             [
                 {"params": self.network.head_parameters(), "peak": rate},
                 {"params": [*self.learner.heads.parameters()], "peak": CLASSIFIER_RATE * rate},
+                *([{"params": [*titles.parameters()], "peak": rate}] if (titles := self.learner.titles) else []),
             ],
             lr=rate,
             weight_decay=finetuning.weight_decay,
@@ -266,6 +267,10 @@ class _HeadRun:
                 near = nca_loss(similarity, at, among, same, temperature=level.temperature)
                 loss = loss + finetuning.nca * near
                 parts[f"nca {level.name}"] = near
+        if self.learner.titles is not None and finetuning.titles:
+            rows, near = self.features.shop.rows[chosen], known[candidates.to(known.device)]
+            parts["titles"] = self.learner.titles(plain, rows, near, labels[candidates, 0], known[chosen])
+            loss = loss + finetuning.titles * parts["titles"]
         if self.agreements and finetuning.photo:
             parts["photos"] = self._photo_loss(known, rng, self.learner.config.levels[-1].temperature)
             loss = loss + finetuning.photo * parts["photos"]

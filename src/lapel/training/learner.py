@@ -14,6 +14,7 @@ from lapel.training.losses import AttributeHeads, CrossBatchMemory, instance_los
 from lapel.training.machine import mixed_precision
 from lapel.training.network import EmbeddingNetwork
 from lapel.training.recipe import Recipe
+from lapel.training.titles import TitleLoss
 
 CANDIDATES = 8192  # of the memory, for the neighbour loss of a label
 
@@ -62,12 +63,20 @@ class Learner(nn.Module):
         network: What is trained.
         config: The recipe.
         classes: Number of classes of each head.
+        titles: What the pictures' titles say, where the recipe learns from them.
     """
 
-    def __init__(self, network: EmbeddingNetwork, config: Recipe, classes: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        network: EmbeddingNetwork,
+        config: Recipe,
+        classes: Mapping[str, int],
+        titles: TitleLoss | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
         self.heads = AttributeHeads(classes, dim=config.dim, smoothing=config.smoothing)
+        self.titles = titles
         self.config = config
 
     def forward(
@@ -122,6 +131,11 @@ class Learner(nn.Module):
                 near = nca_loss(similarity, labels, candidates[:, number], same, temperature=level.temperature)
                 loss = loss + level.nca * near
                 parts[f"nca {level.name}"] = near
+        if self.titles is not None and config.titles > 0:
+            own = memory.vectors[memory.slots(rows)]
+            titles = self.titles(vectors, rows, near_vectors, near_labels[:, 0], own)
+            loss = loss + config.titles * titles
+            parts["titles"] = titles
         spread = torch.cdist(vectors[:n].detach(), vectors[:n].detach()).mean()
         shown = {name: value.detach() for name, value in {"loss": loss, **parts, "spread": spread}.items()}
         return BatchLoss(loss, vectors[:n].detach(), shown)

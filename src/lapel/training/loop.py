@@ -23,6 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lapel.core.errors import InputError
+from lapel.encoders.words import TextTower
 from lapel.training.augment import augment
 from lapel.training.checkpoint import Checkpoint, Session
 from lapel.training.data import PRODUCT, Rows, TrainingSet, class_batches
@@ -32,6 +33,7 @@ from lapel.training.losses import CrossBatchMemory
 from lapel.training.machine import Machine
 from lapel.training.network import EmbeddingNetwork
 from lapel.training.recipe import Recipe, Stage
+from lapel.training.titles import TitleLoss
 from lapel.training.watch import LOG_EVERY, MIN_SPREAD, draw_curves, quick_recall
 
 Report = Callable[[dict[str, Any]], None]
@@ -63,6 +65,7 @@ def train(
     out: Path,
     report: Report,
     machine: Machine,
+    words: TextTower | None = None,
     save_seconds: float = 300.0,
 ) -> Trained:
     """Train a network, or go on from ``out/checkpoint.pt``.
@@ -75,6 +78,7 @@ def train(
         out: Folder for ``checkpoint.pt``, ``log.csv`` (every 20 steps) and ``curves.png`` (a dozen times at most).
         report: Called with each row of the log and each warning.
         machine: Where it runs.
+        words: A tower of those weights, from which the words of titles go on.
         save_seconds: Time between two checkpoints; 0 saves after every step.
 
     Raises:
@@ -84,7 +88,7 @@ def train(
     check_labels(data, config)
     torch.manual_seed(config.seed)
     network.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    learner = Learner(network, config, head_classes(data, config)).to(machine.device)
+    learner = Learner(network, config, head_classes(data, config), title_loss(data, config, words)).to(machine.device)
     run = _Run(data, config, learner, machine)
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = Checkpoint(
@@ -114,6 +118,16 @@ def train(
     machine.wait()
     run.averaged.eval()
     return Trained(run.averaged, session.seconds, run.skipped)
+
+
+def title_loss(data: TrainingSet, config: Recipe, words: TextTower | None = None) -> TitleLoss | None:
+    """The loss of titles, where the recipe wants it and the shop's images have some."""
+    if not data.products or not (config.titles or config.head_finetuning.titles):
+        return None
+    learned = np.zeros(len(data.images), bool)
+    learned[data.train] = data.parts[data.train] == 0
+    titles = [product.title if row else "" for product, row in zip(data.products, learned, strict=True)]
+    return TitleLoss(titles, data.labels[PRODUCT], dim=config.dim, seed=config.seed, start=words)
 
 
 def check_labels(data: TrainingSet, config: Recipe) -> None:
@@ -163,6 +177,7 @@ class _Run:
         )
         network = learner.network
         fast = [*network.head_parameters(), *learner.heads.parameters()]
+        fast += learner.titles.parameters() if learner.titles else []
         slow = [parameter for parameter in network.backbone.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
             [{"params": slow, "peak": config.rate}, {"params": fast, "peak": config.head_rate_factor * config.rate}],
@@ -224,6 +239,7 @@ class _Run:
             for chosen in class_batches(labels, classes=config.classes, images=config.images, rng=rng)
             if len(chosen) > 1  # batch norm and triplets need two
         ]
+        whole = whole[: max(1, round(self.stages[epoch].share * len(whole)))]
         world, rank = self.machine.world, self.machine.rank
         return whole[rank : len(whole) - len(whole) % world : world]
 

@@ -4,7 +4,7 @@ ships."""
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -92,11 +92,19 @@ class Stage:
         epochs: Passes over the images.
         scale: Side of the images as a share of the final size: early epochs at a smaller size cost a fraction.
         views: One augmentation for each view of a product that a batch holds.
+        share: Of each epoch's batches that are taken: less than 1 is a shorter epoch, of other images each time.
     """
 
     epochs: int
     scale: float = 1.0
     views: tuple[Augmentation, ...] = (SHOP, PHOTO)
+    share: float = 1.0
+
+    @classmethod
+    def of(cls, epochs: float, scale: float) -> Stage:
+        """So many epochs: half of one takes half of its batches, one and a half are two of three quarters."""
+        whole = math.ceil(epochs)
+        return cls(whole, scale, share=epochs / whole if whole else 1.0)
 
 
 @dataclass(frozen=True)
@@ -116,6 +124,7 @@ class HeadFinetuning:
         instance: Weight of the instance loss of a view: finding its own product among them.
         instance_plain: The same of the plain image, as a share.
         photo: Weight of the soft NCA loss of people's photos against the shop's plain images.
+        titles: Weight of the plain images' loss against their titles.
         agree: Attributes on which a photo and the products it is to find have to agree.
         colour: Which of them is read from the pixels of photos that are not labelled; empty for none.
         inferred: Which of them are read from the features of images that are not labelled.
@@ -133,6 +142,7 @@ class HeadFinetuning:
     instance: float = 3.0
     instance_plain: float = 0.2
     photo: float = 2.5
+    titles: float = 0.0
     agree: tuple[str, ...] = ()
     colour: str = ""
     inferred: tuple[str, ...] = ()
@@ -156,6 +166,7 @@ class Recipe:
             combinations.
         heads_weight: Weight of the mean of their losses.
         smoothing: Label smoothing of the classifiers.
+        titles: Weight of the loss of images against their titles, see :mod:`lapel.training.titles`.
         memory: Most images whose last vectors are kept to be searched in.
         classes: P, groups of one class a batch.
         images: K, images a group. A batch is P x K images times the views of the stage.
@@ -180,6 +191,7 @@ class Recipe:
     sampled: int = 0
     heads_weight: float = 1.0
     smoothing: float = 0.0
+    titles: float = 0.0
     memory: int = 65_536
     classes: int = 12
     images: int = 4
@@ -221,7 +233,7 @@ class Recipe:
         return set(self.head_finetuning.agree) - self.attributes()
 
 
-def fashion(*, epochs: tuple[int, int] = (4, 2), photos: bool = True, seed: int = 7) -> Recipe:
+def fashion(*, epochs: tuple[float, float] = (4, 2), photos: bool = True, seed: int = 7) -> Recipe:
     """The recipe of the shipped models: kind, colour, gender, all three, and the product itself.
 
     Args:
@@ -238,20 +250,21 @@ def fashion(*, epochs: tuple[int, int] = (4, 2), photos: bool = True, seed: int 
         Level((PRODUCT,), triplet=0.5, margin=0.2, nca=0.5),
     ]
     heads = ["articleType", "baseColour", "gender", "subCategory", ",".join(fine)]
-    finetuning = HeadFinetuning()
+    finetuning = HeadFinetuning(titles=2.0)
     if photos:
         levels.append(Level(("kind",), triplet=0.0, nca=0.5))
         heads.append("kind")
         agree = ("garment", COLOUR, "pattern", "age")
-        finetuning = HeadFinetuning(agree=agree, colour=COLOUR, inferred=("pattern",))
+        finetuning = replace(finetuning, agree=agree, colour=COLOUR, inferred=("pattern",))
     return Recipe(
         levels=tuple(levels),
         sampled=3,
         heads=tuple(heads),
         heads_weight=4.0,
+        titles=1.0,
         classes=24,
         images=2,
-        stages=(Stage(epochs[0], 0.7), Stage(epochs[1], 1.0)),
+        stages=(Stage.of(epochs[0], 0.7), Stage.of(epochs[1], 1.0)),
         repeats=(1, 2) if photos else (1,),
         head_finetuning=finetuning,
         seed=seed,
@@ -262,7 +275,7 @@ def custom(
     levels: tuple[tuple[str, ...], ...],
     *,
     heads: tuple[str, ...] = (),
-    epochs: tuple[int, int],
+    epochs: tuple[float, float],
     photos: bool = False,
     seed: int = 7,
 ) -> Recipe:
@@ -288,7 +301,7 @@ def custom(
         # Pairs, of twice as many classes: the memory brings the other positives, and a batch shows more of the shop.
         classes=24,
         images=2,
-        stages=(Stage(epochs[0], 0.7), Stage(epochs[1], 1.0)),
+        stages=(Stage.of(epochs[0], 0.7), Stage.of(epochs[1], 1.0)),
         head_finetuning=HeadFinetuning(agree=agree, colour=COLOUR if photos else ""),
         seed=seed,
     )

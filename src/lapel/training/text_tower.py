@@ -242,7 +242,7 @@ def lexicon_pairs(lexicon: Lexicon, rng: np.random.Generator, *, together: int =
     return [(text, meaning) for text, meaning in pairs if text and text != meaning]
 
 
-class _Network(nn.Module):
+class TextNetwork(nn.Module):
     """The tower while it learns, see :class:`lapel.encoders.words.TextTower`."""
 
     def __init__(self, recipe: TextRecipe, dim: int) -> None:
@@ -255,15 +255,29 @@ class _Network(nn.Module):
         self.last = nn.Linear(recipe.width, dim, bias=False)
         nn.init.normal_(self.last.weight, std=0.01)
 
-    def forward(self, texts: _Texts) -> Tensor:
+    @torch.no_grad()
+    def go_on_from(self, tower: TextTower) -> None:
+        """Take the weights of a tower of the same shape."""
+        halves = {
+            self.table.weight: tower.table * tower.table_scale[:, None],
+            self.linear.weight: tower.linear.T,
+            self.linear.bias: tower.bias,
+            self.hidden.weight: tower.hidden.T,
+            self.hidden.bias: tower.hidden_bias,
+            self.last.weight: tower.last.T,
+        }
+        for weight, given in halves.items():
+            weight.copy_(torch.from_numpy(np.asarray(given, np.float32)))
+
+    def forward(self, texts: ReadTexts) -> Tensor:
         """N texts -> (n, dim) unit rows; while training, some of what is known of each is left out."""
         kept = None
         if self.training:
-            kept = (torch.rand(len(texts.features)) >= self.recipe.dropped).float()
+            kept = (torch.rand(len(texts.features), device=texts.features.device) >= self.recipe.dropped).float()
         hashed = self.table(texts.features, texts.starts, per_sample_weights=kept) / texts.counts.sqrt()[:, None]
         sentences = texts.sentences * SENTENCE_SCALE
         if self.training:
-            chance = torch.rand(len(texts.counts), 1)
+            chance = torch.rand(len(texts.counts), 1, device=texts.counts.device)
             sentences = sentences * (chance >= self.recipe.without_sentences)
             hashed = hashed * (chance < 1 - self.recipe.without_words)
         opened = self.hidden(torch.cat([sentences, hashed * HASHED_SCALE], dim=1)).relu()
@@ -272,7 +286,7 @@ class _Network(nn.Module):
 
 
 @dataclass(frozen=True)
-class _Texts:
+class ReadTexts:
     """Some texts as the network reads them: hashed features one after the other, where each text's start, how many each
     has, and (n, 512) sentence vectors."""
 
@@ -281,8 +295,13 @@ class _Texts:
     counts: Tensor
     sentences: Tensor
 
+    def to(self, device: torch.device) -> ReadTexts:
+        """On another device."""
+        parts = (self.features, self.starts, self.counts, self.sentences)
+        return ReadTexts(*(part.to(device) for part in parts))
 
-class _Corpus:
+
+class Corpus:
     """Texts, hashed and read by the sentence encoder once."""
 
     def __init__(self, texts: Sequence[str], buckets: int) -> None:
@@ -290,13 +309,14 @@ class _Corpus:
         parts = [sentence_vectors(texts[at : at + 1024]) for at in range(0, len(texts), 1024)]
         self.sentences = torch.from_numpy(np.concatenate(parts).astype(np.float16))
 
-    def some(self, rows: NDArray[np.int64]) -> _Texts:
+    def some(self, rows: NDArray[np.int64]) -> ReadTexts:
+        """Those rows, together."""
         chosen = [self.hashed[row] for row in rows]
         counts = np.array([len(each) for each in chosen])
         starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
         features = torch.from_numpy(np.concatenate(chosen))
         sentences = self.sentences[torch.from_numpy(rows)].float()
-        return _Texts(features, torch.from_numpy(starts), torch.from_numpy(counts).float(), sentences)
+        return ReadTexts(features, torch.from_numpy(starts), torch.from_numpy(counts).float(), sentences)
 
 
 class _TextRun:
@@ -312,13 +332,13 @@ class _TextRun:
         self.labels = {name: torch.from_numpy(of[rows]) for name, (of, _) in data.labels.items()}
         self.prompts = prompts_of({name: (of[rows], names) for name, (of, names) in data.labels.items()}, lexicon, rng)
         self.pairs = lexicon_pairs(lexicon, rng)
-        self.whole = _Corpus(self.titles, recipe.buckets)
-        self.shortened = _Corpus([_shortened(title, rng) for title in self.titles], recipe.buckets)
-        self.asked = _Corpus([prompt.text for prompt in self.prompts], recipe.buckets) if self.prompts else None
+        self.whole = Corpus(self.titles, recipe.buckets)
+        self.shortened = Corpus([shortened(title, rng) for title in self.titles], recipe.buckets)
+        self.asked = Corpus([prompt.text for prompt in self.prompts], recipe.buckets) if self.prompts else None
         self.said = self.meant = None
         if self.pairs:
-            self.said, self.meant = (_Corpus(side, recipe.buckets) for side in zip(*self.pairs, strict=True))
-        self.network = _Network(recipe, data.vectors.shape[1])
+            self.said, self.meant = (Corpus(side, recipe.buckets) for side in zip(*self.pairs, strict=True))
+        self.network = TextNetwork(recipe, data.vectors.shape[1])
 
     def train(self, report: Report) -> None:
         """Steps of AdamW with a rate that rises shortly and falls as a half cosine."""
@@ -373,7 +393,7 @@ class _TextRun:
             scores[:, : len(rows)].T, self.products[rows], self.products[rows]
         )
 
-    def _prompt_loss(self, corpus: _Corpus, candidates: Tensor) -> Tensor:
+    def _prompt_loss(self, corpus: Corpus, candidates: Tensor) -> Tensor:
         at = self.rng.integers(0, len(self.prompts), self.recipe.batch // 2)
         right = torch.ones(len(at), len(candidates), dtype=torch.bool)
         for row, number in enumerate(at):
@@ -422,7 +442,7 @@ def _own_cross_entropy(scores: Tensor, products: Tensor, among: Tensor) -> Tenso
     return functional.cross_entropy(scores.masked_fill(same, MASKED_SCORE), own)
 
 
-def _shortened(title: str, rng: np.random.Generator) -> str:
+def shortened(title: str, rng: np.random.Generator) -> str:
     """A title as someone would ask for it: some of its words left out."""
     words = title.split()
     kept = rng.random(len(words)) > rng.choice([0.15, 0.3, 0.5])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -73,7 +74,9 @@ LabelMapOption = Annotated[
 SizeOption = Annotated[
     str, typer.Option("--size", help="Height x width of the network's input, pixels; with --from, the model's own.")
 ]
-EpochsOption = Annotated[str, typer.Option("--epochs", help="Epochs at 0.7 of the size, then at the whole.")]
+EpochsOption = Annotated[
+    str, typer.Option("--epochs", help="Epochs at 0.7 of the size, then at the whole; 0.5 is half of one.")
+]
 RateOption = Annotated[float, typer.Option("--rate", help="Peak learning rate; a third of it with --from.")]
 BatchOption = Annotated[
     int,
@@ -180,7 +183,7 @@ def train(
         product_key=same or product_key,
         label_map=shared or label_map,
         size=_pair(size, "x", "--size 160x120"),
-        epochs=_pair(epochs, ",", "--epochs 3,2"),
+        epochs=_epochs(epochs),
         rate=rate,
         batch=batch,
         views=_pair(looks or views, ",", "--views 2,2"),
@@ -251,6 +254,13 @@ def _pair(text: str, separator: str, example: str) -> tuple[int, int]:
     if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
         raise InputError(f"'{text}' is not two whole numbers. Write them like {example}.")
     return int(parts[0]), int(parts[1])
+
+
+def _epochs(text: str) -> tuple[float, float]:
+    parts = text.split(",")
+    if len(parts) != 2 or not all(re.fullmatch(r"\s*\d+(\.\d+)?\s*", part) for part in parts):
+        raise InputError(f"'{text}' is not two numbers of epochs. Write them like --epochs 3,2 or 1,0.5.")
+    return float(parts[0]), float(parts[1])
 
 
 def _print_row(row: Mapping[str, Any]) -> None:
