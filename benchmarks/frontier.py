@@ -3,10 +3,12 @@ the head's losses.
 
     make head MODEL=small                             # once: pixels and features, half an hour on 2 cores
     python benchmarks/frontier.py --work runs/small-head --start small
+    python benchmarks/frontier.py --work runs/default --start default --trained --titles    # of a network just trained
 
 Each setting trains the head anew on the features that the training kept, as ``make head`` does. Labels: val queries
 against train products, in float32, a query without a relevant product counts as a miss, as in ``models.py``. People's
-photos: kind of the first answer, queries as a search makes them (the photo and what was cut out of it).
+photos: kind of the first answer, queries as a search makes them (the photo and what was cut out of it). ``--titles``:
+how many val titles find their picture among ten of all, by a text tower that learns for four epochs.
 """
 
 from __future__ import annotations
@@ -25,14 +27,17 @@ import torch
 from matplotlib.figure import Figure
 
 from lapel.encoders import SHIPPED, shipped_model
+from lapel.encoders.words import TextTower
 from lapel.service.training import LabelledPhotos, read_examples
-from lapel.training.data import TrainingSet, load_training_set, read_label_map
+from lapel.training.data import PRODUCT, TrainingSet, load_training_set, read_label_map
 from lapel.training.head_features import FeatureStore, View
 from lapel.training.head_finetuning import finetune_head
 from lapel.training.learner import Learner, Targets, head_classes
+from lapel.training.loop import title_loss
 from lapel.training.machine import this_machine
 from lapel.training.network import EmbeddingNetwork
 from lapel.training.recipe import Recipe, fashion
+from lapel.training.text_tower import TextRecipe, titled_pictures, train_text_tower
 from lapel.training.weights import load_model_folder
 from phone_to_shop import KINDS
 from shops import CATALOGUE
@@ -102,6 +107,26 @@ def photo_recall(data: TrainingSet, shop: View, pair: tuple[View, View], network
     return 100 * float(np.mean([kind in KINDS[label] for kind, label in zip(types, asked, strict=True)]))
 
 
+def title_recall(data: TrainingSet, shop: View, asked: View, network: EmbeddingNetwork) -> float:
+    """Share in % of val titles that find their own picture among the first ten of all."""
+    known, queries = project(network, shop.features), project(network, asked.features)
+    rows = shop.rows.numpy()
+    taught = titled_pictures([data.products[row] for row in rows], known, data.labels[PRODUCT][rows])
+    tower = train_text_tower(taught, TextRecipe(epochs=4))
+    said = tower.encode([data.products[row].title for row in asked.rows.tolist()])
+    own = np.sum(said * queries, axis=1, keepdims=True)
+    nearer = [(part @ np.concatenate([known, queries]).T > at).sum(axis=1) for part, at in
+              zip(np.array_split(said, 16), np.array_split(own, 16), strict=True)]  # fmt: skip
+    return 100 * float(np.mean(np.concatenate(nearer) < 10))
+
+
+def trained_network(start: EmbeddingNetwork, work: Path) -> EmbeddingNetwork:
+    """The averaged network of a training's checkpoint, as its last stretch begins with."""
+    state = torch.load(work / "checkpoint.pt", map_location="cpu", weights_only=True)["modules"]["average"]
+    start.load_state_dict({name.removeprefix("module."): value for name, value in state.items() if "module." in name})
+    return start.eval()
+
+
 def draw(found: Mapping[str, Mapping[str, Any]], target: Path) -> None:
     """A plot of @1 against @5 a rule; each point is a setting."""
     figure = Figure(figsize=(13, 3.2), layout="constrained")
@@ -130,13 +155,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--start", default="small", help="what it went on from")
     parser.add_argument("--set", action="append", help="such as label_weight=2,photo=1; repeat")
     parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--trained", action="store_true", help="go on from the checkpoint in the folder")
+    parser.add_argument("--titles", action="store_true", help="measure words, too: minutes a setting")
     parser.add_argument("--plot", type=Path, default=IMAGE)
     wanted = parser.parse_args(arguments)
     start = shipped_model(wanted.start) if wanted.start in SHIPPED else Path(wanted.start)
     recipe = fashion(epochs=(0, 0))
     data = read_set(wanted.work, recipe, start)
     machine = this_machine("cpu")
-    first, _ = load_model_folder(start)
+    first, model = load_model_folder(start)
+    words = TextTower.from_bytes(model.text_bytes()) if model.text_sha256 else None
+    if wanted.trained:
+        first = trained_network(first, wanted.work)
     store = FeatureStore(first, data, machine, wanted.work, lambda _: None)
     kept = store.all(recipe)
     val, parts = data.val, data.parts
@@ -147,13 +177,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     weights = ("0.5", "1", "2", "4", "6", "10")
     asked_for = settings_of(wanted.set or [f"label_weight={w}" for w in weights])
     for name, changes in {f"as {wanted.start} is": {}, **asked_for}.items():
-        if name not in found and not changes:
-            labels = label_recalls(data, kept.shop, asked, first)
-            found[name] = {"labels": labels, "photos": photo_recall(data, kept.shop, (photos[0], photos[1]), first)}
-        if name not in found:
+        network = deepcopy(first)
+        if name not in found and changes:
             changed = replace(recipe, head_finetuning=replace(recipe.head_finetuning, epochs=wanted.epochs, **changes))
-            network = deepcopy(first)
-            learner = Learner(network, changed, head_classes(data, changed))
+            learner = Learner(network, changed, head_classes(data, changed), title_loss(data, changed, words))
             targets = Targets(data, changed, machine.device)
             finetune_head(
                 network,
@@ -165,13 +192,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 add=lambda _: None,
                 report=lambda _: None,
             )
+        if name not in found:
             network.eval()
             labels = label_recalls(data, kept.shop, asked, network)
             found[name] = {"labels": labels, "photos": photo_recall(data, kept.shop, (photos[0], photos[1]), network)}
+            if wanted.titles:
+                found[name]["titles"] = title_recall(data, kept.shop, asked, network)
             record.write_text(json.dumps(found, indent=1))
         row = found[name]
         cells = "  ".join(f"{rule} {one:.1f} / {five:.1f}" for rule, (one, five) in row["labels"].items())
-        print(f"{name:40} {cells}  photos {row['photos']:.1f}", flush=True)
+        titles = f"  titles {row['titles']:.1f}" if "titles" in row else ""
+        print(f"{name:40} {cells}  photos {row['photos']:.1f}{titles}", flush=True)
     draw(found, wanted.plot)
 
 

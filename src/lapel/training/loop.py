@@ -127,6 +127,8 @@ def title_loss(data: TrainingSet, config: Recipe, words: TextTower | None = None
     learned = np.zeros(len(data.images), bool)
     learned[data.train] = data.parts[data.train] == 0
     titles = [product.title if row else "" for product, row in zip(data.products, learned, strict=True)]
+    if not any(titles):
+        return None
     return TitleLoss(titles, data.labels[PRODUCT], dim=config.dim, seed=config.seed, start=words)
 
 
