@@ -45,7 +45,7 @@ AGREES = 0.8  # correlation of a square from which on both show the same drawing
 PART = 0.15  # of the squares that agree: so much in another colour is another colour of the product
 GAMMAS = (0.7, 0.84, 1.0, 1.19, 1.43)  # what light and editors do to a picture,
 MOST_GAIN, MOST_BALANCE = 1.5, 1.12  # its brightness, and each channel beside the others
-DYED_HALF, DYED_PART = 3.0, 4.0  # of these measures: twice what light leaves; beyond, no pair is surer than a half
+UNCONFIRMED = 0.5  # the most that nearness alone says, where the drawing does not confirm a copy
 BLOCK, FEW_BLOCKS = 3, 12  # pixels of the blocks whose colours are compared; and blocks that tell
 INK = 235  # of 255: what is lighter is the paper around the goods
 OTHER = 90  # grey levels, of three channels: a pixel that is so far away shows something else
@@ -84,7 +84,7 @@ NEAR_NOTHING = {
 
 PATCHES = ("patch_half", "patch_low", "patch_good", "patch_least", "patch_most", "patch_sure", "patch_both")
 COLOURS = ("colour", "colour_half", "colour_part", "gain", "rest", "rest_half", "rest_part")
-OF_COPIES = (0.46, 0.31, 0.6, 0.0, 0.19, 0.16, 0.18)  # those figures of a copy whose colours agree: a quarter have less
+DYED = ("colour_half", "colour_part")
 LEAST_DRAWN = 0.5  # chance with such colours, below which colours are not looked at
 
 Squares = NDArray[np.uint8]  # (n, SIDE, SIDE, 3)
@@ -175,7 +175,7 @@ def compare(first: Squares, second: Squares, ratios: NDArray[np.float64], nearne
     measures[:, 0] = coarse[rows, 0]
     if nearness is not None:
         best = measures.copy()
-        best[:, _places(COLOURS)] = OF_COPIES
+        best[:, _places(COLOURS)] = _net()["of_copies"]
         kept = np.flatnonzero(chance(best, nearness.of(rows)) >= LEAST_DRAWN)
         if not len(kept):
             return found
@@ -360,16 +360,25 @@ def figures_of(measures: Floats, nearness: Nearness) -> NDArray[np.float64]:
     return np.column_stack([*columns, cosines, margins.clip(-0.25, 0.25), (bits / 128).clip(0, 0.85)])
 
 
+def far_figures_of(measures: Floats, nearness: Nearness) -> NDArray[np.float64]:
+    """(n, 4) what the chance follows from where the drawing does not confirm a copy, as in a scene."""
+    cosines, margins, bits = nearness
+    return np.column_stack([measures[:, 0], cosines, margins.clip(-0.25, 0.25), bits / 128]).astype(np.float64)
+
+
 @cache
 def _net() -> dict[str, NDArray[np.float64]]:
-    """A hidden layer of 16, learned by ``benchmarks/duplicates.py --learn 160``: copies of 160 products among all of
-    the real catalogue, and its own pairs of a fifth of its products; none of them is measured with."""
+    """What ``benchmarks/duplicates.py --learn`` has learned from copies of some products among all of the real
+    catalogue, and from its own pairs of a fifth of its products; none of them is measured with. A hidden layer of 16;
+    ``far``, the weights where the drawing does not confirm a copy; ``of_copies``, colours of which a quarter of copies
+    have less; ``dyed``, the colours that next to no light leaves."""
     with np.load(NET) as kept:
         return {name: kept[name].astype(np.float64) for name in kept.files}
 
 
 def chance(measures: Floats, nearness: Nearness) -> NDArray[np.float64]:
-    """How likely one picture of each pair is made of the other, 0..1.
+    """How likely one picture of each pair is made of the other, 0..1; up to a half where the check stopped before it
+    measured anything, or where colours are further apart than light leaves them.
 
     Args:
         measures: (n, 20), see :data:`MEASURES`.
@@ -379,7 +388,7 @@ def chance(measures: Floats, nearness: Nearness) -> NDArray[np.float64]:
     figures = (figures_of(measures, nearness) - net["mean"]) / net["spread"]
     hidden = np.maximum(figures @ net["hidden"] + net["hidden_bias"], 0)
     likely = expit(hidden @ net["out"] + net["out_bias"])
-    half, part = (measures[:, MEASURES.index(name)] for name in ("colour_half", "colour_part"))
-    likely = np.where((half > DYED_HALF) | (part > DYED_PART), likely / 2, likely)
-    compared = measures[:, MEASURES.index("overlap")] > 0  # else the check stopped before it measured anything
-    return np.where(compared, likely, 0.0)
+    dyed = (measures[:, _places(DYED)] > net["dyed"]).any(axis=1)
+    far = UNCONFIRMED * expit(far_figures_of(measures, nearness) @ net["far"] + net["far_bias"])
+    compared = measures[:, MEASURES.index("overlap")] > 0
+    return np.where(compared, np.where(dyed, likely / 2, likely), far)

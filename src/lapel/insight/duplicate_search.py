@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from lapel.catalog.pairs import Pair, PairTable
 from lapel.core.machine import cores
@@ -35,6 +36,7 @@ FEW_BITS, MORE_BITS, MOST_BITS = 40, 72, 96  # of candidates by hash: of any, an
 INK = 235  # of 255: what is lighter in every channel is the paper around the goods
 SAME_CELLS = 0.3  # of the coloured cells that must agree, as words may cover the others:
 CELLS_FEW, CELLS_MORE, CELLS_MOST = 18, 8, 4  # grey levels by which they may be apart, of so many bits
+AS_SURE = 1.0  # of the logarithm of the odds: what is so little behind the surest candidate is no less sure for that
 KEPT_CHANCE = 0.05  # of pairs that are remembered,
 KEPT_COSINE = 0.9  # or so near by their vectors that they may be the same product
 BLOCK = 512  # pictures that ask together
@@ -151,6 +153,48 @@ class CandidateSearch:
             worth |= (near.bits <= bits) & (apart <= levels)
         kept = worth | (score >= KEPT_COSINE)
         return Candidates(rows[kept], at[kept], near.of(kept), worth[kept])
+
+    def nearness(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> Nearness:
+        """That of pairs (p,) of places among those searched."""
+        unknown = np.unique(one[np.isnan(self.usual[one])])
+        if len(unknown):
+            self._neighbours(self._vectors[unknown], unknown)
+        score = np.einsum("md,md->m", self._vectors[one], self._vectors[other])
+        usual = self._both(self.usual[one], np.arange(len(one)), other)
+        return Nearness(score, score - usual, bits_apart(self._looks.hashes[one], self._looks.hashes[other]))
+
+    def beside_rivals(
+        self,
+        asking: NDArray[np.int64],
+        found: NDArray[np.int64],
+        likely: NDArray[np.float64],
+        its: tuple[NDArray[np.uint8], NDArray[np.float64]],
+    ) -> NDArray[np.float64]:
+        """Chances of new pictures' candidates, each beside the surest one of the same picture: of two that are no
+        copies of each other, as goods of one series, a picture is made of one alone.
+
+        Args:
+            asking: (n,) which picture asked.
+            found: (n,) int64 what it found, places among those searched.
+            likely: (n,) how likely it is made of that.
+            its: Small pictures of what it found, as :func:`chance_of` takes them.
+        """
+        odds = logit(likely.clip(1e-9, 1 - 1e-9))
+        order = np.lexsort((-odds, asking))
+        first = np.searchsorted(asking[order], asking[order])
+        surest = np.empty(len(order), np.int64)
+        surest[order] = order[first]
+        behind = odds[surest] - odds - AS_SURE
+        rows = np.flatnonzero((behind > 0) & (likely >= KEPT_CHANCE))
+        if not len(rows):
+            return likely
+        best = surest[rows]
+        pairs = tuple((its[0][each], its[1][each]) for each in (best, rows))
+        one, _ = chance_of(*pairs, self.nearness(found[best], found[rows]))
+        rows = rows[one < 0.5]
+        made = likely.copy()
+        made[rows] = expit(odds[rows] - behind[rows])
+        return made
 
     def _neighbours(
         self, vectors: Vectors, mine: NDArray[np.int64]
