@@ -63,7 +63,7 @@ BASIC = copies.COPIES
 HARD = {"manipulated": copies.manipulated, **{name: copies.HARDER[name] for name in ("cluttered scene", "phone photo")}}
 LEARNED_SHARE = 5  # one product in five is for --learn
 BATCH = 32
-LIT = 0.99  # of copies whose colours are no further apart than what counts as dyed
+LIT = 0.998  # of copies whose colours are no further apart than what counts as dyed
 HIDDEN = 16  # of the network that gives the chance
 COPY_WEIGHT, DYED_WEIGHT = 16, 6  # of pairs while learning, so that .8 is where 99 of 100 are right
 
