@@ -42,6 +42,7 @@ from lapel.insight.copy_check import (
     NET,
     Nearness,
     compare,
+    far_chance,
     far_figures_of,
     figures_of,
     small_picture,
@@ -65,7 +66,7 @@ LEARNED_SHARE = 5  # one product in five is for --learn
 BATCH = 32
 LIT = 0.998  # of copies whose colours are no further apart than what counts as dyed
 HIDDEN = 16  # of the network that gives the chance
-COPY_WEIGHT, DYED_WEIGHT = 16, 6  # of pairs while learning, so that .8 is where 99 of 100 are right
+COPY_WEIGHT, DYED_WEIGHT = 14, 12  # of pairs while learning, so that .8 is where 99 of 100 are right
 
 
 @dataclass
@@ -314,11 +315,8 @@ def measure_disc(shop: Shop, references: int, distractors: int, queries: int) ->
         right = (places == asked[asking]) & have[asking]
         return round(micro_ap(values, right, queries), 4)
 
+    found = with_neighbours(shop, made, found, rows, gallery[at], normal)
     told["micro-AP"]["lapel duplicates"] = ap(found["scores"], found["asking"], found["found"])
-    pairs = zip(found["asking"].tolist(), found["found"].tolist(), strict=True)
-    chances = dict(zip(pairs, found["scores"].tolist(), strict=True))
-    both = [chances.get((row, place), 0.0) for row, place in zip(rows.tolist(), gallery[at].tolist(), strict=True)]
-    told["micro-AP"]["lapel duplicates, what is no copy by its vector"] = ap(both + normal / 1000, rows, gallery[at])
     told["micro-AP"]["vector alone"] = ap(plain, rows, gallery[at])
     told["micro-AP"]["vector, normalised"] = ap(normal, rows, gallery[at])
     whole_hash = _by_hash(made.looks.hashes[:, 0], shop.looks.hashes[gallery, 0], gallery)
@@ -332,6 +330,20 @@ def measure_disc(shop: Shop, references: int, distractors: int, queries: int) ->
         right = (found["found"] == asked[found["asking"]]) & have[found["asking"]]
         told.setdefault("by kind", {})[kind] = round(micro_ap(found["scores"][mine], right[mine], number), 4)
     return told
+
+
+def with_neighbours(
+    shop: Shop, made: Made, found: dict[str, Any], rows: Any, places: Any, margins: Any
+) -> dict[str, Any]:
+    """The candidates and, by their nearness alone, the neighbours that were not worth a check."""
+    known = set(zip(found["asking"].tolist(), found["found"].tolist(), strict=True))
+    new = np.array([pair not in known for pair in zip(rows.tolist(), places.tolist(), strict=True)], bool)
+    rows, places = rows[new], places[new]
+    cosines = np.einsum("md,md->m", made.vectors[rows], shop.columns.vectors[places])
+    bits = bits_apart(made.looks.hashes[rows], shop.looks.hashes[places])
+    likely = far_chance(Nearness(cosines, margins[new].astype(np.float32), bits))
+    told = (("asking", rows), ("found", places), ("scores", likely))
+    return {name: np.concatenate([found[name], values]) for name, values in told}
 
 
 def _by_hash(asked: Any, hashes: Any, gallery: Any) -> tuple[Any, Any, Any]:
@@ -440,7 +452,7 @@ def learn(shop: Shop, count: int) -> None:
     mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
     net = MLPClassifier((HIDDEN,), alpha=0.3, max_iter=400, random_state=0).fit((x - mean) / spread, y)
     (hidden, out), (hidden_bias, out_bias) = net.coefs_, net.intercepts_
-    far = LogisticRegression(max_iter=1000).fit(far_figures_of(measures, near)[~passed], right[~passed])
+    far = LogisticRegression(max_iter=1000).fit(far_figures_of(near.of(~passed)), right[~passed])
     copied = np.concatenate(plain)
     copied = copied[copied[:, MEASURES.index("overlap")] > 0]
     colours, dyes = ([MEASURES.index(name) for name in names] for names in (COLOURS, DYED))

@@ -360,10 +360,10 @@ def figures_of(measures: Floats, nearness: Nearness) -> NDArray[np.float64]:
     return np.column_stack([*columns, cosines, margins.clip(-0.25, 0.25), (bits / 128).clip(0, 0.85)])
 
 
-def far_figures_of(measures: Floats, nearness: Nearness) -> NDArray[np.float64]:
-    """(n, 4) what the chance follows from where the drawing does not confirm a copy, as in a scene."""
+def far_figures_of(nearness: Nearness) -> NDArray[np.float64]:
+    """(n, 3) what the chance follows from where the drawing does not confirm a copy, as in a scene."""
     cosines, margins, bits = nearness
-    return np.column_stack([measures[:, 0], cosines, margins.clip(-0.25, 0.25), bits / 128]).astype(np.float64)
+    return np.column_stack([cosines, margins.clip(-0.25, 0.25), bits / 128]).astype(np.float64)
 
 
 @cache
@@ -389,6 +389,12 @@ def chance(measures: Floats, nearness: Nearness) -> NDArray[np.float64]:
     hidden = np.maximum(figures @ net["hidden"] + net["hidden_bias"], 0)
     likely = expit(hidden @ net["out"] + net["out_bias"])
     dyed = (measures[:, _places(DYED)] > net["dyed"]).any(axis=1)
-    far = UNCONFIRMED * expit(far_figures_of(measures, nearness) @ net["far"] + net["far_bias"])
     compared = measures[:, MEASURES.index("overlap")] > 0
-    return np.where(compared, np.where(dyed, likely / 2, likely), far)
+    return np.where(compared, np.where(dyed, likely / 2, likely), far_chance(nearness))
+
+
+def far_chance(nearness: Nearness) -> NDArray[np.float64]:
+    """How likely one picture of each pair is made of the other by nearness alone, 0..0.5: of what is not compared, or
+    whose drawing does not confirm it."""
+    net = _net()
+    return np.asarray(UNCONFIRMED * expit(far_figures_of(nearness) @ net["far"] + net["far_bias"]), np.float64)
