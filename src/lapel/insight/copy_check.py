@@ -44,6 +44,7 @@ SURE = 0.95  # correlation of a square that two products of one pattern hardly r
 AGREES = 0.8  # correlation of a square from which on both show the same drawing there
 PART = 0.15  # of the squares that agree: so much in another colour is another colour of the product
 GAMMAS = (0.7, 0.84, 1.0, 1.19, 1.43)  # what light and editors do to a picture,
+LIGHT_FITS = 2  # the second without what is far away after the first: what is covered or dyed says nothing of light
 MOST_GAIN, MOST_BALANCE = 1.5, 1.12  # its brightness, and each channel beside the others
 UNCONFIRMED = 0.5  # the most that nearness alone says, where the drawing does not confirm a copy
 BLOCK, FEW_BLOCKS = 3, 12  # pixels of the blocks whose colours are compared; and blocks that tell
@@ -51,7 +52,7 @@ INK = 235  # of 255: what is lighter is the paper around the goods
 OTHER = 90  # grey levels, of three channels: a pixel that is so far away shows something else
 WHITE = 244  # of 255: from which on more light may have been cut off
 NET = Path(__file__).with_name("copy_chance.npz")
-VERSION = "5"  # changes when the same pair gives other figures
+VERSION = "6"  # changes when the same pair gives other figures
 
 MEASURES = (
     "coarse",  # correlation of the window that fitted best
@@ -76,7 +77,9 @@ MEASURES = (
     "bend",  # how far the map is from scaling alone
 )
 
-NEAR_ONE = {"grey": 1.003, "detail": 1.01, "patch_half": 1.01, "patch_low": 1.01, "patch_least": 1.02, "patch_most": 1.005}
+NEAR_ONE = {
+    "grey": 1.003, "detail": 1.01, "patch_half": 1.01, "patch_low": 1.01, "patch_least": 1.02, "patch_most": 1.005,
+}  # fmt: skip
 NEAR_NOTHING = {
     "colour": 0.2, "colour_half": 0.1, "colour_part": 0.1, "gain": 0.02, "rest": 0.05, "rest_half": 0.05,
     "rest_part": 0.1, "texture": 0.1, "bend": 0.02,
@@ -287,7 +290,7 @@ def _colours(
     drawn = np.repeat(np.repeat(agreeing.reshape(-1, SIDE // PATCH, SIDE // PATCH), per, axis=1), per, axis=2)
     drawn = drawn.reshape(whole.shape) & whole
     # White around a product agrees whatever the product's colour is: what is not white counts.
-    inked = ((one.mean(axis=1) < INK) | (other.mean(axis=1) < INK))
+    inked = (one.mean(axis=1) < INK) | (other.mean(axis=1) < INK)
     few = (drawn & inked).sum(axis=1) < FEW_BLOCKS
     drawn[few] = whole[few]
     lit, gains = _lit(one, other, drawn.astype(np.float32))
@@ -318,12 +321,12 @@ def _lit(first: Floats, second: Floats, weight: Floats) -> tuple[Floats, Floats]
     levels = (second + 1) / 256
     dark = weight * ((one.max(axis=1) <= WHITE) & (second.max(axis=1) < WHITE))
     best = np.full(len(first), np.inf, np.float32)
-    made, gains = second + 0, np.ones((len(first), 3), np.float32)
+    made, gains = second.copy(), np.ones((len(first), 3), np.float32)
     for gamma in GAMMAS:
         bent = levels**gamma * 256
         for start in (weight, dark):
             used = start
-            for again in (False, True):
+            for _ in range(LIGHT_FITS):
                 own = np.einsum("ncp,ncp->nc", bent * used[:, None], bent)
                 gain = np.einsum("ncp,ncp->nc", one * used[:, None], bent) / np.maximum(own, 1)
                 middle = gain.mean(axis=1, keepdims=True).clip(1 / MOST_GAIN, MOST_GAIN)
