@@ -345,7 +345,8 @@ def test_words_over_a_picture_neither_move_it_nor_dye_it() -> None:
     assert np.abs(found.maps[0] - np.eye(2, 3)).max() < 0.03
     have = dict(zip(MEASURES, found.measures[0].tolist(), strict=True))
     assert have["patch_most"] > 0.9
-    assert max(have["colour_half"], have["rest_half"]) < 1  # of other colours, half are 4.7 or more
+    assert max(have["colour_half"], have["rest_half"]) < 2  # of other colours, half are 4.7 or more
+    assert chance(found.measures, NEAREST)[0] > 0.8
 
 
 def test_of_two_candidates_that_are_no_copies_of_each_other_the_less_sure_is_less_likely() -> None:
