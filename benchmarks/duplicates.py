@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
 from lapel.catalog.pairs import PairTable
@@ -34,8 +35,27 @@ from lapel.core.text import fold
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.picture_hash import PictureHashes, hash_of, read_hashes
 from lapel.insight import copies, distortions
-from lapel.insight.copy_check import MEASURES, NET, Nearness, compare, figures_of, small_picture
-from lapel.insight.duplicate_search import BLOCK, CandidateSearch, PairSearch, bits_apart, chance_of, read_columns
+from lapel.insight.copy_check import (
+    COLOURS,
+    DYED,
+    MEASURES,
+    NET,
+    Nearness,
+    compare,
+    far_chance,
+    far_figures_of,
+    figures_of,
+    small_picture,
+)
+from lapel.insight.duplicate_search import (
+    BLOCK,
+    CHECKED,
+    CandidateSearch,
+    PairSearch,
+    bits_apart,
+    chance_of,
+    read_columns,
+)
 from lapel.insight.duplicates import LEAST_CHANCE, find_duplicates
 from lapel.insight.new_picture import NewPictures
 from lapel.sources import read_uri
@@ -44,8 +64,9 @@ BASIC = copies.COPIES
 HARD = {"manipulated": copies.manipulated, **{name: copies.HARDER[name] for name in ("cluttered scene", "phone photo")}}
 LEARNED_SHARE = 5  # one product in five is for --learn
 BATCH = 32
+LIT = 0.998  # of copies whose colours are no further apart than what counts as dyed
 HIDDEN = 16  # of the network that gives the chance
-COPY_WEIGHT, DYED_WEIGHT = 8, 6  # of pairs while learning, so that .8 is where 99 of 100 are right
+COPY_WEIGHT, DYED_WEIGHT = 14, 12  # of pairs while learning, so that .8 is where 99 of 100 are right
 
 
 @dataclass
@@ -169,22 +190,27 @@ def imagededup_phash(folder: Path) -> Any:
 
 def matches(shop: Shop, made: Made, search: CandidateSearch, gallery: Any) -> dict[str, Any]:
     """Every candidate of the made pictures with its score; places are of the shop."""
-    asking, found, scores, measures, nearness = [], [], [], [], []
+    asking, found, scores = [], [], []
     looks = made.looks
     for start in range(0, len(made.places), 128):
         part = slice(start, start + 128)
         candidates = search.of(made.vectors[part], looks.of(part))
         worth = candidates.worth
         places, rows = gallery[candidates.found[worth]], candidates.asking[worth] + start
-        given = candidates.nearness.of(worth)
-        likely, compared = chance_of((made.squares[rows], made.ratios[rows]), shop.squares_of(places), given)
-        for into, values in (
-            (asking, rows), (found, places), (scores, likely), (measures, compared.measures), (nearness, given),
-        ):  # fmt: skip
+        its = shop.squares_of(places)
+        likely, _ = chance_of((made.squares[rows], made.ratios[rows]), its, candidates.nearness.of(worth))
+        likely = search.beside_rivals(rows, candidates.found[worth], likely, its)
+        for into, values in ((asking, rows), (found, places), (scores, likely)):
             into.append(values)
-    told = {"asking": asking, "found": found, "scores": scores, "measures": measures}
-    every = {name: np.concatenate(each) for name, each in told.items()}
-    return every | {"nearness": Nearness(*(np.concatenate(each) for each in zip(*nearness, strict=True)))}
+    told = {"asking": asking, "found": found, "scores": scores}
+    return {name: np.concatenate(each) for name, each in told.items()}
+
+
+def measured(one: Any, other: Any) -> Any:
+    """(n, 20) measures of pairs of small pictures; none is given up for what was learned before."""
+    ratios = np.stack([one[1], other[1]], axis=1)
+    parts = [slice(start, start + CHECKED) for start in range(0, len(ratios), CHECKED)]
+    return np.concatenate([compare(one[0][part], other[0][part], ratios[part]).measures for part in parts])
 
 
 def twins(shop: Shop, one: Any, other: Any) -> Any:
@@ -198,7 +224,7 @@ def twins(shop: Shop, one: Any, other: Any) -> Any:
         measures = compare(mine[some], its[some], np.stack([ratios[some], shapes[some]], axis=1)).measures
         have = dict(zip(MEASURES, measures.T, strict=True))
         same = (have["patch_least"] > 0.85) & (have["detail"] > 0.93) & (have["overlap"] > 0.5)
-        found[some] |= same & (have["colour_part"] < 1.3) & (have["rest_part"] < 0.7)
+        found[some] |= same & (have["colour_part"] < 0.6) & (have["rest_part"] < 0.4)
     return found & (one != other)
 
 
@@ -289,11 +315,8 @@ def measure_disc(shop: Shop, references: int, distractors: int, queries: int) ->
         right = (places == asked[asking]) & have[asking]
         return round(micro_ap(values, right, queries), 4)
 
+    found = with_neighbours(shop, made, found, rows, gallery[at], normal)
     told["micro-AP"]["lapel duplicates"] = ap(found["scores"], found["asking"], found["found"])
-    pairs = zip(found["asking"].tolist(), found["found"].tolist(), strict=True)
-    chances = dict(zip(pairs, found["scores"].tolist(), strict=True))
-    both = [chances.get((row, place), 0.0) for row, place in zip(rows.tolist(), gallery[at].tolist(), strict=True)]
-    told["micro-AP"]["lapel duplicates, what is no copy by its vector"] = ap(both + normal / 1000, rows, gallery[at])
     told["micro-AP"]["vector alone"] = ap(plain, rows, gallery[at])
     told["micro-AP"]["vector, normalised"] = ap(normal, rows, gallery[at])
     whole_hash = _by_hash(made.looks.hashes[:, 0], shop.looks.hashes[gallery, 0], gallery)
@@ -307,6 +330,20 @@ def measure_disc(shop: Shop, references: int, distractors: int, queries: int) ->
         right = (found["found"] == asked[found["asking"]]) & have[found["asking"]]
         told.setdefault("by kind", {})[kind] = round(micro_ap(found["scores"][mine], right[mine], number), 4)
     return told
+
+
+def with_neighbours(
+    shop: Shop, made: Made, found: dict[str, Any], rows: Any, places: Any, margins: Any
+) -> dict[str, Any]:
+    """The candidates and, by their nearness alone, the neighbours that were not worth a check."""
+    known = set(zip(found["asking"].tolist(), found["found"].tolist(), strict=True))
+    new = np.array([pair not in known for pair in zip(rows.tolist(), places.tolist(), strict=True)], bool)
+    rows, places = rows[new], places[new]
+    cosines = np.einsum("md,md->m", made.vectors[rows], shop.columns.vectors[places])
+    bits = bits_apart(made.looks.hashes[rows], shop.looks.hashes[places])
+    likely = far_chance(Nearness(cosines, margins[new].astype(np.float32), bits))
+    told = (("asking", rows), ("found", places), ("scores", likely))
+    return {name: np.concatenate([found[name], values]) for name, values in told}
 
 
 def _by_hash(asked: Any, hashes: Any, gallery: Any) -> tuple[Any, Any, Any]:
@@ -389,38 +426,49 @@ def learn(shop: Shop, count: int) -> None:
     places = rng.choice(np.flatnonzero(shop.learned), count, replace=False)
     kinds = {**BASIC, **copies.HARDER, "manipulated": copies.manipulated}
     kinds |= {"recoloured": copies.recolour, "partly recoloured": copies.partly_recoloured}
-    search, gallery = whole(shop)
-    figures, right, weights, passed = [], [], [], []
+    search, _ = whole(shop)
+    parts: list[tuple[Any, ...]] = []
+    plain = []  # measures of copies that people make on purpose
     for seed, (kind, way) in enumerate(kinds.items(), 100):
         made = shop.make(f"learn-{kind.split()[0]}-{seed}", places, {kind: way}, seed)
-        found = matches(shop, made, search, gallery)
-        own = places[found["asking"]]
-        same = found["found"] == own
-        kept = made.seen[found["asking"]] & ~twins(shop, own, found["found"])
-        figures.append(figures_of(found["measures"], found["nearness"])[kept])
+        found = search.of(made.vectors, made.looks)
+        rows, at, near = found.asking[found.worth], found.found[found.worth], found.nearness.of(found.worth)
+        measures = measured((made.squares[rows], made.ratios[rows]), shop.squares_of(at))
+        same = at == places[rows]
+        kept = made.seen[rows] & ~twins(shop, places[rows], at)
         dyed = kind.endswith("recoloured")
-        right.append((same & (not dyed))[kept])
-        weights.append(np.full(int(kept.sum()), DYED_WEIGHT if dyed else 1))
-        passed.append((found["measures"][:, MEASURES.index("overlap")] > 0)[kept])
+        right, weights = same & (not dyed), np.full(len(rows), DYED_WEIGHT if dyed else 1)
+        parts.append((measures[kept], near.of(kept), right[kept], weights[kept]))
+        if kind in BASIC:
+            plain.append(measures[same])
         print(kind, "candidates", round(float(same.sum() / count), 3), flush=True)
-    for into, values in zip((figures, right, weights, passed), own_pairs(shop, search), strict=True):
-        into.append(values)
-    rows = np.concatenate(passed)
-    x, y, w = (np.concatenate(each)[rows] for each in (figures, right, weights))
-    w[y] *= COPY_WEIGHT
+    parts.append(own_pairs(shop, search))
+    measures, right, weights = (np.concatenate([part[at] for part in parts]) for at in (0, 2, 3))
+    near = Nearness(*(np.concatenate(each) for each in zip(*(part[1] for part in parts), strict=True)))
+    passed = measures[:, MEASURES.index("overlap")] > 0
+    x, y = figures_of(measures, near)[passed], right[passed]
+    w = np.where(y, COPY_WEIGHT, 1) * weights[passed]
     x, y = np.repeat(x, w, axis=0), np.repeat(y, w)
     mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
     net = MLPClassifier((HIDDEN,), alpha=0.3, max_iter=400, random_state=0).fit((x - mean) / spread, y)
     (hidden, out), (hidden_bias, out_bias) = net.coefs_, net.intercepts_
-    kept = {"mean": mean, "spread": spread, "hidden": hidden, "hidden_bias": hidden_bias, "out": out[:, 0]}
-    np.savez(NET, **{name: each.astype(np.float32) for name, each in (*kept.items(), ("out_bias", out_bias))})
+    far = LogisticRegression(max_iter=1000).fit(far_figures_of(near.of(~passed)), right[~passed])
+    copied = np.concatenate(plain)
+    copied = copied[copied[:, MEASURES.index("overlap")] > 0]
+    colours, dyes = ([MEASURES.index(name) for name in names] for names in (COLOURS, DYED))
+    kept = {
+        "mean": mean, "spread": spread, "hidden": hidden, "hidden_bias": hidden_bias, "out": out[:, 0],
+        "out_bias": out_bias, "far": far.coef_[0], "far_bias": far.intercept_,
+        "of_copies": np.quantile(copied[:, colours], 0.25, axis=0), "dyed": np.quantile(copied[:, dyes], LIT, axis=0),
+    }  # fmt: skip
+    np.savez(NET, **{name: each.astype(np.float32) for name, each in kept.items()})
     print(f"{len(y):,} pairs, {int(y.sum()):,} of them copies; wrote {NET}")
 
 
-def own_pairs(shop: Shop, search: CandidateSearch) -> tuple[Any, Any, Any, Any]:
-    """The catalogue's own candidates of the products to learn from: their figures, which are one picture, their
-    weights, and which passed the check's gates. What may be one or not is left out: goods of one title and colour, and
-    those with too little in them to tell, such as rings and glasses."""
+def own_pairs(shop: Shop, search: CandidateSearch) -> tuple[Any, ...]:
+    """The catalogue's own candidates of the products to learn from: their measures, nearness, which are one picture,
+    and their weights. What may be one or not is left out: goods of one title and colour, and those with too little in
+    them to tell, such as rings and glasses."""
     parts = []
     asked = np.flatnonzero(shop.learned)
     for start in range(0, len(asked), BLOCK):
@@ -429,17 +477,18 @@ def own_pairs(shop: Shop, search: CandidateSearch) -> tuple[Any, Any, Any, Any]:
         one, other, near = own[found.asking], found.found, found.nearness
         kept = np.flatnonzero(found.worth & ~(shop.learned[other] & (other < one)))  # each pair once
         one, other, near = one[kept], other[kept], near.of(kept)
-        _, compared = chance_of(shop.squares_of(one), shop.squares_of(other), near)
+        measures = measured(shop.squares_of(one), shop.squares_of(other))
         alike = twins(shop, one, other)
-        have = dict(zip(MEASURES, compared.measures.T, strict=True))
+        have = dict(zip(MEASURES, measures.T, strict=True))
         same = alike & (have["patch_least"] > 0.85) & (have["detail"] > 0.93)
-        same &= (have["texture"] > 0.25) & (have["colour_part"] < 1.3)
+        same &= (have["texture"] > 0.25) & (have["colour_part"] < 0.6)
         dyed = np.array([_differ(shop, a, b, "colour") for a, b in zip(one, other, strict=True)], bool)
         told = np.array([_differ(shop, a, b, "title") for a, b in zip(one, other, strict=True)], bool)
         sure = np.where(same, ~dyed, ~alike & (dyed | told))
-        passed = compared.measures[:, MEASURES.index("overlap")] > 0
-        parts.append((figures_of(compared.measures, near), same, np.ones(len(one), int), sure & passed))
-    return tuple(np.concatenate(each) for each in zip(*parts, strict=True))  # type: ignore[return-value]
+        parts.append((measures[sure], near.of(sure), same[sure], np.ones(int(sure.sum()), int)))
+    measures, same, weights = (np.concatenate([part[at] for part in parts]) for at in (0, 2, 3))
+    near = Nearness(*(np.concatenate(each) for each in zip(*(part[1] for part in parts), strict=True)))
+    return measures, near, same, weights
 
 
 def _differ(shop: Shop, one: int, other: int, field: str) -> bool:
@@ -487,7 +536,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", type=Path)
     parser.add_argument("--cache", type=Path)
-    parser.add_argument("--learn", type=int, nargs="?", const=100)
+    parser.add_argument("--learn", type=int, nargs="?", const=300)
     parser.add_argument("--million", type=int, nargs="?", const=1_000_000)
     parser.add_argument("--only", choices=("copies", "colours", "disc", "speed"))
     parser.add_argument("--imagededup", type=Path, help="Folder of its unpacked wheel, to compare with in disc.")

@@ -20,7 +20,7 @@ from lapel.core.errors import ImageError, QueryError
 from lapel.engine.picture_hash import NEAR, content_box, hash_of, hashes_of, mirrored, read_hashes, sample
 from lapel.indexes.hash_chunks import HashChunks
 from lapel.indexes.neighbours import HashIndex
-from lapel.insight import copies, duplicate_search
+from lapel.insight import copies, copy_check, duplicate_search
 from lapel.insight.copy_check import MEASURES, Nearness, chance, compare, small_picture
 from lapel.insight.duplicate_search import (
     CELLS_MOST,
@@ -328,10 +328,42 @@ def test_the_check_finds_where_a_copy_lies(kind: str) -> None:
     assert np.median(right) > 0.65 > np.median(wrong)
 
 
-def test_what_the_check_gave_up_is_no_copy() -> None:
+def test_what_the_check_gave_up_is_ranked_by_its_vector_and_never_sure() -> None:
     nothing = np.zeros((1, len(MEASURES)), np.float32)
     nothing[0, 0] = 0.99  # a window fits, and nothing fine agrees
-    assert chance(nothing, NEAREST)[0] == 0
+    assert chance(nothing, FAR)[0] < chance(nothing, NEAREST)[0] <= 0.5
+
+
+def test_words_over_a_picture_neither_move_it_nor_dye_it() -> None:
+    its, shape = small_picture(garment(3))
+    written = garment(3)
+    pen = ImageDraw.Draw(written)
+    for top, colour in ((40, (0, 90, 200)), (150, (200, 30, 30)), (250, (0, 0, 0))):
+        pen.rectangle((0, top, 200, top + 32), fill=colour)
+    made, ratio = small_picture(written)
+    found = compare(made[None], its[None], np.array([[ratio, shape]]))
+    assert np.abs(found.maps[0] - np.eye(2, 3)).max() < 0.03
+    have = dict(zip(MEASURES, found.measures[0].tolist(), strict=True))
+    assert have["patch_most"] > 0.9
+    assert max(have["colour_half"], have["rest_half"]) < 2  # of other colours, half are 4.7 or more
+    assert chance(found.measures, NEAREST)[0] > 0.8
+
+
+def test_of_two_candidates_that_are_no_copies_of_each_other_the_less_sure_is_less_likely() -> None:
+    pictures = [garment(1), garment(2), copies.distortions.jpeg(garment(1), np.random.default_rng(3))]
+    vectors = np.array([[1, 0], [0.8, 0.6], [0.99, 0.1411]], np.float32)
+    search = CandidateSearch(vectors, read_hashes([hash_of(each) for each in pictures]))
+    small = [small_picture(each) for each in pictures]
+
+    def beside(asking: list[int], found: list[int], likely: list[float]) -> list[float]:
+        its = np.stack([small[at].square for at in found]), np.array([small[at].ratio for at in found])
+        return search.beside_rivals(np.array(asking), np.array(found), np.array(likely), its).tolist()
+
+    assert beside([0, 0], [0, 1], [0.99, 0.85])[0] == 0.99
+    assert beside([0, 0], [1, 0], [0.85, 0.99])[0] < 0.5
+    assert beside([0, 0], [0, 2], [0.99, 0.85]) == [0.99, 0.85]  # the shop has the picture twice
+    assert beside([0, 0], [0, 1], [0.9, 0.85]) == [0.9, 0.85]  # as sure
+    assert beside([0, 1], [0, 1], [0.99, 0.85]) == [0.99, 0.85]  # of two pictures
 
 
 def test_what_no_light_explains_is_at_most_as_likely_as_not() -> None:
@@ -342,12 +374,14 @@ def test_what_no_light_explains_is_at_most_as_likely_as_not() -> None:
     assert chance(same, NEAREST)[0] <= 0.5
 
 
-def test_what_is_drawn_otherwise_goes_no_further() -> None:
+def test_what_is_drawn_otherwise_goes_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
     (one, ratio), (other, shape) = (small_picture(garment(seed)) for seed in (3, 4))
     pair = one[None], other[None], np.array([[ratio, shape]])
-    whole, short = compare(*pair), compare(*pair, FAR)
+    whole = compare(*pair)
     assert whole.measures[0, MEASURES.index("overlap")] > 0
-    assert short.measures[0, 1:].max() == 0
+    with monkeypatch.context() as context:
+        context.setattr(copy_check, "LEAST_DRAWN", 1.1)  # more than any drawing reaches
+        assert compare(*pair, FAR).measures[0, 1:].max() == 0
     copy = one[None], one[None], np.array([[ratio, ratio]])
     assert np.array_equal(compare(*copy).measures, compare(*copy, NEAREST).measures)
 
@@ -411,6 +445,9 @@ def test_cells_are_the_mean_colours_of_a_picture_and_words_may_cover_some() -> N
     made = read_hashes([hash_of(each) for each in (written, other)]).cells
     assert cells_apart(np.repeat(cells, 2, axis=0), made).tolist() == [2, 20]  # at its edge, scaling takes a little
     assert cells_apart(cells, cells[:, :, :, ::-1]).tolist() == [0]  # mirrored
+    beside = image.copy()
+    beside.paste((0, 0, 0), (48, 0, 96, 96))  # and words over what was white
+    assert cells_apart(cells, read_hashes([hash_of(beside)]).cells)[0] <= 2
     assert cells_apart(cells * 0 + 255, cells * 0 + 255).tolist() == [255]  # nothing in either
     assert inks_apart(cells, cells[:, :, :, ::-1])[0] == pytest.approx(0, abs=1e-4)  # wherever it lies
     assert inks_apart(cells, made[1:])[0] == pytest.approx(4.0, abs=0.1)
@@ -461,7 +498,17 @@ def test_candidates_are_those_of_a_plain_table(monkeypatch: pytest.MonkeyPatch) 
         near = np.argsort(-table[row])[:9]
         own = np.maximum(0.6, usual[row] + 0.05)
         wanted = {(row, int(at)) for at in near if table[row][at] >= min(0.9, own)}
+        if table[row][near[0]] >= usual[row] + 0.03:
+            wanted.add((row, int(near[0])))
         assert {pair for pair in pairs if pair[0] == row} == wanted
+
+
+def test_a_picture_that_is_not_among_those_searched_has_its_nearest_as_a_candidate() -> None:
+    vectors = np.eye(4, dtype=np.float32)
+    search = CandidateSearch(vectors, read_hashes([b""] * 4))
+    asked = np.array([[0.5, 0.51, 0.49, 0.5]], np.float32)
+    found = search.of(asked / np.linalg.norm(asked), read_hashes([b""]))
+    assert (found.found.tolist(), found.worth.tolist()) == ([1], [True])
 
 
 def test_usual_cosines_count_what_is_in_both_once() -> None:

@@ -22,10 +22,12 @@ WINDOW = 8  # samples along each side of a window
 SCALES = (1.0, 0.87, 0.75, 0.64, 0.54, 0.46)  # of the shorter fit
 STEP = 0.16  # of a window's side, between two places
 RATIO_STEP = 0.15  # of the logarithm of two pictures' shapes: windows of nearly equal shape are shared
-REFINED = 2  # places of a pair that are refined
+REFINED = 3  # places of a pair that may be refined
 MIDDLE, MIDDLE_STEPS = 24, 5  # pixels of the first refinement, and its steps
+PLAIN_STEPS = 3  # in which all pixels count: what is not in its place yet differs everywhere
+MIDDLE_PATCH = 4  # pixels of the squares by which its places are judged
 FLAT = 3.0  # grey levels: the deviation below which there is nothing to compare
-FINE = 1.2  # pixels of 24: what is finer than these is compared
+COVERED = 16.0  # grey levels by which a pixel counts half: words and bars are further away
 STRIDE = 0.1  # of a picture, the most that one step changes
 LEAST_OVERLAP = 0.12  # of the first picture: below it anything fits anything
 
@@ -96,33 +98,60 @@ def _normal(rows: Floats) -> Floats:
 
 
 def roughly_aligned(
-    mine: Floats, its: Floats, maps: Floats, mirrored: NDArray[np.bool_]
+    mine: Floats, its: Floats, maps: Floats, mirrored: NDArray[np.bool_], tried: NDArray[np.bool_]
 ) -> tuple[Floats, NDArray[np.bool_], Floats]:
-    """The better of some places (n, k, 2, 3), each refined on pictures of 24 pixels, and the correlation of what is
-    fine in them there."""
+    """The best of some places (n, k, 2, 3), each refined on pictures of 24 pixels, and how well what is drawn agrees
+    there, 0..1. Places are judged square by square, so that words over a part do not decide; those not ``tried`` (n, k)
+    are left out."""
     one, other = (scaled(each, MIDDLE) for each in (mine, its))
-    n, tried = mirrored.shape
-    flips = mirrored.T[:, :, None, None]
-    seen = np.where(flips, other[:, :, ::-1], other).reshape(-1, MIDDLE, MIDDLE)  # places before pairs
-    starts = maps.swapaxes(0, 1).reshape(-1, 2, 3)
-    made, scores = refined_maps(np.tile(one, (tried, 1, 1)), seen, starts, MIDDLE_STEPS)
-    chosen = np.argmax(scores.reshape(tried, n), axis=0) * n + np.arange(n)
-    best = made[chosen]
-    laid, inside = sampled(seen[chosen], best)
-    fine = [each - blurred(each, FINE) for each in (one, laid.reshape(one.shape))]
-    fits = correlation(fine[0].reshape(n, -1), fine[1].reshape(n, -1), inside.astype(np.float32))
-    return best, mirrored.T.ravel()[chosen], fits
+    rows, places = np.nonzero(tried)
+    seen = other[rows]
+    flips = mirrored[rows, places]
+    seen[flips] = seen[flips][:, :, ::-1]
+    first = one[rows]
+    made, _ = refined_maps(first, seen, maps[rows, places], MIDDLE_STEPS, places == REFINED - 1)
+    laid, inside = sampled(seen, made)
+    own, lengths = squares_agree(first, laid.reshape(first.shape), MIDDLE_PATCH)
+    drawn = lengths.min(axis=0) * squares(inside.reshape(first.shape), MIDDLE_PATCH).all(axis=2)
+    agree = (drawn * np.maximum(own, 0)).sum(axis=1)
+    scores = np.full(tried.shape, -1, np.float32)
+    scores[rows, places] = agree
+    chosen = np.argmax(scores, axis=1)
+    at = np.zeros(tried.shape, np.int64)
+    at[rows, places] = np.arange(len(rows))
+    at = at[np.arange(len(tried)), chosen]
+    return made[at], flips[at], (agree / np.maximum(drawn.sum(axis=1), 1))[at]
 
 
-def placed(first: Floats, second: Floats, ratios: NDArray[np.float64]) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Where one picture lies in the other: the windows that fit best, as maps of the first into the second."""
+def squares(field: NDArray[Any], size: int) -> NDArray[Any]:
+    """(n, side, side) as (n, squares, size * size): the pixels of each square."""
+    count = field.shape[1] // size
+    made = field.reshape(-1, count, size, count, size).transpose(0, 1, 3, 2, 4)
+    return made.reshape(-1, count * count, size * size)
+
+
+def squares_agree(grey: Floats, other: Floats, size: int) -> tuple[Floats, Floats]:
+    """The correlation within each square of two pictures (n, side, side), (n, squares), and how much there is in each:
+    (2, n, squares) deviations."""
+    a, b = (squares(each, size) for each in (grey, other))
+    a, b = a - a.mean(axis=2, keepdims=True), b - b.mean(axis=2, keepdims=True)
+    lengths = np.stack([np.sqrt(np.einsum("nsp,nsp->ns", each, each) / size**2) for each in (a, b)])
+    return np.einsum("nsp,nsp->ns", a, b) / size**2 / np.maximum(lengths[0] * lengths[1], 1.0), lengths
+
+
+def placed(
+    first: Floats, second: Floats, ratios: NDArray[np.float64]
+) -> tuple[Floats, Floats, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where one picture lies in the other: the window that fits best, the best one elsewhere, and, of pictures of one
+    shape, the whole on the whole, as words over a picture hide that it fits. Of each place (n, 3) the correlation, the
+    map of the first into the second (n, 3, 2, 3), whether it is mirrored, and whether it is worth a try."""
     n = len(first)
     small = [scaled(each, COARSE) for each in (first, second)]
     whole = [_normal(scaled(each, WINDOW).reshape(n, -1)) for each in small]
     steps = np.round(np.log(ratios[:, 0] / ratios[:, 1]) / RATIO_STEP).astype(int).clip(-14, 14)
     coarse = np.zeros((n, REFINED), np.float32)
     maps = np.zeros((n, REFINED, 2, 3), np.float32)
-    mirrored = np.zeros((n, REFINED), np.bool_)
+    mirrored, tried = np.zeros((n, REFINED), np.bool_), np.ones((n, REFINED), np.bool_)
     for step in np.unique(steps):
         rows = np.flatnonzero(steps == step)
         scores, boxes = [], []
@@ -147,7 +176,13 @@ def placed(first: Floats, second: Floats, ratios: NDArray[np.float64]) -> tuple[
         other = np.argmax(np.where(away, found, -2), axis=1)
         coarse[rows, 1], maps[rows, 1] = found[np.arange(len(rows)), other], at[other]
         mirrored[rows, 1] = flips[other]
-    return coarse, maps, mirrored
+        tried[rows, 2] = step == 0
+        if step == 0:  # the first window is the whole
+            whole_at = np.array([0, scores[0].shape[1]])  # as it is, and mirrored
+            best = whole_at[np.argmax(found[:, whole_at], axis=1)]
+            coarse[rows, 2], maps[rows, 2], mirrored[rows, 2] = found[np.arange(len(rows)), best], at[best], flips[best]
+            tried[rows, 2] = (best != chosen) & (best != other)
+    return coarse, maps, mirrored, tried
 
 
 def _maps(boxes: Floats, inside: bool, flip: bool) -> Floats:
@@ -213,11 +248,14 @@ def sampled(pictures: Floats, maps: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     return above + (below - above) * y, inside
 
 
-def refined_maps(first: Floats, second: Floats, maps: Floats, steps: int) -> tuple[Floats, Floats]:
+def refined_maps(
+    first: Floats, second: Floats, maps: Floats, steps: int, near: NDArray[np.bool_] | bool = True
+) -> tuple[Floats, Floats]:
     """Maps that lay the second picture on the first as well as an affine map can, and the correlation there.
 
     Gauss-Newton steps of the inverse kind: the first picture's slopes serve for all of them (Baker and Matthews 2004,
-    "Lucas-Kanade 20 Years On"). The best of the way is kept.
+    "Lucas-Kanade 20 Years On"). What differs much counts little, as something may cover it: after three steps, or from
+    the first on where the map is ``near`` already (n,). The best of the way is kept.
     """
     n, side = len(first), first.shape[1]
     gy, gx = (each.reshape(n, -1) * side for each in np.gradient(first, axis=(1, 2)))
@@ -226,19 +264,24 @@ def refined_maps(first: Floats, second: Floats, maps: Floats, steps: int) -> tup
     maps, kept, score = maps.copy(), maps.copy(), np.full(n, -2, np.float32)
     last = np.array([0, 0, 1], np.float32)
     fields = np.empty((7, n, side * side), np.float32)
+    settled, trust = np.broadcast_to(near, n)[:, None], np.ones((n, 1), np.float32)
     for step in range(steps + 1):
         seen, inside = sampled(second, maps)
-        weight = inside.astype(np.float32)
-        count = np.maximum(weight.sum(axis=1), 1)
-        means, squares, product = _weighted(one, seen, weight, count)
-        found = product / np.maximum(np.sqrt(squares[0]) * np.sqrt(squares[1]), 1e-3)
-        found = np.where(count < LEAST_OVERLAP * side * side, -1, found)
+        for again in (False, True) if step == 0 and settled.any() else (True,):
+            weight = inside * trust
+            count = np.maximum(weight.sum(axis=1), 1)
+            means, squared, product = _weighted(one, seen, weight, count)
+            scale = product / np.maximum(squared[1], 1e-3)
+            rest = seen * scale[:, None] - one + (means[0] - scale * means[1])[:, None]
+            if not again:
+                trust = np.where(settled, _trust(rest), trust)
+        found = product / np.maximum(np.sqrt(squared[0]) * np.sqrt(squared[1]), 1e-3)
+        found = np.where(inside.sum(axis=1) < LEAST_OVERLAP * side * side, -1, found)
         better = found > score
         kept[better], score = maps[better], np.maximum(score, found)
         if step == steps:
             break
-        scale = product / np.maximum(squares[1], 1e-3)
-        rest = seen * scale[:, None] - one + (means[0] - scale * means[1])[:, None]
+        trust = np.where(settled | (step >= PLAIN_STEPS), _trust(rest), trust)
         wx, wy = np.multiply(gx, weight, out=fields[3]), np.multiply(gy, weight, out=fields[4])
         for place, (left, right) in enumerate(((gx, wx), (gx, wy), (gy, wy))):
             np.multiply(left, right, out=fields[place])
@@ -258,18 +301,23 @@ def refined_maps(first: Floats, second: Floats, maps: Floats, steps: int) -> tup
     return kept, score.astype(np.float32)
 
 
+def _trust(rest: Floats) -> Floats:
+    """How much pixels count that differ so much."""
+    return np.asarray(1 / (1 + np.square(rest / COVERED)), np.float32)
+
+
 def _weighted(
     one: Floats, other: Floats, weight: Floats, count: Floats
 ) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats], Floats]:
-    """Of rows (n, p) with weights of 0 or 1: the means, and about these the sums of squares and of products, (n,)
+    """Of rows (n, p) with weights of 0..1: the means, and about these the sums of squares and of products, (n,)
     each."""
     seen = one * weight, other * weight
     means = [each.sum(axis=1) / count for each in seen]
     squares = [
-        np.maximum(np.einsum("np,np->n", each, each) - mean * mean * count, 0)
-        for each, mean in zip(seen, means, strict=True)
+        np.maximum(np.einsum("np,np->n", each, plain) - mean * mean * count, 0)
+        for each, plain, mean in zip(seen, (one, other), means, strict=True)
     ]
-    product = np.einsum("np,np->n", *seen) - means[0] * means[1] * count
+    product = np.einsum("np,np->n", seen[0], other) - means[0] * means[1] * count
     return (means[0], means[1]), (squares[0], squares[1]), product
 
 

@@ -19,26 +19,40 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import maximum_filter
 from scipy.special import expit
 
 from lapel.engine.picture_hash import SIDE, squeezed
-from lapel.insight.alignment import Floats, blurred, correlation, placed, refined_maps, roughly_aligned, sampled
+from lapel.insight.alignment import (
+    Floats,
+    blurred,
+    correlation,
+    placed,
+    refined_maps,
+    roughly_aligned,
+    sampled,
+    squares,
+    squares_agree,
+)
 
 FINE_BLUR, FINE_STEPS = 0.6, 3  # pixels, and steps of the second
 TEXTURED, FEW_SQUARES = 4.0, 5  # grey levels: the deviation of a square with something in it; and squares that tell
-LEAST_FINE = 0.5  # correlation of what is fine, below which no finer look is worth it
-LEAST_COARSE = 0.62  # of the best window: below it one picture does not lie in the other
+LEAST_FINE = 0.7  # mean correlation within squares, below which no finer look is worth it
+LEAST_COARSE = 0.6  # of the best window: below it one picture does not lie in the other
 PATCH = 6  # pixels: folds, seams and letters are compared within such squares
+SURE = 0.95  # correlation of a square that two products of one pattern hardly reach
 AGREES = 0.8  # correlation of a square from which on both show the same drawing there
 PART = 0.15  # of the squares that agree: so much in another colour is another colour of the product
 GAMMAS = (0.7, 0.84, 1.0, 1.19, 1.43)  # what light and editors do to a picture,
+LIGHT_FITS = 2  # the second without what is far away after the first: what is covered or dyed says nothing of light
 MOST_GAIN, MOST_BALANCE = 1.5, 1.12  # its brightness, and each channel beside the others
-DYED_HALF, DYED_PART = 3.0, 4.0  # of these measures: twice what light leaves; beyond, no pair is surer than a half
-FITTED = 5  # every fifth pixel tells which light it is
+UNCONFIRMED = 0.5  # the most that nearness alone says, where the drawing does not confirm a copy
+BLOCK, FEW_BLOCKS = 3, 12  # pixels of the blocks whose colours are compared; and blocks that tell
+INK = 235  # of 255: what is lighter is the paper around the goods
 OTHER = 90  # grey levels, of three channels: a pixel that is so far away shows something else
 WHITE = 244  # of 255: from which on more light may have been cut off
 NET = Path(__file__).with_name("copy_chance.npz")
-VERSION = "5"  # changes when the same pair gives other figures
+VERSION = "6"  # changes when the same pair gives other figures
 
 MEASURES = (
     "coarse",  # correlation of the window that fitted best
@@ -48,6 +62,8 @@ MEASURES = (
     "patch_low",  # the lower quarter
     "patch_good",  # share of those squares whose correlation is above .8
     "patch_least",  # the tenth from below
+    "patch_most",  # the upper quarter
+    "patch_sure",  # share above .95
     "patch_both",  # share above .8 of the squares with something in either picture
     "overlap",  # share of the smaller picture that lies on the other
     "colour",  # what no light explains: the mean distance of the colours / 10 levels
@@ -61,14 +77,17 @@ MEASURES = (
     "bend",  # how far the map is from scaling alone
 )
 
-NEAR_ONE = {"grey": 1.003, "detail": 1.01, "patch_half": 1.01, "patch_low": 1.01, "patch_least": 1.02}
+NEAR_ONE = {
+    "grey": 1.003, "detail": 1.01, "patch_half": 1.01, "patch_low": 1.01, "patch_least": 1.02, "patch_most": 1.005,
+}  # fmt: skip
 NEAR_NOTHING = {
     "colour": 0.2, "colour_half": 0.1, "colour_part": 0.1, "gain": 0.02, "rest": 0.05, "rest_half": 0.05,
     "rest_part": 0.1, "texture": 0.1, "bend": 0.02,
 }  # fmt: skip
 
+PATCHES = ("patch_half", "patch_low", "patch_good", "patch_least", "patch_most", "patch_sure", "patch_both")
 COLOURS = ("colour", "colour_half", "colour_part", "gain", "rest", "rest_half", "rest_part")
-OF_COPIES = (0.46, 0.31, 0.6, 0.0, 0.19, 0.16, 0.18)  # those figures of a copy whose colours agree: a quarter have less
+DYED = ("colour_half", "colour_part")
 LEAST_DRAWN = 0.5  # chance with such colours, below which colours are not looked at
 
 Squares = NDArray[np.uint8]  # (n, SIDE, SIDE, 3)
@@ -116,7 +135,7 @@ class Compared:
     """What a check found, of n pairs.
 
     Attributes:
-        measures: (n, 18) float32, see :data:`MEASURES`.
+        measures: (n, 20) float32, see :data:`MEASURES`.
         maps: (n, 2, 3) float32: coordinates of 0..1 of the first picture -> those of the second.
         mirrored: (n,) bool.
     """
@@ -140,13 +159,15 @@ def compare(first: Squares, second: Squares, ratios: NDArray[np.float64], nearne
         are 0.
     """
     mine, its = (_grey(each) for each in (first, second))
-    coarse, maps, mirrored = placed(mine, its, ratios)
+    coarse, maps, mirrored, tried = placed(mine, its, ratios)
     found = Compared(np.zeros((len(first), len(MEASURES)), np.float32), maps[:, 0].copy(), mirrored[:, 0].copy())
     found.measures[:, 0] = coarse[:, 0]
     rows = np.flatnonzero(coarse[:, 0] >= LEAST_COARSE)
     if not len(rows):
         return found
-    found.maps[rows], found.mirrored[rows], fits = roughly_aligned(mine[rows], its[rows], maps[rows], mirrored[rows])
+    found.maps[rows], found.mirrored[rows], fits = roughly_aligned(
+        mine[rows], its[rows], maps[rows], mirrored[rows], tried[rows]
+    )
     rows = rows[fits >= LEAST_FINE]
     if not len(rows):
         return found
@@ -157,14 +178,14 @@ def compare(first: Squares, second: Squares, ratios: NDArray[np.float64], nearne
     measures[:, 0] = coarse[rows, 0]
     if nearness is not None:
         best = measures.copy()
-        best[:, _places(COLOURS)] = OF_COPIES
+        best[:, _places(COLOURS)] = _net()["of_copies"]
         kept = np.flatnonzero(chance(best, nearness.of(rows)) >= LEAST_DRAWN)
         if not len(kept):
             return found
         rows, measures, agreeing = rows[kept], measures[kept], agreeing[kept]
     one, other = first[rows], _turned(second[rows], found.mirrored[rows])
     seen, inside = sampled(other.astype(np.float32), found.maps[rows])
-    colours = _colours(one.reshape(len(rows), -1, 3).astype(np.float32), seen, inside.astype(np.float32), agreeing)
+    colours = _colours(one.reshape(len(rows), -1, 3).astype(np.float32), seen, inside, agreeing)
     measures[:, _places(COLOURS)] = np.stack(colours, axis=1)
     found.measures[rows] = measures
     return found
@@ -186,7 +207,7 @@ def _grey(pictures: Squares) -> Floats:
 
 
 def _drawn(grey: Floats, other: Floats, maps: Floats, ratios: NDArray[np.float64]) -> tuple[Floats, NDArray[np.bool_]]:
-    """What two pictures have in common where the map lays them on each other: (n, 18) all measures but colours, and
+    """What two pictures have in common where the map lays them on each other: (n, 20) all measures but colours, and
     (n, 64) in which squares both show the same drawing."""
     n = len(grey)
     seen, inside = sampled(other, maps)
@@ -198,7 +219,7 @@ def _drawn(grey: Floats, other: Floats, maps: Floats, ratios: NDArray[np.float64
     share = weight.mean(axis=1)
     lengths = np.hypot(maps[:, 0, 0], maps[:, 1, 0]), np.hypot(maps[:, 0, 1], maps[:, 1, 1])
     shape = np.log(np.maximum(lengths[0], 1e-3) / np.maximum(lengths[1], 1e-3) * ratios[:, 1] / ratios[:, 0])
-    have = dict(zip(("patch_half", "patch_low", "patch_good", "patch_least", "patch_both"), patches, strict=True)) | {
+    have = dict(zip(PATCHES, patches, strict=True)) | {
         "grey": correlation(grey.reshape(n, -1), laid.reshape(n, -1), weight),
         "detail": correlation(fine, laid_fine, _eroded(inside)),
         "overlap": np.maximum(share, np.minimum(share * area, 1)),
@@ -221,62 +242,70 @@ def _eroded(inside: NDArray[np.bool_]) -> Floats:
     return made.reshape(len(inside), -1).astype(np.float32)
 
 
-def _squares(field: NDArray[Any]) -> NDArray[Any]:
-    """(n, 48, 48) as (n, 64, 36): the pixels of each square."""
-    count = SIDE // PATCH
-    made = field.reshape(-1, count, PATCH, count, PATCH).transpose(0, 1, 3, 2, 4)
-    return made.reshape(-1, count * count, PATCH * PATCH)
-
-
 def _patches(grey: Floats, other: Floats, inside: NDArray[np.bool_]) -> tuple[list[Floats], Floats, NDArray[np.bool_]]:
     """Median, lower quarter and share above .8 of the correlation within squares, how much there is in them, and in
     which of them, (n, 64), both show the same drawing."""
     n, count = len(grey), SIDE // PATCH
-    a, b = (_squares(each) for each in (grey, other))
-    a, b = a - a.mean(axis=2, keepdims=True), b - b.mean(axis=2, keepdims=True)
-    lengths = np.sqrt((a * a).mean(axis=2)), np.sqrt((b * b).mean(axis=2))
-    own = (a * b).mean(axis=2) / np.maximum(lengths[0] * lengths[1], 1.0)
-    seen = _squares(inside.reshape(n, SIDE, SIDE)).all(axis=2)
+    own, lengths = squares_agree(grey, other, PATCH)
+    seen = squares(inside.reshape(n, SIDE, SIDE), PATCH).all(axis=2)
     # Words over a plain part are in one picture alone: what the other shows is judged by itself, of both the better.
     sides = [_of_squares(own, seen & (each > TEXTURED)) for each in lengths]
-    better = (sides[1][:, 0] > sides[0][:, 0]) & (sides[1][:, 4] >= FEW_SQUARES) | (sides[0][:, 4] < FEW_SQUARES)
+    better = (sides[1][:, 0] > sides[0][:, 0]) & (sides[1][:, -1] >= FEW_SQUARES) | (sides[0][:, -1] < FEW_SQUARES)
     told = np.where(better[:, None], sides[1], sides[0])
     either = _of_squares(own, seen & (np.maximum(*lengths) > TEXTURED))
-    agreeing = seen & ((own > AGREES) | (np.maximum(*lengths) <= TEXTURED))
+    plain = np.maximum(*lengths) <= TEXTURED
+    # The inside of a bar with words is as plain as what it covers: beside another drawing plain squares say nothing.
+    beside = maximum_filter((seen & ~plain & (own < AGREES)).reshape(n, count, count), (1, 3, 3)).reshape(own.shape)
+    agreeing = seen & np.where(plain, ~beside, own > AGREES)
     texture = np.where(seen, np.minimum(*lengths), 0).sum(axis=1) / (count * count) / 20
-    return [*told[:, :4].T, either[:, 2]], texture.astype(np.float32), np.asarray(agreeing, np.bool_)
+    return [*told[:, :-1].T, either[:, 2]], texture.astype(np.float32), np.asarray(agreeing, np.bool_)
 
 
 def _of_squares(own: Floats, used: NDArray[np.bool_]) -> Floats:
-    """(n, 5) of the squares that are used: the median and lower quarter of their correlation, the share above .8, the
-    tenth from below, and how many they are."""
+    """(n, 7) of the squares that are used: the median and lower quarter of their correlation, the share above .8, the
+    tenth from below, the upper quarter, the share above .95, and how many they are."""
     number = used.sum(axis=1)
     ranked = np.sort(np.where(used, own, 2), axis=1)
     rows = np.arange(len(own))
-    half, low, least = (ranked[rows, (number * share).astype(int)] for share in (0.5, 0.25, 0.1))
-    good = ((own > AGREES) & used).sum(axis=1) / np.maximum(number, 1)
-    made = np.stack([half, low, good, least, number], axis=1)
+    half, low, least, most = (ranked[rows, (number * share).astype(int)] for share in (0.5, 0.25, 0.1, 0.75))
+    good, sure = (((own > level) & used).sum(axis=1) / np.maximum(number, 1) for level in (AGREES, SURE))
+    made = np.stack([half, low, good, least, most, sure, number], axis=1)
     return np.asarray(np.where(number[:, None] > 0, made, 0), np.float32)
 
 
 def _colours(
-    first: Floats, second: Floats, weight: Floats, agreeing: NDArray[np.bool_]
+    first: Floats, second: Floats, inside: NDArray[np.bool_], agreeing: NDArray[np.bool_]
 ) -> tuple[Floats, Floats, Floats, Floats, Floats, Floats, Floats]:
     """How far colours and lightness are apart once what light can explain is taken away: of colours the mean, the
-    median, and that of a part of what agrees; how unlike the channels' gains are; and of lightness the same three."""
-    lit, gains = _lit(first, second, weight)
-    own, grey = first.mean(axis=2), lit.mean(axis=2)
-    chroma = np.abs((first - own[..., None]) - (lit - grey[..., None])).sum(axis=2)
-    lightness = np.abs(own - grey)
+    median, and that of a part of what agrees; how unlike the channels' gains are; and of lightness the same three.
+
+    Blocks of 3 x 3 pixels are compared, as compression and scaling smear colours that far, and only squares that show
+    the same drawing, where there are some: letters over a picture are no part of its colours."""
+    whole = squares(inside.reshape(-1, SIDE, SIDE), BLOCK).all(axis=2)
+    one, other = (
+        np.stack([squares(each[..., at].reshape(-1, SIDE, SIDE), BLOCK).mean(axis=2) for at in range(3)], axis=1)
+        for each in (first, second)
+    )  # (n, 3, blocks)
+    per = PATCH // BLOCK
+    drawn = np.repeat(np.repeat(agreeing.reshape(-1, SIDE // PATCH, SIDE // PATCH), per, axis=1), per, axis=2)
+    drawn = drawn.reshape(whole.shape) & whole
     # White around a product agrees whatever the product's colour is: what is not white counts.
-    inked = weight * ((own < 235) | (second.mean(axis=2) < 235))
-    count = np.maximum(inked.sum(axis=1), 1)
+    inked = (one.mean(axis=1) < INK) | (other.mean(axis=1) < INK)
+    few = (drawn & inked).sum(axis=1) < FEW_BLOCKS
+    drawn[few] = whole[few]
+    lit, gains = _lit(one, other, drawn.astype(np.float32))
+    own, grey = one.mean(axis=1), lit.mean(axis=1)
+    chroma = np.abs((one - own[:, None]) - (lit - grey[:, None])).sum(axis=1)
+    lightness = np.abs(own - grey)
     told = []
+    inked &= drawn
     for apart, unit in ((chroma, 10), (lightness, 20)):
-        middle = np.sort(np.where(inked > 0, apart, np.inf), axis=1)[np.arange(len(own)), (count / 2).astype(int)]
-        half = np.where(inked.any(axis=1), middle, 0)
-        mean, part = (apart * inked).sum(axis=1) / count, _part_apart(apart, inked, agreeing)
-        told.append([mean / unit, half / unit, part / unit])
+        ranked = np.sort(np.where(inked, apart, np.inf), axis=1)
+        count = inked.sum(axis=1)
+        rows, some = np.arange(len(ranked)), count > 0
+        half = np.where(some, ranked[rows, np.minimum(count // 2, ranked.shape[1] - 1)], 0)
+        mean = np.where(inked, apart, 0).sum(axis=1) / np.maximum(count, 1)
+        told.append([mean / unit, half / unit, _part_apart(apart, inked, per) / unit])
     logs = np.log(gains)
     spread = logs.max(axis=1) - logs.min(axis=1)
     every = *told[0], spread, *told[1]
@@ -284,82 +313,91 @@ def _colours(
 
 
 def _lit(first: Floats, second: Floats, weight: Floats) -> tuple[Floats, Floats]:
-    """The second picture (n, p, 3) in the first one's light, as far as a gamma, a brightness and a white balance within
+    """The second picture (n, 3, p) in the first one's light, as far as a gamma, a brightness and a white balance within
     what cameras and editors do can bring it there, and the gains (n, 3). What that makes brighter than white is white,
-    so gains are sought with and without the pixels that are white already; dye is not explained by either."""
-    levels = second.astype(np.uint8)  # 1 of 256 levels is nothing beside what light does
-    # Channels before pixels, so that sums go along what lies together.
-    one = np.ascontiguousarray(first[:, ::FITTED].swapaxes(1, 2)) + 1  # (n, 3, p)
-    other = np.ascontiguousarray(levels[:, ::FITTED].swapaxes(1, 2))
-    here = np.ascontiguousarray(weight[:, ::FITTED])
-    dark = here * ((one.max(axis=1) <= WHITE) & (other.max(axis=1) < WHITE))
-    weighted = [one * each[:, None] for each in (here, dark)]
+    so gains are sought with and without the pixels that are white already; dye is not explained by either. Once more
+    without what is far away then: a part that is covered or dyed says nothing of light."""
+    one = first + 1
+    levels = (second + 1) / 256
+    dark = weight * ((one.max(axis=1) <= WHITE) & (second.max(axis=1) < WHITE))
     best = np.full(len(first), np.inf, np.float32)
-    gammas, gains = np.zeros(len(first), np.int64), np.ones((len(first), 3), np.float32)
-    for number, table in enumerate(_gammas()):
-        bent = table.take(other)
-        for target, each in zip(weighted, (here, dark), strict=True):
-            own = np.einsum("ncp,ncp->nc", bent * each[:, None], bent)
-            gain = np.einsum("ncp,ncp->nc", target, bent) / np.maximum(own, 1)
-            middle = gain.mean(axis=1, keepdims=True).clip(1 / MOST_GAIN, MOST_GAIN)
-            gain = gain.clip(middle / MOST_BALANCE, middle * MOST_BALANCE)
-            apart = np.abs(np.minimum(bent * gain[:, :, None], 256) - one).sum(axis=1)
-            total = np.einsum("np,np->n", np.minimum(apart, OTHER), here)
-            better = total < best
-            best[better], gammas[better], gains[better] = total[better], number, gain[better]
-    bent = _gammas().take(levels + (gammas * 256)[:, None, None])
-    return np.minimum(bent * gains[:, None] - 1, 255), gains
+    made, gains = second.copy(), np.ones((len(first), 3), np.float32)
+    for gamma in GAMMAS:
+        bent = levels**gamma * 256
+        for start in (weight, dark):
+            used = start
+            for _ in range(LIGHT_FITS):
+                own = np.einsum("ncp,ncp->nc", bent * used[:, None], bent)
+                gain = np.einsum("ncp,ncp->nc", one * used[:, None], bent) / np.maximum(own, 1)
+                middle = gain.mean(axis=1, keepdims=True).clip(1 / MOST_GAIN, MOST_GAIN)
+                gain = gain.clip(middle / MOST_BALANCE, middle * MOST_BALANCE)
+                lit = np.minimum(bent * gain[:, :, None], 256)
+                apart = np.abs(lit - one).sum(axis=1)
+                total = np.einsum("np,np->n", np.minimum(apart, OTHER), weight)
+                better = total < best
+                best[better], gains[better], made[better] = total[better], gain[better], lit[better] - 1
+                used = start * (apart < OTHER / 2)
+    return made.clip(0, 255), gains
 
 
-@cache
-def _gammas() -> Floats:
-    """(5, 256): each level, plus 1, bent by each gamma."""
-    levels = (np.arange(256) + 1) / 256
-    return np.stack([levels**gamma * 256 for gamma in GAMMAS]).astype(np.float32)
-
-
-def _part_apart(chroma: Floats, inked: Floats, agreeing: NDArray[np.bool_]) -> Floats:
+def _part_apart(apart: Floats, inked: NDArray[np.bool_], per: int) -> Floats:
     """(n,) the distance that 15 % of the squares with the same drawing reach or pass: a lid, a sole or a stripe of
-    another colour. Letters over a picture are no part of its drawing, so they do not count."""
-    distance, used = (_squares(each.reshape(-1, SIDE, SIDE)) for each in (chroma, inked))
+    another colour. The block that agrees best stands for its square: dye leaves none as it was, letters do."""
+    side = SIDE // BLOCK
+    distance, used = (squares(each.reshape(-1, side, side), per) for each in (apart, inked))
     share = used.mean(axis=2)
-    mean = (distance * used).sum(axis=2) / np.maximum(used.sum(axis=2), 1)
-    good = agreeing & (share > 0.5)
-    ranked = np.sort(np.where(good, mean, -1), axis=1)[:, ::-1]
+    least = np.where(used, distance, np.inf).min(axis=2)
+    good = share > 0.5
+    ranked = np.sort(np.where(good, least, -1), axis=1)[:, ::-1]
     at = (good.sum(axis=1) * PART).astype(int)
     return np.asarray(np.maximum(ranked[np.arange(len(ranked)), at], 0), np.float32)
 
 
 def figures_of(measures: Floats, nearness: Nearness) -> NDArray[np.float64]:
-    """(n, 20) what the chance of a copy follows from: the measures as logarithms where nearness to 1 or 0 tells."""
+    """(n, 22) what the chance of a copy follows from: the measures as logarithms where nearness to 1 or 0 tells."""
     have = dict(zip(MEASURES, np.asarray(measures, np.float64).T, strict=True))
     columns = [np.log(room - have[name].clip(-1, 1)) for name, room in NEAR_ONE.items()]
     columns += [np.log(have[name] + room) for name, room in NEAR_NOTHING.items()]
-    columns += [have[name] for name in ("patch_good", "patch_both", "overlap")]
+    columns += [have[name] for name in ("patch_good", "patch_both", "patch_sure", "overlap")]
     cosines, margins, bits = nearness
-    return np.column_stack([*columns, cosines, margins.clip(0, 0.25), (bits / 128).clip(0, 0.85)])
+    return np.column_stack([*columns, cosines, margins.clip(-0.25, 0.25), (bits / 128).clip(0, 0.85)])
+
+
+def far_figures_of(nearness: Nearness) -> NDArray[np.float64]:
+    """(n, 3) what the chance follows from where the drawing does not confirm a copy, as in a scene."""
+    cosines, margins, bits = nearness
+    return np.column_stack([cosines, margins.clip(-0.25, 0.25), bits / 128]).astype(np.float64)
 
 
 @cache
 def _net() -> dict[str, NDArray[np.float64]]:
-    """A hidden layer of 16, learned by ``benchmarks/duplicates.py --learn 160``: copies of 160 products among all of
-    the real catalogue, and its own pairs of a fifth of its products; none of them is measured with."""
+    """What ``benchmarks/duplicates.py --learn`` has learned from copies of some products among all of the real
+    catalogue, and from its own pairs of a fifth of its products; none of them is measured with. A hidden layer of 16;
+    ``far``, the weights where the drawing does not confirm a copy; ``of_copies``, colours of which a quarter of copies
+    have less; ``dyed``, the colours that next to no light leaves."""
     with np.load(NET) as kept:
         return {name: kept[name].astype(np.float64) for name in kept.files}
 
 
 def chance(measures: Floats, nearness: Nearness) -> NDArray[np.float64]:
-    """How likely one picture of each pair is made of the other, 0..1.
+    """How likely one picture of each pair is made of the other, 0..1; up to a half where the check stopped before it
+    measured anything, or where colours are further apart than light leaves them.
 
     Args:
-        measures: (n, 18), see :data:`MEASURES`.
+        measures: (n, 20), see :data:`MEASURES`.
         nearness: Of the same pairs.
     """
     net = _net()
     figures = (figures_of(measures, nearness) - net["mean"]) / net["spread"]
     hidden = np.maximum(figures @ net["hidden"] + net["hidden_bias"], 0)
     likely = expit(hidden @ net["out"] + net["out_bias"])
-    half, part = (measures[:, MEASURES.index(name)] for name in ("colour_half", "colour_part"))
-    likely = np.where((half > DYED_HALF) | (part > DYED_PART), likely / 2, likely)
-    compared = measures[:, MEASURES.index("overlap")] > 0  # else the check stopped before it measured anything
-    return np.where(compared, likely, 0.0)
+    dyed = (measures[:, _places(DYED)] > net["dyed"]).any(axis=1)
+    compared = measures[:, MEASURES.index("overlap")] > 0
+    return np.where(compared, np.where(dyed, likely / 2, likely), far_chance(nearness))
+
+
+def far_chance(nearness: Nearness) -> NDArray[np.float64]:
+    """How likely one picture of each pair is made of the other by nearness alone, 0..0.5: of what is not compared, or
+    whose drawing does not confirm it."""
+    net = _net()
+    return np.asarray(UNCONFIRMED * expit(far_figures_of(nearness) @ net["far"] + net["far_bias"]), np.float64)

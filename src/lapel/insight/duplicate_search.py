@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from lapel.catalog.pairs import Pair, PairTable
 from lapel.core.machine import cores
@@ -30,10 +31,12 @@ NEIGHBOURS = 8  # by vector, of each picture
 USUAL_COSINE = 0.65  # of a photo's nearest ten among 40,000: for shops that have fewer
 BY_HASH = 4  # by each of its hashes, as they are and mirrored
 LEAST_COSINE, LEAST_MARGIN = 0.6, 0.05  # of candidates by vector: nine in ten neighbours are not that much nearer
-FEW_BITS, MOST_BITS = 40, 72  # of candidates by hash: of any, and of the nearest one
+NEAREST_MARGIN = 0.03  # of the very nearest, of a picture that is among those searched; else it is one anyway
+FEW_BITS, MORE_BITS, MOST_BITS = 40, 72, 96  # of candidates by hash: of any, and of the nearest one
 INK = 235  # of 255: what is lighter in every channel is the paper around the goods
 SAME_CELLS = 0.3  # of the coloured cells that must agree, as words may cover the others:
-CELLS_FEW, CELLS_MOST = 18, 8  # grey levels by which they may be apart: of few bits, and of up to 72
+CELLS_FEW, CELLS_MORE, CELLS_MOST = 18, 8, 4  # grey levels by which they may be apart, of so many bits
+AS_SURE = 1.0  # of the logarithm of the odds: what is so little behind the surest candidate is no less sure for that
 KEPT_CHANCE = 0.05  # of pairs that are remembered,
 KEPT_COSINE = 0.9  # or so near by their vectors that they may be the same product
 BLOCK = 512  # pictures that ask together
@@ -101,6 +104,10 @@ class CandidateSearch:
         usual = known if usual is None else usual
         alike = (cosines >= LEAST_COSINE) & (cosines - usual[:, None] >= LEAST_MARGIN)
         alike |= cosines >= KEPT_COSINE
+        nearest = np.argmax(cosines, axis=1)[:, None]  # may be itself where there is no other
+        standing = (np.take_along_axis(cosines, nearest, axis=1)[:, 0] - usual >= NEAREST_MARGIN) | (own is None)
+        nearest = np.where(standing, np.take_along_axis(places, nearest, axis=1)[:, 0], -1)
+        alike |= (places == nearest[:, None]) & (cosines > -1)
         asking = [np.repeat(np.arange(len(vectors)), places.shape[1])]
         found, wanted = [places.ravel()], [alike.ravel()]
         for bits, near in self._near_hashes(np.concatenate([looks.hashes, mirrored(looks.hashes)])):
@@ -111,7 +118,8 @@ class CandidateSearch:
             wanted.append(((bits <= allowed) & (near >= 0) & (other != np.tile(mine, 2)[:, None])).ravel())
         rows, at, kept = (np.concatenate(each) for each in (asking, found, wanted))
         rows, at = np.unique(np.stack([rows[kept], at[kept]], axis=1), axis=0).T
-        return self._candidates(rows, at, vectors, looks, usual[rows] if own is None else self._both(usual, rows, at))
+        around = usual[rows] if own is None else self._both(usual, rows, at)
+        return self._candidates(rows, at, vectors, looks, around, nearest[rows] == at)
 
     def _near_hashes(self, hashes: NDArray[np.uint8]) -> list[tuple[NDArray[np.int32], NDArray[np.int64]]]:
         """The nearest of m hashes (m, 2, 32), by each part: (m, k) bits, and places among what is usable."""
@@ -133,16 +141,60 @@ class CandidateSearch:
         vectors: Vectors,
         looks: PictureHashes,
         usual: NDArray[np.float32],
+        nearest: NDArray[np.bool_],
     ) -> Candidates:
-        """Those pairs that are worth a check, or near enough to be one product; ``usual`` is of each pair."""
+        """Those pairs that are worth a check, or near enough to be one product; ``usual`` is of each pair, ``nearest``
+        says which are worth one as nothing else is nearer."""
         score = np.einsum("md,md->m", vectors[rows], self._vectors[at])
         near = Nearness(score, score - usual, bits_apart(looks.hashes[rows], self._looks.hashes[at]))
         apart = cells_apart(looks.cells[rows], self._looks.cells[at])
-        few = near.bits <= FEW_BITS
-        worth = (near.cosines >= LEAST_COSINE) & (near.margins >= LEAST_MARGIN) | (near.bits <= NEAR)
-        worth |= np.where(few, apart <= CELLS_FEW, (near.bits <= MOST_BITS) & (apart <= CELLS_MOST))
+        worth = (near.cosines >= LEAST_COSINE) & (near.margins >= LEAST_MARGIN) | (near.bits <= NEAR) | nearest
+        for bits, levels in ((FEW_BITS, CELLS_FEW), (MORE_BITS, CELLS_MORE), (MOST_BITS, CELLS_MOST)):
+            worth |= (near.bits <= bits) & (apart <= levels)
         kept = worth | (score >= KEPT_COSINE)
         return Candidates(rows[kept], at[kept], near.of(kept), worth[kept])
+
+    def nearness(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> Nearness:
+        """That of pairs (p,) of places among those searched."""
+        unknown = np.unique(one[np.isnan(self.usual[one])])
+        if len(unknown):
+            self._neighbours(self._vectors[unknown], unknown)
+        score = np.einsum("md,md->m", self._vectors[one], self._vectors[other])
+        usual = self._both(self.usual[one], np.arange(len(one)), other)
+        return Nearness(score, score - usual, bits_apart(self._looks.hashes[one], self._looks.hashes[other]))
+
+    def beside_rivals(
+        self,
+        asking: NDArray[np.int64],
+        found: NDArray[np.int64],
+        likely: NDArray[np.float64],
+        its: tuple[NDArray[np.uint8], NDArray[np.float64]],
+    ) -> NDArray[np.float64]:
+        """Chances of new pictures' candidates, each beside the surest one of the same picture: of two that are no
+        copies of each other, as goods of one series, a picture is made of one alone.
+
+        Args:
+            asking: (n,) which picture asked.
+            found: (n,) int64 what it found, places among those searched.
+            likely: (n,) how likely it is made of that.
+            its: Small pictures of what it found, as :func:`chance_of` takes them.
+        """
+        odds = logit(likely.clip(1e-9, 1 - 1e-9))
+        order = np.lexsort((-odds, asking))
+        first = np.searchsorted(asking[order], asking[order])
+        surest = np.empty(len(order), np.int64)
+        surest[order] = order[first]
+        behind = odds[surest] - odds - AS_SURE
+        rows = np.flatnonzero((behind > 0) & (likely >= KEPT_CHANCE))
+        if not len(rows):
+            return likely
+        best = surest[rows]
+        pairs = tuple((its[0][each], its[1][each]) for each in (best, rows))
+        one, _ = chance_of(*pairs, self.nearness(found[best], found[rows]))
+        rows = rows[one < 0.5]
+        made = likely.copy()
+        made[rows] = expit(odds[rows] - behind[rows])
+        return made
 
     def _neighbours(
         self, vectors: Vectors, mine: NDArray[np.int64]
@@ -164,15 +216,16 @@ class CandidateSearch:
 
 def cells_apart(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.int16]:
     """(m,) by how many grey levels, at most, 30 % of the coloured cells of two pictures (m, 2, 8, 8, 3) differ that lie
-    on each other, of the wholes or the contents, as they are or mirrored; 255 where there are none."""
+    on each other, of the wholes or the contents, as they are or mirrored; 255 where there are none. Cells count that
+    are coloured in the one or in the other picture, whichever agrees better: words over white colour cells in one."""
     found = []
     for each in (one, one[:, :, :, ::-1]):
         apart = np.abs(each.astype(np.int16) - other).max(axis=4).reshape(len(each), PARTS, CELLS * CELLS)
-        inked = (np.minimum(each.min(axis=4), other.min(axis=4)) < INK).reshape(apart.shape)
-        ranked = np.sort(np.where(inked, apart, 255), axis=2)
-        at = (inked.sum(axis=2) * SAME_CELLS).astype(int)
-        found.append(np.take_along_axis(ranked, at[:, :, None], axis=2)[..., 0].min(axis=1))
-    return np.asarray(np.minimum(*found), np.int16)
+        for inked in ((side.min(axis=4) < INK).reshape(apart.shape) for side in (each, other)):
+            ranked = np.sort(np.where(inked, apart, 255), axis=2)
+            at = np.minimum((inked.sum(axis=2) * SAME_CELLS).astype(int), CELLS * CELLS - 1)
+            found.append(np.take_along_axis(ranked, at[:, :, None], axis=2)[..., 0].min(axis=1))
+    return np.asarray(np.min(found, axis=0), np.int16)
 
 
 def inks_apart(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -178,6 +178,7 @@ class NewPictures:
         small = small_picture(image)
         mine = np.broadcast_to(small.square, its[0].shape), np.full(len(its[1]), small.ratio)
         likely, compared = chance_of(mine, its, candidates.nearness.of(candidates.worth).of(usable))
+        likely = search.beside_rivals(np.zeros(len(likely), np.int64), found[usable], likely, its)
         return [
             (int(place), float(score), bool(flip))
             for place, score, flip in zip(found[usable], likely, compared.mirrored, strict=True)
