@@ -639,26 +639,27 @@ class SearchResult(Sequence[Hit]):
 
     def __getstate__(self) -> dict[str, Any]:
         """What is copied and pickled: the hits, and not what makes them."""
-        return {**self.__dict__, "hits": self.hits}
+        return {**self.__dict__, "_hits": self.hits}
 
 
 class _MadeWhenAsked:
     """:attr:`SearchResult.hits`, which may be given as a function that makes them: it is called when they are first
     looked at, as in a batch of many answers most are only counted, or looked at in part."""
 
-    def __get__(self, result: SearchResult | None, owner: type) -> Any:
+    def __get__(self, result: Any, owner: type) -> Any:
         if result is None:
             return self
-        hits = result.__dict__["hits"]
+        hits = result._hits
         if not isinstance(hits, tuple):
-            hits = result.__dict__["hits"] = hits()
+            object.__setattr__(result, "_hits", hits := hits())
         return hits
 
-    def __set__(self, result: SearchResult, hits: Any) -> None:
-        result.__dict__["hits"] = hits
+    def __set__(self, result: Any, hits: Any) -> None:
+        object.__setattr__(result, "_hits", hits)
 
 
-SearchResult.hits = _MadeWhenAsked()  # type: ignore[assignment]  # after the class, as a dataclass takes it for a default
+# After the class, as a dataclass would take it for a default.
+SearchResult.hits = _MadeWhenAsked()  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

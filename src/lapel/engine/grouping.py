@@ -3,8 +3,9 @@ than some of one brand, and, on request, hits that differ from each other."""
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,16 +16,17 @@ from lapel.core.colour_names import find_colour
 from lapel.core.errors import QueryError
 from lapel.core.text import fold
 from lapel.core.types import Hit, Matches, Photo, Product, Query
-from lapel.core.vectors import Vectors
+from lapel.core.vectors import Keys, Vectors
 from lapel.core.words import tokens
 from lapel.engine.features import PICTURE_HASH
-from lapel.engine.hits import FoundHits
+from lapel.engine.hits import Entries, FoundHits
 from lapel.engine.ordering import Candidates
 from lapel.engine.picture_hash import NEAR, hamming, whole_hash
 
 VARIANTS = "variants"  # what `group` is called where it means each model once, whatever its colour
 WHOLE_HASH = 64  # hex digits of a SHA-256
 POOL = 3  # times k hits among which diversity chooses
+MAX_NUMBERED = 500_000  # photos; 60 MB with their texts
 LEFT_OUT = -1  # what stands for a product that is not to come
 
 Name = tuple[str, str]
@@ -47,7 +49,7 @@ class Grouper:
         k: int,
         query: Query,
         excluded: frozenset[str],
-        entries: Mapping[int, tuple[Product, Photo]],
+        entries: Entries,
     ) -> FoundHits:
         """The first k products, or groups of products, each with its best photo.
 
@@ -132,12 +134,64 @@ def is_plain(query: Query) -> bool:
     return not (query.diversity or query.group or query.max_per or query.distinct)
 
 
+class PhotoNumbers:
+    """The product of each photo, and its bytes, as numbers that compare: a batch then looks at no product. Safe to
+    share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._forget(-1)
+
+    def _forget(self, change: int) -> None:
+        self._change = change
+        self._products: dict[str, int] = {}
+        self._contents: dict[str, int] = {}
+        self._keys: Keys = np.empty(0, np.int64)  # sorted
+        self._numbers = np.empty((0, 2), np.int64)
+
+    def of(
+        self, change: int, keys: Keys, entries: Entries, excluded: Sequence[frozenset[str]]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The numbers of photos and products.
+
+        Args:
+            change: The catalogue's newest: after another one all is numbered anew.
+            keys: (n,) sorted photo keys, each once.
+            entries: Products and photos, these among them; what is missing is gone.
+            excluded: q sets of ids.
+
+        Returns:
+            (n, 2) the number of each photo's product and of its bytes, -1 of what is gone; and (q,) that of the one
+            product of each set, -2 where it has none.
+        """
+        with self._lock:
+            if change != self._change or len(self._keys) + len(keys) > MAX_NUMBERED:
+                self._forget(change)
+            new = np.setdiff1d(keys, self._keys, assume_unique=True)
+            if len(new):
+                some = [entries.get(key) for key in new.tolist()]
+                numbers = [(-1, -1) if entry is None else self._number(*entry) for entry in some]
+                places = np.searchsorted(self._keys, new)
+                self._keys = np.insert(self._keys, places, new)
+                self._numbers = np.insert(self._numbers, places, np.array(numbers), axis=0)
+            own = np.array([self._products.get(next(iter(each), ""), -2) for each in excluded])
+            return self._numbers[np.searchsorted(self._keys, keys)], own
+
+    def _number(self, product: Product, photo: Photo) -> tuple[int, int]:
+        return (
+            self._products.setdefault(product.id, len(self._products)),
+            self._contents.setdefault(photo.sha256, len(self._contents)),
+        )
+
+
 def one_each(
     near: Matches,
     added: NDArray[np.float32],
     counts: Rows,
     excluded: Sequence[frozenset[str]],
-    entries: Mapping[int, tuple[Product, Photo]],
+    entries: Entries,
+    change: int,
+    numbers: PhotoNumbers,
 ) -> list[FoundHits | None]:
     """The hits of q queries whose first photos are those of so many products, each with bytes of its own, as they
     mostly are; None for a query where they are not, or one is gone.
@@ -148,30 +202,25 @@ def one_each(
         counts: (q,) how many hits each wants.
         excluded: The ids of products that each leaves out; None comes of a query with more than one.
         entries: Products and photos by key; what is missing is gone.
+        change: The catalogue's newest, before they were read.
+        numbers: Theirs.
     """
-    numbers: dict[str, int] = {}
-    hashes: dict[str, int] = {}
-    known = np.sort(np.fromiter(entries, np.int64, len(entries)))
-    some = [entries[key] for key in known.tolist()]
-    products = np.array([numbers.setdefault(each.id, row) for row, (each, _) in enumerate(some)] + [-1])
-    contents = np.array([hashes.setdefault(each.sha256, row) for row, (_, each) in enumerate(some)] + [-1])
-    rows = np.searchsorted(known, near.keys)
-    rows[np.append(known, -1)[rows] != near.keys] = len(known)
-    product, content = products[rows], contents[rows]
-    own = np.array([numbers.get(next(iter(each), ""), -2) for each in excluded])
+    keys, places = np.unique(near.keys, return_inverse=True)
+    photos, own = numbers.of(change, keys, entries, excluded)
+    product, content = photos[places, 0].reshape(near.keys.shape), photos[places, 1].reshape(near.keys.shape)
     left_out = product == own[:, None]
     rank = np.cumsum(~left_out, axis=1)
     chosen, seen = ~left_out & (rank <= counts[:, None]), rank - ~left_out < counts[:, None]
-    plain = (chosen.sum(axis=1) == counts) & ~(seen & (rows == len(known))).any(axis=1)
+    plain = (chosen.sum(axis=1) == counts) & ~(seen & (product < 0)).any(axis=1)
     plain &= np.array([len(each) < 2 for each in excluded])
     for column, some in ((product, chosen), (content, seen)):  # what is left out may have the bytes of a hit
         each = np.sort(np.where(some, column, -3 - np.arange(column.shape[1])), axis=1)
         plain &= (each[:, 1:] != each[:, :-1]).all(axis=1)
     chosen &= plain[:, None]
-    columns = near.keys[chosen], near.scores[chosen], added[chosen]
+    keys, scores, more = near.keys[chosen], near.scores[chosen], added[chosen]
     ends = np.cumsum(chosen.sum(axis=1)).tolist()
     return [
-        FoundHits(*(column[begin:end] for column in columns), entries) if begin < end else None
+        FoundHits(keys[begin:end], scores[begin:end], more[begin:end], entries) if begin < end else None
         for begin, end in zip([0, *ends], ends, strict=False)
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ class FoundHits:
         self.keys, self.scores = keys, scores
         self._added, self._entries, self._others = added, entries, others
         self._hits: Sequence[Hit] | None = None
-        self._told: Told | None = None
+        self._told: tuple[Told, int, int] | None = None
 
     @classmethod
     def of(cls, hits: Sequence[Hit]) -> FoundHits:
@@ -59,35 +60,28 @@ class FoundHits:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def judge(self, told: Told) -> None:
-        """Take in what is said of each."""
-        self._told = told
+    def judge(self, told: Told, begin: int, end: int) -> None:
+        """Take in what is said of each: a part of what is said of the hits of many answers."""
+        self._told = told, begin, end
 
     def __call__(self) -> tuple[Hit, ...]:
         """The hits, with what is said of them."""
-        said = self._said()
+        said: Sequence[tuple[Any, ...]] = [()] * len(self)
+        if self._told is not None:
+            told, begin, end = self._told
+            verdicts, kind = told.verdicts, told.verdicts.index(Verdict.SAME_KIND)
+            rows = zip(told.closest[begin:end].tolist(), told.likely[begin:end].tolist(), strict=True)
+            said = [
+                (likely[kind], JUDGEMENTS[closest], dict(zip(verdicts, likely, strict=True)))
+                for closest, likely in rows
+            ]
         if self._hits is not None:
-            return tuple(
-                [
-                    hit if verdict is None else hit.judged(likely, verdict, every)
-                    for hit, (likely, verdict, every) in zip(self._hits, said, strict=True)
-                ]
-            )
+            return tuple([hit.judged(*each) if each else hit for hit, each in zip(self._hits, said, strict=True)])
         entries, others = self._entries, self._others
-        rows = zip(self.keys.tolist(), self.scores.tolist(), self._added.tolist(), said, strict=True)
+        columns = zip(self.keys.tolist(), self.scores.tolist(), self._added.tolist(), said, strict=True)
         return tuple(
             [
                 Hit(place + 1, score, *entries[key], (), more, others.get(place, ()), *each)
-                for place, (key, score, more, each) in enumerate(rows)
+                for place, (key, score, more, each) in enumerate(columns)
             ]
         )
-
-    def _said(self) -> Sequence[tuple[float | None, Verdict | None, Mapping[Verdict, float] | None]]:
-        """Of each hit its probability, verdict and probabilities."""
-        if self._told is None:
-            return [(None, None, None)] * len(self)
-        verdicts, kind = self._told.verdicts, self._told.verdicts.index(Verdict.SAME_KIND)
-        return [
-            (likely[kind], JUDGEMENTS[closest], dict(zip(verdicts, likely, strict=True)))
-            for closest, likely in zip(self._told.closest.tolist(), self._told.likely.tolist(), strict=True)
-        ]

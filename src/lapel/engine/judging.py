@@ -22,7 +22,6 @@ from lapel.engine.calibration import (
     NEIGHBOURS,
     Calibration,
     HitFeatures,
-    Told,
     likelihoods,
     reaches,
     read_calibration,
@@ -56,7 +55,7 @@ class Answered:
     hits: FoundHits
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Judged:
     """What is said of an answer.
 
@@ -69,6 +68,9 @@ class Judged:
     verdict: Verdict | None = None
     kinds: tuple[tuple[str, float], ...] = ()
     fashion: float | None = None
+
+
+NOT_JUDGED = Judged()
 
 
 class Judge:
@@ -119,7 +121,7 @@ class Judge:
             asked: q queries and what was found.
             near: (q, n) the nearest photos of each.
         """
-        judged = [Judged() for _ in asked]
+        judged = [NOT_JUDGED] * len(asked)
         rows = [row for row, each in enumerate(asked) if len(each.hits) and _can_be_told(each)]
         fingerprint = snapshot.model.fingerprint
         if not rows:
@@ -238,11 +240,10 @@ def _judged(
         kinds = calibration.kinds(probes["kind"].values, likely, on_white=on_white)
     answers = []
     shown = fashion.tolist() if calibration.fashion is not None else [None] * len(asked)
-    for each, begin, end, best, *known in zip(
-        asked, first.tolist(), ends.tolist(), closest.tolist(), kinds, shown, strict=True
-    ):
-        each.hits.judge(Told(told.closest[begin:end], told.verdicts, told.likely[begin:end]))
-        answers.append(Judged(JUDGEMENTS[best], *known))
+    parts = zip(asked, first.tolist(), ends.tolist(), closest.tolist(), kinds, shown, strict=True)
+    for each, begin, end, best, own_kinds, own_fashion in parts:
+        each.hits.judge(told, begin, end)
+        answers.append(Judged(JUDGEMENTS[best], own_kinds, own_fashion))
     return answers
 
 

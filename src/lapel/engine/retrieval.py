@@ -36,7 +36,7 @@ from lapel.engine.calibration import NEIGHBOURS, closest
 from lapel.engine.context import StoreContext
 from lapel.engine.explanation import Explainer
 from lapel.engine.facets import Counts, FacetCounter
-from lapel.engine.grouping import POOL, Grouper, first_piece, is_plain, one_each
+from lapel.engine.grouping import POOL, Grouper, PhotoNumbers, first_piece, is_plain, one_each
 from lapel.engine.hits import Entries, FoundHits
 from lapel.engine.index_storage import SearchSnapshot
 from lapel.engine.judging import Answered, Judge, Judged, kept
@@ -55,7 +55,7 @@ MAX_REMEMBERED = 64  # queries whose reading is kept for explanations; 20 kB eac
 MAX_FILTERS = 64  # filters whose keys are kept; at 40,000 photos each is 0.3 MB at most
 RERANKED = 5  # times k hits that a reranker is given
 MIN_SPARE = 8  # photos fetched beyond k, as a product may have several
-EVIDENCE = NEIGHBOURS + MIN_SPARE  # and for judging, as a product that is asked for is no evidence
+EVIDENCE = NEIGHBOURS + 4  # photos fetched for judging: those of a product that is asked for are no evidence
 
 
 class _Stage:
@@ -135,7 +135,7 @@ class SearchEngine:
         self.look = LookReranker(store.catalog, look)
         self._reader = QueryReader(store, self.look)
         self._wishes = WishOrder(store.catalog, self.look, self._reader.words)
-        self._grouper = Grouper(store.catalog)
+        self._grouper, self._numbered = Grouper(store.catalog), PhotoNumbers()
         self.facets = FacetCounter(store.catalog)
         self._judge = Judge(store)
         self._asked: dict[int, tuple[weakref.ref[Query], EmbeddedQuery]] = {}
@@ -224,11 +224,10 @@ class SearchEngine:
         hits: Sequence[Hit] | None = None
         facets: dict[str, Counts] = {}
         verdict = judged.verdict or Verdict.FOUND
-        if not embedded.understood:
-            verdict = Verdict.NOT_UNDERSTOOD
-        elif not len(found):
+        if not len(found):
             nothing_passes = query.where and self.store.catalog.count()
             verdict = Verdict.NOTHING_PASSES if nothing_passes else Verdict.EMPTY
+            verdict = verdict if embedded.understood else Verdict.NOT_UNDERSTOOD
         if query.least is not None:
             hits = kept(found(), query.least)
             if hits:
@@ -356,7 +355,7 @@ class SearchEngine:
         fetch = max(_fetched(query, embedded, count) for (query, embedded), count in zip(asked, wanted, strict=True))
         fetch = max(fetch, CANDIDATES if any(moved) else EVIDENCE)
         vectors = np.stack([embedded.vector for _, embedded in asked])
-        understood = np.array([embedded.understood for _, embedded in asked])
+        understood: NDArray[np.bool_] = vectors.any(axis=1)  # type: ignore[assignment]
         with timer.stage("retrieve"):
             matches = _search(index, vectors, understood, min(fetch, reachable), passing.keys)
             # What a query is and how near the shop comes to it does not depend on what it is filtered by.
@@ -421,8 +420,9 @@ class SearchEngine:
             first.keys[place] = -1
             first.keys[place, :few], first.scores[place, :few] = found.keys[:few], found.scores[:few]
             added[place, :few] = found.added[:few]
+        change = self.store.catalog.latest_change()
         entries = self.store.catalog.entries(np.unique(first.keys[first.keys >= 0]))
-        made = one_each(first, added, counts, excluded, entries)
+        made = one_each(first, added, counts, excluded, entries, change, self._numbered)
         plain = {row: hits for row, hits in zip(rows.tolist(), made, strict=True) if hits and is_plain(asked[row][0])}
         rest = [row for row in rows.tolist() if row not in plain and row not in ordered]
         if rest:  # mostly a photo or two more of each do, and one by one they take longer to look up
