@@ -173,10 +173,11 @@ def _evidence(asked: Sequence[Answered], near: Matches, of_photos: PhotoFigures)
 def _others(asked: Sequence[Answered], near: Matches) -> tuple[Keys, NDArray[np.float32]]:
     """(q, 20) the nearest photos of each query and their cosines, without those of the product that is asked for
     itself; filled up with -1."""
-    keys = near.keys.copy()
-    for row, each in enumerate(asked):
-        for key in each.embedded.parts[0].photos:
-            keys[row][keys[row] == key] = -1
+    photos = [each.embedded.parts[0].photos for each in asked]
+    keys, most = near.keys, max(map(len, photos))
+    if most:
+        own = np.array([each + (-1,) * (most - len(each)) for each in photos])
+        keys = np.where((keys[..., None] == own[:, None]).any(axis=2), -1, keys)
     order = np.argsort(keys < 0, axis=1, kind="stable")[:, :NEIGHBOURS]
     return np.take_along_axis(keys, order, axis=1), np.take_along_axis(near.scores, order, axis=1)
 

@@ -133,7 +133,7 @@ class QueryReader:
         Raises:
             QueryError: the parts cancel each other out.
         """
-        excluded = query.exclude | _products_of(query)
+        excluded = query.exclude | {part.product_id for part in query.all_parts if part.product_id is not None}
         if len(query.all_parts) == 1 and query.all_parts[0].weight > 0 and query.all_parts[0].kind in _ALONE:
             alone = self._read(snapshot, query.all_parts[0], known, beside=True)
             assert alone.vector is not None
@@ -439,10 +439,6 @@ def _without_colours(reading: WordReading) -> WordReading:
 
 def _strength(given: NDArray[np.float32]) -> tuple[float, float] | None:
     return (float(given[0]), float(given[1])) if np.isfinite(given).all() else None
-
-
-def _products_of(query: Query) -> frozenset[str]:
-    return frozenset(part.product_id for part in query.all_parts if part.product_id is not None)
 
 
 def _mean(vectors: Vectors) -> Direction:

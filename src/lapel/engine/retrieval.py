@@ -308,16 +308,16 @@ class SearchEngine:
         while True:
             snapshot = self.store.current()
             try:
-                before = {id(query): self._read_before(query, snapshot) if again else None for query in queries}
-                known = self._reader.look_up(snapshot, [each for each in queries if before[id(each)] is None])
+                before = [self._read_before(query, snapshot) if again else None for query in queries]
+                new = [query for query, read in zip(queries, before, strict=True) if read is None]
+                known = self._reader.look_up(snapshot, new)
                 encoded()
                 embedded = []
-                for query in queries:
-                    read = before[id(query)] or self._weighed(
-                        snapshot, query, self._reader.combine(snapshot, query, known)
-                    )
+                for query, read in zip(queries, before, strict=True):
+                    if read is None:
+                        read = self._weighed(snapshot, query, self._reader.combine(snapshot, query, known))
                     embedded.append(read)
-                    self._remember(query, embedded[-1])
+                    self._remember(query, read)
                 return snapshot, embedded
             except ModelChangedError:
                 continue
