@@ -33,6 +33,7 @@ from lapel.engine.calibration import (
     likelihoods,
     reaches,
     read_calibration,
+    rows_of,
     save_calibration,
 )
 from lapel.engine.explanation import place_scores, spread
@@ -234,6 +235,19 @@ def test_isotonic_curves_rise_and_hold() -> None:
     assert calibration_error(told, right) < 0.02
     assert np.interp(-0.5, middles, likely) == pytest.approx(0.3, abs=0.05)
     assert np.interp(0.5, middles, likely) == pytest.approx(0.8, abs=0.05)
+
+
+def test_the_rows_of_a_category_are_found_however_it_is_written() -> None:
+    found = rows_of(["Shirts", "Shoes", "SHIRTS", ""])
+    assert {name: rows.tolist() for name, rows in found.items()} == {"shirts": [0, 2], "shoes": [1], "": [3]}
+    assert rows_of([]) == {}
+
+
+def test_a_category_has_knots_of_its_own() -> None:
+    ends = np.array([0.0, 1.0])
+    own = Scale(np.eye(len(FEATURES))[0], 0.0, (ends, ends), {"shoes": (ends, np.full(2, 0.5))})
+    features = np.full((3, len(FEATURES)), 0.2)
+    assert own.probabilities(features, rows_of(["Shirts", "Shoes", ""])).tolist() == [0.2, 0.5, 0.2]
 
 
 def test_a_fitted_scale_is_right_on_other_pairs() -> None:

@@ -157,7 +157,7 @@ class PhotoNumbers:
         Args:
             change: The catalogue's newest: after another one all is numbered anew.
             keys: (n,) sorted photo keys, each once.
-            entries: Products and photos, these among them; what is missing is gone.
+            entries: The products and photos of those that are there.
             excluded: q sets of ids.
 
         Returns:
@@ -175,7 +175,10 @@ class PhotoNumbers:
                 self._keys = np.insert(self._keys, places, new)
                 self._numbers = np.insert(self._numbers, places, np.array(numbers), axis=0)
             own = np.array([self._products.get(next(iter(each), ""), -2) for each in excluded])
-            return self._numbers[np.searchsorted(self._keys, keys)], own
+            found = self._numbers[np.searchsorted(self._keys, keys)]
+        if len(entries) < len(keys):  # some are gone, perhaps since they were numbered
+            found[[key not in entries for key in keys.tolist()]] = -1
+        return found, own
 
     def _number(self, product: Product, photo: Photo) -> tuple[int, int]:
         return (
@@ -201,7 +204,7 @@ def one_each(
         added: (q, n) what was added to the cosine of each.
         counts: (q,) how many hits each wants.
         excluded: The ids of products that each leaves out; None comes of a query with more than one.
-        entries: Products and photos by key; what is missing is gone.
+        entries: The products and photos of those that are there, by key.
         change: The catalogue's newest, before they were read.
         numbers: Theirs.
     """
@@ -210,7 +213,9 @@ def one_each(
     product, content = photos[places, 0].reshape(near.keys.shape), photos[places, 1].reshape(near.keys.shape)
     left_out = product == own[:, None]
     rank = np.cumsum(~left_out, axis=1)
-    chosen, seen = ~left_out & (rank <= counts[:, None]), rank - ~left_out < counts[:, None]
+    sizes = counts + np.array([len(each) for each in excluded])  # see first_piece
+    seen = np.arange(product.shape[1]) < sizes[:, None]
+    chosen = seen & ~left_out & (rank <= counts[:, None])
     plain = (chosen.sum(axis=1) == counts) & ~(seen & (product < 0)).any(axis=1)
     plain &= np.array([len(each) < 2 for each in excluded])
     for column, some in ((product, chosen), (content, seen)):  # what is left out may have the bytes of a hit
