@@ -201,15 +201,12 @@ class HitFeatures:
         """(m, 4) 0..1, what share of the votes near its query is for what each hit is; NaN where the shop does not
         say."""
         place = np.arange(len(query)) - np.searchsorted(query, query)  # of each hit among those of its query
-        hits = np.zeros((len(AGREEING), len(self._labels), place.max(initial=0) + 1), np.int64)
-        hits[:, query, place] = labels.T
-        weights = self._weights[..., None].astype(np.float64)
-        voted, every = np.empty(labels.shape), np.empty((len(self._labels), len(AGREEING)))
-        for column, own in enumerate(hits):
-            near = self._labels[..., column]
-            voted[:, column] = ((near[:, None] == own[..., None]) @ weights)[query, place, 0]
-            every[:, column] = ((near > 0)[:, None] @ weights)[:, 0, 0]
-        every = every[query]
+        hits = np.zeros((len(self._labels), place.max(initial=0) + 1, len(AGREEING)), np.int64)
+        hits[query, place] = labels
+        weights = self._weights.astype(np.float64)
+        agrees = self._labels[:, None] == hits[:, :, None]
+        voted = np.einsum("qhnc,qn->qhc", agrees, weights)[query, place]
+        every = np.einsum("qnc,qn->qc", self._labels > 0, weights)[query]
         return np.where((labels > 0) & (every > 0), voted / np.maximum(every, 1e-12), np.nan)
 
 
@@ -234,10 +231,10 @@ RowsOf = Mapping[str, NDArray[np.int64]]  # the hits of each category
 
 def rows_of(categories: Sequence[str]) -> RowsOf:
     """The rows of each category, by its folded name."""
-    numbers: dict[str, int] = {}
-    of = np.array([numbers.setdefault(_folded(name), len(numbers)) for name in categories], np.int64)
-    ends = np.cumsum(np.bincount(of, minlength=len(numbers)))
-    return dict(zip(numbers, np.split(np.argsort(of, kind="stable"), ends[:-1]), strict=True))
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(categories):
+        rows.setdefault(_folded(name), []).append(row)
+    return {name: np.array(own) for name, own in rows.items()}
 
 
 @dataclass(frozen=True)

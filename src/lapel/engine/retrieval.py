@@ -55,6 +55,7 @@ MAX_REMEMBERED = 64  # queries whose reading is kept for explanations; 20 kB eac
 MAX_FILTERS = 64  # filters whose keys are kept; at 40,000 photos each is 0.3 MB at most
 RERANKED = 5  # times k hits that a reranker is given
 MIN_SPARE = 8  # photos fetched beyond k, as a product may have several
+MANY_QUERIES = 8  # from which on grouping them together takes less time than one by one
 EVIDENCE = NEIGHBOURS + 4  # photos fetched for judging: those of a product that is asked for are no evidence
 
 
@@ -420,8 +421,11 @@ class SearchEngine:
             first.keys[place] = -1
             first.keys[place, :few], first.scores[place, :few] = found.keys[:few], found.scores[:few]
             added[place, :few] = found.added[:few]
-        change = self.store.catalog.latest_change()
+        many = len(rows) >= MANY_QUERIES
+        change = self.store.catalog.latest_change() if many else 0
         entries = self.store.catalog.entries(np.unique(first.keys[first.keys >= 0]))
+        if not many:
+            return {}, entries
         made = one_each(first, added, counts, excluded, entries, change, self._numbered)
         plain = {row: hits for row, hits in zip(rows.tolist(), made, strict=True) if hits and is_plain(asked[row][0])}
         rest = [row for row in rows.tolist() if row not in plain and row not in ordered]
