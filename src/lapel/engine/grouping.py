@@ -146,8 +146,8 @@ class PhotoNumbers:
         self._change = change
         self._products: dict[str, int] = {}
         self._contents: dict[str, int] = {}
-        self._keys: Keys = np.empty(0, np.int64)  # sorted
-        self._numbers = np.empty((0, 2), np.int64)
+        self._keys: Keys = np.array([-1])  # sorted; -1 stands for no photo
+        self._numbers = np.array([[-1, -1]])
 
     def of(
         self, change: int, keys: Keys, entries: Entries, excluded: Sequence[frozenset[str]]
@@ -167,15 +167,14 @@ class PhotoNumbers:
         with self._lock:
             if change != self._change or len(self._keys) + len(keys) > MAX_NUMBERED:
                 self._forget(change)
-            new = np.setdiff1d(keys, self._keys, assume_unique=True)
-            if len(new):
-                some = [entries.get(key) for key in new.tolist()]
-                numbers = [(-1, -1) if entry is None else self._number(*entry) for entry in some]
+            new = [key for key in np.setdiff1d(keys, self._keys, assume_unique=True).tolist() if key in entries]
+            if new:
                 places = np.searchsorted(self._keys, new)
                 self._keys = np.insert(self._keys, places, new)
-                self._numbers = np.insert(self._numbers, places, np.array(numbers), axis=0)
+                self._numbers = np.insert(self._numbers, places, [self._number(*entries[key]) for key in new], axis=0)
+            places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+            found = np.where((self._keys[places] == keys)[:, None], self._numbers[places], -1)
             own = np.array([self._products.get(next(iter(each), ""), -2) for each in excluded])
-            found = self._numbers[np.searchsorted(self._keys, keys)]
         if len(entries) < len(keys):  # some are gone, perhaps since they were numbered
             found[[key not in entries for key in keys.tolist()]] = -1
         return found, own
