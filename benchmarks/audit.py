@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lapel
+from lapel.indexes.neighbours import nearest_others
 from lapel.insight.audit_labels import FILLED, doubted, least_sure
 from lapel.insight.label_evidence import NEIGHBOURS, Labels, Shop, likely_values, read_palettes
 from lapel.insight.label_tables import label_of
-from lapel.insight.product_rows import nearest_others, read_products
+from lapel.insight.product_rows import read_products
 from shops import machine
 
 HIDDEN = 0.1

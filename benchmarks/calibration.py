@@ -33,12 +33,13 @@ from lapel.encoders import Encoder, open_encoder, shipped_model
 from lapel.encoders.probes import DOMAINS, Probe, Probes, save_probes
 from lapel.encoders.segmenter import embed_images
 from lapel.engine.calibration import (
+    JUDGEMENTS,
     NEIGHBOURS,
     Calibration,
     Neighbourhood,
-    closest,
     fashion_features,
     hit_features,
+    rows_of,
     save_calibration,
 )
 from lapel.insight import fit_probes as learning
@@ -350,7 +351,7 @@ class Answers:
         for domain in DOMAINS:
             some = rows & (asked.on_white == (domain == "white"))
             flat = asked.features[some].reshape(-1, asked.features.shape[2])
-            told = found.scales[domain][verdict].probabilities(flat, self.categories(name, some))
+            told = found.scales[domain][verdict].probabilities(flat, rows_of(self.categories(name, some)))
             values[some] = told.reshape(-1, HITS)
         fashion = self.fashion(found, name, rows)
         for domain in DOMAINS:
@@ -381,8 +382,7 @@ class Answers:
                 on_white=white,
                 strengths=np.repeat(asked.strengths[some], HITS, axis=0),
             )
-            verdicts = [verdict for verdict, _ in judged]
-            told[some] = [closest(verdicts[at : at + HITS]).value for at in range(0, len(verdicts), HITS)]
+            told[some] = [JUDGEMENTS[best].value for best in judged.closest.reshape(-1, HITS).min(axis=1).tolist()]
         return told[rows].astype(str)
 
     def own_kinds(self, name: str) -> NDArray[np.float64]:

@@ -23,6 +23,7 @@ from lapel.encoders.probes import NEVER, Probe, read_probes, save_probes
 from lapel.encoders.segmenter import embed_images
 from lapel.engine.calibration import (
     FEATURES,
+    JUDGEMENTS,
     Calibration,
     HitFeatures,
     Neighbourhood,
@@ -32,6 +33,7 @@ from lapel.engine.calibration import (
     likelihoods,
     reaches,
     read_calibration,
+    rows_of,
     save_calibration,
 )
 from lapel.engine.explanation import place_scores, spread
@@ -175,8 +177,13 @@ def calibration() -> Calibration:
 def test_verdicts_follow_from_probabilities() -> None:
     features = np.zeros((4, len(FEATURES)))
     features[:, 0] = [0.95, 0.8, 0.6, 0.1]
-    told = [verdict for verdict, _ in calibration().judge(features, [""] * 4, on_white=True)]
-    assert told == [Verdict.SAME_PRODUCT, Verdict.SAME_STYLE, Verdict.SAME_KIND, Verdict.NOTHING_CLOSE]
+    told = calibration().judge(features, [""] * 4, on_white=True)
+    assert [JUDGEMENTS[each] for each in told.closest.tolist()] == [
+        Verdict.SAME_PRODUCT,
+        Verdict.SAME_STYLE,
+        Verdict.SAME_KIND,
+        Verdict.NOTHING_CLOSE,
+    ]
 
 
 def test_a_calibration_is_kept_whole(tmp_path: Path) -> None:
@@ -206,10 +213,12 @@ def test_a_calibration_of_the_first_format_is_read() -> None:
     del given["strength"]
     found = Calibration.from_json(given, "old")
     first = np.zeros((1, len(FEATURES)))
-    first[0, 1:3] = 0.8, 0.4
+    first[0, :3] = 0.95, 0.8, 0.4
     for strengths in (None, np.array([[3.0, 9.0]])):
         assert found.fashion_of(first, strengths) == pytest.approx(np.interp(1.0, [-1, 3], [0.1, 0.9]))
-    assert not found.is_strange(first, on_white=True).any()
+    assert found.judge(first, [""], on_white=True).closest == JUDGEMENTS.index(Verdict.SAME_PRODUCT)
+    found = replace(found, fashion_least={"white": 0.6})
+    assert found.judge(first, [""], on_white=True).closest == JUDGEMENTS.index(Verdict.NOTHING_CLOSE)
     of_three = found.scales["white"][Verdict.SAME_KIND].weights
     assert (of_three[:8] == calibration().scales["white"][Verdict.SAME_KIND].weights[:8]).all()
     assert not of_three[8:].any()  # it knew no labels
@@ -226,6 +235,19 @@ def test_isotonic_curves_rise_and_hold() -> None:
     assert calibration_error(told, right) < 0.02
     assert np.interp(-0.5, middles, likely) == pytest.approx(0.3, abs=0.05)
     assert np.interp(0.5, middles, likely) == pytest.approx(0.8, abs=0.05)
+
+
+def test_the_rows_of_a_category_are_found_however_it_is_written() -> None:
+    found = rows_of(["Shirts", "Shoes", "SHIRTS", ""])
+    assert {name: rows.tolist() for name, rows in found.items()} == {"shirts": [0, 2], "shoes": [1], "": [3]}
+    assert rows_of([]) == {}
+
+
+def test_a_category_has_knots_of_its_own() -> None:
+    ends = np.array([0.0, 1.0])
+    own = Scale(np.eye(len(FEATURES))[0], 0.0, (ends, ends), {"shoes": (ends, np.full(2, 0.5))})
+    features = np.full((3, len(FEATURES)), 0.2)
+    assert own.probabilities(features, rows_of(["Shirts", "Shoes", ""])).tolist() == [0.2, 0.5, 0.2]
 
 
 def test_a_fitted_scale_is_right_on_other_pairs() -> None:

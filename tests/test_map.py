@@ -22,9 +22,10 @@ from browser.chromium import PHONE, browser
 from inputs.looks import COLOURS, KINDS, look_products, write_looks
 from lapel.apps.cli import app
 from lapel.core.errors import InputError, QueryError
+from lapel.indexes.neighbours import nearest_others
 from lapel.insight.catalogue_map import CatalogueMap, drawn
 from lapel.insight.map_layout import FILE, KeptMap, lay_out, placed
-from lapel.insight.product_rows import ProductRows, nearest_others, read_products
+from lapel.insight.product_rows import ProductRows, read_products
 
 __all__ = ["browser"]
 EVIL = '</script><script>alert("x")</script>'

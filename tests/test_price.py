@@ -17,8 +17,9 @@ from inputs.insight import made_store
 from lapel.apps.cli import app
 from lapel.core.errors import ImageError, QueryError
 from lapel.core.types import Product
-from lapel.insight.neighbours import nearest, vote
+from lapel.indexes.neighbours import nearest
 from lapel.insight.price_model import fit_prices
+from lapel.insight.votes import vote
 
 # --- the model --------------------------------------------------------------------------------------------------------
 
@@ -74,7 +75,7 @@ def test_too_few_or_impossible_prices_are_refused() -> None:
 def test_neighbours_are_the_nearest_of_other_products_and_votes_are_shares() -> None:
     vectors = np.eye(3, dtype=np.float32)[[0, 0, 1, 2]]
     near = nearest(vectors[:1], vectors, 2, groups=np.array([0, 0, 1, 2]), own=np.array([0]))
-    assert set(near.places[0].tolist()) == {2, 3}
+    assert set(near.keys[0].tolist()) == {2, 3}
     values, share = vote(nearest(vectors[:1], vectors, 4), ["red", "", "blue", "blue"])
     assert values == ["red"]
     assert share[0] == pytest.approx(1.0, abs=1e-6)

@@ -344,23 +344,13 @@ class Catalog:
             there[[place for place, _ in found]] = True
             return there, models.matrix(database, [data for _, data in found])
 
-    def photo_keys(self, product_ids: Sequence[str]) -> dict[str, list[int]]:
-        """The keys of the photos of several products; products that are not there are left out."""
-        asked = (
-            "SELECT product.id, photo.key FROM json_each(?) AS wanted CROSS JOIN product ON product.id = wanted.value"
-            " CROSS JOIN photo ON product_row = product.row"
-        )
-        keys: dict[str, list[int]] = defaultdict(list)
-        with self._pool.borrow() as database:
-            for product_id, key in database.execute(asked, (json.dumps(list(product_ids)),)):
-                keys[product_id].append(key)
-        return keys
-
-    def vectors_of_products(self, product_ids: Sequence[str], *, fingerprint: str) -> tuple[dict[str, int], Vectors]:
+    def vectors_of_products(
+        self, product_ids: Sequence[str], *, fingerprint: str
+    ) -> tuple[dict[str, list[int]], Vectors]:
         """The vectors of a model for the photos of several products, those of one product after the other.
 
         Returns:
-            How many each product has, in their order, and (n, dim) float32; products without any are left out.
+            The keys of each product's photos, in their order, and (n, dim) float32; what has no vector is left out.
         """
         with self._pool.borrow() as database:
             return models.vectors_of_products(database, json.dumps(list(product_ids)), fingerprint)

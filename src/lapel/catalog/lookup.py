@@ -7,7 +7,7 @@ import sqlite3
 import numpy as np
 
 from lapel.catalog.entries import QUALIFIED_PRODUCT_COLUMNS, StoredPhoto, StoredProduct, from_row
-from lapel.core.types import Links, Photo, Product
+from lapel.core.types import NO_LINKS, Links, Photo, Product
 from lapel.core.vectors import Keys
 
 _IN_LIST = "IN (SELECT value FROM json_each(?))"
@@ -22,7 +22,8 @@ def entries(database: sqlite3.Connection, keys: str) -> dict[int, tuple[Product,
     )
     found: dict[int, tuple[Product, Photo]] = {}
     for key, uri, sha256, full, small, *columns in database.execute(asked, (keys,)):
-        found[key] = (from_row(tuple(columns)), Photo(key, columns[0], uri, sha256, Links(full, small)))
+        links = Links(full, small) if full or small else NO_LINKS  # shared, as many objects make the collector slow
+        found[key] = (from_row(tuple(columns)), Photo(key, columns[0], uri, sha256, links))
     return found
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -163,17 +162,23 @@ def delta(database: sqlite3.Connection, since: int) -> IndexDelta | None:
     return IndexDelta(own, keys, matrix(database, [data for _, data in found]), removed)
 
 
-def vectors_of_products(database: sqlite3.Connection, ids: str, fingerprint: str) -> tuple[dict[str, int], Vectors]:
-    """How many vectors each of some products (a JSON list of ids) has, and those vectors, product by product."""
+def vectors_of_products(
+    database: sqlite3.Connection, ids: str, fingerprint: str
+) -> tuple[dict[str, list[int]], Vectors]:
+    """The keys of the photos with a vector of each of some products (a JSON list of ids), and those vectors, product by
+    product."""
     asked = (
         # In this order: SQLite would rather go through every vector of the model.
-        "SELECT product.id, data FROM json_each(?) AS wanted CROSS JOIN product ON product.id = wanted.value"
+        "SELECT product.id, photo.key, data"
+        " FROM json_each(?) AS wanted CROSS JOIN product ON product.id = wanted.value"
         f" CROSS JOIN photo ON product_row = product.row CROSS JOIN vector ON vector.key = photo.key AND {_OF_MODEL}"
         " ORDER BY wanted.key, position, photo.key"
     )
     found = database.execute(asked, (ids, fingerprint)).fetchall()
-    counts = Counter(product_id for product_id, _ in found)
-    return dict(counts), matrix(database, [data for _, data in found])
+    keys: dict[str, list[int]] = {}
+    for product_id, key, _ in found:
+        keys.setdefault(product_id, []).append(key)
+    return keys, matrix(database, [data for _, _, data in found])
 
 
 def matrix(database: sqlite3.Connection, blobs: Sequence[bytes]) -> Vectors:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from contextlib import suppress
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -33,3 +34,16 @@ def _quota(groups: Path) -> float:
     except (OSError, ValueError, ZeroDivisionError):
         return NO_LIMIT
     return share if share > 0 else NO_LIMIT
+
+
+def memory_bytes(groups: Path = CGROUPS) -> int:
+    """Bytes of memory this process may use: the machine's, or its container's.
+
+    Args:
+        groups: Where Linux tells of control groups, version 2 (``memory.max``) or 1.
+    """
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")] if hasattr(os, "sysconf") else [8 * 10**9]
+    for limit in (groups / "memory.max", groups / "memory" / "memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):
+            limits.append(int(limit.read_text()))
+    return min(limits)

@@ -509,6 +509,7 @@ class UnderstoodPart:
             found in it, see :class:`PlaceMap`; empty of all that is no image.
         strength: How strongly the network answers to an image: the length of its map's mean, and the greatest length of
             a place; None of all that is no image, and of models without maps.
+        photos: Of a product, the keys of its photos.
     """
 
     kind: str
@@ -524,6 +525,7 @@ class UnderstoodPart:
     on_white: bool = True
     maps: tuple[PlaceMap, ...] = field(default=(), repr=False, compare=False)
     strength: tuple[float, float] | None = None
+    photos: tuple[int, ...] = field(default=(), repr=False, compare=False)
 
     def to_part(self, fingerprint: str) -> Part:
         """The same as a part of a query: words and colours as they were given, else the vector that it became."""
@@ -634,6 +636,30 @@ class SearchResult(Sequence[Hit]):
     def __eq__(self, other: object) -> bool:
         """Whether two answers hold the same hits."""
         return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied and pickled: the hits, and not what makes them."""
+        return {**self.__dict__, "_hits": self.hits}
+
+
+class _MadeWhenAsked:
+    """:attr:`SearchResult.hits`, which may be given as a function that makes them: it is called when they are first
+    looked at, as in a batch of many answers most are only counted, or looked at in part."""
+
+    def __get__(self, result: Any, owner: type) -> Any:
+        if result is None:
+            return self
+        hits = result._hits
+        if not isinstance(hits, tuple):
+            object.__setattr__(result, "_hits", hits := hits())
+        return hits
+
+    def __set__(self, result: Any, hits: Any) -> None:
+        object.__setattr__(result, "_hits", hits)
+
+
+# After the class, as a dataclass would take it for a default.
+SearchResult.hits = _MadeWhenAsked()  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,7 @@ class HitFeatures:
         """Of hits of any of the queries.
 
         Args:
-            query: (m,) which query each hit answers.
+            query: (m,) which query each hit answers, rising.
             scores: (m,) float32 their cosines.
             likely: What the probes say of them, see :func:`likelihoods`.
             labels: (m, 4) theirs.
@@ -200,9 +200,13 @@ class HitFeatures:
     def _votes(self, query: NDArray[np.int64], labels: Labels) -> NDArray[np.float64]:
         """(m, 4) 0..1, what share of the votes near its query is for what each hit is; NaN where the shop does not
         say."""
-        weights = self._weights[..., None].astype(np.float64)
-        voted = ((self._labels[query] == labels[:, None]) * weights[query]).sum(axis=1)
-        every = ((self._labels > 0) * weights).sum(axis=1)[query]
+        place = np.arange(len(query)) - np.searchsorted(query, query)  # of each hit among those of its query
+        hits = np.zeros((len(self._labels), place.max(initial=0) + 1, len(AGREEING)), np.int64)
+        hits[query, place] = labels
+        weights = self._weights.astype(np.float64)
+        agrees = self._labels[:, None] == hits[:, :, None]
+        voted = np.einsum("qhnc,qn->qhc", agrees, weights)[query, place]
+        every = np.einsum("qnc,qn->qc", self._labels > 0, weights)[query]
         return np.where((labels > 0) & (every > 0), voted / np.maximum(every, 1e-12), np.nan)
 
 
@@ -220,8 +224,32 @@ def fashion_features(first: Features, strengths: NDArray[np.floating]) -> Featur
     return np.hstack([first[:, ABOUT_QUERIES], np.log(np.asarray(strengths, np.float64) + FLOOR)])
 
 
-_CLOSE = (*CLOSENESS, Verdict.NOTHING_CLOSE)
+JUDGEMENTS = (*CLOSENESS, Verdict.NOTHING_CLOSE)  # of hits, the closest first
 _folded = lru_cache(maxsize=1024)(fold)  # a shop has few categories, and each hit is asked about several times
+RowsOf = Mapping[str, NDArray[np.int64]]  # the hits of each category
+
+
+def rows_of(categories: Sequence[str]) -> RowsOf:
+    """The rows of each category, by its folded name."""
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(categories):
+        rows.setdefault(_folded(name), []).append(row)
+    return {name: np.array(own) for name, own in rows.items()}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is said of m hits.
+
+    Attributes:
+        closest: (m,) int64, the place of each hit's verdict among :data:`JUDGEMENTS`.
+        verdicts: Which are told of: one column of ``likely`` each.
+        likely: (m, verdicts) float64, how likely each holds.
+    """
+
+    closest: NDArray[np.int64]
+    verdicts: tuple[Verdict, ...]
+    likely: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -244,15 +272,13 @@ class Scale:
         """(m,) of (m, 12) figures."""
         return np.asarray(features @ self.weights + self.bias, np.float64)
 
-    def probabilities(self, features: Features, categories: Sequence[str] = ()) -> NDArray[np.float64]:
-        """(m,) 0..1; ``categories`` are the last levels of the hits' categories."""
+    def probabilities(self, features: Features, categories: RowsOf | None = None) -> NDArray[np.float64]:
+        """(m,) 0..1; ``categories`` says which hits are of which, by the last level, see :func:`rows_of`."""
         logits = self.logits(features)
         found = np.interp(logits, *self.knots)
-        if self.by_category and categories:
-            names = [_folded(name) for name in categories]
-            for name in self.by_category.keys() & set(names):
-                own = [place for place, each in enumerate(names) if each == name]
-                found[own] = np.interp(logits[own], *self.by_category[name])
+        for name, rows in (categories or {}).items():
+            if name in self.by_category:
+                found[rows] = np.interp(logits[rows], *self.by_category[name])
         return found
 
 
@@ -283,35 +309,27 @@ class Calibration:
 
     def judge(
         self, features: Features, categories: Sequence[str], *, on_white: bool, strengths: Strengths | None = None
-    ) -> list[tuple[Verdict, dict[Verdict, float]]]:
+    ) -> Told:
         """The verdict on each hit, of one query or of many, and how likely each verdict holds; of a query that shows
-        nothing of a shop, at most as likely as that it does."""
-        domain = DOMAINS[not on_white]
-        scales = self.scales[domain]
-        likely = {verdict: scale.probabilities(features, categories) for verdict, scale in scales.items()}
-        close = np.full(len(features), _CLOSE.index(Verdict.NOTHING_CLOSE))
-        if self.fashion is None:
-            strange = np.zeros(len(features), bool)
-        else:
-            shown = self.fashion_of(features, strengths)
-            strange = shown < self.fashion_least.get(domain, 0.0)
-            likely = {verdict: np.where(strange, np.minimum(each, shown), each) for verdict, each in likely.items()}
-        least = {Verdict.SAME_PRODUCT: LIKELY, Verdict.SAME_STYLE: LIKELY, Verdict.SAME_KIND: self.least[domain]}
-        for verdict in reversed(CLOSENESS):  # the closest last, which stays
-            if verdict in likely:
-                close[(likely[verdict] >= least[verdict]) & ~strange] = _CLOSE.index(verdict)
-        every = zip(*(each.tolist() for each in likely.values()), strict=True)
-        return [
-            (_CLOSE[verdict], dict(zip(scales, each, strict=True)))
-            for verdict, each in zip(close.tolist(), every, strict=True)
-        ]
+        nothing of a shop, at most as likely as that it does.
 
-    def is_strange(
-        self, features: Features, strengths: Strengths | None = None, *, on_white: bool
-    ) -> NDArray[np.bool_]:
-        """(m,) whether the query of each hit is taken to show nothing of a shop."""
-        least = self.fashion_least.get(DOMAINS[not on_white], 0.0)
-        return np.asarray(self.fashion_of(features, strengths) < least)
+        Args:
+            features: (m, 12) figures of hits.
+            categories: m last levels of their categories.
+            on_white: Whether the queries were pictures on white.
+            strengths: (m, 2) of their queries, see :meth:`fashion_of`.
+        """
+        domain, rows = DOMAINS[not on_white], rows_of(categories)
+        scales = self.scales[domain]
+        likely = np.stack([scale.probabilities(features, rows) for scale in scales.values()], axis=1)
+        shown = self.fashion_of(features, strengths)
+        strange = shown < self.fashion_least.get(domain, 0.0)
+        likely = np.where(strange[:, None], np.minimum(likely, shown[:, None]), likely)
+        close = np.full(len(features), JUDGEMENTS.index(Verdict.NOTHING_CLOSE))
+        least = {Verdict.SAME_PRODUCT: LIKELY, Verdict.SAME_STYLE: LIKELY, Verdict.SAME_KIND: self.least[domain]}
+        for verdict, each in sorted(zip(scales, likely.T, strict=True), key=lambda one: -CLOSENESS.index(one[0])):
+            close[(each >= least[verdict]) & ~strange] = JUDGEMENTS.index(verdict)  # the closest last, which stays
+        return Told(close, tuple(scales), likely)
 
     def fashion_of(self, features: Features, strengths: Strengths | None = None) -> NDArray[np.float64]:
         """(m,) how likely the query of each hit shows anything of a shop, 0..1; 1 where that was not learned.
@@ -328,18 +346,21 @@ class Calibration:
 
     def kinds(
         self, values: Sequence[str], likely: NDArray[np.float64], *, on_white: bool
-    ) -> tuple[tuple[str, float], ...]:
-        """The kinds that a query may be of, the likeliest first: the right one is among them for 90 of 100.
+    ) -> list[tuple[tuple[str, float], ...]]:
+        """The kinds that each query may be of, the likeliest first: the right one is among them for 90 of 100.
 
         Args:
             values: The kinds there are.
-            likely: (kinds,) how likely the query is of each.
-            on_white: Whether it was a picture on white.
+            likely: (q, kinds) how likely each query is of each.
+            on_white: Whether they were pictures on white.
         """
-        floor = self.kind_floor.get(DOMAINS[not on_white], np.inf)
-        reached = np.flatnonzero(likely >= floor)
-        order = reached[np.argsort(-likely[reached], kind="stable")]
-        return tuple((values[at], round(float(likely[at]), 4)) for at in order.tolist())
+        rows, kinds = np.nonzero(likely >= self.kind_floor.get(DOMAINS[not on_white], np.inf))
+        reached = likely[rows, kinds]
+        order = np.lexsort((-reached, rows))  # stable: of equal ones the first kind comes first
+        found: list[list[tuple[str, float]]] = [[] for _ in likely]
+        for row, kind, share in zip(*(each[order].tolist() for each in (rows, kinds, reached.round(4))), strict=True):
+            found[row].append((values[kind], share))
+        return [tuple(each) for each in found]
 
     def to_json(self) -> dict[str, Any]:
         """The form that is kept."""

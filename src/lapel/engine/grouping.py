@@ -3,42 +3,34 @@ than some of one brand, and, on request, hits that differ from each other."""
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lapel.catalog import Catalog
 from lapel.core.colour_names import find_colour
 from lapel.core.errors import QueryError
 from lapel.core.text import fold
-from lapel.core.types import Hit, Photo, Product, Query
-from lapel.core.vectors import Vectors
+from lapel.core.types import Hit, Matches, Photo, Product, Query
+from lapel.core.vectors import Keys, Vectors
 from lapel.core.words import tokens
 from lapel.engine.features import PICTURE_HASH
+from lapel.engine.hits import Entries, FoundHits
 from lapel.engine.ordering import Candidates
 from lapel.engine.picture_hash import NEAR, hamming, whole_hash
 
 VARIANTS = "variants"  # what `group` is called where it means each model once, whatever its colour
 WHOLE_HASH = 64  # hex digits of a SHA-256
 POOL = 3  # times k hits among which diversity chooses
+MAX_NUMBERED = 500_000  # photos; 60 MB with their texts
+LEFT_OUT = -1  # what stands for a product that is not to come
 
 Name = tuple[str, str]
-
-
-@dataclass(slots=True)
-class _Row:
-    """What becomes a hit, with the ids of what it stands for beside its own product."""
-
-    score: float
-    added: float
-    product: Product
-    photo: Photo
-    others: list[str]
-
-    def hit(self, rank: int) -> Hit:
-        return Hit(rank, self.score, self.product, self.photo, adjustment=self.added, others=tuple(self.others))
+Rows = NDArray[np.int64]
 
 
 class Grouper:
@@ -57,8 +49,8 @@ class Grouper:
         k: int,
         query: Query,
         excluded: frozenset[str],
-        entries: Mapping[int, tuple[Product, Photo]],
-    ) -> list[Hit]:
+        entries: Entries,
+    ) -> FoundHits:
         """The first k products, or groups of products, each with its best photo.
 
         Args:
@@ -66,33 +58,30 @@ class Grouper:
             k: How many.
             query: What says how they are grouped.
             excluded: Ids of products that are left out.
-            entries: Products and photos of the first :func:`first_piece` keys, those that are still there.
+            entries: Products and photos of some of the keys.
 
         Raises:
             QueryError: it groups by a field that no product has.
         """
-        if not (query.diversity or query.group or query.max_per or query.distinct):
-            hits = _one_each(found, k, excluded, entries)
-            if hits is not None:
-                return hits
         wanted = k if not query.diversity else POOL * k
         collected = _Collected(wanted, query, self._fields(query), excluded)
         whole = query.group == VARIANTS or query.distinct  # what comes later may belong to a hit
         # Looked up in pieces: mostly the first k photos are of k products, and the spare ones are not needed.
         step = first_piece(k, excluded)
         for at in range(0, len(found.keys), step):
-            keys = found.keys[at : at + step]
-            if at:
-                entries = self._catalog.entries(keys)
-            hashes = self._catalog.features.get(*PICTURE_HASH.key, keys.tolist()) if query.distinct else {}
-            scores, added = (column[at : at + step].tolist() for column in (found.scores, found.added))
-            for key, score, more in zip(keys.tolist(), scores, added, strict=True):
+            keys = found.keys[at : at + step].tolist()
+            if any(key not in entries for key in keys):
+                entries = {**entries, **self._catalog.entries(keys)}
+            hashes = self._catalog.features.get(*PICTURE_HASH.key, keys) if query.distinct else {}
+            for place, key in enumerate(keys, at):
                 # None: removed by another process since the index was built
                 if (entry := entries.get(key)) is not None:
-                    collected.take(_Row(score, more, *entry, []), whole_hash(hashes.get(key, b"")))
+                    collected.take(place, *entry, whole_hash(hashes.get(key, b"")))
             if collected.full and not whole:
                 break
-        return [row.hit(rank) for rank, row in enumerate(collected.rows, 1)]
+        rows = collected.places
+        others = {row: tuple(ids) for row, ids in collected.others.items()}
+        return FoundHits(found.keys[rows], found.scores[rows], found.added[rows], entries, others)
 
     def diverse(self, hits: list[Hit], vectors: Vectors, k: int, diversity: float) -> list[Hit]:
         """The k hits that are both near and unlike each other, by maximal marginal relevance (Carbonell and Goldstein
@@ -140,66 +129,154 @@ def first_piece(k: int, excluded: frozenset[str]) -> int:
     return k + len(excluded)
 
 
-def _one_each(
-    found: Candidates, k: int, excluded: frozenset[str], entries: Mapping[int, tuple[Product, Photo]]
-) -> list[Hit] | None:
-    """The hits where the first photos are those of k products, each with bytes of its own, as they mostly are; None
-    where they are not, or one is gone."""
-    step = first_piece(k, excluded)
-    some = [entries.get(key) for key in found.keys[:step].tolist()]
-    there = [entry for entry in some if entry is not None]
-    if len(there) < len(some) or len({photo.sha256 for _, photo in there}) < len(there):
-        return None
-    kept = [(row, *entry) for row, entry in enumerate(there) if entry[0].id not in excluded][:k]
-    if len(kept) < k or len({product.id for _, product, _ in kept}) < k:
-        return None
-    scores, added = found.scores[:step].tolist(), found.added[:step].tolist()
+def is_plain(query: Query) -> bool:
+    """Whether each product simply comes once."""
+    return not (query.diversity or query.group or query.max_per or query.distinct)
+
+
+class PhotoNumbers:
+    """The product of each photo, and its bytes, as numbers that compare: a batch then looks at no product. Safe to
+    share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._forget(-1)
+
+    def _forget(self, change: int) -> None:
+        self._change = change
+        self._products: dict[str, int] = {}
+        self._contents: dict[str, int] = {}
+        self._keys: Keys = np.array([-1])  # sorted; -1 stands for no photo
+        self._numbers = np.array([[-1, -1]])
+
+    def of(
+        self, change: int, keys: Keys, entries: Entries, excluded: Sequence[frozenset[str]]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The numbers of photos and products.
+
+        Args:
+            change: The catalogue's newest: after another one all is numbered anew.
+            keys: (n,) sorted photo keys, each once.
+            entries: The products and photos of those that are there.
+            excluded: q sets of ids.
+
+        Returns:
+            (n, 2) the number of each photo's product and of its bytes, -1 of what is gone; and (q,) that of the one
+            product of each set, -2 where it has none.
+        """
+        with self._lock:
+            if change != self._change or len(self._keys) + len(keys) > MAX_NUMBERED:
+                self._forget(change)
+            new = [key for key in np.setdiff1d(keys, self._keys, assume_unique=True).tolist() if key in entries]
+            if new:
+                places = np.searchsorted(self._keys, new)
+                self._keys = np.insert(self._keys, places, new)
+                self._numbers = np.insert(self._numbers, places, [self._number(*entries[key]) for key in new], axis=0)
+            places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+            found = np.where((self._keys[places] == keys)[:, None], self._numbers[places], -1)
+            own = np.array([self._products.get(next(iter(each), ""), -2) for each in excluded])
+        if len(entries) < len(keys):  # some are gone, perhaps since they were numbered
+            found[[key not in entries for key in keys.tolist()]] = -1
+        return found, own
+
+    def _number(self, product: Product, photo: Photo) -> tuple[int, int]:
+        return (
+            self._products.setdefault(product.id, len(self._products)),
+            self._contents.setdefault(photo.sha256, len(self._contents)),
+        )
+
+
+def one_each(
+    near: Matches,
+    added: NDArray[np.float32],
+    counts: Rows,
+    excluded: Sequence[frozenset[str]],
+    entries: Entries,
+    change: int,
+    numbers: PhotoNumbers,
+) -> list[FoundHits | None]:
+    """The hits of q queries whose first photos are those of so many products, each with bytes of its own, as they
+    mostly are; None for a query where they are not, or one is gone.
+
+    Args:
+        near: (q, n) the first photos of each, in their order; -1 where there are no more.
+        added: (q, n) what was added to the cosine of each.
+        counts: (q,) how many hits each wants.
+        excluded: The ids of products that each leaves out; None comes of a query with more than one.
+        entries: The products and photos of those that are there, by key.
+        change: The catalogue's newest, before they were read.
+        numbers: Theirs.
+    """
+    keys, places = np.unique(near.keys, return_inverse=True)
+    photos, own = numbers.of(change, keys, entries, excluded)
+    product, content = photos[places, 0].reshape(near.keys.shape), photos[places, 1].reshape(near.keys.shape)
+    left_out = product == own[:, None]
+    rank = np.cumsum(~left_out, axis=1)
+    sizes = counts + np.array([len(each) for each in excluded])  # see first_piece
+    seen = np.arange(product.shape[1]) < sizes[:, None]
+    chosen = seen & ~left_out & (rank <= counts[:, None])
+    plain = (chosen.sum(axis=1) == counts) & ~(seen & (product < 0)).any(axis=1)
+    plain &= np.array([len(each) < 2 for each in excluded])
+    for column, some in ((product, chosen), (content, seen)):  # what is left out may have the bytes of a hit
+        each = np.sort(np.where(some, column, -3 - np.arange(column.shape[1])), axis=1)
+        plain &= (each[:, 1:] != each[:, :-1]).all(axis=1)
+    chosen &= plain[:, None]
+    keys, scores, more = near.keys[chosen], near.scores[chosen], added[chosen]
+    ends = np.cumsum(chosen.sum(axis=1)).tolist()
     return [
-        Hit(rank, scores[row], product, photo, (), added[row]) for rank, (row, product, photo) in enumerate(kept, 1)
+        FoundHits(keys[begin:end], scores[begin:end], more[begin:end], entries) if begin < end else None
+        for begin, end in zip([0, *ends], ends, strict=False)
     ]
 
 
 class _Collected:
-    """Hits as they come."""
+    """Photos that become hits, as they come.
+
+    Attributes:
+        places: Where each stands among the candidates.
+        others: By hit, the ids of products that it stands for beside its own.
+    """
 
     def __init__(self, wanted: int, query: Query, fields: tuple[str, str], excluded: frozenset[str]) -> None:
-        self.rows: list[_Row] = []
+        self.places: list[int] = []
+        self.others: dict[int, list[str]] = {}
+        self._ids: list[str] = []
         self._wanted = wanted
         self._query = query
         self._group, self._limited = fields
         self._most = query.most[1] if query.most else 0
-        self._of: dict[Name, _Row | None] = {("id", each): None for each in excluded}
+        self._of: dict[Name, int] = {("id", each): LEFT_OUT for each in excluded}
         self._held: Counter[str] = Counter()
-        self._hashes: list[tuple[bytes, _Row]] = []
+        self._hashes: list[tuple[bytes, int]] = []
 
     @property
     def full(self) -> bool:
         """Whether there are as many as wanted."""
-        return len(self.rows) >= self._wanted
+        return len(self.places) >= self._wanted
 
-    def take(self, new: _Row, look: bytes) -> None:
-        """Take a row, or add its product to the row that stands for it already."""
-        names = self._names(new.product, new.photo)
+    def take(self, place: int, product: Product, photo: Photo, look: bytes) -> None:
+        """Take a photo, or add its product to the hit that stands for it already."""
+        names = self._names(product, photo)
+        hit = next((self._of[name] for name in names if name in self._of), None)
+        if hit is None and look:
+            hit = self._near(look)
+        if hit is None:
+            if self.full or not self._room(product):
+                return
+            hit = len(self.places)
+            self.places.append(place)
+            self._ids.append(product.id)
+            if look:
+                self._hashes.append((look, hit))
+        if hit != LEFT_OUT and product.id != self._ids[hit]:
+            others = self.others.setdefault(hit, [])
+            if product.id not in others:
+                others.append(product.id)
         for name in names:
-            if name in self._of:
-                row = self._of[name]
-                break
-        else:
-            row = self._near(look) if look else None
-            if row is None:
-                if self.full or not self._room(new.product):
-                    return
-                row = new
-                self.rows.append(row)
-                if look:
-                    self._hashes.append((look, row))
-        if row is not None and new.product.id != row.product.id and new.product.id not in row.others:
-            row.others.append(new.product.id)
-        for name in names:
-            self._of.setdefault(name, row)
+            self._of.setdefault(name, hit)
 
-    def _near(self, look: bytes) -> _Row | None:
-        return next((row for other, row in self._hashes if hamming(other, look) <= NEAR), None)
+    def _near(self, look: bytes) -> int | None:
+        return next((hit for other, hit in self._hashes if hamming(other, look) <= NEAR), None)
 
     def _room(self, product: Product) -> bool:
         """Whether another product of its brand, or what is limited, may come; and count it."""

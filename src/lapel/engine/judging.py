@@ -6,18 +6,19 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lapel.core.errors import ModelError, ModelMismatchError
-from lapel.core.types import EmbeddedQuery, Hit, Query, Verdict
+from lapel.core.types import EmbeddedQuery, Hit, Matches, Query, Verdict
 from lapel.core.vectors import Keys
 from lapel.encoders import Encoder
-from lapel.encoders.probes import Probes, read_probes
+from lapel.encoders.probes import DOMAINS, Probes, read_probes
 from lapel.engine.calibration import (
+    ANSWER_HITS,
     FILE,
+    JUDGEMENTS,
     NEIGHBOURS,
     Calibration,
     HitFeatures,
@@ -26,6 +27,7 @@ from lapel.engine.calibration import (
     read_calibration,
 )
 from lapel.engine.context import StoreContext
+from lapel.engine.hits import FoundHits
 from lapel.engine.index_storage import SearchSnapshot
 from lapel.engine.photo_figures import Figures, PhotoFigures
 
@@ -34,12 +36,11 @@ logger = logging.getLogger(__name__)
 OWN = "calibration"  # the folder of a store with, by the fingerprint of a model, its own calibration and probes
 NONE = ("", 0)
 NO_STRENGTH = (float("nan"), float("nan"))  # of queries that are no images
-Judged = tuple[list[Hit], dict[str, Any]]
 Rows = NDArray[np.int64]
 JUDGED = ("image", "product", "vector")  # kinds of queries whose cosines compare with those that were learned from
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answered:
     """A query and what was found.
 
@@ -47,15 +48,29 @@ class Answered:
         query: What was asked.
         embedded: How it was read.
         hits: What was found.
-        keys: (n,) the nearest photos, padded with -1.
-        scores: (n,) float32, their cosines.
     """
 
     query: Query
     embedded: EmbeddedQuery
-    hits: Sequence[Hit]
-    keys: Keys
-    scores: NDArray[np.float32]
+    hits: FoundHits
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What is said of an answer.
+
+    Attributes:
+        verdict: The closest verdict on its first ten hits; None where they were not judged.
+        kinds: See :attr:`lapel.core.types.SearchResult.kinds`.
+        fashion: See :attr:`lapel.core.types.SearchResult.fashion`.
+    """
+
+    verdict: Verdict | None = None
+    kinds: tuple[tuple[str, float], ...] = ()
+    fashion: float | None = None
+
+
+NOT_JUDGED = Judged()
 
 
 class Judge:
@@ -95,20 +110,19 @@ class Judge:
         except OSError:
             return fingerprint, 0
 
-    def judge(self, snapshot: SearchSnapshot, asked: Sequence[Answered]) -> list[Judged]:
-        """The hits of some queries with probabilities and verdicts; and by field of the result what is known of each
-        query: ``kinds`` and ``fashion``.
+    def judge(self, snapshot: SearchSnapshot, asked: Sequence[Answered], near: Matches) -> list[Judged]:
+        """Give the hits of some queries probabilities and verdicts, and say what is known of each query.
+
+        Nothing is said where that cannot be told: of words, of several parts, of a model without calibration or one
+        that is gone, whose vectors can be searched all the same.
 
         Args:
             snapshot: What was searched; its model is opened when it is first judged by.
-            asked: Queries and what was found.
-
-        Returns:
-            The hits as they are and nothing where that cannot be told: of words, of several parts, of a model without
-            calibration or one that is gone, whose vectors can be searched all the same.
+            asked: q queries and what was found.
+            near: (q, n) the nearest photos of each.
         """
-        judged: list[Judged] = [(list(each.hits), {}) for each in asked]
-        rows = [row for row, each in enumerate(asked) if each.hits and _can_be_told(each)]
+        judged = [NOT_JUDGED] * len(asked)
+        rows = [row for row, each in enumerate(asked) if len(each.hits) and _can_be_told(each)]
         fingerprint = snapshot.model.fingerprint
         if not rows:
             return judged
@@ -124,46 +138,48 @@ class Judge:
         figures = self._figures
         if figures.probes is not probes or figures.fingerprint != fingerprint:
             figures = self._figures = PhotoFigures(self._store.catalog, fingerprint, probes)
-        evidence = self._evidence([asked[row] for row in rows], figures)
-        for on_white in (True, False):
-            some = evidence.told & np.array([asked[row].embedded.parts[0].on_white is on_white for row in rows], bool)
-            if some.any():
-                own = [asked[row] for row, each in zip(rows, some.tolist(), strict=True) if each]
-                found = _judged(calibration, probes, own, evidence.of(some), on_white=on_white)
-                for row, each in zip(np.array(rows)[some].tolist(), found, strict=True):
-                    judged[row] = each
+        some = [asked[row] for row in rows]
+        evidence = _evidence(some, Matches(near.keys[rows], near.scores[rows]), figures)
+        on_white = np.array([each.embedded.parts[0].on_white for each in some], bool)
+        for domain in (True, False):
+            told = np.flatnonzero(evidence.told & (on_white == domain))
+            if len(told):
+                own = [some[row] for row in told.tolist()]
+                found = _judged(calibration, probes, own, evidence.of(told), on_white=domain)
+                for row, each in zip(told.tolist(), found, strict=True):
+                    judged[rows[row]] = each
         return judged
 
-    def _evidence(self, asked: Sequence[Answered], of_photos: PhotoFigures) -> _Evidence:
-        """What is near each query, and what its hits are."""
-        keys, scores = self._others(asked)
-        hits = [hit.photo.key for each in asked for hit in each.hits]
-        counts = np.array([len(each.hits) for each in asked])
-        distinct, places = np.unique(np.concatenate([keys.ravel(), np.array(hits, np.int64)]), return_inverse=True)
-        first = int(np.searchsorted(distinct, 0))  # -1 fills up
-        figures = of_photos.of(distinct[first:])
-        rows = np.where(places < first, -1, places - first)
-        rows[~np.append(figures.there, False)[rows]] = -1
-        near, own = rows[: keys.size].reshape(keys.shape), rows[keys.size :]
-        order = np.argsort(near < 0, axis=1, kind="stable")  # those that are gone by now come last
-        near, scores = np.take_along_axis(near, order, axis=1), np.take_along_axis(scores, order, axis=1)
-        scores[near < 0] = -np.inf
-        lost = np.bincount(np.repeat(np.arange(len(asked)), counts)[own < 0], minlength=len(asked))
-        return _Evidence(figures, near, scores, own, counts, (near[:, 0] >= 0) & (lost == 0))
 
-    def _others(self, asked: Sequence[Answered]) -> tuple[Keys, NDArray[np.float32]]:
-        """(q, 20) the nearest photos of each query and their cosines, without those of the product that is asked for
-        itself; filled up with -1."""
-        width = max(len(each.keys) for each in asked)
-        keys, scores = np.full((len(asked), width), -1), np.full((len(asked), width), -np.inf, np.float32)
-        own = [each.query.all_parts[0].product_id for each in asked]
-        photos = self._store.catalog.photo_keys([one for one in own if one is not None]) if any(own) else {}
-        for row, (each, product_id) in enumerate(zip(asked, own, strict=True)):
-            keys[row, : len(each.keys)], scores[row, : len(each.keys)] = each.keys, each.scores
-            for key in photos.get(product_id, ()) if product_id is not None else ():
-                keys[row][keys[row] == key] = -1
-        order = np.argsort(keys < 0, axis=1, kind="stable")[:, :NEIGHBOURS]
-        return np.take_along_axis(keys, order, axis=1), np.take_along_axis(scores, order, axis=1)
+def _evidence(asked: Sequence[Answered], near: Matches, of_photos: PhotoFigures) -> _Evidence:
+    """What is near each query, and what its hits are."""
+    keys, scores = _others(asked, near)
+    counts = np.array([len(each.hits) for each in asked])
+    hits = np.concatenate([each.hits.keys for each in asked])
+    distinct, places = np.unique(np.concatenate([keys.ravel(), hits]), return_inverse=True)
+    first = int(np.searchsorted(distinct, 0))  # -1 fills up
+    figures = of_photos.of(distinct[first:])
+    rows = np.where(places < first, -1, places - first)
+    rows[~np.append(figures.there, False)[rows]] = -1
+    nearest, own = rows[: keys.size].reshape(keys.shape), rows[keys.size :]
+    if (nearest < 0).any():
+        order = np.argsort(nearest < 0, axis=1, kind="stable")  # those that are gone by now come last
+        nearest, scores = np.take_along_axis(nearest, order, axis=1), np.take_along_axis(scores, order, axis=1)
+        scores[nearest < 0] = -np.inf
+    lost = np.bincount(np.repeat(np.arange(len(asked)), counts)[own < 0], minlength=len(asked))
+    return _Evidence(figures, nearest, scores, own, counts, (nearest[:, 0] >= 0) & (lost == 0))
+
+
+def _others(asked: Sequence[Answered], near: Matches) -> tuple[Keys, NDArray[np.float32]]:
+    """(q, 20) the nearest photos of each query and their cosines, without those of the product that is asked for
+    itself; filled up with -1."""
+    photos = [each.embedded.parts[0].photos for each in asked]
+    keys, most = near.keys, max(map(len, photos))
+    if most:
+        own = np.array([each + (-1,) * (most - len(each)) for each in photos])
+        keys = np.where((keys[..., None] == own[:, None]).any(axis=2), -1, keys)
+    order = np.argsort(keys < 0, axis=1, kind="stable")[:, :NEIGHBOURS]
+    return np.take_along_axis(keys, order, axis=1), np.take_along_axis(near.scores, order, axis=1)
 
 
 @dataclass(frozen=True)
@@ -186,49 +202,49 @@ class _Evidence:
     counts: Rows
     told: NDArray[np.bool_]
 
-    def of(self, some: NDArray[np.bool_]) -> _Evidence:
-        """Of some of the queries."""
-        if some.all():
+    def of(self, some: Rows) -> _Evidence:
+        """Of some of the queries, rising."""
+        if len(some) == len(self.near):
             return self
-        hits = self.hits[np.repeat(some, self.counts)]
+        hits = self.hits[np.isin(np.repeat(np.arange(len(self.near)), self.counts), some)]
         return _Evidence(self.figures, self.near[some], self.scores[some], hits, self.counts[some], self.told[some])
 
 
 def _can_be_told(asked: Answered) -> bool:
     """Whether a query's cosines compare with those that were learned from; other weights are other cosines."""
-    (part, *others) = asked.embedded.parts
-    return not others and part.kind in JUDGED and part.weight > 0 and asked.query.look is None
+    parts = asked.embedded.parts
+    return len(parts) == 1 and parts[0].kind in JUDGED and parts[0].weight > 0 and asked.query.look is None
 
 
 def _judged(
     calibration: Calibration, probes: Probes, asked: Sequence[Answered], by: _Evidence, *, on_white: bool
 ) -> list[Judged]:
-    """The hits of queries of one domain, all at once."""
+    """Judge the hits of queries of one domain, all at once."""
     own = likelihoods(probes, np.stack([each.embedded.vector for each in asked]))
     labels = np.where(by.near[..., None] < 0, 0, by.figures.labels[by.near])
     figures = HitFeatures(own, by.scores, labels, by.figures.kinds(by.near))
-    hits = [hit for each in asked for hit in each.hits]
     query = np.repeat(np.arange(len(asked)), by.counts)
-    scores = np.array([hit.score for hit in hits], np.float32)
+    scores = np.concatenate([each.hits.scores for each in asked])
     features = figures.of(query, scores, by.figures.likely(by.hits), by.figures.labels[by.hits])
-    categories = [hit.product.category[-1] if hit.product.category else "" for hit in hits]
     strengths = np.array([each.embedded.parts[0].strength or NO_STRENGTH for each in asked])
+    categories = by.figures.categories(by.hits)
     told = calibration.judge(features, categories, on_white=on_white, strengths=strengths[query])
-    judged = [
-        hit.judged(likely[Verdict.SAME_KIND], verdict, likely)
-        for hit, (verdict, likely) in zip(hits, told, strict=True)
-    ]
-    first = np.flatnonzero(np.diff(query, prepend=-1))
-    ends = [*first[1:].tolist(), len(hits)]
-    strange = calibration.is_strange(features[first], strengths, on_white=on_white)
+    ends = np.cumsum(by.counts)
+    first = ends - by.counts
+    is_late = np.arange(len(query)) - first[query] >= ANSWER_HITS
+    closest = np.minimum.reduceat(np.where(is_late, len(JUDGEMENTS), told.closest), first)
     fashion = calibration.fashion_of(features[first], strengths)
-    answers: list[Judged] = []
-    for row, (begin, end) in enumerate(zip(first.tolist(), ends, strict=True)):
-        kinds: tuple[tuple[str, float], ...] = ()
-        if figures.kinds is not None and not strange[row]:
-            kinds = calibration.kinds(probes["kind"].values, figures.kinds[row], on_white=on_white)
-        likely = None if calibration.fashion is None else float(fashion[row])
-        answers.append((judged[begin:end], {"kinds": kinds, "fashion": likely}))
+    kinds: Sequence[tuple[tuple[str, float], ...]] = [()] * len(asked)
+    if figures.kinds is not None:
+        strange = fashion < calibration.fashion_least.get(DOMAINS[not on_white], 0.0)
+        likely = np.where(strange[:, None], -1, figures.kinds)
+        kinds = calibration.kinds(probes["kind"].values, likely, on_white=on_white)
+    answers = []
+    shown = fashion.tolist() if calibration.fashion is not None else [None] * len(asked)
+    parts = zip(asked, first.tolist(), ends.tolist(), closest.tolist(), kinds, shown, strict=True)
+    for each, begin, end, best, own_kinds, own_fashion in parts:
+        each.hits.judge(told, begin, end)
+        answers.append(Judged(JUDGEMENTS[best], own_kinds, own_fashion))
     return answers
 
 

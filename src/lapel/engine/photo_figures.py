@@ -32,23 +32,32 @@ class Figures:
     Attributes:
         there: (n,) bool, which of them are there and have a vector; of others the rest says nothing.
         labels: (n, 4) int64, see :func:`lapel.engine.calibration.labels_of`; of one answer they compare.
-        values: (n, values) float32, what all probes say.
+        texts: The text of each label, by its number; "" first.
+        values: (m, values) float32, what all probes say of photos, these among them.
+        rows: (n,) where each photo is among those.
         parts: By probe its columns among them.
     """
 
     there: NDArray[np.bool_]
     labels: Labels
+    texts: NDArray[np.object_]
     values: NDArray[np.float32]
+    rows: Rows
     parts: dict[str, slice]
 
-    def likely(self, rows: Rows) -> Likelihoods:
+    def likely(self, places: Rows) -> Likelihoods:
         """By probe how likely some of the photos are of each of its values."""
-        some = self.values[rows]
+        some = self.values[self.rows[places]]
         return {name: some[..., part] for name, part in self.parts.items()}
 
-    def kinds(self, rows: Rows) -> NDArray[np.float32] | None:
+    def kinds(self, places: Rows) -> NDArray[np.float32] | None:
         """How likely some of the photos are of each kind; None without a probe."""
-        return self.values[rows, self.parts["kind"]] if "kind" in self.parts else None
+        return self.likely(places).get("kind")
+
+    def categories(self, places: Rows) -> list[str]:
+        """The last level of the category of each of some photos; "" where the shop does not say."""
+        found: list[str] = self.texts[self.labels[places, 0]].tolist()
+        return found
 
 
 class PhotoFigures:
@@ -88,6 +97,7 @@ class PhotoFigures:
         self._labels: Labels = np.zeros((self._most, len(AGREEING)), np.int64)
         self._values = np.zeros((self._most, self._width), np.float32)
         self._numbers: dict[str, int] = {}
+        self._texts: NDArray[np.object_] = np.array([""], object)
 
     def of(self, keys: Keys) -> Figures:
         """Of (n,) sorted photo keys, each once."""
@@ -101,7 +111,10 @@ class PhotoFigures:
             rows, known = self._find(keys)
             if not (known.all() and self._compared[rows].all()):
                 rows = self._compare(keys)
-            return Figures(self._there[rows], self._labels[rows], self._values[rows], self._parts)
+            if len(self._texts) <= len(self._numbers):
+                self._texts = np.array(["", *self._numbers], object)
+            # What the probes say of a photo is written once, before anybody gets its row.
+            return Figures(self._there[rows], self._labels[rows], self._texts, self._values, rows, self._parts)
 
     def _find(self, keys: Keys) -> tuple[Rows, NDArray[np.bool_]]:
         """The row of each key, and whether it has one."""

@@ -46,11 +46,11 @@ class Known:
 
     Attributes:
         images: Of each image part, by its identity: the batch it was encoded in, and its row there.
-        products: The mean direction of each product by its id.
+        products: By its id, the keys of each product's photos and their mean direction.
     """
 
     images: Mapping[int, tuple[ImageEmbeddings, int]]
-    products: Mapping[str, Direction]
+    products: Mapping[str, tuple[Sequence[int], Direction]]
 
 
 class ModelChangedError(Exception):
@@ -95,17 +95,20 @@ class QueryReader:
         """What can be found out of all parts together, in less time than one by one."""
         return Known(self._encode_images(snapshot, queries), self._find_products(snapshot, queries))
 
-    def _find_products(self, snapshot: SearchSnapshot, queries: Sequence[Query]) -> dict[str, Direction]:
-        """The mean direction of each product among the parts, by its id; those without vectors are left out."""
+    def _find_products(
+        self, snapshot: SearchSnapshot, queries: Sequence[Query]
+    ) -> dict[str, tuple[Sequence[int], Direction]]:
+        """The photos and the mean direction of each product among the parts, by its id; those without vectors are left
+        out."""
         ids = {part.product_id for query in queries for part in query.all_parts if part.product_id is not None}
         if not ids:
             return {}
-        counts, vectors = self._store.catalog.vectors_of_products(sorted(ids), fingerprint=snapshot.model.fingerprint)
-        if not counts:
+        keys, vectors = self._store.catalog.vectors_of_products(sorted(ids), fingerprint=snapshot.model.fingerprint)
+        if not keys:
             return {}
-        ends = np.cumsum(list(counts.values()))
+        ends = np.cumsum([len(each) for each in keys.values()])
         means = normalise(np.add.reduceat(vectors, np.r_[0, ends[:-1]], axis=0))
-        return dict(zip(counts, means, strict=True))
+        return dict(zip(keys, zip(keys.values(), means, strict=True), strict=True))
 
     def _encode_images(
         self, snapshot: SearchSnapshot, queries: Sequence[Query]
@@ -130,7 +133,7 @@ class QueryReader:
         Raises:
             QueryError: the parts cancel each other out.
         """
-        excluded = query.exclude | _products_of(query)
+        excluded = query.exclude | {part.product_id for part in query.all_parts if part.product_id is not None}
         if len(query.all_parts) == 1 and query.all_parts[0].weight > 0 and query.all_parts[0].kind in _ALONE:
             alone = self._read(snapshot, query.all_parts[0], known, beside=True)
             assert alone.vector is not None
@@ -226,14 +229,17 @@ class QueryReader:
             asked = self._asked(snapshot, part.colour)
             none = np.zeros(snapshot.index.dim, np.float32)
             return _Read(part, UnderstoodPart("colour", part.weight, asked.note, none, asked=(asked,)), None)
+        photos: Sequence[int] = ()
         if part.vector is not None:
             vector, note = self._given(snapshot, part, part.vector), "a vector"
         else:
-            found = known.products.get(str(part.product_id))
-            vector = self._of_product(snapshot, str(part.product_id)) if found is None else found
-            note = f"the product {part.product_id}"
+            product_id = str(part.product_id)
+            photos, vector = known.products.get(product_id) or self._of_product(snapshot, product_id)
+            note = f"the product {product_id}"
         on_white = part.colours is None or part.colours.on_white
-        read = UnderstoodPart(part.kind, part.weight, note, vector, colours=part.colours, on_white=on_white)
+        read = UnderstoodPart(
+            part.kind, part.weight, note, vector, colours=part.colours, on_white=on_white, photos=tuple(photos)
+        )
         return _Read(part, read, vector)
 
     def _image(self, part: Part, known: Known) -> _Read:
@@ -268,7 +274,7 @@ class QueryReader:
         if not reading.understood:
             return _Read(part, said, None)
         if reading.product_id:
-            vector = self._of_product(snapshot, reading.product_id)
+            _, vector = self._of_product(snapshot, reading.product_id)
             return _Read(part, replace(said, whole=vector), vector)
         if not beside:
             vector, note = self._of_words(snapshot, reading)
@@ -307,8 +313,8 @@ class QueryReader:
         given: Direction = check_vectors(np.reshape(vector, (1, -1)), snapshot.index.dim)[0]
         return given
 
-    def _of_product(self, snapshot: SearchSnapshot, product_id: str) -> Direction:
-        """The mean direction of a product's photos."""
+    def _of_product(self, snapshot: SearchSnapshot, product_id: str) -> tuple[Sequence[int], Direction]:
+        """The keys of a product's photos, and their mean direction."""
         photos = self._store.catalog.photos(product_id)
         if not photos:
             raise QueryError(
@@ -321,7 +327,7 @@ class QueryReader:
                 f"No photo of the product '{product_id}' has a vector of the model '{snapshot.model.name}'."
                 " Run 'lapel add' for it again."
             )
-        return _mean(vectors)
+        return [photo.key for photo in photos], _mean(vectors)
 
     def _of_words(self, snapshot: SearchSnapshot, reading: WordReading) -> tuple[Direction, str]:
         """What the model makes of words; the mean direction of the products whose texts match best where it reads
@@ -433,10 +439,6 @@ def _without_colours(reading: WordReading) -> WordReading:
 
 def _strength(given: NDArray[np.float32]) -> tuple[float, float] | None:
     return (float(given[0]), float(given[1])) if np.isfinite(given).all() else None
-
-
-def _products_of(query: Query) -> frozenset[str]:
-    return frozenset(part.product_id for part in query.all_parts if part.product_id is not None)
 
 
 def _mean(vectors: Vectors) -> Direction:

@@ -11,9 +11,8 @@ import logging
 import time
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +26,7 @@ from lapel.core.types import (
     Filter,
     Hit,
     LookMix,
+    Matches,
     Query,
     SearchResult,
     Verdict,
@@ -36,16 +36,18 @@ from lapel.engine.calibration import NEIGHBOURS, closest
 from lapel.engine.context import StoreContext
 from lapel.engine.explanation import Explainer
 from lapel.engine.facets import Counts, FacetCounter
-from lapel.engine.grouping import POOL, Grouper, first_piece
+from lapel.engine.grouping import POOL, Grouper, PhotoNumbers, first_piece, is_plain, one_each
+from lapel.engine.hits import Entries, FoundHits
 from lapel.engine.index_storage import SearchSnapshot
-from lapel.engine.judging import Answered, Judge, kept
+from lapel.engine.judging import Answered, Judge, Judged, kept
 from lapel.engine.look import CALIBRATED, CANDIDATES, ON_WHITE_SCALE, LookReranker, LookWeights, places_of
 from lapel.engine.look_mix import mixed, pattern_basis
 from lapel.engine.ordering import KIND_NEIGHBOURS, Candidates, WishOrder, has_wishes, without_colours
 from lapel.engine.reading import ModelChangedError, QueryReader
 from lapel.engine.regions import find_regions
 from lapel.engine.rules import Effects, RuleBook, reordered, said_by
-from lapel.indexes import RowFilter
+from lapel.indexes import RowFilter, VectorIndex
+from lapel.indexes.rows import no_matches
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,8 @@ MAX_REMEMBERED = 64  # queries whose reading is kept for explanations; 20 kB eac
 MAX_FILTERS = 64  # filters whose keys are kept; at 40,000 photos each is 0.3 MB at most
 RERANKED = 5  # times k hits that a reranker is given
 MIN_SPARE = 8  # photos fetched beyond k, as a product may have several
+MANY_QUERIES = 8  # from which on grouping them together takes less time than one by one
+EVIDENCE = NEIGHBOURS + 4  # photos fetched for judging: those of a product that is asked for are no evidence
 
 
 class _Stage:
@@ -84,8 +88,6 @@ class _Timer:
         return {name: spent / queries for name, spent in self.spent.items()}
 
 
-Near = tuple[Keys, NDArray[np.float32]]  # keys of photos and their cosines
-NOTHING_NEAR: Near = np.empty(0, np.int64), np.empty(0, np.float32)
 Reranker = Callable[[EmbeddedQuery, Sequence[Hit]], Sequence[Hit]]  # hits best first -> the same in another order
 
 
@@ -134,7 +136,7 @@ class SearchEngine:
         self.look = LookReranker(store.catalog, look)
         self._reader = QueryReader(store, self.look)
         self._wishes = WishOrder(store.catalog, self.look, self._reader.words)
-        self._grouper = Grouper(store.catalog)
+        self._grouper, self._numbered = Grouper(store.catalog), PhotoNumbers()
         self.facets = FacetCounter(store.catalog)
         self._judge = Judge(store)
         self._asked: dict[int, tuple[weakref.ref[Query], EmbeddedQuery]] = {}
@@ -171,85 +173,91 @@ class SearchEngine:
         by_filter: dict[Filter, list[int]] = defaultdict(list)
         for row, query in enumerate(queries):
             by_filter[query.where].append(row)
-        results: dict[int, SearchResult] = {}
+        results: list[SearchResult | None] = [None] * len(queries)
         problem = self.store.index_sync.problem
         effects = self._effects(snapshot)
         spent: dict[str, float] = {}  # of each query; filled in when all are answered
         for where, rows in by_filter.items():
             with timer.stage("retrieve"):
                 passing = self.passing(snapshot, where, effects)
-            asked = [row for row in rows if embedded[row].understood]
-            grouped: dict[int, tuple[list[Hit], Near]] = {row: ([], NOTHING_NEAR) for row in rows}
-            if asked:
-                some = [(queries[row], embedded[row]) for row in asked]
-                answers = self._answer(snapshot, passing, some, effects, timer)
-                grouped.update(zip(asked, answers, strict=True))
-            answered = [
-                self._answered(queries[row], embedded[row], *grouped[row], snapshot, effects, timer) for row in rows
-            ]
+            asked = [(queries[row], embedded[row]) for row in rows]
+            found, near = self._answer(snapshot, passing, asked, effects, timer)
+            answered = [Answered(*pair, hits) for pair, hits in zip(asked, found, strict=True)]
             with timer.stage("calibrate"):
-                judged = self._judge.judge(snapshot, answered)
-            for row, each, (hits, known) in zip(rows, answered, judged, strict=True):
-                results[row] = self._result(
-                    snapshot, each, hits, known, passing.products, effects, timer, spent, problem
-                )
+                judged = self._judge.judge(snapshot, answered, near)
+            for row, each, said in zip(rows, answered, judged, strict=True):
+                results[row] = self._result(snapshot, each, said, passing.products, effects, timer, spent, problem)
         spent.update(timer.shared(max(len(queries), 1)))
         logger.debug("%d queries answered, each in ms: %s", len(queries), spent)
-        return [results[row] for row in range(len(queries))]
+        return [result for result in results if result is not None]
 
-    def _answered(
+    def _reordered(
         self,
         query: Query,
         embedded: EmbeddedQuery,
         hits: Sequence[Hit],
-        near: Near,
         snapshot: SearchSnapshot,
         effects: Effects | None,
         timer: _Timer,
-    ) -> Answered:
+    ) -> Sequence[Hit]:
         """What was found, moved by the shop's rules and reranked."""
-        if effects is not None and hits:
-            with timer.stage("rerank"):
+        with timer.stage("rerank"):
+            if effects is not None and hits:
                 hits = reordered(effects, hits, self._numbers(snapshot, hits))[: self._reranked(query)]
-        if self._rerank is not None:
-            with timer.stage("rerank"):
+            if self._rerank is not None:
                 best = list(self._rerank(embedded, hits))[: query.k]
                 hits = [replace(hit, rank=rank) for rank, hit in enumerate(best, 1)]
-        return Answered(query, embedded, hits, *near)
+        return hits
 
     def _result(
         self,
         snapshot: SearchSnapshot,
         answered: Answered,
-        judged: Sequence[Hit],
-        known: Mapping[str, Any],
+        judged: Judged,
         total: int,
         effects: Effects | None,
         timer: _Timer,
         spent: Mapping[str, float],
         problem: str,
     ) -> SearchResult:
-        """The last stages: cut off, explain, count."""
-        query, embedded, grouped = answered.query, answered.embedded, answered.hits
-        hits = kept(judged, query.least)
-        verdict = self._verdict(hits, grouped, query.where) if embedded.understood else Verdict.NOT_UNDERSTOOD
+        """The last stages: cut off, explain, count. Hits that none of them looks at are not made yet."""
+        query, embedded, found = answered.query, answered.embedded, answered.hits
+        hits: Sequence[Hit] | None = None
+        facets: dict[str, Counts] = {}
+        verdict = judged.verdict or Verdict.FOUND
+        if not len(found):
+            nothing_passes = query.where and self.store.catalog.count()
+            verdict = Verdict.NOTHING_PASSES if nothing_passes else Verdict.EMPTY
+            verdict = verdict if embedded.understood else Verdict.NOT_UNDERSTOOD
+        if query.least is not None:
+            hits = kept(found(), query.least)
+            if hits:
+                verdict = closest(hit.verdict for hit in hits) or Verdict.FOUND
+            elif len(found):
+                verdict = Verdict.NOTHING_CLOSE
         if len(embedded.parts) > 1:
             with timer.stage("explain"):
-                hits = self._explain(snapshot, embedded, hits)
-        with timer.stage("facets"):
-            facets = self._facets(snapshot, query, embedded, hits)
-        nearest = max([hit.score for hit in grouped], default=None)
+                hits = self._explain(snapshot, embedded, found() if hits is None else hits)
+        if query.facets:
+            hits = found() if hits is None else hits
+            with timer.stage("facets"):
+                facets = self._facets(snapshot, query, embedded, hits)
+        rules: tuple[str, ...] = ()
+        if effects is not None:
+            hits = found() if hits is None else hits
+            rules = said_by(effects, hits)
         return SearchResult(
-            tuple(hits),
+            found if hits is None else tuple(hits),  # type: ignore[arg-type]
             total,
             verdict,
             embedded,
             facets,
             spent,
-            nearest,
+            max(found.scores.tolist(), default=None),
+            judged.kinds,
+            judged.fashion,
             index_problem=problem,
-            rules=() if effects is None else said_by(effects, hits),
-            **known,
+            rules=rules,
         )
 
     def embed(self, query: Query) -> EmbeddedQuery:
@@ -301,16 +309,16 @@ class SearchEngine:
         while True:
             snapshot = self.store.current()
             try:
-                before = {id(query): self._read_before(query, snapshot) if again else None for query in queries}
-                known = self._reader.look_up(snapshot, [each for each in queries if before[id(each)] is None])
+                before = [self._read_before(query, snapshot) if again else None for query in queries]
+                new = [query for query, read in zip(queries, before, strict=True) if read is None]
+                known = self._reader.look_up(snapshot, new)
                 encoded()
                 embedded = []
-                for query in queries:
-                    read = before[id(query)] or self._weighed(
-                        snapshot, query, self._reader.combine(snapshot, query, known)
-                    )
+                for query, read in zip(queries, before, strict=True):
+                    if read is None:
+                        read = self._weighed(snapshot, query, self._reader.combine(snapshot, query, known))
                     embedded.append(read)
-                    self._remember(query, embedded[-1])
+                    self._remember(query, read)
                 return snapshot, embedded
             except ModelChangedError:
                 continue
@@ -336,45 +344,95 @@ class SearchEngine:
         asked: Sequence[tuple[Query, EmbeddedQuery]],
         effects: Effects | None,
         timer: _Timer,
-    ) -> Iterator[tuple[list[Hit], Near]]:
-        """The grouped hits of queries that share a filter, and the keys and cosines of the nearest photos of all."""
+    ) -> tuple[list[FoundHits], Matches]:
+        """The grouped hits of q queries that share a filter, and (q, n) the nearest photos of all; nothing of those
+        that are not understood."""
         index = snapshot.index
         reachable = max(len(index) if passing.keys is None else len(passing.keys), 1)
         usual = settings().colour_weight  # asked once, as it looks at files and the environment
         scales = [_colour_scale(query, embedded, usual) for query, embedded in asked]
-        fetch = max(_fetched(query, self._wanted(query, effects)) for query, _ in asked)
-        more = any(scales) or any(has_wishes(embedded) for _, embedded in asked)
-        fetch = max(fetch, CANDIDATES if more else 2 * NEIGHBOURS)
+        moved = [bool(scale) or has_wishes(embedded) for scale, (_, embedded) in zip(scales, asked, strict=True)]
+        wanted = [self._wanted(query, effects) for query, _ in asked]
+        fetch = max(_fetched(query, embedded, count) for (query, embedded), count in zip(asked, wanted, strict=True))
+        fetch = max(fetch, CANDIDATES if any(moved) else EVIDENCE)
         vectors = np.stack([embedded.vector for _, embedded in asked])
+        understood: NDArray[np.bool_] = vectors.any(axis=1)  # type: ignore[assignment]
         with timer.stage("retrieve"):
-            matches = index.search(vectors, min(fetch, reachable), passing.keys)
+            matches = _search(index, vectors, understood, min(fetch, reachable), passing.keys)
             # What a query is and how near the shop comes to it does not depend on what it is filtered by.
             near = matches
             if passing.keys is not None and len(index):
-                near = index.search(vectors, min(2 * NEIGHBOURS, len(index)))
-        ordered = [
-            self._ordered(snapshot, *asked[row], scales[row], matches.keys[row], matches.scores[row], timer)
-            for row in range(len(asked))
-        ]
-        with timer.stage("group"):  # mostly the first k photos are of k products, and the spare ones are not needed
-            shown = [
-                found.keys[: first_piece(self._wanted(query, effects), embedded.exclude)]
-                for found, (query, embedded) in zip(ordered, asked, strict=True)
-            ]
-            entries = self.store.catalog.entries(np.unique(np.concatenate(shown)))
+                near = _search(index, vectors, understood, min(EVIDENCE, len(index)))
+        ordered = {
+            row: self._ordered(snapshot, *asked[row], scales[row], matches.keys[row], matches.scores[row], timer)
+            for row in np.flatnonzero(understood & moved).tolist()
+        }
+        with timer.stage("group"):
+            found, entries = self._one_each(asked, understood, wanted, matches, ordered)
+        answers = []
         for row, (query, embedded) in enumerate(asked):
-            wanted, found, fetched = self._wanted(query, effects), ordered[row], fetch
-            while True:
-                with timer.stage("group"):
-                    hits = self._grouper.group(found, wanted, query, embedded.exclude, entries)
-                if len(hits) >= wanted or fetched >= reachable:
-                    break
-                fetched *= 4
-                with timer.stage("retrieve"):
-                    further = index.search(vectors[row : row + 1], min(fetched, reachable), passing.keys)
-                found = self._ordered(snapshot, query, embedded, scales[row], further.keys[0], further.scores[0], timer)
-            hits = self._diverse(snapshot, query, hits, wanted) if query.diversity else hits
-            yield hits, (near.keys[row], near.scores[row])
+            hits = found.get(row)
+            if hits is None:
+                made = FoundHits.of(())
+                fetched = fetch
+                while embedded.understood:
+                    if row not in ordered:
+                        keys, scores = matches.keys[row], matches.scores[row]
+                        ordered[row] = self._ordered(snapshot, query, embedded, scales[row], keys, scores, timer)
+                    with timer.stage("group"):
+                        made = self._grouper.group(ordered.pop(row), wanted[row], query, embedded.exclude, entries)
+                    if len(made) >= wanted[row] or fetched >= reachable:
+                        break
+                    fetched *= 4
+                    with timer.stage("retrieve"):
+                        further = index.search(vectors[row : row + 1], min(fetched, reachable), passing.keys)
+                    ordered[row] = self._ordered(
+                        snapshot, query, embedded, scales[row], further.keys[0], further.scores[0], timer
+                    )
+                hits = made
+                if query.diversity:
+                    hits = FoundHits.of(self._diverse(snapshot, query, made(), wanted[row]))
+            if self._rerank is not None or effects is not None:
+                hits = FoundHits.of(self._reordered(query, embedded, hits(), snapshot, effects, timer))
+            answers.append(hits)
+        return answers, near
+
+    def _one_each(
+        self,
+        asked: Sequence[tuple[Query, EmbeddedQuery]],
+        understood: NDArray[np.bool_],
+        wanted: Sequence[int],
+        matches: Matches,
+        ordered: Mapping[int, Candidates],
+    ) -> tuple[dict[int, FoundHits], Entries]:
+        """The hits of the queries whose first photos are those of as many products, by their row; and the products of
+        the first photos of all."""
+        rows = np.flatnonzero(understood)
+        if not len(rows):
+            return {}, {}
+        excluded = [asked[row][1].exclude for row in rows.tolist()]
+        counts = np.array([wanted[row] for row in rows.tolist()])
+        width = max(first_piece(count, each) for count, each in zip(counts.tolist(), excluded, strict=True))
+        first, added = no_matches(len(rows), width), np.zeros((len(rows), width), np.float32)
+        few = min(width, matches.keys.shape[1])
+        first.keys[:, :few], first.scores[:, :few] = matches.keys[rows, :few], matches.scores[rows, :few]
+        for row in ordered:
+            place, found, few = int(np.searchsorted(rows, row)), ordered[row], min(width, len(ordered[row].keys))
+            first.keys[place] = -1
+            first.keys[place, :few], first.scores[place, :few] = found.keys[:few], found.scores[:few]
+            added[place, :few] = found.added[:few]
+        many = len(rows) >= MANY_QUERIES
+        change = self.store.catalog.latest_change() if many else 0
+        entries = self.store.catalog.entries(np.unique(first.keys[first.keys >= 0]))
+        if not many:
+            return {}, entries
+        made = one_each(first, added, counts, excluded, entries, change, self._numbered)
+        plain = {row: hits for row, hits in zip(rows.tolist(), made, strict=True) if hits and is_plain(asked[row][0])}
+        rest = [row for row in rows.tolist() if row not in plain and row not in ordered]
+        if rest:  # mostly a photo or two more of each do, and one by one they take longer to look up
+            further = matches.keys[rest, :EVIDENCE]
+            entries = {**entries, **self.store.catalog.entries(np.unique(further[further >= 0]))}
+        return plain, entries
 
     def _ordered(
         self,
@@ -410,7 +468,7 @@ class SearchEngine:
         at, there = places_of(table, np.array([hit.photo.key for hit in hits], np.int64))
         return np.where(there, table.rows[at], -1)
 
-    def _diverse(self, snapshot: SearchSnapshot, query: Query, hits: list[Hit], wanted: int) -> list[Hit]:
+    def _diverse(self, snapshot: SearchSnapshot, query: Query, hits: Sequence[Hit], wanted: int) -> Sequence[Hit]:
         """The hits that differ from each other as the query says."""
         there, vectors = self._vectors_of(snapshot, [hit.photo.key for hit in hits])
         known = [hit for hit, is_there in zip(hits, there.tolist(), strict=True) if is_there]
@@ -525,13 +583,6 @@ class SearchEngine:
             for hit, is_there in zip(hits, there.tolist(), strict=True)
         ]
 
-    def _verdict(self, hits: Sequence[Hit], before: Sequence[Hit], where: Filter) -> Verdict:
-        if hits:
-            return closest(hit.verdict for hit in hits) or Verdict.FOUND
-        if before:
-            return Verdict.NOTHING_CLOSE
-        return Verdict.NOTHING_PASSES if where and self.store.catalog.count() else Verdict.EMPTY
-
     def _facets(
         self, snapshot: SearchSnapshot, query: Query, embedded: EmbeddedQuery, hits: Sequence[Hit]
     ) -> dict[str, Counts]:
@@ -584,14 +635,23 @@ def _colour_scale(query: Query, embedded: EmbeddedQuery, usual: float) -> float:
     return scale * min(1.0, max(0.0, mix.colour - mix.shape) if reading.on_white else mix.colour)
 
 
-def _fetched(query: Query, wanted: int) -> int:
+def _fetched(query: Query, embedded: EmbeddedQuery, wanted: int) -> int:
     """How many photos to look at first. A product has one to many photos, so k products may need more than k photos:
     fetch some spare, then ever more."""
-    spare = max(MIN_SPARE, wanted // 2) + 4 * len(_excluded(query))
+    spare = max(MIN_SPARE, wanted // 2) + 4 * len(embedded.exclude)
     grouped = query.group or query.max_per or query.distinct
     pool = POOL if query.diversity else 1
     return max(pool * wanted + spare, CANDIDATES if grouped else 0)
 
 
-def _excluded(query: Query) -> frozenset[str]:
-    return query.exclude | {part.product_id for part in query.all_parts if part.product_id is not None}
+def _search(
+    index: VectorIndex, vectors: Vectors, some: NDArray[np.bool_], k: int, allowed: RowFilter | None = None
+) -> Matches:
+    """(q, k) the nearest of some of (q, dim) queries; nothing of the others."""
+    if some.all():
+        return index.search(vectors, k, allowed)
+    found = no_matches(len(vectors), k)
+    if some.any():
+        of_some = index.search(vectors[some], k, allowed)
+        found.keys[some], found.scores[some] = of_some.keys, of_some.scores
+    return found

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lapel.core.vectors import Keys, Vectors
 from lapel.indexes.rows import Rows
+from lapel.indexes.spherical import spherical_k_means
 from lapel.indexes.structure import ReadRows, read_blocks, sample
 
 faiss: Any = typed_faiss  # its type stubs know the C++ signatures, not those its Python layer puts over them
@@ -28,7 +29,7 @@ BEGUN_AT = 4  # entries: from one alone, pockets of the graph that no links lead
 CENTRE_EFFORT = 64  # of the search for the row nearest to a centroid
 KMEANS_ITERATIONS = 4
 KMEANS_ROWS = 40  # a centroid
-KMEANS_SEED = 7
+KMEANS_SEED = 6
 # Queries that are compared with entries at once. From 20 on FAISS multiplies matrices, as NumPy does: the threads
 # that those leave spinning take the cores from the graph's.
 SCAN_QUERIES = 16
@@ -59,10 +60,9 @@ class Cells:
     def choose(cls, graph: Any, count: int, read: ReadRows) -> Cells:
         """Around the rows of a FAISS graph nearest to centroids."""
         cells = cell_count(count)
-        means = faiss.Kmeans(graph.d, cells, niter=KMEANS_ITERATIONS, spherical=True, seed=KMEANS_SEED)
-        means.cp.max_points_per_centroid, means.cp.min_points_per_centroid = KMEANS_ROWS, 1
-        means.train(read(sample(count, KMEANS_ROWS * cells)))
-        nearest = graph.search(means.centroids, 1, params=faiss.SearchParametersHNSW(efSearch=CENTRE_EFFORT))[1][:, 0]
+        some = read(sample(count, KMEANS_ROWS * cells))
+        means = spherical_k_means(some, cells, seed=KMEANS_SEED, rounds=KMEANS_ITERATIONS, times=1)
+        nearest = graph.search(means, 1, params=faiss.SearchParametersHNSW(efSearch=CENTRE_EFFORT))[1][:, 0]
         centres = np.unique(nearest[nearest >= 0])
         flat = _flat(read(centres))
         return cls(centres, np.concatenate([_cells(flat, block) for block in read_blocks(count, read)]), read)

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from dataclasses import dataclass, fields
 from typing import Protocol
 from urllib.parse import parse_qsl
 
 from lapel.core.errors import InputError
+from lapel.core.machine import memory_bytes
 from lapel.indexes.compressed import Compressed
 from lapel.indexes.files import Content
 from lapel.indexes.graph import Graph
@@ -49,7 +49,7 @@ class Options:
     @property
     def bytes(self) -> int:
         """The memory limit; the default where none was given."""
-        return self.memory or machine_memory() // 2
+        return self.memory or memory_bytes() // 2
 
     @classmethod
     def parse(cls, text: str) -> Options:
@@ -205,15 +205,3 @@ def bytes_of(name: str, dim: int) -> int:
     links = int(name.removeprefix("HNSW").partition("_")[0])
     # Twice the links while more are added, and an eighth more of the vectors as room for them; level, offset, cell.
     return each + 4 * 2 * links * 17 // 16 + 14 + (2 if name.endswith("SQfp16") else 4) * dim
-
-
-def machine_memory() -> int:
-    """Bytes of memory this process may use: the machine's, or its container's."""
-    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")] if hasattr(os, "sysconf") else [8 * 10**9]
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            with open(path, encoding="ascii") as file:  # noqa: PTH123
-                limits.append(int(file.read()))
-        except (OSError, ValueError):
-            continue
-    return min(limits)

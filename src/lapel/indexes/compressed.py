@@ -17,7 +17,7 @@ import numpy as np
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
 from lapel.indexes.files import Content
-from lapel.indexes.graph import MAX_ALONE_QUERIES, Bitmap
+from lapel.indexes.graph import Bitmap
 from lapel.indexes.rows import Rows, merge_matches, no_matches
 from lapel.indexes.structure import ReadRows, SearchParams, Structure, one_thread, read_blocks, sample, tune
 from lapel.indexes.table import Column
@@ -33,6 +33,7 @@ REFINE_FACTORS = (1, 2, 4, 8, 16, 32)
 # is a rule of thumb, and the parameters were found without a filter.
 FILTER_MARGIN = 1.4
 MAX_GROWTH = 2
+MAX_ALONE_QUERIES = 64  # that one thread searches alone; of the graph, where each takes a fraction of this, more
 
 
 class Compressed(Structure):

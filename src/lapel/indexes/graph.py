@@ -51,9 +51,9 @@ WIDTHS = (10, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256, 512)  # efSearc
 TUNING_ROWS = 400  # that are asked for
 RETUNE_GROWTH = 1.5  # after which cells and width are found again
 STORE_ROOM = 1.125  # times as many rows as there are that the store gets room for when it is full
-# Queries that one thread searches alone: 64 take it one to two ms at 40,097. Waking a second could save half of that;
-# on a busy machine, waiting for it takes 20 to 30 ms.
-MAX_ALONE_QUERIES = 64
+# Queries that one thread searches alone: 256 take it ten ms at 40,097. Waking a second could save half of that; on a
+# busy machine, waiting for it takes 20 to 30 ms.
+MAX_ALONE_QUERIES = 256
 MAX_CACHED_PARAMS = 32
 
 NEAREST_FIRST = 2  # FAISS's search_type: all beginnings in one search, not one search for each

@@ -5,47 +5,89 @@ by the bits in which they differ. Nothing is kept or saved; a store's own index 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lapel.core.types import Matches
 from lapel.core.vectors import Vectors
+from lapel.indexes import MaintainedIndex, VectorIndex, open_index
 from lapel.indexes.hash_chunks import HashChunks
+from lapel.indexes.rows import Rows, scan
 
-FLAT_VECTORS = 10_000  # up to which all are compared: of 40,000 that takes 90 s of one core, by cells 2
-CELLS_LOOKED = 16  # of an index by cells above that: finds all of 2,000 pictures' neighbours of .9 and more
+EXACT_ROWS = 200_000  # up to which all are compared with all
 FLAT_HASHES = 50_000  # up to which all are compared
-TRAINED = 40  # vectors a cell learns from
+BLOCK = 2048  # queries at once
 
 
-def neighbour_index(vectors: Vectors) -> Any:
-    """All are compared where there are few; else an index by cells with halved numbers, which a million vectors of 128
-    fit into with 260 MB."""
-    import faiss
+def neighbour_index(vectors: Vectors, exact_rows: int = EXACT_ROWS) -> Vectors | VectorIndex:
+    """What :func:`nearest` looks in: up to so many rows those themselves, all of which are compared; above, the index
+    that a store of that size would choose.
 
-    count, dim = vectors.shape
-    if count <= FLAT_VECTORS:
-        index: Any = faiss.IndexFlatIP(dim)
-    else:
-        cells = int(2 * count**0.5)
-        kind = faiss.ScalarQuantizer.QT_fp16
-        index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatIP(dim), dim, cells, kind, faiss.METRIC_INNER_PRODUCT)
-        chosen = np.random.default_rng(0).choice(count, min(count, TRAINED * cells), replace=False)
-        index.cp.niter = 10
-        index.train(vectors[np.sort(chosen)])
-        index.nprobe = CELLS_LOOKED
-    for start in range(0, count, 65_536):
-        index.add(vectors[start : start + 65_536])
+    Args:
+        vectors: (n, dim) float32 unit rows.
+        exact_rows: How many; fewer where many are asked for, more than once.
+    """
+    if len(vectors) <= exact_rows:
+        return np.ascontiguousarray(vectors, np.float32)
+    index = open_index("faiss:auto", dim=vectors.shape[1])
+    index.add(np.arange(len(vectors)), vectors)
+    if isinstance(index, MaintainedIndex):
+        index.wait_idle()
     return index
 
 
-def nearest_cosines(vectors: Vectors, others: Vectors, count: int) -> NDArray[np.float32]:
-    """(m, count) the highest cosines of each of m vectors with others; fewer columns where there are fewer others."""
-    import faiss
+def nearest(
+    queries: Vectors,
+    among: Vectors | VectorIndex,
+    k: int,
+    *,
+    groups: NDArray[np.int64] | None = None,
+    own: NDArray[np.int64] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Matches:
+    """The nearest rows of each query, by cosine.
 
-    found, _ = faiss.knn(vectors, others, min(count, len(others)), metric=faiss.METRIC_INNER_PRODUCT)
-    return np.asarray(found, np.float32)
+    Args:
+        queries: (m, dim) float32 unit rows.
+        among: (n, dim) float32 unit rows, which are all compared, or :func:`neighbour_index` of them.
+        k: How many; fewer where there are fewer rows.
+        groups: (n,) a number for each row, such as its product,
+        own: (m,) and for each query: rows with its own number are left out.
+        progress: Called with how many queries are done, and how many there are.
+
+    Returns:
+        (m, k) places of the rows, the nearest first, and cosines; -1 and -inf where there are no more.
+    """
+    count, parts = len(among), []
+    k = min(k, count)
+    left_out = 0 if groups is None or not count else int(np.unique(groups, return_counts=True)[1].max())
+    for start in range(0, max(len(queries), 1), BLOCK):
+        some, more = queries[start : start + BLOCK], min(k + left_out, count)
+        found = scan(some, among, np.arange(count), more) if isinstance(among, np.ndarray) else among.search(some, more)
+        if groups is not None and own is not None:
+            is_own = (groups[found.keys] == own[start : start + BLOCK, None]) | (found.keys < 0)
+            kept = np.argsort(is_own, axis=1, kind="stable")[:, :k]
+            keys, scores, gone = (np.take_along_axis(each, kept, 1) for each in (found.keys, found.scores, is_own))
+            found = Matches(np.where(gone, -1, keys), np.where(gone, np.float32(-np.inf), scores))
+        parts.append(found)
+        if progress is not None:
+            progress(start + len(some), len(queries))
+    return Matches(np.concatenate([part.keys for part in parts]), np.concatenate([part.scores for part in parts]))
+
+
+def nearest_others(
+    vectors: Vectors, k: int, *, progress: Callable[[int, int], None] | None = None
+) -> tuple[Rows, NDArray[np.float32]]:
+    """Each row's k nearest other rows, the nearest first: (n, k) rows and (n, k) cosines, k at most n - 1.
+
+    Exact up to :data:`EXACT_ROWS` rows.
+    """
+    own = np.arange(len(vectors))
+    found = nearest(vectors, neighbour_index(vectors), min(k, len(vectors) - 1), groups=own, own=own, progress=progress)
+    return found.keys, found.scores
 
 
 class HashIndex:

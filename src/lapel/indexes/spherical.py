@@ -16,7 +16,9 @@ FEW = 10_000  # vectors, up to which it is done several times and the best one k
 TIMES = 8
 
 
-def spherical_k_means(vectors: Vectors, count: int, *, seed: int = 0, rounds: int = ROUNDS) -> Vectors:
+def spherical_k_means(
+    vectors: Vectors, count: int, *, seed: int = 0, rounds: int = ROUNDS, times: int | None = None
+) -> Vectors:
     """The middles of groups.
 
     Args:
@@ -24,6 +26,7 @@ def spherical_k_means(vectors: Vectors, count: int, *, seed: int = 0, rounds: in
         count: How many groups; of equal vectors some may stay empty.
         seed: Another seed begins with other vectors; the same gives the same middles on one machine.
         rounds: How often groups and middles are made anew.
+        times: How often all of it is done; by default by the number of vectors.
 
     Returns:
         (count, dim) float32 unit rows.
@@ -32,7 +35,7 @@ def spherical_k_means(vectors: Vectors, count: int, *, seed: int = 0, rounds: in
         vectors.shape[1],
         count,
         niter=rounds,
-        nredo=TIMES if len(vectors) <= FEW else 1,
+        nredo=times or (TIMES if len(vectors) <= FEW else 1),
         seed=seed + 1,
         spherical=True,
         min_points_per_centroid=1,

@@ -25,10 +25,11 @@ from lapel.core.filters import NO_FILTER
 from lapel.core.text import counted
 from lapel.core.types import Filter
 from lapel.engine.context import StoreContext
+from lapel.indexes.neighbours import nearest_others
 from lapel.insight.findings import Case, Findings, Picture, Section
 from lapel.insight.label_evidence import NEIGHBOURS, Labels, Shop, Table, likely_values, read_palettes
 from lapel.insight.label_tables import Corrector, check_fields, label_of, write_products
-from lapel.insight.product_rows import ProductRows, Progress, nearest_others, read_products
+from lapel.insight.product_rows import ProductRows, Progress, read_products
 
 AUDITED = ("category", "colour")
 FILLED = ("category", "colour", "gender", "season")

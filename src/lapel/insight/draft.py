@@ -13,13 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lapel.core.types import Matches
 from lapel.core.vectors import Vectors
 from lapel.engine.context import StoreContext
 from lapel.engine.features import PALETTE
 from lapel.engine.palette import decode_palette
+from lapel.indexes.neighbours import nearest
 from lapel.insight.calibrate import isotonic_curve
 from lapel.insight.findings import Gallery
-from lapel.insight.neighbours import Near, nearest, vote
+from lapel.insight.votes import vote, weights_of
 
 NEIGHBOURS = 60
 TESTED = 2000  # photos that are asked about to learn what shares mean
@@ -70,10 +72,10 @@ class Drafter:
             if known.sum() >= FEWEST_TESTED:
                 self._curves[name] = isotonic_curve(share[known], right[known])
 
-    def _vote(self, name: str, near: Near, colours: NDArray[np.float64]) -> tuple[list[str], NDArray[np.float64]]:
-        weights = near.weights
+    def _vote(self, name: str, near: Matches, colours: NDArray[np.float64]) -> tuple[list[str], NDArray[np.float64]]:
+        weights = weights_of(near)
         if name == "colour":
-            apart = np.linalg.norm(self._colours[near.places] - colours[:, None], axis=2)
+            apart = np.linalg.norm(self._colours[near.keys] - colours[:, None], axis=2)
             weights = weights * np.exp(-np.nan_to_num(apart, nan=COLOUR_REACH) / COLOUR_REACH)
         return vote(near, self._columns[name], weights)
 

@@ -23,11 +23,12 @@ from lapel.core.vectors import Keys, Vectors
 from lapel.engine.context import StoreContext
 from lapel.engine.features import PICTURE_HASH
 from lapel.engine.picture_hash import CELLS, LEAST_QUALITY, NEAR, PARTS, PictureHashes, mirrored, read_hashes
-from lapel.indexes.neighbours import HashIndex, nearest_cosines, neighbour_index
+from lapel.indexes.neighbours import HashIndex, nearest, neighbour_index
 from lapel.insight.copy_check import MEASURES, VERSION, Compared, Nearness, SmallPicture, chance, compare
 from lapel.insight.pictures import SmallPictures, stacked
 
 NEIGHBOURS = 8  # by vector, of each picture
+EXACT_PICTURES = 10_000  # up to which all vectors are compared: all are asked for, and some again
 USUAL_COSINE = 0.65  # of a photo's nearest ten among 40,000: for shops that have fewer
 BY_HASH = 4  # by each of its hashes, as they are and mirrored
 LEAST_COSINE, LEAST_MARGIN = 0.6, 0.05  # of candidates by vector: nine in ten neighbours are not that much nearer
@@ -77,7 +78,7 @@ class CandidateSearch:
 
     def __init__(self, vectors: Vectors, looks: PictureHashes) -> None:
         self._vectors, self._looks = vectors, looks
-        self._index = neighbour_index(vectors)
+        self._index = neighbour_index(vectors, EXACT_PICTURES)
         self._usable = np.flatnonzero(looks.quality >= LEAST_QUALITY)
         self._by_hash = [HashIndex(looks.hashes[self._usable, part]) for part in range(looks.hashes.shape[1])]
         self.usual = np.full(len(vectors), np.nan, np.float32)
@@ -200,7 +201,8 @@ class CandidateSearch:
         self, vectors: Vectors, mine: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
         """(m, k) cosines and places of the nearest, -1 where there are no more or it is itself; and their mean."""
-        cosines, places = self._index.search(vectors, min(NEIGHBOURS + 2, len(self._vectors)))
+        found = nearest(vectors, self._index, NEIGHBOURS + 2)
+        cosines, places = found.scores, found.keys
         cosines = np.where((places >= 0) & (places != mine[:, None]), cosines, -1)
         usual = _padded_mean(cosines)
         self.usual[mine[mine >= 0]] = usual[mine >= 0]
@@ -268,7 +270,7 @@ def mean_of_nearest(vectors: Vectors, store: Vectors, others: Vectors, count: in
     parts = []
     for each in (store, others):
         if len(each):
-            parts.append(nearest_cosines(vectors, each, count))
+            parts.append(nearest(vectors, each, count).scores)
     joined = -np.sort(-np.concatenate(parts, axis=1), axis=1)
     joined[:, 1:] = np.where(np.abs(np.diff(joined, axis=1)) < 1e-6, -1, joined[:, 1:])
     return _padded_mean(-np.sort(-joined, axis=1)[:, :count])

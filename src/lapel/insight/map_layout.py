@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from lapel.core.vectors import Keys, Vectors, normalise
+from lapel.indexes.neighbours import nearest_others
 from lapel.insight.grouping_vectors import require
-from lapel.insight.product_rows import nearest_others
 
 NEIGHBOURS = 30
 DIMENSIONS = 48  # that neighbours are looked for in

@@ -29,15 +29,16 @@ from lapel.encoders.probes import DOMAINS, Probe, Probes
 from lapel.encoders.segmenter import embed_images
 from lapel.engine.calibration import (
     AGREEING,
+    JUDGEMENTS,
     LIKELY,
     NEIGHBOURS,
     Calibration,
     Labels,
     Neighbourhood,
     Scale,
-    closest,
     fashion_features,
     hit_features,
+    rows_of,
 )
 from lapel.engine.context import StoreContext
 from lapel.engine.judging import Judge
@@ -493,7 +494,7 @@ def _judged(
                 continue
             told = [
                 found.scales[domain][verdict].probabilities(
-                    asked.pairs(verdict, rows).features, asked.categories[rows].ravel().tolist()
+                    asked.pairs(verdict, rows).features, rows_of(asked.categories[rows].ravel().tolist())
                 )
                 for found, rows in parts
             ]
@@ -523,6 +524,4 @@ def _said(found: Calibration, asked: Answers, rows: Flags) -> list[Verdict]:
         on_white=bool(asked.on_white[rows][0]),
         strengths=np.repeat(asked.strengths[rows], HITS, axis=0),
     )
-    verdicts = [verdict for verdict, _ in told]
-    answers = (closest(verdicts[at : at + HITS]) for at in range(0, len(verdicts), HITS))
-    return [verdict for verdict in answers if verdict is not None]
+    return [JUDGEMENTS[best] for best in told.closest.reshape(-1, HITS).min(axis=1).tolist()]

@@ -27,9 +27,9 @@ from lapel.encoders.segmenter import embed_images
 from lapel.engine.context import StoreContext
 from lapel.engine.features import PALETTE
 from lapel.engine.retrieval import SearchEngine
+from lapel.indexes.neighbours import nearest
 from lapel.insight.draft import Drafter, Guess, title_of
 from lapel.insight.findings import Findings, Gallery, Picture, Section, read_gallery
-from lapel.insight.neighbours import nearest
 from lapel.insight.new_picture import Match, NewPictures
 from lapel.insight.price_model import LEAST, PriceModel, fit_prices
 
@@ -392,7 +392,7 @@ class PriceBook:
         same = {hit.product.id for hit in answer if hit.verdict is Verdict.SAME_PRODUCT}
         condition, days, seller = (self._column(names) for names in (CONDITIONS, DAYS, SELLERS))
         items: dict[str, SoldItem] = {}
-        for place, score in zip(near.places[0].tolist(), near.scores[0].tolist(), strict=True):
+        for place, score in zip(near.keys[0].tolist(), near.scores[0].tolist(), strict=True):
             product = self.products[place]
             if product.id in items:
                 continue
@@ -415,7 +415,7 @@ class PriceBook:
         column = self._column(DAYS)
         if not column:
             return None
-        near = nearest(vector[None], self.gallery.vectors, min(10 * DAYS_FROM, len(self.gallery))).places[0]
+        near = nearest(vector[None], self.gallery.vectors, min(10 * DAYS_FROM, len(self.gallery))).keys[0]
         found = []
         for place in near.tolist():
             product = self.products[place]

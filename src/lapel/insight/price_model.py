@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lapel.core.errors import QueryError
+from lapel.core.types import Matches
 from lapel.core.vectors import Vectors
-from lapel.insight.neighbours import Near, nearest, vote
+from lapel.indexes.neighbours import nearest
+from lapel.insight.votes import vote, weights_of
 
 LEAST = 30  # priced products, below which there is no model
 FOLDS = 5
@@ -94,15 +96,17 @@ class PriceModel:
         self._calibrate(near, asked, logs[tested] - outside, rng)
         self.kind_error = self._error_of_kinds(tested, folds)
 
-    def _design(self, vectors: Vectors, labels: Mapping[str, Sequence[str]], near: Near | None) -> NDArray[np.float32]:
+    def _design(
+        self, vectors: Vectors, labels: Mapping[str, Sequence[str]], near: Matches | None
+    ) -> NDArray[np.float32]:
         """(n, p): one, the vector with a spread of about one, and a column a label; of kinds that were guessed, which
         share of the neighbours has each."""
         parts = [np.ones((len(vectors), 1), np.float32), vectors * np.float32(np.sqrt(vectors.shape[1]))]
         for name, codes in self._codes.items():
             table = np.zeros((len(vectors), len(codes) + 1), np.float32)  # the last one for labels that are unknown
             if name == "kind" and near is not None:
-                of = np.array([codes.get(value, len(codes)) for value in self._labels[name]], np.int64)[near.places]
-                np.add.at(table, (np.arange(len(of))[:, None], of), near.weights)
+                of = np.array([codes.get(value, len(codes)) for value in self._labels[name]], np.int64)[near.keys]
+                np.add.at(table, (np.arange(len(of))[:, None], of), weights_of(near))
             else:
                 of = np.array([codes.get(value, len(codes)) for value in labels[name]], np.int64)
                 table[np.arange(len(of)), of] = 1
@@ -136,7 +140,7 @@ class PriceModel:
         return outside
 
     def _calibrate(
-        self, near: Near, labels: Mapping[str, Sequence[str]], errors: Logs, rng: np.random.Generator
+        self, near: Matches, labels: Mapping[str, Sequence[str]], errors: Logs, rng: np.random.Generator
     ) -> None:
         """How much the neighbours say, and how wide ranges are, by the errors of the regression outside its fold."""
         shared = self._shared(near, labels)
@@ -155,31 +159,31 @@ class PriceModel:
                 self._own[kind] = _ends(own)
         self.covered = _covered(scores, kinds, rng)
 
-    def _kinds(self, near: Near) -> list[str]:
-        return vote(near, self._labels["kind"])[0] if "kind" in self._labels else [""] * len(near.places)
+    def _kinds(self, near: Matches) -> list[str]:
+        return vote(near, self._labels["kind"])[0] if "kind" in self._labels else [""] * len(near.keys)
 
-    def _shared(self, near: Near, labels: Mapping[str, Sequence[str]]) -> NDArray[np.int64]:
+    def _shared(self, near: Matches, labels: Mapping[str, Sequence[str]]) -> NDArray[np.int64]:
         """(m, k) how many labels each neighbour shares with what is asked."""
-        shared = np.zeros(near.places.shape, np.int64)
+        shared = np.zeros(near.keys.shape, np.int64)
         for name, values in labels.items():
-            own = np.array(self._labels[name], dtype=object)[near.places]
+            own = np.array(self._labels[name], dtype=object)[near.keys]
             asked = np.array(list(values), dtype=object)[:, None]
             shared += (own == asked) & (asked != "")
         return shared
 
-    def _correction(self, near: Near, shared: NDArray[np.int64], choice: tuple[float, float, float]) -> Logs:
+    def _correction(self, near: Matches, shared: NDArray[np.int64], choice: tuple[float, float, float]) -> Logs:
         """What the neighbours sold for beyond the regression; little where they are far away."""
         pull, reach, likeness = choice
         weights = np.where(np.isfinite(near.scores), np.exp((near.scores - 1).astype(np.float64) / reach), 0)
         weights = weights * likeness**shared
-        found = (weights * self._residuals[near.places]).sum(axis=1) / (weights.sum(axis=1) + pull)
+        found = (weights * self._residuals[near.keys]).sum(axis=1) / (weights.sum(axis=1) + pull)
         return np.asarray(found, np.float64)
 
-    def _scale(self, near: Near) -> Logs:
+    def _scale(self, near: Matches) -> Logs:
         """How wrong the regression is where a photo lies; towards the mean of all by five neighbours' weight."""
         usual = float(np.abs(self._residuals).mean())
         known = np.isfinite(near.scores[:, :AROUND])
-        around = (np.abs(self._residuals[near.places[:, :AROUND]]) * known).sum(axis=1)
+        around = (np.abs(self._residuals[near.keys[:, :AROUND]]) * known).sum(axis=1)
         return np.asarray((around + 5 * usual) / (known.sum(axis=1) + 5) + 1e-6, np.float64)
 
     def _error_of_kinds(self, tested: NDArray[np.int64], folds: NDArray[np.int64]) -> float:

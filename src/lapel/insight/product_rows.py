@@ -1,4 +1,4 @@
-"""One row a product: what questions of groups, maps and labels look at, and each product's nearest others.
+"""One row a product: what questions of groups, maps and labels look at.
 
 A product with several photos is the mean of their vectors, made a unit vector again, and is shown by its first photo.
 """
@@ -9,18 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lapel.core.filters import NO_FILTER
 from lapel.core.text import counted
 from lapel.core.types import Filter, Photo, Product
 from lapel.core.vectors import Keys, Vectors, normalise
 from lapel.engine.context import StoreContext
-from lapel.indexes import open_index
 from lapel.insight.findings import read_gallery
-
-EXACT_ROWS = 200_000  # up to which all are compared with all: a minute and a half at 40,097 x 1,024 a second
-BLOCK = 2048  # queries at once
 
 Progress = Callable[[int, int], None]  # done, and in all
 
@@ -83,32 +78,3 @@ def read_products(context: StoreContext, where: Filter = NO_FILTER, *, least: in
         normalise(sums) if len(known) < len(ids) else gallery.vectors,
         gallery.without_vector,
     )
-
-
-def nearest_others(
-    vectors: Vectors, k: int, *, progress: Progress | None = None
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Each row's k nearest other rows, the nearest first: (n, k) rows and (n, k) cosines, k at most n - 1.
-
-    Exact up to 200,000 rows; above, by the index that a store of that size would choose.
-    """
-    count = len(vectors)
-    k = min(k, count - 1)
-    found = np.empty((count, k), np.int64)
-    scores = np.empty((count, k), np.float32)
-    index = open_index("faiss:Flat" if count <= EXACT_ROWS else "faiss:auto", dim=vectors.shape[1])
-    try:
-        index.add(np.arange(count), vectors)
-        for start in range(0, count, BLOCK):
-            some = slice(start, min(start + BLOCK, count))
-            matches = index.search(vectors[some], k + 1)
-            keys, cosines = matches.keys, matches.scores
-            # Without the row itself; where many are the same picture it may not be among them, and the last one goes.
-            own = keys == np.arange(some.start, some.stop)[:, None]
-            own[~own.any(axis=1), -1] = True
-            found[some], scores[some] = keys[~own].reshape(-1, k), cosines[~own].reshape(-1, k)
-            if progress is not None:
-                progress(some.stop, count)
-    finally:
-        index.close()
-    return found, scores

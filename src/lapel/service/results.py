@@ -210,7 +210,7 @@ def _data_address(image: Image.Image | None) -> str | None:
 
 
 def _part_json(part: UnderstoodPart) -> dict[str, Any]:
-    return _fields_json(part, but=("whole", "product", "segmented", "maps"))
+    return _fields_json(part, but=("whole", "product", "segmented", "maps", "photos"))
 
 
 def _colours_json(reading: ColourReading) -> dict[str, Any]:

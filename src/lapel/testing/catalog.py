@@ -123,9 +123,9 @@ class CatalogContract:
         assert found.tolist() == vectors[[1, 0, 1]].tolist()
         there, found = catalog.vectors_there([], fingerprint=MODEL)
         assert (there.shape, found.shape) == ((0,), (0, 0))
-        assert catalog.photo_keys(["q", "nobody", "p"]) == {
-            name: [photo.key for photo in catalog.photos(name)] for name in ("q", "p")
-        }
+        of_products, found = catalog.vectors_of_products(["q", "nobody", "p"], fingerprint=MODEL)
+        assert of_products == {name: [photo.key for photo in catalog.photos(name)] for name in ("q", "p")}
+        assert found.tolist() == catalog.vector_of([*of_products["q"], *of_products["p"]], fingerprint=MODEL).tolist()
 
     def test_vectors_come_in_pieces_as_of_one_moment(self, catalog: Catalog) -> None:
         catalog.write([entry(f"p{n}") for n in range(10)], fingerprint=MODEL)
