@@ -20,7 +20,8 @@ from lapel.core.errors import InputError, ModelError
 from lapel.core.types import Product
 from lapel.training.checkpoint import FORMER_NAMES, Log, Progress, current_names, read_log
 from lapel.training.data import StoredImages, StreamedImages, TrainingSet
-from lapel.training.loop import Trained, check_labels, train
+from lapel.training.learner import Learner, head_classes
+from lapel.training.loop import Trained, _Run, check_labels, train
 from lapel.training.machine import Machine, this_machine
 from lapel.training.network import EmbeddingNetwork
 from lapel.training.recipe import PHOTO, SHOP, HeadFinetuning, Level, Recipe, Stage
@@ -116,6 +117,17 @@ def test_a_training_logs_judges_and_draws(finished: tuple[Path, Trained, list[di
     assert torch.equal(learned["backbone.layer1.0.conv1.weight"], start["backbone.layer1.0.conv1.weight"])  # frozen
     assert not torch.equal(learned["backbone.layer4.0.conv1.weight"], start["backbone.layer4.0.conv1.weight"])
     assert not torch.equal(learned["head.weight"], start["head.weight"])
+
+
+def test_part_of_an_epoch_is_some_of_its_batches() -> None:
+    data = coloured_squares()
+    config = replace(CONFIG, stages=(Stage.of(1.5, 1.0),))
+    run = _Run(data, config, Learner(fresh(), config, head_classes(data, config)), CPU)
+    whole = _Run(data, CONFIG, Learner(fresh(), CONFIG, head_classes(data, CONFIG)), CPU)
+    for epoch in range(2):
+        some, every = run.batches(epoch), whole.batches(epoch)
+        assert len(some) == round(0.75 * len(every)) < len(every)
+        assert all(np.array_equal(one, other) for one, other in zip(some, every, strict=False))
 
 
 def test_another_seed_gives_another_network(

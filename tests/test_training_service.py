@@ -37,6 +37,15 @@ def test_sizes_reach_the_recipe() -> None:
     assert (recipe.head_finetuning.views, recipe.head_finetuning.segmented_views) == (1, 0)
     assert [stage.epochs for stage in recipe.stages] == [0, 14]
     assert (recipe.seed, recipe.dim) == (3, 64)
+    shorter = recipe_of(replace(CONFIG, epochs=(1.5, 0.25)))
+    assert [(stage.epochs, stage.share) for stage in shorter.stages] == [(2, 0.75), (1, 0.25)]
+
+
+def test_titles_are_learned_from_where_they_are_asked_for() -> None:
+    for config in CONFIG, replace(CONFIG, levels=("category",)):
+        assert recipe_of(config).titles == recipe_of(config).head_finetuning.titles == 0
+        learned = recipe_of(replace(config, titles=0.5))
+        assert (learned.titles, learned.head_finetuning.titles) == (0.5, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +53,7 @@ def test_sizes_reach_the_recipe() -> None:
     [
         ({"init": ""}, "Give one of the two"),
         ({"start": "small"}, "Give one of the two"),
+        ({"titles": -1.0}, "--titles is the weight of a loss, 0 or more; found -1"),
         ({"recipe": "magic"}, "fashion or custom; found 'magic'"),
         ({"recipe": "fashion", "levels": ("category",)}, "has its own levels and heads"),
     ],

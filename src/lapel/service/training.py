@@ -100,6 +100,8 @@ class TrainingConfig:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         words: Whether the model learns words from titles, after the network: ``yes``, ``no``, or ``only``: the network
             of ``start`` stays as it is.
+        titles: Weight of a loss of images against the words of their titles, while the network is trained; 0 leaves it
+            out.
         seed: Decides initial values, order and augmentation.
     """
 
@@ -124,6 +126,7 @@ class TrainingConfig:
     stream: bool = False
     device: str = "auto"
     words: str = "yes"
+    titles: float = 0.0
     seed: int = 7
 
     def __post_init__(self) -> None:
@@ -135,6 +138,8 @@ class TrainingConfig:
             raise InputError(f"--recipe is fashion or custom; found '{self.recipe}'.")
         if self.words not in WORDS:
             raise InputError(f"--words is yes, no or only; found '{self.words}'.")
+        if self.titles < 0:
+            raise InputError(f"--titles is the weight of a loss, 0 or more; found {self.titles}.")
         if self.words == "only" and not self.start:
             raise InputError("--words only needs the model whose pictures the words are for: give --from.")
         if self.recipe == "fashion" and (self.levels or self.heads):
@@ -314,10 +319,17 @@ def recipe_of(config: TrainingConfig, *, dim: int = 128) -> Recipe:
     from lapel.training import recipe
 
     if config.recipe == "fashion" or not (config.recipe or config.levels or config.heads or config.start):
-        chosen = recipe.fashion(epochs=config.epochs, photos=config.people is not None)
+        chosen = recipe.fashion(epochs=config.epochs, photos=config.people is not None, titles=config.titles)
     else:
         levels = tuple(tuple(part.strip() for part in text.split(",")) for text in config.levels)
-        chosen = recipe.custom(levels, heads=config.heads, epochs=config.epochs, photos=config.people is not None)
+        chosen = recipe.custom(
+            levels,
+            heads=config.heads,
+            epochs=config.epochs,
+            photos=config.people is not None,
+            titles=config.titles,
+        )
+    views, segmented = config.views
     views, segmented = config.views
     if config.words == "no":
         chosen = replace(chosen, titles=0.0, head_finetuning=replace(chosen.head_finetuning, titles=0.0))

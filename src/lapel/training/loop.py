@@ -273,6 +273,7 @@ class _Run:
         config, machine, stage = self.config, self.machine, self.stages[epoch]
         seed = ((config.seed * 1000 + epoch) * 100_000 + step) * machine.world + machine.rank
         generator = torch.Generator(machine.device).manual_seed(seed)
+        torch.manual_seed(seed)  # of what titles are compared with, and of dropout
         size = tuple(round(side * stage.scale) for side in self.data.images.size)
         pixels = pixels.to(machine.device, non_blocking=True)
         views = torch.cat([augment(pixels, generator, options, size=(size[0], size[1])) for options in stage.views])

@@ -233,12 +233,13 @@ class Recipe:
         return set(self.head_finetuning.agree) - self.attributes()
 
 
-def fashion(*, epochs: tuple[float, float] = (4, 2), photos: bool = True, seed: int = 7) -> Recipe:
+def fashion(*, epochs: tuple[float, float] = (4, 2), photos: bool = True, titles: float = 0.0, seed: int = 7) -> Recipe:
     """The recipe of the shipped models: kind, colour, gender, all three, and the product itself.
 
     Args:
         epochs: At 0.7 of the size, then at the whole.
         photos: Whether photos of people's own with the shared label ``kind`` are learned from too.
+        titles: Weight of the loss of images against their titles; twice as much where the head learns alone.
         seed: See :class:`Recipe`.
     """
     fine = ("articleType", "baseColour", "gender")
@@ -250,7 +251,7 @@ def fashion(*, epochs: tuple[float, float] = (4, 2), photos: bool = True, seed: 
         Level((PRODUCT,), triplet=0.5, margin=0.2, nca=0.5),
     ]
     heads = ["articleType", "baseColour", "gender", "subCategory", ",".join(fine)]
-    finetuning = HeadFinetuning(titles=2.0)
+    finetuning = HeadFinetuning(titles=2 * titles)
     if photos:
         levels.append(Level(("kind",), triplet=0.0, nca=0.5))
         heads.append("kind")
@@ -261,7 +262,7 @@ def fashion(*, epochs: tuple[float, float] = (4, 2), photos: bool = True, seed: 
         sampled=3,
         heads=tuple(heads),
         heads_weight=4.0,
-        titles=1.0,
+        titles=titles,
         classes=24,
         images=2,
         stages=(Stage.of(epochs[0], 0.7), Stage.of(epochs[1], 1.0)),
@@ -277,6 +278,7 @@ def custom(
     heads: tuple[str, ...] = (),
     epochs: tuple[float, float],
     photos: bool = False,
+    titles: float = 0.0,
     seed: int = 7,
 ) -> Recipe:
     """A recipe for a shop's own labels; without any, for products with several photos and augmented views.
@@ -286,6 +288,7 @@ def custom(
         heads: Attributes that get a classifier.
         epochs: At 0.7 of the size, then at the whole.
         photos: Whether photos of people's own, too, learn to find what agrees with them in these attributes and colour.
+        titles: See :func:`fashion`.
         seed: See :class:`Recipe`.
     """
     agree = tuple(dict.fromkeys([*(name for names in levels for name in names), COLOUR])) if photos else ()
@@ -302,6 +305,7 @@ def custom(
         classes=24,
         images=2,
         stages=(Stage.of(epochs[0], 0.7), Stage.of(epochs[1], 1.0)),
-        head_finetuning=HeadFinetuning(agree=agree, colour=COLOUR if photos else ""),
+        titles=titles,
+        head_finetuning=HeadFinetuning(titles=2 * titles, agree=agree, colour=COLOUR if photos else ""),
         seed=seed,
     )

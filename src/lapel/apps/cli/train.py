@@ -122,6 +122,14 @@ WordsOption = Annotated[
         " --from as it is.",
     ),
 ]
+TitlesOption = Annotated[
+    float,
+    typer.Option(
+        "--titles",
+        help="Weight of a loss that lets the pictures learn from their titles' words, such as 1; 0 leaves it out."
+        " Words find more pictures by it, and labels may lose.",
+    ),
+]
 SeedOption = Annotated[int, typer.Option("--seed", help="Decides initial values, order and augmentation.")]
 SameOption = Annotated[str | None, renamed("--same", "--product-key")]
 SharedOption = Annotated[Path | None, renamed("--shared", "--label-map")]
@@ -154,6 +162,7 @@ def train(
     photo_masks: PhotoMasksOption = "",
     device: DeviceOption = "auto",
     words: WordsOption = "yes",
+    titles: TitlesOption = 0.0,
     seed: SeedOption = 7,
     mapping: MapOption = None,
     same: SameOption = None,
@@ -191,6 +200,7 @@ def train(
         stream=stream,
         device=device,
         words=words,
+        titles=titles,
         seed=seed,
     )
     with resumable():
