@@ -168,7 +168,7 @@ def scene(number: int, size: tuple[int, int] = (240, 320)) -> Image.Image:
 
 def test_copies_are_near_and_others_are_far() -> None:
     def blocks(number: int) -> Image.Image:
-        return scene(number, (6, 8)).resize((240, 320), Image.Resampling.NEAREST)
+        return scene(number, (7, 11)).resize((240, 320), Image.Resampling.NEAREST)
 
     image, stream = blocks(1), io.BytesIO()
     image.save(stream, "JPEG", quality=40)

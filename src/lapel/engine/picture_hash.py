@@ -28,6 +28,7 @@ PARTS = 2  # of a picture that are hashed: the whole, and its content
 CELLS = 8  # along each side, of which the mean colour is kept
 LENGTH = PARTS * (BYTES + CELLS * CELLS * 3) + 1  # bytes that are kept of a picture
 LEAST_QUALITY = 20
+ROUNDING = 1.0  # of a frequency, which is 0 or else in the hundreds: what CPUs make of a 0 differs
 NEAR = 31  # bits: PDQ's own threshold; nine in ten of what is this near is the same picture
 
 EDGE = 120  # pixels of the longer side in which lines are looked at
@@ -125,7 +126,7 @@ def hashes_of(greys: NDArray[np.uint8]) -> tuple[Hashes, NDArray[np.uint8]]:
     """
     grey = greys.astype(np.float32)
     low = _COSINES @ grey @ _COSINES.T  # (n, 16, 16)
-    packed = np.packbits((low > 0).reshape(len(low), -1), axis=1)
+    packed = np.packbits((low > ROUNDING).reshape(len(low), -1), axis=1)
     slopes = np.abs(np.diff(grey, axis=1)).mean(axis=(1, 2)) + np.abs(np.diff(grey, axis=2)).mean(axis=(1, 2))
     return packed, np.minimum(slopes * 5, 100).astype(np.uint8)
 
