@@ -225,7 +225,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--learn", default="", help="the command that trains, up to its data: 'lapel train SOURCE ...'")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "gpu-round", help="where results go")
     parser.add_argument("--budget", type=float, default=720, help="seconds for all of it")
-    parser.add_argument("--default", help="options for the ResNet50", default="--epochs 0,14 --batch 512 --rate 1.2e-3")
+    parser.add_argument(
+        "--default", help="options for the ResNet50", default="--epochs 0,14 --batch 512 --rate 1.2e-3 --titles 1"
+    )
     parser.add_argument(
         "--small",
         help="options for the EfficientNet-Lite0",
@@ -241,7 +243,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted.out = wanted.out.resolve()
     if wanted.rehearse:
         learn = draw_data(wanted.out / "work" / "data")
-        wanted.default = wanted.small = "--epochs 0,1 --batch 8 --views 1,0"
+        wanted.small = "--epochs 0,1 --batch 8 --views 1,0"
+        wanted.default = f"{wanted.small} --titles 1"
     if not learn:
         parser.error("--learn names the data to train on; 'make gpu-round' gives it. Or --rehearse.")
     signal.signal(signal.SIGTERM, interrupt)

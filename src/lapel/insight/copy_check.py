@@ -281,7 +281,7 @@ def _colours(
 
     Blocks of 3 x 3 pixels are compared, as compression and scaling smear colours that far, and only squares that show
     the same drawing, where there are some: letters over a picture are no part of its colours."""
-    whole = squares(inside.reshape(-1, SIDE, SIDE), BLOCK).all(axis=2)
+    whole = np.asarray(squares(inside.reshape(-1, SIDE, SIDE), BLOCK).all(axis=2))
     one, other = (
         np.stack([squares(each[..., at].reshape(-1, SIDE, SIDE), BLOCK).mean(axis=2) for at in range(3)], axis=1)
         for each in (first, second)

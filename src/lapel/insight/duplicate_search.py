@@ -190,8 +190,8 @@ class CandidateSearch:
         if not len(rows):
             return likely
         best = surest[rows]
-        pairs = tuple((its[0][each], its[1][each]) for each in (best, rows))
-        one, _ = chance_of(*pairs, self.nearness(found[best], found[rows]))
+        surer, other = ((its[0][each], its[1][each]) for each in (best, rows))
+        one, _ = chance_of(surer, other, self.nearness(found[best], found[rows]))
         rows = rows[one < 0.5]
         made = likely.copy()
         made[rows] = expit(odds[rows] - behind[rows])

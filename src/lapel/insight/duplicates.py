@@ -34,7 +34,7 @@ from lapel.sources import read_uri
 
 KINDS = ("exact", "near", "same product")
 ORDER = {"near": 0, "same product": 1, "exact": 2}  # as they are looked at: equal bytes need no eye
-LEAST_CHANCE = 0.8  # from which on a pair is said to be copies: the aim is 99 right of 100
+LEAST_CHANCE = 0.9  # from which on a pair is said to be copies: the aim is 99 right of 100
 SAME_COSINE = 0.93  # of two photos of one product whose titles and colours agree; chosen by eye, not measured
 SAME_COLOUR = 2.5  # see lapel.insight.copy_check.MEASURES: beyond it colours differ by more than light
 LOCAL = ("file:", "zip:")

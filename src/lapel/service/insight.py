@@ -79,7 +79,7 @@ class InsightCalls:
         return NewPictures(self._context, self._pairs)
 
     def duplicates(
-        self, *, where: Where = NO_FILTER, least: float = 0.8, progress: Progress | None = None
+        self, *, where: Where = NO_FILTER, least: float = 0.9, progress: Progress | None = None
     ) -> Duplicates:
         """Products with the same picture, with copies of one picture, or listed twice: groups with the one worth
         keeping.
@@ -100,7 +100,7 @@ class InsightCalls:
 
         return find_duplicates(self._context, self._pairs, filter_of(where), least=least, progress=progress)
 
-    def duplicates_of(self, product_id: str, *, least: float = 0.8) -> Duplicates:
+    def duplicates_of(self, product_id: str, *, least: float = 0.9) -> Duplicates:
         """What one product is a duplicate of: quick, as only its nearest are compared.
 
         A copy that its vector does not give away, such as one that was cut small, is found once :meth:`duplicates` was
@@ -117,7 +117,7 @@ class InsightCalls:
 
         return duplicates_of(self._context, self._pairs, product_id, least=least)
 
-    def check_new_picture(self, picture: ImageLike, *, where: Where = NO_FILTER, least: float = 0.8) -> NewCheck:
+    def check_new_picture(self, picture: ImageLike, *, where: Where = NO_FILTER, least: float = 0.9) -> NewCheck:
         """Whether a picture that is not added yet is a copy of one that is.
 
         Args:

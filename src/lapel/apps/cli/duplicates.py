@@ -35,7 +35,7 @@ def find(
     new: Annotated[
         Path | None, typer.Option("--new", metavar="PICTURE", help="Check one picture that is not added yet.")
     ] = None,
-    least: Annotated[float, typer.Option("--min-score", help="How sure a near duplicate is at least, 0..1.")] = 0.8,
+    least: Annotated[float, typer.Option("--min-score", help="How sure a near duplicate is at least, 0..1.")] = 0.9,
     where: WhereOption = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
