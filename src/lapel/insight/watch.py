@@ -29,7 +29,7 @@ from lapel.insight.findings import Findings, Picture, Section
 from lapel.insight.watch_signs import Sign
 
 KINDS = ("restricted", "own", "logos", "negative")
-LEAST = 0.8  # probability from which on a picture is a match, of a bank that says no other
+LEAST = 0.93  # probability from which on a picture is a match, of a bank that says no other
 FLOOD = 0.2  # share of checked pictures beyond which a bank is quarantined
 FLOOD_AFTER = 100  # pictures: fewer say nothing of a share
 BATCH = 32
