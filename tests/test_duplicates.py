@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 import shutil
 from dataclasses import replace
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 import lapel
 from lapel.apps.cli import app
+from lapel.apps.cli import duplicates as command
 from lapel.catalog.pairs import PairTable
 from lapel.core.errors import ImageError, QueryError
 from lapel.engine.picture_hash import NEAR, content_box, hash_of, hashes_of, mirrored, read_hashes, sample
@@ -30,7 +32,7 @@ from lapel.insight.duplicate_search import (
     inks_apart,
     mean_of_nearest,
 )
-from lapel.insight.duplicates import Duplicates, Group, Member, _components
+from lapel.insight.duplicates import LEAST_CHANCE, Duplicates, Group, Member, _components
 from lapel.service import Store
 
 RUN = CliRunner()
@@ -536,3 +538,8 @@ def test_decisions_survive_a_lost_cache(tmp_path: Path) -> None:
     again = PairTable(tmp_path, read_only=True)
     assert [(each.one, each.other) for each in again.dismissed()] == [("a", "b")]
     again.close()
+
+
+def test_a_copy_is_as_sure_wherever_it_is_asked_for() -> None:
+    for ask in (Store.duplicates, Store.duplicates_of, Store.check_new_picture, command.find):
+        assert inspect.signature(ask).parameters["least"].default == LEAST_CHANCE

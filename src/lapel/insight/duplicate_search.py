@@ -105,10 +105,10 @@ class CandidateSearch:
         usual = known if usual is None else usual
         alike = (cosines >= LEAST_COSINE) & (cosines - usual[:, None] >= LEAST_MARGIN)
         alike |= cosines >= KEPT_COSINE
-        nearest = np.argmax(cosines, axis=1)[:, None]  # may be itself where there is no other
-        standing = (np.take_along_axis(cosines, nearest, axis=1)[:, 0] - usual >= NEAREST_MARGIN) | (own is None)
-        nearest = np.where(standing, np.take_along_axis(places, nearest, axis=1)[:, 0], -1)
-        alike |= (places == nearest[:, None]) & (cosines > -1)
+        first = np.argmax(cosines, axis=1)[:, None]  # may be itself where there is no other
+        standing = (np.take_along_axis(cosines, first, axis=1)[:, 0] - usual >= NEAREST_MARGIN) | (own is None)
+        closest = np.where(standing, np.take_along_axis(places, first, axis=1)[:, 0], -1)
+        alike |= (places == closest[:, None]) & (cosines > -1)
         asking = [np.repeat(np.arange(len(vectors)), places.shape[1])]
         found, wanted = [places.ravel()], [alike.ravel()]
         for bits, near in self._near_hashes(np.concatenate([looks.hashes, mirrored(looks.hashes)])):
@@ -120,7 +120,7 @@ class CandidateSearch:
         rows, at, kept = (np.concatenate(each) for each in (asking, found, wanted))
         rows, at = np.unique(np.stack([rows[kept], at[kept]], axis=1), axis=0).T
         around = usual[rows] if own is None else self._both(usual, rows, at)
-        return self._candidates(rows, at, vectors, looks, around, nearest[rows] == at)
+        return self._candidates(rows, at, vectors, looks, around, closest[rows] == at)
 
     def _near_hashes(self, hashes: NDArray[np.uint8]) -> list[tuple[NDArray[np.int32], NDArray[np.int64]]]:
         """The nearest of m hashes (m, 2, 32), by each part: (m, k) bits, and places among what is usable."""
@@ -142,14 +142,14 @@ class CandidateSearch:
         vectors: Vectors,
         looks: PictureHashes,
         usual: NDArray[np.float32],
-        nearest: NDArray[np.bool_],
+        closest: NDArray[np.bool_],
     ) -> Candidates:
-        """Those pairs that are worth a check, or near enough to be one product; ``usual`` is of each pair, ``nearest``
+        """Those pairs that are worth a check, or near enough to be one product; ``usual`` is of each pair, ``closest``
         says which are worth one as nothing else is nearer."""
         score = np.einsum("md,md->m", vectors[rows], self._vectors[at])
         near = Nearness(score, score - usual, bits_apart(looks.hashes[rows], self._looks.hashes[at]))
         apart = cells_apart(looks.cells[rows], self._looks.cells[at])
-        worth = (near.cosines >= LEAST_COSINE) & (near.margins >= LEAST_MARGIN) | (near.bits <= NEAR) | nearest
+        worth = (near.cosines >= LEAST_COSINE) & (near.margins >= LEAST_MARGIN) | (near.bits <= NEAR) | closest
         for bits, levels in ((FEW_BITS, CELLS_FEW), (MORE_BITS, CELLS_MORE), (MOST_BITS, CELLS_MOST)):
             worth |= (near.bits <= bits) & (apart <= levels)
         kept = worth | (score >= KEPT_COSINE)

@@ -122,6 +122,26 @@ def soft_nca_loss(similarity: Tensor, right: Tensor, *, temperature: float, leas
     return _mean_of(scores.logsumexp(dim=1) - drawn, right.amax(dim=1) > least)
 
 
+def info_nce(scores: Tensor, products: Tensor, among: Tensor, right: Tensor | None = None) -> Tensor:
+    """Cross-entropy of the right candidate of each row among all (InfoNCE: van den Oord et al., 2018).
+
+    Args:
+        scores: (n, m) cosines over temperature.
+        products: (n,) int64 of the rows.
+        among: (m,) int64 of the candidates: others of a row's own product, and those of none (-1), are neither right
+            nor wrong.
+        right: (n,) int64 the column of each; by default the one as far along as the row.
+
+    Returns:
+        () mean over the rows.
+    """
+    rows = torch.arange(len(scores), device=scores.device)
+    right = rows if right is None else right
+    left_out = (products[:, None] == among[None, :]) | (among < 0)[None, :]
+    left_out[rows, right] = False
+    return functional.cross_entropy(scores.masked_fill(left_out, MASKED_SCORE), right)
+
+
 def _mean_of(values: Tensor, chosen: Tensor) -> Tensor:
     """() mean of the (n,) values that are chosen, 0 when none is; without asking the device how many there are, which
     waits for it."""

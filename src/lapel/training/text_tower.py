@@ -38,7 +38,7 @@ from lapel.encoders.words import (
     sentence_vectors,
 )
 from lapel.training.data import Labels
-from lapel.training.losses import MASKED_SCORE
+from lapel.training.losses import MASKED_SCORE, info_nce
 
 LOG_EVERY = 20  # steps
 GIVEN = 0.4  # share of the steps' titles from which words were left out
@@ -389,7 +389,7 @@ class _TextRun:
         titles = self.network(corpus.some(chosen))
         among = torch.cat([rows, candidates])
         scores = titles @ self.vectors[among].T / self.recipe.temperature
-        return _own_cross_entropy(scores, self.products[rows], self.products[among]) + _own_cross_entropy(
+        return info_nce(scores, self.products[rows], self.products[among]) + info_nce(
             scores[:, : len(rows)].T, self.products[rows], self.products[rows]
         )
 
@@ -431,15 +431,6 @@ class _TextRun:
             vocabulary=known,
             anchors=sentence_vectors(anchors).astype(np.float16),
         )
-
-
-def _own_cross_entropy(scores: Tensor, products: Tensor, among: Tensor) -> Tensor:
-    """Cross-entropy of the own one, which is as far along as the row; others of the same product are neither right nor
-    wrong."""
-    own = torch.arange(len(scores))
-    same = products[:, None] == among[None, :]
-    same[own, own] = False
-    return functional.cross_entropy(scores.masked_fill(same, MASKED_SCORE), own)
 
 
 def shortened(title: str, rng: np.random.Generator) -> str:

@@ -13,15 +13,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lapel.encoders.words import TextTower, folded
 from lapel.training.data import Labels
-from lapel.training.losses import MASKED_SCORE
-from lapel.training.text_tower import Corpus, TextNetwork, TextRecipe, shortened
+from lapel.training.losses import info_nce
+from lapel.training.text_tower import GIVEN, Corpus, TextNetwork, TextRecipe, shortened
 
 CANDIDATES = 2048  # titles of others that a picture finds its own among
-GIVEN = 0.4  # share of the steps in which words are left out of the titles
 
 
 class TitleLoss(nn.Module):
@@ -83,17 +81,9 @@ class TitleLoss(nn.Module):
         asked = products[: len(titled)]
         views = torch.cat([part[titled.to(device)] for part in torch.split(vectors, len(rows))])
         count = len(views) // len(titled)
-        right = torch.arange(len(titled), device=device).repeat(count)
-        found = _cross_entropy(views @ titles.T / self.temperature, right, asked.repeat(count), products)
+        own_title = torch.arange(len(titled), device=device).repeat(count)
+        found = info_nce(views @ titles.T / self.temperature, asked.repeat(count), products, own_title)
         remembered = torch.cat([own[titled.to(device)], gallery])
         shown = torch.cat([asked, gallery_products])
         scores = titles[: len(titled)] @ remembered.T / self.temperature
-        return found + _cross_entropy(scores, torch.arange(len(titled), device=device), asked, shown)
-
-
-def _cross_entropy(scores: Tensor, right: Tensor, products: Tensor, among: Tensor) -> Tensor:
-    """Cross-entropy of the ``right`` column of each row; other columns of the same product are neither right nor wrong,
-    nor are those of none."""
-    left_out = (products[:, None] == among[None, :]) | (among < 0)[None, :]
-    left_out[torch.arange(len(scores), device=scores.device), right] = False
-    return functional.cross_entropy(scores.masked_fill(left_out, MASKED_SCORE), right)
+        return found + info_nce(scores, asked, shown)
