@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import lapel
 from lapel.apps.cli import app
-from lapel.apps.cli import duplicates as command
+from lapel.apps.cli.duplicates import find
 from lapel.catalog.pairs import PairTable
 from lapel.core.errors import ImageError, QueryError
 from lapel.engine.picture_hash import NEAR, content_box, hash_of, hashes_of, mirrored, read_hashes, sample
@@ -541,5 +541,5 @@ def test_decisions_survive_a_lost_cache(tmp_path: Path) -> None:
 
 
 def test_a_copy_is_as_sure_wherever_it_is_asked_for() -> None:
-    for ask in (Store.duplicates, Store.duplicates_of, Store.check_new_picture, command.find):
+    for ask in (Store.duplicates, Store.duplicates_of, Store.check_new_picture, find):
         assert inspect.signature(ask).parameters["least"].default == LEAST_CHANCE
