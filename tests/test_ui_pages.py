@@ -10,6 +10,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ from lapel.core.errors import LapelError
 from lapel.engine.context import open_context
 from lapel.insight.findings import Picture, Section
 from lapel.service import Findings, Overview, open_store
+from lapel.service.jobs import JobService
 
 __all__ = ["show"]  # a fixture
 NAMES = [row.name for row in PAGES]
@@ -310,6 +312,25 @@ def test_the_index_is_changed_and_built_anew_and_photos_are_checked_from_the_pag
     finally:
         (tmp_path / "7.png").rename(store.parent / "pictures" / "7.png")
     assert "1 photo with an issue" in " ".join(each.value for each in page.warning)
+
+
+def test_a_press_is_not_lost_where_a_job_ends_while_the_page_is_drawn(show, store, tmp_path, monkeypatch):
+    copy = Path(shutil.copytree(store, tmp_path / "copy"))
+    page = show(copy, "catalogue")
+    settled(page.button(key="rebuild").click().run())
+    ended(page)
+    right, looks = JobService.list, []
+
+    def ends_after_the_first_look(self, *arguments):
+        looks.append(1)
+        jobs = right(self, *arguments)
+        return [replace(job, state="running") for job in jobs] if len(looks) == 1 else jobs
+
+    monkeypatch.setattr(JobService, "list", ends_after_the_first_look)
+    settled(page.button(key="check-media").click().run())
+    ended(page, jobs=2)
+    with open_store(copy, read_only=True) as shop:
+        assert [job.kind for job in shop.jobs.list(2)] == ["media", "index"]
 
 
 def test_a_folder_that_is_not_there_fails_with_a_sentence(show, tmp_path):

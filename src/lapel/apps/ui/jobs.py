@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -12,32 +13,29 @@ import streamlit as st
 from lapel.apps.ui.findings import download
 from lapel.apps.ui.lang import amount, known_text, t
 from lapel.apps.ui.selection import escape, sentence
-from lapel.apps.ui.work import bar
+from lapel.apps.ui.work import bar, show_live
 from lapel.service import Store
 
 SHOWN = 20
-SECONDS = 1.0  # between two looks while one is under way
 ROWS = 1000  # rejected rows that are shown; all can be downloaded
 ICONS = {"queued": "⏳", "running": "⏳", "done": "✓", "failed": "✗", "cancelled": "–"}
 
 
 def show_jobs(store: Store) -> None:
     """Show the last jobs; those under way are looked at again by themselves."""
+
+    def ended(jobs: Sequence[Any]) -> bool:
+        return all(job.ended for job in jobs)
+
+    def show(jobs: Sequence[Any]) -> None:
+        for job in jobs:
+            _job(store, job)
+
     jobs = store.jobs.list(SHOWN)
     if not jobs:
         st.caption(t("jobs.none"))
         return
-    under_way = any(not job.ended for job in jobs)
-
-    @st.fragment(run_every=SECONDS if under_way else None)
-    def live() -> None:
-        now = store.jobs.list(SHOWN)
-        if under_way and all(job.ended for job in now):
-            st.rerun()  # all of the page: what it counts has changed
-        for job in now:
-            _job(store, job)
-
-    live()
+    show_live(ended(jobs), lambda: store.jobs.list(SHOWN), ended, show)
 
 
 def _job(store: Store, job: Any) -> None:

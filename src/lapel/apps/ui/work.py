@@ -8,7 +8,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import count
+from typing import Any, TypeVar
 
 import streamlit as st
 
@@ -17,6 +18,7 @@ from lapel.apps.ui.selection import sentence
 from lapel.core.errors import LapelError
 
 Tell = Callable[[int, int | None], None]
+Seen = TypeVar("Seen")
 SECONDS = 1.0  # between two looks at how far it is
 
 
@@ -100,16 +102,39 @@ def show_progress(name: str) -> bool:
             st.error(sentence(work.error), icon=":material/error:")
         return not work.error
 
-    @st.fragment(run_every=SECONDS)
+    def show(now: Work | None) -> None:
+        if now is not None:
+            bar(now.done, now.total)
+            st.button(t("work.stop"), key=f"stop-{name}", on_click=now.stop)
+
+    show_live(False, lambda: find(name), lambda now: now is None or now.ended, show)
+    return False
+
+
+def show_live(
+    over: bool, look: Callable[[], Seen], ended: Callable[[Seen], bool], show: Callable[[Seen], None]
+) -> None:
+    """Show what is under way, and look at it again by itself until it is over; then the whole page is drawn anew.
+
+    The run of the whole page only shows: to draw the page anew from there would lose a press on a button further down,
+    which that run has not come to yet.
+
+    Args:
+        over: Whether this run of the page saw that nothing more happens: then it is not looked at by itself.
+        look: Looks at it.
+        ended: Whether nothing more happens.
+        show: Draws it.
+    """
+    runs = count()
+
+    @st.fragment(run_every=None if over else SECONDS)
     def live() -> None:
-        now = find(name)
-        if now is None or now.ended:
+        now = look()
+        if next(runs) and not over and ended(now):
             st.rerun()
-        bar(now.done, now.total)
-        st.button(t("work.stop"), key=f"stop-{name}", on_click=now.stop)
+        show(now)
 
     live()
-    return False
 
 
 def bar(done: int, total: int | None) -> None:
