@@ -33,7 +33,7 @@ from lapel.catalog.pairs import PairTable
 from lapel.core.filters import NO_FILTER
 from lapel.core.text import fold
 from lapel.engine.context import StoreContext, open_context
-from lapel.engine.picture_hash import PictureHashes, hash_of, read_hashes
+from lapel.engine.picture_hash import PictureHashes
 from lapel.insight import copies, distortions
 from lapel.insight.copy_check import (
     COLOURS,
@@ -45,7 +45,6 @@ from lapel.insight.copy_check import (
     far_chance,
     far_figures_of,
     figures_of,
-    small_picture,
 )
 from lapel.insight.duplicate_search import (
     BLOCK,
@@ -58,6 +57,7 @@ from lapel.insight.duplicate_search import (
 )
 from lapel.insight.duplicates import LEAST_CHANCE, find_duplicates
 from lapel.insight.new_picture import NewPictures
+from lapel.insight.picture_views import PictureViews, joined, views_of
 from lapel.sources import read_uri
 
 BASIC = copies.COPIES
@@ -71,22 +71,14 @@ COPY_WEIGHT, DYED_WEIGHT = 14, 12  # of pairs while learning, so that .8 is wher
 
 @dataclass
 class Made:
-    """Pictures made of products: (n,) places of their sources, kinds, small pictures, shapes, hashes as kept of
-    photos, vectors, and whether another colour can be seen where one was made."""
+    """Pictures made of products: (n,) places of their sources, kinds, whether another colour can be seen where one was
+    made, and their hashes by another library; and (m,) their views, whole ones first."""
 
     places: Any
     kinds: Any
-    squares: Any
-    ratios: Any
-    hashed: Any
-    vectors: Any
-    others: Any
     seen: Any
-
-    @property
-    def looks(self) -> PictureHashes:
-        """Their hashes."""
-        return read_hashes([each.tobytes() for each in self.hashed])
+    others: Any
+    views: PictureViews
 
 
 class Shop:
@@ -126,40 +118,38 @@ class Shop:
 
     def make(self, name: str, places: Any, kinds: dict[str, Callable[..., Image.Image]], seed: int) -> Made:
         """A picture of each place, of the kinds in turn; stopped, it goes on from the last kept part."""
-        path = None if self.cache is None else self.cache / f"{name}-{len(places)}-{seed}.npz"
-        if path is not None and path.exists():
-            with np.load(path) as kept:
-                return Made(*(kept[each] for each in Made.__dataclass_fields__))
-        rng = np.random.default_rng(seed)
         names = np.array([list(kinds)[at % len(kinds)] for at in range(len(places))])
-        parts: list[tuple[Any, ...]] = []
+        path = None if self.cache is None else self.cache / f"{name}-{len(places)}-{seed}.pickle"
+        if path is not None and path.exists():
+            return Made(places, names, *pickle.loads(path.read_bytes()))  # written by a run before
+        rng = np.random.default_rng(seed)
+        parts: list[tuple[Any, Any, PictureViews]] = []
         part = None if path is None else path.with_suffix(".part")
         if part is not None and part.exists():
-            parts, rng = pickle.loads(part.read_bytes())  # written by this run's forerunner
+            parts, rng = pickle.loads(part.read_bytes())
         for start in range(BATCH * len(parts), len(places), BATCH):
             parts.append(self._made(places[start : start + BATCH], names[start : start + BATCH], kinds, rng))
             if part is not None and len(parts) % 4 == 0:
                 part.write_bytes(pickle.dumps((parts, rng)))
-        made = Made(places, names, *(np.concatenate(each) for each in zip(*parts, strict=True)))
-        if path is not None:
-            np.savez(path, **vars(made))
-            path.with_suffix(".part").unlink(missing_ok=True)
-        return made
+        seen, others, views = zip(*parts, strict=True)
+        made = np.concatenate(seen), np.concatenate(others), joined(views)
+        if path is not None and part is not None:
+            path.write_bytes(pickle.dumps(made))
+            part.unlink(missing_ok=True)
+        return Made(places, names, *made)
 
-    def _made(self, places: Any, names: Any, kinds: dict[str, Callable[..., Image.Image]], rng: Any) -> tuple[Any, ...]:
-        """All but the first two fields of :class:`Made`."""
+    def _made(
+        self, places: Any, names: Any, kinds: dict[str, Callable[..., Image.Image]], rng: Any
+    ) -> tuple[Any, Any, PictureViews]:
+        """What was seen, other hashes, and views."""
         owns = [self.picture(int(place)) for place in places]
         images = [kinds[kind](own, rng) for own, kind in zip(owns, names, strict=True)]
         seen = [
             not kind.endswith("recoloured") or copies.in_another_colour(own, image)
             for own, image, kind in zip(owns, images, names, strict=True)
         ]
-        squares, ratios = zip(*(small_picture(image) for image in images), strict=True)
-        hashed = [np.frombuffer(hash_of(image), np.uint8) for image in images]
         others = [self.other_hash(each) for each in images]
-        vectors = self.context.encoder.encode(images)
-        return (*(np.array(each) for each in (squares, ratios, hashed)), vectors, np.array(others),
-                np.array(seen))  # fmt: skip
+        return np.array(seen), np.array(others), views_of(self.context.encoder, images)
 
     def squares_of(self, places: Any) -> Any:
         """Small pictures of places, with their shapes."""
@@ -191,16 +181,14 @@ def imagededup_phash(folder: Path) -> Any:
 def matches(shop: Shop, made: Made, search: CandidateSearch, gallery: Any) -> dict[str, Any]:
     """Every candidate of the made pictures with its score; places are of the shop."""
     asking, found, scores = [], [], []
-    looks = made.looks
+
+    def read(places: Any) -> tuple[Any, Any, Any]:
+        return np.ones(len(places), bool), *shop.squares_of(gallery[places])
+
     for start in range(0, len(made.places), 128):
-        part = slice(start, start + 128)
-        candidates = search.of(made.vectors[part], looks.of(part))
-        worth = candidates.worth
-        places, rows = gallery[candidates.found[worth]], candidates.asking[worth] + start
-        its = shop.squares_of(places)
-        likely, _ = chance_of((made.squares[rows], made.ratios[rows]), its, candidates.nearness.of(worth))
-        likely = search.beside_rivals(rows, candidates.found[worth], likely, its)
-        for into, values in ((asking, rows), (found, places), (scores, likely)):
+        rows, at, likely, _ = search.copies(made.views.of_pictures(start, start + 128), read)
+        likely = search.beside_rivals(rows, at, likely, read(at)[1:])
+        for into, values in ((asking, rows + start), (found, gallery[at]), (scores, likely)):
             into.append(values)
     told = {"asking": asking, "found": found, "scores": scores}
     return {name: np.concatenate(each) for name, each in told.items()}
@@ -266,12 +254,15 @@ def measure_colours(shop: Shop, count: int) -> dict[str, Any]:
     rng = np.random.default_rng(21)
     places = rng.choice(np.flatnonzero(~shop.learned), count, replace=False)
     made = shop.make("recoloured", places, {"recoloured": copies.recolour}, 22)
-    squares, ratios = shop.squares_of(places)
-    bits = bits_apart(made.looks.hashes, shop.looks.hashes[places])
-    cosines = np.einsum("nd,nd->n", made.vectors, shop.columns.vectors[places])
-    nearest = -np.sort(-(made.vectors @ shop.columns.vectors.T), axis=1)[:, :10].mean(axis=1)
-    mine, its = (made.squares, made.ratios), (squares, ratios)
-    likely, _ = chance_of(mine, its, Nearness(cosines, (cosines - nearest).astype(np.float32), bits))
+    views = made.views
+    own = places[views.of]
+    bits = bits_apart(views.looks.hashes, shop.looks.hashes[own])
+    cosines = np.einsum("nd,nd->n", views.vectors, shop.columns.vectors[own])
+    nearest = -np.sort(-(views.vectors @ shop.columns.vectors.T), axis=1)[:, :10].mean(axis=1)
+    near = Nearness(cosines, (cosines - nearest).astype(np.float32), bits)
+    of_views, _ = chance_of((views.squares, views.ratios), shop.squares_of(own), near)
+    likely = np.zeros(count)
+    np.maximum.at(likely, views.of, of_views)
     flagged = np.flatnonzero((likely >= LEAST_CHANCE) & made.seen)
     return {
         "recoloured": int(made.seen.sum()),
@@ -299,7 +290,7 @@ def measure_disc(shop: Shop, references: int, distractors: int, queries: int) ->
     made = shop.make("disc", asked, HARD, 32)
     search = CandidateSearch(shop.columns.vectors[gallery], shop.looks.of(gallery))
     found = matches(shop, made, search, gallery)
-    scores = made.vectors @ shop.columns.vectors[gallery].T
+    scores = made.views.whole.vectors @ shop.columns.vectors[gallery].T
     nearest = np.argsort(-scores, axis=1)[:, :10]
     rows = np.repeat(np.arange(len(asked)), 10)
     at = nearest.ravel()
@@ -315,11 +306,11 @@ def measure_disc(shop: Shop, references: int, distractors: int, queries: int) ->
         right = (places == asked[asking]) & have[asking]
         return round(micro_ap(values, right, queries), 4)
 
-    found = with_neighbours(shop, made, found, rows, gallery[at], normal)
+    found = with_neighbours(shop, made, found, gallery)
     told["micro-AP"]["lapel duplicates"] = ap(found["scores"], found["asking"], found["found"])
     told["micro-AP"]["vector alone"] = ap(plain, rows, gallery[at])
     told["micro-AP"]["vector, normalised"] = ap(normal, rows, gallery[at])
-    whole_hash = _by_hash(made.looks.hashes[:, 0], shop.looks.hashes[gallery, 0], gallery)
+    whole_hash = _by_hash(made.views.whole.looks.hashes[:, 0], shop.looks.hashes[gallery, 0], gallery)
     told["micro-AP"]["256-bit hash alone (PDQ's way)"] = ap(*whole_hash)
     if shop.phash is not None:
         small = np.stack([shop.other_hash(shop.stored(int(place))) for place in gallery])
@@ -332,18 +323,23 @@ def measure_disc(shop: Shop, references: int, distractors: int, queries: int) ->
     return told
 
 
-def with_neighbours(
-    shop: Shop, made: Made, found: dict[str, Any], rows: Any, places: Any, margins: Any
-) -> dict[str, Any]:
-    """The candidates and, by their nearness alone, the neighbours that were not worth a check."""
-    known = set(zip(found["asking"].tolist(), found["found"].tolist(), strict=True))
-    new = np.array([pair not in known for pair in zip(rows.tolist(), places.tolist(), strict=True)], bool)
-    rows, places = rows[new], places[new]
-    cosines = np.einsum("md,md->m", made.vectors[rows], shop.columns.vectors[places])
-    bits = bits_apart(made.looks.hashes[rows], shop.looks.hashes[places])
-    likely = far_chance(Nearness(cosines, margins[new].astype(np.float32), bits))
-    told = (("asking", rows), ("found", places), ("scores", likely))
-    return {name: np.concatenate([found[name], values]) for name, values in told}
+def with_neighbours(shop: Shop, made: Made, found: dict[str, Any], gallery: Any) -> dict[str, Any]:
+    """The candidates and, by their nearness alone, the neighbours of every view that were not worth a check."""
+    views = made.views
+    scores = views.vectors @ shop.columns.vectors[gallery].T
+    nearest = np.argsort(-scores, axis=1)[:, :10]
+    cosines = np.take_along_axis(scores, nearest, axis=1)
+    rows, places = np.repeat(np.arange(len(views.of)), 10), gallery[nearest.ravel()]
+    bits = bits_apart(views.looks.hashes[rows], shop.looks.hashes[places])
+    margins = cosines - cosines.mean(axis=1, keepdims=True)
+    likely = far_chance(Nearness(cosines.ravel(), margins.ravel().astype(np.float32), bits))
+    asking = np.concatenate([found["asking"], views.of[rows]])
+    places = np.concatenate([found["found"], places])
+    scores = np.concatenate([found["scores"], likely])
+    known = np.arange(len(asking)) < len(found["asking"])
+    order = np.lexsort((-scores, ~known, places, asking))  # what was checked counts; else the surer view
+    first = order[np.unique(np.stack([asking, places], axis=1)[order], axis=0, return_index=True)[1]]
+    return {"asking": asking[first], "found": places[first], "scores": scores[first]}
 
 
 def _by_hash(asked: Any, hashes: Any, gallery: Any) -> tuple[Any, Any, Any]:
@@ -431,17 +427,19 @@ def learn(shop: Shop, count: int) -> None:
     plain = []  # measures of copies that people make on purpose
     for seed, (kind, way) in enumerate(kinds.items(), 100):
         made = shop.make(f"learn-{kind.split()[0]}-{seed}", places, {kind: way}, seed)
-        found = search.of(made.vectors, made.looks)
+        views = made.views
+        found = search.of(views.vectors, views.looks)
         rows, at, near = found.asking[found.worth], found.found[found.worth], found.nearness.of(found.worth)
-        measures = measured((made.squares[rows], made.ratios[rows]), shop.squares_of(at))
-        same = at == places[rows]
-        kept = made.seen[rows] & ~twins(shop, places[rows], at)
+        measures = measured((views.squares[rows], views.ratios[rows]), shop.squares_of(at))
+        own = views.of[rows]
+        same = at == places[own]
+        kept = made.seen[own] & ~twins(shop, places[own], at)
         dyed = kind.endswith("recoloured")
         right, weights = same & (not dyed), np.full(len(rows), DYED_WEIGHT if dyed else 1)
         parts.append((measures[kept], near.of(kept), right[kept], weights[kept]))
         if kind in BASIC:
             plain.append(measures[same])
-        print(kind, "candidates", round(float(same.sum() / count), 3), flush=True)
+        print(kind, "candidates", round(len(np.unique(own[same])) / count, 3), flush=True)
     parts.append(own_pairs(shop, search))
     measures, right, weights = (np.concatenate([part[at] for part in parts]) for at in (0, 2, 3))
     near = Nearness(*(np.concatenate(each) for each in zip(*(part[1] for part in parts), strict=True)))

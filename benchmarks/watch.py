@@ -19,7 +19,9 @@ import numpy as np
 
 from duplicates import BASIC, Shop
 from lapel.catalog.watching import BankPicture
+from lapel.encoders.segmenter import has_white_background
 from lapel.indexes.neighbours import HashIndex
+from lapel.insight.picture_views import PictureViews, views_of
 from lapel.insight.watch import BankSearch
 
 BLOCK = 64
@@ -45,16 +47,12 @@ def measure(shop: Shop, size: int, others: int) -> dict[str, Any]:
     same = {shop.columns.hashes[at]: place for place, at in enumerate(bank)}
     scores, right, hit = [], [], np.zeros(size, bool)
     for start in range(0, size, BLOCK):
-        part = slice(start, start + BLOCK)
-        rows, places, likely, _ = search.chances(
-            made.squares[part], made.ratios[part], made.looks.of(part), made.vectors[part]
-        )
+        rows, places, likely, _ = search.chances(made.views.of_pictures(start, start + BLOCK))
         _collect(scores, right, rows, likely, places == rows + start)
         hit[rows[(places == rows + start) & (likely >= 0.8)] + start] = True
     for start in range(0, len(rest), BLOCK):
         part = rest[start : start + BLOCK]
-        small, shapes = shop.squares_of(part)
-        rows, _, likely, _ = search.chances(small, shapes, shop.looks.of(part), shop.columns.vectors[part])
+        rows, _, likely, _ = search.chances(uploads(shop, part))
         kept = np.array([shop.columns.hashes[part[row]] not in same for row in rows], bool)
         _collect(scores, right, rows[kept], likely[kept], np.zeros(int(kept.sum()), bool))
     sure = np.array(scores) >= 0.8
@@ -70,6 +68,19 @@ def measure(shop: Shop, size: int, others: int) -> dict[str, Any]:
         "from which chance on": round(float(np.array(scores)[order[last]]), 3),
         "recall by kind": {kind: round(float(hit[made.kinds == kind].mean()), 3) for kind in BASIC},
     }
+
+
+def uploads(shop: Shop, places: Any) -> PictureViews:
+    """The shop's own pictures as uploads: as it keeps them, and the products of those that are not on white."""
+    squares, ratios = shop.squares_of(places)
+    every = np.arange(len(places))
+    whole = PictureViews(every, squares, ratios, shop.looks.of(places), shop.columns.vectors[places])
+    images = [shop.stored(int(place)) for place in places]
+    scenes = np.array([at for at in every if not has_white_background(images[at])], np.int64)
+    if not len(scenes):
+        return whole
+    views = views_of(shop.context.encoder, [images[at] for at in scenes])
+    return whole.beside(views.products._replace(of=scenes[views.products.of]))
 
 
 def _collect(scores: list[float], right: list[bool], rows: Any, likely: Any, good: Any) -> None:

@@ -22,7 +22,7 @@ from lapel.core.errors import ImageError, QueryError
 from lapel.engine.picture_hash import NEAR, content_box, hash_of, hashes_of, mirrored, read_hashes, sample
 from lapel.indexes.hash_chunks import HashChunks
 from lapel.indexes.neighbours import HashIndex
-from lapel.insight import copies, copy_check, duplicate_search
+from lapel.insight import copies, copy_check, duplicate_search, new_picture
 from lapel.insight.copy_check import MEASURES, Nearness, chance, compare, small_picture
 from lapel.insight.duplicate_search import (
     CELLS_MOST,
@@ -33,6 +33,7 @@ from lapel.insight.duplicate_search import (
     mean_of_nearest,
 )
 from lapel.insight.duplicates import LEAST_CHANCE, Duplicates, Group, Member, _components
+from lapel.insight.picture_views import PictureViews, joined, views_of
 from lapel.service import Store
 
 RUN = CliRunner()
@@ -240,6 +241,35 @@ def test_one_new_picture(shop: Path) -> None:
         assert not store.check_new_picture(str(lapel_file(store, "g0")), where="id=g5").matches
         with pytest.raises(ImageError, match="cannot be read"):
             store.check_new_picture("nowhere.png")
+
+
+def test_a_picture_laid_in_a_scene_is_found_by_what_is_cut_out_of_it(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    floor = Image.new("RGB", (480, 480), (60, 110, 160))
+    ImageDraw.Draw(floor).rectangle((0, 330, 480, 480), fill=(150, 100, 70))
+    floor.paste(garment(7), (200, 20), copies.distortions.cut_out(garment(7)))
+    with lapel.open_store(shop) as store:
+        assert [match.product for match in store.check_new_picture(floor, least=0.5).matches] == ["g7"]
+        monkeypatch.setattr(new_picture, "views_of", lambda encoder, images: views_of(encoder, images).whole)
+    with lapel.open_store(shop) as store:
+        assert not store.check_new_picture(floor, least=0.5).matches
+
+
+def test_views_of_pictures_are_taken_apart_and_joined() -> None:
+    def views(of: list[int], first: int) -> PictureViews:
+        n = len(of)
+        squares = np.zeros((n, 48, 48, 3), np.uint8)
+        vectors = np.arange(first, first + n, dtype=np.float32)[:, None]
+        return PictureViews(np.array(of), squares, np.ones(n), read_hashes([b""] * n), vectors)
+
+    both = joined([views([0, 1, 1], 0), views([0], 3), views([0, 1, 0, 1], 4)])
+    assert both.of.tolist() == [0, 1, 2, 3, 4, 1, 3, 4]
+    assert both.vectors[:, 0].tolist() == [0, 1, 3, 4, 5, 2, 6, 7]
+    assert both.whole.vectors[:, 0].tolist() == [0, 1, 3, 4, 5]
+    assert both.products.of.tolist() == [1, 3, 4]
+    some = both.of_pictures(3, 5)
+    assert (some.of.tolist(), some.vectors[:, 0].tolist()) == ([0, 1, 0, 1], [4, 5, 6, 7])
 
 
 def test_a_hidden_product_with_the_same_bytes_is_not_told_of(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from lapel.engine.features import PICTURE_HASH
 from lapel.engine.picture_hash import CELLS, LEAST_QUALITY, NEAR, PARTS, PictureHashes, mirrored, read_hashes
 from lapel.indexes.neighbours import HashIndex, nearest, neighbour_index
 from lapel.insight.copy_check import MEASURES, VERSION, Compared, Nearness, SmallPicture, chance, compare
+from lapel.insight.picture_views import PictureViews
 from lapel.insight.pictures import SmallPictures, stacked
 
 NEIGHBOURS = 8  # by vector, of each picture
@@ -63,6 +64,26 @@ class Candidates(NamedTuple):
     found: NDArray[np.int64]
     nearness: Nearness
     worth: NDArray[np.bool_]
+
+
+class CopiesFound(NamedTuple):
+    """Of which pictures new ones may be copies: p pairs, each once.
+
+    Attributes:
+        asking: (p,) int64 places of the new pictures.
+        found: (p,) int64 places of what they may be copies of.
+        likely: (p,) float64 chances.
+        mirrored: (p,) bool.
+    """
+
+    asking: NDArray[np.int64]
+    found: NDArray[np.int64]
+    likely: NDArray[np.float64]
+    mirrored: NDArray[np.bool_]
+
+
+# The small pictures of places (p,): which can be read (p,), and of those the squares and their widths over heights.
+ReadSmall = Callable[[NDArray[np.int64]], tuple[NDArray[np.bool_], NDArray[np.uint8], NDArray[np.float64]]]
 
 
 class CandidateSearch:
@@ -196,6 +217,25 @@ class CandidateSearch:
         made = likely.copy()
         made[rows] = expit(odds[rows] - behind[rows])
         return made
+
+    def copies(self, views: PictureViews, read: ReadSmall, *, usual: NDArray[np.float32] | None = None) -> CopiesFound:
+        """What new pictures may be copies of. Of the views of one picture, the surest counts.
+
+        Args:
+            views: Of the new pictures.
+            read: Reads the small pictures of places among those searched.
+            usual: As in :meth:`of`, (m,) of the views.
+        """
+        found = self.of(views.vectors, views.looks, usual=usual)
+        rows, at = found.asking[found.worth], found.found[found.worth]
+        readable, squares, ratios = read(at)
+        rows, at = rows[readable], at[readable]
+        near = found.nearness.of(found.worth).of(readable)
+        likely, compared = chance_of((views.squares[rows], views.ratios[rows]), (squares, ratios), near)
+        order = np.lexsort((-likely, at, views.of[rows]))
+        pairs = np.stack([views.of[rows], at], axis=1)[order]
+        best = order[np.unique(pairs, axis=0, return_index=True)[1]]
+        return CopiesFound(views.of[rows[best]], at[best], likely[best], compared.mirrored[best])
 
     def _neighbours(
         self, vectors: Vectors, mine: NDArray[np.int64]

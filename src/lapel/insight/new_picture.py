@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
 
 from lapel.catalog.pairs import PairTable
 from lapel.core.errors import ImageError
@@ -18,12 +18,11 @@ from lapel.core.filters import NO_FILTER
 from lapel.core.images import ImageLike, to_image
 from lapel.core.text import counted, reason_of
 from lapel.core.types import Filter
-from lapel.core.vectors import Keys, Vectors
+from lapel.core.vectors import Keys
 from lapel.engine.context import StoreContext
-from lapel.engine.picture_hash import hash_of, read_hashes
-from lapel.insight.copy_check import small_picture
-from lapel.insight.duplicate_search import CandidateSearch, PairSearch, PhotoColumns, chance_of, read_columns
+from lapel.insight.duplicate_search import CandidateSearch, PairSearch, PhotoColumns, read_columns
 from lapel.insight.duplicates import LEAST_CHANCE
+from lapel.insight.picture_views import PictureViews, views_of
 from lapel.insight.pictures import stacked
 
 
@@ -133,10 +132,10 @@ class NewPictures:
         start = time.perf_counter()
         data = read_bytes(picture) if isinstance(picture, str | Path) else picture
         image = to_image(data)
-        vector = self._context.encoder.encode([image])
+        views = views_of(self._context.encoder, [image])
         encoded = time.perf_counter()
         exact = hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else ""
-        found = self._matches(columns, search, pairs, image, vector, least)
+        found = self._matches(columns, search, pairs, views, least)
         names = {columns.hashes[place].decode(): (score, flip) for place, score, flip in found}
         if exact and self._context.catalog.photo_of(exact) is not None:
             names[exact] = (1.0, False)
@@ -161,27 +160,20 @@ class NewPictures:
         return NewCheck(tuple(matches), len(columns.keys), (encoded - start) * 1e3, (done - encoded) * 1e3)
 
     def _matches(
-        self,
-        columns: PhotoColumns,
-        search: CandidateSearch,
-        pairs: PairSearch,
-        image: Image.Image,
-        vector: Vectors,
-        least: float,
+        self, columns: PhotoColumns, search: CandidateSearch, pairs: PairSearch, views: PictureViews, least: float
     ) -> list[tuple[int, float, bool]]:
-        candidates = search.of(vector, read_hashes([hash_of(image)]))
-        found = candidates.found[candidates.worth]
-        names = [columns.hashes[place].decode() for place in found]
-        read = pairs.pictures.read(dict(zip(names, columns.keys[found].tolist(), strict=True)))
-        usable = np.array([name in read for name in names], bool)
-        its = stacked(read, [name for name in names if name in read])
-        small = small_picture(image)
-        mine = np.broadcast_to(small.square, its[0].shape), np.full(len(its[1]), small.ratio)
-        likely, compared = chance_of(mine, its, candidates.nearness.of(candidates.worth).of(usable))
-        likely = search.beside_rivals(np.zeros(len(likely), np.int64), found[usable], likely, its)
+        """Places of what one picture may be a copy of, how likely, and whether mirrored."""
+
+        def read(places: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.uint8], NDArray[np.float64]]:
+            names = [columns.hashes[place].decode() for place in places]
+            found = pairs.pictures.read(dict(zip(names, columns.keys[places].tolist(), strict=True)))
+            return np.array([name in found for name in names], bool), *stacked(found, [n for n in names if n in found])
+
+        asking, found, likely, mirrored = search.copies(views, read)
+        likely = search.beside_rivals(asking, found, likely, read(found)[1:])
         return [
             (int(place), float(score), bool(flip))
-            for place, score, flip in zip(found[usable], likely, compared.mirrored, strict=True)
+            for place, score, flip in zip(found, likely, mirrored, strict=True)
             if score >= least
         ]
 

@@ -22,10 +22,10 @@ from lapel.core.filters import NO_FILTER
 from lapel.core.images import decode
 from lapel.core.text import counted
 from lapel.engine.context import StoreContext
-from lapel.engine.picture_hash import BYTES, PARTS, SIDE, PictureHashes, hash_of, read_hashes
-from lapel.insight.copy_check import SmallPicture, small_picture
-from lapel.insight.duplicate_search import CandidateSearch, chance_of, mean_of_nearest
+from lapel.engine.picture_hash import BYTES, PARTS, SIDE, hash_of, read_hashes
+from lapel.insight.duplicate_search import CandidateSearch, CopiesFound, mean_of_nearest
 from lapel.insight.findings import Findings, Picture, Section
+from lapel.insight.picture_views import PictureViews, joined, views_of
 from lapel.insight.watch_signs import Sign
 
 KINDS = ("restricted", "own", "logos", "negative")
@@ -37,7 +37,6 @@ EDGE = 480  # pixels of pictures that are kept for people
 NEIGHBOURS = 10  # of the store, for the normalisation of scores
 
 Upload = tuple[str, Callable[[], bytes]]  # where it is, and what reads it
-Chances = tuple[Any, Any, Any, Any]  # rows of uploads, places of pictures, chances, whether mirrored
 
 
 @dataclass(frozen=True)
@@ -159,9 +158,8 @@ class _Read:
     image: Image.Image
     place: str
     sha256: str
-    small: SmallPicture
     hash: bytes
-    vector: Any
+    views: PictureViews
     webp: bytes
 
 
@@ -184,10 +182,10 @@ def read_uploads(
 
 
 def _encoded(context: StoreContext, waiting: Sequence[tuple[str, str, Image.Image]]) -> list[_Read]:
-    vectors = context.encoder.encode([image for _, _, image in waiting])
+    views = views_of(context.encoder, [image for _, _, image in waiting])
     return [
-        _Read(image, place, sha256, small_picture(image), hash_of(image), vector, webp_of(image))
-        for (place, sha256, image), vector in zip(waiting, vectors, strict=True)
+        _Read(image, place, sha256, hash_of(image), views.of_pictures(at, at + 1), webp_of(image))
+        for at, (place, sha256, image) in enumerate(waiting)
     ]
 
 
@@ -208,10 +206,10 @@ def bank_pictures(context: StoreContext, bank: str, read: Sequence[_Read]) -> li
             each.sha256,
             each.place,
             context.model.fingerprint or context.encoder.fingerprint,
-            np.asarray(each.vector, "<f4").tobytes(),
+            np.asarray(each.views.vectors[0], "<f4").tobytes(),
             each.hash,
-            each.small.square.tobytes(),
-            float(each.small.ratio),
+            each.views.squares[0].tobytes(),
+            float(each.views.ratios[0]),
             each.webp,
         )
         for each in read
@@ -237,26 +235,20 @@ class BankSearch:
         for place, each in enumerate(self.pictures):
             self._by_bytes.setdefault(each.sha256, []).append(place)
 
-    def chances(self, squares: Any, ratios: Any, looks: PictureHashes, vectors: Any) -> Chances:
-        """Which of m uploads may be copies of which pictures: (p,) rows, places, chances, and whether mirrored."""
-        usual = mean_of_nearest(vectors, self._store, self.vectors, NEIGHBOURS)
-        found = self._search.of(vectors, looks, usual=usual)
-        asking, at = found.asking[found.worth], found.found[found.worth]
-        mine = squares[asking], ratios[asking]
-        its = self._squares[at], self._ratios[at]
-        likely, compared = chance_of(mine, its, found.nearness.of(found.worth))
-        return asking, at, likely, compared.mirrored
+    def chances(self, views: PictureViews) -> CopiesFound:
+        """Which of m uploads may be copies of which pictures."""
 
-    def of_uploads(self, read: Sequence[_Read]) -> Chances:
+        def read(places: Any) -> tuple[Any, Any, Any]:
+            return np.ones(len(places), np.bool_), self._squares[places], self._ratios[places]
+
+        usual = mean_of_nearest(views.vectors, self._store, self.vectors, NEIGHBOURS)
+        return self._search.copies(views, read, usual=usual)
+
+    def of_uploads(self, read: Sequence[_Read]) -> CopiesFound:
         """The same of uploads; equal bytes are certain, whatever there is to see."""
-        rows, places, likely, mirrored = self.chances(
-            np.stack([each.small.square for each in read]),
-            np.array([each.small.ratio for each in read]),
-            read_hashes([each.hash for each in read]),
-            np.stack([each.vector for each in read]),
-        )
+        rows, places, likely, mirrored = self.chances(joined([each.views for each in read]))
         exact = [(row, place) for row, each in enumerate(read) for place in self._by_bytes.get(each.sha256, ())]
-        return (
+        return CopiesFound(
             np.concatenate([rows, np.array([row for row, _ in exact], np.int64)]),
             np.concatenate([places, np.array([place for _, place in exact], np.int64)]),
             np.concatenate([likely, np.ones(len(exact))]),
@@ -271,7 +263,7 @@ def _hash_of(picture: BankPicture) -> bytes:
 
 
 def best_matches(
-    search: BankSearch, banks: dict[str, Bank], chances: Chances
+    search: BankSearch, banks: dict[str, Bank], chances: CopiesFound
 ) -> tuple[list[tuple[int, int, float, bool]], set[int]]:
     """The surest match of each upload and bank that is sure enough, and the uploads that a negative bank kept back.
 
