@@ -59,11 +59,14 @@ class PictureViews(NamedTuple):
 
     def beside(self, more: PictureViews) -> PictureViews:
         """These views and more of the same pictures."""
-        columns = (
-            np.concatenate([getattr(each, name) for each in (self, more)]) for name in ("of", "squares", "ratios")
-        )
         looks = PictureHashes(*(np.concatenate(each) for each in zip(self.looks, more.looks, strict=True)))
-        return PictureViews(*columns, looks, np.concatenate([self.vectors, more.vectors]))
+        return PictureViews(
+            np.concatenate([self.of, more.of]),
+            np.concatenate([self.squares, more.squares]),
+            np.concatenate([self.ratios, more.ratios]),
+            looks,
+            np.concatenate([self.vectors, more.vectors]),
+        )
 
     def _rows(self, rows: slice | NDArray[np.bool_]) -> PictureViews:
         return PictureViews(
@@ -74,11 +77,10 @@ class PictureViews(NamedTuple):
 def joined(parts: Sequence[PictureViews]) -> PictureViews:
     """The views of the pictures of several parts, one part after the other."""
     starts = np.cumsum([0, *(part._pictures for part in parts)])
-    numbered = list(zip(parts, starts, strict=False))
-    whole, products = (
-        [views._replace(of=views.of + start) for part, start in numbered for views in [getattr(part, name)]]
-        for name in ("whole", "products")
-    )
+    parts = [part._replace(of=part.of + start) for part, start in zip(parts, starts, strict=False)]
+    sizes = np.diff(starts).tolist()
+    whole = [part._rows(slice(0, size)) for part, size in zip(parts, sizes, strict=True)]
+    products = [part._rows(slice(size, None)) for part, size in zip(parts, sizes, strict=True)]
     return reduce(PictureViews.beside, [*whole, *products])
 
 
