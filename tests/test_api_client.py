@@ -21,7 +21,7 @@ import lapel
 from api_shop import COLOURS, fill, picture, serving_store
 from browser.shop import draw
 from lapel.client import ApiError, AsyncClient, answers, calls, generate
-from lapel.core.errors import ImageError, InputError, QueryError
+from lapel.core.errors import ImageError, InputError, LapelError, QueryError
 from lapel.core.types import EmbeddedQuery
 
 
@@ -147,6 +147,35 @@ def test_variants_prices_and_copies(store: Any) -> None:
     for call in (store.variants, store.price_history):
         with pytest.raises(QueryError, match="nobody"):
             call("nobody")
+
+
+def test_questions_of_the_catalogue(store: Any, tmp_path: Path) -> None:
+    seen: list[int] = []
+    found = store.duplicates(least=0.95, progress=lambda done, _: seen.append(done))
+    assert found.to_json()["groups"] == []
+    assert found.rows() == []
+    assert "4 photos" in found.summary()
+    audit = store.audit_photos(where="gender=Men", least_side=4000, checks=["too small"])
+    assert {row["product"] for row in audit.rows()} == {"blue", "white"}
+    audit.to_csv(tmp_path / "audit.csv")
+    assert len((tmp_path / "audit.csv").read_text("utf-8").splitlines()) == 3
+    with pytest.raises(QueryError, match="no condition"):
+        store.clusters(where=["no condition"])
+    with pytest.raises(QueryError):
+        store.trends()  # no dates
+    with pytest.raises(QueryError, match="price"):
+        store.estimate_price(picture(COLOURS["red"]))
+
+
+def test_a_question_s_options_are_those_of_the_local_call(address: str) -> None:
+    with lapel.connect(address) as store:
+        for options, words in (
+            ({"k": 3}, "k"),
+            ({"levels": "many"}, "levels"),
+            ({"fields": ["colour"]}, "takes levels"),
+        ):
+            with pytest.raises(LapelError, match=words):
+                store.clusters(**options)
 
 
 def test_rows_for_people_and_products(store: Any) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import csv
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, overload
 
 from lapel.client import schema
@@ -357,3 +360,64 @@ class SearchResult(Sequence[Hit]):
     def __iter__(self) -> Iterator[Hit]:
         """The hits, best first."""
         return iter(self.hits)
+
+
+@dataclass(frozen=True)
+class PriceEstimate:
+    """What a photo's product should sell for, see :meth:`lapel.Store.estimate_price`.
+
+    Attributes:
+        currency: Of all amounts.
+        price: The middle, in major units.
+        low: Lower end of the range that holds 80 of 100 prices.
+        high: Upper end.
+        notes: What was left out or is not known.
+        told: All of it, as JSON has it.
+    """
+
+    currency: str
+    price: float
+    low: float
+    high: float
+    notes: tuple[str, ...]
+    told: schema.PriceEstimateAnswer = field(repr=False)
+
+    @classmethod
+    def read(cls, told: schema.PriceEstimateAnswer) -> PriceEstimate:
+        """From an answer's JSON."""
+        return cls(told["currency"], told["price"], told["low"], told["high"], tuple(told["notes"]), told)
+
+    def to_json(self) -> dict[str, Any]:
+        """As the local engine's."""
+        return dict(self.told)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a question of the whole catalogue found, such as :meth:`lapel.Store.duplicates`.
+
+    Attributes:
+        told: All of it, as JSON has it.
+        table: Its rows, as CSV.
+        job: The job's id; a page of pictures is at ``/v1/jobs/{id}/findings.html``.
+    """
+
+    told: Mapping[str, Any] = field(repr=False)
+    table: str = field(repr=False)
+    job: schema.JobAnswer
+
+    def summary(self) -> str:
+        """One or two sentences: what was looked at, what was found, what was left out."""
+        return str(self.job["result"]["summary"])
+
+    def rows(self) -> list[dict[str, str]]:
+        """The table's rows; all values are texts."""
+        return list(csv.DictReader(io.StringIO(self.table)))
+
+    def to_json(self) -> dict[str, Any]:
+        """As the local engine's."""
+        return dict(self.told)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the table (UTF-8, comma, a header line)."""
+        Path(path).write_text(self.table, "utf-8")

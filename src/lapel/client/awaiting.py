@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -13,9 +14,11 @@ from lapel.client.answers import (
     BrowseResult,
     EmbeddedQuery,
     Explanation,
+    Findings,
     Hit,
     NewCheck,
     Photo,
+    PriceEstimate,
     PricePoint,
     ProductDetails,
     PutResult,
@@ -29,6 +32,7 @@ from lapel.core.errors import LapelError, QueryError
 from lapel.core.events import Erasure, Event, EventReport, PersonExport
 
 Answer = TypeVar("Answer")
+Progress = Callable[[int, int | None], None]
 
 
 class AsyncClient:
@@ -122,6 +126,42 @@ class AsyncClient:
     async def check_new_picture(self, picture: Any) -> NewCheck:
         """See :meth:`lapel.Store.check_new_picture`."""
         return await self._do(calls.copies(picture))
+
+    async def estimate_price(
+        self, image: Any, *, condition: str = "", brand: str = "", kind: str = "", currency: str = "", k: int = 12
+    ) -> PriceEstimate:
+        """See :meth:`lapel.Store.estimate_price`."""
+        known = {"condition": condition, "brand": brand, "kind": kind, "currency": currency, "k": k}
+        return await self._do(calls.price(image, known))
+
+    async def duplicates(self, *, where: Any = (), progress: Progress | None = None, **options: Any) -> Findings:
+        """See :meth:`lapel.Store.duplicates`. This and the questions below are jobs of the server; it is waited for
+        their end, whatever ``timeout`` is."""
+        return await self._ask("duplicates", where, options, progress)
+
+    async def clusters(self, *, where: Any = (), progress: Progress | None = None, **options: Any) -> Findings:
+        """See :meth:`lapel.Store.clusters`."""
+        return await self._ask("clusters", where, options, progress)
+
+    async def audit_labels(self, *, where: Any = (), progress: Progress | None = None, **options: Any) -> Findings:
+        """See :meth:`lapel.Store.audit_labels`."""
+        return await self._ask("audit_labels", where, options, progress)
+
+    async def fill_labels(self, *, where: Any = (), progress: Progress | None = None, **options: Any) -> Findings:
+        """See :meth:`lapel.Store.fill_labels`."""
+        return await self._ask("fill_labels", where, options, progress)
+
+    async def audit_photos(self, *, where: Any = (), progress: Progress | None = None, **options: Any) -> Findings:
+        """See :meth:`lapel.Store.audit_photos`."""
+        return await self._ask("audit_photos", where, options, progress)
+
+    async def audit_assortment(self, *, where: Any = (), progress: Progress | None = None, **options: Any) -> Findings:
+        """See :meth:`lapel.Store.audit_assortment`."""
+        return await self._ask("audit_assortment", where, options, progress)
+
+    async def trends(self, *, where: Any = (), progress: Progress | None = None, **options: Any) -> Findings:
+        """See :meth:`lapel.Store.trends`."""
+        return await self._ask("trends", where, options, progress)
 
     async def regions(self, image: Any) -> list[Region]:
         """See :meth:`lapel.Store.regions`."""
@@ -227,10 +267,7 @@ class AsyncClient:
             options: Such as ``whole``, ``feed``, ``mapping``, ``webhook``.
         """
         job = await self._do(calls.feed(table, options))
-        while wait and job["state"] in ("queued", "running"):
-            await asyncio.sleep(POLL_SECONDS)
-            job = await self._do(calls.job(job["id"]))
-        return job
+        return await self._ended(job, None) if wait else job
 
     async def thumbnail(self, photo: Photo) -> bytes | None:
         """See :meth:`lapel.Store.thumbnail`."""
@@ -238,6 +275,21 @@ class AsyncClient:
             return await self._do(calls.thumbnail(photo.sha256))
         except ApiError:
             return None
+
+    async def _ask(self, question: str, where: Any, options: Mapping[str, Any], progress: Progress | None) -> Findings:
+        job = await self._ended(await self._do(calls.ask(question, where, options)), progress)
+        told = await self._do(calls.findings(job, "json"))
+        table = await self._do(calls.findings(job, "csv"))
+        return Findings(json.loads(told), table, job)
+
+    async def _ended(self, job: schema.JobAnswer, progress: Progress | None) -> schema.JobAnswer:
+        """A job at its end."""
+        while job["state"] in ("queued", "running"):
+            await asyncio.sleep(POLL_SECONDS)
+            job = await self._do(calls.job(job["id"]))
+            if progress is not None:
+                progress(job["done"], job["total"])
+        return job
 
     async def _do(self, call: Call[Answer]) -> Answer:
         for tried in range(self._retries + 1):

@@ -19,6 +19,7 @@ from lapel.client.answers import (
     EmbeddedQuery,
     Explanation,
     NewCheck,
+    PriceEstimate,
     PricePoint,
     ProductDetails,
     PutResult,
@@ -249,6 +250,30 @@ def copies(image: Any) -> Call[NewCheck]:
     """``store.check_new_picture``."""
     sent = {"files": {"image": ("image", image_bytes(image))}}
     return Call("POST", "/v1/duplicates", lambda answer: NewCheck.read(answer.json()), sent)
+
+
+def price(image: Any, known: Mapping[str, Any]) -> Call[PriceEstimate]:
+    """``store.estimate_price``."""
+    sent = {"files": {"image": ("image", image_bytes(image))}, "params": dict(known)}
+    return Call("POST", "/v1/price", lambda answer: PriceEstimate.read(answer.json()), sent)
+
+
+def ask(question: str, where: Any, options: Mapping[str, Any]) -> Call[schema.JobAnswer]:
+    """A question of the whole catalogue, as a job."""
+    asked = {"where": _texts(where)} | {name: _json_of(value) for name, value in options.items()}
+    return Call("POST", f"/v1/insight/{question}", _as_told, {"json": asked})
+
+
+def findings(job: schema.JobAnswer, form: str) -> Call[str]:
+    """What such a job found, as ``json`` or ``csv``.
+
+    Raises:
+        LapelError: it did not end well.
+    """
+    if job["state"] != "done":
+        told = job["error"] or {"code": "", "message": f"The job {job['id']} was {job['state']}."}
+        raise CODES.get(str(told["code"]), ApiError)(str(told["message"]))
+    return Call("GET", f"/v1/jobs/{quote(job['id'], safe='')}/findings.{form}", lambda answer: answer.text)
 
 
 def recommend(given: Mapping[str, Any]) -> Call[SearchResult]:

@@ -16,7 +16,7 @@ SOURCE, TARGET, SCHEMA = HERE / "awaiting.py", HERE / "sync.py", HERE / "schema.
 TOLD = '"""The client of a server. Made of ``awaiting.py`` by ``generate.py``: change that one."""'
 CHANGES = (
     (r'\A""".*?"""', TOLD),
-    (r"^import asyncio$", "import time"),
+    (r"^import asyncio\nimport json$", "import json\nimport time"),
     (r"\basyncio\.sleep\b", "time.sleep"),
     (r"\basync (def|with) ", r"\1 "),
     (r"\bawait ", ""),

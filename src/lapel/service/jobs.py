@@ -17,6 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,8 @@ QUESTIONS = (
     "audit_assortment",
     "trends",
 )
+NOT_OPTIONS = ("self", "where", "progress", "searches")  # of a question: the last is a file of this machine
+NO_OPTIONS: Mapping[str, Any] = {}
 FINDINGS = "findings"  # name of the files that hold what a question found
 LEFT_OUT = "left-out.csv"  # the rows of a table that could not be used, as they were written
 FOLDER = "jobs"  # in the store: what jobs bring along and leave
@@ -84,6 +87,13 @@ def _keep_left_out(folder: Path, mapping: ColumnMap) -> None:
 def _as_sentence(text: str) -> str:
     """With a capital letter, unless it begins with an address."""
     return text if "://" in text.partition(" ")[0] else text[:1].upper() + text[1:]
+
+
+def options_of(question: str) -> tuple[str, ...]:
+    """What a question of :data:`QUESTIONS` takes beside ``where``."""
+    from lapel.service.insight import InsightCalls
+
+    return tuple(name for name in signature(getattr(InsightCalls, question)).parameters if name not in NOT_OPTIONS)
 
 
 class _StoppedError(Exception):
@@ -190,6 +200,7 @@ class JobService:
         question: str,
         *,
         where: tuple[str, ...] = (),
+        options: Mapping[str, Any] = NO_OPTIONS,
         owner: str = "",
         webhook: str = "",
         webhook_secret: str = "",
@@ -199,17 +210,22 @@ class JobService:
         Args:
             question: One of :data:`QUESTIONS`, the call of :class:`lapel.service.Store` of that name.
             where: Which products, as texts.
+            options: Others of that call, such as ``{"least": 0.95}`` of ``duplicates``; files of this machine are none.
             owner: Id of the key that asks.
             webhook: A link that is told of the end.
             webhook_secret: What signs that; made when it is empty.
 
         Raises:
-            QueryError: there is no such question, or the filter cannot be read.
+            QueryError: there is no such question, it takes no such option, or the filter cannot be read.
         """
         if question not in QUESTIONS:
             raise QueryError(f"A question is one of {', '.join(QUESTIONS)}; found '{question[:80]}'.")
+        known = options_of(question)
+        if unknown := sorted(options.keys() - known):
+            raise QueryError(f"'{question}' takes {', '.join(known)}; found '{unknown[0][:80]}'.")
         filter_of(where)
-        return self._add("insight", {"question": question, "where": list(where)}, owner, webhook, webhook_secret)
+        request = {"question": question, "where": list(where), "options": dict(options)}
+        return self._add("insight", request, owner, webhook, webhook_secret)
 
     def use_model(self, spec: str, *, owner: str = "", webhook: str = "", webhook_secret: str = "") -> Job:
         """Change the model, see :meth:`lapel.service.ModelService.use`."""
@@ -362,7 +378,8 @@ class JobService:
 
     def _do_question(self, job: Job, report: Report) -> dict[str, Any]:
         question, folder = str(job.request["question"]), self._folder(job.id)
-        found: Findings = getattr(self._insight, question)(where=tuple(job.request["where"]), progress=report)
+        asked = {"where": tuple(job.request["where"]), **job.request.get("options", {})}
+        found: Findings = getattr(self._insight, question)(**asked, progress=report)
         title = question.replace("_", " ").capitalize()
         self._insight.save_findings(found, folder, FINDINGS, title=title)
         (folder / f"{FINDINGS}.json").write_text(json.dumps(found.to_json()), "utf-8")

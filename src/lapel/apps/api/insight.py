@@ -23,13 +23,33 @@ router = APIRouter(prefix="/v1", tags=["insight"], responses=problems())
 Question = Literal[
     "duplicates", "clusters", "audit_labels", "fill_labels", "audit_photos", "audit_assortment", "trends"
 ]
+Texts = Annotated[list[Annotated[str, Field(max_length=MAX_TEXT)]], Field(max_length=50)]
 Name = Annotated[str, Query(max_length=200)]
 
 
 class InsightRequest(Webhook):
-    """Which products a question is about."""
+    """Which products a question is about, and its options, with the names of ``lapel.Store``'s calls: each question
+    takes some of them."""
 
-    where: Annotated[list[Annotated[str, Field(max_length=MAX_TEXT)]], Field(max_length=50)] = []  # noqa: RUF012 - pydantic copies it
+    where: Texts = []  # noqa: RUF012 - pydantic copies it
+    least: Annotated[float | None, Field(description="duplicates: how sure one is, 0..1; trends: products")] = None
+    levels: Annotated[list[int] | None, Field(max_length=5, description="clusters: groups of each level")] = None
+    seed: Annotated[int | None, Field(ge=0, lt=2**32, description="clusters, audit_labels, fill_labels")] = None
+    fields: Annotated[Texts | None, Field(description="audit_labels, fill_labels: which labels")] = None
+    titles: Annotated[bool | None, Field(description="audit_labels, fill_labels: words count, too")] = None
+    precision: Annotated[float | None, Field(description="fill_labels: share that has to be right")] = None
+    least_side: Annotated[int | None, Field(description="audit_photos: pixels")] = None
+    checks: Annotated[Texts | None, Field(description="audit_photos: which")] = None
+    alike: Annotated[float | None, Field(description="audit_assortment: from which score on goods compete")] = None
+    looks: Annotated[int | None, Field(ge=0, description="audit_assortment, trends: how many looks")] = None
+    over: Annotated[str | None, Field(max_length=MAX_TEXT, description="trends: the column of dates")] = None
+    period: Annotated[str | None, Field(max_length=MAX_TEXT, description="trends: year, month ...")] = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Those that were given."""
+        given = self.model_dump(exclude=set(Webhook.model_fields) | {"where"}, exclude_none=True)
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
 @router.post(
@@ -46,7 +66,9 @@ async def ask(request: Request, access: Writing, question: Question) -> Response
     found. Nothing is changed by it."""
     own = serving(request)
     asked = read_model(InsightRequest, await read_body(request, MAX_JSON))
-    job = await own.quick(own.store.jobs.ask, question, where=tuple(asked.where), **told_to(asked, access))
+    job = await own.quick(
+        own.store.jobs.ask, question, where=tuple(asked.where), options=asked.options, **told_to(asked, access)
+    )
     return begun(job)
 
 
