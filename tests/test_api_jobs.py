@@ -135,12 +135,12 @@ def test_a_job_survives_a_restart_and_can_be_cancelled(shop: Path, web: Web) -> 
         first = store.jobs.add_feed(table)
         other = store.jobs.add_feed(table)
         catalog = store._context.catalog
-        taken = catalog.jobs.claim("a process that was killed")
+        taken = catalog.jobs.claim("a process that was killed", questions=False)
         assert taken is not None
         assert taken.id == first.id
         assert catalog.jobs.beat(first.id, "a process that was killed", 1, 2) == "go on"
         assert store.jobs.cancel(other.id).state == "cancelled"
-        assert catalog.jobs.claim("another") is None  # one is being done, one is not wanted
+        assert catalog.jobs.claim("another", questions=False) is None  # one is being done, one is not wanted
         with catalog._pool.transaction() as database:
             database.execute("UPDATE job SET seen_at = 0")
     with serving_store(shop) as client:
@@ -177,6 +177,30 @@ def test_a_running_job_hears_that_it_should_stop(shop: Path, monkeypatch: pytest
         assert begun.wait(30)
         runner.close()  # a restart gives it back
         assert store.jobs.get(second.id).state == "queued"
+
+
+def test_a_long_question_keeps_no_change_waiting(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, changed = threading.Event(), threading.Event()
+
+    def do(self: service.JobService, job: Any, report: service.Report) -> dict[str, Any]:
+        if job.kind == "insight":
+            asked.set()
+            assert changed.wait(60)
+        else:
+            assert asked.wait(60)
+            changed.set()
+        return {}
+
+    monkeypatch.setattr(service.JobService, "do", do)
+    monkeypatch.setattr(service, "TICK_SECONDS", 0.02)
+    with lapel.open_store(shop) as store:
+        jobs = [store.jobs.ask("clusters"), store.jobs.rebuild_index()]
+        runner = store.run_jobs()
+        until = time.monotonic() + 90
+        while not all(store.jobs.get(job.id).ended for job in jobs) and time.monotonic() < until:
+            time.sleep(0.01)
+        runner.close()
+        assert [store.jobs.get(job.id).state for job in jobs] == ["done", "done"]
 
 
 def test_another_model_and_another_index(client: httpx.Client) -> None:

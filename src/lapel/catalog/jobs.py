@@ -120,12 +120,17 @@ class JobTable:
         with self._pool.borrow() as database:
             return [_job(row) for row in database.execute(asked, (limit,))]
 
-    def claim(self, runner: str) -> Job | None:
-        """Take the oldest job that nobody works on, also one whose process is gone; None where there is none."""
+    def claim(self, runner: str, *, questions: bool) -> Job | None:
+        """Take the oldest job that nobody works on, also one whose process is gone; None where there is none.
+
+        Args:
+            runner: Who takes it.
+            questions: Whether one that asks is wanted; else one that changes the store.
+        """
         now = time.time()
         free = (
-            "SELECT id FROM job WHERE (state = 'queued' AND seen_at <= ?) OR (state = 'running' AND seen_at < ?)"
-            " ORDER BY created_at, rowid LIMIT 1"
+            "SELECT id FROM job WHERE ((state = 'queued' AND seen_at <= ?) OR (state = 'running' AND seen_at < ?))"
+            f" AND kind {'=' if questions else '!='} 'insight' ORDER BY created_at, rowid LIMIT 1"
         )
         with self._pool.borrow() as database:  # mostly there is none, and looking takes no lock
             if database.execute(free, (now, now - STALE_SECONDS)).fetchone() is None:

@@ -17,6 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -412,7 +413,8 @@ class JobService:
 
 
 class JobRunner:
-    """Does the jobs of one store, one after the other, and tells of their ends, until it is closed.
+    """Does the jobs of one store, and tells of their ends, until it is closed. Those that change the store are done one
+    after the other, and so are questions beside them.
 
     Args:
         context: The store.
@@ -424,9 +426,10 @@ class JobRunner:
         self._jobs = jobs
         self._name = uuid.uuid4().hex
         self._closed = threading.Event()
+        works = {"changes": partial(self._work, False), "questions": partial(self._work, True), "tell": self._tell}
         self._threads = [
-            threading.Thread(target=self._loop, args=(work,), name=f"lapel-jobs-{work.__name__}", daemon=True)
-            for work in (self._work, self._tell)
+            threading.Thread(target=self._loop, args=(work,), name=f"lapel-jobs-{name}", daemon=True)
+            for name, work in works.items()
         ]
         for thread in self._threads:
             thread.start()
@@ -450,8 +453,8 @@ class JobRunner:
             if not busy:
                 self._closed.wait(TICK_SECONDS)
 
-    def _work(self) -> bool:
-        job = self._table.claim(self._name)
+    def _work(self, questions: bool) -> bool:
+        job = self._table.claim(self._name, questions=questions)
         if job is None:
             return False
         progress = _Progress(lambda done, total: self._table.beat(job.id, self._name, done, total), self._closed)
