@@ -569,7 +569,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if wanted.plot:
         draw_reliability(told, true, wanted.plot)
     if wanted.write:
-        folder = shipped_model(wanted.encoder) if wanted.encoder in ("default", "small") else Path(wanted.encoder)
+        name = wanted.encoder.rpartition(":")[2]  # without what runs it
+        folder = shipped_model(name) if name in ("default", "small") else Path(name)
         details = {"learned_from": "val pictures, people's photos, drawn scenes; benchmarks/calibration.py"}
         save_calibration(replace(answers.fit(lambda name: bench.folds(name) >= 0), details=details), folder)
         save_probes(probes, folder)
