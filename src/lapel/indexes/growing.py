@@ -13,13 +13,12 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from lapel.core.errors import InputError
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
 from lapel.indexes.base import MAX_ROWS, MemoryIndex
@@ -36,20 +35,11 @@ MAX_TAIL_ROWS = 8192  # of a large index: who adds more at once waits for the li
 MAX_LINKED_ROWS = 16_384  # at once
 MAX_DEAD_SHARE = 0.2  # of all rows
 SCAN_ROWS = 2_000  # rows of a filter up to which the structure is not asked: scanning them is as quick, and exact
-# The answer of a filter that was not looked up yet is taken from the nearest of all, where it lets so many through:
-# from as many as hold k of its rows, and this many times the square root of k more. It is looked up when it is asked
-# again.
-NEAREST_SHARE = 0.05
+# Of a filter that lets many rows through, as many of the nearest of all are asked for as hold k of its rows, and this
+# many standard deviations more.
 NEAREST_MARGIN = 2.0
 RETRY_GROWTH = 1.1  # after which a failed building is tried again
 BUSY_S = 1.0  # after a search the thread takes one core, not all
-
-
-class _Allowed(NamedTuple):
-    """Rows of the structure that may be found, ascending, and the same for the structure; None when they are few."""
-
-    rows: Rows
-    selection: Any
 
 
 def open_faiss(rest: str = "", *, dim: int = 128, path: Path | None = None) -> GrowingIndex:
@@ -88,13 +78,13 @@ class GrowingIndex(MemoryIndex):
     def _clear(self) -> None:
         self._table = KeyTable()
         self._tail = Column((self._dim,), np.float32)
+        self._all = RowFilter(np.empty(0, np.int64))  # keeps what is found out about the rows when there is no filter
         self._set_structure(None)
 
     def _set_structure(self, structure: Structure | None) -> None:
         self._structure = structure
         self._rows_at_once = (structure.rows_at_once if structure is not None else 0) or MAX_ROWS
         self._version, self._tail_version = next_version(), next_version()
-        self._living: tuple[int, _Allowed | None] = (0, None)
 
     @property
     def _linked(self) -> int:
@@ -153,75 +143,62 @@ class GrowingIndex(MemoryIndex):
         parts = [] if not self._linked else [self._search_structure(queries, k, row_filter)]
         if len(self._tail):
             parts.append(self._scan_tail(queries, k, row_filter))
-        if len(parts) == 1 and bool((parts[0].scores[:, :-1] > parts[0].scores[:, 1:]).all()):
+        if len(parts) == 1 and parts[0].keys.shape[1] == k and (parts[0].scores[:, :-1] > parts[0].scores[:, 1:]).all():
             return parts[0]
         return merge_matches(parts, k) if parts else no_matches(len(queries), k)  # equal scores by ascending key
 
     def _search_structure(self, queries: Vectors, k: int, row_filter: RowFilter | None) -> Matches:
+        """At least k in any order. Where many rows may be found, those among the nearest of all; else, or where too few
+        are, a search of these rows alone."""
+        structure, keys, linked = self._structure, self._table.keys.all, self._linked
+        assert structure is not None
+        share = 1 - self._table.dead / len(self._table)
+        if row_filter is not None:
+            share = min(share, len(row_filter) / linked)
+        if share < structure.wide_share or k > linked:
+            return self._search_allowed(queries, k, row_filter)
+        fetched = math.ceil((k + NEAREST_MARGIN * (k * (1 - share)) ** 0.5) / share)
+        near = structure.search(queries, min(fetched, linked), None, keys)  # -1 for the dead
+        out = near.keys < 0 if row_filter is None else ~row_filter.of_these(near.keys)
+        near.keys[out], near.scores[out] = -1, -np.inf
+        short = np.flatnonzero(out.sum(axis=1) > near.keys.shape[1] - k)
+        if len(short):
+            alone = self._search_allowed(queries[short], k, row_filter)
+            near.keys[short], near.scores[short] = -1, -np.inf
+            near.keys[short, :k], near.scores[short, :k] = alone.keys, alone.scores
+        return near
+
+    def _search_allowed(self, queries: Vectors, k: int, row_filter: RowFilter | None) -> Matches:
+        """The best of the rows that may be found: few are scanned, and where the structure finds fewer than there are,
+        all, so that k come back whenever k exist."""
         structure, keys = self._structure, self._table.keys.all
         assert structure is not None
-        allowed: _Allowed | None
-        if row_filter is not None:
-            near = self._among_nearest(queries, k, row_filter)
-            if near is not None:
-                return near
-            allowed = row_filter.cached("structure", self._version, self._allow)
-        else:
-            if self._living[0] != self._version:
-                rows = self._table.living_rows(0, self._linked)
-                self._living = (self._version, None if len(rows) == self._linked else self._allowed(rows))
-            allowed = self._living[1]
-        if allowed is not None and allowed.selection is None:
-            return structure.scan(queries, allowed.rows, k, keys)
-        count, selection = (self._linked, None) if allowed is None else (len(allowed.rows), allowed.selection)
-        found = structure.search(queries, min(k, count), selection, keys)
-        # A structure may find fewer than there are; those queries are scanned instead, so that k come back whenever k
-        # exist.
+        cache = self._all if row_filter is None else row_filter
+        rows, selection = cache.cached("structure", self._version, lambda: self._allow(row_filter))
+        if selection is None:
+            return structure.scan(queries, rows, k, keys)
+        found = structure.search(queries, min(k, len(rows)), selection, keys)
         if found.keys.size and found.keys.min() < 0:
             short = np.flatnonzero((found.keys < 0).any(axis=1))
-            rows = np.arange(count) if allowed is None else allowed.rows
             scanned = structure.scan(queries[short], rows, found.keys.shape[1], keys)
             found.keys[short], found.scores[short] = scanned.keys, scanned.scores
-        return found if k <= count else merge_matches([found, no_matches(len(queries), k)], k)
+        return found if k <= len(rows) else merge_matches([found, no_matches(len(queries), k)], k)
 
-    def _among_nearest(self, queries: Vectors, k: int, row_filter: RowFilter) -> Matches | None:
-        """The answer of a filter from the nearest of all; None where too few of them pass, or it was looked up before.
-        That is done in the background from its second question on."""
-        share, known = len(row_filter) / self._linked, row_filter.is_known("structure", self._version)
+    def _allow(self, row_filter: RowFilter | None) -> tuple[Rows, Any]:
+        """Rows of the structure that may be found, and the same for the structure; None when they are few."""
         assert self._structure is not None
-        if known or share < NEAREST_SHARE or len(row_filter) <= SCAN_ROWS or not self._structure.is_quick:
-            return None
-        fetched = min(self._linked, math.ceil((k + NEAREST_MARGIN * k**0.5) / min(share, 1.0)))
-        near = self._search_structure(queries, fetched, None)
-        passing = row_filter.of_these(near.keys)
-        if passing.sum(axis=1).min(initial=k) < k:
-            return None
-        if row_filter.asked_before("structure", self._version) == 1:
-            threading.Thread(target=self._look_up, args=(row_filter,), name="lapel-index-filter", daemon=True).start()
-        best = np.argsort(~passing, axis=1, kind="stable")[:, :k]
-        return Matches(np.take_along_axis(near.keys, best, axis=1), np.take_along_axis(near.scores, best, axis=1))
-
-    def _look_up(self, row_filter: RowFilter) -> None:
-        with suppress(InputError), self._reading():  # it may be closed by now
-            row_filter.cached("structure", self._version, self._allow)
-
-    def _allow(self, wanted: Keys) -> _Allowed:
-        return self._allowed(self._table.select(wanted, 0, self._linked))
-
-    def _allowed(self, rows: Rows) -> _Allowed:
-        assert self._structure is not None
-        return _Allowed(rows, None if len(rows) <= SCAN_ROWS else self._structure.select(rows))
+        rows = self._table.living_rows() if row_filter is None else self._table.select(row_filter.keys)
+        rows = rows[rows < self._linked]
+        return rows, None if len(rows) <= SCAN_ROWS else self._structure.select(rows)
 
     def _scan_tail(self, queries: Vectors, k: int, row_filter: RowFilter | None) -> Matches:
-        first = self._linked
+        keys = self._table.keys.all[self._linked :]
         rows: Rows | None = None
         if row_filter is not None:
-            rows = row_filter.cached(
-                "tail", self._tail_version, lambda wanted: self._table.select(wanted, first, len(self._table)) - first
-            )
+            rows = row_filter.cached("tail", self._tail_version, lambda: np.flatnonzero(row_filter.of_these(keys)))
         elif self._table.dead:
-            rows = self._table.living_rows(first, len(self._table)) - first
-        return scan_rows(queries, self._tail.all, rows, k, self._table.keys.all[first:])
+            rows = np.flatnonzero(keys >= 0)
+        return scan_rows(queries, self._tail.all, rows, k, keys)
 
     # --- maintaining it ---
 
@@ -300,8 +277,7 @@ class GrowingIndex(MemoryIndex):
         """Build a structure of the living rows beside the one that is searched, then put it in its place."""
         with self._lock.reading():
             choice, read = self._plan.choose(self._count()), self._reader()
-            rows = self._table.living_rows(0, len(self._table))
-            held = len(self._table)
+            rows, held = self._table.living_rows(), len(self._table)
         built: Structure | None = None
         if choice.structure is not None:
             built = choice.structure.build(
@@ -310,9 +286,9 @@ class GrowingIndex(MemoryIndex):
         with self._lock.writing():
             if self._closed:
                 return
-            alive, late, read = self._table.alive.all, np.arange(held, len(self._table)), self._reader()
+            late, read = np.arange(held, len(self._table)), self._reader()
             kept = np.concatenate([rows, late])
-            table = KeyTable(self._table.keys.all[kept], alive[kept])
+            table = KeyTable(self._table.keys.all[kept])
             tail = Column((self._dim,), np.float32)
             if built is None:
                 tail.append(read(kept))
@@ -340,13 +316,13 @@ class GrowingIndex(MemoryIndex):
     # --- keeping it ---
 
     def _content(self) -> Content:
-        table = {"keys": self._table.keys.all, "alive": self._table.alive.all.copy(), "tail": self._tail.all}
+        table = {"keys": self._table.keys.all.copy(), "tail": self._tail.all}
         if self._structure is None:
             return {"structure": "", **table}
         return {"structure": self._structure.name, **table, **self._structure.content()}
 
     def _restore(self, content: Content) -> None:
-        self._table = KeyTable(content["keys"], content["alive"])
+        self._table = KeyTable(content["keys"])
         self._tail.append(content["tail"])
         if content["structure"]:
             self._set_structure(self._plan.restore(content["structure"], content))

@@ -57,12 +57,10 @@ class Structure(ABC):
         rows_at_once: How many :meth:`extended` takes in place at once, while nobody may search. 0: it makes another one
             beside this one, which goes on being searched.
         search_params: How hard a search tries.
-        is_quick: Whether the nearest of all are found in less time than a filter's rows are looked up.
     """
 
     name: str
     rows_at_once = 0
-    is_quick = False
     search_params = SearchParams()
 
     @classmethod
@@ -87,6 +85,11 @@ class Structure(ABC):
         """Whether it should be built again, as there are so many more rows than when it was."""
         return False
 
+    @property
+    def wide_share(self) -> float:
+        """The share of all rows, 0..1, from which on those that may be found are taken from the nearest of all."""
+        return 1.0
+
     @abstractmethod
     def extended(self, vectors: Vectors) -> Structure:
         """With (m, dim) more rows at the end. One thread at a time."""
@@ -97,7 +100,7 @@ class Structure(ABC):
 
     @abstractmethod
     def select(self, rows: Rows) -> Any:
-        """What a search needs to find only these (m,) ascending rows."""
+        """What a search needs to find only these (m,) rows."""
 
     @abstractmethod
     def search(self, queries: Vectors, k: int, selection: Any, keys: Keys) -> Matches:
