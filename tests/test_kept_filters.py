@@ -83,8 +83,7 @@ def test_both_ways_find_what_exact_search_finds(
 def test_a_query_far_from_all_that_a_wide_filter_lets_through(
     index: GrowingIndex, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """None of the nearest of all passes: the cells around it that hold such rows are looked at; the other query's answer
-    stays."""
+    """None of the nearest of all passes: the cells around it that hold such rows are looked at."""
     monkeypatch.setattr(growing, "SCAN_ROWS", 100)
     towards = vectors[0]
     allowed = np.sort(np.argsort(vectors @ towards)[: ROWS // 2])

@@ -317,13 +317,14 @@ class IndexContract:
             flipped = bytearray(good)
             flipped[place] ^= 0xFF
             path.write_bytes(bytes(flipped))
-            try:  # what nobody reads, such as the date of an array in a ZIP, may change
-                same = self.open(path=path).search(rows(HALF), 50)
-                assert same.keys.tolist() == [list(range(50))]
-                assert same.scores.tolist() == [[1.0] * 50]
-            except InputError as error:
-                assert "lapel index rebuild" in str(error)
+            try:
+                opened = self.open(path=path)
+            except InputError:
                 refused += 1
+                continue
+            same = opened.search(rows(HALF), 50)  # what nobody reads, such as the date in a ZIP, may change
+            assert same.keys.tolist() == [list(range(50))]
+            assert same.scores.tolist() == [[1.0] * 50]
         assert refused > 10
 
     def test_close_twice_and_use_after(self) -> None:
