@@ -156,9 +156,9 @@ class Graph(Structure):
 
     # --- searching it ---
 
-    @property
-    def wide_share(self) -> float:
-        """See :meth:`Structure.wide_share`: where the cells looked at would hold too many rows, for one."""
+    @cached_property
+    def wide_share(self) -> float:  # type: ignore[override]
+        """See :class:`Structure`: where the cells looked at would hold too many rows, for one."""
         return min(WIDE_SHARE, MAX_SCANNED_ROWS / SCANNED_CELLS * len(self._cells.centres) / len(self))
 
     def select(self, rows: Rows) -> CellRows:

@@ -83,13 +83,9 @@ class GrowingIndex(MemoryIndex):
 
     def _set_structure(self, structure: Structure | None) -> None:
         self._structure = structure
+        self._linked = 0 if structure is None else len(structure)  # rows that the structure knows
         self._rows_at_once = (structure.rows_at_once if structure is not None else 0) or MAX_ROWS
         self._version, self._tail_version = next_version(), next_version()
-
-    @property
-    def _linked(self) -> int:
-        """How many rows the structure knows."""
-        return 0 if self._structure is None else len(self._structure)
 
     def _count(self) -> int:
         return len(self._table) - self._table.dead
@@ -118,7 +114,7 @@ class GrowingIndex(MemoryIndex):
     def _put(self, keys: Keys, vectors: Vectors) -> None:
         if self._structure is not None and self._structure.rows_at_once:
             self._structure.extended(vectors)
-            self._version = next_version()
+            self._linked, self._version = len(self._structure), next_version()
         else:
             self._tail.append(vectors)
         self._note_dead(self._table.append(keys))
@@ -143,13 +139,13 @@ class GrowingIndex(MemoryIndex):
         parts = [] if not self._linked else [self._search_structure(queries, k, row_filter)]
         if len(self._tail):
             parts.append(self._scan_tail(queries, k, row_filter))
-        if len(parts) == 1 and parts[0].keys.shape[1] == k and (parts[0].scores[:, :-1] > parts[0].scores[:, 1:]).all():
+        if len(parts) == 1 and bool((parts[0].scores[:, :-1] > parts[0].scores[:, 1:]).all()):
             return parts[0]
         return merge_matches(parts, k) if parts else no_matches(len(queries), k)  # equal scores by ascending key
 
     def _search_structure(self, queries: Vectors, k: int, row_filter: RowFilter | None) -> Matches:
-        """At least k in any order. Where many rows may be found, those among the nearest of all; else, or where too few
-        are, a search of these rows alone."""
+        """Where many rows may be found, those among the nearest of all; else, or where too few are, a search of these
+        rows alone."""
         structure, keys, linked = self._structure, self._table.keys.all, self._linked
         assert structure is not None
         share = 1 - self._table.dead / len(self._table)
@@ -160,13 +156,15 @@ class GrowingIndex(MemoryIndex):
         fetched = math.ceil((k + NEAREST_MARGIN * (k * (1 - share)) ** 0.5) / share)
         near = structure.search(queries, min(fetched, linked), None, keys)  # -1 for the dead
         out = near.keys < 0 if row_filter is None else ~row_filter.of_these(near.keys)
-        near.keys[out], near.scores[out] = -1, -np.inf
-        short = np.flatnonzero(out.sum(axis=1) > near.keys.shape[1] - k)
+        if fetched == k and not out.any():
+            return near
+        each, first = np.arange(len(queries))[:, None], np.argsort(out, axis=1, kind="stable")[:, :k]
+        best = Matches(near.keys[each, first], near.scores[each, first])
+        short = np.flatnonzero(out.sum(axis=1) > out.shape[1] - k)
         if len(short):
             alone = self._search_allowed(queries[short], k, row_filter)
-            near.keys[short], near.scores[short] = -1, -np.inf
-            near.keys[short, :k], near.scores[short, :k] = alone.keys, alone.scores
-        return near
+            best.keys[short], best.scores[short] = alone.keys, alone.scores
+        return best
 
     def _search_allowed(self, queries: Vectors, k: int, row_filter: RowFilter | None) -> Matches:
         """The best of the rows that may be found: few are scanned, and where the structure finds fewer than there are,

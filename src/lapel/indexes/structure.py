@@ -56,11 +56,13 @@ class Structure(ABC):
         name: What is built; an index's choice names it.
         rows_at_once: How many :meth:`extended` takes in place at once, while nobody may search. 0: it makes another one
             beside this one, which goes on being searched.
+        wide_share: The share of all rows, 0..1, from which on those that may be found are taken from the nearest of all.
         search_params: How hard a search tries.
     """
 
     name: str
     rows_at_once = 0
+    wide_share = 1.0
     search_params = SearchParams()
 
     @classmethod
@@ -84,11 +86,6 @@ class Structure(ABC):
     def is_outgrown(self) -> bool:
         """Whether it should be built again, as there are so many more rows than when it was."""
         return False
-
-    @property
-    def wide_share(self) -> float:
-        """The share of all rows, 0..1, from which on those that may be found are taken from the nearest of all."""
-        return 1.0
 
     @abstractmethod
     def extended(self, vectors: Vectors) -> Structure:
