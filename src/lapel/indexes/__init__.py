@@ -127,11 +127,11 @@ def is_external(spec: str) -> bool:
 
 def explain(spec: str, *, count: int, dim: int) -> str:
     """What an index of this kind keeps so many vectors in, and why; nothing for kinds that do not choose."""
-    from lapel.indexes.choice import FaissPlan
+    from lapel.indexes.choice import Plan
 
     if spec == "faiss:Flat" or not spec.startswith("faiss:"):
         return ""
-    return FaissPlan.parse(spec.removeprefix("faiss:"), dim).choose(count).why
+    return Plan.parse(spec.removeprefix("faiss:"), dim).choose(count).why
 
 
 def current_spec(spec: str) -> str:

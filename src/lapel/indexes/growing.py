@@ -22,7 +22,7 @@ import numpy as np
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
 from lapel.indexes.base import MAX_ROWS, MemoryIndex
-from lapel.indexes.choice import FaissPlan, Plan
+from lapel.indexes.choice import Plan
 from lapel.indexes.files import Content
 from lapel.indexes.rows import RowFilter, Rows, merge_matches, next_version, no_matches
 from lapel.indexes.structure import Structure, one_thread, scan_rows
@@ -44,7 +44,7 @@ BUSY_S = 1.0  # after a search the thread takes one core, not all
 
 def open_faiss(rest: str = "", *, dim: int = 128, path: Path | None = None) -> GrowingIndex:
     """``faiss:auto``, ``faiss:Flat``, or one of the structures by name."""
-    return GrowingIndex(FaissPlan.parse(rest, dim), dim=dim, path=path)
+    return GrowingIndex(Plan.parse(rest, dim), dim=dim, path=path)
 
 
 class GrowingIndex(MemoryIndex):
@@ -67,8 +67,8 @@ class GrowingIndex(MemoryIndex):
         self.choice = plan.choose(0)
         self.problem = ""
         self._clear()
-        if self.choice.structure is not None:
-            self._set_structure(self.choice.structure.build(self.choice.name, 0, self._reader(), recall=plan.recall))
+        if self.choice.name:
+            self._set_structure(plan.build(self.choice.name, 0, self._reader()))
         self._failed_count = 0  # vectors there were then
         self._state = threading.Condition()  # of the thread below
         self._thread: threading.Thread | None = None
@@ -277,10 +277,8 @@ class GrowingIndex(MemoryIndex):
             choice, read = self._plan.choose(self._count()), self._reader()
             rows, held = self._table.living_rows(), len(self._table)
         built: Structure | None = None
-        if choice.structure is not None:
-            built = choice.structure.build(
-                choice.name, len(rows), lambda some: read(rows[some]), recall=self._plan.recall
-            )
+        if choice.name:
+            built = self._plan.build(choice.name, len(rows), lambda some: read(rows[some]))
         with self._lock.writing():
             if self._closed:
                 return

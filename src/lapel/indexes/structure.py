@@ -19,7 +19,7 @@ import numpy as np
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
 from lapel.indexes.files import Content
-from lapel.indexes.rows import Rows, Scores, merge_matches, no_matches, scan
+from lapel.indexes.rows import Rows, Scores, scan
 
 faiss: Any = typed_faiss  # its type stubs know the C++ signatures, not those its Python layer puts over them
 
@@ -56,7 +56,7 @@ class Structure(ABC):
         name: What is built; an index's choice names it.
         rows_at_once: How many :meth:`extended` takes in place at once, while nobody may search. 0: it makes another one
             beside this one, which goes on being searched.
-        wide_share: The share of all rows, 0..1, from which on those that may be found are taken from the nearest of all.
+        wide_share: Of all rows, 0..1; where more may be found, they are taken from the nearest of all.
         search_params: How hard a search tries.
     """
 
@@ -109,32 +109,20 @@ class Structure(ABC):
 
 
 def scan_rows(queries: Vectors, vectors: Vectors, rows: Rows | None, k: int, keys: Keys) -> Matches:
-    """The exact k best for (q, dim) queries among some rows, or all, of (n, dim) vectors under (n,) keys: (q, k)."""
-    if len(queries) > MAX_FEW_QUERIES:
-        return scan(queries, vectors if rows is None else vectors[rows], keys if rows is None else keys[rows], k)
-    # FAISS reads rows where they are; copying them together first takes five times as long.
-    count, dim = len(keys) if rows is None else len(rows), vectors.shape[1]
-    if not count or not len(queries):
-        return no_matches(len(queries), k)
-    more = min(k + 1, count)
-    best, places = np.empty((len(queries), more), np.float32), np.empty((len(queries), more), np.int64)
-    asked, held, out, out_places = (faiss.swig_ptr(each) for each in (queries, vectors, best, places))
-    with one_thread():
-        if rows is None:
-            faiss.knn_inner_product(asked, held, dim, len(queries), count, more, out, out_places)
-        else:
-            faiss.knn_inner_products_by_idx(
-                asked, held, faiss.swig_ptr(rows), dim, len(queries), len(vectors), count, more, out, out_places, 0
-            )
-    if more > k and bool((best[:, k - 1] == best[:, k]).any()):
-        # Equal scores across the k-th place: FAISS keeps any of them, the rule wants the lowest keys.
-        return scan(queries, vectors if rows is None else vectors[rows], keys if rows is None else keys[rows], k)
-    found = Matches(keys[places[:, :k]], best[:, :k])
-    return (
-        found
-        if more > k and bool((best[:, :-1] > best[:, 1:]).all())
-        else merge_matches([found, no_matches(len(queries), k)], k)
-    )
+    """The exact k best for (q, dim) queries among some rows, or all, of (n, dim) vectors under (n,) keys: (q, k),
+    equal scores in any order."""
+    rows = np.arange(len(keys)) if rows is None else rows
+    more = min(k + 1, len(rows))  # equal scores may go on behind the last one, and the rule wants the lowest keys
+    if more and len(queries) <= MAX_FEW_QUERIES:
+        # FAISS reads rows where they are; copying them together first takes five times as long.
+        best, places = np.empty((len(queries), more), np.float32), np.empty((len(queries), more), np.int64)
+        asked, held, some, out, out_places = (faiss.swig_ptr(each) for each in (queries, vectors, rows, best, places))
+        sizes = vectors.shape[1], len(queries), len(vectors), len(rows), more
+        with one_thread():
+            faiss.knn_inner_products_by_idx(asked, held, some, *sizes, out, out_places, 0)
+        if more == k + 1 and bool((best[:, k - 1] > best[:, k]).all()):
+            return Matches(keys[places[:, :k]], best[:, :k])
+    return scan(queries, vectors if len(rows) == len(vectors) else vectors[rows], keys[rows], k)
 
 
 def read_blocks(count: int, read: ReadRows, size: int = BLOCK_ROWS) -> Iterator[Vectors]:
