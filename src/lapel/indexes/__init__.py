@@ -45,10 +45,7 @@ INDEXES = Registry(
 
 
 class VectorIndex(Protocol):
-    """What every index can do.
-
-    Keys are int64, vectors (n, dim) float32 unit rows; callers' arrays are never changed.
-    """
+    """What every index can do. Keys are int64, vectors (n, dim) float32 unit rows; callers' arrays never change."""
 
     @property
     def dim(self) -> int:
@@ -65,8 +62,11 @@ class VectorIndex(Protocol):
         ...
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
-        """Add (n,) keys with (n, dim) vectors; a key that is there gets the new vector; the last of equal keys
-        counts."""
+        """Add (n,) keys with (n, dim) vectors; a key that is there gets the new vector; the last of equal keys counts.
+
+        Raises:
+            InputError: keys or vectors that cannot be used; then nothing is added.
+        """
         ...
 
     def remove(self, keys: Keys) -> int:
@@ -77,6 +77,13 @@ class VectorIndex(Protocol):
         """The k best for each of (q, dim) queries, only among ``allowed_keys`` when given; unknown keys are ignored.
 
         Who asks often under one filter keeps a :class:`RowFilter`, in which the index keeps what it found out.
+
+        Returns:
+            (q, k), by descending score, then ascending key; padded with -1 and -inf only where fewer than k exist.
+
+        Raises:
+            InputError: queries that are not (q, dim) unit rows, or keys that are none.
+            QueryError: k below one.
         """
         ...
 

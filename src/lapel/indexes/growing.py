@@ -206,7 +206,7 @@ class GrowingIndex(MemoryIndex):
             if self._closed:
                 return None
             count, structure, tail = self._count(), self._structure, len(self._tail)
-            if self.problem and count < RETRY_GROWTH * self._failed_count:
+            if self.problem and count <= RETRY_GROWTH * self._failed_count:
                 return None
             if self._table.dead > max(TAIL_ROWS, MAX_DEAD_SHARE * len(self._table)):
                 return self._rebuild
@@ -227,30 +227,21 @@ class GrowingIndex(MemoryIndex):
                 self._thread.start()
 
     def _maintain(self) -> None:
-        try:
-            while (work := self._next_work()) is not None:
+        while True:
+            with self._state:
+                work = self._find_work()
+                if work is None:
+                    self._thread = None  # at once, so that what is added next starts another
+                self._state.notify_all()  # also who waits for a shorter tail
+            if work is None:
+                return
+            try:
                 with one_thread() if time.monotonic() - self._searched_at < BUSY_S else nullcontext():
                     work()
                 self.problem = ""
-        except Exception as error:  # what is there goes on being searched, tail and all
-            logger.exception("Maintaining the index '%s' failed; it goes on with what it has", self._plan.spec)
-            with self._state:
+            except Exception as error:  # what is there goes on being searched, tail and all
+                logger.exception("Maintaining the index '%s' failed; it goes on with what it has", self._plan.spec)
                 self.problem, self._failed_count = f"{type(error).__name__}: {error}", self._count()
-                self._end_thread()
-
-    def _next_work(self) -> Callable[[], None] | None:
-        """What there is to be done; with nothing, the thread is given up at once, so that what is added next starts
-        another."""
-        with self._state:
-            self._state.notify_all()  # who waits for a shorter tail
-            work = self._find_work()
-            if work is None:
-                self._end_thread()
-            return work
-
-    def _end_thread(self) -> None:
-        self._thread = None
-        self._state.notify_all()
 
     def wait_idle(self, timeout: float | None = None) -> bool:
         """Wait until the background work is done; false when it is not within ``timeout`` seconds."""
@@ -286,12 +277,10 @@ class GrowingIndex(MemoryIndex):
             kept = np.concatenate([rows, late])
             table = KeyTable(self._table.keys.all[kept])
             tail = Column((self._dim,), np.float32)
-            if built is None:
-                tail.append(read(kept))
-            elif built.rows_at_once:
+            if built is not None and built.rows_at_once:
                 built.extended(read(late))
             else:
-                tail.append(read(late))
+                tail.append(read(kept if built is None else late))
             self._table, self._tail, self.choice = table, tail, choice
             self._set_structure(built)
 
