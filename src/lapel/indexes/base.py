@@ -144,7 +144,7 @@ class MemoryIndex(BaseIndex):
         path: The file to load from and save to.
     """
 
-    kind: str  # what the file's header says it is
+    kind: str  # what opens it; its file says so
 
     def __init__(self, *, dim: int, path: Path | None) -> None:
         super().__init__(dim=dim)

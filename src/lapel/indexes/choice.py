@@ -39,28 +39,27 @@ class Plan:
     """What a growing index is kept in as it grows: ``faiss:auto``, ``faiss:Flat`` or a structure by name.
 
     Args:
-        kind: Which of these.
+        name: Which of these.
         dim: Width of the vectors.
         recall: Wanted Recall@10 against exact search, 0..1.
         memory: Bytes it may take; half of the machine's by default.
 
     Attributes:
-        spec: What opens it.
-        kind: What its file's header says it is.
+        kind: What opens it, without options; its file says so.
         is_named: Whether one structure was asked for, which is built as soon as there are enough vectors.
 
     Raises:
         InputError: there is no such structure, or a recall that is none.
     """
 
-    def __init__(self, kind: str, dim: int, recall: float = RECALL, memory: int = 0) -> None:
+    def __init__(self, name: str, dim: int, recall: float = RECALL, memory: int = 0) -> None:
         if not 0 < recall <= 1:
             raise InputError(f"The wanted recall of an index is above 0 and at most 1; found {recall}.")
-        self.spec, self.kind = f"faiss:{kind}", kind
-        self.is_named = kind not in ("auto", "Flat")
+        self.kind, self._name = f"faiss:{name}", name
+        self.is_named = name not in ("auto", "Flat")
         self._dim, self._recall, self._limit = dim, recall, memory or memory_bytes() // 2
         if self.is_named:
-            self._find(kind)
+            self._find(name)
 
     @classmethod
     def parse(cls, rest: str, dim: int) -> Plan:
@@ -69,7 +68,7 @@ class Plan:
         Raises:
             InputError: there is no such structure, or options that are none.
         """
-        kind, _, text = rest.partition("?")
+        name, _, text = rest.partition("?")
         given = {"recall": str(RECALL), "memory": "0"} | (named := dict(parse_qsl(text, keep_blank_values=True)))
         if unknown := sorted(set(named) - {"recall", "memory"}):
             raise InputError(f"An index has the options recall, memory; found '{unknown[0]}'.")
@@ -80,7 +79,7 @@ class Plan:
             recall = float(given["recall"])
         except ValueError as error:
             raise InputError(f"'{text}' is not read as index options. Write recall=0.95&memory=4GB.") from error
-        return cls(kind, dim, recall, int(float(size[1]) * BYTE_UNITS[size[2]]))
+        return cls(name, dim, recall, int(float(size[1]) * BYTE_UNITS[size[2]]))
 
     def build(self, name: str, count: int, read: ReadRows) -> Structure:
         """A structure of rows 0 to ``count`` - 1."""
@@ -101,13 +100,13 @@ class Plan:
 
     def choose(self, count: int) -> Choice:
         """For so many vectors."""
-        if self.kind == "Flat":
+        if self._name == "Flat":
             return Choice("", "All vectors are scanned.")
         if self.is_named:
-            if count < (needed := least_rows(self.kind)):
-                why = f"{count:,} of the {needed:,} vectors that '{self.kind}' needs: all are scanned until then."
+            if count < (needed := least_rows(self._name)):
+                why = f"{count:,} of the {needed:,} vectors that '{self._name}' needs: all are scanned until then."
                 return Choice("", why)
-            return Choice(self.kind, f"'{self.kind}' was asked for.")
+            return Choice(self._name, f"'{self._name}' was asked for.")
         if count <= MAX_EXACT_ROWS:
             return Choice("", f"Up to {MAX_EXACT_ROWS:,} vectors, scanning all of them is exact and quick enough.")
         lists = 2 ** min(round(math.log2(8 * count**0.5)), int(math.log2(count / ROWS_PER_CENTROID)))

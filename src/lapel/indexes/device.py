@@ -219,17 +219,17 @@ class DevicePlan(Plan):
 
     def __init__(self, rest: str, dim: int) -> None:
         super().__init__("auto", dim)
-        self.spec, self.kind = f"torch:{rest}", "torch"
+        self.kind, self._name = "torch:", f"torch:{rest}"
 
     def choose(self, count: int) -> Choice:
         """See :meth:`lapel.indexes.choice.Plan.choose`."""
         del count  # for any number
-        return Choice(self.spec, "All vectors are on the device.")
+        return Choice(self._name, "All vectors are on the device.")
 
     def restore(self, name: str, content: Content) -> Structure:
         """See :meth:`lapel.indexes.choice.Plan.restore`; another device may have saved it."""
         del name
-        return super().restore(self.spec, content)
+        return super().restore(self._name, content)
 
     def _find(self, name: str) -> type[Structure]:
         del name

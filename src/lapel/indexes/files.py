@@ -16,7 +16,6 @@ import numpy as np
 from lapel.core.errors import InputError
 
 LAYOUT = 5  # of what is in it; files of others are built again
-NO_FAISS_KINDS = {"exact": "exact:", "torch": "torch:"}  # how their index is opened; others are 'faiss:' and the kind
 
 Content = dict[str, Any]  # plain values and arrays, by name
 
@@ -26,7 +25,7 @@ def write_checked(path: Path | None, content: Content) -> None:
 
     Args:
         path: Where to.
-        content: ``kind``, ``dim`` and what else it holds.
+        content: ``kind``, which says how it is opened, ``dim``, and what else it holds.
 
     Raises:
         InputError: there is no path.
@@ -66,9 +65,8 @@ def read_checked(path: Path, kind: str, dim: int) -> Content:
             if archive["layout"] != LAYOUT:
                 raise damaged(path, "another version of Lapel wrote it")
             if archive["kind"] != kind:
-                found, asked = (NO_FAISS_KINDS.get(each, f"faiss:{each}") for each in (str(archive["kind"]), kind))
                 raise InputError(
-                    f"The saved index {path} is '{found}'; '{asked}' was asked. Run 'lapel index rebuild'."
+                    f"The saved index {path} is '{archive['kind']}'; '{kind}' was asked. Run 'lapel index rebuild'."
                 )
             if archive["dim"] != dim:
                 raise wrong_width(path, int(archive["dim"]), dim)

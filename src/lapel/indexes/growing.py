@@ -240,7 +240,7 @@ class GrowingIndex(MemoryIndex):
                     work()
                 self.problem = ""
             except Exception as error:  # what is there goes on being searched, tail and all
-                logger.exception("Maintaining the index '%s' failed; it goes on with what it has", self._plan.spec)
+                logger.exception("Maintaining the index '%s' failed; it goes on with what it has", self.kind)
                 self.problem, self._failed_count = f"{type(error).__name__}: {error}", self._count()
 
     def wait_idle(self, timeout: float | None = None) -> bool:
