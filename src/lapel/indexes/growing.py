@@ -37,7 +37,7 @@ MAX_DEAD_SHARE = 0.2  # of all rows
 SCAN_ROWS = 2_000  # rows of a filter up to which the structure is not asked: scanning them is as quick, and exact
 # Of a filter that lets many rows through, as many of the nearest of all are asked for as hold k of its rows, and this
 # many standard deviations more.
-NEAREST_MARGIN = 2.0
+NEAREST_MARGIN = 3.0
 RETRY_GROWTH = 1.1  # after which a failed building is tried again
 BUSY_S = 1.0  # after a search the thread takes one core, not all
 

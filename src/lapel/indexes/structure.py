@@ -19,7 +19,7 @@ import numpy as np
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
 from lapel.indexes.files import Content
-from lapel.indexes.rows import Rows, Scores, scan
+from lapel.indexes.rows import Rows, Scores, no_matches, scan
 
 faiss: Any = typed_faiss  # its type stubs know the C++ signatures, not those its Python layer puts over them
 
@@ -120,8 +120,10 @@ def scan_rows(queries: Vectors, vectors: Vectors, rows: Rows | None, k: int, key
         sizes = vectors.shape[1], len(queries), len(vectors), len(rows), more
         with one_thread():
             faiss.knn_inner_products_by_idx(asked, held, some, *sizes, out, out_places, 0)
-        if more == k + 1 and bool((best[:, k - 1] > best[:, k]).all()):
-            return Matches(keys[places[:, :k]], best[:, :k])
+        if more <= k or bool((best[:, k - 1] > best[:, k]).all()):
+            found = no_matches(len(queries), k)
+            found.keys[:, :more], found.scores[:, :more] = keys[places[:, :k]], best[:, :k]
+            return found
     return scan(queries, vectors if len(rows) == len(vectors) else vectors[rows], keys[rows], k)
 
 
