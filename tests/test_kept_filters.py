@@ -65,7 +65,8 @@ def test_both_ways_find_what_exact_search_finds(
     allowed = np.sort(rng.permutation(ROWS)[: int(share * ROWS)])
     asked, kept = normalise(rng.normal(size=(60, DIM))), RowFilter(allowed)
     assert index._structure is not None
-    assert (share >= index._structure.wide_share) == is_wide
+    assert (share >= index._structure.wide_share(is_new=False)) == is_wide
+    assert share >= index._structure.wide_share(is_new=True)
     for _ in range(2):
         last = np.sort(asked @ vectors[allowed].T, axis=1)[:, -10]
         found = index.search(asked, 10, kept)

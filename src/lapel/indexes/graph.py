@@ -57,6 +57,7 @@ NEAREST_FIRST = 2  # FAISS's search_type: all beginnings in one search, not one 
 # A filter that lets many rows through is answered from the nearest of all. Of one that lets fewer through, the rows in
 # the cells around the query are compared with it: so many rows, of so many cells at least.
 WIDE_SHARE = 0.3
+NEW_SHARE = 0.05  # when it is asked for the first time: looking up its rows takes ten times a search
 SCANNED_ROWS = 800
 SCANNED_CELLS = 24
 MAX_COPIED_ROWS = 131_072  # of all filters that are asked again and again: 64 MB at 128 wide
@@ -156,10 +157,11 @@ class Graph(Structure):
 
     # --- searching it ---
 
-    @cached_property
-    def wide_share(self) -> float:  # type: ignore[override]
-        """See :class:`Structure`: where the cells looked at would hold too many rows, for one."""
-        return min(WIDE_SHARE, MAX_SCANNED_ROWS / SCANNED_CELLS * len(self._cells.centres) / len(self))
+    def wide_share(self, is_new: bool) -> float:
+        """See :meth:`Structure.wide_share`: where looking rows up, or those of the cells looked at, take as long."""
+        cells = self._cells
+        share = MAX_SCANNED_ROWS / SCANNED_CELLS * len(cells.centres) / len(cells.of)
+        return min(NEW_SHARE if is_new else WIDE_SHARE, share)
 
     def select(self, rows: Rows) -> CellRows:
         """See :meth:`Structure.select`."""

@@ -151,7 +151,8 @@ class GrowingIndex(MemoryIndex):
         share = 1 - self._table.dead / len(self._table)
         if row_filter is not None:
             share = min(share, len(row_filter) / linked)
-        if share < structure.wide_share or k > linked:
+        is_new = row_filter is not None and row_filter.is_new(self._version)
+        if k > linked or share < structure.wide_share(is_new):
             return self._search_allowed(queries, k, row_filter)
         fetched = math.ceil((k + NEAREST_MARGIN * (k * (1 - share)) ** 0.5) / share)
         near = structure.search(queries, min(fetched, linked), None, keys)  # -1 for the dead

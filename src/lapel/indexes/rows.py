@@ -58,6 +58,7 @@ class RowFilter:
         if bool((self.keys[1:] <= self.keys[:-1]).any()):
             self.keys = np.unique(self.keys)
         self._found: dict[str, tuple[int, Any]] = {}
+        self._asked = 0  # the version it was last asked with
 
     @classmethod
     def of(cls, keys: Keys | RowFilter | None) -> RowFilter | None:
@@ -73,6 +74,11 @@ class RowFilter:
             return np.zeros(keys.shape, bool)
         found: Mask = self.keys[np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)] == keys
         return found
+
+    def is_new(self, version: int) -> bool:
+        """Whether this is asked for the first time of one state of an index."""
+        before, self._asked = self._asked, version
+        return before != version
 
     def cached(self, part: str, version: int, find: Callable[[], T]) -> T:
         """What ``find`` gives, kept for one state of one part of an index.

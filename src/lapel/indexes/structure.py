@@ -56,13 +56,11 @@ class Structure(ABC):
         name: What is built; an index's choice names it.
         rows_at_once: How many :meth:`extended` takes in place at once, while nobody may search. 0: it makes another one
             beside this one, which goes on being searched.
-        wide_share: Of all rows, 0..1; where more may be found, they are taken from the nearest of all.
         search_params: How hard a search tries.
     """
 
     name: str
     rows_at_once = 0
-    wide_share = 1.0
     search_params = SearchParams()
 
     @classmethod
@@ -86,6 +84,15 @@ class Structure(ABC):
     def is_outgrown(self) -> bool:
         """Whether it should be built again, as there are so many more rows than when it was."""
         return False
+
+    def wide_share(self, is_new: bool) -> float:
+        """Where more rows than this share of all, 0..1, may be found, they are taken from the nearest of all.
+
+        Args:
+            is_new: Whether these rows were not looked up yet.
+        """
+        del is_new
+        return 1.0
 
     @abstractmethod
     def extended(self, vectors: Vectors) -> Structure:
