@@ -118,6 +118,8 @@ class Structure(ABC):
 def scan_rows(queries: Vectors, vectors: Vectors, rows: Rows | None, k: int, keys: Keys) -> Matches:
     """The exact k best for (q, dim) queries among some rows, or all, of (n, dim) vectors under (n,) keys: (q, k),
     equal scores in any order."""
+    if rows is None and len(queries) > MAX_FEW_QUERIES:
+        return scan(queries, vectors, keys, k)
     rows = np.arange(len(keys)) if rows is None else rows
     more = min(k + 1, len(rows))  # equal scores may go on behind the last one, and the rule wants the lowest keys
     if more and len(queries) <= MAX_FEW_QUERIES:
@@ -131,7 +133,7 @@ def scan_rows(queries: Vectors, vectors: Vectors, rows: Rows | None, k: int, key
             found = no_matches(len(queries), k)
             found.keys[:, :more], found.scores[:, :more] = keys[places[:, :k]], best[:, :k]
             return found
-    return scan(queries, vectors if len(rows) == len(vectors) else vectors[rows], keys[rows], k)
+    return scan(queries, vectors[rows], keys[rows], k)
 
 
 def read_blocks(count: int, read: ReadRows, size: int = BLOCK_ROWS) -> Iterator[Vectors]:
