@@ -4,11 +4,13 @@
 compared with, ``open_index("torch:")`` for exact search on a GPU, ``open_index("milvus://host:19530")`` for vectors
 that live on a server.
 
-Inside, a growing index is a table of keys, a structure over the first rows and a scan of the rest::
+Inside, a growing index is a table of keys, a structure over the first rows and a scan of the rest, the tail::
 
-    exact     milvus     growing  ->  choice  ->  graph (cells), compressed  ->  structure     (faiss:)
-                         device   ->  growing                                          (torch:)
-    all       ->  base  ->  files, table, rows
+    exact     milvus     growing  =  table  +  structure  +  tail
+                                               |
+                                               graph (cells), compressed, device     what a choice names
+
+    all       ->  base  ->  files, rows                     neighbours (hash_chunks, spherical): kept in no file
 """
 
 from __future__ import annotations
