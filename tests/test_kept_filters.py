@@ -38,7 +38,7 @@ def exact(vectors: Vectors, allowed: Keys, queries: Vectors, k: int) -> list[lis
     return [allowed[np.lexsort((allowed, -np.round(row, 5)))][:k].tolist() for row in scores]
 
 
-@pytest.mark.parametrize("count", [1, 7, 400])
+@pytest.mark.parametrize("count", [1, 7, 400, 1999])
 def test_few_rows_are_exact_however_often(index: GrowingIndex, vectors: Vectors, count: int) -> None:
     rng = np.random.default_rng(count)
     allowed = np.sort(rng.permutation(ROWS)[:count])

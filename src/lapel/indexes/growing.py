@@ -148,11 +148,11 @@ class GrowingIndex(MemoryIndex):
         rows alone."""
         structure, keys, linked = self._structure, self._table.keys.all, self._linked
         assert structure is not None
-        share = 1 - self._table.dead / len(self._table)
+        share, is_few, is_new = 1 - self._table.dead / len(self._table), k > linked, False
         if row_filter is not None:
             share = min(share, len(row_filter) / linked)
-        is_new = row_filter is not None and row_filter.is_new(self._version)
-        if k > linked or share < structure.wide_share(is_new):
+            is_few, is_new = is_few or len(row_filter) <= SCAN_ROWS, row_filter.is_new(self._version)
+        if is_few or share < structure.wide_share(is_new):
             return self._search_allowed(queries, k, row_filter)
         fetched = math.ceil((k + NEAREST_MARGIN * (k * (1 - share)) ** 0.5) / share)
         near = structure.search(queries, min(fetched, linked), None, keys)  # -1 for the dead
