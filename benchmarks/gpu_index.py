@@ -142,7 +142,6 @@ def reading(index: GrowingIndex) -> float:
 def stages(index: GrowingIndex, queries: np.ndarray, k: int, repeat: int) -> None:
     """What the parts of a search take on the device, and other ways of multiplying."""
     rows = rows_of(index)
-    place = parts._SearchedMatrix(rows._near, len(rows))
     near = rows._near[: 2**22]
     share = len(rows) / min(len(near), len(rows))
     for batch in (1, 4, 8, 16, 64):
@@ -156,13 +155,13 @@ def stages(index: GrowingIndex, queries: np.ndarray, k: int, repeat: int) -> Non
             ways["matrix by vector in float16"] = lambda a=asked: near @ a[0]
         for name, do in ways.items():
             print(f"  {batch:3} queries, {name}: {share * 1e3 * on_device(do, repeat, rows_of(index).device):.3f} ms")
-        best = place._best_of_blocks(asked)
+        best = rows._best_of_blocks(asked)
         print(
             f"  {batch:3} queries: best of blocks"
-            f" {1e3 * on_device(lambda a=asked: place._best_of_blocks(a), repeat, rows_of(index).device):.3f} ms,"
+            f" {1e3 * on_device(lambda a=asked: rows._best_of_blocks(a), repeat, rows_of(index).device):.3f} ms,"
             f" best blocks {1e3 * on_device(lambda b=best: b.topk(min(k + parts.EXTRA_CANDIDATES, b.shape[1]), dim=1), repeat, rows_of(index).device):.3f} ms,"
             f" with their rows"
-            f" {1e3 * on_device(lambda a=asked: place.candidates(a, k + parts.EXTRA_CANDIDATES), repeat, rows_of(index).device):.3f} ms",
+            f" {1e3 * on_device(lambda a=asked: rows._candidates(a, k + parts.EXTRA_CANDIDATES, None), repeat, rows_of(index).device):.3f} ms",
             flush=True,
         )
 

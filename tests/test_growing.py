@@ -12,7 +12,7 @@ from lapel.core.errors import InputError
 from lapel.core.types import Matches
 from lapel.core.vectors import Vectors, normalise
 from lapel.indexes import VectorIndex, choice, graph, growing, open_index
-from lapel.indexes.choice import FaissPlan, current_spec
+from lapel.indexes.choice import Plan, current_spec
 from lapel.indexes.compressed import Compressed
 from lapel.indexes.graph import Graph
 from lapel.indexes.growing import GrowingIndex
@@ -241,7 +241,7 @@ def test_a_failed_building_is_logged_and_the_index_goes_on(
 
 
 def test_the_choice_by_size_and_memory() -> None:
-    plan = FaissPlan.parse("auto?memory=1GB", 128)
+    plan = Plan.parse("auto?memory=1GB", 128)
     assert plan.choose(400).name == ""
     assert plan.choose(10**6).name == "HNSW16"
     assert plan.choose(2 * 10**6).name == "HNSW16_SQfp16"

@@ -9,8 +9,6 @@ import pytest
 
 from lapel.core.vectors import Keys, Vectors, normalise
 from lapel.indexes import RowFilter, graph, growing, open_index
-from lapel.indexes.cells import CellRows
-from lapel.indexes.graph import Bitmap
 from lapel.indexes.growing import GrowingIndex
 
 ROWS, DIM = 5000, 8
@@ -40,7 +38,7 @@ def exact(vectors: Vectors, allowed: Keys, queries: Vectors, k: int) -> list[lis
     return [allowed[np.lexsort((allowed, -np.round(row, 5)))][:k].tolist() for row in scores]
 
 
-@pytest.mark.parametrize("count", [1, 7, 400])
+@pytest.mark.parametrize("count", [1, 7, 400, 1999])
 def test_few_rows_are_exact_however_often(index: GrowingIndex, vectors: Vectors, count: int) -> None:
     rng = np.random.default_rng(count)
     allowed = np.sort(rng.permutation(ROWS)[:count])
@@ -57,16 +55,18 @@ def test_few_rows_are_exact_however_often(index: GrowingIndex, vectors: Vectors,
         assert index.search(vectors[:1], 1, more).keys[0, 0] in (ROWS, *allowed[allowed <= 1])
 
 
-@pytest.mark.parametrize(("share", "way"), [(0.1, CellRows), (0.29, CellRows), (0.31, Bitmap), (0.9, Bitmap)])
+@pytest.mark.parametrize(("share", "is_wide"), [(0.1, False), (0.29, False), (0.31, True), (0.9, True)])
 def test_both_ways_find_what_exact_search_finds(
-    index: GrowingIndex, vectors: Vectors, share: float, way: type, monkeypatch: pytest.MonkeyPatch
+    index: GrowingIndex, vectors: Vectors, share: float, is_wide: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(growing, "SCAN_ROWS", 100)
     monkeypatch.setattr(graph, "SCANNED_ROWS", 500)
     rng = np.random.default_rng(4)
     allowed = np.sort(rng.permutation(ROWS)[: int(share * ROWS)])
     asked, kept = normalise(rng.normal(size=(60, DIM))), RowFilter(allowed)
-    assert isinstance(index._allow(allowed).selection, way)
+    assert index._structure is not None
+    assert (share >= index._structure.wide_share(is_new=False)) == is_wide
+    assert share >= index._structure.wide_share(is_new=True)
     for _ in range(2):
         last = np.sort(asked @ vectors[allowed].T, axis=1)[:, -10]
         found = index.search(asked, 10, kept)
@@ -81,11 +81,24 @@ def test_both_ways_find_what_exact_search_finds(
         index.wait_idle()
 
 
+def test_a_query_far_from_all_that_a_wide_filter_lets_through(
+    index: GrowingIndex, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of the nearest of all passes: the cells around it that hold such rows are looked at."""
+    monkeypatch.setattr(growing, "SCAN_ROWS", 100)
+    towards = vectors[0]
+    allowed = np.sort(np.argsort(vectors @ towards)[: ROWS // 2])
+    asked = np.stack([towards, -towards])
+    found = index.search(asked, 10, RowFilter(allowed))
+    last = np.sort(asked @ vectors[allowed].T, axis=1)[:, -10]
+    assert np.isin(found.keys, allowed).all()
+    assert (found.scores >= last[:, None] - 1e-6).mean() >= 0.8
+
+
 def test_every_row_is_of_a_cell_that_search_begins_in(index: GrowingIndex, vectors: Vectors) -> None:
     """Also rows that were linked later, some of which searches begin in."""
     assert isinstance(index._structure, graph.Graph)
     cells = index._structure._cells
-    assert cells is not None
     assert (vectors[cells.centres] == cells.vectors).all()
     scores = vectors @ cells.vectors.T
     assert (scores[np.arange(ROWS), cells.of] >= scores.max(axis=1) - 1e-6).all()
@@ -97,7 +110,6 @@ def test_every_row_is_of_a_cell_that_search_begins_in(index: GrowingIndex, vecto
     index.add(ROWS + np.arange(1500), late)
     index.wait_idle()
     grown = index._structure._cells
-    assert grown is not None
     assert len(grown.of) == ROWS + 1500
     assert grown.centres is cells.centres
     assert (grown.nearest(late)[0] >= ROWS).any()

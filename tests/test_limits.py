@@ -25,7 +25,7 @@ from lapel.engine import check, retrieval
 from lapel.engine.check import check_index
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.retrieval import SearchEngine
-from lapel.indexes.choice import FaissPlan
+from lapel.indexes.choice import Plan
 from lapel.sources.cache import ImageCache
 from test_store import corner, fill
 
@@ -213,7 +213,7 @@ def test_a_cache_of_10_000_bytes(tmp_path: Path, size: int, kept: int) -> None:
 
 
 def test_up_to_4_096_vectors_all_are_scanned() -> None:
-    plan = FaissPlan.parse("auto?memory=1GB", 128)
+    plan = Plan.parse("auto?memory=1GB", 128)
     assert plan.choose(4_096).name == ""
     assert plan.choose(4_097).name == "HNSW16"
 
@@ -227,12 +227,12 @@ def test_the_roomiest_structure_that_fits_the_memory_exactly() -> None:
         (431 * count, "HNSW16_SQfp16"),
         (431 * count - 1, "IVF8192,PQ32x4fs"),
     ):
-        assert FaissPlan.parse(f"auto?memory={memory}", 128).choose(count).name == kind
+        assert Plan.parse(f"auto?memory={memory}", 128).choose(count).name == kind
 
 
 def test_a_structure_by_name_waits_for_the_vectors_it_needs() -> None:
     for name, least in (("HNSW32", 1_000), ("IVF64,PQ32x4fs", 2_496)):  # 39 for each of 64 lists
-        plan = FaissPlan.parse(name, 128)
+        plan = Plan.parse(name, 128)
         assert plan.choose(least - 1).name == ""
         assert plan.choose(least).name == name
 

@@ -80,8 +80,8 @@ def test_what_half_precision_cannot_tell_is_ranked_in_full(
     index: GrowingIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    above = device._SearchedMatrix.above
-    monkeypatch.setattr(device._SearchedMatrix, "above", lambda *given: (asked.append(given), above(*given))[1])
+    above = device.DeviceRows._above
+    monkeypatch.setattr(device.DeviceRows, "_above", lambda *given: (asked.append(given), above(*given))[1])
     index.add(np.arange(COUNT), SPREAD)
     index.search(ASKED, 3)
     assert not asked

@@ -4,11 +4,13 @@
 compared with, ``open_index("torch:")`` for exact search on a GPU, ``open_index("milvus://host:19530")`` for vectors
 that live on a server.
 
-Inside, a growing index is a table of keys, a structure over the first rows and a scan of the rest::
+Inside, a growing index is a table of keys, a structure over the first rows and a scan of the rest, the tail::
 
-    exact     milvus     growing  ->  choice  ->  graph (cells), compressed  ->  structure     (faiss:)
-                         device   ->  growing                                          (torch:)
-    all       ->  base  ->  files, table, rows
+    exact     milvus     growing  =  table  +  structure  +  tail
+                                               |
+                                               graph (cells), compressed, device     what a choice names
+
+    all       ->  base  ->  files, rows                     neighbours (hash_chunks, spherical): kept in no file
 """
 
 from __future__ import annotations
@@ -45,10 +47,7 @@ INDEXES = Registry(
 
 
 class VectorIndex(Protocol):
-    """What every index can do.
-
-    Keys are int64, vectors (n, dim) float32 unit rows; callers' arrays are never changed.
-    """
+    """What every index can do. Keys are int64, vectors (n, dim) float32 unit rows; callers' arrays never change."""
 
     @property
     def dim(self) -> int:
@@ -65,8 +64,11 @@ class VectorIndex(Protocol):
         ...
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
-        """Add (n,) keys with (n, dim) vectors; a key that is there gets the new vector; the last of equal keys
-        counts."""
+        """Add (n,) keys with (n, dim) vectors; a key that is there gets the new vector; the last of equal keys counts.
+
+        Raises:
+            InputError: keys or vectors that cannot be used; then nothing is added.
+        """
         ...
 
     def remove(self, keys: Keys) -> int:
@@ -77,6 +79,13 @@ class VectorIndex(Protocol):
         """The k best for each of (q, dim) queries, only among ``allowed_keys`` when given; unknown keys are ignored.
 
         Who asks often under one filter keeps a :class:`RowFilter`, in which the index keeps what it found out.
+
+        Returns:
+            (q, k), by descending score, then ascending key; padded with -1 and -inf only where fewer than k exist.
+
+        Raises:
+            InputError: queries that are not (q, dim) unit rows, or keys that are none.
+            QueryError: k below one.
         """
         ...
 
@@ -127,11 +136,11 @@ def is_external(spec: str) -> bool:
 
 def explain(spec: str, *, count: int, dim: int) -> str:
     """What an index of this kind keeps so many vectors in, and why; nothing for kinds that do not choose."""
-    from lapel.indexes.choice import FaissPlan
+    from lapel.indexes.choice import Plan
 
     if spec == "faiss:Flat" or not spec.startswith("faiss:"):
         return ""
-    return FaissPlan.parse(spec.removeprefix("faiss:"), dim).choose(count).why
+    return Plan.parse(spec.removeprefix("faiss:"), dim).choose(count).why
 
 
 def current_spec(spec: str) -> str:

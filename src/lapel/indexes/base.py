@@ -67,12 +67,12 @@ class BaseIndex(ABC):
 
     @property
     def dim(self) -> int:
-        """Width of the vectors."""
+        """See :class:`lapel.indexes.VectorIndex`, as of what follows."""
         return self._dim
 
     @property
     def keys(self) -> Keys:
-        """Every key, (n,) int64, sorted; a copy."""
+        """Every key; a copy."""
         with self._reading():
             return self._sorted_keys()
 
@@ -82,11 +82,7 @@ class BaseIndex(ABC):
             return self._count()
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
-        """Add (n,) keys with (n, dim) vectors; a key that is there gets the new vector; the last of equal keys counts.
-
-        Raises:
-            InputError: keys or vectors that cannot be used; then nothing is added.
-        """
+        """Add or replace vectors."""
         given = check_vectors(vectors, self._dim)
         distinct, last = last_of_each(check_keys(keys, len(given)))
         if len(distinct) < len(given) or bool((np.diff(last) != 1).any()):
@@ -103,15 +99,7 @@ class BaseIndex(ABC):
             return self._drop(removed)
 
     def search(self, queries: Vectors, k: int, allowed_keys: Keys | RowFilter | None = None) -> Matches:
-        """The k best for each of (q, dim) unit queries, only among ``allowed_keys`` when given.
-
-        Returns:
-            (q, k), by descending score, then ascending key; padded with -1 and -inf only where fewer than k exist.
-
-        Raises:
-            InputError: queries that are not (q, dim) unit rows, or keys that are none.
-            QueryError: k below one.
-        """
+        """The k best for each query."""
         checked = check_vectors(queries, self._dim)
         check_k(k)
         row_filter = RowFilter.of(allowed_keys)
@@ -156,7 +144,7 @@ class MemoryIndex(BaseIndex):
         path: The file to load from and save to.
     """
 
-    kind: str  # what the file's header says it is
+    kind: str  # what opens it; its file says so
 
     def __init__(self, *, dim: int, path: Path | None) -> None:
         super().__init__(dim=dim)

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import faiss as typed_faiss
 import numpy as np
+from numpy.typing import NDArray
 
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
 from lapel.indexes.files import Content
-from lapel.indexes.graph import Bitmap
-from lapel.indexes.rows import Rows, merge_matches, no_matches
+from lapel.indexes.rows import Rows, no_matches
 from lapel.indexes.structure import ReadRows, SearchParams, Structure, one_thread, read_blocks, sample, tune
-from lapel.indexes.table import Column
 
 faiss: Any = typed_faiss  # its type stubs know the C++ signatures, not those its Python layer puts over them
 
@@ -36,45 +35,50 @@ MAX_GROWTH = 2
 MAX_ALONE_QUERIES = 64  # that one thread searches alone; of the graph, where each takes a fraction of this, more
 
 
+class Selection(NamedTuple):
+    """Some rows, as FAISS wants them: the bits that the selector points to must outlive it."""
+
+    share: float
+    selector: Any
+    bits: NDArray[np.uint8]
+
+
 class Compressed(Structure):
     """``IVF<lists>,PQ<bytes>x4fs``.
 
     Args:
         name: Which.
-        index: The FAISS index.
-        coder: FAISS's, of a byte a number.
-        codes: What it made of each row.
+        index: FAISS's, of 4-bit codes that are refined by a byte a number.
         built_rows: Rows there were when it was built.
     """
 
     rows_at_once = 256
 
-    def __init__(self, name: str, index: Any, coder: Any, codes: Column, built_rows: int) -> None:
+    def __init__(self, name: str, index: Any, built_rows: int) -> None:
         self.name = name
-        self._index, self._coder, self._codes, self._built_rows = index, coder, codes, built_rows
+        self._index, self._built_rows = index, built_rows
 
     @classmethod
     def build(cls, name: str, count: int, read: ReadRows, *, recall: float) -> Compressed:
         """See :meth:`Structure.build`."""
         some = read(sample(count, MAX_TRAINING_ROWS))
-        factory = name.replace(",", "_HNSW16,")
+        factory = f"{name.replace(',', '_HNSW16,')},Refine(SQ8)"
         index = faiss.index_factory(some.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
-        index.cp.niter = KMEANS_ITERATIONS
-        index.cp.min_points_per_centroid = 1  # fewer than FAISS likes are enough; it would only say so
+        lists = faiss.downcast_index(index.base_index)
+        lists.cp.niter = KMEANS_ITERATIONS
+        lists.cp.min_points_per_centroid = 1  # fewer than FAISS likes are enough; it would only say so
         # A row that is put into another list than its nearest is lost.
-        quantizer = faiss.downcast_index(index.quantizer)
+        quantizer = faiss.downcast_index(lists.quantizer)
         quantizer.hnsw.efConstruction, quantizer.hnsw.efSearch = EF_QUANTIZER
-        coder = faiss.IndexScalarQuantizer(some.shape[1], faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
         index.train(some)
-        coder.train(some)
-        built = cls(name, index, coder, Column((some.shape[1],), np.uint8), count)
         for block in read_blocks(count, read):
-            built.extended(block)
+            index.add(block)
+        built = cls(name, index, count)
         tune(built, [[SearchParams(width, factor) for width in WIDTHS] for factor in REFINE_FACTORS], recall)
         return built
 
     def __len__(self) -> int:
-        return len(self._codes)
+        return int(self._index.ntotal)
 
     @property
     def is_outgrown(self) -> bool:
@@ -84,48 +88,45 @@ class Compressed(Structure):
     def extended(self, vectors: Vectors) -> Compressed:
         """See :meth:`Structure.extended`."""
         self._index.add(vectors)
-        self._codes.append(self._coder.sa_encode(vectors))
         return self
 
     def vectors(self, rows: Rows) -> Vectors:
         """See :meth:`Structure.vectors`."""
         with one_thread():
-            decoded: Vectors = self._coder.sa_decode(self._codes.all[rows])
+            decoded: Vectors = self._index.reconstruct_batch(rows)
         return decoded
 
-    def select(self, rows: Rows) -> Bitmap:
+    def select(self, rows: Rows) -> Selection:
         """See :meth:`Structure.select`."""
-        return Bitmap.of(rows, len(self))
+        mask = np.zeros(len(self), bool)
+        mask[rows] = True
+        bits = np.packbits(mask, bitorder="little")
+        return Selection(len(rows) / len(self), faiss.IDSelectorBitmap(bits), bits)
 
-    def search(self, queries: Vectors, k: int, selection: Bitmap | None, keys: Keys) -> Matches:
+    def search(self, queries: Vectors, k: int, selection: Selection | None, keys: Keys) -> Matches:
         """See :meth:`Structure.search`."""
         if not len(queries):
             return no_matches(0, k)
-        width, factor = self.search_params.width, self.search_params.refine_factor
-        chosen = {} if selection is None else {"sel": selection.selector}
-        if selection is not None and selection.share < 1:
-            width = math.ceil(width * max(1.0, FILTER_MARGIN * max(selection.share, 1e-9) ** -0.5))
-        params = faiss.SearchParametersIVF(nprobe=min(width, self._index.nlist), **chosen)
+        width, chosen = self.search_params.width, {}
+        if selection is not None:
+            width = math.ceil(width * max(1.0, FILTER_MARGIN * selection.share**-0.5))
+            chosen = {"sel": selection.selector}
+        lists = faiss.SearchParametersIVF(nprobe=width, **chosen)
+        params = faiss.IndexRefineSearchParameters(k_factor=self.search_params.refine_factor, base_index_params=lists)
         with one_thread() if len(queries) <= MAX_ALONE_QUERIES else nullcontext():
-            rows = self._index.search(queries, k * factor, params=params)[1]
-            scores = np.full(rows.shape, -np.inf, np.float32)
-            for query, near, found in zip(queries, scores, rows, strict=True):  # all at once would take gigabytes
-                near[found >= 0] = self._coder.sa_decode(self._codes.all[found[found >= 0]]) @ query
-        return merge_matches([Matches(np.where(rows < 0, -1, keys[rows]), scores)], k)
+            scores, rows = self._index.search(queries, k, params=params)
+        found = rows >= 0
+        return Matches(np.where(found, keys[rows], -1), np.where(found, scores, np.float32(-np.inf)))
 
     def content(self) -> Content:
         """See :meth:`Structure.content`."""
         params = self.search_params
         plain = {"built": self._built_rows, "width": params.width, "refine": params.refine_factor}
-        faiss_own = {"index": faiss.serialize_index(self._index), "coder": faiss.serialize_index(self._coder)}
-        return {**plain, **faiss_own, "codes": self._codes.all}
+        return {**plain, "index": faiss.serialize_index(self._index)}
 
     @classmethod
     def restore(cls, name: str, content: Content) -> Compressed:
         """See :meth:`Structure.restore`."""
-        index, coder = (faiss.deserialize_index(content[part]) for part in ("index", "coder"))
-        codes = Column((index.d,), np.uint8)
-        codes.replace(content["codes"])
-        restored = cls(name, index, coder, codes, content["built"])
+        restored = cls(name, faiss.deserialize_index(content["index"]), content["built"])
         restored.search_params = SearchParams(content["width"], content["refine"])
         return restored

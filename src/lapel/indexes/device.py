@@ -14,7 +14,6 @@ equal pictures, it ranks every row within that error.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from torch import Tensor
 from lapel.core.errors import InputError
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
-from lapel.indexes.choice import Choice
+from lapel.indexes.choice import Choice, Plan
 from lapel.indexes.files import Content
 from lapel.indexes.growing import GrowingIndex
 from lapel.indexes.rows import Rows, merge_matches, no_matches
@@ -120,12 +119,11 @@ class DeviceRows(Structure):
     def search(self, queries: Vectors, k: int, selection: Tensor | None, keys: Keys) -> Matches:
         """See :meth:`Structure.search`."""
         found = no_matches(len(queries), k)
-        searched = _SearchedMatrix(self._near, len(self), selection)
         more = min(k + EXTRA_CANDIDATES, len(self))
         together = min(max(1, MAX_GATHERED // (more * BLOCK_ROWS * self.dim)), MAX_QUERIES)
         for at in range(0, len(queries), together):
             some = slice(at, at + together)
-            best = self._search(searched, queries[some], k, more, keys)
+            best = self._search(queries[some], k, more, selection, keys)
             found.keys[some], found.scores[some] = best.keys, best.scores
         return found
 
@@ -139,15 +137,15 @@ class DeviceRows(Structure):
         vectors = content["vectors"]
         return cls.build(name, len(vectors), lambda rows: vectors[rows], recall=1.0)
 
-    def _search(self, searched: _SearchedMatrix, queries: Vectors, k: int, more: int, keys: Keys) -> Matches:
+    def _search(self, queries: Vectors, k: int, more: int, mask: Tensor | None, keys: Keys) -> Matches:
         rounded = queries.astype(np.float16)
         error = self._error + np.linalg.norm(queries - rounded, axis=1) + SUM_ERROR * self.dim
         asked = torch.from_numpy(rounded).to(self.device)
-        rows, unseen = searched.candidates(asked, more)
+        rows, unseen = self._candidates(asked, more, mask)
         best = self._rank(queries, rows, k, keys)
         for query in np.flatnonzero(best.scores[:, min(k, more) - 1] <= unseen + error):
             least = float(best.scores[query, min(k, more) - 1] - error[query])
-            every = searched.above(asked[query : query + 1], least)
+            every = self._above(asked[query : query + 1], least, mask)
             found = no_matches(1, k)
             for at in range(0, len(every), CHUNK_ROWS):
                 ranked = self._rank(queries[query : query + 1], every[None, at : at + CHUNK_ROWS], k, keys)
@@ -161,94 +159,81 @@ class DeviceRows(Structure):
         scores[rows < 0] = -np.inf
         return merge_matches([no_matches(len(rows), k), Matches(np.where(rows < 0, -1, keys[rows]), scores)], k)
 
-
-@dataclass(frozen=True)
-class _SearchedMatrix:
-    """The matrix a search reads.
-
-    Attributes:
-        near: (at least count, dim) float16; whole blocks.
-        count: Rows that are there.
-        mask: (count,) bool, whether a row may be found; None for all.
-    """
-
-    near: Tensor
-    count: int
-    mask: Tensor | None = None
-
-    def candidates(self, asked: Tensor, more: int) -> tuple[Rows, NDArray[np.float64]]:
+    def _candidates(self, asked: Tensor, more: int, mask: Tensor | None) -> tuple[Rows, NDArray[np.float64]]:
         """About the best rows of each query.
 
         Returns:
             (q, more) rows, -1 for none; and (q,) a score that no other row's is above, in half precision.
         """
-        best = self._best_of_blocks(asked)
+        best = self._best_of_blocks(asked, mask)
         top = best.topk(min(more, best.shape[1]), dim=1)
-        blocks = self.near[: best.shape[1] * BLOCK_ROWS].view(-1, BLOCK_ROWS, self.near.shape[1])
+        blocks = self._near[: best.shape[1] * BLOCK_ROWS].view(-1, BLOCK_ROWS, self.dim)
         near = blocks[top.indices].flatten(1, 2)  # (q, blocks * BLOCK_ROWS, dim)
         rows = (top.indices[:, :, None] * BLOCK_ROWS + torch.arange(BLOCK_ROWS, device=near.device)).flatten(1)
         scores = _products(asked[:, None], near.mT)[:, 0]
-        out = rows >= self.count
-        if self.mask is not None:
-            out |= ~self.mask[rows.clamp(max=self.count - 1)]
+        out = rows >= len(self)
+        if mask is not None:
+            out |= ~mask[rows.clamp(max=len(self) - 1)]
         scores.masked_fill_(out, -torch.inf)
         ranked = scores.topk(more, dim=1)
         chosen = rows.gather(1, ranked.indices)
         named = chosen.masked_fill(ranked.values == -torch.inf, -1)
-        left = ranked.values[:, -1] if more < self.count else torch.full_like(ranked.values[:, -1], -torch.inf)
+        left = ranked.values[:, -1] if more < len(self) else torch.full_like(ranked.values[:, -1], -torch.inf)
         if top.indices.shape[1] < best.shape[1]:
             left = torch.maximum(left, top.values[:, -1])
         # Waiting for the device takes longer than copying, so both come in one piece.
         packed = torch.cat([named, left.double().view(torch.int64)[:, None]], dim=1).cpu().numpy()
         return packed[:, :-1], packed[:, -1].copy().view(np.float64)
 
-    def above(self, asked: Tensor, least: float) -> Rows:
+    def _above(self, asked: Tensor, least: float, mask: Tensor | None) -> Rows:
         """Every row that scores at least so much for one (1, dim) query, ascending: (m,)."""
-        parts = [at + (scores[0] >= least).nonzero()[:, 0] for at, scores in self._scores(asked)]
+        parts = [at + (scores[0] >= least).nonzero()[:, 0] for at, scores in self._scores(asked, mask)]
         found: Rows = torch.cat(parts).cpu().numpy()
         return found
 
-    def _best_of_blocks(self, asked: Tensor) -> Tensor:
+    def _best_of_blocks(self, asked: Tensor, mask: Tensor | None = None) -> Tensor:
         """(q, blocks) the best score in each block."""
-        blocks = _whole_blocks(self.count) // BLOCK_ROWS
+        blocks = _whole_blocks(len(self)) // BLOCK_ROWS
         best = torch.empty((len(asked), blocks), dtype=torch.float32, device=asked.device)
-        for at, scores in self._scores(asked):
+        for at, scores in self._scores(asked, mask):
             first, some = at // BLOCK_ROWS, scores.shape[1] // BLOCK_ROWS
             torch.amax(scores.view(len(asked), some, BLOCK_ROWS), dim=2, out=best[:, first : first + some])
         return best
 
-    def _scores(self, asked: Tensor) -> Iterator[tuple[int, Tensor]]:
+    def _scores(self, asked: Tensor, mask: Tensor | None) -> Iterator[tuple[int, Tensor]]:
         """The scores of all rows, some whole blocks at a time: the first row, and (q, rows) float32, -inf for none."""
         step = (
-            max(1, min(STEP_NUMBERS[asked.device.type] // self.near.shape[1], MAX_SCORES // len(asked)) // BLOCK_ROWS)
+            max(1, min(STEP_NUMBERS[asked.device.type] // self.dim, MAX_SCORES // len(asked)) // BLOCK_ROWS)
             * BLOCK_ROWS
         )
-        for at in range(0, self.count, step):
-            scores = _products(asked, self.near[at : min(at + step, _whole_blocks(self.count))].T)
-            if self.mask is not None:
-                scores[:, : self.count - at].masked_fill_(~self.mask[at : at + step], -torch.inf)
-            scores[:, max(self.count - at, 0) :] = -torch.inf
+        for at in range(0, len(self), step):
+            scores = _products(asked, self._near[at : min(at + step, _whole_blocks(len(self)))].T)
+            if mask is not None:
+                scores[:, : len(self) - at].masked_fill_(~mask[at : at + step], -torch.inf)
+            scores[:, len(self) - at :] = -torch.inf
             yield at, scores
 
 
-class DevicePlan:
+class DevicePlan(Plan):
     """``torch:``, from the first vector to the last. See :class:`lapel.indexes.choice.Plan`."""
 
-    kind, recall, is_named = "torch", 1.0, True
-
     def __init__(self, rest: str, dim: int) -> None:
-        self.spec = f"torch:{rest}"
-        self._choice = Choice(self.spec, "All vectors are on the device.", 6 * dim + 25, DeviceRows)
+        super().__init__("auto", dim)
+        self.kind, self._name = "torch:", f"torch:{rest}"
 
     def choose(self, count: int) -> Choice:
         """See :meth:`lapel.indexes.choice.Plan.choose`."""
         del count  # for any number
-        return self._choice
+        return Choice(self._name, "All vectors are on the device.")
 
-    def restore(self, name: str, content: Content) -> DeviceRows:
+    def restore(self, name: str, content: Content) -> Structure:
         """See :meth:`lapel.indexes.choice.Plan.restore`; another device may have saved it."""
         del name
-        return DeviceRows.restore(self.spec, content)
+        return super().restore(self._name, content)
+
+    def _find(self, name: str) -> type[Structure]:
+        del name
+        return DeviceRows
 
 
 def open_torch(rest: str = "", *, dim: int = 128, path: Path | None = None) -> GrowingIndex:

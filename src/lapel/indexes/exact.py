@@ -21,7 +21,7 @@ from lapel.indexes.rows import RowFilter, scan
 class ExactIndex(MemoryIndex):
     """``exact:``, one sorted column of keys and one matrix. See :class:`lapel.indexes.VectorIndex`."""
 
-    kind = "exact"
+    kind = "exact:"
 
     def __init__(self, rest: str = "", *, dim: int = 128, path: Path | None = None) -> None:
         if rest:

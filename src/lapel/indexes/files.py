@@ -1,40 +1,23 @@
-"""The file of an index in memory: a header of fixed length with kind, width, length and checksum, then arrays.
+"""The file of an index in memory: a NumPy archive (``.npz``), whose ZIP keeps a checksum of each array.
 
-The arrays are NumPy's own format (NEP 1), one after the other. A file is written beside its place and moved there once
-it is on the disk, so that a crash leaves the old one; and its bytes are checked before anybody trusts them.
+It is written beside its place and moved there once it is on the disk, so that a crash leaves the old one.
 """
 
 from __future__ import annotations
 
-import json
-import mmap
 import os
+import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from lapel.core.errors import InputError
 
-MAGIC = b"LAPELID4"  # the last digit is the layout's; files of others are built again
-HEADER_BYTES = 512  # magic and JSON before the data
-NO_FAISS_KINDS = {"exact": "exact:", "torch": "torch:"}  # how their index is opened; others are 'faiss:' and the kind
+LAYOUT = 5  # of what is in it; files of others are built again
 
 Content = dict[str, Any]  # plain values and arrays, by name
-
-
-class _Counted:
-    """A file that counts and sums what is written to it."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.size, self.crc32 = 0, 0
-
-    def write(self, data: bytes) -> int:
-        self._file.write(data)
-        self.size, self.crc32 = self.size + len(data), zlib.crc32(data, self.crc32)
-        return len(data)
 
 
 def write_checked(path: Path | None, content: Content) -> None:
@@ -42,7 +25,7 @@ def write_checked(path: Path | None, content: Content) -> None:
 
     Args:
         path: Where to.
-        content: ``kind``, ``dim`` and what else it holds.
+        content: ``kind``, which says how it is opened, ``dim``, and what else it holds.
 
     Raises:
         InputError: there is no path.
@@ -53,15 +36,7 @@ def write_checked(path: Path | None, content: Content) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with beside.open("wb") as file:
-            file.seek(HEADER_BYTES)
-            counted = _Counted(file)
-            arrays = {name: value for name, value in content.items() if isinstance(value, np.ndarray)}
-            for array in arrays.values():
-                np.lib.format.write_array(counted, array, allow_pickle=False)
-            told = {name: value for name, value in content.items() if name not in arrays}
-            told |= {"metric": "ip", "arrays": list(arrays), "bytes": counted.size, "crc32": counted.crc32}
-            file.seek(0)
-            file.write((MAGIC + json.dumps(told).encode()).ljust(HEADER_BYTES))
+            np.savez(file, layout=LAYOUT, **content)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
@@ -83,35 +58,22 @@ def read_checked(path: Path, kind: str, dim: int) -> Content:
     """
     try:
         with path.open("rb") as file:
-            header = _read_header(file, path)
-            if header["kind"] != kind or header["metric"] != "ip":
-                found, asked = (NO_FAISS_KINDS.get(each, f"faiss:{each}") for each in (header["kind"], kind))
+            if not zipfile.is_zipfile(file):
+                raise damaged(path, "it is cut short, or another version of Lapel wrote it")
+            file.seek(0)
+            archive = np.load(file)  # reads an array, and compares its checksum, when it is asked for
+            if archive["layout"] != LAYOUT:
+                raise damaged(path, "another version of Lapel wrote it")
+            if archive["kind"] != kind:
                 raise InputError(
-                    f"The saved index {path} is '{found}'; '{asked}' was asked. Run 'lapel index rebuild'."
+                    f"The saved index {path} is '{archive['kind']}'; '{kind}' was asked. Run 'lapel index rebuild'."
                 )
-            if header["dim"] != dim:
-                raise wrong_width(path, header["dim"], dim)
-            return header | {name: np.lib.format.read_array(file, allow_pickle=False) for name in header["arrays"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+            if archive["dim"] != dim:
+                raise wrong_width(path, int(archive["dim"]), dim)
+            return {name: value if value.ndim else value.item() for name, value in archive.items()}
+    # The last two: a ZIP whose changed bytes say that it is packed or encrypted.
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         raise damaged(path, error) from error
-
-
-def _read_header(file: IO[bytes], path: Path) -> dict[str, Any]:
-    """Check magic, length and checksum, and leave the file at the first byte of the data."""
-    head = file.read(HEADER_BYTES)
-    if not head.startswith(MAGIC):
-        raise damaged(path, "it does not start like one, or another version of Lapel wrote it")
-    header: dict[str, Any] = json.loads(head[len(MAGIC) :])
-    size = os.fstat(file.fileno()).st_size - HEADER_BYTES
-    if size != header["bytes"]:
-        raise damaged(path, f"it has {size:,} bytes of data where {header['bytes']:,} were written")
-    # Read where the system keeps it, without copying: three quarters of the time.
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped)[HEADER_BYTES:] as data:
-        crc32 = zlib.crc32(data)
-    if crc32 != header["crc32"]:
-        raise damaged(path, "its checksum is another")
-    file.seek(HEADER_BYTES)
-    return header
 
 
 def damaged(path: Path, why: object) -> InputError:

@@ -13,17 +13,16 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from lapel.core.errors import InputError
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
 from lapel.indexes.base import MAX_ROWS, MemoryIndex
-from lapel.indexes.choice import FaissPlan, Plan
+from lapel.indexes.choice import Plan
 from lapel.indexes.files import Content
 from lapel.indexes.rows import RowFilter, Rows, merge_matches, next_version, no_matches
 from lapel.indexes.structure import Structure, one_thread, scan_rows
@@ -36,25 +35,16 @@ MAX_TAIL_ROWS = 8192  # of a large index: who adds more at once waits for the li
 MAX_LINKED_ROWS = 16_384  # at once
 MAX_DEAD_SHARE = 0.2  # of all rows
 SCAN_ROWS = 2_000  # rows of a filter up to which the structure is not asked: scanning them is as quick, and exact
-# The answer of a filter that was not looked up yet is taken from the nearest of all, where it lets so many through:
-# from as many as hold k of its rows, and this many times the square root of k more. It is looked up when it is asked
-# again.
-NEAREST_SHARE = 0.05
-NEAREST_MARGIN = 2.0
+# Of a filter that lets many rows through, as many of the nearest of all are asked for as hold k of its rows, and this
+# many standard deviations more.
+NEAREST_MARGIN = 3.0
 RETRY_GROWTH = 1.1  # after which a failed building is tried again
 BUSY_S = 1.0  # after a search the thread takes one core, not all
 
 
-class _Allowed(NamedTuple):
-    """Rows of the structure that may be found, ascending, and the same for the structure; None when they are few."""
-
-    rows: Rows
-    selection: Any
-
-
 def open_faiss(rest: str = "", *, dim: int = 128, path: Path | None = None) -> GrowingIndex:
     """``faiss:auto``, ``faiss:Flat``, or one of the structures by name."""
-    return GrowingIndex(FaissPlan.parse(rest, dim), dim=dim, path=path)
+    return GrowingIndex(Plan.parse(rest, dim), dim=dim, path=path)
 
 
 class GrowingIndex(MemoryIndex):
@@ -77,8 +67,8 @@ class GrowingIndex(MemoryIndex):
         self.choice = plan.choose(0)
         self.problem = ""
         self._clear()
-        if self.choice.structure is not None:
-            self._set_structure(self.choice.structure.build(self.choice.name, 0, self._reader(), recall=plan.recall))
+        if self.choice.name:
+            self._set_structure(plan.build(self.choice.name, 0, self._reader()))
         self._failed_count = 0  # vectors there were then
         self._state = threading.Condition()  # of the thread below
         self._thread: threading.Thread | None = None
@@ -88,18 +78,14 @@ class GrowingIndex(MemoryIndex):
     def _clear(self) -> None:
         self._table = KeyTable()
         self._tail = Column((self._dim,), np.float32)
+        self._all = RowFilter(np.empty(0, np.int64))  # keeps what is found out about the rows when there is no filter
         self._set_structure(None)
 
     def _set_structure(self, structure: Structure | None) -> None:
         self._structure = structure
+        self._linked = 0 if structure is None else len(structure)  # rows that the structure knows
         self._rows_at_once = (structure.rows_at_once if structure is not None else 0) or MAX_ROWS
         self._version, self._tail_version = next_version(), next_version()
-        self._living: tuple[int, _Allowed | None] = (0, None)
-
-    @property
-    def _linked(self) -> int:
-        """How many rows the structure knows."""
-        return 0 if self._structure is None else len(self._structure)
 
     def _count(self) -> int:
         return len(self._table) - self._table.dead
@@ -128,7 +114,7 @@ class GrowingIndex(MemoryIndex):
     def _put(self, keys: Keys, vectors: Vectors) -> None:
         if self._structure is not None and self._structure.rows_at_once:
             self._structure.extended(vectors)
-            self._version = next_version()
+            self._linked, self._version = len(self._structure), next_version()
         else:
             self._tail.append(vectors)
         self._note_dead(self._table.append(keys))
@@ -158,70 +144,60 @@ class GrowingIndex(MemoryIndex):
         return merge_matches(parts, k) if parts else no_matches(len(queries), k)  # equal scores by ascending key
 
     def _search_structure(self, queries: Vectors, k: int, row_filter: RowFilter | None) -> Matches:
+        """Where many rows may be found, those among the nearest of all; else, or where too few are, a search of these
+        rows alone."""
+        structure, keys, linked = self._structure, self._table.keys.all, self._linked
+        assert structure is not None
+        share, is_few, is_new = 1 - self._table.dead / len(self._table), k > linked, False
+        if row_filter is not None:
+            share = min(share, len(row_filter) / linked)
+            is_few, is_new = is_few or len(row_filter) <= SCAN_ROWS, row_filter.is_new(self._version)
+        if is_few or share < structure.wide_share(is_new):
+            return self._search_allowed(queries, k, row_filter)
+        fetched = math.ceil((k + NEAREST_MARGIN * (k * (1 - share)) ** 0.5) / share)
+        near = structure.search(queries, min(fetched, linked), None, keys)  # -1 for the dead
+        out = near.keys < 0 if row_filter is None else ~row_filter.of_these(near.keys)
+        if fetched == k and not out.any():
+            return near
+        each, first = np.arange(len(queries))[:, None], np.argsort(out, axis=1, kind="stable")[:, :k]
+        best = Matches(near.keys[each, first], near.scores[each, first])
+        short = np.flatnonzero(out.sum(axis=1) > out.shape[1] - k)
+        if len(short):
+            alone = self._search_allowed(queries[short], k, row_filter)
+            best.keys[short], best.scores[short] = alone.keys, alone.scores
+        return best
+
+    def _search_allowed(self, queries: Vectors, k: int, row_filter: RowFilter | None) -> Matches:
+        """The best of the rows that may be found: few are scanned, and where the structure finds fewer than there are,
+        all, so that k come back whenever k exist."""
         structure, keys = self._structure, self._table.keys.all
         assert structure is not None
-        allowed: _Allowed | None
-        if row_filter is not None:
-            near = self._among_nearest(queries, k, row_filter)
-            if near is not None:
-                return near
-            allowed = row_filter.cached("structure", self._version, self._allow)
-        else:
-            if self._living[0] != self._version:
-                rows = self._table.living_rows(0, self._linked)
-                self._living = (self._version, None if len(rows) == self._linked else self._allowed(rows))
-            allowed = self._living[1]
-        if allowed is not None and allowed.selection is None:
-            return structure.scan(queries, allowed.rows, k, keys)
-        count, selection = (self._linked, None) if allowed is None else (len(allowed.rows), allowed.selection)
-        found = structure.search(queries, min(k, count), selection, keys)
-        # A structure may find fewer than there are; those queries are scanned instead, so that k come back whenever k
-        # exist.
+        cache = self._all if row_filter is None else row_filter
+        rows, selection = cache.cached("structure", self._version, lambda: self._allow(row_filter))
+        if selection is None:
+            return structure.scan(queries, rows, k, keys)
+        found = structure.search(queries, min(k, len(rows)), selection, keys)
         if found.keys.size and found.keys.min() < 0:
             short = np.flatnonzero((found.keys < 0).any(axis=1))
-            rows = np.arange(count) if allowed is None else allowed.rows
             scanned = structure.scan(queries[short], rows, found.keys.shape[1], keys)
             found.keys[short], found.scores[short] = scanned.keys, scanned.scores
-        return found if k <= count else merge_matches([found, no_matches(len(queries), k)], k)
+        return found if k <= len(rows) else merge_matches([found, no_matches(len(queries), k)], k)
 
-    def _among_nearest(self, queries: Vectors, k: int, row_filter: RowFilter) -> Matches | None:
-        """The answer of a filter from the nearest of all; None where too few of them pass, or it was looked up before.
-        That is done in the background from its second question on."""
-        share, known = len(row_filter) / self._linked, row_filter.is_known("structure", self._version)
+    def _allow(self, row_filter: RowFilter | None) -> tuple[Rows, Any]:
+        """Rows of the structure that may be found, and the same for the structure; None when they are few."""
         assert self._structure is not None
-        if known or share < NEAREST_SHARE or len(row_filter) <= SCAN_ROWS or not self._structure.is_quick:
-            return None
-        fetched = min(self._linked, math.ceil((k + NEAREST_MARGIN * k**0.5) / min(share, 1.0)))
-        near = self._search_structure(queries, fetched, None)
-        passing = row_filter.of_these(near.keys)
-        if passing.sum(axis=1).min(initial=k) < k:
-            return None
-        if row_filter.asked_before("structure", self._version) == 1:
-            threading.Thread(target=self._look_up, args=(row_filter,), name="lapel-index-filter", daemon=True).start()
-        best = np.argsort(~passing, axis=1, kind="stable")[:, :k]
-        return Matches(np.take_along_axis(near.keys, best, axis=1), np.take_along_axis(near.scores, best, axis=1))
-
-    def _look_up(self, row_filter: RowFilter) -> None:
-        with suppress(InputError), self._reading():  # it may be closed by now
-            row_filter.cached("structure", self._version, self._allow)
-
-    def _allow(self, wanted: Keys) -> _Allowed:
-        return self._allowed(self._table.select(wanted, 0, self._linked))
-
-    def _allowed(self, rows: Rows) -> _Allowed:
-        assert self._structure is not None
-        return _Allowed(rows, None if len(rows) <= SCAN_ROWS else self._structure.select(rows))
+        rows = self._table.living_rows() if row_filter is None else self._table.select(row_filter.keys)
+        rows = rows[rows < self._linked]
+        return rows, None if len(rows) <= SCAN_ROWS else self._structure.select(rows)
 
     def _scan_tail(self, queries: Vectors, k: int, row_filter: RowFilter | None) -> Matches:
-        first = self._linked
+        keys = self._table.keys.all[self._linked :]
         rows: Rows | None = None
         if row_filter is not None:
-            rows = row_filter.cached(
-                "tail", self._tail_version, lambda wanted: self._table.select(wanted, first, len(self._table)) - first
-            )
+            rows = row_filter.cached("tail", self._tail_version, lambda: np.flatnonzero(row_filter.of_these(keys)))
         elif self._table.dead:
-            rows = self._table.living_rows(first, len(self._table)) - first
-        return scan_rows(queries, self._tail.all, rows, k, self._table.keys.all[first:])
+            rows = np.flatnonzero(keys >= 0)
+        return scan_rows(queries, self._tail.all, rows, k, keys)
 
     # --- maintaining it ---
 
@@ -231,7 +207,7 @@ class GrowingIndex(MemoryIndex):
             if self._closed:
                 return None
             count, structure, tail = self._count(), self._structure, len(self._tail)
-            if self.problem and count < RETRY_GROWTH * self._failed_count:
+            if self.problem and count <= RETRY_GROWTH * self._failed_count:
                 return None
             if self._table.dead > max(TAIL_ROWS, MAX_DEAD_SHARE * len(self._table)):
                 return self._rebuild
@@ -252,30 +228,21 @@ class GrowingIndex(MemoryIndex):
                 self._thread.start()
 
     def _maintain(self) -> None:
-        try:
-            while (work := self._next_work()) is not None:
+        while True:
+            with self._state:
+                work = self._find_work()
+                if work is None:
+                    self._thread = None  # at once, so that what is added next starts another
+                self._state.notify_all()  # also who waits for a shorter tail
+            if work is None:
+                return
+            try:
                 with one_thread() if time.monotonic() - self._searched_at < BUSY_S else nullcontext():
                     work()
                 self.problem = ""
-        except Exception as error:  # what is there goes on being searched, tail and all
-            logger.exception("Maintaining the index '%s' failed; it goes on with what it has", self._plan.spec)
-            with self._state:
+            except Exception as error:  # what is there goes on being searched, tail and all
+                logger.exception("Maintaining the index '%s' failed; it goes on with what it has", self.kind)
                 self.problem, self._failed_count = f"{type(error).__name__}: {error}", self._count()
-                self._end_thread()
-
-    def _next_work(self) -> Callable[[], None] | None:
-        """What there is to be done; with nothing, the thread is given up at once, so that what is added next starts
-        another."""
-        with self._state:
-            self._state.notify_all()  # who waits for a shorter tail
-            work = self._find_work()
-            if work is None:
-                self._end_thread()
-            return work
-
-    def _end_thread(self) -> None:
-        self._thread = None
-        self._state.notify_all()
 
     def wait_idle(self, timeout: float | None = None) -> bool:
         """Wait until the background work is done; false when it is not within ``timeout`` seconds."""
@@ -300,26 +267,21 @@ class GrowingIndex(MemoryIndex):
         """Build a structure of the living rows beside the one that is searched, then put it in its place."""
         with self._lock.reading():
             choice, read = self._plan.choose(self._count()), self._reader()
-            rows = self._table.living_rows(0, len(self._table))
-            held = len(self._table)
+            rows, held = self._table.living_rows(), len(self._table)
         built: Structure | None = None
-        if choice.structure is not None:
-            built = choice.structure.build(
-                choice.name, len(rows), lambda some: read(rows[some]), recall=self._plan.recall
-            )
+        if choice.name:
+            built = self._plan.build(choice.name, len(rows), lambda some: read(rows[some]))
         with self._lock.writing():
             if self._closed:
                 return
-            alive, late, read = self._table.alive.all, np.arange(held, len(self._table)), self._reader()
+            late, read = np.arange(held, len(self._table)), self._reader()
             kept = np.concatenate([rows, late])
-            table = KeyTable(self._table.keys.all[kept], alive[kept])
+            table = KeyTable(self._table.keys.all[kept])
             tail = Column((self._dim,), np.float32)
-            if built is None:
-                tail.append(read(kept))
-            elif built.rows_at_once:
+            if built is not None and built.rows_at_once:
                 built.extended(read(late))
             else:
-                tail.append(read(late))
+                tail.append(read(kept if built is None else late))
             self._table, self._tail, self.choice = table, tail, choice
             self._set_structure(built)
 
@@ -340,13 +302,13 @@ class GrowingIndex(MemoryIndex):
     # --- keeping it ---
 
     def _content(self) -> Content:
-        table = {"keys": self._table.keys.all, "alive": self._table.alive.all.copy(), "tail": self._tail.all}
+        table = {"keys": self._table.keys.all.copy(), "tail": self._tail.all}
         if self._structure is None:
             return {"structure": "", **table}
         return {"structure": self._structure.name, **table, **self._structure.content()}
 
     def _restore(self, content: Content) -> None:
-        self._table = KeyTable(content["keys"], content["alive"])
+        self._table = KeyTable(content["keys"])
         self._tail.append(content["tail"])
         if content["structure"]:
             self._set_structure(self._plan.restore(content["structure"], content))

@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import grpc
 import numpy as np
@@ -36,7 +36,7 @@ from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
 from lapel.indexes.base import BaseIndex
 from lapel.indexes.files import wrong_width
-from lapel.indexes.rows import Mask, RowFilter, merge_matches, no_matches, scan
+from lapel.indexes.rows import RowFilter, merge_matches, no_matches, scan
 
 DEFAULT_PORT = 19530  # Milvus' own
 TIMEOUT_S = 30.0  # an answer may take
@@ -46,6 +46,9 @@ MAX_CALL_HITS = 131_072  # asked for in one call, over all its queries
 FETCH_GROWTH = 8  # times as many hits are asked for when those that came do not decide
 VERSION_TAG = "lapel.note"  # the collection's property
 STRUCTURES = ("FLAT", "AUTOINDEX")
+FORMS = (
+    r"//(?:lite|(?P<file>/.*\.db)|(?P<host>(?!lite/)[\w.-]+|\[[\da-f:]+\])(?::(?P<port>\d+))?(?:/(?P<database>[^/]*))?)"
+)
 
 _embedded: Counter[Path] = Counter()  # how many indexes of this process have a file open
 _embedded_lock = threading.Lock()
@@ -80,29 +83,27 @@ class Place:
             raise InputError(
                 "A Milvus spec is kept in the store and shown; set LAPEL_MILVUS_TOKEN to user:password instead."
             )
-        wrong = InputError(
-            f"A Milvus index is milvus://lite, milvus:///path/to/file.db or milvus://host:port/database, perhaps with"
-            f" ?index={'|'.join(STRUCTURES)}&tls=yes; found 'milvus:{rest}'."
-        )
-        try:
-            parts = urlsplit(f"milvus:{rest}")
-            host, port = parts.hostname or "", parts.port or DEFAULT_PORT
-        except ValueError as error:  # a port that is no number, a bracket that is not closed
-            raise wrong from error
-        given = dict(parse_qsl(parts.query, keep_blank_values=True))
-        if set(given) - {"index", "tls"} or given.get("tls", "yes") != "yes" or parts.fragment:
-            raise wrong
-        embedded = host in ("", "lite")
-        index = given.get("index", "FLAT" if embedded else "AUTOINDEX")
-        if index not in STRUCTURES or not rest.startswith("//") or (embedded and "tls" in given):
-            raise wrong
-        if host == "lite" and not parts.path:
-            return cls(None if path is None else path.absolute().parent / "milvus.db", "", "", index, False)
-        if not host and parts.path.endswith(".db"):
-            return cls(Path(parts.path), "", "", index, False)
-        if embedded or parts.path.count("/") > 1:
-            raise wrong
-        return cls(None, f"{host}:{port}", parts.path.strip("/"), index, "tls" in given)
+        where, _, options = rest.partition("?")
+        found, given = re.fullmatch(FORMS, where), dict(parse_qsl(options, keep_blank_values=True))
+        index = given.pop("index", None)
+        tls = given.pop("tls", None)
+        is_server = found is not None and found["host"] is not None
+        if (
+            found is None
+            or given
+            or index not in (None, *STRUCTURES)
+            or tls not in (None, "yes")
+            or (tls and not is_server)
+        ):
+            raise InputError(
+                f"A Milvus index is milvus://lite, milvus:///path/to/file.db or milvus://host:port/database, perhaps"
+                f" with ?index={'|'.join(STRUCTURES)}&tls=yes; found 'milvus:{rest}'."
+            )
+        if is_server:
+            address = f"{found['host']}:{found['port'] or DEFAULT_PORT}"
+            return cls(None, address, found["database"] or "", index or "AUTOINDEX", tls is not None)
+        beside = None if path is None else path.absolute().parent / "milvus.db"
+        return cls(Path(found["file"]) if found["file"] else beside, "", "", index or "FLAT", False)
 
     def __str__(self) -> str:
         return self.address or str(self.file or "in a folder of its own")
@@ -176,7 +177,7 @@ class MilvusIndex(BaseIndex):
     # --- what it holds ---
 
     def _sorted_keys(self) -> Keys:
-        found = [[row["key"] for row in rows] for rows in self._pages(["key"], MAX_HITS)]
+        found = [[row["key"] for row in rows] for rows in self._pages(["key"])]
         return np.sort(np.array([key for keys in found for key in keys], np.int64))
 
     def _count(self) -> int:
@@ -212,66 +213,47 @@ class MilvusIndex(BaseIndex):
     # --- searching it ---
 
     def _search(self, queries: Vectors, k: int, row_filter: RowFilter | None) -> Matches:
-        wanted = None if row_filter is None else row_filter.keys
-        if not len(queries) or (wanted is not None and not len(wanted)):
-            return no_matches(len(queries), k)
-        if wanted is None or len(wanted) <= MAX_HITS:
-            return self._best(queries, k, wanted)
-        return self._best_of_many(queries, k, wanted)
-
-    def _best_of_many(self, asked: Vectors, k: int, wanted: Keys) -> Matches:
-        """The k best among more keys than one expression names.
-
-        Mostly enough of them are among the nearest of all; for queries where they are not, the keys are asked for in
-        pages.
-        """
-        best, decided = self._nearest(asked, k, "", wanted)
-        rest = np.flatnonzero(~decided)
-        if len(rest):
-            pages = [self._best(asked[rest], k, wanted[at : at + MAX_HITS]) for at in range(0, len(wanted), MAX_HITS)]
-            found = merge_matches(pages, k)
-            best.keys[rest], best.scores[rest] = found.keys, found.scores
-        return best
-
-    def _best(self, asked: Vectors, k: int, wanted: Keys | None) -> Matches:
-        """The k best of all, or among at most ``MAX_HITS`` keys."""
-        best, decided = self._nearest(asked, k, "" if wanted is None else _is_one_of(wanted), None)
-        rest = np.flatnonzero(~decided)
-        if len(rest):
-            found = self._scan(asked[rest], k, wanted)
-            best.keys[rest], best.scores[rest] = found.keys, found.scores
-        return best
-
-    def _nearest(self, asked: Vectors, k: int, where: str, wanted: Keys | None) -> tuple[Matches, Mask]:
-        """Ask for the k nearest that fulfil ``where`` and are ``wanted``, for ever more until that is decided.
-
-        Returns:
-            (q, k), and for each query whether it was decided: not when more than ``MAX_HITS`` hits would be needed, or
-            when Milvus gave fewer than there are.
-        """
-        best = no_matches(len(asked), k)
-        decided = np.zeros(len(asked), bool)
-        # One more than wanted, as equal scores may go on behind the last one and the rule wants the lowest keys.
-        fetch = k + 1 if wanted is None else FETCH_GROWTH * k
-        there = -1
-        while not decided.all():
-            rows = np.flatnonzero(~decided)
+        """Milvus' nearest, as many as are needed to decide; what stays undecided is searched in parts."""
+        best, rest = no_matches(len(queries), k), np.arange(len(queries))
+        if row_filter is not None and not len(row_filter):
+            return best
+        is_many = row_filter is not None and len(row_filter) > MAX_HITS  # more keys than one expression names
+        where = "" if row_filter is None or is_many else _is_one_of(row_filter.keys)
+        # Of many keys, mostly enough are among the nearest of all. Else one more than wanted is asked for, as equal
+        # scores may go on behind the last one and the rule wants the lowest keys.
+        fetch = FETCH_GROWTH * k if is_many else k + 1
+        while len(rest) and k <= MAX_HITS:
             fetch = min(fetch, MAX_HITS)
-            found = self._ask(asked[rows], fetch, where)
-            came, last = (found.keys >= 0).sum(axis=1), found.scores[:, -1]
-            if wanted is not None:
-                found = _only(found, wanted)
-            decides = found.scores[:, k - 1] > last if k <= fetch else np.zeros(len(rows), bool)
-            if (came < fetch).any():  # are these all there are?
-                there = self._count_where(where) if there < 0 else there
-                decides |= came == there
-            best.keys[rows[decides], : min(k, fetch)] = found.keys[decides, :k]
-            best.scores[rows[decides], : min(k, fetch)] = found.scores[decides, :k]
-            decided[rows[decides]] = True
-            if fetch == MAX_HITS:
+            found = self._ask(queries[rest], fetch, where)
+            last = found.scores[:, -1]  # -inf where Milvus gave fewer, as a graph may: that does not decide
+            if row_filter is not None and is_many:
+                out = ~row_filter.of_these(found.keys)
+                found.keys[out], found.scores[out] = -1, -np.inf
+                found = merge_matches([found], fetch)
+            decided = (found.scores[:, k - 1] > last) & (last > -np.inf)
+            best.keys[rest[decided]], best.scores[rest[decided]] = found.keys[decided, :k], found.scores[decided, :k]
+            rest = rest[~decided]
+            if fetch == MAX_HITS or np.isneginf(last[~decided]).all():
                 break
             fetch *= FETCH_GROWTH
-        return best, decided
+        if len(rest):
+            for part in self._parts(queries[rest], k, row_filter if is_many else None, where):
+                both = merge_matches([Matches(best.keys[rest], best.scores[rest]), part], k)
+                best.keys[rest], best.scores[rest] = both.keys, both.scores
+        return best
+
+    def _parts(self, queries: Vectors, k: int, many: RowFilter | None, where: str) -> Iterator[Matches]:
+        """The k best among some keys at a time: of many keys by asking for these alone, else by fetching vectors."""
+        if many is not None:
+            for at in range(0, len(many), MAX_HITS):
+                yield self._search(queries, k, RowFilter(many.keys[at : at + MAX_HITS]))
+            return
+        for page in self._pages(["key", "vector"], where):
+            keys, vectors = (
+                np.array([row["key"] for row in page]),
+                np.array([row["vector"] for row in page], np.float32),
+            )
+            yield scan(queries, vectors, keys, k)
 
     def _ask(self, asked: Vectors, limit: int, where: str) -> Matches:
         """Milvus' own answer, (q, limit), in our order."""
@@ -293,37 +275,16 @@ class MilvusIndex(BaseIndex):
                 answer.scores[row, : len(hits)] = [hit["distance"] for hit in hits]
         return merge_matches([answer], limit)
 
-    def _scan(self, asked: Vectors, k: int, wanted: Keys | None) -> Matches:
-        """The exact k best, by fetching the vectors themselves, a piece at a time."""
-        best = no_matches(len(asked), k)
-        if wanted is None:
-            pieces = (self._columns(rows) for rows in self._pages(["key", "vector"], CHUNK_ROWS))
-        else:
-            pieces = (self._fetch(wanted[at : at + CHUNK_ROWS]) for at in range(0, len(wanted), CHUNK_ROWS))
-        for keys, vectors in pieces:
-            best = merge_matches([best, scan(asked, vectors, keys, k)], k)
-        return best
-
-    def _pages(self, fields: list[str], size: int) -> Iterator[list[dict[str, Any]]]:
-        """Every row, a page at a time."""
-        pages = self._client.query_iterator(self._name, batch_size=size, output_fields=fields, timeout=TIMEOUT_S)
+    def _pages(self, fields: list[str], where: str = "") -> Iterator[list[dict[str, Any]]]:
+        """Every row that fulfils an expression, a page at a time."""
+        pages = self._client.query_iterator(
+            self._name, batch_size=CHUNK_ROWS, filter=where, output_fields=fields, timeout=TIMEOUT_S
+        )
         try:
             while rows := pages.next():
                 yield rows
         finally:
             pages.close()
-
-    def _fetch(self, keys: Keys) -> tuple[Keys, Vectors]:
-        """The keys among these that are there, sorted, with their vectors."""
-        return self._columns(
-            self._client.query(self._name, filter=_is_one_of(keys), output_fields=["key", "vector"], timeout=TIMEOUT_S)
-        )
-
-    def _columns(self, rows: list[dict[str, Any]]) -> tuple[Keys, Vectors]:
-        keys = np.array([row["key"] for row in rows], np.int64)
-        vectors = np.array([row["vector"] for row in rows], np.float32).reshape(len(rows), self._dim)
-        order = np.argsort(keys)
-        return keys[order], vectors[order]
 
     def _count_where(self, where: str) -> int:
         found = self._client.query(self._name, filter=where, output_fields=["count(*)"], timeout=TIMEOUT_S)
@@ -376,31 +337,21 @@ class MilvusIndex(BaseIndex):
             yield
         except (MilvusException, grpc.RpcError, OSError) as error:
             self._is_disconnected = self._client is not None
-            raise self._unavailable(error) from error
+            reason = str(getattr(error, "message", "") or error).splitlines()[0]
+            if self._file is not None and "Open local milvus failed" in reason:
+                reason = "it is open in another process, or its folder may not be written to"
+            raise IndexUnavailableError(
+                f"The index in Milvus ({self._place}) cannot be used: {reason}. The catalogue is whole; the index"
+                " catches up with it when it is next searched and Milvus answers. To search without it: lapel index use"
+                " faiss:auto"
+            ) from error
 
     _reading = _changing = _connected
-
-    def _unavailable(self, error: Exception) -> IndexUnavailableError:
-        reason = str(getattr(error, "message", "") or error).splitlines()[0]
-        if self._file is not None and "Open local milvus failed" in reason:
-            reason = "it is open in another process, or its folder may not be written to"
-        return IndexUnavailableError(
-            f"The index in Milvus ({self._place}) cannot be used: {reason}. The catalogue is whole; the index catches"
-            f" up"
-            " with it when it is next searched and Milvus answers. To search without it: lapel index use faiss:auto"
-        )
 
 
 def _is_one_of(keys: Keys) -> str:
     """Milvus' expression for these keys."""
     return f"key in [{','.join(map(str, keys.tolist()))}]"
-
-
-def _only(found: Matches, wanted: Keys) -> Matches:
-    """The same without hits that are not wanted, the others moved up."""
-    out = ~np.isin(found.keys, wanted)
-    scores = np.where(out, -np.inf, found.scores).astype(np.float32)
-    return merge_matches([Matches(np.where(out, -1, found.keys), scores)], scores.shape[1])
 
 
 def _release(file: Path) -> None:

@@ -58,7 +58,7 @@ class RowFilter:
         if bool((self.keys[1:] <= self.keys[:-1]).any()):
             self.keys = np.unique(self.keys)
         self._found: dict[str, tuple[int, Any]] = {}
-        self._asked: dict[str, tuple[int, int]] = {}
+        self._asked = 0  # the version it was last asked with
 
     @classmethod
     def of(cls, keys: Keys | RowFilter | None) -> RowFilter | None:
@@ -75,29 +75,22 @@ class RowFilter:
         found: Mask = self.keys[np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)] == keys
         return found
 
-    def is_known(self, part: str, version: int) -> bool:
-        """Whether :meth:`cached` would answer at once."""
-        known = self._found.get(part)
-        return known is not None and known[0] == version
+    def is_new(self, version: int) -> bool:
+        """Whether this is asked for the first time of one state of an index."""
+        before, self._asked = self._asked, version
+        return before != version
 
-    def asked_before(self, part: str, version: int) -> int:
-        """How often this was called for one state of one part of an index."""
-        state, times = self._asked.get(part, (version, 0))
-        times = times if state == version else 0
-        self._asked[part] = (version, times + 1)
-        return times
-
-    def cached(self, part: str, version: int, find: Callable[[Keys], T]) -> T:
-        """What ``find`` says of the keys, kept for one state of one part of an index.
+    def cached(self, part: str, version: int, find: Callable[[], T]) -> T:
+        """What ``find`` gives, kept for one state of one part of an index.
 
         Args:
             part: Which part; a handle keeps one answer for each.
             version: Of the part's state, from :func:`next_version`.
-            find: Sorted keys -> what is to be kept.
+            find: Makes what is to be kept.
         """
         known = self._found.get(part)
         if known is None or known[0] != version:
-            known = self._found[part] = (version, find(self.keys))
+            known = self._found[part] = (version, find())
         found: T = known[1]
         return found
 

@@ -19,7 +19,7 @@ import numpy as np
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
 from lapel.indexes.files import Content
-from lapel.indexes.rows import Rows, Scores, merge_matches, no_matches, scan
+from lapel.indexes.rows import Rows, Scores, no_matches, scan
 
 faiss: Any = typed_faiss  # its type stubs know the C++ signatures, not those its Python layer puts over them
 
@@ -57,12 +57,10 @@ class Structure(ABC):
         rows_at_once: How many :meth:`extended` takes in place at once, while nobody may search. 0: it makes another one
             beside this one, which goes on being searched.
         search_params: How hard a search tries.
-        is_quick: Whether the nearest of all are found in less time than a filter's rows are looked up.
     """
 
     name: str
     rows_at_once = 0
-    is_quick = False
     search_params = SearchParams()
 
     @classmethod
@@ -87,6 +85,15 @@ class Structure(ABC):
         """Whether it should be built again, as there are so many more rows than when it was."""
         return False
 
+    def wide_share(self, is_new: bool) -> float:
+        """Where more rows than this share of all, 0..1, may be found, they are taken from the nearest of all.
+
+        Args:
+            is_new: Whether these rows were not looked up yet.
+        """
+        del is_new
+        return 1.0
+
     @abstractmethod
     def extended(self, vectors: Vectors) -> Structure:
         """With (m, dim) more rows at the end. One thread at a time."""
@@ -97,7 +104,7 @@ class Structure(ABC):
 
     @abstractmethod
     def select(self, rows: Rows) -> Any:
-        """What a search needs to find only these (m,) ascending rows."""
+        """What a search needs to find only these (m,) rows."""
 
     @abstractmethod
     def search(self, queries: Vectors, k: int, selection: Any, keys: Keys) -> Matches:
@@ -109,32 +116,24 @@ class Structure(ABC):
 
 
 def scan_rows(queries: Vectors, vectors: Vectors, rows: Rows | None, k: int, keys: Keys) -> Matches:
-    """The exact k best for (q, dim) queries among some rows, or all, of (n, dim) vectors under (n,) keys: (q, k)."""
-    if len(queries) > MAX_FEW_QUERIES:
-        return scan(queries, vectors if rows is None else vectors[rows], keys if rows is None else keys[rows], k)
-    # FAISS reads rows where they are; copying them together first takes five times as long.
-    count, dim = len(keys) if rows is None else len(rows), vectors.shape[1]
-    if not count or not len(queries):
-        return no_matches(len(queries), k)
-    more = min(k + 1, count)
-    best, places = np.empty((len(queries), more), np.float32), np.empty((len(queries), more), np.int64)
-    asked, held, out, out_places = (faiss.swig_ptr(each) for each in (queries, vectors, best, places))
-    with one_thread():
-        if rows is None:
-            faiss.knn_inner_product(asked, held, dim, len(queries), count, more, out, out_places)
-        else:
-            faiss.knn_inner_products_by_idx(
-                asked, held, faiss.swig_ptr(rows), dim, len(queries), len(vectors), count, more, out, out_places, 0
-            )
-    if more > k and bool((best[:, k - 1] == best[:, k]).any()):
-        # Equal scores across the k-th place: FAISS keeps any of them, the rule wants the lowest keys.
-        return scan(queries, vectors if rows is None else vectors[rows], keys if rows is None else keys[rows], k)
-    found = Matches(keys[places[:, :k]], best[:, :k])
-    return (
-        found
-        if more > k and bool((best[:, :-1] > best[:, 1:]).all())
-        else merge_matches([found, no_matches(len(queries), k)], k)
-    )
+    """The exact k best for (q, dim) queries among some rows, or all, of (n, dim) vectors under (n,) keys: (q, k),
+    equal scores in any order."""
+    if rows is None and len(queries) > MAX_FEW_QUERIES:
+        return scan(queries, vectors, keys, k)
+    rows = np.arange(len(keys)) if rows is None else rows
+    more = min(k + 1, len(rows))  # equal scores may go on behind the last one, and the rule wants the lowest keys
+    if more and len(queries) <= MAX_FEW_QUERIES:
+        # FAISS reads rows where they are; copying them together first takes five times as long.
+        best, places = np.empty((len(queries), more), np.float32), np.empty((len(queries), more), np.int64)
+        asked, held, some, out, out_places = (faiss.swig_ptr(each) for each in (queries, vectors, rows, best, places))
+        sizes = vectors.shape[1], len(queries), len(vectors), len(rows), more
+        with one_thread():
+            faiss.knn_inner_products_by_idx(asked, held, some, *sizes, out, out_places, 0)
+        if more <= k or bool((best[:, k - 1] > best[:, k]).all()):
+            found = no_matches(len(queries), k)
+            found.keys[:, :more], found.scores[:, :more] = keys[places[:, :k]], best[:, :k]
+            return found
+    return scan(queries, vectors[rows], keys[rows], k)
 
 
 def read_blocks(count: int, read: ReadRows, size: int = BLOCK_ROWS) -> Iterator[Vectors]:

@@ -1,4 +1,4 @@
-"""Whose the rows of an index are: its keys in the order in which they came, which of them count, and their look-up."""
+"""Whose the rows of an index are: its keys in the order in which they came, and their look-up."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from lapel.core.vectors import Keys
 from lapel.indexes.rows import Mask, Rows
-
-FEW = 30  # keys are looked up one by one when they are fewer than one in so many
 
 
 class Column:
@@ -49,26 +47,23 @@ class Column:
 
 
 class KeyTable:
-    """The key of each row, in the order in which rows came, and which rows are alive.
+    """The key of each row, in the order in which rows came; -1 of a row that is dead.
 
     A key that gets another vector gets another row, and its old one is dead, as are those of keys that were removed.
     Keys above all others, as the catalogue gives them, take the same time at any size; others move a list of all keys.
 
     Args:
-        keys: (n,) the key of each row; each once among the living.
-        alive: (n,) which rows are alive; all by default.
+        keys: (n,) the key of each row, -1 or each once.
     """
 
-    def __init__(self, keys: Keys | None = None, alive: Mask | None = None) -> None:
+    def __init__(self, keys: Keys | None = None) -> None:
         self.keys = Column((), np.int64)
-        self.alive = Column((), np.bool_)
+        if keys is not None:
+            self.keys.replace(keys)
+        rows = self.living_rows()
+        rows = rows[np.argsort(self.keys.all[rows])]
         self._sorted_keys = Column((), np.int64)  # the last row of each key is in _sorted_rows
         self._sorted_rows = Column((), np.int64)
-        if keys is not None:
-            self.keys.append(keys)
-            self.alive.append(np.ones(len(keys), bool) if alive is None else alive)
-        rows = self.living_rows(0, len(self))
-        rows = rows[np.argsort(self.keys.all[rows])]
         self._sorted_keys.replace(self.keys.all[rows])
         self._sorted_rows.replace(rows)
         self.dead = len(self) - len(rows)
@@ -77,13 +72,13 @@ class KeyTable:
         """How many rows, the dead with them."""
         return len(self.keys)
 
-    def living_rows(self, begin: int, end: int) -> Rows:
-        """The rows that are alive from row ``begin`` to before ``end``, ascending."""
-        return np.flatnonzero(self.alive.all[begin:end]) + begin
+    def living_rows(self) -> Rows:
+        """The rows that are alive, ascending."""
+        return np.flatnonzero(self.keys.all >= 0)
 
     def living_keys(self) -> Keys:
         """The keys that are there, sorted; a copy."""
-        living: Keys = self._sorted_keys.all[self.alive.all[self._sorted_rows.all]]
+        living: Keys = self._sorted_keys.all[self.keys.all[self._sorted_rows.all] >= 0]
         return living
 
     def append(self, keys: Keys) -> Rows:
@@ -100,26 +95,18 @@ class KeyTable:
             self._sorted_keys.append(new)
             self._sorted_rows.append(rows[~known])
         self.keys.append(keys)
-        self.alive.append(np.ones(len(keys), bool))
         return died
 
     def remove(self, keys: Keys) -> Rows:
         """The rows of sorted keys, each once, die; those that were there, (m,)."""
-        places, known = self._places(keys)
-        return self._bury(self._sorted_rows.all[places[known]])
+        return self._bury(self.select(keys))
 
-    def select(self, wanted: Keys, begin: int, end: int) -> Rows:
-        """The living rows of sorted keys from row ``begin`` to before ``end``: (m,), ascending."""
-        if len(wanted) * FEW < end - begin:
-            places, known = self._places(wanted)
-            rows = np.sort(self._sorted_rows.all[places[known]])
-            rows = rows[(rows >= begin) & (rows < end)]
-            living: Rows = rows[self.alive.all[rows]]
-            return living
-        mask = _is_wanted(self.keys.all[begin:end], wanted)
-        mask &= self.alive.all[begin:end]
-        found: Rows = np.flatnonzero(mask) + begin
-        return found
+    def select(self, wanted: Keys) -> Rows:
+        """The living rows of sorted keys: (m,), in the order of the keys."""
+        places, known = self._places(wanted)
+        rows = self._sorted_rows.all[places[known]]
+        living: Rows = rows[self.keys.all[rows] >= 0]
+        return living
 
     def _places(self, keys: Keys) -> tuple[Rows, Mask]:
         """The place of each sorted key among the listed ones, (m,), and whether it is listed, (m,)."""
@@ -131,19 +118,7 @@ class KeyTable:
         return places, listed[np.minimum(places, len(listed) - 1)] == keys
 
     def _bury(self, rows: Rows) -> Rows:
-        died: Rows = rows[self.alive.all[rows]]
-        self.alive.all[died] = False
+        died: Rows = rows[self.keys.all[rows] >= 0]
+        self.keys.all[died] = -1
         self.dead += len(died)
         return died
-
-
-def _is_wanted(keys: Keys, wanted: Keys) -> Mask:
-    """Which of (n,) keys in any order are among the sorted wanted ones: (n,) bool."""
-    # A table with one place a key takes a third of np.isin's time. Catalogue keys are dense, so the table is small;
-    # after many deletions it may not be.
-    if len(keys) and (top := int(keys.max())) <= 16 * len(keys):
-        table = np.zeros(top + 1, bool)
-        table[wanted[: np.searchsorted(wanted, len(table))]] = True
-        return table[keys]
-    mask: Mask = np.isin(keys, wanted)
-    return mask
