@@ -28,6 +28,7 @@ from lapel.engine.calibration import (
     HitFeatures,
     Neighbourhood,
     Scale,
+    fashion_features,
     hit_features,
     labels_of,
     likelihoods,
@@ -41,6 +42,7 @@ from lapel.engine.regions import _taken_apart
 from lapel.insight.calibrate import Pairs, calibration_error, fit_scale, isotonic_curve, kind_floor
 from lapel.insight.explanation_sheet import heatmap
 from lapel.insight.fit_probes import with_threshold
+from lapel.samples import draw_wardrobe
 from lapel.service import Store
 
 ON_WHITE = (255, 255, 255)
@@ -213,15 +215,35 @@ def test_a_calibration_of_the_first_format_is_read() -> None:
     del given["strength"]
     found = Calibration.from_json(given, "old")
     first = np.zeros((1, len(FEATURES)))
-    first[0, :3] = 0.95, 0.8, 0.4
+    first[0, :3] = 0.95, 0.8, 0.75
     for strengths in (None, np.array([[3.0, 9.0]])):
-        assert found.fashion_of(first, strengths) == pytest.approx(np.interp(1.0, [-1, 3], [0.1, 0.9]))
+        assert found.fashion_of(first, strengths) == pytest.approx(np.interp(1.35, [-1, 3], [0.1, 0.9]))
     assert found.judge(first, [""], on_white=True).closest == JUDGEMENTS.index(Verdict.SAME_PRODUCT)
     found = replace(found, fashion_least={"white": 0.6})
     assert found.judge(first, [""], on_white=True).closest == JUDGEMENTS.index(Verdict.NOTHING_CLOSE)
     of_three = found.scales["white"][Verdict.SAME_KIND].weights
     assert (of_three[:8] == calibration().scales["white"][Verdict.SAME_KIND].weights[:8]).all()
     assert not of_three[8:].any()  # it knew no labels
+
+
+def test_what_few_products_lack_says_nothing_of_a_query() -> None:
+    """In a small shop nothing lies behind the nearest: that is no sign that a picture shows no goods."""
+    first = np.zeros((3, len(FEATURES)))
+    first[:, 1:3] = (0.9, 0.2), (0.9, 0.85), (0.3, 0.25)
+    strengths = np.full((3, 2), 1.0)
+    assert fashion_features(first, strengths)[:, :2] == pytest.approx(np.array([(0.9, 0.8), (0.9, 0.85), (0.3, 0.25)]))
+
+
+def test_a_shop_of_a_dozen_products_knows_its_own(tmp_path: Path) -> None:
+    made = draw_wardrobe(tmp_path / "drawn", products=12)
+    with lapel.open_store(tmp_path / "shop", create=True, encoder="small") as shop:
+        shop.add(made.folder / "products.csv")
+        verdicts = []
+        for photo in (each.photos[0] for each in shop.browse().products):
+            image = Image.open(photo.uri.removeprefix("file://"))
+            cut = image.crop((image.width // 20, image.height // 20, image.width, image.height))
+            verdicts.append(shop.search(image=cut).verdict)
+    assert verdicts.count("nothing close") <= 1, verdicts
 
 
 def test_isotonic_curves_rise_and_hold() -> None:

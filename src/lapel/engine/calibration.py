@@ -46,6 +46,7 @@ BY_PROBES = 8  # figures of formats 1 and 2, which knew no labels
 INSTEAD = (7, 4, 5, 6)  # figures by probes that stand in where the shop says nothing of a hit
 ABOUT_QUERIES = (1, 2)  # figures that are the same for all hits of a query, and no probe's: how near the nearest are
 FASHION_FEATURES = ("nearest", "mean of ten", "strength", "greatest strength")  # of a query
+MOST_BEHIND = 0.1  # of cosine: how far the mean of ten lies behind the nearest, where there are many products
 EVIDENCE_SCALE = 0.1  # of cosine: how fast neighbours lose weight as evidence below the nearest
 FLOOR = 0.01  # added to probabilities before their logarithm
 LIKELY = 0.5  # from which on a product or a style is said to be the same
@@ -212,7 +213,9 @@ class HitFeatures:
 
 def fashion_features(first: Features, strengths: NDArray[np.floating]) -> Features:
     """What tells whether queries show anything of a shop: how near the nearest are, and how strongly the network
-    answers to the images; both are low for what it has never seen.
+    answers to the images; both are low for what it has never seen. In a shop of thirty products the nine that come
+    after the right one may be far away, which says nothing of the query: they count as :data:`MOST_BEHIND` the nearest
+    at most.
 
     Args:
         first: (n, 12) figures of each query's first hit.
@@ -221,7 +224,9 @@ def fashion_features(first: Features, strengths: NDArray[np.floating]) -> Featur
     Returns:
         (n, 4) in the order of :data:`FASHION_FEATURES`.
     """
-    return np.hstack([first[:, ABOUT_QUERIES], np.log(np.asarray(strengths, np.float64) + FLOOR)])
+    nearest, ten = first[:, ABOUT_QUERIES[0]], first[:, ABOUT_QUERIES[1]]
+    near = np.stack([nearest, np.maximum(ten, nearest - MOST_BEHIND)], axis=1)
+    return np.hstack([near, np.log(np.asarray(strengths, np.float64) + FLOOR)])
 
 
 JUDGEMENTS = (*CLOSENESS, Verdict.NOTHING_CLOSE)  # of hits, the closest first
