@@ -14,6 +14,7 @@ against all of it; pictures without fashion (:mod:`strangers`), of which only th
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -42,6 +43,7 @@ from lapel.engine.calibration import (
     rows_of,
     save_calibration,
 )
+from lapel.insight import copies
 from lapel.insight import fit_probes as learning
 from lapel.insight.calibrate import (
     Pairs,
@@ -56,10 +58,12 @@ from lapel.insight.calibrate import (
 from lapel.insight.distortions import DISTORTIONS, enlarge
 from lapel.insight.own_calibration import DRAWN, HITS, OUT_WEIGHT, REFUSED, STRANGER_WEIGHT, VERDICTS
 from lapel.insight.strangers import STRANGERS, drawn
+from lapel.service import open_store
 from phone_to_shop import KINDS, PHOTOS, ClothingPhotos, read_photos
 from shops import Shop, machine, open_shop
 
 SCENES = {"cluttered scene": 1000, "phone photo": 1000, "crop to 60 %": 500, "light and white balance": 500}
+MADE = ("cluttered scene", "phone photo")
 CROPS = 5  # of each picture of a package
 PHOTOS_COUNT = 2  # times, beside val pictures, in learning what shows anything of a shop
 COLUMNS = {
@@ -491,6 +495,26 @@ def strange(answers: Answers, calibrations: Sequence[Calibration]) -> None:
         print(f"{title:32}{int(some.sum()):9}{cells}{100 * said.mean():14.1f}%")
 
 
+def small_shops(spec: str, shop: Shop, sizes: Sequence[int] = (9, 30)) -> None:
+    """Print how many pictures of a small shop's own goods are answered with *nothing close*, by the calibration that
+    lies beside the model."""
+    rng, ways = np.random.default_rng(5), {"re-cut": copies.recut, **{name: DISTORTIONS[name] for name in MADE}}
+    val = np.flatnonzero(np.array(shop.values("split")) == "val")
+    for size in sizes:
+        rows = rng.choice(val, size, replace=False)
+        with tempfile.TemporaryDirectory() as folder:
+            for row in rows:
+                shop.image(int(row)).save(Path(folder) / f"{row}.png")
+            said: list[str] = []
+            with open_store(Path(folder) / "shop", create=True, encoder=spec) as store:
+                store.add(folder)
+                for name, way in ways.items():
+                    asked = (way(enlarge(shop.image(int(row))), rng) for row in rows)
+                    verdicts = [store.search(image=image).verdict for image in asked]
+                    said.append(f"{name} {verdicts.count(Verdict.NOTHING_CLOSE.value)}")
+        print(f"a shop of {size} products, its own goods called nothing close: {', '.join(said)} of {size} each")
+
+
 def draw_reliability(told: NDArray[np.float64], true: NDArray[np.bool_], path: Path) -> None:
     """How many hits were right against how likely they were said to be; bars: how many hits."""
     side, left, base = 360, 60, 400
@@ -566,6 +590,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     answers = Answers(bench, probes, asked)
     calibrations = [answers.fit(lambda name, half=half: bench.folds(name) != half) for half in (0, 1)]
     told, true = report(answers, calibrations)
+    small_shops(wanted.encoder, shop)
     if wanted.plot:
         draw_reliability(told, true, wanted.plot)
     if wanted.write:
