@@ -131,7 +131,8 @@ def test_a_few_new_products_go_to_the_groups_of_before(tmp_path: Path, monkeypat
             name: number for name, number in before.items() if name not in ("p3", "p4")
         }
         looks = {
-            name: (each.category, each.colour) for name, each in zip(mended.of_products(), mended.products.products)
+            name: (each.category, each.colour)
+            for name, each in zip(mended.of_products(), mended.products.products, strict=True)
         }
         assert len(set(zip(looks.values(), mended.of_products().values(), strict=True))) == 12
         anew = store.clusters(levels=(4, 12), fresh=True)
