@@ -29,7 +29,7 @@ from lapel.core.text import counted, reason_of
 from lapel.core.types import Filter, Photo
 from lapel.engine.context import StoreContext
 from lapel.insight.clusters import Clusters, checked_levels, described, kept_groups
-from lapel.insight.kept_file import read_kept, write_kept
+from lapel.insight.kept_file import Arrays, read_kept, write_kept
 from lapel.insight.map_layout import FILE, KeptMap, Layout, lay_out
 from lapel.insight.product_rows import ProductRows, Progress, read_products
 from lapel.sources import read_uri
@@ -211,11 +211,12 @@ class Tiles:
         for start in range(0, len(photos), across * down):
             some = pixels[start : start + across * down]
             wide, high = min(across, len(some)), -(-len(some) // across)
-            sheet = np.full((high * wide, height, width, 3), 255, np.uint8)
-            sheet[: len(some)] = some
-            sheet = sheet.reshape(high, wide, height, width, 3).swapaxes(1, 2).reshape(high * height, wide * width, 3)
+            places = np.full((high * wide, height, width, 3), 255, np.uint8)
+            places[: len(some)] = some
+            rows = places.reshape(high, wide, height, width, 3).swapaxes(1, 2)
+            sheet = Image.fromarray(rows.reshape(high * height, wide * width, 3))
             stream = io.BytesIO()
-            Image.fromarray(sheet).save(stream, "WEBP", quality=QUALITY, method=4)
+            sheet.save(stream, "WEBP", quality=QUALITY, method=4)
             sheets.append(stream.getvalue())
             tell(0.8 + 0.2 * (start + len(some)) / len(photos))
         return cls(width, across, across * down, tuple(sheets), colours, int((~readable).sum()))
@@ -247,7 +248,7 @@ def _tile_pixels(
         if done[made].any():
             names, first = np.unique(names[done], return_index=True)
             rows = np.flatnonzero(done)[first]
-            arrays = {"names": names, "pixels": pixels[rows], "colours": colours[rows]}
+            arrays: Arrays = {"names": names, "pixels": pixels[rows], "colours": colours[rows]}
             write_kept(context, TILES, f"1 {size}", arrays)
     return pixels, colours, done
 

@@ -42,7 +42,7 @@ def write_kept(context: StoreContext, name: str, mark: str, arrays: Arrays) -> N
     part = path.with_name(f"{name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
-            np.savez(file, mark=np.array(mark), **dict(arrays))
+            np.savez(file, allow_pickle=False, mark=np.array(mark), **arrays)
         part.replace(path)
     except OSError:
         pass

@@ -60,7 +60,7 @@ class Lists:
     def fits(self, kept: int) -> bool:
         """Whether these are lists at all."""
         shape = (len(self.digests), kept)
-        types = (self.digests.dtype, self.rows.dtype, self.cosines.dtype) == (np.uint64, np.int32, np.float32)
+        types = [each.dtype.name for each in (self.digests, self.rows, self.cosines)] == ["uint64", "int32", "float32"]
         shapes = self.rows.shape == self.cosines.shape == shape
         return types and shapes and bool(((self.rows >= -1) & (self.rows < shape[0])).all())
 
