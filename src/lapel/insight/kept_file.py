@@ -27,9 +27,13 @@ Digests = NDArray[np.uint64]
 
 def read_kept(path: Path, mark: str, names: tuple[str, ...]) -> Arrays | None:
     """The arrays of these names in a file; None where they were not kept under this mark, or cannot be read."""
-    with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile, ZlibError), np.load(path) as file:
-        if str(file["mark"]) == mark:
-            return {name: file[name] for name in names}
+    with (
+        suppress(OSError, ValueError, KeyError, EOFError, BadZipFile, ZlibError),
+        path.open("rb") as file,  # which NumPy would leave open where it cannot be read
+        np.load(file) as kept,
+    ):
+        if str(kept["mark"]) == mark:
+            return {name: kept[name] for name in names}
     return None
 
 
