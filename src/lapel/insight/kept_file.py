@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -43,7 +44,7 @@ def write_kept(context: StoreContext, name: str, mark: str, arrays: Arrays) -> N
     if context.catalog.read_only:
         return
     path = context.folder / name
-    part = path.with_name(f"{name}.{os.getpid()}.part")
+    part = path.with_name(f"{name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         with part.open("wb") as file:
             np.savez(file, allow_pickle=False, mark=np.array(mark), **arrays)

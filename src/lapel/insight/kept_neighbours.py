@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from lapel.core.vectors import Vectors
 from lapel.engine.context import StoreContext
 from lapel.indexes.neighbours import BLOCK, nearest, neighbour_index
+from lapel.indexes.rows import MAX_SCORES
 from lapel.insight.kept_file import Digests, digests_of, read_kept, write_kept
 
 FILE = "neighbours.npz"
@@ -30,7 +31,7 @@ NEW_SHARE, MOST_NEW = 0.1, 20_000  # of vectors, beyond which all are looked up
 RANKED = 256  # lists whose vectors are gathered at once: 17 MB of 128 numbers
 FEW = BLOCK  # that are compared with all: an index pays for itself by more
 SAVED_EVERY = 60.0  # seconds; what was looked up since is lost when the process is killed
-HALF_ULP = 2e-7  # by which a product of matrices may miss a cosine
+ROUNDING = 2e-7  # by which a product of matrices may miss a cosine
 
 Rows = NDArray[np.int32]
 Cosines = NDArray[np.float32]
@@ -70,7 +71,6 @@ def nearest_kept(
     vectors: Vectors,
     k: int,
     *,
-    name: str = FILE,
     keep: bool = True,
     progress: Progress | None = None,
 ) -> tuple[NDArray[np.int64], Cosines]:
@@ -81,7 +81,6 @@ def nearest_kept(
         context: The store, in whose folder they are kept.
         vectors: (n, dim) float32 unit rows.
         k: At most 50, and at most n - 1.
-        name: Of the file.
         keep: Whether these are all rows of the store: lists of some would take the place of those of all.
         progress: Called with the rows looked up, and how many there are to look up. Stopped, what was looked up is
             kept.
@@ -91,12 +90,12 @@ def nearest_kept(
     """
     digests, first, member_of = np.unique(digests_of(vectors), return_index=True, return_inverse=True)
     different = np.ascontiguousarray(vectors[first], np.float32)
-    found = read_kept(context.folder / name, MARK, ("digests", "rows", "cosines"))
+    found = read_kept(context.folder / FILE, MARK, ("digests", "rows", "cosines"))
     before = Lists(*found.values()) if found is not None else None
 
     def save(lists: Lists) -> None:
         if keep:
-            write_kept(context, name, MARK, vars(lists))
+            write_kept(context, FILE, MARK, vars(lists))
 
     lists = up_to_date(before, digests, different, k + 1, save=save, progress=progress)
     return expanded(lists, member_of, k)
@@ -173,21 +172,22 @@ def _enter(lists: Lists, vectors: Vectors, new: NDArray[np.int64], *, whole: boo
     """Put new rows into the lists of others that they belong to; ``whole`` lists hold all rows of before."""
     counts = (lists.rows >= 0).sum(axis=1)
     last = np.take_along_axis(lists.cosines, np.maximum(counts - 1, 0)[:, None], axis=1)[:, 0]
-    bounds = np.where(counts == 0, np.inf, -np.inf if whole else last - HALF_ULP).astype(np.float32)
-    pairs = []
-    for start in range(0, len(new), 128):
-        some = new[start : start + 128]
-        one, at = np.nonzero(vectors[some] @ vectors.T >= bounds)
-        pairs.append(np.stack([at, some[one]]))
-    at, entering = np.concatenate(pairs, axis=1) if pairs else np.empty((2, 0), np.int64)
-    if not len(at):
-        return
-    order = np.lexsort((entering, at))
+    bounds = np.where(counts == 0, np.inf, -np.inf if whole else last - ROUNDING).astype(np.float32)
+    kept, step = lists.rows.shape[1], max(1, MAX_SCORES // len(vectors))
+    parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))]
+    for start in range(0, len(new), step):
+        some = new[start : start + step]
+        scores = vectors[some] @ vectors.T
+        one, at = np.nonzero(scores >= bounds)
+        parts.append((at, some[one], scores[one, at]))
+    at, entering, near = (np.concatenate(each) for each in zip(*parts, strict=True))
+    order = np.lexsort((-near, at))
     at, entering = at[order], entering[order]
     touched, begin, sizes = np.unique(at, return_index=True, return_counts=True)
-    wide = np.full((len(touched), int(sizes.max())), -1, np.int32)
-    wide[np.repeat(np.arange(len(touched)), sizes), np.arange(len(at)) - np.repeat(begin, sizes)] = entering
-    kept = lists.rows.shape[1]
+    place = np.arange(len(at)) - np.repeat(begin, sizes)
+    wide = np.full((len(touched), kept), -1, np.int32)  # no list has room for more
+    fitting = place < kept
+    wide[np.repeat(np.arange(len(touched)), sizes)[fitting], place[fitting]] = entering[fitting]
     for start in range(0, len(touched), BLOCK):
         some = touched[start : start + BLOCK]
         joined = np.concatenate([lists.rows[some], wide[start : start + BLOCK]], axis=1)
@@ -224,24 +224,30 @@ def expanded(lists: Lists, member_of: NDArray[np.int64], k: int) -> tuple[NDArra
         member_of: (n,) which of them each row has.
         k: At most n - 1.
     """
-    count = len(member_of)
+    count, width = len(member_of), min(k + 1, len(member_of))
     by_vector = np.argsort(member_of, kind="stable")
     sizes = np.bincount(member_of, minlength=len(lists.digests))
-    starts = np.cumsum(sizes) - sizes
-    few = np.minimum(sizes, k + 1)  # of rows with one vector no more are told
-    near, cosines = lists.rows[:, : k + 1], lists.cosines[:, : k + 1]
-    flat = near.ravel()
-    times = np.where(flat >= 0, few[flat], 0)
-    owner = np.repeat(np.arange(near.size) // near.shape[1], times)
-    within = np.arange(len(owner)) - np.repeat(np.cumsum(times) - times, times)
-    rows = by_vector[np.repeat(starts[flat], times) + within]
-    scores = np.repeat(cosines.ravel(), times)
-    order = np.lexsort((rows, -scores, owner))
-    owner, rows, scores = owner[order], rows[order], scores[order]
-    width = min(k + 1, count)
-    begin = np.searchsorted(owner, np.arange(len(lists.digests)))
-    taken = begin[:, None] + np.arange(width)
-    table, table_scores = rows[taken][member_of], scores[taken][member_of]
-    own = table == np.arange(count)[:, None]
-    kept = np.argsort(own, axis=1, kind="stable")[:, : min(k, count - 1)]
-    return np.take_along_axis(table, kept, axis=1), np.take_along_axis(table_scores, kept, axis=1)
+    starts, few = np.cumsum(sizes) - sizes, np.minimum(sizes, k + 1)  # of rows with one vector no more are told
+    table = np.empty((len(sizes), width), np.int32)
+    scores = np.empty((len(sizes), width), np.float32)
+    for start in range(0, len(sizes), BLOCK):
+        some = slice(start, start + BLOCK)
+        near = lists.rows[some, : k + 1]
+        flat = near.ravel()
+        times = np.where(flat >= 0, few[flat], 0)
+        owner = np.repeat(np.arange(near.size) // near.shape[1], times)
+        within = np.arange(len(owner)) - np.repeat(np.cumsum(times) - times, times)
+        rows = by_vector[np.repeat(starts[flat], times) + within]
+        cosines = np.repeat(lists.cosines[some, : k + 1].ravel(), times)
+        order = np.lexsort((rows, -cosines, owner))
+        taken = order[np.searchsorted(owner, np.arange(len(near)))[:, None] + np.arange(width)]  # owners rise already
+        table[some], scores[some] = rows[taken], cosines[taken]
+    found = np.empty((count, min(k, count - 1)), np.int64)
+    cosines = np.empty(found.shape, np.float32)
+    for start in range(0, count, BLOCK):
+        own = member_of[start : start + BLOCK]
+        is_own = table[own] == np.arange(start, start + len(own))[:, None]
+        kept = np.argsort(is_own, axis=1, kind="stable")[:, : found.shape[1]]  # all but itself
+        found[start : start + BLOCK] = np.take_along_axis(table[own], kept, axis=1)
+        cosines[start : start + BLOCK] = np.take_along_axis(scores[own], kept, axis=1)
+    return found, cosines
