@@ -7,17 +7,31 @@ among all, and ``lapel audit labels`` looks for them. What it flags beside them 
 they count as false here, however wrong they are; ``--sheet`` writes them as a page to be judged by eye. Every figure is
 told with titles as evidence and from pictures alone. For ``fill`` a tenth of the labels is hidden. Nothing is written
 to the store.
+
+    python benchmarks/audit.py --store shop --second-runs [--only labels map]
+
+What each question of a whole catalogue costs in a copy of the store: at first, again, and after 20 products came, 20
+got another picture and 20 went. User and system time of the whole command, so that a busy machine counts little.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import io
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
 import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageEnhance, ImageOps
 
 import lapel
 from lapel.indexes.neighbours import nearest_others
@@ -25,9 +39,21 @@ from lapel.insight.audit_labels import FILLED, doubted, least_sure
 from lapel.insight.label_evidence import NEIGHBOURS, Labels, Shop, likely_values, read_palettes
 from lapel.insight.label_tables import label_of
 from lapel.insight.product_rows import read_products
-from shops import machine
+from shops import CATALOGUE, machine
 
 HIDDEN = 0.1
+QUESTIONS = {
+    "duplicates": ["duplicates"],
+    "clusters": ["clusters"],
+    "map": ["clusters", "--map", "map.html"],
+    "labels": ["audit", "labels"],
+    "fill": ["audit", "fill"],
+    "assortment": ["audit", "assortment"],
+    "trends": ["trends"],
+    "photos": ["audit", "photos"],
+}
+KEPT = ("*.npz", "duplicates.sqlite*", "writer.*")  # that a copy begins without
+CHANGED = 20
 
 
 def planted(labels: Labels, rate: float, seed: int, *, evenly: bool) -> tuple[Labels, NDArray[np.bool_]]:
@@ -79,6 +105,48 @@ def evidence(titles: bool) -> str:
     return "titles, pictures" if titles else "pictures"
 
 
+def seconds_of(work: Path, *words: str) -> float:
+    """User and system time of a command of Lapel, with all that it starts."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-m", "lapel", *words], cwd=work, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def change(work: Path) -> None:
+    """Add products, give others another picture, and take others out."""
+    with (CATALOGUE / "products.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    chosen = [rows[at] for at in np.random.default_rng(3).permutation(len(rows))[: 3 * CHANGED]]
+    added, replaced, gone = (chosen[start : start + CHANGED] for start in range(0, 3 * CHANGED, CHANGED))
+    (work / "changed").mkdir()
+    with zipfile.ZipFile(CATALOGUE / "images.zip") as images, (work / "changed.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, rows[0].keys())
+        table.writeheader()
+        for row in (*added, *replaced):
+            name = next(each for each in images.namelist() if each.endswith(f"{row['id']}.jpg"))
+            shown = ImageEnhance.Color(ImageOps.mirror(Image.open(io.BytesIO(images.read(name))).convert("RGB")))
+            own = f"new-{row['id']}" if row in added else row["id"]
+            shown.enhance(1.5).save(work / "changed" / f"{own}.jpg")
+            table.writerow({**row, "id": own})
+    seconds_of(work, "add", "changed", "--products", "changed.csv", "--store", "shop")
+    seconds_of(work, "remove", *(row["id"] for row in gone), "--store", "shop")
+
+
+def second_runs(store: Path, names: list[str]) -> None:
+    """Print what each question costs at first, again, and after a few changes."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        shutil.copytree(store, work / "shop", ignore=shutil.ignore_patterns(*KEPT))
+        print(f"{machine()}; processor seconds of the whole command")
+        print(f"{'':12}  at first     again   {CHANGED} added, {CHANGED} replaced, {CHANGED} removed")
+        told = {name: [seconds_of(work, *QUESTIONS[name], "--store", "shop") for _ in range(2)] for name in names}
+        change(work)
+        for name in names:
+            told[name].append(seconds_of(work, *QUESTIONS[name], "--store", "shop"))
+            print(f"{name:12}" + "".join(f"{each:10.1f}" for each in told[name]), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", type=Path, required=True)
@@ -86,7 +154,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--precision", type=float, default=0.95)
     parser.add_argument("--sheet", type=Path, help="Folder for what is flagged of the catalogue as it is.")
+    parser.add_argument("--second-runs", action="store_true", help="What a question costs when it is asked again.")
+    parser.add_argument("--only", nargs="+", choices=QUESTIONS, default=list(QUESTIONS), help="Of the second runs.")
     asked = parser.parse_args()
+    if asked.second_runs:
+        second_runs(asked.store, asked.only)
+        return
     with lapel.open_store(asked.store, read_only=True) as store:
         context = store._context
         products = read_products(context, least=2)

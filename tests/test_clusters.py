@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import adjusted_mutual_info_score as mutual_information
 from typer.testing import CliRunner
 
 import lapel
@@ -17,10 +18,11 @@ from inputs.looks import KINDS, look_products, write_looks
 from lapel.apps.cli import app
 from lapel.core.errors import InputError, MissingDependencyError, QueryError
 from lapel.core.types import Product
-from lapel.insight import grouping_vectors
+from lapel.core.vectors import Vectors
+from lapel.insight import clusters, grouping_vectors
 from lapel.insight.clusters import Clusters, middles
 from lapel.insight.group_names import Term, Vocabulary, names_of
-from lapel.insight.grouping_vectors import SIZE_PENALTY, joined, nested_groups, small_groups
+from lapel.insight.grouping_vectors import SIZE_PENALTY, joined, learned_middles, nearest_middles, nested_groups
 
 
 @pytest.fixture(scope="module")
@@ -97,14 +99,53 @@ def test_joining_by_means_is_joining_by_all_pairs() -> None:
 def test_many_rows_go_through_small_groups_and_the_same_seed_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     products, vectors = look_products(600)
     monkeypatch.setattr(grouping_vectors, "SMALL_GROUPS", 40)
-    small = small_groups(vectors, 40, 0)
+    small = nearest_middles(vectors, learned_middles(vectors, 40, 0))
     assert sorted(set(small.tolist())) == list(range(40))
     once, again = (nested_groups(vectors, (4, 12), seed=5) for _ in range(2))
     assert all(np.array_equal(one, other) for one, other in zip(once, again, strict=True))
     kinds = [product.category[-1] for product in products]
     assert len(set(zip(kinds, once[0].tolist(), strict=True))) == 4
     monkeypatch.setattr(grouping_vectors, "FIT_ROWS", 100)  # learned from some, found for all
-    assert len(small_groups(vectors, 40, 0)) == 600
+    assert len(nearest_middles(vectors, learned_middles(vectors, 40, 0))) == 600
+
+
+def test_a_few_new_products_go_to_the_groups_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (grouping_vectors, clusters):
+        monkeypatch.setattr(module, "SMALL_GROUPS", 40)
+    learned: list[int] = []
+
+    def learn(vectors: Vectors, count: int, seed: int) -> Vectors:
+        learned.append(len(vectors))
+        return learned_middles(vectors, count, seed)
+
+    monkeypatch.setattr(clusters, "learned_middles", learn)
+    products, vectors = look_products(300)
+    with write_looks(tmp_path, products[:200], vectors[:200]) as store:
+        before = store.clusters(levels=(4, 12)).of_products()
+        assert store.clusters(levels=(4, 12)).of_products() == before
+        store.remove(["p3", "p4"])
+    with write_looks(tmp_path, products[200:210], vectors[200:210]) as store:
+        mended = store.clusters(levels=(4, 12))
+        assert learned == [200]
+        now = mended.of_products()
+        assert len({(before[name], now[name]) for name in before if name in now}) == 12  # numbers follow the sizes
+        looks = {
+            name: (each.category, each.colour)
+            for name, each in zip(mended.of_products(), mended.products.products, strict=True)
+        }
+        assert len(set(zip(looks.values(), mended.of_products().values(), strict=True))) == 12
+        anew = store.clusters(levels=(4, 12), fresh=True)
+        assert learned == [200, 208]
+        agreed = mutual_information(mended.groups[1], anew.groups[1])
+        assert agreed == pytest.approx(1)
+        (tmp_path / "shop" / clusters.FILE).write_bytes(b"broken")
+        store.clusters(levels=(4, 12))
+        assert learned == [200, 208, 208]
+    with write_looks(tmp_path, products[210:], vectors[210:]) as store:  # more than a tenth is new
+        store.clusters(levels=(4, 12))
+        store.clusters(levels=(4, 12), seed=1)
+        assert learned[3:] == [298, 298]
+        assert len(store.clusters(levels=(4, 40), seed=1).level(1)) == 40
 
 
 def test_levels_by_themselves_follow_the_number_of_products(folder: Path) -> None:
@@ -196,6 +237,4 @@ def test_the_command_prints_and_writes(folder: Path, tmp_path: Path) -> None:
     table = CliRunner().invoke(app, asked, catch_exceptions=False).stdout
     assert "120 products in 4 / 12 groups" in table
     wrong = CliRunner().invoke(app, ["clusters", "--store", str(folder / "shop"), "--levels", "four"])
-    assert isinstance(wrong.exception, QueryError)
-    wrong = CliRunner().invoke(app, ["clusters", "--store", str(folder / "shop"), "--fresh"])
     assert isinstance(wrong.exception, QueryError)

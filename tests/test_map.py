@@ -22,7 +22,9 @@ from browser.chromium import PHONE, browser
 from inputs.looks import COLOURS, KINDS, look_products, write_looks
 from lapel.apps.cli import app
 from lapel.core.errors import InputError, QueryError
+from lapel.core.images import decode
 from lapel.indexes.neighbours import nearest_others
+from lapel.insight import catalogue_map
 from lapel.insight.catalogue_map import CatalogueMap, drawn
 from lapel.insight.map_layout import FILE, KeptMap, lay_out, placed
 from lapel.insight.product_rows import ProductRows, read_products
@@ -122,6 +124,34 @@ def test_a_few_new_products_leave_the_others_where_they_are(tmp_path: Path) -> N
         assert store.catalogue_map().layout.kept == 0
 
 
+def test_a_second_map_reads_new_pictures_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(catalogue_map, "decode", lambda data: seen.append(len(data)) or decode(data))
+    products, vectors = look_products(48)
+    old = [row for row, product in enumerate(products) if product.colour != "Green"]
+    new = len(products) - 1  # the first one of its colour, so that no picture has the same bytes
+    with write_looks(tmp_path, [products[row] for row in old], vectors[old], pictures=True) as store:
+        first = store.catalogue_map()
+        middles = len({each.medoid for each in first.clusters.clusters})  # whose pictures are read larger
+        assert len(seen) == len(old) + middles
+        seen.clear()
+        assert store.catalogue_map().html == first.html
+        assert len(seen) == middles
+        kept = (tmp_path / "shop" / catalogue_map.TILES).read_bytes()
+    with write_looks(tmp_path, products[new:], vectors[new:], pictures=True) as store:
+        seen.clear()
+        grown = store.catalogue_map()
+        assert len(seen) == 1 + len({each.medoid for each in grown.clusters.clusters})
+        middle = len(kept) // 2
+        broken = kept[:middle] + bytes([kept[middle] ^ 1]) + kept[middle + 1 :]
+        (tmp_path / "shop" / catalogue_map.TILES).write_bytes(broken)
+        assert store.catalogue_map().html == grown.html
+    with lapel.open_store(tmp_path / "shop", read_only=True) as store:
+        (tmp_path / "shop" / catalogue_map.TILES).unlink()
+        assert store.catalogue_map().html == grown.html
+        assert not (tmp_path / "shop" / catalogue_map.TILES).exists()
+
+
 def test_too_much_that_is_new_is_laid_out_anew() -> None:
     _, vectors = look_products(60)
     kept = KeptMap(np.arange(40), lay_out(vectors[:40]), "")
@@ -180,8 +210,9 @@ def test_pictures_that_cannot_be_read_are_counted(tmp_path: Path) -> None:
     products, vectors = look_products(20)
     with write_looks(tmp_path, products, vectors, pictures=True) as store:
         (tmp_path / "p3.png").unlink()
-        assert store.catalogue_map().unreadable == 1
-        assert "1 picture cannot be read" in store.catalogue_map().summary()
+        found = store.catalogue_map()
+        assert found.unreadable == 1
+        assert "1 picture cannot be read" in found.summary()
 
 
 def test_small_and_strange_shops(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ from lapel.core.filters import NO_FILTER
 from lapel.core.text import counted
 from lapel.core.types import Filter
 from lapel.engine.context import StoreContext
-from lapel.indexes.neighbours import nearest_others
 from lapel.insight.findings import Case, Findings, Picture, Section
+from lapel.insight.kept_neighbours import nearest_kept
 from lapel.insight.label_evidence import NEIGHBOURS, Labels, Shop, Table, likely_values, read_palettes
 from lapel.insight.label_tables import Corrector, check_fields, label_of, write_products
 from lapel.insight.product_rows import ProductRows, Progress, read_products
@@ -242,7 +242,7 @@ def audit_labels(
     """Find labels that are probably wrong.
 
     Args:
-        context: The store; only read.
+        context: The store; where it can be written to, it keeps the neighbours of each product for the next run.
         fields: Which labels; category and colour where none are named and the catalogue has them.
         where: Which products.
         titles: Whether words of titles count as evidence beside pictures.
@@ -284,7 +284,7 @@ def fill_labels(
     """Suggest values for labels that are missing.
 
     Args:
-        context: The store; only read.
+        context: The store; where it can be written to, it keeps the neighbours of each product for the next run.
         fields: Which labels; category, colour, gender and season where none are named and the catalogue has them.
         precision: How many of 1 that are suggested must be right, as measured on products whose label is known.
         where: Which products.
@@ -436,7 +436,7 @@ def _opened(
             progress(1 + 3 * done // total, STAGES)
 
     tell(0, 1)
-    nearest, cosines = nearest_others(products.vectors, NEIGHBOURS, progress=tell)
+    nearest, cosines = nearest_kept(context, products.vectors, NEIGHBOURS, keep=where == NO_FILTER, progress=tell)
     titles = [product.title for product in products.products]
     palettes = read_palettes(context, products.keys.tolist())
     return products, Shop(products.vectors, nearest, cosines, titles, palettes), names

@@ -12,7 +12,7 @@ import io
 import json
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -28,8 +28,8 @@ from lapel.core.images import decode
 from lapel.core.text import counted, reason_of
 from lapel.core.types import Filter, Photo
 from lapel.engine.context import StoreContext
-from lapel.insight.clusters import Clusters, checked_levels, described
-from lapel.insight.grouping_vectors import nested_groups
+from lapel.insight.clusters import Clusters, checked_levels, described, kept_groups
+from lapel.insight.kept_file import Arrays, read_kept, write_kept
 from lapel.insight.map_layout import FILE, KeptMap, Layout, lay_out
 from lapel.insight.product_rows import ProductRows, Progress, read_products
 from lapel.sources import read_uri
@@ -44,6 +44,7 @@ LARGE = (90, 120)  # pixels of the picture of a group
 LARGE_QUALITY = 60
 PAGE = 2048  # thumbnails read at once
 WHITE = (255, 255, 255)
+TILES = "map-tiles.npz"  # the small pictures, in the store's folder: 33 MB at most; may be deleted
 FACETS = (("category", "Kind"), ("gender", "Gender"), ("colour", "Colour"))
 NOTHING = "not known"
 STAGES = 100  # parts of the work, for progress
@@ -106,15 +107,15 @@ def catalogue_map(
     title: str = "",
     progress: Progress | None = None,
 ) -> CatalogueMap:
-    """Make a map of a store. Where the store can be written to, it keeps where everything is (``map.npz``): the next
-    map begins with it, and new products go beside what looks like them.
+    """Make a map of a store. Where the store can be written to, it keeps where everything is (``map.npz``), its small
+    groups and small pictures: the next map begins with them, and new products go beside what looks like them.
 
     Args:
         context: The store.
         where: Which products.
         levels: How many groups each level has, see :func:`lapel.insight.clusters.find_clusters`.
         seed: The same store, seed and map of before give the same page.
-        fresh: Lay it out anew, whatever was kept.
+        fresh: Group and lay it out anew, whatever was kept.
         title: Of the page; the name of the store's folder by default.
         progress: Called with the parts done, and how many there are.
 
@@ -130,11 +131,11 @@ def catalogue_map(
     everything = read_products(context, where, least=LEAST)
     products = drawn(everything, seed)
     counts = checked_levels(products, levels)
-    groups = nested_groups(products.vectors, counts, seed=seed)
+    groups = kept_groups(context, products, counts, where=where, seed=seed, fresh=fresh)
     tell(15)
     found = described(products, groups, seed)
     tell(20)
-    mark = f"{context.model.fingerprint} {seed} {where}"
+    mark = f"{context.catalog.setting('identity')} {context.model.fingerprint} {seed} {where}"  # whose keys those are
     layout = _layout(context, products, mark, seed, fresh, lambda done, total: tell(20 + 50 * done / total))
     order = _reading_order(layout)
     tiles = Tiles.of(context, [products.photos[row] for row in order], lambda share: tell(70 + 25 * share))
@@ -158,16 +159,15 @@ def drawn(products: ProductRows, seed: int, most: int = MOST) -> ProductRows:
 
 def _layout(context: StoreContext, products: ProductRows, mark: str, seed: int, fresh: bool, tell: Progress) -> Layout:
     """Where everything is: as kept, if it is of the same model, filter and seed; the rows by rising key."""
-    path = context.folder / FILE
-    kept = None if fresh else KeptMap.read(path)
+    kept = None if fresh else KeptMap.read(context.folder / FILE, mark)
     order = np.argsort(products.keys, kind="stable")
     layout = None
-    if kept is not None and kept.mark == mark:
+    if kept is not None:
         layout = kept.extended(products.keys[order], products.vectors[order])
     if layout is None:
         layout = lay_out(products.vectors[order], seed=seed, progress=tell)
-    if not context.catalog.read_only and layout.kept < len(products):
-        KeptMap(products.keys[order], layout, mark).write(path)
+    if layout.kept < len(products):
+        KeptMap(products.keys[order], layout, mark).write(context)
     cells = np.empty_like(layout.cells)
     cells[order] = layout.cells
     return Layout(cells, layout.columns, layout.rows, layout.kept)
@@ -200,30 +200,57 @@ class Tiles:
     unreadable: int
 
     @classmethod
-    def of(cls, context: StoreContext, photos: Sequence[Photo], tell: Any) -> Tiles:
+    def of(cls, context: StoreContext, photos: Sequence[Photo], tell: Callable[[float], None]) -> Tiles:
         """Make them."""
         fitting = int(np.sqrt(PIXELS / len(photos) * 3 / 4))
         width = min(max(fitting, WIDTHS[0]), WIDTHS[1]) // 3 * 3
         height = width * 4 // 3
+        pixels, colours, readable = _tile_pixels(context, photos, (width, height), lambda share: tell(0.8 * share))
         across, down = SHEET // width, SHEET // height
         sheets: list[bytes] = []
-        colours = np.zeros((len(photos), 3), np.uint8)
-        unreadable = 0
-        images = small_pictures(context, photos, (width, height))
         for start in range(0, len(photos), across * down):
-            count = min(across * down, len(photos) - start)
-            sheet = Image.new("RGB", (width * min(across, count), height * -(-count // across)), WHITE)
-            for place in range(count):
-                image = next(images)
-                unreadable += image is None
-                shown = image or Image.new("RGB", (width, height), (200, 200, 200))
-                sheet.paste(shown, (place % across * width, place // across * height))
-                colours[start + place] = _middle_colour(shown)
+            some = pixels[start : start + across * down]
+            wide, high = min(across, len(some)), -(-len(some) // across)
+            places = np.full((high * wide, height, width, 3), 255, np.uint8)
+            places[: len(some)] = some
+            rows = places.reshape(high, wide, height, width, 3).swapaxes(1, 2)
+            sheet = Image.fromarray(rows.reshape(high * height, wide * width, 3))
             stream = io.BytesIO()
             sheet.save(stream, "WEBP", quality=QUALITY, method=4)
             sheets.append(stream.getvalue())
-            tell((start + count) / len(photos))
-        return cls(width, across, across * down, tuple(sheets), colours, unreadable)
+            tell(0.8 + 0.2 * (start + len(some)) / len(photos))
+        return cls(width, across, across * down, tuple(sheets), colours, int((~readable).sum()))
+
+
+def _tile_pixels(
+    context: StoreContext, photos: Sequence[Photo], size: tuple[int, int], tell: Callable[[float], None]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_]]:
+    """The (n, height, width, 3) pixels of small pictures, the (n, 3) mean colours of their middles, and which can be
+    read. Those of before are taken from ``map-tiles.npz``; those that were made are kept, also when it is stopped."""
+    names = np.array([int(photo.sha256[:16], 16) for photo in photos], np.uint64)
+    pixels = np.full((len(photos), size[1], size[0], 3), 200, np.uint8)
+    colours = np.full((len(photos), 3), 200, np.uint8)
+    done = np.zeros(len(photos), np.bool_)
+    kept = read_kept(context.folder / TILES, f"1 {size}", ("names", "pixels", "colours"))
+    if kept is not None and len(kept["names"]) and kept["pixels"].shape == (len(kept["names"]), *pixels.shape[1:]):
+        at = np.searchsorted(kept["names"], names).clip(0, len(kept["names"]) - 1)
+        done = kept["names"][at] == names
+        pixels[done], colours[done] = kept["pixels"][at[done]], kept["colours"][at[done]]
+    made = np.flatnonzero(~done)
+    try:
+        images = small_pictures(context, [photos[row] for row in made.tolist()], size)
+        for count, (row, image) in enumerate(zip(made.tolist(), images, strict=True)):
+            if image is not None:
+                pixels[row], colours[row], done[row] = np.asarray(image), _middle_colour(image), True
+            if count % PAGE == 0:
+                tell(count / len(made))
+    finally:
+        if done[made].any():
+            names, first = np.unique(names[done], return_index=True)
+            rows = np.flatnonzero(done)[first]
+            arrays: Arrays = {"names": names, "pixels": pixels[rows], "colours": colours[rows]}
+            write_kept(context, TILES, f"1 {size}", arrays)
+    return pixels, colours, done
 
 
 def small_pictures(

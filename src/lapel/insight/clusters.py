@@ -24,7 +24,8 @@ from lapel.core.vectors import Vectors
 from lapel.engine.context import StoreContext
 from lapel.insight.findings import Findings, Picture, Section
 from lapel.insight.group_names import TYPICAL, Term, Vocabulary, names_of
-from lapel.insight.grouping_vectors import SMALL_GROUPS, nested_groups
+from lapel.insight.grouping_vectors import SMALL_GROUPS, learned_middles, nearest_middles, nested_groups
+from lapel.insight.kept_file import digests_of, read_kept, write_kept
 from lapel.insight.product_rows import ProductRows, Progress, read_products
 
 LEAST = 4  # products: two groups of two
@@ -32,6 +33,8 @@ FEWEST = 4  # groups of a level that is made unasked, unless it is the only one
 STEP = 4  # times as many groups on each finer level
 LEVELS = 3
 SHOWN = 12  # pictures of a group on the sheet: the medoid, and others from its middle to its edge
+FILE = "groups.npz"  # in the store's folder; may be deleted
+NEW_SHARE = 0.1  # of products that may come or go before small groups are learned anew
 STAGES = 4  # of the work, for progress
 
 
@@ -191,16 +194,19 @@ def find_clusters(
     where: Filter = NO_FILTER,
     levels: Sequence[int] = (),
     seed: int = 0,
+    fresh: bool = False,
     progress: Progress | None = None,
 ) -> Clusters:
-    """Group the products of a store.
+    """Group the products of a store. Where the store can be written to, it keeps what was learned (``groups.npz``): a
+    few new products go to the groups that they are nearest to.
 
     Args:
-        context: The store; only read.
+        context: The store.
         where: Which products.
         levels: How many groups each level has, the coarsest first. By default up to three levels: the square root of
             the number of products, a quarter and a sixteenth of that, as long as these are four or more.
-        seed: The same store and seed give the same groups.
+        seed: The same store, seed and what was kept give the same groups.
+        fresh: Learn anew, whatever was kept.
         progress: Called with the steps done, and how many there are.
 
     Raises:
@@ -211,7 +217,7 @@ def find_clusters(
     products = read_products(context, where, least=LEAST)
     counts = checked_levels(products, levels)
     tell(1, STAGES)
-    groups = nested_groups(products.vectors, counts, seed=seed)
+    groups = kept_groups(context, products, counts, where=where, seed=seed, fresh=fresh)
     tell(2, STAGES)
     found = described(products, groups, seed)
     tell(STAGES, STAGES)
@@ -243,6 +249,26 @@ def checked_levels(products: ProductRows, levels: Sequence[int]) -> list[int]:
         why = f"{most:,} different pictures" if most == different else f"{most:,} groups there can be"
         raise QueryError(f"{levels[-1]:,} groups are more than the {why}. Ask for fewer.")
     return list(levels)
+
+
+def kept_groups(
+    context: StoreContext, products: ProductRows, counts: Sequence[int], *, where: Filter, seed: int, fresh: bool
+) -> list[NDArray[np.int64]]:
+    """The groups of each level, as :func:`lapel.insight.grouping_vectors.nested_groups` gives them. The middles of the
+    small groups are those of before, unless more than a tenth of the products are others since they were learned."""
+    vectors = products.vectors
+    if len(products) <= SMALL_GROUPS:
+        return nested_groups(vectors, counts)
+    mark, digests = f"1 {seed} {where}", np.unique(digests_of(vectors))
+    kept = None if fresh else read_kept(context.folder / FILE, mark, ("middles", "digests"))
+    if kept is not None and kept["middles"].shape[1:] == vectors.shape[1:]:
+        others = len(np.setxor1d(kept["digests"], digests))
+        small = nearest_middles(vectors, kept["middles"])
+        if others <= NEW_SHARE * len(digests) and small.max() + 1 >= counts[-1]:
+            return nested_groups(vectors, counts, small=small)
+    middles = learned_middles(vectors, SMALL_GROUPS, seed)
+    write_kept(context, FILE, mark, {"middles": middles, "digests": digests})
+    return nested_groups(vectors, counts, small=nearest_middles(vectors, middles))
 
 
 def described(products: ProductRows, groups: Sequence[NDArray[np.int64]], seed: int) -> Clusters:

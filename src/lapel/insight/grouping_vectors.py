@@ -19,6 +19,7 @@ from lapel.core.vectors import Vectors
 
 SMALL_GROUPS = 1000  # that are joined: their table of pairs takes 8 MB, and joining them a second
 FIT_ROWS = 20_000  # that k-means learns from, twenty a group; the others go to the nearest centre
+BLOCK = 4096  # rows that are compared with the middles at once
 ROUNDS = 30  # of k-means; more change fewer than one row in a hundred
 # Taken off the mean cosine of two groups for each doubling of their (harmonic) size: without it a coarse level is a
 # few large groups and many of one product.
@@ -44,26 +45,32 @@ def require(library: str) -> Any:
         ) from error
 
 
-def nested_groups(vectors: Vectors, counts: Sequence[int], *, seed: int = 0) -> list[Groups]:
+def nested_groups(
+    vectors: Vectors, counts: Sequence[int], *, seed: int = 0, small: Groups | None = None
+) -> list[Groups]:
     """Groups of rows at several levels.
 
     Args:
         vectors: (n, dim) unit rows.
         counts: How many groups each level has, rising; at most n, and at most 1,000.
         seed: Of k-means; up to 1,000 rows there is nothing to draw.
+        small: (n,) small groups that are joined, where they are known; by default each row by itself, of more than
+            1,000 those of k-means.
 
     Returns:
         For each level (n,) group numbers, the largest group first. Each group of a level lies in one of the level
         before.
     """
-    small = np.arange(len(vectors)) if len(vectors) <= SMALL_GROUPS else small_groups(vectors, SMALL_GROUPS, seed)
+    if small is None:
+        small = np.arange(len(vectors))
+        if len(vectors) > SMALL_GROUPS:
+            small = nearest_middles(vectors, learned_middles(vectors, SMALL_GROUPS, seed))
     cuts = joined(*_means(vectors, small), counts)
     return [_by_size(cut[small]) for cut in cuts]
 
 
-def small_groups(vectors: Vectors, count: int, seed: int) -> Groups:
-    """K-means of (n, dim) rows: (n,) group numbers from 0, every group with a row. The same rows and seed give the
-    same groups."""
+def learned_middles(vectors: Vectors, count: int, seed: int) -> Vectors:
+    """The middles of k-means of (n, dim) rows: (count, dim) float32. The same rows and seed give the same."""
     cluster, limits = require("sklearn.cluster"), require("threadpoolctl").threadpool_limits
     rng = np.random.default_rng(seed)
     learned = vectors
@@ -73,8 +80,16 @@ def small_groups(vectors: Vectors, count: int, seed: int) -> Groups:
     means = cluster.KMeans(count, n_init=1, max_iter=ROUNDS, random_state=seed)
     with limits(1, user_api="openmp"):  # several threads add up in another order each time
         means.fit(learned)
-        found = means.labels_ if learned is vectors else means.predict(vectors)
-    return np.asarray(np.unique(found, return_inverse=True)[1], np.int64)
+    return np.asarray(means.cluster_centers_, np.float32)
+
+
+def nearest_middles(vectors: Vectors, middles: Vectors) -> Groups:
+    """(n,) which of (m, dim) middles is nearest to each row, counted from 0 over those that are nearest to any."""
+    halves = (middles**2).sum(axis=1) / 2
+    parts = [
+        (vectors[start : start + BLOCK] @ middles.T - halves).argmax(axis=1) for start in range(0, len(vectors), BLOCK)
+    ]
+    return np.asarray(np.unique(np.concatenate(parts), return_inverse=True)[1], np.int64)
 
 
 def _means(vectors: Vectors, groups: Groups) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -7,21 +7,20 @@ or the nearest free one, so that no picture covers another.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from lapel.core.vectors import Keys, Vectors, normalise
+from lapel.engine.context import StoreContext
 from lapel.indexes.neighbours import nearest_others
 from lapel.insight.grouping_vectors import require
+from lapel.insight.kept_file import read_kept, write_kept
 
 NEIGHBOURS = 30
 DIMENSIONS = 48  # that neighbours are looked for in
@@ -165,25 +164,17 @@ class KeptMap:
     mark: str
 
     @classmethod
-    def read(cls, path: Path) -> KeptMap | None:
-        """The map in a file; None where there is none that can be read."""
-        with suppress(OSError, ValueError, KeyError, BadZipFile), np.load(path) as file:
-            layout = Layout(file["cells"], *(int(size) for size in file["grid"]))
-            return cls(file["keys"], layout, str(file["mark"]))
-        return None
+    def read(cls, path: Path, mark: str) -> KeptMap | None:
+        """The map in a file; None where there is none of this mark that can be read."""
+        kept = read_kept(path, mark, ("keys", "cells", "grid"))
+        if kept is None or kept["cells"].shape != (len(kept["keys"]), 2) or kept["grid"].shape != (2,):
+            return None
+        return cls(kept["keys"], Layout(kept["cells"], *(int(size) for size in kept["grid"])), mark)
 
-    def write(self, path: Path) -> None:
-        """Keep it, whole or not at all; where nothing can be written, the next map is laid out anew."""
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    def write(self, context: StoreContext) -> None:
+        """Keep it; where nothing can be written, the next map is laid out anew."""
         grid = np.array([self.layout.columns, self.layout.rows])
-        try:
-            with part.open("wb") as file:
-                np.savez(file, keys=self.keys, cells=self.layout.cells, grid=grid, mark=np.array(self.mark))
-            part.replace(path)
-        except OSError:
-            pass
-        finally:
-            part.unlink(missing_ok=True)
+        write_kept(context, FILE, self.mark, {"keys": self.keys, "cells": self.layout.cells, "grid": grid})
 
     def extended(self, keys: Keys, vectors: Vectors) -> Layout | None:
         """The same map with some photos gone and some new, which go beside what is nearest to them; None where too much

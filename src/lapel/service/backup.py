@@ -34,7 +34,10 @@ FORMAT = 1
 MANIFEST = "backup.json"
 CHUNK = 2**20
 PAGES = 4096  # of the catalogue, copied between two steps of the progress: 16 MB
-LEFT_OUT = ("index-", "milvus", "writer.", "model.", "index.", "request.", ".")  # caches, locks and what is half made
+LEFT_OUT = (  # caches, locks and what is half made
+    *("index-", "milvus", "neighbours.", "map-tiles."),
+    *("writer.", "model.", "index.", "request.", "."),
+)
 NOT_COPIED = (CATALOGUE, "thumbnails.sqlite")  # copied before all else, or made again
 DATABASE = ".sqlite"  # copied by SQLite: one moment of it, also while others write
 BESIDE = ("-wal", "-shm", "-journal")  # of a database, and part of its copy

@@ -215,7 +215,13 @@ class InsightCalls:
     # --- clusters and the map -----------------------------------------------------------------------------------------
 
     def clusters(
-        self, *, where: Where = NO_FILTER, levels: Sequence[int] = (), seed: int = 0, progress: Progress | None = None
+        self,
+        *,
+        where: Where = NO_FILTER,
+        levels: Sequence[int] = (),
+        seed: int = 0,
+        fresh: bool = False,
+        progress: Progress | None = None,
     ) -> Clusters:
         """Groups of products that look alike, at several levels, with names, medoids and spreads.
 
@@ -226,7 +232,9 @@ class InsightCalls:
         """
         from lapel.insight.clusters import find_clusters
 
-        return find_clusters(self._context, where=filter_of(where), levels=levels, seed=seed, progress=progress)
+        return find_clusters(
+            self._context, where=filter_of(where), levels=levels, seed=seed, fresh=fresh, progress=progress
+        )
 
     def save_clusters(self, found: Clusters, folder: str | Path) -> tuple[Path, ...]:
         """What :meth:`save_findings` writes, and ``cluster-members.csv``: each product with its groups.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lapel.apps.cli.audit_photos import assortment, photos
-from lapel.apps.cli.console import DEFAULT_STORE, JsonOption, StoreOption, WhereOption, note, progress_bar
+from lapel.apps.cli.console import DEFAULT_STORE, JsonOption, StoreOption, WhereOption, note, progress_bar, resumable
 from lapel.apps.cli.findings import print_findings
 from lapel.core.types import Filter
 
@@ -54,8 +54,8 @@ def labels(
     """
     from lapel.service import open_store
 
-    with open_store(store, read_only=None) as shop:
-        with progress_bar("judging labels") as update:
+    with open_store(store) as shop:
+        with resumable(), progress_bar("judging labels") as update:
             found = shop.audit_labels(
                 fields=field or (), where=Filter.parse(where or ()), titles=titles, seed=seed, progress=update
             )
@@ -82,8 +82,8 @@ def fill(
     """
     from lapel.service import open_store
 
-    with open_store(store, read_only=None) as shop:
-        with progress_bar("filling in labels") as update:
+    with open_store(store) as shop:
+        with resumable(), progress_bar("filling in labels") as update:
             found = shop.fill_labels(
                 fields=field or (),
                 precision=precision,

@@ -25,9 +25,9 @@ def clusters(
         typer.Option("--map", metavar="FILE", help="Write a map of the catalogue: one HTML file that opens offline."),
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="With --map, lay it out anew and not as the map before.")
+        bool, typer.Option("--fresh", help="Learn groups, and lay out the map, anew and not as before.")
     ] = False,
-    seed: Annotated[int, typer.Option("--seed", help="The same store and seed give the same groups.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="With --fresh, the same store and seed give the same.")] = 0,
     where: WhereOption = None,
     out: Annotated[
         Path | None,
@@ -46,13 +46,10 @@ def clusters(
     from lapel.service import open_store
 
     counts, wanted = _levels(levels), Filter.parse(where or ())
-    if fresh and map_file is None:
-        raise QueryError("--fresh says how a map is laid out. Add --map FILE.html, or leave it out.")
-    # A map keeps in the store where everything is, for the next one.
-    with open_store(store, read_only=None if map_file is None else False) as shop:
+    with open_store(store) as shop:
         with progress_bar("grouping") as update:
             if map_file is None:
-                found = shop.clusters(where=wanted, levels=counts, seed=seed, progress=update)
+                found = shop.clusters(where=wanted, levels=counts, seed=seed, fresh=fresh, progress=update)
             else:
                 page = shop.catalogue_map(where=wanted, levels=counts, seed=seed, fresh=fresh, progress=update)
                 page.save(map_file)
