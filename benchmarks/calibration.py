@@ -35,14 +35,19 @@ from lapel.encoders.probes import DOMAINS, Probe, Probes, save_probes
 from lapel.encoders.segmenter import embed_images
 from lapel.engine.calibration import (
     JUDGEMENTS,
+    LIKELY,
     NEIGHBOURS,
     Calibration,
+    Density,
     Neighbourhood,
+    Scale,
+    density_of,
     fashion_features,
     hit_features,
     rows_of,
     save_calibration,
 )
+from lapel.engine.judging import SAMPLED
 from lapel.insight import copies
 from lapel.insight import fit_probes as learning
 from lapel.insight.calibrate import (
@@ -64,6 +69,7 @@ from shops import Shop, machine, open_shop
 
 SCENES = {"cluttered scene": 1000, "phone photo": 1000, "crop to 60 %": 500, "light and white balance": 500}
 MADE = ("cluttered scene", "phone photo")
+SIZES = (12, 30, 100, 300, 1000, 3000)  # of shops drawn from the catalogue, by which the kind is learned, too
 CROPS = 5  # of each picture of a package
 PHOTOS_COUNT = 2  # times, beside val pictures, in learning what shows anything of a shop
 COLUMNS = {
@@ -198,6 +204,7 @@ class Bench:
         senders = read_senders(wanted.photos)
         self.sender_fold = rng.integers(0, 2, 1 + senders.max())[senders]
         self.held_out = photos.splits == "validation"
+        self.known = Calibration({}, {}, {}, density=self.density(self.train))
         self.queries = self._queries(wanted)
 
     def _queries(self, wanted: argparse.Namespace) -> dict[str, Queries]:
@@ -219,16 +226,19 @@ class Bench:
         found["packages"] = embedded(encoder, cut, f"packages {len(shipped)}", cache)
         return found
 
-    def ask(self, probes: Probes, name: str, *, out: str = "") -> Asked:
-        """The answers to a set of queries; ``out``: without what has the query's own ``kind`` or ``section``."""
+    def ask(self, probes: Probes, name: str, *, out: str = "", size: int = 0) -> Asked:
+        """The answers to a set of queries; ``out``: without what has the query's own ``kind`` or ``section``; ``size``:
+        of a shop of so many products, drawn from the catalogue."""
         queries = self.queries[name]
         gallery = self.train if name == "val" else np.arange(len(self.vectors))
+        if size:
+            gallery = np.sort(np.random.default_rng(size).choice(gallery, size, replace=False))
         features, found, kinds = [], [], []
         for at in range(0, len(queries.vectors), 256):
             scores = queries.vectors[at : at + 256] @ self.vectors[gallery].T
             if out:
                 scores[self._same(name, out, slice(at, at + 256), gallery)] = -1
-            best = np.argpartition(-scores, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
+            best = np.argpartition(-scores, min(NEIGHBOURS, len(gallery)) - 1, axis=1)[:, :NEIGHBOURS]
             for row, places in enumerate(best):
                 order = places[np.argsort(-scores[row, places], kind="stable")]
                 rows = gallery[order]
@@ -240,7 +250,17 @@ class Bench:
                 )
                 kinds.append(around.kinds(probes))
                 found.append(rows[:HITS])
-        return Asked(np.array(features), np.array(found), np.array(kinds), queries.on_white, queries.strengths)
+        flat = np.array(features)
+        if size:
+            flat = self.known.levelled(flat.reshape(-1, flat.shape[2]), self.density(gallery)).reshape(flat.shape)
+        return Asked(flat, np.array(found), np.array(kinds), queries.on_white, queries.strengths)
+
+    def density(self, gallery: NDArray[np.int64]) -> Density:
+        """How near products of a part of the catalogue lie to each other."""
+        some = np.random.default_rng(0).permutation(gallery)[:SAMPLED]
+        scores = self.vectors[some] @ self.vectors[gallery].T
+        scores[self.groups[some][:, None] == self.groups[gallery]] = -np.inf
+        return density_of(-np.sort(-scores, axis=1)[:, :10])
 
     def _same(self, name: str, out: str, at: slice, gallery: NDArray[np.int64]) -> NDArray[np.bool_]:
         if name == "val":
@@ -297,7 +317,7 @@ class Answers:
 
     def pairs(self, name: str, verdict: Verdict, rows: NDArray[np.bool_], weight: float = 1.0) -> Pairs:
         """Every hit of some queries."""
-        asked, base = self.asked[name], name.removesuffix(" out")
+        asked, base = self.asked[name], name.split()[0] if name.startswith(("val ", "photos ")) else name
         right = self.bench.right(base, asked, verdict)[rows]
         return Pairs(asked.features[rows].reshape(-1, asked.features.shape[2]), right.ravel(), weight)
 
@@ -346,7 +366,18 @@ class Answers:
             fashion=fashion,
             fashion_least=refused,
             strength=usual_strength(known["photos"]),
+            density=bench.known.density,
+            smaller=self.smaller(used),
         )
+
+    def smaller(self, used: Callable[[str], NDArray[np.bool_]]) -> dict[str, Scale]:
+        """How likely the same kind is in smaller shops, by domain."""
+        rows = {"white": ("val", used("val")), "photo": ("photos", used("photos") & self.bench.held_out)}
+        found = {}
+        for domain, (name, some) in rows.items():
+            shops = [self.pairs(f"{name} in {size}", Verdict.SAME_KIND, some) for size in SIZES]
+            found[domain] = fit_scale(shops, joined(shops))
+        return found
 
     def likely(self, found: Calibration, name: str, verdict: Verdict, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(q, 10) how likely a verdict holds for each hit."""
@@ -452,8 +483,33 @@ def report(answers: Answers, calibrations: Sequence[Calibration]) -> tuple[NDArr
             f" kind out: nothing close {100 * nothing:.1f} %, same style of another kind {100 * style:.1f} %, together"
             f" {100 * (nothing + style):.1f} % at {100 * np.mean(alarms):.1f} % false alarms"
         )
+    of_sizes(answers, calibrations)
     strange(answers, calibrations)
     return np.concatenate([told for told, _ in shown]), np.concatenate([true for _, true in shown])
+
+
+def of_sizes(answers: Answers, calibrations: Sequence[Calibration]) -> None:
+    """Print how well the kind is told in smaller shops, drawn from the catalogue."""
+    heads = f"{'error':>8}{'told':>8}{'right':>8}   not said: though one of ten is / where none is"
+    print(f"{'same kind in a shop of':28}{heads}")
+    for name in ("val", "photos"):
+        some = np.ones(len(answers.bench.val), bool) if name == "val" else answers.bench.held_out
+        for size in SIZES:
+            asked, folds = answers.asked[f"{name} in {size}"], answers.bench.folds(name)
+            true = answers.bench.right(name, asked, Verdict.SAME_KIND)
+            told = np.zeros(true.shape)
+            for half, found in enumerate(calibrations):
+                for domain in DOMAINS:
+                    rows = some & (folds == half) & (asked.on_white == (domain == "white"))
+                    flat = asked.features[rows].reshape(-1, asked.features.shape[2])
+                    told[rows] = found.smaller[domain].probabilities(flat).reshape(-1, HITS)
+            told, true = told[some], true[some]
+            silent, there = told.max(axis=1) < LIKELY, true.any(axis=1)
+            error = calibration_error(told.ravel(), true.ravel())
+            print(
+                f"{f'{name}, {size:,} products':28}{error:8.3f}{told.mean():8.3f}{true.mean():8.3f}"
+                f"   {silent[there].mean():.3f} / {silent[~there].mean() if (~there).any() else np.nan:.3f}"
+            )
 
 
 def halves(
@@ -586,7 +642,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{encoder.name}, {len(shop.products):,} products, {len(bench.photos.files):,} photos; {machine()}\n{AIMS}")
     probes = show_probes(bench)
     asked = {name: bench.ask(probes, name) for name in bench.queries}
-    asked |= {f"{name} out": bench.ask(probes, name, out="kind") for name in ("val", "photos")}
+    for name in ("val", "photos"):
+        asked[f"{name} out"] = bench.ask(probes, name, out="kind")
+        asked |= {f"{name} in {size}": bench.ask(probes, name, size=size) for size in SIZES}
     answers = Answers(bench, probes, asked)
     calibrations = [answers.fit(lambda name, half=half: bench.folds(name) != half) for half in (0, 1)]
     told, true = report(answers, calibrations)

@@ -46,12 +46,14 @@ BY_PROBES = 8  # figures of formats 1 and 2, which knew no labels
 INSTEAD = (7, 4, 5, 6)  # figures by probes that stand in where the shop says nothing of a hit
 ABOUT_QUERIES = (1, 2)  # figures that are the same for all hits of a query, and no probe's: how near the nearest are
 FASHION_FEATURES = ("nearest", "mean of ten", "strength", "greatest strength")  # of a query
+LESS_DENSE = 0.1  # of cosine: how much further products lie from each other in a shop that counts as smaller
 MOST_BEHIND = 0.1  # of cosine: how far the mean of ten lies behind the nearest, where there are many products
 EVIDENCE_SCALE = 0.1  # of cosine: how fast neighbours lose weight as evidence below the nearest
 FLOOR = 0.01  # added to probabilities before their logarithm
 LIKELY = 0.5  # from which on a product or a style is said to be the same
 CONFIDENCE = 0.9  # of the set of kinds
 
+Density = tuple[float, float]
 Features = NDArray[np.float64]  # (hits, FEATURES), or (queries, FASHION_FEATURES)
 Labels = NDArray[np.int64]  # (photos, 4)
 Likelihoods = Mapping[str, NDArray[np.float32]]  # by probe (n, values), how likely each of n photos is of each value
@@ -229,6 +231,21 @@ def fashion_features(first: Features, strengths: NDArray[np.floating]) -> Featur
     return np.hstack([near, np.log(np.asarray(strengths, np.float64) + FLOOR)])
 
 
+def density_of(scores: NDArray[np.float32]) -> Density:
+    """How near products of a shop lie to each other: the medians of the nearest and of the mean of the ten nearest.
+
+    Args:
+        scores: (n, 10) float32 cosines of the nearest photos of other products to some photos, the highest first; -inf
+            where there are fewer.
+    """
+    there = np.isfinite(scores)
+    some = scores[there[:, 0]] if scores.shape[1] else scores[:0]
+    if not len(some):
+        return 0.0, 0.0
+    means = np.where(np.isfinite(some), some, 0).sum(axis=1) / np.isfinite(some).sum(axis=1)
+    return float(np.median(some[:, 0])), float(np.median(means))
+
+
 JUDGEMENTS = (*CLOSENESS, Verdict.NOTHING_CLOSE)  # of hits, the closest first
 _folded = lru_cache(maxsize=1024)(fold)  # a shop has few categories, and each hit is asked about several times
 RowsOf = Mapping[str, NDArray[np.int64]]  # the hits of each category
@@ -301,6 +318,9 @@ class Calibration:
             where that was not learned.
         fashion_least: By domain, below which all its hits are nothing close.
         strength: The usual strength of an image: what is taken of queries that are none.
+        density: How near the nearest and the ten nearest of other products are to a product where it was learned, see
+            :meth:`levelled`; None where that is not known, as of a store's own.
+        smaller: By domain, how likely the same kind is in shops that are less dense.
         details: How it was learned and what was measured: free-form.
     """
 
@@ -310,10 +330,44 @@ class Calibration:
     fashion: Scale | None = None
     fashion_least: Mapping[str, float] = field(default_factory=dict)
     strength: tuple[float, float] = (1.0, 1.0)
+    density: Density | None = None
+    smaller: Mapping[str, Scale] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
+    def levelled(self, features: Features, density: Density | None) -> Features:
+        """Figures of hits, with how near the nearest are as it would be where this was learned. Among thirty products
+        the nearest to anything is far away, which says little of the query: both figures are raised by as much as the
+        shop's own products lie further from each other.
+
+        Args:
+            features: (m, 12).
+            density: The shop's, see :func:`density_of`; None changes nothing.
+        """
+        if self.density is None or density is None:
+            return features
+        level = features.copy()
+        nearest, ten = (
+            column + max(0.0, known - own)
+            for column, known, own in zip(features[:, ABOUT_QUERIES].T, self.density, density, strict=True)
+        )
+        level[:, ABOUT_QUERIES[0]] = np.minimum(nearest, 1)
+        level[:, ABOUT_QUERIES[1]] = np.minimum(ten, level[:, ABOUT_QUERIES[0]])
+        return level
+
+    def _smaller(self, density: Density | None) -> float:
+        """0..1, how much less dense a shop is."""
+        if self.density is None or density is None:
+            return 0.0
+        return float(np.clip((self.density[0] - density[0]) / LESS_DENSE, 0, 1))
+
     def judge(
-        self, features: Features, categories: Sequence[str], *, on_white: bool, strengths: Strengths | None = None
+        self,
+        features: Features,
+        categories: Sequence[str],
+        *,
+        on_white: bool,
+        strengths: Strengths | None = None,
+        density: Density | None = None,
     ) -> Told:
         """The verdict on each hit, of one query or of many, and how likely each verdict holds; of a query that shows
         nothing of a shop, at most as likely as that it does.
@@ -323,15 +377,20 @@ class Calibration:
             categories: m last levels of their categories.
             on_white: Whether the queries were pictures on white.
             strengths: (m, 2) of their queries, see :meth:`fashion_of`.
+            density: The shop's: of a less dense one, the kind is judged by :attr:`smaller`.
         """
         domain, rows = DOMAINS[not on_white], rows_of(categories)
-        scales = self.scales[domain]
+        scales, level = self.scales[domain], self.levelled(features, density)
         likely = np.stack([scale.probabilities(features, rows) for scale in scales.values()], axis=1)
-        shown = self.fashion_of(features, strengths)
+        least = {Verdict.SAME_PRODUCT: LIKELY, Verdict.SAME_STYLE: LIKELY, Verdict.SAME_KIND: self.least[domain]}
+        if (share := self._smaller(density)) and domain in self.smaller:
+            kind, sparse = list(scales).index(Verdict.SAME_KIND), self.smaller[domain].probabilities(level, rows)
+            likely[:, kind] = (1 - share) * likely[:, kind] + share * sparse
+            least[Verdict.SAME_KIND] = (1 - share) * self.least[domain] + share * LIKELY
+        shown = self.fashion_of(level, strengths)
         strange = shown < self.fashion_least.get(domain, 0.0)
         likely = np.where(strange[:, None], np.minimum(likely, shown[:, None]), likely)
         close = np.full(len(features), JUDGEMENTS.index(Verdict.NOTHING_CLOSE))
-        least = {Verdict.SAME_PRODUCT: LIKELY, Verdict.SAME_STYLE: LIKELY, Verdict.SAME_KIND: self.least[domain]}
         for verdict, each in sorted(zip(scales, likely.T, strict=True), key=lambda one: -CLOSENESS.index(one[0])):
             close[(each >= least[verdict]) & ~strange] = JUDGEMENTS.index(verdict)  # the closest last, which stays
         return Told(close, tuple(scales), likely)
@@ -381,6 +440,8 @@ class Calibration:
             "fashion": None if self.fashion is None else _scale_json(self.fashion),
             "fashion_least": dict(self.fashion_least),
             "strength": list(self.strength),
+            "density": None if self.density is None else list(self.density),
+            "smaller": {domain: _scale_json(scale) for domain, scale in self.smaller.items()},
             "details": dict(self.details),
         }
 
@@ -407,7 +468,10 @@ class Calibration:
             fashion = None if known is None else _read_scale(known, len(FASHION_FEATURES))
             one, other = map(float, data["strength"])
             refused = {domain: float(value) for domain, value in data["fashion_least"].items()}
-            return cls(scales, least, floors, fashion, refused, (one, other), data.get("details", {}))
+            density = data.get("density")
+            near = None if density is None else (float(density[0]), float(density[1]))
+            smaller = {domain: _read_scale(scale) for domain, scale in data.get("smaller", {}).items()}
+            return cls(scales, least, floors, fashion, refused, (one, other), near, smaller, data.get("details", {}))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{name} cannot be read: {reason_of(error)}. Calibrate again.") from error
 

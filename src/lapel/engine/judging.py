@@ -21,7 +21,9 @@ from lapel.engine.calibration import (
     JUDGEMENTS,
     NEIGHBOURS,
     Calibration,
+    Density,
     HitFeatures,
+    density_of,
     likelihoods,
     reaches,
     read_calibration,
@@ -36,6 +38,7 @@ logger = logging.getLogger(__name__)
 OWN = "calibration"  # the folder of a store with, by the fingerprint of a model, its own calibration and probes
 NONE = ("", 0)
 NO_STRENGTH = (float("nan"), float("nan"))  # of queries that are no images
+SAMPLED, DENSITY_NEIGHBOURS = 300, 40  # photos by which a shop's density is measured, and what is looked at around each
 Rows = NDArray[np.int64]
 JUDGED = ("image", "product", "vector")  # kinds of queries whose cosines compare with those that were learned from
 
@@ -86,6 +89,7 @@ class Judge:
         self._own = own
         self._known: tuple[tuple[str, int], Calibration | None, Probes] = (NONE, None, {})
         self._figures = PhotoFigures(store.catalog, "", {})
+        self._dense: tuple[str, int, Density] = ("", 0, (0.0, 0.0))
 
     def of(self, encoder: Encoder) -> tuple[Calibration | None, Probes]:
         """The calibration of an encoder's model - the store's own where it has one - and its probes; read once.
@@ -102,6 +106,15 @@ class Judge:
             calibration = next(filter(None, map(read_calibration, places)), None)
             self._known = (wanted, calibration, probes)
         return self._known[1], self._known[2]
+
+    def _density_of(self, snapshot: SearchSnapshot) -> Density:
+        """How near the shop's products lie to each other; measured anew when it has a tenth more photos, or less."""
+        count, fingerprint = len(snapshot.index), snapshot.model.fingerprint
+        known, size, density = self._dense
+        if known != fingerprint or abs(count - size) > size / 10:
+            density = _density(self._store, snapshot)
+            self._dense = (fingerprint, count, density)
+        return density
 
     def _stamp(self, fingerprint: str) -> tuple[str, int]:
         """Another one when the store's own calibration was written anew, by whichever process."""
@@ -141,14 +154,31 @@ class Judge:
         some = [asked[row] for row in rows]
         evidence = _evidence(some, Matches(near.keys[rows], near.scores[rows]), figures)
         on_white = np.array([each.embedded.parts[0].on_white for each in some], bool)
+        density = None if calibration.density is None else self._density_of(snapshot)
         for domain in (True, False):
             told = np.flatnonzero(evidence.told & (on_white == domain))
             if len(told):
                 own = [some[row] for row in told.tolist()]
-                found = _judged(calibration, probes, own, evidence.of(told), on_white=domain)
+                found = _judged(calibration, probes, own, evidence.of(told), density, on_white=domain)
                 for row, each in zip(told.tolist(), found, strict=True):
                     judged[rows[row]] = each
         return judged
+
+
+def _density(store: StoreContext, snapshot: SearchSnapshot) -> Density:
+    keys, fingerprint = snapshot.index.keys, snapshot.model.fingerprint
+    some = np.sort(np.random.default_rng(0).permutation(keys)[:SAMPLED])
+    there, vectors = store.catalog.vectors_there(some, fingerprint=fingerprint)
+    some = some[there]
+    if not len(some):
+        return 0.0, 0.0
+    near = snapshot.index.search(vectors, DENSITY_NEIGHBOURS)
+    found = np.unique(np.concatenate([some, near.keys.ravel()]))
+    products = {key: product.id for key, (product, _) in store.catalog.entries(found[found >= 0].tolist()).items()}
+    names, numbers = np.unique([products.get(key, "") for key in found.tolist()], return_inverse=True)
+    of_near, of_own = (numbers[np.searchsorted(found, each)] for each in (near.keys, some))
+    scores = np.where((of_near != of_own[:, None]) & (names[of_near] != ""), near.scores, -np.inf)
+    return density_of(-np.sort(-scores, axis=1)[:, :10])
 
 
 def _evidence(asked: Sequence[Answered], near: Matches, of_photos: PhotoFigures) -> _Evidence:
@@ -217,7 +247,13 @@ def _can_be_told(asked: Answered) -> bool:
 
 
 def _judged(
-    calibration: Calibration, probes: Probes, asked: Sequence[Answered], by: _Evidence, *, on_white: bool
+    calibration: Calibration,
+    probes: Probes,
+    asked: Sequence[Answered],
+    by: _Evidence,
+    density: Density | None,
+    *,
+    on_white: bool,
 ) -> list[Judged]:
     """Judge the hits of queries of one domain, all at once."""
     own = likelihoods(probes, np.stack([each.embedded.vector for each in asked]))
@@ -228,12 +264,12 @@ def _judged(
     features = figures.of(query, scores, by.figures.likely(by.hits), by.figures.labels[by.hits])
     strengths = np.array([each.embedded.parts[0].strength or NO_STRENGTH for each in asked])
     categories = by.figures.categories(by.hits)
-    told = calibration.judge(features, categories, on_white=on_white, strengths=strengths[query])
+    told = calibration.judge(features, categories, on_white=on_white, strengths=strengths[query], density=density)
     ends = np.cumsum(by.counts)
     first = ends - by.counts
     is_late = np.arange(len(query)) - first[query] >= ANSWER_HITS
     closest = np.minimum.reduceat(np.where(is_late, len(JUDGEMENTS), told.closest), first)
-    fashion = calibration.fashion_of(features[first], strengths)
+    fashion = calibration.fashion_of(calibration.levelled(features[first], density), strengths)
     kinds: Sequence[tuple[tuple[str, float], ...]] = [()] * len(asked)
     if figures.kinds is not None:
         strange = fashion < calibration.fashion_least.get(DOMAINS[not on_white], 0.0)
