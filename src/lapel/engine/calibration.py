@@ -47,6 +47,7 @@ INSTEAD = (7, 4, 5, 6)  # figures by probes that stand in where the shop says no
 ABOUT_QUERIES = (1, 2)  # figures that are the same for all hits of a query, and no probe's: how near the nearest are
 FASHION_FEATURES = ("nearest", "mean of ten", "strength", "greatest strength")  # of a query
 LESS_DENSE = 0.1  # of cosine: how much further products lie from each other in a shop that counts as smaller
+OUTSTANDING = 0.15  # of cosine: how far the nearest stands out before the ten nearest, at most, in such a shop
 MOST_BEHIND = 0.1  # of cosine: how far the mean of ten lies behind the nearest, where there are many products
 EVIDENCE_SCALE = 0.1  # of cosine: how fast neighbours lose weight as evidence below the nearest
 FLOOR = 0.01  # added to probabilities before their logarithm
@@ -384,8 +385,16 @@ class Calibration:
         likely = np.stack([scale.probabilities(features, rows) for scale in scales.values()], axis=1)
         least = {Verdict.SAME_PRODUCT: LIKELY, Verdict.SAME_STYLE: LIKELY, Verdict.SAME_KIND: self.least[domain]}
         if (share := self._smaller(density)) and domain in self.smaller:
-            kind, sparse = list(scales).index(Verdict.SAME_KIND), self.smaller[domain].probabilities(level, rows)
-            likely[:, kind] = (1 - share) * likely[:, kind] + share * sparse
+            apart = features.copy()  # in a small shop even what is not the product stands out
+            apart[:, ABOUT_QUERIES[1]] = np.maximum(*features[:, ABOUT_QUERIES].T - [[OUTSTANDING], [0.0]])
+            given = {Verdict.SAME_PRODUCT: apart}
+            sparse = [
+                (self.smaller[domain] if verdict is Verdict.SAME_KIND else scale).probabilities(
+                    given.get(verdict, level), rows
+                )
+                for verdict, scale in scales.items()
+            ]
+            likely = (1 - share) * likely + share * np.stack(sparse, axis=1)
             least[Verdict.SAME_KIND] = (1 - share) * self.least[domain] + share * LIKELY
         shown = self.fashion_of(level, strengths)
         strange = shown < self.fashion_least.get(domain, 0.0)
