@@ -28,7 +28,6 @@ from lapel.engine.calibration import (
     HitFeatures,
     Neighbourhood,
     Scale,
-    fashion_features,
     hit_features,
     labels_of,
     likelihoods,
@@ -215,9 +214,9 @@ def test_a_calibration_of_the_first_format_is_read() -> None:
     del given["strength"]
     found = Calibration.from_json(given, "old")
     first = np.zeros((1, len(FEATURES)))
-    first[0, :3] = 0.95, 0.8, 0.75
+    first[0, :3] = 0.95, 0.8, 0.4
     for strengths in (None, np.array([[3.0, 9.0]])):
-        assert found.fashion_of(first, strengths) == pytest.approx(np.interp(1.35, [-1, 3], [0.1, 0.9]))
+        assert found.fashion_of(first, strengths) == pytest.approx(np.interp(1.0, [-1, 3], [0.1, 0.9]))
     assert found.judge(first, [""], on_white=True).closest == JUDGEMENTS.index(Verdict.SAME_PRODUCT)
     found = replace(found, fashion_least={"white": 0.6})
     assert found.judge(first, [""], on_white=True).closest == JUDGEMENTS.index(Verdict.NOTHING_CLOSE)
@@ -227,11 +226,29 @@ def test_a_calibration_of_the_first_format_is_read() -> None:
 
 
 def test_what_few_products_lack_says_nothing_of_a_query() -> None:
-    """In a small shop nothing lies behind the nearest: that is no sign that a picture shows no goods."""
-    first = np.zeros((3, len(FEATURES)))
-    first[:, 1:3] = (0.9, 0.2), (0.9, 0.85), (0.3, 0.25)
-    strengths = np.full((3, 2), 1.0)
-    assert fashion_features(first, strengths)[:, :2] == pytest.approx(np.array([(0.9, 0.8), (0.9, 0.85), (0.3, 0.25)]))
+    """In a shop whose products lie far from each other, the nearest count as where the calibration was learned."""
+    features = np.zeros((2, len(FEATURES)))
+    features[:, 1:3] = (0.9, 0.2), (0.3, 0.25)
+    known = replace(calibration(), density=(0.85, 0.8))
+    assert known.levelled(features, (0.35, 0.2))[:, 1:3] == pytest.approx(np.array([(1.0, 0.8), (0.8, 0.8)]))
+    assert (known.levelled(features, (0.9, 0.85)) == features).all()  # none is lowered
+    assert known.levelled(features, None) is features
+    assert calibration().levelled(features, (0.35, 0.2)) is features
+
+
+def test_a_kind_is_judged_by_how_dense_the_shop_is() -> None:
+    """As dense as where it was learned: by its own curve; a tenth less: by the other; between them by both."""
+    own = calibration()
+    kind = own.scales["white"][Verdict.SAME_KIND]
+    other = Scale(np.zeros(len(FEATURES)), 0.0, (np.array([-1.0, 1.0]), np.array([0.9, 0.9])))
+    known = replace(own, density=(0.85, 0.8), smaller=dict.fromkeys(own.scales, other))
+    features = np.full((1, len(FEATURES)), 0.2)
+    dense = float(kind.probabilities(features)[0])
+    for density, wanted in (((0.85, 0.8), dense), ((0.75, 0.7), 0.9), ((0.8, 0.75), (dense + 0.9) / 2)):
+        told = known.judge(features, ["Shirts"], on_white=True, density=density)
+        likely = told.likely[0, told.verdicts.index(Verdict.SAME_KIND)]
+        assert likely == pytest.approx(wanted, abs=1e-9)
+    assert Calibration.from_json(json.loads(json.dumps(known.to_json())), "kept").density == (0.85, 0.8)
 
 
 def test_a_shop_of_a_dozen_products_knows_its_own(tmp_path: Path) -> None:

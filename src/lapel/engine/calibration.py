@@ -48,7 +48,6 @@ ABOUT_QUERIES = (1, 2)  # figures that are the same for all hits of a query, and
 FASHION_FEATURES = ("nearest", "mean of ten", "strength", "greatest strength")  # of a query
 LESS_DENSE = 0.1  # of cosine: how much further products lie from each other in a shop that counts as smaller
 OUTSTANDING = 0.15  # of cosine: how far the nearest stands out before the ten nearest, at most, in such a shop
-MOST_BEHIND = 0.1  # of cosine: how far the mean of ten lies behind the nearest, where there are many products
 EVIDENCE_SCALE = 0.1  # of cosine: how fast neighbours lose weight as evidence below the nearest
 FLOOR = 0.01  # added to probabilities before their logarithm
 LIKELY = 0.5  # from which on a product or a style is said to be the same
@@ -216,9 +215,7 @@ class HitFeatures:
 
 def fashion_features(first: Features, strengths: NDArray[np.floating]) -> Features:
     """What tells whether queries show anything of a shop: how near the nearest are, and how strongly the network
-    answers to the images; both are low for what it has never seen. In a shop of thirty products the nine that come
-    after the right one may be far away, which says nothing of the query: they count as :data:`MOST_BEHIND` the nearest
-    at most.
+    answers to the images; both are low for what it has never seen.
 
     Args:
         first: (n, 12) figures of each query's first hit.
@@ -227,9 +224,7 @@ def fashion_features(first: Features, strengths: NDArray[np.floating]) -> Featur
     Returns:
         (n, 4) in the order of :data:`FASHION_FEATURES`.
     """
-    nearest, ten = first[:, ABOUT_QUERIES[0]], first[:, ABOUT_QUERIES[1]]
-    near = np.stack([nearest, np.maximum(ten, nearest - MOST_BEHIND)], axis=1)
-    return np.hstack([near, np.log(np.asarray(strengths, np.float64) + FLOOR)])
+    return np.hstack([first[:, ABOUT_QUERIES], np.log(np.asarray(strengths, np.float64) + FLOOR)])
 
 
 def density_of(scores: NDArray[np.float32]) -> Density:
@@ -347,19 +342,28 @@ class Calibration:
         if self.density is None or density is None:
             return features
         level = features.copy()
-        nearest, ten = (
-            column + max(0.0, known - own)
-            for column, known, own in zip(features[:, ABOUT_QUERIES].T, self.density, density, strict=True)
-        )
-        level[:, ABOUT_QUERIES[0]] = np.minimum(nearest, 1)
-        level[:, ABOUT_QUERIES[1]] = np.minimum(ten, level[:, ABOUT_QUERIES[0]])
+        for column, known, own in zip(ABOUT_QUERIES, self.density, density, strict=True):
+            level[:, column] = np.minimum(level[:, column] + max(0.0, known - own), 1)
+        nearest, ten = ABOUT_QUERIES
+        level[:, ten] = np.minimum(level[:, ten], level[:, nearest])
         return level
 
     def _smaller(self, density: Density | None) -> float:
         """0..1, how much less dense a shop is."""
-        if self.density is None or density is None:
+        if self.density is None or density is None or not self.smaller:
             return 0.0
         return float(np.clip((self.density[0] - density[0]) / LESS_DENSE, 0, 1))
+
+    def _likely_in_smaller(self, features: Features, level: Features, rows: RowsOf, domain: str) -> NDArray[np.float64]:
+        """(m, verdicts) how likely each holds in a shop that is less dense: kinds by a curve of their own, styles at
+        the level. There even what is not the product stands out, so products do by :data:`OUTSTANDING` at most."""
+        nearest, ten = ABOUT_QUERIES
+        apart = features.copy()
+        apart[:, ten] = np.maximum(features[:, ten], features[:, nearest] - OUTSTANDING)
+        scales = {**self.scales[domain], Verdict.SAME_KIND: self.smaller[domain]}
+        figures = {Verdict.SAME_PRODUCT: apart}
+        found = [scale.probabilities(figures.get(verdict, level), rows) for verdict, scale in scales.items()]
+        return np.stack(found, axis=1)
 
     def judge(
         self,
@@ -384,17 +388,8 @@ class Calibration:
         scales, level = self.scales[domain], self.levelled(features, density)
         likely = np.stack([scale.probabilities(features, rows) for scale in scales.values()], axis=1)
         least = {Verdict.SAME_PRODUCT: LIKELY, Verdict.SAME_STYLE: LIKELY, Verdict.SAME_KIND: self.least[domain]}
-        if (share := self._smaller(density)) and domain in self.smaller:
-            apart = features.copy()  # in a small shop even what is not the product stands out
-            apart[:, ABOUT_QUERIES[1]] = np.maximum(*features[:, ABOUT_QUERIES].T - [[OUTSTANDING], [0.0]])
-            given = {Verdict.SAME_PRODUCT: apart}
-            sparse = [
-                (self.smaller[domain] if verdict is Verdict.SAME_KIND else scale).probabilities(
-                    given.get(verdict, level), rows
-                )
-                for verdict, scale in scales.items()
-            ]
-            likely = (1 - share) * likely + share * np.stack(sparse, axis=1)
+        if share := self._smaller(density):
+            likely = (1 - share) * likely + share * self._likely_in_smaller(features, level, rows, domain)
             least[Verdict.SAME_KIND] = (1 - share) * self.least[domain] + share * LIKELY
         shown = self.fashion_of(level, strengths)
         strange = shown < self.fashion_least.get(domain, 0.0)

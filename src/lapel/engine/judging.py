@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 OWN = "calibration"  # the folder of a store with, by the fingerprint of a model, its own calibration and probes
 NONE = ("", 0)
 NO_STRENGTH = (float("nan"), float("nan"))  # of queries that are no images
-SAMPLED, DENSITY_NEIGHBOURS = 300, 40  # photos by which a shop's density is measured, and what is looked at around each
+SAMPLED, DENSITY_NEIGHBOURS = 300, 24  # photos by which a shop's density is measured, and what is looked at around each
 Rows = NDArray[np.int64]
 JUDGED = ("image", "product", "vector")  # kinds of queries whose cosines compare with those that were learned from
 
@@ -166,6 +166,7 @@ class Judge:
 
 
 def _density(store: StoreContext, snapshot: SearchSnapshot) -> Density:
+    """See :func:`lapel.engine.calibration.density_of`; other photos of a product do not count."""
     keys, fingerprint = snapshot.index.keys, snapshot.model.fingerprint
     some = np.sort(np.random.default_rng(0).permutation(keys)[:SAMPLED])
     there, vectors = store.catalog.vectors_there(some, fingerprint=fingerprint)

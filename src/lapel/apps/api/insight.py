@@ -32,7 +32,9 @@ class InsightRequest(Webhook):
     takes some of them."""
 
     where: Texts = []  # noqa: RUF012 - pydantic copies it
-    least: Annotated[float | None, Field(description="duplicates: how sure one is, 0..1; trends: products")] = None
+    least: Annotated[int | float | None, Field(description="duplicates: how sure, 0..1; trends: things a period")] = (
+        None
+    )
     levels: Annotated[list[int] | None, Field(max_length=5, description="clusters: groups of each level")] = None
     seed: Annotated[int | None, Field(ge=0, lt=2**32, description="clusters, audit_labels, fill_labels")] = None
     fields: Annotated[Texts | None, Field(description="audit_labels, fill_labels: which labels")] = None
