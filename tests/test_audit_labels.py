@@ -17,7 +17,7 @@ from lapel.apps.cli import app
 from lapel.core.errors import InputError, QueryError
 from lapel.core.types import Product
 from lapel.insight.audit_labels import LabelAudit, Suggestion, doubted, least_sure
-from lapel.insight.label_evidence import Labels, by_neighbours, by_shape, by_title, pooled
+from lapel.insight.label_evidence import Labels, by_neighbours, by_shape, by_title, pooled, words_of
 from lapel.insight.label_tables import Corrector, write_products
 from lapel.sources.table import read_table
 
@@ -156,7 +156,7 @@ def test_evidence_never_sees_a_products_own_label() -> None:
     for one, other in (
         (by_neighbours(labels, nearest, near), by_neighbours(changed, nearest, near)),
         (by_shape(labels, vectors, 0), by_shape(changed, vectors, 0)),
-        (by_title(labels, titles), by_title(changed, titles)),
+        (by_title(labels, words_of(titles)), by_title(changed, words_of(titles))),
     ):
         # How common each value is changes by one product of eighty, and no more than that.
         assert np.abs(one[5] - other[5]).max() < 0.05

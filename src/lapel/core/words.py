@@ -44,6 +44,7 @@ def tokens(text: str) -> tuple[str, ...]:
     return tuple("".join(kept).split())
 
 
+@lru_cache(maxsize=4096)
 def _is_letter(letter: str) -> bool:
     category = unicodedata.category(letter)
     return category[0] in "LN" or category in ("Co", "Mn", "Mc")

@@ -18,12 +18,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.sparse import csr_matrix
 from scipy.special import logsumexp
 
 from lapel.core.vectors import Vectors
@@ -41,7 +43,7 @@ SHRINKAGE = 0.3  # of the mean variance that is added to each direction's, as of
 PSEUDO = 2.0  # products at the mean of all that each value is given beside its own
 MIN_WORD = 3  # products that hold a word before it is evidence
 MAX_LIFT = 3.0  # nats: what a word says counts in proportion to how much it says, up to this
-TREES, LEAF = 60, 5
+TREES, LEAF = 30, 5
 TREE_SHARE = 0.98  # of what trees say; the rest is how common each value is
 FIT = 5_000  # products that the powers are learned from
 FLOOR = 1e-7  # of a probability: no evidence rules a value out
@@ -78,6 +80,12 @@ class Labels:
         return np.bincount(self.given[self.given >= 0], minlength=len(self.values))
 
     @property
+    def members(self) -> Any:
+        """(n, values) a SciPy matrix: one at each product's value."""
+        known = np.flatnonzero(self.given >= 0)
+        return csr_matrix((np.ones(len(known)), (known, self.given[known])), (len(self.given), len(self.values)))
+
+    @property
     def common(self) -> NDArray[np.float64]:
         """(values,) how common each is; none is 0."""
         return np.asarray((self.counts + 1.0) / (self.counts.sum() + len(self.values)))
@@ -100,6 +108,11 @@ class Shop:
     cosines: NDArray[np.float32]
     titles: Sequence[str]
     palettes: NDArray[np.uint8]
+
+    @cached_property
+    def words(self) -> Any:
+        """As :func:`words_of` gives them: cut once for all labels."""
+        return words_of(self.titles)
 
 
 def read_palettes(context: StoreContext, keys: Sequence[int]) -> NDArray[np.uint8]:
@@ -126,7 +139,7 @@ def likely_values(labels: Labels, shop: Shop, *, seed: int = 0, titles: bool = T
     if labels.field == "colour" and shop.palettes.any():
         found.append(by_palette(labels, shop.palettes, shape, seed))
     if titles and any(shop.titles):
-        found.append(by_title(labels, shop.titles))
+        found.append(by_title(labels, shop.words))
     return pooled(labels, found, seed)
 
 
@@ -142,53 +155,73 @@ def by_neighbours(labels: Labels, nearest: Numbers, cosines: NDArray[np.float32]
 
 
 def by_shape(labels: Labels, vectors: Vectors, seed: int) -> Table:
-    """A linear discriminant: one Gaussian a value with a shared covariance (Fisher 1936), by folds."""
+    """A linear discriminant: one Gaussian a value with a shared covariance (Fisher 1936), by folds. Sums are made once
+    for each fold, and those of four folds are added up."""
     folds = np.random.default_rng(seed).integers(0, FOLDS, len(vectors))
-    width = len(labels.values)
-    found = np.empty((len(vectors), width), np.float32)
+    members = labels.members
+    parts = []
     for fold in range(FOLDS):
-        learned = np.flatnonzero((folds != fold) & (labels.given >= 0))
-        read = np.flatnonzero(folds == fold)
-        given, own = vectors[learned].astype(np.float64), labels.given[learned]
-        sizes = np.bincount(own, minlength=width).astype(np.float64)
-        means = np.zeros((width, vectors.shape[1]))
-        np.add.at(means, own, given)
-        means = (means + PSEUDO * given.mean(axis=0)) / (sizes + PSEUDO)[:, None]
-        rest = given - means[own]
-        within = rest.T @ rest / len(rest)
+        own = np.flatnonzero((folds == fold) & (labels.given >= 0))
+        given = vectors[own].astype(np.float64)
+        parts.append((members[own].T @ given, given.T @ given))
+    all_sums, all_gram = (np.sum([part[at] for part in parts], axis=0) for at in range(2))
+    sizes_of = np.stack([np.asarray(members[folds == fold].sum(axis=0))[0] for fold in range(FOLDS)])
+    found = np.empty(members.shape, np.float32)
+    for fold, (sums, gram) in enumerate(parts):
+        sums, gram, sizes = all_sums - sums, all_gram - gram, sizes_of.sum(axis=0) - sizes_of[fold]
+        count = max(1.0, sizes.sum())
+        means = (sums + PSEUDO * sums.sum(axis=0) / count) / (sizes + PSEUDO)[:, None]
+        across = sums.T @ means
+        within = (gram - across - across.T + means.T @ (means * sizes[:, None])) / count
         within += (SHRINKAGE * np.trace(within) / len(within) + 1e-9) * np.eye(len(within))
         weights = np.linalg.solve(within, means.T)
         bias = np.log((sizes + 0.5) / (sizes + 0.5).sum()) - (weights.T * means).sum(axis=1) / 2
-        found[read] = _softmax(vectors[read] @ weights + bias)
+        read = folds == fold
+        found[read] = _softmax(vectors[read] @ weights.astype(np.float32) + bias)
     return found
 
 
-def by_title(labels: Labels, titles: Sequence[str]) -> Table:
+def words_of(titles: Sequence[str]) -> Any:
+    """(n, words) a SciPy matrix of ones: which words, and pairs of neighbours, each title holds. Rare ones are left
+    out."""
+    held = [_words(title) for title in titles]
+    counts = Counter(word for some in held for word in some)
+    place = {word: number for number, word in enumerate(sorted(w for w, n in counts.items() if n >= MIN_WORD))}
+    columns = [[place[word] for word in some if word in place] for some in held]
+    ends = np.cumsum([0, *map(len, columns)])
+    flat = np.array([column for some in columns for column in some], np.int64)
+    return csr_matrix((np.ones(len(flat)), flat, ends), (len(titles), len(place)))
+
+
+def by_title(labels: Labels, words: Any) -> Table:
     """What products have whose titles share words, each product without itself.
 
-    A word says how much commoner each value is among the titles that hold it; words that say little count little.
+    A word says how much commoner each value is among the titles that hold it; words that say little count little. That
+    is one matrix for all products, mended for each by what its own label adds to its words.
+
+    Args:
+        labels: The label.
+        words: As :func:`words_of` gives them.
     """
-    words = [_words(title) for title in titles]
-    counts = Counter(word for some in words for word in some)
-    place = {word: number for number, word in enumerate(sorted(w for w, n in counts.items() if n >= MIN_WORD))}
-    pairs = [(row, place[word]) for row, some in enumerate(words) for word in some if word in place]
-    table = np.array(pairs, np.int64).reshape(-1, 2)
-    width, common = len(labels.values), labels.common
-    own = labels.given[table[:, 0]]
+    common = labels.common
+    votes = (words.T @ labels.members).toarray() + PSEUDO * common
+    sizes = votes.sum(axis=1)
+    lifts = np.log(votes / common) - np.log(sizes)[:, None]
+    said_by_all = (votes * lifts).sum(axis=1)
+    row = np.repeat(np.arange(words.shape[0]), np.diff(words.indptr))
+    word, own = words.indices, labels.given[row]
     known = own >= 0
-    held = np.bincount(table[known, 1] * width + own[known], minlength=max(1, len(place)) * width).reshape(-1, width)
-    said = np.zeros((len(titles), width))
-    for start in range(0, len(table), 1 << 16):  # 1 << 16 rows of 150 values take 80 MB
-        some = slice(start, start + (1 << 16))
-        votes = held[table[some, 1]].astype(np.float64)
-        there = np.flatnonzero(known[some])
-        votes[there, own[some][there]] -= 1
-        votes += PSEUDO * common
-        votes /= votes.sum(axis=1, keepdims=True)
-        lifts = np.log(votes / common)
-        strength = np.minimum((votes * lifts).sum(axis=1, keepdims=True), MAX_LIFT) / MAX_LIFT
-        np.add.at(said, table[some, 0], lifts * strength)
-    return _softmax(said + np.log(common))
+    ours = votes[word, own]  # of the product's own value; of another one, and not used, where it has none
+    left = np.where(known, ours - 1, ours)
+    rest = sizes[word] - known
+    mended = np.log(left / ours)
+    strength = said_by_all[word] - known * lifts[word, own] + left * mended
+    strength = strength / rest + np.log(sizes[word] / rest)
+    strength = np.minimum(strength, MAX_LIFT) / MAX_LIFT
+    said = csr_matrix((strength, word, words.indptr), words.shape) @ lifts + np.log(common)
+    there = np.flatnonzero(labels.given >= 0)
+    said[there, labels.given[there]] += np.bincount(row, strength * mended, minlength=len(said))[there]
+    return _softmax(said)
 
 
 def _words(title: str) -> list[str]:
@@ -236,7 +269,7 @@ def pooled(labels: Labels, evidence: Sequence[Table], seed: int) -> Table:
     logs = np.stack([np.log(table[some]) for table in evidence] + [np.broadcast_to(prior, (len(some), len(prior)))])
 
     def loss(powers: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        scores = np.tensordot(powers, logs, 1)
+        scores = np.einsum("p,pnv->nv", powers, logs)
         shares = np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
         picked = logs[:, np.arange(len(own)), own]
         slope = ((logs * shares).sum(axis=2) - picked).mean(axis=1)
