@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +17,10 @@ from lapel.apps.cli import app
 from lapel.catalog import Entry, PhotoEntry
 from lapel.core.errors import QueryError
 from lapel.core.types import Product
-from lapel.engine.backfill import backfill
+from lapel.engine.backfill import BackfillReport, backfill
 from lapel.engine.features import QUALITY
 from lapel.engine.quality import decode_quality
+from lapel.insight import audit_photos
 from lapel.insight.audit_photos import odd_photos, problems_of, usual_cuts
 
 SIZE = (300, 400)
@@ -114,6 +116,39 @@ def test_a_second_audit_costs_only_what_came_since(tmp_path: Path, monkeypatch: 
         again = store.audit_photos(least_side=100)
         assert again == found
         assert measured == []
+
+
+def test_a_replaced_photo_is_measured_and_one_that_moved_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = tmp_path / "photos"
+    shop.mkdir()
+    for number in range(6):
+        garment(left=20 + 10 * number).save(shop / f"{number}.png")
+    with lapel.open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
+        store.add(shop)
+        before = store.audit_photos(least_side=100)
+        (shop / "1.png").rename(shop / "moved.png")
+        garment().filter(ImageFilter.GaussianBlur(5)).save(shop / "2.png")
+        store.remove(["1", "3"])
+        store.add(shop)
+        measured: list[int] = []
+
+        def counting(*args: Any, **kwargs: Any) -> BackfillReport:
+            report = backfill(*args, **kwargs)
+            measured.append(report.derived)
+            return report
+
+        monkeypatch.setattr(audit_photos, "backfill", counting)
+        found = store.audit_photos(least_side=100)
+        assert before.found == ()
+        assert [each.product_id for each in found.found] == ["2"]
+        assert measured == [1], "the moved photo and the one that was taken out and added again have figures"
+        (store.folder / audit_photos.FILE).write_bytes(b"damaged")
+        store.remove(["4"])
+        store.add(shop)
+        assert store.audit_photos(least_side=100) == found
+        assert measured == [1, 1], "what is damaged counts for nothing"
 
 
 def test_what_most_photos_have_is_told_once_and_unreadable_ones_are_told(tmp_path: Path) -> None:

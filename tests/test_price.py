@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from lapel.apps.cli import app
 from lapel.core.errors import ImageError, QueryError
 from lapel.core.types import Product
 from lapel.indexes.neighbours import nearest
-from lapel.insight.price_model import fit_prices
+from lapel.insight.price_model import PriceModel, fit_prices
 from lapel.insight.votes import vote
 
 # --- the model --------------------------------------------------------------------------------------------------------
@@ -150,6 +152,56 @@ def test_a_photo_gets_a_price_a_draft_and_its_other_seller(shop: lapel.Store) ->
     assert uses["p8"][1] == "s3"
     assert found.days is not None
     assert 10 <= found.days[1] <= found.days[0] <= found.days[2] <= 16
+
+
+def test_what_was_learned_is_kept_for_the_next_process_and_for_what_came_since(
+    shop: lapel.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned: list[int] = []
+    whole = PriceModel._learn
+
+    def counting(model: PriceModel, *args: Any) -> None:
+        learned.append(1)
+        whole(model, *args)
+
+    monkeypatch.setattr(PriceModel, "_learn", counting)
+    for file in shop.folder.glob("prices-*.npz"):
+        file.unlink()
+    with lapel.open_store(shop.folder) as cold, ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(cold.estimate_price, picture_of(shop, number)) for number in (8, 8, 9, 9)]
+        first, again, *_ = (each.result() for each in asked)
+    assert len(learned) == 1, "those that ask at once wait for one"
+    assert first == again
+    with lapel.open_store(shop.folder, read_only=True) as next_process:
+        assert next_process.estimate_price(picture_of(shop, 8)) == first
+    assert len(learned) == 1
+    (file,) = shop.folder.glob("prices-*.npz")
+    file.write_bytes(file.read_bytes()[:2000])
+    with lapel.open_store(shop.folder, read_only=True) as next_process:
+        assert next_process.estimate_price(picture_of(shop, 8)) == first
+    assert len(learned) == 2, "what is damaged counts for nothing"
+
+
+def test_what_came_and_went_is_not_learned_from_but_counts() -> None:
+    vectors, prices, labels, groups = market(1500)
+
+    def some(rows: slice) -> dict[str, list[str]]:
+        return {name: values[rows] for name, values in labels.items()}
+
+    before = fit_prices(vectors[:1200], prices[:1200], some(slice(1200)), groups[:1200])
+    now, asked = slice(40, 1260), slice(1260, 1500)
+    kept = fit_prices(vectors[now], prices[now], some(now), groups[now], kept=before.learned)
+    assert not kept.is_new
+    told = {"brand": labels["brand"][asked]}
+    found = kept.estimate(vectors[asked], told)
+    anew = fit_prices(vectors[now], prices[now], some(now), groups[now]).estimate(vectors[asked], told)
+    assert np.median(np.abs(np.log([a.price / b.price for a, b in zip(found, anew, strict=True)]))) < 0.03
+    inside = np.mean([each.low <= price <= each.high for each, price in zip(found, prices[asked], strict=True)])
+    assert 0.7 < inside < 0.9
+    dear = fit_prices(vectors[now], prices[now] * 2, some(now), groups[now], kept=before.learned)
+    assert dear.is_new, "every price is another"
+    assert fit_prices(vectors[:1000], prices[:1000], some(slice(1000)), groups[:1000], kept=before.learned).is_new
+    assert fit_prices(vectors[now], prices[now], {}, groups[now], kept=before.learned).is_new
 
 
 def test_another_currency_is_asked_for_and_never_mixed(shop: lapel.Store) -> None:

@@ -2,8 +2,9 @@
 product than the others of theirs.
 
 A store goes in, :class:`PhotoAudit` comes out, ordered by what mending would bring. The figures of each photo
-(:mod:`lapel.engine.quality`) are measured once and kept in the catalogue, so that a second audit costs only what came
-since. Precision and recall of every check: ``benchmarks/audit_photos.py``.
+(:mod:`lapel.engine.quality`) are measured once and kept in the catalogue, and by the hash of its bytes in the store's
+folder, so that a second audit costs only what came since: a replaced photo is measured, one that moved is not.
+Precision and recall of every check: ``benchmarks/audit_photos.py``.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from lapel.core.errors import QueryError
 from lapel.core.filters import NO_FILTER
 from lapel.core.text import counted
 from lapel.core.types import Filter, Photo
-from lapel.core.vectors import Vectors
-from lapel.engine.backfill import backfill
+from lapel.core.vectors import Keys, Vectors
+from lapel.engine.backfill import BackfillReport, backfill
 from lapel.engine.context import StoreContext
 from lapel.engine.features import QUALITY
 from lapel.engine.quality import Measures, decode_quality
 from lapel.insight.findings import Case, Findings, Picture, Section, entries_of
+from lapel.insight.kept_file import read_kept, write_kept
 
+FILE = "photo-figures.npz"  # by the hash of a photo's bytes, in the store's folder; may be deleted
 LEAST_SIDE = 400  # pixels of the shorter side that marketplaces ask for
 EDGE_WIDTH = 3.5  # pixels of 320: sharp edges take 2 to 3.3
 DARK = 130  # of 255: the light parts of a photo are lighter
@@ -320,7 +323,7 @@ def audit_photos(
         raise QueryError("No photo passes the filter. Ask for more products.")
     unreadable: Mapping[int, str] = {}
     if not context.catalog.read_only:
-        done = backfill(context, QUALITY, keys=keys, progress=progress)
+        done = _measured(context, keys, progress)
         unreadable = {photo.key: reason for photo, reason in done.failed}
     entries = dict(entries_of(context.catalog, keys))
     stored = context.catalog.features.get(*QUALITY.key, keys.tolist())
@@ -342,6 +345,28 @@ def audit_photos(
     found = _ordered(context, looked_at, entries, common)
     missing = sum(int(key) not in problems for key in keys.tolist())
     return PhotoAudit(len(looked_at), tuple(found), dict(counts), common, missing)
+
+
+def _measured(context: StoreContext, keys: Keys, progress: Callable[[int, int], None] | None) -> BackfillReport:
+    """Measure photos that have no figures yet. Bytes that were measured before, wherever they were then, have theirs in
+    the store's folder."""
+    features, hashes_of = context.catalog.features, context.catalog.photo_hashes
+    lacking = np.setdiff1d(keys, list(features.get(*QUALITY.key, keys.tolist())))
+    kept = read_kept(context.folder / FILE, QUALITY.version, ("hashes", "figures")) if len(lacking) else None
+    figures: dict[str, bytes] = {}
+    if kept is not None:
+        figures = dict(zip(kept["hashes"].astype(str).tolist(), map(bytes, kept["figures"]), strict=True))
+        known = {int(lacking[at]): figures[name] for at, name in hashes_of(lacking) if name in figures}
+        features.put(*QUALITY.key, known)
+    done = backfill(context, QUALITY, keys=keys, progress=progress)
+    if done.derived or not (context.folder / FILE).exists():
+        stored = features.get(*QUALITY.key, keys.tolist())
+        now = {name: stored[int(keys[at])] for at, name in hashes_of(keys) if int(keys[at]) in stored}
+        most = 2 * context.catalog.counts().photos  # not for ever those of all that ever was there
+        some = dict(list({**now, **figures}.items())[:most])
+        rows = np.array([np.frombuffer(data, np.uint8) for data in some.values()])
+        write_kept(context, FILE, QUALITY.version, {"hashes": np.array(list(some), "S64"), "figures": rows})
+    return done
 
 
 def _odd(context: StoreContext, keys: NDArray[np.int64], entries: Mapping[int, Any]) -> list[tuple[int, float]]:

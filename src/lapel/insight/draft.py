@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from lapel.core.types import Matches
 from lapel.core.vectors import Vectors
 from lapel.engine.context import StoreContext
-from lapel.engine.features import PALETTE
+from lapel.engine.look import decoded_palettes
 from lapel.engine.palette import decode_palette
 from lapel.indexes.neighbours import nearest
 from lapel.insight.calibrate import isotonic_curve
 from lapel.insight.findings import Gallery
+from lapel.insight.label_evidence import read_palettes
 from lapel.insight.votes import vote, weights_of
 
 NEIGHBOURS = 60
@@ -128,13 +129,9 @@ def title_of(guesses: Sequence[Guess], brand: str) -> str:
 
 def _mean_colours(context: StoreContext, gallery: Gallery) -> NDArray[np.float64]:
     """(n, 3) CIELAB: the mean colour of each photo's product; NaN where no palette is kept."""
-    stored = context.catalog.features.get(*PALETTE.key, gallery.keys.tolist())
-    found = np.full((len(gallery), 3), np.nan)
-    for place, key in enumerate(gallery.keys.tolist()):
-        data = stored.get(key)
-        if data:
-            found[place] = _mean_colour(data)
-    return found
+    lab, shares = decoded_palettes(read_palettes(context, gallery.keys.tolist()))
+    found = (lab * shares[..., None]).sum(axis=1)
+    return np.where(shares.any(axis=1, keepdims=True), found, np.nan).astype(np.float64)
 
 
 def _mean_colour(data: bytes) -> NDArray[np.float64]:

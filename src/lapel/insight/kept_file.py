@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,10 @@ def write_kept(context: StoreContext, name: str, mark: str, arrays: Arrays) -> N
             part.unlink(missing_ok=True)
 
 
-def digests_of(vectors: Vectors) -> Digests:
-    """(n,) a number for each row by which it is known again: of equal rows the same."""
+def digests_of(vectors: Vectors, *texts: Sequence[str]) -> Digests:
+    """(n,) a number for each row, and what is said of it, by which it is known again: of equal rows the same."""
     rows = np.ascontiguousarray(vectors, np.float32)
-    found = b"".join(hashlib.blake2b(row, digest_size=8).digest() for row in rows)
+    said = ["\0".join(each).encode() for each in zip(*texts, strict=True)] if texts else [b""] * len(rows)
+    made = (row.tobytes() + each for row, each in zip(rows, said, strict=True))
+    found = b"".join(hashlib.blake2b(each, digest_size=8).digest() for each in made)
     return np.frombuffer(found, np.uint64)

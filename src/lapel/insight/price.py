@@ -10,7 +10,7 @@ import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -30,9 +30,11 @@ from lapel.engine.retrieval import SearchEngine
 from lapel.indexes.neighbours import nearest
 from lapel.insight.draft import Drafter, Guess, title_of
 from lapel.insight.findings import Findings, Gallery, Picture, Section, read_gallery
+from lapel.insight.kept_file import read_kept, write_kept
 from lapel.insight.new_picture import Match, NewPictures
-from lapel.insight.price_model import LEAST, PriceModel, fit_prices
+from lapel.insight.price_model import LEARNED, LEAST, PriceModel, fit_prices
 
+FILE = "prices"  # and what is known of a photo: in the store's folder; may be deleted
 SHOWN = 12  # nearest items that are told
 LEAST_COPY = 0.5  # from which on a photo is said to be used already: somebody looks at it, nothing is taken out
 DAYS_FROM = 30  # nearest items of the kind whose days are looked at
@@ -227,10 +229,11 @@ def _rounded(amount: float) -> float:
 
 
 class PriceBook:
-    """The products with a price in one currency, and what was learned from them: kept for many photos.
+    """The products with a price in one currency, and what was learned from them: kept for many photos, and in the
+    store's folder for the next process. Safe to share between threads.
 
     Args:
-        context: The store; only read.
+        context: The store.
         copies: Of the same store: finds photos that are used already.
         where: Which products count as sold.
         currency: Such as ``EUR``; by default the one that most products have.
@@ -276,28 +279,21 @@ class PriceBook:
         self.everything = everything
         self.gallery = Gallery(everything.keys[own], everything.vectors[own], everything.entries)
         self.products = [self.gallery.product(place) for place in range(len(self.gallery))]
-        numbers: dict[str, int] = {}
-        self.groups = np.array([numbers.setdefault(product.id, len(numbers)) for product in self.products], np.int64)
-        if (found := len(numbers)) < LEAST:
+        self.groups = _numbered(self.products)
+        if (found := int(self.groups.max()) + 1) < LEAST:
             said = f"A price is learned from at least {LEAST} products with a price in one currency; found {found:,}"
             raise QueryError(" ".join([f"{said} in {self.currency}. Add products with prices.", *self.notes]))
         digits = MINOR_UNITS.get(self.currency, 2)
         self.prices = np.array([(product.price_minor or 0) / 10**digits for product in self.products])
         self._models: dict[tuple[bool, bool, bool], PriceModel] = {}
+        self._learning = Lock()
+        every = _numbered([everything.product(place) for place in range(len(everything))])
+        self._drafter = Drafter(context, everything, every, seed=seed)
 
     def _column(self, names: Sequence[str]) -> str:
         """The attribute that is called one of these; empty where there is none."""
         known = {fold(name): name for product in self.products[:2000] for name in product.attributes}
         return next((known[name] for name in names if name in known), "")
-
-    @cached_property
-    def _drafter(self) -> Drafter:
-        numbers: dict[str, int] = {}
-        every = self.everything
-        groups = np.array(
-            [numbers.setdefault(every.product(at).id, len(numbers)) for at in range(len(every))], np.int64
-        )
-        return Drafter(self._context, every, groups, seed=self._seed)
 
     def labels(self, *, brand: bool, condition: bool) -> dict[str, list[str]]:
         """The columns of a model that knows these beside the kind."""
@@ -311,18 +307,26 @@ class PriceBook:
         return found
 
     def model(self, *, brand: bool, condition: bool, kind: bool) -> PriceModel:
-        """What was learned for photos of which these are known."""
+        """What was learned for photos of which these are known: by whoever asks first, while others wait."""
         asked = (brand, condition, kind)
-        if asked not in self._models:
-            self._models[asked] = fit_prices(
-                self.gallery.vectors,
-                self.prices,
-                self.labels(brand=brand, condition=condition),
-                self.groups,
-                kind_told=kind,
-                seed=self._seed,
-            )
-        return self._models[asked]
+        with self._learning:
+            if asked not in self._models:
+                labels = self.labels(brand=brand, condition=condition)
+                name = "-".join([FILE, *labels, *(["told"] if kind else [])]) + ".npz"
+                mark = f"1 {self._seed} {self.currency} {self.where}"
+                model = fit_prices(
+                    self.gallery.vectors,
+                    self.prices,
+                    labels,
+                    self.groups,
+                    kind_told=kind,
+                    seed=self._seed,
+                    kept=read_kept(self._context.folder / name, mark, LEARNED),
+                )
+                if model.is_new:
+                    write_kept(self._context, name, mark, model.learned)
+                self._models[asked] = model
+            return self._models[asked]
 
     def estimate(
         self, image: ImageLike, *, condition: str = "", brand: str = "", kind: str = "", k: int = SHOWN
@@ -426,6 +430,12 @@ class PriceBook:
             return None
         low, middle, high = np.quantile(found[:DAYS_FROM], (0.1, 0.5, 0.9)).tolist()
         return middle, low, high
+
+
+def _numbered(products: Sequence[Product]) -> NDArray[np.int64]:
+    """(n,) the number of each photo's product."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(product.id, len(numbers)) for product in products], np.int64)
 
 
 def _number(product: Product, column: str) -> float | None:

@@ -6,6 +6,10 @@ not seen (split by five folds), relative to how wrong it is among their neighbou
 
 Source: V. Vovk, "Cross-conformal predictors" (2015); J. Lei et al., "Distribution-free predictive inference for
 regression" (2018), section 5.2 for the local scale.
+
+What was learned can be kept (:attr:`PriceModel.learned`) and used again while nine of ten products are the same: those
+that came since are asked about like any other, and what the regression misses of their prices counts for their
+neighbours.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from lapel.core.errors import QueryError
 from lapel.core.types import Matches
 from lapel.core.vectors import Vectors
 from lapel.indexes.neighbours import nearest
+from lapel.insight.kept_file import Arrays, digests_of
 from lapel.insight.votes import vote, weights_of
 
 LEAST = 30  # priced products, below which there is no model
@@ -36,6 +41,8 @@ AROUND = 20  # nearest neighbours whose errors say how wrong a price is here
 COVERED = 0.8
 RARE = 3  # products of a label, below which it counts as unknown
 LABELS_KEPT = 300  # of one column, the commonest
+NEW_SHARE = 0.1  # of products that came or went since, beyond which all is learned anew
+LEARNED = ("digests", "residuals", "coefficients", "choice", "codes", "kinds", "ends", "figures")
 
 Logs = NDArray[np.float64]
 
@@ -66,6 +73,7 @@ class PriceModel:
         error: Median of the relative errors on them, such as 0.2 for 20 %.
         kind_error: The same of saying the median price of the (true) kind.
         covered: Share of their prices inside ranges made without them.
+        is_new: Whether it was learned now.
     """
 
     def __init__(
@@ -76,11 +84,56 @@ class PriceModel:
         groups: NDArray[np.int64],
         seed: int,
         kind_told: bool,
+        kept: Arrays | None = None,
     ) -> None:
         self.kind_told = kind_told
         self.columns = tuple(labels)
-        self._vectors, self._logs, self._groups = vectors, logs, groups
+        self._vectors, self._logs = vectors, logs
         self._labels = {name: list(values) for name, values in labels.items()}
+        self._digests = digests_of(np.column_stack([vectors, logs]), *self._labels.values())
+        self.is_new = kept is None or not self._restored(kept)
+        if self.is_new:
+            self._learn(groups, seed)
+
+    @property
+    def learned(self) -> Arrays:
+        """What was learned, to be kept: arrays of the names :data:`LEARNED`."""
+        codes = [(column, name) for column in self.columns for name in self._codes[column]]
+        return {
+            "digests": self._digests,
+            "residuals": self._residuals,
+            "coefficients": self._coefficients,
+            "choice": np.array(self._choice),
+            "codes": np.array(codes or [("", "")]),
+            "kinds": np.array(["", *self._own]),
+            "ends": np.array([self._all, *self._own.values()]),
+            "figures": np.array([self.tested, self.error, self.kind_error, self.covered]),
+        }
+
+    def _restored(self, kept: Arrays) -> bool:
+        """Use what was learned before, where nine of ten products are those it was learned from."""
+        digests, first = np.unique(kept["digests"], return_index=True)
+        others = len(np.setxor1d(digests, self._digests))
+        codes = {column: [name for own, name in kept["codes"].tolist() if own == column] for column in self.columns}
+        width = 1 + self._vectors.shape[1] + sum(map(len, codes.values()))
+        if others > NEW_SHARE * len(self._digests) or kept["coefficients"].shape != (width,):
+            return False
+        self._codes = {column: {name: at for at, name in enumerate(names)} for column, names in codes.items()}
+        self._coefficients, self._choice = kept["coefficients"], tuple(kept["choice"].tolist())
+        self._all, *own = (tuple(ends) for ends in kept["ends"].tolist())
+        self._own = dict(zip(kept["kinds"].tolist()[1:], own, strict=True))
+        tested, self.error, self.kind_error, self.covered = kept["figures"].tolist()
+        self.tested = int(tested)
+        at = np.searchsorted(digests, self._digests).clip(0, len(digests) - 1)
+        known = digests[at] == self._digests
+        self._residuals = kept["residuals"][first[at]]
+        new = np.flatnonzero(~known)
+        some = {name: [values[row] for row in new.tolist()] for name, values in self._labels.items()}
+        self._residuals[new] = self._logs[new] - self._design(self._vectors[new], some, None) @ self._coefficients
+        return True
+
+    def _learn(self, groups: NDArray[np.int64], seed: int) -> None:
+        vectors, logs, labels = self._vectors, self._logs, self._labels
         self._codes = {name: _codes(values) for name, values in labels.items()}
         rng = np.random.default_rng(seed)
         _, product = np.unique(groups, return_inverse=True)
@@ -88,7 +141,7 @@ class PriceModel:
         tested = np.sort(rng.permutation(len(logs))[:TESTED])
         near = nearest(vectors[tested], vectors, NEIGHBOURS, groups=groups, own=groups[tested])
         asked = {name: [values[at] for at in tested.tolist()] for name, values in self._labels.items()}
-        guessed = "kind" in asked and not kind_told
+        guessed = "kind" in asked and not self.kind_told
         if guessed:  # as it will be asked: a photo's kind is what its neighbours are
             asked["kind"] = self._kinds(near)
         design = self._design(vectors, labels, None)
@@ -230,6 +283,7 @@ def fit_prices(
     *,
     kind_told: bool = False,
     seed: int = 0,
+    kept: Arrays | None = None,
 ) -> PriceModel:
     """Learn what photos sell for.
 
@@ -240,6 +294,8 @@ def fit_prices(
         groups: (n,) the number of each photo's product.
         kind_told: Whether who asks will say the kind; else it is guessed from the neighbours, here as then.
         seed: Of the folds.
+        kept: What was learned before, see :attr:`PriceModel.learned`; where too much changed since, all is learned
+            anew.
 
     Raises:
         QueryError: too few, or prices that are none.
@@ -251,7 +307,7 @@ def fit_prices(
         )
     if not (np.isfinite(prices).all() and (prices > 0).all()):
         raise QueryError("Prices to learn from are above 0.")
-    return PriceModel(vectors, np.log(prices), labels, groups, seed, kind_told)
+    return PriceModel(vectors, np.log(prices), labels, groups, seed, kind_told, kept)
 
 
 def _codes(values: Sequence[str]) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import IO, TYPE_CHECKING
 
 from lapel.core.errors import InputError, QueryError
@@ -36,6 +37,7 @@ class InsightCalls:
     """What :class:`lapel.Store` answers about all of its products. Nothing is deleted or changed by itself."""
 
     _context: StoreContext
+    _pricing: Lock
     _price_book: tuple[tuple[int, str, str], PriceBook] | None = None
 
     def save_findings(self, found: Findings, folder: str | Path, name: str, *, title: str = "") -> tuple[Path, Path]:
@@ -386,7 +388,8 @@ class InsightCalls:
         >>> found = store.estimate_price("photo.jpg", brand="Nike", condition="good")  # doctest: +SKIP
         >>> print(found.low, found.price, found.high, found.currency, found.title)  # doctest: +SKIP
 
-        What is learned is kept until products change, so the next photo costs little.
+        What is learned is kept, also in the store's folder, until a tenth of the products changed: the next photo costs
+        little.
 
         Args:
             image: See :meth:`lapel.Store.search`.
@@ -405,9 +408,11 @@ class InsightCalls:
 
         asked = filter_of(where)
         version = (self._context.catalog.generation, repr(asked), currency.upper())
-        if self._price_book is None or self._price_book[0] != version:
-            self._price_book = (version, PriceBook(self._context, self._new_pictures, asked, currency=currency))
-        return self._price_book[1].estimate(image, condition=condition, brand=brand, kind=kind, k=k)
+        with self._pricing:  # who asks meanwhile waits, and does not read all products, too
+            if self._price_book is None or self._price_book[0] != version:
+                self._price_book = (version, PriceBook(self._context, self._new_pictures, asked, currency=currency))
+            book = self._price_book[1]
+        return book.estimate(image, condition=condition, brand=brand, kind=kind, k=k)
 
     def audit_photos(
         self,

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,6 +78,7 @@ class Store(InsightCalls):
 
     def __init__(self, context: StoreContext) -> None:
         self._context = context
+        self._pricing = Lock()
         rules = RuleBook(context.catalog)
         self._engine = SearchEngine(context, rules=rules)
         self.models = ModelService(context)
