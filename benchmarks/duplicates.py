@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -375,7 +376,6 @@ def measure_speed(shop: Shop) -> dict[str, Any]:
             told["groups"] = {kind: kinds.count(kind) for kind in ("exact", "near", "same product")}
             repeated = context.catalog.repeated_photos()
             told["exact groups by bytes"] = len(repeated)
-            told["colour variants"] = _variants(context, found)
             new = NewPictures(context, PairTable(folder, read_only=False))
             times = []
             for place in np.random.default_rng(41).choice(len(shop.uris), 40, replace=False):
@@ -389,30 +389,47 @@ def measure_speed(shop: Shop) -> dict[str, Any]:
     return told
 
 
-def _variants(context: StoreContext, found: Any) -> dict[str, Any]:
-    """Real products whose titles differ by nothing but a colour's name: how many pairs were flagged as near."""
-    from itertools import combinations
-
+def measure_variants(shop: Shop) -> dict[str, Any]:
+    """Real products whose titles differ by nothing but a colour's name: how many pairs are told as near, and how many
+    would be in a shop that names no colours. Quick where ``lapel duplicates`` was run before."""
     by_title: dict[str, list[Any]] = {}
-    for product in context.catalog.products(limit=10**7):
+    for product in shop.products:
         words = [word for word in fold(product.title).split() if word not in fold(product.colour).split()]
         if product.colour and words:
             by_title.setdefault(" ".join(words), []).append(product)
-    pairs = [
-        (min(a.id, b.id), max(a.id, b.id))
+    variants = {
+        _ordered(one.id, other.id)
         for group in by_title.values()
         if len(group) <= 20
-        for a, b in combinations(group, 2)
-        if fold(a.colour) != fold(b.colour)
-    ]
-    near = {
-        (min(a.product, b.product), max(a.product, b.product))
+        for one, other in combinations(group, 2)
+        if fold(one.colour) != fold(other.colour)
+    }
+    context = shop.context
+    found = find_duplicates(context, PairTable(context.folder, read_only=True))
+    told = {
+        _ordered(one.product, other.product)
         for group in found.groups
         if group.kind != "exact"
-        for a, b in combinations(group.members, 2)
+        for one, other in combinations(group.members, 2)
     }
-    flagged = sorted(set(pairs) & near)
-    return {"pairs": len(set(pairs)), "flagged": len(flagged), "which": flagged[:40]}
+    place = {name.decode(): at for at, name in enumerate(shop.columns.hashes.tolist())}
+    pairs = shop.pairs.run(shop.columns, np.ones(len(place), bool))
+    looks = {
+        _ordered(shop.products[place[pair.one]].id, shop.products[place[pair.other]].id)
+        for pair in pairs
+        if pair.chance >= LEAST_CHANCE
+    }
+    return {
+        "pairs": len(variants),
+        "told": len(variants & told),
+        "by pictures alone": len(variants & looks),
+        "share": round(len(variants & looks) / max(1, len(variants)), 5),
+        "which": sorted(variants & looks),
+    }
+
+
+def _ordered(one: str, other: str) -> tuple[str, str]:
+    return min(one, other), max(one, other)
 
 
 def learn(shop: Shop, count: int) -> None:
@@ -536,7 +553,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--learn", type=int, nargs="?", const=300)
     parser.add_argument("--million", type=int, nargs="?", const=1_000_000)
-    parser.add_argument("--only", choices=("copies", "colours", "disc", "speed"))
+    parser.add_argument("--only", choices=("copies", "colours", "variants", "disc", "speed"))
     parser.add_argument("--imagededup", type=Path, help="Folder of its unpacked wheel, to compare with in disc.")
     parser.add_argument("--copies", type=int, default=1000)
     parser.add_argument("--queries", type=int, default=1000, help="With and without a reference, each.")
@@ -555,6 +572,7 @@ def main() -> None:
     for name, work in (
         ("copies", lambda: measure_copies(shop, asked.copies)),
         ("colours", lambda: measure_colours(shop, asked.copies)),
+        ("variants", lambda: measure_variants(shop)),
         ("disc", lambda: measure_disc(shop, 5000, asked.distractors, asked.queries)),
         ("speed", lambda: measure_speed(shop)),
     ):

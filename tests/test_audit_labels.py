@@ -61,6 +61,12 @@ def test_just_the_wrong_labels_are_found_with_the_right_ones(found: LabelAudit) 
     assert found.summary().startswith("Doubtful: 1 of 239 labels of category, 1 of 239 labels of colour.")
 
 
+def test_what_too_little_tells_is_said(found: LabelAudit) -> None:
+    assert "say little" not in found.summary()
+    noise = replace(found, expected={**found.expected, "category": (0.04, 0.5)})
+    assert "say little of category: were 2 of 100 wrong, 4% of these would be." in noise.summary()
+
+
 def test_pictures_alone_find_them_too_and_another_field_can_be_asked(folder: Path, found: LabelAudit) -> None:
     with lapel.open_store(folder / "shop", read_only=True) as store:
         alone = store.audit_labels(titles=False)

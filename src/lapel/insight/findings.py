@@ -20,7 +20,7 @@ import numpy as np
 from lapel.catalog import Catalog
 from lapel.core.errors import InputError, QueryError
 from lapel.core.filters import NO_FILTER
-from lapel.core.text import reason_of
+from lapel.core.text import counted, reason_of
 from lapel.core.types import Filter, Photo, Product
 from lapel.core.vectors import Keys, Vectors
 from lapel.engine.context import StoreContext
@@ -184,9 +184,10 @@ def read_gallery(context: StoreContext, where: Filter = NO_FILTER, *, least: int
     wanted = catalog.matching_keys(where)
     keys = np.intersect1d(wanted, catalog.vector_keys(model.fingerprint), assume_unique=True)
     if len(keys) < least:
-        passed = f"{len(keys):,} of {len(catalog.matching_keys(NO_FILTER)):,} photos pass the filter"
+        rest = "" if where == NO_FILTER else f" of {len(catalog.matching_keys(NO_FILTER)):,} in the store"
         raise QueryError(
-            f"This needs at least {least:,} photos with a vector; {passed}. Add products, or ask for more of them."
+            f"This needs at least {counted(least, 'photo')} with a vector; found {len(keys):,}{rest}. Add products, or"
+            " ask for more of them."
         )
     there, vectors = catalog.vectors_there(keys, fingerprint=model.fingerprint)
     entries = dict(entries_of(catalog, keys))
