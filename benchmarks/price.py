@@ -25,6 +25,8 @@ import lapel
 from lapel.insight.findings import read_gallery
 from lapel.insight.price import LEAST_COPY
 from lapel.insight.price_model import fit_prices
+from lapel.samples.kinds import KINDS
+from lapel.samples.plan import BRANDS, plan_wardrobe
 from lapel.sources import read_uri
 
 CONDITIONS = {"new": 1.0, "good": 0.75, "worn": 0.5}
@@ -80,6 +82,30 @@ def judge(gallery, groups, prices, labels, train, asked) -> None:
             )
 
 
+def bounds(products, prices, train, asked) -> None:
+    """How far who knows how the sample wardrobe's prices were drawn is off: the kind's range, the brand's factor and
+    whether it is for children; and who also knows a design again whose other colour was sold, at the same price."""
+    plans = {plan.id: plan for plan in plan_wardrobe(len({product.id for product in products}))}
+    ranges, factors = {kind.name: kind.price for kind in KINDS}, dict(BRANDS)
+    draws = np.random.default_rng(0).beta(1.6, 2.6, 4001)
+
+    def design(at):
+        plan = plans[products[at].id]
+        return plan.kind, plan.design
+
+    def drawn(at):
+        low, high = ranges[plans[products[at].id].kind]
+        young = products[at].gender in ("Girls", "Boys")
+        return float(np.median(low + (high - low) * draws)) * factors[products[at].brand] * (0.7 if young else 1.0)
+
+    sold = {design(at): prices[at] for at in train}
+    known = np.array([drawn(at) for at in asked])
+    again = np.array([sold.get(design(at), 0.0) for at in asked])
+    error, best = (np.median(np.abs(told / prices[asked] - 1)) for told in (known, np.where(again > 0, again, known)))
+    print(f"  who knows range, brand and age exactly is {error:.1%} off; who knows the design again, too, {best:.1%}")
+    print(f"  ({np.mean(again > 0):.0%} of what is asked about was sold in another colour)")
+
+
 def photos(store: str, count: int) -> None:
     with lapel.open_store(store, read_only=True) as shop:
         gallery = read_gallery(shop._context)
@@ -128,3 +154,5 @@ if __name__ == "__main__":
             held = np.array([product.attributes.get("split", "") == "val" for product in products])
         train, asked = np.flatnonzero(~held), np.flatnonzero(held)
         judge(gallery, groups, prices, labels, train, asked)
+        if given.what == "wardrobe":
+            bounds(products, prices, train, asked)
