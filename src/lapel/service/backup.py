@@ -35,7 +35,7 @@ MANIFEST = "backup.json"
 CHUNK = 2**20
 PAGES = 4096  # of the catalogue, copied between two steps of the progress: 16 MB
 LEFT_OUT = (  # caches, locks and what is half made
-    *("index-", "milvus", "neighbours.", "map-tiles.", "prices-"),
+    *("index-", "milvus", "neighbours.", "map-tiles.", "prices-", "photo-figures."),
     *("writer.", "model.", "index.", "request.", "."),
 )
 NOT_COPIED = (CATALOGUE, "thumbnails.sqlite")  # copied before all else, or made again
