@@ -224,9 +224,12 @@ def test_what_is_told_and_unknown_is_said(shop: lapel.Store, tmp_path: Path) -> 
 
 
 def test_the_command_tells_all_of_it_as_json_and_on_a_page(shop: lapel.Store, tmp_path: Path) -> None:
+    for file in shop.folder.glob("prices-*.npz"):
+        file.unlink()
     asked = ["price", str(picture_of(shop, 8)), "--store", str(shop.folder), "--json", "--out", str(tmp_path)]
     run = CliRunner().invoke(app, asked)
     assert run.exit_code == 0, run.output
+    assert [file.name for file in shop.folder.glob("prices-*.npz")] == ["prices-kind.npz"], "kept for the next command"
     told = json.loads(run.stdout)
     assert told["low"] <= told["price"] <= told["high"]
     assert told["coverage"] == 0.8

@@ -30,7 +30,7 @@ def price(
     """
     from lapel.service import open_store
 
-    with open_store(store, read_only=None) as shop:
+    with open_store(store) as shop:
         found = shop.estimate_price(
             picture,
             condition=condition,
