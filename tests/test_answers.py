@@ -42,7 +42,7 @@ from lapel.insight.calibrate import Pairs, calibration_error, fit_scale, isotoni
 from lapel.insight.explanation_sheet import heatmap
 from lapel.insight.fit_probes import with_threshold
 from lapel.samples import draw_wardrobe
-from lapel.service import Store
+from lapel.service import Store, answer_json
 
 ON_WHITE = (255, 255, 255)
 
@@ -416,6 +416,15 @@ def test_a_cut_off_leaves_out_and_changes_nothing(store: Store, monkeypatch: pyt
     nothing = store.search(image=noise, least="the same product")
     assert (len(nothing), nothing.verdict) == (0, Verdict.NOTHING_CLOSE)
     assert store.search(image=noise, where=Filter.parse(["price<1"])).verdict is Verdict.NOTHING_PASSES
+
+
+def test_pages_after_a_cut_off_lose_nothing(store: Store) -> None:
+    """A page holds what of its own ranks reaches the cut-off, however many before it did not."""
+    query = Query(image=drawn((200, 30, 30)), k=3)
+    first, _, third = store.search(query=query)
+    some = replace(store.search(query=query), hits=(first, third))
+    told = [answer_json(store, query, some, offset=offset)["hits"] for offset in range(4)]
+    assert [[hit["rank"] for hit in hits] for hits in told] == [[1, 3], [3], [3], []]
 
 
 # --- probes and regions -----------------------------------------------------------------------------------------------

@@ -161,8 +161,9 @@ def test_a_colour_a_verdict_and_a_look_over_http(reader: httpx.Client) -> None:
     assert answer.status_code == 200, answer.text
     assert answer.json()["facets"]
     product = answer.json()["hits"][0]["product"]["id"]
-    answer = reader.post("/v1/search", json={"product_id": product, "least": "same kind"})
+    answer = reader.post("/v1/search", json={"product_id": product, "least": "nothing close"})
     assert answer.status_code == 200, answer.text
+    problem(reader.post("/v1/search", json={"product_id": product, "least": "same kind"}), 422, "invalid_query")
     answer = reader.post("/v1/search", json={"product_id": product, "look": {"color": 2}})
     assert answer.status_code == 422
     assert "A look is how much shape, colour and pattern count" in answer.json()["detail"]
@@ -283,6 +284,16 @@ def test_a_product_comes_changes_and_goes(client: httpx.Client) -> None:
     assert client.delete("/v1/products/navy").status_code == 204
     problem(client.get("/v1/products/navy"), 404, "unknown_product")
     problem(client.delete("/v1/products/navy"), 404, "unknown_product")
+
+
+def test_another_currency_alone_keeps_the_amount(client: httpx.Client) -> None:
+    """49 is 4,900 cents and 49 yen; what a currency has no coin for is refused."""
+    put(client, "navy", (10, 20, 90), price=49, currency="EUR")
+    for currency, minor in (("JPY", 49), ("KWD", 49_000), ("USD", 4900)):
+        changed = client.patch("/v1/products/navy", json={"currency": currency}).json()["product"]
+        assert (changed["price"], changed["price_minor"], changed["currency"]) == (49.0, minor, currency)
+    client.patch("/v1/products/navy", json={"price": 49.9})
+    problem(client.patch("/v1/products/navy", json={"currency": "JPY"}), 422, "unreadable_table")
 
 
 def test_what_was_read_can_be_sent_back(client: httpx.Client) -> None:

@@ -64,6 +64,23 @@ def test_searching(store: Any, tmp_path: Path) -> None:
     assert not store.search(text="shirt", least=1.0, where=lapel.Filter.parse(["price>1000"]))
 
 
+def test_an_answer_says_the_same_from_near_and_far(store: Any) -> None:
+    """What the guides print of an answer is there over HTTP too."""
+    found = store.search(text="bleu shirt zorblax", k=1)
+    assert found[0].product.price == "20.00 EUR"
+    part = found.understood.parts[0]
+    assert (part.kind, part.weight, part.words.unknown) == ("text", 1.0, ("zorblax",))
+    assert ("bleu", "blue") in part.words.corrected + part.words.synonyms
+    assert "zorblax" in part.note
+    assert (found.understood.colours, found.rules, len(found.understood.fingerprint)) == (None, (), 16)
+    seen = store.search(image=picture(COLOURS["red"], (300, 400)), k=1)
+    colours = seen.understood.colours
+    assert [(each.name, each.share > 0.9) for each in colours.colours] == [("red", True)]
+    assert colours.certainty in ("sure", "fairly sure", "not sure")
+    assert (seen.kinds, seen.fashion) == ((), None)  # the model of this shop has no calibration
+    assert store.embed(lapel.Query(text="bleu shirt zorblax")).parts[0].note == part.note
+
+
 def test_many_queries_are_answered_in_order(store: Any) -> None:
     seen: list[int] = []
     asked: list[Any] = [picture(COLOURS[name]) for name in ("red", "blue", "green", "white", "red", "blue")]

@@ -183,12 +183,16 @@ def test_a_folder_of_pictures_into_a_csv(shop: Path, tmp_path: Path) -> None:
         ("a.jpg", "1"), ("a.jpg", "2"), ("broken.jpg", ""), ("b.jpg", "1"), ("b.jpg", "2"), ("missing.jpg", "")
     ]  # fmt: skip
     one = run_json("search", folder / "a.jpg", "-k", "2", "--where", "gender=Men", "--store", shop)["hits"]
-    assert [(row["id"], row["score"]) for row in rows[:2]] == [
-        (hit["product"]["id"], f"{hit['score']:.6f}") for hit in one
+    assert [(row["id"], row["score"], row["verdict"]) for row in rows[:2]] == [
+        (hit["product"]["id"], f"{hit['score']:.6f}", hit["verdict"] or "") for hit in one
     ]
     assert "Not a picture" in rows[2]["error"]
     assert "missing.jpg' cannot be read" in rows[5]["error"]
     assert not any(row["error"] for row in rows if row["rank"])
+    run("search", folder / "a.jpg", "--csv", tmp_path / "far.csv", "--where", "price>99999", "--store", shop)
+    with (tmp_path / "far.csv").open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["verdict"], row["rank"], row["error"]) == ("nothing passes the filter", "", "")  # an answer, no error
     facts = run_json(*asked, "--store", shop)
     assert facts == {"pictures": 4, "answered": 2, "failed": 2, "csv": str(out)}
 

@@ -366,6 +366,22 @@ def test_diversity_takes_what_is_unlike_what_is_there(tmp_path: Path) -> None:
         assert [hit.product.id for hit in engine.search(diverse)] == ["a", "far"]
 
 
+def test_pages_of_a_diverse_answer_fit_together(engine: SearchEngine) -> None:
+    """What stands at a rank does not depend on how many are asked for, so none comes twice and none is passed over."""
+    whole = engine.search(Query(vector=look("Shirts", "Red"), k=30, diversity=0.5))
+    for k in (1, 5, 10, 20):
+        some = engine.search(Query(vector=look("Shirts", "Red"), k=k, diversity=0.5))
+        assert list(some) == list(whole)[:k]
+
+
+@pytest.mark.parametrize("query", [Query(text="red", least="same kind"), Query(colour="red", least="same product")])
+def test_a_verdict_that_cannot_be_told_is_no_cut_off(engine: SearchEngine, query: Query) -> None:
+    """Nothing is known to be close, which is not the same as that there is nothing close."""
+    with pytest.raises(QueryError, match="cannot be told: this query, or this model, has no verdicts"):
+        engine.search(query)
+    assert engine.search(replace(query, least="nothing close"))
+
+
 # --- facets -----------------------------------------------------------------------------------------------------------
 
 

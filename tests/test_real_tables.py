@@ -337,6 +337,16 @@ def test_stock_that_is_no_number_is_unknown(text: str) -> None:
     assert parse_stock(text) is None
 
 
+@pytest.mark.parametrize(
+    ("yes", "no"),
+    [("ja", "Nein"), ("Auf Lager", "ausverkauft"), ("oui", "non"), ("En stock", "Épuisé"), ("sí", "Agotado"),
+     ("sì", "esaurito"), ("sim", "não"), ("ja", "nee"), ("tak", "nie"), ("Да", "Нет"), ("evet", "yok"),
+     ("在庫あり", "在庫なし"), ("有货", "缺货")],
+)  # fmt: skip
+def test_stock_in_words_of_other_languages(yes: str, no: str) -> None:
+    assert (parse_stock(yes), parse_stock(no)) == (True, False)
+
+
 @pytest.mark.parametrize("text", ["NaN", "N/A", "null", "None", "-", "#N/A", "--", " nil "])
 def test_words_for_nothing_are_nothing(text: str, tmp_path: Path) -> None:
     assert text_of(text) == ""

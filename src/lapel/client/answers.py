@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from lapel.client import schema
+from lapel.core.products import price_text
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Product:
     in_stock: bool | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     url: str = ""
+
+    @property
+    def price(self) -> str:
+        """The price for people, such as ``49.90 EUR``; empty when unknown."""
+        return price_text(self.price_minor, self.currency)
 
     @classmethod
     def read(cls, told: schema.ProductAnswer) -> Product:
@@ -200,18 +206,95 @@ class NewCheck:
 
 
 @dataclass(frozen=True)
+class Colour:
+    """A colour of a picture's product: its name, ``#rrggbb``, and its share, 0..1."""
+
+    name: str
+    rgb: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Colours:
+    """The colours of a picture's product, the largest first, and how sure they are, 0..1 and in words."""
+
+    colours: tuple[Colour, ...]
+    confidence: float
+    certainty: str
+
+
+@dataclass(frozen=True)
+class Words:
+    """How words were read: what is looked for, what was put right, and which were not understood."""
+
+    read: str
+    corrected: tuple[tuple[str, str], ...]
+    synonyms: tuple[tuple[str, str], ...]
+    unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class UnderstoodPart:
+    """How a part of a query was read, see :class:`lapel.core.queries.UnderstoodPart`."""
+
+    kind: str
+    weight: float
+    note: str = ""
+    colours: Colours | None = None
+    words: Words | None = None
+    people: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, told: schema.UnderstoodAnswer) -> UnderstoodPart:
+        """From an answer's JSON."""
+        colours, words = told.get("colours"), told.get("words")
+        return cls(
+            told["kind"],
+            told["weight"],
+            told.get("note", ""),
+            colours
+            and Colours(
+                tuple(Colour(each["name"], each["rgb"], each["share"]) for each in colours["named"]),
+                colours["confidence"],
+                colours["certainty"],
+            ),
+            words
+            and Words(
+                words["read"],
+                tuple(words["corrected"].items()),
+                tuple(words["synonyms"].items()),
+                tuple(words["not_understood"]),
+            ),
+            tuple(told.get("people", ())),
+        )
+
+
+@dataclass(frozen=True)
+class Understood:
+    """How the query of an answer was read: the model, and each part in the query's order."""
+
+    fingerprint: str
+    parts: tuple[UnderstoodPart, ...]
+
+    @property
+    def colours(self) -> Colours | None:
+        """The colours of a query that is one picture; None of any other."""
+        return self.parts[0].colours if len(self.parts) == 1 and self.parts[0].weight > 0 else None
+
+
+@dataclass(frozen=True)
 class EmbeddedQuery:
     """A query as one direction, see :class:`lapel.core.types.EmbeddedQuery`.
 
     Attributes:
         vector: dim numbers, of length 1; zeros where nothing of the query was understood.
         fingerprint: The model that made it.
-        parts: How each part was read, as JSON has it.
+        parts: How each part was read.
     """
 
     vector: tuple[float, ...] = field(repr=False)
     fingerprint: str
-    parts: tuple[schema.UnderstoodAnswer, ...]
+    parts: tuple[UnderstoodPart, ...]
 
     @property
     def understood(self) -> bool:
@@ -221,7 +304,7 @@ class EmbeddedQuery:
     @classmethod
     def read(cls, told: schema.EmbedAnswer) -> EmbeddedQuery:
         """From an answer's JSON."""
-        return cls(tuple(told["vector"]), told["model"], tuple(told["understood"]))
+        return cls(tuple(told["vector"]), told["model"], tuple(map(UnderstoodPart.read, told["understood"])))
 
 
 Map = tuple[tuple[float, ...], ...]
@@ -317,6 +400,9 @@ class SearchResult(Sequence[Hit]):
         nearest: The best score there was.
         answer: All that the server said.
         list_id: Of a recommendation that was logged, its name, for the events that come from it. Else empty.
+        kinds: The kinds that the query may be of, with how likely each is, the likeliest first.
+        fashion: How likely the query shows anything that a shop of clothes sells, 0..1; None where it cannot be told.
+        rules: Names of the shop's rules that had a say in it.
     """
 
     hits: tuple[Hit, ...]
@@ -327,6 +413,14 @@ class SearchResult(Sequence[Hit]):
     nearest: float | None
     answer: schema.SearchAnswer | schema.RowAnswer = field(repr=False)
     list_id: str = ""
+    kinds: tuple[tuple[str, float], ...] = ()
+    fashion: float | None = None
+    rules: tuple[str, ...] = ()
+
+    @property
+    def understood(self) -> Understood:
+        """How the query was read."""
+        return Understood(self.answer["model"], tuple(map(UnderstoodPart.read, self.answer["understood"])))
 
     @classmethod
     def read(cls, told: schema.SearchAnswer | schema.RowAnswer) -> SearchResult:
@@ -335,7 +429,17 @@ class SearchResult(Sequence[Hit]):
         timings = {name: spent for name, spent in told["took_ms"].items() if name != "total"}
         hits = tuple(map(Hit.read, told["hits"]))
         return cls(
-            hits, told["total"], told["verdict"], facets, timings, told["nearest"], told, told.get("list_id", "")
+            hits,
+            told["total"],
+            told["verdict"],
+            facets,
+            timings,
+            told["nearest"],
+            told,
+            told.get("list_id", ""),
+            tuple((each["kind"], each["probability"]) for each in told.get("kinds", ())),
+            told.get("fashion"),
+            tuple(told.get("rules", ())),
         )
 
     @property

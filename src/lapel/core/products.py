@@ -26,6 +26,18 @@ MINOR_UNITS = {
 }  # ISO 4217
 
 
+def price_text(minor: int | None, currency: str) -> str:
+    """A price for people; empty when unknown.
+
+    >>> price_text(499_000, "EUR")
+    '4,990.00 EUR'
+    """
+    if minor is None:
+        return ""
+    digits = MINOR_UNITS.get(currency, 2)
+    return f"{Decimal(minor).scaleb(-digits):,.{digits}f} {currency}"
+
+
 @dataclass(frozen=True)
 class Product:
     """One thing that is sold.
@@ -76,10 +88,7 @@ class Product:
     @property
     def price(self) -> str:
         """The price for people, such as ``49.90 EUR``; empty when unknown."""
-        if self.price_minor is None:
-            return ""
-        digits = MINOR_UNITS.get(self.currency, 2)
-        return f"{Decimal(self.price_minor).scaleb(-digits):,.{digits}f} {self.currency}"
+        return price_text(self.price_minor, self.currency)
 
     def facets(self) -> dict[str, tuple[str, ...]]:
         """Everything a filter or a relevance rule can name, as texts; a category counts at each of its levels."""

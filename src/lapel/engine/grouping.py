@@ -3,6 +3,7 @@ than some of one brand, and, on request, hits that differ from each other."""
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from lapel.engine.picture_hash import NEAR, hamming, whole_hash
 
 VARIANTS = "variants"  # what `group` is called where it means each model once, whatever its colour
 WHOLE_HASH = 64  # hex digits of a SHA-256
-POOL = 3  # times k hits among which diversity chooses
+POOL, PAGE = 3, 10  # diversity chooses each ten hits among three times as many as are there then
 MAX_NUMBERED = 500_000  # photos; 60 MB with their texts
 LEFT_OUT = -1  # what stands for a product that is not to come
 
@@ -63,7 +64,7 @@ class Grouper:
         Raises:
             QueryError: it groups by a field that no product has.
         """
-        wanted = k if not query.diversity else POOL * k
+        wanted = pool_of(k) if query.diversity else k
         collected = _Collected(wanted, query, self._fields(query), excluded)
         whole = query.group == VARIANTS or query.distinct  # what comes later may belong to a hit
         # Looked up in pieces: mostly the first k photos are of k products, and the spare ones are not needed.
@@ -86,10 +87,10 @@ class Grouper:
     def diverse(self, hits: list[Hit], vectors: Vectors, k: int, diversity: float) -> list[Hit]:
         """The k hits that are both near and unlike each other, by maximal marginal relevance (Carbonell and Goldstein
         1998): the best first, then each the one with the highest ``(1 - diversity) * relevance - diversity * cosine to
-        the most alike hit before``.
+        the most alike hit before``. What is chosen at a rank does not depend on k: pages of one answer fit together.
 
         Args:
-            hits: Best first.
+            hits: Best first, up to ``pool_of(k)`` of them.
             vectors: (n, dim) float32, of their photos.
             k: How many.
             diversity: 0..1.
@@ -99,7 +100,7 @@ class Grouper:
         chosen, nearest = [0], alike[0].copy()
         while len(chosen) < min(k, len(hits)):
             worth = (1 - diversity) * relevance - diversity * nearest
-            worth[chosen] = -np.inf
+            worth[chosen] = worth[pool_of(len(chosen) + 1) :] = -np.inf
             best = int(worth.argmax())
             chosen.append(best)
             nearest = np.maximum(nearest, alike[best])
@@ -122,6 +123,11 @@ class Grouper:
                 f"The catalogue has no field '{name}' to group by. There are: {', '.join(known.values())}.", field=name
             )
         return known[fold(name)]
+
+
+def pool_of(k: int) -> int:
+    """Among how many hits diversity chooses k."""
+    return POOL * PAGE * math.ceil(k / PAGE)
 
 
 def first_piece(k: int, excluded: frozenset[str]) -> int:

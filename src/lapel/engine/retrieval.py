@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from lapel.core.answers import Explanation, Region
 from lapel.core.errors import QueryError
 from lapel.core.images import to_image
+from lapel.core.queries import CLOSENESS
 from lapel.core.settings import settings
 from lapel.core.types import (
     EmbeddedQuery,
@@ -36,7 +37,7 @@ from lapel.engine.calibration import NEIGHBOURS, closest
 from lapel.engine.context import StoreContext
 from lapel.engine.explanation import Explainer
 from lapel.engine.facets import Counts, FacetCounter
-from lapel.engine.grouping import POOL, Grouper, PhotoNumbers, first_piece, is_plain, one_each
+from lapel.engine.grouping import Grouper, PhotoNumbers, first_piece, is_plain, one_each, pool_of
 from lapel.engine.hits import Entries, FoundHits
 from lapel.engine.index_storage import SearchSnapshot
 from lapel.engine.judging import Answered, Judge, Judged, kept
@@ -230,6 +231,11 @@ class SearchEngine:
             verdict = Verdict.NOTHING_PASSES if nothing_passes else Verdict.EMPTY
             verdict = verdict if embedded.understood else Verdict.NOT_UNDERSTOOD
         if query.least is not None:
+            if query.least in CLOSENESS and len(found) and not judged.verdict:
+                raise QueryError(
+                    f"Which answers are '{query.least}' cannot be told: this query, or this model, has no verdicts."
+                    " Cut off at a score instead, such as 0.5."
+                )
             hits = kept(found(), query.least)
             if hits:
                 verdict = closest(hit.verdict for hit in hits) or Verdict.FOUND
@@ -375,13 +381,14 @@ class SearchEngine:
             if hits is None:
                 made = FoundHits.of(())
                 fetched = fetch
+                enough = pool_of(wanted[row]) if query.diversity else wanted[row]
                 while embedded.understood:
                     if row not in ordered:
                         keys, scores = matches.keys[row], matches.scores[row]
                         ordered[row] = self._ordered(snapshot, query, embedded, scales[row], keys, scores, timer)
                     with timer.stage("group"):
                         made = self._grouper.group(ordered.pop(row), wanted[row], query, embedded.exclude, entries)
-                    if len(made) >= wanted[row] or fetched >= reachable:
+                    if len(made) >= enough or fetched >= reachable:
                         break
                     fetched *= 4
                     with timer.stage("retrieve"):
@@ -640,8 +647,8 @@ def _fetched(query: Query, embedded: EmbeddedQuery, wanted: int) -> int:
     fetch some spare, then ever more."""
     spare = max(MIN_SPARE, wanted // 2) + 4 * len(embedded.exclude)
     grouped = query.group or query.max_per or query.distinct
-    pool = POOL if query.diversity else 1
-    return max(pool * wanted + spare, CANDIDATES if grouped else 0)
+    pool = pool_of(wanted) if query.diversity else wanted
+    return max(pool + spare, CANDIDATES if grouped else 0)
 
 
 def _search(

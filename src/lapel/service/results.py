@@ -56,7 +56,7 @@ def answer_json(
         offset: Hits that are passed over.
     """
     told = result_json(result)
-    told["hits"] = told["hits"][offset:]
+    told["hits"] = [hit for hit in told["hits"] if hit["rank"] > offset]  # a cut-off leaves gaps between ranks
     return {"query": asked_json(query, picture=picture, offset=offset), **told, "index": store.index.kind}
 
 

@@ -28,11 +28,17 @@ _FROM = re.compile(
 )
 _RANGE = re.compile(r"^(.*?[0-9].*?)\s*(?:-|\u2013|\u2014|to|bis)\s*(.*[0-9].*)$", re.IGNORECASE)
 MAX_MINOR = 10**15  # minor units; far above any price, far below what SQLite's integers hold
+# As feeds have it, then as shops of other languages write it.
 IN_STOCK = frozenset(
-    "yes,y,true,t,in stock,instock,in_stock,available,limited availability,preorder,backorder".split(",")
+    "yes,y,true,t,in stock,instock,in_stock,available,limited availability,preorder,backorder,"
+    "ja,oui,sí,si,sì,sim,tak,да,evet,はい,是,auf lager,vorrätig,verfügbar,lieferbar,en stock,disponible,disponibile,"
+    "disponível,em estoque,op voorraad,dostępny,w magazynie,в наличии,есть,stokta,var,在庫あり,有货,有貨".split(",")
 )
 OUT_OF_STOCK = frozenset(
-    "no,n,false,f,out of stock,outofstock,out_of_stock,sold out,unavailable,discontinued".split(",")
+    "no,n,false,f,out of stock,outofstock,out_of_stock,sold out,unavailable,discontinued,"
+    "nein,non,não,nao,nee,nie,нет,hayır,いいえ,否,ausverkauft,nicht vorrätig,nicht verfügbar,nicht lieferbar,épuisé,"
+    "rupture de stock,en rupture,agotado,esaurito,non disponibile,esgotado,uitverkocht,niedostępny,wyprzedane,"
+    "нет в наличии,tükendi,yok,在庫なし,缺货,缺貨,无货".split(",")
 )
 _NUMBER = re.compile(r"[0-9][0-9.,' \u00a0\u202f\u2019]*")
 _GAPS = re.compile(r"[' \u00a0\u202f\u2019]")

@@ -140,8 +140,10 @@ def _price(now: Product, given: dict[str, Any]) -> dict[str, Any]:
         minor = given["price_minor"]
     elif given.get("price") is not None:
         minor = _minor(given["price"], currency)
-    else:
-        minor = None if {"price", "price_minor"} & set(given) else now.price_minor
+    elif {"price", "price_minor"} & set(given) or now.price_minor is None:
+        minor = None
+    else:  # the same amount, whatever a currency's smallest unit is
+        minor = _minor(str(Decimal(now.price_minor).scaleb(-MINOR_UNITS.get(now.currency, 2))), currency)
     return {"price_minor": minor, "currency": currency if minor is not None else ""}
 
 

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 ALL = "all"  # what --facets alone stands for
 SHOWN_VALUES = 12  # of a facet in the table; JSON has them all
 ALONE = {"--group": "variants", "--facets": ALL}
-COLUMNS = ("picture", "rank", "score", "id", "title", "category", "price", "url", "photo", "error")
+OWN = ("id", "title", "category", "price", "url", "photo")  # of a hit's product and photo
+COLUMNS = ("picture", "rank", "score", "verdict", "probability", *OWN, "error")
 
 
 def search(
@@ -379,7 +380,7 @@ def _rows(name: str, answer: SearchResult | LapelError) -> Iterator[tuple[object
     if isinstance(answer, LapelError):
         yield (name, *[""] * (len(COLUMNS) - 2), str(answer))
     elif not answer:
-        yield (name, *[""] * (len(COLUMNS) - 2), answer.verdict.value)
+        yield (name, "", "", answer.verdict.value, *[""] * (len(COLUMNS) - 4))
     else:
         yield from (_row(name, hit) for hit in answer)
 
@@ -387,5 +388,6 @@ def _rows(name: str, answer: SearchResult | LapelError) -> Iterator[tuple[object
 def _row(name: str, hit: Hit) -> tuple[object, ...]:
     product = hit.product
     category = " > ".join(product.category)
-    score = f"{hit.score:z.6f}"
-    return name, hit.rank, score, product.id, product.title, category, product.price, product.url, hit.photo.uri, ""
+    judged = ("", "") if hit.verdict is None else (hit.verdict.value, f"{hit.probability:.6f}")
+    own = (product.id, product.title, category, product.price, product.url, hit.photo.uri)
+    return name, hit.rank, f"{hit.score:z.6f}", *judged, *own, ""
