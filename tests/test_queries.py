@@ -382,6 +382,24 @@ def test_a_verdict_that_cannot_be_told_is_no_cut_off(engine: SearchEngine, query
     assert engine.search(replace(query, least="nothing close"))
 
 
+def test_what_is_unlike_a_kind_is_of_the_kinds_beside_it(tmp_path: Path) -> None:
+    """Black heels, but no heels, are other black shoes, and not whatever else is black."""
+    kinds = {"Heels": ("Shoes", (0, 1)), "Flats": ("Shoes", (0, 2)), "Sunglasses": ("Eyewear", (3,))}
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
+        store.claim()
+        entries = []
+        for kind, (section, places) in kinds.items():
+            for colour, place in (("Black", 6), ("Red", 7)):
+                vector = np.zeros(128, np.float32)
+                vector[list(places)], vector[place] = 1, 0.7
+                product = Product(f"{colour} {kind}", colour=colour, category=("All", section, kind), gender="Women")
+                photo = PhotoEntry(f"file:///{product.id}.jpg", "1", f"{len(entries):064x}", normalise(vector[None])[0])
+                entries.append(Entry(product, (photo,)))
+        store.catalog.write(entries, fingerprint=store.encoder.fingerprint)
+        parts = (Part(product_id="Black Heels"), Part(text="heels", weight=-1.0))
+        assert SearchEngine(store).search(Query(parts=parts, k=2))[0].product.id == "Black Flats"
+
+
 # --- facets -----------------------------------------------------------------------------------------------------------
 
 

@@ -2,12 +2,13 @@
 
 Pictures, products and vectors are directions as they are, and words are where the model reads words; else they are the
 mean of the products whose texts match best (Rocchio's centroid). Beside other parts words that say what a thing is like
-("striped") are the direction in which such products differ from others of their kind, and a colour takes the place of
-the colour that is there.
+("striped") are the direction in which such products differ from others of their kind, a kind that is not wanted is the
+direction in which it differs from the kinds beside it, and a colour takes the place of the colour that is there.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -286,7 +287,10 @@ class QueryReader:
         people = self._people(snapshot, rest)
         if people and (towards := self._towards(snapshot, people)) is not None:
             return _Read(part, replace(said, people=people, whole=towards), towards, towards)
-        likeness = None if self._names_a_kind(rest) else self._likeness(snapshot, rest)
+        if not self._names_a_kind(rest):
+            likeness = self._likeness(snapshot, rest)
+        else:
+            likeness = self._from_kin(snapshot, rest) if part.weight < 0 else None
         vector, _ = self._of_words(snapshot, rest)
         return _Read(part, replace(said, whole=vector), vector, likeness)
 
@@ -364,11 +368,21 @@ class QueryReader:
             mean = space.kinds.get((kind[0], kind[1]))
             if len(vector) and mean is not None:
                 apart.append(vector[0] - mean)
-        if not apart:
-            return None
-        sum_: Direction = np.sum(apart, axis=0)
-        length = float(np.linalg.norm(sum_))
-        return None if length < CANCELLED else sum_ / np.float32(length)
+        return _together(apart)
+
+    def _from_kin(self, snapshot: SearchSnapshot, reading: WordReading) -> Direction | None:
+        """The direction in which the categories that words name differ from those beside them for the same people: what
+        is unlike heels is other shoes. None where the words are no category's, or nothing is beside it."""
+        named = {words for group in self.words.phrases(reading) for words in group}
+        of = self.colour_space(snapshot).kinds.items()
+        kinds = [(json.loads(category or "[]"), gender, mean) for (category, gender), mean in of]
+        apart = []
+        for path, gender, mean in kinds:
+            if path and tokens(path[-1]) in named:
+                beside = [(other, by) for other, whose, by in kinds if whose == gender and other[:-1] == path[:-1]]
+                kin = [by for other, by in beside if other and other != path]
+                apart += [mean - np.mean(kin, axis=0)] if kin else []
+        return _together(apart)
 
     def _people(self, snapshot: SearchSnapshot, reading: WordReading) -> tuple[str, ...]:
         """The store's names of those for whom products are, where a text says nothing else: "for women"."""
@@ -439,6 +453,13 @@ def _without_colours(reading: WordReading) -> WordReading:
 
 def _strength(given: NDArray[np.float32]) -> tuple[float, float] | None:
     return (float(given[0]), float(given[1])) if np.isfinite(given).all() else None
+
+
+def _together(apart: Sequence[Direction]) -> Direction | None:
+    """The sum of some differences at length 1; None where they are none, or leave no direction."""
+    total: Direction = np.sum(apart, axis=0, dtype=np.float32)
+    length = float(np.linalg.norm(total))
+    return None if length < CANCELLED else total / np.float32(length)
 
 
 def _mean(vectors: Vectors) -> Direction:
