@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 import lapel
 from inputs.fashion import KINDS, fashion_store
+from lapel.catalog import Entry, PhotoEntry
 from lapel.core.errors import InputError, QueryError
 from lapel.core.estimators import difference
 from lapel.core.types import SearchResult
@@ -293,6 +295,29 @@ def test_together_is_never_the_same_kind_and_says_what_goes(own: lapel.Store) ->
     assert all(hit.product.category != kind for hit in result)
     assert all(together(part_of(kind), part_of(hit.product.category)) for hit in result)
     assert {hit.reason.kind for hit in result if hit.reason} == {"goes-with"}
+
+
+def test_a_season_that_nobody_knows_is_not_said_to_agree(own: lapel.Store) -> None:
+    vector = np.eye(own._context.encoder.dim, dtype=np.float32)[0]
+    product = replace(own.product("p1").product, season="")
+    photo = PhotoEntry("mem://new", "1", 64 * "a", vector)
+    own._context.catalog.write([Entry(product, (photo,))], fingerprint=own._context.encoder.fingerprint)
+    for seed, told in (("p1", False), ("p2", True)):
+        result = own.recommend(product_id=seed, kind="together", k=20)
+        assert any("season" in hit.reason.words for hit in result if hit.reason) == told
+
+
+@pytest.mark.parametrize("kind", ["similar", "together", "look", "upsell", "substitutes"])
+def test_the_photo_that_a_row_stands_beside_does_not_come_again(own: lapel.Store, kind: str) -> None:
+    """One product in two sizes, each a row of the table; the other size may stand in for it."""
+    product = replace(own.product("p5").product, id="twin", in_stock=True)
+    (photo,) = own.product("p5").photos
+    sha256, fingerprint = photo.sha256, own._context.encoder.fingerprint
+    vector = own._context.catalog.vector_of([photo.key], fingerprint=fingerprint)[0]
+    twin = Entry(product, (PhotoEntry("mem://twin", "1", sha256, vector),))
+    own._context.catalog.write([twin], fingerprint=fingerprint)
+    found = ids(own.recommend(product_id="p5", kind=kind, k=120))
+    assert ("twin" in found) == (kind == "substitutes")
 
 
 def test_what_is_often_bought_with_it_comes_first(own: lapel.Store) -> None:

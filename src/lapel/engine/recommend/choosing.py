@@ -47,14 +47,15 @@ class Guard:
         refused: Iterable[Places] = (),
         passing: NDArray[np.bool_] | None = None,
         per_brand: int = MAX_PER_BRAND,
+        beside: Iterable[int] = (),
     ) -> Guard:
-        """The guard of a row that has nothing in it yet."""
+        """The guard of a row that has nothing in it yet; the photos of products ``beside`` it do not come again."""
         barred = ~table.shown | (table.stock == SOLD_OUT)
         for places in refused:
             barred[places] = True
         if passing is not None:
             barred |= ~passing
-        return cls(table, barred, per_brand)
+        return cls(table, barred, per_brand, _photos={int(table.photos[place]) for place in beside})
 
     def allowed(self, places: Places) -> NDArray[np.bool_]:
         """(m,) which of these may be shown at all."""

@@ -31,7 +31,7 @@ class Agreement:
         part: How much an outfit with the seed wants what each is; 0 where it cannot be worn with it.
         harmony: Of colours.
         price: Of prices of one currency; 0.5 where they cannot be compared.
-        season: Of seasons.
+        season: Whether both have the same season.
         gender: Whether they are for the same people.
         looks: What colours, price and season come to together, without a unit.
     """
@@ -39,7 +39,7 @@ class Agreement:
     part: NDArray[np.float64]
     harmony: NDArray[np.float64]
     price: NDArray[np.float64]
-    season: NDArray[np.float64]
+    season: NDArray[np.bool_]
     gender: NDArray[np.bool_]
     looks: NDArray[np.float64]
 
@@ -74,7 +74,8 @@ class Complements:
         part = np.where(table.kinds.of[others] == table.kinds.of[seed], 0.0, part)
         agree = self._agreements(seed, others)
         looks = self._harmonies.score(agree, int(table.colours.of[seed]), table.colours.of[others])
-        colours, price, season = agree.T
+        colours, price, _ = agree.T
+        season = (table.seasons.of[others] == table.seasons.of[seed]) & (table.seasons.of[seed] > 0)
         return Agreement(part, colours, price, season, gender_fits(table, seed, others), looks)
 
     def _agreements(self, seed: int | Places, others: Places) -> NDArray[np.float64]:

@@ -159,7 +159,8 @@ class Recommender:
         barred = [profile.refused, table.find(asked.exclude), table.find(asked.seeds)]
         if effects is not None:
             barred.append(_places(table, effects.hidden))
-        guard = Guard.over(table, refused=barred, passing=passing, per_brand=settings.per_brand)
+        beside = () if asked.kind == "substitutes" else table.find(asked.seeds).tolist()  # another size may stand in
+        guard = Guard.over(table, refused=barred, passing=passing, per_brand=settings.per_brand, beside=beside)
         shop = self._shop(snapshot, table, crowd, settings, asked)
         weight = self._blend.weight(settings)
         if weight and profile.interests:
