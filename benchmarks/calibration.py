@@ -1,6 +1,6 @@
 """What probabilities and verdicts are worth: calibration error, kinds told, kinds that are gone, no fashion at all.
 
-    python benchmarks/calibration.py [--encoder default] [--pictures WHEELS] [--plot reliability.png] [--write]
+    python benchmarks/calibration.py [--encoder default] [--only-words] [--pictures WHEELS] [--plot PNG] [--write]
 
 Fitted twice, each time on half of the products (by ``group``) and of the photos' senders, and measured on the other
 half, so no figure is of a pair that it was learned from. ``--write`` then fits on both halves and writes
@@ -31,7 +31,7 @@ from encoders import CACHE, encode_shop
 from lapel.core.types import Verdict
 from lapel.core.vectors import Vectors
 from lapel.encoders import Encoder, open_encoder, shipped_model
-from lapel.encoders.probes import DOMAINS, Probe, Probes, save_probes
+from lapel.encoders.probes import DOMAINS, Probe, Probes, read_probes, save_probes
 from lapel.encoders.segmenter import embed_images
 from lapel.engine.calibration import (
     JUDGEMENTS,
@@ -44,6 +44,7 @@ from lapel.engine.calibration import (
     density_of,
     fashion_features,
     hit_features,
+    read_calibration,
     rows_of,
     save_calibration,
 )
@@ -66,6 +67,7 @@ from lapel.insight.strangers import STRANGERS, drawn
 from lapel.service import open_store
 from phone_to_shop import KINDS, PHOTOS, ClothingPhotos, read_photos
 from shops import Shop, machine, open_shop
+from words import SHOPS, WordHits, word_hits
 
 SCENES = {"cluttered scene": 1000, "phone photo": 1000, "crop to 60 %": 500, "light and white balance": 500}
 MADE = ("cluttered scene", "phone photo")
@@ -571,6 +573,44 @@ def small_shops(spec: str, shop: Shop, sizes: Sequence[int] = (9, 30)) -> None:
         print(f"a shop of {size} products, its own goods called nothing close: {', '.join(said)} of {size} each")
 
 
+def fit_words(hits: WordHits, some: NDArray[np.bool_]) -> tuple[Scale, float]:
+    """How likely a hit is what words ask for, from some of the answers, and below which it is nothing close."""
+    rows = some[hits.query]
+    pairs = Pairs(hits.features[rows], hits.right[rows])
+    scale = fit_scale([pairs], pairs)
+    best = hits.best(words_likely(scale, hits))
+    return scale, min(LIKELY, least_likely(best[some & hits.there]))
+
+
+def words_likely(scale: Scale, hits: WordHits) -> NDArray[np.float64]:
+    """(m,) as the engine says it."""
+    likely = scale.probabilities(hits.features)
+    return np.where(hits.named, np.maximum(likely, LIKELY), likely)
+
+
+def report_words(hits: WordHits) -> None:
+    """Print what is said of words in shops that have what they name and in those that have not: each quarter - a half
+    of the names in a half of the shops - by what the opposite quarter taught."""
+    likely, silent = np.zeros(len(hits.right)), np.zeros(len(hits.sorts), bool)
+    for names in (0, 1):
+        for shops in (0, 1):
+            scale, least = fit_words(hits, (hits.halves == (1 - names, 1 - shops)).all(axis=1))
+            own = (hits.halves == (names, shops)).all(axis=1)
+            told = words_likely(scale, hits)
+            likely[own[hits.query]] = told[own[hits.query]]
+            silent[own] = hits.best(told)[own] < least
+    print(f"{'words in shops':28}{'has it':>8}{'alarms':>8}{'has not':>9}{'told':>7}{'error':>8}{'not understood':>16}")
+    groups = {"all": np.ones(len(silent), bool)}
+    groups |= {f"{size or 'all':,} products" if size else "the whole": hits.sizes == size for size in SHOPS}
+    groups |= {sort: hits.sorts == sort for sort in dict.fromkeys(hits.sorts.tolist())}
+    for name, some in groups.items():
+        there, gone, rows = some & hits.there, some & ~hits.there, some[hits.query]
+        alarms = f"{100 * silent[there].mean():8.1f}" if there.any() else f"{'-':>8}"
+        found = f"{100 * silent[gone].mean():7.1f}" if gone.any() else f"{'-':>7}"
+        error = calibration_error(likely[rows], hits.right[rows])
+        print(f"{name:28}{there.sum():8,}{alarms}{gone.sum():9,}{found}{error:8.3f}{hits.silent[name] or '':>16}")
+
+
 def draw_reliability(told: NDArray[np.float64], true: NDArray[np.bool_], path: Path) -> None:
     """How many hits were right against how likely they were said to be; bars: how many hits."""
     side, left, base = 360, 60, 400
@@ -624,6 +664,18 @@ def show_probes(bench: Bench) -> dict[str, Probe]:
     return probes
 
 
+def with_words(
+    known: Calibration, encoder: Encoder, wanted: argparse.Namespace, shop: Shop, probes: Probes
+) -> Calibration:
+    """A calibration that says what is likely of words, too; what it is worth is printed."""
+    if not encoder.has_text:
+        return known
+    hits = word_hits(encoder, wanted.encoder, shop, encode_shop(encoder, shop, wanted.cache), probes, known)
+    report_words(hits)
+    scale, least = fit_words(hits, np.ones(len(hits.sorts), bool))
+    return replace(known, words=scale, words_least=least)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -634,10 +686,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pictures", type=Path, nargs="*", default=[], help="wheels or folders with other pictures")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where vectors are kept")
     parser.add_argument("--plot", type=Path, help="write the reliability diagram as a PNG")
+    parser.add_argument("--only-words", action="store_true", help="words alone, beside the rest as it is")
     parser.add_argument("--write", action="store_true", help="write calibration.json and probes.npz beside the model")
     wanted = parser.parse_args(arguments)
     encoder = open_encoder(wanted.encoder)
     shop = open_shop(wanted.data, wanted.products, wanted.cache)
+    name = wanted.encoder.rpartition(":")[2]  # without what runs it
+    folder = shipped_model(name) if name in ("default", "small") else Path(name)
+    if wanted.only_words:
+        known = read_calibration(folder)
+        if known is None:
+            parser.error(f"{folder} has no calibration: leave --only-words out")
+        print(f"{encoder.name}, {len(shop.products):,} products; {machine()}")
+        known = with_words(known, encoder, wanted, shop, read_probes(folder, encoder.dim))
+        if wanted.write:
+            save_calibration(known, folder)
+        return
     bench = Bench(encoder, shop, read_photos(wanted.photos), wanted)
     print(f"{encoder.name}, {len(shop.products):,} products, {len(bench.photos.files):,} photos; {machine()}\n{AIMS}")
     probes = show_probes(bench)
@@ -651,11 +715,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     small_shops(wanted.encoder, shop)
     if wanted.plot:
         draw_reliability(told, true, wanted.plot)
+    details = {"learned_from": "val pictures, people's photos, drawn scenes; benchmarks/calibration.py"}
+    fitted = replace(answers.fit(lambda name: bench.folds(name) >= 0), details=details)
+    fitted = with_words(fitted, encoder, wanted, shop, probes)
     if wanted.write:
-        name = wanted.encoder.rpartition(":")[2]  # without what runs it
-        folder = shipped_model(name) if name in ("default", "small") else Path(name)
-        details = {"learned_from": "val pictures, people's photos, drawn scenes; benchmarks/calibration.py"}
-        save_calibration(replace(answers.fit(lambda name: bench.folds(name) >= 0), details=details), folder)
+        save_calibration(fitted, folder)
         save_probes(probes, folder)
 
 

@@ -10,6 +10,8 @@
 - **languages**: ``words.csv``, a hand-written list of 31 kinds and 14 colours in twelve languages and of the labels
   that count as right; ``in lexicon``: the share of a language's words that the shipped models were taught
   (``src/lapel/training/lexicon.csv``).
+- **shops without it**: what :func:`word_hits` asks of shops that lack half of the kinds; ``calibration.py`` learns from
+  it how likely a hit is what was asked for.
 - **not understood**: how many of those words, of made-up words, and of words in scripts it does not know are taken for
   understood.
 """
@@ -18,19 +20,31 @@ from __future__ import annotations
 
 import argparse
 import csv
+import tempfile
 import time
+import zlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.progress import track
 
 from encoders import add_arguments, encode_shop
+from lapel import Query
+from lapel.catalog.entries import Entry, PhotoEntry
 from lapel.core.metrics import proportion
+from lapel.core.synonyms import spellings
 from lapel.core.vectors import Vectors
+from lapel.core.words import tokens
 from lapel.encoders import Encoder, open_encoder, words
+from lapel.encoders.probes import Probes
+from lapel.engine.calibration import WORD_FIGURES, Calibration, Features, Scale, Told
+from lapel.engine.context import open_context
+from lapel.engine.retrieval import SearchEngine
 from shops import Shop, machine, open_shop
 
 WORDS = Path(__file__).with_name("words.csv")
@@ -38,14 +52,80 @@ LANGUAGES = "en de es fr it pt nl pl ru tr ja zh".split()
 K = 10
 MANY, FEW = 20, 10  # products of a label, and of a combination
 UNKNOWN_SCRIPTS = "კაბა ቀሚስ कमीज שמלה φόρεμα உடை հագուստ පාවහන් ጫማ ფეხსაცმელი κόκκινο אדום".split()
+SHOPS = {12: 4, 40: 4, 200: 2, 1000: 2, 5000: 2, 0: 2}  # how many of each size; 0: all products
+MISSING = 0.5  # of the kinds are taken out of each, and of the whole catalogue
+MISSING_WHOLE = 0.2
+ASKED = 24  # questions of each sort, of each shop
+TITLES = 400
+WRITTEN = 2000  # products at a time
+# What no shop of clothes sells, two lists: what one half learned from is not asked of it.
+OTHER_GOODS = [
+    """surfboard, coffee machine, bicycle, car tyre, guitar, sofa, smartphone, kitchen knife, book, bed sheet, helmet,
+    drill, headphones, baby stroller, washing machine, tomato seeds, hammer, printer ink, chess board, orange juice,
+    plane ticket, fridge, wooden table, garden hose, dictionary, mortgage, cheese, fishing rod, yoga mat, trumpet""",
+    """skateboard, teapot, motorcycle, garden chair, piano, lamp, laptop, frying pan, novel, pillow, tent, screwdriver,
+    camera, toy train, vacuum cleaner, dog food, saw, keyboard, puzzle, red wine, hotel room, microwave, bookshelf,
+    lawn mower, magazine, insurance, bread, canoe, treadmill, violin""",
+]
 
 
 @dataclass(frozen=True)
 class Question:
-    """Words, and which pictures are right answers, (n,) bool."""
+    """Words, and which pictures are right answers, (n,) bool.
+
+    Attributes:
+        sort: What kind of question it is.
+        half: Which of two halves of all names it is of: what it names is in no question of the other.
+    """
 
     text: str
     right: NDArray[np.bool_]
+    sort: str = ""
+    half: int = 0
+
+
+@dataclass(frozen=True)
+class WordHits:
+    """The hits of questions that were asked of shops, one question after the other.
+
+    Attributes:
+        features: (m, figures) see :func:`lapel.engine.calibration.word_features`.
+        named: (m,) bool, which hold all of three words or more.
+        right: (m,) bool.
+        query: (m,) which answer each is of.
+        sorts, sizes: (a,) of each answer, its question's sort and how many products the shop was drawn to have.
+        halves: (a, 2) of which half of the names the question is, and of which the shop.
+        there: (a,) bool, whether the shop has a right answer.
+        silent: By sort, how many questions were not understood.
+    """
+
+    features: Features
+    named: NDArray[np.bool_]
+    right: NDArray[np.bool_]
+    query: NDArray[np.int64]
+    sorts: NDArray[np.str_]
+    sizes: NDArray[np.int64]
+    halves: NDArray[np.int64]
+    there: NDArray[np.bool_]
+    silent: Counter[str]
+
+    def best(self, likely: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(a,) the highest of each answer."""
+        found = np.zeros(len(self.sorts))
+        np.maximum.at(found, self.query, likely)
+        return found
+
+
+@dataclass(frozen=True)
+class Noting(Calibration):
+    """Judges nothing, and keeps what it would judge words by."""
+
+    noted: list[tuple[Features, NDArray[np.bool_]]] = field(default_factory=list)
+
+    def judge_words(self, features: Features, *, named: NDArray[np.bool_]) -> Told:
+        """Every hit is as likely as not."""
+        self.noted.append((features, named))
+        return super().judge_words(features, named=named)
 
 
 def precisions(encoder: Encoder, questions: Sequence[Question], vectors: Vectors) -> NDArray[np.float64]:
@@ -92,6 +172,153 @@ def word_questions(labels: dict[str, NDArray[np.str_]], least: int) -> dict[str,
             if one and kind and count >= FEW
         ]
     return found
+
+
+def half_of(name: str) -> int:
+    """Which of two halves a name is of."""
+    return zlib.crc32(name.encode()) % 2
+
+
+def judged_questions(shop: Shop) -> list[Question]:
+    """Questions of every sort, with what is a right answer: of the kind by its label, or by its title, as a shop calls
+    a tunic a top in one place and a tunic in the other; and of the colour and for those that are named."""
+    labels, titles = labels_of(shop), [product.title for product in shop.products]
+    kinds, colours, genders = labels["kind"], labels["colour"], labels["gender"]
+    held: dict[str, set[int]] = {}
+    for row, title in enumerate(titles):
+        for word in tokens(title):
+            held.setdefault(word, set()).add(row)
+
+    def called(name: str) -> NDArray[np.bool_]:
+        rows = set.intersection(*[set().union(*(held.get(s, set()) for s in spellings(w))) for w in tokens(name)])
+        found = kinds == name
+        found[list(rows)] = True
+        return found
+
+    is_kind = {kind: called(kind) for kind, count in Counter(kinds.tolist()).items() if kind and count >= FEW}
+    found = [Question(kind, right, "kind", half_of(kind)) for kind, right in is_kind.items()]
+    for sort, first, form in (("colour + kind", colours, "{} {}"), ("gender + kind", genders, "{}'s {}")):
+        for one, kind in sorted({pair for pair in zip(first.tolist(), kinds.tolist(), strict=True) if all(pair)}):
+            right = (first == one) & is_kind.get(kind, np.zeros(1, bool))
+            if right.sum() >= FEW:
+                found.append(Question(form.format(one, kind), right, sort, half_of(kind)))
+    for colour, count in Counter(colours.tolist()).items():
+        if colour and count >= MANY:
+            found.append(Question(colour, colours == colour, "colour", half_of(colour)))
+    first_words = Counter(tokens(title)[0] for title in titles if tokens(title))
+    for brand in sorted(word for word, count in first_words.items() if count >= MANY and word not in is_kind):
+        right = np.zeros(len(titles), bool)
+        right[list(held[brand])] = True
+        found.append(Question(brand, right, "brand", half_of(brand)))
+    every = np.unique(titles, return_inverse=True)[1]
+    alike = np.unique(
+        np.stack([np.unique(each, return_inverse=True)[1] for each in labels.values()]), axis=1, return_inverse=True
+    )[1]
+    for row in np.random.default_rng(3).permutation(np.flatnonzero([bool(title) for title in titles]))[:TITLES]:
+        right = (alike == alike[row]) | (every == every[row])
+        found.append(Question(titles[row], right, "title", half_of(str(kinds[row]))))
+    with WORDS.open(encoding="utf-8", newline="") as file:
+        for each in csv.DictReader(file):
+            names = each["right"].split("|")
+            right = np.isin(labels[each["level"]], names)
+            if each["level"] == "kind":
+                right = right | np.any([is_kind[name] for name in names if name in is_kind], axis=0)
+            for language in LANGUAGES:
+                found.append(Question(each[language], right, f"{each['level']}, {language}", half_of(names[0])))
+    nothing = np.zeros(len(titles), bool)
+    for half, goods in enumerate(OTHER_GOODS):
+        found += [Question(text.strip(), nothing, "no clothes", half) for text in goods.split(",")]
+    return found
+
+
+def drawn_shops(shop: Shop) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
+    """Sizes, halves and products of shops that lack some of the kinds: of each half half of the products, and of the
+    whole catalogue all."""
+    kinds = labels_of(shop)["kind"]
+    half = np.array([half_of(group) for group in shop.values("group")])
+    for size, count in SHOPS.items():
+        for number in range(count):
+            rng = np.random.default_rng((size, number))
+            every = rng.permutation(np.unique(kinds))
+            gone = every[: round(len(every) * (MISSING if size else MISSING_WHOLE))]
+            rows = np.flatnonzero(~np.isin(kinds, gone) & ((half == number % 2) | (size == 0)))
+            yield size, number % 2, np.sort(rng.permutation(rows)[: size or None])
+
+
+def word_hits(
+    encoder: Encoder, spec: str, shop: Shop, vectors: Vectors, probes: Probes, known: Calibration
+) -> WordHits:
+    """What the engine answers to words in shops that have what they name and in shops that have not.
+
+    Args:
+        encoder: The model.
+        spec: What opens it.
+        shop: The catalogue that shops are drawn from.
+        vectors: (n, dim) its products'.
+        probes: The model's, by which hits are judged.
+        known: A calibration, of which words may be left out.
+    """
+    questions = judged_questions(shop)
+    sorts: dict[str, list[int]] = {}
+    for place, question in enumerate(questions):
+        sorts.setdefault(question.sort, []).append(place)
+    nothing = Scale(np.zeros(WORD_FIGURES), 0.0, (np.zeros(1), np.zeros(1)))
+    noting = Noting(known.scales, known.least, known.kind_floor, density=known.density, words=nothing)
+    parts: list[tuple[Features, NDArray[np.bool_]]] = []
+    right: list[bool] = []
+    query: list[int] = []
+    answers: list[tuple[str, int, int, int, bool]] = []
+    silent: Counter[str] = Counter()
+    for size, half, rows in track(list(drawn_shops(shop)), "words in shops"):
+        rng = np.random.default_rng(int(rows.sum()))
+        places = [int(at) for each in sorts.values() for at in rng.permutation(each)[: _share(questions[each[0]].sort)]]
+        with (
+            patch("lapel.engine.context.open_encoder", return_value=encoder),
+            patch("lapel.engine.encoder_cache.open_encoder", return_value=encoder),  # once for all shops
+            tempfile.TemporaryDirectory() as folder,
+            open_context(folder, create=True, encoder=spec) as context,
+        ):
+            context.claim()
+            for at in range(0, len(rows), WRITTEN):
+                entries = [
+                    Entry(shop.products[row], (PhotoEntry(f"file:/{row}", "", f"{row:064x}", vectors[row]),))
+                    for row in rows[at : at + WRITTEN].tolist()
+                ]
+                context.catalog.write(entries, fingerprint=encoder.fingerprint)
+            with (
+                patch("lapel.engine.judging.read_calibration", return_value=noting),
+                patch("lapel.engine.judging.read_probes", return_value=probes),
+            ):
+                results = SearchEngine(context).search_many([Query(text=questions[at].text, k=K) for at in places])
+        numbers = {shop.products[row].id: row for row in rows.tolist()}
+        for place, result in zip(places, results, strict=True):
+            asked = questions[place]
+            if not len(result) or result[0].verdict is None:
+                silent[asked.sort] += not len(result)
+                continue
+            query += [len(answers)] * len(result)
+            right += [bool(asked.right[numbers[hit.product.id]]) for hit in result]
+            answers.append((asked.sort, size, asked.half, half, bool(asked.right[rows].any())))
+        parts += noting.noted
+        noting.noted.clear()
+    features, named = (np.concatenate(each) for each in zip(*parts, strict=True))
+    of_sorts, sizes, halves, other, there = (np.array(column) for column in zip(*answers, strict=True))
+    return WordHits(
+        features,
+        named,
+        np.array(right),
+        np.array(query),
+        of_sorts,
+        sizes,
+        np.stack([halves, other], axis=1),
+        there,
+        silent,
+    )
+
+
+def _share(sort: str) -> int:
+    """How many questions of a sort are asked: a language is a twelfth of those of all."""
+    return max(1, 2 * ASKED // len(LANGUAGES)) if ", " in sort else ASKED
 
 
 def show_words(encoder: Encoder, shop: Shop, vectors: Vectors, *, misses: bool) -> None:

@@ -24,6 +24,8 @@ from lapel.encoders.segmenter import embed_images
 from lapel.engine.calibration import (
     FEATURES,
     JUDGEMENTS,
+    WORD_FEATURES,
+    WORD_FIGURES,
     Calibration,
     HitFeatures,
     Neighbourhood,
@@ -35,6 +37,7 @@ from lapel.engine.calibration import (
     read_calibration,
     rows_of,
     save_calibration,
+    word_features,
 )
 from lapel.engine.explanation import place_scores, spread
 from lapel.engine.regions import _taken_apart
@@ -425,6 +428,97 @@ def test_pages_after_a_cut_off_lose_nothing(store: Store) -> None:
     some = replace(store.search(query=query), hits=(first, third))
     told = [answer_json(store, query, some, offset=offset)["hits"] for offset in range(4)]
     assert [[hit["rank"] for hit in hits] for hits in told] == [[1, 3], [3], [3], []]
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def of_cosine(slope: float = 10.0, bias: float = -5.0) -> Scale:
+    """Words that are likelier the higher the cosine, and by nothing else."""
+    weights = np.zeros(WORD_FIGURES)
+    weights[0] = slope
+    return Scale(weights, bias, (np.array([-5.0, 5.0]), np.array([0.0, 1.0])))
+
+
+def test_words_are_of_the_kind_or_nothing_close() -> None:
+    known = replace(calibration(), words=of_cosine(), words_least=0.3)
+    features = np.zeros((3, WORD_FIGURES))
+    features[:, 0] = 0.9, 0.1, 0.1
+    told = known.judge_words(features, named=np.array([False, False, True]))
+    verdicts = [JUDGEMENTS[each] for each in told.closest.tolist()]
+    assert verdicts == [Verdict.SAME_KIND, Verdict.NOTHING_CLOSE, Verdict.SAME_KIND]  # the third holds all words
+    assert told.likely[:, 0] == pytest.approx([0.9, 0.1, 0.5])
+    kept = Calibration.from_json(json.loads(json.dumps(known.to_json())), "kept")
+    assert kept.words is not None
+    assert kept.words_least == 0.3
+    assert (kept.words.weights == of_cosine().weights).all()
+    without = known.to_json()
+    del without["words"], without["words_least"]
+    assert Calibration.from_json(without, "older").words is None
+
+
+def test_what_words_leave_out_does_not_count_against_a_hit() -> None:
+    """Of words that say nothing of the kind every kind is as likely; a hit of any of them has what they ask for."""
+    own = {"kind": np.array([[0.5, 0.5], [0.98, 0.02]], np.float32)}  # vague words, and words that name a kind
+    found = np.zeros((3, len(FEATURES)))
+    found[:, 3] = np.log(np.array([0.5, 0.98, 0.02]) + 0.01)  # of one vague hit, and of a right and a wrong one
+    labels = np.array([[0.5, 0.5, 0.9, 0.9], [0.8, 0.8, 0.1, 0.1], [0.2, 0.8, 0.1, 0.1]])
+    query = np.array([0, 1, 1])
+    figures = word_features(found, own, query, labels, np.array([1, 1, 0.5]), np.array([1, 2, 2]), 0.7)
+    assert figures.shape == (3, WORD_FIGURES)
+    relative = figures[:, WORD_FEATURES.index("relative kind")]
+    assert relative[:2] == pytest.approx([0, 0], abs=1e-6)
+    assert relative[2] < -3
+    lacks = figures[:, WORD_FEATURES.index("what it lacks of kind")]
+    assert lacks[0] == lacks[1] < lacks[2]
+    first = len(WORD_FEATURES)
+    assert figures[:, first] == pytest.approx(figures[:, 0] ** 2)
+
+
+@pytest.fixture(scope="module")
+def shirts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A shop that has nothing but shirts, and says so."""
+    folder = tmp_path_factory.mktemp("only-shirts")
+    lines = ["id,title,category,colour,gender,image"]
+    for name, colour in {"red": (200, 30, 30), "blue": (30, 40, 190), "green": (20, 130, 60)}.items():
+        drawn(colour).save(folder / f"{name}.png")
+        lines.append(f"{name}-1,Zorro {name} casual shirt,Apparel > Topwear > Shirts,{name.title()},Men,{name}.png")
+    (folder / "products.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with lapel.open_store(folder / "shop", create=True) as opened:
+        opened.add(folder / "products.csv")
+        yield opened
+
+
+@pytest.mark.parametrize("text", ["wedding dress", "handbags", "Handtasche", "wrist watch"])
+def test_words_for_what_a_shop_has_not_get_nothing_close(shirts: Store, text: str) -> None:
+    assert shirts.search(text=text).verdict is Verdict.NOTHING_CLOSE
+    nothing = shirts.search(text=text, least="same kind")
+    assert (len(nothing), nothing.verdict) == (0, Verdict.NOTHING_CLOSE)
+
+
+@pytest.mark.parametrize("text", ["shirt", "Hemd", "red shirt", "Zorro green casual shirt"])
+def test_words_for_what_a_shop_has_find_it(shirts: Store, text: str) -> None:
+    found = shirts.search(text=text, least="same kind")
+    assert found.verdict is Verdict.SAME_KIND
+    assert 0 < found[0].probability <= 1
+    assert found[0].probabilities == {Verdict.SAME_KIND: found[0].probability}
+
+
+def test_an_id_is_the_product(shirts: Store) -> None:
+    found = shirts.search(text="blue-1")
+    assert found[0].product.id == "blue-1"
+    assert found[0].verdict is Verdict.SAME_PRODUCT
+
+
+def test_a_picture_in_another_colour_is_judged_by_both(shirts: Store) -> None:
+    """Products of its kind in the asked colour are of the same kind; in any other they are nothing close."""
+    asked = shirts.search(parts=[lapel.Part(product_id="red-1"), lapel.Part(colour="blue")])
+    assert {hit.product.id: hit.verdict for hit in asked} == {
+        "blue-1": Verdict.SAME_KIND,
+        "green-1": Verdict.NOTHING_CLOSE,
+    }
+    none = shirts.search(parts=[lapel.Part(product_id="red-1"), lapel.Part(text="in yellow")], least="same kind")
+    assert (len(none), none.verdict) == (0, Verdict.NOTHING_CLOSE)
 
 
 # --- probes and regions -----------------------------------------------------------------------------------------------

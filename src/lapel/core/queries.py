@@ -38,8 +38,8 @@ class Verdict(StrEnum):
 
     SAME_PRODUCT = "the same product"
     SAME_STYLE = "same style"  # for the same people, in the same section of the shop, in the same colour
-    SAME_KIND = "same kind"  # the last level of its category is the same, such as Shirts
-    FOUND = "found"  # the nearest products of an answer that cannot be judged: of words, or of a model without figures
+    SAME_KIND = "same kind"  # the last level of its category is the same, such as Shirts; of words: it is what they ask
+    FOUND = "found"  # an answer that cannot be judged: to several pictures, or of a model without figures
     NOTHING_CLOSE = "nothing close"  # nothing is more likely than not of the same kind, or nothing reaches `least`
     NOTHING_PASSES = "nothing passes the filter"
     NOT_UNDERSTOOD = "not understood"  # no word of the query is known here
@@ -416,8 +416,8 @@ class Hit:
             is ranked by the cosine alone.
         others: Ids of products that this hit stands for beside its own: with the very same photo, and, where it was
             asked for, variants and nearly the same photos; as far as they were among the nearest.
-        probability: How likely the product is of the kind that was asked for, 0..1; None where it cannot be told, see
-            :mod:`lapel.engine.calibration`.
+        probability: How likely the product is of the kind that was asked for, 0..1, and of the colour and for those
+            that words name; None where it cannot be told, see :mod:`lapel.engine.calibration`.
         verdict: What it is to the query; None where it cannot be told.
         probabilities: By each of the first three verdicts how likely it holds; empty where it cannot be told.
         reason: Why it is recommended; None in answers to searches.

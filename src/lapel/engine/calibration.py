@@ -48,6 +48,19 @@ ABOUT_QUERIES = (1, 2)  # figures that are the same for all hits of a query, and
 FASHION_FEATURES = ("nearest", "mean of ten", "strength", "greatest strength")  # of a query
 LESS_DENSE = 0.1  # of cosine: how much further products lie from each other in a shop that counts as smaller
 OUTSTANDING = 0.15  # of cosine: how far the nearest stands out before the ten nearest, at most, in such a shop
+WORD_FEATURES = (
+    "cosine",
+    *(f"{what} of {name}" for name in ("kind", "colour") for what in ("cosine with the label", "what it lacks")),
+    *(f"relative {name}" for name in AGREEING),
+    "words held",
+    "all words held",
+    "density",
+    "words read",
+    "kind of the nearest",
+)
+WORD_FIGURES = len(WORD_FEATURES) * (len(WORD_FEATURES) + 3) // 2  # with the products of every two of them
+LACKING = 0.03  # of cosine, added to what a label lacks before its logarithm
+MANY_WORDS = 3  # of a query, from which on a product that holds all of them in its texts is what was asked for
 EVIDENCE_SCALE = 0.1  # of cosine: how fast neighbours lose weight as evidence below the nearest
 FLOOR = 0.01  # added to probabilities before their logarithm
 LIKELY = 0.5  # from which on a product or a style is said to be the same
@@ -227,6 +240,41 @@ def fashion_features(first: Features, strengths: NDArray[np.floating]) -> Featur
     return np.hstack([first[:, ABOUT_QUERIES], np.log(np.asarray(strengths, np.float64) + FLOOR)])
 
 
+def word_features(
+    found: Features,
+    own: Likelihoods,
+    query: NDArray[np.int64],
+    labels: NDArray[np.float64],
+    held: NDArray[np.float64],
+    read: NDArray[np.int64],
+    density: float,
+) -> Features:
+    """What tells whether hits are what words ask for. Unlike a picture, words leave out what does not matter, so what
+    query and hit have in common is compared with the most that the query could have with anything.
+
+    Args:
+        found: (m, 12) figures of the hits, see :meth:`HitFeatures.of`.
+        own: What the probes say of the words' vectors.
+        query: (m,) the row there of each hit's query.
+        labels: (m, 4) cosines of the words with what the hit is called: its kind, that of the kind that is nearest to
+            the words, and the same of its colour.
+        held: (m,) 0..1, what share of the words each hit's texts hold.
+        read: (m,) how many words were read.
+        density: How near the shop's products lie to each other.
+
+    Returns:
+        (m, 119) float64: the figures of :data:`WORD_FEATURES`, and the products of every two of them.
+    """
+    most = [np.log(own[name].max(axis=1) + FLOOR)[query] if name in own else 0.0 for name in AGREEING]
+    relative = [found[:, column] - each for column, each in enumerate(most, 3)]
+    lacks = np.log(np.maximum(labels[:, 1::2] - labels[:, ::2], 0) + LACKING)
+    about = [labels[:, 0], lacks[:, 0], labels[:, 2], lacks[:, 1]]
+    rest = [held, held >= 1, np.full(len(found), density), np.log1p(read), found[:, BY_PROBES]]
+    figures = np.stack([found[:, 0], *about, *relative, *rest], axis=1)
+    one, other = np.triu_indices(len(WORD_FEATURES))
+    return np.hstack([figures, figures[:, one] * figures[:, other]])
+
+
 def density_of(scores: NDArray[np.float32]) -> Density:
     """How near products of a shop lie to each other: the medians of the nearest and of the mean of the ten nearest.
 
@@ -317,6 +365,9 @@ class Calibration:
         density: How near the nearest and the ten nearest of other products are to a product where it was learned, see
             :meth:`levelled`; None where that is not known, as of a store's own.
         smaller: By domain, how likely the same kind is in shops that are less dense.
+        words: How likely a hit is what words ask for, by the figures of :func:`word_features`; None where that was not
+            learned.
+        words_least: The probability below which a hit of words is nothing close.
         details: How it was learned and what was measured: free-form.
     """
 
@@ -328,6 +379,8 @@ class Calibration:
     strength: tuple[float, float] = (1.0, 1.0)
     density: Density | None = None
     smaller: Mapping[str, Scale] = field(default_factory=dict)
+    words: Scale | None = None
+    words_least: float = LIKELY
     details: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def levelled(self, features: Features, density: Density | None) -> Features:
@@ -373,6 +426,7 @@ class Calibration:
         on_white: bool,
         strengths: Strengths | None = None,
         density: Density | None = None,
+        agreeing: NDArray[np.float64] | None = None,
     ) -> Told:
         """The verdict on each hit, of one query or of many, and how likely each verdict holds; of a query that shows
         nothing of a shop, at most as likely as that it does.
@@ -383,6 +437,8 @@ class Calibration:
             on_white: Whether the queries were pictures on white.
             strengths: (m, 2) of their queries, see :meth:`fashion_of`.
             density: The shop's: of a less dense one, the kind is judged by :attr:`smaller`.
+            agreeing: (m,) 0..1, how well hits have what is asked for beside the picture, such as a colour in place of
+                its own: they are of the same kind, or nothing close. NaN where nothing is.
         """
         domain, rows = DOMAINS[not on_white], rows_of(categories)
         scales, level = self.scales[domain], self.levelled(features, density)
@@ -394,10 +450,29 @@ class Calibration:
         shown = self.fashion_of(level, strengths)
         strange = shown < self.fashion_least.get(domain, 0.0)
         likely = np.where(strange[:, None], np.minimum(likely, shown[:, None]), likely)
+        if agreeing is not None:
+            has_wishes, is_kind = ~np.isnan(agreeing), np.array([verdict is Verdict.SAME_KIND for verdict in scales])
+            wished = np.where(agreeing >= LIKELY, agreeing, 0)[:, None] * is_kind
+            likely = np.where(has_wishes[:, None], likely * wished, likely)
         close = np.full(len(features), JUDGEMENTS.index(Verdict.NOTHING_CLOSE))
         for verdict, each in sorted(zip(scales, likely.T, strict=True), key=lambda one: -CLOSENESS.index(one[0])):
             close[(each >= least[verdict]) & ~strange] = JUDGEMENTS.index(verdict)  # the closest last, which stays
         return Told(close, tuple(scales), likely)
+
+    def judge_words(self, features: Features, *, named: NDArray[np.bool_]) -> Told:
+        """The verdict on each hit of queries in words, *the same kind* or *nothing close*, and how likely it is what
+        they ask for: of the kind, and of the colour and for those that they name.
+
+        Args:
+            features: (m, 119) figures of hits, see :func:`word_features`.
+            named: (m,) which hits hold all of :data:`MANY_WORDS` words or more in their texts: they are called so.
+        """
+        assert self.words is not None
+        likely = self.words.probabilities(features)
+        likely = np.where(named, np.maximum(likely, LIKELY), likely)
+        verdicts = [JUDGEMENTS.index(each) for each in (Verdict.SAME_KIND, Verdict.NOTHING_CLOSE)]
+        close = np.where(likely >= min(self.words_least, LIKELY), *verdicts)
+        return Told(close, (Verdict.SAME_KIND,), likely[:, None])
 
     def fashion_of(self, features: Features, strengths: Strengths | None = None) -> NDArray[np.float64]:
         """(m,) how likely the query of each hit shows anything of a shop, 0..1; 1 where that was not learned.
@@ -446,6 +521,8 @@ class Calibration:
             "strength": list(self.strength),
             "density": None if self.density is None else list(self.density),
             "smaller": {domain: _scale_json(scale) for domain, scale in self.smaller.items()},
+            "words": None if self.words is None else _scale_json(self.words),
+            "words_least": round(self.words_least, 4),
             "details": dict(self.details),
         }
 
@@ -475,7 +552,22 @@ class Calibration:
             density = data.get("density")
             near = None if density is None else (float(density[0]), float(density[1]))
             smaller = {domain: _read_scale(scale) for domain, scale in data.get("smaller", {}).items()}
-            return cls(scales, least, floors, fashion, refused, (one, other), near, smaller, data.get("details", {}))
+            words = data.get("words")
+            of_words = None if words is None else _read_scale(words, WORD_FIGURES)
+            least_of_words = float(data.get("words_least", LIKELY))
+            return cls(
+                scales,
+                least,
+                floors,
+                fashion,
+                refused,
+                (one, other),
+                near,
+                smaller,
+                of_words,
+                least_of_words,
+                data.get("details", {}),
+            )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{name} cannot be read: {reason_of(error)}. Calibrate again.") from error
 

@@ -13,6 +13,7 @@ Whatever has words of negative weight comes after all that has not. The product 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ from lapel.core.filters import Condition, Filter
 from lapel.core.synonyms import Words
 from lapel.core.types import EmbeddedQuery, Matches, Query, UnderstoodPart
 from lapel.core.vectors import Keys
+from lapel.core.words import WordReading
 from lapel.engine.asked_colours import agreement
 from lapel.engine.look import LookReranker, LookTable, places_of
 from lapel.engine.words import WordReader
@@ -167,6 +169,38 @@ class WishOrder:
         if part.words is not None and part.words.groups and not part.words.only_colours and weight > 0:
             added += np.float32(WORDS_STEP * weight) * self._having(table, part, at, there)
         return added
+
+    def held(self, generation: int, reading: WordReading, keys: Keys) -> NDArray[np.float64]:
+        """(n,) 0..1, what share of the words that were asked for the products of photos hold in their texts; words
+        that nobody understood, or that the model alone knows, are held by none."""
+        table, counts = self._look.table(generation), self._words.counts_of(reading)
+        known = {word for group in reading.groups for spelling in group for word in spelling.split()}
+        others = sum(word not in known for word in reading.read.split()) + len(reading.unknown)
+        asked = max(1, len(reading.groups) + others)
+        if not len(table.keys) or not len(counts):
+            return np.zeros(len(keys))
+        at, there = places_of(table, keys)
+        return np.asarray(counts[np.minimum(table.rows[at], len(counts) - 1)] * there / asked, np.float64)
+
+    def agreeing(self, generation: int, parts: Sequence[UnderstoodPart], keys: Keys) -> NDArray[np.float64]:
+        """(n,) 0..1, how well photos have the colours that parts ask for, and are for those for whom it is to be."""
+        table, found = self._look.table(generation), np.ones(len(keys))
+        if not len(table.keys):
+            return found
+        at, there = places_of(table, keys)
+        for part in parts:
+            each = [agreement(colour, table, at) for colour in part.asked]
+            if part.people:
+                genders = table.columns["gender"]
+                each.append(np.isin(genders.of[at], [genders.values.index(name) for name in part.people]))
+            if each:
+                having = np.mean(each, axis=0) * there
+                found = np.minimum(found, having if part.weight > 0 else 1 - having)
+        return found
+
+    def names_a_kind(self, part: UnderstoodPart) -> bool:
+        """Whether a part's words say what a thing is."""
+        return part.words is not None and self._words.names_a_kind(part.words)
 
     def _having(
         self, table: LookTable, part: UnderstoodPart, at: NDArray[np.int64], there: NDArray[np.bool_]

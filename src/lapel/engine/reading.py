@@ -287,7 +287,7 @@ class QueryReader:
         people = self._people(snapshot, rest)
         if people and (towards := self._towards(snapshot, people)) is not None:
             return _Read(part, replace(said, people=people, whole=towards), towards, towards)
-        if not self._names_a_kind(rest):
+        if not self.words.names_a_kind(rest):
             likeness = self._likeness(snapshot, rest)
         else:
             likeness = self._from_kin(snapshot, rest) if part.weight < 0 else None
@@ -401,11 +401,6 @@ class QueryReader:
         if not apart:
             return None
         return _mean(np.array(apart, np.float32))
-
-    def _names_a_kind(self, reading: WordReading) -> bool:
-        """Whether one of the words is that of a category: then it says what a thing is, and not what it is like."""
-        kinds = self.words.kinds()
-        return any(set(words) <= kinds for group in self.words.phrases(reading) for words in group)
 
     def _of_colour(self, snapshot: SearchSnapshot, asked: AskedColour) -> Direction:
         """The mean direction of products of a colour, where the colour space knows nothing of it."""

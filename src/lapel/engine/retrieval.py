@@ -139,7 +139,7 @@ class SearchEngine:
         self._wishes = WishOrder(store.catalog, self.look, self._reader.words)
         self._grouper, self._numbered = Grouper(store.catalog), PhotoNumbers()
         self.facets = FacetCounter(store.catalog)
-        self._judge = Judge(store)
+        self._judge = Judge(store, self._wishes)
         self._asked: dict[int, tuple[weakref.ref[Query], EmbeddedQuery]] = {}
 
     def search(self, query: Query) -> SearchResult:

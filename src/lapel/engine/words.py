@@ -147,16 +147,25 @@ class WordReader:
         self._refresh()
         return self._kinds
 
+    def names_a_kind(self, reading: WordReading) -> bool:
+        """Whether one of the words is that of a category: then it says what a thing is, and not what it is like."""
+        kinds = self.kinds()
+        return any(set(words) <= kinds for group in self.phrases(reading) for words in group)
+
     def rows_with(self, reading: WordReading) -> NDArray[np.bool_]:
         """(n,) by the numbers of products, which hold a spelling of every word of a reading."""
+        return self.counts_of(reading) == len(reading.groups)
+
+    def counts_of(self, reading: WordReading) -> NDArray[np.int64]:
+        """(n,) by the numbers of products, of how many words of a reading each holds a spelling."""
         self._refresh()
-        rows = self._every()
+        counts = np.zeros(self._size, np.int64)
         for group in self.phrases(reading):
             any_of = np.zeros(self._size, bool)
             for words in group:
                 any_of |= self._rows_of_words(words)
-            rows = rows & any_of
-        return rows
+            counts += any_of
+        return counts
 
     # --- what a word may mean -----------------------------------------------------------------------------------------
 
