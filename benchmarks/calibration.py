@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -72,6 +73,8 @@ from words import SHOPS, WordHits, word_hits
 SCENES = {"cluttered scene": 1000, "phone photo": 1000, "crop to 60 %": 500, "light and white balance": 500}
 MADE = ("cluttered scene", "phone photo")
 SIZES = (12, 30, 100, 300, 1000, 3000)  # of shops drawn from the catalogue, by which the kind is learned, too
+HIT_WEIGHT = 0.3  # of hits of words in learning: ten of one answer are no ten proofs
+WORD_ALARMS = 0.03  # share of the answers that hold what was asked for, which may be called nothing close
 CROPS = 5  # of each picture of a package
 PHOTOS_COUNT = 2  # times, beside val pictures, in learning what shows anything of a shop
 COLUMNS = {
@@ -576,10 +579,10 @@ def small_shops(spec: str, shop: Shop, sizes: Sequence[int] = (9, 30)) -> None:
 def fit_words(hits: WordHits, some: NDArray[np.bool_]) -> tuple[Scale, float]:
     """How likely a hit is what words ask for, from some of the answers, and below which it is nothing close."""
     rows = some[hits.query]
-    pairs = Pairs(hits.features[rows], hits.right[rows])
+    pairs = Pairs(hits.features[rows], hits.right[rows], HIT_WEIGHT)
     scale = fit_scale([pairs], pairs)
     best = hits.best(words_likely(scale, hits))
-    return scale, min(LIKELY, least_likely(best[some & hits.there]))
+    return scale, min(LIKELY, float(np.quantile(best[some & hits.there], WORD_ALARMS)) - 1e-6)
 
 
 def words_likely(scale: Scale, hits: WordHits) -> NDArray[np.float64]:
@@ -600,6 +603,7 @@ def report_words(hits: WordHits) -> None:
             likely[own[hits.query]] = told[own[hits.query]]
             silent[own] = hits.best(told)[own] < least
     print(f"{'words in shops':28}{'has it':>8}{'alarms':>8}{'has not':>9}{'told':>7}{'error':>8}{'not understood':>16}")
+    silent_of = hits.silent | Counter(all=hits.silent.total())
     groups = {"all": np.ones(len(silent), bool)}
     groups |= {f"{size or 'all':,} products" if size else "the whole": hits.sizes == size for size in SHOPS}
     groups |= {sort: hits.sorts == sort for sort in dict.fromkeys(hits.sorts.tolist())}
@@ -608,7 +612,7 @@ def report_words(hits: WordHits) -> None:
         alarms = f"{100 * silent[there].mean():8.1f}" if there.any() else f"{'-':>8}"
         found = f"{100 * silent[gone].mean():7.1f}" if gone.any() else f"{'-':>7}"
         error = calibration_error(likely[rows], hits.right[rows])
-        print(f"{name:28}{there.sum():8,}{alarms}{gone.sum():9,}{found}{error:8.3f}{hits.silent[name] or '':>16}")
+        print(f"{name:28}{there.sum():8,}{alarms}{gone.sum():9,}{found}{error:8.3f}{silent_of[name] or '':>16}")
 
 
 def draw_reliability(told: NDArray[np.float64], true: NDArray[np.bool_], path: Path) -> None:
