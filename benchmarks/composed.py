@@ -23,13 +23,16 @@ from pathlib import Path
 
 import numpy as np
 
-from lapel import Filter, Part, Query, SearchResult
+from lapel import Filter, Part, Query, SearchResult, Verdict
 from lapel.catalog import Catalog
+from lapel.core.filters import Condition
 from lapel.engine.context import CATALOGUE, StoreContext, open_context
 from lapel.engine.retrieval import SearchEngine
+from lapel.insight.calibrate import calibration_error
 from lapel.insight.fit_probes import title_values
 
 COLOURS, TARGETS, DEPTH = 12, 3, 10
+VERDICTS = 300  # tasks whose verdict is asked for
 PHRASES = ("in {}", "{}", "the same in {}", "but in {}", "{} please", "a {} one")
 TRAIN = Filter.parse(["split=train"])
 
@@ -77,13 +80,30 @@ def measure(
         more = Part(colour=colour) if second == "colour" else Part(text=second.format(colour))
         queries.append(Query(parts=(Part(product_id=task.product_id), more), k=DEPTH, where=TRAIN))
     right, kinds, colours, old = [], [], [], []
+    likely, true = [], []
     for task, result in zip(tasks, ask(engine, queries), strict=True):
+        likely += [hit.probability for hit in result]
+        true += [labels[hit.product.id][::2] == task.wanted[::2] for hit in result]
         found = [labels[hit.product.id] for hit in result]
         right.append(sum(each == task.wanted for each in found) / DEPTH)
         kinds.append(sum(each[:2] == task.wanted[:2] for each in found) / DEPTH)
         colours.append(sum(each[2] == task.wanted[2] for each in found) / DEPTH)
         old.append(sum(each[2] == task.colour for each in found) / DEPTH)
-    return {"right": np.mean(right), "kind": np.mean(kinds), "colour": np.mean(colours), "old": np.mean(old)}
+    error = calibration_error(np.array(likely, np.float64), np.array(true))
+    return {"right": np.mean(right), "kind": np.mean(kinds), "colour": np.mean(colours), "old": np.mean(old)} | {
+        "error": error
+    }
+
+
+def verdicts(engine: SearchEngine, tasks: Sequence[Task], *, there: bool) -> float:
+    """The share of tasks that are answered with *nothing close*, with the asked colour among what is searched or
+    without."""
+    queries = []
+    for task in tasks:
+        gone = () if there else (Condition("baseColour", "!=", (task.wanted[2],)),)
+        parts = (Part(product_id=task.product_id), Part(colour=task.wanted[2].lower()))
+        queries.append(Query(parts=parts, k=DEPTH, where=Filter((*TRAIN.conditions, *gone))))
+    return float(np.mean([result.verdict is Verdict.NOTHING_CLOSE for result in ask(engine, queries)]))
 
 
 def without_colours(store: Path, work: Path) -> Path:
@@ -138,7 +158,7 @@ def looks(context: StoreContext, count: int, seed: int) -> None:
 def report(name: str, found: dict[str, float], ceiling: float) -> None:
     print(
         f"| {name} | {found['right']:.3f} | {found['right'] / ceiling:.3f} | {found['kind']:.3f} |"
-        f" {found['colour']:.3f} | {found['old']:.3f} |",
+        f" {found['colour']:.3f} | {found['old']:.3f} | {found['error']:.3f} |",
         flush=True,
     )
 
@@ -146,9 +166,17 @@ def report(name: str, found: dict[str, float], ceiling: float) -> None:
 def run(context: StoreContext, tasks: Sequence[Task], labels: dict[str, tuple[str, str, str]], *, alone: bool) -> None:
     ceiling = float(np.mean([min(DEPTH, task.targets) / DEPTH for task in tasks]))
     print(f"{len(tasks):,} tasks; the most that P@10 can be: {ceiling:.3f}\n")
-    print("| query | P@10 | of the most | kind and gender | colour | old colour |\n|---|---|---|---|---|---|")
+    print(
+        "| query | P@10 | of the most | kind and gender | colour | old colour | error |\n|---|---|---|---|---|---|---|"
+    )
     engine = SearchEngine(context)
     report("product + colour", measure(engine, tasks, labels, "colour"), ceiling)
+    if not alone:
+        some = tasks[:VERDICTS]
+        there, gone = (100 * verdicts(engine, some, there=each) for each in (True, False))
+        print(
+            f"nothing close, {len(some)} tasks: {there:.1f} %; where nothing has the colour: {gone:.1f} %", flush=True
+        )
     if alone:  # words would be found in titles
         return
     spread = []

@@ -510,8 +510,11 @@ def test_an_id_is_the_product(shirts: Store) -> None:
     assert found[0].verdict is Verdict.SAME_PRODUCT
 
 
-def test_a_picture_in_another_colour_is_judged_by_both(shirts: Store) -> None:
+def test_a_picture_in_another_colour_is_judged_by_both(shirts: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Products of its kind in the asked colour are of the same kind; in any other they are nothing close."""
+    known = ((open_encoder("default").fingerprint, 0), calibration(), {})
+    monkeypatch.setattr(shirts._engine._judge, "_known", known)
+    monkeypatch.setattr(shirts._engine._judge, "_stamp", lambda fingerprint: (fingerprint, 0))
     asked = shirts.search(parts=[lapel.Part(product_id="red-1"), lapel.Part(colour="blue")])
     assert {hit.product.id: hit.verdict for hit in asked} == {
         "blue-1": Verdict.SAME_KIND,
@@ -519,6 +522,10 @@ def test_a_picture_in_another_colour_is_judged_by_both(shirts: Store) -> None:
     }
     none = shirts.search(parts=[lapel.Part(product_id="red-1"), lapel.Part(text="in yellow")], least="same kind")
     assert (len(none), none.verdict) == (0, Verdict.NOTHING_CLOSE)
+    striped = shirts.search(parts=[lapel.Part(product_id="red-1"), lapel.Part(text="gestreift")])
+    assert {hit.product.id for hit in striped} == {"blue-1", "green-1"}  # a word that no text here holds is no error
+    both = shirts.search(parts=[lapel.Part(product_id="red-1"), lapel.Part(text="shirt")])
+    assert both.verdict is Verdict.FOUND  # which of the two says the kind is not known
 
 
 # --- probes and regions -----------------------------------------------------------------------------------------------

@@ -13,6 +13,9 @@ Pictures on white and photos of people have figures of their own. Learned on pro
 trained with, on such whose kind was taken out of the catalogue, and on pictures without fashion, see
 :mod:`lapel.insight.calibrate`; ``calibration.json`` beside the model's network keeps it. It is no part of the
 fingerprint. A store may have its own, see :mod:`lapel.insight.own_calibration`.
+
+Words name what they mean, so a hit of words is what they ask for - of the kind, and of the colour and for those that
+they name - or it is not, see :func:`word_features`.
 """
 
 from __future__ import annotations
@@ -323,7 +326,7 @@ class Scale:
     """How one verdict's probability follows from the figures of a hit.
 
     Attributes:
-        weights: (12,) of the figures, or (4,) of those of a query.
+        weights: (12,) of the figures, (4,) of those of a query, or (119,) of those of words.
         bias: Added to their sum: both are the logit.
         knots: What logit means what probability; straight between them.
         by_category: The same for categories that had enough pairs, by the folded name of their last level.
@@ -335,7 +338,7 @@ class Scale:
     by_category: Mapping[str, Knots] = field(default_factory=dict)
 
     def logits(self, features: Features) -> NDArray[np.float64]:
-        """(m,) of (m, 12) figures."""
+        """(m,) of the figures of m hits."""
         return np.asarray(features @ self.weights + self.bias, np.float64)
 
     def probabilities(self, features: Features, categories: RowsOf | None = None) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -189,7 +190,7 @@ class WishOrder:
             return found
         at, there = places_of(table, keys)
         for part in parts:
-            each = [agreement(colour, table, at) for colour in part.asked]
+            each: list[NDArray[Any]] = [agreement(colour, table, at) for colour in part.asked]
             if part.people:
                 genders = table.columns["gender"]
                 each.append(np.isin(genders.of[at], [genders.values.index(name) for name in part.people]))

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from lapel.core.colour_names import find_colour
 from lapel.core.errors import ModelMismatchError, QueryError
 from lapel.core.filters import Condition, Filter
 from lapel.core.synonyms import synonyms_of
@@ -280,8 +281,10 @@ class QueryReader:
         if not beside:
             vector, note = self._of_words(snapshot, reading)
             return _Read(part, replace(said, whole=vector, note=note), vector)
+        if not reading.groups:  # a colour that no text of the catalogue names is known by sight
+            reading = replace(reading, colours=tuple(word for word in reading.read.split() if find_colour(word)))
         said = replace(said, asked=tuple(self._asked(snapshot, colour) for colour in reading.colours))
-        if reading.only_colours:
+        if reading.only_colours or (reading.colours and len(reading.colours) == len(reading.read.split())):
             return _Read(part, said, None)
         rest = _without_colours(reading)
         people = self._people(snapshot, rest)
@@ -348,6 +351,8 @@ class QueryReader:
     def _matching(self, reading: WordReading, limit: int) -> tuple[list[str], int]:
         """Up to so many products that have all of the words, else any of them."""
         groups = self.words.phrases(reading)
+        if not groups:  # words that the model alone knows
+            return [], 0
         found = self._store.catalog.ranked_by_words(groups, limit=limit)
         if not found:
             found = self._store.catalog.ranked_by_words([[each for group in groups for each in group]], limit=limit)

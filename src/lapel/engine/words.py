@@ -154,7 +154,7 @@ class WordReader:
 
     def rows_with(self, reading: WordReading) -> NDArray[np.bool_]:
         """(n,) by the numbers of products, which hold a spelling of every word of a reading."""
-        return self.counts_of(reading) == len(reading.groups)
+        return np.asarray(self.counts_of(reading) == len(reading.groups))
 
     def counts_of(self, reading: WordReading) -> NDArray[np.int64]:
         """(n,) by the numbers of products, of how many words of a reading each holds a spelling."""
