@@ -21,6 +21,7 @@ from lapel.core.vectors import normalise
 from lapel.insight.distortions import DISTORTIONS, HEIGHT, MILD, SCENE, cut_out, enlarge
 from lapel.samples import draw_wardrobe
 from shops import Shop, read_shop
+from words import drawn_shops, judged_questions
 
 PRODUCTS = 24
 
@@ -287,3 +288,25 @@ def test_mean_cosine_equals_the_obvious_loop() -> None:
     vectors = normalise(np.random.default_rng(1).normal(size=(9, 4)) + 0.5)
     pairs = [float(vectors[a] @ vectors[b]) for a in range(9) for b in range(9) if a != b]
     assert geometry.mean_cosine(vectors) == pytest.approx(np.mean(pairs), abs=1e-6)
+
+
+# --- words in shops -------------------------------------------------------------------------------------------------
+
+
+def test_a_product_is_of_a_kind_by_its_label_or_its_title(wardrobe: Path) -> None:
+    """What is asked of shops with words, and which products are right answers."""
+    rows = [("Tops", "Zara Women Tunic"), ("Tunics", "Zara Blue"), ("Tops", "Mango Top")] * 10
+    products = [
+        Product(str(at), title, category=("Apparel", "Topwear", kind), colour="Blue", gender="Women")
+        for at, (kind, title) in enumerate(rows)
+    ]
+    made = Shop(tuple(products), ("",) * len(rows), read_shop(wardrobe, wardrobe / "products.csv").source, "")
+    asked = {each.text: each for each in judged_questions(made)}
+    assert asked["Tops"].right.tolist() == [True, False, True] * 10
+    assert asked["Tunics"].right.tolist() == [True, True, False] * 10  # the first by its title
+    assert not asked["sofa"].right.any()
+    assert asked["Mango Top"].right.tolist() == [True, False, True] * 10  # the same labels
+    assert {each.half for each in asked.values() if each.sort == "no clothes"} == {0, 1}
+    for size, half, some in drawn_shops(made):
+        assert len(some) <= (size or len(rows))
+        assert half in (0, 1)
