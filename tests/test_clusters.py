@@ -65,6 +65,13 @@ def test_an_answer_such_as_yes_names_no_group() -> None:
     assert [[(term.field, term.value) for term in terms] for terms in typical] == [[("fit", "slim")], [("fit", "wide")]]
 
 
+def test_what_a_field_says_is_not_said_again_by_its_column() -> None:
+    grey = [Product(f"g{i}", title="Grey shirt", colour="grey", attributes={"Farbe": "Grey"}) for i in range(4)]
+    words = Vocabulary([*grey, *(Product(f"r{i}", title="Red shirt", colour="red") for i in range(4))])
+    typical, _ = words.typical(np.array([0] * 4 + [1] * 4))
+    assert [[term.value.casefold() for term in terms] for terms in typical] == [["grey"], ["red"]]
+
+
 def test_the_medoid_is_nearest_to_all_others_and_the_spread_is_their_distance(found: Clusters) -> None:
     vectors, groups = found.products.vectors, found.groups[1]
     for group in found.level(1):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ import lapel
 from inputs.insight import made_store
 from lapel.apps.cli import app
 from lapel.core.errors import ImageError, QueryError
-from lapel.core.types import Product
+from lapel.core.types import Photo, Product, Verdict
+from lapel.engine.retrieval import SearchEngine
 from lapel.indexes.neighbours import nearest
+from lapel.insight.draft import columns_of
+from lapel.insight.findings import Gallery
 from lapel.insight.price_model import PriceModel, fit_prices
 from lapel.insight.votes import vote
 
@@ -221,6 +225,35 @@ def test_what_is_told_and_unknown_is_said(shop: lapel.Store, tmp_path: Path) -> 
     broken.write_bytes(b"no picture")
     with pytest.raises(ImageError):
         shop.estimate_price(broken)
+
+
+def test_a_picture_that_nothing_looks_like_gets_a_guess(shop: lapel.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not any("for a guess" in note for note in shop.estimate_price(picture_of(shop, 1)).notes)
+    judged = SearchEngine.search
+    monkeypatch.setattr(
+        SearchEngine, "search", lambda self, query: replace(judged(self, query), verdict=Verdict.NOTHING_CLOSE)
+    )
+    assert any("for a guess" in note for note in shop.estimate_price(picture_of(shop, 1)).notes)
+
+
+def test_a_draft_holds_neither_numbers_nor_what_a_field_says() -> None:
+    products = [
+        Product(
+            f"p{i}",
+            colour=("Blue", "Red")[i % 2],
+            attributes={
+                "Farbe": ("blue", "red")[i % 2],
+                "fit": ("slim", "wide")[i % 2],
+                "margin": f"0.{i % 3}",
+                "listed_at": f"2025-04-1{i % 5}",
+            },
+        )
+        for i in range(20)
+    ]
+    photos = {key: Photo(key, product.id, "", "") for key, product in enumerate(products)}
+    entries = {key: (product, photos[key]) for key, product in enumerate(products)}
+    gallery = Gallery(np.arange(20), np.zeros((20, 4), np.float32), entries)
+    assert set(columns_of(gallery)) == {"colour", "fit"}
 
 
 def test_the_command_tells_all_of_it_as_json_and_on_a_page(shop: lapel.Store, tmp_path: Path) -> None:

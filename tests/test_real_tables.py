@@ -96,6 +96,27 @@ def test_others_are_known_by_their_cells_and_said(tmp_path: Path, name: str) -> 
     assert note.endswith("say it: --map pictures=COLUMN")
 
 
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "Artikel-Nr.;Bezeichnung;Kategorie;Marke;Farbe;Geschlecht;Preis;Währung;Lagerbestand;Bild",
+        "Référence;Désignation;Catégorie;Marque;Couleur;Genre;Prix;Devise;Disponibilité;Image",
+        "Código;Título;Categoría;Marca;Color;Género;Precio;Moneda;Existencias;Imagen",
+        "Codice;Titolo;Categoria;Marca;Colore;Genere;Prezzo;Valuta;Giacenza;Immagine",
+        "Artikelnummer;Productnaam;Categorie;Merk;Kleur;Geslacht;Prijs;Valuta;Voorraad;foto",
+        "ID;Nazwa produktu;Kategoria;Producent;Kolor;Płeć;Cena;Waluta;Dostępność;foto",
+    ],
+)
+def test_columns_are_known_by_their_names_in_other_languages(tmp_path: Path, heading: str) -> None:
+    found = table(tmp_path, f"{heading}\nA-1;Leinenhemd;Hemden;Acme;blue;Men;1.249,90;EUR;3;1.jpg\n")
+    row = only(found)
+    assert row.product is not None
+    facts = row.product
+    assert (facts.id, facts.title, facts.category, facts.brand) == ("A-1", "Leinenhemd", ("Hemden",), "Acme")
+    assert (facts.colour, facts.gender, facts.price_minor, facts.currency) == ("blue", "Men", 124990, "EUR")
+    assert (facts.in_stock, row.pictures) == (True, ("1.jpg",))
+
+
 def test_a_link_to_a_page_is_no_picture(tmp_path: Path) -> None:
     found = table(
         tmp_path, "id,url,image\n1,https://x.example/p/1,1.jpg\n2,javascript:alert(1),2.jpg\n3,//x.example/a b,3.jpg\n"

@@ -101,7 +101,7 @@ class Drafter:
 
 def columns_of(gallery: Gallery) -> dict[str, list[str]]:
     """The fields that a photo can say something of, each with a value a photo: kind, colour, gender, and attributes
-    with few values that most products have."""
+    with few values that most products have. Numbers and dates are none, nor is what a field says already."""
     products = [gallery.product(place) for place in range(len(gallery))]
     columns = {
         "kind": [product.category[-1] if product.category else "" for product in products],
@@ -112,9 +112,19 @@ def columns_of(gallery: Gallery) -> dict[str, list[str]]:
     filled = Counter(name for product in products for name, value in product.attributes.items() if value)
     for name, count in filled.items():
         values = [product.attributes.get(name, "") for product in products]
-        if name not in NOT_SEEN and count >= FILLED * len(products) and 2 <= len(set(values) - {""}) <= MOST_VALUES:
+        distinct = set(values) - {""}
+        if name in NOT_SEEN or count < FILLED * len(products) or not 2 <= len(distinct) <= MOST_VALUES:
+            continue
+        is_seen = sum(value[0].isdigit() for value in distinct) <= len(distinct) / 2
+        if is_seen and not any(_say_the_same(values, known) for known in columns.values()):
             columns[name] = values
     return {name: values for name, values in columns.items() if any(values)}
+
+
+def _say_the_same(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether two columns have the same value for most of the products that both say something of."""
+    pairs = [(a.casefold(), b.casefold()) for a, b in zip(one, other, strict=True) if a and b]
+    return bool(pairs) and sum(a == b for a, b in pairs) > len(pairs) / 2
 
 
 # What no photo shows, though neighbours share it.

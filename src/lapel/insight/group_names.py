@@ -88,7 +88,7 @@ class Vocabulary:
             some = np.flatnonzero((share >= COMMON_WORD) & (lift >= LIFT))
             terms = [Term(*self.terms[at], float(share[at]), float(lift[at])) for at in some]
             terms = [each for each in map(self._as_value, terms) if each.field == "word" or each.share >= COMMON_VALUE]
-            told.append(sorted(terms, key=lambda term: (-term.weight, term.field, term.value)))
+            told.append(_each_once(sorted(terms, key=lambda term: (-term.weight, term.field, term.value))))
             common = [at for at in np.argsort(-share, kind="stable") if self.terms[at][0] == "kind"][:KINDS]
             kinds.append([self.terms[at][1] for at in common if share[at] >= KIND_SHARE])
         return told, kinds
@@ -99,6 +99,14 @@ class Vocabulary:
             self._values.get(term.value, (term.field, term.value)) if term.field == "word" else (term.field, term.value)
         )
         return Term(field, value, term.share, term.lift)
+
+
+def _each_once(terms: Sequence[Term]) -> list[Term]:
+    """Without those that say again what one before says, as a title's word or the column behind a field does."""
+    said: dict[str, Term] = {}
+    for term in terms:
+        said.setdefault(term.value.casefold(), term)
+    return list(said.values())
 
 
 def _terms(product: Product) -> Iterable[tuple[str, str]]:

@@ -22,7 +22,7 @@ from lapel.core.filters import NO_FILTER
 from lapel.core.images import ImageLike, to_image
 from lapel.core.products import MINOR_UNITS
 from lapel.core.text import counted, fold
-from lapel.core.types import Filter, Product, Query, Verdict
+from lapel.core.types import Filter, Product, Query, SearchResult, Verdict
 from lapel.encoders.segmenter import embed_images
 from lapel.engine.context import StoreContext
 from lapel.engine.features import PALETTE
@@ -344,7 +344,10 @@ class PriceBook:
         model = self.model(brand=bool(brand), condition=bool(condition), kind=bool(kind))
         told = {"brand": [fold(brand)], "condition": [fold(condition)], "kind": [kind]}
         estimate = model.estimate(vector[None], {name: told[name] for name in model.columns if told[name][0]})[0]
-        sold = self._sold(vector, picture, k)
+        answer = SearchEngine(self._context).search(Query(image=picture, k=4 * k, where=self.where))
+        if answer.verdict is Verdict.NOTHING_CLOSE:
+            notes.append("Nothing that has a price looks like this photo: take the price for a guess.")
+        sold = self._sold(vector, answer, k)
         seller = self._column(SELLERS)
         uses = self._copies.check(image, self.where, least=LEAST_COPY).matches
         entries = self._context.catalog.entries([use.key for use in uses])
@@ -389,10 +392,9 @@ class PriceBook:
             return "", condition, kind
         return brand, condition, kind
 
-    def _sold(self, vector: NDArray[np.float32], picture: Image.Image, k: int) -> tuple[SoldItem, ...]:
-        """The nearest products with a price, each once."""
+    def _sold(self, vector: NDArray[np.float32], answer: SearchResult, k: int) -> tuple[SoldItem, ...]:
+        """The nearest products with a price, each once; ``answer`` says which of them are the same product."""
         near = nearest(vector[None], self.gallery.vectors, min(4 * k, len(self.gallery)))
-        answer = SearchEngine(self._context).search(Query(image=picture, k=4 * k, where=self.where))
         same = {hit.product.id for hit in answer if hit.verdict is Verdict.SAME_PRODUCT}
         condition, days, seller = (self._column(names) for names in (CONDITIONS, DAYS, SELLERS))
         items: dict[str, SoldItem] = {}

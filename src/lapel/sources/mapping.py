@@ -9,6 +9,7 @@ leaves a field empty.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -20,9 +21,26 @@ from lapel.sources.cells import looks_like_image, photo_names
 
 TARGETS: Final = tuple("id title category gender brand colour season price currency in_stock pictures url".split())
 
-# Names that shop systems and data sets use, best first; compared without case, blanks, - and _.
+# What columns are called in German, French, Spanish, Italian, Portuguese, Dutch and Polish.
+_OTHER_LANGUAGES: Mapping[str, str] = {
+    "id": "artikelnummer artikel_nr artikel_id art_nr produktnummer produkt_id reference ref referencia codigo codice"
+    " artikelcode",
+    "title": "titel bezeichnung artikelbezeichnung artikelname produktname produkttitel titre nom nom_du_produit"
+    " designation libelle titulo nombre nombre_del_producto titolo nome nome_prodotto nome_do_produto naam productnaam"
+    " nazwa nazwa_produktu",
+    "category": "kategorie warengruppe produktkategorie categorie categoria kategoria",
+    "gender": "geschlecht genre sexe genero sexo genere sesso geslacht plec",
+    "brand": "marke hersteller marque fabricant marca marchio merk fabrikant marka producent",
+    "colour": "farbe couleur cor colore kleur kolor",
+    "season": "saison temporada stagione estacao seizoen sezon",
+    "price": "preis verkaufspreis bruttopreis prix prix_ttc precio prezzo preco prijs cena",
+    "currency": "wahrung waehrung devise moneda divisa valuta moeda waluta",
+    "in_stock": "bestand lagerbestand verfugbar verfuegbar verfugbarkeit verfuegbarkeit disponibilite existencias"
+    " disponibilidad disponibilita giacenza estoque disponibilidade voorraad dostepnosc",
+}
+# Names that shop systems and data sets use, best first; compared as :func:`plain_name` does.
 SYNONYMS: Mapping[str, Sequence[str]] = {
-    name: names.split()
+    name: f"{names} {_OTHER_LANGUAGES.get(name, '')}".split()
     for name, names in {
         "id": "id product_id item_id article_id sku asin handle code",
         "title": "title name product_name product_title product_display_name display_name prod_name label",
@@ -211,8 +229,9 @@ class Plan:
 
 @cache
 def plain_name(name: str) -> str:
-    """A column's name as names are compared: without case, blanks, - and _."""
-    return re.sub(r"[\s_\-]+", "", name).casefold()
+    """A column's name as names are compared: without case, accents, blanks, dots, - and _."""
+    bare = "".join(sign for sign in unicodedata.normalize("NFKD", name) if not unicodedata.combining(sign))
+    return re.sub(r"[\s_.\-]+", "", bare).casefold().replace("ł", "l")
 
 
 def _guess(columns: Sequence[str], sources: dict[str, Source], targets: Iterable[str]) -> None:
