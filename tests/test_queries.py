@@ -122,6 +122,15 @@ def test_what_the_model_guesses_may_be_a_typing_error(store: StoreContext) -> No
     assert reader.read("snekers", guessed).read == "snekers"
 
 
+@pytest.mark.parametrize(
+    "text", ["shirt für hemd", "shirt fu\u0308r hemd", "shirt pour hemd", "hemd MIT shirt", "shirt для hemd"]
+)
+def test_fillers_of_other_languages_say_nothing(store: StoreContext, text: str) -> None:
+    found = WordReader(store.catalog).read(text, frozenset({"hemd"}))
+    assert set(found.read.split()) == {"shirt", "hemd"}
+    assert found.unknown == ()
+
+
 @pytest.fixture(scope="module")
 def heels(tmp_path_factory: pytest.TempPathFactory) -> Iterable[WordReader]:
     with open_context(tmp_path_factory.mktemp("heels") / "shop", create=True, encoder="colour:") as store:

@@ -13,7 +13,9 @@ catalogue's and means the same to the model is read as that: "bleu" as blue.
 from __future__ import annotations
 
 import math
+import re
 import threading
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -32,8 +34,12 @@ from lapel.core.words import WordReading, tokens
 FILLERS = frozenset(
     "a an the this that these those it its is in of for with and or to by at on as like same similar but please one"
     " ones some any me my i we want need show find give get make look looking something anything dont not colour color"
-    " coloured colored version instead".split()
+    " coloured colored version instead"
+    # The same of other languages; articles and "van", which begin names of brands, are not among them.
+    " mit von vom zum zur und oder ein eine einen pour avec et des du une para con y por del de una un di da per e com"
+    " dos um uma voor met en een dla z ze do na ve ile icin bir для с со из и в на".split()
 )
+GERMAN_FOR = re.compile(r"\bfür\b", re.IGNORECASE)  # a filler, and without its dots the fur of a coat
 FEW_TOGETHER = 3  # products that hold all words of a query, up to which one of the words may be a typing error
 SAME_MEANING = 0.85  # cosine of two words as the model reads them, from which they mean the same
 NEAR_WORDS = 4  # of the catalogue, that a word of another language is compared with
@@ -124,14 +130,15 @@ class WordReader:
             return WordReading(text, product_id=asked)
         self._refresh()
         synonyms = synonyms_of(self._catalog.path.parent)
-        slots = self._slots(tokens(text), synonyms, known, guessed)
+        words = tokens(GERMAN_FOR.sub(" ", unicodedata.normalize("NFC", text)))
+        slots = self._slots(words, synonyms, known, guessed)
         if meaning is not None:
             slots = [self._translated(slot, synonyms, meaning) for slot in slots]
         plain = [slot.terms[0] for slot in slots if slot.terms]
         if len(plain) > 1 and np.count_nonzero(self._together(plain)) <= FEW_TOGETHER:
             # One of them may be a typing error that makes another word, such as "back" for "black".
             unheld = frozenset(word for word in known if self._term((word,), synonyms) is None)
-            again = self._slots(tokens(text), synonyms, unheld, guessed)
+            again = self._slots(words, synonyms, unheld, guessed)
             slots = [self._reread(old, new) for old, new in zip(slots, again, strict=True)]
         terms = (
             self._choose(slots) if self._doubtful(slots) else [each.terms[0] if each.terms else None for each in slots]
