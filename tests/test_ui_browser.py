@@ -249,6 +249,7 @@ def test_insight_is_decided_on_by_keyboard_and_taken_away(profile: BrowserContex
         page = open_page("insight?question=duplicates")  # by its address, where Streamlit guesses wrong at first
         page.get_by_role("button", name="Look for it").click()
         expect(page.get_by_role("heading", name="The same picture twice")).to_be_visible()
+        expect(page.get_by_role("button", name="Yes, and next")).to_be_visible()
         page.keyboard.press("j")
         expect(page.get_by_text("2 of 2; 1 decided")).to_be_visible()
         page.keyboard.press("k")
@@ -258,6 +259,7 @@ def test_insight_is_decided_on_by_keyboard_and_taken_away(profile: BrowserContex
         page.get_by_role("radio", name="Watch queue").or_(page.get_by_role("button", name="Watch queue")).first.click()
         page.wait_for_url("**question=watch")
         expect(page.get_by_text("Is it a copy?")).to_be_visible()
+        expect(page.get_by_role("button", name="Yes, and next")).to_be_visible()  # which listens for the key
         page.keyboard.press("j")
         expect(page.get_by_text("The queue is empty")).to_be_visible()
         assert [row["state"] for row in downloaded("Download as CSV")] == ["confirmed"]
