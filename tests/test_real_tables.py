@@ -115,6 +115,7 @@ def test_columns_are_known_by_their_names_in_other_languages(tmp_path: Path, hea
     assert (facts.id, facts.title, facts.category, facts.brand) == ("A-1", "Leinenhemd", ("Hemden",), "Acme")
     assert (facts.colour, facts.gender, facts.price_minor, facts.currency) == ("blue", "Men", 124990, "EUR")
     assert (facts.in_stock, row.pictures) == (True, ("1.jpg",))
+    assert set(facts.attributes) <= {"Color"}  # which is English as well, and stays an attribute as it did
 
 
 def test_a_link_to_a_page_is_no_picture(tmp_path: Path) -> None:

@@ -178,6 +178,12 @@ class ColumnMap:
                 f" --map id=COLUMN"
             )
         dropped = {column for name in FIELD_ONLY if name in sources for column in sources[name].columns}
+        dropped |= {
+            column
+            for name, source in sources.items()
+            for column in source.columns
+            if plain_name(column) in map(plain_name, _OTHER_LANGUAGES.get(name, "").split())  # it is the field's name
+        }
         used = {column for source in sources.values() for column in source.columns}
         names: dict[str, str] = {}
         for column in columns:
