@@ -287,8 +287,9 @@ class Judge:
             self._names = (snapshot.model.fingerprint, known)
         new = [text for text in dict.fromkeys(texts) if text not in known]
         said = [text for text in new if folded(text)]
-        known.update(dict.fromkeys(new, np.zeros(snapshot.index.dim, np.float32)))
-        known.update(zip(said, snapshot.encoder.encode_text(said) if said else (), strict=True))
+        made = dict.fromkeys(new, np.zeros(snapshot.index.dim, np.float32))
+        made.update(zip(said, snapshot.encoder.encode_text(said) if said else (), strict=True))
+        known.update(made)  # whole, as other threads look there, too
         return np.stack([known[text] for text in texts]) if texts else np.zeros((0, snapshot.index.dim), np.float32)
 
 
