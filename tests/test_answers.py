@@ -4,6 +4,7 @@ can see."""
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +41,7 @@ from lapel.engine.calibration import (
     word_features,
 )
 from lapel.engine.explanation import place_scores, spread
+from lapel.engine.judging import own_folder
 from lapel.engine.regions import _taken_apart
 from lapel.insight.calibrate import Pairs, calibration_error, fit_scale, isotonic_curve, kind_floor
 from lapel.insight.explanation_sheet import heatmap
@@ -502,6 +504,18 @@ def test_words_for_what_a_shop_has_find_it(shirts: Store, text: str) -> None:
     assert found.verdict is Verdict.SAME_KIND
     assert 0 < found[0].probability <= 1
     assert found[0].probabilities == {Verdict.SAME_KIND: found[0].probability}
+
+
+def test_a_calibration_of_its_own_leaves_words_as_they_were(shirts: Store) -> None:
+    before = shirts.search(text="red shirt")
+    own = own_folder(shirts.folder, open_encoder("default").fingerprint)
+    own.mkdir(parents=True)
+    save_calibration(calibration(), own)  # which knows neither words nor how dense the shop is
+    try:
+        after = shirts.search(text="red shirt")
+    finally:
+        shutil.rmtree(own)
+    assert [(hit.probability, hit.verdict) for hit in after] == [(hit.probability, hit.verdict) for hit in before]
 
 
 def test_an_id_is_the_product(shirts: Store) -> None:

@@ -244,6 +244,7 @@ def test_a_draft_holds_neither_numbers_nor_what_a_field_says() -> None:
             attributes={
                 "Farbe": ("blue", "red")[i % 2],
                 "fit": ("slim", "wide")[i % 2],
+                "fabric": ("100% cotton", "98% cotton, 2% elastane", "silk")[i % 3],
                 "margin": f"0.{i % 3}",
                 "listed_at": f"2025-04-1{i % 5}",
             },
@@ -253,7 +254,7 @@ def test_a_draft_holds_neither_numbers_nor_what_a_field_says() -> None:
     photos = {key: Photo(key, product.id, "", "") for key, product in enumerate(products)}
     entries = {key: (product, photos[key]) for key, product in enumerate(products)}
     gallery = Gallery(np.arange(20), np.zeros((20, 4), np.float32), entries)
-    assert set(columns_of(gallery)) == {"colour", "fit"}
+    assert set(columns_of(gallery)) == {"colour", "fit", "fabric"}
 
 
 def test_the_command_tells_all_of_it_as_json_and_on_a_page(shop: lapel.Store, tmp_path: Path) -> None:

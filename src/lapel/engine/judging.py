@@ -189,13 +189,13 @@ class Judge:
         evidence = _evidence(some, near, figures)
         on_white = np.array([each.embedded.parts[0].on_white for each in some], bool)
         in_words = np.array([words[row] for row in rows])
-        density = None if calibration.density is None else self._density_of(snapshot)
         told = np.flatnonzero(evidence.told & in_words) if calibration.words is not None else np.empty(0, np.int64)
         if len(told):
             own = [some[row] for row in told.tolist()]
-            said = self._judged_words(snapshot, calibration, probes, own, evidence.of(told), density)
+            said = self._judged_words(snapshot, calibration, probes, own, evidence.of(told))
             for row, each in zip(told.tolist(), said, strict=True):
                 judged[rows[row]] = each
+        density = None if calibration.density is None else self._density_of(snapshot)
         for domain in (True, False):
             told = np.flatnonzero(evidence.told & ~in_words & (on_white == domain))
             if len(told):
@@ -238,7 +238,6 @@ class Judge:
         probes: Probes,
         asked: Sequence[Answered],
         by: _Evidence,
-        density: Density | None,
     ) -> list[Judged]:
         """Judge the hits of queries in words, all at once."""
         own = likelihoods(probes, np.stack([each.embedded.vector for each in asked]))
@@ -250,7 +249,7 @@ class Judge:
         held = np.concatenate([self._wishes.held(generation, reading, each.hits.keys) for each, reading in pairs])
         read = np.array([len(reading.read.split()) for reading in readings])[query]
         labels = self._labels(snapshot, probes, asked, by, query)
-        near = (density or (0.0, 0.0))[0]
+        near, _ = self._density_of(snapshot)
         told = calibration.judge_words(
             word_features(found, own, query, labels, held, read, near), named=(held >= 1) & (read >= MANY_WORDS)
         )

@@ -6,6 +6,7 @@ products, each asked about as if it were new.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ def columns_of(gallery: Gallery) -> dict[str, list[str]]:
         distinct = set(values) - {""}
         if name in NOT_SEEN or count < FILLED * len(products) or not 2 <= len(distinct) <= MOST_VALUES:
             continue
-        is_seen = sum(value[0].isdigit() for value in distinct) <= len(distinct) / 2
+        is_seen = sum(bool(NUMBER.fullmatch(value)) for value in distinct) <= len(distinct) / 2
         if is_seen and not any(_say_the_same(values, known) for known in columns.values()):
             columns[name] = values
     return {name: values for name, values in columns.items() if any(values)}
@@ -127,6 +128,7 @@ def _say_the_same(one: Sequence[str], other: Sequence[str]) -> bool:
     return bool(pairs) and sum(a == b for a, b in pairs) > len(pairs) / 2
 
 
+NUMBER = re.compile(r"[\d\s.,:/+-]+")  # or a date: no letter, as in "100% cotton", is in it
 # What no photo shows, though neighbours share it.
 NOT_SEEN = frozenset(("split", "group", "year", "seller", "condition", "days_listed", "days", "age", "size", "sizes"))
 

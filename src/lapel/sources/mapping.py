@@ -182,7 +182,8 @@ class ColumnMap:
             column
             for name, source in sources.items()
             for column in source.columns
-            if plain_name(column) in map(plain_name, _OTHER_LANGUAGES.get(name, "").split())  # it is the field's name
+            if len(source.columns) == 1  # and no level of a category
+            and plain_name(column) in map(plain_name, _OTHER_LANGUAGES.get(name, "").split())  # it is the field's name
         }
         used = {column for source in sources.values() for column in source.columns}
         names: dict[str, str] = {}
