@@ -12,8 +12,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,14 +131,10 @@ class Round:
         stage.prepare()
         with log.open("wb") as file:
             for command in stage.commands:
-                process = subprocess.Popen(
-                    command,
-                    cwd=self.cwd,
-                    env=self.env,
-                    stdout=file,
-                    stderr=subprocess.STDOUT,
-                    preexec_fn=_heed_interrupts,  # a shell lets what it starts with & ignore them
-                )
+                with _heeding_interrupts():
+                    process = subprocess.Popen(
+                        command, cwd=self.cwd, env=self.env, stdout=file, stderr=subprocess.STDOUT
+                    )
                 try:
                     code = process.wait(max(until - time.monotonic(), 0))
                 except subprocess.TimeoutExpired:
@@ -162,8 +158,18 @@ class Round:
         part.replace(self.out / "stages.json")  # whole or not there
 
 
-def _heed_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+@contextmanager
+def _heeding_interrupts() -> Iterator[None]:
+    """What is started here can be interrupted, though a shell lets what it starts with & ignore that: a process inherits
+    what is ignored. Set here, as between fork and exec threads of libraries may write into a stage's log."""
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if ignored:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
