@@ -160,7 +160,7 @@ class Round:
 
 @contextmanager
 def _heeding_interrupts() -> Iterator[None]:
-    """What is started here can be interrupted, though a shell lets what it starts with & ignore that: a process inherits
+    """What is started here can be interrupted, though a shell lets what it starts with & ignore that: processes inherit
     what is ignored. Set here, as between fork and exec threads of libraries may write into a stage's log."""
     ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     if ignored:
