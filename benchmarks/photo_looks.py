@@ -72,6 +72,14 @@ FINE = {
     "leggings": frozenset({"Leggings", "Tights", "Jeggings", "Churidar"}),
     "long sleeve": frozenset({"Sweaters", "Sweatshirts", "long-sleeved tee"}),
     "short sleeve": TEES,
+    "sneakers": frozenset({"Casual Shoes", "Sports Shoes"}),
+    "laced shoes": frozenset({"Casual Shoes", "Formal Shoes"}),
+    "slip-ons": frozenset({"Casual Shoes", "Flats"}),
+    "heels": frozenset({"Heels"}),
+    "flats": frozenset({"Flats"}),
+    "flip-flops": frozenset({"Flip Flops"}),
+    "slides": frozenset({"Flats", "Flip Flops", "Sandals"}),
+    "sandals": frozenset({"Flats", "Sandals", "Sports Sandals"}),
 }
 SHOP_NAMES = {"Navy": "Navy Blue", "Turquoise": "Turquoise Blue"}
 CHILDREN = frozenset({"Boys", "Girls"})
@@ -143,8 +151,9 @@ def measures(
             add("share of right patterns in five", float(np.mean([pattern == look.pattern for pattern in named])))
         if look.fine:
             wanted = frozenset[str]().union(*(FINE[each] for each in look.fine))
-            add("kind of the first right, not lumped", kinds[0] in wanted)
-            add("share of right kinds in five, not lumped", float(np.mean([kind in wanted for kind in kinds])))
+            of = "shoes" if look.label == "shoes" else "not lumped"
+            add(f"kind of the first right, {of}", kinds[0] in wanted)
+            add(f"share of right kinds in five, {of}", float(np.mean([kind in wanted for kind in kinds])))
         if look.gender:
             add("gender of the first right", hits[0].product.gender in {look.gender.title(), "Unisex"})
     return {name: (float(np.mean(values)), len(values)) for name, values in sorted(found.items())}

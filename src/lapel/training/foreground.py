@@ -40,6 +40,7 @@ from lapel.training.machine import Machine, mixed_precision
 # Blocks whose maps are joined, and their channels: strides 2, 4, 8, 16 and 32.
 TAPS = {0: 16, 2: 24, 4: 40, 10: 112, 15: 320}
 WIDTH = 32  # channels of the joined maps
+SPLIT = 2  # the finest map is of half the size: each of its places says its four pixels (Shi et al., "ESPCN", 2016)
 WARMUP = 50  # steps
 EPOCH = 4_096  # images
 # Of an image that its product fills: above the second it has no white around it, and nothing says where the product is.
@@ -112,7 +113,7 @@ class ForegroundNetwork(nn.Module):
         self.backbone.head = nn.Identity()  # type: ignore[assignment]
         self.laterals = nn.ModuleList(nn.Conv2d(channels, WIDTH, 1) for channels in TAPS.values())
         self.joins = nn.ModuleList(ConvNorm(WIDTH, WIDTH, kernel=3) for _ in list(TAPS)[:-1])
-        self.last = nn.Conv2d(WIDTH, 1, 3, padding=1)
+        self.last = nn.Conv2d(WIDTH, SPLIT**2, 3, padding=1)
 
     def logits(self, pixels: Tensor) -> Tensor:
         """(n, h, w, 3) uint8 RGB or 0..255 float -> (n, h, w)."""
@@ -125,8 +126,8 @@ class ForegroundNetwork(nn.Module):
         x = maps[-1]
         for fine, join in zip(reversed(maps[:-1]), reversed(self.joins), strict=True):
             x = join(fine + functional.interpolate(x, size=fine.shape[2:], mode="nearest"))
-        x = functional.interpolate(self.last(x), size=pixels.shape[1:3], mode="bilinear", align_corners=False)
-        return x[:, 0].float()
+        height, width = pixels.shape[1:3]
+        return functional.pixel_shuffle(self.last(x), SPLIT)[:, 0, :height, :width].float()
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(n, h, w, 3) uint8 RGB -> (n, h, w) float32 in 0..1: the output ``mask`` of the exported file."""

@@ -146,13 +146,15 @@ class FeatureStore:
             found: Tensor = self.network.backbone(x).float().mean(dim=(2, 3))
             return found.bfloat16()
 
-    def _stamp(self, *view: object) -> str:
-        """Other weights, images or changes are other features."""
+    def _stamp(self, rows: Rows, change: Augmentation | None, segmented: bool, seed: int) -> str:
+        """Other weights, images or changes are other features, and so is another segmenter's cut-out."""
         weights = torch.cat(
             [weight.detach().flatten()[:64].float().cpu() for weight in self.network.backbone.parameters()]
         )
-        rows = np.asarray(view[0])
-        described = [weights.numpy().tobytes(), rows.tobytes(), repr((len(self.data.images), *view[1:])).encode()]
+        view = repr((len(self.data.images), change, segmented, seed))
+        described = [weights.numpy().tobytes(), rows.tobytes(), view.encode()]
+        if segmented:
+            described.append(open_segmenter().model.fingerprint.encode())
         return hashlib.sha256(b"".join(described)).hexdigest()[:16]
 
 

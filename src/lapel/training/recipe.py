@@ -136,7 +136,7 @@ class HeadFinetuning:
     view_share: float = 0.25
     rate: float = 6e-4
     weight_decay: float = 1e-4
-    label_weight: float = 6.0
+    label_weight: float = 2.0
     view_label_weight: float = 1.0
     nca: float = 0.4
     instance: float = 3.0
