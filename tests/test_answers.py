@@ -555,6 +555,16 @@ def test_a_filter_does_not_change_what_a_hit_is_worth(store: Store) -> None:
         assert hit.verdict is every[name].verdict
 
 
+def test_a_probe_says_the_same_of_few_and_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    probe = Probe("kind", tuple("abc"), rng.normal(size=(3, 8)).astype(np.float32), np.ones(3, np.float32))
+    vectors = normalise(rng.normal(size=(50, 8)))
+    monkeypatch.setattr("lapel.encoders.probes.MAX_PRODUCTS", 7 * 24)  # seven vectors at once, one in the end
+    powers = np.exp(vectors @ probe.weights.T + 1)
+    assert probe.probabilities(vectors) == pytest.approx(powers / powers.sum(axis=1, keepdims=True), abs=1e-6)
+    assert probe.probabilities(vectors[:0]).shape == (0, 3)
+
+
 @pytest.mark.parametrize(
     ("right", "wrong", "told"),
     [(30, 0, False), (40, 0, True), (95, 5, True), (82, 18, False), (180, 20, True)],  # 82 % and 30 may be chance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from lapel.core.colours import NAMES, ColourReading, name_shares, to_lab, to_rgb
 from lapel.core.errors import InputError, QueryError
 from lapel.core.settings import settings
 from lapel.core.vectors import normalise
+from lapel.engine import colours as reading_colours
 from lapel.engine.colours import GRID, read_colours, smoothed
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.features import PALETTE
@@ -72,6 +74,27 @@ def test_the_product_of_a_photo_is_named_and_its_floor_is_not(name: str) -> None
 def test_a_picture_on_white_needs_no_cut_out() -> None:
     reading = read(garment(RGB["Blue"]), None)
     assert (reading.colours[0].name, reading.on_white, reading.certainty) == ("blue", True, "sure")
+
+
+def test_on_white_colours_are_read_when_somebody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = pickle.loads(pickle.dumps(read(garment(RGB["Blue"]), None)))  # to another process, before anybody looked
+    read_now, pictures = reading_colours._read, []
+    monkeypatch.setattr(reading_colours, "_read", lambda *given, **on: pictures.append(given) or read_now(*given, **on))
+    later = read(garment(RGB["Blue"]), None)
+    assert later.on_white
+    assert not pictures
+    assert later == sent
+    assert later.confidence > 0.9
+    assert len(pictures) == 1
+    assert not hasattr(later, "colour")
+    read(*on_floor(garment(RGB["Blue"])))
+    assert len(pictures) == 2
+
+
+def test_a_picture_with_nearly_nothing_on_white_has_no_colours() -> None:
+    empty = Image.new("RGB", (64, 64), "white")
+    empty.paste((0, 0, 200), (30, 30, 34, 34))
+    assert read_colours(empty, None) is None
 
 
 def test_several_colours_and_tinted_light_are_less_sure() -> None:

@@ -204,6 +204,10 @@ def attributes_json(attributes: Mapping[str, str]) -> str:
     return _COMPACT.encode(dict(sorted(attributes.items())))
 
 
+_decoded = json.JSONDecoder().decode
+_path = lru_cache(maxsize=4096)(lambda text: tuple(_decoded(text)))  # many products have one category
+
+
 @lru_cache(maxsize=4096)
 def _category_json(path: tuple[str, ...]) -> str:
     return json.dumps(path, ensure_ascii=False)
@@ -215,7 +219,7 @@ def from_row(row: tuple[Any, ...]) -> Product:
     return Product(
         id=identifier,
         title=title,
-        category=tuple(json.loads(category)),
+        category=_path(category),
         gender=gender,
         brand=brand,
         colour=colour,
@@ -223,7 +227,7 @@ def from_row(row: tuple[Any, ...]) -> Product:
         price_minor=price_minor,
         currency=currency,
         in_stock=None if in_stock is None else bool(in_stock),
-        attributes=json.loads(attributes),
+        attributes=_decoded(attributes),
         url=url,
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import mul
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ _TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
 )
 _TO_XYZ /= _TO_XYZ.sum(axis=1, keepdims=True)
-_FROM_XYZ = np.linalg.inv(_TO_XYZ)
+_FROM_XYZ = np.linalg.inv(_TO_XYZ).tolist()
 _TO_LAB = np.array([[0, 116, 0], [500, -500, 0], [0, 200, -200]])
 
 # One to six points of each name in sRGB: the eleven basic terms of Berlin and Kay, and four that shops add.
@@ -77,6 +79,23 @@ class ColourReading:
     __hash__ = None  # type: ignore[assignment]  # it holds an array
 
 
+class LaterReading(ColourReading):
+    """Of a product on white, whose answer is in the order of the vector alone: what it has is read when somebody looks.
+
+    Args:
+        read: Reads it.
+    """
+
+    def __init__(self, read: Callable[[], ColourReading]) -> None:
+        self.__dict__.update(on_white=True, _read=read)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("colours", "confidence", "histogram"):
+            raise AttributeError(name)
+        self.__dict__.update(vars(self._read()))
+        return self.__dict__[name]
+
+
 @dataclass(frozen=True)
 class AskedColour:
     """A colour that is looked for, as a store has it.
@@ -109,9 +128,9 @@ class AskedColour:
         return f"the colour '{self.asked}'{rgb}{here}"
 
 
-def to_lab(rgb: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+def to_lab(rgb: NDArray[np.floating[Any]] | NDArray[np.uint8]) -> NDArray[np.float64]:
     """(n, 3) sRGB, 0..255, to whole steps -> (n, 3) CIELAB relative to D65."""
-    xyz = _LINEAR[np.rint(rgb).astype(np.intp)] @ _TO_XYZ.T
+    xyz = _LINEAR[rgb if rgb.dtype == np.uint8 else np.rint(rgb).astype(np.intp)] @ _TO_XYZ.T
     f = np.where(xyz > 216 / 24389, np.cbrt(xyz), xyz * (841 / 108) + 4 / 29)
     lab: NDArray[np.float64] = f @ _TO_LAB.T
     lab[:, 0] -= 16
@@ -130,12 +149,12 @@ def to_rgb(lab: NDArray[np.floating[Any]]) -> str:
     >>> to_rgb(to_lab(np.array([[27.0, 36.0, 64.0]]))[0])
     '#1b2440'
     """
+    # Number by number: of one colour, arrays take five times as long.
     y = (float(lab[0]) + 16) / 116
-    f = np.array([y + float(lab[1]) / 500, y, y - float(lab[2]) / 200])
-    xyz = np.where(f > 6 / 29, f**3, (f - 4 / 29) * (108 / 841))
-    linear = np.clip(_FROM_XYZ @ xyz, 0, 1)
-    coded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return "#" + "".join(f"{round(float(value) * 255):02x}" for value in coded)
+    xyz = [f**3 if f > 6 / 29 else (f - 4 / 29) * 108 / 841 for f in (y + lab[1] / 500, y, y - lab[2] / 200)]
+    linear = [min(1.0, max(0.0, sum(map(mul, row, xyz)))) for row in _FROM_XYZ]
+    coded = [each * 12.92 if each <= 0.0031308 else 1.055 * each ** (1 / 2.4) - 0.055 for each in linear]
+    return "#" + "".join(f"{round(each * 255):02x}" for each in coded)
 
 
 def name_shares(lab: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from lapel.core.errors import InputError, TableError
 # Fields every product has; anything else a table holds is an attribute. All can be filtered by name.
 TEXT_FIELDS = ("id", "title", "category", "gender", "brand", "colour", "season")
 FIELDS = (*TEXT_FIELDS, "price", "currency", "in_stock", "url")
+_FIELDS = frozenset(FIELDS)
 MINOR_UNITS = {
     "JPY": 0,
     "KRW": 0,
@@ -81,7 +82,7 @@ class Product:
             raise TableError(
                 f"Product {self.id}: its url is an http or https address without blanks; found '{self.url}'."
             )
-        clash = set(self.attributes) & set(FIELDS)
+        clash = _FIELDS.intersection(self.attributes)
         if clash:
             raise TableError(f"Product {self.id}: attributes cannot be named like fields: {', '.join(sorted(clash))}.")
 

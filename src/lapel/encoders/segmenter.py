@@ -109,7 +109,8 @@ def has_white_background(image: Image.Image) -> bool:
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]).astype(np.float32)
     ordered = np.sort(edge, axis=0)
     middle = (ordered[(len(edge) - 1) // 2] + ordered[len(edge) // 2]) / 2  # the median, which takes longer by its name
-    even = (np.abs(edge - middle).max(axis=1) <= EDGE_TOLERANCE).mean() >= MIN_EVEN_EDGE
+    red, green, blue = (np.abs(edge - middle) <= EDGE_TOLERANCE).T  # together at once, as all(axis=1), in a third
+    even = np.count_nonzero(red & green & blue) / len(edge) >= MIN_EVEN_EDGE
     return bool(even and middle.min() >= max(MIN_WHITE[0], MIN_WHITE[1] * middle.max()))
 
 

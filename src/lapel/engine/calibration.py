@@ -213,7 +213,7 @@ class HitFeatures:
                     agreeing = np.einsum("mv,mv->m", likely[name], self._evidence[query])
                     found[:, BY_PROBES - 1] = np.log(agreeing + FLOOR)
         shares = self._votes(query, labels)
-        found[:, BY_PROBES:] = np.where(np.isnan(shares), found[:, INSTEAD], np.log(np.nan_to_num(shares) + FLOOR))
+        found[:, BY_PROBES:] = np.where(np.isnan(shares), found[:, INSTEAD], np.log(shares + FLOOR))
         return found
 
     def _votes(self, query: NDArray[np.int64], labels: Labels) -> NDArray[np.float64]:
@@ -314,11 +314,14 @@ class Told:
         closest: (m,) int64, the place of each hit's verdict among :data:`JUDGEMENTS`.
         verdicts: Which are told of: one column of ``likely`` each.
         likely: (m, verdicts) float64, how likely each holds.
+        fashion: (m,) float64, how likely each hit's query shows anything of a shop, see :meth:`Calibration.fashion_of`;
+            None of words.
     """
 
     closest: NDArray[np.int64]
     verdicts: tuple[Verdict, ...]
     likely: NDArray[np.float64]
+    fashion: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -460,7 +463,7 @@ class Calibration:
         close = np.full(len(features), JUDGEMENTS.index(Verdict.NOTHING_CLOSE))
         for verdict, each in sorted(zip(scales, likely.T, strict=True), key=lambda one: -CLOSENESS.index(one[0])):
             close[(each >= least[verdict]) & ~strange] = JUDGEMENTS.index(verdict)  # the closest last, which stays
-        return Told(close, tuple(scales), likely)
+        return Told(close, tuple(scales), likely, shown)
 
     def judge_words(self, features: Features, *, named: NDArray[np.bool_]) -> Told:
         """The verdict on each hit of queries in words, *the same kind* or *nothing close*, and how likely it is what

@@ -9,23 +9,25 @@ of a floor around the product lies at its rim and looks like the floor.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from lapel.core.colours import NAMES, ColourReading, NamedColour, name_shares, to_lab, to_rgb
+from lapel.core.colours import NAMES, ColourReading, LaterReading, NamedColour, name_shares, to_lab, to_rgb
 from lapel.core.images import Pixels
 
 SIDE = 64  # pixels of the longer side that is looked at
 CELL = 10.0  # CIELAB: width of a cell; 2.3 is just noticeable, and light changes more than that
 GRID = (11, 26, 26)  # cells of L 0..100, and of a and b -130..120
+CELLS = 11 * 26 * 26
 ORIGIN = np.array([0.0, -130.0, -130.0])
 READING_SIGMA = (0.5, 0.5, 0.5)  # cells: of a histogram
 WHITE_LEVEL = 244  # of 255 steps: what is connected to the edge of a picture on white and as bright is background
 RIM = 0.04  # share of the image's shorter side that is taken off the product's rim, where the floor shines through
+MIN_LEFT = 0.3  # of the product, or nothing is taken off
 EDGE = 0.06  # share of the image's sides that is taken for its edge
 MIDDLE = 1.5  # how fast weights fall from the product's middle: exp(-MIDDLE / 2) at one standard deviation
 EDGE_DOUBT = 3.0  # how much less a colour counts that the edge has as often as the product
@@ -35,12 +37,14 @@ MIN_NAMED_SHARE = 0.08  # and the least share of one
 SURE_AREA = 0.12  # share of the image that the product takes: with less, its colour is read from few pixels
 CAST_RANGE = (8.0, 30.0)  # CIELAB chroma of the image's brightest part: neutral up to the first, unsure from the second
 
+_LAST = np.array(GRID) - 1
+
 Histogram = NDArray[np.float32]  # (11 * 26 * 26,), sums to 1
 
 
 def cells_of(lab: NDArray[np.floating]) -> NDArray[np.int64]:
     """(..., 3) CIELAB -> (...) the number of each colour's cell."""
-    at: NDArray[np.int64] = np.clip(np.rint((lab - ORIGIN) / CELL).astype(np.int64), 0, np.array(GRID) - 1)
+    at = np.minimum(np.maximum(np.rint((lab - ORIGIN) / CELL).astype(np.int64), 0), _LAST)
     return np.asarray((at[..., 0] * GRID[1] + at[..., 1]) * GRID[2] + at[..., 2])
 
 
@@ -71,16 +75,23 @@ def read_colours(image: Image.Image, product: Image.Image | None) -> ColourReadi
         None where too little of it can be seen.
     """
     whole = _small(image)
+    on_white = product is None and bool(_brighter(_edge(whole), WHITE_LEVEL).mean() > 0.5)
+    # What is taken off the rim is never more than this leaves, so these are enough wherever they lie.
+    if on_white and MIN_LEFT * np.count_nonzero(~_brighter(whole, WHITE_LEVEL)) >= MIN_PIXELS:
+        return LaterReading(partial(_read, whole, None, on_white=True))
+    return _read(whole, product, on_white=on_white)
+
+
+def _read(whole: Pixels, product: Image.Image | None, *, on_white: bool) -> ColourReading | None:
     pixels, mask, area = _product_pixels(whole, product)
-    if mask.sum() < MIN_PIXELS:
+    if np.count_nonzero(mask) < MIN_PIXELS:
         return None
-    lab = to_lab(pixels[mask].astype(np.float64))
+    lab = to_lab(pixels[mask])
     cells = cells_of(lab)
     weights = _middle_weights(mask)
-    on_white = product is None and bool(_brighter(_edge(whole), WHITE_LEVEL).mean() > 0.5)
     if not on_white:
         weights = weights / (1 + EDGE_DOUBT * _edge_ratio(whole, cells, weights))
-    counts = np.bincount(cells, weights, minlength=int(np.prod(GRID)))
+    counts = np.bincount(cells, weights, minlength=CELLS)
     histogram = smoothed(counts / counts.sum(), READING_SIGMA)
     histogram /= histogram.sum()
     share, mean = _main_colours(lab, cells, weights)
@@ -104,9 +115,9 @@ def _product_pixels(whole: Pixels, product: Image.Image | None) -> tuple[Pixels,
     outside[np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]])] = True
     outside[0] = False  # what is not white
     mask = ~outside[areas]
-    area = float(mask.mean())
+    area = np.count_nonzero(mask) / mask.size
     inner = _eroded(mask, max(1, round(RIM * min(mask.shape))))
-    return pixels, inner if inner.sum() > 0.3 * mask.sum() else mask, area
+    return pixels, inner if np.count_nonzero(inner) > MIN_LEFT * np.count_nonzero(mask) else mask, area
 
 
 def _eroded(mask: NDArray[np.bool_], times: int) -> NDArray[np.bool_]:
@@ -133,9 +144,11 @@ def _fitted(image: Image.Image) -> tuple[int, int]:
 
 def _middle_weights(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """(pixels of the mask,): 1 in its middle, less towards its rim."""
-    places = np.stack(np.nonzero(mask), axis=1).astype(np.float64)
-    off = (places - places.mean(axis=0)) / (places.std(axis=0) + 1)
-    weights: NDArray[np.float64] = np.exp(-MIDDLE / 2 * (off**2).sum(axis=1))
+    sides = []
+    for places in np.nonzero(mask):
+        off = places - places.mean()
+        sides.append(off / (np.sqrt(off @ off / len(off)) + 1))
+    weights: NDArray[np.float64] = np.exp(-MIDDLE / 2 * (sides[0] ** 2 + sides[1] ** 2))
     return weights
 
 
@@ -149,9 +162,8 @@ def _edge(pixels: Pixels) -> Pixels:
 
 def _edge_ratio(whole: Pixels, cells: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """How much commoner the colour of each pixel is at the image's edge than in the product."""
-    size = int(np.prod(GRID))
-    edge = np.bincount(cells_of(to_lab(_edge(whole).astype(np.float64))), minlength=size).astype(np.float64)
-    product = np.bincount(cells, weights, minlength=size)
+    edge = np.bincount(cells_of(to_lab(_edge(whole))), minlength=CELLS).astype(np.float64)
+    product = np.bincount(cells, weights, minlength=CELLS)
     blurred = smoothed(np.stack([edge / edge.sum(), product / product.sum()]), READING_SIGMA)
     ratio: NDArray[np.float64] = (blurred[0] / np.maximum(blurred[1], 1e-9)).astype(np.float64)[cells]
     return ratio
@@ -181,7 +193,7 @@ def _named(
 
 def _cast(whole: Pixels) -> float:
     """The chroma of the image's brightest part: a white wall or sheet shows what colour the light has."""
-    lab = to_lab(whole[::2, ::2].reshape(-1, 3).astype(np.float64))
+    lab = to_lab(whole[::2, ::2].reshape(-1, 3))
     lightness = np.sort(lab[:, 0])  # an eighth of the time of np.percentile
     at, between = divmod(0.95 * (len(lightness) - 1), 1)
     level = lightness[int(at)]

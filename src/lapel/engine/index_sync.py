@@ -25,7 +25,7 @@ from lapel.core.vectors import Keys, Vectors
 from lapel.encoders import repaired_spec
 from lapel.engine.encoder_cache import EncoderCache
 from lapel.engine.index_storage import ExternalStorage, FileStorage, IndexStorage, IndexVersion, SearchSnapshot
-from lapel.indexes import MaintainedIndex, current_spec, is_external
+from lapel.indexes import current_spec, is_external
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class IndexSync:
         held = self._held
         if held is None:
             return self._files.problem
-        maintained = held.index.problem if isinstance(held.index, MaintainedIndex) else ""
+        maintained: str = getattr(held.index, "problem", "")  # of one that is maintained, see lapel.indexes
         return self._storage(held.version.spec).problem or maintained
 
     def status(self) -> IndexStatus:

@@ -427,7 +427,8 @@ def _judged(
     )
     closest, ends = _closest(told, by.counts, query)
     first = ends - by.counts
-    fashion = calibration.fashion_of(calibration.levelled(features[first], density), strengths)
+    assert told.fashion is not None
+    fashion = told.fashion[first]
     kinds: Sequence[tuple[tuple[str, float], ...]] = [()] * len(asked)
     if figures.kinds is not None:
         strange = fashion < calibration.fashion_least.get(DOMAINS[not on_white], 0.0)

@@ -88,8 +88,7 @@ class PhotoFigures:
 
     def _forget(self) -> None:
         self._count = 0
-        self._keys: Keys = np.empty(0, np.int64)  # sorted, and of each its row in what follows
-        self._rows: Rows = np.empty(0, np.int64)
+        self._rows: dict[int, int] = {}  # of each key, in what follows
         self._products: list[Product | None] = []  # None of photos that are gone
         self._sequence = -1  # of the change log, at which ...
         self._compared = np.zeros(self._most, bool)  # ... these have been compared with the catalogue
@@ -108,20 +107,17 @@ class PhotoFigures:
             if sequence != self._sequence:
                 self._compared[:] = False
                 self._sequence = sequence
-            rows, known = self._find(keys)
-            if not (known.all() and self._compared[rows].all()):
+            rows = self._find(keys)
+            if not (rows.min(initial=0) >= 0 and self._compared[rows].all()):
                 rows = self._compare(keys)
             if len(self._texts) <= len(self._numbers):
                 self._texts = np.array(["", *self._numbers], object)
             # What the probes say of a photo is written once, before anybody gets its row.
             return Figures(self._there[rows], self._labels[rows], self._texts, self._values, rows, self._parts)
 
-    def _find(self, keys: Keys) -> tuple[Rows, NDArray[np.bool_]]:
-        """The row of each key, and whether it has one."""
-        if not self._count:
-            return np.zeros(len(keys), np.int64), np.zeros(len(keys), bool)
-        places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-        return self._rows[places], self._keys[places] == keys
+    def _find(self, keys: Keys) -> Rows:
+        """The row of each key, -1 where it has none."""
+        return np.array([self._rows.get(key, -1) for key in keys.tolist()], np.int64)
 
     def _compare(self, keys: Keys) -> Rows:
         """The row of each key, once it is there and says what the catalogue says."""
@@ -131,16 +127,18 @@ class PhotoFigures:
             sequence = self._sequence
             self._forget()
             self._sequence = sequence
-        rows, known = self._find(keys)
-        if not known.all():
-            self._read(keys[~known])
-            rows, _ = self._find(keys)
+        rows = self._find(keys)
+        if (new := rows < 0).any():
+            self._read(keys[new])
+            rows = self._find(keys)
+        changed: dict[int, Product] = {}
         for row, product in zip(rows.tolist(), products, strict=True):
             if product is None:
                 self._there[row] = False
             elif self._products[row] is not product:
-                self._labels[row] = labels_of([product], self._numbers)[0]
-                self._products[row] = product
+                self._products[row] = changed[row] = product
+        if changed:
+            self._labels[list(changed)] = labels_of(changed.values(), self._numbers)
         self._compared[rows] = True
         return rows
 
@@ -148,8 +146,7 @@ class PhotoFigures:
         """Give new keys rows, with what the probes say of those that have a vector."""
         there, vectors = self._catalog.vectors_there(keys, fingerprint=self.fingerprint)
         rows = np.arange(self._count, self._count + len(keys))
-        places = np.searchsorted(self._keys, keys)
-        self._keys, self._rows = np.insert(self._keys, places, keys), np.insert(self._rows, places, rows)
+        self._rows.update(zip(keys.tolist(), rows.tolist(), strict=True))
         self._count += len(keys)
         self._products += [None] * len(keys)
         self._there[rows] = there

@@ -355,7 +355,9 @@ class SearchEngine:
         that are not understood."""
         index = snapshot.index
         reachable = max(len(index) if passing.keys is None else len(passing.keys), 1)
-        usual = settings().colour_weight  # asked once, as it looks at files and the environment
+        # Asked once, and only for what is not simply on white, as it looks at files and the environment.
+        read = [query.look or not each.colours.on_white for query, each in asked if each.colours is not None]
+        usual = settings().colour_weight if any(read) else 0.0
         scales = [_colour_scale(query, embedded, usual) for query, embedded in asked]
         moved = [bool(scale) or has_wishes(embedded) for scale, (_, embedded) in zip(scales, asked, strict=True)]
         wanted = [self._wanted(query, effects) for query, _ in asked]
@@ -415,8 +417,9 @@ class SearchEngine:
         """The hits of the queries whose first photos are those of as many products, by their row; and the products of
         the first photos of all."""
         rows = np.flatnonzero(understood)
-        if not len(rows):
-            return {}, {}
+        if len(rows) < MANY_QUERIES:  # mostly judging asks for as many: they are read at once
+            near = matches.keys[rows, :EVIDENCE]
+            return {}, self.store.catalog.entries(np.unique(near[near >= 0]))
         excluded = [asked[row][1].exclude for row in rows.tolist()]
         counts = np.array([wanted[row] for row in rows.tolist()])
         width = max(first_piece(count, each) for count, each in zip(counts.tolist(), excluded, strict=True))
@@ -428,11 +431,8 @@ class SearchEngine:
             first.keys[place] = -1
             first.keys[place, :few], first.scores[place, :few] = found.keys[:few], found.scores[:few]
             added[place, :few] = found.added[:few]
-        many = len(rows) >= MANY_QUERIES
-        change = self.store.catalog.latest_change() if many else 0
+        change = self.store.catalog.latest_change()
         entries = self.store.catalog.entries(np.unique(first.keys[first.keys >= 0]))
-        if not many:
-            return {}, entries
         made = one_each(first, added, counts, excluded, entries, change, self._numbered)
         plain = {row: hits for row, hits in zip(rows.tolist(), made, strict=True) if hits and is_plain(asked[row][0])}
         rest = [row for row in rows.tolist() if row not in plain and row not in ordered]

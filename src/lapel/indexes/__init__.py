@@ -15,6 +15,7 @@ Inside, a growing index is a table of keys, a structure over the first rows and 
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -129,6 +130,7 @@ class MaintainedIndex(Protocol):
         ...
 
 
+@cache  # every search asks
 def is_external(spec: str) -> bool:
     """Whether indexes of this kind are :class:`ExternalIndex`: their class says so by an attribute of that name."""
     return bool(getattr(INDEXES.find(spec.partition(":")[0]), "is_external", False))
@@ -143,6 +145,7 @@ def explain(spec: str, *, count: int, dim: int) -> str:
     return Plan.parse(spec.removeprefix("faiss:"), dim).choose(count).why
 
 
+@cache
 def current_spec(spec: str) -> str:
     """A spec that a store of before may name -> how it is opened now: what FAISS could build and Lapel builds no more
     is ``faiss:auto``."""
