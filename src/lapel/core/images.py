@@ -410,13 +410,12 @@ class Preprocessing:
         rgb = to_image(image)
         left, top, *sides = self.place(rgb.width, rgb.height)
         size = (sides[0], sides[1])
-        scaled = np.asarray(rgb if rgb.size == size else rgb.resize(size, RESAMPLING[self.resample]))
-        if size == (self.width, self.height):
-            return scaled.copy() if not scaled.flags.writeable else scaled
-        canvas = np.empty((self.height, self.width, 3), np.uint8)
-        canvas[:] = self.background
-        canvas[top : top + size[1], left : left + size[0]] = scaled
-        return canvas
+        scaled = rgb if rgb.size == size else rgb.resize(size, RESAMPLING[self.resample])
+        if size != (self.width, self.height):
+            canvas = Image.new("RGB", (self.width, self.height), self.background)
+            canvas.paste(scaled, (left, top))
+            scaled = canvas
+        return np.array(scaled)
 
     def batch(self, images: Iterable[object]) -> Pixels:
         """Preprocess many: (n, height, width, 3) uint8.

@@ -116,8 +116,13 @@ def has_white_background(image: Image.Image) -> bool:
 
 def is_one_colour(image: Image.Image) -> bool:
     """Whether nothing can be seen in an image, such as one taken with the lens covered."""
-    low, high = np.percentile(np.asarray(image).reshape(-1, 3), (1, 99), axis=0)
-    return bool((high - low).max() <= EDGE_TOLERANCE)
+    at, spreads = np.array([0.01, 0.99]) * (image.width * image.height - 1), []
+    for counts in np.reshape(image.histogram(), (3, 256)):  # percentiles of all pixels, in a tenth of the time
+        levels = np.flatnonzero(counts)
+        ends = np.cumsum(counts[levels])
+        low, high = np.interp(at, np.stack([ends - counts[levels], ends - 1], axis=1).ravel(), np.repeat(levels, 2))
+        spreads.append(high - low)
+    return bool(max(spreads) <= EDGE_TOLERANCE)
 
 
 def _shrink(image: Image.Image) -> Image.Image:

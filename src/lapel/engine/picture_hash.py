@@ -72,9 +72,11 @@ def sample(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     colours of both."""
     by = min(image.size) // (4 * SIDE)
     image = image.reduce(by) if by > 1 else image  # the fine parts of a large one say nothing here
-    parts = [squeezed(image), squeezed(image.crop(_content_pixels(image)))]
-    greys = np.stack([np.asarray(part.convert("L")) for part in parts])
-    return greys, np.stack([np.asarray(part.reduce(SIDE // CELLS)) for part in parts])
+    parts = Image.new("RGB", (SIDE, PARTS * SIDE))  # one below the other: each step then takes one call
+    parts.paste(squeezed(image))
+    parts.paste(squeezed(image.crop(_content_pixels(image))), (0, SIDE))
+    greys, cells = np.asarray(parts.convert("L")), np.asarray(parts.reduce(SIDE // CELLS))
+    return greys.reshape(PARTS, SIDE, SIDE), cells.reshape(PARTS, CELLS, CELLS, 3)
 
 
 def picture_hashes(samples: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> list[bytes]:
@@ -141,7 +143,8 @@ def content_box(image: Image.Image) -> Box:
     scale = EDGE / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     way = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
-    pixels = np.asarray(image.convert("L").resize(size, way, reducing_gap=2.0))
+    # NumPy sorts 32 bits with the CPU's vectors, in a quarter of the time that it takes to part 8.
+    pixels = np.asarray(image.convert("L").resize(size, way, reducing_gap=2.0)).astype(np.int32)
     height, width = pixels.shape
     left, top, right, bottom = 0, 0, width, height
     while True:
@@ -169,10 +172,10 @@ def _content_pixels(image: Image.Image) -> tuple[int, int, int, int]:
     return round(left * width), round(top * height), round(right * width), round(bottom * height)
 
 
-def _busy(pixels: NDArray[np.uint8], axis: int) -> NDArray[np.bool_]:
+def _busy(pixels: NDArray[np.int32], axis: int) -> NDArray[np.bool_]:
     """Which lines along an axis have more than one lightness."""
     last = pixels.shape[axis] - 1
     low, high = int(last * ENDS), last - int(last * ENDS)
-    ranked = np.partition(pixels, (low, high), axis=axis)
-    spread = ranked.take(high, axis=axis).astype(np.int16) - ranked.take(low, axis=axis)
+    ranked = np.sort(pixels, axis=axis)
+    spread = ranked.take(high, axis=axis) - ranked.take(low, axis=axis)
     return np.asarray(spread >= ONE_COLOUR, np.bool_)

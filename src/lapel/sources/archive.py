@@ -93,6 +93,9 @@ class ZipSource(ImageSource):
     def walk(self) -> Iterator[str]:
         return map(self._uri, self._photos)
 
+    def count(self) -> int:
+        return len(self._photos)
+
     def lists(self, uri: str) -> bool:
         if not uri.startswith(self._prefix):
             return False
@@ -173,7 +176,7 @@ class ZipSource(ImageSource):
         return found
 
     def _info(self, uri: str) -> zipfile.ZipInfo:
-        name = split_uri(uri)[1]
+        name = unquote(uri.partition("!/")[2])  # see split_uri
         try:
             return self._zip.getinfo(name)
         except KeyError as error:
