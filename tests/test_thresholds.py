@@ -127,6 +127,17 @@ def test_what_is_paper(colour: tuple[int, int, int], share: float, other: tuple[
     assert segmenter.has_white_background(edged(colour, share, other)) is paper
 
 
+@pytest.mark.parametrize("share", [0.0, 0.005, 0.011, 0.05])
+@pytest.mark.parametrize("spread", [1, 20, 21, 22, 90])
+def test_one_colour_is_98_hundredths_of_the_pixels_within_twenty_steps(spread: int, share: float) -> None:
+    rng = np.random.default_rng(spread)
+    pixels = rng.integers(100, 100 + spread, (31, 43, 3))
+    pixels[rng.random((31, 43)) < share] = rng.integers(0, 256, 3)
+    low, high = np.percentile(pixels.reshape(-1, 3), (1, 99), axis=0)
+    found = segmenter.is_one_colour(Image.fromarray(pixels.astype(np.uint8)))
+    assert found is bool((high - low).max() <= segmenter.EDGE_TOLERANCE)
+
+
 def test_parts_of_a_product_are_at_least_15_hundredths_of_the_largest() -> None:
     mask = np.zeros((40, 40), np.float32)
     mask[0:10, 0:10] = 0.9  # 100 pixels

@@ -83,16 +83,18 @@ class LaterReading(ColourReading):
     """Of a product on white, whose answer is in the order of the vector alone: what it has is read when somebody looks.
 
     Args:
-        read: Reads it.
+        read: Reads it; never None, as enough of it can be seen.
     """
 
-    def __init__(self, read: Callable[[], ColourReading]) -> None:
+    def __init__(self, read: Callable[[], ColourReading | None]) -> None:
         self.__dict__.update(on_white=True, _read=read)
 
     def __getattr__(self, name: str) -> Any:
         if name not in ("colours", "confidence", "histogram"):
             raise AttributeError(name)
-        self.__dict__.update(vars(self._read()))
+        found: ColourReading | None = self._read()
+        assert found is not None
+        self.__dict__.update(vars(found))
         return self.__dict__[name]
 
 
