@@ -9,7 +9,7 @@
   no model learned from; right is a picture whose product carries exactly those labels.
 - **languages**: ``words.csv``, a hand-written list of 31 kinds and 14 colours in twelve languages and of the labels
   that count as right; ``in lexicon``: the share of a language's words that the shipped models were taught
-  (``src/lapel/training/lexicon.csv``).
+  (``src/lapel/core/lexicon.csv``).
 - **shops without it**: what :func:`word_hits` asks of shops that lack half of the kinds; ``calibration.py`` learns from
   it how likely a hit is what was asked for.
 - **not understood**: how many of those words, of made-up words, and of words in scripts it does not know are taken for
@@ -36,6 +36,7 @@ from rich.progress import track
 from encoders import add_arguments, encode_shop
 from lapel import Query
 from lapel.catalog.entries import Entry, PhotoEntry
+from lapel.core.lexicon import read_lexicon
 from lapel.core.metrics import proportion
 from lapel.core.synonyms import spellings
 from lapel.core.vectors import Vectors
@@ -349,8 +350,6 @@ def show_titles(encoder: Encoder, shop: Shop, vectors: Vectors) -> None:
 
 def show_languages(encoder: Encoder, shop: Shop, vectors: Vectors, *, misses: bool) -> None:
     """Print the table of languages."""
-    from lapel.training.text_tower import read_lexicon
-
     with WORDS.open(encoding="utf-8", newline="") as file:
         concepts = list(csv.DictReader(file))
     taught = {

@@ -18,6 +18,7 @@ from lapel.core.errors import InputError, QueryError
 from lapel.core.synonyms import Synonyms, read_synonyms
 from lapel.core.types import Condition, EmbeddedQuery, LookMix
 from lapel.core.vectors import normalise
+from lapel.core.words import tokens
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.facets import FacetCounter, price_bands
 from lapel.engine.features import PALETTE
@@ -94,7 +95,8 @@ def seen(hits: Sequence[Hit]) -> set[tuple[str, str]]:
         ("reed shirrt", "red shirt", ()),  # doubled
         ("the same in red please", "red", ()),
         ("red zorblax", "red", ("zorblax",)),
-        ("красный shirt", "shirt", ("красный",)),
+        ("красная рубашка", "red shirt", ()),
+        ("зорблакс shirt", "shirt", ("зорблакс",)),
         ("\x00red\x1b[31m", "red", ("31m",)),
     ],
 )
@@ -108,26 +110,27 @@ def test_corrections_are_told(store: StoreContext) -> None:
 
 
 def test_what_the_model_knows_is_neither_corrected_nor_unknown(store: StoreContext) -> None:
-    found = WordReader(store.catalog).read("rote shirt", frozenset({"rote"}))
-    assert (found.read, found.corrected, found.unknown) == ("rote shirt", (), ())
+    found = WordReader(store.catalog).read("Kobält shirt", frozenset({"kobalt"}))
+    assert (found.read, found.corrected, found.unknown) == ("kobält shirt", (), ())  # the model reads it as written
 
 
 def test_what_the_model_guesses_may_be_a_typing_error(store: StoreContext) -> None:
     """Guessed words that no product has: a frequent word one edit away is meant; else it is the model's, as is what is
     too short to tell, and what the model learned."""
-    reader, guessed = WordReader(store.catalog), frozenset({"snekers", "hemd", "rd"})
-    found = reader.read("snekers hemd rd", guessed, guessed)
+    reader, guessed = WordReader(store.catalog), frozenset({"snekers", "gaiter", "rd"})
+    found = reader.read("snekers gaiter rd", guessed, guessed)
     assert found.corrected == (("snekers", "sneakers"),)
-    assert (found.read, found.unknown) == ("sneakers hemd rd", ())
+    assert (found.read, found.unknown) == ("sneakers gaiter rd", ())
     assert reader.read("snekers", guessed).read == "snekers"
 
 
 @pytest.mark.parametrize(
-    "text", ["shirt für hemd", "shirt fu\u0308r hemd", "shirt pour hemd", "hemd MIT shirt", "shirt для hemd"]
+    "text",
+    ["shirt für gaiter", "shirt fu\u0308r gaiter", "shirt pour gaiter", "gaiter MIT shirt", "shirt для gaiter"],
 )
 def test_fillers_of_other_languages_say_nothing(store: StoreContext, text: str) -> None:
-    found = WordReader(store.catalog).read(text, frozenset({"hemd"}))
-    assert set(found.read.split()) == {"shirt", "hemd"}
+    found = WordReader(store.catalog).read(text, frozenset({"gaiter"}))
+    assert set(found.read.split()) == {"shirt", "gaiter"}
     assert found.unknown == ()
 
 
@@ -162,16 +165,78 @@ def test_a_word_that_nothing_has_beside_the_others_may_be_a_typing_error_of_one(
     assert heels.read(text, known).unknown == ()
 
 
-@pytest.mark.parametrize(("likeness", "read"), [(0.9, "blue heels"), (0.5, "bleu heels")])
-def test_a_word_of_another_language_is_read_as_one_of_the_catalogue_that_means_the_same(
-    heels: WordReader, likeness: float, read: str
-) -> None:
-    def meaning(words: Sequence[str]) -> np.ndarray:
-        return np.array([[1, 0] if word == "blue" else [likeness, (1 - likeness**2) ** 0.5] for word in words])
+@pytest.fixture(scope="module")
+def boutique(tmp_path_factory: pytest.TempPathFactory) -> Iterable[WordReader]:
+    """Brands that are words of other languages, and a bath robe."""
+    with open_context(tmp_path_factory.mktemp("boutique") / "shop", create=True, encoder="colour:") as store:
+        store.claim()
+        titles = [
+            *("Red Dress", "Black Trousers", "Women Shoes", "Men Shoes", "Wrangler Donna Top", "Flores Shoes", "Robe"),
+            *(
+                "Handbag",
+                "Main Draw Shoes",
+                "Shirt",
+                "Tshirt",
+                "Slip On Shoes",
+                "Rouge Lipstick",
+                "Noir Dress",
+                "Floral Skirt",
+            ),
+        ]
+        entries = [entry(f"{n}", "Sneakers", "Red", 0.0, title) for n, title in enumerate(titles)]
+        store.catalog.write(entries, fingerprint=store.encoder.fingerprint)
+        yield WordReader(store.catalog)
 
-    found = heels.read("bleu heels", frozenset({"bleu", "heels"}), meaning=meaning)
-    assert (found.read, found.corrected) == (read, ())
-    assert found.synonyms == ((("bleu", "blue"),) if read == "blue heels" else ())
+
+@pytest.mark.parametrize(
+    ("text", "read", "unknown"),
+    [
+        ("scarpe da donna", "shoes women", ()),
+        ("Donna", "donna", ()),  # the brand
+        ("donna top", "donna top", ()),
+        ("vestido de flores", "dress floral", ()),
+        ("robe rouge", "dress red", ()),
+        ("robe", "robe", ()),
+        ("red robe", "red robe", ()),
+        ("pantalon noir", "trousers black", ()),
+        ("sac à main", "handbag", ()),
+        ("main draw", "main draw", ()),
+        ("Weisses Shirt", "white tshirt", ()),
+        ("white shirt", "white shirt", ()),
+        ("slip dress", "slip dress", ()),
+        ("赤いワンピース", "red dress", ()),
+        ("红色的连衣裙", "red dress", ()),
+        ("Herrenschuhe rot", "men shoes red", ()),
+        ("Sommerkleid rot", "summer dress red", ()),
+        ("Abendkleid", "dress", ("abend",)),
+        ("Gürtel", "belt", ()),  # the model is asked for it in English
+        ("kırmızı elbise", "red dress", ()),
+    ],
+)
+def test_words_of_other_languages_are_read_as_what_the_catalogue_calls_them(
+    boutique: WordReader, text: str, read: str, unknown: tuple[str, ...]
+) -> None:
+    known = frozenset({*tokens(text), "red", "white", "summer", "floral"} - {"赤いワンピース", "红色的连衣裙"})
+    found = boutique.read(text, known - {"abend"})
+    assert (found.read, found.unknown, found.corrected) == (read, unknown, ())
+
+
+def test_what_was_translated_is_told_as_it_was_written(boutique: WordReader) -> None:
+    told = (("sac à main", "handbag"), ("weiße", "white"))
+    assert boutique.read("sac à main").synonyms == told[:1]
+    assert boutique.read("Weiße Schuhe", frozenset({"weiße"})).synonyms == (told[1], ("schuhe", "shoes"))
+
+
+def test_a_shop_in_another_language_keeps_its_words(tmp_path: Path) -> None:
+    with open_context(tmp_path / "laden", create=True, encoder="colour:") as store:
+        store.claim()
+        titles = ["Kleid rot", "Hose schwarz", "Shirt rot", "Damen Schuhe"]
+        entries = [entry(f"{n}", "Sneakers", "Blue", 0.0, title) for n, title in enumerate(titles)]
+        store.catalog.write(entries, fingerprint=store.encoder.fingerprint)
+        reader = WordReader(store.catalog)
+        assert reader.read("Kleid rot").read == "kleid rot"
+        assert reader.read("rotes Kleid").read == "rot kleid"
+        assert reader.read("Damenschuhe").read == "damen schuhe"
 
 
 def test_edits_are_all_within_one_error() -> None:
@@ -191,10 +256,10 @@ def test_a_shop_adds_words_of_its_own(tmp_path: Path) -> None:
     with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
         store.claim()
         store.catalog.write([entry("a", "Shirts", "Red", 0.0)], fingerprint=store.encoder.fingerprint)
-        assert WordReader(store.catalog).read("camisa").unknown == ("camisa",)
-        (store.folder / "synonyms.csv").write_text("# ours\ncamisa,shirt\n", "utf-8")
-        found = WordReader(store.catalog).read("camisa")
-        assert (found.synonyms, found.unknown) == ((("camisa", "shirt"),), ())
+        assert WordReader(store.catalog).read("zephyr").unknown == ("zephyr",)
+        (store.folder / "synonyms.csv").write_text("# ours\nzephyr,shirt\n", "utf-8")
+        found = WordReader(store.catalog).read("zephyr")
+        assert (found.synonyms, found.unknown) == ((("zephyr", "shirt"),), ())
 
 
 def test_a_line_of_one_word_is_told(tmp_path: Path) -> None:
@@ -239,8 +304,8 @@ def test_a_model_that_reads_words_is_asked(store: StoreContext, monkeypatch: pyt
     monkeypatch.setattr(encoder, "has_text", True, raising=False)
     monkeypatch.setattr(encoder, "encode_text", encode_text, raising=False)
     monkeypatch.setattr(encoder, "known_words", lambda _, text: Known(tuple(text.split())), raising=False)
-    result = SearchEngine(store).search(Query(text="blaues Hemd", k=3))
-    assert asked == ["blaues hemd"]
+    result = SearchEngine(store).search(Query(text="Kobält Gaiter", k=3))
+    assert asked == ["kobält gaiter"]
     assert seen(result) == {("Shirts", "Blue")}
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lapel.core.errors import InputError, ModelError
+from lapel.core.lexicon import read_lexicon
 from lapel.core.vectors import Vectors, check_vectors, normalise
 from lapel.encoders import open_encoder, shipped_model, words
 from lapel.encoders.model import ModelFolder, read_model
@@ -218,7 +219,7 @@ def test_titles_are_needed() -> None:
 
 def test_the_lexicon_has_the_same_languages_in_every_row() -> None:
     pytest.importorskip("torch")
-    from lapel.training.text_tower import lexicon_pairs, read_lexicon
+    from lapel.training.text_tower import lexicon_pairs
 
     lexicon = read_lexicon()
     assert all(list(row) == list(lexicon[0]) and all(all(cell) for cell in row.values()) for row in lexicon)
@@ -264,7 +265,7 @@ def test_teaching_words_to_a_model_folder(tmp_path: Path, monkeypatch: pytest.Mo
     assert not service.teach_words(tmp_path / "new", data, **told).text_sha256
     assert "100 pictures with a title or more; found 6" in notes[0]
     monkeypatch.setattr(service, "MIN_TITLES", 6)
-    monkeypatch.setattr(text_tower, "read_lexicon", lambda: ())
+    monkeypatch.setattr(service, "read_lexicon", lambda: ())
     tiny = text_tower.TextRecipe(epochs=1, batch=4, buckets=64, width=4)
     monkeypatch.setattr(text_tower, "TextRecipe", lambda seed: tiny)
     model = service.teach_words(tmp_path / "new", data, **told)

@@ -8,12 +8,10 @@ from importlib import resources
 from pathlib import Path
 
 from lapel.core.errors import InputError
-from lapel.core.words import tokens
+from lapel.core.words import Words, tokens
 
 FILE = "synonyms.csv"  # in the folder of a shop, and the one that ships
 LONGEST = 4  # words of an entry
-
-Words = tuple[str, ...]
 
 
 class Synonyms:

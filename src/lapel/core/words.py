@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,6 +13,10 @@ from lapel.core.text import counted
 
 MAX_WORDS = 64  # a title has ten; what is longer is no search
 MAX_LETTERS = 2_000
+MAX_PIECE = 10  # letters of a word of a script that sets no blanks
+UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+
+Words = tuple[str, ...]
 
 
 def check_words(text: str) -> None:
@@ -48,6 +53,26 @@ def tokens(text: str) -> tuple[str, ...]:
 def _is_letter(letter: str) -> bool:
     category = unicodedata.category(letter)
     return category[0] in "LN" or category in ("Co", "Mn", "Mc")
+
+
+def cut_unspaced(word: str, is_word: Callable[[str], bool]) -> list[str]:
+    """A word as it is; of a script without blanks, the longest known words in it, and what is left between them.
+
+    >>> cut_unspaced("赤いワンピース", {"赤い", "ワンピース"}.__contains__), cut_unspaced("red", lambda _: False)
+    (['赤い', 'ワンピース'], ['red'])
+    """
+    if not UNSPACED.search(word):
+        return [word]
+    found, at, left = [], 0, ""
+    while at < len(word):
+        ends = range(min(len(word), at + MAX_PIECE), at, -1)
+        end = next((end for end in ends if is_word(word[at:end])), 0)
+        if end:
+            found += [left, word[at:end]]
+            at, left = end, ""
+        else:
+            left, at = left + word[at], at + 1
+    return [piece for piece in (*found, left) if piece]
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from lapel.core.errors import InputError, ModelError
 from lapel.core.text import reason_of, shortened
 from lapel.core.vectors import Vectors, normalise
+from lapel.core.words import UNSPACED, cut_unspaced
 
 logger = logging.getLogger(__name__)
 
@@ -42,11 +43,9 @@ LETTERS = (3, 4)  # lengths of the groups of letters,
 SIGNS = (1, 2, 3)  # and of those of scripts that set no blanks between words, where one letter may be a word
 MIN_SURE = 0.72  # cosine with the nearest known word, from which a word that was not in the titles counts as understood
 MAX_READ = 64  # words of a text that the sentence encoder reads: its time grows with them; hashed words are all read
-MAX_PIECE = 10  # letters of a word of a script that sets no blanks
 BATCH = 256  # texts at once
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def hashed_features(text: str, buckets: int) -> list[int]:
     found = [f"w{word}" for word in words]
     found += [f"p{one} {next_one}" for one, next_one in itertools.pairwise(words)]
     for word in words:
-        marked, lengths = (word, SIGNS) if _UNSPACED.search(word) else (f"<{word}>", LETTERS)
+        marked, lengths = (word, SIGNS) if UNSPACED.search(word) else (f"<{word}>", LETTERS)
         found += [f"n{marked[at : at + length]}" for length in lengths for at in range(len(marked) - length + 1)]
     return [zlib.crc32(each.encode(errors="replace")) % buckets for each in found]
 
@@ -208,7 +207,11 @@ class TextTower:
     def known_words(self, text: str) -> KnownWords:
         """Which words of a text mean something to it: those of the titles and labels it learned from, and those whose
         sentence vector is near that of a word it learned."""
-        words = [piece for word in words_of(text) for piece in self._pieces(word)]
+        words = [
+            piece
+            for word in words_of(text)
+            for piece in cut_unspaced(word, lambda part: part.casefold() in self.vocabulary)
+        ]
         unsure = [word for word in dict.fromkeys(words) if folded(word) not in self.vocabulary]
         near = dict(zip(unsure, self._nearness([folded(word) for word in unsure]), strict=True))
         understood = [word for word in words if near.get(word, 1.0) >= MIN_SURE]
@@ -221,21 +224,6 @@ class TextTower:
             return np.zeros(0)
         cosines: Floats = (sentence_vectors(words) @ self.anchors.T.astype(np.float32)).max(axis=1, initial=0.0)
         return cosines
-
-    def _pieces(self, word: str) -> list[str]:
-        """A word as it is; of a script without blanks, the longest known words in it, and what is left between them."""
-        if not _UNSPACED.search(word):
-            return [word]
-        found, at, left = [], 0, ""
-        while at < len(word):
-            ends = range(min(len(word), at + MAX_PIECE), at, -1)
-            end = next((end for end in ends if word[at:end].casefold() in self.vocabulary), 0)
-            if end:
-                found += [left, word[at:end]]
-                at, left = end, ""
-            else:
-                left, at = left + word[at], at + 1
-        return [piece for piece in (*found, left) if piece]
 
     def to_bytes(self) -> bytes:
         """As it is kept in a model folder, :data:`lapel.encoders.model.TEXT`: the same tower, the same bytes."""

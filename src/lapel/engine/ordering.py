@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 
 from lapel.catalog import Catalog
 from lapel.core.filters import Condition, Filter
-from lapel.core.synonyms import Words
 from lapel.core.types import EmbeddedQuery, Matches, Query, UnderstoodPart
 from lapel.core.vectors import Keys
-from lapel.core.words import WordReading
+from lapel.core.words import WordReading, Words
 from lapel.engine.asked_colours import agreement
 from lapel.engine.look import LookReranker, LookTable, places_of
 from lapel.engine.words import WordReader

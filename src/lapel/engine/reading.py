@@ -269,8 +269,7 @@ class QueryReader:
 
     def _text(self, snapshot: SearchSnapshot, part: Part, *, beside: bool) -> _Read:
         text = str(part.text)
-        meaning = snapshot.encoder.encode_text if reads_words(snapshot) else None
-        reading = self.words.read(text, *self._known_words(snapshot, text), meaning)
+        reading = self.words.read(text, *self._known_words(snapshot, text))
         none = np.zeros(snapshot.index.dim, np.float32)
         said = UnderstoodPart("text", part.weight, reading.note, none, words=reading)
         if not reading.understood:

@@ -6,8 +6,8 @@ swapped). A model guesses the meaning of words that it never learned from how th
 misspelt ones alike; such a word is corrected where a frequent word of the catalogue is one edit away. Of several such
 words those are right that most products hold together (a noisy channel, with the catalogue as its language model), so
 "blak snekers" is read as black sneakers although "slack" and "sneakers" exist too, and "back heels" as black heels
-where hardly any product has a back and heels. A word of another language that is one edit away from one of the
-catalogue's and means the same to the model is read as that: "bleu" as blue.
+where hardly any product has a back and heels. Words of other languages are read as what the catalogue calls the same
+(:mod:`lapel.engine.translation`), unless a product has all words of the query as they are.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import re
 import threading
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lapel.catalog import Catalog
 from lapel.core.colour_names import find_colour
-from lapel.core.synonyms import Synonyms, Words, spellings, synonyms_of
-from lapel.core.vectors import Vectors
-from lapel.core.words import WordReading, tokens
+from lapel.core.synonyms import Synonyms, spellings, synonyms_of
+from lapel.core.words import WordReading, Words, tokens
+from lapel.engine.translation import Translation, cut, translate
 
 # What says nothing of a product: how people ask.
 FILLERS = frozenset(
@@ -37,12 +37,11 @@ FILLERS = frozenset(
     " coloured colored version instead"
     # The same of other languages; articles and "van", which begin names of brands, are not among them.
     " mit von vom zum zur und oder ein eine einen pour avec et des du une para con y por del de una un di da per e com"
-    " dos um uma voor met en een dla z ze do na ve ile icin bir для с со из и в на".split()
+    " dos um uma voor met en een dla z ze do na ve ile icin bir для с со из и в на の 用 と で に 的 和 给".split()
 )
 GERMAN_FOR = re.compile(r"\bfür\b", re.IGNORECASE)  # a filler, and without its dots the fur of a coat
+_WORD = re.compile(r"\w+")
 FEW_TOGETHER = 3  # products that hold all words of a query, up to which one of the words may be a typing error
-SAME_MEANING = 0.85  # cosine of two words as the model reads them, from which they mean the same
-NEAR_WORDS = 4  # of the catalogue, that a word of another language is compared with
 CANDIDATES = 12  # words that one typing error may have been
 BEAM = 12  # readings that are kept from word to word
 EDIT_COST = 3.0  # nats: a reading with an edit must be e^3 times as frequent as one without
@@ -56,9 +55,6 @@ LEAST_LETTERS = 2  # of a word that is corrected,
 LEAST_GUESSED = 3  # and of one whose meaning the model guesses
 MAX_CATEGORIES = 5_000
 CACHED_BYTES = 64 * 2**20  # of sets of products by word
-
-
-Meaning = Callable[[Sequence[str]], Vectors]
 
 
 @dataclass(frozen=True)
@@ -89,12 +85,14 @@ class _Slot:
         terms: What it may mean, the plainest first; none where nobody knows.
         sure: Whether the first is a word of the catalogue or the synonyms.
         alone: Nats, of none of them being meant, where it is not sure.
+        english: What the model is asked with instead, where no product has a word for it.
     """
 
     asked: str
     terms: tuple[_Term, ...]
     sure: bool
     alone: float = UNKNOWN_COST
+    english: str = ""
 
 
 class WordReader:
@@ -115,7 +113,6 @@ class WordReader:
         text: str,
         known: frozenset[str] = frozenset(),
         guessed: frozenset[str] = frozenset(),
-        meaning: Meaning | None = None,
     ) -> WordReading:
         """How a text is read.
 
@@ -123,17 +120,15 @@ class WordReader:
             text: What was asked for.
             known: Words, as :func:`lapel.core.words.tokens` cuts them, that the model understands by itself.
             guessed: Those of them that it never learned, and understands by what they are like.
-            meaning: The model's vectors of words.
         """
         asked = text.strip()
         if len(asked) <= 200 and self._catalog.photos(asked):
             return WordReading(text, product_id=asked)
         self._refresh()
         synonyms = synonyms_of(self._catalog.path.parent)
-        words = tokens(GERMAN_FOR.sub(" ", unicodedata.normalize("NFC", text)))
+        plain_text = GERMAN_FOR.sub(" ", unicodedata.normalize("NFC", text))
+        words = cut(tokens(plain_text), self._holds, known)
         slots = self._slots(words, synonyms, known, guessed)
-        if meaning is not None:
-            slots = [self._translated(slot, synonyms, meaning) for slot in slots]
         plain = [slot.terms[0] for slot in slots if slot.terms]
         if len(plain) > 1 and np.count_nonzero(self._together(plain)) <= FEW_TOGETHER:
             # One of them may be a typing error that makes another word, such as "back" for "black".
@@ -143,7 +138,8 @@ class WordReader:
         terms = (
             self._choose(slots) if self._doubtful(slots) else [each.terms[0] if each.terms else None for each in slots]
         )
-        return self._reading(text, slots, terms, known)
+        written = {each[0]: word for word in _WORD.findall(plain_text.lower()) if len(each := tokens(word)) == 1}
+        return self._reading(text, slots, terms, known, written)
 
     def phrases(self, reading: WordReading) -> tuple[tuple[Words, ...], ...]:
         """The groups of a reading as the catalogue is asked with them."""
@@ -178,6 +174,20 @@ class WordReader:
 
     def _slots(self, words: Words, synonyms: Synonyms, known: frozenset[str], guessed: frozenset[str]) -> list[_Slot]:
         """Each word, or words that belong together, with all that it may mean, the plainest first."""
+        parts = translate(words, self._holds, synonyms.words.__contains__)
+        if parts is None or self._holds_all(words):
+            return self._slots_of(words, synonyms, known, guessed)
+        slots: list[_Slot] = []
+        for abroad, some in groupby(parts, key=lambda part: isinstance(part, Translation)):
+            if abroad:
+                slots += filter(None, (self._translated(part, synonyms, known) for part in some))
+            else:
+                slots += self._slots_of(tuple(word for part in some for word in part), synonyms, known, guessed)
+        return slots
+
+    def _slots_of(
+        self, words: Words, synonyms: Synonyms, known: frozenset[str], guessed: frozenset[str]
+    ) -> list[_Slot]:
         slots, at = [], 0
         while at < len(words):
             for length in range(min(synonyms.longest, len(words) - at), 1, -1):
@@ -214,25 +224,26 @@ class WordReader:
         frequent = [each for each in again.terms if each.edited and not each.cost and self._count(each.read) > most]
         return replace(again, terms=(slot.terms[0], *frequent))
 
-    def _translated(self, slot: _Slot, synonyms: Synonyms, meaning: Meaning) -> _Slot:
-        """What only the model knows as a word of the catalogue that is one edit away and means the same, if there is
-        one."""
-        if slot.terms or not slot.sure or len(slot.asked) < LEAST_GUESSED:
-            return slot
-        edits = islice(self._edits(slot.asked, synonyms), NEAR_WORDS)
-        near = [replace(each, edited=False) for each in edits if self._count(each.read) >= RARE]
-        if not near:
-            return slot
-        vectors = meaning([slot.asked, *(each.read for each in near)])
-        alike = vectors[1:] @ vectors[0]
-        best = int(alike.argmax())
-        return replace(slot, terms=(near[best],)) if alike[best] >= SAME_MEANING else slot
+    def _translated(self, part: Translation, synonyms: Synonyms, known: frozenset[str]) -> _Slot | None:
+        """What words of another language mean; None where they say nothing of a product."""
+        asked = " ".join(part.asked)
+        if not part.english:
+            return None if part.own else _Slot(asked, (), True)
+        english = dict.fromkeys((*part.english, *synonyms.of(part.english[0])))
+        frequent = RARE * max(map(self._count_of, part.own))  # a brand, or a word by accident, beside many products
+        entries = [*english] if max(map(self._count_of, english)) > frequent else [*english, *part.own]
+        if found := self._held_of(entries):
+            return _Slot(asked, (_Term(asked, " ".join(found[0]), found),), True)
+        return _Slot(asked, (), True, english=" ".join(part.english[0]) if known else "")
+
+    def _held_of(self, entries: Iterable[Words]) -> tuple[Words, ...]:
+        """What the catalogue has of these, in singular and plural."""
+        every = (form for entry in entries for form in _forms(entry) if all(self._count(word) for word in form))
+        return tuple(dict.fromkeys(every))
 
     def _term(self, words: Words, synonyms: Synonyms, *, edited: str = "") -> _Term | None:
         """What the catalogue has of these words, or of what means the same; None where it has nothing."""
-        entries = dict.fromkeys((words, *synonyms.of(words)))
-        every = (form for entry in entries for form in _forms(entry) if all(self._count(word) for word in form))
-        found = tuple(dict.fromkeys(every))
+        found = self._held_of(dict.fromkeys((words, *synonyms.of(words))))
         if not found:
             return None
         asked = " ".join(words)
@@ -311,22 +322,32 @@ class WordReader:
     # --- the answer ---------------------------------------------------------------------------------------------------
 
     def _reading(
-        self, text: str, slots: Sequence[_Slot], terms: Sequence[_Term | None], known: frozenset[str]
+        self,
+        text: str,
+        slots: Sequence[_Slot],
+        terms: Sequence[_Term | None],
+        known: frozenset[str],
+        written: Mapping[str, str],
     ) -> WordReading:
         read: list[str] = []
         unknown: list[str] = []
         groups, corrected, other, colours = [], [], [], []
         for slot, term in zip(slots, terms, strict=True):
+            asked = " ".join(written.get(word, word) for word in slot.asked.split())
+            if term is None and slot.english:
+                read.append(slot.english)
+                other.append((asked, slot.english))
+                continue
             if term is None:
-                (read if slot.asked in known else unknown).append(slot.asked)
+                (read if slot.asked in known else unknown).append(asked)
                 continue
             meant = term.read
             read.append(meant)
             groups.append(tuple(" ".join(spelling) for spelling in term.spellings))
             if term.edited:
-                corrected.append((term.asked, meant))
+                corrected.append((asked, meant))
             elif term.asked != meant:
-                other.append((term.asked, meant))
+                other.append((asked, meant))
             if find_colour(meant) is not None:
                 colours.append(meant)
         return WordReading(
@@ -337,6 +358,21 @@ class WordReader:
 
     def _count(self, word: str) -> int:
         return self._vocabulary.get(word, 0)
+
+    def _count_of(self, words: Words) -> int:
+        """Of the rarest of some words in a row, in singular or plural."""
+        return max(min(map(self._count, form)) for form in _forms(words))
+
+    def _holds(self, words: Words) -> bool:
+        """Whether a product has these words in a row."""
+        return all(map(self._count, words)) and (len(words) == 1 or bool(self._rows_of_words(words).any()))
+
+    def _holds_all(self, words: Words) -> bool:
+        """Whether a product has all of these words but those that say nothing."""
+        said = [word for word in words if word not in FILLERS]
+        if not all(map(self._count, said)):
+            return False
+        return bool(np.logical_and.reduce([self._every(), *(self._rows_of_words((word,)) for word in said)]).any())
 
     def _refresh(self) -> None:
         """Read the catalogue's words again where it has changed."""

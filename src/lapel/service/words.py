@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lapel.core.lexicon import read_lexicon
 from lapel.core.text import counted
 from lapel.encoders import BATCH, open_encoder
 from lapel.encoders.model import MANIFEST, REFERENCE, ModelFolder, read_model
@@ -35,7 +36,7 @@ def teach_words(
     """Train a text tower on the titles and labels of the shop's training pictures, and write it into a model folder;
     with too few titles the folder stays as it is, and that is noted."""
     from lapel.training.data import PRODUCT
-    from lapel.training.text_tower import TextRecipe, read_lexicon, titled_pictures, train_text_tower
+    from lapel.training.text_tower import TextRecipe, titled_pictures, train_text_tower
 
     model = read_model(folder)
     rows = data.train[data.parts[data.train] == 0]

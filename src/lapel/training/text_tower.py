@@ -12,11 +12,9 @@ The result is a :class:`lapel.encoders.words.TextTower`, which needs no PyTorch.
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -26,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lapel.core.errors import InputError
+from lapel.core.lexicon import Lexicon
 from lapel.core.types import Product
 from lapel.core.vectors import Vectors
 from lapel.encoders.words import (
@@ -137,15 +136,6 @@ def titled_pictures(products: Sequence[Product], vectors: Vectors, shown: Labels
     return TitledPictures([product.title for product in products], vectors, shown, labels)
 
 
-Lexicon = Sequence[Mapping[str, Sequence[str]]]  # of each meaning: language -> words, the first English one in front
-
-
-def read_lexicon() -> Lexicon:
-    """The table of fashion words in twelve languages that comes with Lapel."""
-    text = (resources.files("lapel.training") / "lexicon.csv").read_text(encoding="utf-8")
-    return [{language: cell.split("|") for language, cell in row.items()} for row in csv.DictReader(text.splitlines())]
-
-
 def train_text_tower(
     data: TitledPictures, recipe: TextRecipe | None = None, *, lexicon: Lexicon = (), report: Report = lambda _: None
 ) -> TextTower:
@@ -154,7 +144,7 @@ def train_text_tower(
     Args:
         data: Titles, labels and vectors.
         recipe: How; the shipped models' by default.
-        lexicon: Words of other languages and synonyms, see :func:`read_lexicon`.
+        lexicon: Words of other languages and synonyms, see :func:`lapel.core.lexicon.read_lexicon`.
         report: Called with rows of losses.
 
     Raises:
