@@ -3,7 +3,8 @@
 Queries are drawn from the catalogue with a seed: titles (the product, or one of the same title, must come), brand and
 kind and colour (brand and kind in the title, colour in its field), kind and colour, and ids. The typing errors are
 those of keyboards: a letter left out, doubled, exchanged, or two swapped, in every word of three letters and more. What
-is kept is the number of right answers in the top ten with errors, over that without.
+is kept is the number of right answers in the top ten with errors, over that without. Then ``words.csv``: names of kinds
+and colours, and a colour and a kind together, in twelve languages.
 
     python benchmarks/hybrid.py --store shop --queries 300
 """
@@ -11,6 +12,7 @@ is kept is the number of right answers in the top ten with errors, over that wit
 from __future__ import annotations
 
 import argparse
+import csv
 import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +26,8 @@ from lapel.core.words import tokens
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.retrieval import SearchEngine
 
+WORDS = Path(__file__).with_name("words.csv")
+PAIRS = 40  # of a colour and a kind, in each language
 DEPTH = 10
 SYNONYMS = (
     ("sneakers", "trainers", "sports shoes"),
@@ -122,6 +126,32 @@ def overlaps(engine: SearchEngine) -> None:
             print(f"| {first}, {other} | {len(own & found)} of {DEPTH} |")
 
 
+def languages(engine: SearchEngine, random: np.random.Generator) -> None:
+    """Print the precision of words in twelve languages, on the whole shop; the pairs are the same in all."""
+    with WORDS.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    kinds, colours = ([row for row in rows if row["level"] == level] for level in ("kind", "colour"))
+    pairs = [(colours[random.integers(len(colours))], kinds[random.integers(len(kinds))]) for _ in range(PAIRS)]
+
+    def precision(texts: Sequence[str], rights: Sequence[Sequence[dict[str, str]]]) -> float:
+        def fits(product: Product, wanted: dict[str, str]) -> bool:
+            value = product.category[-1] if wanted["level"] == "kind" else product.colour
+            return value in wanted["right"].split("|")
+
+        results = engine.search_many([Query(text=text, k=DEPTH) for text in texts])
+        found = [
+            [all(fits(hit.product, each) for each in right) for hit in result]
+            for result, right in zip(results, rights, strict=True)
+        ]
+        return sum(map(sum, found)) / (DEPTH * len(texts))
+
+    print("\n| P@10 | kinds | colours | colour + kind |\n|---|---|---|---|")
+    for language in [name for name in rows[0] if len(name) == 2]:
+        values = [precision([row[language] for row in some], [[row] for row in some]) for some in (kinds, colours)]
+        both = precision([f"{one[language]} {other[language]}" for one, other in pairs], pairs)
+        print(f"| {language} | {values[0]:.3f} | {values[1]:.3f} | {both:.3f} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", type=Path, required=True)
@@ -133,6 +163,7 @@ def main() -> None:
         engine = SearchEngine(context)
         report(engine, draw(context, given.queries, random), random)
         overlaps(engine)
+        languages(engine, random)
         times = [
             engine.search(Query(text=text, k=DEPTH)).took_ms for text in ("nike zoom vomero", "navy checked shirt")
         ]

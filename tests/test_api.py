@@ -293,7 +293,8 @@ def test_another_currency_alone_keeps_the_amount(client: httpx.Client) -> None:
         changed = client.patch("/v1/products/navy", json={"currency": currency}).json()["product"]
         assert (changed["price"], changed["price_minor"], changed["currency"]) == (49.0, minor, currency)
     client.patch("/v1/products/navy", json={"price": 49.9})
-    problem(client.patch("/v1/products/navy", json={"currency": "JPY"}), 422, "unreadable_table")
+    problem(client.patch("/v1/products/navy", json={"currency": "JPY"}), 422, "invalid_product")
+    problem(client.put("/v1/products/navy", json={"price": 49.999, "currency": "EUR"}), 422, "invalid_product")
 
 
 def test_what_was_read_can_be_sent_back(client: httpx.Client) -> None:

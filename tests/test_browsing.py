@@ -17,7 +17,7 @@ from lapel.core.errors import SourceError
 from lapel.core.images import decode
 from lapel.core.types import Photo
 from lapel.service import by_size, fetch_image, field_label, open_store, thumbnails, tile
-from lapel.service.browsing import choose_fields
+from lapel.service.browsing import choose_fields, without_repeats
 from lapel.service.thumbnails import NEUTRAL, TILE_SIZE, ThumbnailService, ground_colour
 
 # --- which fields -----------------------------------------------------------------------------------------------------
@@ -53,6 +53,31 @@ def test_the_order_is_known_fields_then_what_most_products_have_and_the_rest_is_
     assert choose_fields(counted, 100) == (("gender", "brand", "size", "on_sale", "fit", "cut", "often"), ("rare",))
     many = {f"a{number}": half for number in range(10)}
     assert choose_fields(many, 100) == (tuple(f"a{number}" for number in range(8)), ("a8", "a9"))
+
+
+def test_columns_that_repeat_a_field_are_no_filters(tmp_path):
+    rows = [
+        (
+            f"P{n}",
+            ("Shoes", "Bags")[n % 2],
+            f"Kind {n % 4}",
+            ("Red", "Blue", "Green")[n % 3],
+            "AB"[n % 5 == 0],
+            f"{n}.png",
+        )
+        for n in range(12)
+    ]
+    for row in rows:
+        draw("Dress", "Red", 8 * int(row[0][1:])).save(tmp_path / row[5])
+    with (tmp_path / "products.csv").open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([("id", "section", "kind", "Color", "fit", "image"), *rows])
+    with open_store(tmp_path / "shop", create=True, encoder="colour:") as store:
+        store.add(tmp_path, products=tmp_path / "products.csv", mapping=["category=section>kind"])
+        assert store.product("P1").product.attributes["Color"] == "Blue"
+        assert store.overview().fields == ("colour", "fit")
+        assert list(store.facets()) == ["colour", "fit"]
+    almost = {"gender": [("Men", 60), ("Women", 40)], "sex": [("men", 59), ("women", 40)], "for": [("Men", 90)]}
+    assert list(without_repeats(almost)) == ["gender", "for"]
 
 
 def test_sizes_stand_from_small_to_large():

@@ -255,6 +255,14 @@ def test_more_answers_begin_with_the_same(store: StoreContext) -> None:
     assert [hit.product.id for hit in few] == [hit.product.id for hit in many][:3]
 
 
+def test_answers_go_on_beyond_those_that_are_reranked(store: StoreContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("retrieval", "look"):
+        monkeypatch.setattr(f"lapel.engine.{name}.CANDIDATES", 16)
+    every = [hit.product.id for hit in ask(store, "Green", k=100)]
+    for k in (4, 8, 16, 24, 40):
+        assert [hit.product.id for hit in ask(store, "Green", k=k)] == every[:k], k
+
+
 def test_all_who_reach_the_least_score_come_before_the_others(store: StoreContext) -> None:
     """A cut-off leaves out by the cosine: no answer above it is lost to a better-coloured one below."""
     least = 0.53

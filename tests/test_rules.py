@@ -75,7 +75,7 @@ def test_what_is_boosted_rises_and_what_is_buried_sinks(shop: lapel.Store) -> No
 
 
 def test_a_search_is_ordered_as_an_obvious_one_would(shop: lapel.Store) -> None:
-    plain = shop.search(product_id="p3", k=50)
+    plain = shop.search(product_id="p3", k=100)
     shop.rules.add(made_rule("up", "boost", "colour=Red", amount=0.2))
     shop.rules.add(made_rule("down", "bury", "gender=Men", amount=0.1))
     moved = shop.search(product_id="p3", k=10)
@@ -91,6 +91,16 @@ def test_a_search_is_ordered_as_an_obvious_one_would(shop: lapel.Store) -> None:
     assert "up" in shop.search(product_id="p3", k=4, diversity=0.3).rules
 
 
+def test_deeper_pages_go_on_where_others_ended(shop: lapel.Store) -> None:
+    shop.rules.add(made_rule("up", "boost", "colour=Red", amount=0.2))
+    shop.rules.add(made_rule("pinned", "pin", ["id=p40|p9"]))
+    shop.rules.add(made_rule("stock", "stock-first", ()))
+    every = ids(shop.search(product_id="p3", k=119))
+    assert len(set(every)) == len(every) > 100
+    for k in (5, 10, 20, 30, 50, 100):
+        assert ids(shop.search(product_id="p3", k=k)) == every[:k], k
+
+
 def test_a_pin_comes_first_and_keeps_what_rows_promise(shop: lapel.Store) -> None:
     shop.rules.add(made_rule("ours", "pin", ["id=p40|p9"]))  # p9 is sold out
     result = shop.recommend(k=5)
@@ -100,6 +110,7 @@ def test_a_pin_comes_first_and_keeps_what_rows_promise(shop: lapel.Store) -> Non
     assert result[0].reason.kind == "pinned"
     shop.record([lapel.Event("1", "anna", "p40", "dismiss", 1.0)])
     assert "p40" not in ids(shop.recommend(person="anna", k=10))
+    shop.rules.remove("ours")
     near = ids(shop.search(product_id="p1", k=20))[7]
     shop.rules.add(made_rule("near", "pin", [f"id={near}"]))
     found = shop.search(product_id="p1", k=5)

@@ -412,6 +412,10 @@ def test_words_that_nobody_knows_are_told(show, store):
     assert len(followable(page)) == 40
 
 
+def test_words_of_another_language_are_told_as_they_were_read(show, store):
+    assert "kleid → dress" in page_text(show(store, q="Kleid"))
+
+
 def test_products_without_a_photo_in_reach_cannot_be_browsed(show, store, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(store, copy)

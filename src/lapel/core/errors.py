@@ -5,6 +5,7 @@ LapelError
 │   ├── ImageError                an image: empty, truncated, too large, not an image
 │   ├── SourceError               a folder, ZIP or link that cannot be read
 │   ├── TableError                a product table: a missing column, an unreadable encoding
+│   │   └── ProductError          a product, or a row of a table: no id, a price that is no amount
 │   └── QueryError                a question: an unknown field, k below one, an unknown product
 ├── StoreError                    the shop folder on disk
 │   ├── StoreNotFoundError        there is none here
@@ -71,6 +72,12 @@ class TableError(InputError):
     """A product table that cannot be read, or one row of it."""
 
     code = "unreadable_table"
+
+
+class ProductError(TableError):
+    """A product that cannot be, or one field of it: no id, a price that is no amount of its currency."""
+
+    code = "invalid_product"
 
 
 class QueryError(InputError):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from lapel.core.errors import InputError, TableError
+from lapel.core.errors import InputError, ProductError
 
 # Fields every product has; anything else a table holds is an attribute. All can be filtered by name.
 TEXT_FIELDS = ("id", "title", "category", "gender", "brand", "colour", "season")
@@ -73,18 +73,20 @@ class Product:
 
     def __post_init__(self) -> None:
         if not self.id or self.id != self.id.strip():
-            raise TableError(f"A product needs an id without blanks around it; found '{self.id}'.")
+            raise ProductError(f"A product needs an id without blanks around it; found '{self.id}'.")
         if self.price_minor is not None and self.price_minor < 0:
-            raise TableError(f"Product {self.id}: a price cannot be negative; found {self.price_minor}.")
+            raise ProductError(f"Product {self.id}: a price cannot be negative; found {self.price_minor}.")
         if self.price_minor is not None and not re.fullmatch("[A-Z]{3}", self.currency):
-            raise TableError(f"Product {self.id}: a price needs a three-letter currency; found '{self.currency}'.")
+            raise ProductError(f"Product {self.id}: a price needs a three-letter currency; found '{self.currency}'.")
         if self.url and not is_web_address(self.url):
-            raise TableError(
+            raise ProductError(
                 f"Product {self.id}: its url is an http or https address without blanks; found '{self.url}'."
             )
         clash = _FIELDS.intersection(self.attributes)
         if clash:
-            raise TableError(f"Product {self.id}: attributes cannot be named like fields: {', '.join(sorted(clash))}.")
+            raise ProductError(
+                f"Product {self.id}: attributes cannot be named like fields: {', '.join(sorted(clash))}."
+            )
 
     @property
     def price(self) -> str:

@@ -59,10 +59,16 @@ class Candidates:
     scores: Scores
     added: Scores
 
-    def sorted(self, *, least: float | None) -> Candidates:
-        """The same in their order, those that reach ``least`` before those that do not."""
+    def sorted(self, pieces: NDArray[np.int64], *, least: float | None) -> Candidates:
+        """The same in their order, those that reach ``least`` before those that do not.
+
+        Args:
+            pieces: (n,) numbers of pieces, one after the other, each with an order of its own: so that the first of
+                them stay as they are where more is looked at.
+            least: A score.
+        """
         reached = np.ones(len(self.keys), bool) if least is None else self.scores >= least
-        order = np.lexsort((np.arange(len(self.keys)), -(self.scores + self.added), ~reached))
+        order = np.lexsort((np.arange(len(self.keys)), -(self.scores + self.added), pieces, ~reached))
         return Candidates(self.keys[order], self.scores[order], self.added[order])
 
 

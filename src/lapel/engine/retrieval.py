@@ -8,6 +8,7 @@ Many queries go through the stages together: their images are encoded in batches
 from __future__ import annotations
 
 import logging
+import math
 import time
 import weakref
 from collections import defaultdict
@@ -46,7 +47,7 @@ from lapel.engine.look_mix import mixed, pattern_basis
 from lapel.engine.ordering import KIND_NEIGHBOURS, Candidates, WishOrder, has_wishes, without_colours
 from lapel.engine.reading import ModelChangedError, QueryReader
 from lapel.engine.regions import find_regions
-from lapel.engine.rules import Effects, RuleBook, reordered, said_by
+from lapel.engine.rules import WINDOW, Effects, RuleBook, reordered, said_by
 from lapel.indexes import RowFilter, VectorIndex
 from lapel.indexes.rows import no_matches
 
@@ -362,7 +363,7 @@ class SearchEngine:
         moved = [bool(scale) or has_wishes(embedded) for scale, (_, embedded) in zip(scales, asked, strict=True)]
         wanted = [self._wanted(query, effects) for query, _ in asked]
         fetch = max(_fetched(query, embedded, count) for (query, embedded), count in zip(asked, wanted, strict=True))
-        fetch = max(fetch, CANDIDATES if any(moved) else EVIDENCE)
+        fetch = _whole(fetch, CANDIDATES) if any(moved) else max(fetch, EVIDENCE)
         vectors = np.stack([embedded.vector for _, embedded in asked])
         understood: NDArray[np.bool_] = vectors.any(axis=1)  # type: ignore[assignment]
         with timer.stage("retrieve"):
@@ -461,7 +462,8 @@ class SearchEngine:
 
     def _wanted(self, query: Query, effects: Effects | None) -> int:
         """How many hits are made: more where rules put them into another order."""
-        return self._reranked(query) if effects is None or not effects.moves else RERANKED * query.k
+        wanted = self._reranked(query)
+        return wanted if effects is None or not effects.moves else _whole(wanted, WINDOW)
 
     def _effects(self, snapshot: SearchSnapshot) -> Effects | None:
         """What the shop's rules do to searches now; None without any."""
@@ -499,10 +501,11 @@ class SearchEngine:
             for where in self._wishes.narrower(query, embedded):
                 passing = self.passing(snapshot, where)
                 if passing.keys is not None and len(passing.keys):
-                    few = min(len(keys), len(passing.keys))
+                    few = min(CANDIDATES, len(passing.keys))
                     found.append(snapshot.index.search(embedded.vector[None], few, passing.keys).keys[0])
             text_keys = self._wishes.text_keys(query, embedded)
             found.append(text_keys)
+            sides = np.concatenate(found[1:])
             keys, scores = self._scored(snapshot, embedded, np.concatenate(found), keys, scores)
             near, base = None, without_colours(embedded)
             if base is not None:
@@ -510,7 +513,8 @@ class SearchEngine:
                 near = snapshot.index.search(base[None], min(KIND_NEIGHBOURS, len(snapshot.index)), every)
         with timer.stage("rerank"):
             ordered = self._wishes.adjusted(snapshot.version.generation, embedded, keys, scores, text_keys, near)
-            return ordered.sorted(least=query.least if isinstance(query.least, float) else None)
+            pieces = np.where(np.isin(keys, sides), 0, np.arange(len(keys)) // CANDIDATES)
+            return ordered.sorted(pieces, least=query.least if isinstance(query.least, float) else None)
 
     def _scored(
         self,
@@ -549,10 +553,12 @@ class SearchEngine:
         if not scale or colours is None or not len(keys) or out_of_reach:
             return Candidates(keys, scores, np.zeros_like(scores))
         with timer.stage("rerank"):
-            added = self.look.adjustments(
-                snapshot.version.generation, keys, scores, colours, scale=scale, itself=query.look is None
+            near = slice(CANDIDATES)  # the same ones however many are looked at
+            added = np.zeros_like(scores)
+            added[near] = self.look.adjustments(
+                snapshot.version.generation, keys[near], scores[near], colours, scale=scale, itself=query.look is None
             )
-            return Candidates(keys, scores, added).sorted(least=least)
+            return Candidates(keys, scores, added).sorted(np.arange(len(keys)) // CANDIDATES, least=least)
 
     def passing(self, snapshot: SearchSnapshot, where: Filter, effects: Effects | None = None) -> _Filtered:
         """What passes a filter and no rule hides; kept for the next query, as people look at many images with one
@@ -640,6 +646,12 @@ def _colour_scale(query: Query, embedded: EmbeddedQuery, usual: float) -> float:
     mix = LookMix.parse(query.look)
     # On white, colour counts beside the vector only where it is to count more than the rest.
     return scale * min(1.0, max(0.0, mix.colour - mix.shape) if reading.on_white else mix.colour)
+
+
+def _whole(count: int, size: int) -> int:
+    """How many are looked at for some, where each so many are put into another order among each other: then further
+    ones go on where these end."""
+    return size * math.ceil(count / size)
 
 
 def _fetched(query: Query, embedded: EmbeddedQuery, wanted: int) -> int:

@@ -26,6 +26,7 @@ from lapel.engine.recommend.asking import KINDS
 ACTIONS = ("pin", "hide", "boost", "bury", "stock-first")
 PLACES = ("search", *KINDS)
 NOTICED = 0.1  # seconds after which a rule of another process is seen
+WINDOW = 100  # hits that are put into another order among each other, so that deeper pages go on where others ended
 AMOUNT = 0.1  # of cosine, that boosting and burying add and take
 
 
@@ -162,6 +163,7 @@ def reordered(effects: Effects, hits: Sequence[Hit], rows: NDArray[np.int64]) ->
     """Hits of a search as the rules want them, each with the names of those that moved it.
 
     A pin takes to the front what is among the hits: it puts nothing into an answer that does not look like the query.
+    Each :data:`WINDOW` hits are ordered among each other, so that more of them go on where fewer ended.
 
     Args:
         effects: What the rules do.
@@ -172,7 +174,7 @@ def reordered(effects: Effects, hits: Sequence[Hit], rows: NDArray[np.int64]) ->
     pinned = {row: place for place, row in enumerate(effects.pinned.tolist())}
     places = [pinned.get(row, len(pinned)) for row in rows.tolist()]
     worth = [hit.score + hit.adjustment + more for hit, more in zip(hits, added.tolist(), strict=True)]
-    order = sorted(range(len(hits)), key=lambda at: (places[at], -worth[at]))
+    order = sorted(range(len(hits)), key=lambda at: (at // WINDOW, places[at], -worth[at]))
     return [
         replace(hits[at], rank=rank, adjustment=hits[at].adjustment + float(added[at]), rules=names[at])
         for rank, at in enumerate(order, 1)

@@ -18,7 +18,7 @@ from threading import Lock
 from typing import Any, Literal, TypeVar
 
 from lapel.catalog import Entry, PhotoEntry, request_lock, writer_lock
-from lapel.core.errors import InputError, LapelError, StoreBusyError, TableError
+from lapel.core.errors import InputError, LapelError, ProductError, StoreBusyError
 from lapel.core.text import shortened
 from lapel.core.types import Product
 from lapel.engine.context import StoreContext
@@ -61,7 +61,7 @@ class ProductPut:
     def __post_init__(self) -> None:
         for name in self.pictures or ():
             if name not in self.files and not (as_link(name) or "").startswith(LINK_SCHEMES):
-                raise TableError(
+                raise ProductError(
                     f"The picture '{shortened(name)}' of the product '{self.product.id}' is no http or https link, no"
                     " data: address, and no file that was sent along."
                 )

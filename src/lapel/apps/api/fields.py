@@ -14,7 +14,7 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
 from lapel.apps.api.problems import ProblemError, from_validation
-from lapel.core.errors import TableError
+from lapel.core.errors import ProductError
 from lapel.core.types import MINOR_UNITS, Product
 from lapel.service import ProductPut
 
@@ -77,13 +77,13 @@ def checked_id(sent: ProductRequest, product_id: str) -> str:
     """The id of the address, which a body may say again.
 
     Raises:
-        TableError: it says another, or it can be none.
+        ProductError: it says another, or it can be none.
     """
     if sent.id is not None and product_id and sent.id != product_id:
-        raise TableError(f"The body names the product '{sent.id}', the address '{product_id}'. Give one of them.")
+        raise ProductError(f"The body names the product '{sent.id}', the address '{product_id}'. Give one of them.")
     found = product_id or sent.id or ""
     if not found or any(letter < " " or "\ud800" <= letter <= "\udfff" for letter in found):
-        raise TableError(f"A product needs an id without control characters; found {found[:80]!r}.")
+        raise ProductError(f"A product needs an id without control characters; found {found[:80]!r}.")
     return found
 
 
@@ -91,7 +91,7 @@ def pictures_of(sent: ProductRequest, files: Mapping[str, bytes]) -> tuple[tuple
     """A product's pictures by name, and the bytes of those that were sent along.
 
     Raises:
-        TableError: a ``data:`` address that cannot be read.
+        ProductError: a ``data:`` address that cannot be read.
     """
     held = dict(files)
     if sent.pictures is None:
@@ -110,7 +110,7 @@ def changed_product(now: Product, sent: ProductRequest) -> Product:
     """A product with the fields that somebody sent (RFC 7396): null empties one; attributes are changed one by one.
 
     Raises:
-        TableError: the result is no product.
+        ProductError: the result is no product.
     """
     given = sent.model_dump(exclude_unset=True)
     change: dict[str, Any] = {}
@@ -153,7 +153,7 @@ def _minor(price: float | str, currency: str) -> int:
         if not amount.is_finite() or amount != amount.to_integral_value() or not 0 <= amount <= MAX_MINOR:
             raise ArithmeticError
     except ArithmeticError as error:
-        raise TableError(
+        raise ProductError(
             f"The price '{price}' is no amount of {currency or 'a currency'}. Write a number such as 49.90, or"
             " price_minor."
         ) from error
@@ -168,7 +168,7 @@ def _attribute(value: Any) -> str:
 
 def _clean(text: str) -> str:
     if "\0" in text:
-        raise TableError("A text holds a NUL character. Leave it out.")
+        raise ProductError("A text holds a NUL character. Leave it out.")
     return text
 
 
@@ -179,11 +179,11 @@ def _inline(address: str) -> bytes:
             raise ValueError("it is not base64")
         return base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise TableError(
+        raise ProductError(
             f"The picture '{address[:40]}...' cannot be read: {error}. Write data:image/jpeg;base64,..."
         ) from error
 
 
-def row_problem(problem: ProblemError, product_id: str = "") -> TableError:
+def row_problem(problem: ProblemError, product_id: str = "") -> ProductError:
     """What is wrong with one row of a bulk."""
-    return TableError(problem.detail, id=product_id)
+    return ProductError(problem.detail, id=product_id)

@@ -149,8 +149,8 @@ def _how_read(found: SearchResult) -> None:
         if words is None:
             continue
         told = []
-        if words.corrected:
-            told.append(t("search.corrected", pairs=", ".join(f"{a} → {b}" for a, b in dict(words.corrected).items())))
+        if read := dict(words.corrected + words.synonyms):
+            told.append(t("search.corrected", pairs=", ".join(f"{a} → {b}" for a, b in read.items())))
         if words.unknown:
             told.append(t("search.not_known", words=", ".join(words.unknown)))
         if told:
