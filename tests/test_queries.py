@@ -19,6 +19,7 @@ from lapel.core.synonyms import Synonyms, read_synonyms
 from lapel.core.types import Condition, EmbeddedQuery, LookMix
 from lapel.core.vectors import normalise
 from lapel.core.words import tokens
+from lapel.engine.asked_colours import resolve_colour
 from lapel.engine.context import StoreContext, open_context
 from lapel.engine.facets import FacetCounter, price_bands
 from lapel.engine.features import PALETTE
@@ -346,6 +347,29 @@ def test_the_nearest_name_is_told(engine: SearchEngine) -> None:
 def test_a_colour_picked_by_eye(engine: SearchEngine) -> None:
     result = engine.search(Query(product_id="ShBl03", colour="#c8141e", k=10))
     assert seen(result) == {("Shirts", "Red")}
+
+
+def test_a_colour_more_vivid_than_any_product_is_read_as_the_nearest(tmp_path: Path) -> None:
+    """Of colours that no palette has, and of those that many names share, the store's nearest is meant."""
+    muted = {
+        "Brown": (110, 80, 60), "Olive": (100, 100, 60), "Navy": (40, 50, 80), "Maroon": (100, 40, 50),
+        "Grey": (130, 130, 130), "Beige": (190, 180, 160), "Purple": (100, 70, 110), "Green": (70, 110, 80),
+    }  # fmt: skip
+    with open_context(tmp_path / "muted", create=True, encoder="colour:") as store:
+        store.claim()
+        entries = []
+        for colour, rgb in muted.items():
+            image = Image.new("RGB", (60, 80), "white")
+            image.paste(rgb, (10, 10, 50, 70))
+            features = {PALETTE.key: PALETTE.of(image)}
+            for n in range(EACH):
+                made = entry(f"{colour}{n}", "Shirts", "Red", 0.0)
+                photo = replace(made.photos[0], features=features)
+                entries.append(replace(made, product=replace(made.product, colour=colour), photos=(photo,)))
+        store.catalog.write(entries, fingerprint=store.encoder.fingerprint)
+        table = SearchEngine(store).look.table(store.current().version.generation)
+        for picked, name in {"#00ff00": "Green", "#ff00ff": "Purple", "#808080": "Grey"}.items():
+            assert resolve_colour(picked, table, Synonyms([])).names == (name,)
 
 
 def test_colours_that_nobody_knows_are_told(engine: SearchEngine) -> None:

@@ -14,6 +14,10 @@ from lapel.engine.colours import GRID, cells_of, smoothed
 from lapel.engine.look import NAME_SIGMA, LookTable, decoded_palettes
 
 SURE_NAME = 0.25  # likelihood of a store's name of a colour from which it stands for one that the store does not name
+IN_REACH = 0.5  # of all names' likelihoods together, below which no product has a colour: it is more vivid than all
+MOST_APART = 60.0  # CIELAB: how far the common colour of a store's name may be to stand for one
+COMMON = 0.005  # share of the products, from which a name of theirs may stand for such a colour
+WEIGHTS = np.array([0.5, 0.5, 1.0])  # of lightness, chroma and hue in that
 CLOSE = 14.0  # CIELAB: how far a palette's colour may be from the one asked for to be it
 UNNAMED = 0.5  # what the palette alone counts beside a name that agrees
 
@@ -49,7 +53,8 @@ def shares_of(asked: AskedColour, table: LookTable) -> NDArray[np.float32]:
     known = [name for name, there in zip(table.columns["colour"].values, table.known, strict=True) if there]
     shares = np.array([name in asked.names for name in known], np.float32)
     if not shares.any() and asked.rgb:
-        shares = _likely(asked.rgb, table) ** 2
+        likely = _likely(asked.rgb, table)
+        shares = likely**2 * (likely.sum() >= IN_REACH)
     return np.asarray(shares / max(float(shares.sum()), 1e-9), np.float32)
 
 
@@ -79,13 +84,28 @@ def _same(text: str, own: list[str], synonyms: Synonyms) -> tuple[str, ...]:
 
 
 def _nearest(found: ColourName, table: LookTable) -> str:
-    """The store's name that is likeliest for a colour; empty where none is near, or the store has none."""
+    """The store's name that is likeliest for a colour by the palettes of its products; where none is sure, the one that
+    commonly means the nearest. Empty where none is near, or the store has none."""
     if not len(table.names):
         return ""
     likely = _likely(found.rgb, table)
-    best = int(likely.argmax())
-    known = [name for name, there in zip(table.columns["colour"].values, table.known, strict=True) if there]
-    return known[best] if likely[best] >= SURE_NAME * likely.sum() and likely[best] > 0 else ""
+    colours = table.columns["colour"]
+    known = [name for name, there in zip(colours.values, table.known, strict=True) if there]
+    if likely.max() >= SURE_NAME * likely.sum() and likely.sum() >= IN_REACH:
+        return known[int(likely.argmax())]
+    counts = np.bincount(colours.of, minlength=len(colours.values))[table.known]
+    often = [name for name, count in zip(known, counts.tolist(), strict=True) if count >= COMMON * len(table.keys)]
+    common = {name: _apart(found.rgb, colour.rgb) for name in often if (colour := find_colour(name)) is not None}
+    best = min(common, key=common.__getitem__, default="")
+    return best if best and common[best] <= MOST_APART else ""
+
+
+def _apart(one: str, other: str) -> float:
+    """How far two colours lie apart, hue before lightness and chroma."""
+    (light, a, b), (other_light, other_a, other_b) = lab_of(one), lab_of(other)
+    chroma, other_chroma = np.hypot(a, b), np.hypot(other_a, other_b)
+    hue = max(0.0, (a - other_a) ** 2 + (b - other_b) ** 2 - (chroma - other_chroma) ** 2) ** 0.5
+    return float(np.linalg.norm(WEIGHTS * (light - other_light, chroma - other_chroma, hue)))
 
 
 def _likely(rgb: str, table: LookTable) -> NDArray[np.float32]:
