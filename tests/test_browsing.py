@@ -16,8 +16,9 @@ from inputs.page import boutique, products
 from lapel.core.errors import SourceError
 from lapel.core.images import decode
 from lapel.core.types import Photo
+from lapel.engine.facets import without_repeats
 from lapel.service import by_size, fetch_image, field_label, open_store, thumbnails, tile
-from lapel.service.browsing import choose_fields, without_repeats
+from lapel.service.browsing import choose_fields
 from lapel.service.thumbnails import NEUTRAL, TILE_SIZE, ThumbnailService, ground_colour
 
 # --- which fields -----------------------------------------------------------------------------------------------------
@@ -76,6 +77,7 @@ def test_columns_that_repeat_a_field_are_no_filters(tmp_path):
         assert store.product("P1").product.attributes["Color"] == "Blue"
         assert store.overview().fields == ("colour", "fit")
         assert list(store.facets()) == ["colour", "fit"]
+        assert list(store.search(product_id="P1", facets=True).facets) == ["category", "colour", "fit"]
     almost = {"gender": [("Men", 60), ("Women", 40)], "sex": [("men", 59), ("women", 40)], "for": [("Men", 90)]}
     assert list(without_repeats(almost)) == ["gender", "for"]
 

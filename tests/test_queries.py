@@ -282,6 +282,13 @@ def test_texts_and_looks_are_fused(engine: SearchEngine) -> None:
     assert totals == sorted(totals, reverse=True)
 
 
+def test_words_that_are_asked_for_and_against_are_told(engine: SearchEngine) -> None:
+    parts = (Part(vector=look("Shirts", "Red")), Part(text="sneakers"), Part(text="trainers", weight=-0.5))
+    assert engine.search(Query(parts=parts[:2], k=1))
+    with pytest.raises(QueryError, match="asks for 'sneakers' and against it"):
+        engine.search(Query(parts=parts))
+
+
 def test_what_has_unwanted_words_comes_last(engine: SearchEngine) -> None:
     parts = (Part(text="shirt"), Part(text="red", weight=-1.0))
     found = engine.search(Query(parts=parts, k=2 * EACH))

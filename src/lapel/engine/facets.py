@@ -8,8 +8,10 @@ products have a single value is kept, so that who clicks through filters asks th
 from __future__ import annotations
 
 import math
+import sys
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,11 +21,14 @@ from numpy.typing import NDArray
 from lapel.catalog import Catalog
 from lapel.core.filters import Condition, Filter
 from lapel.core.text import fold
+from lapel.core.types import FIELDS
 
 FACET_VALUES = 100  # values told of each field by default
 BANDS = 5  # bands of prices of a currency
 MAX_KEPT_BYTES = 32 * 2**20  # of sets of products by what they fulfil
 BY_CURRENCY = ("price", "currency")  # fields whose conditions say how each other is meant
+LABELS = ("gender", "brand", "colour", "season")  # fields that a column of the shop may say once more
+SAME_COUNTS = 0.98  # share of the products by whose values it does
 FIELD_VALUES = 200  # a field with more values is no list to choose from
 
 Counts = tuple[tuple[str, int], ...]
@@ -70,13 +75,23 @@ class FacetCounter:
         self._size = 0
         self._fields: dict[str, _Field] = {}
         self._passing: dict[Filter, Rows] = {}
+        self._names: tuple[str, ...] | None = None
 
-    def names(self) -> list[str]:
-        """The fields that are worth counting: those with at least two values and not too many."""
+    def names(self) -> Sequence[str]:
+        """The fields that are worth counting: those with at least two values and not too many, no column twice."""
+        self._refresh()
+        with self._lock:
+            known = self._names
+        if known is None:
+            known = self._names = self._worth()
+        return known
+
+    def _worth(self) -> tuple[str, ...]:
         counts = self._catalog.value_counts(FIELD_VALUES + 1)
         worth = [name for name, count in counts.items() if 2 <= count <= FIELD_VALUES and name != "currency"]
         worth += [name for name in ("brand", "category") if counts.get(name, 0) > FIELD_VALUES]
-        return [*worth, *(["price"] if self._catalog.prices() else [])]
+        distinct = without_repeats(self.count(worth, Filter(), limit=sys.maxsize))
+        return (*distinct, *(("price",) if self._catalog.prices() else ()))
 
     def count(
         self,
@@ -154,7 +169,37 @@ class FacetCounter:
                 self._size = self._catalog.last_row() + 1
                 self._fields.clear()
                 self._passing.clear()
+                self._names = None
                 self._generation = generation
+
+
+def without_repeats(known: Mapping[str, Sequence[tuple[str, int]]]) -> Mapping[str, Sequence[tuple[str, int]]]:
+    """Without the shop's own columns that say once more what a field says: those that colour, brand or a level of the
+    category was read from.
+
+    Args:
+        known: By field its values, each with how many products have it.
+
+    >>> list(without_repeats({"colour": [("Red", 3), ("Blue", 1)], "Color": [("red", 3), ("blue", 1)], "cut": []}))
+    ['colour', 'cut']
+    """
+    levels: dict[int, Counter[str]] = {}
+    for path, count in known.get("category", ()):
+        above, _, name = path.rpartition(" > ")
+        levels.setdefault(above.count(" > ") + bool(above), Counter())[name.casefold()] += count
+    fields = [_counted(known[name]) for name in LABELS if name in known] + list(levels.values())
+
+    def repeats(values: Counter[str]) -> bool:
+        return any((values & each).total() >= SAME_COUNTS * max(values.total(), each.total(), 1) for each in fields)
+
+    return {name: values for name, values in known.items() if name in FIELDS or not repeats(_counted(values))}
+
+
+def _counted(values: Sequence[tuple[str, int]]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for value, count in values:
+        found[value.casefold()] += count
+    return found
 
 
 def price_bands(prices: Sequence[tuple[int, str, float]]) -> _Field:

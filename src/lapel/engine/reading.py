@@ -151,6 +151,7 @@ class QueryReader:
         if len(read) == 1 and read[0].vector is not None and read[0].part.weight > 0:
             vector = read[0].vector
             return EmbeddedQuery(vector, snapshot.model.fingerprint, parts, vector[None], excluded)
+        _check_wishes(read)
         dim = snapshot.index.dim
         rows = np.zeros((len(read), dim), np.float32)
         for row, each in enumerate(read):
@@ -435,6 +436,18 @@ class QueryReader:
 def reads_words(snapshot: SearchSnapshot) -> bool:
     """Whether the model of a store reads words itself."""
     return bool(snapshot.model.fingerprint) and bool(getattr(snapshot.encoder, "has_text", False))
+
+
+def _check_wishes(read: Sequence[_Read]) -> None:
+    """See that no words are asked for and against.
+
+    Raises:
+        QueryError: some are.
+    """
+    said = [(each.understood.words.read, each.part.weight) for each in read if each.understood.words is not None]
+    for words, weight in said:
+        if words and weight > 0 and any(other == words and against < 0 for other, against in said):
+            raise QueryError(f"The query asks for '{words}' and against it: nothing is left to look for. Drop one.")
 
 
 def _tokens_of(words: Iterable[str]) -> frozenset[str]:

@@ -601,7 +601,7 @@ class SearchEngine:
     ) -> dict[str, Counts]:
         """The facets of what the answer is taken from: what passes the filter and reaches ``least``. Verdicts are told
         of hits alone, so one stands for the lowest score of a hit that reaches it."""
-        names = (self.facets.names() if query.facets else []) if isinstance(query.facets, bool) else query.facets
+        names = (self.facets.names() if query.facets else ()) if isinstance(query.facets, bool) else query.facets
         if not names:
             return {}
         reached = None

@@ -7,7 +7,6 @@ filters.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +14,7 @@ from lapel.catalog import Catalog
 from lapel.catalog.history import PricePoint
 from lapel.core.types import Condition, Filter, Photo, Product, SearchResult
 from lapel.engine.context import StoreContext
+from lapel.engine.facets import without_repeats
 from lapel.engine.grouping import variant_key
 
 APART = ("id", "title", "url", "category", "price", "currency", "in_stock")  # no filter, or one of another kind
@@ -28,7 +28,6 @@ MIN_SHARED = 2.0  # products that share a value, on average, in an attribute tha
 MAX_LETTERS = 40  # of a value, on average; longer ones are sentences
 MIN_COVERAGE = 0.2  # share of the products that have the attribute; with less it is one of "more"
 FIRST_FIELDS = 8  # fields before "more"
-SAME_COUNTS = 0.98  # share of the products by whose values a column repeats a field
 MAX_ATTRIBUTES = 40  # columns of the shop's own that are looked at, those with the fewest values first
 LETTER_SIZES = (
     *("xxxs", "xxs", "xs", "s", "m", "l", "xl", "xxl", "2xl"),
@@ -155,35 +154,6 @@ def _candidates(catalog: Catalog) -> list[str]:
         (name for name in many if name not in known + APART and many[name] <= MAX_VALUES), key=many.__getitem__
     )
     return [*(name for name in known if many.get(name)), *own[:MAX_ATTRIBUTES]]
-
-
-def without_repeats(known: Mapping[str, Sequence[tuple[str, int]]]) -> Mapping[str, Sequence[tuple[str, int]]]:
-    """Without the shop's own columns that say once more what a field says: those that colour, brand or a level of the
-    category was read from.
-
-    Args:
-        known: By field its values, each with how many products have it.
-
-    >>> list(without_repeats({"colour": [("Red", 3), ("Blue", 1)], "Color": [("red", 3), ("blue", 1)], "cut": []}))
-    ['colour', 'cut']
-    """
-    levels: dict[int, Counter[str]] = {}
-    for path, count in known.get("category", ()):
-        above, _, name = path.rpartition(" > ")
-        levels.setdefault(above.count(" > ") + bool(above), Counter())[name.casefold()] += count
-    fields = [_counted(known[name]) for name in FIELDS if name in known] + list(levels.values())
-
-    def repeats(values: Counter[str]) -> bool:
-        return any((values & each).total() >= SAME_COUNTS * max(values.total(), each.total(), 1) for each in fields)
-
-    return {name: values for name, values in known.items() if name in FIELDS + APART or not repeats(_counted(values))}
-
-
-def _counted(values: Sequence[tuple[str, int]]) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for value, count in values:
-        found[value.casefold()] += count
-    return found
 
 
 def choose_fields(

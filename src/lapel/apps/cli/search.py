@@ -302,7 +302,9 @@ def _print(query: Query, names: Sequence[str], result: SearchResult, products: i
     if (read := result.understood.colours) is not None and read.colours:
         print_colours(read)
     for part in result.understood.parts:
-        if (part.words is not None and (part.words.corrected or part.words.unknown)) or part.asked:
+        if (
+            part.words is not None and (part.words.corrected or part.words.synonyms or part.words.unknown)
+        ) or part.asked:
             say(part.note)
     if result:
         if result.verdict is Verdict.NOTHING_CLOSE:
