@@ -44,7 +44,7 @@ from lapel.engine.explanation import place_scores, spread
 from lapel.engine.judging import own_folder
 from lapel.engine.regions import _taken_apart
 from lapel.insight.calibrate import Pairs, calibration_error, fit_scale, isotonic_curve, kind_floor
-from lapel.insight.explanation_sheet import heatmap
+from lapel.insight.explanation_sheet import draw_explanations, heatmap
 from lapel.insight.fit_probes import with_threshold
 from lapel.samples import draw_wardrobe
 from lapel.service import Store, answer_json
@@ -138,6 +138,9 @@ def test_the_sheet_shows_hits_and_a_heatmap_keeps_the_size(store: Store) -> None
     sheet = store.explanation_sheet(query, store.search(query=query).hits, "A shirt")
     assert sheet.mode == "RGB"
     assert sheet.width > 300
+    hits = store.search(query=query).hits
+    words = [replace(store.explain(query, hit), query_picture=None) for hit in hits]  # as words have none
+    assert draw_explanations(hits, words).height < sheet.height
     lit = heatmap(drawn((200, 40, 30)), np.eye(4, dtype=np.float32))
     assert lit.size == (120, 160)
 

@@ -201,6 +201,7 @@ def boutique(tmp_path_factory: pytest.TempPathFactory) -> Iterable[WordReader]:
         ("red robe", "red robe", ()),
         ("pantalon noir", "trousers black", ()),
         ("sac à main", "handbag", ()),
+        ("sacs", "handbag", ()),
         ("main draw", "main draw", ()),
         ("Weisses Shirt", "white tshirt", ()),
         ("white shirt", "white shirt", ()),

@@ -16,6 +16,7 @@ from lapel.core.words import Words, cut_unspaced, tokens
 
 ENGLISH = "en"
 JOINED = ("de", "nl")  # languages that write two words as one, with what a thing is at the end: "Sommerkleid"
+PLURAL_S = ("es", "fr", "pt")  # languages with plurals in s
 LEAST_HEAD, LEAST_START = 4, 3  # letters of the two
 LONGEST = 4  # words of an entry
 # Words of the lexicon that mean something else in English.
@@ -146,4 +147,9 @@ def _meanings() -> Mapping[str, Meanings]:
             for word in words:
                 for key in {tokens(word), tokens(word.replace("ß", "ss"))}:
                     of[key] = (*of.get(key, ()), number)
+    for language in PLURAL_S:
+        for key, rows in list(found[language].items()):
+            many = (*key[:-1], f"{key[-1]}s")
+            if len(key[-1]) > 2 and not {key[-1], many[-1]} & ENGLISH_TOO:
+                found[language].setdefault(many, rows)
     return found

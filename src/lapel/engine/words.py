@@ -19,7 +19,6 @@ import unicodedata
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,12 +177,16 @@ class WordReader:
         if parts is None or self._holds_all(words):
             return self._slots_of(words, synonyms, known, guessed)
         slots: list[_Slot] = []
-        for abroad, some in groupby(parts, key=lambda part: isinstance(part, Translation)):
-            if abroad:
-                slots += filter(None, (self._translated(part, synonyms, known) for part in some))
-            else:
-                slots += self._slots_of(tuple(word for part in some for word in part), synonyms, known, guessed)
-        return slots
+        plain: Words = ()
+        for part in parts:
+            if not isinstance(part, Translation):
+                plain += part
+                continue
+            slots += self._slots_of(plain, synonyms, known, guessed)
+            plain = ()
+            if slot := self._translated(part, synonyms, known):
+                slots.append(slot)
+        return [*slots, *self._slots_of(plain, synonyms, known, guessed)]
 
     def _slots_of(
         self, words: Words, synonyms: Synonyms, known: frozenset[str], guessed: frozenset[str]

@@ -34,6 +34,7 @@ HITS = 6  # that a sheet shows
 LINES = 7  # of words below a hit
 LINE = 15  # pixels
 TITLE = 62
+MIN_WIDTH = 680  # of a sheet, in which its lines of text have room
 
 
 def heatmap(picture: Image.Image, values: Map) -> Image.Image:
@@ -62,7 +63,7 @@ def draw_explanations(hits: Sequence[Hit], explanations: Sequence[Explanation], 
     """Draw a query beside the first hits of its answer: each as it is, with its heatmap, and in words.
 
     A query has a heatmap for each hit, as other places of it match: the first row are the query's, the second the
-    hits'.
+    hits'. Words have no picture: then there are the hits alone.
 
     Args:
         hits: The first of an answer.
@@ -74,14 +75,17 @@ def draw_explanations(hits: Sequence[Hit], explanations: Sequence[Explanation], 
     """
     hits, explanations = hits[:HITS], explanations[:HITS]
     step = (TILE[0] + GAP, TILE[1] + GAP)
-    left = 2 * GAP + step[0]
-    size = (left + max(1, len(hits)) * step[0] + GAP, TITLE + 3 * step[1] + LINES * LINE + 2 * GAP)
+    asked = next((each.query_picture for each in explanations if each.query_picture is not None), None)
+    left, top = (GAP, TITLE) if asked is None else (2 * GAP + step[0], TITLE + step[1])
+    about = "Bright: what adds to the score; the parts add up to the score."
+    if asked is not None:
+        about = "Bright: what adds to the score. Above in the query, below in the hit; the parts add up to the score."
+    wide = max(left + max(1, len(hits)) * step[0] + GAP, MIN_WIDTH)
+    size = (wide, top + 2 * step[1] + LINES * LINE + 2 * GAP)
     sheet = Image.new("RGB", size, PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((GAP, 12), cut(pen, title or "Why these", face(20), size[0] - 2 * GAP), INK, face(20))
-    about = "Bright: what adds to the score. Above in the query, below in the hit; the parts add up to the score."
-    pen.text((GAP, 40), about, FAINT, face(13))
-    asked = next((each.query_picture for each in explanations if each.query_picture is not None), None)
+    pen.text((GAP, 40), cut(pen, about, face(13), wide - 2 * GAP), FAINT, face(13))
     if asked is not None:
         _tile(sheet, pen, asked, (GAP, TITLE), QUERY)
     for place, (hit, found) in enumerate(zip(hits, explanations, strict=True)):
@@ -90,9 +94,9 @@ def draw_explanations(hits: Sequence[Hit], explanations: Sequence[Explanation], 
             _tile(sheet, pen, heatmap(found.query_picture, found.query_map), (x, TITLE), QUERY)
         if found.hit_picture is not None:
             lit = heatmap(found.hit_picture, found.hit_map)
-            _tile(sheet, pen, lit, (x, TITLE + step[1]), RELEVANT_COLOUR)
-            _tile(sheet, pen, found.hit_picture, (x, TITLE + 2 * step[1]), RELEVANT_COLOUR)
-        _words(pen, hit, found, (x, TITLE + 3 * step[1] - GAP + 4))
+            _tile(sheet, pen, lit, (x, top), RELEVANT_COLOUR)
+            _tile(sheet, pen, found.hit_picture, (x, top + step[1]), RELEVANT_COLOUR)
+        _words(pen, hit, found, (x, top + 2 * step[1] - GAP + 4))
     return sheet
 
 
