@@ -83,6 +83,18 @@ def test_an_uploaded_photo_finds_its_product_and_survives_a_reload(visit: Visit,
     expect(page.get_by_role("heading", name="Find what looks like it.")).to_be_visible()
 
 
+def test_back_from_a_product_leads_to_the_search_it_was_opened_from(visit: Visit) -> None:
+    page = visit("?q=green")
+    rest(page)
+    card(page).locator(".open").click()
+    page.wait_for_url("**/product?id=*")
+    expect(page.get_by_role("button", name="Search look-alikes")).to_be_visible()
+    rest(page)
+    page.go_back()
+    page.wait_for_url("**q=green")
+    expect(page.locator(".st-key-chips")).to_contain_text("green")
+
+
 def test_a_corrupt_file_is_explained_and_the_next_one_works(tab: Page, shop_folder: Path, tmp_path: Path) -> None:
     page = at(tab)
     cut = tmp_path / "cut.png"

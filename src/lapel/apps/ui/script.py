@@ -33,6 +33,16 @@ if (!document.getElementById("lapel-status")) {
   };
   complete();
   new MutationObserver(complete).observe(document.body, {childList: true, subtree: true});
+  // On its way to another page Streamlit writes that page's query to the address of this one: nothing to go back to.
+  const push = history.pushState, without = url => url.href.replace(url.search, "");
+  let between = "";
+  history.pushState = function (data, title, address) {
+    const next = new URL(address ?? location, document.baseURI), moved = without(next) !== without(new URL(location));
+    const skip = moved && between && between === next.search && location.search === between;
+    between = moved ? "" : next.search;
+    return (skip ? history.replaceState : push).call(history, data, title, address);
+  };
+  addEventListener("popstate", () => { between = ""; });
   document.addEventListener("click", event => {
     if (event.target.closest(".lapel-done button"))
       document.querySelector("[data-testid=stSidebarCollapseButton] button")?.click();
