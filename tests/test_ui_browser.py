@@ -95,6 +95,18 @@ def test_back_from_a_product_leads_to_the_search_it_was_opened_from(visit: Visit
     expect(page.locator(".st-key-chips")).to_contain_text("green")
 
 
+def test_a_colour_that_is_picked_is_asked_for_after_a_click_beside_it(visit: Visit) -> None:
+    page = visit("?q=dress")
+    rest(page)
+    page.locator(".st-key-a-tint button").click()
+    page.locator("input[value='#808080']").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("#00ff00")
+    page.locator(".lapel-count").click()
+    page.wait_for_url("**tint=00ff00**")
+    expect(page.locator(".st-key-chips")).to_contain_text("Colour #00ff00")
+
+
 def test_a_corrupt_file_is_explained_and_the_next_one_works(tab: Page, shop_folder: Path, tmp_path: Path) -> None:
     page = at(tab)
     cut = tmp_path / "cut.png"

@@ -79,7 +79,7 @@ def _title(store: Store, product_id: str) -> str:
 
 
 def _refine(store: Store, asked: Asked, photo: KeptPhoto | None) -> None:
-    """Which part of the picture counts, which colour, and how much shape, colour and pattern count."""
+    """Which part of the picture counts, and how much shape, colour and pattern count."""
     with st.popover(t("look.title"), icon=":material/tune:", key=REFINE, on_change="rerun") as popover:
         if not popover.open:  # looking for products in a picture takes longer than the answer: once it is asked for
             return
@@ -88,7 +88,6 @@ def _refine(store: Store, asked: Asked, photo: KeptPhoto | None) -> None:
             with left:
                 _crop(store, asked, photo)
         with right:
-            _colour(asked)
             for name in SIDES:
                 st.session_state.setdefault(f"a-{name}", asked.look[SIDES.index(name)])
                 st.slider(t(f"look.{name}"), 0.0, 4.0, step=0.5, key=f"a-{name}", on_change=state.take_widgets)
@@ -122,11 +121,10 @@ def _crop(store: Store, asked: Asked, photo: KeptPhoto) -> None:
 
 
 def _colour(asked: Asked) -> None:
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.session_state.setdefault("a-tint", asked.colour or "#808080")
-        st.color_picker(t("look.pick"), key="a-tint", on_change=_take_colour)
-        if asked.colour:
-            st.button(t("look.no_colour"), key="no-colour", on_click=lambda: state.ask(asked.without("colour")))
+    """The colour it should have. In a popover it would be lost: a click beside both closes the popover, and Streamlit
+    tells what was picked only when the colours close."""
+    st.session_state.setdefault("a-tint", asked.colour or "#808080")
+    st.color_picker(t("look.pick"), key="a-tint", on_change=_take_colour)
 
 
 def _take_colour() -> None:
@@ -136,9 +134,10 @@ def _take_colour() -> None:
 def query_bar(store: Store, overview: Overview, photo: KeptPhoto | None = None) -> None:
     """Ways to change the query, undo, the searches before this one, the address of this one, and a new one."""
     kept = state.history()
-    with st.container(key="query-bar", horizontal=True, gap="small"):
+    with st.container(key="query-bar", horizontal=True, vertical_alignment="center", gap="small"):
         if state.asked():
             _refine(store, state.asked(), photo)
+            _colour(state.asked())
             st.button(t("query.undo"), icon=":material/undo:", key="back", on_click=state.undo, args=(overview,))
         if len(kept) > 1 or (kept and not state.asked()):
             with st.popover(t("query.history"), icon=":material/history:", key="history-popover"):
