@@ -5,10 +5,11 @@ the head's losses.
     python benchmarks/frontier.py --work runs/small-head --start small
     python benchmarks/frontier.py --work runs/default --start default --trained --titles    # of a network just trained
 
-Each setting trains the head anew on the features that the training kept, as ``make head`` does. Labels: val queries
-against train products, in float32, a query without a relevant product counts as a miss, as in ``models.py``. People's
-photos: kind of the first answer, queries as a search makes them (the photo and what was cut out of it). ``--titles``:
-how many val titles find their picture among ten of all, by a text tower that learns for four epochs.
+Each setting (``--set label_weight=2,epochs=3``) trains the head anew on the features that the training kept, as ``make
+head`` does. Labels: val queries against train products, in float32, a query without a relevant product counts as a
+miss, as in ``models.py``; and against other val products, which no head learned from. People's photos: kind of the
+first answer, queries as a search makes them (the photo and what was cut out of it). ``--titles``: how many val titles
+find their picture among ten of all, by a text tower that learns for four epochs.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from matplotlib.figure import Figure
 
 from lapel.encoders import SHIPPED, shipped_model
 from lapel.encoders.words import TextTower
-from lapel.service.training import LabelledPhotos, read_examples
+from lapel.service.training import HEAD_AGAIN_EPOCHS, LabelledPhotos, read_examples
 from lapel.training.data import PRODUCT, TrainingSet, load_training_set, read_label_map
 from lapel.training.head_features import FeatureStore, View
 from lapel.training.head_finetuning import finetune_head
@@ -85,9 +86,14 @@ def project(network: EmbeddingNetwork, features: torch.Tensor) -> np.ndarray:
 
 
 def label_recalls(data: TrainingSet, shop: View, asked: View, network: EmbeddingNetwork) -> dict[str, list[float]]:
-    """Recall@1 and @5 in % of each rule."""
+    """Recall@1 and @5 in % of each rule, among other products."""
     known, queries = project(network, shop.features), project(network, asked.features)
-    nearest = np.concatenate([np.argsort(-(part @ known.T), axis=1)[:, :5] for part in np.array_split(queries, 16)])
+    products = data.labels[PRODUCT]
+    parts = []
+    for rows, part in zip(np.array_split(asked.rows.numpy(), 16), np.array_split(queries, 16), strict=True):
+        itself = products[rows][:, None] == products[shop.rows.numpy()]
+        parts.append(np.argsort(np.where(itself, np.inf, -(part @ known.T)), axis=1)[:, :5])
+    nearest = np.concatenate(parts)
     found = {}
     for name, attributes in RULES.items():
         labels = data.joint(attributes)
@@ -146,7 +152,8 @@ def draw(found: Mapping[str, Mapping[str, Any]], target: Path) -> None:
 
 def settings_of(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
     """``label_weight=2,photo=1`` -> the fields of :class:`lapel.training.recipe.HeadFinetuning` that it changes."""
-    return {text: {k: float(v) for k, v in (pair.split("=") for pair in text.split(","))} for text in texts}
+    pairs = {text: [pair.split("=") for pair in text.split(",")] for text in texts}
+    return {text: {k: int(v) if k == "epochs" else float(v) for k, v in found} for text, found in pairs.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -155,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, required=True, help="the folder that 'make head' wrote")
     parser.add_argument("--start", default="small", help="what it went on from")
     parser.add_argument("--set", action="append", help="such as label_weight=2,photo=1; repeat")
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=HEAD_AGAIN_EPOCHS)
     parser.add_argument("--trained", action="store_true", help="go on from the checkpoint in the folder")
     parser.add_argument("--titles", action="store_true", help="measure words, too: minutes a setting")
     parser.add_argument("--plot", type=Path, default=IMAGE)
@@ -180,7 +187,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, changes in {f"as {wanted.start} is": {}, **asked_for}.items():
         network = deepcopy(first)
         if name not in found and changes:
-            changed = replace(recipe, head_finetuning=replace(recipe.head_finetuning, epochs=wanted.epochs, **changes))
+            finetuning = replace(recipe.head_finetuning, **{"epochs": wanted.epochs, **changes})
+            changed = replace(recipe, head_finetuning=finetuning)
             learner = Learner(network, changed, head_classes(data, changed), title_loss(data, changed, words))
             targets = Targets(data, changed, machine.device)
             finetune_head(
@@ -195,15 +203,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
         if name not in found:
             network.eval()
-            labels = label_recalls(data, kept.shop, asked, network)
-            found[name] = {"labels": labels, "photos": photo_recall(data, kept.shop, (photos[0], photos[1]), network)}
+            found[name] = {
+                "labels": label_recalls(data, kept.shop, asked, network),
+                "unseen": label_recalls(data, asked, asked, network),
+                "photos": photo_recall(data, kept.shop, (photos[0], photos[1]), network),
+            }
             if wanted.titles:
                 found[name]["titles"] = title_recall(data, kept.shop, asked, network)
             record.write_text(json.dumps(found, indent=1))
         row = found[name]
-        cells = "  ".join(f"{rule} {one:.1f} / {five:.1f}" for rule, (one, five) in row["labels"].items())
         titles = f"  titles {row['titles']:.1f}" if "titles" in row else ""
-        print(f"{name:40} {cells}  photos {row['photos']:.1f}{titles}", flush=True)
+        print(f"{name}: photos {row['photos']:.1f}{titles}")
+        for among, of in (("train", "labels"), ("other val", "unseen")):
+            cells = "  ".join(f"{rule} {one:.1f} / {five:.1f}" for rule, (one, five) in row[of].items())
+            print(f"  among {among:10} {cells}", flush=True)
     draw(found, wanted.plot)
 
 

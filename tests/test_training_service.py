@@ -29,6 +29,8 @@ def test_the_recipe_is_the_shipped_models_unless_labels_or_a_model_are_given() -
     from_model = recipe_of(replace(CONFIG, init="", start="small"))
     assert [level.attributes for level in from_model.levels] == [("product",)]
     assert from_model.rate == pytest.approx(fashion.rate / 3)
+    head_alone = recipe_of(replace(CONFIG, init="", start="default", recipe="fashion", epochs=(0, 0)))
+    assert head_alone.head_finetuning.epochs == 2 < from_model.head_finetuning.epochs
 
 
 def test_sizes_reach_the_recipe() -> None:
