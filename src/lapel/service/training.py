@@ -46,7 +46,7 @@ SEGMENTER_WEIGHTS = "efficientnet-lite0"  # the only ones a segmenter starts fro
 NAME = "resnet50-triplet"  # of a model that nobody named
 RECIPES = ("", "fashion", "custom")
 WORDS = ("yes", "no", "only")
-# Of the head alone, from a model that had them all: more learns the pictures by heart, and unseen ones lose (decision 5).
+# Of the head alone, where a model goes on: more learns pictures by heart, and unseen ones lose (decision 5).
 HEAD_AGAIN_EPOCHS = 2
 NUM_REFERENCES = 32  # images kept with a model to check its exported network by
 NUM_CALIBRATION = 256  # training images that set the ranges of 8-bit activations
