@@ -98,10 +98,10 @@ def store(tmp_path: Path, pictures: Path) -> Iterator[StoreContext]:
 
 
 def answers(store: StoreContext) -> list[tuple[str, float]]:
-    """What a picture and each product of the shop find, with scores, in the order of the cosine alone."""
+    """What a picture as it is and each product of the shop find, with scores, in the order of the cosine alone."""
     engine = SearchEngine(store)
     picture = Image.open(Path(store.folder).parent / "pictures" / "3.png").convert("RGB")
-    queries = [Query(image=picture, k=5, colour_weight=0)]
+    queries = [Query(image=picture, k=5, segment=False, colour_weight=0)]
     queries += [Query(product_id=str(number), k=5) for number in range(5)]
     return [(hit.product.id, round(hit.score, 6)) for query in queries for hit in engine.search(query)]
 

@@ -114,12 +114,12 @@ class WordReading:
         """In words for people.
 
         >>> WordReading("blak zorblax", "black", corrected=(("blak", "black"),), unknown=("zorblax",)).note
-        "the words 'black', 'blak' read as 'black'; not understood: 'zorblax'"
+        "the words 'black' ('blak' read as 'black'); not understood: 'zorblax'"
         """
         if self.product_id:
             return f"the product {self.product_id}"
-        said = [f"the words '{self.read}'"] if self.read else []
-        said += [f"'{word}' read as '{other}'" for word, other in self.corrected + self.synonyms]
-        text = ", ".join(said)
+        text = f"the words '{self.read}'" if self.read else ""
+        changed = ", ".join(f"'{word}' read as '{other}'" for word, other in self.corrected + self.synonyms)
+        text = f"{text} ({changed})" if text and changed else text or changed
         missing = ", ".join(f"'{word}'" for word in self.unknown)
         return "; ".join(filter(None, (text, f"not understood: {missing}" if missing else "")))
