@@ -162,7 +162,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, required=True, help="the folder that 'make head' wrote")
     parser.add_argument("--start", default="small", help="what it went on from")
     parser.add_argument("--set", action="append", help="such as label_weight=2,photo=1; repeat")
-    parser.add_argument("--epochs", type=int, default=HEAD_AGAIN_EPOCHS)
     parser.add_argument("--trained", action="store_true", help="go on from the checkpoint in the folder")
     parser.add_argument("--titles", action="store_true", help="measure words, too: minutes a setting")
     parser.add_argument("--plot", type=Path, default=IMAGE)
@@ -187,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, changes in {f"as {wanted.start} is": {}, **asked_for}.items():
         network = deepcopy(first)
         if name not in found and changes:
-            finetuning = replace(recipe.head_finetuning, **{"epochs": wanted.epochs, **changes})
+            finetuning = replace(recipe.head_finetuning, **{"epochs": HEAD_AGAIN_EPOCHS, **changes})
             changed = replace(recipe, head_finetuning=finetuning)
             learner = Learner(network, changed, head_classes(data, changed), title_loss(data, changed, words))
             targets = Targets(data, changed, machine.device)

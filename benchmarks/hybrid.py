@@ -127,7 +127,8 @@ def overlaps(engine: SearchEngine) -> None:
 
 
 def languages(engine: SearchEngine, random: np.random.Generator) -> None:
-    """Print the precision of words in twelve languages, on the whole shop; the pairs are the same in all."""
+    """Print the precision of words in twelve languages, on the whole shop; the pairs are the same in all, and others
+    with another seed or number of queries."""
     with WORDS.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     kinds, colours = ([row for row in rows if row["level"] == level] for level in ("kind", "colour"))

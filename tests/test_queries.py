@@ -509,6 +509,30 @@ def test_what_is_unlike_a_kind_is_of_the_kinds_beside_it(tmp_path: Path) -> None
 # --- facets -----------------------------------------------------------------------------------------------------------
 
 
+def test_a_facet_counted_while_products_come_is_counted_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another thread had begun to count before the change is not kept after it."""
+    with open_context(tmp_path / "shop", create=True, encoder="colour:") as store:
+        store.claim()
+
+        def add(name: str) -> None:
+            product = Product(name, colour="Red")
+            store.catalog.write([Entry(product, ())], fingerprint=store.encoder.fingerprint)
+
+        add("first")
+        counter, links = FacetCounter(store.catalog), store.catalog.facet_links
+
+        def slowly(name: str) -> object:
+            found = links(name)
+            monkeypatch.undo()
+            add("second")
+            counter.count(("brand",), Filter())  # another's question, which sees the change first
+            return found
+
+        monkeypatch.setattr(store.catalog, "facet_links", slowly)
+        counter.count(("colour",), Filter())
+        assert counter.count(("colour",), Filter()) == {"colour": (("Red", 2),)}
+
+
 def test_facets_are_what_counting_by_hand_gives(store: StoreContext) -> None:
     """Random filters, against every product looked at."""
     products, random = store.catalog.products(limit=1000), np.random.default_rng(0)

@@ -81,9 +81,12 @@ class FacetCounter:
         """The fields that are worth counting: those with at least two values and not too many, no column twice."""
         self._refresh()
         with self._lock:
-            known = self._names
+            known, generation = self._names, self._generation
         if known is None:
-            known = self._names = self._worth()
+            known = self._worth()
+            with self._lock:
+                if generation == self._generation:  # nothing came meanwhile
+                    self._names = known
         return known
 
     def _worth(self) -> tuple[str, ...]:
@@ -138,7 +141,7 @@ class FacetCounter:
 
     def _passing_of(self, where: Filter) -> Rows:
         with self._lock:
-            known = self._passing.get(where)
+            known, generation = self._passing.get(where), self._generation
         if known is None:
             known = np.zeros(self._size, bool)
             rows = self._catalog.matching_rows(where)
@@ -146,16 +149,18 @@ class FacetCounter:
             with self._lock:
                 if (len(self._passing) + 1) * self._size > MAX_KEPT_BYTES:
                     self._passing.clear()
-                self._passing[where] = known
+                if generation == self._generation:
+                    self._passing[where] = known
         return known
 
     def _field(self, name: str) -> _Field:
         with self._lock:
-            known = self._fields.get(name)
+            known, generation = self._fields.get(name), self._generation
         if known is None:
             known = price_bands(self._catalog.prices()) if fold(name) == "price" else self._read(name)
             with self._lock:
-                self._fields[name] = known
+                if generation == self._generation:
+                    self._fields[name] = known
         return known
 
     def _read(self, name: str) -> _Field:

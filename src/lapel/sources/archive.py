@@ -176,7 +176,7 @@ class ZipSource(ImageSource):
         return found
 
     def _info(self, uri: str) -> zipfile.ZipInfo:
-        name = unquote(uri.partition("!/")[2])  # see split_uri
+        name = split_uri(uri)[1]
         try:
             return self._zip.getinfo(name)
         except KeyError as error:

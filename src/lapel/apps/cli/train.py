@@ -75,7 +75,11 @@ SizeOption = Annotated[
     str, typer.Option("--size", help="Height x width of the network's input, pixels; with --from, the model's own.")
 ]
 EpochsOption = Annotated[
-    str, typer.Option("--epochs", help="Epochs at 0.7 of the size, then at the whole; 0.5 is half of one.")
+    str,
+    typer.Option(
+        "--epochs",
+        help="Epochs at 0.7 of the size, then at the whole; 0.5 is half of one. 0,0 with --from: the head alone.",
+    ),
 ]
 RateOption = Annotated[float, typer.Option("--rate", help="Peak learning rate; a third of it with --from.")]
 BatchOption = Annotated[
