@@ -33,7 +33,7 @@ IN_FILES = [
     "exact:",
     "faiss:Flat",
     "faiss:auto",
-    "faiss:HNSW32",
+    "faiss:HNSW16",
     "faiss:HNSW16_SQfp16",
     "faiss:IVF16,PQ8x4fs",
     pytest.param(

@@ -20,7 +20,7 @@ from test_store import corner, fill
 
 there = importlib.util.find_spec("pymilvus") and importlib.util.find_spec("milvus_lite")
 embedded = pytest.mark.skipif(not there, reason="Milvus is not installed: pip install 'lapel[milvus]'")
-KINDS = ["exact:", "faiss:Flat", "faiss:auto", "faiss:HNSW32", pytest.param("milvus://lite", marks=embedded)]
+KINDS = ["exact:", "faiss:Flat", "faiss:auto", "faiss:HNSW16", pytest.param("milvus://lite", marks=embedded)]
 
 
 @pytest.fixture(params=KINDS)

@@ -269,6 +269,6 @@ def test_the_command_measures_writes_and_takes(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "tuning.json").read_text())["vectors"] == 40
     with open_context(folder) as shop:
         assert shop.index_spec in ("faiss:Flat", "exact:")
-    done = run(app, ["index", "use", "faiss:HNSW32", "--store", str(folder)])
+    done = run(app, ["index", "use", "faiss:HNSW16", "--store", str(folder)])
     assert done.exit_code == 0
-    assert "Built 'faiss:HNSW32' with 40 vectors" in done.output
+    assert "Built 'faiss:HNSW16' with 40 vectors" in done.output

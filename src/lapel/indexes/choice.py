@@ -12,18 +12,15 @@ from urllib.parse import parse_qsl
 
 from lapel.core.errors import InputError
 from lapel.core.machine import memory_bytes
-from lapel.indexes.compressed import Compressed
 from lapel.indexes.files import Content
-from lapel.indexes.graph import Graph
 from lapel.indexes.structure import ReadRows, Structure
 
 RECALL = 0.99  # at 10, wanted by default
 MAX_EXACT_ROWS = 4096  # up to which scanning all vectors is about as quick as asking a graph, and exact
-GRAPH_LINKS = 16  # of a node on the upper levels; twice as many on the lowest
+GRAPH, COMPRESSED = r"HNSW16(_SQfp16)?", r"IVF\d+,PQ\d+x4fs"  # the structures that can be named
 BYTE_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 MIN_ROWS = 1000  # below these no structure is worth building
 ROWS_PER_CENTROID = 39  # that FAISS wants for learning
-STRUCTURES: dict[str, type[Structure]] = {r"HNSW\d+(_SQfp16)?": Graph, r"IVF\d+,PQ\d+x4fs": Compressed}
 # Factory strings of FAISS that stores of before may name; what Lapel builds no more is kept as 'auto' says.
 NAMED_BEFORE = r"faiss:((?:IVF|HNSW|PQ|OPQ|PCA|SQ|NSG|LSH|RQ|Flat,)[^:?]*)(\?.*)?"
 
@@ -90,11 +87,16 @@ class Plan:
         return self._find(name).restore(name, content)
 
     def _find(self, name: str) -> type[Structure]:
-        for pattern, structure in STRUCTURES.items():
-            if re.fullmatch(pattern, name):
-                return structure
+        if re.fullmatch(GRAPH, name):
+            from lapel.indexes.graph import Graph  # Numba takes half a second to load
+
+            return Graph
+        if re.fullmatch(COMPRESSED, name):
+            from lapel.indexes.compressed import Compressed
+
+            return Compressed
         raise InputError(
-            f"There is no index 'faiss:{name}'. Write faiss:auto, faiss:Flat, faiss:HNSW16 or another number of links,"
+            f"There is no index 'faiss:{name}'. Write faiss:auto, faiss:Flat, faiss:HNSW16,"
             f" faiss:HNSW16_SQfp16, or faiss:IVF1024,PQ{max(self._dim // 4, 1)}x4fs."
         )
 
@@ -110,8 +112,8 @@ class Plan:
         if count <= MAX_EXACT_ROWS:
             return Choice("", f"Up to {MAX_EXACT_ROWS:,} vectors, scanning all of them is exact and quick enough.")
         lists = 2 ** min(round(math.log2(8 * count**0.5)), int(math.log2(count / ROWS_PER_CENTROID)))
-        graph, allowed = f"HNSW{GRAPH_LINKS}", f"the {self._limit / 1e9:.1f} GB allowed"
-        for name in (graph, f"{graph}_SQfp16", f"IVF{lists},PQ{max(self._dim // 4, 1)}x4fs"):
+        allowed = f"the {self._limit / 1e9:.1f} GB allowed"
+        for name in ("HNSW16", "HNSW16_SQfp16", f"IVF{lists},PQ{max(self._dim // 4, 1)}x4fs"):
             each = bytes_of(name, self._dim)
             if each * count <= self._limit:
                 return Choice(name, f"{count:,} vectors at {each} bytes each fit {allowed}.")
@@ -125,8 +127,10 @@ class Plan:
 def current_spec(spec: str) -> str:
     """A spec that a store names -> how it is opened now."""
     old = re.fullmatch(NAMED_BEFORE, spec)
-    if old is None or any(re.fullmatch(pattern, old[1]) for pattern in STRUCTURES):
+    if old is None or re.fullmatch(f"{GRAPH}|{COMPRESSED}", old[1]):
         return spec
+    if graph := re.fullmatch(r"HNSW\d+(_SQfp16)?", old[1]):  # once with any number of links
+        return f"faiss:HNSW16{graph[1] or ''}{old[2] or ''}"
     return f"faiss:auto{old[2] or ''}"
 
 
@@ -141,6 +145,5 @@ def bytes_of(name: str, dim: int) -> int:
     each = 8 + 1 + 16  # its key, its mark, and the place of the key among the sorted ones
     if lists := re.match(r"IVF\d+,PQ(\d+)", name):
         return each + 8 + int(lists[1]) // 2 + 9 * dim // 8  # its number in its list, 4-bit and 8-bit codes, room
-    links = int(name.removeprefix("HNSW").partition("_")[0])
-    # Twice the links while more are added, and an eighth more of the vectors as room for them; level, offset, cell.
-    return each + 4 * 2 * links * 17 // 16 + 14 + (2 if name.endswith("SQfp16") else 4) * dim
+    # Links of its levels, an eighth more of all as room; a byte for each number, and its cell.
+    return each + 9 * (133 + dim + (2 if name.endswith("SQfp16") else 4) * dim) // 8 + 2

@@ -85,10 +85,9 @@ class Compressed(Structure):
         """See :meth:`Structure.is_outgrown`."""
         return len(self) > MAX_GROWTH * self._built_rows
 
-    def extended(self, vectors: Vectors) -> Compressed:
-        """See :meth:`Structure.extended`."""
+    def extend(self, vectors: Vectors) -> None:
+        """See :meth:`Structure.extend`."""
         self._index.add(vectors)
-        return self
 
     def vectors(self, rows: Rows) -> Vectors:
         """See :meth:`Structure.vectors`."""

@@ -66,14 +66,14 @@ class DeviceRows(Structure):
         built.name = name
         built._reserve(count)
         for block in read_blocks(count, read):
-            built.extended(block)
+            built.extend(block)
         return built
 
     def __len__(self) -> int:
         return len(self._full)
 
-    def extended(self, vectors: Vectors) -> DeviceRows:
-        """See :meth:`Structure.extended`.
+    def extend(self, vectors: Vectors) -> None:
+        """See :meth:`Structure.extend`.
 
         Raises:
             InputError: the device has no room for them; then nothing is added.
@@ -85,7 +85,6 @@ class DeviceRows(Structure):
             self._error = max(self._error, float((full - near.float()).norm(dim=1).max()))
             self._near[len(self) : len(self) + len(full)] = near.to(self.device)
             self._full.append(full.numpy())
-        return self
 
     def _reserve(self, count: int) -> None:
         """Room for so many rows: at least twice what there was, so that adding one by one copies each row once on the

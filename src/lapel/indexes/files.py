@@ -15,7 +15,7 @@ import numpy as np
 
 from lapel.core.errors import InputError
 
-LAYOUT = 5  # of what is in it; files of others are built again
+LAYOUT = 6  # of what is in it; files of others are built again
 
 Content = dict[str, Any]  # plain values and arrays, by name
 

@@ -113,7 +113,7 @@ class GrowingIndex(MemoryIndex):
 
     def _put(self, keys: Keys, vectors: Vectors) -> None:
         if self._structure is not None and self._structure.rows_at_once:
-            self._structure.extended(vectors)
+            self._structure.extend(vectors)
             self._linked, self._version = len(self._structure), next_version()
         else:
             self._tail.append(vectors)
@@ -146,7 +146,8 @@ class GrowingIndex(MemoryIndex):
     def _search_structure(self, queries: Vectors, k: int, row_filter: RowFilter | None) -> Matches:
         """Where many rows may be found, those among the nearest of all; else, or where too few are, a search of these
         rows alone."""
-        structure, keys, linked = self._structure, self._table.keys.all, self._linked
+        structure, linked = self._structure, self._linked
+        keys = self._table.keys.all[:linked]
         assert structure is not None
         share, is_few, is_new = 1 - self._table.dead / len(self._table), k > linked, False
         if row_filter is not None:
@@ -170,7 +171,7 @@ class GrowingIndex(MemoryIndex):
     def _search_allowed(self, queries: Vectors, k: int, row_filter: RowFilter | None) -> Matches:
         """The best of the rows that may be found: few are scanned, and where the structure finds fewer than there are,
         all, so that k come back whenever k exist."""
-        structure, keys = self._structure, self._table.keys.all
+        structure, keys = self._structure, self._table.keys.all[: self._linked]
         assert structure is not None
         cache = self._all if row_filter is None else row_filter
         rows, selection = cache.cached("structure", self._version, lambda: self._allow(row_filter))
@@ -279,7 +280,7 @@ class GrowingIndex(MemoryIndex):
             table = KeyTable(self._table.keys.all[kept])
             tail = Column((self._dim,), np.float32)
             if built is not None and built.rows_at_once:
-                built.extended(read(late))
+                built.extend(read(late))
             else:
                 tail.append(read(kept if built is None else late))
             self._table, self._tail, self.choice = table, tail, choice
@@ -290,14 +291,14 @@ class GrowingIndex(MemoryIndex):
         with self._lock.reading():
             structure, some = self._structure, self._tail.all[:MAX_LINKED_ROWS]
         assert structure is not None
-        grown = structure.extended(some)
+        structure.extend(some)
         with self._lock.writing():
             if self._closed:
                 return
             tail = Column((self._dim,), np.float32)
             tail.append(self._tail.all[len(some) :])
             self._tail, self.choice = tail, self._plan.choose(self._count())
-            self._set_structure(grown)
+            self._set_structure(structure)
 
     # --- keeping it ---
 

@@ -6,9 +6,11 @@ There are three: :mod:`lapel.indexes.graph`, :mod:`lapel.indexes.compressed`, an
 
 from __future__ import annotations
 
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -54,8 +56,7 @@ class Structure(ABC):
 
     Attributes:
         name: What is built; an index's choice names it.
-        rows_at_once: How many :meth:`extended` takes in place at once, while nobody may search. 0: it makes another one
-            beside this one, which goes on being searched.
+        rows_at_once: How many :meth:`extended` takes at once, while nobody may search. 0: it is searched meanwhile.
         search_params: How hard a search tries.
     """
 
@@ -95,8 +96,8 @@ class Structure(ABC):
         return 1.0
 
     @abstractmethod
-    def extended(self, vectors: Vectors) -> Structure:
-        """With (m, dim) more rows at the end. One thread at a time."""
+    def extend(self, vectors: Vectors) -> None:
+        """Take (m, dim) more rows at the end. One thread at a time."""
 
     @abstractmethod
     def vectors(self, rows: Rows) -> Vectors:
@@ -189,6 +190,25 @@ def _last_scores(structure: Structure, queries: Vectors, asking: Rows, k: int) -
         best = -np.sort(-np.concatenate([best, found.scores], axis=1), axis=1)[:, :k]
     last: Scores = best[:, -1]
     return last
+
+
+_helpers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="lapel-index")
+
+
+def in_parts(work: Callable[[int], None], parts: Sequence[int]) -> None:
+    """Do all parts of a work that leaves Python's lock, on as many threads as FAISS may take from here. This thread
+    does those that no other one comes to, so none is waited for that a busy machine did not let begin."""
+    rest = iter(parts)
+
+    def take() -> None:
+        while (part := next(rest, None)) is not None:
+            work(part)
+
+    others = [_helpers.submit(take) for _ in range(min(faiss.omp_get_max_threads(), len(parts)) - 1)]
+    take()
+    for other in others:
+        if not other.cancel():
+            other.result()
 
 
 @contextmanager

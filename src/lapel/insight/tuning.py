@@ -84,7 +84,7 @@ class Tuning:
 def candidates(count: int, dim: int, *, recall: float) -> list[str]:
     """The kinds worth trying for so many vectors."""
     lists = max(16, 2 ** (int(4 * count**0.5).bit_length() - 1))
-    kinds = ["auto", "HNSW32", "HNSW32_SQfp16"]
+    kinds = ["auto", "HNSW16", "HNSW16_SQfp16"]
     if dim % 4 == 0:
         kinds.append(f"IVF{lists},PQ{dim // 4}x4fs")
     return [

@@ -19,7 +19,7 @@ index = typer.Typer(help="Look after the index and choose its kind.", rich_marku
 SpecArgument = Annotated[
     str,
     typer.Argument(
-        help="faiss:auto, faiss:Flat, faiss:HNSW32, faiss:IVF1024,PQ32x4fs, exact:, milvus://...", metavar="SPEC"
+        help="faiss:auto, faiss:Flat, faiss:HNSW16, faiss:IVF1024,PQ32x4fs, exact:, milvus://...", metavar="SPEC"
     ),
 ]
 
@@ -101,7 +101,7 @@ def _print_difference(found: IndexDifference) -> None:
 def tune(
     store: StoreOption = DEFAULT_STORE,
     try_: Annotated[
-        list[str] | None, typer.Option("--try", help="A kind to measure, such as faiss:HNSW32. Repeat.")
+        list[str] | None, typer.Option("--try", help="A kind to measure, such as faiss:HNSW16. Repeat.")
     ] = None,
     recall: Annotated[float, typer.Option("--recall", help="Wanted Recall@10 against exact search.")] = 0.99,
     queries: Annotated[

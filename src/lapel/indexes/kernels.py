@@ -1,0 +1,420 @@
+"""The inner loops of the graph, compiled by Numba: inner products, the beam search, the linking of a row.
+
+A graph is a few arrays, each with room for more rows than there are:
+
+- ``codes`` (room, dim) int8: the vectors times one scale, by which a search finds its way;
+- ``vectors`` (room, dim) float32, or float16 seen as uint16: what the best are ranked by at last;
+- ``links``: for each level a (room / 32^level + 1, 32) int32 array of neighbours, -1 behind the last. Level 1 has every
+  32nd row, level 2 every 1,024th, and so on; a row has its number there, so row 64 is 64, 2 and 0.
+
+Source: HNSW (Malkov and Yashunin 2016), whose rule chooses neighbours here, with a beam on each level. ``dim`` is a
+multiple of :data:`LANES`. All loops leave Python's lock, and a search may run while rows are linked: a list of links
+that is being written holds valid rows at any moment, and which rows count is told by the keys.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+LANES = 16  # numbers multiplied at once
+LINKS = 32  # of a row on each level
+STRIDE = 32  # rows for each one of the next level
+LEVELS = 7
+MAX_TOP = 64  # rows of the highest level, which are all looked at
+BEAM = 8  # candidates kept on the way down
+STARTS = 4  # of them that the next level begins at
+LOCKS = 4096  # for the rows that are linked at the same time
+QUERY_SCALE = 8192.0  # of a query's numbers, as int16
+LOWEST = -(2**31)
+
+I16, I32, I64, F16, F32 = ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.HalfType(), ir.FloatType()
+
+
+def _vector_at(context: Any, builder: Any, kind: Any, array: Any, index: Any, vector: Any) -> Any:
+    """Load a vector of LLVM's from an array's place."""
+    data = context.make_array(kind)(context, builder, array).data
+    place = builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
+    return builder.load(place, align=kind.dtype.bitwidth // 8)
+
+
+@intrinsic
+def int_dot(_: Any, one: Any, row: Any, other: Any, other_row: Any, dim: Any) -> Any:
+    """The inner product of a row of one flat array and a row of another, each int8 or int16: int32.
+
+    LLVM turns the sums of two products into one instruction of the processor.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        halves, wide = ir.VectorType(I32, LANES // 2), ir.VectorType(I16, LANES)
+        total = cgutils.alloca_once_value(builder, ir.Constant(halves, None))
+        picked = [ir.Constant(halves, list(range(first, LANES, 2))) for first in (0, 1)]
+        bases = [builder.mul(args[1], args[4]), builder.mul(args[3], args[4])]
+        with cgutils.for_range_slice(builder, I64(0), args[4], I64(LANES), I64) as (at, _):
+            loaded = []
+            for kind, array, base in zip(signature.args[::2], args[::2], bases, strict=False):
+                narrow = ir.VectorType(ir.IntType(kind.dtype.bitwidth), LANES)
+                value = _vector_at(context, builder, kind, array, builder.add(base, at), narrow)
+                loaded.append(value if narrow == wide else builder.sext(value, wide))
+            products = []
+            for places in picked:
+                pair = (
+                    builder.sext(builder.shuffle_vector(each, ir.Constant(wide, ir.Undefined), places), halves)
+                    for each in loaded
+                )
+                products.append(builder.mul(*pair))
+            builder.store(builder.add(builder.load(total), builder.add(*products)), total)
+        reduce = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(I32, [halves]), f"llvm.vector.reduce.add.v{LANES // 2}i32"
+        )
+        return builder.call(reduce, [builder.load(total)])
+
+    return types.int32(one, types.int64, other, types.int64, types.int64), generate
+
+
+@intrinsic
+def float_dot(_: Any, rows: Any, row: Any, queries: Any, query: Any, dim: Any) -> Any:
+    """The inner product of a row of a flat array, float32 or float16 as uint16, and of float32 ones: float32."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = ir.VectorType(F32, LANES // 2)
+        stored = vector if signature.args[0].dtype == types.float32 else ir.VectorType(F16, LANES // 2)
+        totals = [cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in range(2)]
+        base, query_base = builder.mul(args[1], args[4]), builder.mul(args[3], args[4])
+        with cgutils.for_range_slice(builder, I64(0), args[4], I64(LANES), I64) as (at, _):
+            for half, total in enumerate(totals):
+                place = builder.add(at, I64(half * LANES // 2))
+                left = _vector_at(context, builder, signature.args[0], args[0], builder.add(base, place), stored)
+                right = _vector_at(context, builder, signature.args[2], args[2], builder.add(query_base, place), vector)
+                left = left if stored == vector else builder.fpext(left, vector)
+                builder.store(builder.fadd(builder.load(total), builder.fmul(left, right, ("contract",))), total)
+        both = builder.fadd(*(builder.load(each) for each in totals))
+        reduce = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(F32, [F32, vector]), f"llvm.vector.reduce.fadd.v{LANES // 2}f32"
+        )
+        return builder.call(reduce, [ir.Constant(F32, -0.0), both], fastmath=("reassoc",))
+
+    return types.float32(rows, types.int64, queries, types.int64, types.int64), generate
+
+
+@intrinsic
+def prefetch(_: Any, array: Any, index: Any) -> Any:
+    """Ask for the memory at a flat array's place before it is needed."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        place = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(8).as_pointer())
+        ask = builder.module.declare_intrinsic(
+            "llvm.prefetch", [place.type], ir.FunctionType(ir.VoidType(), [place.type, I32, I32, I32])
+        )
+        builder.call(ask, [place, I32(0), I32(3), I32(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), generate
+
+
+@intrinsic
+def swap(_: Any, array: Any, index: Any, value: Any) -> Any:
+    """Put a number into an int32 array and give the one that was there, as one step that all threads agree on."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.atomic_rmw("xchg", builder.gep(data, [args[1]]), args[2], "seq_cst")
+
+    return types.int32(array, types.int64, types.int32), generate
+
+
+def compiled(function: Any) -> Any:
+    """Compile a function when it is first called, and keep the code for the next process where there is a folder that
+    can be written."""
+    try:
+        return njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # neither the package's folder, nor NUMBA_CACHE_DIR, nor one in the home
+        return njit(nogil=True)(function)
+
+
+@compiled
+def is_new(seen, turn, row):
+    """Whether a row was not met in this turn yet; from now on it was. ``seen``: a hash table of turns and rows."""
+    mask = len(seen) - 1
+    place = ((row * 2654435761) >> 9) & mask
+    mark = (turn << 32) | row
+    while seen[place] != mark:
+        if (seen[place] >> 32) != turn:
+            seen[place] = mark
+            return True
+        place = (place + 1) & mask
+    return False
+
+
+@compiled
+def keep(scores, rows, is_done, count, width, score, row):
+    """Put a candidate in its place among the best so far, of at most ``width``: their new count, and the place."""
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) >> 1
+        if scores[middle] >= score:
+            low = middle + 1
+        else:
+            high = middle
+    if low >= width:
+        return count, low
+    for at in range(min(count, width - 1), low, -1):
+        scores[at] = scores[at - 1]
+        rows[at] = rows[at - 1]
+        is_done[at] = is_done[at - 1]
+    scores[low] = score
+    rows[low] = row
+    is_done[low] = 0
+    return min(count + 1, width), low
+
+
+@compiled
+def beam_search(codes, dim, stride, links, queries, query, width, scores, rows, is_done, count, seen, turn, found):
+    """Search a level from the ``count`` candidates that there are: how many of the best ``width`` are there now.
+
+    ``stride`` is the level's; ``rows`` and ``found`` hold numbers of the level.
+    """
+    room = len(seen) * 3 // 4 - LINKS
+    at = 0
+    while at < count and room > 0:
+        if is_done[at]:
+            at += 1
+            continue
+        is_done[at] = 1
+        base = np.int64(rows[at])
+        new = 0
+        for link in range(LINKS):
+            row = np.int64(links[base, link])
+            if row < 0:
+                break
+            if is_new(seen, turn, row):
+                found[new] = row
+                new += 1
+                for part in range(0, dim, 64):
+                    prefetch(codes, row * stride * dim + part)
+        room -= new
+        first = at + 1
+        for each in range(new):
+            row = found[each]
+            score = int_dot(codes, row * stride, queries, query, dim)
+            if count < width or score > scores[count - 1]:
+                count, place = keep(scores, rows, is_done, count, width, score, np.int32(row))
+                first = min(first, place)
+        at = first
+        for next_one in range(at, count):
+            if not is_done[next_one]:
+                flat = np.int64(rows[next_one]) * LINKS
+                prefetch(links.reshape(-1), flat)
+                prefetch(links.reshape(-1), flat + 16)
+                break
+    return count
+
+
+@compiled
+def level_counts(count):
+    """How many rows each level has, and the highest level that is used, which has few."""
+    counts = np.empty(LEVELS, np.int64)
+    top = 0
+    for level in range(LEVELS):
+        counts[level] = count
+        if count > MAX_TOP and level + 1 < LEVELS:
+            top = level + 1
+        count = (count + STRIDE - 1) // STRIDE
+    return counts, top
+
+
+@compiled
+def go_down(codes, dim, links, queries, query, total, lowest, scores, rows, is_done, seen, turn, found):
+    """From the highest level of a graph of ``total`` rows down to ``lowest``: how many candidates its search begins at,
+    and the last turn used."""
+    counts, top = level_counts(total)
+    stride = STRIDE**top
+    count = 0
+    for row in range(counts[top]):
+        score = int_dot(codes, row * stride, queries, query, dim)
+        count, _ = keep(scores, rows, is_done, count, BEAM, score, np.int32(row))
+    for level in range(top, lowest, -1):
+        if level < top:
+            count = beam_search(
+                codes, dim, stride, links[level], queries, query, BEAM, scores, rows, is_done, count, seen, turn, found
+            )
+        count = min(count, STARTS)
+        turn += 1
+        stride //= STRIDE
+        for at in range(count):
+            rows[at] *= STRIDE
+            is_done[at] = 0
+            is_new(seen, turn, np.int64(rows[at]))
+    return count, turn
+
+
+@compiled
+def scratch(width):
+    """What a search of so many candidates works with."""
+    size = 1024
+    while size < 48 * width:
+        size *= 2
+    return (
+        np.empty(width, np.int32),
+        np.empty(width, np.int32),
+        np.empty(width, np.uint8),
+        np.zeros(size, np.int64),
+        np.empty(LINKS, np.int64),
+    )
+
+
+@compiled
+def search(codes, vectors, links, keys, queries, dim, width, k, best_keys, best_scores):
+    """The k best of (q, dim) queries among the rows of ``keys``, -1 for those that do not count: keys and scores, best
+    first, equal ones by ascending key, padded with -1 and -inf.
+
+    Returns:
+        How many the query with the fewest found.
+    """
+    scores, rows, is_done, seen, found = scratch(max(width, BEAM))
+    exact = np.empty(max(width, BEAM), np.float32)
+    ranked = np.empty(max(width, BEAM), np.int64)
+    asked = np.empty(dim, np.int16)
+    turn, fewest = 0, k
+    for query in range(len(best_keys)):
+        for at in range(dim):
+            asked[at] = np.int16(np.rint(queries[query * dim + at] * QUERY_SCALE))
+        count, turn = go_down(codes, dim, links, asked, 0, len(keys), 0, scores, rows, is_done, seen, turn + 1, found)
+        if len(keys) > MAX_TOP:
+            count = beam_search(
+                codes, dim, 1, links[0], asked, 0, width, scores, rows, is_done, count, seen, turn, found
+            )
+        for at in range(count):
+            for part in range(0, dim * vectors.itemsize, 64):
+                prefetch(vectors, np.int64(rows[at]) * dim + part // vectors.itemsize)
+        kept = 0
+        for at in range(count):
+            row = np.int64(rows[at])
+            if row >= len(keys) or keys[row] < 0:
+                continue
+            score, key = float_dot(vectors, row, queries, query, dim), keys[row]
+            place = kept
+            while place > 0 and (exact[place - 1] < score or (exact[place - 1] == score and ranked[place - 1] > key)):
+                if place < len(exact):
+                    exact[place] = exact[place - 1]
+                    ranked[place] = ranked[place - 1]
+                place -= 1
+            exact[place] = score
+            ranked[place] = key
+            kept += 1
+        kept = min(kept, k)
+        for at in range(k):
+            best_scores[query, at] = exact[at] if at < kept else -np.inf
+            best_keys[query, at] = ranked[at] if at < kept else -1
+        fewest = min(fewest, kept)
+    return fewest
+
+
+@compiled
+def choose(codes, dim, stride, scores, rows, count, chosen):
+    """HNSW's rule: of candidates by descending score, those nearer to the row than to any chosen one; the nearest of
+    the others fill up. How many, at most :data:`LINKS`."""
+    kept = 0
+    for at in range(count):
+        if kept == LINKS:
+            return kept
+        is_apart = True
+        for other in range(kept):
+            if int_dot(codes, np.int64(rows[at]) * stride, codes, np.int64(chosen[other]) * stride, dim) >= scores[at]:
+                is_apart = False
+                break
+        if is_apart:
+            chosen[kept] = rows[at]
+            kept += 1
+    for at in range(count):
+        if kept == LINKS:
+            break
+        is_chosen = False
+        for other in range(kept):
+            if chosen[other] == rows[at]:
+                is_chosen = True
+                break
+        if not is_chosen:
+            chosen[kept] = rows[at]
+            kept += 1
+    return kept
+
+
+@compiled
+def link_back(codes, dim, stride, links, row, new, scores, rows, is_done, chosen):
+    """Give a row a link to a new one; where it has no room, its links are chosen anew."""
+    held = links[row]
+    count = 0
+    while count < LINKS and held[count] >= 0:
+        if held[count] == new:
+            return
+        count += 1
+    if count < LINKS:
+        held[count] = new
+        return
+    count, _ = keep(scores, rows, is_done, 0, LINKS + 1, int_dot(codes, row * stride, codes, new * stride, dim), new)
+    for at in range(LINKS):
+        score = int_dot(codes, row * stride, codes, np.int64(held[at]) * stride, dim)
+        count, _ = keep(scores, rows, is_done, count, LINKS + 1, score, held[at])
+    kept = choose(codes, dim, stride, scores, rows, count, chosen)
+    for at in range(LINKS):
+        held[at] = chosen[at] if at < kept else -1
+
+
+@compiled
+def link(codes, links, dim, first, last, width, locks):
+    """Link rows ``first`` to ``last`` - 1 into a graph of the rows before them. Several threads may link others at the
+    same time."""
+    scores, rows, is_done, seen, found = scratch(width)
+    back_scores, back_rows, back_done = (
+        np.empty(LINKS + 1, np.int32),
+        np.empty(LINKS + 1, np.int32),
+        np.empty(LINKS + 1, np.uint8),
+    )
+    chosen, back_chosen = np.empty(LINKS, np.int32), np.empty(LINKS, np.int32)
+    turn = 0
+    for row in range(first, last):
+        _, top = level_counts(row)
+        own = 0
+        while own < top and row % STRIDE ** (own + 1) == 0:
+            own += 1
+        if row == 0:
+            continue
+        for level in range(own, -1, -1):
+            stride = STRIDE**level
+            count, turn = go_down(
+                codes, dim, links, codes, row, row, level, scores, rows, is_done, seen, turn + 1, found
+            )
+            if level < top:
+                count = beam_search(
+                    codes, dim, stride, links[level], codes, row, width, scores, rows, is_done, count, seen, turn, found
+                )
+            else:
+                count = 0
+                for each in range((row + stride - 1) // stride):
+                    score = int_dot(codes, each * stride, codes, row, dim)
+                    count, _ = keep(scores, rows, is_done, count, width, score, np.int32(each))
+            here = np.int32(row // stride)
+            others = 0
+            for at in range(count):  # another thread may have linked this row already
+                if rows[at] != here:
+                    rows[others] = rows[at]
+                    scores[others] = scores[at]
+                    others += 1
+            kept = choose(codes, dim, stride, scores, rows, others, chosen)
+            own_links = links[level][here]
+            for at in range(LINKS):
+                own_links[at] = chosen[at] if at < kept else -1
+            for at in range(kept):
+                other = np.int64(chosen[at])
+                lock = (other * stride + level) % len(locks)
+                while swap(locks, lock, 1):
+                    pass
+                link_back(codes, dim, stride, links[level], other, here, back_scores, back_rows, back_done, back_chosen)
+                swap(locks, lock, 0)
