@@ -110,19 +110,3 @@ def test_every_row_is_of_the_cell_it_is_nearest_to(index: GrowingIndex, vectors:
     parted = grown.part(np.arange(0, 6500, 3))
     assert sorted(parted.rows.tolist()) == list(range(0, 6500, 3))
     assert (np.diff(grown.of[parted.rows].astype(int)) >= 0).all()
-    near = parted.rows[grown.around(vectors[7], parted, cells=3, rows=40)]
-    assert 40 <= len(near) < 150
-    assert (vectors[near[near < ROWS]] @ vectors[7]).max() > 0.9
-
-
-def test_no_more_rows_are_kept_together_than_was_said(index: GrowingIndex, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(growing, "SCAN_ROWS", 100)
-    monkeypatch.setattr(graph, "MAX_COPIED_ROWS", 500)
-    assert isinstance(index._structure, graph.Graph)
-    filters = [RowFilter(np.arange(at, at + 200)) for at in range(0, 1000, 200)]
-    query = normalise(np.ones((1, DIM)))
-    first = [index.search(query, 3, each).keys.tolist() for each in filters]
-    for _ in range(3):
-        assert [index.search(query, 3, each).keys.tolist() for each in filters] == first
-        assert sum(len(each.rows) for each in index._structure._copied) == 400
-    index.search(query, 3, RowFilter(np.arange(501)))

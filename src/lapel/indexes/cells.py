@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lapel.core.vectors import Keys, Vectors
+from lapel.core.vectors import Vectors
 from lapel.indexes.rows import Rows
 from lapel.indexes.spherical import spherical_k_means
 from lapel.indexes.structure import ReadRows, read_blocks, sample
@@ -54,29 +55,9 @@ class Cells:
         ends = np.cumsum(np.bincount(of, minlength=len(self.centres)))
         return CellRows(rows[np.argsort(of, kind="stable")], np.concatenate([[0], ends]))
 
-    def around(self, query: Vectors, parted: CellRows, *, cells: int, rows: int) -> Rows:
-        """The places of at least so many of some rows, of at least so many cells, the nearest to a (dim,) query."""
-        order = np.argsort(-(self.centres @ query))
-        starts, ends = parted.starts[order], parted.starts[order + 1]
-        enough = max(cells, 1 + int(np.searchsorted(np.cumsum(ends - starts), rows)))
-        sizes = (ends - starts)[:enough]
-        before = np.cumsum(sizes)
-        places: Rows = np.arange(before[-1]) + np.repeat(starts[:enough] - before + sizes, sizes)
-        return places
 
-
-@dataclass
-class CellRows:
-    """Some rows, those of a cell one after the other.
-
-    Attributes:
-        rows: (m,).
-        starts: (cells + 1,) where each cell's begin.
-        copy: (m, dim) their vectors and (m,) keys, once they have been asked for again.
-        is_known: Whether they have been asked for before.
-    """
+class CellRows(NamedTuple):
+    """Some rows, those of a cell one after the other: (m,) rows, and (cells + 1,) where each cell's begin."""
 
     rows: Rows
     starts: Rows
-    copy: tuple[Vectors, Keys] | None = None
-    is_known: bool = False

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
 from lapel.indexes.files import Content
-from lapel.indexes.rows import Rows, no_matches
+from lapel.indexes.rows import Rows, merge_matches, no_matches
 from lapel.indexes.structure import ReadRows, SearchParams, Structure, one_thread, read_blocks, sample, tune
 
 faiss: Any = typed_faiss  # its type stubs know the C++ signatures, not those its Python layer puts over them
@@ -115,7 +115,9 @@ class Compressed(Structure):
         with one_thread() if len(queries) <= MAX_ALONE_QUERIES else nullcontext():
             scores, rows = self._index.search(queries, k, params=params)
         found = rows >= 0
-        return Matches(np.where(found, keys[rows], -1), np.where(found, scores, np.float32(-np.inf)))
+        return merge_matches(
+            [Matches(np.where(found, keys[rows], -1), np.where(found, scores, np.float32(-np.inf)))], k
+        )
 
     def content(self) -> Content:
         """See :meth:`Structure.content`."""

@@ -10,8 +10,7 @@ Beside the links the rows are parted into cells, by which a filter is searched (
 
 from __future__ import annotations
 
-import threading
-from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import faiss as typed_faiss
@@ -43,7 +42,7 @@ BUILD_WIDTH = 100  # candidates kept while a row is linked (efConstruction)
 FIRST_ROWS = 1024  # that one thread links: several would link them to too few others
 LINKED_TOGETHER = 64  # rows a thread links at a time
 ASKED_TOGETHER = 32  # queries a thread searches at a time
-WIDTHS = (10, 12, 14, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256, 512)  # candidates (efSearch), as tuning tries it
+WIDTHS = (12, 14, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256, 512)  # candidates (efSearch), as tuning tries it
 TUNING_ROWS = 400  # that are asked for
 RETUNE_GROWTH = 1.5  # after which cells and width are found again
 ROOM = 1.125  # times as many rows as there are that room is made for
@@ -54,7 +53,7 @@ WIDE_SHARE = 0.3
 NEW_SHARE = 0.05  # when it is asked for the first time: looking up its rows takes ten times a search
 SCANNED_ROWS = 800
 SCANNED_CELLS = 24
-MAX_COPIED_ROWS = 131_072  # of all filters that are asked again and again: 64 MB at 128 wide
+EXTRA_CANDIDATES = 16  # of these rows beyond k that are ranked by their vectors
 MAX_SCANNED_ROWS = 3_000  # of so many cells; beyond, the graph is as quick
 
 
@@ -65,6 +64,7 @@ class Arrays(NamedTuple):
     codes: NDArray[np.int8]  # (room, dim)
     vectors: NDArray[Any]  # (room, dim) float32 or float16
     links: tuple[NDArray[np.int32], ...]  # of each level
+    twins: NDArray[np.int32]
 
     @classmethod
     def of(cls, room: int, dim: int, dtype: Any, old: Arrays | None = None, count: int = 0) -> Arrays:
@@ -76,9 +76,11 @@ class Arrays(NamedTuple):
                 np.full((room // kernels.STRIDE**level + 1, kernels.LINKS), -1, np.int32)
                 for level in range(kernels.LEVELS)
             ),
+            np.full(room, -1, np.int32),
         )
         if old is not None:
             made.codes[:count], made.vectors[:count] = old.codes[:count], old.vectors[:count]
+            made.twins[: len(old.twins)] = old.twins
             for new, links in zip(made.links, old.links, strict=True):
                 new[: len(links)] = links[: len(new)]
         return made
@@ -103,8 +105,6 @@ class Graph(Structure):
         self._count = 0
         self._arrays = Arrays.of(0, self._wide, self._dtype)
         self._locks = np.zeros(kernels.LOCKS, np.int32)
-        self._copied: deque[CellRows] = deque()  # the oldest first
-        self._copying = threading.Lock()
         self._recall, self._tuned_rows = 0.0, 0
 
     @classmethod
@@ -128,18 +128,20 @@ class Graph(Structure):
         if self._count >= RETUNE_GROWTH * self._tuned_rows:
             self._tune()
         else:
-            self._cells = self._cells.extended(vectors)
+            self._set_cells(self._cells.extended(vectors))
 
     def _append(self, vectors: Vectors) -> None:
         first, count = self._count, self._count + len(vectors)
         self._reserve(count)
-        codes, held, links = self._arrays
+        codes, held, links, twins = self._arrays
         held[first:count, : self._dim], held[first:count, self._dim :] = vectors, 0
         codes[first:count] = self._coded(held[first:count])
         starts = [first, *range(max(first + 1, FIRST_ROWS), count, LINKED_TOGETHER), count]
 
         def link(at: int) -> None:
-            kernels.link(codes.reshape(-1), links, self._wide, starts[at], starts[at + 1], BUILD_WIDTH, self._locks)
+            kernels.link(
+                codes.reshape(-1), links, twins, self._wide, starts[at], starts[at + 1], BUILD_WIDTH, self._locks
+            )
 
         link(0)
         in_parts(link, range(1, len(starts) - 1))
@@ -156,10 +158,14 @@ class Graph(Structure):
 
     def _tune(self) -> None:
         self._tuned_rows = self._count
-        self._cells = Cells.choose(self._count, self.vectors)
+        self._set_cells(Cells.choose(self._count, self.vectors))
         trial, asked = self._without_links()
         tune(trial, [[SearchParams(width) for width in WIDTHS]], self._recall, asked)
         self.search_params = trial.search_params
+
+    def _set_cells(self, cells: Cells) -> None:
+        self._cells = cells
+        self._centres = self._coded(self._padded(cells.centres)).astype(np.int8).reshape(-1)
 
     def _without_links(self) -> tuple[Graph, Rows]:
         """A graph to tune, and rows to ask it for, which lost their links in it: a row's own links lead straight to its
@@ -191,61 +197,28 @@ class Graph(Structure):
     def search(self, queries: Vectors, k: int, selection: CellRows | None, keys: Keys) -> Matches:
         """See :meth:`Structure.search`."""
         if selection is not None:
-            return self._search_cells(queries, k, selection, keys)
-        count, more = len(queries), self.search_params.width - TUNING_K
-        best = Matches(np.empty((count, k), np.int64), np.empty((count, k), np.float32))
-        codes, vectors, links = self._arrays
-        flat, asked = vectors.view(_bits(vectors.dtype)).reshape(-1), self._padded(queries)
-
-        def search(at: int) -> None:
-            some = slice(at, at + ASKED_TOGETHER)
-            kernels.search(
-                codes.reshape(-1),
-                flat,
-                links,
-                keys,
-                asked[some].reshape(-1),
-                self._wide,
-                max(k + more + max(k - TUNING_K, 0) // 8, k),
-                k,
-                best.keys[some],
-                best.scores[some],
-            )
-
-        in_parts(search, range(0, count, ASKED_TOGETHER))
-        return best
+            centres, least, most = self._centres, max(SCANNED_ROWS, k), k + EXTRA_CANDIDATES
+            return self._ask(kernels.search_cells, queries, k, centres, *selection, keys, SCANNED_CELLS, least, most)
+        width = k + self.search_params.width - TUNING_K + max(k - TUNING_K, 0) // 8
+        return self._ask(kernels.search, queries, k, *self._arrays[2:], keys, max(width, k))
 
     def _padded(self, queries: Vectors) -> Vectors:
         if self._wide == self._dim:
             return np.ascontiguousarray(queries)
         return np.pad(queries, ((0, 0), (0, self._wide - self._dim)))
 
-    def _search_cells(self, queries: Vectors, k: int, parted: CellRows, keys: Keys) -> Matches:
-        found = Matches(np.full((len(queries), k), -1, np.int64), np.full((len(queries), k), -np.inf, np.float32))
-        copy = self._copy_of(parted, keys)
-        for row, query in enumerate(queries):
-            places = self._cells.around(query, parted, cells=SCANNED_CELLS, rows=max(SCANNED_ROWS, k))
-            if copy is None:
-                best = self.scan(query[None], parted.rows[places], k, keys)
-            else:
-                best = scan_rows(query[None], copy[0], places, k, copy[1])
-            found.keys[row], found.scores[row] = best.keys[0], best.scores[0]
-        return found
+    def _ask(self, search: Callable[..., None], queries: Vectors, k: int, *what: Any) -> Matches:
+        """What one of the compiled searches finds for (q, dim) queries."""
+        count, asked, codes, vectors = len(queries), self._padded(queries), *self._arrays[:2]
+        best = Matches(np.empty((count, k), np.int64), np.empty((count, k), np.float32))
+        held = codes.reshape(-1), _flat(vectors), self._wide
 
-    def _copy_of(self, parted: CellRows, keys: Keys) -> tuple[Vectors, Keys] | None:
-        """The vectors of a filter's rows where they lie together, and their keys, from its second question on: reading
-        them there takes a quarter of the time. The latest filters are kept so."""
-        copy = parted.copy
-        if copy is None and parted.is_known and len(parted.rows) <= MAX_COPIED_ROWS:
-            copy = (self.vectors(parted.rows), keys[parted.rows])
-            with self._copying:
-                if parted.copy is None:
-                    parted.copy = copy
-                    self._copied.append(parted)
-                while sum(len(each.rows) for each in self._copied) > MAX_COPIED_ROWS:
-                    self._copied.popleft().copy = None
-        parted.is_known = True
-        return copy
+        def ask(at: int) -> None:
+            some = slice(at, at + ASKED_TOGETHER)
+            search(*held, *what, asked[some].reshape(-1), k, best.keys[some], best.scores[some])
+
+        in_parts(ask, range(0, count, ASKED_TOGETHER))
+        return best
 
     def scan(self, queries: Vectors, rows: Rows, k: int, keys: Keys) -> Matches:
         """See :meth:`Structure.scan`."""
@@ -257,14 +230,14 @@ class Graph(Structure):
 
     def content(self) -> Content:
         """See :meth:`Structure.content`."""
-        _, vectors, links = self._arrays
+        _, vectors, links, _ = self._arrays
         arrays = {
             "vectors": vectors[: self._count, : self._dim],
             "centres": self._cells.centres,
             "cells": self._cells.of,
         }
         for level, some in enumerate(links):
-            arrays[f"links{level}"] = some[: self._count // kernels.STRIDE**level + 1]
+            arrays[f"links{level}"] = some[: -(-self._count // kernels.STRIDE**level)]
         plain = {"scale": self._scale, "width": self.search_params.width, "recall": self._recall}
         return {**plain, **arrays, "cells": self._cells.of, "tuned": self._tuned_rows}
 
@@ -279,18 +252,20 @@ class Graph(Structure):
         for at in range(0, count, BLOCK_ROWS):
             codes[at : at + BLOCK_ROWS] = restored._coded(wide[at : at + BLOCK_ROWS])
         for level, some in enumerate(links):
-            # Rows may have been linked while it was saved: links to those that were not saved lead back.
-            here = np.arange(len(some), dtype=np.int32)[:, None]
-            np.copyto(some, here, where=some >= -(-count // kernels.STRIDE**level))
-            if some.shape != (count // kernels.STRIDE**level + 1, kernels.LINKS) or some.min() < -1:
+            rows = -(-count // kernels.STRIDE**level)
+            if some.shape != (rows, kernels.LINKS) or some.min() < kernels.TWIN:
                 raise ValueError("its links are not those of its rows")
-        restored._arrays = Arrays(codes, wide, tuple(links))
-        restored._cells = Cells(content["centres"], content["cells"])
+            # Rows may have been linked while it was saved: links to those that were not saved lead back.
+            np.copyto(some, np.arange(rows, dtype=np.int32)[:, None], where=some >= rows)
+        twins = np.empty(count, np.int32)
+        kernels.restore_twins(links[0], twins)
+        restored._arrays = Arrays(codes, wide, tuple(links), twins)
+        restored._set_cells(Cells(content["centres"], content["cells"]))
         restored.search_params = SearchParams(content["width"])
         restored._recall, restored._tuned_rows = content["recall"], content["tuned"]
         return restored
 
 
-def _bits(dtype: Any) -> Any:
-    """What Numba sees numbers as: it does not know float16."""
-    return np.uint16 if dtype == np.float16 else dtype
+def _flat(vectors: NDArray[Any]) -> NDArray[Any]:
+    """Vectors one after the other; Numba does not know float16 and sees whole numbers."""
+    return vectors.view(np.uint16 if vectors.dtype == np.float16 else vectors.dtype).reshape(-1)

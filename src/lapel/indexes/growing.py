@@ -139,9 +139,9 @@ class GrowingIndex(MemoryIndex):
         parts = [] if not self._linked else [self._search_structure(queries, k, row_filter)]
         if len(self._tail):
             parts.append(self._scan_tail(queries, k, row_filter))
-        if len(parts) == 1 and bool((parts[0].scores[:, :-1] > parts[0].scores[:, 1:]).all()):
+        if len(parts) == 1:
             return parts[0]
-        return merge_matches(parts, k) if parts else no_matches(len(queries), k)  # equal scores by ascending key
+        return merge_matches(parts, k) if parts else no_matches(len(queries), k)
 
     def _search_structure(self, queries: Vectors, k: int, row_filter: RowFilter | None) -> Matches:
         """Where many rows may be found, those among the nearest of all; else, or where too few are, a search of these
@@ -158,7 +158,7 @@ class GrowingIndex(MemoryIndex):
         fetched = math.ceil((k + NEAREST_MARGIN * (k * (1 - share)) ** 0.5) / share)
         near = structure.search(queries, min(fetched, linked), None, keys)  # -1 for the dead
         out = near.keys < 0 if row_filter is None else ~row_filter.of_these(near.keys)
-        if fetched == k and not out.any():
+        if fetched == k and not out[:, -1].any():  # -1 only behind all that were found
             return near
         each, first = np.arange(len(queries))[:, None], np.argsort(out, axis=1, kind="stable")[:, :k]
         best = Matches(near.keys[each, first], near.scores[each, first])

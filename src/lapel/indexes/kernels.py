@@ -6,6 +6,8 @@ A graph is a few arrays, each with room for more rows than there are:
 - ``vectors`` (room, dim) float32, or float16 seen as uint16: what the best are ranked by at last;
 - ``links``: for each level a (room / 32^level + 1, 32) int32 array of neighbours, -1 behind the last. Level 1 has every
   32nd row, level 2 every 1,024th, and so on; a row has its number there, so row 64 is 64, 2 and 0.
+- ``twins`` (room,) int32: shops sell the same picture twice, and a graph of equal rows has no ways out. So of rows with
+  equal codes only the first is linked; this has the next of them, -1 behind the last. A twin's links: -2, the first.
 
 Source: HNSW (Malkov and Yashunin 2016), whose rule chooses neighbours here, with a beam on each level. ``dim`` is a
 multiple of :data:`LANES`. All loops leave Python's lock, and a search may run while rows are linked: a list of links
@@ -32,6 +34,8 @@ STARTS = 4  # of them that the next level begins at
 LOCKS = 4096  # for the rows that are linked at the same time
 QUERY_SCALE = 8192.0  # of a query's numbers, as int16
 LOWEST = -(2**31)
+TWIN = -2
+AHEAD = 8  # rows whose memory is asked for before they are needed
 
 I16, I32, I64, F16, F32 = ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.HalfType(), ir.FloatType()
 
@@ -237,8 +241,9 @@ def go_down(codes, dim, links, queries, query, total, lowest, scores, rows, is_d
     stride = STRIDE**top
     count = 0
     for row in range(counts[top]):
-        score = int_dot(codes, row * stride, queries, query, dim)
-        count, _ = keep(scores, rows, is_done, count, BEAM, score, np.int32(row))
+        if links[0][row * stride, 0] != TWIN:
+            score = int_dot(codes, row * stride, queries, query, dim)
+            count, _ = keep(scores, rows, is_done, count, BEAM, score, np.int32(row))
     for level in range(top, lowest, -1):
         if level < top:
             count = beam_search(
@@ -270,50 +275,84 @@ def scratch(width):
 
 
 @compiled
-def search(codes, vectors, links, keys, queries, dim, width, k, best_keys, best_scores):
-    """The k best of (q, dim) queries among the rows of ``keys``, -1 for those that do not count: keys and scores, best
-    first, equal ones by ascending key, padded with -1 and -inf.
+def rank(vectors, twins, keys, queries, query, dim, rows, count, k, best_keys, best_scores):
+    """The k best of ``count`` candidates and their twins by their vectors, of those whose key counts: keys and scores,
+    best first, equal ones by ascending key, padded with -1 and -inf."""
+    for at in range(count):
+        for part in range(0, dim, 64 // vectors.itemsize):
+            prefetch(vectors, np.int64(rows[at]) * dim + part)
+    kept = 0
+    for at in range(count):
+        row, equal = np.int64(rows[at]), 0
+        while row >= 0 and equal < k:
+            if row < len(keys) and keys[row] >= 0:
+                score, key, place = float_dot(vectors, row, queries, query, dim), keys[row], kept
+                while place > 0 and (
+                    best_scores[place - 1] < score or (best_scores[place - 1] == score and best_keys[place - 1] > key)
+                ):
+                    if place < k:
+                        best_scores[place] = best_scores[place - 1]
+                        best_keys[place] = best_keys[place - 1]
+                    place -= 1
+                if place < k:
+                    best_scores[place] = score
+                    best_keys[place] = key
+                    kept = min(kept + 1, k)
+                equal += 1
+            row = np.int64(twins[row]) if len(twins) else -1
+    for at in range(kept, k):
+        best_scores[at] = -np.inf
+        best_keys[at] = -1
 
-    Returns:
-        How many the query with the fewest found.
-    """
+
+@compiled
+def as_codes(queries, query, dim, asked):
+    """A query as whole numbers."""
+    for at in range(dim):
+        asked[at] = np.int16(np.rint(queries[query * dim + at] * QUERY_SCALE))
+
+
+@compiled
+def search(codes, vectors, dim, links, twins, keys, width, queries, k, best_keys, best_scores):
+    """The k best of (q, dim) queries among the rows of ``keys``, -1 for those that do not count: see :func:`rank`."""
     scores, rows, is_done, seen, found = scratch(max(width, BEAM))
-    exact = np.empty(max(width, BEAM), np.float32)
-    ranked = np.empty(max(width, BEAM), np.int64)
     asked = np.empty(dim, np.int16)
-    turn, fewest = 0, k
+    turn = 0
     for query in range(len(best_keys)):
-        for at in range(dim):
-            asked[at] = np.int16(np.rint(queries[query * dim + at] * QUERY_SCALE))
+        as_codes(queries, query, dim, asked)
         count, turn = go_down(codes, dim, links, asked, 0, len(keys), 0, scores, rows, is_done, seen, turn + 1, found)
-        if len(keys) > MAX_TOP:
-            count = beam_search(
-                codes, dim, 1, links[0], asked, 0, width, scores, rows, is_done, count, seen, turn, found
-            )
-        for at in range(count):
-            for part in range(0, dim * vectors.itemsize, 64):
-                prefetch(vectors, np.int64(rows[at]) * dim + part // vectors.itemsize)
-        kept = 0
-        for at in range(count):
-            row = np.int64(rows[at])
-            if row >= len(keys) or keys[row] < 0:
-                continue
-            score, key = float_dot(vectors, row, queries, query, dim), keys[row]
-            place = kept
-            while place > 0 and (exact[place - 1] < score or (exact[place - 1] == score and ranked[place - 1] > key)):
-                if place < len(exact):
-                    exact[place] = exact[place - 1]
-                    ranked[place] = ranked[place - 1]
-                place -= 1
-            exact[place] = score
-            ranked[place] = key
-            kept += 1
-        kept = min(kept, k)
-        for at in range(k):
-            best_scores[query, at] = exact[at] if at < kept else -np.inf
-            best_keys[query, at] = ranked[at] if at < kept else -1
-        fewest = min(fewest, kept)
-    return fewest
+        count = beam_search(codes, dim, 1, links[0], asked, 0, width, scores, rows, is_done, count, seen, turn, found)
+        rank(vectors, twins, keys, queries, query, dim, rows, count, k, best_keys[query], best_scores[query])
+
+
+@compiled
+def search_cells(
+    codes, vectors, dim, centres, rows, starts, keys, least_cells, least_rows, width, queries, k, best_keys, best_scores
+):
+    """The k best of (q, dim) queries among some rows, those of a cell one after the other from ``starts`` on: of the
+    cells whose centres are nearest, at least so many and with at least so many rows. See :func:`rank`."""
+    scores, best, is_done = np.empty(width, np.int32), np.empty(width, np.int32), np.empty(width, np.uint8)
+    near = np.empty(len(starts) - 1, np.int32)
+    asked = np.empty(dim, np.int16)
+    for query in range(len(best_keys)):
+        as_codes(queries, query, dim, asked)
+        for cell in range(len(near)):
+            near[cell] = int_dot(centres, cell, asked, 0, dim)
+        count = looked = 0
+        for tried in range(len(near)):
+            if tried >= least_cells and looked >= least_rows:
+                break
+            cell = np.argmax(near)
+            near[cell] = LOWEST
+            for at in range(starts[cell], starts[cell + 1]):
+                ahead = rows[min(at + AHEAD, len(rows) - 1)]
+                for part in range(0, dim, 64):
+                    prefetch(codes, ahead * dim + part)
+                score = int_dot(codes, rows[at], asked, 0, dim)
+                if count < width or score > scores[count - 1]:
+                    count, _ = keep(scores, best, is_done, count, width, score, np.int32(rows[at]))
+            looked += starts[cell + 1] - starts[cell]
+        rank(vectors, near[:0], keys, queries, query, dim, best, count, k, best_keys[query], best_scores[query])
 
 
 @compiled
@@ -326,7 +365,7 @@ def choose(codes, dim, stride, scores, rows, count, chosen):
             return kept
         is_apart = True
         for other in range(kept):
-            if int_dot(codes, np.int64(rows[at]) * stride, codes, np.int64(chosen[other]) * stride, dim) >= scores[at]:
+            if int_dot(codes, np.int64(rows[at]) * stride, codes, np.int64(chosen[other]) * stride, dim) > scores[at]:
                 is_apart = False
                 break
         if is_apart:
@@ -368,7 +407,37 @@ def link_back(codes, dim, stride, links, row, new, scores, rows, is_done, chosen
 
 
 @compiled
-def link(codes, links, dim, first, last, width, locks):
+def is_twin(codes, dim, row, other, score):
+    """Whether two rows whose product is ``score`` have the same codes."""
+    return score == int_dot(codes, row, codes, row, dim) and score == int_dot(codes, other, codes, other, dim)
+
+
+@compiled
+def join(links, twins, locks, row, other):
+    """Make a row the twin of one that is linked."""
+    links[row, 1] = other
+    links[row, 0] = TWIN
+    lock = other % len(locks)
+    while swap(locks, lock, 1):
+        pass
+    twins[row] = twins[other]
+    twins[other] = row
+    swap(locks, lock, 0)
+
+
+@compiled
+def restore_twins(links, twins):
+    """Find the twins of all rows by what their links say."""
+    twins[:] = -1
+    for row in range(len(twins)):
+        if links[row, 0] == TWIN:
+            other = links[row, 1]
+            twins[row] = twins[other]
+            twins[other] = row
+
+
+@compiled
+def link(codes, links, twins, dim, first, last, width, locks):
     """Link rows ``first`` to ``last`` - 1 into a graph of the rows before them. Several threads may link others at the
     same time."""
     scores, rows, is_done, seen, found = scratch(width)
@@ -398,8 +467,9 @@ def link(codes, links, dim, first, last, width, locks):
             else:
                 count = 0
                 for each in range((row + stride - 1) // stride):
-                    score = int_dot(codes, each * stride, codes, row, dim)
-                    count, _ = keep(scores, rows, is_done, count, width, score, np.int32(each))
+                    if links[0][each * stride, 0] != TWIN:
+                        score = int_dot(codes, each * stride, codes, row, dim)
+                        count, _ = keep(scores, rows, is_done, count, width, score, np.int32(each))
             here = np.int32(row // stride)
             others = 0
             for at in range(count):  # another thread may have linked this row already
@@ -407,6 +477,9 @@ def link(codes, links, dim, first, last, width, locks):
                     rows[others] = rows[at]
                     scores[others] = scores[at]
                     others += 1
+            if others and is_twin(codes, dim, row, np.int64(rows[0]) * stride, scores[0]):
+                join(links[0], twins, locks, row, np.int64(rows[0]) * stride)
+                break
             kept = choose(codes, dim, stride, scores, rows, others, chosen)
             own_links = links[level][here]
             for at in range(LINKS):

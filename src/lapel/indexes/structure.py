@@ -21,7 +21,7 @@ import numpy as np
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
 from lapel.indexes.files import Content
-from lapel.indexes.rows import Rows, Scores, no_matches, scan
+from lapel.indexes.rows import Rows, Scores, merge_matches, no_matches, scan
 
 faiss: Any = typed_faiss  # its type stubs know the C++ signatures, not those its Python layer puts over them
 
@@ -109,7 +109,8 @@ class Structure(ABC):
 
     @abstractmethod
     def search(self, queries: Vectors, k: int, selection: Any, keys: Keys) -> Matches:
-        """About the k best of all rows, or of a selection: (q, k) of the rows' (n,) keys, best first, padded."""
+        """About the k best of all rows, or of a selection: (q, k) of the rows' (n,) keys, by descending score, then
+        ascending key; padded."""
 
     def scan(self, queries: Vectors, rows: Rows, k: int, keys: Keys) -> Matches:
         """The exact k best among (m,) rows."""
@@ -117,8 +118,7 @@ class Structure(ABC):
 
 
 def scan_rows(queries: Vectors, vectors: Vectors, rows: Rows | None, k: int, keys: Keys) -> Matches:
-    """The exact k best for (q, dim) queries among some rows, or all, of (n, dim) vectors under (n,) keys: (q, k),
-    equal scores in any order."""
+    """The exact k best for (q, dim) queries among some rows, or all, of (n, dim) vectors under (n,) keys: (q, k)."""
     if rows is None and len(queries) > MAX_FEW_QUERIES:
         return scan(queries, vectors, keys, k)
     rows = np.arange(len(keys)) if rows is None else rows
@@ -133,7 +133,7 @@ def scan_rows(queries: Vectors, vectors: Vectors, rows: Rows | None, k: int, key
         if more <= k or bool((best[:, k - 1] > best[:, k]).all()):
             found = no_matches(len(queries), k)
             found.keys[:, :more], found.scores[:, :more] = keys[places[:, :k]], best[:, :k]
-            return found
+            return found if bool((best[:, :-1] > best[:, 1:]).all()) else merge_matches([found], k)
     return scan(queries, vectors[rows], keys[rows], k)
 
 
