@@ -78,6 +78,16 @@ def test_the_same_picture_a_thousand_times_hides_nothing() -> None:
     assert (equal > 1 - 1e-6).all()
 
 
+def test_every_picture_eight_times_is_found_with_all_of_them() -> None:
+    """Also those that would be on a higher level: they come back once."""
+    vectors = np.repeat(looks(4000)[::4], 8, axis=0)
+    graph = graph_of(vectors)
+    found = graph.search(vectors[::8], 8, None, np.arange(len(vectors))).keys
+    assert (found == np.arange(len(vectors)).reshape(-1, 8)).mean() >= 0.99
+    again = Graph.restore("HNSW16", {name: np.copy(kept) for name, kept in graph.content().items()})
+    assert (again.search(vectors[::8], 8, None, np.arange(len(vectors))).keys == found).mean() >= 0.99
+
+
 def test_what_grows_by_little_is_found_as_well_as_what_was_built_at_once() -> None:
     vectors, queries = looks(5000), looks(200, seed=1)
     grown = graph_of(vectors[:1500])

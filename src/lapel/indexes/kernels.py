@@ -241,7 +241,10 @@ def go_down(codes, dim, links, queries, query, total, lowest, scores, rows, is_d
     stride = STRIDE**top
     count = 0
     for row in range(counts[top]):
-        if links[0][row * stride, 0] != TWIN:
+        for part in range(0, dim, 64):
+            prefetch(codes, row * stride * dim + part)
+    for row in range(counts[top]):
+        if links[top][row, 0] != TWIN:
             score = int_dot(codes, row * stride, queries, query, dim)
             count, _ = keep(scores, rows, is_done, count, BEAM, score, np.int32(row))
     for level in range(top, lowest, -1):
@@ -415,8 +418,10 @@ def is_twin(codes, dim, row, other, score):
 @compiled
 def join(links, twins, locks, row, other):
     """Make a row the twin of one that is linked."""
-    links[row, 1] = other
-    links[row, 0] = TWIN
+    links[0][row, 1] = other
+    for level in range(LEVELS):
+        if row % STRIDE**level == 0:
+            links[level][row // STRIDE**level, 0] = TWIN
     lock = other % len(locks)
     while swap(locks, lock, 1):
         pass
@@ -455,7 +460,7 @@ def link(codes, links, twins, dim, first, last, width, locks):
             own += 1
         if row == 0:
             continue
-        for level in range(own, -1, -1):
+        for level in range(own + 1):
             stride = STRIDE**level
             count, turn = go_down(
                 codes, dim, links, codes, row, row, level, scores, rows, is_done, seen, turn + 1, found
@@ -467,7 +472,7 @@ def link(codes, links, twins, dim, first, last, width, locks):
             else:
                 count = 0
                 for each in range((row + stride - 1) // stride):
-                    if links[0][each * stride, 0] != TWIN:
+                    if links[level][each, 0] != TWIN:
                         score = int_dot(codes, each * stride, codes, row, dim)
                         count, _ = keep(scores, rows, is_done, count, width, score, np.int32(each))
             here = np.int32(row // stride)
@@ -477,8 +482,8 @@ def link(codes, links, twins, dim, first, last, width, locks):
                     rows[others] = rows[at]
                     scores[others] = scores[at]
                     others += 1
-            if others and is_twin(codes, dim, row, np.int64(rows[0]) * stride, scores[0]):
-                join(links[0], twins, locks, row, np.int64(rows[0]) * stride)
+            if level == 0 and others and is_twin(codes, dim, row, np.int64(rows[0]), scores[0]):
+                join(links, twins, locks, row, rows[0])
                 break
             kept = choose(codes, dim, stride, scores, rows, others, chosen)
             own_links = links[level][here]
