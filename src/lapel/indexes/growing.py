@@ -149,6 +149,10 @@ class GrowingIndex(MemoryIndex):
         structure, linked = self._structure, self._linked
         keys = self._table.keys.all[:linked]
         assert structure is not None
+        if row_filter is None and not self._table.dead and k <= linked:
+            near = structure.search(queries, k, None, keys)
+            if not len(queries) or near.keys[:, -1].min() >= 0:
+                return near
         share, is_few, is_new = 1 - self._table.dead / len(self._table), k > linked, False
         if row_filter is not None:
             share = min(share, len(row_filter) / linked)

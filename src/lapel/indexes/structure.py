@@ -198,6 +198,8 @@ _helpers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="lapel-index")
 def in_parts(work: Callable[[int], None], parts: Sequence[int]) -> None:
     """Do all parts of a work that leaves Python's lock, on as many threads as FAISS may take from here. This thread
     does those that no other one comes to, so none is waited for that a busy machine did not let begin."""
+    if len(parts) == 1:
+        return work(parts[0])
     rest = iter(parts)
 
     def take() -> None:
