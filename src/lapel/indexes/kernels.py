@@ -24,17 +24,18 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-LANES = 16  # numbers multiplied at once
+LANES = 32  # numbers multiplied at once
 LINKS = 32  # of a row on each level
 STRIDE = 32  # rows for each one of the next level
 LEVELS = 7
 MAX_TOP = 64  # rows of the highest level, which are all looked at
-BEAM = 8  # candidates kept on the way down
+BEAM = 4  # candidates kept on the way down
 STARTS = 4  # of them that the next level begins at
 LOCKS = 4096  # for the rows that are linked at the same time
 QUERY_SCALE = 8192.0  # of a query's numbers, as int16
 LOWEST = -(2**31)
 TWIN = -2
+MAX_TWINS = 4096  # of a candidate that are ranked: a shop may have one picture for all that has none
 AHEAD = 8  # rows whose memory is asked for before they are needed
 
 I16, I32, I64, F16, F32 = ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.HalfType(), ir.FloatType()
@@ -159,19 +160,14 @@ def is_new(seen, turn, row):
 @compiled
 def keep(scores, rows, is_done, count, width, score, row):
     """Put a candidate in its place among the best so far, of at most ``width``: their new count, and the place."""
-    low, high = 0, count
-    while low < high:
-        middle = (low + high) >> 1
-        if scores[middle] >= score:
-            low = middle + 1
-        else:
-            high = middle
-    if low >= width:
-        return count, low
-    for at in range(min(count, width - 1), low, -1):
-        scores[at] = scores[at - 1]
-        rows[at] = rows[at - 1]
-        is_done[at] = is_done[at - 1]
+    if count == width and score <= scores[count - 1]:
+        return count, width
+    low = min(count, width - 1)
+    while low > 0 and scores[low - 1] < score:
+        scores[low] = scores[low - 1]
+        rows[low] = rows[low - 1]
+        is_done[low] = is_done[low - 1]
+        low -= 1
     scores[low] = score
     rows[low] = row
     is_done[low] = 0
@@ -192,6 +188,10 @@ def beam_search(codes, dim, stride, links, queries, query, width, scores, rows, 
             continue
         is_done[at] = 1
         base = np.int64(rows[at])
+        if at + 1 < count:
+            flat = np.int64(rows[at + 1]) * LINKS
+            prefetch(links.reshape(-1), flat)
+            prefetch(links.reshape(-1), flat + 16)
         new = 0
         for link in range(LINKS):
             row = np.int64(links[base, link])
@@ -211,12 +211,6 @@ def beam_search(codes, dim, stride, links, queries, query, width, scores, rows, 
                 count, place = keep(scores, rows, is_done, count, width, score, np.int32(row))
                 first = min(first, place)
         at = first
-        for next_one in range(at, count):
-            if not is_done[next_one]:
-                flat = np.int64(rows[next_one]) * LINKS
-                prefetch(links.reshape(-1), flat)
-                prefetch(links.reshape(-1), flat + 16)
-                break
     return count
 
 
@@ -287,7 +281,7 @@ def rank(vectors, twins, keys, queries, query, dim, rows, count, k, best_keys, b
     kept = 0
     for at in range(count):
         row, equal = np.int64(rows[at]), 0
-        while row >= 0 and equal < k:
+        while row >= 0 and equal < MAX_TWINS:
             if row < len(keys) and keys[row] >= 0:
                 score, key, place = float_dot(vectors, row, queries, query, dim), keys[row], kept
                 while place > 0 and (
