@@ -29,6 +29,7 @@ from lapel.indexes.structure import (
     ReadRows,
     SearchParams,
     Structure,
+    Wide,
     in_parts,
     read_blocks,
     sample,
@@ -53,6 +54,8 @@ WIDE_SHARE = 0.3
 NEW_SHARE = 0.05  # when it is asked for the first time: looking up its rows takes ten times a search
 SCANNED_ROWS = 800
 SCANNED_CELLS = 24
+WIDE_MARGIN = 2  # times as many candidates as hold the wanted rows on average
+EVERY_ROW = Wide(np.empty(0, np.int64), 1.0)
 EXTRA_CANDIDATES = 16  # of these rows beyond k that are ranked by their vectors
 MAX_SCANNED_ROWS = 3_000  # of so many cells; beyond, the graph is as quick
 
@@ -194,13 +197,15 @@ class Graph(Structure):
         """See :meth:`Structure.select`."""
         return self._cells.part(rows)
 
-    def search(self, queries: Vectors, k: int, selection: CellRows | None, keys: Keys) -> Matches:
+    def search(self, queries: Vectors, k: int, selection: CellRows | Wide | None, keys: Keys) -> Matches:
         """See :meth:`Structure.search`."""
-        if selection is not None:
+        if isinstance(selection, CellRows):
             centres, least, most = self._centres, max(SCANNED_ROWS, k), k + EXTRA_CANDIDATES
             return self._ask(kernels.search_cells, queries, k, centres, *selection, keys, SCANNED_CELLS, least, most)
-        width = k + self.search_params.width - TUNING_K + max(k - TUNING_K, 0) // 8
-        return self._ask(kernels.search, queries, k, *self._arrays[2:], keys, max(width, k))
+        allowed, share = selection or EVERY_ROW
+        wanted = max(k, k + self.search_params.width - TUNING_K + max(k - TUNING_K, 0) // 8)
+        width = wanted if share == 1 else int(WIDE_MARGIN * wanted / share)
+        return self._ask(kernels.search, queries, k, *self._arrays[2:], keys, allowed, wanted, width)
 
     def _padded(self, queries: Vectors) -> Vectors:
         if self._wide == self._dim:

@@ -9,7 +9,6 @@ keep their numbers while that goes on, so what is added and removed meanwhile is
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from lapel.indexes.base import MAX_ROWS, MemoryIndex
 from lapel.indexes.choice import Plan
 from lapel.indexes.files import Content
 from lapel.indexes.rows import RowFilter, Rows, merge_matches, next_version, no_matches
-from lapel.indexes.structure import Structure, one_thread, scan_rows
+from lapel.indexes.structure import Structure, Wide, one_thread, scan_rows
 from lapel.indexes.table import Column, KeyTable
 
 logger = logging.getLogger(__name__)
@@ -35,9 +34,7 @@ MAX_TAIL_ROWS = 8192  # of a large index: who adds more at once waits for the li
 MAX_LINKED_ROWS = 16_384  # at once
 MAX_DEAD_SHARE = 0.2  # of all rows
 SCAN_ROWS = 2_000  # rows of a filter up to which the structure is not asked: scanning them is as quick, and exact
-# Of a filter that lets many rows through, as many of the nearest of all are asked for as hold k of its rows, and this
-# many standard deviations more.
-NEAREST_MARGIN = 3.0
+NO_KEYS: Keys = np.empty(0, np.int64)
 RETRY_GROWTH = 1.1  # after which a failed building is tried again
 BUSY_S = 1.0  # after a search the thread takes one core, not all
 
@@ -144,33 +141,28 @@ class GrowingIndex(MemoryIndex):
         return merge_matches(parts, k) if parts else no_matches(len(queries), k)
 
     def _search_structure(self, queries: Vectors, k: int, row_filter: RowFilter | None) -> Matches:
-        """Where many rows may be found, those among the nearest of all; else, or where too few are, a search of these
-        rows alone."""
+        """Where many rows may be found, they are met on the way; else, or where too few are, only they are searched."""
         structure, linked = self._structure, self._linked
-        keys = self._table.keys.all[:linked]
         assert structure is not None
-        if row_filter is None and not self._table.dead and k <= linked:
-            near = structure.search(queries, k, None, keys)
-            if not len(queries) or near.keys[:, -1].min() >= 0:
-                return near
-        share, is_few, is_new = 1 - self._table.dead / len(self._table), k > linked, False
-        if row_filter is not None:
-            share = min(share, len(row_filter) / linked)
-            is_few, is_new = is_few or len(row_filter) <= SCAN_ROWS, row_filter.is_new(self._version)
-        if is_few or share < structure.wide_share(is_new):
-            return self._search_allowed(queries, k, row_filter)
-        fetched = math.ceil((k + NEAREST_MARGIN * (k * (1 - share)) ** 0.5) / share)
-        near = structure.search(queries, min(fetched, linked), None, keys)  # -1 for the dead
-        out = near.keys < 0 if row_filter is None else ~row_filter.of_these(near.keys)
-        if fetched == k and not out[:, -1].any():  # -1 only behind all that were found
-            return near
-        each, first = np.arange(len(queries))[:, None], np.argsort(out, axis=1, kind="stable")[:, :k]
-        best = Matches(near.keys[each, first], near.scores[each, first])
-        short = np.flatnonzero(out.sum(axis=1) > out.shape[1] - k)
-        if len(short):
+        keys, dead = self._table.keys.all[:linked], self._table.dead
+        if row_filter is None and not dead:
+            found = structure.search(queries, k, None, keys)
+        else:
+            share, allowed, is_new = (
+                1 - dead / len(self._table),
+                NO_KEYS if row_filter is None else row_filter.keys,
+                False,
+            )
+            if row_filter is not None:
+                share, is_new = share * min(len(allowed) / linked, 1), row_filter.is_new(self._version)
+            if (row_filter is not None and len(allowed) <= SCAN_ROWS) or share < structure.wide_share(is_new):
+                return self._search_allowed(queries, k, row_filter)
+            found = structure.search(queries, k, Wide(allowed, share), keys)
+        if len(queries) and found.keys[:, -1].min() < 0:
+            short = np.flatnonzero(found.keys[:, -1] < 0)
             alone = self._search_allowed(queries[short], k, row_filter)
-            best.keys[short], best.scores[short] = alone.keys, alone.scores
-        return best
+            found.keys[short], found.scores[short] = alone.keys, alone.scores
+        return found
 
     def _search_allowed(self, queries: Vectors, k: int, row_filter: RowFilter | None) -> Matches:
         """The best of the rows that may be found: few are scanned, and where the structure finds fewer than there are,

@@ -6,6 +6,7 @@ There are three: :mod:`lapel.indexes.graph`, :mod:`lapel.indexes.compressed`, an
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from abc import ABC, abstractmethod
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import faiss as typed_faiss
 import numpy as np
@@ -49,6 +50,14 @@ class SearchParams:
 
     width: int = 64
     refine_factor: int = 1
+
+
+class Wide(NamedTuple):
+    """Rows that may be found where they are so many that a search meets enough of them: their sorted keys, empty for
+    all, and about which share of all rows they are."""
+
+    allowed: Keys
+    share: float
 
 
 class Structure(ABC):
@@ -87,13 +96,13 @@ class Structure(ABC):
         return False
 
     def wide_share(self, is_new: bool) -> float:
-        """Where more rows than this share of all, 0..1, may be found, they are taken from the nearest of all.
+        """Where more rows than this share of all, 0..1, may be found, they are searched as :class:`Wide`.
 
         Args:
             is_new: Whether these rows were not looked up yet.
         """
         del is_new
-        return 1.0
+        return math.inf
 
     @abstractmethod
     def extend(self, vectors: Vectors) -> None:
