@@ -219,7 +219,7 @@ def test_up_to_4_096_vectors_all_are_scanned() -> None:
 
 
 def test_the_roomiest_structure_that_fits_the_memory_exactly() -> None:
-    """A million vectors of 128 numbers: 896 bytes each as they are, a byte a number and links with them, 608 in 16 bits."""
+    """A million vectors of 128 numbers: 896 bytes each with links and room, 608 in 16 bits."""
     count = 1_000_000
     for memory, kind in (
         (896 * count, "HNSW16"),

@@ -52,12 +52,12 @@ ROOM = 1.125  # times as many rows as there are that room is made for
 # the cells around the query are compared with it: so many rows, of so many cells at least.
 WIDE_SHARE = 0.3
 NEW_SHARE = 0.05  # when it is asked for the first time: looking up its rows takes ten times a search
-SCANNED_ROWS = 800
-SCANNED_CELLS = 24
+SCANNED_ROWS = 600
+SCANNED_CELLS = 8
 WIDE_MARGIN = 2  # times as many candidates as hold the wanted rows on average
 EVERY_ROW = Wide(np.empty(0, np.int64), 1.0)
 EXTRA_CANDIDATES = 16  # of these rows beyond k that are ranked by their vectors
-MAX_SCANNED_ROWS = 3_000  # of so many cells; beyond, the graph is as quick
+MAX_SCANNED_ROWS = 2_000  # of so many cells; beyond, the graph is as quick
 
 
 class Arrays(NamedTuple):

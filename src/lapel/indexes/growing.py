@@ -147,16 +147,13 @@ class GrowingIndex(MemoryIndex):
         keys, dead = self._table.keys.all[:linked], self._table.dead
         if row_filter is None and not dead:
             found = structure.search(queries, k, None, keys)
+        elif row_filter is not None and len(row_filter) <= SCAN_ROWS:
+            return self._search_allowed(queries, k, row_filter)
         else:
-            share, allowed, is_new = (
-                1 - dead / len(self._table),
-                NO_KEYS if row_filter is None else row_filter.keys,
-                False,
-            )
-            if row_filter is not None:
-                share, is_new = share * min(len(allowed) / linked, 1), row_filter.is_new(self._version)
-            if (row_filter is not None and len(allowed) <= SCAN_ROWS) or share < structure.wide_share(is_new):
+            share = (1 - dead / len(self._table)) * (1 if row_filter is None else min(len(row_filter) / linked, 1))
+            if share < structure.wide_share(row_filter is not None and row_filter.is_new(self._version)):
                 return self._search_allowed(queries, k, row_filter)
+            allowed = NO_KEYS if row_filter is None else row_filter.keys
             found = structure.search(queries, k, Wide(allowed, share), keys)
         if len(queries) and found.keys[:, -1].min() < 0:
             short = np.flatnonzero(found.keys[:, -1] < 0)
