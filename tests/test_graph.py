@@ -35,12 +35,12 @@ def recall(graph: Graph, vectors: Vectors, queries: Vectors, keys: np.ndarray | 
     return float((np.take_along_axis(scores, found.keys, 1) >= tenth[:, None] - 1e-4).mean())
 
 
-@kernels.compiled
+@kernels.compiled()
 def ints(one, other, dim):
     return kernels.int_dot(one, 2, other, 1, dim)
 
 
-@kernels.compiled
+@kernels.compiled()
 def floats(one, other, dim):
     return kernels.float_dot(one, 2, other, 1, dim)
 
@@ -170,12 +170,12 @@ def test_what_was_saved_while_rows_were_linked_has_no_links_to_them() -> None:
 def test_without_a_folder_for_compiled_code_everything_is_compiled_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
 
-    def njit(**options: bool) -> object:
-        given.append(options)
+    def njit(*kinds: str, **options: bool) -> object:
+        given.append((*kinds, options))
         if options.get("cache"):
             raise RuntimeError("cannot cache function: no locator available")
         return lambda function: function
 
     monkeypatch.setattr(kernels, "njit", njit)
-    assert kernels.compiled(len) is len
-    assert given == [{"nogil": True, "cache": True}, {"nogil": True}]
+    assert kernels.compiled("int64", "uint8[::1]")(len) is len
+    assert given == [("(int64, uint8[::1],)", {"nogil": True, "cache": True}), ("(int64, uint8[::1],)", {"nogil": True})]

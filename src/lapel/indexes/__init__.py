@@ -8,7 +8,7 @@ Inside, a growing index is a table of keys, a structure over the first rows and 
 
     exact     milvus     growing  =  table  +  structure  +  tail
                                                |
-                                               graph (cells), compressed, device     what a choice names
+                                               graph (cells, kernels), compressed, device     what a choice names
 
     all       ->  base  ->  files, rows                     neighbours (hash_chunks, spherical): kept in no file
 """
@@ -159,7 +159,7 @@ def open_index(spec: str, *, dim: int = 128, path: Path | None = None) -> Vector
 
     Args:
         spec: ``exact:``, ``faiss:Flat`` (exact too, and quick), ``faiss:auto`` (chooses as it grows),
-            ``faiss:HNSW32``, ``faiss:HNSW32_SQfp16`` or ``faiss:IVF1024,PQ32x4fs``; options follow a question mark,
+            ``faiss:HNSW16``, ``faiss:HNSW16_SQfp16`` or ``faiss:IVF1024,PQ32x4fs``; options follow a question mark,
             such as ``faiss:auto?recall=0.99&memory=4GB``; ``torch:`` (exact, on a GPU); ``milvus://lite``,
             ``milvus:///file.db`` or ``milvus://host:port/database``.
         dim: Width of the vectors.

@@ -165,6 +165,7 @@ class Graph(Structure):
         trial, asked = self._without_links()
         tune(trial, [[SearchParams(width) for width in WIDTHS]], self._recall, asked)
         self.search_params = trial.search_params
+        self._compile()
 
     def _set_cells(self, cells: Cells) -> None:
         self._cells = cells
@@ -268,7 +269,14 @@ class Graph(Structure):
         restored._set_cells(Cells(content["centres"], content["cells"]))
         restored.search_params = SearchParams(content["width"])
         restored._recall, restored._tuned_rows = content["recall"], content["tuned"]
+        restored._compile()
         return restored
+
+    def _compile(self) -> None:
+        """Have both kinds of search compiled before anybody asks: once on a machine it takes some seconds."""
+        rows = np.arange(min(self._count, 1))
+        for selection in (None, self.select(rows)):
+            self.search(self.vectors(rows), 1, selection, rows)
 
 
 def _flat(vectors: NDArray[Any]) -> NDArray[Any]:

@@ -29,7 +29,7 @@ from lapel.indexes.table import Column, KeyTable
 
 logger = logging.getLogger(__name__)
 
-TAIL_ROWS = 1024  # that are scanned before they are linked
+TAIL_ROWS = 256  # that are scanned before they are linked
 MAX_TAIL_ROWS = 8192  # of a large index: who adds more at once waits for the linking, so that searches stay quick
 MAX_LINKED_ROWS = 16_384  # at once
 MAX_DEAD_SHARE = 0.2  # of all rows

@@ -38,6 +38,11 @@ TWIN = -2
 MAX_TWINS = 4096  # of a candidate that are ranked: a shop may have one picture for all that has none
 AHEAD = 8  # rows whose memory is asked for before they are needed
 
+# Kinds of arguments. Inner functions are compiled for one kind alone: for each that comes would take twice as long.
+INT, SCORE, MARKS, ROWS, ROOM = "int64", "int32", "uint8[::1]", "int32[::1]", "int64[::1]"
+CODES, ASKED, LEVEL = "int8[::1]", "int16[::1]", "int32[:, ::1]"
+GRAPH = f"UniTuple({LEVEL}, {LEVELS})"
+
 I16, I32, I64, F16, F32 = ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.HalfType(), ir.FloatType()
 
 
@@ -134,16 +139,21 @@ def swap(_: Any, array: Any, index: Any, value: Any) -> Any:
     return types.int32(array, types.int64, types.int32), generate
 
 
-def compiled(function: Any) -> Any:
-    """Compile a function when it is first called, and keep the code for the next process where there is a folder that
-    can be written."""
-    try:
-        return njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # neither the package's folder, nor NUMBA_CACHE_DIR, nor one in the home
-        return njit(nogil=True)(function)
+def compiled(*kinds: str) -> Any:
+    """A decorator: compile a function of arguments of these kinds at once, of any when it is first called; and keep the
+    code for the next process where there is a folder that can be written."""
+    signature = [f"({', '.join(kinds)},)"] if kinds else []
+
+    def compile_it(function: Any) -> Any:
+        try:
+            return njit(*signature, nogil=True, cache=True)(function)
+        except RuntimeError:  # neither the package's folder, nor NUMBA_CACHE_DIR, nor one in the home
+            return njit(*signature, nogil=True)(function)
+
+    return compile_it
 
 
-@compiled
+@compiled(ROOM, INT, INT)
 def is_new(seen, turn, row):
     """Whether a row was not met in this turn yet; from now on it was. ``seen``: a hash table of turns and rows."""
     mask = len(seen) - 1
@@ -157,7 +167,7 @@ def is_new(seen, turn, row):
     return False
 
 
-@compiled
+@compiled(ROWS, ROWS, MARKS, INT, INT, SCORE, SCORE)
 def keep(scores, rows, is_done, count, width, score, row):
     """Put a candidate in its place among the best so far, of at most ``width``: their new count, and the place."""
     if count == width and score <= scores[count - 1]:
@@ -174,29 +184,8 @@ def keep(scores, rows, is_done, count, width, score, row):
     return min(count + 1, width), low
 
 
-@compiled
-def beam_search(codes, dim, stride, links, queries, query, width, scores, rows, is_done, count, seen, turn, found):
-    """Search a level from the ``count`` candidates that there are: how many of the best ``width`` are there now.
-
-    ``stride`` is the level's; ``rows`` and ``found`` hold numbers of the level.
-    """
-    room = len(seen) * 3 // 4 - LINKS
-    at = 0
-    while at < count and room > 0:
-        if is_done[at]:
-            at += 1
-            continue
-        count, at, new = look_around(
-            codes, dim, stride, links, queries, query, width, scores, rows, is_done, 1, count, at, seen, turn, found
-        )
-        room -= new
-    return count
-
-
-@compiled
-def look_around(
-    codes, dim, stride, links, queries, query, width, scores, rows, is_done, mark, count, at, seen, turn, found
-):
+@compiled(CODES, INT, INT, LEVEL, ASKED, INT, ROWS, ROWS, MARKS, INT, INT, INT, ROOM, INT, ROOM)
+def look_around(codes, dim, stride, links, asked, width, scores, rows, is_done, mark, count, at, seen, turn, found):
     """Mark a candidate as done and put its neighbours among the candidates: how many there are now, the first place
     that changed or the next, and how many neighbours were new."""
     is_done[at] = mark
@@ -218,14 +207,33 @@ def look_around(
     first = at + 1
     for each in range(new):
         row = found[each]
-        score = int_dot(codes, row * stride, queries, query, dim)
+        score = int_dot(codes, row * stride, asked, 0, dim)
         if count < width or score > scores[count - 1]:
             count, place = keep(scores, rows, is_done, count, width, score, np.int32(row))
             first = min(first, place)
     return count, first, new
 
 
-@compiled
+@compiled(CODES, INT, INT, LEVEL, ASKED, INT, ROWS, ROWS, MARKS, INT, ROOM, INT, ROOM)
+def beam_search(codes, dim, stride, links, asked, width, scores, rows, is_done, count, seen, turn, found):
+    """Search a level from the ``count`` candidates that there are: how many of the best ``width`` are there now.
+
+    ``stride`` is the level's; ``rows`` and ``found`` hold numbers of the level.
+    """
+    room = len(seen) * 3 // 4 - LINKS
+    at = 0
+    while at < count and room > 0:
+        if is_done[at]:
+            at += 1
+            continue
+        count, at, new = look_around(
+            codes, dim, stride, links, asked, width, scores, rows, is_done, 1, count, at, seen, turn, found
+        )
+        room -= new
+    return count
+
+
+@compiled(INT)
 def level_counts(count):
     """How many rows each level has, and the highest level that is used, which has few."""
     counts = np.empty(LEVELS, np.int64)
@@ -238,8 +246,8 @@ def level_counts(count):
     return counts, top
 
 
-@compiled
-def go_down(codes, dim, links, queries, query, total, lowest, scores, rows, is_done, seen, turn, found):
+@compiled(CODES, INT, GRAPH, ASKED, INT, INT, ROWS, ROWS, MARKS, ROOM, INT, ROOM)
+def go_down(codes, dim, links, asked, total, lowest, scores, rows, is_done, seen, turn, found):
     """From the highest level of a graph of ``total`` rows down to ``lowest``: how many candidates its search begins at,
     and the last turn used."""
     counts, top = level_counts(total)
@@ -250,12 +258,12 @@ def go_down(codes, dim, links, queries, query, total, lowest, scores, rows, is_d
             prefetch(codes, row * stride * dim + part)
     for row in range(counts[top]):
         if links[top][row, 0] != TWIN:
-            score = int_dot(codes, row * stride, queries, query, dim)
+            score = int_dot(codes, row * stride, asked, 0, dim)
             count, _ = keep(scores, rows, is_done, count, BEAM, score, np.int32(row))
     for level in range(top, lowest, -1):
         if level < top:
             count = beam_search(
-                codes, dim, stride, links[level], queries, query, BEAM, scores, rows, is_done, count, seen, turn, found
+                codes, dim, stride, links[level], asked, BEAM, scores, rows, is_done, count, seen, turn, found
             )
         count = min(count, STARTS)
         turn += 1
@@ -267,7 +275,7 @@ def go_down(codes, dim, links, queries, query, total, lowest, scores, rows, is_d
     return count, turn
 
 
-@compiled
+@compiled(INT)
 def scratch(width):
     """What a search of so many candidates works with."""
     size = 1024
@@ -282,7 +290,7 @@ def scratch(width):
     )
 
 
-@compiled
+@compiled()
 def may_be_found(keys, row, allowed):
     """Whether a row is alive, and its key among the sorted ones that are allowed; all are where there are none."""
     if row >= len(keys) or keys[row] < 0:
@@ -299,7 +307,7 @@ def may_be_found(keys, row, allowed):
     return low < len(allowed) and allowed[low] == key
 
 
-@compiled
+@compiled()
 def rank(vectors, keys, queries, query, dim, rows, count, k, best_keys, best_scores):
     """The k best of ``count`` rows by their vectors: keys and scores, best first, equal ones by ascending key, padded
     with -1 and -inf."""
@@ -324,14 +332,14 @@ def rank(vectors, keys, queries, query, dim, rows, count, k, best_keys, best_sco
         best_keys[at] = -1
 
 
-@compiled
+@compiled()
 def as_codes(queries, query, dim, asked):
     """A query as whole numbers."""
     for at in range(dim):
         asked[at] = np.int16(np.rint(queries[query * dim + at] * QUERY_SCALE))
 
 
-@compiled
+@compiled()
 def search(codes, vectors, dim, links, twins, keys, allowed, wanted, width, queries, k, best_keys, best_scores):
     """The k best of (q, dim) queries among the rows that :func:`may_be_found`, see :func:`rank`.
 
@@ -344,7 +352,7 @@ def search(codes, vectors, dim, links, twins, keys, allowed, wanted, width, quer
     turn = 0
     for query in range(len(best_keys)):
         as_codes(queries, query, dim, asked)
-        count, turn = go_down(codes, dim, links, asked, 0, len(keys), 0, scores, rows, is_done, seen, turn + 1, found)
+        count, turn = go_down(codes, dim, links, asked, len(keys), 0, scores, rows, is_done, seen, turn + 1, found)
         at = better = looked = met = 0
         while at < count and better < wanted and met < room:
             if is_done[at]:
@@ -359,7 +367,7 @@ def search(codes, vectors, dim, links, twins, keys, allowed, wanted, width, quer
                 row = np.int64(twins[row])
             mark = 1 + min(looked - before, 250)
             count, at, new = look_around(
-                codes, dim, 1, links[0], asked, 0, width, scores, rows, is_done, mark, count, at, seen, turn, found
+                codes, dim, 1, links[0], asked, width, scores, rows, is_done, mark, count, at, seen, turn, found
             )
             met += new
             if at > here:
@@ -371,7 +379,7 @@ def search(codes, vectors, dim, links, twins, keys, allowed, wanted, width, quer
         rank(vectors, keys, queries, query, dim, passed, looked, k, best_keys[query], best_scores[query])
 
 
-@compiled
+@compiled()
 def search_cells(
     codes, vectors, dim, centres, rows, starts, keys, least_cells, least_rows, width, queries, k, best_keys, best_scores
 ):
@@ -401,7 +409,7 @@ def search_cells(
         rank(vectors, keys, queries, query, dim, best, count, k, best_keys[query], best_scores[query])
 
 
-@compiled
+@compiled(CODES, INT, INT, ROWS, ROWS, INT, ROWS)
 def choose(codes, dim, stride, scores, rows, count, chosen):
     """HNSW's rule: of candidates by descending score, those nearer to the row than to any chosen one; the nearest of
     the others fill up. How many, at most :data:`LINKS`."""
@@ -431,7 +439,7 @@ def choose(codes, dim, stride, scores, rows, count, chosen):
     return kept
 
 
-@compiled
+@compiled(CODES, INT, INT, LEVEL, INT, SCORE, ROWS, ROWS, MARKS, ROWS)
 def link_back(codes, dim, stride, links, row, new, scores, rows, is_done, chosen):
     """Give a row a link to a new one; where it has no room, its links are chosen anew."""
     held = links[row]
@@ -452,13 +460,13 @@ def link_back(codes, dim, stride, links, row, new, scores, rows, is_done, chosen
         held[at] = chosen[at] if at < kept else -1
 
 
-@compiled
+@compiled(CODES, INT, INT, INT, SCORE)
 def is_twin(codes, dim, row, other, score):
     """Whether two rows whose product is ``score`` have the same codes."""
     return score == int_dot(codes, row, codes, row, dim) and score == int_dot(codes, other, codes, other, dim)
 
 
-@compiled
+@compiled(GRAPH, ROWS, ROWS, INT, SCORE)
 def join(links, twins, locks, row, other):
     """Make a row the twin of one that is linked."""
     links[0][row, 1] = other
@@ -473,7 +481,7 @@ def join(links, twins, locks, row, other):
     swap(locks, lock, 0)
 
 
-@compiled
+@compiled()
 def restore_twins(links, twins):
     """Find the twins of all rows by what their links say."""
     twins[:] = -1
@@ -484,7 +492,7 @@ def restore_twins(links, twins):
             twins[other] = row
 
 
-@compiled
+@compiled()
 def link(codes, links, twins, dim, first, last, width, locks):
     """Link rows ``first`` to ``last`` - 1 into a graph of the rows before them. Several threads may link others at the
     same time."""
@@ -494,7 +502,7 @@ def link(codes, links, twins, dim, first, last, width, locks):
         np.empty(LINKS + 1, np.int32),
         np.empty(LINKS + 1, np.uint8),
     )
-    chosen, back_chosen = np.empty(LINKS, np.int32), np.empty(LINKS, np.int32)
+    chosen, back_chosen, asked = np.empty(LINKS, np.int32), np.empty(LINKS, np.int32), np.empty(dim, np.int16)
     turn = 0
     for row in range(first, last):
         _, top = level_counts(row)
@@ -503,14 +511,15 @@ def link(codes, links, twins, dim, first, last, width, locks):
             own += 1
         if row == 0:
             continue
+        for at in range(dim):
+            asked[at] = codes[row * dim + at]
         for level in range(own + 1):
             stride = STRIDE**level
-            count, turn = go_down(
-                codes, dim, links, codes, row, row, level, scores, rows, is_done, seen, turn + 1, found
-            )
+            turn += 1
+            count, turn = go_down(codes, dim, links, asked, row, level, scores, rows, is_done, seen, turn, found)
             if level < top:
                 count = beam_search(
-                    codes, dim, stride, links[level], codes, row, width, scores, rows, is_done, count, seen, turn, found
+                    codes, dim, stride, links[level], asked, width, scores, rows, is_done, count, seen, turn, found
                 )
             else:
                 count = 0
