@@ -81,7 +81,7 @@ class MilvusIndex(BaseIndex):
         self._client: Any = None
         self._is_disconnected = False  # after a restart an embedded Milvus must load the collection again
         try:
-            with self._connected():
+            with self._access():
                 self._client = self._connect()
                 self._open()
         except BaseException:
@@ -133,13 +133,13 @@ class MilvusIndex(BaseIndex):
 
     def get_version_tag(self) -> str:
         """What was last written into it; empty at first."""
-        with self._connected():
+        with self._access():
             properties = self._client.describe_collection(self._name, timeout=TIMEOUT_S).get("properties", {})
             return str(properties.get(VERSION_TAG, ""))
 
     def set_version_tag(self, text: str) -> None:
         """Keep another text."""
-        with self._connected():
+        with self._access():
             self._client.alter_collection_properties(self._name, properties={VERSION_TAG: text}, timeout=TIMEOUT_S)
 
     # --- changing it ---
@@ -206,17 +206,10 @@ class MilvusIndex(BaseIndex):
         """Milvus' own answer, (q, limit), in our order."""
         answer = no_matches(len(asked), limit)
         step = max(1, MAX_CALL_HITS // limit)
+        how = {"anns_field": "vector", "search_params": {"metric_type": "IP"}, "output_fields": ["key"]}
         for at in range(0, len(asked), step):
-            found = self._client.search(
-                self._name,
-                data=asked[at : at + step],
-                anns_field="vector",
-                filter=where,
-                limit=limit,
-                output_fields=["key"],
-                search_params={"metric_type": "IP"},
-                timeout=TIMEOUT_S,
-            )
+            some = asked[at : at + step]
+            found = self._client.search(self._name, data=some, filter=where, limit=limit, timeout=TIMEOUT_S, **how)
             for row, hits in enumerate(found, start=at):
                 answer.keys[row, : len(hits)] = [hit["key"] for hit in hits]
                 answer.scores[row, : len(hits)] = [hit["distance"] for hit in hits]
@@ -249,13 +242,13 @@ class MilvusIndex(BaseIndex):
         """
         if path is not None:
             raise InputError("An index in Milvus is kept there and is not written to a file.")
-        with self._connected():
+        with self._access():
             if self._file is not None:
                 self._client.flush(self._name, timeout=TIMEOUT_S)
 
     def drop(self) -> None:
         """Remove the collection with everything in it, and close."""
-        with self._connected():
+        with self._access():
             self._client.drop_collection(self._name, timeout=TIMEOUT_S)
         self.close()
 
@@ -274,8 +267,9 @@ class MilvusIndex(BaseIndex):
             self._folder.cleanup()
 
     @contextmanager
-    def _connected(self) -> Iterator[None]:
+    def _access(self, *, changes: bool = False) -> Iterator[None]:
         """What the client raises inside leaves as Lapel's errors."""
+        del changes  # Milvus itself puts them in order
         self._check_open()
         try:
             if self._is_disconnected:
@@ -292,8 +286,6 @@ class MilvusIndex(BaseIndex):
                 " catches up with it when it is next searched and Milvus answers. To search without it: lapel index use"
                 " faiss:auto"
             ) from error
-
-    _reading = _changing = _connected
 
 
 def _is_one_of(keys: Keys) -> str:
