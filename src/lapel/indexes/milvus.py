@@ -181,7 +181,8 @@ class MilvusIndex(BaseIndex):
         best = Matches(found.keys[:, :k], found.scores[:, :k])
         rest = np.flatnonzero((best.scores[:, -1] <= last) | np.isneginf(last))
         if len(rest):
-            if fetch < MAX_HITS and last[rest].max() > -np.inf:
+            most = MAX_HITS if many is None else FETCH_GROWTH**2 * k  # then asking for these keys alone is quicker
+            if fetch < min(most, MAX_HITS) and last[rest].max() > -np.inf:
                 decided = self._search(queries[rest], k, row_filter, fetch * FETCH_GROWTH)
             else:
                 decided = self._search_parts(queries[rest], k, many, where)
