@@ -84,7 +84,7 @@ class BaseIndex(ABC):
         """Add or replace vectors."""
         given = check_vectors(vectors, self._dim)
         distinct, last = last_of_each(check_keys(keys, len(given)))
-        if len(distinct) < len(given) or bool((np.diff(last) != 1).any()):
+        if not np.array_equal(last, np.arange(len(given))):
             given = given[last]
         step = self._rows_at_once  # which background work may change meanwhile
         for at in range(0, len(distinct), step):

@@ -133,8 +133,7 @@ class DeviceRows(Structure):
     @classmethod
     def restore(cls, name: str, content: Content) -> DeviceRows:
         """See :meth:`Structure.restore`."""
-        vectors = content["vectors"]
-        return cls.build(name, len(vectors), lambda rows: vectors[rows], recall=1.0)
+        return cls.build(name, len(content["vectors"]), content["vectors"].__getitem__, recall=1.0)
 
     def _search(self, queries: Vectors, k: int, more: int, mask: Tensor | None, keys: Keys) -> Matches:
         rounded = queries.astype(np.float16)

@@ -234,9 +234,7 @@ class MilvusIndex(BaseIndex):
     # --- keeping it ---
 
     def save(self, path: Path | None = None) -> None:
-        """Nothing needs it: everything is kept already.
-
-        An embedded one puts what is new in order, so that searches are quick.
+        """Everything is kept already; an embedded one puts what is new in order, so that searches are quick.
 
         Raises:
             InputError: a file to write to, which there is none of.
@@ -302,7 +300,6 @@ def _release(file: Path) -> None:
     with _embedded_lock:
         _embedded[file] -= 1
         if not _embedded[file]:
-            del _embedded[file]
             server_manager_instance.release_server(str(file))
 
 
@@ -321,7 +318,7 @@ def _parse(rest: str) -> dict[str, str]:
     allowed = {"index": STRUCTURES, "tls": ("yes",) if found and found["host"] else ()}
     if found is None or any(value not in allowed.get(name, ()) for name, value in options.items()):
         raise InputError(
-            f"A Milvus index is milvus://lite, milvus:///path/to/file.db or milvus://host:port/database, perhaps"
+            "A Milvus index is milvus://lite, milvus:///path/to/file.db or milvus://host:port/database, perhaps"
             f" with ?index={'|'.join(STRUCTURES)}&tls=yes; found 'milvus:{rest}'."
         )
     return found.groupdict("") | options
