@@ -228,12 +228,13 @@ def find_device(rest: str) -> torch.device:
     Raises:
         InputError: there is no such device.
     """
-    devices = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
-    if rest == "cuda" and len(devices) > 1:
-        rest = devices[1]
-    if rest not in ("", *devices):
-        raise InputError(f"'torch:{rest}' names no device; here are {', '.join(devices)}. 'torch:' takes the best.")
-    return torch.device(rest or devices[:2][-1])
+    devices = [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    if rest in ("", "cuda") and devices:
+        return torch.device(devices[0])
+    if rest not in ("", "cpu", *devices):
+        names = ", ".join(["cpu", *devices])
+        raise InputError(f"'torch:{rest}' names no device; here are {names}. 'torch:' takes the best.")
+    return torch.device(rest or "cpu")
 
 
 def _products(asked: Tensor, near: Tensor) -> Tensor:
