@@ -199,7 +199,7 @@ def check(index: GrowingIndex, queries: np.ndarray, k: int) -> None:
     asked = torch.from_numpy(queries).to(rows_of(index).device)
     full = torch.from_numpy(rows_of(index)._full.all)
     table = index._table
-    living = torch.from_numpy(table.living_rows(0, len(table)))
+    living = torch.from_numpy(table.living_rows())
     keys = torch.from_numpy(table.keys.all)[living].to(rows_of(index).device)
     best = torch.full((len(queries), k), -torch.inf, device=rows_of(index).device)
     named = torch.full((len(queries), k), -1, device=rows_of(index).device)

@@ -102,6 +102,17 @@ def test_keys_that_are_allowed_far_from_the_query(
     assert found.keys.tolist() == wanted.keys.tolist()
 
 
+def test_of_many_keys_one_question_mostly_is_enough(
+    pair: tuple[VectorIndex, VectorIndex], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the 40 nearest of all, half are allowed and 5 are wanted, whether the last one is allowed or not."""
+    asked, ask = [], MilvusIndex._ask
+    monkeypatch.setattr(milvus, "MAX_HITS", 100)
+    monkeypatch.setattr(MilvusIndex, "_ask", lambda *given: (asked.append(given), ask(*given))[1])
+    pair[0].search(looks(20, seed=9), 5, np.arange(0, 9000, 6))
+    assert len(asked) == 1
+
+
 def test_more_than_milvus_gives_at_once(pair: tuple[VectorIndex, VectorIndex], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(milvus, "MAX_HITS", 100)
     found, wanted = (index.search(looks(2, seed=9), 3100) for index in pair)

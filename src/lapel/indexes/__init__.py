@@ -53,16 +53,13 @@ class VectorIndex(Protocol):
     @property
     def dim(self) -> int:
         """Width of the vectors."""
-        ...
 
     @property
     def keys(self) -> Keys:
         """Every key, (n,) int64, sorted."""
-        ...
 
     def __len__(self) -> int:
         """How many vectors there are."""
-        ...
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
         """Add (n,) keys with (n, dim) vectors; a key that is there gets the new vector; the last of equal keys counts.
@@ -70,11 +67,9 @@ class VectorIndex(Protocol):
         Raises:
             InputError: keys or vectors that cannot be used; then nothing is added.
         """
-        ...
 
     def remove(self, keys: Keys) -> int:
         """Remove these keys and return how many were there."""
-        ...
 
     def search(self, queries: Vectors, k: int, allowed_keys: Keys | RowFilter | None = None) -> Matches:
         """The k best for each of (q, dim) queries, only among ``allowed_keys`` when given; unknown keys are ignored.
@@ -88,15 +83,12 @@ class VectorIndex(Protocol):
             InputError: queries that are not (q, dim) unit rows, or keys that are none.
             QueryError: k below one.
         """
-        ...
 
     def save(self, path: Path | None = None) -> None:
         """Write to ``path``, or to the one it was opened with, atomically."""
-        ...
 
     def close(self) -> None:
         """Let go of memory and files. Closing twice is fine; unsaved changes are lost."""
-        ...
 
 
 @runtime_checkable
@@ -108,15 +100,12 @@ class ExternalIndex(Protocol):
 
     def get_version_tag(self) -> str:
         """A short text kept with the vectors, in which a store writes what they are complete for; empty at first."""
-        ...
 
     def set_version_tag(self, text: str) -> None:
         """Keep another text."""
-        ...
 
     def drop(self) -> None:
         """Remove everything, wherever it is kept, and close."""
-        ...
 
 
 @runtime_checkable
@@ -127,7 +116,6 @@ class MaintainedIndex(Protocol):
 
     def wait_idle(self, timeout: float | None = None) -> bool:
         """Wait until the background work is done; false when it is not within ``timeout`` seconds."""
-        ...
 
 
 @cache  # every search asks

@@ -53,8 +53,7 @@ class ReadWriteLock:
 class BaseIndex(ABC):
     """An index that checks what it is given. See :class:`lapel.indexes.VectorIndex`.
 
-    A subclass fills in the methods with an underscore; they are called with checked arguments, inside ``_reading`` or
-    ``_changing``.
+    A subclass fills in the methods with an underscore; they are called with checked arguments, inside ``_access``.
 
     Args:
         dim: Width of the vectors.
@@ -73,29 +72,29 @@ class BaseIndex(ABC):
     @property
     def keys(self) -> Keys:
         """Every key; a copy."""
-        with self._reading():
+        with self._access():
             return self._sorted_keys()
 
     def __len__(self) -> int:
         """How many vectors there are."""
-        with self._reading():
+        with self._access():
             return self._count()
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
         """Add or replace vectors."""
         given = check_vectors(vectors, self._dim)
         distinct, last = last_of_each(check_keys(keys, len(given)))
-        if len(distinct) < len(given) or bool((np.diff(last) != 1).any()):
+        if not np.array_equal(last, np.arange(len(given))):
             given = given[last]
         step = self._rows_at_once  # which background work may change meanwhile
         for at in range(0, len(distinct), step):
-            with self._changing():
+            with self._access(changes=True):
                 self._put(distinct[at : at + step], given[at : at + step])
 
     def remove(self, keys: Keys) -> int:
         """Remove these keys and return how many were there."""
         removed = np.unique(check_keys(keys))
-        with self._changing():
+        with self._access(changes=True):
             return self._drop(removed)
 
     def search(self, queries: Vectors, k: int, allowed_keys: Keys | RowFilter | None = None) -> Matches:
@@ -103,7 +102,7 @@ class BaseIndex(ABC):
         checked = check_vectors(queries, self._dim)
         check_k(k)
         row_filter = RowFilter.of(allowed_keys)
-        with self._reading():
+        with self._access():
             return self._search(checked, k, row_filter)
 
     def _check_open(self) -> None:
@@ -111,12 +110,8 @@ class BaseIndex(ABC):
             raise InputError("This index is closed. Open it again with open_index.")
 
     @abstractmethod
-    def _reading(self) -> AbstractContextManager[None]:
-        """What a look at the index happens in."""
-
-    @abstractmethod
-    def _changing(self) -> AbstractContextManager[None]:
-        """What a change of the index happens in."""
+    def _access(self, *, changes: bool = False) -> AbstractContextManager[None]:
+        """What a look at the open index, or a change of it, happens in."""
 
     @abstractmethod
     def _count(self) -> int: ...
@@ -160,7 +155,7 @@ class MemoryIndex(BaseIndex):
             OSError: it cannot be written.
         """
         with self._saving:
-            with self._reading():
+            with self._access():
                 content = self._content()
             write_checked(path or self._path, {"kind": self.kind, "dim": self._dim, **content})
 
@@ -184,14 +179,8 @@ class MemoryIndex(BaseIndex):
             self._clear()
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
-        with self._lock.reading():
-            self._check_open()
-            yield
-
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        with self._lock.writing():
+    def _access(self, *, changes: bool = False) -> Iterator[None]:
+        with self._lock.writing() if changes else self._lock.reading():
             self._check_open()
             yield
 

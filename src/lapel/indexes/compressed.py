@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import faiss as typed_faiss
 import numpy as np
-from numpy.typing import NDArray
 
 from lapel.core.types import Matches
 from lapel.core.vectors import Keys, Vectors
@@ -33,14 +32,6 @@ REFINE_FACTORS = (1, 2, 4, 8, 16, 32)
 FILTER_MARGIN = 1.4
 MAX_GROWTH = 2
 MAX_ALONE_QUERIES = 64  # that one thread searches alone; of the graph, where each takes a fraction of this, more
-
-
-class Selection(NamedTuple):
-    """Some rows, as FAISS wants them: the bits that the selector points to must outlive it."""
-
-    share: float
-    selector: Any
-    bits: NDArray[np.uint8]
 
 
 class Compressed(Structure):
@@ -95,21 +86,20 @@ class Compressed(Structure):
             decoded: Vectors = self._index.reconstruct_batch(rows)
         return decoded
 
-    def select(self, rows: Rows) -> Selection:
-        """See :meth:`Structure.select`."""
+    def select(self, rows: Rows) -> tuple[float, Any]:
+        """See :meth:`Structure.select`: the share of all, 0..1, and FAISS's selector."""
         mask = np.zeros(len(self), bool)
         mask[rows] = True
-        bits = np.packbits(mask, bitorder="little")
-        return Selection(len(rows) / len(self), faiss.IDSelectorBitmap(bits), bits)
+        return len(rows) / len(self), faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
 
-    def search(self, queries: Vectors, k: int, selection: Selection | None, keys: Keys) -> Matches:
+    def search(self, queries: Vectors, k: int, selection: tuple[float, Any] | None, keys: Keys) -> Matches:
         """See :meth:`Structure.search`."""
         if not len(queries):
             return no_matches(0, k)
-        width, chosen = self.search_params.width, {}
+        width, chosen = self.search_params.width, dict[str, Any]()
         if selection is not None:
-            width = math.ceil(width * max(1.0, FILTER_MARGIN * selection.share**-0.5))
-            chosen = {"sel": selection.selector}
+            share, chosen["sel"] = selection
+            width = math.ceil(width * max(1.0, FILTER_MARGIN * share**-0.5))
         lists = faiss.SearchParametersIVF(nprobe=width, **chosen)
         params = faiss.IndexRefineSearchParameters(k_factor=self.search_params.refine_factor, base_index_params=lists)
         with one_thread() if len(queries) <= MAX_ALONE_QUERIES else nullcontext():
@@ -121,9 +111,9 @@ class Compressed(Structure):
 
     def content(self) -> Content:
         """See :meth:`Structure.content`."""
-        params = self.search_params
-        plain = {"built": self._built_rows, "width": params.width, "refine": params.refine_factor}
-        return {**plain, "index": faiss.serialize_index(self._index)}
+        width, factor = self.search_params.width, self.search_params.refine_factor
+        kept = faiss.serialize_index(self._index)
+        return {"built": self._built_rows, "width": width, "refine": factor, "index": kept}
 
     @classmethod
     def restore(cls, name: str, content: Content) -> Compressed:

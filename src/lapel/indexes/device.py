@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lapel.core.errors import InputError
@@ -27,7 +26,7 @@ from lapel.core.vectors import Keys, Vectors
 from lapel.indexes.choice import Choice, Plan
 from lapel.indexes.files import Content
 from lapel.indexes.growing import GrowingIndex
-from lapel.indexes.rows import Rows, merge_matches, no_matches
+from lapel.indexes.rows import Rows, Scores, merge_matches, no_matches
 from lapel.indexes.structure import ReadRows, Structure, read_blocks
 from lapel.indexes.table import Column
 
@@ -38,7 +37,8 @@ MAX_SCORES = 2**26  # held at once: 256 MB of float32
 MAX_GATHERED = 2**28  # numbers of the best blocks held at once: 512 MB of float16
 STEP_NUMBERS = {"cuda": 2**29, "cpu": 2**22}  # of the matrix multiplied at once
 CHUNK_ROWS = 2**18  # moved to the device at once: 134 MB at 128 wide
-SUM_ERROR = 2.0**-22  # of float32 sums, for each product summed; twice what their order can do
+# Of float32 sums, for each product summed. Four sums are compared, of which each may be 2**-24 off; this is twice that.
+SUM_ERROR = 2.0**-21
 
 
 class DeviceRows(Structure):
@@ -79,12 +79,11 @@ class DeviceRows(Structure):
             InputError: the device has no room for them; then nothing is added.
         """
         self._reserve(len(self) + len(vectors))
-        for at in range(0, len(vectors), CHUNK_ROWS):
-            full = torch.from_numpy(vectors[at : at + CHUNK_ROWS].copy())
-            near = full.half()
-            self._error = max(self._error, float((full - near.float()).norm(dim=1).max()))
-            self._near[len(self) : len(self) + len(full)] = near.to(self.device)
-            self._full.append(full.numpy())
+        full = torch.tensor(vectors)
+        near = full.half()
+        self._error = float((full - near.float()).norm(dim=1).numpy().max(initial=self._error))
+        self._near[len(self) : len(self) + len(full)] = near.to(self.device)
+        self._full.append(vectors)
 
     def _reserve(self, count: int) -> None:
         """Room for so many rows: at least twice what there was, so that adding one by one copies each row once on the
@@ -110,8 +109,8 @@ class DeviceRows(Structure):
         return found
 
     def select(self, rows: Rows) -> Tensor:
-        """See :meth:`Structure.select`: (n,) bool on the device."""
-        mask = torch.zeros(len(self), dtype=torch.bool, device=self.device)
+        """See :meth:`Structure.select`: bool on the device, of all rows that there is room for."""
+        mask = torch.zeros(len(self._near), dtype=torch.bool, device=self.device)
         mask[torch.from_numpy(rows).to(self.device)] = True
         return mask
 
@@ -133,56 +132,42 @@ class DeviceRows(Structure):
     @classmethod
     def restore(cls, name: str, content: Content) -> DeviceRows:
         """See :meth:`Structure.restore`."""
-        vectors = content["vectors"]
-        return cls.build(name, len(vectors), lambda rows: vectors[rows], recall=1.0)
+        return cls.build(name, len(content["vectors"]), content["vectors"].__getitem__, recall=1.0)
 
     def _search(self, queries: Vectors, k: int, more: int, mask: Tensor | None, keys: Keys) -> Matches:
         rounded = queries.astype(np.float16)
-        error = self._error + np.linalg.norm(queries - rounded, axis=1) + SUM_ERROR * self.dim
         asked = torch.from_numpy(rounded).to(self.device)
-        rows, unseen = self._candidates(asked, more, mask)
-        best = self._rank(queries, rows, k, keys)
-        for query in np.flatnonzero(best.scores[:, min(k, more) - 1] <= unseen + error):
-            least = float(best.scores[query, min(k, more) - 1] - error[query])
-            every = self._above(asked[query : query + 1], least, mask)
-            found = no_matches(1, k)
-            for at in range(0, len(every), CHUNK_ROWS):
-                ranked = self._rank(queries[query : query + 1], every[None, at : at + CHUNK_ROWS], k, keys)
-                found = merge_matches([found, ranked], k)
-            best.keys[query], best.scores[query] = found.keys[0], found.scores[0]
+        rows, left = self._candidates(asked, more, mask)
+        scores = np.einsum("qmd,qd->qm", self._full.all[rows], queries)
+        scores[rows < 0] = -np.inf
+        ranked = Matches(np.where(rows < 0, -1, keys[rows]), scores)
+        best = merge_matches([ranked, no_matches(len(rows), k)], k)
+        if more == len(self):
+            return best
+        error = self._error + np.linalg.norm(queries - rounded, axis=1) + SUM_ERROR * self.dim
+        least = best.scores[:, k - 1] - error  # a row left out that scores less is not among the best
+        for query in np.flatnonzero((least <= left) & (left > -np.inf)):
+            every = self._above(asked[query : query + 1], float(least[query]), mask)
+            scanned = self.scan(queries[query : query + 1], every, k, keys)
+            best.keys[query], best.scores[query] = scanned.keys[0], scanned.scores[0]
         return best
 
-    def _rank(self, queries: Vectors, rows: Rows, k: int, keys: Keys) -> Matches:
-        """The k best of (q, m) rows, -1 for none, by float32 scores."""
-        scores = np.einsum("qmd,qd->qm", self.vectors(np.maximum(rows, 0)), queries)
-        scores[rows < 0] = -np.inf
-        return merge_matches([no_matches(len(rows), k), Matches(np.where(rows < 0, -1, keys[rows]), scores)], k)
-
-    def _candidates(self, asked: Tensor, more: int, mask: Tensor | None) -> tuple[Rows, NDArray[np.float64]]:
-        """About the best rows of each query.
+    def _candidates(self, asked: Tensor, more: int, mask: Tensor | None) -> tuple[Rows, Scores]:
+        """The best rows of each query, out of the best blocks. As many blocks are looked at as rows are wanted, so each
+        of these rows scores at least as high as all rows of the other blocks.
 
         Returns:
             (q, more) rows, -1 for none; and (q,) a score that no other row's is above, in half precision.
         """
         best = self._best_of_blocks(asked, mask)
-        top = best.topk(min(more, best.shape[1]), dim=1)
-        blocks = self._near[: best.shape[1] * BLOCK_ROWS].view(-1, BLOCK_ROWS, self.dim)
-        near = blocks[top.indices].flatten(1, 2)  # (q, blocks * BLOCK_ROWS, dim)
-        rows = (top.indices[:, :, None] * BLOCK_ROWS + torch.arange(BLOCK_ROWS, device=near.device)).flatten(1)
+        top = best.topk(min(more, best.shape[1]), dim=1).indices
+        near = self._near[: best.shape[1] * BLOCK_ROWS].view(-1, BLOCK_ROWS, self.dim)[top].flatten(1, 2)
+        rows = (top[:, :, None] * BLOCK_ROWS + torch.arange(BLOCK_ROWS, device=top.device)).flatten(1)
         scores = _products(asked[:, None], near.mT)[:, 0]
-        out = rows >= len(self)
-        if mask is not None:
-            out |= ~mask[rows.clamp(max=len(self) - 1)]
-        scores.masked_fill_(out, -torch.inf)
+        scores.masked_fill_(rows >= len(self) if mask is None else ~mask[rows], -torch.inf)
         ranked = scores.topk(more, dim=1)
-        chosen = rows.gather(1, ranked.indices)
-        named = chosen.masked_fill(ranked.values == -torch.inf, -1)
-        left = ranked.values[:, -1] if more < len(self) else torch.full_like(ranked.values[:, -1], -torch.inf)
-        if top.indices.shape[1] < best.shape[1]:
-            left = torch.maximum(left, top.values[:, -1])
-        # Waiting for the device takes longer than copying, so both come in one piece.
-        packed = torch.cat([named, left.double().view(torch.int64)[:, None]], dim=1).cpu().numpy()
-        return packed[:, :-1], packed[:, -1].copy().view(np.float64)
+        named = rows.gather(1, ranked.indices).masked_fill(ranked.values == -torch.inf, -1)
+        return named.cpu().numpy(), ranked.values[:, -1].cpu().numpy()
 
     def _above(self, asked: Tensor, least: float, mask: Tensor | None) -> Rows:
         """Every row that scores at least so much for one (1, dim) query, ascending: (m,)."""
@@ -192,24 +177,20 @@ class DeviceRows(Structure):
 
     def _best_of_blocks(self, asked: Tensor, mask: Tensor | None = None) -> Tensor:
         """(q, blocks) the best score in each block."""
-        blocks = _whole_blocks(len(self)) // BLOCK_ROWS
-        best = torch.empty((len(asked), blocks), dtype=torch.float32, device=asked.device)
-        for at, scores in self._scores(asked, mask):
-            first, some = at // BLOCK_ROWS, scores.shape[1] // BLOCK_ROWS
-            torch.amax(scores.view(len(asked), some, BLOCK_ROWS), dim=2, out=best[:, first : first + some])
-        return best
+        parts = [scores.view(len(asked), -1, BLOCK_ROWS).amax(2) for _, scores in self._scores(asked, mask)]
+        return torch.cat(parts, dim=1)
 
     def _scores(self, asked: Tensor, mask: Tensor | None) -> Iterator[tuple[int, Tensor]]:
         """The scores of all rows, some whole blocks at a time: the first row, and (q, rows) float32, -inf for none."""
-        step = (
-            max(1, min(STEP_NUMBERS[asked.device.type] // self.dim, MAX_SCORES // len(asked)) // BLOCK_ROWS)
-            * BLOCK_ROWS
-        )
-        for at in range(0, len(self), step):
-            scores = _products(asked, self._near[at : min(at + step, _whole_blocks(len(self)))].T)
-            if mask is not None:
-                scores[:, : len(self) - at].masked_fill_(~mask[at : at + step], -torch.inf)
-            scores[:, len(self) - at :] = -torch.inf
+        rows = min(STEP_NUMBERS[asked.device.type] // self.dim, MAX_SCORES // len(asked))
+        step = max(1, rows // BLOCK_ROWS) * BLOCK_ROWS
+        near = self._near[: _whole_blocks(len(self))]
+        for at in range(0, len(near), step):
+            scores = _products(asked, near[at : at + step].T)
+            if mask is None:
+                scores[:, len(self) - at :] = -torch.inf
+            else:
+                scores.masked_fill_(~mask[at : at + scores.shape[1]], -torch.inf)
             yield at, scores
 
 
@@ -249,10 +230,9 @@ def find_device(rest: str) -> torch.device:
     devices = [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     if rest in ("", "cuda") and devices:
         return torch.device(devices[0])
-    if rest not in ["", "cpu", *devices]:
-        raise InputError(
-            f"'torch:{rest}' names no device; here are {', '.join(['cpu', *devices])}. 'torch:' takes the best."
-        )
+    if rest not in ("", "cpu", *devices):
+        names = ", ".join(["cpu", *devices])
+        raise InputError(f"'torch:{rest}' names no device; here are {names}. 'torch:' takes the best.")
     return torch.device(rest or "cpu")
 
 

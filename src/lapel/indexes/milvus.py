@@ -21,7 +21,6 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -54,61 +53,6 @@ _embedded: Counter[Path] = Counter()  # how many indexes of this process have a 
 _embedded_lock = threading.Lock()
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where an index is, as its spec says.
-
-    Attributes:
-        file: The embedded database; None in a folder of its own that goes when it is closed, or on a server.
-        address: ``host:port`` of a server; empty when embedded.
-        database: Of that server; empty for its default one.
-        index: Milvus' name of the structure.
-        tls: Whether the server is spoken to through TLS.
-    """
-
-    file: Path | None
-    address: str
-    database: str
-    index: str
-    tls: bool
-
-    @classmethod
-    def parse(cls, rest: str, path: Path | None) -> Place:
-        """What follows ``milvus:`` -> Place.
-
-        Raises:
-            InputError: it is none of the three forms, or has options that there are not.
-        """
-        if "@" in rest:
-            raise InputError(
-                "A Milvus spec is kept in the store and shown; set LAPEL_MILVUS_TOKEN to user:password instead."
-            )
-        where, _, options = rest.partition("?")
-        found, given = re.fullmatch(FORMS, where), dict(parse_qsl(options, keep_blank_values=True))
-        index = given.pop("index", None)
-        tls = given.pop("tls", None)
-        is_server = found is not None and found["host"] is not None
-        if (
-            found is None
-            or given
-            or index not in (None, *STRUCTURES)
-            or tls not in (None, "yes")
-            or (tls and not is_server)
-        ):
-            raise InputError(
-                f"A Milvus index is milvus://lite, milvus:///path/to/file.db or milvus://host:port/database, perhaps"
-                f" with ?index={'|'.join(STRUCTURES)}&tls=yes; found 'milvus:{rest}'."
-            )
-        if is_server:
-            address = f"{found['host']}:{found['port'] or DEFAULT_PORT}"
-            return cls(None, address, found["database"] or "", index or "AUTOINDEX", tls is not None)
-        beside = None if path is None else path.absolute().parent / "milvus.db"
-        return cls(Path(found["file"]) if found["file"] else beside, "", "", index or "FLAT", False)
-
-    def __str__(self) -> str:
-        return self.address or str(self.file or "in a folder of its own")
-
-
 class MilvusIndex(BaseIndex):
     """One collection. See :class:`lapel.indexes.VectorIndex` and :class:`lapel.indexes.ExternalIndex`.
 
@@ -120,19 +64,24 @@ class MilvusIndex(BaseIndex):
 
     def __init__(self, rest: str, *, dim: int = 128, path: Path | None = None) -> None:
         super().__init__(dim=dim)
-        self._place = Place.parse(rest, path)
+        self._spec = _parse(rest)
         self._is_kept = path is not None
         name = uuid.uuid4().hex if path is None else re.sub(r"\W", "_", path.stem if path.suffix else path.name)
         self._name = f"lapel_{name}"
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._file = self._place.file
-        if self._file is None and not self._place.address:
+        self._file: Path | None = None  # the embedded database; None on a server
+        if self._spec["file"]:
+            self._file = Path(self._spec["file"])
+        elif not self._spec["host"] and path is not None:
+            self._file = path.absolute().parent / "milvus.db"
+        elif not self._spec["host"]:
             self._folder = tempfile.TemporaryDirectory(prefix="lapel-milvus-")
             self._file = Path(self._folder.name) / "milvus.db"
+        self._place = str(self._file or f"{self._spec['host']}:{self._spec['port'] or DEFAULT_PORT}")
         self._client: Any = None
         self._is_disconnected = False  # after a restart an embedded Milvus must load the collection again
         try:
-            with self._connected():
+            with self._access():
                 self._client = self._connect()
                 self._open()
         except BaseException:
@@ -142,12 +91,11 @@ class MilvusIndex(BaseIndex):
     def _connect(self) -> Any:
         for library in ("pymilvus", "milvus_lite"):  # they print every failed call with its stack; here it is an error
             logging.getLogger(library).setLevel(logging.CRITICAL)
-        token = settings().milvus_token.get_secret_value()
         if self._file is None:
-            scheme = "https" if self._place.tls else "http"
+            uri = f"{'https' if 'tls' in self._spec else 'http'}://{self._place}"
             # A server that is back is found again within two seconds; gRPC would wait up to two minutes.
             back = {"grpc.max_reconnect_backoff_ms": 2000}
-            uri, database = f"{scheme}://{self._place.address}", self._place.database
+            token, database = settings().milvus_token.get_secret_value(), self._spec["database"]
             return MilvusClient(uri, token=token, db_name=database, timeout=TIMEOUT_S, grpc_options=back)
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with _embedded_lock:
@@ -165,7 +113,8 @@ class MilvusIndex(BaseIndex):
             self._client.create_collection(self._name, schema=schema, consistency_level="Strong", timeout=TIMEOUT_S)
         if not self._client.list_indexes(self._name, timeout=TIMEOUT_S):  # new, or its making was interrupted
             how = MilvusClient.prepare_index_params()
-            how.add_index("vector", index_type=self._place.index, metric_type="IP")
+            structure = self._spec.get("index", "AUTOINDEX" if self._file is None else "FLAT")
+            how.add_index("vector", index_type=structure, metric_type="IP")
             # Loading waits for it; waiting for it here takes half a second more.
             self._client.create_index(self._name, how, timeout=TIMEOUT_S, sync=False)
         about = self._client.describe_collection(self._name, timeout=TIMEOUT_S)
@@ -177,21 +126,20 @@ class MilvusIndex(BaseIndex):
     # --- what it holds ---
 
     def _sorted_keys(self) -> Keys:
-        found = [[row["key"] for row in rows] for rows in self._pages(["key"])]
-        return np.sort(np.array([key for keys in found for key in keys], np.int64))
+        return np.sort(np.array([row["key"] for page in self._pages(["key"]) for row in page], np.int64))
 
     def _count(self) -> int:
         return self._count_where("")
 
     def get_version_tag(self) -> str:
         """What was last written into it; empty at first."""
-        with self._connected():
+        with self._access():
             properties = self._client.describe_collection(self._name, timeout=TIMEOUT_S).get("properties", {})
             return str(properties.get(VERSION_TAG, ""))
 
     def set_version_tag(self, text: str) -> None:
         """Keep another text."""
-        with self._connected():
+        with self._access():
             self._client.alter_collection_properties(self._name, properties={VERSION_TAG: text}, timeout=TIMEOUT_S)
 
     # --- changing it ---
@@ -212,64 +160,57 @@ class MilvusIndex(BaseIndex):
 
     # --- searching it ---
 
-    def _search(self, queries: Vectors, k: int, row_filter: RowFilter | None) -> Matches:
+    def _search(self, queries: Vectors, k: int, row_filter: RowFilter | None, fetch: int = 0) -> Matches:
         """Milvus' nearest, as many as are needed to decide; what stays undecided is searched in parts."""
-        best, rest = no_matches(len(queries), k), np.arange(len(queries))
         if row_filter is not None and not len(row_filter):
-            return best
-        is_many = row_filter is not None and len(row_filter) > MAX_HITS  # more keys than one expression names
-        where = "" if row_filter is None or is_many else _is_one_of(row_filter.keys)
+            return no_matches(len(queries), k)
+        # A filter of more keys than one expression names.
+        many = row_filter if row_filter is not None and len(row_filter) > MAX_HITS else None
+        where = "" if row_filter is None or many is not None else _is_one_of(row_filter.keys)
         # Of many keys, mostly enough are among the nearest of all. Else one more than wanted is asked for, as equal
         # scores may go on behind the last one and the rule wants the lowest keys.
-        fetch = FETCH_GROWTH * k if is_many else k + 1
-        while len(rest) and k <= MAX_HITS:
-            fetch = min(fetch, MAX_HITS)
-            found = self._ask(queries[rest], fetch, where)
-            last = found.scores[:, -1]  # -inf where Milvus gave fewer, as a graph may: that does not decide
-            if row_filter is not None and is_many:
-                out = ~row_filter.of_these(found.keys)
-                found.keys[out], found.scores[out] = -1, -np.inf
-                found = merge_matches([found], fetch)
-            decided = (found.scores[:, k - 1] > last) & (last > -np.inf)
-            best.keys[rest[decided]], best.scores[rest[decided]] = found.keys[decided, :k], found.scores[decided, :k]
-            rest = rest[~decided]
-            if fetch == MAX_HITS or np.isneginf(last[~decided]).all():
-                break
-            fetch *= FETCH_GROWTH
+        fetch = min(fetch or (k + 1 if many is None else FETCH_GROWTH * k), MAX_HITS)
+        if k > fetch:
+            return self._search_parts(queries, k, many, where)
+        found = self._ask(queries, fetch, where)
+        last = found.scores[:, -1].copy()  # -inf where Milvus gave fewer, as a graph may: that does not decide
+        if many is not None:
+            out = ~many.of_these(found.keys)
+            found.keys[out], found.scores[out] = -1, -np.inf
+            found = merge_matches([found], fetch)
+        best = Matches(found.keys[:, :k], found.scores[:, :k])
+        rest = np.flatnonzero((best.scores[:, -1] <= last) | np.isneginf(last))
         if len(rest):
-            for part in self._parts(queries[rest], k, row_filter if is_many else None, where):
-                both = merge_matches([Matches(best.keys[rest], best.scores[rest]), part], k)
-                best.keys[rest], best.scores[rest] = both.keys, both.scores
+            most = MAX_HITS if many is None else FETCH_GROWTH**2 * k  # then asking for these keys alone is quicker
+            if fetch < min(most, MAX_HITS) and last[rest].max() > -np.inf:
+                decided = self._search(queries[rest], k, row_filter, fetch * FETCH_GROWTH)
+            else:
+                decided = self._search_parts(queries[rest], k, many, where)
+            best.keys[rest], best.scores[rest] = decided.keys, decided.scores
         return best
 
-    def _parts(self, queries: Vectors, k: int, many: RowFilter | None, where: str) -> Iterator[Matches]:
-        """The k best among some keys at a time: of many keys by asking for these alone, else by fetching vectors."""
+    def _search_parts(self, queries: Vectors, k: int, many: RowFilter | None, where: str) -> Matches:
+        """The best of some keys at a time: of many keys by asking for these alone, else by fetching their vectors."""
+        best = no_matches(len(queries), k)
         if many is not None:
             for at in range(0, len(many), MAX_HITS):
-                yield self._search(queries, k, RowFilter(many.keys[at : at + MAX_HITS]))
-            return
+                part = self._search(queries, k, RowFilter(many.keys[at : at + MAX_HITS]))
+                best = merge_matches([best, part], k)
+            return best
         for page in self._pages(["key", "vector"], where):
-            keys, vectors = (
-                np.array([row["key"] for row in page]),
-                np.array([row["vector"] for row in page], np.float32),
-            )
-            yield scan(queries, vectors, keys, k)
+            vectors = np.array([row["vector"] for row in page], np.float32)
+            part = scan(queries, vectors, np.array([row["key"] for row in page]), k)
+            best = merge_matches([best, part], k)
+        return best
 
     def _ask(self, asked: Vectors, limit: int, where: str) -> Matches:
         """Milvus' own answer, (q, limit), in our order."""
         answer = no_matches(len(asked), limit)
         step = max(1, MAX_CALL_HITS // limit)
+        how = {"anns_field": "vector", "search_params": {"metric_type": "IP"}, "output_fields": ["key"]}
         for at in range(0, len(asked), step):
-            found = self._client.search(
-                self._name,
-                data=asked[at : at + step],
-                anns_field="vector",
-                filter=where,
-                limit=limit,
-                output_fields=["key"],
-                search_params={"metric_type": "IP"},
-                timeout=TIMEOUT_S,
-            )
+            some = asked[at : at + step]
+            found = self._client.search(self._name, data=some, filter=where, limit=limit, timeout=TIMEOUT_S, **how)
             for row, hits in enumerate(found, start=at):
                 answer.keys[row, : len(hits)] = [hit["key"] for hit in hits]
                 answer.scores[row, : len(hits)] = [hit["distance"] for hit in hits]
@@ -293,22 +234,20 @@ class MilvusIndex(BaseIndex):
     # --- keeping it ---
 
     def save(self, path: Path | None = None) -> None:
-        """Nothing needs it: everything is kept already.
-
-        An embedded one puts what is new in order, so that searches are quick.
+        """Everything is kept already; an embedded one puts what is new in order, so that searches are quick.
 
         Raises:
             InputError: a file to write to, which there is none of.
         """
         if path is not None:
             raise InputError("An index in Milvus is kept there and is not written to a file.")
-        with self._connected():
+        with self._access():
             if self._file is not None:
                 self._client.flush(self._name, timeout=TIMEOUT_S)
 
     def drop(self) -> None:
         """Remove the collection with everything in it, and close."""
-        with self._connected():
+        with self._access():
             self._client.drop_collection(self._name, timeout=TIMEOUT_S)
         self.close()
 
@@ -317,8 +256,8 @@ class MilvusIndex(BaseIndex):
         self._closed = True
         client, self._client = self._client, None
         if client is not None:
-            with suppress(MilvusException, grpc.RpcError):
-                if not self._is_kept and self._folder is None:
+            if not self._is_kept:
+                with suppress(MilvusException, grpc.RpcError):
                     client.drop_collection(self._name, timeout=TIMEOUT_S)
             client.close()
             if self._file is not None:
@@ -327,8 +266,9 @@ class MilvusIndex(BaseIndex):
             self._folder.cleanup()
 
     @contextmanager
-    def _connected(self) -> Iterator[None]:
+    def _access(self, *, changes: bool = False) -> Iterator[None]:
         """What the client raises inside leaves as Lapel's errors."""
+        del changes  # Milvus itself puts them in order
         self._check_open()
         try:
             if self._is_disconnected:
@@ -346,8 +286,6 @@ class MilvusIndex(BaseIndex):
                 " faiss:auto"
             ) from error
 
-    _reading = _changing = _connected
-
 
 def _is_one_of(keys: Keys) -> str:
     """Milvus' expression for these keys."""
@@ -362,5 +300,25 @@ def _release(file: Path) -> None:
     with _embedded_lock:
         _embedded[file] -= 1
         if not _embedded[file]:
-            del _embedded[file]
             server_manager_instance.release_server(str(file))
+
+
+def _parse(rest: str) -> dict[str, str]:
+    """What follows ``milvus:`` -> file or host, port and database, empty for those it does not name; and its options.
+
+    Raises:
+        InputError: it is none of the three forms, or has options that there are not.
+    """
+    if "@" in rest:
+        raise InputError(
+            "A Milvus spec is kept in the store and shown; set LAPEL_MILVUS_TOKEN to user:password instead."
+        )
+    where, _, text = rest.partition("?")
+    found, options = re.fullmatch(FORMS, where), dict(parse_qsl(text, keep_blank_values=True))
+    allowed = {"index": STRUCTURES, "tls": ("yes",) if found and found["host"] else ()}
+    if found is None or any(value not in allowed.get(name, ()) for name, value in options.items()):
+        raise InputError(
+            "A Milvus index is milvus://lite, milvus:///path/to/file.db or milvus://host:port/database, perhaps"
+            f" with ?index={'|'.join(STRUCTURES)}&tls=yes; found 'milvus:{rest}'."
+        )
+    return found.groupdict("") | options

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lapel.core.types import Matches
 from lapel.core.vectors import Vectors
 from lapel.indexes.hash_chunks import HashChunks
-from lapel.indexes.rows import Rows, scan
+from lapel.indexes.rows import Rows, merge_matches, scan
 
 EXACT_ROWS = 200_000  # up to which all are compared with all
 CELLS_LOOKED = 16
@@ -23,54 +23,37 @@ FLAT_HASHES = 50_000  # up to which all are compared
 BLOCK = 2048  # queries at once
 
 
-class CellsIndex:
-    """Vectors by cells (IVF: Jegou et al., "Product Quantization for Nearest Neighbor Search", 2011), with 16-bit
-    numbers: a million of 128 fit into 260 MB. Of 40,000 pictures it finds all neighbours of .9 and more in 2 s of a
-    core; building the graph that a store of that size has takes 16, comparing all 90.
-
-    Args:
-        vectors: (n, dim) float32 unit rows.
-    """
-
-    def __init__(self, vectors: Vectors) -> None:
-        import faiss
-
-        count, dim = vectors.shape
-        cells = int(2 * count**0.5)
-        kind = faiss.ScalarQuantizer.QT_fp16
-        index: Any = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatIP(dim), dim, cells, kind, faiss.METRIC_INNER_PRODUCT)
-        chosen = np.random.default_rng(0).choice(count, min(count, TRAINED * cells), replace=False)
-        index.cp.niter = 10
-        index.train(vectors[np.sort(chosen)])
-        index.nprobe = CELLS_LOOKED
-        for start in range(0, count, 65_536):
-            index.add(vectors[start : start + 65_536])
-        self._index = index
-
-    def __len__(self) -> int:
-        return int(self._index.ntotal)
-
-    def search(self, vectors: Vectors, k: int) -> Matches:
-        """The k nearest of each row, -1 and -inf where there are no more."""
-        scores, places = self._index.search(np.ascontiguousarray(vectors, np.float32), k)
-        return Matches(places, np.where(places < 0, np.float32(-np.inf), scores))
-
-
-def neighbour_index(vectors: Vectors, exact_rows: int = EXACT_ROWS) -> Vectors | CellsIndex:
+def neighbour_index(vectors: Vectors, exact_rows: int = EXACT_ROWS) -> Any:
     """What :func:`nearest` looks in: up to so many rows those themselves, all of which are compared; above, cells.
+
+    Cells are FAISS's (IVF: Jegou et al., "Product Quantization for Nearest Neighbor Search", 2011), with 16-bit
+    numbers: a million vectors of 128 fit into 260 MB. Of 40,000 pictures they find all neighbours of .9 and more in 2 s
+    of a core; building the graph that a store of that size has takes 16, comparing all 90.
 
     Args:
         vectors: (n, dim) float32 unit rows.
         exact_rows: How many; fewer where many are asked for, more than once.
+
+    Returns:
+        (n, dim) float32, or an index of FAISS.
     """
     if len(vectors) <= exact_rows:
         return np.ascontiguousarray(vectors, np.float32)
-    return CellsIndex(vectors)
+    import faiss
+
+    count, dim = vectors.shape
+    cells = int(2 * count**0.5)
+    index: Any = faiss.index_factory(dim, f"IVF{cells},SQfp16", faiss.METRIC_INNER_PRODUCT)
+    index.cp.niter, index.nprobe = 10, CELLS_LOOKED
+    index.train(vectors[np.sort(np.random.default_rng(0).choice(count, min(count, TRAINED * cells), replace=False))])
+    for start in range(0, count, 65_536):
+        index.add(vectors[start : start + 65_536])
+    return index
 
 
 def nearest(
     queries: Vectors,
-    among: Vectors | CellsIndex,
+    among: Any,
     k: int,
     *,
     groups: NDArray[np.int64] | None = None,
@@ -90,17 +73,20 @@ def nearest(
     Returns:
         (m, k) places of the rows, the nearest first, and cosines; -1 and -inf where there are no more.
     """
-    count, parts = len(among), []
+    count, parts = len(among) if isinstance(among, np.ndarray) else among.ntotal, []
     k = min(k, count)
-    left_out = 0 if groups is None or not count else int(np.unique(groups, return_counts=True)[1].max())
+    left_out = 0 if groups is None else int(np.unique(groups, return_counts=True)[1].max(initial=0))
     for start in range(0, max(len(queries), 1), BLOCK):
         some, more = queries[start : start + BLOCK], min(k + left_out, count)
-        found = scan(some, among, np.arange(count), more) if isinstance(among, np.ndarray) else among.search(some, more)
+        if isinstance(among, np.ndarray):
+            found = scan(some, among, np.arange(count), more)
+        else:
+            scores, keys = among.search(np.ascontiguousarray(some, np.float32), more)
+            found = Matches(keys, np.where(keys < 0, np.float32(-np.inf), scores))
         if groups is not None and own is not None:
-            is_own = (groups[found.keys] == own[start : start + BLOCK, None]) | (found.keys < 0)
-            kept = np.argsort(is_own, axis=1, kind="stable")[:, :k]
-            keys, scores, gone = (np.take_along_axis(each, kept, 1) for each in (found.keys, found.scores, is_own))
-            found = Matches(np.where(gone, -1, keys), np.where(gone, np.float32(-np.inf), scores))
+            is_own = groups[found.keys] == own[start : start + BLOCK, None]
+            found.keys[is_own], found.scores[is_own] = -1, -np.inf
+            found = merge_matches([found], k)
         parts.append(found)
         if progress is not None:
             progress(start + len(some), len(queries))

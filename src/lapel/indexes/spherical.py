@@ -31,14 +31,8 @@ def spherical_k_means(
     Returns:
         (count, dim) float32 unit rows.
     """
-    means = faiss.Kmeans(
-        vectors.shape[1],
-        count,
-        niter=rounds,
-        nredo=times or (TIMES if len(vectors) <= FEW else 1),
-        seed=seed + 1,
-        spherical=True,
-        min_points_per_centroid=1,
-    )
+    times = times or (TIMES if len(vectors) <= FEW else 1)
+    how = {"niter": rounds, "nredo": times, "seed": seed + 1, "spherical": True, "min_points_per_centroid": 1}
+    means = faiss.Kmeans(vectors.shape[1], count, **how)
     means.train(np.ascontiguousarray(vectors, np.float32))
     return np.asarray(means.centroids, np.float32)

@@ -65,7 +65,7 @@ class Structure(ABC):
 
     Attributes:
         name: What is built; an index's choice names it.
-        rows_at_once: How many :meth:`extended` takes at once, while nobody may search. 0: it is searched meanwhile.
+        rows_at_once: How many :meth:`extend` takes at once, while nobody may search. 0: it is searched meanwhile.
         search_params: How hard a search tries.
     """
 
