@@ -210,7 +210,10 @@ def look_around(codes, dim, stride, links, asked, width, scores, rows, is_done, 
         score = int_dot(codes, row * stride, asked, 0, dim)
         if count < width or score > scores[count - 1]:
             count, place = keep(scores, rows, is_done, count, width, score, np.int32(row))
-            first = min(first, place)
+            if place <= first:  # it is next: have its links ready
+                first = place
+                prefetch(links.reshape(-1), row * LINKS)
+                prefetch(links.reshape(-1), row * LINKS + 16)
     return count, first, new
 
 
