@@ -178,8 +178,5 @@ def test_without_a_folder_for_compiled_code_everything_is_compiled_anew(monkeypa
 
     monkeypatch.setattr(kernels, "njit", njit)
     assert kernels.compiled("int64", "uint8[::1]")(len) is len
-    how = "(int64, uint8[::1],)"
-    assert given == [(how, {"nogil": True, "cache": True}), (how, {"nogil": True})]
-        ("(int64, uint8[::1],)", {"nogil": True, "cache": True}),
-        ("(int64, uint8[::1],)", {"nogil": True}),
-    ]
+    kinds = "(int64, uint8[::1],)"
+    assert given == [(kinds, {"nogil": True, "cache": True}), (kinds, {"nogil": True})]
