@@ -84,6 +84,7 @@ def lapel_peers(vectors: Vectors, work: Path) -> Iterator[Peer]:
 
         settings: tuple[Setting, ...] = (("all", lambda: None),)
         if structure := getattr(index, "_structure", None):
+            megabytes += len(vectors) * vectors.shape[1] / 1e6  # the file leaves out the bytes that it can make again
 
             def use(width: int, structure: Any = structure) -> None:
                 structure.search_params = SearchParams(width, structure.search_params.refine_factor)

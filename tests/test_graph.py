@@ -9,7 +9,6 @@ import pytest
 
 from lapel.core.vectors import Vectors, normalise
 from lapel.indexes import kernels
-from lapel.indexes.cells import Cells
 from lapel.indexes.graph import Graph
 
 DIM = 40  # no multiple of 32: rows are filled up
@@ -84,7 +83,7 @@ def test_every_picture_eight_times_is_found_with_all_of_them() -> None:
     graph = graph_of(vectors)
     found = graph.search(vectors[::8], 8, None, np.arange(len(vectors))).keys
     assert (found == np.arange(len(vectors)).reshape(-1, 8)).mean() >= 0.99
-    again = Graph.restore("HNSW16", {name: np.copy(kept) for name, kept in graph.content().items()})
+    again = Graph.restore("HNSW16", {name: np.copy(kept) for name, kept in graph.content(len(graph)).items()})
     assert (again.search(vectors[::8], 8, None, np.arange(len(vectors))).keys == found).mean() >= 0.99
 
 
@@ -154,10 +153,8 @@ def test_rows_whose_linking_failed_can_be_linked_again(monkeypatch: pytest.Monke
 def test_what_was_saved_while_rows_were_linked_has_no_links_to_them() -> None:
     vectors = looks(3000)
     graph = graph_of(vectors)
-    graph._count = 2500  # as when it was saved before the last were taken
-    graph._set_cells(Cells(graph._cells.centres, graph._cells.of[:2500]))
     content = {
-        name: np.array(value) if isinstance(value, np.ndarray) else value for name, value in graph.content().items()
+        name: np.copy(kept) if isinstance(kept, np.ndarray) else kept for name, kept in graph.content(2500).items()
     }
     again = Graph.restore("HNSW16", content)
     assert max(int(links.max()) for links in again._arrays.links) < 2500

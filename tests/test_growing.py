@@ -199,6 +199,31 @@ def test_auto_goes_through_its_stages_and_back() -> None:
     assert index.search(vectors[7:8], 1).keys.tolist() == [[7]]
 
 
+def test_what_is_saved_while_rows_are_linked_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graph has them already, the index has not taken them from its tail."""
+    linked, going = threading.Event(), threading.Event()
+    begun = Graph.extend
+
+    def slow(graph: Graph, vectors: Vectors) -> None:
+        begun(graph, vectors)
+        linked.set()
+        assert going.wait(30)
+
+    index, vectors = opened("faiss:HNSW16", tmp_path / "index"), looks(800)
+    index.add(np.arange(400), vectors[:400])
+    assert index.wait_idle(60)
+    monkeypatch.setattr(Graph, "extend", slow)
+    index.add(np.arange(400, 800), vectors[400:])
+    assert linked.wait(30)
+    index.save()
+    before = index.search(vectors[::20], 5)
+    going.set()
+    again = opened("faiss:HNSW16", tmp_path / "index")
+    after = again.search(vectors[::20], 5)
+    assert len(again) == 800
+    assert agreement(after, before) >= 0.99
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_was_saved_comes_back(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "index.bin"

@@ -65,8 +65,8 @@ def test_both_ways_find_what_exact_search_finds(
     allowed = np.sort(rng.permutation(ROWS)[: int(share * ROWS)])
     asked, kept = normalise(rng.normal(size=(60, DIM))), RowFilter(allowed)
     assert index._structure is not None
-    assert (share >= index._structure.wide_share(is_new=False)) == is_wide
-    assert share >= index._structure.wide_share(is_new=True)
+    assert (share >= index._structure.wide_share(10, is_new=False)) == is_wide
+    assert share >= index._structure.wide_share(10, is_new=True)
     for _ in range(2):
         last = np.sort(asked @ vectors[allowed].T, axis=1)[:, -10]
         found = index.search(asked, 10, kept)
@@ -107,6 +107,7 @@ def test_every_row_is_of_the_cell_it_is_nearest_to(index: GrowingIndex, vectors:
     grown = index._structure._cells
     assert len(grown.of) == ROWS + 1500
     assert grown.centres is cells.centres
-    parted = grown.part(np.arange(0, 6500, 3))
-    assert sorted(parted.rows.tolist()) == list(range(0, 6500, 3))
-    assert (np.diff(grown.of[parted.rows].astype(int)) >= 0).all()
+    rows, starts = grown.part(np.arange(0, 6500, 3))
+    assert sorted(rows.tolist()) == list(range(0, 6500, 3))
+    assert (np.diff(grown.of[rows].astype(int)) >= 0).all()
+    assert (grown.of[rows[starts[3] : starts[4]]] == 3).all()

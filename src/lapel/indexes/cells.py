@@ -49,15 +49,22 @@ class Cells:
         nearest: NDArray[np.uint16] = np.argmax(vectors @ self.centres.T, axis=1).astype(np.uint16)
         return nearest
 
-    def part(self, rows: Rows) -> CellRows:
-        """Some rows by their cell."""
+    def part(self, rows: Rows) -> tuple[Rows, Rows]:
+        """Some rows, those of a cell one after the other: (m,), and (cells + 1,) where each cell's begin."""
         of = self.of[rows]
         ends = np.cumsum(np.bincount(of, minlength=len(self.centres)))
-        return CellRows(rows[np.argsort(of, kind="stable")], np.concatenate([[0], ends]))
+        return rows[np.argsort(of, kind="stable")], np.concatenate([[0], ends])
 
 
 class CellRows(NamedTuple):
-    """Some rows, those of a cell one after the other: (m,) rows, and (cells + 1,) where each cell's begin."""
+    """Some rows by their cells.
 
+    Attributes:
+        centres: (cells * dim,) the centres' codes.
+        rows: (m,) those of a cell one after the other.
+        starts: (cells + 1,) where each cell's begin.
+    """
+
+    centres: NDArray[np.int8]
     rows: Rows
     starts: Rows

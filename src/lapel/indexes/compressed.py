@@ -109,8 +109,9 @@ class Compressed(Structure):
             [Matches(np.where(found, keys[rows], -1), np.where(found, scores, np.float32(-np.inf)))], k
         )
 
-    def content(self) -> Content:
+    def content(self, count: int) -> Content:
         """See :meth:`Structure.content`."""
+        del count  # it is extended while nobody looks
         width, factor = self.search_params.width, self.search_params.refine_factor
         kept = faiss.serialize_index(self._index)
         return {"built": self._built_rows, "width": width, "refine": factor, "index": kept}

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import faiss as typed_faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,8 +36,6 @@ from lapel.indexes.structure import (
     tune,
 )
 
-faiss: Any = typed_faiss  # its type stubs know the C++ signatures, not those its Python layer puts over them
-
 BUILD_WIDTH = 100  # candidates kept while a row is linked (efConstruction)
 FIRST_ROWS = 1024  # that one thread links: several would link them to too few others
 LINKED_TOGETHER = 64  # rows a thread links at a time
@@ -54,6 +51,7 @@ WIDE_SHARE = 0.3
 NEW_SHARE = 0.05  # when it is asked for the first time: looking up its rows takes ten times a search
 SCANNED_ROWS = 600
 SCANNED_CELLS = 8
+MAX_WIDTH = 4096  # candidates that are kept for it at most
 WIDE_MARGIN = 2  # times as many candidates as hold the wanted rows on average
 EVERY_ROW = Wide(np.empty(0, np.int64), 1.0)
 EXTRA_CANDIDATES = 16  # of these rows beyond k that are ranked by their vectors
@@ -131,7 +129,7 @@ class Graph(Structure):
         if self._count >= RETUNE_GROWTH * self._tuned_rows:
             self._tune()
         else:
-            self._set_cells(self._cells.extended(vectors))
+            self._cells = self._cells.extended(vectors)
 
     def _append(self, vectors: Vectors) -> None:
         first, count = self._count, self._count + len(vectors)
@@ -161,15 +159,11 @@ class Graph(Structure):
 
     def _tune(self) -> None:
         self._tuned_rows = self._count
-        self._set_cells(Cells.choose(self._count, self.vectors))
+        self._cells = Cells.choose(self._count, self.vectors)
         trial, asked = self._without_links()
         tune(trial, [[SearchParams(width) for width in WIDTHS]], self._recall, asked)
         self.search_params = trial.search_params
         self._compile()
-
-    def _set_cells(self, cells: Cells) -> None:
-        self._cells = cells
-        self._centres = self._coded(self._padded(cells.centres)).astype(np.int8).reshape(-1)
 
     def _without_links(self) -> tuple[Graph, Rows]:
         """A graph to tune, and rows to ask it for, which lost their links in it: a row's own links lead straight to its
@@ -188,36 +182,39 @@ class Graph(Structure):
 
     # --- searching it ---
 
-    def wide_share(self, is_new: bool) -> float:
+    def wide_share(self, k: int, is_new: bool) -> float:
         """See :meth:`Structure.wide_share`: where looking rows up, or those of the cells looked at, take as long."""
         cells = self._cells
         share = MAX_SCANNED_ROWS / SCANNED_CELLS * len(cells.centres) / len(cells.of)
-        return min(NEW_SHARE if is_new else WIDE_SHARE, share)
+        return max(min(NEW_SHARE if is_new else WIDE_SHARE, share), WIDE_MARGIN * k / MAX_WIDTH)
 
     def select(self, rows: Rows) -> CellRows:
         """See :meth:`Structure.select`."""
-        return self._cells.part(rows)
+        cells = self._cells
+        codes: NDArray[np.int8] = self._coded(self._padded(cells.centres)).astype(np.int8)
+        return CellRows(codes.reshape(-1), *cells.part(rows))
 
     def search(self, queries: Vectors, k: int, selection: CellRows | Wide | None, keys: Keys) -> Matches:
         """See :meth:`Structure.search`."""
+        arrays = self._arrays  # once: others may take their place meanwhile
         if isinstance(selection, CellRows):
-            centres, least, most = self._centres, max(SCANNED_ROWS, k), k + EXTRA_CANDIDATES
-            return self._ask(kernels.search_cells, queries, k, centres, *selection, keys, SCANNED_CELLS, least, most)
+            least, most = max(SCANNED_ROWS, 4 * k), k + EXTRA_CANDIDATES
+            return self._ask(kernels.search_cells, queries, k, arrays, *selection, keys, SCANNED_CELLS, least, most)
         allowed, share = selection or EVERY_ROW
         wanted = max(k, k + self.search_params.width - TUNING_K + max(k - TUNING_K, 0) // 8)
         width = wanted if share == 1 else int(WIDE_MARGIN * wanted / share)
-        return self._ask(kernels.search, queries, k, *self._arrays[2:], keys, allowed, wanted, width)
+        return self._ask(kernels.search, queries, k, arrays, *arrays[2:], keys, allowed, wanted, width)
 
     def _padded(self, queries: Vectors) -> Vectors:
         if self._wide == self._dim:
             return np.ascontiguousarray(queries)
         return np.pad(queries, ((0, 0), (0, self._wide - self._dim)))
 
-    def _ask(self, search: Callable[..., None], queries: Vectors, k: int, *what: Any) -> Matches:
+    def _ask(self, search: Callable[..., None], queries: Vectors, k: int, arrays: Arrays, *what: Any) -> Matches:
         """What one of the compiled searches finds for (q, dim) queries."""
-        count, asked, codes, vectors = len(queries), self._padded(queries), *self._arrays[:2]
+        count, asked = len(queries), self._padded(queries)
         best = Matches(np.empty((count, k), np.int64), np.empty((count, k), np.float32))
-        held = codes.reshape(-1), _flat(vectors), self._wide
+        held = arrays.codes.reshape(-1), _flat(arrays.vectors), self._wide
 
         def ask(at: int) -> None:
             some = slice(at, at + ASKED_TOGETHER)
@@ -234,18 +231,16 @@ class Graph(Structure):
 
     # --- keeping it ---
 
-    def content(self) -> Content:
+    def content(self, count: int) -> Content:
         """See :meth:`Structure.content`."""
         _, vectors, links, _ = self._arrays
-        arrays = {
-            "vectors": vectors[: self._count, : self._dim],
+        arrays = {f"links{level}": some[: -(-count // kernels.STRIDE**level)] for level, some in enumerate(links)} | {
+            "vectors": vectors[:count, : self._dim],
             "centres": self._cells.centres,
-            "cells": self._cells.of,
+            "cells": self._cells.of[:count],
         }
-        for level, some in enumerate(links):
-            arrays[f"links{level}"] = some[: -(-self._count // kernels.STRIDE**level)]
         plain = {"scale": self._scale, "width": self.search_params.width, "recall": self._recall}
-        return {**plain, **arrays, "cells": self._cells.of, "tuned": self._tuned_rows}
+        return {**plain, **arrays, "tuned": self._tuned_rows}
 
     @classmethod
     def restore(cls, name: str, content: Content) -> Graph:
@@ -266,7 +261,7 @@ class Graph(Structure):
         twins = np.empty(count, np.int32)
         kernels.restore_twins(links[0], twins)
         restored._arrays = Arrays(codes, wide, tuple(links), twins)
-        restored._set_cells(Cells(content["centres"], content["cells"]))
+        restored._cells = Cells(content["centres"], content["cells"])
         restored.search_params = SearchParams(content["width"])
         restored._recall, restored._tuned_rows = content["recall"], content["tuned"]
         restored._compile()

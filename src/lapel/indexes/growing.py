@@ -151,7 +151,7 @@ class GrowingIndex(MemoryIndex):
             return self._search_allowed(queries, k, row_filter)
         else:
             share = (1 - dead / len(self._table)) * (1 if row_filter is None else min(len(row_filter) / linked, 1))
-            if share < structure.wide_share(row_filter is not None and row_filter.is_new(self._version)):
+            if share < structure.wide_share(k, row_filter is not None and row_filter.is_new(self._version)):
                 return self._search_allowed(queries, k, row_filter)
             allowed = NO_KEYS if row_filter is None else row_filter.keys
             found = structure.search(queries, k, Wide(allowed, share), keys)
@@ -299,7 +299,7 @@ class GrowingIndex(MemoryIndex):
         table = {"keys": self._table.keys.all.copy(), "tail": self._tail.all}
         if self._structure is None:
             return {"structure": "", **table}
-        return {"structure": self._structure.name, **table, **self._structure.content()}
+        return {"structure": self._structure.name, **table, **self._structure.content(self._linked)}
 
     def _restore(self, content: Content) -> None:
         self._table = KeyTable(content["keys"])

@@ -84,8 +84,8 @@ class Structure(ABC):
         """One from what :meth:`content` gave."""
 
     @abstractmethod
-    def content(self) -> Content:
-        """What a file keeps of it; later changes leave its arrays as they are."""
+    def content(self, count: int) -> Content:
+        """What a file keeps of its first ``count`` rows, all but those that it is extended by now."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -95,13 +95,14 @@ class Structure(ABC):
         """Whether it should be built again, as there are so many more rows than when it was."""
         return False
 
-    def wide_share(self, is_new: bool) -> float:
+    def wide_share(self, k: int, is_new: bool) -> float:
         """Where more rows than this share of all, 0..1, may be found, they are searched as :class:`Wide`.
 
         Args:
+            k: How many are wanted.
             is_new: Whether these rows were not looked up yet.
         """
-        del is_new
+        del k, is_new
         return math.inf
 
     @abstractmethod
