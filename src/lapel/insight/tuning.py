@@ -170,6 +170,8 @@ def _try(
     try:
         index.save(path)
         size = path.stat().st_size
+        if choice is not None and choice.name.startswith("HNSW"):
+            size += vectors.size  # the bytes that a graph finds its way by are made again from its file
     finally:
         path.unlink(missing_ok=True)
         index.close()
