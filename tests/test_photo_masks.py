@@ -189,7 +189,7 @@ def test_a_shipped_segmenter_is_read_back_to_go_on_from() -> None:
     with torch.inference_mode():
         found = network(torch.from_numpy(pixels)).numpy()
     shipped = load_fastest(read_model(folder)).run(pixels, "mask")
-    assert np.abs(found - shipped).mean() < 0.1  # .04 of noise with VNNI, .06 without: sums of 8 bits may overflow there
+    assert np.abs(found - shipped).mean() < 0.1  # of noise; .06 without VNNI, where sums of 8 bits may overflow
     early = {id(weight) for part in network.backbone.early() for weight in part.parameters()}
     assert early
     assert {id(weight) for weight in network.parameters() if not weight.requires_grad} == early
