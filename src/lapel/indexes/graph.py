@@ -1,6 +1,6 @@
 """A graph of near neighbours that grows in place while it is searched: HNSW (Malkov and Yashunin 2016).
 
-Every row has links to 32 near rows, every 32nd row also to 32 of these, and so on; a search goes from the few rows of
+Every row has links to 32 near rows, every 64th row also to 32 of these, and so on; a search goes from the few rows of
 the highest level down, always with several candidates at once. It finds its way by vectors of a byte a number, which
 take a quarter of the memory's time, and ranks what it found by the vectors as they are kept. The loops are in
 :mod:`lapel.indexes.kernels`.

@@ -4,8 +4,8 @@ A graph is a few arrays, each with room for more rows than there are:
 
 - ``codes`` (room, dim) int8: the vectors times one scale, by which a search finds its way;
 - ``vectors`` (room, dim) float32, or float16 seen as uint16: what the best are ranked by at last;
-- ``links``: for each level a (room / 32^level + 1, 32) int32 array of neighbours, -1 behind the last. Level 1 has every
-  32nd row, level 2 every 1,024th, and so on; a row has its number there, so row 64 is 64, 2 and 0.
+- ``links``: for each level a (room / 64^level + 1, 32) int32 array of neighbours, -1 behind the last. Level 1 has every
+  64th row, level 2 every 4,096th, and so on; a row has its number there, so row 128 is 128, 2 and 0.
 - ``twins`` (room,) int32: shops sell the same picture twice, and a graph of equal rows has no ways out. So of rows with
   equal codes only the first is linked; this has the next of them, -1 behind the last. A twin's links: -2, the first.
 
@@ -26,7 +26,7 @@ from numba.extending import intrinsic
 
 LANES = 32  # numbers multiplied at once
 LINKS = 32  # of a row on each level
-STRIDE = 32  # rows for each one of the next level
+STRIDE = 64  # rows for each one of the next level
 LEVELS = 7
 MAX_TOP = 64  # rows of the highest level, which are all looked at
 BEAM = 8  # candidates kept on the way down: with 4, five of 1,000 queries at 300,000 ended where nothing is right
