@@ -51,6 +51,7 @@ WIDE_SHARE = 0.3
 NEW_SHARE = 0.05  # when it is asked for the first time: looking up its rows takes ten times a search
 SCANNED_ROWS = 600
 SCANNED_CELLS = 8
+FAR_CELLS = 48  # of a filter that lets many rows through, but none near the query: whole groups of product
 MAX_WIDTH = 4096  # candidates that are kept for it at most
 WIDE_MARGIN = 2  # times as many candidates as hold the wanted rows on average
 EVERY_ROW = Wide(np.empty(0, np.int64), 1.0)
@@ -199,7 +200,8 @@ class Graph(Structure):
         arrays = self._arrays  # once: others may take their place meanwhile
         if isinstance(selection, CellRows):
             least, most = max(SCANNED_ROWS, 4 * k), k + EXTRA_CANDIDATES
-            return self._ask(kernels.search_cells, queries, k, arrays, *selection, keys, SCANNED_CELLS, least, most)
+            cells = FAR_CELLS if len(selection.rows) > WIDE_SHARE * len(keys) else SCANNED_CELLS
+            return self._ask(kernels.search_cells, queries, k, arrays, *selection, keys, cells, least, most)
         allowed, share = selection or EVERY_ROW
         wanted = max(k, k + self.search_params.width - TUNING_K + max(k - TUNING_K, 0) // 8)
         width = wanted if share == 1 else int(WIDE_MARGIN * wanted / share)

@@ -347,7 +347,8 @@ def search(codes, vectors, dim, links, twins, keys, allowed, wanted, width, quer
     """The k best of (q, dim) queries among the rows that :func:`may_be_found`, see :func:`rank`.
 
     Of at most ``width`` candidates the best one is looked around, again and again, until ``wanted`` rows that may be
-    found are among those that are better than all others that are left.
+    found are among those that are better than all others that are left. A query for which that is never so, as what is
+    allowed lies elsewhere, finds nothing.
     """
     scores, rows, is_done, seen, found = scratch(max(width, BEAM))
     asked, passed = np.empty(dim, np.int16), np.empty(2 * width + MAX_TWINS, np.int32)
@@ -363,6 +364,8 @@ def search(codes, vectors, dim, links, twins, keys, allowed, wanted, width, quer
                 at += 1
                 continue
             row, before, here = np.int64(rows[at]), looked, at
+            if links[0][row, 0] == TWIN:  # the first of its twins brings it
+                row = -1
             while row >= 0 and looked < len(passed):
                 if may_be_found(keys, row, allowed):
                     passed[looked] = row
@@ -379,6 +382,8 @@ def search(codes, vectors, dim, links, twins, keys, allowed, wanted, width, quer
                 better = 0
                 for earlier in range(at):
                     better += is_done[earlier] - 1
+        if len(allowed) and better < wanted:  # what is allowed lies elsewhere
+            looked = 0
         rank(vectors, keys, queries, query, dim, passed, looked, k, best_keys[query], best_scores[query])
 
 
@@ -446,6 +451,8 @@ def choose(codes, dim, stride, scores, rows, count, chosen):
 def link_back(codes, dim, stride, links, row, new, scores, rows, is_done, chosen):
     """Give a row a link to a new one; where it has no room, its links are chosen anew."""
     held = links[row]
+    if held[0] == TWIN:
+        return
     count = 0
     while count < LINKS and held[count] >= 0:
         if held[count] == new:
