@@ -133,6 +133,7 @@ def test_searches_while_rows_are_linked_find_what_was_there() -> None:
 
 def test_rows_whose_linking_failed_can_be_linked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = looks(3000)
+    vectors[2200:2300] = vectors[100]
     graph = graph_of(vectors[:2000])
 
     def fail(*_: object) -> None:
@@ -148,6 +149,8 @@ def test_rows_whose_linking_failed_can_be_linked_again(monkeypatch: pytest.Monke
     graph.extend(vectors[2000:])
     assert len(graph) == 3000
     assert recall(graph, vectors, vectors[::30]) >= 0.97
+    equal = graph.search(vectors[100:101], 101, None, np.arange(3000)).keys[0]
+    assert sorted(equal.tolist()) == [100, *range(2200, 2300)]
 
 
 def test_what_was_saved_while_rows_were_linked_has_no_links_to_them() -> None:

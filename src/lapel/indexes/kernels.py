@@ -519,7 +519,7 @@ def link(codes, links, twins, dim, first, last, width, locks):
         own = 0
         while own < top and row % STRIDE ** (own + 1) == 0:
             own += 1
-        if row == 0:
+        if row == 0 or links[0][row, 0] == TWIN:  # a twin since an attempt that failed
             continue
         for at in range(dim):
             asked[at] = codes[row * dim + at]
