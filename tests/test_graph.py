@@ -9,6 +9,7 @@ import pytest
 
 from lapel.core.vectors import Vectors, normalise
 from lapel.indexes import kernels
+from lapel.indexes.cells import Cells
 from lapel.indexes.graph import Graph
 
 DIM = 40  # no multiple of 32: rows are filled up
@@ -139,11 +140,12 @@ def test_rows_whose_linking_failed_can_be_linked_again(monkeypatch: pytest.Monke
     def fail(*_: object) -> None:
         raise MemoryError("no more")
 
-    with monkeypatch.context() as context:
-        context.setattr(kernels, "link", fail)
-        with pytest.raises(MemoryError):
-            graph.extend(vectors[2000:])
-    assert len(graph) == 2000
+    for failing in ((kernels, "link"), (Cells, "extended")):
+        with monkeypatch.context() as context:
+            context.setattr(*failing, fail)
+            with pytest.raises(MemoryError):
+                graph.extend(vectors[2000:2400])
+        assert len(graph) == len(graph._cells.of) == 2000
     graph._append(vectors[2000:2500])  # linked, but not taken: as if it was interrupted then
     graph._count = 2000
     graph.extend(vectors[2000:])

@@ -125,12 +125,17 @@ class Graph(Structure):
         return self._count
 
     def extend(self, vectors: Vectors) -> None:
-        """See :meth:`Structure.extend`."""
-        self._append(vectors)
-        if self._count >= RETUNE_GROWTH * self._tuned_rows:
-            self._tune()
-        else:
-            self._cells = self._cells.extended(vectors)
+        """See :meth:`Structure.extend`: wholly, or not at all."""
+        count, cells = self._count, self._cells
+        try:
+            self._append(vectors)
+            if self._count >= RETUNE_GROWTH * self._tuned_rows:
+                self._tune()
+            else:
+                self._cells = cells.extended(vectors)
+        except BaseException:
+            self._count, self._cells = count, cells
+            raise
 
     def _append(self, vectors: Vectors) -> None:
         first, count = self._count, self._count + len(vectors)
