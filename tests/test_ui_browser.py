@@ -8,6 +8,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,7 +21,7 @@ pytest.importorskip("playwright", reason="the browser tests need playwright: pip
 from PIL import Image
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from browser.chromium import address, browser, go, profile, served, shop_folder, tab, visit, visitor
+from browser.chromium import PATIENCE, address, browser, go, profile, served, shop_folder, tab, visit, visitor
 from browser.shop import draw
 from lapel.service import open_store
 
@@ -284,7 +285,11 @@ def test_insight_is_decided_on_by_keyboard_and_taken_away(profile: BrowserContex
         page.wait_for_url("**question=watch")
         expect(page.get_by_text("Is it a copy?")).to_be_visible()
         expect(page.get_by_role("button", name="Yes, and next")).to_be_visible()  # which listens for the key
-        page.keyboard.press("j")
+        for wait in (5_000, PATIENCE):  # on a slow machine the button is there a moment before it listens
+            page.keyboard.press("j")
+            with suppress(AssertionError):
+                expect(page.get_by_text("The queue is empty")).to_be_visible(timeout=wait)
+                break
         expect(page.get_by_text("The queue is empty")).to_be_visible()
         assert [row["state"] for row in downloaded("Download as CSV")] == ["confirmed"]
         page.go_back()
