@@ -182,3 +182,10 @@ def test_without_a_folder_for_compiled_code_everything_is_compiled_anew(monkeypa
     assert kernels.compiled("int64", "uint8[::1]")(len) is len
     kinds = "(int64, uint8[::1],)"
     assert given == [(kinds, {"nogil": True, "cache": True}), (kinds, {"nogil": True})]
+
+
+def test_of_fewer_rows_than_the_highest_level_takes_each_is_found_once() -> None:
+    vectors = looks(60)
+    found = graph_of(vectors).search(vectors[:20], 10, None, np.arange(60)).keys
+    assert (found[:, 0] == np.arange(20)).all()
+    assert all(len(set(row.tolist())) == 10 for row in found)

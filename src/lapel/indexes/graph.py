@@ -45,8 +45,8 @@ TUNING_ROWS = 400  # that are asked for
 RETUNE_GROWTH = 1.5  # after which cells and width are found again
 ROOM = 1.125  # times as many rows as there are that room is made for
 
-# A filter that lets many rows through is answered from the nearest of all. Of one that lets fewer through, the rows in
-# the cells around the query are compared with it: so many rows, of so many cells at least.
+# Rows of a filter that lets many through are met on the way. Of one that lets fewer through, the rows in the cells
+# around the query are compared with it: so many rows, of so many cells at least.
 WIDE_SHARE = 0.3
 NEW_SHARE = 0.05  # when it is asked for the first time: looking up its rows takes ten times a search
 SCANNED_ROWS = 600

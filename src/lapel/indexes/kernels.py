@@ -185,7 +185,7 @@ def keep(scores, rows, is_done, count, width, score, row):
 
 
 @compiled(CODES, INT, INT, LEVEL, ASKED, INT, ROWS, ROWS, MARKS, INT, INT, INT, ROOM, INT, ROOM)
-def look_around(codes, dim, stride, links, asked, width, scores, rows, is_done, mark, count, at, seen, turn, found):
+def expand(codes, dim, stride, links, asked, width, scores, rows, is_done, mark, count, at, seen, turn, found):
     """Mark a candidate as done and put its neighbours among the candidates: how many there are now, the first place
     that changed or the next, and how many neighbours were new."""
     is_done[at] = mark
@@ -229,7 +229,7 @@ def beam_search(codes, dim, stride, links, asked, width, scores, rows, is_done, 
         if is_done[at]:
             at += 1
             continue
-        count, at, new = look_around(
+        count, at, new = expand(
             codes, dim, stride, links, asked, width, scores, rows, is_done, 1, count, at, seen, turn, found
         )
         room -= new
@@ -250,7 +250,7 @@ def level_counts(count):
 
 
 @compiled(CODES, INT, GRAPH, ASKED, INT, INT, ROWS, ROWS, MARKS, ROOM, INT, ROOM)
-def go_down(codes, dim, links, asked, total, lowest, scores, rows, is_done, seen, turn, found):
+def descend(codes, dim, links, asked, total, lowest, scores, rows, is_done, seen, turn, found):
     """From the highest level of a graph of ``total`` rows down to ``lowest``: how many candidates its search begins at,
     and the last turn used."""
     counts, top = level_counts(total)
@@ -263,6 +263,8 @@ def go_down(codes, dim, links, asked, total, lowest, scores, rows, is_done, seen
         if links[top][row, 0] != TWIN:
             score = int_dot(codes, row * stride, asked, 0, dim)
             count, _ = keep(scores, rows, is_done, count, BEAM, score, np.int32(row))
+    for at in range(count):
+        is_new(seen, turn, np.int64(rows[at]))
     for level in range(top, lowest, -1):
         if level < top:
             count = beam_search(
@@ -346,7 +348,7 @@ def as_codes(queries, query, dim, asked):
 def search(codes, vectors, dim, links, twins, keys, allowed, wanted, width, queries, k, best_keys, best_scores):
     """The k best of (q, dim) queries among the rows that :func:`may_be_found`, see :func:`rank`.
 
-    Of at most ``width`` candidates the best one is looked around, again and again, until ``wanted`` rows that may be
+    Of at most ``width`` candidates the best one is expanded, again and again, until ``wanted`` rows that may be
     found are among those that are better than all others that are left. A query for which that is never so, as what is
     allowed lies elsewhere, finds nothing.
     """
@@ -356,7 +358,7 @@ def search(codes, vectors, dim, links, twins, keys, allowed, wanted, width, quer
     turn = 0
     for query in range(len(best_keys)):
         as_codes(queries, query, dim, asked)
-        count, turn = go_down(codes, dim, links, asked, len(keys), 0, scores, rows, is_done, seen, turn + 1, found)
+        count, turn = descend(codes, dim, links, asked, len(keys), 0, scores, rows, is_done, seen, turn + 1, found)
         at = better = looked = met = 0
         while at < count and better < wanted and met < room:
             if is_done[at]:
@@ -372,7 +374,7 @@ def search(codes, vectors, dim, links, twins, keys, allowed, wanted, width, quer
                     looked += 1
                 row = np.int64(twins[row])
             mark = 1 + min(looked - before, 250)
-            count, at, new = look_around(
+            count, at, new = expand(
                 codes, dim, 1, links[0], asked, width, scores, rows, is_done, mark, count, at, seen, turn, found
             )
             met += new
@@ -526,7 +528,7 @@ def link(codes, links, twins, dim, first, last, width, locks):
         for level in range(own + 1):
             stride = STRIDE**level
             turn += 1
-            count, turn = go_down(codes, dim, links, asked, row, level, scores, rows, is_done, seen, turn, found)
+            count, turn = descend(codes, dim, links, asked, row, level, scores, rows, is_done, seen, turn, found)
             if level < top:
                 count = beam_search(
                     codes, dim, stride, links[level], asked, width, scores, rows, is_done, count, seen, turn, found
